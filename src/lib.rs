@@ -1,0 +1,1 @@
+//! Prometheus remote storage on Amazon Timestream for LiveAnalytics.

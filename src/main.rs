@@ -1,0 +1,3 @@
+//! `bootstrap`: serves remote write and remote read over Amazon Timestream.
+
+fn main() {}
