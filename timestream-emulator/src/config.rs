@@ -1,0 +1,177 @@
+//! What an emulator is started with.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+
+use crate::limits;
+
+/// Settings of one emulator.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address to bind; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Folder of the database file, created if missing; `None` keeps everything in memory.
+    pub data_dir: Option<PathBuf>,
+    /// Tables (and their databases) to create at start if they are missing.
+    pub tables: Vec<TableSpec>,
+    /// Access key id every request must be signed with.
+    pub access_key: String,
+    /// Secret key that belongs to `access_key`.
+    pub secret_key: String,
+}
+
+impl Default for Config {
+    /// A free port of the loopback interface, in memory, no tables, credentials `local` / `local`.
+    fn default() -> Self {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            data_dir: None,
+            tables: Vec::new(),
+            access_key: "local".to_owned(),
+            secret_key: "local".to_owned(),
+        }
+    }
+}
+
+/// A table to create at start.
+///
+/// As text: `DB/TABLE[,memory_hours=N,magnetic_days=N,magnetic_writes=BOOL]`.
+///
+/// ```
+/// use timestream_emulator::TableSpec;
+///
+/// let spec: TableSpec = "metrics/prod,memory_hours=24,magnetic_writes=true".parse().unwrap();
+/// assert_eq!((spec.database.as_str(), spec.table.as_str()), ("metrics", "prod"));
+/// assert_eq!((spec.memory_hours, spec.magnetic_days), (24, 73_000));
+/// assert!(spec.magnetic_writes);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableSpec {
+    /// Name of the database.
+    pub database: String,
+    /// Name of the table.
+    pub table: String,
+    /// Retention of the memory store in hours, 1 to 8766.
+    pub memory_hours: i64,
+    /// Retention of the magnetic store in days, 1 to 73000.
+    pub magnetic_days: i64,
+    /// Whether records older than the memory store are accepted.
+    pub magnetic_writes: bool,
+}
+
+impl TableSpec {
+    /// The table with the service's defaults: 6 hours, 73000 days, no magnetic writes.
+    pub fn new(database: impl Into<String>, table: impl Into<String>) -> Self {
+        TableSpec {
+            database: database.into(),
+            table: table.into(),
+            memory_hours: limits::DEFAULT_MEMORY_HOURS,
+            magnetic_days: limits::DEFAULT_MAGNETIC_DAYS,
+            magnetic_writes: false,
+        }
+    }
+}
+
+impl FromStr for TableSpec {
+    type Err = TableSpecError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.split(',');
+        let (database, table) = parts
+            .next()
+            .and_then(|name| name.split_once('/'))
+            .filter(|(database, table)| is_catalog_name(database) && is_catalog_name(table))
+            .ok_or_else(|| TableSpecError::Name(text.to_owned()))?;
+        let mut spec = TableSpec::new(database, table);
+        for setting in parts {
+            apply_setting(&mut spec, setting)
+                .ok_or_else(|| TableSpecError::Setting(setting.to_owned()))?;
+        }
+        Ok(spec)
+    }
+}
+
+/// Why a table specification cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableSpecError {
+    /// The part before the first comma names no table.
+    #[error(
+        "table \"{0}\" is not of the form DB/TABLE with names of letters, digits, \"_\", \".\", \"-\""
+    )]
+    Name(String),
+    /// A setting is unknown or its value is out of range.
+    #[error(
+        "table setting \"{0}\" is none of memory_hours=1..8766, magnetic_days=1..73000, magnetic_writes=true|false"
+    )]
+    Setting(String),
+}
+
+/// Whether a database or table may be called `name`: `[a-zA-Z0-9_.-]+`, at most 256 bytes.
+pub(crate) fn is_catalog_name(name: &str) -> bool {
+    (1..=limits::MAX_CATALOG_NAME_BYTES).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+fn apply_setting(spec: &mut TableSpec, setting: &str) -> Option<()> {
+    let (name, value) = setting.split_once('=')?;
+    match name {
+        "memory_hours" => {
+            spec.memory_hours = value
+                .parse()
+                .ok()
+                .filter(|hours| limits::MEMORY_HOURS.contains(hours))?;
+        }
+        "magnetic_days" => {
+            spec.magnetic_days = value
+                .parse()
+                .ok()
+                .filter(|days| limits::MAGNETIC_DAYS.contains(days))?;
+        }
+        "magnetic_writes" => spec.magnetic_writes = value.parse().ok()?,
+        _ => return None,
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_specifications() {
+        let plain = TableSpec::new("db", "t");
+        let cases: [(&str, Option<TableSpec>); 9] = [
+            ("db/t", Some(plain.clone())),
+            (
+                "db/t,memory_hours=8766",
+                Some(TableSpec {
+                    memory_hours: 8766,
+                    ..plain.clone()
+                }),
+            ),
+            (
+                "db/t,magnetic_days=1",
+                Some(TableSpec {
+                    magnetic_days: 1,
+                    ..plain.clone()
+                }),
+            ),
+            (
+                "db/t,magnetic_writes=true",
+                Some(TableSpec {
+                    magnetic_writes: true,
+                    ..plain
+                }),
+            ),
+            ("db", None),
+            ("/t", None),
+            ("db/a b", None),
+            ("db/t,memory_hours=0", None),
+            ("db/t,retention=5", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text.parse::<TableSpec>().ok(), expected, "{text}");
+        }
+    }
+}

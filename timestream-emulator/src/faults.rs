@@ -1,0 +1,260 @@
+//! Failures on purpose, ordered by a test or over the admin path.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::error::{ErrorKind, ServiceError};
+
+/// An order to fail certain calls.
+///
+/// As JSON, for `POST /_emulator/faults`:
+/// `{"operation":"WriteRecords","table":"t","kind":"throttle","when":{"next":3}}`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Only this operation, for example `WriteRecords`; `None` means all.
+    #[serde(default)]
+    pub operation: Option<String>,
+    /// Only calls that name this database.
+    #[serde(default)]
+    pub database: Option<String>,
+    /// Only calls that name this table.
+    #[serde(default)]
+    pub table: Option<String>,
+    /// What happens.
+    pub kind: FaultKind,
+    /// Which of the matching calls; over JSON the next one unless said otherwise.
+    #[serde(default = "next_call")]
+    pub when: When,
+}
+
+impl Fault {
+    /// The fault `kind` for the next `count` calls of `operation`.
+    pub fn next(operation: impl Into<String>, count: u32, kind: FaultKind) -> Self {
+        Fault {
+            operation: Some(operation.into()),
+            database: None,
+            table: None,
+            kind,
+            when: When::Next(count),
+        }
+    }
+}
+
+/// What a fault does to a call.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// 429 ThrottlingException.
+    Throttle,
+    /// 500 InternalServerException.
+    InternalServer,
+    /// 421 InvalidEndpointException.
+    InvalidEndpoint,
+    /// 403 AccessDeniedException.
+    AccessDenied,
+    /// 403 ExpiredTokenException.
+    ExpiredToken,
+    /// 400 ValidationException with this text.
+    Validation(String),
+    /// The call is served after this long; JSON: `{"latency_ms": 250}`.
+    #[serde(rename = "latency_ms", deserialize_with = "milliseconds")]
+    Latency(Duration),
+    /// The connection is closed; the call has no effect.
+    CutBefore,
+    /// The call takes effect; the connection is closed instead of an answer.
+    CutAfter,
+}
+
+impl FaultKind {
+    /// The refusal this fault answers with, if it answers with one.
+    pub(crate) fn refusal(&self, operation: &str) -> Option<ServiceError> {
+        let (kind, message) = match self {
+            FaultKind::Throttle => (
+                ErrorKind::Throttling,
+                "Request is throttled due to too many requests.".to_owned(),
+            ),
+            FaultKind::InternalServer => (
+                ErrorKind::InternalServer,
+                "The service has encountered an internal error.".to_owned(),
+            ),
+            FaultKind::InvalidEndpoint => (
+                ErrorKind::InvalidEndpoint,
+                "The requested endpoint was not valid.".to_owned(),
+            ),
+            FaultKind::AccessDenied => (
+                ErrorKind::AccessDenied,
+                format!(
+                    "User: arn:aws:iam::000000000000:user/local is not authorized to perform: \
+                     timestream:{operation}"
+                ),
+            ),
+            FaultKind::ExpiredToken => (
+                ErrorKind::ExpiredToken,
+                "The security token included in the request is expired".to_owned(),
+            ),
+            FaultKind::Validation(message) => (ErrorKind::Validation, message.clone()),
+            FaultKind::Latency(_) | FaultKind::CutBefore | FaultKind::CutAfter => return None,
+        };
+        Some(ServiceError::new(kind, message))
+    }
+}
+
+/// Which of the matching calls fail.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// The next so many, then the order is done.
+    Next(u32),
+    /// Each with this probability, 0 to 1.
+    Rate(f64),
+    /// All, until the orders are cleared.
+    Always,
+}
+
+/// The orders that are in force, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct FaultOrders(Mutex<Vec<Fault>>);
+
+impl FaultOrders {
+    pub(crate) fn add(&self, fault: Fault) {
+        self.lock().push(fault);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// Whether any order stands, so that the common case need not look for names.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// The faults that this call meets: every matching latency, and the first other match.
+    pub(crate) fn take(
+        &self,
+        operation: &str,
+        database: Option<&str>,
+        table: Option<&str>,
+    ) -> Vec<FaultKind> {
+        let mut taken = Vec::new();
+        let mut has_failure = false;
+        self.lock().retain_mut(|fault| {
+            let is_latency = matches!(fault.kind, FaultKind::Latency(_));
+            let applies = concerns(&fault.operation, Some(operation))
+                && concerns(&fault.database, database)
+                && concerns(&fault.table, table)
+                && (is_latency || !has_failure)
+                && falls_due(&mut fault.when);
+            if applies {
+                has_failure |= !is_latency;
+                taken.push(fault.kind.clone());
+            }
+            fault.when != When::Next(0)
+        });
+        taken
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Fault>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn concerns(ordered: &Option<String>, actual: Option<&str>) -> bool {
+    ordered
+        .as_deref()
+        .is_none_or(|ordered| actual == Some(ordered))
+}
+
+fn falls_due(when: &mut When) -> bool {
+    match when {
+        When::Next(0) => false,
+        When::Next(count) => {
+            *count -= 1;
+            true
+        }
+        When::Rate(rate) => fastrand::f64() < *rate,
+        When::Always => true,
+    }
+}
+
+fn next_call() -> When {
+    When::Next(1)
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_match_and_run_out() {
+        let orders = FaultOrders::default();
+        orders.add(Fault::next("Query", 1, FaultKind::CutAfter));
+        orders.add(Fault {
+            table: Some("t".to_owned()),
+            ..Fault::next("WriteRecords", 2, FaultKind::Throttle)
+        });
+        assert_eq!(orders.take("WriteRecords", Some("d"), Some("other")), []);
+        assert_eq!(
+            orders.take("WriteRecords", Some("d"), Some("t")),
+            [FaultKind::Throttle]
+        );
+        assert_eq!(
+            orders.take("WriteRecords", Some("d"), Some("t")),
+            [FaultKind::Throttle]
+        );
+        assert_eq!(orders.take("WriteRecords", Some("d"), Some("t")), []);
+        assert_eq!(orders.take("Query", None, None), [FaultKind::CutAfter]);
+        assert!(orders.is_empty());
+    }
+
+    #[test]
+    fn rates_are_never_or_always_at_their_ends() {
+        let orders = FaultOrders::default();
+        for (rate, expected) in [(0.0, 0), (1.0, 100)] {
+            orders.add(Fault {
+                when: When::Rate(rate),
+                ..Fault::next("Query", 1, FaultKind::CutBefore)
+            });
+            let hits: usize = (0..100)
+                .map(|_| orders.take("Query", None, None).len())
+                .sum();
+            assert_eq!(hits, expected);
+            orders.clear();
+        }
+    }
+
+    #[test]
+    fn orders_as_json() {
+        let cases = [
+            (r#"{"kind":"throttle"}"#, FaultKind::Throttle, When::Next(1)),
+            (
+                r#"{"kind":{"latency_ms":5},"when":"always"}"#,
+                FaultKind::Latency(Duration::from_millis(5)),
+                When::Always,
+            ),
+            (
+                r#"{"kind":{"validation":"no"},"when":{"rate":0.5}}"#,
+                FaultKind::Validation("no".to_owned()),
+                When::Rate(0.5),
+            ),
+            (
+                r#"{"operation":"Query","kind":"cut_after","when":{"next":3}}"#,
+                FaultKind::CutAfter,
+                When::Next(3),
+            ),
+        ];
+        for (text, kind, when) in cases {
+            let fault: Fault = serde_json::from_str(text).expect(text);
+            assert_eq!((fault.kind, fault.when), (kind, when), "{text}");
+        }
+    }
+}

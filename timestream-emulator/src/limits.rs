@@ -1,0 +1,59 @@
+//! Quotas of the service.
+//!
+//! Source of all: the page "Quotas" of the Amazon Timestream developer guide, unless a line says
+//! otherwise. Where the unit is given as "KB" or "MB", the guide does not say which kind.
+
+use std::ops::RangeInclusive;
+
+/// Records in one WriteRecords call.
+pub(crate) const MAX_RECORDS_PER_WRITE: usize = 100;
+/// Distinct dimension names in one table; a record can have no more either.
+pub(crate) const MAX_DIMENSIONS_PER_TABLE: usize = 128;
+/// Distinct measure names in one table.
+pub(crate) const MAX_MEASURES_PER_TABLE: usize = 8192;
+/// Distinct multi-measure attribute names in one table.
+pub(crate) const MAX_ATTRIBUTES_PER_TABLE: usize = 1024;
+/// Measure values in one multi-measure record.
+pub(crate) const MAX_VALUES_PER_MULTI_RECORD: usize = 256;
+/// Bytes of a dimension name.
+pub(crate) const MAX_DIMENSION_NAME_BYTES: usize = 60;
+/// Bytes of a measure name.
+pub(crate) const MAX_MEASURE_NAME_BYTES: usize = 256;
+/// Bytes of all dimension names and values of one series.
+pub(crate) const MAX_SERIES_DIMENSION_BYTES: usize = 2048;
+/// Bytes of one record, counted as it is metered.
+pub(crate) const MAX_RECORD_BYTES: usize = 2048;
+/// Bytes of the values of one multi-measure record.
+pub(crate) const MAX_MULTI_VALUE_BYTES: usize = 2048;
+/// Characters of one measure value (service model).
+pub(crate) const MAX_MEASURE_VALUE_CHARS: usize = 2048;
+/// Characters of the time of a record (service model).
+pub(crate) const MAX_TIME_CHARS: usize = 256;
+/// Bytes of a database or table name.
+pub(crate) const MAX_CATALOG_NAME_BYTES: usize = 256;
+/// Databases of one account.
+pub(crate) const MAX_DATABASES: usize = 500;
+/// Tables of one account.
+pub(crate) const MAX_TABLES: usize = 50_000;
+
+/// How far ahead of the clock a record may be.
+pub(crate) const FUTURE_INGESTION_NS: i64 = 15 * 60 * 1_000_000_000;
+/// Retention of the memory store.
+pub(crate) const MEMORY_HOURS: RangeInclusive<i64> = 1..=8766;
+/// Retention of the magnetic store.
+pub(crate) const MAGNETIC_DAYS: RangeInclusive<i64> = 1..=73_000;
+/// Memory retention of a table created without one.
+pub(crate) const DEFAULT_MEMORY_HOURS: i64 = 6;
+/// Magnetic retention of a table created without one.
+pub(crate) const DEFAULT_MAGNETIC_DAYS: i64 = 73_000;
+
+/// Characters of a query string (service model).
+pub(crate) const MAX_QUERY_CHARS: usize = 262_144;
+/// Rows a caller may ask for in one page (service model).
+pub(crate) const MAX_ROWS: RangeInclusive<i64> = 1..=1000;
+/// Bytes of one page of a result, and of one row.
+pub(crate) const MAX_PAGE_BYTES: usize = 1_000_000;
+/// Names in one page of ListDatabases and ListTables (service model).
+pub(crate) const MAX_LIST_RESULTS: i64 = 20;
+/// Bytes of a request body: well above the largest request that the limits above allow.
+pub(crate) const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;

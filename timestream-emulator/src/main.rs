@@ -1,0 +1,118 @@
+//! `timestream-emulator`: the emulator as a process of its own.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Parser;
+use timestream_emulator::{Config, Emulator, TableSpec};
+use tracing_subscriber::filter::LevelFilter;
+
+/// A strict emulator of Amazon Timestream for LiveAnalytics.
+#[derive(Debug, Parser)]
+#[command(name = "timestream-emulator")]
+struct Flags {
+    /// Address to listen on.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9202", value_parser = resolve)]
+    listen: SocketAddr,
+    /// Folder of the database file; without it everything is kept in memory.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Table to create if it is missing; may be given more than once.
+    #[arg(
+        long = "table",
+        value_name = "DB/TABLE[,memory_hours=N,magnetic_days=N,magnetic_writes=BOOL]"
+    )]
+    tables: Vec<TableSpec>,
+    /// Access key id that requests must be signed with.
+    #[arg(long, value_name = "ID", default_value = "local")]
+    access_key: String,
+    /// Secret key that requests must be signed with.
+    #[arg(long, value_name = "KEY", default_value = "local")]
+    secret_key: String,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let flags = Flags::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(LevelFilter::INFO)
+        .init();
+    let greeting = greeting(&flags);
+    let config = Config {
+        listen: flags.listen,
+        data_dir: flags.data_dir,
+        tables: flags.tables,
+        access_key: flags.access_key,
+        secret_key: flags.secret_key,
+    };
+    match Emulator::start(config).await {
+        Ok(emulator) => {
+            println!(
+                "timestream-emulator: listening on {}, {greeting}",
+                emulator.url()
+            );
+            stop_signal().await;
+            emulator.stop().await;
+            println!("timestream-emulator: stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("timestream-emulator: {}", with_sources(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The first address of `host:port`.
+fn resolve(text: &str) -> Result<SocketAddr, String> {
+    let mut addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
+    addresses
+        .next()
+        .ok_or_else(|| format!("\"{text}\" has no address"))
+}
+
+/// Where the data is and who may sign; a secret that was chosen is not shown.
+fn greeting(flags: &Flags) -> String {
+    let data = match &flags.data_dir {
+        Some(path) => format!("data in {}", path.display()),
+        None => "data in memory".to_owned(),
+    };
+    let secret = if flags.secret_key == "local" {
+        "local"
+    } else {
+        "(as given)"
+    };
+    format!("{data}, credentials {}/{secret}", flags.access_key)
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
+/// Returns on ctrl-c or SIGTERM.
+async fn stop_signal() {
+    let terminated = async {
+        #[cfg(unix)]
+        if let Ok(mut signal) =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        {
+            signal.recv().await;
+            return;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

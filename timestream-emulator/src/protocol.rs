@@ -1,0 +1,223 @@
+//! The JSON shapes of requests and answers (service model 2018-11-01).
+//!
+//! Members that the emulator has no use for are not modelled; unknown members are ignored, as the
+//! service does. A required member is an `Option` here, so that its absence can be answered in the
+//! service's own words.
+
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ErrorKind, ServiceError};
+
+/// Content type of every request and answer.
+pub(crate) const CONTENT_TYPE_JSON: &str = "application/x-amz-json-1.0";
+
+/// Reads a request.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ServiceError> {
+    serde_json::from_slice(body)
+        .map_err(|error| ServiceError::new(ErrorKind::Serialization, error.to_string()))
+}
+
+/// Writes an answer of status 200.
+pub(crate) fn answer<T: Serialize>(value: &T) -> Result<Vec<u8>, ServiceError> {
+    serde_json::to_vec(value)
+        .map_err(|error| ServiceError::new(ErrorKind::InternalServer, error.to_string()))
+}
+
+/// The body in the service's content type.
+pub(crate) fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE_JSON));
+    response
+}
+
+/// The names a call is about; every operation's request can be read as this.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Names {
+    pub(crate) database_name: Option<String>,
+    pub(crate) table_name: Option<String>,
+    pub(crate) query_string: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Endpoints {
+    pub(crate) endpoints: [Endpoint; 1],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Endpoint {
+    pub(crate) address: String,
+    pub(crate) cache_period_in_minutes: i64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct WriteRecordsRequest {
+    pub(crate) database_name: Option<String>,
+    pub(crate) table_name: Option<String>,
+    pub(crate) common_attributes: Option<Record>,
+    pub(crate) records: Option<Vec<Record>>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Record {
+    pub(crate) dimensions: Option<Vec<Dimension>>,
+    pub(crate) measure_name: Option<String>,
+    pub(crate) measure_value: Option<String>,
+    pub(crate) measure_value_type: Option<String>,
+    pub(crate) time: Option<String>,
+    pub(crate) time_unit: Option<String>,
+    pub(crate) version: Option<i64>,
+    pub(crate) measure_values: Option<Vec<MeasureValue>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Dimension {
+    pub(crate) name: Option<String>,
+    pub(crate) value: Option<String>,
+    pub(crate) dimension_value_type: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct MeasureValue {
+    pub(crate) name: Option<String>,
+    pub(crate) value: Option<String>,
+    pub(crate) r#type: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct WriteRecordsResponse {
+    pub(crate) records_ingested: RecordsIngested,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct RecordsIngested {
+    pub(crate) total: usize,
+    pub(crate) memory_store: usize,
+    pub(crate) magnetic_store: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DatabaseRequest {
+    pub(crate) database_name: Option<String>,
+    pub(crate) kms_key_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TableRequest {
+    pub(crate) database_name: Option<String>,
+    pub(crate) table_name: Option<String>,
+    pub(crate) retention_properties: Option<RetentionProperties>,
+    pub(crate) magnetic_store_write_properties: Option<MagneticStoreWriteProperties>,
+    pub(crate) schema: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListRequest {
+    pub(crate) database_name: Option<String>,
+    pub(crate) next_token: Option<String>,
+    pub(crate) max_results: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct RetentionProperties {
+    pub(crate) memory_store_retention_period_in_hours: Option<i64>,
+    pub(crate) magnetic_store_retention_period_in_days: Option<i64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct MagneticStoreWriteProperties {
+    pub(crate) enable_magnetic_store_writes: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DatabaseResponse {
+    pub(crate) database: DatabaseDescription,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DatabaseDescription {
+    pub(crate) arn: String,
+    pub(crate) database_name: String,
+    pub(crate) table_count: usize,
+    pub(crate) kms_key_id: String,
+    pub(crate) creation_time: f64,
+    pub(crate) last_updated_time: f64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TableResponse {
+    pub(crate) table: TableDescription,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TableDescription {
+    pub(crate) arn: String,
+    pub(crate) table_name: String,
+    pub(crate) database_name: String,
+    pub(crate) table_status: &'static str,
+    pub(crate) retention_properties: RetentionProperties,
+    pub(crate) creation_time: f64,
+    pub(crate) last_updated_time: f64,
+    pub(crate) magnetic_store_write_properties: MagneticStoreWriteProperties,
+    pub(crate) schema: serde_json::Value,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListDatabasesResponse {
+    pub(crate) databases: Vec<DatabaseDescription>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListTablesResponse {
+    pub(crate) tables: Vec<TableDescription>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct QueryRequest {
+    pub(crate) query_string: Option<String>,
+    pub(crate) client_token: Option<String>,
+    pub(crate) next_token: Option<String>,
+    pub(crate) max_rows: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CancelQueryRequest {
+    pub(crate) query_id: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CancelQueryResponse {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cancellation_message: Option<String>,
+}

@@ -1,0 +1,158 @@
+//! Databases, tables, measures and series as they are held in memory.
+//!
+//! SQLite has the same content; it is read once at start. Only points are not held in memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use super::value::{Dimensions, ValueType};
+use crate::error::ServiceError;
+
+/// Everything but the points.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    pub(crate) databases: BTreeMap<String, Database>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Database {
+    pub(crate) kms_key_id: String,
+    pub(crate) created: f64,
+    pub(crate) updated: f64,
+    pub(crate) tables: BTreeMap<String, Table>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pub(crate) id: i64,
+    pub(crate) settings: TableSettings,
+    pub(crate) created: f64,
+    pub(crate) updated: f64,
+    pub(crate) measures: BTreeMap<String, Measure>,
+    /// Names of all dimensions ever written.
+    pub(crate) dimension_names: BTreeSet<String>,
+    /// Names and types of all multi-measure attributes ever written.
+    pub(crate) attributes: BTreeMap<String, ValueType>,
+}
+
+/// What CreateTable and UpdateTable set.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TableSettings {
+    pub(crate) memory_hours: i64,
+    pub(crate) magnetic_days: i64,
+    pub(crate) magnetic_writes: bool,
+    /// The `Schema` member as the caller gave it.
+    pub(crate) schema: serde_json::Value,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Measure {
+    pub(crate) value_type: ValueType,
+    pub(crate) series: Vec<Series>,
+    ids: HashMap<Arc<Dimensions>, i64>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Series {
+    pub(crate) id: i64,
+    pub(crate) dimensions: Arc<Dimensions>,
+}
+
+impl Catalog {
+    /// The table, or ResourceNotFoundException.
+    pub(crate) fn table(&self, database: &str, table: &str) -> Result<&Table, ServiceError> {
+        let database = self
+            .databases
+            .get(database)
+            .ok_or_else(|| no_database(database))?;
+        database.tables.get(table).ok_or_else(|| no_table(table))
+    }
+
+    /// The table, to be changed, or ResourceNotFoundException.
+    pub(crate) fn table_mut(
+        &mut self,
+        database: &str,
+        table: &str,
+    ) -> Result<&mut Table, ServiceError> {
+        let database = self
+            .databases
+            .get_mut(database)
+            .ok_or_else(|| no_database(database))?;
+        database
+            .tables
+            .get_mut(table)
+            .ok_or_else(|| no_table(table))
+    }
+}
+
+pub(crate) fn no_database(name: &str) -> ServiceError {
+    ServiceError::not_found(format!("The database {name} does not exist."))
+}
+
+pub(crate) fn no_table(name: &str) -> ServiceError {
+    ServiceError::not_found(format!("The table {name} does not exist."))
+}
+
+impl Table {
+    pub(crate) fn new(id: i64, settings: TableSettings, created: f64, updated: f64) -> Self {
+        Table {
+            id,
+            settings,
+            created,
+            updated,
+            measures: BTreeMap::new(),
+            dimension_names: BTreeSet::new(),
+            attributes: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a series and the names it brings.
+    pub(crate) fn add_series(&mut self, measure: &str, id: i64, dimensions: Dimensions) {
+        for name in dimensions.keys() {
+            if !self.dimension_names.contains(name) {
+                self.dimension_names.insert(name.clone());
+            }
+        }
+        if let Some(measure) = self.measures.get_mut(measure) {
+            measure.add(id, dimensions);
+        }
+    }
+
+    /// Types of single measures in the table, sorted: each is a column.
+    pub(crate) fn value_types(&self) -> BTreeSet<ValueType> {
+        let types = self.measures.values().map(|measure| measure.value_type);
+        types
+            .filter(|value_type| *value_type != ValueType::Multi)
+            .collect()
+    }
+}
+
+impl Measure {
+    pub(crate) fn new(value_type: ValueType) -> Self {
+        Measure {
+            value_type,
+            series: Vec::new(),
+            ids: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn series_id(&self, dimensions: &Dimensions) -> Option<i64> {
+        self.ids.get(dimensions).copied()
+    }
+
+    /// Names of the dimensions of this measure.
+    pub(crate) fn dimension_names(&self) -> BTreeSet<&str> {
+        self.series
+            .iter()
+            .flat_map(|series| series.dimensions.keys().map(String::as_str))
+            .collect()
+    }
+
+    fn add(&mut self, id: i64, dimensions: Dimensions) {
+        let dimensions = Arc::new(dimensions);
+        self.ids.insert(Arc::clone(&dimensions), id);
+        self.series.push(Series { id, dimensions });
+    }
+}

@@ -1,0 +1,112 @@
+//! WriteRecords: from the request to stored points.
+//!
+//! The order is the service's: what breaks the service model or is malformed refuses the whole
+//! request; what depends on limits, the table or the clock rejects single records, and the others
+//! are stored.
+
+mod constraints;
+pub(crate) mod record;
+mod rejection;
+
+pub(crate) use self::constraints::Violations;
+
+use self::{
+    record::parse_records,
+    rejection::{Destination, Window},
+};
+use crate::{
+    error::{RejectedRecord, ServiceError},
+    protocol::{Record, RecordsIngested, WriteRecordsRequest},
+    store::{PointOutcome, Store},
+};
+
+/// What a call has changed, whether it is answered with success or with rejected records.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct WriteOutcome {
+    pub(crate) ingested: RecordsIngested,
+    pub(crate) rejected: Vec<RejectedRecord>,
+    /// Taken by the magnetic store and dropped there.
+    pub(crate) dropped: usize,
+}
+
+/// Stores the records of a request at the time `now_ns`.
+///
+/// # Errors
+///
+/// When the request as a whole is refused; then nothing is stored.
+pub(crate) fn write_records(
+    store: &mut Store,
+    request: &WriteRecordsRequest,
+    now_ns: i64,
+) -> Result<WriteOutcome, ServiceError> {
+    constraints::check(request)?;
+    let (Some(database), Some(table), Some(records)) = (
+        &request.database_name,
+        &request.table_name,
+        &request.records,
+    ) else {
+        return Err(ServiceError::validation("A required member is missing."));
+    };
+    let window = Window::of(&store.catalog.table(database, table)?.settings, now_ns);
+    let no_common = Record::default();
+    let common = request.common_attributes.as_ref().unwrap_or(&no_common);
+    let points = parse_records(common, records)?;
+    let outcomes = store.write_points(database, table, &points, |table, point| {
+        rejection::check_limits(point)?;
+        window.check(point.time_ns)?;
+        rejection::check_table(table, point)
+    })?;
+
+    let mut result = WriteOutcome::default();
+    for (record_index, (point, outcome)) in points.iter().zip(outcomes).enumerate() {
+        let destination = window.destination(point.time_ns);
+        let refusal = match outcome {
+            Ok(outcome) => version_conflict(outcome, point.version),
+            Err(reason) => Some((reason, None)),
+        };
+        let is_reported = !matches!(
+            (&refusal, destination),
+            (Some((_, Some(_))), Destination::Magnetic)
+        );
+        match refusal {
+            Some((reason, existing_version)) if is_reported => {
+                result.rejected.push(RejectedRecord {
+                    record_index,
+                    reason,
+                    existing_version,
+                });
+                continue;
+            }
+            // The magnetic store reports conflicts of versions only in its own error report.
+            Some(_) => result.dropped += 1,
+            None => {}
+        }
+        result.ingested.total += 1;
+        match destination {
+            Destination::Memory => result.ingested.memory_store += 1,
+            Destination::Magnetic => result.ingested.magnetic_store += 1,
+        }
+    }
+    Ok(result)
+}
+
+/// Reason and existing version if the stored point stands in the way.
+fn version_conflict(outcome: PointOutcome, version: i64) -> Option<(String, Option<i64>)> {
+    match outcome {
+        PointOutcome::Stored => None,
+        PointOutcome::SameVersion { existing } => Some((
+            "A record already exists with the same time, dimensions, measure name, and record \
+             version. A higher record version must be specified in order to update the measure \
+             value. Specifying record version is supported by the latest SDKs."
+                .to_owned(),
+            Some(existing),
+        )),
+        PointOutcome::LowerVersion { existing } => Some((
+            format!(
+                "The record version {version} is lower than the existing version {existing}. A \
+                 higher version is required to update the measure value."
+            ),
+            Some(existing),
+        )),
+    }
+}
