@@ -1,1 +1,5 @@
 //! Prometheus remote storage on Amazon Timestream for LiveAnalytics.
+
+pub mod convert;
+pub mod model;
+pub mod prompb;

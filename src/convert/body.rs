@@ -1,0 +1,247 @@
+//! A batch to the JSON body of a WriteRecords call.
+//!
+//! What all records of the batch share goes to `CommonAttributes`, because AWS bills what is left
+//! in units of 1 KiB. Field names:
+//! <https://docs.aws.amazon.com/timestream/latest/developerguide/API_WriteRecords.html>.
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+
+use super::batch::BatchRecord;
+use super::series::Dimension;
+use crate::model::Destination;
+
+/// Bytes reserved for each record, about what one with ten labels of its own takes.
+const EXPECTED_RECORD_BYTES: usize = 256;
+
+/// The body of the call that writes `records`, which must not be empty, to `destination`.
+pub fn write_records_body(destination: &Destination, records: &[BatchRecord<'_>]) -> Bytes {
+    let common = Common::of(records);
+    let mut body = Vec::with_capacity(512 + records.len() * EXPECTED_RECORD_BYTES);
+    body.extend_from_slice(b"{\"DatabaseName\":");
+    push_string(&mut body, &destination.database);
+    body.extend_from_slice(b",\"TableName\":");
+    push_string(&mut body, &destination.table);
+    body.extend_from_slice(
+        b",\"CommonAttributes\":{\"MeasureValueType\":\"DOUBLE\",\"TimeUnit\":\"MILLISECONDS\"",
+    );
+    push_dimensions(&mut body, common.dimensions.iter().copied());
+    if let Some(measure_name) = common.measure_name {
+        push_measure_name(&mut body, measure_name);
+    }
+    if let Some(timestamp_ms) = common.timestamp_ms {
+        push_time(&mut body, timestamp_ms);
+    }
+    body.extend_from_slice(b"},\"Records\":[");
+    for (index, record) in records.iter().enumerate() {
+        body.extend_from_slice(if index == 0 {
+            b"{\"MeasureValue\":\""
+        } else {
+            b",{\"MeasureValue\":\""
+        });
+        // The shortest text that reads back to the same bits.
+        write!(body, "{:?}\"", record.value).expect("writing to a Vec cannot fail");
+        let own = record
+            .series
+            .dimensions
+            .iter()
+            .filter(|dimension| !common.holds(dimension));
+        push_dimensions(&mut body, own);
+        if common.measure_name.is_none() {
+            push_measure_name(&mut body, &record.series.measure_name);
+        }
+        if common.timestamp_ms.is_none() {
+            push_time(&mut body, record.timestamp_ms);
+        }
+        body.push(b'}');
+    }
+    body.extend_from_slice(b"]}");
+    Bytes::from(body)
+}
+
+/// What all records of a batch share.
+struct Common<'r> {
+    /// Sorted by name, as in a series.
+    dimensions: Vec<&'r Dimension<'r>>,
+    measure_name: Option<&'r str>,
+    timestamp_ms: Option<i64>,
+}
+
+impl<'r> Common<'r> {
+    fn of(records: &[BatchRecord<'r>]) -> Self {
+        let Some((first, rest)) = records.split_first() else {
+            return Self {
+                dimensions: Vec::new(),
+                measure_name: None,
+                timestamp_ms: None,
+            };
+        };
+        let mut common = Self {
+            dimensions: first.series.dimensions.iter().collect(),
+            measure_name: Some(&first.series.measure_name),
+            timestamp_ms: Some(first.timestamp_ms),
+        };
+        for record in rest {
+            if !std::ptr::eq(record.series, first.series) {
+                let theirs = &record.series.dimensions;
+                common
+                    .dimensions
+                    .retain(|ours| theirs.binary_search(ours).is_ok());
+            }
+            common.measure_name = common
+                .measure_name
+                .filter(|name| *name == record.series.measure_name);
+            common.timestamp_ms = common
+                .timestamp_ms
+                .filter(|time| *time == record.timestamp_ms);
+        }
+        common
+    }
+
+    fn holds(&self, dimension: &Dimension<'_>) -> bool {
+        // Every record holds each common dimension, so the name alone decides.
+        self.dimensions
+            .binary_search_by(|common| common.name.cmp(&dimension.name))
+            .is_ok()
+    }
+}
+
+fn push_dimensions<'d>(body: &mut Vec<u8>, dimensions: impl Iterator<Item = &'d Dimension<'d>>) {
+    let mut separator: &[u8] = b",\"Dimensions\":[";
+    let mut any = false;
+    for dimension in dimensions {
+        body.extend_from_slice(separator);
+        body.extend_from_slice(b"{\"Name\":");
+        push_string(body, &dimension.name);
+        body.extend_from_slice(b",\"Value\":");
+        push_string(body, dimension.value);
+        body.push(b'}');
+        separator = b",";
+        any = true;
+    }
+    if any {
+        body.push(b']');
+    }
+}
+
+fn push_measure_name(body: &mut Vec<u8>, measure_name: &str) {
+    body.extend_from_slice(b",\"MeasureName\":");
+    push_string(body, measure_name);
+}
+
+fn push_time(body: &mut Vec<u8>, timestamp_ms: i64) {
+    write!(body, ",\"Time\":\"{timestamp_ms}\"").expect("writing to a Vec cannot fail");
+}
+
+fn push_string(body: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(body, text).expect("a string is always valid JSON and a Vec takes all");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::convert::series::StoredSeries;
+
+    fn series(
+        measure_name: &'static str,
+        dimensions: &[(&'static str, &'static str)],
+    ) -> StoredSeries<'static> {
+        StoredSeries {
+            measure_name: Cow::Borrowed(measure_name),
+            dimensions: dimensions
+                .iter()
+                .map(|&(name, value)| Dimension {
+                    name: Cow::Borrowed(name),
+                    value,
+                })
+                .collect(),
+        }
+    }
+
+    fn body(records: &[(&StoredSeries<'static>, i64, f64)]) -> Value {
+        let destination = Destination {
+            database: "db".to_owned(),
+            table: "t".to_owned(),
+        };
+        let records: Vec<_> = records
+            .iter()
+            .map(|&(series, timestamp_ms, value)| BatchRecord {
+                series,
+                timestamp_ms,
+                value,
+            })
+            .collect();
+        serde_json::from_slice(&write_records_body(&destination, &records)).unwrap()
+    }
+
+    #[test]
+    fn shared_attributes_are_written_once() {
+        let a = series("up", &[("instance", "a"), ("job", "\"j\"\n")]);
+        let b = series("up", &[("instance", "b"), ("job", "\"j\"\n")]);
+        assert_eq!(
+            body(&[(&a, 1, 0.1), (&b, 1, 1e300)]),
+            json!({
+                "DatabaseName": "db",
+                "TableName": "t",
+                "CommonAttributes": {
+                    "MeasureValueType": "DOUBLE",
+                    "TimeUnit": "MILLISECONDS",
+                    "Dimensions": [{"Name": "job", "Value": "\"j\"\n"}],
+                    "MeasureName": "up",
+                    "Time": "1",
+                },
+                "Records": [
+                    {"MeasureValue": "0.1", "Dimensions": [{"Name": "instance", "Value": "a"}]},
+                    {"MeasureValue": "1e300", "Dimensions": [{"Name": "instance", "Value": "b"}]},
+                ],
+            })
+        );
+    }
+
+    #[test]
+    fn nothing_shared_leaves_only_the_units_common() {
+        let a = series("up", &[("a", "1")]);
+        let b = series("down", &[("a", "2"), ("b", "1")]);
+        let body = body(&[(&a, 1, 1.0), (&b, 2, 2.0)]);
+        assert_eq!(
+            body["CommonAttributes"],
+            json!({"MeasureValueType": "DOUBLE", "TimeUnit": "MILLISECONDS"})
+        );
+        assert_eq!(
+            body["Records"][1],
+            json!({
+                "MeasureValue": "2.0",
+                "Dimensions": [{"Name": "a", "Value": "2"}, {"Name": "b", "Value": "1"}],
+                "MeasureName": "down",
+                "Time": "2",
+            })
+        );
+    }
+
+    #[test]
+    fn values_read_back_to_the_same_bits() {
+        let a = series("up", &[("a", "1")]);
+        for value in [
+            0.1,
+            5e-324,
+            f64::MAX,
+            f64::MIN_POSITIVE,
+            1e16,
+            123_456_789.012_345_67,
+            -1.5e-7,
+        ] {
+            let body = body(&[(&a, 1, value), (&a, 2, value)]);
+            let text = body["Records"][0]["MeasureValue"].as_str().unwrap();
+            assert_eq!(
+                text.parse::<f64>().unwrap().to_bits(),
+                value.to_bits(),
+                "{text}"
+            );
+        }
+    }
+}

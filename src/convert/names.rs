@@ -1,0 +1,179 @@
+//! Prometheus names to names that Timestream accepts, and back.
+//!
+//! A name of ASCII letters, digits and underscores that starts with a letter, does not end with
+//! an underscore and is not reserved is stored as it is. Every other name is stored as
+//! `U__` + Prometheus' values escaping + `x`: `_` becomes `__`, ASCII letters and digits stay,
+//! any other character becomes `_<hex>_`, and the final `x` keeps the whole from ending in an
+//! underscore. In contrast to Prometheus a colon is escaped too, because Timestream refuses it in
+//! every name. Names that start with `U__` are escaped as well, so no two names share a stored
+//! form.
+//!
+//! Reserved by the service: `time`, `measure_name` and `measure_value` (the last two also as
+//! prefixes) and the prefix `ts_`
+//! (<https://docs.aws.amazon.com/timestream/latest/developerguide/ts-limits.html>).
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Dimension that a series without labels gets, because Timestream wants at least one.
+///
+/// It starts with the escape prefix and does not end in `x`, so no label has it as stored form.
+pub const NO_LABELS_DIMENSION: &str = "U__no_labels";
+
+/// Value of [`NO_LABELS_DIMENSION`].
+pub const NO_LABELS_VALUE: &str = "1";
+
+/// What every escaped name starts with.
+pub const ESCAPE_PREFIX: &str = "U__";
+
+const SUFFIX: char = 'x';
+
+/// The form in which the metric or label name `name` is stored.
+pub fn escape(name: &str) -> Cow<'_, str> {
+    if is_storable(name) {
+        return Cow::Borrowed(name);
+    }
+    let mut stored = String::with_capacity(name.len() + 8);
+    stored.push_str(ESCAPE_PREFIX);
+    for character in name.chars() {
+        match character {
+            '_' => stored.push_str("__"),
+            c if c.is_ascii_alphanumeric() => stored.push(c),
+            c => write!(stored, "_{:x}_", u32::from(c)).expect("writing to a String cannot fail"),
+        }
+    }
+    stored.push(SUFFIX);
+    Cow::Owned(stored)
+}
+
+/// The metric or label name that is stored as `stored`.
+///
+/// A stored name that [`escape`] never produces stands for itself: tables of other writers hold
+/// such names.
+pub fn unescape(stored: &str) -> Cow<'_, str> {
+    match decode(stored) {
+        Some(name) if escape(&name) == stored => Cow::Owned(name),
+        _ => Cow::Borrowed(stored),
+    }
+}
+
+/// All stored forms that stand for `name`: the one that this connector writes, then the name
+/// itself where a table of another writer may hold it unescaped.
+pub fn stored_forms(name: &str) -> Vec<String> {
+    let escaped = escape(name);
+    let mut forms = vec![escaped.clone().into_owned()];
+    // Timestream has never accepted a colon, so no table holds one.
+    if escaped != name && !name.contains(':') && unescape(name) == name {
+        forms.push(name.to_owned());
+    }
+    forms
+}
+
+fn is_storable(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.last() != Some(&b'_')
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || *b == b'_')
+        && name != "time"
+        && !["ts_", "measure_name", "measure_value", ESCAPE_PREFIX]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+}
+
+fn decode(stored: &str) -> Option<String> {
+    let mut rest = stored.strip_prefix(ESCAPE_PREFIX)?.strip_suffix(SUFFIX)?;
+    let mut name = String::with_capacity(rest.len());
+    while let Some(start) = rest.find('_') {
+        name.push_str(&rest[..start]);
+        let (hex, tail) = rest[start + 1..].split_once('_')?;
+        if hex.is_empty() {
+            name.push('_');
+        } else {
+            name.push(char::from_u32(u32::from_str_radix(hex, 16).ok()?)?);
+        }
+        rest = tail;
+    }
+    name.push_str(rest);
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_and_their_stored_forms() {
+        let cases = [
+            ("job", "job"),
+            ("a_b_1", "a_b_1"),
+            ("Time", "Time"),
+            ("timestamp", "timestamp"),
+            ("time", "U__timex"),
+            ("ts_x", "U__ts__xx"),
+            ("measure_name", "U__measure__namex"),
+            ("measure_value_a", "U__measure__value__ax"),
+            ("job:up:rate5m", "U__job_3a_up_3a_rate5mx"),
+            ("http.status_code", "U__http_2e_status__codex"),
+            ("_x", "U____xx"),
+            ("x_", "U__x__x"),
+            ("1abc", "U__1abcx"),
+            ("日本", "U___65e5__672c_x"),
+            ("U__a", "U__U____ax"),
+            ("", "U__x"),
+            ("\u{10ffff}", "U___10ffff_x"),
+        ];
+        for (name, stored) in cases {
+            assert_eq!(escape(name), stored, "escape {name:?}");
+            assert_eq!(unescape(stored), name, "unescape {stored:?}");
+        }
+    }
+
+    #[test]
+    fn what_escape_never_produces_stands_for_itself() {
+        for stored in [
+            "_x",
+            "x_",
+            "U__",
+            "U__a",
+            "U__a_b",
+            "U__a_2e",
+            "U__a_zz_x",
+            "U__a_d800_x",
+            "U__a_2E_x",
+            "U__plainx",
+            NO_LABELS_DIMENSION,
+        ] {
+            assert_eq!(unescape(stored), stored);
+        }
+    }
+
+    #[test]
+    fn unescaped_forms_of_other_writers_are_looked_up_too() {
+        assert_eq!(stored_forms("job"), ["job"]);
+        assert_eq!(stored_forms("_x"), ["U____xx", "_x"]);
+        assert_eq!(stored_forms("a:b"), ["U__a_3a_bx"]);
+        assert_eq!(stored_forms("U__timex"), ["U__U____timexx"]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_survives(name in any::<String>()) {
+            let stored = escape(&name);
+            prop_assert_eq!(unescape(&stored), name.as_str());
+        }
+
+        #[test]
+        fn names_near_the_escape_survive_and_are_accepted(name in "(U__)?[_a-cx:0-9.]{0,12}") {
+            let stored = escape(&name);
+            prop_assert!(stored.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+            prop_assert!(stored.as_bytes()[0].is_ascii_alphabetic());
+            prop_assert!(!stored.ends_with('_'));
+            prop_assert_ne!(stored.as_ref(), NO_LABELS_DIMENSION);
+            prop_assert_eq!(unescape(&stored), name.as_str());
+        }
+    }
+}
