@@ -3,3 +3,4 @@
 pub mod convert;
 pub mod model;
 pub mod prompb;
+pub mod timestream;

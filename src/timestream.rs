@@ -1,0 +1,118 @@
+//! The port to Timestream: write a prepared batch, run a query, and what can go wrong.
+//!
+//! [`client`] speaks through the AWS SDK, `endpoint` finds the cell to talk to, `prepared` hands
+//! the SDK a finished body, and [`retry`] is the one layer that tries again.
+
+pub mod client;
+mod endpoint;
+mod prepared;
+pub mod retry;
+
+pub use client::{Discovery, Settings, Timestream, sdk_config};
+
+/// What went wrong, by what somebody does about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ErrorKind {
+    /// The service asks to slow down.
+    Throttled,
+    /// The service failed.
+    InternalServer,
+    /// The service cannot be reached, or its answer cannot be read.
+    Unavailable,
+    /// No answer within the deadline.
+    Timeout,
+    /// The endpoint no longer serves this account.
+    InvalidEndpoint,
+    /// There are no credentials, or they are expired, unknown or wrongly signed.
+    Credentials,
+    /// The request breaks a rule of the service.
+    Validation,
+    /// The query failed while it ran.
+    QueryExecution,
+    /// A quota of the account is used up.
+    QuotaExceeded,
+    /// The credentials do not allow this.
+    AccessDenied,
+    /// The database or table does not exist.
+    NotFound,
+    /// The service is busy with a conflicting change.
+    Conflict,
+    /// Some records were rejected, the others stored.
+    Rejected,
+}
+
+impl ErrorKind {
+    /// Whether a later try may succeed without anybody changing the data or the set-up of tables.
+    ///
+    /// Credentials count: they are renewed, and the data is still good then.
+    pub fn is_retryable(self) -> bool {
+        match self {
+            Self::Throttled
+            | Self::InternalServer
+            | Self::Unavailable
+            | Self::Timeout
+            | Self::InvalidEndpoint
+            | Self::Credentials => true,
+            Self::Validation
+            | Self::QueryExecution
+            | Self::QuotaExceeded
+            | Self::AccessDenied
+            | Self::NotFound
+            | Self::Conflict
+            | Self::Rejected => false,
+        }
+    }
+
+    /// The name in logs, metrics and answers; where the service has an exception, that.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Throttled => "ThrottlingException",
+            Self::InternalServer => "InternalServerException",
+            Self::Unavailable => "Unavailable",
+            Self::Timeout => "Timeout",
+            Self::InvalidEndpoint => "InvalidEndpointException",
+            Self::Credentials => "CredentialsError",
+            Self::Validation => "ValidationException",
+            Self::QueryExecution => "QueryExecutionException",
+            Self::QuotaExceeded => "ServiceQuotaExceededException",
+            Self::AccessDenied => "AccessDeniedException",
+            Self::NotFound => "ResourceNotFoundException",
+            Self::Conflict => "ConflictException",
+            Self::Rejected => "RejectedRecordsException",
+        }
+    }
+}
+
+/// A record that the service did not store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Position in the batch, from 0.
+    pub index: usize,
+    /// Why, in the service's words.
+    pub reason: String,
+    /// The version that is stored, where a version was the reason.
+    pub existing_version: Option<i64>,
+}
+
+/// A call to Timestream that failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}: {message}", kind.as_str())]
+pub struct TimestreamError {
+    /// What somebody can do about it.
+    pub kind: ErrorKind,
+    /// The service's words, or those of the layer that failed.
+    pub message: String,
+    /// The records that were not stored; only with [`ErrorKind::Rejected`].
+    pub rejections: Vec<Rejection>,
+}
+
+impl TimestreamError {
+    /// An error without rejected records.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            rejections: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The one layer that tries a call again: exponential backoff with full jitter, never past the
+//! deadline of the request.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{ErrorKind, TimestreamError};
+
+/// Longest pause before the first retry; it doubles with each further one.
+const BASE: Duration = Duration::from_millis(100);
+/// Longest pause before any retry.
+const CAP: Duration = Duration::from_secs(5);
+
+/// How long and how often to try.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Tries after the first one.
+    pub max_retries: u32,
+    /// When the answer has to be known.
+    pub deadline: Instant,
+}
+
+/// A result with the number of tries after the first one.
+#[derive(Debug)]
+pub struct Tried<T> {
+    /// The last result.
+    pub result: Result<T, TimestreamError>,
+    /// How often the call was repeated.
+    pub retries: u32,
+}
+
+/// Runs `call` until it succeeds, fails for good, or the limits are reached.
+///
+/// After the first [`ErrorKind::InvalidEndpoint`] it runs `reload` and tries again at once,
+/// without counting a retry.
+pub async fn with_retries<T, C, R>(
+    limits: Limits,
+    mut random: impl FnMut() -> f64,
+    mut call: impl FnMut() -> C,
+    mut reload: impl FnMut() -> R,
+) -> Tried<T>
+where
+    C: Future<Output = Result<T, TimestreamError>>,
+    R: Future<Output = ()>,
+{
+    let mut retries = 0;
+    let mut reloaded = false;
+    loop {
+        let error = match tokio::time::timeout_at(limits.deadline, call()).await {
+            Ok(Ok(value)) => {
+                return Tried {
+                    result: Ok(value),
+                    retries,
+                };
+            }
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let error = TimestreamError::new(
+                    ErrorKind::Timeout,
+                    "no answer from Timestream before the deadline of the request",
+                );
+                return Tried {
+                    result: Err(error),
+                    retries,
+                };
+            }
+        };
+        if error.kind == ErrorKind::InvalidEndpoint && !reloaded {
+            reloaded = true;
+            // If this takes too long the next call finds the deadline passed.
+            let _ = tokio::time::timeout_at(limits.deadline, reload()).await;
+            continue;
+        }
+        let pause = pause(retries, random());
+        let in_time = Instant::now() + pause < limits.deadline;
+        if !is_worth_a_retry(error.kind) || retries >= limits.max_retries || !in_time {
+            return Tried {
+                result: Err(error),
+                retries,
+            };
+        }
+        tokio::time::sleep(pause).await;
+        retries += 1;
+    }
+}
+
+/// Whether another try within one request can help; renewed credentials arrive later than that.
+fn is_worth_a_retry(kind: ErrorKind) -> bool {
+    kind.is_retryable() && kind != ErrorKind::Credentials
+}
+
+/// The pause before retry number `retry` (from 0); `random` is in `0.0..1.0`.
+fn pause(retry: u32, random: f64) -> Duration {
+    CAP.min(BASE.saturating_mul(1 << retry.min(16)))
+        .mul_f64(random)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    fn limits(max_retries: u32) -> Limits {
+        Limits {
+            max_retries,
+            deadline: Instant::now() + Duration::from_secs(25),
+        }
+    }
+
+    /// Answers with `errors` one after the other, then with success.
+    async fn run(limits: Limits, errors: &[ErrorKind]) -> (Tried<()>, usize, usize) {
+        let mut calls = 0;
+        let mut reloads = 0;
+        let tried = with_retries(
+            limits,
+            || 0.99,
+            || {
+                let error = errors
+                    .get(calls)
+                    .map(|&kind| TimestreamError::new(kind, "x"));
+                calls += 1;
+                ready(error.map_or(Ok(()), Err))
+            },
+            || {
+                reloads += 1;
+                ready(())
+            },
+        )
+        .await;
+        (tried, calls, reloads)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_tried_again_and_how_often() {
+        use ErrorKind::{
+            Credentials, InternalServer, InvalidEndpoint, Throttled, Unavailable, Validation,
+        };
+        let cases: [(&[ErrorKind], u32, Option<ErrorKind>, usize, usize); 7] = [
+            (&[], 3, None, 1, 0),
+            (&[Throttled, InternalServer, Unavailable], 3, None, 4, 0),
+            (&[Throttled, Throttled], 1, Some(Throttled), 2, 0),
+            (&[Validation], 3, Some(Validation), 1, 0),
+            (&[Credentials], 3, Some(Credentials), 1, 0),
+            (&[InvalidEndpoint], 0, None, 2, 1),
+            (
+                &[InvalidEndpoint, InvalidEndpoint],
+                0,
+                Some(InvalidEndpoint),
+                2,
+                1,
+            ),
+        ];
+        for (errors, max_retries, expected, calls, reloads) in cases {
+            let (tried, made, reloaded) = run(limits(max_retries), errors).await;
+            assert_eq!(
+                tried.result.err().map(|error| error.kind),
+                expected,
+                "{errors:?}"
+            );
+            assert_eq!((made, reloaded), (calls, reloads), "{errors:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_retry_passes_the_deadline() {
+        let start = Instant::now();
+        let (tried, _, _) = run(limits(1_000), &[ErrorKind::Throttled; 100]).await;
+        assert_eq!(tried.result.unwrap_err().kind, ErrorKind::Throttled);
+        assert!(start.elapsed() < Duration::from_secs(25));
+        assert!(tried.retries > 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_without_an_answer_ends_at_the_deadline() {
+        let start = Instant::now();
+        let tried: Tried<()> = with_retries(limits(3), || 0.5, pending, || ready(())).await;
+        assert_eq!(tried.result.unwrap_err().kind, ErrorKind::Timeout);
+        assert_eq!(start.elapsed(), Duration::from_secs(25));
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_cap() {
+        let full = [0, 1, 2, 5, 6, 40].map(|retry| pause(retry, 1.0).as_millis());
+        assert_eq!(full, [100, 200, 400, 3_200, 5_000, 5_000]);
+        assert_eq!(pause(3, 0.0), Duration::ZERO);
+    }
+}
