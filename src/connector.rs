@@ -1,0 +1,41 @@
+//! The two use cases, write and read: the order of the steps, what became of each sample, and
+//! what a caller can know about it.
+
+mod read;
+mod write;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+pub use read::{ReadError, ReadOutcome};
+pub use write::{Failure, WriteOutcome};
+
+use crate::config::Config;
+use crate::convert::series::{Routing, WritePolicy};
+use crate::timestream::Timestream;
+
+/// Converts and forwards requests; shared by all of them.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    timestream: Timestream,
+    routing: Arc<Routing>,
+    policy: WritePolicy,
+    max_retries: u32,
+    max_write_retries: u32,
+    write_permits: Arc<Semaphore>,
+}
+
+impl Connector {
+    /// Builds a connector from its configuration and the clients it uses.
+    pub fn new(config: &Config, timestream: Timestream) -> Self {
+        Self {
+            timestream,
+            routing: Arc::new(config.routing.clone()),
+            policy: config.policy,
+            max_retries: config.max_retries,
+            max_write_retries: config.max_write_retries,
+            write_permits: Arc::new(Semaphore::new(config.write_concurrency)),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The write use case: convert, group, send all batches, and tell what became of each sample.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::Connector;
+use crate::convert::batch::{BatchRecord, arrange, batches};
+use crate::convert::body::write_records_body;
+use crate::convert::series::{IgnoreReason, Refusal, SeriesFault, series_to_records};
+use crate::model::Destination;
+use crate::prompb;
+use crate::timestream::retry::Limits;
+use crate::timestream::{ErrorKind, TimestreamError};
+
+/// What became of the samples of a write request.
+///
+/// `received` is the sum of `stored`, `ignored`, the samples of `faults` and those of `failures`.
+#[derive(Debug, Default)]
+pub struct WriteOutcome {
+    /// Samples in the request.
+    pub received: u64,
+    /// Samples that Timestream holds now.
+    pub stored: u64,
+    /// Samples left out by policy.
+    pub ignored: BTreeMap<IgnoreReason, u64>,
+    /// Samples of series that the sender has to mend.
+    pub faults: Vec<(SeriesFault, u64)>,
+    /// Samples that Timestream did not take, by destination and kind.
+    pub failures: Vec<Failure>,
+    /// WriteRecords calls, retries not counted.
+    pub calls: u64,
+    /// Calls made again.
+    pub retries: u64,
+}
+
+/// Samples that Timestream did not take.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Where they were to go.
+    pub destination: Destination,
+    /// What somebody can do about it.
+    pub kind: ErrorKind,
+    /// How many.
+    pub samples: u64,
+    /// The service's words for the first of them.
+    pub message: String,
+}
+
+impl Connector {
+    /// Stores the samples of `request`. Every batch is sent, whatever happens to the others, and
+    /// the outcome of each is known when this returns.
+    ///
+    /// # Errors
+    /// A `fail_on_*` option refuses the request; then nothing has been written.
+    pub async fn write(
+        &self,
+        request: &prompb::WriteRequest,
+        deadline: Instant,
+    ) -> Result<WriteOutcome, Refusal> {
+        let conversion = series_to_records(&request.timeseries, &self.routing, self.policy)?;
+        let mut outcome = WriteOutcome {
+            received: conversion.received,
+            ignored: conversion.ignored,
+            faults: conversion.faults,
+            ..WriteOutcome::default()
+        };
+        let limits = Limits {
+            max_retries: self.max_write_retries,
+            deadline,
+        };
+        let arranged: Vec<_> = conversion
+            .destinations
+            .iter()
+            .map(|records| (&records.destination, arrange(records)))
+            .collect();
+        let mut sends = FuturesUnordered::new();
+        for (destination, records) in &arranged {
+            sends.extend(batches(records).map(|batch| self.send(destination, batch, limits)));
+        }
+        while let Some(sent) = sends.next().await {
+            outcome.add(sent);
+        }
+        Ok(outcome)
+    }
+
+    /// Sends one batch. If the service refuses it as a whole because of what it holds, it is
+    /// halved until the refused records stand alone.
+    async fn send(
+        &self,
+        destination: &Destination,
+        batch: &[BatchRecord<'_>],
+        limits: Limits,
+    ) -> Sent {
+        let mut sent = Sent {
+            destination: destination.clone(),
+            ..Sent::default()
+        };
+        let mut parts = vec![batch];
+        while let Some(part) = parts.pop() {
+            let result = {
+                let _permit = self
+                    .write_permits
+                    .acquire()
+                    .await
+                    .expect("the semaphore is never closed");
+                let body = write_records_body(destination, part);
+                let tried = self.timestream.write_records(body, limits).await;
+                sent.calls += 1;
+                sent.retries += u64::from(tried.retries);
+                tried.result
+            };
+            match result {
+                Ok(()) => sent.stored += part.len() as u64,
+                Err(error) if error.kind == ErrorKind::Validation && part.len() > 1 => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                Err(error) => sent.fail(&error, part.len()),
+            }
+        }
+        sent
+    }
+}
+
+/// What became of one batch.
+#[derive(Debug, Default)]
+struct Sent {
+    destination: Destination,
+    stored: u64,
+    failed: BTreeMap<ErrorKind, (u64, String)>,
+    calls: u64,
+    retries: u64,
+}
+
+impl Sent {
+    fn fail(&mut self, error: &TimestreamError, records: usize) {
+        // Records that a rejection does not name are stored.
+        let mut rejected: Vec<usize> = error
+            .rejections
+            .iter()
+            .map(|rejection| rejection.index)
+            .filter(|i| *i < records)
+            .collect();
+        rejected.sort_unstable();
+        rejected.dedup();
+        let (failed, message) = match error.rejections.first() {
+            Some(first) if !rejected.is_empty() => (rejected.len(), first.reason.clone()),
+            _ => (records, error.message.clone()),
+        };
+        self.stored += (records - failed) as u64;
+        self.failed.entry(error.kind).or_insert((0, message)).0 += failed as u64;
+    }
+}
+
+impl WriteOutcome {
+    fn add(&mut self, sent: Sent) {
+        self.stored += sent.stored;
+        self.calls += sent.calls;
+        self.retries += sent.retries;
+        for (kind, (samples, message)) in sent.failed {
+            let known = self
+                .failures
+                .iter_mut()
+                .find(|failure| failure.kind == kind && failure.destination == sent.destination);
+            match known {
+                Some(failure) => failure.samples += samples,
+                None => self.failures.push(Failure {
+                    destination: sent.destination.clone(),
+                    kind,
+                    samples,
+                    message,
+                }),
+            }
+        }
+    }
+
+    /// Samples that neither are stored nor were left out by policy.
+    pub fn lost(&self) -> u64 {
+        let faults: u64 = self.faults.iter().map(|(_, samples)| samples).sum();
+        let failures: u64 = self.failures.iter().map(|failure| failure.samples).sum();
+        faults + failures
+    }
+}

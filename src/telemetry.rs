@@ -1,0 +1,238 @@
+//! Logging: one line for each event on stderr, as logfmt or JSON, with the same keys in both.
+//!
+//! Keys: `level` (lower case), `ts` (RFC 3339, UTC, milliseconds), `caller` (file and line),
+//! `message`, `error`, then the other fields in the order given.
+
+use std::fmt::{self, Write as _};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{LogFormat, LogSettings};
+
+/// The library and the binary of this package.
+const OWN_CRATES: [&str; 2] = [env!("CARGO_CRATE_NAME"), "bootstrap"];
+
+/// Starts logging for the whole process. A second call has no effect.
+pub fn start(settings: LogSettings) {
+    let Some(level) = settings.level else { return };
+    // The libraries below log their own bookkeeping at info.
+    let others = LevelFilter::from_level(level.min(Level::WARN));
+    let own = LevelFilter::from_level(level);
+    let filter = Targets::new()
+        .with_default(others)
+        .with_targets(OWN_CRATES.map(|name| (name, own)));
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(Lines(settings.format))
+        .with_writer(std::io::stderr);
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
+}
+
+/// Writes an event as one line.
+struct Lines(LogFormat);
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let metadata = event.metadata();
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let caller = format!(
+            "{}:{}",
+            metadata.file().unwrap_or("unknown"),
+            metadata.line().unwrap_or_default()
+        );
+        let pairs = [
+            (
+                "level",
+                Value::from(metadata.level().as_str().to_ascii_lowercase()),
+            ),
+            ("ts", Value::from(format!("{:.3}", Timestamp::now()))),
+            ("caller", Value::from(caller)),
+        ]
+        .into_iter()
+        .chain(
+            fields
+                .message
+                .map(|message| ("message", Value::from(message))),
+        )
+        .chain(fields.error.map(|error| ("error", Value::from(error))))
+        .chain(fields.others);
+        let line = match self.0 {
+            LogFormat::Logfmt => logfmt(pairs),
+            LogFormat::Json => json(pairs),
+        };
+        writeln!(writer, "{line}")
+    }
+}
+
+/// The fields of an event; `message` and `error` have places of their own.
+#[derive(Default)]
+struct Fields {
+    message: Option<String>,
+    error: Option<String>,
+    others: Vec<(&'static str, Value)>,
+}
+
+impl Fields {
+    fn add(&mut self, field: &Field, value: Value) {
+        let text = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        match field.name() {
+            "message" => self.message = Some(text(value)),
+            "error" => self.error = Some(text(value)),
+            name => self.others.push((name, value)),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, Value::from(format!("{value:?}")));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, Value::from(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, Value::from(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, Value::from(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, Value::from(value));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // JSON has no NaN and no infinity.
+        let number = serde_json::Number::from_f64(value);
+        self.add(
+            field,
+            number.map_or_else(|| Value::from(value.to_string()), Value::Number),
+        );
+    }
+}
+
+fn logfmt(pairs: impl Iterator<Item = (&'static str, Value)>) -> String {
+    let mut line = String::new();
+    for (key, value) in pairs {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(key);
+        line.push('=');
+        match value {
+            Value::String(text) if is_bare(&text) => line.push_str(&text),
+            // JSON's quoting is also logfmt's.
+            value => write!(line, "{value}").expect("writing to a String cannot fail"),
+        }
+    }
+    line
+}
+
+/// Whether a logfmt value can stand without quotes.
+fn is_bare(text: &str) -> bool {
+    !text.is_empty()
+        && !text.contains(|c: char| c <= ' ' || c.is_control() || matches!(c, '"' | '=' | '\\'))
+}
+
+fn json(pairs: impl Iterator<Item = (&'static str, Value)>) -> String {
+    let members: Vec<String> = pairs
+        .map(|(key, value)| format!("{}:{value}", Value::from(key)))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat) -> String {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .event_format(Lines(format))
+            .with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let error = "it \"broke\"";
+            tracing::warn!(
+                samples = 3_u64,
+                value = f64::NAN,
+                database = "db",
+                error,
+                "Two words."
+            );
+        });
+        let bytes = buffer.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn logfmt_lines() {
+        let line = logged(LogFormat::Logfmt);
+        let (head, tail) = line.split_once(" message=").unwrap();
+        assert!(head.starts_with("level=warn ts=2"), "{head}");
+        assert!(head.contains("Z caller=src/telemetry.rs:"), "{head}");
+        assert_eq!(
+            tail,
+            "\"Two words.\" error=\"it \\\"broke\\\"\" samples=3 value=NaN database=db\n"
+        );
+    }
+
+    #[test]
+    fn json_lines_have_the_same_keys() {
+        let line = logged(LogFormat::Json);
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["level"], "warn");
+        assert_eq!(value["message"], "Two words.");
+        assert_eq!(value["samples"], 3);
+        assert_eq!(value["value"], "NaN");
+        let millisecond = value["ts"].as_str().unwrap();
+        assert_eq!(
+            millisecond.len(),
+            "2020-01-01T00:00:00.000Z".len(),
+            "{millisecond}"
+        );
+    }
+}
