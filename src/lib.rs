@@ -1,8 +1,15 @@
 //! Prometheus remote storage on Amazon Timestream for LiveAnalytics.
+//!
+//! Remote write and remote read requests come in over HTTP ([`http`]), are decoded ([`wire`],
+//! [`prompb`]), converted by pure functions ([`convert`], over the values of [`model`]) and
+//! exchanged with Timestream ([`timestream`]); [`connector`] holds the order of these steps.
+//! [`config`], [`telemetry`] and [`metrics`] stand beside them, and [`entry`] runs it all.
 
 pub mod config;
 pub mod connector;
 pub mod convert;
+pub mod entry;
+pub mod http;
 pub mod metrics;
 pub mod model;
 pub mod prompb;

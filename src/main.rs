@@ -1,3 +1,86 @@
 //! `bootstrap`: serves remote write and remote read over Amazon Timestream.
 
-fn main() {}
+use std::process::ExitCode;
+use std::time::Duration;
+
+use timestream_prometheus_connector::config::{self, Config, ConfigError, Invocation};
+use timestream_prometheus_connector::connector::Connector;
+use timestream_prometheus_connector::entry::standalone::{self, Ended};
+use timestream_prometheus_connector::http::App;
+use timestream_prometheus_connector::telemetry;
+use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
+
+/// Status of a process whose configuration cannot be used.
+const BAD_CONFIGURATION: u8 = 2;
+/// How much longer than a request's deadline the process waits for requests in flight.
+const GRACE_BEYOND_DEADLINE: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let environment = |name: &str| std::env::var(name).ok();
+    let config = match config::read(std::env::args_os(), environment) {
+        Ok(Invocation::Serve(config)) => *config,
+        Ok(Invocation::Checked) => {
+            println!("the configuration is valid");
+            return ExitCode::SUCCESS;
+        }
+        // Help, version and usage errors: clap knows the stream and the status.
+        Err(ConfigError::CommandLine(error)) => error.exit(),
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    telemetry::start(config.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return failed("Cannot start the runtime.", &error),
+    };
+    runtime.block_on(run(&config))
+}
+
+async fn run(config: &Config) -> ExitCode {
+    let stop = match standalone::stop_signal() {
+        Ok(stop) => stop,
+        Err(error) => return failed("Cannot wait for signals.", &error),
+    };
+    let listener = match standalone::bind(&config.listen_address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            let message = format!(
+                "Cannot listen on {} (--web.listen-address, web_listen_address).",
+                config.listen_address
+            );
+            return failed(&message, &error);
+        }
+    };
+    let shared = sdk_config(&config.timestream).load().await;
+    let timestream = Timestream::new(&config.timestream, &shared);
+    let app = App::new(config, Connector::new(config, timestream));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        address = %config.listen_address,
+        region = config.timestream.region,
+        "Listening."
+    );
+    let grace = config.request_timeout.max(config.read_timeout) + GRACE_BEYOND_DEADLINE;
+    match standalone::serve(listener, app, stop, grace).await {
+        Ok(Ended::Stopped) => {
+            tracing::info!("Stopped.");
+            ExitCode::SUCCESS
+        }
+        Ok(Ended::Refused) => {
+            tracing::error!("Stopped because a fail_on_* option refused a request.");
+            ExitCode::FAILURE
+        }
+        Err(error) => failed("The server failed.", &error),
+    }
+}
+
+/// Reports a failure that ends the process; also where logging is switched off.
+fn failed(message: &str, error: &std::io::Error) -> ExitCode {
+    eprintln!("{message} {error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,3 @@
+//! The ways of running the connector: each serves the one router until told to stop.
+
+pub mod standalone;

@@ -1,0 +1,11 @@
+//! The HTTP surface: one router for every way of running the connector.
+
+mod body;
+mod error;
+mod pages;
+mod read;
+mod router;
+mod write;
+
+pub use error::HttpError;
+pub use router::{App, router};

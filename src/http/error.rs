@@ -1,0 +1,381 @@
+//! Outcomes and errors to answers: the only place that knows status codes.
+//!
+//! Prometheus sends a batch again for ever on 5xx and drops it on 4xx (on 429 too, unless
+//! `retry_on_http_429` is set), so nothing that a later try may mend leaves as a 4xx:
+//! <https://prometheus.io/docs/specs/prw/remote_write_spec/#retries-backoff>.
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+
+use crate::connector::{Failure, ReadError, WriteOutcome};
+use crate::convert::series::Refusal;
+use crate::timestream::ErrorKind;
+use crate::wire::DecodeError;
+
+/// Bytes of an error body; Prometheus logs no more of it.
+const MAX_TEXT_BYTES: usize = 1024;
+/// Seconds after which a sender should try again.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// An answer that is no success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpError {
+    status: StatusCode,
+    text: String,
+}
+
+impl HttpError {
+    fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            text: cut(text.into(), MAX_TEXT_BYTES),
+        }
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The body of the answer, at most 1,024 bytes.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn incomplete_body(error: &axum::Error) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!("the request body did not arrive whole: {error}"),
+        )
+    }
+
+    pub(super) fn encoding(error: &snap::Error) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!(
+                "the result cannot be encoded: {error}; ask for a shorter range or fewer series"
+            ),
+        )
+    }
+
+    /// The answer to a write whose samples were not all stored or left out by policy.
+    pub(super) fn from_write(outcome: &WriteOutcome, throttling_status: u16) -> Option<Self> {
+        let status = write_status(outcome, throttling_status)?;
+        // What decided the status comes first: it is what somebody has to act on.
+        let (retryable, permanent): (Vec<_>, Vec<_>) = outcome
+            .failures
+            .iter()
+            .partition(|failure| failure.kind.is_retryable());
+        let mut parts: Vec<String> = Vec::new();
+        parts.extend(retryable.into_iter().map(describe));
+        let faults = outcome.faults.iter();
+        parts.extend(faults.map(|(fault, samples)| format!("{fault} ({samples} samples)")));
+        parts.extend(permanent.into_iter().map(describe));
+        let ignored: u64 = outcome.ignored.values().sum();
+        let summary = format!(
+            "; of {} samples {} are stored, {ignored} ignored, {} not stored",
+            outcome.received,
+            outcome.stored,
+            outcome.lost()
+        );
+        let text = cut(parts.join("; "), MAX_TEXT_BYTES - summary.len()) + &summary;
+        Some(Self::new(status, text))
+    }
+
+    fn is_retryable(&self) -> bool {
+        self.status.is_server_error() || self.status == StatusCode::TOO_MANY_REQUESTS
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        let retryable = self.is_retryable();
+        let mut response = (self.status, self.text).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            http::HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        if retryable {
+            headers.insert(
+                RETRY_AFTER,
+                http::HeaderValue::from_static(RETRY_AFTER_SECONDS),
+            );
+        }
+        response
+    }
+}
+
+/// The status of a write; `None` if every sample is stored or was left out by policy.
+fn write_status(outcome: &WriteOutcome, throttling_status: u16) -> Option<StatusCode> {
+    let kinds = outcome.failures.iter().map(|failure| failure.kind);
+    let mut retryable: Vec<ErrorKind> = kinds.clone().filter(|kind| kind.is_retryable()).collect();
+    retryable.dedup();
+    if let [first, rest @ ..] = retryable.as_slice() {
+        let status = match first {
+            ErrorKind::Throttled => throttling_status,
+            ErrorKind::InternalServer => 500,
+            _ => 503,
+        };
+        let agreed = rest.iter().all(|kind| kind == first);
+        return Some(status_of(if agreed { status } else { 503 }));
+    }
+    let mut permanent: Vec<u16> = kinds.filter_map(permanent_write_status).collect();
+    if !outcome.faults.is_empty() {
+        permanent.push(400);
+    }
+    permanent.sort_unstable();
+    permanent.dedup();
+    match permanent.as_slice() {
+        [] => None,
+        [status] => Some(status_of(*status)),
+        _ => Some(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// The status of a failed write that no later try can mend; `None` if one can.
+fn permanent_write_status(kind: ErrorKind) -> Option<u16> {
+    match kind {
+        ErrorKind::Validation | ErrorKind::QueryExecution => Some(400),
+        ErrorKind::QuotaExceeded => Some(402),
+        ErrorKind::AccessDenied => Some(403),
+        ErrorKind::NotFound => Some(404),
+        ErrorKind::Conflict => Some(409),
+        ErrorKind::Rejected => Some(419),
+        ErrorKind::Throttled
+        | ErrorKind::InternalServer
+        | ErrorKind::Unavailable
+        | ErrorKind::Timeout
+        | ErrorKind::InvalidEndpoint
+        | ErrorKind::Credentials => None,
+    }
+}
+
+fn read_status(kind: ErrorKind) -> u16 {
+    match kind {
+        ErrorKind::Validation | ErrorKind::QueryExecution => 400,
+        ErrorKind::QuotaExceeded => 402,
+        ErrorKind::AccessDenied => 403,
+        ErrorKind::NotFound => 404,
+        ErrorKind::Conflict => 409,
+        ErrorKind::Rejected => 419,
+        ErrorKind::Throttled => 429,
+        ErrorKind::InternalServer => 500,
+        ErrorKind::Unavailable | ErrorKind::InvalidEndpoint | ErrorKind::Credentials => 503,
+        ErrorKind::Timeout => 504,
+    }
+}
+
+fn status_of(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).expect("every code above is between 100 and 999")
+}
+
+fn describe(failure: &Failure) -> String {
+    format!(
+        "{}: {} samples for {} are not stored: {}{}",
+        failure.kind.as_str(),
+        failure.samples,
+        failure.destination,
+        cut(failure.message.clone(), 300),
+        remedy(failure.kind)
+    )
+}
+
+/// What somebody can do, to follow the service's words.
+fn remedy(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Throttled => " (Timestream scales with the load; send again)",
+        ErrorKind::InternalServer | ErrorKind::Timeout => " (send again)",
+        ErrorKind::Unavailable | ErrorKind::InvalidEndpoint => {
+            " (check region, endpoint and network of the connector; send again)"
+        }
+        ErrorKind::Credentials => {
+            " (check the AWS credentials and the clock of the connector; send again)"
+        }
+        ErrorKind::Validation | ErrorKind::QueryExecution => " (change the request)",
+        ErrorKind::QuotaExceeded => " (raise the quota of the AWS account)",
+        ErrorKind::AccessDenied => {
+            " (allow the connector this action and timestream:DescribeEndpoints)"
+        }
+        ErrorKind::NotFound => {
+            " (create the database and table, or correct the labels or options that name them)"
+        }
+        ErrorKind::Conflict => " (wait until the change of the table is done)",
+        ErrorKind::Rejected => "",
+    }
+}
+
+impl From<DecodeError> for HttpError {
+    fn from(error: DecodeError) -> Self {
+        let status = match error {
+            DecodeError::ContentType(_)
+            | DecodeError::MessageType(_)
+            | DecodeError::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            DecodeError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            DecodeError::TooLargeDecoded { .. }
+            | DecodeError::Snappy(_)
+            | DecodeError::Protobuf(_) => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<Refusal> for HttpError {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!("{refusal}; nothing of the request is stored"),
+        )
+    }
+}
+
+impl From<&ReadError> for HttpError {
+    fn from(error: &ReadError) -> Self {
+        match error {
+            ReadError::Query(error) => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
+            ReadError::Timestream(error) => {
+                let text = format!("{error}{}", remedy(error.kind));
+                Self::new(status_of(read_status(error.kind)), text)
+            }
+            ReadError::Row(error) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+            }
+        }
+    }
+}
+
+/// The answer to another method than POST.
+pub(super) async fn post_only() -> Response {
+    let error = HttpError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path takes POST requests only",
+    );
+    let mut response = error.into_response();
+    response
+        .headers_mut()
+        .insert(ALLOW, http::HeaderValue::from_static("POST"));
+    response
+}
+
+/// The answer to an unknown path.
+pub(super) async fn not_found(uri: http::Uri) -> HttpError {
+    let path = uri.path();
+    HttpError::new(
+        StatusCode::NOT_FOUND,
+        format!("no such path: '{path}'; remote write is at /write, remote read at /read"),
+    )
+}
+
+/// At most `max_bytes` of `text`, with dots where something is missing.
+fn cut(mut text: String, max_bytes: usize) -> String {
+    if text.len() > max_bytes {
+        text.truncate(text.floor_char_boundary(max_bytes.saturating_sub(3)));
+        text.push_str("...");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convert::series::SeriesFault;
+    use crate::model::Destination;
+
+    fn outcome(kinds: &[ErrorKind], fault: bool) -> WriteOutcome {
+        let failure = |kind: &ErrorKind| Failure {
+            destination: Destination {
+                database: "db".to_owned(),
+                table: "t".to_owned(),
+            },
+            kind: *kind,
+            samples: 2,
+            message: "words of the service".to_owned(),
+        };
+        let mut outcome = WriteOutcome {
+            received: 10,
+            stored: 5,
+            failures: kinds.iter().map(failure).collect(),
+            ..WriteOutcome::default()
+        };
+        if fault {
+            outcome.faults.push((
+                SeriesFault::NoMetricName {
+                    labels: "{}".to_owned(),
+                },
+                1,
+            ));
+        }
+        outcome
+    }
+
+    #[test]
+    fn statuses_of_writes() {
+        use ErrorKind::{
+            AccessDenied, Conflict, Credentials, InternalServer, InvalidEndpoint, NotFound,
+            QuotaExceeded, Rejected, Throttled, Timeout, Unavailable, Validation,
+        };
+        let cases: [(&[ErrorKind], bool, Option<u16>); 21] = [
+            (&[], false, None),
+            (&[Throttled], false, Some(503)),
+            (&[Throttled, Throttled], false, Some(503)),
+            (&[Throttled, InternalServer], false, Some(503)),
+            (&[InternalServer], false, Some(500)),
+            (&[InternalServer, NotFound], true, Some(500)),
+            (&[Unavailable], false, Some(503)),
+            (&[Timeout], false, Some(503)),
+            (&[InvalidEndpoint], false, Some(503)),
+            (&[Credentials], false, Some(503)),
+            (&[NotFound, Throttled], true, Some(503)),
+            (&[Validation], false, Some(400)),
+            (&[QuotaExceeded], false, Some(402)),
+            (&[AccessDenied], false, Some(403)),
+            (&[NotFound], false, Some(404)),
+            (&[NotFound, NotFound], false, Some(404)),
+            (&[Conflict], false, Some(409)),
+            (&[Rejected], false, Some(419)),
+            (&[Rejected, NotFound], false, Some(400)),
+            (&[], true, Some(400)),
+            (&[NotFound], true, Some(400)),
+        ];
+        for (kinds, fault, expected) in cases {
+            let status = write_status(&outcome(kinds, fault), 503).map(|status| status.as_u16());
+            assert_eq!(status, expected, "{kinds:?} {fault}");
+        }
+    }
+
+    #[test]
+    fn the_status_for_throttling_is_an_option() {
+        let status = |kinds| write_status(&outcome(kinds, false), 429).unwrap().as_u16();
+        assert_eq!(status(&[ErrorKind::Throttled]), 429);
+        assert_eq!(status(&[ErrorKind::Throttled, ErrorKind::Unavailable]), 503);
+    }
+
+    #[test]
+    fn the_text_tells_what_happened_to_how_many_samples() {
+        let error = HttpError::from_write(
+            &outcome(&[ErrorKind::NotFound, ErrorKind::Throttled], true),
+            503,
+        )
+        .unwrap();
+        let text = error.text();
+        assert!(
+            text.starts_with("ThrottlingException: 2 samples for db/t are not stored"),
+            "{text}"
+        );
+        assert!(text.contains("MissingMetricName:"), "{text}");
+        assert!(
+            text.ends_with("; of 10 samples 5 are stored, 0 ignored, 5 not stored"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_keeps_its_summary() {
+        let mut outcome = outcome(&[ErrorKind::NotFound; 12], false);
+        outcome.failures[0].message = "ü".repeat(1_000);
+        let error = HttpError::from_write(&outcome, 503).unwrap();
+        assert!(error.text().len() <= MAX_TEXT_BYTES);
+        assert!(error.text().ends_with("24 not stored"), "{}", error.text());
+    }
+}

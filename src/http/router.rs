@@ -1,0 +1,69 @@
+//! The routes and what their handlers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use tokio::sync::Notify;
+
+use super::{error, pages, read, write};
+use crate::config::Config;
+use crate::connector::Connector;
+use crate::metrics::Metrics;
+
+/// What the handlers share; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub(super) connector: Connector,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) settings: HttpSettings,
+    pub(super) refused: Arc<Notify>,
+}
+
+/// The settings that concern HTTP.
+#[derive(Clone, Debug)]
+pub(super) struct HttpSettings {
+    pub(super) telemetry_path: String,
+    pub(super) request_timeout: Duration,
+    pub(super) read_timeout: Duration,
+    pub(super) throttling_status: u16,
+    pub(super) max_request_bytes: usize,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(config: &Config, connector: Connector) -> Self {
+        Self {
+            connector,
+            metrics: Arc::new(Metrics::new()),
+            settings: HttpSettings {
+                telemetry_path: config.telemetry_path.clone(),
+                request_timeout: config.request_timeout,
+                read_timeout: config.read_timeout,
+                throttling_status: config.throttling_status,
+                max_request_bytes: config.max_request_bytes,
+            },
+            refused: Arc::new(Notify::new()),
+        }
+    }
+
+    /// Returns once a `fail_on_*` option has refused a request: the process should end.
+    pub async fn refused(&self) {
+        self.refused.notified().await;
+    }
+}
+
+/// All routes: `/write`, `/read`, the connector's own metrics, health and a start page.
+pub fn router(app: App) -> Router {
+    let telemetry_path = app.settings.telemetry_path.clone();
+    Router::new()
+        .route("/write", post(write::write).fallback(error::post_only))
+        .route("/read", post(read::read).fallback(error::post_only))
+        .route(&telemetry_path, get(pages::metrics))
+        .route("/-/healthy", get(pages::healthy))
+        .route("/-/ready", get(pages::ready))
+        .route("/", get(pages::start))
+        .fallback(error::not_found)
+        .with_state(app)
+}
