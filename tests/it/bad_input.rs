@@ -1,0 +1,188 @@
+//! Requests that are no messages: the right status at once, and nothing written.
+
+use axum::body::Body;
+use http::Request;
+use timestream_prometheus_connector::prompb;
+use timestream_prometheus_connector::wire;
+
+use crate::support::{START_MS, TestApp, series};
+
+fn good_body() -> Vec<u8> {
+    let timeseries = vec![series(&[("__name__", "m"), ("l", "1")], &[(START_MS, 1.0)])];
+    wire::encode(&prompb::WriteRequest {
+        timeseries,
+        metadata: vec![],
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_are_refused() {
+    let app = TestApp::start_with(&["--max-request-bytes=1KiB"]).await;
+    let mut truncated = good_body();
+    truncated.truncate(20);
+    let invalid_utf8 = [0x0a, 0x06, 0x0a, 0x04, 0x0a, 0x02, 0xff, 0xfe];
+    let cases = [
+        (vec![], 400, "the body is empty"),
+        (b"not snappy at all".to_vec(), 400, "not valid snappy"),
+        (truncated, 400, "not valid snappy"),
+        (
+            vec![0x80, 0x80, 0x80, 0x80, 0x04],
+            400,
+            "claims to decompress to 1073741824 bytes",
+        ),
+        (
+            snap::raw::Encoder::new()
+                .compress_vec(&[0; 100_000])
+                .unwrap(),
+            413,
+            "exceeds 1024 bytes",
+        ),
+        (
+            snap::raw::Encoder::new().compress_vec(&[0; 2_000]).unwrap(),
+            400,
+            "claims to decompress to 2000 bytes",
+        ),
+        (vec![0; 2_000], 413, "exceeds 1024 bytes"),
+        (
+            snap::raw::Encoder::new().compress_vec(&[0xff; 30]).unwrap(),
+            400,
+            "not a valid protobuf",
+        ),
+        (
+            snap::raw::Encoder::new()
+                .compress_vec(&invalid_utf8)
+                .unwrap(),
+            400,
+            "not a valid protobuf",
+        ),
+    ];
+    for (body, status, expected) in cases {
+        for path in ["/write", "/read"] {
+            let answer = app.post(path, &[], body.clone()).await;
+            assert_eq!(
+                answer.status,
+                status,
+                "{path} {expected}: {}",
+                answer.text()
+            );
+            assert!(
+                answer.text().contains(expected),
+                "{path}: {}",
+                answer.text()
+            );
+        }
+    }
+    assert!(app.emulator.points("db", "t").is_empty());
+}
+
+#[tokio::test]
+async fn a_declared_length_over_the_limit_is_refused_unread() {
+    let app = TestApp::start_with(&["--max-request-bytes=1KiB"]).await;
+    let endless = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    let request = Request::post("/write")
+        .header("content-length", "1000000")
+        .body(Body::from_stream(endless))
+        .unwrap();
+    assert_eq!(app.send(request).await.status, 413);
+}
+
+#[tokio::test]
+async fn other_types_and_encodings_are_415_before_the_body_is_read() {
+    let app = TestApp::start().await;
+    let cases = [
+        (
+            "content-type",
+            "application/json",
+            "unsupported Content-Type 'application/json'",
+        ),
+        (
+            "content-type",
+            "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+            "unsupported remote write message",
+        ),
+        (
+            "content-type",
+            "application/x-protobuf;proto=unknown",
+            "unsupported remote write message 'unknown'",
+        ),
+        (
+            "content-encoding",
+            "gzip",
+            "unsupported Content-Encoding 'gzip'",
+        ),
+    ];
+    for (name, value, expected) in cases {
+        let answer = app
+            .post("/write", &[(name, value)], b"broken".to_vec())
+            .await;
+        assert_eq!(answer.status, 415, "{value}");
+        assert!(answer.text().contains(expected), "{}", answer.text());
+        let answer = app.post("/write", &[(name, value)], good_body()).await;
+        assert_eq!(answer.status, 415, "{value}");
+    }
+    assert!(app.emulator.points("db", "t").is_empty());
+}
+
+#[tokio::test]
+async fn headers_of_real_senders_are_accepted() {
+    let app = TestApp::start().await;
+    let cases: [&[(&str, &str)]; 3] = [
+        &[],
+        &[
+            ("Content-Type", "application/x-protobuf"),
+            ("Content-Encoding", "snappy"),
+            ("X-Prometheus-Remote-Write-Version", "0.1.0"),
+        ],
+        &[(
+            "content-type",
+            "application/x-protobuf; proto=prometheus.WriteRequest",
+        )],
+    ];
+    for headers in cases {
+        let answer = app.post("/write", headers, good_body()).await;
+        assert_eq!(answer.status, 204, "{headers:?} {}", answer.text());
+        assert!(answer.body.is_empty());
+    }
+    assert_eq!(app.emulator.points("db", "t").len(), 1);
+}
+
+#[tokio::test]
+async fn other_methods_and_paths() {
+    let app = TestApp::start().await;
+    for path in ["/write", "/read"] {
+        let answer = app.get(path).await;
+        assert_eq!(answer.status, 405);
+        assert_eq!(answer.headers["allow"], "POST");
+    }
+    let answer = app.post("/api/v1/write", &[], vec![]).await;
+    assert_eq!(answer.status, 404);
+    assert!(
+        answer.text().contains("remote write is at /write"),
+        "{}",
+        answer.text()
+    );
+}
+
+#[tokio::test]
+async fn requests_without_samples_are_fine() {
+    let app = TestApp::start().await;
+    let metadata = prompb::MetricMetadata {
+        metric_family_name: "m".to_owned(),
+        help: "Help.".to_owned(),
+        ..prompb::MetricMetadata::default()
+    };
+    let request = prompb::WriteRequest {
+        timeseries: vec![],
+        metadata: vec![metadata],
+    };
+    let answer = app
+        .post("/write", &[], wire::encode(&request).unwrap())
+        .await;
+    assert_eq!(answer.status, 204);
+    // An exemplar travels in a series of its own, without a sample.
+    app.write_ok(vec![series(&[("__name__", "m")], &[])]).await;
+    let empty = app.post("/write", &[], vec![0]).await;
+    assert_eq!(empty.status, 204);
+    assert!(app.read(vec![]).await.is_empty());
+}

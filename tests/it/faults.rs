@@ -1,0 +1,310 @@
+//! Faults of Timestream: what is answered, and that a resend completes what is missing.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use timestream_emulator::{Fault, FaultKind, When};
+use timestream_prometheus_connector::prompb::TimeSeries;
+use timestream_prometheus_connector::prompb::label_matcher::Type;
+
+use crate::support::{START_MS, TestApp, connect, query, series, start_emulator, table};
+
+fn numbered(count: i64) -> Vec<TimeSeries> {
+    (0..count)
+        .map(|i| {
+            series(
+                &[("__name__", "m"), ("i", &i.to_string())],
+                &[(START_MS, i as f64)],
+            )
+        })
+        .collect()
+}
+
+fn always(operation: &str, kind: FaultKind) -> Fault {
+    Fault {
+        when: When::Always,
+        ..Fault::next(operation, 1, kind)
+    }
+}
+
+#[tokio::test]
+async fn a_missing_table_is_404_and_costs_no_other_sample() {
+    let app = TestApp::start().await;
+    let mut all = numbered(150);
+    all.push(series(
+        &[("__name__", "m"), ("table", "missing")],
+        &[(START_MS, 1.0)],
+    ));
+    let answer = app.write(all).await;
+    assert_eq!(answer.status, 404);
+    let text = answer.text();
+    assert!(
+        text.starts_with("ResourceNotFoundException: 1 samples for db/missing are not stored"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("of 151 samples 150 are stored, 0 ignored, 1 not stored"),
+        "{text}"
+    );
+    assert_eq!(app.emulator.points("db", "t").len(), 150);
+    let name = "timestream_connector_failed_samples_total{reason=\"ResourceNotFoundException\"}";
+    assert_eq!(app.metric(name).await, 1.0);
+}
+
+#[tokio::test]
+async fn throttling_beyond_the_retries_is_503_and_a_resend_succeeds() {
+    let app = TestApp::start_with(&["--max-write-retries=0"]).await;
+    app.emulator
+        .order_fault(Fault::next("WriteRecords", 1, FaultKind::Throttle));
+    let answer = app.write(numbered(250)).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert!(
+        answer.text().starts_with("ThrottlingException: "),
+        "{}",
+        answer.text()
+    );
+    let stored = app.emulator.points("db", "t").len();
+    assert!(
+        stored == 150 || stored == 200,
+        "one batch of three is missing: {stored}"
+    );
+
+    app.write_ok(numbered(250)).await;
+    assert_eq!(app.emulator.points("db", "t").len(), 250);
+}
+
+#[tokio::test]
+async fn the_status_for_throttling_can_be_429() {
+    let app = TestApp::start_with(&["--max-write-retries=0", "--throttling-status=429"]).await;
+    app.emulator
+        .order_fault(Fault::next("WriteRecords", 1, FaultKind::Throttle));
+    let answer = app.write(numbered(1)).await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.headers["retry-after"], "1");
+}
+
+#[tokio::test]
+async fn what_passes_soon_is_retried_within_the_request() {
+    let app = TestApp::start().await;
+    for kind in [
+        FaultKind::Throttle,
+        FaultKind::InternalServer,
+        FaultKind::InvalidEndpoint,
+        FaultKind::CutBefore,
+        FaultKind::CutAfter,
+    ] {
+        app.emulator
+            .order_fault(Fault::next("WriteRecords", 1, kind));
+    }
+    app.write_ok(numbered(10)).await;
+    assert_eq!(app.emulator.points("db", "t").len(), 10);
+    assert!(app.metric("timestream_connector_write_retries_total").await >= 3.0);
+
+    app.emulator
+        .order_fault(Fault::next("Query", 2, FaultKind::Throttle));
+    assert_eq!(
+        app.read(vec![query(&[(Type::Eq, "__name__", "m")])]).await[0].len(),
+        10
+    );
+}
+
+#[tokio::test]
+async fn statuses_of_faults_that_stay() {
+    let cases = [
+        (FaultKind::Throttle, 503, 429),
+        (FaultKind::InternalServer, 500, 500),
+        (FaultKind::InvalidEndpoint, 503, 503),
+        (FaultKind::AccessDenied, 403, 403),
+        (FaultKind::ExpiredToken, 503, 503),
+        (FaultKind::CutBefore, 503, 503),
+        (FaultKind::Validation("no".to_owned()), 400, 400),
+    ];
+    for (kind, write_status, read_status) in cases {
+        let app = TestApp::start_with(&["--max-write-retries=0", "--max-retries=0"]).await;
+        app.emulator
+            .order_fault(always("WriteRecords", kind.clone()));
+        app.emulator.order_fault(always("Query", kind.clone()));
+        let answer = app.write(numbered(3)).await;
+        assert_eq!(answer.status, write_status, "{kind:?}: {}", answer.text());
+        assert!(
+            answer
+                .text()
+                .ends_with("0 are stored, 0 ignored, 3 not stored"),
+            "{}",
+            answer.text()
+        );
+        let answer = app
+            .read_raw(vec![query(&[(Type::Eq, "__name__", "m")])])
+            .await;
+        assert_eq!(answer.status, read_status, "{kind:?}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_retryable_failure_wins_over_a_permanent_one() {
+    let app = TestApp::start_with(&["--max-write-retries=0"]).await;
+    let both = || {
+        vec![
+            series(
+                &[("__name__", "m"), ("table", "missing")],
+                &[(START_MS, 1.0)],
+            ),
+            series(&[("__name__", "m"), ("table", "other")], &[(START_MS, 1.0)]),
+            series(&[("__name__", "m"), ("l", "1")], &[(START_MS, 1.0)]),
+        ]
+    };
+    let throttled = Fault {
+        table: Some("other".to_owned()),
+        ..Fault::next("WriteRecords", 1, FaultKind::Throttle)
+    };
+    app.emulator.order_fault(throttled);
+    assert_eq!(app.write(both()).await.status, 503);
+    assert_eq!(app.write(both()).await.status, 404);
+    assert_eq!(app.emulator.points("db", "other").len(), 1);
+    assert_eq!(app.emulator.points("db", "t").len(), 1);
+}
+
+#[tokio::test]
+async fn a_record_refused_with_its_batch_costs_only_itself() {
+    let app = TestApp::start().await;
+    // Only the memory store tells at once that another value is there.
+    let now_ms = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as i64;
+    let mut all = numbered(120);
+    for series in &mut all {
+        series.samples[0].timestamp = now_ms;
+    }
+    all.push(series(
+        &[("__name__", "m"), ("i", "7")],
+        &[(now_ms, 1234.5)],
+    ));
+    let answer = app.write(all).await;
+    assert_eq!(answer.status, 419, "{}", answer.text());
+    assert!(
+        answer.text().starts_with(
+            "RejectedRecordsException: 1 samples for db/t are not stored: A record already exists"
+        ),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(app.emulator.points("db", "t").len(), 120);
+}
+
+#[tokio::test]
+async fn a_batch_refused_as_a_whole_is_halved() {
+    let app = TestApp::start().await;
+    // The first three calls are refused: the batch, its first half, the first quarter.
+    let refused = FaultKind::Validation("the request is refused as a whole".to_owned());
+    app.emulator
+        .order_fault(Fault::next("WriteRecords", 3, refused));
+    app.write_ok(numbered(100)).await;
+    assert_eq!(app.emulator.points("db", "t").len(), 100);
+    assert_eq!(
+        app.metric("timestream_connector_write_calls_total").await,
+        7.0
+    );
+}
+
+#[tokio::test]
+async fn series_that_cannot_be_routed_or_named_do_not_stop_the_others() {
+    let app = TestApp::start_with(&["--default-table="]).await;
+    let mut repeated = series(&[("__name__", "m"), ("table", "t")], &[(START_MS, 1.0)]);
+    repeated.labels.push(repeated.labels[1].clone());
+    let answer = app
+        .write(vec![
+            series(
+                &[("__name__", "m"), ("l", "1")],
+                &[(START_MS, 1.0), (START_MS + 1, 1.0)],
+            ),
+            series(
+                &[("__name__", "m"), ("table", "t"), ("l", "2")],
+                &[(START_MS, 1.0)],
+            ),
+            series(&[("table", "t"), ("l", "3")], &[(START_MS, 1.0)]),
+            series(
+                &[("__name__", "m"), ("table", "not/a/name")],
+                &[(START_MS, 1.0)],
+            ),
+            repeated,
+        ])
+        .await;
+    assert_eq!(answer.status, 400);
+    let text = answer.text();
+    assert!(
+        text.starts_with(
+            "MissingTableWithWriteError: the given table label name: table cannot be found in the \
+             labels of the time series {__name__=\"m\", l=\"1\"}"
+        ),
+        "{text}"
+    );
+    for name in [
+        "MissingMetricName",
+        "RepeatedLabelName",
+        "InvalidDestinationName",
+    ] {
+        assert!(text.contains(name), "{text}");
+    }
+    assert!(
+        text.ends_with("of 6 samples 1 are stored, 0 ignored, 5 not stored"),
+        "{text}"
+    );
+    assert_eq!(app.emulator.points("db", "t").len(), 1);
+}
+
+#[tokio::test]
+async fn fail_on_options_refuse_the_request_before_anything_is_written() {
+    let cases = [
+        (
+            "--fail-on-long-label",
+            series(
+                &[("__name__", "m"), (&"l".repeat(61), "1")],
+                &[(START_MS, 1.0)],
+            ),
+            "LongLabelNameError: label name 'lll",
+        ),
+        (
+            "--fail-on-invalid-sample-value",
+            series(&[("__name__", "m"), ("l", "1")], &[(START_MS, f64::NAN)]),
+            "InvalidSampleValueError: invalid sample value NaN",
+        ),
+    ];
+    for (flag, bad, expected) in cases {
+        let app = TestApp::start_with(&[flag]).await;
+        let mut all = numbered(3);
+        all.push(bad);
+        let answer = app.write(all).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.text().starts_with(expected), "{}", answer.text());
+        assert!(
+            answer.text().ends_with("nothing of the request is stored"),
+            "{}",
+            answer.text()
+        );
+        assert!(app.emulator.points("db", "t").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_endpoint_is_discovered_where_it_is_asked_for() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let router = connect(&emulator, &["--endpoint-discovery=on"]).await;
+    let app = TestApp { emulator, router };
+    app.write_ok(numbered(250)).await;
+    assert_eq!(
+        app.read(vec![query(&[(Type::Eq, "__name__", "m")])]).await[0].len(),
+        250
+    );
+    // One for each of the two services.
+    assert_eq!(app.emulator.counters().calls["DescribeEndpoints"], 2);
+    // A refused endpoint is asked for anew, without spending a retry.
+    app.emulator
+        .order_fault(Fault::next("WriteRecords", 1, FaultKind::InvalidEndpoint));
+    app.write_ok(numbered(1)).await;
+    assert_eq!(app.emulator.counters().calls["DescribeEndpoints"], 3);
+    assert_eq!(
+        app.metric("timestream_connector_write_retries_total").await,
+        0.0
+    );
+}

@@ -1,0 +1,9 @@
+//! Every test that needs Timestream, on the emulator and through the real AWS SDK.
+
+mod bad_input;
+mod faults;
+mod matchers;
+mod round_trip;
+mod standalone;
+mod support;
+mod volume;

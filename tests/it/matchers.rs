@@ -1,0 +1,145 @@
+//! Matchers select what PromQL selects.
+
+use timestream_prometheus_connector::prompb::label_matcher::Type;
+
+use crate::support::{START_MS, TestApp, query, series};
+
+#[tokio::test]
+async fn matchers_select_what_promql_selects() {
+    let app = TestApp::start().await;
+    // The series are named by their label id.
+    let all: &[&[(&str, &str)]] = &[
+        &[
+            ("__name__", "m"),
+            ("id", "1"),
+            ("env", "prod"),
+            ("path", "/api/v1"),
+        ],
+        &[
+            ("__name__", "m"),
+            ("id", "2"),
+            ("env", "dev"),
+            ("path", "/api/v2\n"),
+        ],
+        &[("__name__", "m"), ("id", "3"), ("path", "it's")],
+        &[("__name__", "n"), ("id", "4"), ("env", "production")],
+        &[("__name__", "a:b"), ("id", "5"), ("env", "prod")],
+        &[("__name__", "time"), ("id", "6")],
+    ];
+    app.write_ok(
+        all.iter()
+            .map(|labels| series(labels, &[(START_MS, 1.0)]))
+            .collect(),
+    )
+    .await;
+
+    use Type::{Eq, Neq, Nre, Re};
+    let cases: &[(&[(Type, &str, &str)], &str)] = &[
+        (&[(Eq, "env", "prod")], "15"),
+        (&[(Neq, "env", "prod")], "2346"),
+        (&[(Eq, "env", "")], "36"),
+        (&[(Neq, "env", "")], "1245"),
+        (&[(Re, "env", "prod")], "15"),
+        (&[(Re, "env", "prod.*")], "145"),
+        (&[(Re, "env", ".*")], "123456"),
+        (&[(Re, "env", ".+")], "1245"),
+        (&[(Re, "env", "")], "36"),
+        (&[(Re, "env", "prod|")], "1356"),
+        (&[(Re, "env", "prod|dev")], "125"),
+        (&[(Re, "env", "(?P<kind>dev|prod)")], "125"),
+        (&[(Re, "env", "(?i)PROD")], "15"),
+        (&[(Nre, "env", "prod|dev")], "346"),
+        (&[(Nre, "env", ".+")], "36"),
+        (&[(Nre, "env", "prod.*|")], "2"),
+        (&[(Nre, "env", "d?ev|")], "145"),
+        // A dot matches a newline, and the end is the end.
+        (&[(Re, "path", "/api/v.*")], "12"),
+        (&[(Re, "path", "/api/v.")], "1"),
+        (&[(Re, "path", "/api/v[0-9]\n?")], "12"),
+        (&[(Re, "path", "/api/v\\d")], "1"),
+        (&[(Eq, "path", "it's")], "3"),
+        (&[(Re, "path", "it's|x'y")], "3"),
+        // A label that no series has.
+        (&[(Eq, "zone", "")], "123456"),
+        (&[(Eq, "zone", "x")], ""),
+        (&[(Neq, "zone", "x")], "123456"),
+        (&[(Re, "zone", "x?")], "123456"),
+        (&[(Nre, "zone", "x?")], ""),
+        // The name is a label like any other.
+        (&[(Re, "__name__", "m|n")], "1234"),
+        (&[(Re, "__name__", "m|a:b|none")], "1235"),
+        (&[(Re, "__name__", "[mn]")], "1234"),
+        (&[(Re, "__name__", "a:.*|t.me")], "56"),
+        (&[(Neq, "__name__", "m")], "456"),
+        (&[(Neq, "__name__", "time")], "12345"),
+        (&[(Nre, "__name__", "m|a.b")], "46"),
+        (&[(Eq, "__name__", "")], ""),
+        (&[(Eq, "__name__", "time")], "6"),
+        (&[(Eq, "__name__", "m"), (Neq, "__name__", "m")], ""),
+        // Several on one label.
+        (&[(Re, "env", "prod.*"), (Neq, "env", "prod")], "4"),
+        (
+            &[(Neq, "env", "prod"), (Neq, "env", "dev"), (Neq, "env", "")],
+            "4",
+        ),
+    ];
+    for (matchers, expected) in cases {
+        let read = app.read(vec![query(matchers)]).await;
+        let mut ids: Vec<_> = read[0]
+            .iter()
+            .map(|series| {
+                series
+                    .labels
+                    .iter()
+                    .find(|l| l.name == "id")
+                    .unwrap()
+                    .value
+                    .clone()
+            })
+            .collect();
+        ids.sort_unstable();
+        assert_eq!(ids.concat(), *expected, "{matchers:?}");
+    }
+}
+
+#[tokio::test]
+async fn queries_that_cannot_be_answered_say_why() {
+    let app = TestApp::start().await;
+    use Type::{Eq, Re};
+    let mut unknown = query(&[(Eq, "a", "b")]);
+    unknown.matchers[0].r#type = 9;
+    let cases = [
+        (
+            query(&[(Re, "l", "a(")]),
+            "invalid regular expression in the matcher l=~\"a(\"",
+        ),
+        (
+            query(&[(Re, "table", "o.*")]),
+            "the label table names the destination",
+        ),
+        (unknown, "UnknownMatcherError: unknown matcher type 9"),
+        (
+            query(&[(Eq, "__name__", "m"), (Eq, "table", "missing")]),
+            "missing",
+        ),
+    ];
+    for (query, expected) in cases {
+        let answer = app.read_raw(vec![query]).await;
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert!(answer.text().contains(expected), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_query_without_a_destination_says_how_to_give_one() {
+    let app = TestApp::start_with(&["--default-table="]).await;
+    let answer = app
+        .read_raw(vec![query(&[(Type::Eq, "__name__", "m")])])
+        .await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(
+        answer.text(),
+        "MissingTableWithQueryError: no Timestream table is specified in the query, please provide \
+         the table in the PromQL as a label matcher {table=\"<tableName>\"}"
+    );
+}

@@ -1,0 +1,212 @@
+//! The real binary on a real socket: start, serve, stop.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use timestream_emulator::Emulator;
+use timestream_prometheus_connector::prompb;
+use timestream_prometheus_connector::wire;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+
+use crate::support::{START_MS, series, start_emulator, table};
+
+/// A running `bootstrap`.
+pub(crate) struct Connector {
+    pub(crate) url: String,
+    process: Child,
+}
+
+/// A port that nothing listens on.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+fn command(flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bootstrap"));
+    command
+        .env_clear()
+        .envs([
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+        ])
+        .args(["--default-database=db", "--default-table=t"])
+        .args(flags)
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+impl Connector {
+    /// Starts the binary in front of `emulator` and waits until it is ready.
+    pub(crate) async fn start(emulator: &Emulator, flags: &[&str]) -> Self {
+        let port = free_port();
+        let process = command(flags)
+            .env("AWS_ENDPOINT_URL", emulator.url())
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .spawn()
+            .unwrap();
+        let url = format!("http://127.0.0.1:{port}");
+        wait_for(&format!("{url}/-/ready")).await;
+        Self { url, process }
+    }
+
+    /// Sends SIGTERM and returns the exit status and what was logged.
+    pub(crate) async fn terminate(mut self) -> (Option<i32>, String) {
+        let pid = self.process.id().unwrap().to_string();
+        let sent = Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await
+            .unwrap();
+        assert!(sent.success());
+        self.ended().await
+    }
+
+    async fn ended(&mut self) -> (Option<i32>, String) {
+        let mut log = String::new();
+        let mut stderr = self.process.stderr.take().unwrap();
+        let (status, _) = tokio::join!(self.process.wait(), stderr.read_to_string(&mut log));
+        (status.unwrap().code(), log)
+    }
+}
+
+/// Asks until the answer is a success.
+pub(crate) async fn wait_for(url: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match reqwest::get(url).await {
+            Ok(response) if response.status().is_success() => return,
+            result if Instant::now() > deadline => panic!("{url}: {result:?}"),
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+fn body(value: f64) -> Vec<u8> {
+    let timeseries = vec![series(
+        &[("__name__", "up"), ("job", "a")],
+        &[(START_MS, value)],
+    )];
+    wire::encode(&prompb::WriteRequest {
+        timeseries,
+        metadata: vec![],
+    })
+    .unwrap()
+}
+
+async fn post(url: String, body: Vec<u8>) -> reqwest::Response {
+    reqwest::Client::new()
+        .post(url)
+        .body(body)
+        .send()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn it_serves_writes_and_reads_and_stops_on_sigterm() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let connector = Connector::start(&emulator, &[]).await;
+    let url = &connector.url;
+    assert_eq!(
+        post(format!("{url}/write"), body(1.0)).await.status(),
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(emulator.points("db", "t").len(), 1);
+    for (path, expected) in [
+        ("/-/healthy", "Healthy"),
+        ("/-/ready", "Ready"),
+        ("/", "Remote write"),
+        ("/metrics", "timestream_connector_written_samples_total 1"),
+    ] {
+        let text = reqwest::get(format!("{url}{path}"))
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        assert!(text.contains(expected), "{path}: {text}");
+    }
+    let (status, log) = connector.terminate().await;
+    assert_eq!(status, Some(0), "{log}");
+    assert!(log.contains("message=Listening."), "{log}");
+    assert!(log.contains("message=Stopped."), "{log}");
+}
+
+#[tokio::test]
+async fn without_credentials_data_stays_with_the_sender() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let port = free_port();
+    let process = command(&[])
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_ENDPOINT_URL", emulator.url())
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .spawn()
+        .unwrap();
+    let url = format!("http://127.0.0.1:{port}");
+    wait_for(&format!("{url}/-/ready")).await;
+    let answer = post(format!("{url}/write"), body(1.0)).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let text = answer.text().await.unwrap();
+    assert!(text.starts_with("CredentialsError: "), "{text}");
+    drop(process);
+}
+
+#[tokio::test]
+async fn a_fail_on_option_ends_the_process_after_the_answer() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let mut connector = Connector::start(&emulator, &["--fail-on-invalid-sample-value"]).await;
+    let answer = post(format!("{}/write", connector.url), body(f64::NAN)).await;
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    assert!(
+        answer
+            .text()
+            .await
+            .unwrap()
+            .starts_with("InvalidSampleValueError")
+    );
+    let (status, log) = connector.ended().await;
+    assert_eq!(status, Some(1), "{log}");
+    assert!(log.contains("level=error"), "{log}");
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_be_used_is_status_2() {
+    let output = command(&["--max-retries=x", "--log.format=y"])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(
+        text.contains("ParseRetriesError: --max-retries (max_retries) is \"x\""),
+        "{text}"
+    );
+    let output = command(&["--check-config"]).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = command(&["--web.listen-address", &address])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains(&format!("Cannot listen on {address} (--web.listen-address")),
+        "{text}"
+    );
+}

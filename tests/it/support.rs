@@ -1,0 +1,209 @@
+//! What the tests share: a connector over an emulator, and requests to it.
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, Request, StatusCode};
+use timestream_emulator::{Config as EmulatorConfig, Emulator, TableSpec};
+use timestream_prometheus_connector::config::{Config, Invocation, read};
+use timestream_prometheus_connector::connector::Connector;
+use timestream_prometheus_connector::http::{App, router};
+use timestream_prometheus_connector::prompb::label_matcher::Type;
+use timestream_prometheus_connector::prompb::{self, LabelMatcher, Query, TimeSeries};
+use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
+use timestream_prometheus_connector::wire;
+use tower::ServiceExt;
+
+/// A time that test data starts at, in milliseconds.
+pub(crate) const START_MS: i64 = 1_600_000_000_000;
+
+/// A connector whose Timestream is an emulator of its own.
+pub(crate) struct TestApp {
+    pub(crate) emulator: Emulator,
+    pub(crate) router: Router,
+}
+
+/// An answer of the connector.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl TestApp {
+    /// With table `db`/`t` as default destination and one more table, `db`/`other`, chosen by the
+    /// label `table`.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// As [`Self::start`], with further flags.
+    pub(crate) async fn start_with(flags: &[&str]) -> Self {
+        let emulator = start_emulator(vec![table("db", "t"), table("db", "other")]).await;
+        let router = connect(&emulator, flags).await;
+        Self { emulator, router }
+    }
+
+    /// Sends a write request and returns the answer.
+    pub(crate) async fn write(&self, timeseries: Vec<TimeSeries>) -> Answer {
+        let request = prompb::WriteRequest {
+            timeseries,
+            metadata: vec![],
+        };
+        self.post("/write", &[], wire::encode(&request).unwrap())
+            .await
+    }
+
+    /// Sends a write request that has to succeed.
+    pub(crate) async fn write_ok(&self, timeseries: Vec<TimeSeries>) {
+        let answer = self.write(timeseries).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text());
+    }
+
+    /// Sends a read request and returns the answer.
+    pub(crate) async fn read_raw(&self, queries: Vec<Query>) -> Answer {
+        let request = prompb::ReadRequest {
+            queries,
+            accepted_response_types: vec![],
+        };
+        self.post("/read", &[], wire::encode(&request).unwrap())
+            .await
+    }
+
+    /// Sends a read request that has to succeed and returns one list of series for each query.
+    pub(crate) async fn read(&self, queries: Vec<Query>) -> Vec<Vec<TimeSeries>> {
+        let answer = self.read_raw(queries).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        assert_eq!(answer.headers["content-type"], "application/x-protobuf");
+        assert_eq!(answer.headers["content-encoding"], "snappy");
+        let response: prompb::ReadResponse = wire::decode(&answer.body, usize::MAX).unwrap();
+        response
+            .results
+            .into_iter()
+            .map(|result| result.timeseries)
+            .collect()
+    }
+
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let mut request = Request::post(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::from(body)).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap())
+            .await
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.into(),
+        }
+    }
+
+    /// The connector's own metric of this name (labels included), 0 if it is not there.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics").await.text();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+}
+
+/// An emulator with these tables, in memory.
+pub(crate) async fn start_emulator(tables: Vec<TableSpec>) -> Emulator {
+    Emulator::start(EmulatorConfig {
+        tables,
+        ..EmulatorConfig::default()
+    })
+    .await
+    .unwrap()
+}
+
+/// A table that takes data of any age.
+pub(crate) fn table(database: &str, table: &str) -> TableSpec {
+    TableSpec {
+        magnetic_writes: true,
+        ..TableSpec::new(database, table)
+    }
+}
+
+/// The router of a connector in front of `emulator`.
+pub(crate) async fn connect(emulator: &Emulator, flags: &[&str]) -> Router {
+    let config = configuration(&emulator.url(), flags);
+    let credentials = Credentials::new("local", "local", None, None, "tests");
+    let shared = sdk_config(&config.timestream)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .load()
+        .await;
+    let timestream = Timestream::new(&config.timestream, &shared);
+    router(App::new(&config, Connector::new(&config, timestream)))
+}
+
+fn configuration(url: &str, flags: &[&str]) -> Config {
+    let mut arguments: Vec<String> = [
+        "bootstrap",
+        "--default-database=db",
+        "--default-table=t",
+        "--table-label=table",
+        &format!("--write-base-endpoint={url}"),
+        &format!("--query-base-endpoint={url}"),
+    ]
+    .map(str::to_owned)
+    .into();
+    arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
+    match read(arguments, |_| None) {
+        Ok(Invocation::Serve(config)) => *config,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A series with samples; labels in the order given.
+pub(crate) fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
+    TimeSeries {
+        labels: labels
+            .iter()
+            .map(|&(name, value)| prompb::Label {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            })
+            .collect(),
+        samples: samples
+            .iter()
+            .map(|&(timestamp, value)| prompb::Sample { value, timestamp })
+            .collect(),
+    }
+}
+
+/// A query over an hour from [`START_MS`] on.
+pub(crate) fn query(matchers: &[(Type, &str, &str)]) -> Query {
+    Query {
+        start_timestamp_ms: START_MS,
+        end_timestamp_ms: START_MS + 3_600_000,
+        matchers: matchers
+            .iter()
+            .map(|&(op, name, value)| LabelMatcher {
+                r#type: op.into(),
+                name: name.to_owned(),
+                value: value.to_owned(),
+            })
+            .collect(),
+        hints: None,
+    }
+}
