@@ -3,6 +3,7 @@
 mod bad_input;
 mod faults;
 mod matchers;
+mod prometheus;
 mod round_trip;
 mod standalone;
 mod support;

@@ -1,0 +1,266 @@
+//! A real Prometheus keeps its samples in Timestream, and another one answers from there alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use reqwest::Url;
+use serde_json::Value;
+use timestream_emulator::{Emulator, Value as StoredValue};
+use tokio::process::{Child, Command};
+
+use crate::standalone::{Connector, free_port, wait_for};
+use crate::support::{start_emulator, table};
+
+/// How long the first Prometheus scrapes before its data is compared.
+const SCRAPED_SECONDS: usize = 15;
+
+/// Samples by series, then by time in milliseconds; values as bits.
+type Samples = BTreeMap<BTreeMap<String, String>, BTreeMap<i64, u64>>;
+
+/// A running Prometheus.
+struct Prometheus {
+    url: String,
+    _process: Child,
+    _data: tempfile::TempDir,
+}
+
+impl Prometheus {
+    async fn start(program: &Path, config: impl FnOnce(u16) -> String) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let file = data.path().join("prometheus.yml");
+        std::fs::write(&file, config(port)).unwrap();
+        let process = Command::new(program)
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                data.path().join("data").display()
+            ))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .current_dir(data.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let url = format!("http://127.0.0.1:{port}");
+        wait_for(&format!("{url}/-/ready")).await;
+        Self {
+            url,
+            _process: process,
+            _data: data,
+        }
+    }
+
+    /// The `data` of an API answer.
+    async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+        let url =
+            Url::parse_with_params(&format!("{}/api/v1/{path}", self.url), parameters).unwrap();
+        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let mut answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer["status"], "success", "{parameters:?}: {text}");
+        assert_eq!(answer["warnings"], Value::Null, "{parameters:?}: {text}");
+        answer["data"].take()
+    }
+
+    /// All finite samples up to `time` (in seconds).
+    async fn samples(&self, time: &str) -> Samples {
+        let data = self
+            .api(
+                "query",
+                &[("query", "{__name__=~\".+\"}[10m]"), ("time", time)],
+            )
+            .await;
+        let mut samples = Samples::new();
+        for series in data["result"].as_array().unwrap() {
+            let labels = series["metric"].as_object().unwrap();
+            let labels: BTreeMap<_, _> = labels
+                .iter()
+                .map(|(name, value)| (name.clone(), text(value).to_owned()))
+                .collect();
+            for pair in series["values"].as_array().unwrap() {
+                let value: f64 = text(&pair[1]).parse().unwrap();
+                if value.is_finite() {
+                    let time_ms = (pair[0].as_f64().unwrap() * 1000.0).round() as i64;
+                    samples
+                        .entry(labels.clone())
+                        .or_default()
+                        .insert(time_ms, value.to_bits());
+                }
+            }
+        }
+        samples
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+/// A Prometheus from the cache or the PATH, else built: see the script.
+async fn program() -> std::path::PathBuf {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/prometheus.sh");
+    let output = Command::new("bash")
+        .arg(script)
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "no Prometheus can be had; the lines above say why"
+    );
+    String::from_utf8(output.stdout).unwrap().trim().into()
+}
+
+/// All samples that the emulator holds up to `until_ms`.
+fn stored(emulator: &Emulator, until_ms: i64) -> Samples {
+    let mut samples = Samples::new();
+    for point in emulator.points("db", "t") {
+        let time_ms = i64::try_from(point.time_ns / 1_000_000).unwrap();
+        if time_ms > until_ms {
+            continue;
+        }
+        let StoredValue::Double(value) = point.value else {
+            panic!("{point:?}")
+        };
+        let mut labels = point.dimensions.clone();
+        labels.insert("__name__".to_owned(), point.measure_name.clone());
+        let earlier = samples
+            .entry(labels)
+            .or_default()
+            .insert(time_ms, value.to_bits());
+        assert_eq!(earlier, None, "{point:?} is stored twice");
+    }
+    samples
+}
+
+/// Waits until `emulator` holds what `expected` has, and compares.
+async fn assert_stored(emulator: &Emulator, expected: &Samples, until_ms: i64) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while stored(emulator, until_ms) != *expected && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let stored = stored(emulator, until_ms);
+    for (labels, samples) in expected {
+        assert_eq!(stored.get(labels), Some(samples), "{labels:?}");
+    }
+    let strangers: Vec<_> = stored
+        .keys()
+        .filter(|labels| !expected.contains_key(*labels))
+        .collect();
+    assert!(strangers.is_empty(), "{strangers:?}");
+}
+
+/// Vectors have no order in PromQL; JSON has one.
+fn ordered(mut data: Value) -> Value {
+    if let Some(result) = data["result"].as_array_mut() {
+        result.sort_by_key(|series| series["metric"].to_string());
+    }
+    data
+}
+
+/// Each is asked as an instant query and over a range.
+const QUERIES: [&str; 20] = [
+    "up",
+    "up{job=\"prometheus\"}",
+    "{__name__=\"up\", job!~\"prom.*\"}",
+    "{__name__=~\"go_gc_.+\", quantile=\"\"}",
+    "count by (job) ({__name__=~\"prometheus_.+_total\"})",
+    "rate(prometheus_http_requests_total[5s])",
+    "sum by (code, handler) (increase(prometheus_http_requests_total{handler!=\"/metrics\"}[10s]))",
+    "histogram_quantile(0.9, sum by (le) (rate(prometheus_http_request_duration_seconds_bucket[10s])))",
+    "prometheus_tsdb_head_series offset 3s",
+    "max_over_time(rate(prometheus_tsdb_head_samples_appended_total[4s])[6s:1s])",
+    "avg_over_time(scrape_samples_scraped[10s])",
+    "quantile_over_time(0.5, scrape_duration_seconds[10s])",
+    "count_over_time(up[10s])",
+    "timestamp(up)",
+    "absent(no_such_metric{job=\"x\"})",
+    "label_replace(up, \"host\", \"$1\", \"instance\", \"(.*):.*\")",
+    "up == 1 and on (job, instance) scrape_duration_seconds > 0",
+    "sum without (instance) (up) / ignoring (instance) group_left count by (job) (up)",
+    "topk(1, timestream_connector_received_samples_total)",
+    "resets(process_cpu_seconds_total[10s]) or changes(go_goroutines[10s])",
+];
+
+#[tokio::test]
+async fn a_prometheus_keeps_its_samples_in_timestream_and_another_reads_them() {
+    let program = program().await;
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let connector = Connector::start(&emulator, &[]).await;
+    let target = connector.url.strip_prefix("http://").unwrap();
+
+    let writer = Prometheus::start(&program, |port| {
+        format!(
+            "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
+             scrape_configs:\n\
+             - {{ job_name: prometheus, static_configs: [{{ targets: ['127.0.0.1:{port}'] }}] }}\n\
+             - {{ job_name: connector, static_configs: [{{ targets: ['{target}'] }}] }}\n\
+             remote_write:\n\
+             - url: {}/write\n  queue_config: {{ batch_send_deadline: 500ms }}\n",
+            connector.url
+        )
+    })
+    .await;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let scraped = async || {
+        let data = writer
+            .api("query", &[("query", "count_over_time(up[10m])")])
+            .await;
+        let counts = data["result"].as_array().unwrap();
+        counts.len() == 2
+            && counts
+                .iter()
+                .all(|s| text(&s["value"][1]).parse::<usize>().unwrap() >= SCRAPED_SECONDS)
+    };
+    while !scraped().await {
+        assert!(Instant::now() < deadline, "the targets are not scraped");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+
+    let now_ms = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as i64;
+    // A scrape is stamped with its start; one of the last second may still be on its way.
+    let until_ms = now_ms - 1_000;
+    let until = format!("{}.{:03}", until_ms / 1_000, until_ms % 1_000);
+    let expected = writer.samples(&until).await;
+    let count: usize = expected.values().map(BTreeMap::len).sum();
+    assert!(
+        expected.len() > 300 && count > 5_000,
+        "{} series, {count} samples",
+        expected.len()
+    );
+    assert_stored(&emulator, &expected, until_ms).await;
+
+    let reader = Prometheus::start(&program, |_| {
+        format!(
+            "remote_read:\n- {{ url: '{}/read', read_recent: true }}\n",
+            connector.url
+        )
+    })
+    .await;
+    let start = format!("{}", until_ms / 1_000 - 8);
+    for query in QUERIES {
+        let instant = [("query", query), ("time", until.as_str())];
+        let range = [
+            ("query", query),
+            ("start", &start),
+            ("end", &until),
+            ("step", "0.7"),
+        ];
+        for (path, parameters) in [("query", instant.as_slice()), ("query_range", &range)] {
+            let local = ordered(writer.api(path, parameters).await);
+            let remote = ordered(reader.api(path, parameters).await);
+            assert!(
+                !local["result"].as_array().unwrap().is_empty(),
+                "{query} has no result"
+            );
+            assert_eq!(local, remote, "{path} {query}");
+        }
+    }
+}
