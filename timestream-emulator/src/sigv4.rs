@@ -287,25 +287,180 @@ fn unrecognized_client() -> ServiceError {
 mod tests {
     use super::*;
 
-    #[test]
-    fn spaces_collapse() {
-        for (value, expected) in [("a", "a"), ("  a   b ", "a b"), ("", "")] {
-            assert_eq!(collapse_spaces(value), expected);
+    const BODY: &[u8] = br#"{"QueryString":"SELECT 1"}"#;
+    const SCOPE: &str = "local/20260102/us-east-1/timestream/aws4_request";
+    const HEADERS: &str = "content-type;host;x-amz-date;x-amz-target";
+    /// What botocore 1.43 signs this request with at 2026-01-02T03:04:05Z.
+    const SIGNATURE: &str = "83e8aaf3c61668b794946e2501e2229874309b930d6b1f279279b82c7b85a68d";
+
+    fn outcome(
+        body: &[u8],
+        now: &str,
+        change: impl FnOnce(&mut HeaderMap),
+    ) -> Result<(), (ErrorKind, String)> {
+        let request = http::Request::post("/")
+            .header("host", "127.0.0.1:9202")
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", "Timestream_20181101.Query")
+            .header("x-amz-date", "20260102T030405Z")
+            .header("authorization", authorization(SCOPE, HEADERS, SIGNATURE));
+        let (mut parts, ()) = request.body(()).expect("a valid request").into_parts();
+        change(&mut parts.headers);
+        let credentials = Credentials {
+            access_key: "local".to_owned(),
+            secret_key: "local".to_owned(),
+        };
+        verify(
+            &credentials,
+            &parts,
+            body,
+            seconds_of(now).expect("a valid time"),
+        )
+        .map_err(|error| (error.kind, error.message))
+    }
+
+    fn authorization(scope: &str, headers: &str, signature: &str) -> String {
+        format!("{ALGORITHM} Credential={scope}, SignedHeaders={headers}, Signature={signature}")
+    }
+
+    fn set(name: &'static str, value: String) -> impl FnOnce(&mut HeaderMap) {
+        move |headers| {
+            headers.insert(name, value.parse().expect("a valid header"));
         }
     }
 
     #[test]
-    fn skew_is_judged_both_ways() {
-        let now = seconds_of("20260102T000000Z").expect("a valid time");
-        for (offset, is_accepted) in [
-            (0, true),
-            (299, true),
-            (-300, true),
-            (-301, false),
-            (301, false),
-        ] {
-            let outcome = check_skew(&basic_format(now + offset), now);
-            assert_eq!(outcome.is_ok(), is_accepted, "{offset}");
+    fn a_signed_request_is_accepted() {
+        assert_eq!(outcome(BODY, "20260102T030405Z", |_| {}), Ok(()));
+        let same = |headers: &mut HeaderMap| {
+            headers.insert(
+                "x-amz-target",
+                "  Timestream_20181101.Query ".parse().expect("valid"),
+            );
+            headers.insert("user-agent", "not signed".parse().expect("valid"));
+        };
+        assert_eq!(outcome(BODY, "20260102T030905Z", same), Ok(()));
+    }
+
+    #[test]
+    fn other_requests_are_refused() {
+        let now = "20260102T030405Z";
+        let scope = |scope: &str| set("authorization", authorization(scope, HEADERS, SIGNATURE));
+        let kind = |outcome: Result<(), (ErrorKind, String)>| outcome.map_err(|(kind, _)| kind);
+        let invalid = Err(ErrorKind::InvalidSignature);
+        let incomplete = Err(ErrorKind::IncompleteSignature);
+        let unrecognized = Err(ErrorKind::UnrecognizedClient);
+        let cases = [
+            ("body", outcome(b"{}", now, |_| {}), invalid),
+            ("late", outcome(BODY, "20260102T030906Z", |_| {}), invalid),
+            ("early", outcome(BODY, "20260102T025904Z", |_| {}), invalid),
+            (
+                "target",
+                outcome(BODY, now, set("x-amz-target", "x".to_owned())),
+                invalid,
+            ),
+            (
+                "unsigned header",
+                outcome(BODY, now, set("x-amz-meta", "x".to_owned())),
+                invalid,
+            ),
+            (
+                "host unsigned",
+                outcome(
+                    BODY,
+                    now,
+                    set(
+                        "authorization",
+                        authorization(SCOPE, "x-amz-date;x-amz-target", SIGNATURE),
+                    ),
+                ),
+                invalid,
+            ),
+            (
+                "service",
+                outcome(
+                    BODY,
+                    now,
+                    scope("local/20260102/us-east-1/dynamodb/aws4_request"),
+                ),
+                invalid,
+            ),
+            (
+                "region",
+                outcome(
+                    BODY,
+                    now,
+                    scope("local/20260102/us-east-2/timestream/aws4_request"),
+                ),
+                invalid,
+            ),
+            (
+                "date",
+                outcome(
+                    BODY,
+                    now,
+                    scope("local/20260101/us-east-1/timestream/aws4_request"),
+                ),
+                invalid,
+            ),
+            (
+                "terminator",
+                outcome(BODY, now, scope("local/20260102/us-east-1/timestream/aws3")),
+                invalid,
+            ),
+            (
+                "key",
+                outcome(
+                    BODY,
+                    now,
+                    scope("other/20260102/us-east-1/timestream/aws4_request"),
+                ),
+                unrecognized,
+            ),
+            (
+                "token",
+                outcome(BODY, now, set("x-amz-security-token", "x".to_owned())),
+                invalid,
+            ),
+            (
+                "short scope",
+                outcome(BODY, now, scope("local/20260102")),
+                incomplete,
+            ),
+            (
+                "no signature",
+                outcome(
+                    BODY,
+                    now,
+                    set("authorization", format!("{ALGORITHM} Credential={SCOPE}")),
+                ),
+                incomplete,
+            ),
+            (
+                "algorithm",
+                outcome(BODY, now, set("authorization", "Basic eA==".to_owned())),
+                incomplete,
+            ),
+            (
+                "no date",
+                outcome(BODY, now, |headers| drop(headers.remove("x-amz-date"))),
+                incomplete,
+            ),
+            (
+                "nothing",
+                outcome(BODY, now, |headers| drop(headers.remove("authorization"))),
+                Err(ErrorKind::MissingAuthenticationToken),
+            ),
+        ];
+        for (name, actual, expected) in cases {
+            assert_eq!(kind(actual), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn spaces_collapse() {
+        for (value, expected) in [("a", "a"), ("  a   b ", "a b"), ("", "")] {
+            assert_eq!(collapse_spaces(value), expected);
         }
     }
 }

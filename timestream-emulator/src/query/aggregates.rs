@@ -150,12 +150,8 @@ impl Accumulator {
         &mut self,
         mut arguments: impl Iterator<Item = Result<Datum, ServiceError>>,
     ) -> Result<(), ServiceError> {
-        let mut next = || arguments.next().unwrap_or(Ok(Datum::Null));
         // `count(*)` has no argument and counts every row; the others skip NULL.
-        let first = match self {
-            Accumulator::Count(_) => arguments.next().unwrap_or(Ok(Datum::Boolean(true)))?,
-            _ => next()?,
-        };
+        let first = arguments.next().unwrap_or(Ok(Datum::Boolean(true)))?;
         if let Accumulator::Series(points) = self {
             let value = arguments.next().unwrap_or(Ok(Datum::Null))?;
             let (Datum::Timestamp(time), false) = (first, value.is_null()) else {

@@ -144,8 +144,8 @@ impl<'a> Binder<'a> {
             Ast::Interval(interval) => bind_interval(ast, interval),
             Ast::BinaryOp { left, op, right } => self.binary(ast, left, op, right),
             Ast::UnaryOp { op, expr } => self.unary(ast, op, expr),
-            Ast::IsNull(expr) => Ok(self.bind(expr)?.is_null()),
-            Ast::IsNotNull(expr) => Ok(self.bind(expr)?.is_null().negated()),
+            Ast::IsNull(expr) => Ok(self.bind(expr)?.null_test()),
+            Ast::IsNotNull(expr) => Ok(self.bind(expr)?.null_test().negated()),
             Ast::IsDistinctFrom(left, right) => Ok(self.not_distinct(ast, left, right)?.negated()),
             Ast::IsNotDistinctFrom(left, right) => self.not_distinct(ast, left, right),
             Ast::Between {
@@ -782,7 +782,7 @@ impl Grouping {
 }
 
 impl Typed {
-    fn is_null(self) -> Typed {
+    fn null_test(self) -> Typed {
         boolean(Expr::IsNull(Box::new(self.expr)))
     }
 

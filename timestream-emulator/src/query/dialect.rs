@@ -64,10 +64,10 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, ServiceError> {
     } else {
         Err(unexpected(&parser))
     };
-    let statement = statement.map_err(parser_error)?;
+    let statement = statement.map_err(|error| parser_error(error, sql))?;
     match parser.peek_token_ref().token {
         Token::EOF => Ok(statement),
-        _ => Err(parser_error(unexpected(&parser))),
+        _ => Err(parser_error(unexpected(&parser), sql)),
     }
 }
 
@@ -242,8 +242,8 @@ fn tokenizer_error(error: TokenizerError) -> ServiceError {
     ServiceError::validation(format!("{}{}", position(error.location), error.message))
 }
 
-/// The library puts the position last: "... at Line: 1, Column: 8".
-fn parser_error(error: ParserError) -> ServiceError {
+/// The library puts the position last, "... at Line: 1, Column: 8", and leaves out that of the end.
+fn parser_error(error: ParserError, sql: &str) -> ServiceError {
     let text = match error {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
         ParserError::RecursionLimitExceeded => "the query is nested too deeply".to_owned(),
@@ -252,5 +252,22 @@ fn parser_error(error: ParserError) -> ServiceError {
         let (line, column) = place.split_once(", Column: ")?;
         Some(format!("line {line}:{column}: {what}"))
     });
-    ServiceError::validation(moved.unwrap_or(text))
+    let placed = moved.unwrap_or_else(|| {
+        if text.starts_with("line ") {
+            text
+        } else {
+            format!("{}{text}", position(end_of(sql)))
+        }
+    });
+    ServiceError::validation(placed)
+}
+
+/// Where the text ends.
+fn end_of(sql: &str) -> Location {
+    let line = sql.matches('\n').count() + 1;
+    let last = sql.rsplit('\n').next().unwrap_or_default();
+    Location {
+        line: line as u64,
+        column: last.chars().count() as u64 + 1,
+    }
 }
