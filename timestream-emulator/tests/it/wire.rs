@@ -1,0 +1,172 @@
+//! The protocol itself: targets, signatures, shapes of errors.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::support::{DB, OLD, Service, clients, code_and_message};
+
+/// Sends one request and returns the whole answer, head and body.
+pub(crate) async fn http(
+    url: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> String {
+    let address = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the emulator listens");
+    let headers: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    );
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("the request is sent");
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .await
+        .expect("the answer is text");
+    answer
+}
+
+pub(crate) fn status_and_body(answer: &str) -> (u16, String) {
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .expect("a status");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("head and body");
+    (status, body.to_owned())
+}
+
+const JSON: (&str, &str) = ("content-type", "application/x-amz-json-1.0");
+
+#[tokio::test]
+async fn unknown_operations() {
+    let service = Service::start().await;
+    let url = service.emulator.url();
+    let target = |name: &'static str| ("x-amz-target", name);
+    let cases: [(&str, &str, &[(&str, &str)]); 6] = [
+        (
+            "POST",
+            "/",
+            &[JSON, target("Timestream_20181101.DropEverything")],
+        ),
+        ("POST", "/", &[JSON, target("DynamoDB_20120810.Query")]),
+        ("POST", "/", &[JSON]),
+        ("POST", "/", &[target("Timestream_20181101.Query")]),
+        ("GET", "/", &[JSON, target("Timestream_20181101.Query")]),
+        (
+            "POST",
+            "/other",
+            &[JSON, target("Timestream_20181101.Query")],
+        ),
+    ];
+    for (method, path, headers) in cases {
+        let answer = http(&url, method, path, headers, "{}").await;
+        let (status, body) = status_and_body(&answer);
+        assert_eq!(status, 404, "{method} {path} {headers:?}");
+        assert!(
+            body.contains("com.amazon.coral.service#UnknownOperationException"),
+            "{body}"
+        );
+        assert!(answer.contains("x-amzn-requestid: "), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn unsigned_requests() {
+    let service = Service::start().await;
+    let headers = [JSON, ("x-amz-target", "Timestream_20181101.Query")];
+    let body = r#"{"QueryString":"SELECT 1"}"#;
+    let answer = http(&service.emulator.url(), "POST", "/", &headers, body).await;
+    let (status, body) = status_and_body(&answer);
+    assert_eq!(status, 403);
+    let expected = r#"{"__type":"com.amazon.coral.service#MissingAuthenticationTokenException","Message":"Missing Authentication Token"}"#;
+    assert_eq!(body, expected);
+}
+
+#[tokio::test]
+async fn wrong_credentials() {
+    let service = Service::start().await;
+    let cases = [
+        (
+            "other",
+            "local",
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid.",
+        ),
+        (
+            "local",
+            "other",
+            "InvalidSignatureException",
+            "The request signature we calculated does not match",
+        ),
+    ];
+    for (key, secret, code, message) in cases {
+        let (write, query) = clients(&service.emulator.url(), key, secret);
+        let refused = query
+            .query()
+            .query_string("SELECT 1")
+            .send()
+            .await
+            .unwrap_err();
+        assert_eq!(refused.raw_response().unwrap().status().as_u16(), 403);
+        let (actual, text) = code_and_message(&refused);
+        assert_eq!(actual, code);
+        assert!(text.starts_with(message), "{text}");
+        let refused = write.describe_endpoints().send().await.unwrap_err();
+        assert_eq!(code_and_message(&refused).0, code);
+    }
+}
+
+#[tokio::test]
+async fn endpoints_are_reachable_over_http() {
+    let service = Service::start().await;
+    let write = service.write.describe_endpoints().send().await.unwrap();
+    assert_eq!(write.endpoints()[0].address(), service.emulator.url());
+    assert_eq!(write.endpoints()[0].cache_period_in_minutes(), 1440);
+    let query = service.query.describe_endpoints().send().await.unwrap();
+    assert_eq!(query.endpoints()[0].address(), service.emulator.url());
+}
+
+#[tokio::test]
+async fn errors_carry_their_text_and_a_request_id() {
+    let service = Service::start().await;
+    let call = service
+        .write
+        .write_records()
+        .database_name(DB)
+        .table_name(OLD);
+    let error = call.set_records(Some(Vec::new())).send().await.unwrap_err();
+    let raw = error.raw_response().unwrap();
+    let id = raw.headers().get("x-amzn-requestid").unwrap();
+    assert!(
+        id.len() == 26
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    );
+    let body = std::str::from_utf8(raw.body().bytes().unwrap()).unwrap();
+    assert!(
+        body.contains(r#""__type":"com.amazon.coral.validate#ValidationException""#),
+        "{body}"
+    );
+    let service_error = error.into_service_error();
+    assert!(
+        service_error
+            .to_string()
+            .contains("1 validation error detected"),
+        "{service_error}"
+    );
+}
