@@ -1,0 +1,21 @@
+# Everything a fresh machine needs besides Rust, make and a C compiler is obtained by the targets.
+
+.PHONY: help run test lint fmt
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: ## Run emulator, connector and a real Prometheus on this machine; Ctrl-C stops them
+	@scripts/run.sh
+
+test: ## Run all tests; obtains a Prometheus where there is none
+	@scripts/prometheus.sh >/dev/null
+	cargo test --workspace
+
+lint: ## Check formatting, lints and documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+
+fmt: ## Format the code
+	cargo fmt --all

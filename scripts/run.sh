@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+#
+# Runs everything on this machine: the Timestream emulator, the connector in front of it, and a
+# real Prometheus that scrapes itself and the connector, remote-writes to the connector and
+# remote-reads from it. Ctrl-C stops everything that was started.
+#
+# What Timestream holds is kept in .run/timestream. Prometheus starts empty each time, so whatever
+# it answers about earlier runs can only come from Timestream.
+#
+# Variables: EMULATOR_PORT (9202), CONNECTOR_PORT (9201), PROMETHEUS_PORT (9090), and those of
+# scripts/prometheus.sh.
+set -euo pipefail
+# Each program gets a process group of its own: Ctrl-C reaches this script alone, which then stops
+# them in order.
+set -m
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+emulator_port=${EMULATOR_PORT:-9202}
+connector_port=${CONNECTOR_PORT:-9201}
+prometheus_port=${PROMETHEUS_PORT:-9090}
+folder=.run
+started=()
+
+say() { printf '%s\n' "$*"; }
+fail() { printf 'make run: %s\n' "$*" >&2; exit 1; }
+
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# get PORT PATH: an answer with its headers.
+get() {
+  exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1
+  printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$2" >&3
+  cat <&3
+  exec 3<&- 3>&-
+}
+
+# start NAME PORT COMMAND...: in the background, its output in .run/NAME.log.
+start() {
+  local name=$1 port=$2
+  shift 2
+  "$@" >"$folder/$name.log" 2>&1 &
+  started=("$!" "${started[@]}")
+  local tries
+  for ((tries = 0; tries < 300; tries++)); do
+    if listens "$port"; then return; fi
+    kill -0 "$!" 2>/dev/null || break
+    sleep 0.1
+  done
+  tail -n 20 "$folder/$name.log" >&2
+  fail "$name did not start; its last lines are above, all of them in $folder/$name.log"
+}
+
+# Newest first: Prometheus sends what it still holds before the connector goes.
+stop() {
+  trap '' INT TERM
+  local process
+  for process in "${started[@]}"; do
+    kill -TERM "$process" 2>/dev/null || true
+    wait "$process" 2>/dev/null || true
+  done
+}
+trap stop EXIT
+trap 'say; say "Stopping."; exit 0' INT TERM
+
+for port in "$emulator_port" "$connector_port" "$prometheus_port"; do
+  if listens "$port"; then
+    fail "port $port is in use; choose others with EMULATOR_PORT, CONNECTOR_PORT and PROMETHEUS_PORT"
+  fi
+done
+
+cargo build --workspace --bins
+target=${CARGO_TARGET_DIR:-target}/debug
+prometheus=$(scripts/prometheus.sh) || prometheus=
+mkdir -p "$folder"
+
+start emulator "$emulator_port" "$target/timestream-emulator" \
+  --listen "127.0.0.1:$emulator_port" --data-dir "$folder/timestream" \
+  --table prometheus/metrics,magnetic_writes=true
+
+AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local \
+  AWS_ENDPOINT_URL="http://127.0.0.1:$emulator_port" \
+  start connector "$connector_port" "$target/bootstrap" \
+  --web.listen-address="127.0.0.1:$connector_port" \
+  --default-database=prometheus --default-table=metrics
+
+say
+say "Timestream emulator  http://127.0.0.1:$emulator_port  (credentials local / local, data in $folder/timestream)"
+say "Connector            http://127.0.0.1:$connector_port  (remote write at /write, remote read at /read)"
+
+if [ -n "$prometheus" ]; then
+  cat >"$folder/prometheus.yml" <<YAML
+global:
+  scrape_interval: 5s
+scrape_configs:
+  - job_name: prometheus
+    static_configs: [{ targets: ['127.0.0.1:$prometheus_port'] }]
+  - job_name: connector
+    static_configs: [{ targets: ['127.0.0.1:$connector_port'] }]
+remote_write:
+  - url: http://127.0.0.1:$connector_port/write
+remote_read:
+  - url: http://127.0.0.1:$connector_port/read
+YAML
+  rm -rf "$folder/prometheus"
+  start prometheus "$prometheus_port" "$prometheus" \
+    --config.file="$folder/prometheus.yml" --storage.tsdb.path="$folder/prometheus" \
+    --web.listen-address="127.0.0.1:$prometheus_port" --storage.remote.flush-deadline=2s
+  say "Prometheus           http://127.0.0.1:$prometheus_port  (PromQL at /api/v1/query?query=up)"
+else
+  say "Prometheus           none: see above for why; point your own at the connector"
+fi
+say "Logs are in $folder. Ctrl-C stops everything."
+say
+
+stored=
+while true; do
+  # A program that ends by itself ends the run.
+  for process in "${started[@]}"; do
+    kill -0 "$process" 2>/dev/null || fail "a program has ended; see the logs in $folder"
+  done
+  now=$(get "$emulator_port" /_emulator/counters | sed -n 's/.*"points_stored": *\([0-9]*\).*/\1/p') || now=$stored
+  if [ "$now" != "$stored" ]; then
+    say "$(date +%H:%M:%S)  $now samples stored in Timestream"
+    stored=$now
+  fi
+  # In the background, so that a signal is handled at once.
+  sleep 5 &
+  wait "$!" || true
+done
