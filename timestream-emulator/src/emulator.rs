@@ -1,6 +1,10 @@
 //! Starting and stopping an emulator within a process.
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -15,6 +19,8 @@ use crate::{
     sigv4::Credentials,
     store::{Point, Store, StoreError},
 };
+
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running emulator; it stops when it is dropped.
 #[derive(Debug)]
@@ -114,11 +120,15 @@ impl Emulator {
             .unwrap_or_default()
     }
 
-    /// Finishes open calls, closes the storage and returns.
+    /// Finishes open calls, closes the storage and returns. A call that does not end within ten
+    /// seconds is left behind and finds the storage closed.
     pub async fn stop(mut self) {
         drop(self.stop.take());
-        if let Err(error) = (&mut self.server).await {
-            tracing::error!(%error, "server task failed");
+        match tokio::time::timeout(STOP_TIMEOUT, &mut self.server).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::error!(%error, "serving failed"),
+            Ok(Err(error)) => tracing::error!(%error, "the server task failed"),
+            Err(_) => self.server.abort(),
         }
         self.shared.close_store();
     }

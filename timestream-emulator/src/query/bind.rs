@@ -60,6 +60,8 @@ pub(crate) struct Binder<'a> {
     saw_aggregate: bool,
 }
 
+const NOT_GROUPED: &str = "must be an aggregate expression or appear in GROUP BY clause";
+
 type Bound = Result<Typed, ServiceError>;
 
 impl<'a> Binder<'a> {
@@ -103,12 +105,27 @@ impl<'a> Binder<'a> {
             if !self.saw_aggregate && column_name(ast).is_some() {
                 return Err(plain.err().unwrap_or_else(|| {
                     let name = column_name(ast).unwrap_or_default();
-                    let rule = "must be an aggregate expression or appear in GROUP BY clause";
-                    error(ast, format!("'{name}' {rule}"))
+                    error(ast, format!("'{name}' {NOT_GROUPED}"))
                 }));
             }
         }
         self.bind_node(ast)
+    }
+
+    /// Binds the column at a position, as `*` does.
+    pub(crate) fn bind_position(&self, position: usize) -> Bound {
+        let column = &self.scope.columns[position];
+        let data_type = column.data_type.clone();
+        let typed = Typed {
+            expr: Expr::Column(position),
+            data_type,
+        };
+        match &self.grouping {
+            None => Ok(typed),
+            Some(grouping) => grouping.find(&typed).ok_or_else(|| {
+                ServiceError::validation(format!("'{}' {NOT_GROUPED}", column.name))
+            }),
+        }
     }
 
     /// Binds a condition.
@@ -221,7 +238,8 @@ impl<'a> Binder<'a> {
             return Err(unsupported(ast));
         };
         let qualifier = qualifier(ast);
-        let is_known = qualifier.is_empty() || self.scope.qualifiers.contains(&qualifier);
+        let is_known = (qualifier.is_empty() || self.scope.qualifiers.contains(&qualifier))
+            && !is_quoted_measure_value(ast);
         let matching = || {
             self.scope
                 .columns
@@ -336,22 +354,28 @@ impl<'a> Binder<'a> {
         operator: &str,
     ) -> Result<(Typed, Typed), ServiceError> {
         let (left, right) = (self.bind(left)?, self.bind(right)?);
-        let common = left.data_type.common(&right.data_type);
-        let refused = not_applicable(ast, operator, &left.data_type, &right.data_type);
-        let common = common.ok_or_else(|| refused.clone())?;
-        let left = coerce(left, &common).ok_or_else(|| refused.clone())?;
-        Ok((left, coerce(right, &common).ok_or(refused)?))
+        let types = (left.data_type.clone(), right.data_type.clone());
+        let coerced = types
+            .0
+            .common(&types.1)
+            .and_then(|common| Some((coerce(left, &common)?, coerce(right, &common)?)));
+        coerced.ok_or_else(|| not_applicable(ast, operator, &types.0, &types.1))
     }
 
     fn arithmetic(&mut self, ast: &Ast, left: &Ast, operator: Operator, right: &Ast) -> Bound {
         let (left, right) = (self.bind(left)?, self.bind(right)?);
-        let sign = symbol_of(operator);
-        let refused = not_applicable(ast, sign, &left.data_type, &right.data_type);
-        let (left_type, right_type, result) =
-            arithmetic_types(operator, &left.data_type, &right.data_type)
-                .ok_or_else(|| refused.clone())?;
-        let left = coerce(left, &left_type).ok_or_else(|| refused.clone())?;
-        let right = coerce(right, &right_type).ok_or(refused)?;
+        let types = (left.data_type.clone(), right.data_type.clone());
+        let coerced = arithmetic_types(operator, &types.0, &types.1).and_then(
+            |(left_type, right_type, result)| {
+                Some((
+                    coerce(left, &left_type)?,
+                    coerce(right, &right_type)?,
+                    result,
+                ))
+            },
+        );
+        let (left, right, result) =
+            coerced.ok_or_else(|| not_applicable(ast, symbol_of(operator), &types.0, &types.1))?;
         let expr = Expr::Arithmetic(operator, Box::new(left.expr), Box::new(right.expr));
         Ok(Typed {
             expr,
@@ -820,6 +844,16 @@ pub(crate) fn column_name(ast: &Ast) -> Option<String> {
     }
 }
 
+/// The column is only known to be called `measure_value::double` without quotes.
+fn is_quoted_measure_value(ast: &Ast) -> bool {
+    let name = match ast {
+        Ast::Identifier(name) => Some(name),
+        Ast::CompoundIdentifier(parts) => parts.last(),
+        _ => None,
+    };
+    name.is_some_and(|name| name.value.starts_with("measure_value::"))
+}
+
 /// The names before a column's.
 fn qualifier(ast: &Ast) -> Vec<String> {
     match ast {
@@ -994,8 +1028,10 @@ fn all_of_type(
 ) -> Result<Vec<Expr>, ServiceError> {
     all.into_iter()
         .map(|typed| {
-            let refused = not_applicable(ast, what, wanted, &typed.data_type);
-            coerce(typed, wanted).map(|typed| typed.expr).ok_or(refused)
+            let given = typed.data_type.clone();
+            coerce(typed, wanted)
+                .map(|typed| typed.expr)
+                .ok_or_else(|| not_applicable(ast, what, wanted, &given))
         })
         .collect()
 }

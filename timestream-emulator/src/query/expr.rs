@@ -137,9 +137,12 @@ impl Expr {
         }
     }
 
-    /// The expression, computed now if it uses no column and does not fail.
+    /// The expression, computed now if its operands are constants and it does not fail.
     pub(crate) fn folded(self) -> Expr {
-        if matches!(self, Expr::Constant(_)) || self.uses_columns_from(0) {
+        let is_variable = |expr: &&Expr| expr.constant().is_none();
+        if matches!(self, Expr::Constant(_) | Expr::Column(_))
+            || self.children().iter().any(is_variable)
+        {
             return self;
         }
         match self.evaluate(&[]) {

@@ -19,7 +19,7 @@ use super::{
     output::Column,
     source::{Demand, Layout, Rows, Source, TableSource, Visitor},
     time::NS_PER_DAY,
-    types::{Datum, Type},
+    types::Datum,
 };
 use crate::{
     error::ServiceError,
@@ -138,9 +138,7 @@ impl Plan {
         let keys = group_keys(&mut binder, select, &items)?;
         let is_grouped = keys.is_some()
             || select.having.is_some()
-            || items
-                .iter()
-                .any(|item| item.ast.is_some_and(|ast| binder.has_aggregate(ast)));
+            || items.iter().any(|item| item.has_aggregate(&mut binder));
         if is_grouped {
             binder.group_by(keys.unwrap_or_default());
         }
@@ -475,21 +473,30 @@ fn time_bounds(condition: &Expr, time: usize) -> Option<(i64, i64)> {
     })
 }
 
-/// One column of the result: an expression, or a column that `*` stands for.
+/// One column of the result.
 struct Item<'a> {
     name: String,
-    ast: Option<&'a Ast>,
-    column: Option<(usize, Type)>,
+    content: Content<'a>,
+}
+
+/// An expression, or a column that `*` stands for.
+enum Content<'a> {
+    Expression(&'a Ast),
+    Position(usize),
 }
 
 impl Item<'_> {
     fn bind(&self, binder: &mut Binder<'_>) -> Result<Typed, ServiceError> {
-        match (self.ast, &self.column) {
-            (Some(ast), _) => binder.bind(ast),
-            (None, Some((_, _))) => {
-                binder.bind(&Ast::Identifier(Ident::with_quote('"', self.name.clone())))
-            }
-            (None, None) => Err(unsupported("an empty column")),
+        match self.content {
+            Content::Expression(ast) => binder.bind(ast),
+            Content::Position(position) => binder.bind_position(position),
+        }
+    }
+
+    fn has_aggregate(&self, binder: &mut Binder<'_>) -> bool {
+        match self.content {
+            Content::Expression(ast) => binder.has_aggregate(ast),
+            Content::Position(_) => false,
         }
     }
 }
@@ -502,16 +509,14 @@ fn items<'a>(scope: &Scope, projection: &'a [SelectItem]) -> Result<Vec<Item<'a>
                 let name = bind::column_name(ast).unwrap_or_else(|| format!("_col{}", items.len()));
                 items.push(Item {
                     name,
-                    ast: Some(ast),
-                    column: None,
+                    content: Content::Expression(ast),
                 });
             }
             SelectItem::ExprWithAlias { expr, alias } => {
                 check_quotes(alias)?;
                 items.push(Item {
                     name: alias.value.clone(),
-                    ast: Some(expr),
-                    column: None,
+                    content: Content::Expression(expr),
                 });
             }
             SelectItem::Wildcard(options) if is_plain_wildcard(options) => {
@@ -525,10 +530,9 @@ fn items<'a>(scope: &Scope, projection: &'a [SelectItem]) -> Result<Vec<Item<'a>
                         .columns
                         .iter()
                         .enumerate()
-                        .map(|(index, column)| Item {
+                        .map(|(position, column)| Item {
                             name: column.name.clone(),
-                            ast: None,
-                            column: Some((index, column.data_type.clone())),
+                            content: Content::Position(position),
                         }),
                 );
             }
@@ -733,9 +737,8 @@ fn named_source<'a>(
     let table = find_table(context.store, parts)?;
     let layout = Layout::of(table);
     let settings = &table.settings;
-    let retention_ns = (settings.magnetic_days * NS_PER_DAY / 24)
-        .saturating_mul(24)
-        .max(settings.memory_hours * (NS_PER_DAY / 24));
+    let retention_ns =
+        (settings.magnetic_days * NS_PER_DAY).max(settings.memory_hours * (NS_PER_DAY / 24));
     let scope = Scope {
         columns: layout.columns.clone(),
         qualifiers,
