@@ -1,67 +1,25 @@
 //! The configuration: every option as a flag and as an environment variable of the same meaning.
 //!
-//! [`OPTIONS`] is the one list of names, defaults and help texts. Reading reports all faults
-//! together. A flag wins over its variable; an empty value counts as not set. The environment is
-//! an argument, so nothing here depends on the process it runs in.
+//! [`options`] is the one list of names, defaults and help texts, and `value` knows which texts
+//! are accepted. Reading reports all faults together. A flag wins over its variable; an empty value
+//! counts as not set. The environment is an argument, so nothing here depends on the process it
+//! runs in.
 
-mod parse;
+pub mod options;
+mod value;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, Command};
-
-use crate::convert::series::{RoutePart, Routing, WritePolicy, is_destination_name};
-use crate::timestream::{Discovery, Settings};
-pub use parse::ListenAddress;
-
-/// One option.
-pub struct OptionSpec {
-    /// The flag, without its dashes.
-    pub flag: &'static str,
-    /// The environment variable; its case matters.
-    pub variable: &'static str,
-    /// The default as a user would write it, empty if there is none.
-    pub default: &'static str,
-    /// What the option means.
-    pub help: &'static str,
-}
-
-macro_rules! options {
-    ($($flag:literal $variable:literal $default:literal $help:literal)*) => {
-        &[$(OptionSpec { flag: $flag, variable: $variable, default: $default, help: $help }),*]
-    };
-}
-
-/// Every option, in the order of `--help`.
-pub const OPTIONS: &[OptionSpec] = options! {
-    "database-label" "database_label" "" "Label whose value is the database; required unless a default database is set"
-    "table-label" "table_label" "" "Label whose value is the table; required unless a default table is set"
-    "default-database" "default_database" "" "Database of series and queries without the database label"
-    "default-table" "default_table" "" "Table of series and queries without the table label"
-    "region" "region" "AWS_REGION, else us-east-1" "AWS region to call and sign for"
-    "web.listen-address" "web_listen_address" ":9201" "Address to listen on, :port or host:port"
-    "web.telemetry-path" "web_telemetry_path" "/metrics" "Path of the connector's own metrics"
-    "max-retries" "max_retries" "3" "Retries of a failed read"
-    "max-write-retries" "max_write_retries" "10" "Retries of a failed write, within the request timeout"
-    "request-timeout" "request_timeout" "25s" "Deadline of a write request"
-    "read-timeout" "read_timeout" "60s" "Deadline of a read request"
-    "write-concurrency" "write_concurrency" "32" "WriteRecords calls in flight per process"
-    "enable-logging" "enable_logging" "true" "Whether to log at all"
-    "log.level" "log_level" "info" "Least severe level to log: debug, info, warn or error"
-    "log.format" "log_format" "logfmt" "Format of the log on stderr: logfmt or json"
-    "fail-on-long-label" "fail_on_long_label" "false" "For development: refuse a request and end the process when names or labels exceed Timestream's limits"
-    "fail-on-invalid-sample-value" "fail_on_invalid_sample_value" "false" "For development: refuse a request and end the process when a sample cannot be stored"
-    "throttling-status" "throttling_status" "503" "Status that answers a throttled write: 503 or 429 (Prometheus drops data on 429 unless retry_on_http_429 is set)"
-    "max-request-bytes" "max_request_bytes" "32MiB" "Limit of a request body, and of its decompressed size"
-    "endpoint-discovery" "endpoint_discovery" "auto" "Whether to ask Timestream for the endpoint of this account: auto (unless a custom endpoint is set), on or off"
-    "write-base-endpoint" "write_base_endpoint" "" "URL of a custom or PrivateLink endpoint for writes"
-    "query-base-endpoint" "query_base_endpoint" "" "URL of a custom or PrivateLink endpoint for queries"
+use crate::convert::series::{RoutePart, Routing, WritePolicy};
+use crate::timestream::Settings;
+use options::{CHECK_CONFIG, OptionSpec, command};
+pub use value::ListenAddress;
+use value::{
+    Concurrency, DestinationName, EndpointUrl, RequestBytes, Retries, TelemetryPath,
+    ThrottlingStatus, Value,
 };
-
-/// Flags that are known by another name too.
-const ALIASES: &[(&str, &str)] = &[("fail_on_invalid_sample_value", "fail-on-invalid-sample")];
 
 /// A complete configuration.
 #[derive(Clone, Debug)]
@@ -141,6 +99,9 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// The region where neither the option nor `AWS_REGION` names one.
+const DEFAULT_REGION: &str = "us-east-1";
+
 /// Reads the configuration from the arguments (the program's name first) and the environment.
 ///
 /// # Errors
@@ -169,48 +130,6 @@ pub fn read(
     }
 }
 
-const CHECK_CONFIG: &str = "check-config";
-
-fn command() -> Command {
-    let check = Arg::new(CHECK_CONFIG)
-        .long(CHECK_CONFIG)
-        .action(ArgAction::SetTrue)
-        .help("Report whether the configuration can be used, and exit");
-    let options = OPTIONS.iter().map(|option| {
-        let default = match option.default {
-            "" => String::new(),
-            default => format!(" [default: {default}]"),
-        };
-        let mut argument = Arg::new(option.variable)
-            .long(option.flag)
-            .value_name("VALUE")
-            .help(format!(
-                "{} [variable: {}]{default}",
-                option.help, option.variable
-            ));
-        if matches!(option.default, "true" | "false") {
-            argument = argument
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true");
-        }
-        for (_, alias) in ALIASES
-            .iter()
-            .filter(|(variable, _)| *variable == option.variable)
-        {
-            argument = argument.alias(*alias);
-        }
-        argument
-    });
-    Command::new("bootstrap")
-        .version(env!("CARGO_PKG_VERSION"))
-        // A later flag wins, so that wrappers can set defaults.
-        .args_override_self(true)
-        .about("Lets Prometheus keep its metrics in Amazon Timestream for LiveAnalytics")
-        .args(options)
-        .arg(check)
-}
-
 /// Reads typed values and gathers what is wrong with them.
 struct Reader<F> {
     value: F,
@@ -219,127 +138,39 @@ struct Reader<F> {
 
 impl<F: Fn(&str) -> Option<String>> Reader<F> {
     fn config(&mut self, aws_region: Option<String>) -> Config {
-        let routing = self.routing();
-        let logging = self.parsed(
-            "enable_logging",
-            "ParseEnableLoggingError",
-            parse::BOOLEANS,
-            parse::boolean,
-        );
-        let level = self.parsed(
-            "log_level",
-            "InvalidOptionError",
-            "debug, info, warn or error",
-            parse::level,
-        );
+        let logging = self.setting::<bool>("enable_logging");
+        let level = self.setting("log_level");
         Config {
-            routing,
+            routing: self.routing(),
             policy: WritePolicy {
-                fail_on_long_label: self
-                    .parsed(
-                        "fail_on_long_label",
-                        "ParseMetricLabelError",
-                        parse::BOOLEANS,
-                        parse::boolean,
-                    )
-                    .unwrap_or(false),
-                fail_on_invalid_sample_value: self
-                    .parsed(
-                        "fail_on_invalid_sample_value",
-                        "ParseSampleOptionError",
-                        parse::BOOLEANS,
-                        parse::boolean,
-                    )
-                    .unwrap_or(false),
+                fail_on_long_label: self.setting("fail_on_long_label"),
+                fail_on_invalid_sample_value: self.setting("fail_on_invalid_sample_value"),
             },
             timestream: Settings {
                 region: (self.value)("region")
                     .or(aws_region)
-                    .unwrap_or_else(|| "us-east-1".to_owned()),
-                write_endpoint: self.url("write_base_endpoint"),
-                query_endpoint: self.url("query_base_endpoint"),
-                discovery: self
-                    .parsed(
-                        "endpoint_discovery",
-                        "InvalidOptionError",
-                        "auto, on or off",
-                        |text| match text {
-                            "auto" => Some(Discovery::Auto),
-                            "on" => Some(Discovery::On),
-                            "off" => Some(Discovery::Off),
-                            _ => None,
-                        },
-                    )
-                    .unwrap_or_default(),
+                    .unwrap_or_else(|| DEFAULT_REGION.to_owned()),
+                write_endpoint: self
+                    .optional("write_base_endpoint")
+                    .map(|EndpointUrl(url)| url),
+                query_endpoint: self
+                    .optional("query_base_endpoint")
+                    .map(|EndpointUrl(url)| url),
+                discovery: self.setting("endpoint_discovery"),
             },
-            listen_address: self
-                .parsed(
-                    "web_listen_address",
-                    "InvalidOptionError",
-                    "a form like :9201 or 127.0.0.1:9201",
-                    parse::listen_address,
-                )
-                .unwrap_or_else(ListenAddress::default_port),
-            telemetry_path: self
-                .parsed(
-                    "web_telemetry_path",
-                    "InvalidOptionError",
-                    "a path that starts with / and is not one of the connector's own",
-                    parse::telemetry_path,
-                )
-                .unwrap_or_else(|| "/metrics".to_owned()),
-            max_retries: self
-                .number("max_retries", "ParseRetriesError", 0..=1_000)
-                .unwrap_or(3),
-            max_write_retries: self
-                .number("max_write_retries", "ParseRetriesError", 0..=1_000)
-                .unwrap_or(10),
-            request_timeout: self
-                .duration("request_timeout")
-                .unwrap_or(Duration::from_secs(25)),
-            read_timeout: self
-                .duration("read_timeout")
-                .unwrap_or(Duration::from_secs(60)),
-            write_concurrency: self
-                .number("write_concurrency", "InvalidOptionError", 1..=10_000)
-                .map_or(32, |number| number as usize),
+            listen_address: self.setting("web_listen_address"),
+            telemetry_path: self.setting::<TelemetryPath>("web_telemetry_path").0,
+            max_retries: self.setting::<Retries>("max_retries").0,
+            max_write_retries: self.setting::<Retries>("max_write_retries").0,
+            request_timeout: self.setting("request_timeout"),
+            read_timeout: self.setting("read_timeout"),
+            write_concurrency: self.setting::<Concurrency>("write_concurrency").0,
             log: LogSettings {
-                level: logging
-                    .unwrap_or(true)
-                    .then_some(level.unwrap_or(tracing::Level::INFO)),
-                format: self
-                    .parsed(
-                        "log_format",
-                        "InvalidOptionError",
-                        "logfmt or json",
-                        |text| match text {
-                            "logfmt" => Some(LogFormat::Logfmt),
-                            "json" => Some(LogFormat::Json),
-                            _ => None,
-                        },
-                    )
-                    .unwrap_or(LogFormat::Logfmt),
+                level: logging.then_some(level),
+                format: self.setting("log_format"),
             },
-            throttling_status: self
-                .parsed(
-                    "throttling_status",
-                    "InvalidOptionError",
-                    "503 or 429",
-                    |text| match text {
-                        "503" => Some(503),
-                        "429" => Some(429),
-                        _ => None,
-                    },
-                )
-                .unwrap_or(503),
-            max_request_bytes: self
-                .parsed(
-                    "max_request_bytes",
-                    "InvalidOptionError",
-                    "a size from 1KiB to 1GiB, such as 32MiB",
-                    parse::bytes,
-                )
-                .unwrap_or(32 << 20),
+            throttling_status: self.setting::<ThrottlingStatus>("throttling_status").0,
+            max_request_bytes: self.setting::<RequestBytes>("max_request_bytes").0,
         }
     }
 
@@ -348,7 +179,9 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let table = self.route_part("table_label", "default_table");
         if database.label.is_some() && database.label == table.label {
             self.faults.push(format!(
-                "InvalidOptionError: --database-label (database_label) and --table-label (table_label) are both \"{}\"; expected two different labels",
+                "InvalidOptionError: {} and {} are both {:?}; expected two different labels",
+                OptionSpec::of("database_label"),
+                OptionSpec::of("table_label"),
                 database.label.as_deref().unwrap_or_default()
             ));
         }
@@ -358,89 +191,59 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     fn route_part(&mut self, label: &'static str, default: &'static str) -> RoutePart {
         let part = RoutePart {
             label: (self.value)(label),
-            default: self.parsed(
-                default,
-                "InvalidOptionError",
-                "1 to 256 letters, digits, '_', '.' or '-'",
-                |text| is_destination_name(text).then(|| text.to_owned()),
-            ),
+            default: self.optional(default).map(|DestinationName(name)| name),
         };
+        // A default that cannot be used is a fault of its own.
         if part.label.is_none() && (self.value)(default).is_none() {
             self.faults.push(format!(
                 "MissingDestinationError: neither {} nor {} is set; expected at least one of them",
-                name(label),
-                name(default)
+                OptionSpec::of(label),
+                OptionSpec::of(default)
             ));
         }
         part
     }
 
-    fn url(&mut self, variable: &'static str) -> Option<String> {
-        self.parsed(
-            variable,
-            "InvalidOptionError",
-            "a URL such as https://host",
-            |text| {
-                let uri: http::Uri = text.parse().ok()?;
-                let usable =
-                    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
-                usable.then(|| text.to_owned())
-            },
-        )
-    }
-
-    fn duration(&mut self, variable: &'static str) -> Option<Duration> {
-        self.parsed(
-            variable,
-            "InvalidOptionError",
-            "a duration above zero, such as 25s or 1m30s",
-            parse::duration,
-        )
-    }
-
-    fn number(
-        &mut self,
-        variable: &'static str,
-        error: &str,
-        range: std::ops::RangeInclusive<u32>,
-    ) -> Option<u32> {
-        let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        self.parsed(variable, error, &expected, |text| {
-            text.parse().ok().filter(|number| range.contains(number))
+    /// The value of an option, or its default; a value that is not accepted becomes a fault.
+    fn setting<T: Value>(&mut self, variable: &'static str) -> T {
+        self.optional(variable).unwrap_or_else(|| {
+            T::parse(OptionSpec::of(variable).default).expect("every default is an accepted value")
         })
     }
 
-    /// The value of an option, parsed; a value that cannot be parsed becomes a fault.
-    fn parsed<T>(
-        &mut self,
-        variable: &'static str,
-        error: &str,
-        expected: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
+    /// The value of an option, if it has one; a value that is not accepted becomes a fault.
+    fn optional<T: Value>(&mut self, variable: &'static str) -> Option<T> {
         let text = (self.value)(variable)?;
-        let parsed = parse(&text);
+        let parsed = T::parse(&text);
         if parsed.is_none() {
             self.faults.push(format!(
-                "{error}: {} is {text:?}; expected {expected}",
-                name(variable)
+                "{}: {} is {text:?}; expected {}",
+                error_name(variable),
+                OptionSpec::of(variable),
+                T::EXPECTED
             ));
         }
         parsed
     }
 }
 
-/// An option as both names, for messages.
-fn name(variable: &str) -> String {
-    let option = OPTIONS.iter().find(|option| option.variable == variable);
-    let flag = option.map_or("", |option| option.flag);
-    format!("--{flag} ({variable})")
+/// The name that the Go connector gave to a fault of this option, so that its documentation still
+/// applies.
+fn error_name(variable: &str) -> &'static str {
+    match variable {
+        "enable_logging" => "ParseEnableLoggingError",
+        "fail_on_long_label" => "ParseMetricLabelError",
+        "fail_on_invalid_sample_value" => "ParseSampleOptionError",
+        "max_retries" | "max_write_retries" => "ParseRetriesError",
+        _ => "InvalidOptionError",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
 
+    use super::options::{OPTIONS, command};
     use super::*;
 
     fn read_from(

@@ -1,6 +1,6 @@
 //! The read use case: for each query the destinations, their columns, the SQL, the rows.
 
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use super::Connector;
@@ -13,6 +13,8 @@ use crate::prompb;
 use crate::timestream::retry::Limits;
 use crate::timestream::{ErrorKind, TimestreamError};
 
+/// Queries of one request that run at once, as many as Prometheus' own server answers.
+const MAX_CONCURRENT_QUERIES: usize = 10;
 /// The words with which the service refuses a result row of 1 MB or more.
 const ROW_TOO_LARGE: &str = "max page response size has been exceeded";
 /// The end of the words with which the service refuses a column that it does not know.
@@ -55,7 +57,7 @@ pub enum ReadError {
 }
 
 impl Connector {
-    /// Answers the queries of `request`, all at once.
+    /// Answers the queries of `request`, several at once.
     ///
     /// # Errors
     /// The first query that cannot be answered; the others are cancelled.
@@ -73,19 +75,22 @@ impl Connector {
             max_retries: self.max_retries,
             deadline,
         };
-        let answers = try_join_all(selections.iter().map(async |selection| {
-            let mut reading = Reading {
-                connector: self,
-                limits,
-                statements: 0,
-                retries: 0,
-            };
-            let series = reading.select(selection).await?;
-            Ok::<_, ReadError>((series, reading.statements, reading.retries))
-        }))
-        .await?;
+        // Collected, because a future that holds this closure is not known to be Send.
+        let readings: Vec<_> = selections
+            .iter()
+            .map(|selection| {
+                let reading = Reading {
+                    connector: self,
+                    limits,
+                    statements: 0,
+                    retries: 0,
+                };
+                reading.select(selection)
+            })
+            .collect();
+        let mut answers = stream::iter(readings).buffered(MAX_CONCURRENT_QUERIES);
         let mut outcome = ReadOutcome::default();
-        for (series, statements, retries) in answers {
+        while let Some((series, statements, retries)) = answers.try_next().await? {
             outcome.results.push(series);
             outcome.statements += statements;
             outcome.retries += retries;
@@ -103,7 +108,8 @@ struct Reading<'c> {
 }
 
 impl Reading<'_> {
-    async fn select(&mut self, selection: &Selection) -> Result<Vec<Series>, ReadError> {
+    /// The series, the number of statements and that of retries.
+    async fn select(mut self, selection: &Selection) -> Result<(Vec<Series>, u64, u64), ReadError> {
         let mut builder = SeriesBuilder::new(selection);
         if selection.range.is_some() {
             for destination in &selection.destinations {
@@ -111,7 +117,7 @@ impl Reading<'_> {
                     .await?;
             }
         }
-        Ok(builder.finish())
+        Ok((builder.finish(), self.statements, self.retries))
     }
 
     async fn select_from(

@@ -100,19 +100,7 @@ impl Connector {
         };
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
-            let result = {
-                let _permit = self
-                    .write_permits
-                    .acquire()
-                    .await
-                    .expect("the semaphore is never closed");
-                let body = write_records_body(destination, part);
-                let tried = self.timestream.write_records(body, limits).await;
-                sent.calls += 1;
-                sent.retries += u64::from(tried.retries);
-                tried.result
-            };
-            match result {
+            match self.call(destination, part, limits, &mut sent).await {
                 Ok(()) => sent.stored += part.len() as u64,
                 Err(error) if error.kind == ErrorKind::Validation && part.len() > 1 => {
                     let (first, second) = part.split_at(part.len() / 2);
@@ -122,6 +110,28 @@ impl Connector {
             }
         }
         sent
+    }
+
+    /// One call, once the process has a place for it.
+    async fn call(
+        &self,
+        destination: &Destination,
+        records: &[BatchRecord<'_>],
+        limits: Limits,
+        sent: &mut Sent,
+    ) -> Result<(), TimestreamError> {
+        let permit = tokio::time::timeout_at(limits.deadline, self.write_permits.acquire());
+        let _permit = permit.await.map_err(|_| {
+            TimestreamError::new(
+                ErrorKind::Timeout,
+                "too many calls are in flight (write_concurrency)",
+            )
+        })?;
+        let body = write_records_body(destination, records);
+        let tried = self.timestream.write_records(body, limits).await;
+        sent.calls += 1;
+        sent.retries += u64::from(tried.retries);
+        tried.result
     }
 }
 

@@ -535,3 +535,174 @@ impl fmt::Display for StoredSeries<'_> {
         f.write_str("}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routing() -> Routing {
+        let part = |label: &str, default: Option<&str>| RoutePart {
+            label: Some(label.to_owned()),
+            default: default.map(str::to_owned),
+        };
+        Routing {
+            database: part("db", Some("main")),
+            table: part("table", None),
+        }
+    }
+
+    fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> prompb::TimeSeries {
+        let label = |&(name, value): &(&str, &str)| prompb::Label {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let sample = |&(timestamp, value): &(i64, f64)| prompb::Sample { value, timestamp };
+        prompb::TimeSeries {
+            labels: labels.iter().map(label).collect(),
+            samples: samples.iter().map(sample).collect(),
+        }
+    }
+
+    /// Each destination with its records as `time value series`.
+    fn records(conversion: &Conversion<'_>) -> Vec<(String, Vec<String>)> {
+        let text = |all: &DestinationRecords<'_>, record: &Record| {
+            let series = &all.series[record.series];
+            format!("{} {:?} {series}", record.timestamp_ms, record.value)
+        };
+        let of = |all: &DestinationRecords<'_>| {
+            let records = all.records.iter().map(|record| text(all, record));
+            (all.destination.to_string(), records.collect())
+        };
+        conversion.destinations.iter().map(of).collect()
+    }
+
+    #[test]
+    fn series_become_records_by_destination() {
+        let request = [
+            series(
+                &[("table", "t"), ("job", "b"), ("__name__", "a:b")],
+                &[(1, 1.5), (2, -0.0)],
+            ),
+            series(
+                &[("__name__", "up"), ("db", "x"), ("table", "t"), ("_l", "1")],
+                &[(1, 1.0)],
+            ),
+            series(
+                &[
+                    ("__name__", "up"),
+                    ("table", "t"),
+                    ("db", ""),
+                    ("empty", ""),
+                ],
+                &[(3, 2.0)],
+            ),
+            series(&[("__name__", "no_samples")], &[]),
+        ];
+        let routing = routing();
+        let conversion = series_to_records(&request, &routing, WritePolicy::default()).unwrap();
+        let expected = [
+            (
+                "main/t",
+                vec![
+                    r#"1 1.5 U__a_3a_bx{job="b"}"#,
+                    r#"2 0.0 U__a_3a_bx{job="b"}"#,
+                    r#"3 2.0 up{U__no_labels="1"}"#,
+                ],
+            ),
+            ("x/t", vec![r#"1 1.0 up{U____lx="1"}"#]),
+        ];
+        let expected = expected.map(|(destination, records)| {
+            let records = records.into_iter().map(str::to_owned).collect();
+            (destination.to_owned(), records)
+        });
+        assert_eq!(records(&conversion), expected);
+        assert_eq!(conversion.received, 4);
+    }
+
+    #[test]
+    fn a_faulty_series_costs_its_samples_only() {
+        let cases: [(&[(&str, &str)], &str); 5] = [
+            (&[("table", "t"), ("l", "1")], "MissingMetricName"),
+            (&[("__name__", ""), ("table", "t")], "MissingMetricName"),
+            (
+                &[("__name__", "m"), ("l", "1"), ("l", "2")],
+                "RepeatedLabelName",
+            ),
+            (
+                &[("__name__", "m"), ("table", "")],
+                "MissingTableWithWriteError",
+            ),
+            (
+                &[("__name__", "m"), ("table", "a/b")],
+                "InvalidDestinationName",
+            ),
+        ];
+        let routing = routing();
+        for (labels, expected) in cases {
+            let good = series(&[("__name__", "m"), ("table", "t")], &[(1, 1.0)]);
+            let request = [series(labels, &[(1, 1.0), (2, 2.0)]), good];
+            let conversion = series_to_records(&request, &routing, WritePolicy::default()).unwrap();
+            assert_eq!(conversion.destinations[0].records.len(), 1, "{labels:?}");
+            let [(fault, 2)] = conversion.faults.as_slice() else {
+                panic!("{:?}", conversion.faults)
+            };
+            assert_eq!(fault.name(), expected);
+            assert!(fault.to_string().starts_with(expected), "{fault}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_stored_is_left_out_or_refused() {
+        let long = "x".repeat(257);
+        let labels: Vec<String> = (0..129).map(|i| format!("l{i}")).collect();
+        let many: Vec<_> = labels.iter().map(|name| (name.as_str(), "1")).collect();
+        let value = "v".repeat(2_048 - 16 - 1 - 1);
+        let cases: [(&str, &[(&str, &str)], f64, Option<IgnoreReason>); 10] = [
+            (&long, &[], 1.0, Some(IgnoreReason::LongMetricName)),
+            (&long[..256], &[], 1.0, None),
+            (
+                "m",
+                &[(&long[..61], "1")],
+                1.0,
+                Some(IgnoreReason::LongLabelName),
+            ),
+            ("m", &[(&long[..60], "1")], 1.0, None),
+            // Only the escaped form is too long.
+            (
+                "m",
+                &[("ü.ü.ü.ü.ü.ü.ü.ü.", "1")],
+                1.0,
+                Some(IgnoreReason::LongLabelName),
+            ),
+            ("m", &many, 1.0, Some(IgnoreReason::TooManyLabels)),
+            ("m", &many[..128], 1.0, None),
+            ("m", &[("l", &value)], 1.0, None),
+            (
+                "mm",
+                &[("l", &value)],
+                1.0,
+                Some(IgnoreReason::RecordTooLarge),
+            ),
+            (
+                "m",
+                &[],
+                f64::NEG_INFINITY,
+                Some(IgnoreReason::ValueNotFinite),
+            ),
+        ];
+        let strict = WritePolicy {
+            fail_on_long_label: true,
+            fail_on_invalid_sample_value: true,
+        };
+        let routing = routing();
+        for (name, labels, value, expected) in cases {
+            let all = [&[("__name__", name), ("table", "t")], labels].concat();
+            let request = [series(&all, &[(1, value)])];
+            let lenient = series_to_records(&request, &routing, WritePolicy::default()).unwrap();
+            let ignored = expected.map(|reason| (reason, 1)).into_iter().collect();
+            assert_eq!(lenient.ignored, ignored, "{name} {}", labels.len());
+            let refused = series_to_records(&request, &routing, strict).is_err();
+            assert_eq!(refused, expected.is_some(), "{name} {}", labels.len());
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Every test that needs Timestream, on the emulator and through the real AWS SDK.
 
 mod bad_input;
+mod docs;
 mod faults;
 mod matchers;
 mod prometheus;

@@ -1,0 +1,111 @@
+//! The list of options, and the command line made from it.
+
+use std::fmt;
+
+use clap::{Arg, ArgAction, Command};
+
+/// One option.
+#[derive(Debug)]
+pub struct OptionSpec {
+    /// The flag, without its dashes.
+    pub flag: &'static str,
+    /// The environment variable; its case matters.
+    pub variable: &'static str,
+    /// The default as a user would write it, empty if there is none.
+    pub default: &'static str,
+    /// What the option means.
+    pub help: &'static str,
+}
+
+impl OptionSpec {
+    /// The option whose variable has this name.
+    pub(super) fn of(variable: &str) -> &'static Self {
+        let option = OPTIONS.iter().find(|option| option.variable == variable);
+        option.expect("every variable that is read is in the list")
+    }
+}
+
+impl fmt::Display for OptionSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--{} ({})", self.flag, self.variable)
+    }
+}
+
+macro_rules! options {
+    ($($flag:literal $variable:literal $default:literal $help:literal)*) => {
+        &[$(OptionSpec { flag: $flag, variable: $variable, default: $default, help: $help }),*]
+    };
+}
+
+/// Every option, in the order of `--help`.
+pub const OPTIONS: &[OptionSpec] = options! {
+    "database-label" "database_label" "" "Label whose value is the database; required unless a default database is set"
+    "table-label" "table_label" "" "Label whose value is the table; required unless a default table is set"
+    "default-database" "default_database" "" "Database of series and queries without the database label"
+    "default-table" "default_table" "" "Table of series and queries without the table label"
+    "region" "region" "AWS_REGION, else us-east-1" "AWS region to call and sign for"
+    "web.listen-address" "web_listen_address" ":9201" "Address to listen on, :port or host:port"
+    "web.telemetry-path" "web_telemetry_path" "/metrics" "Path of the connector's own metrics"
+    "max-retries" "max_retries" "3" "Retries of a failed read"
+    "max-write-retries" "max_write_retries" "10" "Retries of a failed write, within the request timeout"
+    "request-timeout" "request_timeout" "25s" "Deadline of a write request"
+    "read-timeout" "read_timeout" "60s" "Deadline of a read request"
+    "write-concurrency" "write_concurrency" "32" "WriteRecords calls in flight per process"
+    "enable-logging" "enable_logging" "true" "Whether to log at all"
+    "log.level" "log_level" "info" "Least severe level to log: debug, info, warn or error"
+    "log.format" "log_format" "logfmt" "Format of the log on stderr: logfmt or json"
+    "fail-on-long-label" "fail_on_long_label" "false" "For development: refuse a request and end the process when names or labels exceed Timestream's limits"
+    "fail-on-invalid-sample-value" "fail_on_invalid_sample_value" "false" "For development: refuse a request and end the process when a sample cannot be stored"
+    "throttling-status" "throttling_status" "503" "Status that answers a throttled write: 503 or 429 (Prometheus drops data on 429 unless retry_on_http_429 is set)"
+    "max-request-bytes" "max_request_bytes" "32MiB" "Limit of a request body, and of its decompressed size"
+    "endpoint-discovery" "endpoint_discovery" "auto" "Whether to ask Timestream for the endpoint of this account: auto (unless a custom endpoint is set), on or off"
+    "write-base-endpoint" "write_base_endpoint" "" "URL of a custom or PrivateLink endpoint for writes"
+    "query-base-endpoint" "query_base_endpoint" "" "URL of a custom or PrivateLink endpoint for queries"
+};
+
+/// Flags that are known by another name too.
+const ALIASES: &[(&str, &str)] = &[("fail_on_invalid_sample_value", "fail-on-invalid-sample")];
+
+/// The flag that only checks the configuration.
+pub(super) const CHECK_CONFIG: &str = "check-config";
+
+/// The command line: every option, and [`CHECK_CONFIG`].
+pub(super) fn command() -> Command {
+    let check = Arg::new(CHECK_CONFIG)
+        .long(CHECK_CONFIG)
+        .action(ArgAction::SetTrue)
+        .help("Report whether the configuration can be used, and exit");
+    let options = OPTIONS.iter().map(|option| {
+        let default = match option.default {
+            "" => String::new(),
+            default => format!(" [default: {default}]"),
+        };
+        let mut argument = Arg::new(option.variable)
+            .long(option.flag)
+            .value_name("VALUE")
+            .help(format!(
+                "{} [variable: {}]{default}",
+                option.help, option.variable
+            ));
+        if matches!(option.default, "true" | "false") {
+            argument = argument
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true");
+        }
+        for (_, alias) in ALIASES
+            .iter()
+            .filter(|(variable, _)| *variable == option.variable)
+        {
+            argument = argument.alias(*alias);
+        }
+        argument
+    });
+    Command::new("bootstrap")
+        .version(env!("CARGO_PKG_VERSION"))
+        // A later flag wins, so that wrappers can set defaults.
+        .args_override_self(true)
+        .about("Lets Prometheus keep its metrics in Amazon Timestream for LiveAnalytics")
+        .args(options)
+        .arg(check)
+}

@@ -1,0 +1,337 @@
+//! Which texts are accepted as the value of an option, by the type of the value.
+
+use std::fmt;
+use std::time::Duration;
+
+use tracing::Level;
+
+use super::LogFormat;
+use crate::convert::series::is_destination_name;
+use crate::timestream::Discovery;
+
+/// A type that options have.
+pub(super) trait Value: Sized {
+    /// What is accepted, for messages.
+    const EXPECTED: &str;
+
+    /// `None` if the text is not one of the accepted forms.
+    fn parse(text: &str) -> Option<Self>;
+}
+
+impl Value for bool {
+    const EXPECTED: &str = "one of 1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+            "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+            _ => None,
+        }
+    }
+}
+
+impl Value for Level {
+    const EXPECTED: &str = "debug, info, warn or error";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "debug" => Some(Self::DEBUG),
+            "info" => Some(Self::INFO),
+            "warn" => Some(Self::WARN),
+            "error" => Some(Self::ERROR),
+            _ => None,
+        }
+    }
+}
+
+impl Value for LogFormat {
+    const EXPECTED: &str = "logfmt or json";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "logfmt" => Some(Self::Logfmt),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+impl Value for Discovery {
+    const EXPECTED: &str = "auto, on or off";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "on" => Some(Self::On),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
+
+/// Tries after the first one.
+pub(super) struct Retries(pub(super) u32);
+
+impl Value for Retries {
+    const EXPECTED: &str = "a whole number from 0 to 1000";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse()
+            .ok()
+            .filter(|number| *number <= 1_000)
+            .map(Self)
+    }
+}
+
+/// Calls in flight.
+pub(super) struct Concurrency(pub(super) usize);
+
+impl Value for Concurrency {
+    const EXPECTED: &str = "a whole number from 1 to 10000";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse()
+            .ok()
+            .filter(|number| (1..=10_000).contains(number))
+            .map(Self)
+    }
+}
+
+/// The status of an answer to a throttled write.
+pub(super) struct ThrottlingStatus(pub(super) u16);
+
+impl Value for ThrottlingStatus {
+    const EXPECTED: &str = "503 or 429";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "503" => Some(Self(503)),
+            "429" => Some(Self(429)),
+            _ => None,
+        }
+    }
+}
+
+/// The name of a database or table.
+pub(super) struct DestinationName(pub(super) String);
+
+impl Value for DestinationName {
+    const EXPECTED: &str = "1 to 256 letters, digits, '_', '.' or '-'";
+
+    fn parse(text: &str) -> Option<Self> {
+        is_destination_name(text).then(|| Self(text.to_owned()))
+    }
+}
+
+/// An endpoint of the service.
+pub(super) struct EndpointUrl(pub(super) String);
+
+impl Value for EndpointUrl {
+    const EXPECTED: &str = "a URL such as https://host";
+
+    fn parse(text: &str) -> Option<Self> {
+        let uri: http::Uri = text.parse().ok()?;
+        let usable = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+        usable.then(|| Self(text.to_owned()))
+    }
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// The host, or `None` for all addresses of the machine.
+    pub host: Option<String>,
+    /// The port; 0 lets the system choose.
+    pub port: u16,
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Some(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
+            Some(host) => write!(f, "{host}:{}", self.port),
+            None => write!(f, ":{}", self.port),
+        }
+    }
+}
+
+/// `:9201`, `host:9201` or `[::1]:9201`.
+impl Value for ListenAddress {
+    const EXPECTED: &str = "a form like :9201 or 127.0.0.1:9201";
+
+    fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let port = port.parse().ok()?;
+        let host = match host.strip_prefix('[') {
+            Some(bracketed) => bracketed
+                .strip_suffix(']')
+                .filter(|host| !host.is_empty())?,
+            None if host.contains([':', ']', '/']) => return None,
+            None => host,
+        };
+        let host = (!host.is_empty()).then(|| host.to_owned());
+        Some(Self { host, port })
+    }
+}
+
+/// A path that can stand beside the connector's own.
+pub(super) struct TelemetryPath(pub(super) String);
+
+impl Value for TelemetryPath {
+    const EXPECTED: &str = "a path that starts with / and is not one of the connector's own";
+
+    fn parse(text: &str) -> Option<Self> {
+        let taken = ["/", "/write", "/read", "/-/healthy", "/-/ready"].contains(&text);
+        let plain = text.starts_with('/') && !text.contains(['{', '}', '?', '#', ' ']);
+        (plain && !taken).then(|| Self(text.to_owned()))
+    }
+}
+
+/// Numbers with units, largest unit first, as Prometheus writes durations: `1m30s`, `500ms`.
+impl Value for Duration {
+    const EXPECTED: &str = "a duration from 1ms to 1d, such as 25s or 1m30s";
+
+    fn parse(text: &str) -> Option<Self> {
+        const UNITS: [(&str, u64); 5] = [
+            ("d", 86_400_000),
+            ("h", 3_600_000),
+            ("m", 60_000),
+            ("s", 1_000),
+            ("ms", 1),
+        ];
+        let mut rest = text;
+        let mut total_ms: u64 = 0;
+        let mut smallest_ms = u64::MAX;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+            let number: u64 = rest[..digits].parse().ok()?;
+            rest = &rest[digits..];
+            let unit = rest
+                .find(|c: char| c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            let (_, unit_ms) = *UNITS.iter().find(|(name, _)| *name == &rest[..unit])?;
+            rest = &rest[unit..];
+            if unit_ms >= smallest_ms {
+                return None;
+            }
+            smallest_ms = unit_ms;
+            total_ms = total_ms.checked_add(number.checked_mul(unit_ms)?)?;
+        }
+        // A day is more than any request needs and keeps the clock from overflowing.
+        (1..=86_400_000)
+            .contains(&total_ms)
+            .then(|| Self::from_millis(total_ms))
+    }
+}
+
+/// A limit in bytes, plain or with `KiB`, `MiB` or `GiB`.
+pub(super) struct RequestBytes(pub(super) usize);
+
+impl Value for RequestBytes {
+    const EXPECTED: &str = "a size from 1KiB to 1GiB, such as 32MiB";
+
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let unit: usize = match &text[digits..] {
+            "" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return None,
+        };
+        let bytes = text[..digits].parse::<usize>().ok()?.checked_mul(unit)?;
+        ((1 << 10)..=(1 << 30))
+            .contains(&bytes)
+            .then_some(Self(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_addresses() {
+        let address = |host: Option<&str>, port| {
+            Some(ListenAddress {
+                host: host.map(str::to_owned),
+                port,
+            })
+        };
+        let cases = [
+            (":9201", address(None, 9201)),
+            ("0.0.0.0:1", address(Some("0.0.0.0"), 1)),
+            ("localhost:0", address(Some("localhost"), 0)),
+            ("[::1]:80", address(Some("::1"), 80)),
+            ("9201", None),
+            ("host:", None),
+            ("host:65536", None),
+            ("::1:80", None),
+            ("[]:80", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(ListenAddress::parse(text), expected, "{text}");
+            if let Some(address) = expected {
+                assert_eq!(address.to_string(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn durations() {
+        let cases = [
+            ("25s", Some(25_000)),
+            ("1m30s", Some(90_000)),
+            ("500ms", Some(500)),
+            ("1s500ms", Some(1_500)),
+            ("1d", Some(86_400_000)),
+            ("0s", None),
+            ("2d", None),
+            ("30", None),
+            ("s", None),
+            ("1s1m", None),
+            ("-1s", None),
+            ("1.5s", None),
+            ("99999999999999999999s", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(
+                Duration::parse(text),
+                expected.map(Duration::from_millis),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let cases = [
+            ("33554432", Some(32 << 20)),
+            ("32MiB", Some(32 << 20)),
+            ("1GiB", Some(1 << 30)),
+            ("2GiB", None),
+            ("10", None),
+            ("MiB", None),
+            ("1MB", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(
+                RequestBytes::parse(text).map(|size| size.0),
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn telemetry_paths() {
+        let parse = |text| TelemetryPath::parse(text).map(|path| path.0);
+        assert_eq!(parse("/m"), Some("/m".to_owned()));
+        for text in ["metrics", "/", "/write", "/{x}"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}
