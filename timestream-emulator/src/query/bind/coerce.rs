@@ -1,0 +1,149 @@
+//! Coercions between types, and the types of arithmetic.
+
+use sqlparser::ast::Expr as Ast;
+
+use super::{Typed, error};
+use crate::{
+    error::ServiceError,
+    query::{
+        expr::{Expr, Operator},
+        types::Type,
+    },
+};
+
+/// The expression as the wanted type, if there is a coercion.
+pub(super) fn coerce(typed: Typed, wanted: &Type) -> Option<Typed> {
+    if !typed.data_type.coerces_to(wanted) {
+        return None;
+    }
+    let needs_cast = matches!(
+        (&typed.data_type, wanted),
+        (Type::Integer | Type::Bigint, Type::Double) | (Type::Date, Type::Timestamp)
+    );
+    let expr = if needs_cast {
+        Expr::Cast {
+            expr: Box::new(typed.expr),
+            to: wanted.clone(),
+            is_try: false,
+        }
+        .folded()
+    } else {
+        typed.expr
+    };
+    Some(Typed {
+        expr,
+        data_type: wanted.clone(),
+    })
+}
+
+/// All expressions as the type they have in common.
+pub(super) fn unify(
+    ast: &Ast,
+    what: &str,
+    all: Vec<Typed>,
+) -> Result<(Type, Vec<Expr>), ServiceError> {
+    let mut common = Type::Unknown;
+    for typed in &all {
+        common = common
+            .common(&typed.data_type)
+            .ok_or_else(|| not_applicable(ast, what, &common, &typed.data_type))?;
+    }
+    let exprs = all_of_type(ast, what, all, &common)?;
+    Ok((common, exprs))
+}
+
+pub(super) fn all_of_type(
+    ast: &Ast,
+    what: &str,
+    all: Vec<Typed>,
+    wanted: &Type,
+) -> Result<Vec<Expr>, ServiceError> {
+    all.into_iter()
+        .map(|typed| {
+            let given = typed.data_type.clone();
+            coerce(typed, wanted)
+                .map(|typed| typed.expr)
+                .ok_or_else(|| not_applicable(ast, what, wanted, &given))
+        })
+        .collect()
+}
+
+/// Types of the operands after coercion, and of the result.
+pub(super) fn arithmetic_types(
+    operator: Operator,
+    left: &Type,
+    right: &Type,
+) -> Option<(Type, Type, Type)> {
+    use Type::{Bigint, Integer, Interval, Timestamp, Unknown};
+    match (operator, left, right) {
+        (Operator::Add | Operator::Subtract, Timestamp | Type::Date, Interval) => {
+            Some((Timestamp, Interval, Timestamp))
+        }
+        (Operator::Add, Interval, Timestamp | Type::Date) => Some((Interval, Timestamp, Timestamp)),
+        (Operator::Subtract, Timestamp, Timestamp) => Some((Timestamp, Timestamp, Interval)),
+        (Operator::Add | Operator::Subtract, Interval, Interval) => {
+            Some((Interval, Interval, Interval))
+        }
+        (Operator::Multiply, Interval, Integer | Bigint) => Some((Interval, Bigint, Interval)),
+        (Operator::Multiply, Integer | Bigint, Interval) => Some((Bigint, Interval, Interval)),
+        _ => {
+            let common = left.common(right)?;
+            let is_number = common.is_numeric() || common == Unknown;
+            // Sums of small numbers are computed, and typed, with 64 bits.
+            let result = if common == Integer {
+                Bigint
+            } else {
+                common.clone()
+            };
+            is_number.then(|| (common.clone(), common, result))
+        }
+    }
+}
+
+pub(super) fn not_applicable(ast: &Ast, what: &str, left: &Type, right: &Type) -> ServiceError {
+    error(
+        ast,
+        format!("'{what}' cannot be applied to {left}, {right}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_of_times() {
+        let cases = [
+            (
+                Operator::Add,
+                Type::Timestamp,
+                Type::Interval,
+                Some(Type::Timestamp),
+            ),
+            (
+                Operator::Subtract,
+                Type::Timestamp,
+                Type::Timestamp,
+                Some(Type::Interval),
+            ),
+            (Operator::Add, Type::Timestamp, Type::Timestamp, None),
+            (
+                Operator::Multiply,
+                Type::Interval,
+                Type::Integer,
+                Some(Type::Interval),
+            ),
+            (
+                Operator::Add,
+                Type::Integer,
+                Type::Double,
+                Some(Type::Double),
+            ),
+            (Operator::Add, Type::Varchar, Type::Integer, None),
+        ];
+        for (operator, left, right, expected) in cases {
+            let result = arithmetic_types(operator, &left, &right).map(|(_, _, result)| result);
+            assert_eq!(result, expected, "{left} {operator:?} {right}");
+        }
+    }
+}
