@@ -1,12 +1,15 @@
 //! The port to Timestream: write a prepared batch, run a query, and what can go wrong.
 //!
-//! [`client`] speaks through the AWS SDK, `endpoint` finds the cell to talk to, `prepared` hands
-//! the SDK a finished body, and [`retry`] is the one layer that tries again.
+//! [`client`] speaks through the AWS SDK: `service` holds its clients, `endpoint` finds the cell to
+//! talk to, `prepared` hands over a finished body, `failure` reads the errors, and [`retry`] is the
+//! one layer that tries again.
 
 pub mod client;
 mod endpoint;
+mod failure;
 mod prepared;
 pub mod retry;
+mod service;
 
 pub use client::{Discovery, Settings, Timestream, sdk_config};
 

@@ -1,0 +1,127 @@
+//! Errors of the SDK to errors of the port.
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_timestreamwrite::operation::write_records::WriteRecordsError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use super::{ErrorKind, Rejection, TimestreamError};
+
+/// As [`classify`], with the records that were rejected.
+pub(super) fn write_error(error: SdkError<WriteRecordsError, HttpResponse>) -> TimestreamError {
+    let mut classified = classify(&error);
+    if let Some(WriteRecordsError::RejectedRecordsException(rejected)) = error.as_service_error() {
+        classified.rejections = rejected
+            .rejected_records()
+            .iter()
+            .map(|record| Rejection {
+                index: usize::try_from(record.record_index).unwrap_or(usize::MAX),
+                reason: record.reason.clone().unwrap_or_default(),
+                existing_version: record.existing_version,
+            })
+            .collect();
+    }
+    classified
+}
+
+/// What somebody can do about a failed call, and the words for it.
+pub(super) fn classify<E>(error: &SdkError<E, HttpResponse>) -> TimestreamError
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    let kind = match error {
+        SdkError::ServiceError(service) => {
+            let status = service.raw().status().as_u16();
+            service_kind(service.err().meta().code().unwrap_or_default(), status)
+        }
+        SdkError::TimeoutError(_) => ErrorKind::Timeout,
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => ErrorKind::Timeout,
+        // The SDK reports a chain that yields no credentials as a failure to dispatch.
+        SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)
+            if is_caused_by_credentials(error) =>
+        {
+            ErrorKind::Credentials
+        }
+        _ => ErrorKind::Unavailable,
+    };
+    let message = error
+        .as_service_error()
+        .and_then(|service| service.meta().message())
+        .map_or_else(|| causes(error), str::to_owned);
+    TimestreamError::new(kind, message)
+}
+
+fn is_caused_by_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .any(|error| error.is::<CredentialsError>())
+}
+
+/// The kind of an error that the service answered.
+fn service_kind(code: &str, status: u16) -> ErrorKind {
+    match code {
+        "ThrottlingException" => ErrorKind::Throttled,
+        "InternalServerException" => ErrorKind::InternalServer,
+        // The last one is what the regional host answers where discovery was needed.
+        "InvalidEndpointException" | "UnknownOperationException" => ErrorKind::InvalidEndpoint,
+        "ValidationException" | "SerializationException" => ErrorKind::Validation,
+        "QueryExecutionException" => ErrorKind::QueryExecution,
+        "ServiceQuotaExceededException" => ErrorKind::QuotaExceeded,
+        "AccessDeniedException" => ErrorKind::AccessDenied,
+        "ResourceNotFoundException" => ErrorKind::NotFound,
+        "ConflictException" => ErrorKind::Conflict,
+        "RejectedRecordsException" => ErrorKind::Rejected,
+        "ExpiredTokenException"
+        | "ExpiredToken"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignatureException"
+        | "IncompleteSignature"
+        | "MissingAuthenticationTokenException"
+        | "MissingAuthenticationToken"
+        | "RequestExpired"
+        | "RequestTimeTooSkewed" => ErrorKind::Credentials,
+        _ if status == 429 => ErrorKind::Throttled,
+        _ if status >= 500 => ErrorKind::InternalServer,
+        // An answer that nobody has described: data is not given up for it.
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+/// An error and its causes on one line, without the debug output of the SDK.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_answer_means() {
+        let cases = [
+            ("ThrottlingException", 429, ErrorKind::Throttled),
+            ("RejectedRecordsException", 419, ErrorKind::Rejected),
+            ("ExpiredTokenException", 403, ErrorKind::Credentials),
+            ("UnknownOperationException", 404, ErrorKind::InvalidEndpoint),
+            ("", 429, ErrorKind::Throttled),
+            ("", 502, ErrorKind::InternalServer),
+            ("SomethingNew", 400, ErrorKind::Unavailable),
+        ];
+        for (code, status, expected) in cases {
+            assert_eq!(service_kind(code, status), expected, "{code} {status}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A service of Timestream: its SDK client and, with discovery, the client that asks where to call.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_smithy_runtime_api::client::endpoint::SharedEndpointResolver;
+use aws_types::service_config::ServiceConfigKey;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::client::Discovery;
+use super::endpoint::{Address, Cell, Discoverer};
+use super::failure::classify;
+use super::retry::{Limits, Tried, with_retries};
+use super::{ErrorKind, TimestreamError};
+
+/// Runs operations of the SDK client `C`.
+#[derive(Debug)]
+pub(super) struct Service<C> {
+    client: C,
+    discovery: Option<(Discoverer, C)>,
+}
+
+impl<C: SdkClient> Service<C> {
+    /// Builds the clients; `endpoint` is a custom one given by option.
+    pub(super) fn new(shared: &SdkConfig, endpoint: Option<&str>, discovery: Discovery) -> Self {
+        let endpoint = custom_endpoint(shared, endpoint, C::SERVICE_ID);
+        let discover = match discovery {
+            Discovery::Auto => endpoint.is_none(),
+            Discovery::On => true,
+            Discovery::Off => false,
+        };
+        if !discover {
+            return Self {
+                client: C::build(shared, endpoint, None),
+                discovery: None,
+            };
+        }
+        let cell = Cell::default();
+        let resolver = SharedEndpointResolver::new(cell.clone());
+        Self {
+            client: C::build(shared, None, Some(resolver)),
+            discovery: Some((Discoverer::new(cell), C::build(shared, endpoint, None))),
+        }
+    }
+
+    /// The client that operations go through.
+    pub(super) fn client(&self) -> &C {
+        &self.client
+    }
+
+    /// Runs `operation` with retries, on an endpoint that is known and renewed where needed.
+    pub(super) async fn call<T>(
+        &self,
+        limits: Limits,
+        operation: impl Fn(&C) -> BoxFuture<'static, Result<T, TimestreamError>>,
+    ) -> Tried<T> {
+        // What the last attempt called, so that a refused endpoint is replaced once for all calls.
+        let used = Mutex::new(None);
+        let (used, operation) = (&used, &operation);
+        let attempt = || async move {
+            if let Some((discoverer, asking)) = &self.discovery {
+                discoverer.ensure(async { asking.describe().await }).await?;
+                *used.lock().expect("nothing panics while it holds the lock") =
+                    discoverer.current();
+            }
+            operation(&self.client).await
+        };
+        let reload = || async move {
+            if let Some((discoverer, asking)) = &self.discovery {
+                let stale = used
+                    .lock()
+                    .expect("nothing panics while it holds the lock")
+                    .take();
+                discoverer.replace(stale, asking.describe()).await;
+            }
+        };
+        with_retries(limits, fastrand::f64, attempt, reload).await
+    }
+}
+
+/// What the clients of the two services have in common.
+pub(super) trait SdkClient: Sized {
+    /// The name of the service in profiles and, in capitals, in variables.
+    const SERVICE_ID: &str;
+
+    /// A client with a custom endpoint, or with a resolver of endpoints.
+    fn build(
+        shared: &SdkConfig,
+        endpoint: Option<String>,
+        resolver: Option<SharedEndpointResolver>,
+    ) -> Self;
+
+    /// Asks for the endpoint of this account.
+    fn describe(&self) -> BoxFuture<'static, Result<Address, TimestreamError>>;
+}
+
+/// The two crates have equal types under different paths.
+macro_rules! sdk_client {
+    ($sdk:ident, $service_id:literal) => {
+        impl SdkClient for $sdk::Client {
+            const SERVICE_ID: &str = $service_id;
+
+            fn build(
+                shared: &SdkConfig,
+                endpoint: Option<String>,
+                resolver: Option<SharedEndpointResolver>,
+            ) -> Self {
+                let mut config = $sdk::config::Builder::from(shared);
+                config.set_endpoint_url(endpoint);
+                if resolver.is_some() {
+                    config.set_endpoint_resolver(resolver);
+                }
+                Self::from_conf(config.build())
+            }
+
+            fn describe(&self) -> BoxFuture<'static, Result<Address, TimestreamError>> {
+                let request = self.describe_endpoints();
+                async {
+                    let output = request.send().await.map_err(|error| classify(&error))?;
+                    let first = output.endpoints.into_iter().next();
+                    first_address(first.map(|it| (it.address, it.cache_period_in_minutes)))
+                }
+                .boxed()
+            }
+        }
+    };
+}
+
+sdk_client!(aws_sdk_timestreamwrite, "Timestream Write");
+sdk_client!(aws_sdk_timestreamquery, "Timestream Query");
+
+/// The custom endpoint that is in force: the option, else the service's variable or profile
+/// entry, else the general one.
+fn custom_endpoint(shared: &SdkConfig, option: Option<&str>, service_id: &str) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id(service_id)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .expect("all three parts are given");
+    option
+        .map(str::to_owned)
+        .or_else(|| shared.service_config()?.load_config(key))
+        .or_else(|| shared.endpoint_url().map(str::to_owned))
+}
+
+fn first_address(first: Option<(String, i64)>) -> Result<Address, TimestreamError> {
+    let (address, minutes) = first.ok_or_else(|| {
+        TimestreamError::new(
+            ErrorKind::Unavailable,
+            "DescribeEndpoints answered no endpoint",
+        )
+    })?;
+    let valid_for = Duration::from_secs(60 * u64::try_from(minutes).unwrap_or(0));
+    Ok(Address { address, valid_for })
+}
