@@ -221,3 +221,41 @@ pub(crate) struct CancelQueryResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cancellation_message: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_strict_and_unknown_members_are_not() {
+        let accepted = [
+            "{}",
+            r#"{"Unknown":[1],"Records":[{"Unknown":{}}]}"#,
+            r#"{"Records":null,"DatabaseName":null}"#,
+            r#"{"Records":[{"Version":9223372036854775807}]}"#,
+        ];
+        for body in accepted {
+            assert!(
+                parse::<WriteRecordsRequest>(body.as_bytes()).is_ok(),
+                "{body}"
+            );
+        }
+        let refused = [
+            "",
+            "x",
+            "{} {}",
+            r#"{"DatabaseName":1}"#,
+            r#"{"Records":{}}"#,
+            r#"{"Records":[{"Time":1}]}"#,
+            r#"{"Records":[{"MeasureValue":1.5}]}"#,
+            r#"{"Records":[{"Version":"1"}]}"#,
+            r#"{"Records":[{"Version":1.5}]}"#,
+            r#"{"Records":[{"Version":9223372036854775808}]}"#,
+            r#"{"Records":[{"Dimensions":[{"Name":"a","Value":true}]}]}"#,
+        ];
+        for body in refused {
+            let error = parse::<WriteRecordsRequest>(body.as_bytes()).expect_err(body);
+            assert_eq!(error.kind, ErrorKind::Serialization, "{body}");
+        }
+    }
+}
