@@ -5,7 +5,8 @@
 //! intersection, `\d \w \s`, groups, alternation, greedy and reluctant repeats, `^`, `\A`, `\z`, the
 //! flags `i` and `s`. Each is written so that it means what Java means: `.` excludes Java's five line
 //! terminators, predefined classes and `(?i)` are ASCII. The rest is refused by name, `$` included:
-//! in Java it matches before a final line terminator too.
+//! in Java it matches before a final line terminator too. The tables of the tests, and thousands of
+//! random patterns, were compared with JDK 17.
 
 use regex::Regex;
 
