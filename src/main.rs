@@ -61,7 +61,10 @@ async fn run(config: &Config) -> ExitCode {
     let app = App::new(config, Connector::new(config, timestream));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        address = %config.listen_address,
+        // With port 0 the system has chosen one.
+        address = listener
+            .local_addr()
+            .map_or_else(|_| String::new(), |address| address.to_string()),
         region = config.timestream.region,
         "Listening."
     );

@@ -1,6 +1,7 @@
 //! A real Prometheus keeps its samples in Timestream, and another one answers from there alone.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,7 +11,7 @@ use serde_json::Value;
 use timestream_emulator::{Emulator, Value as StoredValue};
 use tokio::process::{Child, Command};
 
-use crate::standalone::{Connector, free_port, wait_for};
+use crate::standalone::Connector;
 use crate::support::{start_emulator, table};
 
 /// How long the first Prometheus scrapes before its data is compared.
@@ -92,6 +93,24 @@ impl Prometheus {
             }
         }
         samples
+    }
+}
+
+/// A port that nothing listens on.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Asks until the answer is a success.
+async fn wait_for(url: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match reqwest::get(url).await {
+            Ok(response) if response.status().is_success() => return,
+            result if Instant::now() > deadline => panic!("{url}: {result:?}"),
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::net::TcpListener;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::prompb;
 use timestream_prometheus_connector::wire;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use crate::support::{START_MS, series, start_emulator, table};
 
@@ -17,25 +17,13 @@ use crate::support::{START_MS, series, start_emulator, table};
 pub(crate) struct Connector {
     pub(crate) url: String,
     process: Child,
-}
-
-/// A port that nothing listens on.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    log: JoinHandle<String>,
 }
 
 fn command(flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bootstrap"));
     command
         .env_clear()
-        .envs([
-            ("AWS_ACCESS_KEY_ID", "local"),
-            ("AWS_SECRET_ACCESS_KEY", "local"),
-        ])
         .args(["--default-database=db", "--default-table=t"])
         .args(flags)
         .stderr(Stdio::piped())
@@ -44,48 +32,50 @@ fn command(flags: &[&str]) -> Command {
 }
 
 impl Connector {
-    /// Starts the binary in front of `emulator` and waits until it is ready.
+    /// Starts the binary in front of `emulator` and waits until it listens.
     pub(crate) async fn start(emulator: &Emulator, flags: &[&str]) -> Self {
-        let port = free_port();
-        let process = command(flags)
+        let credentials = [
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+        ];
+        Self::start_with(emulator, flags, &credentials).await
+    }
+
+    async fn start_with(emulator: &Emulator, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut process = command(flags)
             .env("AWS_ENDPOINT_URL", emulator.url())
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .envs(variables.iter().copied())
+            .arg("--web.listen-address=127.0.0.1:0")
             .spawn()
             .unwrap();
-        let url = format!("http://127.0.0.1:{port}");
-        wait_for(&format!("{url}/-/ready")).await;
-        Self { url, process }
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let line = lines.next_line().await.unwrap();
+        let line = line.expect("the binary says where it listens");
+        let address = line
+            .split(' ')
+            .find_map(|field| field.strip_prefix("address="));
+        let url = format!("http://{}", address.expect("the line has the address"));
+        let log = tokio::spawn(async move {
+            let mut log = line;
+            while let Ok(Some(line)) = lines.next_line().await {
+                log = format!("{log}\n{line}");
+            }
+            log
+        });
+        Self { url, process, log }
     }
 
     /// Sends SIGTERM and returns the exit status and what was logged.
-    pub(crate) async fn terminate(mut self) -> (Option<i32>, String) {
+    pub(crate) async fn terminate(self) -> (Option<i32>, String) {
         let pid = self.process.id().unwrap().to_string();
-        let sent = Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .await
-            .unwrap();
-        assert!(sent.success());
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
+        assert!(sent.unwrap().success());
         self.ended().await
     }
 
-    async fn ended(&mut self) -> (Option<i32>, String) {
-        let mut log = String::new();
-        let mut stderr = self.process.stderr.take().unwrap();
-        let (status, _) = tokio::join!(self.process.wait(), stderr.read_to_string(&mut log));
-        (status.unwrap().code(), log)
-    }
-}
-
-/// Asks until the answer is a success.
-pub(crate) async fn wait_for(url: &str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        match reqwest::get(url).await {
-            Ok(response) if response.status().is_success() => return,
-            result if Instant::now() > deadline => panic!("{url}: {result:?}"),
-            _ => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
+    async fn ended(mut self) -> (Option<i32>, String) {
+        let status = self.process.wait().await.unwrap();
+        (status.code(), self.log.await.unwrap())
     }
 }
 
@@ -143,27 +133,19 @@ async fn it_serves_writes_and_reads_and_stops_on_sigterm() {
 #[tokio::test]
 async fn without_credentials_data_stays_with_the_sender() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
-    let port = free_port();
-    let process = command(&[])
-        .env_remove("AWS_ACCESS_KEY_ID")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("AWS_ENDPOINT_URL", emulator.url())
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .spawn()
-        .unwrap();
-    let url = format!("http://127.0.0.1:{port}");
-    wait_for(&format!("{url}/-/ready")).await;
+    let no_credentials = [("AWS_EC2_METADATA_DISABLED", "true")];
+    let connector = Connector::start_with(&emulator, &[], &no_credentials).await;
+    let url = &connector.url;
     let answer = post(format!("{url}/write"), body(1.0)).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     let text = answer.text().await.unwrap();
     assert!(text.starts_with("CredentialsError: "), "{text}");
-    drop(process);
 }
 
 #[tokio::test]
 async fn a_fail_on_option_ends_the_process_after_the_answer() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
-    let mut connector = Connector::start(&emulator, &["--fail-on-invalid-sample-value"]).await;
+    let connector = Connector::start(&emulator, &["--fail-on-invalid-sample-value"]).await;
     let answer = post(format!("{}/write", connector.url), body(f64::NAN)).await;
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
     assert!(
