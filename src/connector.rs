@@ -2,6 +2,8 @@
 //! what a caller can know about it.
 
 mod read;
+mod schemas;
+mod statements;
 mod write;
 
 use std::sync::Arc;
@@ -14,6 +16,7 @@ pub use write::{Failure, WriteOutcome};
 use crate::config::Config;
 use crate::convert::series::{Routing, WritePolicy};
 use crate::timestream::Timestream;
+use schemas::Schemas;
 
 /// Converts and forwards requests; shared by all of them.
 #[derive(Clone, Debug)]
@@ -24,6 +27,7 @@ pub struct Connector {
     max_retries: u32,
     max_write_retries: u32,
     write_permits: Arc<Semaphore>,
+    schemas: Arc<Schemas>,
 }
 
 impl Connector {
@@ -36,6 +40,7 @@ impl Connector {
             max_retries: config.max_retries,
             max_write_retries: config.max_write_retries,
             write_permits: Arc::new(Semaphore::new(config.write_concurrency)),
+            schemas: Arc::default(),
         }
     }
 }

@@ -1,24 +1,28 @@
 //! The read use case: for each query the destinations, their columns, the SQL, the rows.
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use super::Connector;
+use super::schemas::SchemaKey;
+use super::statements::Statements;
 use crate::convert::matcher::{QueryError, Selection, query_to_selection};
 use crate::convert::rows::{RowError, SeriesBuilder};
 use crate::convert::schema::{Schema, measures};
 use crate::convert::sql::{BINS, SeriesQuery, describe, selection_to_sql, show_measures};
 use crate::model::{Destination, Row, Series};
 use crate::prompb;
+use crate::timestream::TimestreamError;
 use crate::timestream::retry::Limits;
-use crate::timestream::{ErrorKind, TimestreamError};
 
 /// Queries of one request that run at once, as many as Prometheus' own server answers.
 const MAX_CONCURRENT_QUERIES: usize = 10;
 /// The words with which the service refuses a result row of 1 MB or more.
 const ROW_TOO_LARGE: &str = "max page response size has been exceeded";
-/// The end of the words with which the service refuses a column that it does not know.
-const NO_SUCH_COLUMN: &str = "does not exist";
+/// More measures than this are cheaper to ask for at once, with the whole table.
+const MAX_SHOWN_MEASURES: usize = 2;
 
 /// The results of a read request and what they took.
 #[derive(Debug, Default)]
@@ -75,144 +79,114 @@ impl Connector {
             max_retries: self.max_retries,
             deadline,
         };
+        let statements = Statements::new(&self.timestream, limits);
         // Collected, because a future that holds this closure is not known to be Send.
         let readings: Vec<_> = selections
             .iter()
-            .map(|selection| {
-                let reading = Reading {
-                    connector: self,
-                    limits,
-                    statements: 0,
-                    retries: 0,
-                };
-                reading.select(selection)
-            })
+            .map(|selection| self.select(selection, &statements))
             .collect();
-        let mut answers = stream::iter(readings).buffered(MAX_CONCURRENT_QUERIES);
-        let mut outcome = ReadOutcome::default();
-        while let Some((series, statements, retries)) = answers.try_next().await? {
-            outcome.results.push(series);
-            outcome.statements += statements;
-            outcome.retries += retries;
-        }
-        Ok(outcome)
+        let answers = stream::iter(readings).buffered(MAX_CONCURRENT_QUERIES);
+        let results = answers.try_collect().await?;
+        Ok(ReadOutcome {
+            results,
+            statements: statements.count(),
+            retries: statements.retries(),
+        })
     }
-}
 
-/// The work on one query.
-struct Reading<'c> {
-    connector: &'c Connector,
-    limits: Limits,
-    statements: u64,
-    retries: u64,
-}
-
-impl Reading<'_> {
-    /// The series, the number of statements and that of retries.
-    async fn select(mut self, selection: &Selection) -> Result<(Vec<Series>, u64, u64), ReadError> {
-        let mut builder = SeriesBuilder::new(selection);
+    async fn select(
+        &self,
+        selection: &Selection,
+        statements: &Statements<'_>,
+    ) -> Result<Vec<Series>, ReadError> {
+        let mut series = SeriesBuilder::new(selection);
         if selection.range.is_some() {
             for destination in &selection.destinations {
-                self.select_from(selection, destination, &mut builder)
-                    .await?;
+                let found = self.select_from(selection, destination, statements);
+                series.merge(found.await?);
             }
         }
-        Ok((builder.finish(), self.statements, self.retries))
+        Ok(series.finish())
     }
 
-    async fn select_from(
-        &mut self,
-        selection: &Selection,
+    /// The series of one table.
+    ///
+    /// A query that names too few columns merges series without any error to tell. So the columns
+    /// are asked for beside each query, and if they are not those that it named, it runs again.
+    async fn select_from<'s>(
+        &self,
+        selection: &'s Selection,
         destination: &Destination,
-        builder: &mut SeriesBuilder<'_>,
-    ) -> Result<(), ReadError> {
+        statements: &Statements<'_>,
+    ) -> Result<SeriesBuilder<'s>, ReadError> {
+        let measures = measures(selection);
+        let key = (destination.clone(), measures);
+        let present = || async {
+            let schema = Arc::new(schema(&key, statements).await?);
+            self.schemas.put(key.clone(), Arc::clone(&schema));
+            Ok::<_, ReadError>(schema)
+        };
         let mut bins = BINS.iter();
         let mut bin = bins.next().expect("there is at least one width");
-        let mut schema = self.schema(selection, destination).await?;
-        let mut renewed = false;
+        let remembered = self.schemas.get(&key);
+        let mut is_present = remembered.is_none();
+        let mut used = match remembered {
+            Some(schema) => schema,
+            None => present().await?,
+        };
         loop {
-            let Some(query) = selection_to_sql(selection, destination, &schema, bin)? else {
-                return Ok(());
-            };
-            match self.run(query, builder).await {
-                // Samples that arrived before the error arrive again; the builder keeps each once.
+            let query = selection_to_sql(selection, destination, &used, bin)?;
+            if query.is_none() && is_present {
+                return Ok(SeriesBuilder::new(selection));
+            }
+            let (result, schema) = tokio::join!(run(selection, query, statements), present());
+            let schema = schema?;
+            if schema != used {
+                used = schema;
+                is_present = true;
+                continue;
+            }
+            match result {
                 Err(ReadError::Timestream(error)) if error.message.contains(ROW_TOO_LARGE) => {
                     bin = bins.next().ok_or(error)?;
-                }
-                // Right after a new label the service may know its column here and not there.
-                Err(ReadError::Timestream(error)) if !renewed && is_unknown_column(&error) => {
-                    renewed = true;
-                    schema = self.schema(selection, destination).await?;
                 }
                 result => return result,
             }
         }
     }
+}
 
-    /// The columns that the metrics of `selection` have, or those of the whole table where the
-    /// metrics are not known.
-    async fn schema(
-        &mut self,
-        selection: &Selection,
-        destination: &Destination,
-    ) -> Result<Schema, ReadError> {
-        match measures(selection) {
-            // More names than this are cheaper to answer at once.
-            Some(measures) if measures.len() <= 2 => {
-                let mut rows = Vec::new();
-                for measure in &measures {
-                    rows.extend(self.all_rows(show_measures(destination, measure)).await?);
-                }
-                Ok(Schema::from_show_measures(&rows, &measures))
+/// The columns that the measures of `key` have, or those of the whole table where the measures are
+/// not known.
+async fn schema(key: &SchemaKey, statements: &Statements<'_>) -> Result<Schema, ReadError> {
+    let (destination, measures) = key;
+    match measures {
+        Some(measures) if measures.len() <= MAX_SHOWN_MEASURES => {
+            let mut rows = Vec::new();
+            for measure in measures {
+                rows.extend(statements.rows(show_measures(destination, measure)).await?);
             }
-            _ => Ok(Schema::from_describe(
-                &self.all_rows(describe(destination)).await?,
-            )),
+            Ok(Schema::from_show_measures(&rows, measures))
         }
-    }
-
-    async fn run(
-        &mut self,
-        query: SeriesQuery,
-        builder: &mut SeriesBuilder<'_>,
-    ) -> Result<(), ReadError> {
-        self.for_each_page(query.text, |rows| {
-            rows.into_iter()
-                .try_for_each(|row| builder.add_row(&query.dimensions, row))
-        })
-        .await
-    }
-
-    async fn all_rows(&mut self, statement: String) -> Result<Vec<Row>, ReadError> {
-        let mut all = Vec::new();
-        self.for_each_page(statement, |rows| {
-            all.extend(rows);
-            Ok(())
-        })
-        .await?;
-        Ok(all)
-    }
-
-    async fn for_each_page(
-        &mut self,
-        statement: String,
-        mut page: impl FnMut(Vec<Row>) -> Result<(), RowError>,
-    ) -> Result<(), ReadError> {
-        self.statements += 1;
-        let mut pages = self.connector.timestream.query(statement);
-        loop {
-            let tried = pages.next(self.limits).await;
-            self.retries += u64::from(tried.retries);
-            match tried.result? {
-                Some(rows) => page(rows)?,
-                None => return Ok(()),
-            }
-        }
+        _ => Ok(Schema::from_describe(
+            &statements.rows(describe(destination)).await?,
+        )),
     }
 }
 
-fn is_unknown_column(error: &TimestreamError) -> bool {
-    error.kind == ErrorKind::Validation
-        && error.message.contains("Column")
-        && error.message.contains(NO_SUCH_COLUMN)
+/// The series of a query; none where there is nothing to ask.
+async fn run<'s>(
+    selection: &'s Selection,
+    query: Option<SeriesQuery>,
+    statements: &Statements<'_>,
+) -> Result<SeriesBuilder<'s>, ReadError> {
+    let mut series = SeriesBuilder::new(selection);
+    if let Some(SeriesQuery { text, dimensions }) = query {
+        let add = |rows: Vec<Row>| {
+            let mut rows = rows.into_iter();
+            rows.try_for_each(|row| series.add_row(&dimensions, row))
+        };
+        statements.for_each_page(text, add).await?;
+    }
+    Ok(series)
 }

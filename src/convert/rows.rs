@@ -79,6 +79,13 @@ impl<'s> SeriesBuilder<'s> {
         Ok(())
     }
 
+    /// Adds all series of `other`, which has the same selection.
+    pub fn merge(&mut self, other: Self) {
+        for (labels, samples) in other.series {
+            self.series.entry(labels).or_default().extend(samples);
+        }
+    }
+
     /// The series found, sorted by labels, their samples sorted by time, each time once.
     ///
     /// A series without samples is left out unless only labels were wanted.

@@ -6,6 +6,7 @@ mod faults;
 mod matchers;
 mod prometheus;
 mod round_trip;
+mod schema;
 mod standalone;
 mod support;
 mod volume;
