@@ -68,7 +68,9 @@ for port in "$emulator_port" "$connector_port" "$prometheus_port"; do
   fi
 done
 
-cargo build --workspace --bins
+# As the tests are built: their libraries have more features, so that `cargo build` and `make test`
+# would each build the libraries of its own.
+cargo test --workspace --no-run
 target=${CARGO_TARGET_DIR:-target}/debug
 prometheus=$(scripts/prometheus.sh) || prometheus=
 mkdir -p "$folder"
