@@ -9,7 +9,8 @@ run: ## Run emulator, connector and a real Prometheus on this machine; Ctrl-C st
 	@scripts/run.sh
 
 test: ## Run all tests; obtains a Prometheus where there is none
-	@scripts/prometheus.sh >/dev/null
+	@scripts/prometheus.sh prometheus >/dev/null
+	@scripts/prometheus.sh promtool >/dev/null
 	cargo test --workspace
 
 lint: ## Check formatting, lints and documentation

@@ -5,6 +5,7 @@ mod docs;
 mod faults;
 mod matchers;
 mod prometheus;
+mod promql;
 mod round_trip;
 mod schema;
 mod standalone;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,7 +21,7 @@ const SCRAPED_SECONDS: usize = 15;
 type Samples = BTreeMap<BTreeMap<String, String>, BTreeMap<i64, u64>>;
 
 /// A running Prometheus.
-struct Prometheus {
+pub(crate) struct Prometheus {
     url: String,
     _process: Child,
     _data: tempfile::TempDir,
@@ -29,7 +29,19 @@ struct Prometheus {
 
 impl Prometheus {
     async fn start(program: &Path, config: impl FnOnce(u16) -> String) -> Self {
+        Self::start_with(program, &[], config, async |_| {}).await
+    }
+
+    /// Starts it on a free port, with the configuration that `config` gives for that port, after
+    /// `prepare` has seen the folder in whose `data` it is going to keep its blocks.
+    pub(crate) async fn start_with(
+        program: &Path,
+        flags: &[&str],
+        config: impl FnOnce(u16) -> String,
+        prepare: impl AsyncFnOnce(&Path),
+    ) -> Self {
         let data = tempfile::tempdir().unwrap();
+        prepare(data.path()).await;
         let port = free_port();
         let file = data.path().join("prometheus.yml");
         std::fs::write(&file, config(port)).unwrap();
@@ -40,6 +52,7 @@ impl Prometheus {
                 data.path().join("data").display()
             ))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(flags)
             .current_dir(data.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -55,27 +68,26 @@ impl Prometheus {
         }
     }
 
-    /// The `data` of an API answer.
-    async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+    /// A successful API answer, warnings included.
+    pub(crate) async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
         let url =
             Url::parse_with_params(&format!("{}/api/v1/{path}", self.url), parameters).unwrap();
         let text = reqwest::get(url).await.unwrap().text().await.unwrap();
-        let mut answer: Value = serde_json::from_str(&text).unwrap();
+        let answer: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(answer["status"], "success", "{parameters:?}: {text}");
-        assert_eq!(answer["warnings"], Value::Null, "{parameters:?}: {text}");
-        answer["data"].take()
+        answer
     }
 
     /// All finite samples up to `time` (in seconds).
     async fn samples(&self, time: &str) -> Samples {
-        let data = self
+        let answer = self
             .api(
                 "query",
                 &[("query", "{__name__=~\".+\"}[10m]"), ("time", time)],
             )
             .await;
         let mut samples = Samples::new();
-        for series in data["result"].as_array().unwrap() {
+        for series in answer["data"]["result"].as_array().unwrap() {
             let labels = series["metric"].as_object().unwrap();
             let labels: BTreeMap<_, _> = labels
                 .iter()
@@ -118,18 +130,20 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// A Prometheus from the cache or the PATH, else built: see the script.
-async fn program() -> std::path::PathBuf {
+/// A program of Prometheus from the cache or the PATH, else built: see the script.
+pub(crate) async fn program(name: &str) -> PathBuf {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/prometheus.sh");
-    let output = Command::new("bash")
+    let mut command = Command::new("bash");
+    let output = command
         .arg(script)
+        .arg(name)
         .stderr(Stdio::inherit())
         .output()
         .await
         .unwrap();
     assert!(
         output.status.success(),
-        "no Prometheus can be had; the lines above say why"
+        "no {name} can be had; the lines above say why"
     );
     String::from_utf8(output.stdout).unwrap().trim().into()
 }
@@ -174,11 +188,11 @@ async fn assert_stored(emulator: &Emulator, expected: &Samples, until_ms: i64) {
 }
 
 /// Vectors have no order in PromQL; JSON has one.
-fn ordered(mut data: Value) -> Value {
-    if let Some(result) = data["result"].as_array_mut() {
+pub(crate) fn ordered(mut answer: Value) -> Value {
+    if let Some(result) = answer["data"]["result"].as_array_mut() {
         result.sort_by_key(|series| series["metric"].to_string());
     }
-    data
+    answer
 }
 
 /// Each is asked as an instant query and over a range.
@@ -207,7 +221,7 @@ const QUERIES: [&str; 20] = [
 
 #[tokio::test]
 async fn a_prometheus_keeps_its_samples_in_timestream_and_another_reads_them() {
-    let program = program().await;
+    let program = program("prometheus").await;
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let connector = Connector::start(&emulator, &[]).await;
     let target = connector.url.strip_prefix("http://").unwrap();
@@ -226,10 +240,10 @@ async fn a_prometheus_keeps_its_samples_in_timestream_and_another_reads_them() {
     .await;
     let deadline = Instant::now() + Duration::from_secs(60);
     let scraped = async || {
-        let data = writer
+        let answer = writer
             .api("query", &[("query", "count_over_time(up[10m])")])
             .await;
-        let counts = data["result"].as_array().unwrap();
+        let counts = answer["data"]["result"].as_array().unwrap();
         counts.len() == 2
             && counts
                 .iter()
@@ -276,7 +290,7 @@ async fn a_prometheus_keeps_its_samples_in_timestream_and_another_reads_them() {
             let local = ordered(writer.api(path, parameters).await);
             let remote = ordered(reader.api(path, parameters).await);
             assert!(
-                !local["result"].as_array().unwrap().is_empty(),
+                !local["data"]["result"].as_array().unwrap().is_empty(),
                 "{query} has no result"
             );
             assert_eq!(local, remote, "{path} {query}");

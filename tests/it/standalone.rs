@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use http::StatusCode;
 use timestream_emulator::Emulator;
-use timestream_prometheus_connector::prompb;
+use timestream_prometheus_connector::prompb::{self, TimeSeries};
 use timestream_prometheus_connector::wire;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -63,6 +63,25 @@ impl Connector {
             log
         });
         Self { url, process, log }
+    }
+
+    /// Writes `timeseries`, a series at a time, and expects success.
+    pub(crate) async fn write(&self, timeseries: Vec<TimeSeries>) {
+        let client = reqwest::Client::new();
+        for series in timeseries {
+            let request = prompb::WriteRequest {
+                timeseries: vec![series],
+                metadata: vec![],
+            };
+            let body = wire::encode(&request).unwrap();
+            let answer = client
+                .post(format!("{}/write", self.url))
+                .body(body)
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        }
     }
 
     /// Sends SIGTERM and returns the exit status and what was logged.

@@ -1,0 +1,439 @@
+//! PromQL over Timestream gives what PromQL over local storage gives.
+//!
+//! The same data is backfilled into the blocks of one Prometheus and written through the connector;
+//! a second Prometheus that has only `remote_read` must give exactly the same JSON.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use futures_util::{StreamExt, stream};
+use timestream_prometheus_connector::prompb::TimeSeries;
+use tokio::process::Command;
+
+use crate::prometheus::{Prometheus, ordered, program};
+use crate::standalone::Connector;
+use crate::support::{START_MS, series, start_emulator, table};
+
+const SCRAPE_MS: i64 = 15_000;
+/// Two hours of scrapes.
+const SCRAPES: i64 = 480;
+
+/// Deterministic noise in `0.0..1.0`.
+fn noise(series: i64, scrape: i64) -> f64 {
+    let mut x = (series * 1_000_003 + scrape) as u64 ^ 0x9e37_79b9_7f4a_7c15;
+    for _ in 0..3 {
+        x ^= x >> 31;
+        x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    }
+    (x >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// A series whose values are `value(scrape)`; `None` is a missed scrape. Scrapes are up to 875 ms
+/// late, in steps that a text format in seconds keeps exactly.
+fn scraped(labels: &[(&str, &str)], id: i64, value: impl Fn(i64) -> Option<f64>) -> TimeSeries {
+    let samples: Vec<_> = (0..SCRAPES)
+        .filter_map(|scrape| {
+            let late_ms = (noise(id, scrape) * 8.0) as i64 * 125;
+            Some((START_MS + scrape * SCRAPE_MS + late_ms, value(scrape)?))
+        })
+        .collect();
+    series(labels, &samples)
+}
+
+fn counter(labels: &[(&str, &str)], id: i64, per_scrape: f64, resets_after: i64) -> TimeSeries {
+    scraped(labels, id, |scrape| {
+        let since = scrape % resets_after;
+        Some(
+            (0..=since)
+                .map(|i| (noise(id, i) * per_scrape).floor())
+                .sum(),
+        )
+    })
+}
+
+/// Series of every kind that the queries below need, those of one metric together.
+fn data() -> Vec<TimeSeries> {
+    let mut all = Vec::new();
+    let mut id = 0;
+    let mut next = || {
+        id += 1;
+        id
+    };
+    for instance in ["a:9100", "b:9100", "c:9100"] {
+        for code in ["200", "404", "500"] {
+            for method in ["GET", "POST"] {
+                let labels = [
+                    ("__name__", "requests_total"),
+                    ("code", code),
+                    ("instance", instance),
+                    ("job", "api"),
+                    ("method", method),
+                ];
+                let id = next();
+                all.push(counter(&labels, id, 20.0 / id as f64, 170 + id));
+            }
+        }
+    }
+    for (instance, job) in [("a:9100", "api"), ("b:9100", "api"), ("d:9100", "batch")] {
+        let labels = [
+            ("__name__", "memory_bytes"),
+            ("instance", instance),
+            ("job", job),
+        ];
+        let id = next();
+        // Gaps longer than the lookback, at other times for each.
+        all.push(scraped(&labels, id, |scrape| {
+            let gap = (scrape + id * 7) % 150 < 30;
+            (!gap).then(|| 1e9 + noise(id, scrape) * 1e8)
+        }));
+    }
+    for (site, unit) in [
+        ("north", "celsius"),
+        ("south", ""),
+        ("it's \"x\"\\\n", "kelvin"),
+    ] {
+        let labels = [("__name__", "temperature"), ("site", site), ("unit", unit)];
+        let id = next();
+        all.push(scraped(&labels, id, |scrape| {
+            Some(-10.0 + 20.0 * (scrape as f64 / 40.0).sin() + noise(id, scrape) / 3.0)
+        }));
+    }
+    let bounds = ["0.005", "0.05", "0.5", "5.0", "+Inf"];
+    for instance in ["a:9100", "b:9100"] {
+        for (rank, le) in bounds.iter().enumerate() {
+            let labels = [
+                ("__name__", "latency_seconds_bucket"),
+                ("instance", instance),
+                ("le", le),
+            ];
+            let first = instance.len() as i64 + i64::from(instance.as_bytes()[0]);
+            all.push(scraped(&labels, next(), |scrape| {
+                let grows = |i: i64| (noise(first, i) * 5.0 * (rank + 1) as f64).floor();
+                Some((0..=scrape % 300).map(grows).sum())
+            }));
+        }
+    }
+    for instance in ["a:9100", "b:9100"] {
+        let labels = [("__name__", "latency_seconds_sum"), ("instance", instance)];
+        all.push(counter(&labels, next(), 7.0, 300));
+    }
+    for instance in ["a:9100", "b:9100"] {
+        let labels = [
+            ("__name__", "latency_seconds_count"),
+            ("instance", instance),
+        ];
+        all.push(counter(&labels, next(), 25.0, 300));
+    }
+    for (instance, job) in [
+        ("a:9100", "api"),
+        ("b:9100", "api"),
+        ("c:9100", "api"),
+        ("d:9100", "batch"),
+    ] {
+        let labels = [("__name__", "up"), ("instance", instance), ("job", job)];
+        let id = next();
+        all.push(scraped(&labels, id, |scrape| {
+            Some(f64::from(noise(id, scrape) > 0.1))
+        }));
+    }
+    for version in ["1.0", "1.1"] {
+        // One replaces the other half way.
+        let labels = [
+            ("__name__", "build_info"),
+            ("instance", "a:9100"),
+            ("version", version),
+        ];
+        let first_half = version == "1.0";
+        all.push(scraped(&labels, next(), |scrape| {
+            ((scrape < SCRAPES / 2) == first_half).then_some(1.0)
+        }));
+    }
+    let labels = [("__name__", "job:requests:rate5m"), ("job", "api")];
+    all.push(scraped(&labels, next(), |scrape| {
+        Some(noise(99, scrape) * 1e-12)
+    }));
+    let labels = [
+        ("__name__", "_odd_"),
+        ("_under", "1"),
+        ("measure_name", "2"),
+        ("time", "3"),
+        ("trailing_", "4"),
+        ("ts_zone", "5"),
+    ];
+    all.push(scraped(&labels, next(), |scrape| {
+        Some(scrape as f64 * 1e300)
+    }));
+    let labels = [
+        ("__name__", "http.requests"),
+        ("日本", "ü"),
+        ("service.name", "a.b"),
+    ];
+    all.push(scraped(&labels, next(), |scrape| Some(scrape as f64 / 3.0)));
+    all.push(scraped(&[("__name__", "no_labels")], next(), |scrape| {
+        Some(-(scrape as f64))
+    }));
+    all
+}
+
+/// The series in OpenMetrics text, every name quoted.
+fn openmetrics(all: &[TimeSeries]) -> String {
+    let escaped = |text: &str| {
+        text.replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n")
+    };
+    let mut text = String::new();
+    for series in all {
+        let labels: Vec<String> = series
+            .labels
+            .iter()
+            .map(|label| match label.name.as_str() {
+                "__name__" => format!("\"{}\"", escaped(&label.value)),
+                name => format!("\"{}\"=\"{}\"", escaped(name), escaped(&label.value)),
+            })
+            .collect();
+        for sample in &series.samples {
+            let (seconds, ms) = (sample.timestamp / 1_000, sample.timestamp % 1_000);
+            let labels = labels.join(",");
+            writeln!(text, "{{{labels}}} {:?} {seconds}.{ms:03}", sample.value).unwrap();
+        }
+    }
+    text + "# EOF\n"
+}
+
+/// Makes blocks of the text in the folder that Prometheus is going to use.
+async fn backfill(promtool: &Path, folder: &Path, text: &str) {
+    let file = folder.join("data.om");
+    std::fs::write(&file, text).unwrap();
+    let output = Command::new(promtool)
+        .args(["tsdb", "create-blocks-from", "openmetrics"])
+        .arg(&file)
+        .arg(folder.join("data"))
+        .stdout(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[rustfmt::skip]
+const QUERIES: &[&str] = &[
+    // Selectors, each kind of matcher.
+    "up",
+    "requests_total",
+    "requests_total{code=\"200\"}",
+    "requests_total{code!=\"200\"}",
+    "requests_total{code=~\"4..|5..\"}",
+    "requests_total{code=~\"404|500\", method!~\"GET|PUT\"}",
+    "requests_total{code!~\"[45].*\"}",
+    "requests_total{instance=~\"(a|b):.+\"}",
+    "requests_total{nope=\"\"}",
+    "requests_total{nope!=\"x\", code=~\".*00\"}",
+    "requests_total{nope=~\".*\"}",
+    "requests_total{nope!~\"x?\"}",
+    "requests_total{nope=\"x\"}",
+    "temperature{unit=\"\"}",
+    "temperature{unit!=\"\"}",
+    "temperature{unit=~\"kelvin|\"}",
+    "temperature{unit!~\"kel.*\"}",
+    "temperature{unit=~\".+\", unit!=\"celsius\"}",
+    "temperature{site=\"it's \\\"x\\\"\\\\\\n\"}",
+    "temperature{site=~\"it's.*\"}",
+    "temperature{site=~\"(?i)NORTH\"}",
+    "{__name__=~\"latency_seconds_(sum|count)\"}",
+    "{__name__=~\".+_total\", job=\"api\", code=\"500\"}",
+    "{__name__!~\"requests.*|latency.*|up\", __name__!=\"temperature\", __name__=~\".+\"}",
+    "{job=\"batch\"}",
+    "{instance=\"a:9100\", __name__!=\"requests_total\"}",
+    "{\"http.requests\"}",
+    "{\"http.requests\", \"service.name\"=\"a.b\"}",
+    "{\"日本\"=~\"ü|u\"}",
+    "job:requests:rate5m",
+    "_odd_",
+    "_odd_{time=\"3\", ts_zone=~\"5\", measure_name!=\"\", trailing_=\"4\", _under=\"1\"}",
+    "no_labels",
+    // Rates and their kin, over gaps and resets.
+    "rate(requests_total[5m])",
+    "rate(requests_total[1m])",
+    "irate(requests_total[5m])",
+    "increase(requests_total[10m])",
+    "increase(requests_total{code=\"500\"}[1h])",
+    "delta(memory_bytes[10m])",
+    "idelta(memory_bytes[5m])",
+    "deriv(temperature[15m])",
+    "predict_linear(temperature[15m], 600)",
+    "resets(requests_total[1h])",
+    "changes(up[30m])",
+    // Over time.
+    "avg_over_time(memory_bytes[10m])",
+    "min_over_time(temperature[20m])",
+    "max_over_time(temperature[20m])",
+    "sum_over_time(up[10m])",
+    "count_over_time(memory_bytes[30m])",
+    "stddev_over_time(temperature[10m])",
+    "stdvar_over_time(temperature[10m])",
+    "quantile_over_time(0.9, temperature[10m])",
+    "last_over_time(memory_bytes[1h])",
+    "present_over_time(memory_bytes[10m])",
+    "absent_over_time(memory_bytes{instance=\"a:9100\"}[5m])",
+    // Aggregations.
+    "sum(requests_total)",
+    "sum by (code) (rate(requests_total[5m]))",
+    "sum without (method, instance) (rate(requests_total[5m]))",
+    "avg by (job) (memory_bytes)",
+    "min(temperature)",
+    "max by (unit) (temperature)",
+    "count by (code, method) (requests_total)",
+    "count({__name__=~\".+\"})",
+    "stddev(temperature)",
+    "quantile(0.5, requests_total)",
+    "topk(3, requests_total)",
+    "bottomk(2, requests_total)",
+    "count_values(\"value\", up)",
+    "group by (job) (up)",
+    // Binary operators and matching.
+    "up == 1",
+    "up == bool 1",
+    "memory_bytes / 1024 / 1024",
+    "temperature ^ 2 % 7",
+    "temperature > 0",
+    "latency_seconds_sum / latency_seconds_count",
+    "rate(latency_seconds_sum[5m]) / rate(latency_seconds_count[5m])",
+    "requests_total{code=\"500\"} / ignoring (code) requests_total{code=\"200\"}",
+    "requests_total / on (instance) group_left up",
+    "requests_total * on (instance) group_left () count by (instance) (build_info)",
+    "sum by (instance) (requests_total) > bool on (instance) memory_bytes",
+    "up and on (instance) memory_bytes",
+    "up or memory_bytes",
+    "up unless on (instance) memory_bytes",
+    "-temperature",
+    "1 - up",
+    // Offsets and @.
+    "requests_total offset 10m",
+    "rate(requests_total[5m] offset 30m)",
+    "temperature offset -5m",
+    "temperature @ 1600003600",
+    "rate(requests_total[10m] @ 1600005400)",
+    "temperature @ start()",
+    "temperature @ end()",
+    // Subqueries.
+    "max_over_time(rate(requests_total[5m])[30m:1m])",
+    "avg_over_time((up == bool 1)[20m:])",
+    "min_over_time(sum by (job) (memory_bytes)[30m:2m])",
+    "rate(sum(requests_total)[20m:30s])",
+    "max_over_time(temperature[20m:90s] offset 5m)",
+    // Histograms.
+    "histogram_quantile(0.9, sum by (le) (rate(latency_seconds_bucket[5m])))",
+    "histogram_quantile(0.5, rate(latency_seconds_bucket[10m]))",
+    "histogram_quantile(0.99, sum by (instance, le) (increase(latency_seconds_bucket[30m])))",
+    // Functions.
+    "absent(requests_total)",
+    "absent(nope{a=\"b\"})",
+    "abs(temperature)",
+    "ceil(temperature)",
+    "round(temperature, 0.5)",
+    "clamp(temperature, -5, 5)",
+    "exp(temperature / 10)",
+    "ln(memory_bytes)",
+    "sgn(temperature)",
+    "sort_desc(requests_total)",
+    "scalar(no_labels) * 2",
+    "vector(1)",
+    "timestamp(up)",
+    "hour(timestamp(up))",
+    "label_replace(up, \"host\", \"$1\", \"instance\", \"(.*):.*\")",
+    "label_join(requests_total, \"all\", \"-\", \"code\", \"method\")",
+    "time() - timestamp(memory_bytes)",
+    "double_exponential_smoothing(temperature[10m], 0.5, 0.5)",
+];
+
+#[tokio::test]
+async fn promql_over_timestream_equals_promql_over_local_storage() {
+    assert!(QUERIES.len() >= 100);
+    let (prometheus, promtool) = tokio::join!(program("prometheus"), program("promtool"));
+    let all = data();
+
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let connector = Connector::start(&emulator, &[]).await;
+    connector.write(all.clone()).await;
+    let samples: usize = all.iter().map(|series| series.samples.len()).sum();
+    assert_eq!(emulator.counters().points_stored, samples as u64);
+
+    let flags = [
+        "--storage.tsdb.retention.time=100y",
+        "--enable-feature=promql-experimental-functions,promql-at-modifier,promql-negative-offset",
+    ];
+    let local = Prometheus::start_with(
+        &prometheus,
+        &flags,
+        |_| String::new(),
+        async |folder| {
+            backfill(&promtool, folder, &openmetrics(&all)).await;
+        },
+    );
+    let read = format!(
+        "remote_read:\n- {{ url: '{}/read', read_recent: true }}\n",
+        connector.url
+    );
+    let remote = Prometheus::start_with(&prometheus, &flags, |_| read, async |_| {});
+    let (local, remote) = tokio::join!(local, remote);
+
+    let start = START_MS / 1_000;
+    let instants = [start + 3_600, start + 5_407].map(|time| time.to_string());
+    let range = [start + 1_800, start + 5_400].map(|time| time.to_string());
+    let compared = stream::iter(QUERIES).map(async |query| {
+        let mut any = false;
+        for time in &instants {
+            any |= same(
+                &local,
+                &remote,
+                "query",
+                &[("query", query), ("time", time)],
+            )
+            .await;
+        }
+        let range = [
+            ("query", *query),
+            ("start", &range[0]),
+            ("end", &range[1]),
+            ("step", "60"),
+        ];
+        any |= same(&local, &remote, "query_range", &range).await;
+        (*query, any)
+    });
+    let empty: Vec<&str> = compared
+        .buffer_unordered(4)
+        .filter_map(async |(query, any)| (!any).then_some(query))
+        .collect()
+        .await;
+    // A query that never has a result compares nothing; these are meant to have none.
+    let mut meant = [
+        "absent(requests_total)",
+        "requests_total{nope!~\"x?\"}",
+        "requests_total{nope=\"x\"}",
+    ];
+    let mut empty = empty;
+    empty.sort_unstable();
+    meant.sort_unstable();
+    assert_eq!(empty, meant);
+}
+
+/// Asks both; returns whether there was a result.
+async fn same(
+    local: &Prometheus,
+    remote: &Prometheus,
+    path: &str,
+    parameters: &[(&str, &str)],
+) -> bool {
+    let expected = ordered(local.api(path, parameters).await);
+    let actual = ordered(remote.api(path, parameters).await);
+    assert_eq!(actual, expected, "{path} {parameters:?}");
+    expected["data"]["result"]
+        .as_array()
+        .is_none_or(|result| !result.is_empty())
+}
