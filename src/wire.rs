@@ -4,7 +4,7 @@
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use prost::Message;
+use prost::{Message, Name};
 
 /// Why a request body is not a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,19 +48,20 @@ pub enum DecodeError {
     Protobuf(String),
 }
 
-/// Checks that the headers announce a message of the protocol; to be called before the body is
-/// read. A missing header counts as the expected value, as in Prometheus' own receiver.
+/// Checks that the headers announce the message `M`; to be called before the body is read.
+///
+/// A missing header counts as the expected value, as in Prometheus' own receiver.
 ///
 /// # Errors
 /// Another content type, message or content encoding.
-pub fn check_headers(headers: &HeaderMap, message: &str) -> Result<(), DecodeError> {
+pub fn check_headers<M: Name>(headers: &HeaderMap) -> Result<(), DecodeError> {
     let text = |name| {
         headers
             .get(name)
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
     if let Some(content_type) = text(CONTENT_TYPE) {
-        check_content_type(&content_type, message)?;
+        check_content_type(&content_type, &M::full_name())?;
     }
     match text(CONTENT_ENCODING) {
         Some(encoding) if !encoding.trim().eq_ignore_ascii_case("snappy") => {
@@ -122,7 +123,6 @@ mod tests {
     use super::*;
     use crate::prompb;
 
-    const WRITE: &str = "prometheus.WriteRequest";
     const LIMIT: usize = 1 << 20;
 
     fn hex(text: &str) -> Vec<u8> {
@@ -217,7 +217,7 @@ mod tests {
                 headers.insert(CONTENT_ENCODING, value.parse().unwrap());
             }
             assert_eq!(
-                check_headers(&headers, WRITE),
+                check_headers::<prompb::WriteRequest>(&headers),
                 expected,
                 "{content_type:?} {encoding:?}"
             );

@@ -43,10 +43,19 @@ impl HttpError {
         &self.text
     }
 
+    /// Neither this nor [`Self::slow_body`] is a 4xx: what did not arrive may be good data.
     pub(super) fn incomplete_body(error: &axum::Error) -> Self {
         Self::new(
-            StatusCode::BAD_REQUEST,
-            format!("the request body did not arrive whole: {error}"),
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the request body did not arrive whole: {error}; send again"),
+        )
+    }
+
+    pub(super) fn slow_body() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the request body did not arrive before the deadline of the request; send again, in \
+             smaller batches or with a longer request_timeout (read_timeout for reads)",
         )
     }
 

@@ -8,13 +8,12 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 
-use super::{App, HttpError, body};
+use super::body::receive;
+use super::{App, HttpError};
 use crate::connector::ReadOutcome;
 use crate::convert::response::results_to_response;
 use crate::prompb;
 use crate::wire;
-
-const MESSAGE: &str = "prometheus.ReadRequest";
 
 pub(super) async fn read(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
     let start = Instant::now();
@@ -54,10 +53,8 @@ async fn answer(
     outcome: &mut Option<ReadOutcome>,
 ) -> Result<Vec<u8>, HttpError> {
     let deadline = tokio::time::Instant::now() + app.settings.read_timeout;
-    wire::check_headers(headers, MESSAGE)?;
     let limit = app.settings.max_request_bytes;
-    let body = body::read(headers, body, limit).await?;
-    let request: prompb::ReadRequest = wire::decode(&body, limit)?;
+    let request: prompb::ReadRequest = receive(headers, body, limit, deadline).await?;
     let read = app
         .connector
         .read(&request, deadline)

@@ -7,12 +7,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
-use super::{App, HttpError, body};
+use super::body::receive;
+use super::{App, HttpError};
 use crate::connector::WriteOutcome;
 use crate::prompb;
-use crate::wire;
-
-const MESSAGE: &str = "prometheus.WriteRequest";
 
 /// The log message of requests that hold something that cannot become records.
 const NOT_CONVERTED: &str =
@@ -43,7 +41,8 @@ async fn answer(
     outcome: &mut Option<WriteOutcome>,
 ) -> Result<(), HttpError> {
     let deadline = tokio::time::Instant::now() + app.settings.request_timeout;
-    let request = match receive(app, headers, body).await {
+    let limit = app.settings.max_request_bytes;
+    let request: prompb::WriteRequest = match receive(headers, body, limit, deadline).await {
         Ok(request) => request,
         Err(error) => {
             tracing::error!(
@@ -93,15 +92,4 @@ async fn answer(
         "{message}"
     );
     Err(error)
-}
-
-async fn receive(
-    app: &App,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<prompb::WriteRequest, HttpError> {
-    wire::check_headers(headers, MESSAGE)?;
-    let limit = app.settings.max_request_bytes;
-    let body = body::read(headers, body, limit).await?;
-    Ok(wire::decode(&body, limit)?)
 }
