@@ -186,3 +186,52 @@ async fn requests_without_samples_are_fine() {
     assert_eq!(empty.status, 204);
     assert!(app.read(vec![]).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_503_at_the_deadline() {
+    let app = TestApp::start_with(&["--request-timeout=50ms", "--read-timeout=50ms"]).await;
+    for path in ["/write", "/read"] {
+        let endless = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+        let request = Request::post(path)
+            .body(Body::from_stream(endless))
+            .unwrap();
+        let answer = app.send(request).await;
+        assert_eq!(answer.status, 503);
+        assert!(
+            answer.text().contains("did not arrive before the deadline"),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_503() {
+    let app = TestApp::start().await;
+    let chunks = [Ok(good_body()), Err(std::io::Error::other("gone"))];
+    let body = Body::from_stream(futures_util::stream::iter(chunks));
+    let answer = app.send(Request::post("/write").body(body).unwrap()).await;
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer.text().contains("did not arrive whole"),
+        "{}",
+        answer.text()
+    );
+    assert!(app.emulator.points("db", "t").is_empty());
+}
+
+#[tokio::test]
+async fn ten_thousand_labels_on_one_series_cost_only_that_series() {
+    let app = TestApp::start().await;
+    let names: Vec<String> = (0..10_000).map(|i| format!("l{i}")).collect();
+    let mut labels: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
+    labels.push(("__name__", "m"));
+    app.write_ok(vec![
+        series(&labels, &[(START_MS, 1.0)]),
+        series(&[("__name__", "m"), ("l", "1")], &[(START_MS, 1.0)]),
+    ])
+    .await;
+    assert_eq!(app.emulator.points("db", "t").len(), 1);
+    let ignored = "timestream_connector_ignored_samples_total{reason=\"too_many_labels\"}";
+    assert_eq!(app.metric(ignored).await, 1.0);
+}

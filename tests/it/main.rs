@@ -1,9 +1,12 @@
 //! Every test that needs Timestream, on the emulator and through the real AWS SDK.
 
 mod bad_input;
+mod cancel;
 mod docs;
 mod faults;
+mod go_tables;
 mod matchers;
+mod original;
 mod prometheus;
 mod promql;
 mod round_trip;

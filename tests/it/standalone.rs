@@ -7,7 +7,8 @@ use http::StatusCode;
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::prompb::{self, TimeSeries};
 use timestream_prometheus_connector::wire;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
@@ -82,6 +83,16 @@ impl Connector {
                 .unwrap();
             assert_eq!(answer.status(), StatusCode::NO_CONTENT);
         }
+    }
+
+    /// Sends bytes as they are and returns all that is answered until the connection closes.
+    pub(crate) async fn raw(&self, request: &[u8]) -> String {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
     }
 
     /// Sends SIGTERM and returns the exit status and what was logged.
