@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cancel;
+mod destinations;
 mod docs;
 mod faults;
 mod go_tables;

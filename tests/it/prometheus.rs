@@ -68,6 +68,12 @@ impl Prometheus {
         }
     }
 
+    /// One that has nothing but what the connector at `url` answers.
+    pub(crate) async fn read_only(program: &Path, url: &str) -> Self {
+        let config = format!("remote_read:\n- {{ url: '{url}/read', read_recent: true }}\n");
+        Self::start(program, |_| config).await
+    }
+
     /// A successful API answer, warnings included.
     pub(crate) async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
         let url =
@@ -270,13 +276,7 @@ async fn a_prometheus_keeps_its_samples_in_timestream_and_another_reads_them() {
     );
     assert_stored(&emulator, &expected, until_ms).await;
 
-    let reader = Prometheus::start(&program, |_| {
-        format!(
-            "remote_read:\n- {{ url: '{}/read', read_recent: true }}\n",
-            connector.url
-        )
-    })
-    .await;
+    let reader = Prometheus::read_only(&program, &connector.url).await;
     let start = format!("{}", until_ms / 1_000 - 8);
     for query in QUERIES {
         let instant = [("query", query), ("time", until.as_str())];

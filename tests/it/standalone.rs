@@ -25,16 +25,24 @@ fn command(flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bootstrap"));
     command
         .env_clear()
-        .args(["--default-database=db", "--default-table=t"])
         .args(flags)
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command
 }
 
+/// The destination of most tests.
+const DEFAULTS: [&str; 2] = ["--default-database=db", "--default-table=t"];
+
 impl Connector {
-    /// Starts the binary in front of `emulator` and waits until it listens.
+    /// Starts the binary in front of `emulator`, with `db`/`t` as default destination, and waits
+    /// until it listens.
     pub(crate) async fn start(emulator: &Emulator, flags: &[&str]) -> Self {
+        Self::start_bare(emulator, &[&DEFAULTS, flags].concat()).await
+    }
+
+    /// As [`Self::start`], with no flags but these.
+    pub(crate) async fn start_bare(emulator: &Emulator, flags: &[&str]) -> Self {
         let credentials = [
             ("AWS_ACCESS_KEY_ID", "local"),
             ("AWS_SECRET_ACCESS_KEY", "local"),
@@ -164,7 +172,7 @@ async fn it_serves_writes_and_reads_and_stops_on_sigterm() {
 async fn without_credentials_data_stays_with_the_sender() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let no_credentials = [("AWS_EC2_METADATA_DISABLED", "true")];
-    let connector = Connector::start_with(&emulator, &[], &no_credentials).await;
+    let connector = Connector::start_with(&emulator, &DEFAULTS, &no_credentials).await;
     let url = &connector.url;
     let answer = post(format!("{url}/write"), body(1.0)).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -192,7 +200,7 @@ async fn a_fail_on_option_ends_the_process_after_the_answer() {
 
 #[tokio::test]
 async fn a_configuration_that_cannot_be_used_is_status_2() {
-    let output = command(&["--max-retries=x", "--log.format=y"])
+    let output = command(&[&DEFAULTS[..], &["--max-retries=x", "--log.format=y"]].concat())
         .output()
         .await
         .unwrap();
@@ -203,7 +211,10 @@ async fn a_configuration_that_cannot_be_used_is_status_2() {
         text.contains("ParseRetriesError: --max-retries (max_retries) is \"x\""),
         "{text}"
     );
-    let output = command(&["--check-config"]).output().await.unwrap();
+    let output = command(&[&DEFAULTS[..], &["--check-config"]].concat())
+        .output()
+        .await
+        .unwrap();
     assert_eq!(output.status.code(), Some(0));
 }
 
@@ -211,7 +222,7 @@ async fn a_configuration_that_cannot_be_used_is_status_2() {
 async fn an_address_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = command(&["--web.listen-address", &address])
+    let output = command(&[&DEFAULTS[..], &["--web.listen-address", &address]].concat())
         .output()
         .await
         .unwrap();
