@@ -6,8 +6,12 @@
 //! that means the same in both is written anew from its syntax tree, everything else stays with
 //! the check in Rust.
 
+use std::convert::Infallible;
+
+use regex_syntax::ast::parse::Parser;
 use regex_syntax::ast::{
-    Ast, ClassSet, ClassSetItem, GroupKind, Literal, RepetitionKind, RepetitionRange, parse::Parser,
+    self, AssertionKind, Ast, ClassPerl, ClassPerlKind, ClassSet, ClassSetItem, GroupKind, Literal,
+    RepetitionKind, RepetitionRange, Span, Visitor,
 };
 
 /// A compiled pattern.
@@ -24,9 +28,13 @@ impl Pattern {
     /// The pattern is not valid; the text says why and where.
     pub fn new(pattern: &str) -> Result<Self, String> {
         // Parsed alone first: `a)|(b` is valid only inside the anchors.
-        let ast = Parser::new()
-            .parse(pattern)
-            .map_err(|error| error.kind().to_string())?;
+        let parse = |text: &str| {
+            Parser::new()
+                .parse(text)
+                .map_err(|error| error.kind().to_string())
+        };
+        let pattern = with_ascii_classes(pattern, &parse(pattern)?);
+        let ast = parse(&pattern)?;
         let compiled =
             regex::Regex::new(&format!(r"\A(?s:{pattern})\z")).map_err(|error| match error {
                 regex::Error::CompiledTooBig(limit) => {
@@ -58,6 +66,66 @@ impl Pattern {
         write_java(&self.ast, &mut java)?;
         java.push_str(r")\z");
         Some(java)
+    }
+}
+
+/// `pattern` with `\d`, `\s`, `\w`, `\b` and their negations as Go reads them: over ASCII.
+fn with_ascii_classes(pattern: &str, ast: &Ast) -> String {
+    let Ok(classes) = ast::visit(ast, PerlClasses::default());
+    let mut text = String::with_capacity(pattern.len());
+    let mut end = 0;
+    for (span, ascii) in classes {
+        text.push_str(&pattern[end..span.start.offset]);
+        text.push_str(ascii);
+        end = span.end.offset;
+    }
+    text.push_str(&pattern[end..]);
+    text
+}
+
+/// Gathers Perl's classes in the order in which they stand, with their ASCII forms.
+#[derive(Default)]
+struct PerlClasses(Vec<(Span, &'static str)>);
+
+impl PerlClasses {
+    fn add(&mut self, class: &ClassPerl) {
+        let ascii = match (&class.kind, class.negated) {
+            (ClassPerlKind::Digit, false) => "[0-9]",
+            (ClassPerlKind::Digit, true) => "[^0-9]",
+            (ClassPerlKind::Word, false) => "[0-9A-Za-z_]",
+            (ClassPerlKind::Word, true) => "[^0-9A-Za-z_]",
+            // No vertical tab, in contrast to Perl's.
+            (ClassPerlKind::Space, false) => r"[\t\n\f\r ]",
+            (ClassPerlKind::Space, true) => r"[^\t\n\f\r ]",
+        };
+        self.0.push((class.span, ascii));
+    }
+}
+
+impl Visitor for PerlClasses {
+    type Output = Vec<(Span, &'static str)>;
+    type Err = Infallible;
+
+    fn finish(self) -> Result<Self::Output, Infallible> {
+        Ok(self.0)
+    }
+
+    fn visit_pre(&mut self, ast: &Ast) -> Result<(), Infallible> {
+        match ast {
+            Ast::ClassPerl(class) => self.add(class),
+            Ast::Assertion(assertion) if assertion.kind == AssertionKind::WordBoundary => {
+                self.0.push((assertion.span, r"(?-u:\b)"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), Infallible> {
+        if let ClassSetItem::Perl(class) = item {
+            self.add(class);
+        }
+        Ok(())
     }
 }
 
@@ -221,6 +289,21 @@ mod tests {
             ("(?P<n>a)b", "ab", true),
             ("(?i)up", "UP", true),
             ("", "", true),
+            // Go's classes are ASCII.
+            (r"\d+", "123", true),
+            (r"\d+", "\u{0661}\u{0662}", false),
+            (r"[\d.-]+", "1.2-3", true),
+            (r"[^\d]+", "\u{0661}", true),
+            (r"\D", "\u{0661}", true),
+            (r"\w+", "aZ_9", true),
+            (r"\w", "ü", false),
+            (r"[\W]", "ü", true),
+            (r"a\sb", "a\nb", true),
+            (r"a\sb", "a\u{b}b", false),
+            (r"a\sb", "a\u{a0}b", false),
+            (r".*\bup\b.*", "is up.", true),
+            (r"ü\bup", "üup", true),
+            (r"\\d", r"\d", true),
         ];
         for (regex, text, expected) in cases {
             assert_eq!(
@@ -266,7 +349,8 @@ mod tests {
             (r"[^/\]]", Some(r"(?s)\A(?:[^/\]])\z")),
             ("ü.", Some(r"(?s)\A(?:ü.)\z")),
             ("[ü]", None),
-            (r"\d+", None),
+            (r"\d+", Some(r"(?s)\A(?:(?:[0-9])+)\z")),
+            (r"[\w.]", None),
             (r"\bup", None),
             ("^a", None),
             ("a$", None),
