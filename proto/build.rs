@@ -1,4 +1,8 @@
-//! Compiles `proto/*.proto` with a Rust compiler, so that no `protoc` has to be installed.
+//! Compiles `proto/*.proto` with a Rust compiler, so that no `protoc` has to be installed, and
+//! tells the program the commit it is built from.
+
+use std::path::Path;
+use std::process::Command;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
@@ -7,5 +11,32 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // The name of a message is what a content type may carry.
         .enable_type_names()
         .compile_fds(files)?;
+    println!("cargo::rerun-if-env-changed=SOURCE_REVISION");
+    let given = std::env::var("SOURCE_REVISION").ok();
+    let revision = given.filter(|given| !given.is_empty()).or_else(head);
+    println!(
+        "cargo::rustc-env=SOURCE_REVISION={}",
+        revision.unwrap_or_default()
+    );
     Ok(())
+}
+
+/// The commit that is checked out; `None` outside a repository of this package or without git.
+fn head() -> Option<String> {
+    let root = git(&["rev-parse", "--show-toplevel"])?;
+    if Path::new(&root).canonicalize().ok()? != Path::new(".").canonicalize().ok()? {
+        return None;
+    }
+    // It grows with every commit and checkout. A file that is not there would mean every build.
+    let log = git(&["rev-parse", "--git-path", "logs/HEAD"])?;
+    if Path::new(&log).exists() {
+        println!("cargo::rerun-if-changed={log}");
+    }
+    git(&["rev-parse", "HEAD"])
+}
+
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
 }

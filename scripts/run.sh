@@ -96,7 +96,7 @@ global:
 scrape_configs:
   - job_name: prometheus
     static_configs: [{ targets: ['127.0.0.1:$prometheus_port'] }]
-  - job_name: connector
+  - job_name: timestream-connector
     static_configs: [{ targets: ['127.0.0.1:$connector_port'] }]
 remote_write:
   - url: http://127.0.0.1:$connector_port/write

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 pub use read::{ReadError, ReadOutcome};
+pub use statements::StatementCounts;
 pub use write::{Failure, WriteOutcome};
 
 use crate::config::Config;

@@ -2,6 +2,7 @@
 
 mod body;
 mod error;
+mod log;
 mod pages;
 mod read;
 mod router;

@@ -1,6 +1,17 @@
-//! The connector's own metrics: their names, and the one place where outcomes are added to them.
+//! The connector's own metrics: what there is, and the one place where outcomes are added.
+//!
+//! `write` and `read` hold a request's numbers, `process` those of the process, `live` what the
+//! start page shows, `text` the formats that a scraper may ask for. A label whose values are known
+//! has all of them from the start, at zero, so that the first failure is an increase.
 
-use std::time::Duration;
+mod live;
+mod process;
+mod read;
+mod text;
+mod write;
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -9,12 +20,24 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
+
+pub use live::{LiveCount, LiveRow, LiveView};
+pub use text::Format;
 
 use crate::connector::{ReadOutcome, WriteOutcome};
+use live::Live;
+use process::Process;
+use read::ReadMetrics;
+use write::WriteMetrics;
 
-/// The content type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The version of the connector.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit it was built from; empty where that was not known.
+pub const REVISION: &str = env!("SOURCE_REVISION");
+
+/// What the names of all metrics start with, but those of the process.
+const PREFIX: &str = "timestream_connector";
 
 /// Upper bounds of the duration buckets, in seconds, from a cached read to the longest deadline.
 const DURATION_BUCKETS: [f64; 13] = [
@@ -25,20 +48,11 @@ const DURATION_BUCKETS: [f64; 13] = [
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    received_samples: Counter,
-    written_samples: Counter,
-    ignored_samples: Family<Reason, Counter>,
-    failed_samples: Family<Reason, Counter>,
-    write_requests: Family<Code, Counter>,
-    write_duration: Histogram,
-    write_calls: Counter,
-    write_retries: Counter,
-    read_requests: Family<Code, Counter>,
-    read_duration: Histogram,
-    read_samples: Counter,
-    read_statements: Counter,
-    read_retries: Counter,
+    write: WriteMetrics,
+    read: ReadMetrics,
     in_flight: Gauge,
+    live: Live,
+    started: Instant,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,103 +74,25 @@ impl Default for Metrics {
 impl Metrics {
     /// Registers all metrics with zero values.
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("timestream_connector");
-        let histogram = || Histogram::new(DURATION_BUCKETS);
-        let mut metrics = Self {
-            registry: Registry::default(),
-            received_samples: Counter::default(),
-            written_samples: Counter::default(),
-            ignored_samples: Family::default(),
-            failed_samples: Family::default(),
-            write_requests: Family::default(),
-            write_duration: histogram(),
-            write_calls: Counter::default(),
-            write_retries: Counter::default(),
-            read_requests: Family::default(),
-            read_duration: histogram(),
-            read_samples: Counter::default(),
-            read_statements: Counter::default(),
-            read_retries: Counter::default(),
-            in_flight: Gauge::default(),
-        };
-        let r = &mut registry;
-        r.register(
-            "received_samples",
-            "Samples received from Prometheus",
-            metrics.received_samples.clone(),
-        );
-        r.register(
-            "written_samples",
-            "Samples stored in Timestream",
-            metrics.written_samples.clone(),
-        );
-        r.register(
-            "ignored_samples",
-            "Samples left out because Timestream cannot store them",
-            metrics.ignored_samples.clone(),
-        );
-        r.register(
-            "failed_samples",
-            "Samples neither stored nor left out, by the error that kept them out",
-            metrics.failed_samples.clone(),
-        );
-        r.register(
-            "write_requests",
-            "Remote write requests, by the status of their answer",
-            metrics.write_requests.clone(),
-        );
-        r.register(
-            "write_duration_seconds",
-            "Duration of remote write requests",
-            metrics.write_duration.clone(),
-        );
-        r.register(
-            "write_calls",
-            "WriteRecords calls, without retries",
-            metrics.write_calls.clone(),
-        );
-        r.register(
-            "write_retries",
-            "WriteRecords calls made again",
-            metrics.write_retries.clone(),
-        );
-        r.register(
-            "read_requests",
-            "Remote read requests, by the status of their answer",
-            metrics.read_requests.clone(),
-        );
-        r.register(
-            "read_duration_seconds",
-            "Duration of remote read requests",
-            metrics.read_duration.clone(),
-        );
-        r.register(
-            "read_samples",
-            "Samples returned by remote read",
-            metrics.read_samples.clone(),
-        );
-        r.register(
-            "read_statements",
-            "SQL statements sent to Timestream",
-            metrics.read_statements.clone(),
-        );
-        r.register(
-            "read_retries",
-            "Query calls made again",
-            metrics.read_retries.clone(),
-        );
-        r.register(
-            "requests_in_flight",
-            "Requests being answered",
-            metrics.in_flight.clone(),
-        );
-        r.register(
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Process));
+        let own = registry.sub_registry_with_prefix(PREFIX);
+        let write = WriteMetrics::register(own);
+        let read = ReadMetrics::register(own);
+        let in_flight = add(own, "requests_in_flight", "Requests being answered");
+        own.register(
             "build",
-            "Version of the connector",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+            "Version of the connector, and the commit it was built from",
+            Info::new([("version", VERSION), ("revision", REVISION)]),
         );
-        metrics.registry = registry;
-        metrics
+        Self {
+            registry,
+            write,
+            read,
+            in_flight,
+            live: Live::default(),
+            started: Instant::now(),
+        }
     }
 
     /// Counts a request as being answered until the guard is dropped.
@@ -167,56 +103,32 @@ impl Metrics {
 
     /// Adds a write request; `outcome` is absent if it was refused before any conversion.
     pub fn add_write(&self, outcome: Option<&WriteOutcome>, status: u16, duration: Duration) {
-        self.write_requests
-            .get_or_create(&Code { code: status })
-            .inc();
-        self.write_duration.observe(duration.as_secs_f64());
-        let Some(outcome) = outcome else { return };
-        self.received_samples.inc_by(outcome.received);
-        self.written_samples.inc_by(outcome.stored);
-        self.write_calls.inc_by(outcome.calls);
-        self.write_retries.inc_by(outcome.retries);
-        for (reason, samples) in &outcome.ignored {
-            self.ignored_samples
-                .get_or_create(&Reason {
-                    reason: reason.as_str(),
-                })
-                .inc_by(*samples);
-        }
-        for (fault, samples) in &outcome.faults {
-            self.failed_samples
-                .get_or_create(&Reason {
-                    reason: fault.name(),
-                })
-                .inc_by(*samples);
-        }
-        for failure in &outcome.failures {
-            let reason = Reason {
-                reason: failure.kind.as_str(),
-            };
-            self.failed_samples
-                .get_or_create(&reason)
-                .inc_by(failure.samples);
-        }
+        self.write.add(outcome, status, duration);
+        self.live
+            .add(self.started.elapsed(), &live::write_counts(outcome, status));
     }
 
-    /// Adds a read request; `outcome` is absent if it failed.
+    /// Adds a read request; `outcome` is absent if nothing was asked of Timestream.
     pub fn add_read(&self, outcome: Option<&ReadOutcome>, status: u16, duration: Duration) {
-        self.read_requests
-            .get_or_create(&Code { code: status })
-            .inc();
-        self.read_duration.observe(duration.as_secs_f64());
-        let Some(outcome) = outcome else { return };
-        self.read_samples.inc_by(outcome.samples());
-        self.read_statements.inc_by(outcome.statements);
-        self.read_retries.inc_by(outcome.retries);
+        self.read.add(outcome, status, duration);
+        self.live
+            .add(self.started.elapsed(), &live::read_counts(outcome, status));
     }
 
-    /// All metrics as OpenMetrics text.
-    pub fn encode(&self) -> String {
+    /// All metrics in a text format.
+    pub fn encode(&self, format: Format) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a String cannot fail");
-        text
+        match format {
+            Format::OpenMetrics => text,
+            Format::Prometheus => text::openmetrics_to_prometheus(&text),
+        }
+    }
+
+    /// What the start page shows.
+    pub fn live(&self) -> LiveView {
+        let in_flight = self.in_flight.get();
+        self.live.view(self.started.elapsed(), in_flight)
     }
 }
 
@@ -228,4 +140,41 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+/// Registers a metric under `name`; a full stop is added to `help`.
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn add_durations(registry: &mut Registry, name: &str, help: &str) -> Histogram {
+    let durations = Histogram::new(DURATION_BUCKETS);
+    registry.register(name, help, durations.clone());
+    durations
+}
+
+fn add_by_reason(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    known: impl IntoIterator<Item = &'static str>,
+) -> Family<Reason, Counter> {
+    let family: Family<Reason, Counter> = add(registry, name, help);
+    for reason in known {
+        drop(family.get_or_create(&Reason { reason }));
+    }
+    family
+}
+
+fn add_by_code(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    success: u16,
+) -> Family<Code, Counter> {
+    let family: Family<Code, Counter> = add(registry, name, help);
+    drop(family.get_or_create(&Code { code: success }));
+    family
 }

@@ -1,17 +1,19 @@
 //! The port to Timestream: write a prepared batch, run a query, and what can go wrong.
 //!
 //! [`client`] speaks through the AWS SDK: `service` holds its clients, `endpoint` finds the cell to
-//! talk to, `prepared` hands over a finished body, `failure` reads the errors, and [`retry`] is the
-//! one layer that tries again.
+//! talk to, `prepared` hands over a finished body, `failure` reads the errors, `rejection` the reasons
+//! of rejected records, and [`retry`] is the one layer that tries again.
 
 pub mod client;
 mod endpoint;
 mod failure;
 mod prepared;
+mod rejection;
 pub mod retry;
 mod service;
 
-pub use client::{Discovery, Settings, Timestream, sdk_config};
+pub use client::{Discovery, Page, QueryBytes, Settings, Timestream, sdk_config};
+pub use rejection::{RejectReason, Rejection};
 
 /// What went wrong, by what somebody does about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +47,23 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All kinds.
+    pub const ALL: [Self; 13] = [
+        Self::Throttled,
+        Self::InternalServer,
+        Self::Unavailable,
+        Self::Timeout,
+        Self::InvalidEndpoint,
+        Self::Credentials,
+        Self::Validation,
+        Self::QueryExecution,
+        Self::QuotaExceeded,
+        Self::AccessDenied,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Rejected,
+    ];
+
     /// Whether a later try may succeed without anybody changing the data or the set-up of tables.
     ///
     /// Credentials count: they are renewed, and the data is still good then.
@@ -84,17 +103,6 @@ impl ErrorKind {
             Self::Rejected => "RejectedRecordsException",
         }
     }
-}
-
-/// A record that the service did not store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// Position in the batch, from 0.
-    pub index: usize,
-    /// Why, in the service's words.
-    pub reason: String,
-    /// The version that is stored, where a version was the reason.
-    pub existing_version: Option<i64>,
 }
 
 /// A call to Timestream that failed.

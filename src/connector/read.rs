@@ -1,5 +1,6 @@
 //! The read use case: for each query the destinations, their columns, the SQL, the rows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -7,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Connector;
 use super::schemas::SchemaKey;
-use super::statements::Statements;
+use super::statements::{StatementCounts, Statements};
 use crate::convert::matcher::{QueryError, Selection, query_to_selection};
 use crate::convert::rows::{RowError, SeriesBuilder};
 use crate::convert::schema::{Schema, measures};
@@ -24,25 +25,36 @@ const ROW_TOO_LARGE: &str = "max page response size has been exceeded";
 /// More measures than this are cheaper to ask for at once, with the whole table.
 const MAX_SHOWN_MEASURES: usize = 2;
 
-/// The results of a read request and what they took.
-#[derive(Debug, Default)]
+/// What became of a read request and what that took.
+#[derive(Debug)]
 pub struct ReadOutcome {
-    /// One result for each query, in the order of the queries.
-    pub results: Vec<Vec<Series>>,
-    /// Statements sent to Timestream.
-    pub statements: u64,
-    /// Calls made again.
-    pub retries: u64,
+    /// One result for each query, in the order of the queries; or the first query that cannot be
+    /// answered.
+    pub results: Result<Vec<Vec<Series>>, ReadError>,
+    /// The tables asked, each once.
+    pub destinations: BTreeSet<Destination>,
+    /// What was done, whether or not there are results.
+    pub counts: StatementCounts,
+    /// Series in all results.
+    pub series: u64,
+    /// Samples in all results.
+    pub samples: u64,
 }
 
 impl ReadOutcome {
-    /// Samples in all results.
-    pub fn samples(&self) -> u64 {
-        self.results
-            .iter()
-            .flatten()
-            .map(|series| series.samples.len() as u64)
-            .sum()
+    fn new(
+        results: Result<Vec<Vec<Series>>, ReadError>,
+        destinations: BTreeSet<Destination>,
+        counts: StatementCounts,
+    ) -> Self {
+        let all = || results.iter().flatten().flatten();
+        Self {
+            series: all().count() as u64,
+            samples: all().map(|series| series.samples.len() as u64).sum(),
+            results,
+            destinations,
+            counts,
+        }
     }
 }
 
@@ -61,20 +73,21 @@ pub enum ReadError {
 }
 
 impl Connector {
-    /// Answers the queries of `request`, several at once.
-    ///
-    /// # Errors
-    /// The first query that cannot be answered; the others are cancelled.
-    pub async fn read(
-        &self,
-        request: &prompb::ReadRequest,
-        deadline: Instant,
-    ) -> Result<ReadOutcome, ReadError> {
-        let selections = request
+    /// Answers the queries of `request`, several at once. When one cannot be answered the others
+    /// are cancelled.
+    pub async fn read(&self, request: &prompb::ReadRequest, deadline: Instant) -> ReadOutcome {
+        let selections: Result<Vec<_>, _> = request
             .queries
             .iter()
             .map(|query| query_to_selection(query, &self.routing))
-            .collect::<Result<Vec<_>, _>>()?;
+            .collect();
+        let selections = match selections {
+            Ok(selections) => selections,
+            Err(error) => {
+                let counts = StatementCounts::default();
+                return ReadOutcome::new(Err(error.into()), BTreeSet::new(), counts);
+            }
+        };
         let limits = Limits {
             max_retries: self.max_retries,
             deadline,
@@ -86,12 +99,12 @@ impl Connector {
             .map(|selection| self.select(selection, &statements))
             .collect();
         let answers = stream::iter(readings).buffered(MAX_CONCURRENT_QUERIES);
-        let results = answers.try_collect().await?;
-        Ok(ReadOutcome {
-            results,
-            statements: statements.count(),
-            retries: statements.retries(),
-        })
+        let results = answers.try_collect().await;
+        let destinations = selections
+            .iter()
+            .flat_map(|selection| selection.destinations.iter().cloned())
+            .collect();
+        ReadOutcome::new(results, destinations, statements.counts())
     }
 
     async fn select(

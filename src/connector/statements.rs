@@ -1,20 +1,34 @@
 //! Running SQL statements to their last page, and counting what that took.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use super::ReadError;
 use crate::convert::rows::RowError;
 use crate::model::Row;
-use crate::timestream::Timestream;
 use crate::timestream::retry::Limits;
+use crate::timestream::{QueryBytes, Timestream};
 
 /// Runs the statements of one read request.
 #[derive(Debug)]
 pub(super) struct Statements<'c> {
     timestream: &'c Timestream,
     limits: Limits,
-    statements: AtomicU64,
-    retries: AtomicU64,
+    counts: Mutex<StatementCounts>,
+}
+
+/// What the statements of a read request took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatementCounts {
+    /// Statements sent to Timestream.
+    pub statements: u64,
+    /// Result pages received, empty ones included.
+    pub pages: u64,
+    /// Calls made again.
+    pub retries: u64,
+    /// Bytes that Timestream scanned.
+    pub bytes_scanned: u64,
+    /// Bytes that AWS charges for, where it charges by bytes.
+    pub bytes_metered: u64,
 }
 
 impl<'c> Statements<'c> {
@@ -22,19 +36,13 @@ impl<'c> Statements<'c> {
         Self {
             timestream,
             limits,
-            statements: AtomicU64::new(0),
-            retries: AtomicU64::new(0),
+            counts: Mutex::default(),
         }
     }
 
-    /// Statements run so far.
-    pub(super) fn count(&self) -> u64 {
-        self.statements.load(Ordering::Relaxed)
-    }
-
-    /// Calls made again so far.
-    pub(super) fn retries(&self) -> u64 {
-        self.retries.load(Ordering::Relaxed)
+    /// What was done so far.
+    pub(super) fn counts(&self) -> StatementCounts {
+        *self.lock()
     }
 
     /// Hands the rows of each page to `page`.
@@ -43,16 +51,16 @@ impl<'c> Statements<'c> {
         statement: String,
         mut page: impl FnMut(Vec<Row>) -> Result<(), RowError>,
     ) -> Result<(), ReadError> {
-        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.lock().statements += 1;
         let mut pages = self.timestream.query(statement);
         loop {
             let tried = pages.next(self.limits).await;
-            self.retries
-                .fetch_add(u64::from(tried.retries), Ordering::Relaxed);
-            match tried.result? {
-                Some(rows) => page(rows)?,
-                None => return Ok(()),
-            }
+            self.lock().retries += u64::from(tried.retries);
+            let Some(next) = tried.result? else {
+                return Ok(());
+            };
+            self.add(next.bytes);
+            page(next.rows)?;
         }
     }
 
@@ -65,5 +73,18 @@ impl<'c> Statements<'c> {
         })
         .await?;
         Ok(all)
+    }
+
+    fn add(&self, bytes: QueryBytes) {
+        let mut counts = self.lock();
+        counts.pages += 1;
+        counts.bytes_scanned += bytes.scanned;
+        counts.bytes_metered += bytes.metered;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, StatementCounts> {
+        self.counts
+            .lock()
+            .expect("nothing panics while it holds the lock")
     }
 }

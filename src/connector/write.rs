@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 use super::Connector;
 use crate::convert::batch::{BatchRecord, arrange, batches};
-use crate::convert::body::write_records_body;
+use crate::convert::body::write_call;
 use crate::convert::series::{IgnoreReason, Refusal, SeriesFault, series_to_records};
 use crate::model::Destination;
 use crate::prompb;
 use crate::timestream::retry::Limits;
-use crate::timestream::{ErrorKind, TimestreamError};
+use crate::timestream::{ErrorKind, RejectReason, Rejection, TimestreamError};
 
 /// What became of the samples of a write request.
 ///
@@ -30,6 +30,10 @@ pub struct WriteOutcome {
     pub faults: Vec<(SeriesFault, u64)>,
     /// Samples that Timestream did not take, by destination and kind.
     pub failures: Vec<Failure>,
+    /// The samples of those failures that are rejections, by reason.
+    pub rejected: BTreeMap<RejectReason, u64>,
+    /// Billed units of the calls that stored something.
+    pub write_units: u64,
     /// WriteRecords calls, retries not counted.
     pub calls: u64,
     /// Calls made again.
@@ -127,10 +131,13 @@ impl Connector {
                 "too many calls are in flight (write_concurrency)",
             )
         })?;
-        let body = write_records_body(destination, records);
-        let tried = self.timestream.write_records(body, limits).await;
+        let call = write_call(destination, records);
+        let tried = self.timestream.write_records(call.body, limits).await;
         sent.calls += 1;
         sent.retries += u64::from(tried.retries);
+        if stores_something(&tried.result, records.len()) {
+            sent.write_units += call.write_units;
+        }
         tried.result
     }
 }
@@ -141,27 +148,49 @@ struct Sent {
     destination: Destination,
     stored: u64,
     failed: BTreeMap<ErrorKind, (u64, String)>,
+    rejected: BTreeMap<RejectReason, u64>,
+    write_units: u64,
     calls: u64,
     retries: u64,
 }
 
 impl Sent {
     fn fail(&mut self, error: &TimestreamError, records: usize) {
-        // Records that a rejection does not name are stored.
-        let mut rejected: Vec<usize> = error
-            .rejections
-            .iter()
-            .map(|rejection| rejection.index)
-            .filter(|i| *i < records)
-            .collect();
-        rejected.sort_unstable();
-        rejected.dedup();
-        let (failed, message) = match error.rejections.first() {
-            Some(first) if !rejected.is_empty() => (rejected.len(), first.reason.clone()),
-            _ => (records, error.message.clone()),
+        let rejections = rejections(error, records);
+        let (failed, message) = match rejections.first() {
+            // Records that no rejection names are stored.
+            Some(first) => (rejections.len(), first.reason.clone()),
+            None => (records, error.message.clone()),
         };
         self.stored += (records - failed) as u64;
         self.failed.entry(error.kind).or_insert((0, message)).0 += failed as u64;
+        for rejection in &rejections {
+            let reason = RejectReason::of(&rejection.reason);
+            *self.rejected.entry(reason).or_default() += 1;
+        }
+        if rejections.is_empty() && error.kind == ErrorKind::Rejected {
+            *self.rejected.entry(RejectReason::Other).or_default() += failed as u64;
+        }
+    }
+}
+
+/// The rejections of a call of so many records, sorted, one for each record.
+fn rejections(error: &TimestreamError, records: usize) -> Vec<&Rejection> {
+    let mut rejections: Vec<_> = error
+        .rejections
+        .iter()
+        .filter(|rejection| rejection.index < records)
+        .collect();
+    rejections.sort_by_key(|rejection| rejection.index);
+    rejections.dedup_by_key(|rejection| rejection.index);
+    rejections
+}
+
+/// Whether Timestream holds a record of the call now.
+fn stores_something(result: &Result<(), TimestreamError>, records: usize) -> bool {
+    match result {
+        Ok(()) => true,
+        Err(error) => (1..records).contains(&rejections(error, records).len()),
     }
 }
 
@@ -170,6 +199,10 @@ impl WriteOutcome {
         self.stored += sent.stored;
         self.calls += sent.calls;
         self.retries += sent.retries;
+        self.write_units += sent.write_units;
+        for (reason, samples) in sent.rejected {
+            *self.rejected.entry(reason).or_default() += samples;
+        }
         for (kind, (samples, message)) in sent.failed {
             let known = self
                 .failures

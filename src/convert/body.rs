@@ -2,7 +2,8 @@
 //!
 //! What all records of the batch share goes to `CommonAttributes`, because AWS bills what is left
 //! in units of 1 KiB. Field names:
-//! <https://docs.aws.amazon.com/timestream/latest/developerguide/API_WriteRecords.html>.
+//! <https://docs.aws.amazon.com/timestream/latest/developerguide/API_WriteRecords.html>. What is
+//! billed: <https://docs.aws.amazon.com/timestream/latest/developerguide/metering-and-pricing.writes.html>.
 
 use std::io::Write as _;
 
@@ -15,9 +16,54 @@ use crate::model::Destination;
 /// Bytes reserved for each record, about what one with ten labels of its own takes.
 const EXPECTED_RECORD_BYTES: usize = 256;
 
-/// The body of the call that writes `records`, which must not be empty, to `destination`.
-pub fn write_records_body(destination: &Destination, records: &[BatchRecord<'_>]) -> Bytes {
+/// Bytes of one billed unit.
+const UNIT_BYTES: usize = 1024;
+/// What a time counts, and what a double does.
+const NUMBER_BYTES: usize = 8;
+
+/// A WriteRecords call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteCall {
+    /// The whole body, as JSON.
+    pub body: Bytes,
+    /// The units that AWS bills for it if it stores anything.
+    pub write_units: u64,
+}
+
+/// The call that writes `records`, which must not be empty, to `destination`.
+pub fn write_call(destination: &Destination, records: &[BatchRecord<'_>]) -> WriteCall {
     let common = Common::of(records);
+    WriteCall {
+        body: body(destination, records, &common),
+        write_units: write_units(records, &common),
+    }
+}
+
+/// Time, value, names of dimensions and measures and values of dimensions, in UTF-8; what is
+/// common counts once.
+fn write_units(records: &[BatchRecord<'_>], common: &Common<'_>) -> u64 {
+    let common_dimensions: usize = common.dimensions.iter().map(|it| it.bytes()).sum();
+    let common_bytes = common_dimensions
+        + common.measure_name.map_or(0, str::len)
+        + common.timestamp_ms.map_or(0, |_| NUMBER_BYTES);
+    let own_bytes = |record: &BatchRecord<'_>| {
+        let dimensions: usize = record.series.dimensions.iter().map(Dimension::bytes).sum();
+        let measure_name = match common.measure_name {
+            Some(_) => 0,
+            None => record.series.measure_name.len(),
+        };
+        let time = match common.timestamp_ms {
+            Some(_) => 0,
+            None => NUMBER_BYTES,
+        };
+        // Every record holds each common dimension.
+        dimensions - common_dimensions + measure_name + time + NUMBER_BYTES
+    };
+    let bytes = common_bytes + records.iter().map(own_bytes).sum::<usize>();
+    bytes.div_ceil(UNIT_BYTES) as u64
+}
+
+fn body(destination: &Destination, records: &[BatchRecord<'_>], common: &Common<'_>) -> Bytes {
     let mut body = Vec::with_capacity(512 + records.len() * EXPECTED_RECORD_BYTES);
     body.extend_from_slice(b"{\"DatabaseName\":");
     push_string(&mut body, &destination.database);
@@ -176,7 +222,7 @@ mod tests {
                 value,
             })
             .collect();
-        serde_json::from_slice(&write_records_body(&destination, &records)).unwrap()
+        serde_json::from_slice(&write_call(&destination, &records).body).unwrap()
     }
 
     #[test]

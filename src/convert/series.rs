@@ -61,6 +61,16 @@ pub enum IgnoreReason {
 }
 
 impl IgnoreReason {
+    /// All reasons.
+    pub const ALL: [Self; 6] = [
+        Self::LongMetricName,
+        Self::LongLabelName,
+        Self::TooManyLabels,
+        Self::RecordTooLarge,
+        Self::ValueNotFinite,
+        Self::NegativeTimestamp,
+    ];
+
     /// The value of the label `reason` of `timestream_connector_ignored_samples_total`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -209,6 +219,13 @@ pub struct Dimension<'a> {
     pub name: Cow<'a, str>,
     /// The label value as received.
     pub value: &'a str,
+}
+
+impl Dimension<'_> {
+    /// UTF-8 bytes of name and value, as AWS counts them.
+    pub fn bytes(&self) -> usize {
+        self.name.len() + self.value.len()
+    }
 }
 
 /// One sample of a stored series.

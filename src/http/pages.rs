@@ -1,16 +1,22 @@
 //! What an operator and a monitoring system look at: metrics, health, the start page.
 
+mod start;
+
 use axum::extract::State;
 use axum::response::{Html, IntoResponse};
-use http::header::CONTENT_TYPE;
+use http::HeaderMap;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 
 use super::App;
-use crate::metrics;
+use crate::metrics::Format;
+use start::StartPage;
 
-pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
+pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    let format = Format::for_accept(accept.unwrap_or_default());
     (
-        [(CONTENT_TYPE, metrics::CONTENT_TYPE)],
-        app.metrics.encode(),
+        [(CONTENT_TYPE, format.content_type())],
+        app.metrics.encode(format),
     )
 }
 
@@ -22,16 +28,12 @@ pub(super) async fn ready() -> &'static str {
     "Timestream connector is Ready.\n"
 }
 
-pub(super) async fn start(State(app): State<App>) -> Html<String> {
-    let telemetry_path = &app.settings.telemetry_path;
-    Html(format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <title>Timestream connector for Prometheus</title></head><body>\
-         <h1>Timestream connector for Prometheus</h1>\
-         <p>Version {}. Remote write: POST /write. Remote read: POST /read.</p>\
-         <ul><li><a href=\"{telemetry_path}\">Metrics</a></li>\
-         <li><a href=\"/-/healthy\">Health</a></li><li><a href=\"/-/ready\">Readiness</a></li></ul>\
-         </body></html>\n",
-        env!("CARGO_PKG_VERSION")
-    ))
+pub(super) async fn start(State(app): State<App>) -> impl IntoResponse {
+    let page = StartPage {
+        region: &app.settings.region,
+        routing: &app.settings.routing,
+        telemetry_path: &app.settings.telemetry_path,
+        live: &app.metrics.live(),
+    };
+    ([(CACHE_CONTROL, "no-store")], Html(page.to_string()))
 }

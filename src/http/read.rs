@@ -9,7 +9,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 
 use super::body::receive;
-use super::{App, HttpError};
+use super::{App, HttpError, log};
 use crate::connector::ReadOutcome;
 use crate::convert::response::results_to_response;
 use crate::prompb;
@@ -17,7 +17,7 @@ use crate::wire;
 
 pub(super) async fn read(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
     let start = Instant::now();
-    let in_flight = app.metrics.in_flight();
+    let _in_flight = app.metrics.in_flight();
     let mut outcome = None;
     let answer = answer(&app, &headers, body, &mut outcome).await;
     let status = answer
@@ -26,7 +26,7 @@ pub(super) async fn read(State(app): State<App>, headers: HeaderMap, body: Body)
         .map_or(StatusCode::OK, HttpError::status);
     app.metrics
         .add_read(outcome.as_ref(), status.as_u16(), start.elapsed());
-    drop(in_flight);
+    log(&answer, outcome.as_ref());
     match answer {
         Ok(body) => {
             let headers = [
@@ -35,17 +35,11 @@ pub(super) async fn read(State(app): State<App>, headers: HeaderMap, body: Body)
             ];
             (headers, body).into_response()
         }
-        Err(error) => {
-            tracing::error!(
-                error = error.text(),
-                status = error.status().as_u16(),
-                "Error occurred while reading the data back from Timestream."
-            );
-            error.into_response()
-        }
+        Err(error) => error.into_response(),
     }
 }
 
+/// The answer; `outcome` is set as soon as there is one, without its results.
 async fn answer(
     app: &App,
     headers: &HeaderMap,
@@ -55,18 +49,36 @@ async fn answer(
     let deadline = tokio::time::Instant::now() + app.settings.read_timeout;
     let limit = app.settings.max_request_bytes;
     let request: prompb::ReadRequest = receive(headers, body, limit, deadline).await?;
-    let read = app
-        .connector
-        .read(&request, deadline)
-        .await
-        .map_err(|error| HttpError::from(&error))?;
-    tracing::debug!(
-        queries = request.queries.len(),
-        samples = read.samples(),
-        statements = read.statements,
-        "Read request answered."
-    );
-    let read = outcome.insert(read);
-    let response = results_to_response(std::mem::take(&mut read.results));
+    let outcome = outcome.insert(app.connector.read(&request, deadline).await);
+    let results = std::mem::replace(&mut outcome.results, Ok(Vec::new()));
+    let results = results.map_err(|error| HttpError::from(&error))?;
+    let response = results_to_response(results);
     wire::encode(&response).map_err(|error| HttpError::encoding(&error))
+}
+
+/// The one line about a request; numbers that nobody knows are left out.
+fn log(answer: &Result<Vec<u8>, HttpError>, outcome: Option<&ReadOutcome>) {
+    let destinations = log::destinations(outcome.iter().flat_map(|it| &it.destinations));
+    let counts = outcome.map(|outcome| outcome.counts);
+    match answer {
+        Ok(_) => tracing::debug!(
+            status = StatusCode::OK.as_u16(),
+            destinations,
+            series = outcome.map(|outcome| outcome.series),
+            samples = outcome.map(|outcome| outcome.samples),
+            statements = counts.map(|counts| counts.statements),
+            pages = counts.map(|counts| counts.pages),
+            retries = counts.map(|counts| counts.retries),
+            "Read request answered."
+        ),
+        Err(error) => tracing::error!(
+            error = error.text(),
+            status = error.status().as_u16(),
+            destinations,
+            statements = counts.map(|counts| counts.statements),
+            pages = counts.map(|counts| counts.pages),
+            retries = counts.map(|counts| counts.retries),
+            "Error occurred while reading the data back from Timestream."
+        ),
+    }
 }

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::{error, pages, read, write};
 use crate::config::Config;
 use crate::connector::Connector;
+use crate::convert::series::Routing;
 use crate::metrics::Metrics;
 
 /// What the handlers share; cheap to clone.
@@ -24,6 +25,8 @@ pub struct App {
 /// The settings that concern HTTP.
 #[derive(Clone, Debug)]
 pub(super) struct HttpSettings {
+    pub(super) routing: Routing,
+    pub(super) region: String,
     pub(super) telemetry_path: String,
     pub(super) request_timeout: Duration,
     pub(super) read_timeout: Duration,
@@ -38,6 +41,8 @@ impl App {
             connector,
             metrics: Arc::new(Metrics::new()),
             settings: HttpSettings {
+                routing: config.routing.clone(),
+                region: config.timestream.region.clone(),
                 telemetry_path: config.telemetry_path.clone(),
                 request_timeout: config.request_timeout,
                 read_timeout: config.read_timeout,

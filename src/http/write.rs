@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
 use super::body::receive;
-use super::{App, HttpError};
+use super::{App, HttpError, log};
 use crate::connector::WriteOutcome;
 use crate::prompb;
 
@@ -18,7 +18,7 @@ const NOT_CONVERTED: &str =
 
 pub(super) async fn write(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
     let start = Instant::now();
-    let in_flight = app.metrics.in_flight();
+    let _in_flight = app.metrics.in_flight();
     let mut outcome = None;
     let answer = answer(&app, &headers, body, &mut outcome).await;
     let status = answer
@@ -27,13 +27,14 @@ pub(super) async fn write(State(app): State<App>, headers: HeaderMap, body: Body
         .map_or(StatusCode::NO_CONTENT, HttpError::status);
     app.metrics
         .add_write(outcome.as_ref(), status.as_u16(), start.elapsed());
-    drop(in_flight);
+    log(&answer, outcome.as_ref());
     match answer {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => error.into_response(),
     }
 }
 
+/// The answer; `outcome` is set if the request was understood and not refused.
 async fn answer(
     app: &App,
     headers: &HeaderMap,
@@ -42,54 +43,51 @@ async fn answer(
 ) -> Result<(), HttpError> {
     let deadline = tokio::time::Instant::now() + app.settings.request_timeout;
     let limit = app.settings.max_request_bytes;
-    let request: prompb::WriteRequest = match receive(headers, body, limit, deadline).await {
-        Ok(request) => request,
-        Err(error) => {
-            tracing::error!(
-                error = error.text(),
-                status = error.status().as_u16(),
-                "{NOT_CONVERTED}"
-            );
-            return Err(error);
-        }
-    };
-    let written = match app.connector.write(&request, deadline).await {
-        Ok(written) => outcome.insert(written),
-        Err(refusal) => {
-            let error = HttpError::from(refusal);
-            tracing::error!(
-                error = error.text(),
-                status = error.status().as_u16(),
-                "{NOT_CONVERTED}"
-            );
-            // Stored for the waiting task even if it is not waiting yet.
-            app.refused.notify_one();
-            return Err(error);
-        }
-    };
-    let Some(error) = HttpError::from_write(written, app.settings.throttling_status) else {
+    let request: prompb::WriteRequest = receive(headers, body, limit, deadline).await?;
+    let written = app.connector.write(&request, deadline).await;
+    let written = written.map_err(|refusal| {
+        // Stored for the waiting task even if it is not waiting yet.
+        app.refused.notify_one();
+        HttpError::from(refusal)
+    })?;
+    let written = outcome.insert(written);
+    HttpError::from_write(written, app.settings.throttling_status).map_or(Ok(()), Err)
+}
+
+/// The one line about a request; numbers that nobody knows are left out.
+fn log(answer: &Result<(), HttpError>, outcome: Option<&WriteOutcome>) {
+    let received = outcome.map(|written| written.received);
+    let stored = outcome.map(|written| written.stored);
+    let ignored = outcome.map(|written| written.ignored.values().sum::<u64>());
+    let calls = outcome.map(|written| written.calls);
+    let retries = outcome.map(|written| written.retries);
+    let Err(error) = answer else {
         tracing::debug!(
-            received = written.received,
-            stored = written.stored,
-            ignored = written.ignored.values().sum::<u64>(),
-            calls = written.calls,
+            status = StatusCode::NO_CONTENT.as_u16(),
+            received,
+            stored,
+            ignored,
+            calls,
+            retries,
             "Write request stored."
         );
-        return Ok(());
+        return;
     };
-    let message = if written.failures.is_empty() {
-        NOT_CONVERTED
-    } else {
-        "Unable to write all records to Timestream."
+    let failures = || outcome.iter().flat_map(|written| &written.failures);
+    let message = match failures().next() {
+        Some(_) => "Unable to write all records to Timestream.",
+        None => NOT_CONVERTED,
     };
     tracing::error!(
         error = error.text(),
         status = error.status().as_u16(),
-        received = written.received,
-        stored = written.stored,
-        failed = written.lost(),
-        retries = written.retries,
+        destinations = log::destinations(failures().map(|failure| &failure.destination)),
+        received,
+        stored,
+        ignored,
+        failed = outcome.map(WriteOutcome::lost),
+        calls,
+        retries,
         "{message}"
     );
-    Err(error)
 }

@@ -107,8 +107,49 @@ impl Timestream {
             text,
             next_token: None,
             query_id: None,
+            counted: QueryBytes::default(),
             finished: false,
         }
+    }
+}
+
+/// One page of a result.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Its rows, which may be none.
+    pub rows: Vec<Row>,
+    /// What the query read since the page before.
+    pub bytes: QueryBytes,
+}
+
+/// What a query read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryBytes {
+    /// Bytes that Timestream scanned.
+    pub scanned: u64,
+    /// Bytes that AWS charges for, where it charges by bytes.
+    pub metered: u64,
+}
+
+impl QueryBytes {
+    /// The service's numbers count from the start of the query.
+    fn total(status: Option<&query_sdk::types::QueryStatus>) -> Self {
+        let bytes = |count: i64| u64::try_from(count).unwrap_or(0);
+        status.map_or_else(Self::default, |status| Self {
+            scanned: bytes(status.cumulative_bytes_scanned),
+            metered: bytes(status.cumulative_bytes_metered),
+        })
+    }
+
+    /// Replaces the count so far by `total` and returns what is new in it.
+    fn advance_to(&mut self, total: Self) -> Self {
+        let new = Self {
+            scanned: total.scanned.saturating_sub(self.scanned),
+            metered: total.metered.saturating_sub(self.metered),
+        };
+        self.scanned += new.scanned;
+        self.metered += new.metered;
+        new
     }
 }
 
@@ -119,12 +160,13 @@ pub struct Pages {
     text: String,
     next_token: Option<String>,
     query_id: Option<String>,
+    counted: QueryBytes,
     finished: bool,
 }
 
 impl Pages {
-    /// The rows of the next page, which may be none, or `None` after the last page.
-    pub async fn next(&mut self, limits: Limits) -> Tried<Option<Vec<Row>>> {
+    /// The next page, or `None` after the last one.
+    pub async fn next(&mut self, limits: Limits) -> Tried<Option<Page>> {
         if self.finished {
             return Tried {
                 result: Ok(None),
@@ -143,13 +185,15 @@ impl Pages {
             self.query_id = Some(output.query_id);
             self.finished = output.next_token.is_none();
             self.next_token = output.next_token;
-            Some(
-                output
+            let total = QueryBytes::total(output.query_status.as_ref());
+            Some(Page {
+                rows: output
                     .rows
                     .into_iter()
                     .map(|row| row.data.into_iter().map(datum).collect())
                     .collect(),
-            )
+                bytes: self.counted.advance_to(total),
+            })
         });
         // A query that failed is over; only one that is running can be cancelled.
         self.finished |= result
@@ -194,5 +238,26 @@ fn datum(datum: query_sdk::types::Datum) -> Datum {
         Datum::Row(row.data.into_iter().map(self::datum).collect())
     } else {
         Datum::Null
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cumulative_bytes_are_counted_once() {
+        let bytes = |scanned, metered| QueryBytes { scanned, metered };
+        let mut counted = QueryBytes::default();
+        let cases = [
+            (bytes(10, 100), bytes(10, 100)),
+            (bytes(25, 100), bytes(15, 0)),
+            // A page without a status.
+            (bytes(0, 0), bytes(0, 0)),
+            (bytes(30, 130), bytes(5, 30)),
+        ];
+        for (total, new) in cases {
+            assert_eq!(counted.advance_to(total), new, "{total:?}");
+        }
     }
 }

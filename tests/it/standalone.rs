@@ -32,7 +32,7 @@ fn command(flags: &[&str]) -> Command {
 }
 
 /// The destination of most tests.
-const DEFAULTS: [&str; 2] = ["--default-database=db", "--default-table=t"];
+pub(crate) const DEFAULTS: [&str; 2] = ["--default-database=db", "--default-table=t"];
 
 impl Connector {
     /// Starts the binary in front of `emulator`, with `db`/`t` as default destination, and waits
@@ -50,7 +50,12 @@ impl Connector {
         Self::start_with(emulator, flags, &credentials).await
     }
 
-    async fn start_with(emulator: &Emulator, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+    /// As [`Self::start_bare`], with these variables and no others.
+    pub(crate) async fn start_with(
+        emulator: &Emulator,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut process = command(flags)
             .env("AWS_ENDPOINT_URL", emulator.url())
             .envs(variables.iter().copied())
@@ -60,9 +65,10 @@ impl Connector {
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let line = lines.next_line().await.unwrap();
         let line = line.expect("the binary says where it listens");
-        let address = line
-            .split(' ')
-            .find_map(|field| field.strip_prefix("address="));
+        // In logfmt or in JSON.
+        let address = ["address=", "\"address\":\""]
+            .iter()
+            .find_map(|key| line.split_once(key)?.1.split([' ', '"']).next());
         let url = format!("http://{}", address.expect("the line has the address"));
         let log = tokio::spawn(async move {
             let mut log = line;
@@ -101,6 +107,12 @@ impl Connector {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    /// Sends a request and returns the status of the answer.
+    pub(crate) async fn post(&self, path: &str, body: Vec<u8>) -> u16 {
+        let answer = post(format!("{}{path}", self.url), body).await;
+        answer.status().as_u16()
     }
 
     /// Sends SIGTERM and returns the exit status and what was logged.

@@ -1,0 +1,104 @@
+//! The metrics of remote write.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::{Code, Reason, add, add_by_code, add_by_reason, add_durations};
+use crate::connector::WriteOutcome;
+use crate::convert::series::IgnoreReason;
+use crate::timestream::{ErrorKind, RejectReason};
+
+#[derive(Debug)]
+pub(super) struct WriteMetrics {
+    received_samples: Counter,
+    written_samples: Counter,
+    ignored_samples: Family<Reason, Counter>,
+    failed_samples: Family<Reason, Counter>,
+    rejected_samples: Family<Reason, Counter>,
+    requests: Family<Code, Counter>,
+    duration: Histogram,
+    calls: Counter,
+    retries: Counter,
+    units: Counter,
+}
+
+impl WriteMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let r = registry;
+        Self {
+            received_samples: add(r, "received_samples", "Samples received from Prometheus"),
+            written_samples: add(r, "written_samples", "Samples stored in Timestream"),
+            ignored_samples: add_by_reason(
+                r,
+                "ignored_samples",
+                "Samples left out because Timestream cannot store them",
+                IgnoreReason::ALL.map(IgnoreReason::as_str),
+            ),
+            failed_samples: add_by_reason(
+                r,
+                "failed_samples",
+                "Samples neither stored nor left out, by the error that kept them out",
+                ErrorKind::ALL.map(ErrorKind::as_str),
+            ),
+            rejected_samples: add_by_reason(
+                r,
+                "rejected_samples",
+                "The failed samples that Timestream rejected one by one, by its reason",
+                RejectReason::ALL.map(RejectReason::as_str),
+            ),
+            requests: add_by_code(
+                r,
+                "write_requests",
+                "Remote write requests, by the status of their answer",
+                204,
+            ),
+            duration: add_durations(
+                r,
+                "write_duration_seconds",
+                "Duration of remote write requests",
+            ),
+            calls: add(
+                r,
+                "write_calls",
+                "WriteRecords calls, that is batches of at most 100 samples, without retries",
+            ),
+            retries: add(r, "write_retries", "WriteRecords calls made again"),
+            units: add(
+                r,
+                "write_units",
+                "Write units of 1 KiB that AWS bills, computed by its formula",
+            ),
+        }
+    }
+
+    pub(super) fn add(&self, outcome: Option<&WriteOutcome>, status: u16, duration: Duration) {
+        self.requests.get_or_create(&Code { code: status }).inc();
+        self.duration.observe(duration.as_secs_f64());
+        let Some(outcome) = outcome else { return };
+        self.received_samples.inc_by(outcome.received);
+        self.written_samples.inc_by(outcome.stored);
+        self.calls.inc_by(outcome.calls);
+        self.retries.inc_by(outcome.retries);
+        self.units.inc_by(outcome.write_units);
+        for (reason, samples) in &outcome.ignored {
+            inc_by(&self.ignored_samples, reason.as_str(), *samples);
+        }
+        for (fault, samples) in &outcome.faults {
+            inc_by(&self.failed_samples, fault.name(), *samples);
+        }
+        for failure in &outcome.failures {
+            inc_by(&self.failed_samples, failure.kind.as_str(), failure.samples);
+        }
+        for (reason, samples) in &outcome.rejected {
+            inc_by(&self.rejected_samples, reason.as_str(), *samples);
+        }
+    }
+}
+
+fn inc_by(family: &Family<Reason, Counter>, reason: &'static str, samples: u64) {
+    family.get_or_create(&Reason { reason }).inc_by(samples);
+}

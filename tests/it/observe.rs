@@ -1,0 +1,366 @@
+//! What an operator sees: metrics, the documents made from their names, the start page.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::{Request, StatusCode};
+use regex::Regex;
+use serde_json::Value;
+use timestream_emulator::{Fault, FaultKind, TableSpec};
+use timestream_prometheus_connector::prompb::TimeSeries;
+use timestream_prometheus_connector::prompb::label_matcher::Type;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::prometheus::program;
+use crate::support::{START_MS, TestApp, connect, query, series, start_emulator};
+
+const DASHBOARD: &str = include_str!("../../docs/grafana/timestream-connector.json");
+const ALERTS: &str = include_str!("../../docs/prometheus/alerts.yml");
+
+fn numbered(range: std::ops::Range<i64>) -> Vec<TimeSeries> {
+    range
+        .map(|i| {
+            series(
+                &[("__name__", "m"), ("i", &i.to_string()), ("job", "a")],
+                &[(START_MS, i as f64)],
+            )
+        })
+        .collect()
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    now.as_millis() as i64
+}
+
+/// Runs promtool with `input` and expects that it finds nothing to say.
+async fn promtool(arguments: &[&str], input: &str) {
+    let mut process = Command::new(program("promtool").await)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = process.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).await.unwrap();
+    drop(stdin);
+    let output = process.wait_with_output().await.unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {said}");
+}
+
+/// The names of all samples that `/metrics` has.
+async fn exposed_names(app: &TestApp) -> BTreeSet<String> {
+    let text = app.get("/metrics").await.text();
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split(['{', ' ']).next().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn promtool_has_nothing_to_say_about_the_metrics() {
+    let app = TestApp::start().await;
+    app.write_ok(numbered(0..3)).await;
+    app.read(vec![query(&[(Type::Eq, "__name__", "m")])]).await;
+    app.write(vec![series(
+        &[("__name__", "m"), ("table", "missing")],
+        &[(START_MS, 1.0)],
+    )])
+    .await;
+    let answer = app.get("/metrics").await;
+    assert_eq!(
+        answer.headers["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+    promtool(&["check", "metrics"], &answer.text()).await;
+}
+
+#[tokio::test]
+async fn a_scraper_that_reads_openmetrics_gets_it() {
+    let app = TestApp::start().await;
+    let request = Request::get("/metrics")
+        .header(
+            "accept",
+            "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
+        )
+        .body(axum::body::Body::empty());
+    let answer = app.send(request.unwrap()).await;
+    assert_eq!(
+        answer.headers["content-type"],
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    let text = answer.text();
+    assert!(text.contains("# TYPE timestream_connector_received_samples counter\n"));
+    assert!(text.ends_with("# EOF\n"), "{text}");
+}
+
+// The metrics of the process are those of Linux.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_metrics_table_of_the_readme_is_that_of_the_program() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme
+        .split_once("<!-- metrics: held equal to the program by a test -->\n")
+        .unwrap();
+    let (table, _) = rest.split_once("<!-- /metrics -->").unwrap();
+    let text = TestApp::start().await.get("/metrics").await.text();
+    let mut rows: Vec<String> = Vec::new();
+    for help in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+        let (name, meaning) = help.split_once(' ').unwrap();
+        let kind = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("# TYPE {name} ")))
+            .unwrap();
+        let labels = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name}{{")));
+        let names: Vec<&str> = labels
+            .into_iter()
+            .flat_map(|labels| labels.split_once('}').unwrap().0.split(','))
+            .map(|label| label.split_once('=').unwrap().0)
+            .collect();
+        let labels = match names.as_slice() {
+            [] => String::new(),
+            names => format!("{{{}}}", names.join(", ")),
+        };
+        let meaning = meaning.trim_end_matches('.');
+        rows.push(format!("| `{name}{labels}` | {kind} | {meaning} |\n"));
+    }
+    rows.sort_by_key(|row| !row.contains("timestream_connector"));
+    let expected = format!(
+        "| metric | type | meaning |\n|---|---|---|\n{}",
+        rows.concat()
+    );
+    assert_eq!(
+        table, expected,
+        "put this table into the README:\n{expected}"
+    );
+}
+
+#[tokio::test]
+async fn write_units_are_those_that_timestream_counts() {
+    let app = TestApp::start().await;
+    let name = "timestream_connector_write_units_total";
+    let long = "v".repeat(900);
+    let batches: [(&str, Vec<TimeSeries>); 6] = [
+        ("one sample", numbered(0..1)),
+        ("everything but one label in common", numbered(0..250)),
+        (
+            "one series, many times",
+            vec![series(
+                &[("__name__", "m"), ("é", "ü")],
+                &(0..120)
+                    .map(|i| (START_MS + i, i as f64))
+                    .collect::<Vec<_>>(),
+            )],
+        ),
+        (
+            "nothing in common",
+            (0..40)
+                .map(|i| {
+                    series(
+                        &[("__name__", &format!("m{i}")), (&format!("l{i}"), "1")],
+                        &[(START_MS + i, 1.0)],
+                    )
+                })
+                .collect(),
+        ),
+        (
+            "a series without labels",
+            vec![series(&[("__name__", "alone")], &[(START_MS, 1.0)])],
+        ),
+        (
+            "more than a unit for each",
+            (0..9)
+                .map(|i| {
+                    series(
+                        &[
+                            ("__name__", "m"),
+                            ("a", &format!("{i}{long}")),
+                            ("b", &long),
+                        ],
+                        &[(START_MS, 1.0)],
+                    )
+                })
+                .collect(),
+        ),
+    ];
+    let mut before = 0;
+    for (case, batch) in batches {
+        app.write_ok(batch).await;
+        let counted = app.emulator.counters().write_units;
+        assert!(counted > before, "{case}");
+        assert_eq!(app.metric(name).await, counted as f64, "{case}");
+        before = counted;
+    }
+    // What stores nothing costs nothing; what stores a part costs all.
+    let refused = FaultKind::Validation("the request is refused".to_owned());
+    app.emulator
+        .order_fault(Fault::next("WriteRecords", 1, refused));
+    assert_eq!(app.write(numbered(0..1)).await.status, 400);
+    let mut twice = numbered(0..2);
+    twice[0].samples[0].timestamp = now_ms();
+    twice[1] = twice[0].clone();
+    twice[1].samples[0].value = 7.5;
+    assert_eq!(app.write(twice).await.status, 419);
+    let counted = app.emulator.counters().write_units;
+    assert_eq!(counted, before + 1);
+    assert_eq!(app.metric(name).await, counted as f64);
+}
+
+#[tokio::test]
+async fn rejected_samples_are_counted_by_reason() {
+    let emulator = start_emulator(vec![TableSpec::new("db", "t")]).await;
+    let router = connect(&emulator, &[]).await;
+    let app = TestApp { emulator, router };
+    let at = |time, value| series(&[("__name__", "m"), ("l", "1")], &[(time, value)]);
+    let now = now_ms();
+    let answer = app
+        .write(vec![
+            at(now, 1.0),
+            at(now, 2.0),
+            at(now, 3.0),
+            at(START_MS, 1.0),
+        ])
+        .await;
+    assert_eq!(answer.status, 419);
+    for (reason, expected) in [
+        ("duplicate_version", 2.0),
+        ("outside_memory_window", 1.0),
+        ("other", 0.0),
+    ] {
+        let name = format!("timestream_connector_rejected_samples_total{{reason=\"{reason}\"}}");
+        assert_eq!(app.metric(&name).await, expected, "{reason}");
+    }
+    let failed = "timestream_connector_failed_samples_total{reason=\"RejectedRecordsException\"}";
+    assert_eq!(app.metric(failed).await, 3.0);
+}
+
+#[tokio::test]
+async fn what_reads_took_is_counted_even_if_they_fail() {
+    let app = TestApp::start_with(&["--max-retries=0"]).await;
+    app.write_ok(numbered(0..5)).await;
+    let metric = async |name: &str| {
+        app.metric(&format!("timestream_connector_read_{name}_total"))
+            .await
+    };
+    app.read(vec![query(&[(Type::Eq, "__name__", "m")])]).await;
+    assert_eq!(metric("series").await, 5.0);
+    assert_eq!(metric("samples").await, 5.0);
+    let statements = metric("statements").await;
+    assert!(metric("pages").await >= statements && statements >= 2.0);
+    assert!(metric("scanned_bytes").await > 0.0);
+    assert!(metric("metered_bytes").await > 0.0);
+
+    app.emulator
+        .order_fault(Fault::next("Query", 9, FaultKind::AccessDenied));
+    let answer = app.read_raw(vec![query(&[(Type::Eq, "__name__", "m")])]);
+    assert_eq!(answer.await.status, 403);
+    assert!(metric("statements").await > statements);
+    assert_eq!(metric("series").await, 5.0);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_process_has_the_metrics_of_every_exporter() {
+    let app = TestApp::start().await;
+    for name in [
+        "process_cpu_seconds_total",
+        "process_open_fds",
+        "process_max_fds",
+        "process_virtual_memory_bytes",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+        "process_threads",
+    ] {
+        assert!(app.metric(name).await > 0.0, "{name}");
+    }
+    let started = app.metric("process_start_time_seconds").await;
+    let age = now_ms() as f64 / 1_000.0 - started;
+    assert!((0.0..3_600.0).contains(&age), "{age}");
+}
+
+/// Every metric that a PromQL text names.
+fn metric_names(promql: &str) -> BTreeSet<String> {
+    let names = Regex::new(r"\b(timestream_connector|process)_\w+|\bup\b").unwrap();
+    let found = names.find_iter(promql);
+    found.map(|name| name.as_str().to_owned()).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_dashboard_asks_for_metrics_that_exist() {
+    let exposed = exposed_names(&TestApp::start().await).await;
+    let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let rows: Vec<&str> = panels
+        .iter()
+        .filter(|panel| panel["type"] == "row")
+        .map(|panel| panel["title"].as_str().unwrap())
+        .collect();
+    assert_eq!(rows, ["Writes", "Reads", "Timestream", "Process"]);
+    let ids: BTreeSet<u64> = panels.iter().map(|it| it["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids.len(), panels.len());
+
+    let mut rules = String::from("groups:\n- name: dashboard\n  rules:\n");
+    let mut shown = BTreeSet::new();
+    for panel in panels.iter().filter(|panel| panel["type"] != "row") {
+        for target in panel["targets"].as_array().unwrap() {
+            assert_eq!(target["datasource"]["uid"], "${datasource}", "{panel}");
+            let expression = target["expr"].as_str().unwrap();
+            let names = metric_names(expression);
+            assert!(!names.is_empty(), "{expression}");
+            for name in names {
+                assert!(
+                    name == "up" || exposed.contains(&name),
+                    "{name} in {expression}"
+                );
+                shown.insert(name);
+            }
+            let expression = Value::from(expression.replace("$__rate_interval", "5m"));
+            rules += &format!("  - record: r{}\n    expr: {expression}\n", shown.len());
+        }
+    }
+    promtool(&["check", "rules", "--lint=none"], &rules).await;
+    let absent: Vec<&String> = exposed
+        .iter()
+        .filter(|name| {
+            !shown.contains(*name) && !name.ends_with("_sum") && !name.ends_with("_count")
+        })
+        .collect();
+    assert!(absent.is_empty(), "on no panel: {absent:?}");
+}
+
+#[tokio::test]
+async fn the_alerts_watch_metrics_that_exist() {
+    promtool(&["check", "rules"], ALERTS).await;
+    let exposed = exposed_names(&TestApp::start().await).await;
+    let names = metric_names(ALERTS);
+    assert!(names.len() > 5, "{names:?}");
+    for name in names {
+        assert!(name == "up" || exposed.contains(&name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_start_page_shows_what_happens() {
+    let app = TestApp::start().await;
+    app.write_ok(numbered(0..7)).await;
+    let answer = app.get("/").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    let page = answer.text();
+    for part in [
+        "<dt>Database</dt><dd>db</dd>",
+        "<dt>Table</dt><dd>label table, else t</dd>",
+        "<th scope=\"row\">Samples written</th><td>7</td>",
+        "<th scope=\"row\">Requests answered 204</th><td>1</td>",
+        "<dt>Requests in flight</dt><dd>0</dd>",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+}
