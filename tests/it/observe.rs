@@ -347,6 +347,114 @@ async fn the_alerts_watch_metrics_that_exist() {
 }
 
 #[tokio::test]
+async fn alerts_fire_when_they_should() {
+    // Per minute: what the connector counts, and the alerts that fire after an hour.
+    let cases: [(&str, &[(&str, &str)], &[&str]); 7] = [
+        ("all is well", &[], &[]),
+        (
+            "stale markers",
+            &[(
+                "ignored_samples_total{reason=\"value_not_finite\"",
+                "0+9x60",
+            )],
+            &[],
+        ),
+        (
+            "Timestream is away",
+            &[("failed_samples_total{reason=\"Unavailable\"", "0+50x60")],
+            &["TimestreamConnectorWritesFail"],
+        ),
+        (
+            "no permission",
+            &[
+                (
+                    "failed_samples_total{reason=\"AccessDeniedException\"",
+                    "0+50x60",
+                ),
+                ("write_requests_total{code=\"403\"", "0+1x60"),
+            ],
+            &[
+                "TimestreamConnectorWritesFail",
+                "TimestreamConnectorWritesAreDropped",
+            ],
+        ),
+        (
+            "throttling",
+            &[("write_retries_total{x=\"\"", "0+5x60")],
+            &["TimestreamConnectorRetriesGrow"],
+        ),
+        (
+            "samples that nobody can store",
+            &[
+                (
+                    "rejected_samples_total{reason=\"duplicate_version\"",
+                    "0+1x60",
+                ),
+                ("ignored_samples_total{reason=\"long_label_name\"", "0+1x60"),
+            ],
+            &[
+                "TimestreamConnectorSamplesRejected",
+                "TimestreamConnectorSamplesIgnored",
+            ],
+        ),
+        (
+            "queries fail",
+            &[("read_requests_total{code=\"503\"", "0+1x60")],
+            &["TimestreamConnectorReadsFail"],
+        ),
+    ];
+    let all = ALERTS
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let all: Vec<&str> = all.collect();
+    let gone = "count(ALERTS{alertname=\"TimestreamConnectorDown\", alertstate=\"firing\"})";
+    let mut tests = vec![serde_json::json!({
+        "name": "the connector is gone",
+        "input_series": [],
+        "promql_expr_test": [
+            {"expr": gone, "eval_time": "1h", "exp_samples": [{"labels": "{}", "value": 1}]},
+        ],
+    })];
+    let target = "job=\"timestream-connector\", instance=\"a\"}";
+    let usual = [
+        ("received_samples_total{x=\"\"", "0+100x60"),
+        ("write_requests_total{code=\"204\"", "0+2x60"),
+        ("write_calls_total{x=\"\"", "0+10x60"),
+        ("read_requests_total{code=\"200\"", "0+10x60"),
+    ];
+    for (name, counted, expected) in cases {
+        let mut input =
+            vec![serde_json::json!({"series": format!("up{{{target}"), "values": "1x60"})];
+        for (series, values) in usual.iter().chain(counted) {
+            let series = format!("timestream_connector_{series}, {target}");
+            input.push(serde_json::json!({"series": series, "values": values}));
+        }
+        // How many fire is told by ALERTS, without repeating their texts.
+        let fires: Vec<Value> = all
+            .iter()
+            .map(|alert| {
+                let count =
+                    format!("count(ALERTS{{alertname=\"{alert}\", alertstate=\"firing\"}})");
+                let samples = match expected.contains(alert) {
+                    true => serde_json::json!([{"labels": "{}", "value": 1}]),
+                    false => serde_json::json!([]),
+                };
+                serde_json::json!({"expr": count, "eval_time": "1h", "exp_samples": samples})
+            })
+            .collect();
+        tests.push(
+            serde_json::json!({"name": name, "input_series": input, "promql_expr_test": fires}),
+        );
+    }
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/prometheus/alerts.yml");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text =
+        serde_json::json!({"rule_files": [rules], "evaluation_interval": "1m", "tests": tests});
+    std::fs::write(file.path(), text.to_string()).unwrap();
+    promtool(&["test", "rules", file.path().to_str().unwrap()], "").await;
+}
+
+#[tokio::test]
 async fn the_start_page_shows_what_happens() {
     let app = TestApp::start().await;
     app.write_ok(numbered(0..7)).await;
