@@ -43,7 +43,8 @@ impl Display for StartPage<'_> {
         self.fmt_counts(f, "Reads", |count| !is_write(count))?;
         write!(
             f,
-            "</main>\n<footer>Remote write: POST /write. Remote read: POST /read.</footer>\n<script>\n{}</script>\n</body>\n</html>\n",
+            "</main>\n<footer>Remote write: POST /write. Remote read: POST /read. \
+             Rates are those of the last minute.</footer>\n<script>\n{}</script>\n</body>\n</html>\n",
             include_str!("start.js")
         )
     }
