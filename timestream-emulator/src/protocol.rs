@@ -211,6 +211,13 @@ pub(crate) struct QueryRequest {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+pub(crate) struct PrepareQueryRequest {
+    pub(crate) query_string: Option<String>,
+    pub(crate) validate_only: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub(crate) struct CancelQueryRequest {
     pub(crate) query_id: Option<String>,
 }

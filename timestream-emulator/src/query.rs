@@ -5,13 +5,17 @@
 //! are decided once per series, bounds of `time` become the range that is read.
 
 mod aggregates;
+mod arrays;
 mod bind;
+mod context;
 mod dialect;
 mod expr;
 mod functions;
 mod output;
 mod paging;
 mod pattern;
+mod prepare;
+mod regexp;
 mod select;
 mod show;
 mod source;
@@ -20,8 +24,8 @@ mod types;
 
 use sqlparser::ast::{SetExpr, TableFactor};
 
-pub(crate) use self::paging::Queries;
-use self::{dialect::Statement, select::Context, source::Rows};
+use self::{context::Context, dialect::Statement, source::Rows};
+pub(crate) use self::{paging::Queries, prepare::prepare};
 use crate::{error::ServiceError, limits, store::Store};
 
 /// Stack of the thread that runs a query: long chains of operators are trees that deep.
@@ -50,12 +54,8 @@ pub(crate) fn execute(store: &Store, sql: &str, now_ns: i64) -> Result<QueryResu
         Statement::Show(show) => (show::show(store, show)?, 0),
         Statement::Describe(name) => (show::describe(store, name)?, 0),
         Statement::Select(query) => {
-            let mut context = Context {
-                store,
-                now_ns,
-                with: Vec::new(),
-            };
-            (select::run(&mut context, query)?, MIN_BYTES_METERED)
+            let context = Context::new(store, now_ns);
+            (select::run(&context, query)?, MIN_BYTES_METERED)
         }
     };
     let Rows { columns, rows } = rows;

@@ -2,25 +2,38 @@
 //!
 //! An allow-list: a construct that is not named here is refused, never guessed.
 
+mod arrays;
 mod calls;
 mod coerce;
 mod literals;
 mod names;
 mod operators;
+mod regexps;
+mod sub_queries;
+mod windows;
+
+use std::rc::Rc;
 
 use sqlparser::{
-    ast::{CastKind, CeilFloorKind, DateTimeField, Expr as Ast, Spanned, TrimWhereField},
+    ast::{
+        CastKind, CeilFloorKind, DateTimeField, Expr as Ast, Query, Spanned, TrimWhereField, Value,
+    },
     tokenizer::Location,
 };
 
-pub(crate) use self::names::column_name;
-use self::{
+pub(crate) use self::{
     coerce::coerce,
+    names::column_name,
+    sub_queries::{Applied, Kind},
+    windows::{Bound as FrameBound, Frame, SortBy, WindowCall, WindowFunction},
+};
+use self::{
     literals::{bind_interval, literal, typed_string},
     names::{is_quoted_measure_value, qualifier},
 };
 use super::{
     aggregates::Aggregate,
+    context::Context,
     dialect::position,
     expr::{Comparison, Expr},
     output::Column,
@@ -35,11 +48,12 @@ pub(crate) struct Typed {
     pub(crate) data_type: Type,
 }
 
-/// The columns a query sees, and the names that may stand before a column's.
-#[derive(Debug, Default)]
+/// The columns a query sees.
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Scope {
     pub(crate) columns: Vec<Column>,
-    pub(crate) qualifiers: Vec<Vec<String>>,
+    /// Of each column, the names that may stand before its own.
+    pub(crate) qualifiers: Vec<Rc<[Vec<String>]>>,
 }
 
 /// The keys and aggregates of a grouped query. A bound expression then refers to a row that holds
@@ -59,10 +73,17 @@ pub(crate) struct AggregateCall {
 /// Binds expressions over one scope.
 pub(crate) struct Binder<'a> {
     scope: &'a Scope,
-    now_ns: i64,
+    context: &'a Context<'a>,
     grouping: Option<Grouping>,
     /// An aggregate stood where there is no grouping.
     saw_aggregate: bool,
+    /// Binds only to find out something; what is bound is not kept.
+    is_probing: bool,
+    /// The window functions found; none where they are not allowed.
+    windows: Option<Vec<WindowCall>>,
+    /// Sub-queries with what they were bound to, and those that run for each row.
+    sub_queries: Vec<(Query, Kind, Typed)>,
+    applied: Vec<Applied>,
 }
 
 const NOT_GROUPED: &str = "must be an aggregate expression or appear in GROUP BY clause";
@@ -70,12 +91,16 @@ const NOT_GROUPED: &str = "must be an aggregate expression or appear in GROUP BY
 type Bound = Result<Typed, ServiceError>;
 
 impl<'a> Binder<'a> {
-    pub(crate) fn new(scope: &'a Scope, now_ns: i64) -> Self {
+    pub(crate) fn new(scope: &'a Scope, context: &'a Context<'a>) -> Self {
         Binder {
             scope,
-            now_ns,
+            context,
             grouping: None,
             saw_aggregate: false,
+            is_probing: false,
+            windows: None,
+            sub_queries: Vec::new(),
+            applied: Vec::new(),
         }
     }
 
@@ -87,21 +112,39 @@ impl<'a> Binder<'a> {
         });
     }
 
-    pub(crate) fn into_grouping(self) -> Option<Grouping> {
-        self.grouping
+    /// From now on there may be window functions, or no longer.
+    pub(crate) fn allow_windows(&mut self, are_allowed: bool) {
+        self.windows = are_allowed.then(Vec::new);
+    }
+
+    /// The window functions found since they were allowed; they are not from now on.
+    pub(crate) fn take_windows(&mut self) -> Vec<WindowCall> {
+        self.windows.take().unwrap_or_default()
+    }
+
+    /// Grouping, and the sub-queries that run for each row.
+    pub(crate) fn into_parts(self) -> (Option<Grouping>, Vec<Applied>) {
+        (self.grouping, self.applied)
     }
 
     /// Whether the expression has an aggregate in it.
     pub(crate) fn has_aggregate(&mut self, ast: &Ast) -> bool {
         self.saw_aggregate = false;
-        let _ = self.bind(ast);
+        let _ = self.probe(ast);
         self.saw_aggregate
+    }
+
+    fn probe(&mut self, ast: &Ast) -> Bound {
+        let was_probing = std::mem::replace(&mut self.is_probing, true);
+        let bound = self.bind_node(ast);
+        self.is_probing = was_probing;
+        bound
     }
 
     pub(crate) fn bind(&mut self, ast: &Ast) -> Bound {
         if let Some(grouping) = self.grouping.take() {
             self.saw_aggregate = false;
-            let plain = self.bind_node(ast);
+            let plain = self.probe(ast);
             let found = plain.as_ref().ok().and_then(|typed| grouping.find(typed));
             self.grouping = Some(grouping);
             if let Some(typed) = found {
@@ -159,7 +202,10 @@ impl<'a> Binder<'a> {
                 format: None,
             } => self.cast(ast, kind, expr, data_type),
             Ast::Nested(inner) => self.bind(inner),
-            Ast::Value(value) => literal(ast, &value.value),
+            Ast::Value(value) => match &value.value {
+                Value::Placeholder(name) => self.parameter(ast, name),
+                other => literal(ast, other),
+            },
             Ast::TypedString(typed) if !typed.uses_odbc_syntax => {
                 typed_string(ast, &typed.data_type, &typed.value.value)
             }
@@ -179,6 +225,23 @@ impl<'a> Binder<'a> {
                 let at_least = self.comparison(ast, expr, Comparison::GreaterOrEqual, low)?;
                 let at_most = self.comparison(ast, expr, Comparison::LessOrEqual, high)?;
                 Ok(boolean(Expr::And(vec![at_least.expr, at_most.expr])).negated_if(*negated))
+            }
+            Ast::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => Ok(self.in_sub_query(ast, expr, subquery)?.negated_if(*negated)),
+            Ast::Exists { subquery, negated } => Ok(self
+                .sub_query(ast, subquery, Kind::Exists)?
+                .negated_if(*negated)),
+            Ast::Subquery(query) => self.sub_query(ast, query, Kind::Scalar),
+            Ast::CompoundFieldAccess { root, access_chain } => {
+                self.subscripts(ast, root, access_chain)
+            }
+            Ast::Array(array) if array.named => self.array(ast, &array.elem),
+            Ast::Extract { field, expr, .. } => {
+                let name = format!("{field}").to_ascii_lowercase();
+                self.call(ast, &name, &[expr])
             }
             Ast::InList {
                 expr,
@@ -238,35 +301,70 @@ impl<'a> Binder<'a> {
         })
     }
 
+    /// The table column that an expression is, if it is one.
+    pub(crate) fn origin(&self, ast: &Ast) -> Option<Rc<(String, String)>> {
+        match self.column(ast).ok()?.expr {
+            Expr::Column(index) => self.scope.columns.get(index)?.table.clone(),
+            _ => None,
+        }
+    }
+
     fn column(&self, ast: &Ast) -> Bound {
         let Some(name) = column_name(ast) else {
             return Err(unsupported(ast));
         };
         let qualifier = qualifier(ast);
-        let is_known = (qualifier.is_empty() || self.scope.qualifiers.contains(&qualifier))
-            && !is_quoted_measure_value(ast);
-        let matching = || {
-            self.scope
-                .columns
-                .iter()
-                .enumerate()
-                .filter(|(_, column)| is_known && column.name == name)
-        };
         let shown = if qualifier.is_empty() {
             name.clone()
         } else {
             format!("{}.{name}", qualifier.join("."))
         };
-        let (index, column) = matching()
-            .next()
-            .ok_or_else(|| error(ast, format!("Column '{shown}' does not exist")))?;
-        if matching().count() > 1 {
+        let missing = || error(ast, format!("Column '{shown}' does not exist"));
+        if is_quoted_measure_value(ast) {
+            return Err(missing());
+        }
+        let mut matching = self.scope.matching(&qualifier, &name);
+        let Some((index, column)) = matching.next() else {
+            let outer = self.context.outer_column(&qualifier, &name);
+            return outer.ok_or_else(missing);
+        };
+        if matching.next().is_some() {
             return Err(error(ast, format!("Column '{shown}' is ambiguous")));
         }
         Ok(Typed {
             expr: Expr::Column(index),
             data_type: column.data_type.clone(),
         })
+    }
+}
+
+impl Scope {
+    /// A scope in which the same names may stand before all columns.
+    pub(crate) fn new(columns: Vec<Column>, qualifiers: Vec<Vec<String>>) -> Scope {
+        let qualifiers: Rc<[Vec<String>]> = qualifiers.into();
+        Scope {
+            qualifiers: vec![qualifiers; columns.len()],
+            columns,
+        }
+    }
+
+    /// Columns and positions of this name, behind this qualifier if there is one.
+    pub(crate) fn matching<'s>(
+        &'s self,
+        qualifier: &'s [String],
+        name: &'s str,
+    ) -> impl Iterator<Item = (usize, &'s Column)> {
+        let columns = self.columns.iter().enumerate();
+        columns.filter(move |(index, column)| {
+            column.name == name && (qualifier.is_empty() || self.has_qualifier(*index, qualifier))
+        })
+    }
+
+    /// Whether these names may stand before the column's.
+    pub(crate) fn has_qualifier(&self, index: usize, qualifier: &[String]) -> bool {
+        self.qualifiers[index]
+            .iter()
+            .any(|known| known == qualifier)
     }
 }
 
@@ -295,6 +393,20 @@ impl Typed {
 
     fn negated_if(self, is_negated: bool) -> Typed {
         if is_negated { self.negated() } else { self }
+    }
+}
+
+impl Binder<'_> {
+    fn parameter(&self, ast: &Ast, name: &str) -> Bound {
+        let parameter = self.context.parameter(name).ok_or_else(|| {
+            let rule = "is a parameter, which only PrepareQuery takes";
+            error(ast, format!("'@{name}' {rule}"))
+        })?;
+        let data_type = parameter.data_type.borrow().clone();
+        Ok(Typed {
+            expr: Expr::Parameter(parameter),
+            data_type,
+        })
     }
 }
 

@@ -101,9 +101,20 @@ impl Dialect for TimestreamDialect {
         true
     }
 
-    /// Interval literals such as `1h` and `100ms`: a number and a unit without a space.
+    /// Interval literals such as `1h` and `100ms`, a number and a unit without a space; parameters
+    /// such as `@name`.
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         let [number, unit] = parser.peek_tokens_with_location();
+        if let (Token::AtSign, Token::Word(word)) = (&number.token, &unit.token)
+            && number.span.end == unit.span.start
+            && word.quote_style.is_none()
+        {
+            let name = word.value.clone();
+            parser.advance_token();
+            parser.advance_token();
+            let parameter = Value::Placeholder(name).with_span(number.span.union(&unit.span));
+            return Some(Ok(Expr::Value(parameter)));
+        }
         let Token::Number(digits, false) = number.token else {
             return None;
         };
@@ -159,7 +170,10 @@ fn check_size(tokens: &[TokenWithSpan]) -> Result<(), ServiceError> {
 
 fn starts_query(parser: &Parser<'_>) -> bool {
     match &parser.peek_token_ref().token {
-        Token::Word(word) => matches!(word.keyword, Keyword::SELECT | Keyword::WITH),
+        Token::Word(word) => {
+            let keywords = [Keyword::SELECT, Keyword::WITH, Keyword::VALUES];
+            keywords.contains(&word.keyword)
+        }
         Token::LParen => true,
         _ => false,
     }

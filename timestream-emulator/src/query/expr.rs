@@ -1,8 +1,13 @@
 //! Bound expressions and their evaluation.
 
+use std::rc::Rc;
+
 use super::{
+    context::Parameter,
     functions::{self, Function},
     pattern::Pattern,
+    regexp::RegexpFunction,
+    time::{NS_PER_DAY, Unit},
     types::{Datum, Type},
 };
 use crate::error::ServiceError;
@@ -21,6 +26,9 @@ pub(crate) enum Expr {
     /// NULL equals NULL here.
     IsNotDistinct(Box<Expr>, Box<Expr>),
     In(Box<Expr>, Vec<Expr>),
+    /// Whether the first is among the elements of the second.
+    InArray(Box<Expr>, Box<Expr>),
+    Array(Vec<Expr>),
     Matches(Box<Expr>, Pattern),
     Arithmetic(Operator, Box<Expr>, Box<Expr>),
     Concat(Vec<Expr>),
@@ -41,6 +49,15 @@ pub(crate) enum Expr {
         is_try: bool,
     },
     Call(Call),
+    Regexp {
+        function: RegexpFunction,
+        pattern: Pattern,
+        arguments: Vec<Expr>,
+    },
+    /// The result of a window function. The results stand at the end of the row, the first one last.
+    Window(usize),
+    /// Known by name and type only.
+    Parameter(Rc<Parameter>),
 }
 
 /// A function with its arguments.
@@ -95,6 +112,7 @@ impl Expr {
     pub(crate) fn uses_columns_from(&self, position: usize) -> bool {
         match self {
             Expr::Column(column) => *column >= position,
+            Expr::Window(_) => true,
             other => other
                 .children()
                 .iter()
@@ -102,20 +120,36 @@ impl Expr {
         }
     }
 
+    /// Whether any column before `position` is used.
+    pub(crate) fn uses_columns_below(&self, position: usize) -> bool {
+        match self {
+            Expr::Column(column) => *column < position,
+            other => other
+                .children()
+                .iter()
+                .any(|child| child.uses_columns_below(position)),
+        }
+    }
+
     fn children(&self) -> Vec<&Expr> {
         match self {
-            Expr::Constant(_) | Expr::Column(_) => Vec::new(),
+            Expr::Constant(_) | Expr::Column(_) | Expr::Window(_) | Expr::Parameter(_) => {
+                Vec::new()
+            }
             Expr::Not(expr) | Expr::IsNull(expr) | Expr::Matches(expr, _) => vec![expr],
             Expr::Cast { expr, .. } => vec![expr],
-            Expr::And(list) | Expr::Or(list) | Expr::Concat(list) | Expr::Coalesce(list) => {
-                list.iter().collect()
-            }
-            Expr::Extreme { arguments, .. } | Expr::Call(Call { arguments, .. }) => {
-                arguments.iter().collect()
-            }
+            Expr::And(list)
+            | Expr::Or(list)
+            | Expr::Concat(list)
+            | Expr::Coalesce(list)
+            | Expr::Array(list) => list.iter().collect(),
+            Expr::Extreme { arguments, .. }
+            | Expr::Call(Call { arguments, .. })
+            | Expr::Regexp { arguments, .. } => arguments.iter().collect(),
             Expr::Compare(_, left, right)
             | Expr::IsNotDistinct(left, right)
             | Expr::NullIf(left, right)
+            | Expr::InArray(left, right)
             | Expr::Arithmetic(_, left, right) => vec![left, right],
             Expr::In(expr, list) => std::iter::once(&**expr).chain(list).collect(),
             Expr::Case {
@@ -140,9 +174,11 @@ impl Expr {
     /// The expression, computed now if its operands are constants and it does not fail.
     pub(crate) fn folded(self) -> Expr {
         let is_variable = |expr: &&Expr| expr.constant().is_none();
-        if matches!(self, Expr::Constant(_) | Expr::Column(_))
-            || self.children().iter().any(is_variable)
-        {
+        let is_leaf = matches!(
+            self,
+            Expr::Constant(_) | Expr::Column(_) | Expr::Window(_) | Expr::Parameter(_)
+        );
+        if is_leaf || self.children().iter().any(is_variable) {
             return self;
         }
         match self.evaluate(&[]) {
@@ -173,7 +209,24 @@ impl Expr {
             Expr::IsNotDistinct(left, right) => {
                 Datum::Boolean(left.evaluate(row)? == right.evaluate(row)?)
             }
-            Expr::In(expr, list) => is_in(&expr.evaluate(row)?, list, row)?,
+            Expr::In(expr, list) => is_in(
+                &expr.evaluate(row)?,
+                list.iter().map(|candidate| candidate.evaluate(row)),
+            )?,
+            Expr::InArray(expr, array) => match array.evaluate(row)? {
+                Datum::Array(elements) => {
+                    is_in(&expr.evaluate(row)?, elements.into_iter().map(Ok))?
+                }
+                _ => Datum::Null,
+            },
+            Expr::Array(elements) => Datum::Array(
+                elements
+                    .iter()
+                    .map(|element| element.evaluate(row))
+                    .collect::<Result<_, _>>()?,
+            ),
+            Expr::Window(index) => row[row.len() - 1 - index].clone(),
+            Expr::Parameter(_) => Datum::Null,
             Expr::Matches(expr, pattern) => match expr.evaluate(row)? {
                 Datum::Text(text) => Datum::Boolean(pattern.is_match(&text)),
                 _ => Datum::Null,
@@ -233,6 +286,22 @@ impl Expr {
                 }
                 (function.implementation)(&arguments).map_err(ServiceError::validation)?
             }
+            Expr::Regexp {
+                function,
+                pattern,
+                arguments,
+            } => {
+                let arguments = arguments
+                    .iter()
+                    .map(|argument| argument.evaluate(row))
+                    .collect::<Result<Vec<_>, _>>()?;
+                if arguments.iter().any(Datum::is_null) {
+                    return Ok(Datum::Null);
+                }
+                function
+                    .apply(pattern, &arguments)
+                    .map_err(ServiceError::validation)?
+            }
         })
     }
 
@@ -259,10 +328,15 @@ fn connect(list: &[Expr], row: &[Datum], decisive: bool) -> Result<Datum, Servic
     })
 }
 
-fn is_in(value: &Datum, list: &[Expr], row: &[Datum]) -> Result<Datum, ServiceError> {
-    let mut has_null = value.is_null();
-    for expr in list {
-        let candidate = expr.evaluate(row)?;
+/// NULL is in an empty list no more than any other value.
+fn is_in(
+    value: &Datum,
+    candidates: impl Iterator<Item = Result<Datum, ServiceError>>,
+) -> Result<Datum, ServiceError> {
+    let mut has_null = false;
+    for candidate in candidates {
+        let candidate = candidate?;
+        has_null |= value.is_null();
         if Comparison::Equal.holds(value, &candidate) {
             return Ok(Datum::Boolean(true));
         }
@@ -325,10 +399,52 @@ fn arithmetic(operator: Operator, left: &Datum, right: &Datum) -> Result<Datum, 
         (Subtract, Datum::Timestamp(a), Datum::Timestamp(b))
         | (Subtract, Datum::Interval(a), Datum::Interval(b)) => interval(a.checked_sub(*b)),
         (Add, Datum::Interval(a), Datum::Interval(b)) => interval(a.checked_add(*b)),
+        (Add, Datum::Timestamp(a), Datum::Months(b))
+        | (Add, Datum::Months(b), Datum::Timestamp(a)) => {
+            functions::timestamp(Unit::Month.add(*a, *b))
+        }
+        (Subtract, Datum::Timestamp(a), Datum::Months(b)) => {
+            let added = b.checked_neg().and_then(|b| Unit::Month.add(*a, b));
+            functions::timestamp(added)
+        }
+        (Add | Subtract, Datum::Date(days), interval @ (Datum::Interval(_) | Datum::Months(_)))
+        | (Add, interval @ (Datum::Interval(_) | Datum::Months(_)), Datum::Date(days)) => {
+            add_to_date(operator, *days, interval)
+        }
+        (Add, Datum::Time(a), Datum::Interval(b)) | (Add, Datum::Interval(b), Datum::Time(a)) => {
+            Ok(Datum::Time((a + b % NS_PER_DAY).rem_euclid(NS_PER_DAY)))
+        }
+        (Subtract, Datum::Time(a), Datum::Interval(b)) => {
+            Ok(Datum::Time((a - b % NS_PER_DAY).rem_euclid(NS_PER_DAY)))
+        }
+        (Add, Datum::Months(a), Datum::Months(b)) => months(a.checked_add(*b)),
+        (Subtract, Datum::Months(a), Datum::Months(b)) => months(a.checked_sub(*b)),
+        (Multiply, Datum::Months(a), Datum::Int(b))
+        | (Multiply, Datum::Int(b), Datum::Months(a)) => months(a.checked_mul(*b)),
         (Multiply, Datum::Interval(a), Datum::Int(b))
         | (Multiply, Datum::Int(b), Datum::Interval(a)) => interval(a.checked_mul(*b)),
         _ => Err("the operands do not fit the operator".to_owned()),
     }
+}
+
+/// Only whole days can be added to a date, or months.
+fn add_to_date(operator: Operator, days: i64, interval: &Datum) -> Result<Datum, String> {
+    if let Datum::Interval(size) = interval
+        && size % NS_PER_DAY != 0
+    {
+        return Err("Cannot add hour, minutes or seconds to a date".to_owned());
+    }
+    let midnight = functions::timestamp(days.checked_mul(NS_PER_DAY))?;
+    match arithmetic(operator, &midnight, interval)? {
+        Datum::Timestamp(time) => Ok(Datum::Date(time.div_euclid(NS_PER_DAY))),
+        other => Ok(other),
+    }
+}
+
+fn months(count: Option<i64>) -> Result<Datum, String> {
+    count
+        .map(Datum::Months)
+        .ok_or_else(|| "interval overflow".to_owned())
 }
 
 fn interval(nanoseconds: Option<i64>) -> Result<Datum, String> {

@@ -84,8 +84,11 @@ macro_rules! text {
 /// A field of a timestamp.
 macro_rules! field {
     ($name:literal) => {
+        field!($name, $name)
+    };
+    ($name:literal, $field:literal) => {
         function($name, &[Type::Timestamp], Type::Bigint, |a| {
-            time::field($name, integer(&a[0]))
+            time::field($field, integer(&a[0]))
                 .map(Datum::Int)
                 .ok_or_else(out_of_range)
         })
@@ -223,9 +226,21 @@ static FUNCTIONS: &[Function] = &[
     ),
     function(
         "date_trunc",
+        &[Type::Varchar, Type::Date],
+        Type::Date,
+        |a| whole_date(unit(&a[0])?.truncate(midnight(&a[1])?)),
+    ),
+    function(
+        "date_trunc",
         &[Type::Varchar, Type::Timestamp],
         Type::Timestamp,
         |a| timestamp(unit(&a[0])?.truncate(integer(&a[1]))),
+    ),
+    function(
+        "date_add",
+        &[Type::Varchar, Type::Bigint, Type::Date],
+        Type::Date,
+        |a| whole_date(unit(&a[0])?.add(midnight(&a[2])?, integer(&a[1]))),
     ),
     function(
         "date_add",
@@ -286,11 +301,37 @@ static FUNCTIONS: &[Function] = &[
     function("to_unixtime", &[Type::Timestamp], Type::Double, |a| {
         Ok(Datum::Double(integer(&a[0]) as f64 / NS_PER_SECOND as f64))
     }),
+    function("to_iso8601", &[Type::Timestamp], Type::Varchar, |a| {
+        let text = output::scalar_text(&a[0]);
+        Ok(Datum::text(&format!("{}Z", text.replace(' ', "T"))))
+    }),
+    function("date", &[Type::Timestamp], Type::Date, |a| {
+        cast(&a[0], &Type::Date)
+    }),
+    function("date", &[Type::Varchar], Type::Date, |a| {
+        cast(&a[0], &Type::Date)
+    }),
+    function("from_iso8601_date", &[Type::Varchar], Type::Date, |a| {
+        cast(&a[0], &Type::Date)
+    }),
+    function("last_day_of_month", &[Type::Timestamp], Type::Date, |a| {
+        time::last_day_of_month(integer(&a[0]).div_euclid(NS_PER_DAY))
+            .map(Datum::Date)
+            .ok_or_else(out_of_range)
+    }),
     field!("year"),
     field!("quarter"),
     field!("month"),
     field!("day"),
+    field!("day_of_month", "day"),
     field!("day_of_week"),
+    field!("dow", "day_of_week"),
+    field!("day_of_year"),
+    field!("doy", "day_of_year"),
+    field!("week"),
+    field!("week_of_year", "week"),
+    field!("year_of_week"),
+    field!("yow", "year_of_week"),
     field!("hour"),
     field!("minute"),
     field!("second"),
@@ -321,9 +362,16 @@ pub(crate) fn cast(value: &Datum, to: &Type) -> Result<Datum, String> {
         (Datum::Boolean(_), Type::Boolean) | (Datum::Interval(_), Type::Interval) => {
             Some(value.clone())
         }
-        (Datum::Timestamp(_), Type::Timestamp) | (Datum::Date(_), Type::Date) => {
-            Some(value.clone())
+        (Datum::Timestamp(_), Type::Timestamp)
+        | (Datum::Date(_), Type::Date)
+        | (Datum::Time(_), Type::Time)
+        | (Datum::Months(_), Type::Months) => Some(value.clone()),
+        (Datum::Array(elements), Type::Array(element)) => {
+            let elements = elements.iter().map(|datum| cast(datum, element));
+            Some(Datum::Array(elements.collect::<Result<_, _>>()?))
         }
+        (Datum::Timestamp(time), Type::Time) => Some(Datum::Time(time.rem_euclid(NS_PER_DAY))),
+        (Datum::Text(text), Type::Time) => time::parse_clock(text).map(Datum::Time),
         (Datum::Int(number), Type::Integer) => i32::try_from(*number).ok().map(|_| value.clone()),
         (Datum::Int(number), Type::Double) => Some(Datum::Double(*number as f64)),
         (Datum::Int(number), Type::Boolean) => Some(Datum::Boolean(*number != 0)),
@@ -362,6 +410,19 @@ pub(crate) fn timestamp(time_ns: Option<i64>) -> Result<Datum, String> {
         .ok_or_else(|| {
             "The timestamp is outside the supported range of 1970-01-01 to 2262-04-11".to_owned()
         })
+}
+
+fn midnight(date: &Datum) -> Result<i64, String> {
+    let midnight = integer(date).checked_mul(NS_PER_DAY);
+    midnight.ok_or_else(out_of_range)
+}
+
+/// A date again, which units of less than a day cannot give.
+fn whole_date(time_ns: Option<i64>) -> Result<Datum, String> {
+    match timestamp(time_ns)? {
+        Datum::Timestamp(time) if time % NS_PER_DAY == 0 => Ok(Datum::Date(time / NS_PER_DAY)),
+        _ => Err("the unit is not a valid Date field".to_owned()),
+    }
 }
 
 fn double_to_integer(number: f64, to: &Type) -> Option<i64> {
@@ -438,7 +499,9 @@ fn integer(datum: &Datum) -> i64 {
         Datum::Int(number)
         | Datum::Timestamp(number)
         | Datum::Date(number)
-        | Datum::Interval(number) => *number,
+        | Datum::Time(number)
+        | Datum::Interval(number)
+        | Datum::Months(number) => *number,
         _ => 0,
     }
 }

@@ -1,6 +1,6 @@
 //! Values and types -> the JSON of a query's answer.
 
-use std::fmt::Write;
+use std::{fmt::Write, rc::Rc};
 
 use super::{
     time,
@@ -12,6 +12,22 @@ use super::{
 pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) data_type: Type,
+    /// Database and table, of a column that a table has.
+    pub(crate) table: Option<Rc<(String, String)>>,
+    /// Whether AS gave it its name.
+    pub(crate) is_aliased: bool,
+}
+
+impl Column {
+    /// A column that is computed.
+    pub(crate) fn new(name: impl Into<String>, data_type: Type) -> Column {
+        Column {
+            name: name.into(),
+            data_type,
+            table: None,
+            is_aliased: false,
+        }
+    }
 }
 
 /// `[{"Name":...,"Type":...}]`.
@@ -36,7 +52,7 @@ pub(crate) fn row_json(row: &[Datum]) -> String {
     out
 }
 
-fn type_json(data_type: &Type) -> String {
+pub(crate) fn type_json(data_type: &Type) -> String {
     let scalar = match data_type {
         Type::Unknown => "UNKNOWN",
         Type::Boolean => "BOOLEAN",
@@ -46,7 +62,9 @@ fn type_json(data_type: &Type) -> String {
         Type::Varchar => "VARCHAR",
         Type::Timestamp => "TIMESTAMP",
         Type::Date => "DATE",
+        Type::Time => "TIME",
         Type::Interval => "INTERVAL_DAY_TO_SECOND",
+        Type::Months => "INTERVAL_YEAR_TO_MONTH",
         Type::Array(element) => {
             return format!(r#"{{"ArrayColumnInfo":{{"Type":{}}}}}"#, type_json(element));
         }
@@ -138,7 +156,9 @@ fn write_scalar(out: &mut String, datum: &Datum) {
         Datum::Text(text) => out.push_str(text),
         Datum::Timestamp(time_ns) => time::write_timestamp(out, *time_ns),
         Datum::Date(days) => time::write_date(out, *days),
+        Datum::Time(nanoseconds) => time::write_clock(out, *nanoseconds),
         Datum::Interval(nanoseconds) => time::write_interval(out, *nanoseconds),
+        Datum::Months(months) => time::write_months(out, *months),
         Datum::Null | Datum::Array(_) | Datum::Row(_) | Datum::TimeSeries(_) => {}
     }
 }
@@ -164,7 +184,7 @@ fn write_double(out: &mut String, number: f64) {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a string is JSON")
 }
 
@@ -218,10 +238,7 @@ mod tests {
     #[test]
     fn types() {
         let series = Type::TimeSeries(Box::new(Type::Double));
-        let column = Column {
-            name: "samples".to_owned(),
-            data_type: series,
-        };
+        let column = Column::new("samples", series);
         assert_eq!(
             column_info(&[column]),
             r#"[{"Name":"samples","Type":{"TimeSeriesMeasureValueColumnInfo":{"Type":{"ScalarType":"DOUBLE"}}}}]"#

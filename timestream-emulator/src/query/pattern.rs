@@ -24,10 +24,24 @@ impl Pattern {
     ///
     /// What is not valid in Java, or not known to mean the same here.
     pub(crate) fn java(source: &str) -> Result<Pattern, String> {
+        Pattern::translated(source, "(?:")
+    }
+
+    /// Compiles a Java pattern whose groups can be referred to by number.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Pattern::java`].
+    pub(crate) fn java_with_groups(source: &str) -> Result<Pattern, String> {
+        Pattern::translated(source, "(")
+    }
+
+    fn translated(source: &str, group_start: &'static str) -> Result<Pattern, String> {
         let translated = Translator {
             rest: source,
             out: String::new(),
             flags: Flags::default(),
+            group_start,
         }
         .run()?;
         let regex = Regex::new(&translated).map_err(|error| match error {
@@ -71,6 +85,19 @@ impl Pattern {
         })
     }
 
+    /// The number of a group, if the pattern has it; 0 is the whole match.
+    pub(crate) fn group(&self, number: i64) -> Result<usize, String> {
+        let groups = self.regex.captures_len() - 1;
+        let group = usize::try_from(number)
+            .ok()
+            .filter(|group| *group <= groups);
+        group.ok_or_else(|| format!("Pattern has {groups} groups. Cannot access group {number}"))
+    }
+
+    pub(crate) fn regex(&self) -> &Regex {
+        &self.regex
+    }
+
     /// Whether the pattern occurs in the text.
     pub(crate) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
@@ -99,6 +126,8 @@ struct Translator<'a> {
     rest: &'a str,
     out: String,
     flags: Flags,
+    /// What a capturing group becomes.
+    group_start: &'static str,
 }
 
 impl Translator<'_> {
@@ -146,8 +175,10 @@ impl Translator<'_> {
 
     fn group(&mut self, depth: usize) -> Result<(), String> {
         let outer = self.flags;
+        let mut start = self.group_start;
         if self.rest.starts_with('?') {
             if self.take("?:") {
+                start = "(?:";
             } else if self.rest.starts_with("?<")
                 && !self.rest.starts_with("?<=")
                 && !self.rest.starts_with("?<!")
@@ -161,9 +192,11 @@ impl Translator<'_> {
             } else if !self.flags_group()? {
                 // Flags without a colon hold until the group around them ends.
                 return Ok(());
+            } else {
+                start = "(?:";
             }
         }
-        self.out.push_str("(?:");
+        self.out.push_str(start);
         self.alternatives(depth + 1)?;
         self.out.push(')');
         self.flags = outer;

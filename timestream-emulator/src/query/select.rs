@@ -3,71 +3,104 @@
 mod clauses;
 mod collect;
 mod from;
+mod join;
 mod plan;
+mod sets;
+mod unnest;
+mod window;
 
 use std::{collections::HashSet, rc::Rc};
 
-use sqlparser::ast::{LimitClause, OrderBy, OrderByExpr, OrderByKind, Query, Select, SetExpr};
+use sqlparser::ast::{Cte, LimitClause, OrderBy, OrderByExpr, OrderByKind, Query, Select, SetExpr};
 
 pub(crate) use self::from::find_table;
 use self::{
     clauses::{check_query, check_select, unsupported},
-    from::from,
+    from::{Alias, from},
+    join::Relation,
     plan::{Plan, ordinal},
 };
-use super::{bind, source::Rows, types::Datum};
-use crate::{error::ServiceError, store::Store};
-
-/// What all parts of one query share.
-pub(crate) struct Context<'a> {
-    pub(crate) store: &'a Store,
-    pub(crate) now_ns: i64,
-    /// Rows of the names that WITH has introduced so far.
-    pub(crate) with: Vec<(String, Rc<Rows>)>,
-}
+use super::{
+    bind::{self, Applied, Scope},
+    context::Context,
+    source::{Rows, Source},
+    types::Datum,
+};
+use crate::error::ServiceError;
 
 /// Runs a query.
-pub(crate) fn run(context: &mut Context<'_>, query: &Query) -> Result<Rows, ServiceError> {
+pub(crate) fn run(context: &Context<'_>, query: &Query) -> Result<Rows, ServiceError> {
     check_query(query)?;
-    let names_outside = context.with.len();
+    let mut inner = context.clone();
     if let Some(with) = &query.with {
         if with.recursive {
             return Err(unsupported("WITH RECURSIVE"));
         }
         for cte in &with.cte_tables {
-            if !cte.alias.columns.is_empty() || cte.from.is_some() || cte.materialized.is_some() {
-                return Err(unsupported("the form of WITH"));
-            }
-            let rows = run(context, &cte.query)?;
-            context
-                .with
-                .push((cte.alias.name.value.clone(), Rc::new(rows)));
+            let named = named_query(&inner, cte)?;
+            inner.with.push(named);
         }
     }
     let limit = limit(query.limit_clause.as_ref())?;
     let order = order_items(query.order_by.as_ref())?;
-    let result = match &*query.body {
-        SetExpr::Select(select) => run_select(context, select, order, limit),
-        SetExpr::Query(inner) if order.is_empty() && limit.is_none() => run(context, inner),
-        SetExpr::Query(_) => Err(unsupported("ORDER BY or LIMIT after a query in brackets")),
-        SetExpr::SetOperation { op, .. } => Err(unsupported(&op.to_string())),
-        SetExpr::Values(_) => Err(unsupported("VALUES")),
-        other => Err(unsupported(&other.to_string())),
+    if let SetExpr::Select(select) = &*query.body {
+        return run_select(&inner, select, order, limit);
+    }
+    let mut rows = body(&inner, &query.body)?;
+    if !order.is_empty() {
+        sets::sort(&inner, &mut rows, order)?;
+    }
+    rows.rows.truncate(limit.unwrap_or(usize::MAX));
+    Ok(rows)
+}
+
+/// The rows of one part of UNION and the like.
+fn body(context: &Context<'_>, body: &SetExpr) -> Result<Rows, ServiceError> {
+    let mut rows = match body {
+        SetExpr::Select(select) => return run_select(context, select, &[], None),
+        SetExpr::Query(query) => return run(context, query),
+        SetExpr::SetOperation {
+            op,
+            set_quantifier,
+            left,
+            right,
+        } => sets::set_operation(context, *op, *set_quantifier, left, right)?,
+        SetExpr::Values(values) => sets::values(context, values)?,
+        other => return Err(unsupported(&other.to_string())),
     };
-    context.with.truncate(names_outside);
-    result
+    scramble(&mut rows.rows);
+    Ok(rows)
+}
+
+/// What WITH introduces: a name and its rows.
+fn named_query(context: &Context<'_>, cte: &Cte) -> Result<(String, Rc<Rows>), ServiceError> {
+    if cte.from.is_some() || cte.materialized.is_some() {
+        return Err(unsupported("the form of WITH"));
+    }
+    let mut rows = run(context, &cte.query)?;
+    let alias = Alias::of(Some(&cte.alias))?;
+    if let Some(alias) = &alias {
+        alias.rename(&mut rows.columns)?;
+    }
+    Ok((cte.alias.name.value.clone(), Rc::new(rows)))
 }
 
 fn run_select(
-    context: &mut Context<'_>,
+    context: &Context<'_>,
     select: &Select,
     order: &[OrderByExpr],
     limit: Option<usize>,
 ) -> Result<Rows, ServiceError> {
     check_select(select)?;
     let (scope, source) = from(context, &select.from)?;
-    let plan = Plan::new(&scope, context.now_ns, select, order, &source)?;
-    let mut rows = if limit == Some(0) {
+    let (mut plan, applied) = Plan::new(&scope, context, select, order)?;
+    let source = if applied.is_empty() {
+        source
+    } else {
+        apply(context, &scope, &source, &applied)?
+    };
+    plan.push_down(&source);
+    let mut rows = if limit == Some(0) || context.is_dry {
         Vec::new()
     } else {
         plan.rows(&source, limit)?
@@ -89,6 +122,28 @@ fn run_select(
         columns: plan.columns,
         rows,
     })
+}
+
+/// The rows of a source, each followed by the values of its correlated sub-queries.
+fn apply<'a>(
+    context: &Context<'_>,
+    scope: &Scope,
+    source: &Source<'_>,
+    applied: &[Applied],
+) -> Result<Source<'a>, ServiceError> {
+    let relation = Relation::read(context, scope.clone(), source)?;
+    let scope = Rc::new(relation.scope);
+    let mut rows = relation.rows;
+    for row in &mut rows {
+        let inner = context.for_row(&scope, row);
+        for sub_query in applied {
+            row.push(sub_query.value(&inner)?);
+        }
+    }
+    Ok(Source::Rows(Rc::new(Rows {
+        columns: scope.columns.clone(),
+        rows,
+    })))
 }
 
 /// The service promises no order without ORDER BY: rows are shuffled, the same way every time.

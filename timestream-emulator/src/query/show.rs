@@ -107,10 +107,7 @@ fn measures(table: &Table, is_wanted: impl Fn(&str) -> bool) -> Rows {
         ("dimension_name", Type::Varchar),
         ("data_type", Type::Varchar),
     ]);
-    let dimensions = Column {
-        name: "dimensions".to_owned(),
-        data_type: Type::Array(Box::new(dimension)),
-    };
+    let dimensions = Column::new("dimensions", Type::Array(Box::new(dimension)));
     let wanted: BTreeMap<&String, &Measure> = table
         .measures
         .iter()
@@ -132,8 +129,5 @@ fn measures(table: &Table, is_wanted: impl Fn(&str) -> bool) -> Rows {
 }
 
 fn varchar(name: &str) -> Column {
-    Column {
-        name: name.to_owned(),
-        data_type: Type::Varchar,
-    }
+    Column::new(name, Type::Varchar)
 }

@@ -69,10 +69,11 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub(crate) fn of(table: &Table) -> Layout {
+    /// `names` are those of the table and its database.
+    pub(crate) fn of(table: &Table, names: &Rc<(String, String)>) -> Layout {
         let column = |name: &str, data_type| Column {
-            name: name.to_owned(),
-            data_type,
+            table: Some(Rc::clone(names)),
+            ..Column::new(name, data_type)
         };
         let mut columns: Vec<Column> = table
             .dimension_names

@@ -5,7 +5,11 @@
 
 use std::fmt::Write;
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{
+    Timestamp,
+    civil::{DateTime, Time},
+    tz::TimeZone,
+};
 
 pub(crate) const NS_PER_SECOND: i64 = 1_000_000_000;
 pub(crate) const NS_PER_MILLISECOND: i64 = 1_000_000;
@@ -34,7 +38,17 @@ pub(crate) fn write_interval(out: &mut String, nanoseconds: i64) {
     write_clock(out, magnitude % NS_PER_DAY);
 }
 
-fn write_clock(out: &mut String, nanoseconds: i64) {
+/// `2-7`: years and months.
+pub(crate) fn write_months(out: &mut String, months: i64) {
+    if months < 0 {
+        out.push('-');
+    }
+    let magnitude = months.unsigned_abs();
+    write!(out, "{}-{}", magnitude / 12, magnitude % 12).expect("a string takes all text");
+}
+
+/// `21:00:00.000000000`, from nanoseconds since midnight.
+pub(crate) fn write_clock(out: &mut String, nanoseconds: i64) {
     let seconds = nanoseconds / NS_PER_SECOND;
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let fraction = nanoseconds % NS_PER_SECOND;
@@ -76,6 +90,19 @@ pub(crate) fn parse_iso8601(text: &str) -> Option<i64> {
     }
 }
 
+/// Reads `01:00`, `01:00:00`, `01:00:00.123` into nanoseconds since midnight.
+pub(crate) fn parse_clock(text: &str) -> Option<i64> {
+    let is_clock = text.as_bytes().get(2) == Some(&b':');
+    let time: Time = text.parse().ok().filter(|_| is_clock)?;
+    i64::try_from(time.duration_since(Time::midnight()).as_nanos()).ok()
+}
+
+/// The last day, since the epoch, of the month that a day lies in.
+pub(crate) fn last_day_of_month(days: i64) -> Option<i64> {
+    let next = Unit::Month.add(Unit::Month.truncate(days.checked_mul(NS_PER_DAY)?)?, 1)?;
+    Some(next.div_euclid(NS_PER_DAY) - 1)
+}
+
 /// Reads `2022-06-17` into days since the epoch.
 pub(crate) fn parse_date(text: &str) -> Option<i64> {
     let is_date = text.len() == 10;
@@ -113,7 +140,7 @@ impl Unit {
         })
     }
 
-    fn months(self) -> i64 {
+    pub(crate) fn months(self) -> i64 {
         match self {
             Unit::Fixed(_) => 0,
             Unit::Month => 1,
@@ -185,12 +212,26 @@ pub(crate) fn field(name: &str, time_ns: i64) -> Option<i64> {
         "month" => month,
         "day" => day,
         "day_of_week" => (days + 3).rem_euclid(7) + 1,
+        "day_of_year" => days - days_before_year(year)? + 1,
+        "week" => iso_week(days)?.1,
+        "year_of_week" => iso_week(days)?.0,
         "hour" => seconds / 3600,
         "minute" => seconds / 60 % 60,
         "second" => seconds % 60,
         "millisecond" => time_ns.rem_euclid(NS_PER_SECOND) / NS_PER_MILLISECOND,
         _ => return None,
     })
+}
+
+fn days_before_year(year: i64) -> Option<i64> {
+    parse_date(&format!("{year:04}-01-01"))
+}
+
+/// ISO 8601 year and week: a week belongs to the year that its Thursday lies in.
+fn iso_week(days: i64) -> Option<(i64, i64)> {
+    let thursday = days - (days + 3).rem_euclid(7) + 3;
+    let (year, _, _) = civil_from_days(thursday);
+    Some((year, (thursday - days_before_year(year)?) / 7 + 1))
 }
 
 #[cfg(test)]

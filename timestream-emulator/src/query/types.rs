@@ -19,8 +19,11 @@ pub(crate) enum Type {
     Varchar,
     Timestamp,
     Date,
+    Time,
     /// INTERVAL_DAY_TO_SECOND.
     Interval,
+    /// INTERVAL_YEAR_TO_MONTH.
+    Months,
     Array(Box<Type>),
     Row(Vec<(&'static str, Type)>),
     TimeSeries(Box<Type>),
@@ -36,6 +39,10 @@ impl Type {
                     | (Type::Integer, Type::Bigint | Type::Double)
                     | (Type::Bigint, Type::Double)
                     | (Type::Date, Type::Timestamp)
+            )
+            || matches!(
+                (self, wanted),
+                (Type::Array(given), Type::Array(wanted)) if given.coerces_to(wanted)
             )
     }
 
@@ -72,7 +79,9 @@ impl fmt::Display for Type {
             Type::Varchar => f.write_str("varchar"),
             Type::Timestamp => f.write_str("timestamp"),
             Type::Date => f.write_str("date"),
+            Type::Time => f.write_str("time"),
             Type::Interval => f.write_str("interval day to second"),
+            Type::Months => f.write_str("interval year to month"),
             Type::Array(element) => write!(f, "array({element})"),
             Type::Row(_) => f.write_str("row"),
             Type::TimeSeries(value) => write!(f, "timeseries({value})"),
@@ -93,8 +102,11 @@ pub(crate) enum Datum {
     Timestamp(i64),
     /// Days since the epoch.
     Date(i64),
+    /// Nanoseconds since midnight.
+    Time(i64),
     /// Nanoseconds.
     Interval(i64),
+    Months(i64),
     Array(Vec<Datum>),
     Row(Vec<Datum>),
     TimeSeries(Vec<(i64, Datum)>),
@@ -118,7 +130,9 @@ impl Datum {
             (Datum::Int(a), Datum::Int(b))
             | (Datum::Timestamp(a), Datum::Timestamp(b))
             | (Datum::Date(a), Datum::Date(b))
-            | (Datum::Interval(a), Datum::Interval(b)) => Some(a.cmp(b)),
+            | (Datum::Time(a), Datum::Time(b))
+            | (Datum::Interval(a), Datum::Interval(b))
+            | (Datum::Months(a), Datum::Months(b)) => Some(a.cmp(b)),
             _ => None,
         }
     }
@@ -136,6 +150,8 @@ impl Datum {
             Datum::Array(_) => 8,
             Datum::Row(_) => 9,
             Datum::TimeSeries(_) => 10,
+            Datum::Time(_) => 11,
+            Datum::Months(_) => 12,
         }
     }
 }
@@ -163,7 +179,9 @@ impl Hash for Datum {
             Datum::Int(number)
             | Datum::Timestamp(number)
             | Datum::Date(number)
-            | Datum::Interval(number) => number.hash(state),
+            | Datum::Time(number)
+            | Datum::Interval(number)
+            | Datum::Months(number) => number.hash(state),
             Datum::Double(number) if number.is_nan() => f64::NAN.to_bits().hash(state),
             // Adding zero turns -0.0, which equals 0.0, into 0.0.
             Datum::Double(number) => (number + 0.0).to_bits().hash(state),

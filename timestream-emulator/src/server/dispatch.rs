@@ -12,7 +12,7 @@ use crate::{
 const ENDPOINT_CACHE_MINUTES: i64 = 1440;
 
 /// Operations that [`dispatch`] serves.
-pub(super) const OPERATIONS: [&str; 14] = [
+pub(super) const OPERATIONS: [&str; 15] = [
     "DescribeEndpoints",
     "CreateDatabase",
     "DescribeDatabase",
@@ -27,6 +27,7 @@ pub(super) const OPERATIONS: [&str; 14] = [
     "WriteRecords",
     "Query",
     "CancelQuery",
+    "PrepareQuery",
 ];
 
 /// Runs an operation at the time `now_ns`; `host` is how the caller reaches the emulator.
@@ -123,6 +124,12 @@ pub(super) fn dispatch(
         "CancelQuery" => {
             let request = protocol::parse(body)?;
             protocol::answer(&shared.queries.cancel(&request)?)
+        }
+        "PrepareQuery" => {
+            let request = &protocol::parse(body)?;
+            shared.with_store(|store| {
+                query::on_large_stack(move || query::prepare(store, request, now_ns))
+            })
         }
         _ => Err(ServiceError::new(ErrorKind::UnknownOperation, "")),
     }

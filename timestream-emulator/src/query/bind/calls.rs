@@ -6,7 +6,7 @@ use sqlparser::ast::{
 };
 
 use super::{
-    AggregateCall, Binder, Bound, Typed, boolean,
+    AggregateCall, Binder, Bound, Typed,
     coerce::{all_of_type, coerce, not_applicable, unify},
     error, null, unsupported,
 };
@@ -16,7 +16,7 @@ use crate::{
         aggregates::Aggregate,
         expr::{Call, Expr, Operator},
         functions,
-        pattern::Pattern,
+        regexp::RegexpFunction,
         time::NS_PER_DAY,
         types::{Datum, Type},
     },
@@ -34,12 +34,10 @@ impl Binder<'_> {
             && function.filter.is_none()
             && function.null_treatment.is_none()
             && !function.uses_odbc_syntax;
-        if !is_plain || function.over.is_some() {
+        if !is_plain {
             return Err(error(
                 ast,
-                format!(
-                    "window, FILTER and like clauses of {name} are not supported by the emulator"
-                ),
+                format!("FILTER and like clauses of {name} are not supported by the emulator"),
             ));
         }
         let (is_distinct, arguments) = match &function.args {
@@ -50,18 +48,13 @@ impl Binder<'_> {
             }
             _ => return Err(unsupported(ast)),
         };
-        match (name.as_str(), arguments) {
-            ("current_timestamp", None) => return Ok(self.now()),
-            ("current_date", None) => {
-                let days = Datum::Date(self.now_ns.div_euclid(NS_PER_DAY));
-                return Ok(Typed {
-                    expr: Expr::Constant(days),
-                    data_type: Type::Date,
-                });
-            }
-            _ => {}
+        if let Some(typed) = arguments.is_none().then(|| self.clock(&name)).flatten() {
+            return Ok(typed);
         }
         let arguments = arguments.ok_or_else(|| unsupported(ast))?;
+        if let Some(over) = &function.over {
+            return self.window(ast, &name, is_distinct, arguments, over);
+        }
         if let Some(aggregate) = Aggregate::from_name(&name) {
             return self.aggregate(ast, &name, aggregate, is_distinct, arguments);
         }
@@ -82,6 +75,9 @@ impl Binder<'_> {
         match (name, arguments) {
             ("now", []) => return Ok(self.now()),
             ("regexp_like", [text, pattern]) => return self.regexp_like(ast, text, pattern),
+            (name, arguments) if let Some(function) = RegexpFunction::from_name(name) => {
+                return self.regexp_call(ast, name, function, arguments);
+            }
             ("mod", [left, right]) => return self.arithmetic(ast, left, Operator::Modulo, right),
             ("if", [condition, result]) => return self.if_else(ast, condition, result, None),
             ("if", [condition, result, otherwise]) => {
@@ -92,6 +88,9 @@ impl Binder<'_> {
         let mut bound = Vec::new();
         for argument in arguments {
             bound.push(self.bind(argument)?);
+        }
+        if let Some(typed) = self.array_call(ast, name, &bound) {
+            return typed;
         }
         match (name, bound.len()) {
             ("coalesce", 1..) => {
@@ -132,7 +131,11 @@ impl Binder<'_> {
                 })
             }
             ("ago", 1) => {
-                let ago = all_of_type(ast, "ago", bound, &Type::Interval)?.remove(0);
+                let wanted = match bound[0].data_type {
+                    Type::Months => Type::Months,
+                    _ => Type::Interval,
+                };
+                let ago = all_of_type(ast, "ago", bound, &wanted)?.remove(0);
                 let now = Box::new(self.now().expr);
                 let expr = Expr::Arithmetic(Operator::Subtract, now, Box::new(ago));
                 Ok(Typed {
@@ -144,23 +147,24 @@ impl Binder<'_> {
         }
     }
 
-    fn now(&self) -> Typed {
-        let now = Expr::Constant(Datum::Timestamp(self.now_ns));
-        Typed {
-            expr: now,
-            data_type: Type::Timestamp,
+    /// What is called without brackets.
+    fn clock(&self, name: &str) -> Option<Typed> {
+        let today = self.context.now_ns.div_euclid(NS_PER_DAY);
+        match name {
+            "current_timestamp" | "localtimestamp" => Some(self.now()),
+            "current_date" => Some(Typed {
+                expr: Expr::Constant(Datum::Date(today)),
+                data_type: Type::Date,
+            }),
+            _ => None,
         }
     }
 
-    fn regexp_like(&mut self, ast: &Ast, text: &Ast, pattern: &Ast) -> Bound {
-        let text = self.bind(text)?;
-        let text = all_of_type(ast, "regexp_like", vec![text], &Type::Varchar)?.remove(0);
-        let Some(pattern) = self.constant_text(pattern, "the pattern of regexp_like")? else {
-            return Ok(null(Type::Boolean));
-        };
-        let pattern = Pattern::java(&pattern)
-            .map_err(|message| error(ast, format!("invalid pattern '{pattern}': {message}")))?;
-        Ok(boolean(Expr::Matches(Box::new(text), pattern)))
+    fn now(&self) -> Typed {
+        Typed {
+            expr: Expr::Constant(Datum::Timestamp(self.context.now_ns)),
+            data_type: Type::Timestamp,
+        }
     }
 
     fn if_else(
@@ -218,7 +222,7 @@ impl Binder<'_> {
         typed
     }
 
-    fn aggregate_call(
+    pub(super) fn aggregate_call(
         &mut self,
         ast: &Ast,
         name: &str,

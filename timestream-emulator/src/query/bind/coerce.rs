@@ -12,15 +12,14 @@ use crate::{
 };
 
 /// The expression as the wanted type, if there is a coercion.
-pub(super) fn coerce(typed: Typed, wanted: &Type) -> Option<Typed> {
+pub(crate) fn coerce(typed: Typed, wanted: &Type) -> Option<Typed> {
     if !typed.data_type.coerces_to(wanted) {
         return None;
     }
-    let needs_cast = matches!(
-        (&typed.data_type, wanted),
-        (Type::Integer | Type::Bigint, Type::Double) | (Type::Date, Type::Timestamp)
-    );
-    let expr = if needs_cast {
+    if let (Expr::Parameter(parameter), Type::Unknown) = (&typed.expr, &typed.data_type) {
+        parameter.data_type.replace(wanted.clone());
+    }
+    let expr = if needs_cast(&typed.data_type, wanted) {
         Expr::Cast {
             expr: Box::new(typed.expr),
             to: wanted.clone(),
@@ -34,6 +33,14 @@ pub(super) fn coerce(typed: Typed, wanted: &Type) -> Option<Typed> {
         expr,
         data_type: wanted.clone(),
     })
+}
+
+fn needs_cast(given: &Type, wanted: &Type) -> bool {
+    match (given, wanted) {
+        (Type::Integer | Type::Bigint, Type::Double) | (Type::Date, Type::Timestamp) => true,
+        (Type::Array(given), Type::Array(wanted)) => needs_cast(given, wanted),
+        _ => false,
+    }
 }
 
 /// All expressions as the type they have in common.
@@ -74,18 +81,23 @@ pub(super) fn arithmetic_types(
     left: &Type,
     right: &Type,
 ) -> Option<(Type, Type, Type)> {
-    use Type::{Bigint, Integer, Interval, Timestamp, Unknown};
+    use Type::{Bigint, Date, Integer, Interval, Months, Time, Timestamp, Unknown};
+    let as_given = |result: &Type| Some((left.clone(), right.clone(), result.clone()));
     match (operator, left, right) {
-        (Operator::Add | Operator::Subtract, Timestamp | Type::Date, Interval) => {
-            Some((Timestamp, Interval, Timestamp))
+        (Operator::Add | Operator::Subtract, Timestamp | Date, Interval | Months)
+        | (Operator::Add | Operator::Subtract, Time, Interval) => as_given(left),
+        (Operator::Add, Interval | Months, Timestamp | Date) | (Operator::Add, Interval, Time) => {
+            as_given(right)
         }
-        (Operator::Add, Interval, Timestamp | Type::Date) => Some((Interval, Timestamp, Timestamp)),
-        (Operator::Subtract, Timestamp, Timestamp) => Some((Timestamp, Timestamp, Interval)),
-        (Operator::Add | Operator::Subtract, Interval, Interval) => {
-            Some((Interval, Interval, Interval))
+        (Operator::Subtract, Timestamp, Timestamp) => as_given(&Interval),
+        (Operator::Add | Operator::Subtract, Interval, Interval)
+        | (Operator::Add | Operator::Subtract, Months, Months) => as_given(left),
+        (Operator::Multiply, Interval | Months, Integer | Bigint) => {
+            Some((left.clone(), Bigint, left.clone()))
         }
-        (Operator::Multiply, Interval, Integer | Bigint) => Some((Interval, Bigint, Interval)),
-        (Operator::Multiply, Integer | Bigint, Interval) => Some((Bigint, Interval, Interval)),
+        (Operator::Multiply, Integer | Bigint, Interval | Months) => {
+            Some((Bigint, right.clone(), right.clone()))
+        }
         _ => {
             let common = left.common(right)?;
             let is_number = common.is_numeric() || common == Unknown;

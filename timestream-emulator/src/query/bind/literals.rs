@@ -49,13 +49,13 @@ pub(super) fn literal(ast: &Ast, value: &Value) -> Bound {
     })
 }
 
-/// `timestamp '...'` and `date '...'`.
+/// `timestamp '...'`, `date '...'` and `time '...'`.
 pub(super) fn typed_string(ast: &Ast, data_type: &DataType, value: &Value) -> Bound {
     let Value::SingleQuotedString(text) = value else {
         return Err(unsupported(ast));
     };
     let to = sql_type(ast, data_type)?;
-    if !matches!(to, Type::Timestamp | Type::Date) {
+    if !matches!(to, Type::Timestamp | Type::Date | Type::Time) {
         return Err(unsupported(ast));
     }
     let datum = functions::cast(&Datum::text(text), &to)
@@ -88,19 +88,22 @@ pub(super) fn bind_interval(ast: &Ast, interval: &Interval) -> Bound {
         .leading_field
         .as_ref()
         .and_then(|unit| Unit::from_name(&unit.to_string()));
-    let nanoseconds = match (count, unit) {
-        (Some(count), Some(Unit::Fixed(size))) => count.checked_mul(size),
-        _ => None,
-    };
-    let nanoseconds = nanoseconds.ok_or_else(|| {
+    let length = count.zip(unit).and_then(|(count, unit)| match unit {
+        Unit::Fixed(size) => Some((Datum::Interval(count.checked_mul(size)?), Type::Interval)),
+        calendar => {
+            let months = count.checked_mul(calendar.months())?;
+            Some((Datum::Months(months), Type::Months))
+        }
+    });
+    let (datum, data_type) = length.ok_or_else(|| {
         error(
             ast,
             format!("the interval {interval} is not supported by the emulator"),
         )
     })?;
     Ok(Typed {
-        expr: Expr::Constant(Datum::Interval(nanoseconds)),
-        data_type: Type::Interval,
+        expr: Expr::Constant(datum),
+        data_type,
     })
 }
 
@@ -113,6 +116,7 @@ pub(super) fn sql_type(ast: &Ast, data_type: &DataType) -> Result<Type, ServiceE
         "varchar" => Type::Varchar,
         "timestamp" => Type::Timestamp,
         "date" => Type::Date,
+        "time" => Type::Time,
         other => {
             return Err(error(
                 ast,

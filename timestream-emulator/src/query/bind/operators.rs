@@ -178,6 +178,7 @@ impl Binder<'_> {
                     Type::Double => Datum::Double(-0.0),
                     Type::Integer | Type::Bigint => Datum::Int(0),
                     Type::Interval => Datum::Interval(0),
+                    Type::Months => Datum::Months(0),
                     other => {
                         return Err(error(ast, format!("'{op}' cannot be applied to {other}")));
                     }

@@ -34,6 +34,25 @@ impl Visitor for Projector<'_> {
     }
 }
 
+/// Collects the rows that the conditions leave, whole.
+pub(super) struct Selector<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) rows: Vec<Vec<Datum>>,
+}
+
+impl Visitor for Selector<'_> {
+    fn series(&mut self, row: &[Datum]) -> Result<bool, ServiceError> {
+        all_true(&self.plan.series_conditions, row)
+    }
+
+    fn row(&mut self, row: &[Datum]) -> Result<bool, ServiceError> {
+        if all_true(&self.plan.row_conditions, row)? {
+            self.rows.push(row.to_vec());
+        }
+        Ok(true)
+    }
+}
+
 /// Collects groups. Keys that are constant within a series are computed once for it.
 pub(super) struct Grouper<'a> {
     plan: &'a Plan,

@@ -1,21 +1,24 @@
 //! A SELECT with names and types bound, and how little of its source it must read.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, rc::Rc};
 
 use sqlparser::ast::{
-    Distinct, Expr as Ast, GroupByExpr, OrderByExpr, OrderBySort, Select, SelectItem, Value,
-    WildcardAdditionalOptions,
+    Distinct, Expr as Ast, GroupByExpr, OrderByExpr, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, Spanned, Value, WildcardAdditionalOptions,
 };
 
 use super::{
     clauses::unsupported,
-    collect::{Grouper, Projector, evaluate_all},
+    collect::{Grouper, Projector, Selector, evaluate_all},
     from::check_quotes,
+    window,
 };
 use crate::{
     error::ServiceError,
     query::{
-        bind::{self, Binder, Grouping, Scope, Typed},
+        bind::{self, Applied, Binder, Grouping, Scope, SortBy, Typed, WindowCall},
+        context::Context,
+        dialect::position,
         expr::{Comparison, Expr},
         output::Column,
         source::{Demand, Source},
@@ -31,6 +34,8 @@ pub(super) struct Plan {
     pub(super) demand: Demand,
     pub(super) grouping: Option<Grouping>,
     pub(super) having: Option<Expr>,
+    /// Computed over the rows or groups that are left.
+    windows: Vec<WindowCall>,
     /// Expressions of the visible columns, then those that only ORDER BY needs.
     pub(super) projection: Vec<Expr>,
     pub(super) columns: Vec<Column>,
@@ -41,19 +46,18 @@ pub(super) struct Plan {
 pub(super) struct SortKey {
     /// Position in the projection.
     column: usize,
-    is_descending: bool,
-    nulls_first: bool,
+    by: SortBy,
 }
 
 impl Plan {
+    /// Binds a SELECT; its result also says which sub-queries must run for each row.
     pub(super) fn new(
         scope: &Scope,
-        now_ns: i64,
+        context: &Context<'_>,
         select: &Select,
         order: &[OrderByExpr],
-        source: &Source<'_>,
-    ) -> Result<Plan, ServiceError> {
-        let mut binder = Binder::new(scope, now_ns);
+    ) -> Result<(Plan, Vec<Applied>), ServiceError> {
+        let mut binder = Binder::new(scope, context);
         let mut conditions = Vec::new();
         if let Some(selection) = &select.selection {
             conditions = conjuncts(binder.bind_boolean(selection, "WHERE clause")?.expr);
@@ -66,13 +70,15 @@ impl Plan {
         if is_grouped {
             binder.group_by(keys.unwrap_or_default());
         }
+        binder.allow_windows(true);
         let mut projection = Vec::new();
         let mut columns = Vec::new();
         for item in &items {
             let typed = item.bind(&mut binder)?;
             columns.push(Column {
-                name: item.name.clone(),
-                data_type: typed.data_type,
+                table: item.table(&binder, scope),
+                is_aliased: item.is_aliased,
+                ..Column::new(&*item.name, typed.data_type)
             });
             projection.push(typed.expr);
         }
@@ -84,16 +90,20 @@ impl Plan {
                 let rule = "For SELECT DISTINCT, ORDER BY expressions must appear in select list";
                 return Err(bind::error(&item.expr, rule.to_owned()));
             }
-            sort.push(sort_key(item, column)?);
+            sort.push(SortKey {
+                column,
+                by: SortBy::of(item)?,
+            });
         }
+        let windows = binder.take_windows();
         let having = match &select.having {
             Some(having) => Some(binder.bind_boolean(having, "HAVING clause")?.expr),
             None => None,
         };
-        let grouping = binder.into_grouping();
-        let mut plan = Plan {
+        let (grouping, applied) = binder.into_parts();
+        let plan = Plan {
             series_conditions: Vec::new(),
-            row_conditions: Vec::new(),
+            row_conditions: conditions,
             demand: Demand {
                 times: i64::MIN..=i64::MAX,
                 values: true,
@@ -101,19 +111,19 @@ impl Plan {
             },
             grouping,
             having,
+            windows,
             projection,
             columns,
             sort,
             is_distinct,
         };
-        plan.push_down(conditions, source);
-        Ok(plan)
+        Ok((plan, applied))
     }
 
     /// Sorts the conditions by what they need, and finds out how little the scan must read.
-    fn push_down(&mut self, conditions: Vec<Expr>, source: &Source<'_>) {
+    pub(super) fn push_down(&mut self, source: &Source<'_>) {
         let first_point_column = source.first_point_column();
-        for condition in conditions {
+        for condition in std::mem::take(&mut self.row_conditions) {
             if !condition.uses_columns_from(first_point_column) {
                 self.series_conditions.push(condition);
                 continue;
@@ -158,7 +168,7 @@ impl Plan {
         source: &Source<'_>,
         limit: Option<usize>,
     ) -> Result<Vec<Vec<Datum>>, ServiceError> {
-        let Some(grouping) = &self.grouping else {
+        if self.grouping.is_none() && self.windows.is_empty() {
             let is_early = self.sort.is_empty() && !self.is_distinct;
             let limit = limit.filter(|_| is_early).unwrap_or(usize::MAX);
             let mut visitor = Projector {
@@ -168,40 +178,48 @@ impl Plan {
             };
             source.scan(&self.demand, &mut visitor)?;
             return Ok(visitor.rows);
+        }
+        let inputs = match &self.grouping {
+            Some(grouping) => self.groups(grouping, source)?,
+            None => {
+                let mut visitor = Selector {
+                    plan: self,
+                    rows: Vec::new(),
+                };
+                source.scan(&self.demand, &mut visitor)?;
+                visitor.rows
+            }
         };
+        window::append(&self.windows, inputs)?
+            .iter()
+            .map(|row| evaluate_all(&self.projection, row))
+            .collect()
+    }
+
+    /// Keys and aggregates of each group that HAVING leaves.
+    fn groups(
+        &self,
+        grouping: &Grouping,
+        source: &Source<'_>,
+    ) -> Result<Vec<Vec<Datum>>, ServiceError> {
         let mut visitor = Grouper::new(self, grouping, source.first_point_column());
         source.scan(&self.demand, &mut visitor)?;
-        let mut rows = Vec::new();
+        let mut groups = Vec::new();
         for group in visitor.finish() {
             let is_wanted = match &self.having {
                 Some(having) => having.is_true(&group)?,
                 None => true,
             };
             if is_wanted {
-                rows.push(evaluate_all(&self.projection, &group)?);
+                groups.push(group);
             }
         }
-        Ok(rows)
+        Ok(groups)
     }
 
     pub(super) fn compare(&self, left: &[Datum], right: &[Datum]) -> Ordering {
         for key in &self.sort {
-            let (left, right) = (&left[key.column], &right[key.column]);
-            let order = match (left.is_null(), right.is_null()) {
-                (true, true) => Ordering::Equal,
-                (true, false) if key.nulls_first => Ordering::Less,
-                (true, false) => Ordering::Greater,
-                (false, true) if key.nulls_first => Ordering::Greater,
-                (false, true) => Ordering::Less,
-                (false, false) => {
-                    let order = total_order(left, right);
-                    if key.is_descending {
-                        order.reverse()
-                    } else {
-                        order
-                    }
-                }
-            };
+            let order = window::sort_order(key.by, &left[key.column], &right[key.column]);
             if order.is_ne() {
                 return order;
             }
@@ -219,13 +237,6 @@ impl Grouping {
             .chain(arguments)
             .any(|expr| expr.uses_columns_from(from))
     }
-}
-
-/// NaN is the greatest number.
-fn total_order(left: &Datum, right: &Datum) -> Ordering {
-    let is_nan = |datum: &Datum| matches!(datum, Datum::Double(number) if number.is_nan());
-    left.compare(right)
-        .unwrap_or_else(|| is_nan(left).cmp(&is_nan(right)))
 }
 
 fn conjuncts(condition: Expr) -> Vec<Expr> {
@@ -260,6 +271,7 @@ fn time_bounds(condition: &Expr, time: usize) -> Option<(i64, i64)> {
 /// One column of the result.
 struct Item<'a> {
     name: String,
+    is_aliased: bool,
     content: Content<'a>,
 }
 
@@ -270,6 +282,24 @@ enum Content<'a> {
 }
 
 impl Item<'_> {
+    /// One of the columns that `*` stands for.
+    fn at(scope: &Scope, position: usize) -> Item<'static> {
+        let column = &scope.columns[position];
+        Item {
+            name: column.name.clone(),
+            is_aliased: column.is_aliased,
+            content: Content::Position(position),
+        }
+    }
+
+    /// The table whose column it is, if it is one.
+    fn table(&self, binder: &Binder<'_>, scope: &Scope) -> Option<Rc<(String, String)>> {
+        match self.content {
+            Content::Expression(ast) => binder.origin(ast),
+            Content::Position(position) => scope.columns[position].table.clone(),
+        }
+    }
+
     fn bind(&self, binder: &mut Binder<'_>) -> Result<Typed, ServiceError> {
         match self.content {
             Content::Expression(ast) => binder.bind(ast),
@@ -293,6 +323,7 @@ fn items<'a>(scope: &Scope, projection: &'a [SelectItem]) -> Result<Vec<Item<'a>
                 let name = bind::column_name(ast).unwrap_or_else(|| format!("_col{}", items.len()));
                 items.push(Item {
                     name,
+                    is_aliased: false,
                     content: Content::Expression(ast),
                 });
             }
@@ -300,6 +331,7 @@ fn items<'a>(scope: &Scope, projection: &'a [SelectItem]) -> Result<Vec<Item<'a>
                 check_quotes(alias)?;
                 items.push(Item {
                     name: alias.value.clone(),
+                    is_aliased: true,
                     content: Content::Expression(expr),
                 });
             }
@@ -309,16 +341,26 @@ fn items<'a>(scope: &Scope, projection: &'a [SelectItem]) -> Result<Vec<Item<'a>
                         "SELECT * not allowed without FROM clause",
                     ));
                 }
-                items.extend(
-                    scope
-                        .columns
-                        .iter()
-                        .enumerate()
-                        .map(|(position, column)| Item {
-                            name: column.name.clone(),
-                            content: Content::Position(position),
-                        }),
-                );
+                let positions = 0..scope.columns.len();
+                items.extend(positions.map(|position| Item::at(scope, position)));
+            }
+            SelectItem::QualifiedWildcard(
+                SelectItemQualifiedWildcardKind::ObjectName(name),
+                options,
+            ) if is_plain_wildcard(options) => {
+                let parts = name.0.iter().filter_map(|part| part.as_ident());
+                let qualifier: Vec<String> = parts.map(|part| part.value.clone()).collect();
+                let before = items.len();
+                let positions = 0..scope.columns.len();
+                let behind = positions.filter(|index| scope.has_qualifier(*index, &qualifier));
+                items.extend(behind.map(|position| Item::at(scope, position)));
+                if items.len() == before {
+                    let place = position(name.span().start);
+                    return Err(ServiceError::validation(format!(
+                        "{place}Table '{}' not found",
+                        qualifier.join(".")
+                    )));
+                }
             }
             other => return Err(unsupported(&other.to_string())),
         }
@@ -413,22 +455,6 @@ fn sort_column(
         projection.push(typed.expr);
         projection.len() - 1
     }))
-}
-
-fn sort_key(item: &OrderByExpr, column: usize) -> Result<SortKey, ServiceError> {
-    let is_descending = match &item.options.sort {
-        None | Some(OrderBySort::Asc) => false,
-        Some(OrderBySort::Desc) => true,
-        Some(OrderBySort::Using(_)) => return Err(unsupported("ORDER BY ... USING")),
-    };
-    if item.with_fill.is_some() {
-        return Err(unsupported("WITH FILL"));
-    }
-    Ok(SortKey {
-        column,
-        is_descending,
-        nulls_first: item.options.nulls_first.unwrap_or(false),
-    })
 }
 
 pub(super) fn ordinal(ast: &Ast) -> Option<usize> {

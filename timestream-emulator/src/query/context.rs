@@ -1,0 +1,131 @@
+//! What all parts of one query share.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use super::{
+    bind::{Scope, Typed},
+    expr::Expr,
+    source::Rows,
+    types::{Datum, Type},
+};
+use crate::store::Store;
+
+/// The store, the clock, and the names that a query can refer to beyond its own FROM.
+#[derive(Clone)]
+pub(crate) struct Context<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) now_ns: i64,
+    /// Rows of the names that WITH has introduced so far.
+    pub(crate) with: Vec<(String, Rc<Rows>)>,
+    /// Names and types are bound, but nothing is read: every source is empty.
+    pub(crate) is_dry: bool,
+    /// The queries around a sub-query, the outermost first.
+    outer: Vec<Outer>,
+    /// The parameters found so far; none where they are not allowed.
+    parameters: Option<Rc<RefCell<Vec<Rc<Parameter>>>>>,
+}
+
+/// A query around a sub-query.
+#[derive(Clone)]
+struct Outer {
+    scope: Rc<Scope>,
+    /// The row for which the sub-query runs; none while it is only bound.
+    row: Option<Rc<[Datum]>>,
+    /// Whether the sub-query has named one of its columns.
+    is_used: Rc<Cell<bool>>,
+}
+
+/// `@name` in the text of a prepared query.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Parameter {
+    pub(crate) name: String,
+    /// That of the first place where a type is wanted.
+    pub(crate) data_type: RefCell<Type>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(store: &'a Store, now_ns: i64) -> Self {
+        Context {
+            store,
+            now_ns,
+            with: Vec::new(),
+            is_dry: false,
+            outer: Vec::new(),
+            parameters: None,
+        }
+    }
+
+    /// For a query that is checked, not run, and may have parameters.
+    pub(crate) fn for_preparation(store: &'a Store, now_ns: i64) -> Self {
+        Context {
+            is_dry: true,
+            parameters: Some(Rc::default()),
+            ..Context::new(store, now_ns)
+        }
+    }
+
+    /// The same for a sub-query that is only bound, and whether it then has used a column of
+    /// `scope`.
+    pub(crate) fn probe(&self, scope: &Rc<Scope>) -> (Self, Rc<Cell<bool>>) {
+        let mut context = self.clone();
+        let is_used = Rc::new(Cell::new(false));
+        context.is_dry = true;
+        context.outer.push(Outer {
+            scope: Rc::clone(scope),
+            row: None,
+            is_used: Rc::clone(&is_used),
+        });
+        (context, is_used)
+    }
+
+    /// The same for a sub-query that runs for one row.
+    pub(crate) fn for_row(&self, scope: &Rc<Scope>, row: &[Datum]) -> Self {
+        let mut context = self.clone();
+        context.outer.push(Outer {
+            scope: Rc::clone(scope),
+            row: Some(row.into()),
+            is_used: Rc::default(),
+        });
+        context
+    }
+
+    /// A column of a query around this one: for its current row it is a constant.
+    pub(crate) fn outer_column(&self, qualifier: &[String], name: &str) -> Option<Typed> {
+        self.outer.iter().rev().find_map(|outer| {
+            let (index, column) = outer.scope.matching(qualifier, name).next()?;
+            outer.is_used.set(true);
+            let datum = outer
+                .row
+                .as_ref()
+                .map_or(Datum::Null, |row| row[index].clone());
+            Some(Typed {
+                expr: Expr::Constant(datum),
+                data_type: column.data_type.clone(),
+            })
+        })
+    }
+
+    /// The parameter of this name; none where none are allowed.
+    pub(crate) fn parameter(&self, name: &str) -> Option<Rc<Parameter>> {
+        let mut parameters = self.parameters.as_ref()?.borrow_mut();
+        let known = parameters.iter().find(|known| known.name == name);
+        if let Some(known) = known {
+            return Some(Rc::clone(known));
+        }
+        let parameter = Rc::new(Parameter {
+            name: name.to_owned(),
+            data_type: RefCell::new(Type::Unknown),
+        });
+        parameters.push(Rc::clone(&parameter));
+        Some(parameter)
+    }
+
+    /// All parameters found, in the order of their first use.
+    pub(crate) fn parameters(&self) -> Vec<Rc<Parameter>> {
+        let parameters = self.parameters.as_ref();
+        parameters.map_or_else(Vec::new, |parameters| parameters.borrow().clone())
+    }
+}
