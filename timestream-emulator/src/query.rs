@@ -108,8 +108,11 @@ pub(crate) fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 }
 
 fn first_table(body: &SetExpr) -> Option<Vec<String>> {
-    let SetExpr::Select(select) = body else {
-        return None;
+    let select = match body {
+        SetExpr::Select(select) => select,
+        SetExpr::Query(query) => return first_table(&query.body),
+        SetExpr::SetOperation { left, .. } => return first_table(left),
+        _ => return None,
     };
     match &select.from.first()?.relation {
         TableFactor::Table { name, .. } => name

@@ -77,6 +77,13 @@ impl Aggregate {
             {
                 Some((number.clone(), vec![number.clone(), Type::Double]))
             }
+            (Aggregate::ApproxPercentile, [number, Type::Array(fraction)])
+                if number.is_numeric() && fraction.is_numeric() =>
+            {
+                let result = Type::Array(Box::new(number.clone()));
+                let fractions = Type::Array(Box::new(Type::Double));
+                Some((result, vec![number.clone(), fractions]))
+            }
             (
                 Aggregate::CreateTimeSeries,
                 [
@@ -112,7 +119,8 @@ pub(crate) enum Accumulator {
     },
     Percentile {
         values: Vec<Datum>,
-        fraction: f64,
+        /// A double, or an array of them.
+        fraction: Datum,
     },
     Series(Vec<(i64, Datum)>),
 }
@@ -139,7 +147,7 @@ impl Accumulator {
             },
             Aggregate::ApproxPercentile => Accumulator::Percentile {
                 values: Vec::new(),
-                fraction: 0.0,
+                fraction: Datum::Null,
             },
             Aggregate::CreateTimeSeries => Accumulator::Series(Vec::new()),
         }
@@ -209,10 +217,13 @@ impl Accumulator {
                 }
             }
             Accumulator::Percentile { values, fraction } => {
-                if let Some(Datum::Double(given)) = arguments.next().transpose()? {
-                    *fraction = given;
-                }
-                if !(0.0..=1.0).contains(fraction) {
+                *fraction = arguments.next().transpose()?.unwrap_or(Datum::Null);
+                let is_fraction = |datum: &Datum| matches!(datum, Datum::Double(fraction) if (0.0..=1.0).contains(fraction));
+                let is_valid = match &*fraction {
+                    Datum::Array(fractions) => fractions.iter().all(is_fraction),
+                    fraction => is_fraction(fraction),
+                };
+                if !is_valid {
                     return Err(ServiceError::validation(
                         "Percentile must be between 0 and 1",
                     ));
@@ -242,12 +253,16 @@ impl Accumulator {
                 fraction,
             } => {
                 values.sort_by(|a, b| a.compare(b).unwrap_or(Ordering::Equal));
-                let last = values.len().saturating_sub(1);
-                let index = ((values.len() as f64 * fraction).ceil() as usize).saturating_sub(1);
-                values
-                    .into_iter()
-                    .nth(index.min(last))
-                    .unwrap_or(Datum::Null)
+                match fraction {
+                    _ if values.is_empty() => Datum::Null,
+                    Datum::Array(fractions) => Datum::Array(
+                        fractions
+                            .iter()
+                            .map(|fraction| percentile(&values, fraction))
+                            .collect(),
+                    ),
+                    fraction => percentile(&values, &fraction),
+                }
             }
             Accumulator::Series(points) if points.is_empty() => Datum::Null,
             Accumulator::Series(mut points) => {
@@ -256,6 +271,16 @@ impl Accumulator {
             }
         }
     }
+}
+
+/// The least of the sorted values that at least this share of them does not exceed.
+fn percentile(values: &[Datum], fraction: &Datum) -> Datum {
+    let Datum::Double(fraction) = fraction else {
+        return Datum::Null;
+    };
+    let index = ((values.len() as f64 * fraction).ceil() as usize).saturating_sub(1);
+    let last = values.len().saturating_sub(1);
+    values.get(index.min(last)).cloned().unwrap_or(Datum::Null)
 }
 
 fn add_numbers(sum: Option<Datum>, number: Datum) -> Result<Datum, ServiceError> {

@@ -6,6 +6,7 @@ mod faults;
 mod paging;
 mod persistence;
 mod query;
+mod sql;
 mod support;
 mod wire;
 mod write;

@@ -639,7 +639,8 @@ async fn very_deep_queries_do_not_end_the_process() {
     service.refusal(&nots).await;
 }
 
-/// Whatever the quoting: a dimension value that is written is found by equality and comes back.
+/// Whatever the quoting: a dimension value that is written is found by equality, by LIKE and by a
+/// join, and comes back.
 #[test]
 fn any_dimension_value_survives() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -662,6 +663,19 @@ fn any_dimension_value_survives() {
                 let literal = format!("'{}'", value.replace('\'', "''"));
                 let sql = format!("SELECT job, {literal} FROM db.old WHERE job = {literal}");
                 assert_eq!(service.rows(&sql).await, [[value.clone(), value.clone()]]);
+                let mut pattern = String::new();
+                for char in literal.chars() {
+                    if ['!', '%', '_'].contains(&char) {
+                        pattern.push('!');
+                    }
+                    pattern.push(char);
+                }
+                let sql = format!("SELECT job FROM db.old WHERE job LIKE {pattern} ESCAPE '!'");
+                assert_eq!(service.rows(&sql).await, [[value.clone()]]);
+                let sql = format!(
+                    "SELECT o.job FROM db.old o JOIN (VALUES ({literal})) AS v (x) ON o.job = v.x"
+                );
+                assert_eq!(service.rows(&sql).await, [[value.clone()]]);
             }
         });
         Ok(())

@@ -256,7 +256,7 @@ pub(crate) fn with(record: Record, change: impl FnOnce(&mut Record)) -> Record {
 }
 
 /// NULL, a scalar, `[time=value,...]`, `(a,b)` of an array or a row.
-fn text(datum: &query::types::Datum) -> String {
+pub(crate) fn text(datum: &query::types::Datum) -> String {
     if datum.null_value() == Some(true) {
         return "NULL".to_owned();
     }

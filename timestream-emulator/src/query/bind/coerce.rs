@@ -89,7 +89,13 @@ pub(super) fn arithmetic_types(
         (Operator::Add, Interval | Months, Timestamp | Date) | (Operator::Add, Interval, Time) => {
             as_given(right)
         }
-        (Operator::Subtract, Timestamp, Timestamp) => as_given(&Interval),
+        // Of a parameter: the scheduled queries of the guide have `@scheduled_runtime - 1h`.
+        (Operator::Add | Operator::Subtract, Unknown, Interval | Months) => {
+            Some((Timestamp, right.clone(), Timestamp))
+        }
+        (Operator::Subtract, Timestamp | Date, Timestamp | Date) => {
+            Some((Timestamp, Timestamp, Interval))
+        }
         (Operator::Add | Operator::Subtract, Interval, Interval)
         | (Operator::Add | Operator::Subtract, Months, Months) => as_given(left),
         (Operator::Multiply, Interval | Months, Integer | Bigint) => {

@@ -268,10 +268,8 @@ pub(super) fn check_quotes(name: &Ident) -> Result<(), ServiceError> {
     match name.quote_style {
         None | Some('"') => Ok(()),
         Some(_) => {
-            let place = position(name.span.start);
-            Err(ServiceError::validation(format!(
-                "{place}mismatched input {name}"
-            )))
+            // The library keeps no place of a text that it has taken for a name.
+            Err(ServiceError::validation(format!("mismatched input {name}")))
         }
     }
 }

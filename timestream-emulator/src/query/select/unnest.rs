@@ -75,7 +75,7 @@ impl<'q> Unnest<'q> {
                             .into_iter()
                             .map(|(name, field)| Column::new(name, field)),
                     ),
-                    element => columns.push(Column::new("_unnest", element)),
+                    element => columns.push(Column::new(format!("_col{before}"), element)),
                 },
                 other => {
                     let text = format!("Cannot unnest type: {other}");
