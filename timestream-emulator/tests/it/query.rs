@@ -635,6 +635,21 @@ async fn very_deep_queries_do_not_end_the_process() {
             .await
             .contains("operators")
     );
+    let nested = |depth| format!("{}SELECT 1{}", "SELECT (".repeat(depth), ")".repeat(depth));
+    assert_eq!(service.value(&nested(60)).await, "1");
+    assert!(
+        service
+            .refusal(&nested(5000))
+            .await
+            .contains("nested too deeply")
+    );
+    let derived = |depth| {
+        let (start, end) = ("SELECT * FROM (".repeat(depth), ")".repeat(depth));
+        format!("{start}SELECT count(*) FROM db.old{end}")
+    };
+    assert_eq!(service.value(&derived(60)).await, "10");
+    let union = vec!["SELECT 1"; 2000].join(" UNION ALL ");
+    assert_eq!(service.rows(&union).await.len(), 2000);
     let nots = format!("SELECT {} true", "NOT ".repeat(5000));
     service.refusal(&nots).await;
 }

@@ -13,6 +13,7 @@ mod refusals;
 mod times;
 
 use aws_sdk_timestreamquery::types::{ColumnInfo, Type};
+use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 
 use self::data::filled;
 use crate::support::{Service, code_and_message, text};
@@ -60,14 +61,7 @@ type Answer = (String, Vec<String>);
 #[tokio::test]
 async fn statements() {
     let service = filled().await;
-    let groups = [
-        expressions::CASES,
-        times::CASES,
-        grouping::CASES,
-        combining::CASES,
-        refusals::CASES,
-    ];
-    let cases: Vec<&Case> = groups.into_iter().flatten().collect();
+    let cases: Vec<&Case> = all_cases().collect();
     let mut failures = Vec::new();
     for case in &cases {
         let found = answer(&service, case.sql).await;
@@ -92,6 +86,79 @@ async fn statements() {
         "{failed} of {all}:\n{}",
         failures.join("\n")
     );
+}
+
+fn all_cases() -> impl Iterator<Item = &'static Case> {
+    let groups = [
+        expressions::CASES,
+        times::CASES,
+        grouping::CASES,
+        combining::CASES,
+        refusals::CASES,
+    ];
+    groups.into_iter().flatten()
+}
+
+/// Whatever is put together from words of the statements is answered or refused with a
+/// ValidationException; nothing ends in an internal error.
+#[test]
+fn any_statement_is_answered_or_refused() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let service = runtime.block_on(filled());
+    let statements: Vec<Vec<&str>> = all_cases().map(|case| words(case.sql)).collect();
+    let index = any::<prop::sample::Index>;
+    let changes = vec((index(), index(), index(), 0..4_u8), 1..4);
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: 1500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let outcome = runner.run(&(index(), changes), |(statement, changes)| {
+        let mut words = statement.get(&statements).clone();
+        for (at, other, word, change) in changes {
+            if words.is_empty() {
+                break;
+            }
+            let at = at.index(words.len());
+            let other = other.get(&statements);
+            let other = word.get(other);
+            match change {
+                0 => drop(words.remove(at)),
+                1 => words[at] = other,
+                2 => words.insert(at, other),
+                _ => {
+                    let with = word.index(words.len());
+                    words.swap(at, with);
+                }
+            }
+        }
+        let sql = words.concat();
+        // Whether it is answered does not matter; `answer` fails on any other error.
+        drop(runtime.block_on(answer(&service, &sql)));
+        Ok(())
+    });
+    outcome.expect("no statement ends in an internal error");
+}
+
+/// Names, numbers, texts in quotes, and single characters; together they are the statement again.
+fn words(sql: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = sql;
+    while let Some(first) = rest.chars().next() {
+        let end = match first {
+            '\'' => rest[1..].find('\'').map_or(rest.len(), |quote| quote + 2),
+            _ if first.is_ascii_alphanumeric() => rest
+                .find(|char: char| !char.is_ascii_alphanumeric() && char != '_')
+                .unwrap_or(rest.len()),
+            _ => first.len_utf8(),
+        };
+        words.push(&rest[..end]);
+        rest = &rest[end..];
+    }
+    if words.is_empty() {
+        words.push(" ");
+    }
+    words
 }
 
 /// All pages of the answer, or the text of the refusal.
