@@ -23,13 +23,13 @@ use sqlparser::{
 
 pub(crate) use self::{
     coerce::coerce,
-    names::column_name,
+    names::{check_name, column_name},
     sub_queries::{Applied, Kind},
     windows::{Bound as FrameBound, Frame, SortBy, WindowCall, WindowFunction},
 };
 use self::{
     literals::{bind_interval, literal, typed_string},
-    names::{is_quoted_measure_value, qualifier},
+    names::{identifiers, is_quoted_measure_value, qualifier},
 };
 use super::{
     aggregates::Aggregate,
@@ -313,6 +313,9 @@ impl<'a> Binder<'a> {
         let Some(name) = column_name(ast) else {
             return Err(unsupported(ast));
         };
+        for part in identifiers(ast) {
+            check_name(part)?;
+        }
         let qualifier = qualifier(ast);
         let shown = if qualifier.is_empty() {
             name.clone()

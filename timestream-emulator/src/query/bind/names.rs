@@ -1,6 +1,117 @@
 //! Names of columns.
 
-use sqlparser::ast::{CastKind, Expr as Ast, Ident};
+use sqlparser::{
+    ast::{CastKind, Expr as Ast, Ident},
+    tokenizer::Location,
+};
+
+use crate::{error::ServiceError, query::dialect::position};
+
+/// Words that are names only in quotes ("Quotas", reserved keywords).
+const RESERVED: [&str; 69] = [
+    "ALTER",
+    "AND",
+    "AS",
+    "BETWEEN",
+    "BY",
+    "CASE",
+    "CAST",
+    "CONSTRAINT",
+    "CREATE",
+    "CROSS",
+    "CUBE",
+    "CURRENT_DATE",
+    "CURRENT_TIME",
+    "CURRENT_TIMESTAMP",
+    "CURRENT_USER",
+    "DEALLOCATE",
+    "DELETE",
+    "DESCRIBE",
+    "DISTINCT",
+    "DROP",
+    "ELSE",
+    "END",
+    "ESCAPE",
+    "EXCEPT",
+    "EXECUTE",
+    "EXISTS",
+    "EXTRACT",
+    "FALSE",
+    "FOR",
+    "FROM",
+    "FULL",
+    "GROUP",
+    "GROUPING",
+    "HAVING",
+    "IN",
+    "INNER",
+    "INSERT",
+    "INTERSECT",
+    "INTO",
+    "IS",
+    "JOIN",
+    "LEFT",
+    "LIKE",
+    "LOCALTIME",
+    "LOCALTIMESTAMP",
+    "NATURAL",
+    "NORMALIZE",
+    "NOT",
+    "NULL",
+    "ON",
+    "OR",
+    "ORDER",
+    "OUTER",
+    "PREPARE",
+    "RECURSIVE",
+    "RIGHT",
+    "ROLLUP",
+    "SELECT",
+    "TABLE",
+    "THEN",
+    "TRUE",
+    "UESCAPE",
+    "UNION",
+    "UNNEST",
+    "USING",
+    "VALUES",
+    "WHEN",
+    "WHERE",
+    "WITH",
+];
+
+/// A name is not quoted and no reserved word, or in double quotes.
+pub(crate) fn check_name(name: &Ident) -> Result<(), ServiceError> {
+    let is_name = match name.quote_style {
+        None => !RESERVED.contains(&name.value.to_ascii_uppercase().as_str()),
+        Some(quote) => quote == '"',
+    };
+    if is_name {
+        return Ok(());
+    }
+    // The library keeps no place of a text that it has taken for a name.
+    let start = name.span.start;
+    let place = if start == Location::empty() {
+        String::new()
+    } else {
+        position(start)
+    };
+    let shown = name.to_string();
+    let shown = shown.trim_matches('\'');
+    Err(ServiceError::validation(format!(
+        "{place}mismatched input '{shown}'"
+    )))
+}
+
+/// The identifiers that a column's name consists of.
+pub(super) fn identifiers(ast: &Ast) -> &[Ident] {
+    match ast {
+        Ast::Identifier(name) => std::slice::from_ref(name),
+        Ast::CompoundIdentifier(parts) => parts,
+        Ast::Cast { expr, .. } => identifiers(expr),
+        _ => &[],
+    }
+}
 
 /// Name of the column an expression is, if it is one. `measure_value::double` is one name.
 pub(crate) fn column_name(ast: &Ast) -> Option<String> {

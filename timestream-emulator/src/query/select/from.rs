@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::ServiceError,
     query::{
-        bind::Scope,
+        bind::{Scope, check_name},
         context::Context,
         dialect::position,
         output::Column,
@@ -203,9 +203,13 @@ pub(crate) fn find_table<'a>(store: &'a Store, parts: &[Ident]) -> Result<&'a Ta
 
 fn identifiers(name: &ObjectName) -> Result<Vec<Ident>, ServiceError> {
     let parts: Option<Vec<Ident>> = name.0.iter().map(|part| part.as_ident().cloned()).collect();
-    parts
+    let parts = parts
         .filter(|parts| !parts.is_empty())
-        .ok_or_else(|| unsupported(&name.to_string()))
+        .ok_or_else(|| unsupported(&name.to_string()))?;
+    for part in &parts {
+        check_name(part)?;
+    }
+    Ok(parts)
 }
 
 /// `AS name` or `AS name (column, ...)`.
@@ -233,7 +237,7 @@ impl Alias {
             .map(|column| column.name.clone())
             .collect();
         for name in columns.iter().chain([&alias.name]) {
-            check_quotes(name)?;
+            check_name(name)?;
         }
         Ok(Some(Alias {
             name: alias.name.value.clone(),
@@ -260,16 +264,5 @@ impl Alias {
             column.is_aliased = true;
         }
         Ok(())
-    }
-}
-
-/// An alias is an identifier: not quoted, or in double quotes.
-pub(super) fn check_quotes(name: &Ident) -> Result<(), ServiceError> {
-    match name.quote_style {
-        None | Some('"') => Ok(()),
-        Some(_) => {
-            // The library keeps no place of a text that it has taken for a name.
-            Err(ServiceError::validation(format!("mismatched input {name}")))
-        }
     }
 }

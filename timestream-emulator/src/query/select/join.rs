@@ -8,7 +8,7 @@ use super::clauses::unsupported;
 use crate::{
     error::ServiceError,
     query::{
-        bind::{Binder, Scope, Typed, coerce},
+        bind::{Binder, Scope, Typed, check_name, coerce},
         context::Context,
         dialect::position,
         expr::{Comparison, Expr},
@@ -221,6 +221,7 @@ fn side<'s>(
     name: &'s Ident,
     side: &str,
 ) -> Result<(usize, &'s Column), ServiceError> {
+    check_name(name)?;
     let place = position(name.span.start);
     let name = &name.value;
     let mut matching = scope.matching(&[], name);

@@ -10,7 +10,6 @@ use sqlparser::ast::{
 use super::{
     clauses::unsupported,
     collect::{Grouper, Projector, Selector, evaluate_all},
-    from::check_quotes,
     window,
 };
 use crate::{
@@ -328,7 +327,7 @@ fn items<'a>(scope: &Scope, projection: &'a [SelectItem]) -> Result<Vec<Item<'a>
                 });
             }
             SelectItem::ExprWithAlias { expr, alias } => {
-                check_quotes(alias)?;
+                bind::check_name(alias)?;
                 items.push(Item {
                     name: alias.value.clone(),
                     is_aliased: true,

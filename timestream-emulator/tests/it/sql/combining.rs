@@ -221,6 +221,17 @@ pub(super) const CASES: &[Case] = &[
         "SELECT 1 AS x UNION SELECT 2 ORDER BY y",
         "line 1:39: Column 'y' does not exist",
     ),
+    // Presto, "Mathematical Functions": NaN sorts after all numbers; NULL comes last.
+    ordered(
+        "SELECT x FROM (VALUES (nan()), (NULL), (infinity()), (1)) AS t (x) ORDER BY x",
+        "x DOUBLE",
+        &["1.0", "Infinity", "NaN", "NULL"],
+    ),
+    rows(
+        "SELECT 1 AS \"table\", x AS \"natural\" FROM (VALUES (2)) AS \"with\" (x) WHERE \"with\".x = 2",
+        "table INTEGER, natural INTEGER",
+        &["1 | 2"],
+    ),
     // WITH.
     rows(
         "WITH a AS (SELECT 1 AS x), b (y) AS (SELECT x + 1 FROM a) SELECT x, y FROM a, b",

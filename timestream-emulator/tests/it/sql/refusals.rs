@@ -96,6 +96,43 @@ pub(super) const CASES: &[Case] = &[
         "SELECT @host",
         "line 1:8: '@host' is a parameter, which only PrepareQuery takes",
     ),
+    // DG:ts-limits, reserved keywords: names only in quotes.
+    refused(
+        "SELECT 1 AS natural",
+        "line 1:13: mismatched input 'natural'",
+    ),
+    refused(
+        "SELECT table FROM db.old",
+        "line 1:8: mismatched input 'table'",
+    ),
+    refused(
+        "SELECT host FROM db.old WHERE old.Escape = 'x'",
+        "line 1:35: mismatched input 'Escape'",
+    ),
+    refused(
+        "SELECT 1 FROM db.insert",
+        "line 1:18: mismatched input 'insert'",
+    ),
+    refused(
+        "SELECT 1 FROM db.old AS t (create)",
+        "line 1:28: mismatched input 'create'",
+    ),
+    refused(
+        "WITH prepare AS (SELECT 1) SELECT 1",
+        "line 1:6: mismatched input 'prepare'",
+    ),
+    refused(
+        "SELECT \"natural\" FROM db.old",
+        "line 1:8: Column 'natural' does not exist",
+    ),
+    refused(
+        "SELECT old.host FROM db.old AS o",
+        "line 1:8: Column 'old.host' does not exist",
+    ),
+    refused(
+        "SELECT host FROM db.old o JOIN db.new n ON count(*) > 1",
+        "line 1:44: aggregate function count is not allowed here",
+    ),
     // Types are not guessed.
     refused(
         "SELECT 1 FROM db.old WHERE host = 1",
