@@ -10,10 +10,12 @@ mod value;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::convert::series::{RoutePart, Routing, WritePolicy};
 use crate::timestream::Settings;
+use crate::web::{Users, Web};
 use options::{CHECK_CONFIG, OptionSpec, command};
 pub use value::ListenAddress;
 use value::{
@@ -34,6 +36,8 @@ pub struct Config {
     pub listen_address: ListenAddress,
     /// Path of the connector's own metrics; starts with `/`.
     pub telemetry_path: String,
+    /// Who may ask, and how they reach the standalone server.
+    pub web: Web,
     /// Retries of a read.
     pub max_retries: u32,
     /// Retries of a write.
@@ -160,6 +164,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             },
             listen_address: self.setting("web_listen_address"),
             telemetry_path: self.setting::<TelemetryPath>("web_telemetry_path").0,
+            web: self.web(),
             max_retries: self.setting::<Retries>("max_retries").0,
             max_write_retries: self.setting::<Retries>("max_write_retries").0,
             request_timeout: self.setting("request_timeout"),
@@ -172,6 +177,22 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             throttling_status: self.setting::<ThrottlingStatus>("throttling_status").0,
             max_request_bytes: self.setting::<RequestBytes>("max_request_bytes").0,
         }
+    }
+
+    fn web(&mut self) -> Web {
+        let users = self.optional("basic_auth_users").unwrap_or_default();
+        let token = self.optional("bearer_token");
+        let path = (self.value)("web_config_file");
+        let opened = Web::open(users, token, path.as_deref().map(Path::new));
+        opened.unwrap_or_else(|faults| {
+            let path = path.unwrap_or_default();
+            self.faults.extend(faults.into_iter().map(|fault| {
+                let option = OptionSpec::of("web_config_file");
+                format!("InvalidOptionError: {option} is {path:?}: {fault}")
+            }));
+            // Never served with: there are faults.
+            Web::open(Users::default(), None, None).expect("without a file nothing can be faulty")
+        })
     }
 
     fn routing(&mut self) -> Routing {
@@ -216,8 +237,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let text = (self.value)(variable)?;
         let parsed = T::parse(&text);
         if parsed.is_none() {
+            let shown = if T::SECRET {
+                "not usable (its value is not shown)".to_owned()
+            } else {
+                format!("{text:?}")
+            };
             self.faults.push(format!(
-                "{}: {} is {text:?}; expected {}",
+                "{}: {} is {shown}; expected {}",
                 error_name(variable),
                 OptionSpec::of(variable),
                 T::EXPECTED

@@ -1,5 +1,6 @@
 //! The HTTP surface: one router for every way of running the connector.
 
+mod auth;
 mod body;
 mod error;
 mod log;

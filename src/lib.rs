@@ -3,7 +3,8 @@
 //! Remote write and remote read requests come in over HTTP ([`http`]), are decoded ([`wire`],
 //! [`prompb`]), converted by pure functions ([`convert`], over the values of [`model`]) and
 //! exchanged with Timestream ([`timestream`]); [`connector`] holds the order of these steps.
-//! [`config`], [`telemetry`] and [`metrics`] stand beside them, and [`entry`] runs it all.
+//! [`config`], [`web`] (who may ask), [`telemetry`] and [`metrics`] stand beside them, and [`entry`]
+//! runs it all.
 
 pub mod config;
 pub mod connector;
@@ -15,4 +16,5 @@ pub mod model;
 pub mod prompb;
 pub mod telemetry;
 pub mod timestream;
+pub mod web;
 pub mod wire;

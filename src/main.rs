@@ -1,14 +1,16 @@
 //! `bootstrap`: serves remote write and remote read over Amazon Timestream.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use timestream_prometheus_connector::config::{self, Config, ConfigError, Invocation};
 use timestream_prometheus_connector::connector::Connector;
-use timestream_prometheus_connector::entry::standalone::{self, Ended};
+use timestream_prometheus_connector::entry::standalone::{self, Ended, Patience};
 use timestream_prometheus_connector::http::App;
 use timestream_prometheus_connector::telemetry;
 use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
+use tokio::net::TcpListener;
 
 /// Status of a process whose configuration cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
@@ -65,20 +67,35 @@ async fn run(config: &Config) -> ExitCode {
         address = listener
             .local_addr()
             .map_or_else(|_| String::new(), |address| address.to_string()),
+        tls = config.web.current().tls.is_some(),
         region = config.timestream.region,
         "Listening."
     );
     let grace = config.request_timeout.max(config.read_timeout) + GRACE_BEYOND_DEADLINE;
-    match standalone::serve(listener, app, stop, grace).await {
-        Ok(Ended::Stopped) => {
+    warn_if_open(config, &listener);
+    match standalone::serve(listener, app, Patience::default(), stop, grace).await {
+        Ended::Stopped => {
             tracing::info!("Stopped.");
             ExitCode::SUCCESS
         }
-        Ok(Ended::Refused) => {
+        Ended::Refused => {
             tracing::error!("Stopped because a fail_on_* option refused a request.");
             ExitCode::FAILURE
         }
-        Err(error) => failed("The server failed.", &error),
+    }
+}
+
+/// Warns where anybody on the network may read and write.
+fn warn_if_open(config: &Config, listener: &TcpListener) {
+    let web = config.web.current();
+    let is_local = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    if !web.has_credentials() && !web.verifies_clients && !listener.local_addr().is_ok_and(is_local)
+    {
+        tracing::warn!(
+            "Everybody who reaches the address can read and write all data: no users, token or \
+             client certificates are configured (--basic-auth-users, --bearer-token, \
+             --web.config.file)."
+        );
     }
 }
 

@@ -8,11 +8,14 @@ use tracing::Level;
 use super::LogFormat;
 use crate::convert::series::is_destination_name;
 use crate::timestream::Discovery;
+use crate::web::{BearerToken, Users};
 
 /// A type that options have.
 pub(super) trait Value: Sized {
     /// What is accepted, for messages.
     const EXPECTED: &str;
+    /// Whether the text must not be shown.
+    const SECRET: bool = false;
 
     /// `None` if the text is not one of the accepted forms.
     fn parse(text: &str) -> Option<Self>;
@@ -184,6 +187,25 @@ impl Value for TelemetryPath {
         let taken = ["/", "/write", "/read", "/-/healthy", "/-/ready"].contains(&text);
         let plain = text.starts_with('/') && !text.contains(['{', '}', '?', '#', ' ']);
         (plain && !taken).then(|| Self(text.to_owned()))
+    }
+}
+
+impl Value for Users {
+    const EXPECTED: &str =
+        "user:bcrypt-hash, comma separated, each user once (htpasswd -nBC 10 USER makes an entry)";
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text).ok()
+    }
+}
+
+impl Value for BearerToken {
+    const EXPECTED: &str = "visible ASCII characters without spaces";
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
     }
 }
 

@@ -1,15 +1,23 @@
 //! The standalone HTTP server.
 
+mod connection;
+mod patience;
+
 use std::future::Future;
 use std::io;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::config::ListenAddress;
 use crate::http::{App, router};
+pub use connection::Patience;
+
+/// How long to wait after a connection could not be accepted.
+const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_secs(1);
 
 /// Why the server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,45 +47,67 @@ pub async fn bind(address: &ListenAddress) -> io::Result<TcpListener> {
 
 /// Serves until `stop` completes or a request is refused, then lets the requests in flight
 /// finish for at most `grace`.
-///
-/// # Errors
-/// The socket fails.
 pub async fn serve(
     listener: TcpListener,
     app: App,
-    stop: impl Future<Output = ()> + Send + 'static,
+    patience: Patience,
+    stop: impl Future<Output = ()>,
     grace: Duration,
-) -> io::Result<Ended> {
-    let (ending, mut ended) = tokio::sync::watch::channel(None);
-    let waiting = app.clone();
-    let ended_by = async move {
-        let reason = tokio::select! {
-            () = stop => Ended::Stopped,
-            () = waiting.refused() => Ended::Refused,
-        };
-        // The receiver lives as long as the server.
-        let _ = ending.send(Some(reason));
-    };
-    let server = axum::serve(listener, router(app)).with_graceful_shutdown(ended_by);
-    let expired = async {
-        let reason = *ended
-            .wait_for(Option::is_some)
-            .await
-            .expect("the sender reports before it ends");
-        tokio::time::sleep(grace).await;
-        reason
+) -> Ended {
+    let router = router(app.clone());
+    let (stopping, stopped) = watch::channel(None);
+    let accepting = async {
+        loop {
+            let stream = accept(&listener).await;
+            tokio::spawn(connection::serve(
+                stream,
+                router.clone(),
+                app.web().clone(),
+                patience,
+                stopped.clone(),
+            ));
+        }
     };
     let reason = tokio::select! {
-        result = server => {
-            result?;
-            None
-        }
-        reason = expired => {
-            tracing::warn!("Some requests did not finish in time and were cut off.");
-            reason
-        }
+        () = stop => Ended::Stopped,
+        () = app.refused() => Ended::Refused,
+        () = accepting => unreachable!("connections are accepted without end"),
     };
-    Ok(reason.or(*ended.borrow()).unwrap_or(Ended::Stopped))
+    drop(listener);
+    // Each connection holds a receiver; when none is left, all have ended.
+    drop(stopped);
+    stopping.send_replace(Some(reason));
+    if tokio::time::timeout(grace, stopping.closed())
+        .await
+        .is_err()
+    {
+        tracing::warn!("Some requests did not finish in time and were cut off.");
+    }
+    reason
+}
+
+/// The next connection. Whatever prevents one does not end the server.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            // The client was faster than we.
+            Err(error) if is_of_client(error.kind()) => {}
+            Err(error) => {
+                tracing::error!(error = error.to_string(), "Cannot accept a connection.");
+                // Most likely no file descriptor is left; it takes a while until one is.
+                tokio::time::sleep(PAUSE_AFTER_FAILED_ACCEPT).await;
+            }
+        }
+    }
+}
+
+fn is_of_client(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        kind,
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 /// Completes when the process gets SIGTERM or SIGINT.

@@ -59,6 +59,14 @@ impl HttpError {
         )
     }
 
+    /// The answer to a request that may not be served; `fault` says what its credential lacks.
+    pub(super) fn unauthenticated(fault: &str, remedy: &str) -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            format!("AuthenticationError: {fault}; {remedy}"),
+        )
+    }
+
     pub(super) fn encoding(error: &snap::Error) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,

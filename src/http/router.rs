@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::sync::Notify;
 
-use super::{error, pages, read, write};
+use super::{auth, error, pages, read, write};
 use crate::config::Config;
 use crate::connector::Connector;
 use crate::convert::series::Routing;
 use crate::metrics::Metrics;
+use crate::web::{Verifier, Web};
 
 /// What the handlers share; cheap to clone.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct App {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: HttpSettings,
     pub(super) refused: Arc<Notify>,
+    pub(super) web: Web,
+    pub(super) verifier: Arc<Verifier>,
 }
 
 /// The settings that concern HTTP.
@@ -50,7 +54,14 @@ impl App {
                 max_request_bytes: config.max_request_bytes,
             },
             refused: Arc::new(Notify::new()),
+            web: config.web.clone(),
+            verifier: Arc::default(),
         }
+    }
+
+    /// Who may ask, and how they reach the server.
+    pub fn web(&self) -> &Web {
+        &self.web
     }
 
     /// Returns once a `fail_on_*` option has refused a request: the process should end.
@@ -66,9 +77,12 @@ pub fn router(app: App) -> Router {
         .route("/write", post(write::write).fallback(error::post_only))
         .route("/read", post(read::read).fallback(error::post_only))
         .route(&telemetry_path, get(pages::metrics))
-        .route("/-/healthy", get(pages::healthy))
-        .route("/-/ready", get(pages::ready))
         .route("/", get(pages::start))
         .fallback(error::not_found)
+        .layer(from_fn_with_state(app.clone(), auth::require))
+        // Beyond the layer: load balancers and kubelets ask without credentials.
+        .route("/-/healthy", get(pages::healthy))
+        .route("/-/ready", get(pages::ready))
+        .layer(from_fn_with_state(app.clone(), auth::add_headers))
         .with_state(app)
 }

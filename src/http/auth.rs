@@ -1,0 +1,180 @@
+//! Authentication, as a layer around the routes: nothing of a request is read before its credential
+//! is known to be right. Also the headers that an operator wants in every answer.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue};
+
+use super::{App, HttpError};
+use crate::web::WebVersion;
+
+/// What the answer to a wrong credential asks for, where users exist.
+const BASIC: HeaderValue =
+    HeaderValue::from_static("Basic realm=\"timestream-connector\", charset=\"UTF-8\"");
+/// The same, where a token exists.
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"timestream-connector\"");
+
+/// What a request shows to be served.
+#[derive(Debug, PartialEq, Eq)]
+enum Credential {
+    /// User and password.
+    Basic(String, Vec<u8>),
+    Bearer(Vec<u8>),
+}
+
+/// Why a request shows nothing that can be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoCredential {
+    Missing,
+    Several,
+    Unreadable,
+}
+
+/// Serves the request if it has the right credential, or if none is configured.
+pub(super) async fn require(State(app): State<App>, request: Request, next: Next) -> Response {
+    let web = app.web.current();
+    if !web.has_credentials() {
+        return next.run(request).await;
+    }
+    // Judged before the request moves on, without holding a borrow of it over the wait.
+    let credential = credential(request.headers());
+    let fault = match credential {
+        Ok(credential) if is_right(&app, &web, &credential).await => {
+            return next.run(request).await;
+        }
+        Ok(Credential::Basic(..)) => "user or password is wrong",
+        Ok(Credential::Bearer(_)) => "the bearer token is wrong",
+        Err(NoCredential::Missing) => "the request has no Authorization header",
+        Err(NoCredential::Several) => "the request has several Authorization headers",
+        Err(NoCredential::Unreadable) => "the Authorization header is neither Basic nor Bearer",
+    };
+    refuse(&web, fault, request.uri().path())
+}
+
+/// Adds the configured headers to the answer. It is the outermost layer: here, once per request, a
+/// changed web configuration is looked for.
+pub(super) async fn add_headers(State(app): State<App>, request: Request, next: Next) -> Response {
+    let web = app.web.refreshed();
+    let mut response = next.run(request).await;
+    for (name, value) in &web.headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    response
+}
+
+async fn is_right(app: &App, web: &WebVersion, credential: &Credential) -> bool {
+    match credential {
+        Credential::Basic(user, password) => app.verifier.is_user(&web.users, user, password).await,
+        Credential::Bearer(presented) => web
+            .token
+            .as_ref()
+            .is_some_and(|token| app.verifier.is_token(token, presented)),
+    }
+}
+
+fn refuse(web: &WebVersion, fault: &str, path: &str) -> Response {
+    let users = !web.users.is_empty();
+    let token = web.token.is_some();
+    let remedy = match (users, token) {
+        (true, false) => "set basic_auth in remote_write and remote_read of Prometheus",
+        (false, true) => {
+            "set authorization with the token as credentials in remote_write and remote_read of \
+             Prometheus"
+        }
+        (true, true) | (false, false) => {
+            "set basic_auth, or authorization with the token as credentials, in remote_write and \
+             remote_read of Prometheus"
+        }
+    };
+    let error = HttpError::unauthenticated(fault, remedy);
+    tracing::error!(
+        error = fault,
+        status = error.status().as_u16(),
+        path,
+        "Refused a request without the right credential."
+    );
+    let mut response = error.into_response();
+    let challenges = [(users, BASIC), (token, BEARER)];
+    for (_, challenge) in challenges.into_iter().filter(|(offered, _)| *offered) {
+        response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// Reads `Basic <base64 of user:password>` (RFC 7617) or `Bearer <token>` (RFC 6750).
+fn credential(headers: &HeaderMap) -> Result<Credential, NoCredential> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(NoCredential::Missing)?;
+    if values.next().is_some() {
+        return Err(NoCredential::Several);
+    }
+    parse(value).ok_or(NoCredential::Unreadable)
+}
+
+fn parse(value: &HeaderValue) -> Option<Credential> {
+    let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
+    let rest = rest.trim_matches(' ');
+    if scheme.eq_ignore_ascii_case("Bearer") {
+        return Some(Credential::Bearer(rest.as_bytes().to_owned()));
+    }
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return None;
+    }
+    let decoded = STANDARD.decode(rest).ok()?;
+    // A password may have colons, and bytes that are no UTF-8.
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    let user = std::str::from_utf8(&decoded[..colon]).ok()?;
+    Some(Credential::Basic(
+        user.to_owned(),
+        decoded[colon + 1..].to_owned(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials() {
+        let basic = |user: &str, password: &str| {
+            Ok(Credential::Basic(
+                user.to_owned(),
+                password.as_bytes().to_owned(),
+            ))
+        };
+        let bearer = |token: &str| Ok(Credential::Bearer(token.as_bytes().to_owned()));
+        let cases: [(&[&str], Result<Credential, NoCredential>); 13] = [
+            (&[], Err(NoCredential::Missing)),
+            // The example of RFC 7617.
+            (
+                &["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="],
+                basic("Aladdin", "open sesame"),
+            ),
+            (
+                &["bASIC  QWxhZGRpbjpvcGVuIHNlc2FtZQ== "],
+                basic("Aladdin", "open sesame"),
+            ),
+            (&["Basic YTpiOmM="], basic("a", "b:c")),
+            (&["Basic Og=="], basic("", "")),
+            (&["Basic"], Err(NoCredential::Unreadable)),
+            (&["Basic YQ=="], Err(NoCredential::Unreadable)),
+            (&["Basic !"], Err(NoCredential::Unreadable)),
+            (&["Bearer t0ken"], bearer("t0ken")),
+            (&["bearer t0ken"], bearer("t0ken")),
+            (&["Bearer "], bearer("")),
+            (&["Digest x"], Err(NoCredential::Unreadable)),
+            (&["Bearer a", "Bearer b"], Err(NoCredential::Several)),
+        ];
+        for (values, expected) in cases {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            assert_eq!(credential(&headers), expected, "{values:?}");
+        }
+    }
+}

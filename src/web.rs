@@ -1,0 +1,207 @@
+//! Who may ask, and how they reach the server: users, a bearer token, TLS, headers of all answers.
+//!
+//! Users and token are options; a web configuration file in the format of Prometheus' exporter
+//! toolkit has users, TLS and headers. The toolkit reads that file for each request, so a change
+//! counts without a restart: [`Web::refreshed`] looks at the files' stamps and reads what changed.
+//! A new version that cannot be used leaves the old one in force. So does one that would switch off
+//! TLS or the last credential: a file seen half written must not open the server.
+
+mod client_cert;
+mod file;
+mod sources;
+mod tls;
+mod users;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use http::HeaderMap;
+use tokio_rustls::rustls::ServerConfig;
+
+use sources::Sources;
+pub use users::{BearerToken, UserFault, Users, Verifier};
+
+/// Who may ask and how; cheap to clone, and all clones see a changed file.
+#[derive(Clone)]
+pub struct Web(Arc<Shared>);
+
+struct Shared {
+    users: Users,
+    token: Option<BearerToken>,
+    path: Option<PathBuf>,
+    state: Mutex<State>,
+}
+
+struct State {
+    sources: Sources,
+    current: Arc<WebVersion>,
+}
+
+/// What was in force at one time.
+#[derive(Default)]
+pub struct WebVersion {
+    /// How connections are encrypted; `None` if they are not.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Whether every client has shown a certificate of a known authority before it can ask.
+    pub verifies_clients: bool,
+    /// Headers of every answer.
+    pub headers: HeaderMap,
+    /// Who may ask with a password.
+    pub users: Users,
+    /// With what token one may ask.
+    pub token: Option<BearerToken>,
+}
+
+impl WebVersion {
+    /// Whether requests need a credential.
+    pub fn has_credentials(&self) -> bool {
+        !self.users.is_empty() || self.token.is_some()
+    }
+}
+
+impl Web {
+    /// Puts the options together and reads the file.
+    ///
+    /// # Errors
+    /// All faults of the file.
+    pub fn open(
+        users: Users,
+        token: Option<BearerToken>,
+        path: Option<&Path>,
+    ) -> Result<Self, Vec<String>> {
+        let mut sources = Sources::default();
+        let current = load(&users, token.as_ref(), path, &mut sources)?;
+        let state = Mutex::new(State {
+            sources,
+            current: Arc::new(current),
+        });
+        Ok(Self(Arc::new(Shared {
+            users,
+            token,
+            path: path.map(Path::to_owned),
+            state,
+        })))
+    }
+
+    /// What is in force, without a look at the files.
+    pub fn current(&self) -> Arc<WebVersion> {
+        Arc::clone(&self.state().current)
+    }
+
+    /// What is in force, after a look at the files.
+    pub fn refreshed(&self) -> Arc<WebVersion> {
+        let mut state = self.state();
+        if !state.sources.are_unchanged() {
+            self.reload(&mut state);
+        }
+        Arc::clone(&state.current)
+    }
+
+    fn reload(&self, state: &mut State) {
+        let shared = &self.0;
+        let mut sources = Sources::default();
+        let loaded = load(
+            &shared.users,
+            shared.token.as_ref(),
+            shared.path.as_deref(),
+            &mut sources,
+        );
+        // Also after a failure: it is told once, and the next change is the next try.
+        state.sources = sources;
+        let file = shared.path.as_deref().map(Path::display);
+        let file = file.map_or_else(String::new, |path| path.to_string());
+        match loaded.and_then(|new| admit(&state.current, new)) {
+            Ok(version) => {
+                state.current = Arc::new(version);
+                tracing::info!(file, "Took over the changed web configuration.");
+            }
+            Err(faults) => tracing::error!(
+                error = faults.join("; "),
+                file,
+                "Cannot use the changed web configuration; the one before stays in force."
+            ),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked has left a whole version behind.
+        self.0
+            .state
+            .lock()
+            .unwrap_or_else(|error| error.into_inner())
+    }
+}
+
+impl fmt::Debug for Web {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let current = self.current();
+        f.debug_struct("Web")
+            .field("path", &self.0.path)
+            .field("users", &current.users)
+            .field("token", &current.token)
+            .field("tls", &current.tls.is_some())
+            .finish()
+    }
+}
+
+fn load(
+    users: &Users,
+    token: Option<&BearerToken>,
+    path: Option<&Path>,
+    sources: &mut Sources,
+) -> Result<WebVersion, Vec<String>> {
+    let mut version = WebVersion {
+        users: users.clone(),
+        token: token.cloned(),
+        ..WebVersion::default()
+    };
+    let Some(path) = path else {
+        return Ok(version);
+    };
+    let bytes = sources
+        .read(path)
+        .map_err(|error| vec![format!("cannot be read: {error}")])?;
+    let text = String::from_utf8(bytes).map_err(|_| vec!["is not UTF-8".to_owned()])?;
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let file = file::parse(&text, directory)?;
+    let mut faults = Vec::new();
+    if let Err(fault) = version.users.extend(&file.users) {
+        faults.push(format!(
+            "basic_auth_users: {fault}; expected users who are not in --basic-auth-users"
+        ));
+    }
+    if let Some(settings) = &file.tls {
+        version.verifies_clients =
+            settings.client_auth.verifies() && settings.client_auth.requires();
+        match tls::server_config(settings, sources) {
+            Ok(config) => version.tls = Some(Arc::new(config)),
+            Err(found) => faults.extend(found),
+        }
+    }
+    version.headers = file.headers;
+    if faults.is_empty() {
+        Ok(version)
+    } else {
+        Err(faults)
+    }
+}
+
+/// What a running server may change to.
+fn admit(old: &WebVersion, new: WebVersion) -> Result<WebVersion, Vec<String>> {
+    let mut faults = Vec::new();
+    if old.tls.is_some() != new.tls.is_some() {
+        faults.push("TLS cannot be switched on or off without a restart".to_owned());
+    }
+    if old.has_credentials() && !new.has_credentials() {
+        faults.push("the last user cannot be removed without a restart".to_owned());
+    }
+    if old.verifies_clients && !new.verifies_clients {
+        faults.push("client certificates cannot become optional without a restart".to_owned());
+    }
+    if faults.is_empty() {
+        Ok(new)
+    } else {
+        Err(faults)
+    }
+}

@@ -1,0 +1,45 @@
+//! Files that were read, and whether they are still the same.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Every file that was read, with what the file system said about it just before.
+#[derive(Debug, Default)]
+pub(super) struct Sources(Vec<(PathBuf, Option<Stamp>)>);
+
+/// Tells one version of a file from another; replacing, renaming over it and moving a symbolic link
+/// (as Kubernetes does) all change it.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    place: (u64, u64),
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Sources {
+    /// Reads a file and remembers it, also if it cannot be read.
+    pub(super) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        // Before the content: a change in between is noticed by the next look.
+        self.0.push((path.to_owned(), stamp(path)));
+        std::fs::read(path)
+    }
+
+    /// Whether every file is still as it was.
+    pub(super) fn are_unchanged(&self) -> bool {
+        self.0.iter().all(|(path, known)| *known == stamp(path))
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    std::fs::metadata(path)
+        .ok()
+        .map(|metadata: Metadata| Stamp {
+            place: (metadata.dev(), metadata.ino()),
+            bytes: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+}

@@ -1,0 +1,326 @@
+//! Users and bearer token: what is accepted, and whether somebody who asks knows it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use ring::hmac;
+use ring::rand::SystemRandom;
+use tokio::sync::Semaphore;
+
+/// Users with the bcrypt hash of their password. Only names are ever shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Users(BTreeMap<String, String>);
+
+/// Why a user cannot be accepted; never holds the hash.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UserFault {
+    /// The hash is none that bcrypt makes.
+    #[error("the hash of user {0:?} is no bcrypt hash such as htpasswd -nBC 10 makes")]
+    Hash(String),
+    /// Basic authentication has no place for such a name.
+    #[error("a user name is empty or has a colon or a control character")]
+    Name,
+    /// A user has two hashes.
+    #[error("user {0:?} is there twice")]
+    Twice(String),
+    /// An entry of a list has no colon.
+    #[error("entry {0} is not of the form user:bcrypt-hash")]
+    Form(usize),
+}
+
+impl Users {
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// The name cannot be used or is there already, or the hash is none of bcrypt's.
+    pub fn insert(&mut self, user: &str, hash: &str) -> Result<(), UserFault> {
+        if user.is_empty() || user.contains(|c: char| c == ':' || c.is_control()) {
+            return Err(UserFault::Name);
+        }
+        let well_formed = hash.parse::<bcrypt::HashParts>();
+        // The costs that bcrypt knows; anything else fails only when somebody logs in.
+        if !well_formed.is_ok_and(|parts| (4..=31).contains(&parts.get_cost())) {
+            return Err(UserFault::Hash(user.to_owned()));
+        }
+        match self.0.insert(user.to_owned(), hash.to_owned()) {
+            None => Ok(()),
+            Some(_) => Err(UserFault::Twice(user.to_owned())),
+        }
+    }
+
+    /// Reads `user:bcrypt-hash`, comma separated.
+    ///
+    /// # Errors
+    /// The first entry that cannot be used.
+    pub fn parse(list: &str) -> Result<Self, UserFault> {
+        let mut users = Self::default();
+        for (index, entry) in list.split(',').enumerate() {
+            let (user, hash) = entry
+                .trim()
+                .split_once(':')
+                .ok_or(UserFault::Form(index + 1))?;
+            users.insert(user, hash)?;
+        }
+        Ok(users)
+    }
+
+    /// Adds all of `others`.
+    ///
+    /// # Errors
+    /// A user who is in both.
+    pub fn extend(&mut self, others: &Self) -> Result<(), UserFault> {
+        others
+            .0
+            .iter()
+            .try_for_each(|(user, hash)| self.insert(user, hash))
+    }
+
+    /// Whether there is no user.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The most expensive hash, for the time that a user who does not exist has to cost.
+    fn most_expensive(&self) -> Option<&str> {
+        // Cost has two digits at the same place of every hash.
+        let hashes = self.0.values().map(String::as_str);
+        hashes.max_by_key(|hash| hash[4..6].to_owned())
+    }
+}
+
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// A bearer token; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BearerToken(String);
+
+impl BearerToken {
+    /// Visible ASCII without spaces, as it stands in a header.
+    pub fn parse(text: &str) -> Option<Self> {
+        let usable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        usable.then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken")
+    }
+}
+
+/// Checks credentials and remembers which were right, so that bcrypt (about 50 ms at its usual
+/// cost of 10) is paid once for a user and not for each request.
+///
+/// What is remembered is a MAC under a key of this process, never a password.
+#[derive(Debug)]
+pub struct Verifier {
+    key: hmac::Key,
+    verified: Mutex<HashMap<String, hmac::Tag>>,
+    /// One bcrypt at a time: wrong passwords must not take all cores from those who are in.
+    turn: Arc<Semaphore>,
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+        Self {
+            key: key.expect("the system has random numbers"),
+            verified: Mutex::default(),
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
+impl Verifier {
+    /// Whether `presented` is the token, in a time that does not depend on where they differ.
+    pub fn is_token(&self, token: &BearerToken, presented: &[u8]) -> bool {
+        let expected = hmac::sign(&self.key, token.0.as_bytes());
+        hmac::verify(&self.key, presented, expected.as_ref()).is_ok()
+    }
+
+    /// Whether `user` is one of `users` and has this password. A user who does not exist costs as
+    /// much time as one whose password is wrong.
+    pub async fn is_user(&self, users: &Users, user: &str, password: &[u8]) -> bool {
+        let known = users.0.get(user).map(String::as_str);
+        let Some(hash) = known.or_else(|| users.most_expensive()) else {
+            return false;
+        };
+        let message = message(user, hash, password);
+        if known.is_some() && self.is_verified(user, &message) {
+            return true;
+        }
+        let turn = Arc::clone(&self.turn).acquire_owned().await;
+        // Another request may have paid for the same credential meanwhile.
+        if known.is_some() && self.is_verified(user, &message) {
+            return true;
+        }
+        let (hash, password) = (hash.to_owned(), password.to_owned());
+        let checked = tokio::task::spawn_blocking(move || {
+            // Held to the end of the work, even if the client has left.
+            let _turn = turn;
+            bcrypt::verify(password, &hash).unwrap_or(false)
+        });
+        let is_user = checked.await.unwrap_or(false) && known.is_some();
+        if is_user {
+            let tag = hmac::sign(&self.key, &message);
+            let mut verified = self.verified.lock().unwrap_or_else(|e| e.into_inner());
+            verified.insert(user.to_owned(), tag);
+        }
+        is_user
+    }
+
+    fn is_verified(&self, user: &str, message: &[u8]) -> bool {
+        let verified = self.verified.lock().unwrap_or_else(|e| e.into_inner());
+        let tag = verified.get(user);
+        tag.is_some_and(|tag| hmac::verify(&self.key, message, tag.as_ref()).is_ok())
+    }
+}
+
+/// What a remembered credential consists of; the hash is part of it, so a changed password is
+/// checked anew. A hash has always 60 bytes, and the length keeps name and password apart.
+fn message(user: &str, hash: &str, password: &[u8]) -> Vec<u8> {
+    let length = (user.len() as u64).to_be_bytes();
+    [hash.as_bytes(), &length, user.as_bytes(), password].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// bcrypt of cost 4, the cheapest.
+    fn hash(password: &str) -> String {
+        bcrypt::hash(password, 4).unwrap()
+    }
+
+    #[test]
+    fn lists_of_users() {
+        let hash = hash("secret");
+        let form = |entry| Err(UserFault::Form(entry));
+        let cases = [
+            (format!("alice:{hash}"), Ok(1)),
+            (format!("alice:{hash}, bob:{hash}"), Ok(2)),
+            ("alice".to_owned(), form(1)),
+            (format!("alice:{hash},"), form(2)),
+            (
+                "alice:secret".to_owned(),
+                Err(UserFault::Hash("alice".to_owned())),
+            ),
+            (
+                format!("alice:{}", hash.replace("$04$", "$32$")),
+                Err(UserFault::Hash("alice".to_owned())),
+            ),
+            (
+                format!("alice:{hash},alice:{hash}"),
+                Err(UserFault::Twice("alice".to_owned())),
+            ),
+            (format!(":{hash}"), Err(UserFault::Name)),
+        ];
+        for (list, expected) in cases {
+            let users = Users::parse(&list).map(|users| users.0.len());
+            assert_eq!(users, expected, "{list}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let hash = hash("secret");
+        let users = Users::parse(&format!("alice:{hash}")).unwrap();
+        assert_eq!(format!("{users:?}"), "{\"alice\"}");
+        let token = BearerToken::parse("t0ken").unwrap();
+        assert_eq!(format!("{token:?}"), "BearerToken");
+        let fault = Users::parse("alice:secret").unwrap_err();
+        assert!(!fault.to_string().contains("secret"), "{fault}");
+    }
+
+    #[test]
+    fn tokens() {
+        let verifier = Verifier::default();
+        let token = BearerToken::parse("t0ken").unwrap();
+        for (presented, expected) in [
+            ("t0ken", true),
+            ("t0ke", false),
+            ("", false),
+            ("T0ken", false),
+        ] {
+            assert_eq!(verifier.is_token(&token, presented.as_bytes()), expected);
+        }
+        for unusable in ["", "a b", "ü", "a\n"] {
+            assert_eq!(BearerToken::parse(unusable), None, "{unusable:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn passwords() {
+        let list = format!("alice:{},bob:{}", hash("a"), hash("b"));
+        let users = Users::parse(&list).unwrap();
+        let verifier = Verifier::default();
+        let cases = [
+            ("alice", "a", true),
+            ("alice", "a", true),
+            ("alice", "b", false),
+            ("bob", "b", true),
+            ("bob", "a", false),
+            ("bob", "", false),
+            ("Alice", "a", false),
+            ("carol", "a", false),
+            ("", "", false),
+        ];
+        for (user, password, expected) in cases {
+            let is_user = verifier.is_user(&users, user, password.as_bytes()).await;
+            assert_eq!(is_user, expected, "{user}:{password}");
+        }
+        assert!(!verifier.is_user(&Users::default(), "alice", b"a").await);
+    }
+
+    /// Hashes that other programs made: `htpasswd` writes `$2y$`, old ones `$2a$`. They belong to
+    /// the sample file of the exporter toolkit and to the vectors of OpenBSD's bcrypt.
+    #[tokio::test]
+    async fn hashes_of_other_programs() {
+        let users =
+            Users::parse("openwall:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW")
+                .unwrap();
+        let verifier = Verifier::default();
+        assert!(verifier.is_user(&users, "openwall", b"U*U").await);
+        assert!(!verifier.is_user(&users, "openwall", b"U*U*").await);
+    }
+
+    #[tokio::test]
+    async fn what_was_right_is_remembered_until_the_hash_changes() {
+        let users = Users::parse(&format!("alice:{}", hash("a"))).unwrap();
+        let verifier = Verifier::default();
+        assert!(verifier.is_user(&users, "alice", b"a").await);
+        // Nobody gets a turn for bcrypt any more: only what is remembered can be answered.
+        let _turn = verifier.turn.acquire().await.unwrap();
+        let now = |password: &'static [u8], users: &Users| {
+            use futures_util::FutureExt;
+            verifier.is_user(users, "alice", password).now_or_never()
+        };
+        assert_eq!(now(b"a", &users), Some(true));
+        assert_eq!(now(b"b", &users), None);
+        let changed = Users::parse(&format!("alice:{}", hash("a"))).unwrap();
+        assert_eq!(now(b"a", &changed), None);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_user_waits_for_bcrypt_too() {
+        use futures_util::FutureExt;
+        let users = Users::parse(&format!("alice:{}", hash("a"))).unwrap();
+        let verifier = Verifier::default();
+        let _turn = verifier.turn.acquire().await.unwrap();
+        let asked = verifier.is_user(&users, "mallory", b"a").now_or_never();
+        assert_eq!(asked, None);
+    }
+
+    #[test]
+    fn an_unknown_user_costs_as_much_as_the_dearest_known() {
+        let dear = bcrypt::hash("b", 5).unwrap();
+        let list = format!("alice:{},bob:{dear},carol:{}", hash("a"), hash("c"));
+        let users = Users::parse(&list).unwrap();
+        assert_eq!(users.most_expensive(), Some(dear.as_str()));
+    }
+}
