@@ -191,7 +191,7 @@ fn tls(node: &Yaml<'_>, directory: &Path, faults: &mut Faults) -> Option<TlsSett
     }
     for key in ["cipher_suites", "curve_preferences"] {
         let chosen = section.list(key, faults);
-        if !chosen.is_empty() {
+        if chosen.is_some_and(|chosen| !chosen.is_empty()) {
             faults.add(
                 &section.key(key),
                 "cannot be chosen: rustls has safe ones only; expected no such key",
@@ -217,11 +217,18 @@ fn tls(node: &Yaml<'_>, directory: &Path, faults: &mut Faults) -> Option<TlsSett
             &section,
             client_auth,
             client_ca.is_some(),
-            !client_allowed_sans.is_empty(),
+            client_allowed_sans.is_some(),
             faults,
         );
     }
-    let client_allowed_sans = sans(&section, client_allowed_sans, faults);
+    if client_allowed_sans.as_ref().is_some_and(Vec::is_empty) {
+        // The toolkit lets nobody in then; nobody can mean that.
+        faults.add(
+            &section.key("client_allowed_sans"),
+            "has no name; expected some, or no such key",
+        );
+    }
+    let client_allowed_sans = sans(&section, client_allowed_sans.unwrap_or_default(), faults);
     let versions = versions(&section, faults);
     let prefer_server_cipher_suites = section
         .boolean("prefer_server_cipher_suites", faults)
@@ -481,21 +488,16 @@ impl<'a> Section<'a> {
         value
     }
 
-    fn list(&self, key: &str, faults: &mut Faults) -> Vec<String> {
-        let Some(node) = self.get(key) else {
-            return Vec::new();
-        };
-        let nodes = node.as_sequence().map(|nodes| nodes.iter());
-        let texts: Option<Vec<_>> = nodes.and_then(|mut nodes| {
-            nodes.try_fold(Vec::new(), |mut texts, node| {
-                texts.push(node.as_str()?.to_owned());
-                Some(texts)
-            })
+    fn list(&self, key: &str, faults: &mut Faults) -> Option<Vec<String>> {
+        let node = self.get(key)?;
+        let texts = node.as_sequence().and_then(|nodes| {
+            let texts = nodes.iter().map(|node| node.as_str().map(str::to_owned));
+            texts.collect()
         });
-        texts.unwrap_or_else(|| {
+        if texts.is_none() {
             faults.add(&self.key(key), "is not a list of texts; expected one");
-            Vec::new()
-        })
+        }
+        texts
     }
 
     /// `<key>_file` or, inline, `<key>`.
@@ -664,6 +666,10 @@ basic_auth_users:
             (
                 &tls("client_auth_type: RequireAnyClientCert, client_allowed_sans: a"),
                 "tls_server_config.client_allowed_sans is not a list of texts",
+            ),
+            (
+                &tls("client_auth_type: RequireAnyClientCert, client_allowed_sans: []"),
+                "tls_server_config.client_allowed_sans has no name",
             ),
             (
                 &tls("prefer_server_cipher_suites: 3"),

@@ -1,5 +1,6 @@
 //! Every test that needs Timestream, on the emulator and through the real AWS SDK.
 
+mod auth;
 mod bad_input;
 mod cancel;
 mod destinations;
@@ -16,4 +17,5 @@ mod round_trip;
 mod schema;
 mod standalone;
 mod support;
+mod tls;
 mod volume;

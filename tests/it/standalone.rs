@@ -21,7 +21,7 @@ pub(crate) struct Connector {
     log: JoinHandle<String>,
 }
 
-fn command(flags: &[&str]) -> Command {
+pub(crate) fn command(flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bootstrap"));
     command
         .env_clear()
@@ -56,10 +56,11 @@ impl Connector {
         flags: &[&str],
         variables: &[(&str, &str)],
     ) -> Self {
-        let mut process = command(flags)
+        // A later flag wins, so tests can listen elsewhere.
+        let flags = [&["--web.listen-address=127.0.0.1:0"], flags].concat();
+        let mut process = command(&flags)
             .env("AWS_ENDPOINT_URL", emulator.url())
             .envs(variables.iter().copied())
-            .arg("--web.listen-address=127.0.0.1:0")
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();

@@ -146,6 +146,11 @@ pub(crate) fn table(database: &str, table: &str) -> TableSpec {
 
 /// The router of a connector in front of `emulator`.
 pub(crate) async fn connect(emulator: &Emulator, flags: &[&str]) -> Router {
+    router(app(emulator, flags).await)
+}
+
+/// A connector in front of `emulator`, ready to be served.
+pub(crate) async fn app(emulator: &Emulator, flags: &[&str]) -> App {
     let config = configuration(&emulator.url(), flags);
     let credentials = Credentials::new("local", "local", None, None, "tests");
     let shared = sdk_config(&config.timestream)
@@ -153,7 +158,7 @@ pub(crate) async fn connect(emulator: &Emulator, flags: &[&str]) -> Router {
         .load()
         .await;
     let timestream = Timestream::new(&config.timestream, &shared);
-    router(App::new(&config, Connector::new(&config, timestream)))
+    App::new(&config, Connector::new(&config, timestream))
 }
 
 fn configuration(url: &str, flags: &[&str]) -> Config {

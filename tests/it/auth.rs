@@ -1,0 +1,321 @@
+//! Who is served: credentials, and the web configuration file with its changes.
+
+use std::path::Path;
+
+use axum::body::{Body, Bytes};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{Method, Request, StatusCode};
+use tempfile::TempDir;
+
+use crate::standalone::{Connector, command};
+use crate::support::{Answer, START_MS, TestApp, series, start_emulator, table};
+
+/// bcrypt at its lowest cost.
+fn hash(password: &str) -> String {
+    bcrypt::hash(password, 4).unwrap()
+}
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// Replaces a file as careful programs do: the new version takes its place at once.
+pub(crate) fn replace(path: &Path, content: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, content).unwrap();
+    std::fs::rename(new, path).unwrap();
+}
+
+impl TestApp {
+    async fn get_as(&self, path: &str, authorization: &str) -> Answer {
+        let request = Request::get(path).header("authorization", authorization);
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+}
+
+#[tokio::test]
+async fn a_credential_opens_and_nothing_else_does() {
+    let users = format!("--basic-auth-users=alice:{},bob:{}", hash("a:b"), hash("b"));
+    let token = "--bearer-token=t0ken";
+    let both: &[&str] = &["Basic ", "Bearer "];
+    let cases: [(&[&str], Vec<(String, bool)>, &[&str], &str); 3] = [
+        (
+            &[&users],
+            vec![
+                (basic("alice", "a:b"), true),
+                (basic("alice", "a:b"), true),
+                (basic("bob", "b"), true),
+                (basic("alice", "b"), false),
+                (basic("carol", "b"), false),
+                ("Bearer t0ken".to_owned(), false),
+                ("Basic ???".to_owned(), false),
+            ],
+            &both[..1],
+            "set basic_auth in remote_write",
+        ),
+        (
+            &[token],
+            vec![
+                ("Bearer t0ken".to_owned(), true),
+                ("Bearer t0kem".to_owned(), false),
+                (basic("alice", "a:b"), false),
+            ],
+            &both[1..],
+            "set authorization with the token as credentials in remote_write",
+        ),
+        (
+            &[&users, token],
+            vec![
+                ("Bearer t0ken".to_owned(), true),
+                (basic("alice", "a:b"), true),
+                (basic("alice", "t0ken"), false),
+            ],
+            both,
+            "set basic_auth, or authorization",
+        ),
+    ];
+    for (flags, authorizations, schemes, remedy) in cases {
+        let app = TestApp::start_with(flags).await;
+        for (authorization, expected) in authorizations {
+            let answer = app.get_as("/metrics", &authorization).await;
+            let status = if expected {
+                StatusCode::OK
+            } else {
+                StatusCode::UNAUTHORIZED
+            };
+            assert_eq!(answer.status, status, "{authorization} {flags:?}");
+        }
+        let answer = app.get("/metrics").await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        let text = answer.text();
+        assert!(
+            text.starts_with("AuthenticationError: the request has no Authorization header; "),
+            "{text}"
+        );
+        assert!(text.contains(remedy), "{text}");
+        let asked: Vec<&str> = answer
+            .headers
+            .get_all("www-authenticate")
+            .iter()
+            .map(|value| value.to_str().unwrap())
+            .collect();
+        assert_eq!(asked.len(), schemes.len(), "{asked:?}");
+        for (asked, scheme) in asked.iter().zip(schemes) {
+            assert!(asked.starts_with(scheme), "{asked} {scheme}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_but_health_needs_the_credential() {
+    let app = TestApp::start_with(&["--bearer-token=t0ken"]).await;
+    let cases = [
+        (Method::POST, "/write", false),
+        (Method::POST, "/read", false),
+        (Method::GET, "/write", false),
+        (Method::GET, "/metrics", false),
+        (Method::GET, "/", false),
+        (Method::GET, "/nowhere", false),
+        (Method::GET, "/-/healthy/", false),
+        (Method::GET, "//-/healthy", false),
+        (Method::GET, "/-/healthy", true),
+        (Method::GET, "/-/ready", true),
+    ];
+    for (method, path, open) in cases {
+        let request = Request::builder().method(&method).uri(path);
+        let answer = app.send(request.body(Body::empty()).unwrap()).await;
+        let refused = answer.status == StatusCode::UNAUTHORIZED;
+        assert_eq!(refused, !open, "{method} {path}: {}", answer.status);
+    }
+    assert_eq!(app.emulator.points("db", "t").len(), 0);
+}
+
+#[tokio::test]
+async fn a_refused_body_is_not_read() {
+    let app = TestApp::start_with(&["--bearer-token=t0ken"]).await;
+    let read = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let flag = read.clone();
+    let body = Body::from_stream(futures_util::stream::poll_fn(move |_| {
+        flag.store(true, std::sync::atomic::Ordering::SeqCst);
+        std::task::Poll::Ready(None::<Result<Bytes, std::convert::Infallible>>)
+    }));
+    let request = Request::post("/write").header("authorization", "Bearer wrong");
+    let answer = app.send(request.body(body).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert!(!read.load(std::sync::atomic::Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn the_web_configuration_file_is_followed() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("web.yml");
+    let users = |user: &str, password: &str| {
+        format!(
+            "basic_auth_users: {{{user}: {}}}\nhttp_server_config: {{headers: {{X-Frame-Options: deny}}}}\n",
+            hash(password)
+        )
+    };
+    replace(&path, &users("alice", "a"));
+    let option = format!("--basic-auth-users=root:{}", hash("r"));
+    let file = format!("--web.config.file={}", path.display());
+    let app = TestApp::start_with(&[&option, &file]).await;
+    let status = async |user: &str, password: &str| {
+        let answer = app.get_as("/metrics", &basic(user, password)).await;
+        answer.status.as_u16()
+    };
+    assert_eq!(status("root", "r").await, 200);
+    assert_eq!(status("alice", "a").await, 200);
+    for path in ["/-/healthy", "/metrics", "/nowhere"] {
+        assert_eq!(app.get(path).await.headers["x-frame-options"], "deny");
+    }
+
+    replace(&path, &users("alice", "b"));
+    assert_eq!(status("alice", "a").await, 401);
+    assert_eq!(status("alice", "b").await, 200);
+
+    replace(&path, &users("bob", "b"));
+    assert_eq!(status("alice", "b").await, 401);
+    assert_eq!(status("bob", "b").await, 200);
+
+    // What cannot be used changes nothing, whatever it is.
+    for broken in ["basic_auth_users: [", "basic_auth_users: {bob: b}", "x: 1"] {
+        replace(&path, broken);
+        assert_eq!(status("bob", "b").await, 200, "{broken}");
+        assert_eq!(status("alice", "b").await, 401, "{broken}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(status("bob", "b").await, 200);
+    replace(&path, &users("alice", "c"));
+    assert_eq!(status("alice", "c").await, 200);
+    // The user of the option remains, so this is allowed.
+    replace(&path, "");
+    assert_eq!(status("alice", "c").await, 401);
+    assert_eq!(status("root", "r").await, 200);
+}
+
+#[tokio::test]
+async fn an_emptied_file_does_not_open_the_server() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("web.yml");
+    let alice = format!("basic_auth_users: {{alice: {}}}", hash("a"));
+    replace(&path, &alice);
+    let file = format!("--web.config.file={}", path.display());
+    let app = TestApp::start_with(&[&file]).await;
+    replace(&path, "");
+    let answer = app.get("/metrics").await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let answer = app.get_as("/metrics", &basic("alice", "a")).await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+/// Runs the binary until it has judged its configuration.
+async fn check(flags: &[&str]) -> (Option<i32>, String) {
+    let output = command(flags).arg("--check-config").output().await.unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), text)
+}
+
+#[tokio::test]
+async fn faults_are_reported_with_those_of_other_options_and_without_secrets() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("web.yml");
+    replace(
+        &path,
+        "tls_server_config: {cert_file: no.crt, key_file: no.key}\nbasic_auth_users: {alice: secret}\nbasic_auth: {}\n",
+    );
+    let file = format!("--web.config.file={}", path.display());
+    let (status, text) = check(&[
+        "--max-retries=x",
+        "--basic-auth-users=bob:secret",
+        "--bearer-token=a secret",
+        &file,
+    ])
+    .await;
+    assert_eq!(status, Some(2), "{text}");
+    let start = format!("InvalidOptionError: --web.config.file (web_config_file) is {path:?}: ");
+    let starts = [
+        "ParseRetriesError: --max-retries (max_retries) is \"x\"".to_owned(),
+        "InvalidOptionError: --basic-auth-users (basic_auth_users) is not usable (its value is not \
+         shown); expected user:bcrypt-hash"
+            .to_owned(),
+        "InvalidOptionError: --bearer-token (bearer_token) is not usable".to_owned(),
+        format!("{start}basic_auth_users: the hash of user \"alice\" is no bcrypt hash"),
+        format!("{start}basic_auth is unknown; expected one of tls_server_config,"),
+    ];
+    for start in &starts {
+        assert!(
+            text.lines().any(|line| line.starts_with(start)),
+            "{start}\n{text}"
+        );
+    }
+    assert_eq!(text.lines().count(), starts.len(), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+
+    replace(
+        &path,
+        "tls_server_config: {cert_file: no.crt, key: nonsense, client_ca_file: no.ca, client_auth_type: RequireAndVerifyClientCert}",
+    );
+    let (status, text) = check(&[&file]).await;
+    assert_eq!(status, Some(2), "{text}");
+    for fault in [
+        format!(
+            "cert_file {}/no.crt: No such file",
+            directory.path().display()
+        ),
+        "tls_server_config.key: no private key found; expected one in PEM".to_owned(),
+        format!(
+            "client_ca_file {}/no.ca: No such file",
+            directory.path().display()
+        ),
+    ] {
+        assert!(text.contains(&fault), "{fault}\n{text}");
+    }
+    let (status, text) = check(&["--web.config.file=/nowhere/web.yml"]).await;
+    assert_eq!(status, Some(2));
+    assert!(
+        text.contains("\"/nowhere/web.yml\": cannot be read: No such file"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn an_open_server_warns_and_a_refused_request_is_logged_without_secrets() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    for (flags, warns) in [
+        (&["--web.listen-address=0.0.0.0:0"][..], true),
+        (&["--web.listen-address=127.0.0.1:0"], false),
+        (
+            &["--web.listen-address=0.0.0.0:0", "--bearer-token=t0ken"],
+            false,
+        ),
+    ] {
+        let connector = Connector::start(&emulator, flags).await;
+        let client = reqwest::Client::new();
+        let url = connector.url.replace("0.0.0.0", "127.0.0.1");
+        let request = client.get(format!("{url}/nowhere")).bearer_auth("a-secret");
+        let status = request.send().await.unwrap().status();
+        let (_, log) = connector.terminate().await;
+        assert_eq!(log.contains("level=warn"), warns, "{log}");
+        if flags.len() == 2 {
+            assert_eq!(status, StatusCode::UNAUTHORIZED);
+            assert!(
+                log.contains("error=\"the bearer token is wrong\" status=401 path=/nowhere"),
+                "{log}"
+            );
+            assert!(!log.contains("t0ken") && !log.contains("a-secret"), "{log}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_credentials_nothing_is_asked_and_any_header_will_do() {
+    let app = TestApp::start().await;
+    app.write_ok(vec![series(
+        &[("__name__", "up"), ("job", "a")],
+        &[(START_MS, 1.0)],
+    )])
+    .await;
+    let answer = app.get_as("/metrics", "Bearer anything").await;
+    assert_eq!(answer.status, StatusCode::OK);
+}

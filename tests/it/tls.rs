@@ -1,0 +1,381 @@
+//! TLS on real sockets, and clients that take their time.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tempfile::TempDir;
+use timestream_prometheus_connector::config::ListenAddress;
+use timestream_prometheus_connector::entry::standalone::{self, Ended, Patience};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+
+use crate::auth::replace;
+use crate::standalone::Connector;
+use crate::support::{app, start_emulator, table};
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// A certificate for `name`, and its key.
+struct Identity {
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+}
+
+fn identity(authority: &Authority, name: &str) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new([name.to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, authority).unwrap();
+    Identity { certificate, key }
+}
+
+/// A directory with a web configuration file and what it names.
+struct Files {
+    directory: TempDir,
+    authority: Authority,
+}
+
+impl Files {
+    fn new(more: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let files = Self {
+            directory,
+            authority: authority(),
+        };
+        files.put("ca.crt", &files.authority.pem());
+        files.renew();
+        files.put(
+            "web.yml",
+            &format!("tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n{more}"),
+        );
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn put(&self, name: &str, content: &str) {
+        replace(&self.path(name), content);
+    }
+
+    /// Gives the server another certificate and returns it.
+    fn renew(&self) -> Vec<u8> {
+        let server = identity(&self.authority, "localhost");
+        self.put("server.crt", &server.certificate.pem());
+        self.put("server.key", &server.key.serialize_pem());
+        server.certificate.der().to_vec()
+    }
+
+    fn flag(&self) -> String {
+        format!("--web.config.file={}", self.path("web.yml").display())
+    }
+
+    /// Asks for `/-/ready` in TLS of these versions, as `client` if there is one. Returns the
+    /// server's certificate and the answer.
+    async fn ask(
+        &self,
+        address: SocketAddr,
+        versions: &[&'static SupportedProtocolVersion],
+        client: Option<&Identity>,
+    ) -> std::io::Result<(Vec<u8>, String)> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.der().clone()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = match client {
+            None => builder.with_no_client_auth(),
+            Some(client) => {
+                let key = PrivateKeyDer::try_from(client.key.serialize_der()).unwrap();
+                let chain = vec![client.certificate.der().clone()];
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        let stream = TcpStream::connect(address).await?;
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        let mut stream = connector.connect(name, stream).await?;
+        let server = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+        let answer = ready(&mut stream).await?;
+        Ok((server, answer))
+    }
+}
+
+async fn ready(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<String> {
+    let request = "GET /-/ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+fn address(connector: &Connector) -> SocketAddr {
+    let (_, address) = connector.url.split_once("//").unwrap();
+    address.parse().unwrap()
+}
+
+const BOTH: &[&SupportedProtocolVersion] = &[&TLS12, &TLS13];
+
+#[tokio::test]
+async fn it_speaks_tls_and_survives_those_who_do_not() {
+    let files = Files::new("  min_version: TLS13\n");
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let connector = Connector::start(&emulator, &[&files.flag()]).await;
+    let address = address(&connector);
+    let mut plain = TcpStream::connect(address).await.unwrap();
+    let answer = ready(&mut plain).await;
+    assert!(!answer.is_ok_and(|answer| answer.contains("HTTP/1.1")));
+    drop(TcpStream::connect(address).await.unwrap());
+    assert!(files.ask(address, &[&TLS12], None).await.is_err());
+    let (_, answer) = files.ask(address, BOTH, None).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let (status, log) = connector.terminate().await;
+    assert_eq!(status, Some(0), "{log}");
+    assert!(log.contains("tls=true"), "{log}");
+    assert!(log.contains("message=\"TLS handshake failed.\""), "{log}");
+    assert!(log.contains("message=Stopped."), "{log}");
+}
+
+#[tokio::test]
+async fn certificates_of_clients() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let verified = "  client_ca_file: ca.crt\n  client_auth_type: ";
+    // Without a certificate, with one of the right authority, with one of another.
+    let cases = [
+        (
+            "  client_auth_type: NoClientCert\n".to_owned(),
+            [true, true, true],
+        ),
+        (
+            "  client_auth_type: RequestClientCert\n".to_owned(),
+            [true, true, true],
+        ),
+        (
+            "  client_auth_type: RequireAnyClientCert\n".to_owned(),
+            [false, true, true],
+        ),
+        (
+            format!("{verified}VerifyClientCertIfGiven\n"),
+            [true, true, false],
+        ),
+        (
+            format!("{verified}RequireAndVerifyClientCert\n"),
+            [false, true, false],
+        ),
+        (
+            format!(
+                "{verified}RequireAndVerifyClientCert\n  client_allowed_sans: [a.example, b.example]\n"
+            ),
+            [false, true, false],
+        ),
+        (
+            format!("{verified}RequireAndVerifyClientCert\n  client_allowed_sans: [b.example]\n"),
+            [false, false, false],
+        ),
+        (
+            "  client_auth_type: RequireAnyClientCert\n  client_allowed_sans: [a.example]\n"
+                .to_owned(),
+            [false, true, true],
+        ),
+    ];
+    for (settings, expected) in cases {
+        let files = Files::new(&settings);
+        let connector = Connector::start(&emulator, &[&files.flag()]).await;
+        let address = address(&connector);
+        let own = identity(&files.authority, "a.example");
+        let other = identity(&authority(), "a.example");
+        for (client, expected) in [None, Some(&own), Some(&other)].into_iter().zip(expected) {
+            for versions in [&[&TLS12][..], &[&TLS13]] {
+                let answer = files.ask(address, versions, client).await;
+                let served = answer.is_ok_and(|(_, answer)| answer.contains("200 OK"));
+                assert_eq!(
+                    served,
+                    expected,
+                    "{settings} {} {versions:?}",
+                    client.is_some()
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_taken_over_and_a_broken_one_is_not() {
+    let files = Files::new("");
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let connector = Connector::start(&emulator, &[&files.flag()]).await;
+    let address = address(&connector);
+    let first = files.renew();
+    assert_eq!(files.ask(address, BOTH, None).await.unwrap().0, first);
+    // The certificate of another key: a renewal that is only half done.
+    let half = identity(&files.authority, "localhost");
+    files.put("server.crt", &half.certificate.pem());
+    assert_eq!(files.ask(address, BOTH, None).await.unwrap().0, first);
+    files.put("server.key", &half.key.serialize_pem());
+    let second = half.certificate.der().to_vec();
+    assert_eq!(files.ask(address, BOTH, None).await.unwrap().0, second);
+    // Switching TLS off would send passwords in the clear.
+    files.put("web.yml", "");
+    assert_eq!(files.ask(address, BOTH, None).await.unwrap().0, second);
+    let (_, log) = connector.terminate().await;
+    for fault in [
+        "the certificate and key cannot be used together",
+        "TLS cannot be switched on or off without a restart",
+    ] {
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(fault)).collect();
+        assert_eq!(lines.len(), 1, "{fault}\n{log}");
+        assert!(lines[0].contains("level=error"), "{log}");
+    }
+    assert!(!log.contains("PRIVATE KEY"), "{log}");
+}
+
+/// A server in this process, stopped by its sender.
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<Ended>,
+}
+
+async fn serve(flags: &[&str], patience: Patience) -> Server {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let any_port = ListenAddress {
+        host: Some("127.0.0.1".to_owned()),
+        port: 0,
+    };
+    let listener = standalone::bind(&any_port).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = app(&emulator, flags).await;
+    let (stop, stopped) = oneshot::channel();
+    let ended = tokio::spawn(async move {
+        let _emulator = emulator;
+        let stop = async {
+            let _ = stopped.await;
+        };
+        standalone::serve(listener, app, patience, stop, Duration::from_secs(60)).await
+    });
+    Server {
+        address,
+        stop,
+        ended,
+    }
+}
+
+/// So short that a test need not wait long, and long enough for a busy machine to send a head.
+const SHORT: Patience = Patience {
+    handshake: Duration::from_millis(400),
+    head: Duration::from_millis(400),
+    idle: Duration::from_millis(400),
+};
+/// So long that a test would hang.
+const LONG: Duration = Duration::from_secs(3_600);
+
+#[tokio::test]
+async fn slow_clients_lose_their_connection() {
+    let files = Files::new("");
+    let head = Patience {
+        handshake: LONG,
+        idle: LONG,
+        ..SHORT
+    };
+    let handshake = Patience {
+        head: LONG,
+        idle: LONG,
+        ..SHORT
+    };
+    let idle = Patience {
+        handshake: LONG,
+        head: LONG,
+        ..SHORT
+    };
+    let whole = "GET /-/ready HTTP/1.1\r\nhost: a\r\n\r\n";
+    let half = "GET /-/ready HTTP/1.1\r\nho";
+    let tls = files.flag();
+    let cases: [(&[&str], Patience, &str, &str); 4] = [
+        (&[], head, "", ""),
+        (&[], head, half, ""),
+        (&[], idle, whole, "HTTP/1.1 200 OK"),
+        (&[&tls], handshake, "\x16\x03\x01", ""),
+    ];
+    for (flags, patience, sent, expected) in cases {
+        let server = serve(flags, patience).await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        // Ends because the server closes the connection.
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(expected), "{sent:?} {answer}");
+        assert_eq!(
+            answer.matches("HTTP/1.1 200").count(),
+            expected.len().min(1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_no_excuse_for_a_slow_head() {
+    let patience = Patience {
+        handshake: LONG,
+        idle: LONG,
+        ..SHORT
+    };
+    let server = serve(&[], patience).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    for _ in 0..2 {
+        let request = "HEAD /-/ready HTTP/1.1\r\nhost: a\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    }
+    stream.write_all(b"HEAD /-/re").await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"");
+}
+
+#[tokio::test]
+async fn a_request_in_flight_is_finished_and_others_are_let_go() {
+    let patience = Patience {
+        handshake: LONG,
+        head: LONG,
+        idle: LONG,
+    };
+    let server = serve(&[], patience).await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    let mut busy = TcpStream::connect(server.address).await.unwrap();
+    let head =
+        "POST /write HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\nexpect: 100-continue\r\n\r\n";
+    busy.write_all(head.as_bytes()).await.unwrap();
+    // The server wants the body now: the request is in flight.
+    let mut continued = [0; 25];
+    busy.read_exact(&mut continued).await.unwrap();
+    assert_eq!(&continued, b"HTTP/1.1 100 Continue\r\n\r\n");
+    server.stop.send(()).unwrap();
+    let mut rest = Vec::new();
+    silent.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"");
+    busy.write_all(b"???").await.unwrap();
+    let mut answer = String::new();
+    busy.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(server.ended.await.unwrap(), Ended::Stopped);
+}
