@@ -389,6 +389,24 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_read_and_not_shown() {
+        let hash = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
+        let users = format!("alice:{hash}");
+        let config = config(
+            &DEFAULTS,
+            &[("basic_auth_users", &users), ("bearer_token", "t0ken")],
+        );
+        let web = config.web.current();
+        assert!(!web.users.is_empty() && web.token.is_some());
+        let shown = format!("{config:?}");
+        assert!(shown.contains("alice"), "{shown}");
+        assert!(
+            !shown.contains("$2y$") && !shown.contains("t0ken"),
+            "{shown}"
+        );
+    }
+
+    #[test]
     fn one_label_cannot_name_both() {
         let found = faults(&["--database-label=x", "--table-label=x"], &[]);
         assert!(

@@ -1,6 +1,8 @@
 //! Authentication, as a layer around the routes: nothing of a request is read before its credential
 //! is known to be right. Also the headers that an operator wants in every answer.
 
+use std::fmt;
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -19,11 +21,20 @@ const BASIC: HeaderValue =
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"timestream-connector\"");
 
 /// What a request shows to be served.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 enum Credential {
     /// User and password.
     Basic(String, Vec<u8>),
     Bearer(Vec<u8>),
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Basic(user, _) => f.debug_tuple("Basic").field(user).finish_non_exhaustive(),
+            Self::Bearer(_) => f.write_str("Bearer"),
+        }
+    }
 }
 
 /// Why a request shows nothing that can be checked.
