@@ -211,7 +211,12 @@ async fn an_emptied_file_does_not_open_the_server() {
 
 /// Runs the binary until it has judged its configuration.
 async fn check(flags: &[&str]) -> (Option<i32>, String) {
-    let output = command(flags).arg("--check-config").output().await.unwrap();
+    let common = [
+        "--check-config",
+        "--default-database=db",
+        "--default-table=t",
+    ];
+    let output = command(&[&common, flags].concat()).output().await.unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     (output.status.code(), text)
 }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::Ended;
-use super::patience::{Busy, Patient};
+use super::patience::{Answering, Patient};
 use crate::web::Web;
 
 /// How long clients may take, so that slow ones cannot hold connections for ever.
@@ -77,16 +77,16 @@ async fn serve_http(
     mut stopping: watch::Receiver<Option<Ended>>,
     peer: &str,
 ) {
-    let busy = Busy::default();
-    let io = TokioIo::new(Patient::new(stream, patience.head, busy.clone()));
+    let answering = Answering::default();
+    let io = TokioIo::new(Patient::new(stream, patience.head, answering.clone()));
     let router = TowerToHyperService::new(router);
     let service = service_fn(|request| {
-        busy.set(true);
+        answering.begin_or_end();
         let answer = router.call(request);
-        let busy = busy.clone();
+        let answering = answering.clone();
         async move {
             let answer = answer.await;
-            busy.set(false);
+            answering.begin_or_end();
             answer
         }
     });

@@ -7,23 +7,24 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Says whether a request is being answered; then nobody waits for a head.
+/// Counts the beginnings and ends of answers: while it is odd, a request is being answered and
+/// nobody waits for a head. A plain flag would not tell that one was answered between two reads.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Busy(Arc<AtomicBool>);
+pub(super) struct Answering(Arc<AtomicU64>);
 
-impl Busy {
-    pub(super) fn set(&self, busy: bool) {
-        self.0.store(busy, Ordering::Relaxed);
+impl Answering {
+    pub(super) fn begin_or_end(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn get(&self) -> bool {
+    fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -33,17 +34,20 @@ impl Busy {
 pub(super) struct Patient<Io> {
     io: Io,
     limit: Duration,
-    busy: Busy,
+    answering: Answering,
+    /// The count at the last read.
+    seen: u64,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<Io> Patient<Io> {
     /// The first head has to be there after `limit` from now.
-    pub(super) fn new(io: Io, limit: Duration, busy: Busy) -> Self {
+    pub(super) fn new(io: Io, limit: Duration, answering: Answering) -> Self {
         Self {
             io,
             limit,
-            busy,
+            seen: answering.count(),
+            answering,
             deadline: Some(Box::pin(sleep(limit))),
         }
     }
@@ -56,9 +60,13 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Patient<Io> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.busy.get() {
+        let count = this.answering.count();
+        if count != this.seen {
+            // The head was whole.
+            this.seen = count;
             this.deadline = None;
-        } else if let Some(deadline) = &mut this.deadline
+        }
+        if let Some(deadline) = &mut this.deadline
             && deadline.as_mut().poll(context).is_ready()
         {
             let text = "the head of the request took too long";
@@ -67,7 +75,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Patient<Io> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(context, buffer))?;
         let arrived = buffer.filled().len() > before;
-        if arrived && this.deadline.is_none() && !this.busy.get() {
+        if arrived && this.deadline.is_none() && count.is_multiple_of(2) {
             this.deadline = Some(Box::pin(sleep(this.limit)));
         }
         Poll::Ready(Ok(()))
@@ -113,10 +121,11 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(10);
 
-    fn connection() -> (DuplexStream, Patient<DuplexStream>, Busy) {
+    fn connection() -> (DuplexStream, Patient<DuplexStream>, Answering) {
         let (client, server) = duplex(64);
-        let busy = Busy::default();
-        (client, Patient::new(server, LIMIT, busy.clone()), busy)
+        let answering = Answering::default();
+        let server = Patient::new(server, LIMIT, answering.clone());
+        (client, server, answering)
     }
 
     #[tokio::test(start_paused = true)]
@@ -144,12 +153,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bodies_and_idle_connections_have_more_time() {
-        let (mut client, mut server, busy) = connection();
-        busy.set(true);
+        let (mut client, mut server, answering) = connection();
+        answering.begin_or_end();
         advance(LIMIT * 2).await;
         client.write_u8(b'b').await.unwrap();
         server.read_u8().await.unwrap();
-        busy.set(false);
+        answering.begin_or_end();
         // Idle: nothing of the next head is there.
         advance(LIMIT * 2).await;
         client.write_u8(b'h').await.unwrap();
@@ -157,6 +166,23 @@ mod tests {
         let start = Instant::now();
         let error = server.read_u8().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed(), LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_between_two_reads_counts_too() {
+        let (mut client, mut server, answering) = connection();
+        client.write_u8(b'h').await.unwrap();
+        server.read_u8().await.unwrap();
+        answering.begin_or_end();
+        answering.begin_or_end();
+        // Idle for longer than a head may take.
+        let later = tokio::time::timeout(LIMIT * 2, server.read_u8()).await;
+        assert!(later.is_err(), "{later:?}");
+        client.write_u8(b'h').await.unwrap();
+        server.read_u8().await.unwrap();
+        let start = Instant::now();
+        server.read_u8().await.unwrap_err();
         assert_eq!(start.elapsed(), LIMIT);
     }
 }
