@@ -277,16 +277,26 @@ mod tests {
         assert!(!verifier.is_user(&Users::default(), "alice", b"a").await);
     }
 
-    /// Hashes that other programs made: `htpasswd` writes `$2y$`, old ones `$2a$`. They belong to
-    /// the sample file of the exporter toolkit and to the vectors of OpenBSD's bcrypt.
+    /// A vector of Openwall's `crypt_blowfish` (`$2a$`), and one made with glibc's libcrypt, which
+    /// writes `$2y$` as `htpasswd` does.
     #[tokio::test]
     async fn hashes_of_other_programs() {
-        let users =
-            Users::parse("openwall:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW")
-                .unwrap();
-        let verifier = Verifier::default();
-        assert!(verifier.is_user(&users, "openwall", b"U*U").await);
-        assert!(!verifier.is_user(&users, "openwall", b"U*U*").await);
+        let cases = [
+            (
+                "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+                "U*U",
+            ),
+            (
+                "$2y$05$abcdefghijklmnopqrstuuUuO3fFhMtnnzaeT1vf5.eKY1HTkAKw2",
+                "pä:s",
+            ),
+        ];
+        for (hash, password) in cases {
+            let users = Users::parse(&format!("alice:{hash}")).unwrap();
+            let verifier = Verifier::default();
+            assert!(verifier.is_user(&users, "alice", password.as_bytes()).await);
+            assert!(!verifier.is_user(&users, "alice", b"U*U*").await);
+        }
     }
 
     #[tokio::test]
