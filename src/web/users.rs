@@ -277,7 +277,7 @@ mod tests {
         assert!(!verifier.is_user(&Users::default(), "alice", b"a").await);
     }
 
-    /// A vector of Openwall's `crypt_blowfish` (`$2a$`), and one made with glibc's libcrypt, which
+    /// A vector of Openwall's `crypt_blowfish` (`$2a$`), and one made with the libcrypt of Debian, which
     /// writes `$2y$` as `htpasswd` does.
     #[tokio::test]
     async fn hashes_of_other_programs() {
