@@ -8,9 +8,10 @@ help: ## List the targets
 run: ## Run emulator, connector and a real Prometheus on this machine; Ctrl-C stops them
 	@scripts/run.sh
 
-test: ## Run all tests; obtains a Prometheus where there is none
+test: ## Run all tests; obtains a Prometheus and the Python they need
 	@scripts/prometheus.sh prometheus >/dev/null
 	@scripts/prometheus.sh promtool >/dev/null
+	@scripts/python.sh >/dev/null
 	cargo test --workspace
 
 lint: ## Check formatting, lints and documentation

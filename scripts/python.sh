@@ -99,7 +99,7 @@ make_unless_there() {
     local folder pointed
     folder="$(mktemp -d "$pointer.XXXXXX")" || return 1
     unfinished="$folder"
-    say "making $folder; this takes about half a minute the first time"
+    say "making $folder; this takes a while the first time"
     # Settings that put packages elsewhere are not for an environment.
     if ! (
         unset PYTHONHOME PYTHONPATH PIP_PREFIX PIP_ROOT PIP_TARGET PIP_USER

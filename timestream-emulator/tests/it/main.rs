@@ -6,6 +6,7 @@ mod faults;
 mod paging;
 mod persistence;
 mod query;
+mod strangers;
 mod support;
 mod wire;
 mod write;
