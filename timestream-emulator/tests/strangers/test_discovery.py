@@ -56,6 +56,7 @@ class Processes(unittest.TestCase):
     def start(self, *flags):
         emulator = Emulator(*flags)
         self.addCleanup(emulator.process.stdout.close)
+        self.addCleanup(emulator.process.wait)
         self.addCleanup(emulator.process.kill)
         return emulator
 
