@@ -1,6 +1,6 @@
 # Everything a fresh machine needs besides Rust, make and a C compiler is obtained by the targets.
 
-.PHONY: help run test lint fmt
+.PHONY: help run test bench lint fmt
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -8,10 +8,14 @@ help: ## List the targets
 run: ## Run emulator, connector and a real Prometheus on this machine; Ctrl-C stops them
 	@scripts/run.sh
 
-test: ## Run all tests; obtains a Prometheus where there is none
+test: ## Run all tests; obtains a Prometheus and the Python they need
 	@scripts/prometheus.sh prometheus >/dev/null
 	@scripts/prometheus.sh promtool >/dev/null
+	@scripts/python.sh >/dev/null
 	cargo test --workspace
+
+bench: ## Measure writes to and queries of the emulator
+	cargo bench -p timestream-emulator --bench throughput
 
 lint: ## Check formatting, lints and documentation
 	cargo fmt --all --check

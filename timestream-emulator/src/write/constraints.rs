@@ -3,6 +3,8 @@
 //! They are checked before anything else, and all that are broken are named in one answer, with the
 //! path of the member and indexes from 1.
 
+use std::fmt;
+
 use crate::{
     error::{ErrorKind, ServiceError},
     limits,
@@ -25,18 +27,14 @@ pub(crate) fn check(request: &WriteRecordsRequest) -> Result<(), ServiceError> {
     violations.required("databaseName", request.database_name.as_deref());
     violations.required("tableName", request.table_name.as_deref());
     if let Some(common) = &request.common_attributes {
-        check_record(&mut violations, "commonAttributes", common);
+        check_record(&mut violations, &Path::of("commonAttributes"), common);
     }
     match &request.records {
         None => violations.required("records", None),
         Some(records) => {
             violations.count("records", records.len(), 1..=limits::MAX_RECORDS_PER_WRITE);
             for (index, record) in records.iter().enumerate() {
-                check_record(
-                    &mut violations,
-                    &format!("records.{}.member", index + 1),
-                    record,
-                );
+                check_record(&mut violations, &Path::element("records", index), record);
             }
         }
     }
@@ -49,7 +47,7 @@ pub(crate) struct Violations(Vec<String>);
 
 impl Violations {
     /// `value` at `path` must be there.
-    pub(crate) fn required(&mut self, path: &str, value: Option<&str>) {
+    pub(crate) fn required(&mut self, path: impl fmt::Display, value: Option<&str>) {
         if value.is_none() {
             self.add("null", path, "Member must not be null");
         }
@@ -58,7 +56,7 @@ impl Violations {
     /// `value` at `path` must have between these numbers of characters.
     pub(crate) fn length(
         &mut self,
-        path: &str,
+        path: impl fmt::Display,
         value: &str,
         allowed: std::ops::RangeInclusive<usize>,
     ) {
@@ -73,7 +71,12 @@ impl Violations {
     }
 
     /// `value` at `path` must lie between these numbers.
-    pub(crate) fn range(&mut self, path: &str, value: i64, allowed: std::ops::RangeInclusive<i64>) {
+    pub(crate) fn range(
+        &mut self,
+        path: impl fmt::Display,
+        value: i64,
+        allowed: std::ops::RangeInclusive<i64>,
+    ) {
         if value < *allowed.start() {
             let rule = format!(
                 "Member must have value greater than or equal to {}",
@@ -90,20 +93,31 @@ impl Violations {
     }
 
     /// `value` at `path` must match a pattern.
-    pub(crate) fn pattern(&mut self, path: &str, value: &str, pattern: &str, is_match: bool) {
+    pub(crate) fn pattern(
+        &mut self,
+        path: impl fmt::Display,
+        value: &str,
+        pattern: &str,
+        is_match: bool,
+    ) {
         if !is_match {
             let rule = format!("Member must satisfy regular expression pattern: {pattern}");
             self.add(&format!("'{value}'"), path, &rule);
         }
     }
 
-    fn count(&mut self, path: &str, length: usize, allowed: std::ops::RangeInclusive<usize>) {
+    fn count(
+        &mut self,
+        path: impl fmt::Display,
+        length: usize,
+        allowed: std::ops::RangeInclusive<usize>,
+    ) {
         if !allowed.contains(&length) {
             self.add("'[...]'", path, &bounds("length", length, &allowed));
         }
     }
 
-    fn one_of(&mut self, path: &str, value: Option<&str>, allowed: &[&str]) {
+    fn one_of(&mut self, path: impl fmt::Display, value: Option<&str>, allowed: &[&str]) {
         if let Some(value) = value.filter(|value| !allowed.contains(value)) {
             let rule = format!(
                 "Member must satisfy enum value set: [{}]",
@@ -113,7 +127,7 @@ impl Violations {
         }
     }
 
-    fn add(&mut self, value: &str, path: &str, rule: &str) {
+    fn add(&mut self, value: &str, path: impl fmt::Display, rule: &str) {
         self.0.push(format!(
             "Value {value} at '{path}' failed to satisfy constraint: {rule}"
         ));
@@ -141,63 +155,119 @@ impl Violations {
     }
 }
 
-fn check_record(violations: &mut Violations, path: &str, record: &Record) {
+/// Where a member stands in the request. It becomes text only when a constraint is broken there:
+/// a write has thousands of members, and all of them are checked.
+#[derive(Debug, Clone, Copy)]
+struct Path<'a> {
+    parent: Option<&'a Path<'a>>,
+    name: &'static str,
+    /// From 0; of a member that is an element of the list `name`.
+    index: Option<usize>,
+}
+
+impl<'a> Path<'a> {
+    fn of(name: &'static str) -> Path<'a> {
+        Path {
+            parent: None,
+            name,
+            index: None,
+        }
+    }
+
+    fn element(name: &'static str, index: usize) -> Path<'a> {
+        Path {
+            index: Some(index),
+            ..Path::of(name)
+        }
+    }
+
+    /// The same path, within `parent`.
+    fn within(self, parent: &'a Path<'a>) -> Path<'a> {
+        Path {
+            parent: Some(parent),
+            ..self
+        }
+    }
+
+    fn at(&'a self, name: &'static str) -> Path<'a> {
+        Path::of(name).within(self)
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            write!(f, "{parent}.")?;
+        }
+        f.write_str(self.name)?;
+        match self.index {
+            Some(index) => write!(f, ".{}.member", index + 1),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_record(violations: &mut Violations, path: &Path<'_>, record: &Record) {
     if let Some(dimensions) = &record.dimensions {
-        let path = format!("{path}.dimensions");
         violations.count(
-            &path,
+            path.at("dimensions"),
             dimensions.len(),
             0..=limits::MAX_DIMENSIONS_PER_TABLE,
         );
         for (index, dimension) in dimensions.iter().enumerate() {
-            let at = |member: &str| format!("{path}.{}.member.{member}", index + 1);
-            violations.required(&at("value"), dimension.value.as_deref());
+            let path = Path::element("dimensions", index).within(path);
+            violations.required(path.at("value"), dimension.value.as_deref());
             violations.one_of(
-                &at("dimensionValueType"),
+                path.at("dimensionValueType"),
                 dimension.dimension_value_type.as_deref(),
                 &["VARCHAR"],
             );
-            check_name(violations, &at("name"), dimension.name.as_deref());
+            check_name(violations, &path, dimension.name.as_deref());
         }
     }
     if let Some(name) = &record.measure_name {
-        violations.length(&format!("{path}.measureName"), name, 1..=usize::MAX);
+        violations.length(path.at("measureName"), name, 1..=usize::MAX);
     }
     if let Some(value) = &record.measure_value {
-        let path = format!("{path}.measureValue");
-        violations.length(&path, value, 1..=limits::MAX_MEASURE_VALUE_CHARS);
+        let allowed = 1..=limits::MAX_MEASURE_VALUE_CHARS;
+        violations.length(path.at("measureValue"), value, allowed);
     }
     if let Some(time) = &record.time {
-        violations.length(&format!("{path}.time"), time, 1..=limits::MAX_TIME_CHARS);
+        violations.length(path.at("time"), time, 1..=limits::MAX_TIME_CHARS);
     }
     violations.one_of(
-        &format!("{path}.measureValueType"),
+        path.at("measureValueType"),
         record.measure_value_type.as_deref(),
         &MEASURE_VALUE_TYPES,
     );
     violations.one_of(
-        &format!("{path}.timeUnit"),
+        path.at("timeUnit"),
         record.time_unit.as_deref(),
         &TIME_UNITS,
     );
     for (index, value) in record.measure_values.iter().flatten().enumerate() {
-        let at = |member: &str| format!("{path}.measureValues.{}.member.{member}", index + 1);
-        check_name(violations, &at("name"), value.name.as_deref());
-        violations.required(&at("type"), value.r#type.as_deref());
-        violations.one_of(&at("type"), value.r#type.as_deref(), &MEASURE_VALUE_TYPES);
+        let path = Path::element("measureValues", index).within(path);
+        check_name(violations, &path, value.name.as_deref());
+        violations.required(path.at("type"), value.r#type.as_deref());
+        violations.one_of(
+            path.at("type"),
+            value.r#type.as_deref(),
+            &MEASURE_VALUE_TYPES,
+        );
         match &value.value {
-            None => violations.required(&at("value"), None),
+            None => violations.required(path.at("value"), None),
             Some(text) => {
-                violations.length(&at("value"), text, 1..=limits::MAX_MEASURE_VALUE_CHARS);
+                let allowed = 1..=limits::MAX_MEASURE_VALUE_CHARS;
+                violations.length(path.at("value"), text, allowed);
             }
         }
     }
 }
 
-fn check_name(violations: &mut Violations, path: &str, name: Option<&str>) {
+fn check_name(violations: &mut Violations, path: &Path<'_>, name: Option<&str>) {
     match name {
-        None => violations.required(path, None),
-        Some(name) => violations.length(path, name, 1..=usize::MAX),
+        None => violations.required(path.at("name"), None),
+        Some(name) => violations.length(path.at("name"), name, 1..=usize::MAX),
     }
 }
 

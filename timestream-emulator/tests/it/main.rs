@@ -7,6 +7,7 @@ mod paging;
 mod persistence;
 mod query;
 mod sql;
+mod strangers;
 mod support;
 mod wire;
 mod write;

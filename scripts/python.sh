@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+#
+# Obtains a Python with boto3 and the AWS command line, against which the emulator is tested, and
+# prints the absolute path of that python as the only line on standard output. Progress and problems
+# go to standard error.
+#
+#   python="$(scripts/python.sh)"
+#   "$python" -c 'import boto3'
+#   "$(dirname "$python")/aws" --version
+#
+# It is a virtual environment of python3 (3.10 or later) in the cache, made on the first run by the
+# ordinary pip, whose own settings apply (PIP_INDEX_URL, pip.conf, ...), from the versions in
+# timestream-emulator/tests/strangers/requirements.txt:
+#
+#   <cache>/python-<version>-<platform>-<checksum of the requirements>.<random>/
+#
+# <cache> is $TIMESTREAM_CONNECTOR_CACHE, or else timestream-prometheus-connector in
+# $XDG_CACHE_HOME (by default ~/.cache). It can be deleted at any time. As environments cannot be
+# moved, each is made where it stays, and a file of the same name without <random> says which one is
+# complete; the file appears in one step.
+#
+# Where Debian and its like have split venv off python3, or there is no python3 at all, root gets it
+# by apt-get; for others the script says what is missing and exits with status 1.
+
+# Some functions are called by way of exclusively:
+# shellcheck disable=SC2329
+
+set -euo pipefail
+
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+readonly requirements="$here/../timestream-emulator/tests/strangers/requirements.txt"
+
+say() {
+    printf 'python.sh: %s\n' "$*" >&2
+}
+
+fail() {
+    say "$*"
+    exit 1
+}
+
+can_make_environments() {
+    python3 -c 'import ensurepip, venv' 2>/dev/null
+}
+
+# Sees to a python3 that can make virtual environments.
+prepare_python3() {
+    if can_make_environments; then
+        return
+    fi
+    if ! type -P apt-get >/dev/null; then
+        type -P python3 >/dev/null || fail "there is no python3; install Python 3.10 or later"
+        fail "$(type -P python3) has no venv with pip (modules venv and ensurepip); install them"
+    fi
+    if [[ $EUID -ne 0 ]]; then
+        fail "python3, or its part that makes environments, is missing; as root: apt-get install python3-venv"
+    fi
+    say "installing the package python3-venv"
+    apt-get -q update >&2 || true
+    DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=120 install -y --no-install-recommends python3-venv >&2 ||
+        fail "apt-get could not install python3-venv"
+    hash -r
+    # A python3 from elsewhere that stands first on PATH gains nothing by the package.
+    can_make_environments ||
+        fail "$(type -P python3) has no venv with pip even after apt-get install python3-venv"
+}
+
+# Runs a command while no other run of this script does. Where there is no flock, two first runs at
+# once both make an environment, which is slower but as safe.
+exclusively() {
+    if ! type -P flock >/dev/null; then
+        "$@"
+        return
+    fi
+    {
+        if ! flock --nonblock 9; then
+            say "waiting for another run to finish"
+            flock 9
+        fi
+        # The command does not inherit the lock, nor do processes it leaves.
+        "$@" 9>&-
+    } 9>"$cache/python.lock"
+}
+
+# Sets $python to that of the complete environment; fails if there is none that works.
+find_python() {
+    local folder
+    folder="$(cat "$pointer" 2>/dev/null)" || return 1
+    python="$folder/bin/python"
+    [[ -x $python ]] && "$python" -c 'import awscli, boto3' 2>/dev/null
+}
+
+# Another run may have made it while this one waited.
+make_unless_there() {
+    if find_python; then
+        return
+    fi
+
+    local folder pointed
+    folder="$(mktemp -d "$pointer.XXXXXX")" || return 1
+    unfinished="$folder"
+    say "making $folder; this takes a while the first time"
+    # Settings that put packages elsewhere are not for an environment.
+    if ! (
+        unset PYTHONHOME PYTHONPATH PIP_PREFIX PIP_ROOT PIP_TARGET PIP_USER
+        python3 -m venv "$folder" >&2 &&
+            "$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
+                --requirement "$requirements" >&2
+    ); then
+        say "pip could not install what $requirements names; the lines above say why"
+        return 1
+    fi
+
+    # Others may share the cache; mktemp lets only its caller in.
+    chmod 755 "$folder" || return 1
+    pointed="$(mktemp "$cache/python.XXXXXX")" || return 1
+    printf '%s\n' "$folder" >"$pointed" && chmod 644 "$pointed" && mv -f "$pointed" "$pointer" || return 1
+    unfinished=
+    if ! find_python; then
+        say "the environment in $folder does not work"
+        return 1
+    fi
+}
+
+if [[ $# -gt 0 ]]; then
+    printf 'usage: scripts/python.sh\n' >&2
+    exit 2
+fi
+
+prepare_python3
+version="$(python3 -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')"
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+    fail "$(type -P python3) is Python $version; 3.10 or later is needed"
+
+cache="${TIMESTREAM_CONNECTOR_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set, and neither is TIMESTREAM_CONNECTOR_CACHE}/.cache}/timestream-prometheus-connector}"
+[[ $cache == /* ]] || cache="$PWD/$cache"
+platform="$(uname -s | tr '[:upper:]' '[:lower:]')-$(uname -m)"
+checksum="$(cksum <"$requirements")"
+pointer="$cache/python-$version-$platform-${checksum%% *}"
+
+python=
+if ! find_python; then
+    mkdir -p "$cache" && [[ -w $cache ]] || fail "cannot write to $cache, where the environment would go"
+    unfinished=
+    trap '[[ -z $unfinished ]] || rm -rf "$unfinished"' EXIT
+    exclusively make_unless_there || exit 1
+fi
+printf '%s\n' "$python"
