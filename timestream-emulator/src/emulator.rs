@@ -17,7 +17,7 @@ use crate::{
     protocol::{DatabaseRequest, MagneticStoreWriteProperties, RetentionProperties, TableRequest},
     server::{self, Shared},
     sigv4::Credentials,
-    store::{Point, Store, StoreError},
+    store::{Store, StoreError, Writer, snapshot::Point},
 };
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,9 +64,10 @@ impl Emulator {
     /// When the address is taken, the data folder is in use or unreadable, or a table cannot be
     /// created.
     pub async fn start(config: Config) -> Result<Emulator, StartError> {
-        let mut store = Store::open(config.data_dir.as_deref())?;
+        let store = Store::open(config.data_dir.as_deref())?;
         for table in &config.tables {
-            ensure_table(&mut store, table).map_err(|error| StartError::Table {
+            let created = store.change(|writer| ensure_table(writer, table));
+            created.map_err(|error| StartError::Table {
                 database: table.database.clone(),
                 table: table.table.clone(),
                 reason: error.message,
@@ -116,12 +117,12 @@ impl Emulator {
     /// time; empty if there is no such table.
     pub fn points(&self, database: &str, table: &str) -> Vec<Point> {
         self.shared
-            .with_store(|store| store.points(database, table))
+            .with_store(|store| store.snapshot()?.points(database, table))
             .unwrap_or_default()
     }
 
-    /// Finishes open calls, closes the storage and returns. A call that does not end within ten
-    /// seconds is left behind and finds the storage closed.
+    /// Finishes open calls, closes the storage and returns. Connections that are still open after
+    /// ten seconds are left behind and find the storage closed.
     pub async fn stop(mut self) {
         drop(self.stop.take());
         match tokio::time::timeout(STOP_TIMEOUT, &mut self.server).await {
@@ -134,19 +135,19 @@ impl Emulator {
     }
 }
 
-fn ensure_table(store: &mut Store, spec: &TableSpec) -> Result<(), ServiceError> {
+fn ensure_table(writer: &mut Writer, spec: &TableSpec) -> Result<(), ServiceError> {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs_f64();
-    if !store.catalog.databases.contains_key(&spec.database) {
+    if !writer.catalog.databases.contains_key(&spec.database) {
         let request = DatabaseRequest {
             database_name: Some(spec.database.clone()),
             kms_key_id: None,
         };
-        operations::create_database(store, &request, now)?;
+        operations::create_database(writer, &request, now)?;
     }
-    if store.catalog.table(&spec.database, &spec.table).is_ok() {
+    if writer.catalog.table(&spec.database, &spec.table).is_ok() {
         return Ok(());
     }
     let request = TableRequest {
@@ -161,5 +162,5 @@ fn ensure_table(store: &mut Store, spec: &TableSpec) -> Result<(), ServiceError>
         }),
         schema: None,
     };
-    operations::create_table(store, &request, now).map(drop)
+    operations::create_table(writer, &request, now).map(drop)
 }

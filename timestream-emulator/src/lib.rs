@@ -43,5 +43,5 @@ pub use self::{
     counters::Counters,
     emulator::{Emulator, StartError},
     faults::{Fault, FaultKind, When},
-    store::{Point, StoreError, value::Value},
+    store::{StoreError, snapshot::Point, value::Value},
 };

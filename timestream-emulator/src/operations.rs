@@ -9,8 +9,8 @@ use crate::{
         TableRequest, TableResponse,
     },
     store::{
-        Store,
-        catalog::{Database, Table, TableSettings, no_database},
+        Writer,
+        catalog::{Catalog, Database, Table, TableSettings, no_database},
     },
     write::Violations,
 };
@@ -20,62 +20,62 @@ const DEFAULT_KMS_KEY: &str = "arn:aws:kms:us-east-1:000000000000:key/local";
 const NAME_PATTERN: &str = "[a-zA-Z0-9_.-]+";
 
 pub(crate) fn create_database(
-    store: &mut Store,
+    writer: &mut Writer,
     request: &DatabaseRequest,
     now: f64,
 ) -> Result<DatabaseResponse, ServiceError> {
     let name = checked_name("databaseName", request.database_name.as_deref())?;
-    if store.catalog.databases.contains_key(name) {
+    if writer.catalog.databases.contains_key(name) {
         return Err(conflict(format!("The database {name} already exists.")));
     }
-    if store.catalog.databases.len() >= limits::MAX_DATABASES {
+    if writer.catalog.databases.len() >= limits::MAX_DATABASES {
         return Err(quota("databases", limits::MAX_DATABASES));
     }
     let kms_key_id = request.kms_key_id.as_deref().unwrap_or(DEFAULT_KMS_KEY);
-    store.create_database(name, kms_key_id, now)?;
-    describe_database(store, request)
+    writer.create_database(name, kms_key_id, now)?;
+    describe_database(&writer.catalog, request)
 }
 
 pub(crate) fn describe_database(
-    store: &Store,
+    catalog: &Catalog,
     request: &DatabaseRequest,
 ) -> Result<DatabaseResponse, ServiceError> {
     let name = required("databaseName", request.database_name.as_deref())?;
     Ok(DatabaseResponse {
-        database: database_description(name, database(store, name)?),
+        database: database_description(name, database(catalog, name)?),
     })
 }
 
 pub(crate) fn update_database(
-    store: &mut Store,
+    writer: &mut Writer,
     request: &DatabaseRequest,
     now: f64,
 ) -> Result<DatabaseResponse, ServiceError> {
     let name = required("databaseName", request.database_name.as_deref())?;
     let kms_key_id = required("kmsKeyId", request.kms_key_id.as_deref())?;
-    database(store, name)?;
-    store.update_database(name, kms_key_id, now)?;
-    describe_database(store, request)
+    database(&writer.catalog, name)?;
+    writer.update_database(name, kms_key_id, now)?;
+    describe_database(&writer.catalog, request)
 }
 
 pub(crate) fn delete_database(
-    store: &mut Store,
+    writer: &mut Writer,
     request: &DatabaseRequest,
 ) -> Result<(), ServiceError> {
     let name = required("databaseName", request.database_name.as_deref())?;
-    if !database(store, name)?.tables.is_empty() {
+    if !database(&writer.catalog, name)?.tables.is_empty() {
         return Err(ServiceError::validation(format!(
             "The database {name} still contains tables. Delete all tables before the database."
         )));
     }
-    store.delete_database(name)
+    writer.delete_database(name)
 }
 
 pub(crate) fn list_databases(
-    store: &Store,
+    catalog: &Catalog,
     request: &ListRequest,
 ) -> Result<ListDatabasesResponse, ServiceError> {
-    let all = store.catalog.databases.iter();
+    let all = catalog.databases.iter();
     let (page, next_token) = list_page(all, request, |(name, _)| (*name).clone())?;
     let databases = page
         .map(|(name, database)| database_description(name, database))
@@ -87,17 +87,20 @@ pub(crate) fn list_databases(
 }
 
 pub(crate) fn create_table(
-    store: &mut Store,
+    writer: &mut Writer,
     request: &TableRequest,
     now: f64,
 ) -> Result<TableResponse, ServiceError> {
     let database_name = checked_name("databaseName", request.database_name.as_deref())?;
     let name = checked_name("tableName", request.table_name.as_deref())?;
     let settings = settings(request, None)?;
-    if database(store, database_name)?.tables.contains_key(name) {
+    if database(&writer.catalog, database_name)?
+        .tables
+        .contains_key(name)
+    {
         return Err(conflict(format!("The table {name} already exists.")));
     }
-    let tables: usize = store
+    let tables: usize = writer
         .catalog
         .databases
         .values()
@@ -106,46 +109,49 @@ pub(crate) fn create_table(
     if tables >= limits::MAX_TABLES {
         return Err(quota("tables", limits::MAX_TABLES));
     }
-    store.create_table(database_name, name, settings, now)?;
-    describe_table(store, request)
+    writer.create_table(database_name, name, settings, now)?;
+    describe_table(&writer.catalog, request)
 }
 
 pub(crate) fn describe_table(
-    store: &Store,
+    catalog: &Catalog,
     request: &TableRequest,
 ) -> Result<TableResponse, ServiceError> {
     let (database, name) = table_names(request)?;
-    let table = store.catalog.table(database, name)?;
+    let table = catalog.table(database, name)?;
     Ok(TableResponse {
         table: table_description(database, name, table),
     })
 }
 
 pub(crate) fn update_table(
-    store: &mut Store,
+    writer: &mut Writer,
     request: &TableRequest,
     now: f64,
 ) -> Result<TableResponse, ServiceError> {
     let (database, name) = table_names(request)?;
-    let current = &store.catalog.table(database, name)?.settings;
+    let current = &writer.catalog.table(database, name)?.settings;
     let settings = settings(request, Some(current))?;
-    store.update_table(database, name, settings, now)?;
-    describe_table(store, request)
+    writer.update_table(database, name, settings, now)?;
+    describe_table(&writer.catalog, request)
 }
 
-pub(crate) fn delete_table(store: &mut Store, request: &TableRequest) -> Result<(), ServiceError> {
+pub(crate) fn delete_table(
+    writer: &mut Writer,
+    request: &TableRequest,
+) -> Result<(), ServiceError> {
     let (database, name) = table_names(request)?;
-    store.delete_table(database, name)
+    writer.delete_table(database, name)
 }
 
 pub(crate) fn list_tables(
-    store: &Store,
+    catalog: &Catalog,
     request: &ListRequest,
 ) -> Result<ListTablesResponse, ServiceError> {
     if let Some(name) = &request.database_name {
-        database(store, name)?;
+        database(catalog, name)?;
     }
-    let databases = store.catalog.databases.iter();
+    let databases = catalog.databases.iter();
     let wanted = databases.filter(|(name, _)| {
         request
             .database_name
@@ -254,12 +260,8 @@ fn check_schema(schema: &serde_json::Value) -> Result<(), ServiceError> {
     Ok(())
 }
 
-fn database<'a>(store: &'a Store, name: &str) -> Result<&'a Database, ServiceError> {
-    store
-        .catalog
-        .databases
-        .get(name)
-        .ok_or_else(|| no_database(name))
+fn database<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Database, ServiceError> {
+    catalog.databases.get(name).ok_or_else(|| no_database(name))
 }
 
 fn database_description(name: &str, database: &Database) -> DatabaseDescription {

@@ -8,7 +8,7 @@ mod dispatch;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError, RwLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -47,8 +47,8 @@ pub(crate) struct Shared {
     pub(crate) faults: FaultOrders,
     pub(crate) ledger: Ledger,
     queries: Queries,
-    /// `None` once the emulator is stopped.
-    store: Mutex<Option<Store>>,
+    /// `None` once the emulator is stopped. Calls hold it for reading, closing it waits for them.
+    store: RwLock<Option<Store>>,
 }
 
 impl Shared {
@@ -59,37 +59,34 @@ impl Shared {
             faults: FaultOrders::default(),
             ledger: Ledger::default(),
             queries: Queries::default(),
-            store: Mutex::new(Some(store)),
+            store: RwLock::new(Some(store)),
         }
     }
 
     /// Runs `work` on the store; refused once the emulator is stopped.
     pub(crate) fn with_store<T>(
         &self,
-        work: impl FnOnce(&mut Store) -> Result<T, ServiceError>,
+        work: impl FnOnce(&Store) -> Result<T, ServiceError>,
     ) -> Result<T, ServiceError> {
-        let mut store = self.lock_store();
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
         let stopped = || ServiceError::new(ErrorKind::InternalServer, "The emulator is stopped.");
-        work(store.as_mut().ok_or_else(stopped)?)
+        work(store.as_ref().ok_or_else(stopped)?)
     }
 
     /// Closes the store, so that its folder can be opened again.
     pub(crate) fn close_store(&self) {
-        self.lock_store().take();
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        store.take();
     }
 
     pub(crate) fn counters(&self) -> Counters {
         let points_stored = self
-            .with_store(|store| Ok(store.points_stored))
+            .with_store(|store| Ok(store.points_stored()))
             .unwrap_or_default();
         Counters {
             points_stored,
             ..self.ledger.snapshot()
         }
-    }
-
-    fn lock_store(&self) -> MutexGuard<'_, Option<Store>> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -17,7 +17,7 @@ use self::{
 use crate::{
     error::{RejectedRecord, ServiceError},
     protocol::{Record, RecordsIngested, WriteRecordsRequest},
-    store::{PointOutcome, Store},
+    store::{PointOutcome, Writer},
 };
 
 /// What a call has changed, whether it is answered with success or with rejected records.
@@ -35,7 +35,7 @@ pub(crate) struct WriteOutcome {
 ///
 /// When the request as a whole is refused; then nothing is stored.
 pub(crate) fn write_records(
-    store: &mut Store,
+    writer: &mut Writer,
     request: &WriteRecordsRequest,
     now_ns: i64,
 ) -> Result<WriteOutcome, ServiceError> {
@@ -47,11 +47,11 @@ pub(crate) fn write_records(
     ) else {
         return Err(ServiceError::validation("A required member is missing."));
     };
-    let window = Window::of(&store.catalog.table(database, table)?.settings, now_ns);
+    let window = Window::of(&writer.catalog.table(database, table)?.settings, now_ns);
     let no_common = Record::default();
     let common = request.common_attributes.as_ref().unwrap_or(&no_common);
     let points = parse_records(common, records)?;
-    let outcomes = store.write_points(database, table, &points, |table, point| {
+    let outcomes = writer.write_points(database, table, &points, |table, point| {
         rejection::check_limits(point)?;
         window.check(point.time_ns)?;
         rejection::check_table(table, point)

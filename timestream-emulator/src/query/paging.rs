@@ -218,12 +218,12 @@ impl Run {
         } else {
             100.0 * range.end as f64 / self.result.rows.len() as f64
         };
-        let metered = self.result.bytes_metered;
+        let (scanned, metered) = (self.result.bytes_scanned, self.result.bytes_metered);
         let token = self.next.as_ref().map_or(String::new(), |next| {
             format!(r#""NextToken":"{}","#, next.token)
         });
         let body = format!(
-            r#"{{"QueryId":"{id}",{token}"Rows":[{}],"ColumnInfo":{},"QueryStatus":{{"ProgressPercentage":{progress:?},"CumulativeBytesScanned":{metered},"CumulativeBytesMetered":{metered}}}}}"#,
+            r#"{{"QueryId":"{id}",{token}"Rows":[{}],"ColumnInfo":{},"QueryStatus":{{"ProgressPercentage":{progress:?},"CumulativeBytesScanned":{scanned},"CumulativeBytesMetered":{metered}}}}}"#,
             rows.join(","),
             self.result.column_info,
         );

@@ -1,11 +1,15 @@
 //! Operation names -> what serves them.
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::Shared;
 use crate::{
     error::{ErrorKind, ServiceError},
     metering, operations,
     protocol::{self, Endpoint, Endpoints, WriteRecordsRequest, WriteRecordsResponse},
-    query, write,
+    query,
+    store::{Writer, catalog::Catalog},
+    write,
 };
 
 /// What the service was seen to answer.
@@ -38,7 +42,7 @@ pub(super) fn dispatch(
     host: &str,
     now_ns: i64,
 ) -> Result<Vec<u8>, ServiceError> {
-    let now_seconds = (now_ns / 1_000_000) as f64 / 1000.0;
+    let now = (now_ns / 1_000_000) as f64 / 1000.0;
     match operation {
         "DescribeEndpoints" => protocol::answer(&Endpoints {
             endpoints: [Endpoint {
@@ -46,81 +50,26 @@ pub(super) fn dispatch(
                 cache_period_in_minutes: ENDPOINT_CACHE_MINUTES,
             }],
         }),
-        "CreateDatabase" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared.with_store(|store| {
-                    operations::create_database(store, &request, now_seconds)
-                })?,
-            )
-        }
-        "DescribeDatabase" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared.with_store(|store| operations::describe_database(store, &request))?,
-            )
-        }
-        "UpdateDatabase" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared.with_store(|store| {
-                    operations::update_database(store, &request, now_seconds)
-                })?,
-            )
-        }
-        "DeleteDatabase" => {
-            let request = protocol::parse(body)?;
-            shared.with_store(|store| operations::delete_database(store, &request))?;
-            Ok(Vec::new())
-        }
-        "ListDatabases" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared.with_store(|store| operations::list_databases(store, &request))?,
-            )
-        }
-        "CreateTable" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared
-                    .with_store(|store| operations::create_table(store, &request, now_seconds))?,
-            )
-        }
-        "DescribeTable" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared.with_store(|store| operations::describe_table(store, &request))?,
-            )
-        }
-        "UpdateTable" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared
-                    .with_store(|store| operations::update_table(store, &request, now_seconds))?,
-            )
-        }
-        "DeleteTable" => {
-            let request = protocol::parse(body)?;
-            shared.with_store(|store| operations::delete_table(store, &request))?;
-            Ok(Vec::new())
-        }
-        "ListTables" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(&shared.with_store(|store| operations::list_tables(store, &request))?)
-        }
+        "CreateDatabase" => change(shared, body, |writer, request| {
+            operations::create_database(writer, request, now)
+        }),
+        "DescribeDatabase" => look_up(shared, body, operations::describe_database),
+        "UpdateDatabase" => change(shared, body, |writer, request| {
+            operations::update_database(writer, request, now)
+        }),
+        "DeleteDatabase" => delete(shared, body, operations::delete_database),
+        "ListDatabases" => look_up(shared, body, operations::list_databases),
+        "CreateTable" => change(shared, body, |writer, request| {
+            operations::create_table(writer, request, now)
+        }),
+        "DescribeTable" => look_up(shared, body, operations::describe_table),
+        "UpdateTable" => change(shared, body, |writer, request| {
+            operations::update_table(writer, request, now)
+        }),
+        "DeleteTable" => delete(shared, body, operations::delete_table),
+        "ListTables" => look_up(shared, body, operations::list_tables),
         "WriteRecords" => write_records(shared, body, now_ns),
-        "Query" => {
-            let request = protocol::parse(body)?;
-            let page = shared.queries.query(&request, |sql| {
-                shared.with_store(|store| {
-                    query::on_large_stack(move || query::execute(store, sql, now_ns))
-                })
-            })?;
-            shared
-                .ledger
-                .record(|counters| counters.rows_returned += page.rows as u64);
-            Ok(page.body)
-        }
+        "Query" => run_query(shared, body, now_ns),
         "CancelQuery" => {
             let request = protocol::parse(body)?;
             protocol::answer(&shared.queries.cancel(&request)?)
@@ -128,16 +77,71 @@ pub(super) fn dispatch(
         "PrepareQuery" => {
             let request = &protocol::parse(body)?;
             shared.with_store(|store| {
-                query::on_large_stack(move || query::prepare(store, request, now_ns))
+                let snapshot = store.snapshot()?;
+                query::on_large_stack(move || query::prepare(&snapshot, request, now_ns))
             })
         }
         _ => Err(ServiceError::new(ErrorKind::UnknownOperation, "")),
     }
 }
 
+/// Serves an operation that changes the storage and answers with what it has made of it.
+fn change<R: DeserializeOwned, A: Serialize>(
+    shared: &Shared,
+    body: &[u8],
+    work: impl FnOnce(&mut Writer, &R) -> Result<A, ServiceError>,
+) -> Result<Vec<u8>, ServiceError> {
+    let request = protocol::parse(body)?;
+    let answer = shared.with_store(|store| store.change(|writer| work(writer, &request)))?;
+    protocol::answer(&answer)
+}
+
+/// Serves an operation that removes something; its answer is empty.
+fn delete<R: DeserializeOwned>(
+    shared: &Shared,
+    body: &[u8],
+    work: impl FnOnce(&mut Writer, &R) -> Result<(), ServiceError>,
+) -> Result<Vec<u8>, ServiceError> {
+    let request = protocol::parse(body)?;
+    shared.with_store(|store| store.change(|writer| work(writer, &request)))?;
+    Ok(Vec::new())
+}
+
+/// Serves an operation that reads the catalog.
+fn look_up<R: DeserializeOwned, A: Serialize>(
+    shared: &Shared,
+    body: &[u8],
+    work: impl FnOnce(&Catalog, &R) -> Result<A, ServiceError>,
+) -> Result<Vec<u8>, ServiceError> {
+    let request = protocol::parse(body)?;
+    let catalog = shared.with_store(|store| Ok(store.catalog()))?;
+    protocol::answer(&work(&catalog, &request)?)
+}
+
+fn run_query(shared: &Shared, body: &[u8], now_ns: i64) -> Result<Vec<u8>, ServiceError> {
+    let request = protocol::parse(body)?;
+    let page = shared.queries.query(&request, |sql| {
+        let result = shared.with_store(|store| {
+            let snapshot = store.snapshot()?;
+            query::on_large_stack(move || query::execute(&snapshot, sql, now_ns))
+        })?;
+        shared.ledger.record(|counters| {
+            counters.query_bytes_scanned += result.bytes_scanned;
+            counters.query_bytes_metered += result.bytes_metered;
+        });
+        Ok(result)
+    })?;
+    shared
+        .ledger
+        .record(|counters| counters.rows_returned += page.rows as u64);
+    Ok(page.body)
+}
+
 fn write_records(shared: &Shared, body: &[u8], now_ns: i64) -> Result<Vec<u8>, ServiceError> {
     let request: WriteRecordsRequest = protocol::parse(body)?;
-    let outcome = shared.with_store(|store| write::write_records(store, &request, now_ns))?;
+    let outcome = shared.with_store(|store| {
+        store.change(|writer| write::write_records(writer, &request, now_ns))
+    })?;
     shared.ledger.record(|counters| {
         counters.records_accepted += outcome.ingested.total as u64;
         counters.records_rejected += outcome.rejected.len() as u64;

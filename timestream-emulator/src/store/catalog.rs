@@ -1,6 +1,8 @@
 //! Databases, tables, measures and series as they are held in memory.
 //!
-//! SQLite has the same content; it is read once at start. Only points are not held in memory.
+//! SQLite has the same content; it is read once at start. Only points are not held in memory. A
+//! reader shares the catalog of its moment; tables and measures are shared parts, so that a change
+//! beside it copies no more than what it touches.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,7 +13,7 @@ use super::value::{Dimensions, ValueType};
 use crate::error::ServiceError;
 
 /// Everything but the points.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Catalog {
     pub(crate) databases: BTreeMap<String, Database>,
 }
@@ -21,7 +23,7 @@ pub(crate) struct Database {
     pub(crate) kms_key_id: String,
     pub(crate) created: f64,
     pub(crate) updated: f64,
-    pub(crate) tables: BTreeMap<String, Table>,
+    pub(crate) tables: BTreeMap<String, Arc<Table>>,
 }
 
 #[derive(Debug, Clone)]
@@ -30,7 +32,7 @@ pub(crate) struct Table {
     pub(crate) settings: TableSettings,
     pub(crate) created: f64,
     pub(crate) updated: f64,
-    pub(crate) measures: BTreeMap<String, Measure>,
+    pub(crate) measures: BTreeMap<String, Arc<Measure>>,
     /// Names of all dimensions ever written.
     pub(crate) dimension_names: BTreeSet<String>,
     /// Names and types of all multi-measure attributes ever written.
@@ -67,7 +69,8 @@ impl Catalog {
             .databases
             .get(database)
             .ok_or_else(|| no_database(database))?;
-        database.tables.get(table).ok_or_else(|| no_table(table))
+        let table = database.tables.get(table).ok_or_else(|| no_table(table))?;
+        Ok(table)
     }
 
     /// The table, to be changed, or ResourceNotFoundException.
@@ -75,7 +78,7 @@ impl Catalog {
         &mut self,
         database: &str,
         table: &str,
-    ) -> Result<&mut Table, ServiceError> {
+    ) -> Result<&mut Arc<Table>, ServiceError> {
         let database = self
             .databases
             .get_mut(database)
@@ -116,7 +119,7 @@ impl Table {
             }
         }
         if let Some(measure) = self.measures.get_mut(measure) {
-            measure.add(id, dimensions);
+            Arc::make_mut(measure).add(id, dimensions);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The SQLite tables, and reading the catalog back from them.
 
+use std::{path::Path, sync::Arc};
+
 use rusqlite::{Connection, Row};
 
 use super::{
@@ -33,17 +35,40 @@ CREATE TABLE IF NOT EXISTS points (
 ) WITHOUT ROWID;
 ";
 
-/// Creates what is missing and makes every commit durable.
-pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// The end of the process and of the system.
+    Full,
+    /// Nothing: the data goes with the process.
+    None,
+}
+
+/// Opens the database for changes and creates what is missing.
+pub(super) fn open_writer(file: &Path, durability: Durability) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
+    let synchronous = match durability {
+        Durability::Full => "FULL",
+        Durability::None => "OFF",
+    };
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "cache_size", -65_536)?;
     connection.set_prepared_statement_cache_capacity(64);
-    connection.execute_batch(SCHEMA)
+    connection.execute_batch(SCHEMA)?;
+    Ok(connection)
+}
+
+/// Opens the database for reading only.
+pub(super) fn open_reader(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -16_384)?;
+    Ok(connection)
 }
 
 /// Reads everything but the points.
-pub(crate) fn load_catalog(connection: &Connection) -> rusqlite::Result<Catalog> {
+pub(super) fn load_catalog(connection: &Connection) -> rusqlite::Result<Catalog> {
     let mut catalog = Catalog::default();
     each(
         connection,
@@ -73,7 +98,7 @@ pub(crate) fn load_catalog(connection: &Connection) -> rusqlite::Result<Catalog>
         let mut table = Table::new(row.get(2)?, settings, row.get(7)?, row.get(8)?);
         load_table(connection, &mut table)?;
         if let Some(database) = catalog.databases.get_mut(&database) {
-            database.tables.insert(name, table);
+            database.tables.insert(name, Arc::new(table));
         }
         Ok(())
     })?;
@@ -88,7 +113,7 @@ fn load_table(connection: &Connection, table: &mut Table) -> rusqlite::Result<()
         |row| {
             table
                 .measures
-                .insert(row.get(0)?, Measure::new(value_type(row, 1)?));
+                .insert(row.get(0)?, Arc::new(Measure::new(value_type(row, 1)?)));
             Ok(())
         },
     )?;

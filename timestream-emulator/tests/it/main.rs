@@ -2,6 +2,7 @@
 //! not send what is tested.
 
 mod catalog;
+mod concurrency;
 mod faults;
 mod paging;
 mod persistence;

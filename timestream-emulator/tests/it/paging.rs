@@ -44,6 +44,29 @@ async fn a_small_result_is_one_page() {
     assert_eq!(page(&service, None, Some(5)).await.rows().len(), 5);
 }
 
+/// Developer guide, "Metering and pricing", queries: 10 MB at least; SHOW and DESCRIBE were seen
+/// with 0.
+#[tokio::test]
+async fn a_query_is_metered() {
+    let service = filled(5).await;
+    let status = async |sql: &str| {
+        let page = service.query.query().query_string(sql).send().await;
+        let status = page.expect("a page").query_status.expect("a status");
+        (
+            status.cumulative_bytes_scanned(),
+            status.cumulative_bytes_metered(),
+        )
+    };
+    let select = "SELECT time, measure_value::double FROM db.old";
+    assert_eq!(status(select).await, (5 * 16, 10_000_000));
+    for sql in ["SHOW TABLES FROM db", "DESCRIBE db.old"] {
+        assert_eq!(status(sql).await, (0, 0), "{sql}");
+    }
+    let counters = service.emulator.counters();
+    assert_eq!(counters.query_bytes_scanned, 5 * 16);
+    assert_eq!(counters.query_bytes_metered, 10_000_000);
+}
+
 #[tokio::test]
 async fn max_rows_cuts_a_small_result() {
     let service = filled(5).await;

@@ -1,5 +1,10 @@
 //! What a data folder keeps.
 
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader},
+};
+
 use timestream_emulator::{Config, Emulator, StartError, StoreError, TableSpec};
 
 use crate::support::{DB, OLD, Service, T0, sample};
@@ -90,4 +95,109 @@ async fn a_folder_has_one_emulator() {
         .expect("the folder is free")
         .stop()
         .await;
+}
+
+/// An emulator in a process of its own, killed when it is dropped.
+struct Process {
+    child: std::process::Child,
+    url: String,
+}
+
+impl Process {
+    fn start(folder: &std::path::Path, flags: &[&str]) -> Process {
+        let mut child = Process::command(folder, flags)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("the emulator starts");
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().expect("the output is piped");
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("the emulator says where it listens");
+        let (_, url) = line.split_once("listening on ").expect("an address");
+        let url = url.split(',').next().expect("an address").trim().to_owned();
+        Process { child, url }
+    }
+
+    fn command(folder: &std::path::Path, flags: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_timestream-emulator"));
+        command.args(["--listen", "127.0.0.1:0", "--data-dir"]);
+        command.arg(folder).args(flags);
+        command
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // SIGKILL: the process gets no chance to finish anything.
+        self.child.kill().expect("the emulator is killed");
+        self.child.wait().expect("the emulator has ended");
+    }
+}
+
+/// Developer guide, "Writes": a write that is answered with success is durable.
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_records_survive_a_kill() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let flags = ["--table", "db/old,magnetic_writes=true"];
+    let process = Process::start(folder.path(), &flags);
+    let (acknowledge, mut acknowledged) = tokio::sync::mpsc::unbounded_channel();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..4 {
+        let (client, _) = crate::support::clients(&process.url, "local", "local");
+        let acknowledge = acknowledge.clone();
+        writers.spawn(async move {
+            let job = format!("w{writer}");
+            for call in 0.. {
+                let times = (0..10).map(|n| T0 + call * 10 + n);
+                let records = times.map(|time| sample(&[("job", &*job)], time, "1"));
+                let request = client.write_records().database_name(DB).table_name(OLD);
+                let records = Some(records.collect());
+                if request.set_records(records).send().await.is_err() {
+                    return;
+                }
+                acknowledge.send((writer, call)).expect("the test listens");
+            }
+        });
+    }
+    drop(acknowledge);
+    let mut taken = Vec::new();
+    while taken.len() < 100 {
+        taken.push(acknowledged.recv().await.expect("the writers go on"));
+    }
+    drop(process);
+    writers.join_all().await;
+    while let Some(call) = acknowledged.recv().await {
+        taken.push(call);
+    }
+
+    let service = Service::start_in(Some(folder.path())).await;
+    let points = service.emulator.points(DB, OLD);
+    let stored: BTreeSet<(String, i64)> = points
+        .into_iter()
+        .map(|point| {
+            (
+                point.dimensions["job"].clone(),
+                point.time_ns / 1_000_000 - T0,
+            )
+        })
+        .collect();
+    for (writer, call) in taken {
+        for n in 0..10 {
+            let point = (format!("w{writer}"), call * 10 + n);
+            assert!(stored.contains(&point), "{point:?} was acknowledged");
+        }
+    }
+    assert_eq!(stored.len() % 10, 0, "a call is stored as a whole");
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_folder_says_why_it_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _first = Process::start(folder.path(), &[]);
+    let second = Process::command(folder.path(), &[]).output();
+    let second = second.expect("the second process ends");
+    assert!(!second.status.success());
+    let error = String::from_utf8(second.stderr).expect("text");
+    assert!(error.contains("is in use by another emulator"), "{error}");
 }
