@@ -2,11 +2,11 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
 };
 
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::Instant};
 
 use crate::{
     config::{Config, TableSpec},
@@ -15,8 +15,10 @@ use crate::{
     faults::Fault,
     operations,
     protocol::{DatabaseRequest, MagneticStoreWriteProperties, RetentionProperties, TableRequest},
-    server::{self, Shared},
-    sigv4::Credentials,
+    server::{
+        self, Shared,
+        cells::{Cells, Door, NoSuchCell},
+    },
     store::{Store, StoreError, Writer, snapshot::Point},
 };
 
@@ -26,8 +28,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Emulator {
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    server: JoinHandle<std::io::Result<()>>,
+    /// Serving ends when it is dropped.
+    stop: watch::Sender<()>,
+    servers: Vec<JoinHandle<std::io::Result<()>>>,
 }
 
 /// Why an emulator cannot start.
@@ -65,37 +68,61 @@ impl Emulator {
     /// created.
     pub async fn start(config: Config) -> Result<Emulator, StartError> {
         let store = Store::open(config.data_dir.as_deref())?;
+        let now = (config.clock.now_ns() / 1_000_000) as f64 / 1000.0;
         for table in &config.tables {
-            let created = store.change(|writer| ensure_table(writer, table));
+            let created = store.change(|writer| ensure_table(writer, table, now));
             created.map_err(|error| StartError::Table {
                 database: table.database.clone(),
                 table: table.table.clone(),
                 reason: error.message,
             })?;
         }
-        let failed = |source| StartError::Listen {
-            address: config.listen,
-            source,
+        let (regional, regional_address) = bind(config.listen).await?;
+        let mut doors = vec![(regional, Door::Regional)];
+        let mut cells = Cells {
+            regional: regional_address,
+            cells: Vec::new(),
+            require_discovery: config.require_discovery,
+            current: AtomicUsize::new(0),
         };
-        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let credentials = Credentials {
-            access_key: config.access_key,
-            secret_key: config.secret_key,
-        };
-        let shared = Arc::new(Shared::new(address, credentials, store));
-        let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(server::serve(listener, Arc::clone(&shared), stopped));
+        for cell in 0..config.cells.max(config.require_discovery.into()) {
+            let (listener, address) = bind(cell_address(config.listen, cell)?).await?;
+            doors.push((listener, Door::Cell(cell.into())));
+            cells.cells.push(address);
+        }
+        let shared = Arc::new(Shared::new(config, cells, store));
+        let (stop, stopped) = watch::channel(());
+        let servers = doors.into_iter().map(|(listener, door)| {
+            let serving = server::serve(listener, door, Arc::clone(&shared), stopped.clone());
+            tokio::spawn(serving)
+        });
+        let servers = servers.collect();
         Ok(Emulator {
             shared,
-            stop: Some(stop),
-            server,
+            stop,
+            servers,
         })
     }
 
     /// The URL to use as the AWS endpoint, `http://host:port`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.shared.address)
+        format!("http://{}", self.shared.cells.regional)
+    }
+
+    /// The URLs of the cells; none if there are no cells.
+    pub fn cell_urls(&self) -> Vec<String> {
+        let cells = self.shared.cells.cells.iter();
+        cells.map(|address| format!("http://{address}")).collect()
+    }
+
+    /// Moves the account to another cell: DescribeEndpoints answers its address from now on, and
+    /// the others answer InvalidEndpointException.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such cell.
+    pub fn move_to_cell(&self, cell: usize) -> Result<(), NoSuchCell> {
+        self.shared.cells.move_to(cell)
     }
 
     /// Orders a failure; orders are carried out in the order they were given.
@@ -123,23 +150,49 @@ impl Emulator {
 
     /// Finishes open calls, closes the storage and returns. Connections that are still open after
     /// ten seconds are left behind and find the storage closed.
-    pub async fn stop(mut self) {
-        drop(self.stop.take());
-        match tokio::time::timeout(STOP_TIMEOUT, &mut self.server).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::error!(%error, "serving failed"),
-            Ok(Err(error)) => tracing::error!(%error, "the server task failed"),
-            Err(_) => self.server.abort(),
+    pub async fn stop(self) {
+        let Emulator {
+            shared,
+            stop,
+            servers,
+        } = self;
+        drop(stop);
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        for mut server in servers {
+            match tokio::time::timeout_at(deadline, &mut server).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => tracing::error!(%error, "serving failed"),
+                Ok(Err(error)) => tracing::error!(%error, "the server task failed"),
+                Err(_) => server.abort(),
+            }
         }
-        self.shared.close_store();
+        shared.close_store();
     }
 }
 
-fn ensure_table(writer: &mut Writer, spec: &TableSpec) -> Result<(), ServiceError> {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64();
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// The port after the regional one and the cells before, or a free one if that was asked for.
+fn cell_address(regional: SocketAddr, cell: u16) -> Result<SocketAddr, StartError> {
+    if regional.port() == 0 {
+        return Ok(regional);
+    }
+    let port = cell
+        .checked_add(1)
+        .and_then(|offset| regional.port().checked_add(offset));
+    let port = port.ok_or_else(|| StartError::Listen {
+        address: regional,
+        source: std::io::Error::other("there are not enough ports after it for the cells"),
+    })?;
+    Ok(SocketAddr::new(regional.ip(), port))
+}
+
+fn ensure_table(writer: &mut Writer, spec: &TableSpec, now: f64) -> Result<(), ServiceError> {
     if !writer.catalog.databases.contains_key(&spec.database) {
         let request = DatabaseRequest {
             database_name: Some(spec.database.clone()),

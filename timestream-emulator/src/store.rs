@@ -38,7 +38,7 @@ pub(crate) struct Store {
     writer: Mutex<Writer>,
     readers: Arc<Readers>,
     points_stored: Arc<AtomicU64>,
-    folder: Folder,
+    _folder: Folder,
 }
 
 /// Where the database lies.
@@ -84,7 +84,7 @@ impl Store {
             writer: Mutex::new(Writer::new(connection, Arc::clone(&points_stored))?),
             readers: Arc::new(Readers::new(file)),
             points_stored,
-            folder,
+            _folder: folder,
         })
     }
 
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_temporary_folder_goes_with_the_store() {
         let store = store(None);
-        let path = store.folder.path().to_owned();
+        let path = store._folder.path().to_owned();
         assert!(path.exists());
         drop(store);
         assert!(!path.exists());

@@ -11,13 +11,13 @@ mod rejection;
 pub(crate) use self::constraints::Violations;
 
 use self::{
-    record::parse_records,
+    record::{NewPoint, parse_records},
     rejection::{Destination, Window},
 };
 use crate::{
     error::{RejectedRecord, ServiceError},
     protocol::{Record, RecordsIngested, WriteRecordsRequest},
-    store::{PointOutcome, Writer},
+    store::{PointOutcome, Writer, catalog::Catalog},
 };
 
 /// What a call has changed, whether it is answered with success or with rejected records.
@@ -39,6 +39,47 @@ pub(crate) fn write_records(
     request: &WriteRecordsRequest,
     now_ns: i64,
 ) -> Result<WriteOutcome, ServiceError> {
+    let WellFormed {
+        database,
+        table,
+        window,
+        points,
+    } = well_formed(&writer.catalog, request, now_ns)?;
+    let outcomes = writer.write_points(database, table, &points, |table, point| {
+        check_alone(&window, point)?;
+        rejection::check_table(table, point)
+    })?;
+    Ok(outcome(&window, &points, outcomes))
+}
+
+/// Judges the records of a request as [`write_records`] does, but for what is stored already, and
+/// stores nothing.
+pub(crate) fn check_records(
+    catalog: &Catalog,
+    request: &WriteRecordsRequest,
+    now_ns: i64,
+) -> Result<WriteOutcome, ServiceError> {
+    let WellFormed { window, points, .. } = well_formed(catalog, request, now_ns)?;
+    let outcomes = points
+        .iter()
+        .map(|point| check_alone(&window, point).map(|()| PointOutcome::Stored))
+        .collect();
+    Ok(outcome(&window, &points, outcomes))
+}
+
+/// A request that is not refused as a whole.
+struct WellFormed<'a> {
+    database: &'a str,
+    table: &'a str,
+    window: Window,
+    points: Vec<NewPoint>,
+}
+
+fn well_formed<'a>(
+    catalog: &Catalog,
+    request: &'a WriteRecordsRequest,
+    now_ns: i64,
+) -> Result<WellFormed<'a>, ServiceError> {
     constraints::check(request)?;
     let (Some(database), Some(table), Some(records)) = (
         &request.database_name,
@@ -47,16 +88,29 @@ pub(crate) fn write_records(
     ) else {
         return Err(ServiceError::validation("A required member is missing."));
     };
-    let window = Window::of(&writer.catalog.table(database, table)?.settings, now_ns);
+    let window = Window::of(&catalog.table(database, table)?.settings, now_ns);
     let no_common = Record::default();
     let common = request.common_attributes.as_ref().unwrap_or(&no_common);
-    let points = parse_records(common, records)?;
-    let outcomes = writer.write_points(database, table, &points, |table, point| {
-        rejection::check_limits(point)?;
-        window.check(point.time_ns)?;
-        rejection::check_table(table, point)
-    })?;
+    Ok(WellFormed {
+        database,
+        table,
+        window,
+        points: parse_records(common, records)?,
+    })
+}
 
+/// The reason to reject a record whatever the table holds.
+fn check_alone(window: &Window, point: &NewPoint) -> Result<(), String> {
+    rejection::check_limits(point)?;
+    window.check(point.time_ns)
+}
+
+/// Counts what was taken and lists what was rejected.
+fn outcome(
+    window: &Window,
+    points: &[NewPoint],
+    outcomes: Vec<Result<PointOutcome, String>>,
+) -> WriteOutcome {
     let mut result = WriteOutcome::default();
     for (record_index, (point, outcome)) in points.iter().zip(outcomes).enumerate() {
         let destination = window.destination(point.time_ns);
@@ -87,7 +141,7 @@ pub(crate) fn write_records(
             Destination::Magnetic => result.ingested.magnetic_store += 1,
         }
     }
-    Ok(result)
+    result
 }
 
 /// Reason and existing version if the stored point stands in the way.

@@ -2,11 +2,13 @@
 //! not send what is tested.
 
 mod catalog;
+mod cells;
 mod concurrency;
 mod faults;
 mod paging;
 mod persistence;
 mod query;
+mod settings;
 mod sql;
 mod support;
 mod wire;
