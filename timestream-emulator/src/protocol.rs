@@ -4,6 +4,8 @@
 //! service does. A required member is an `Option` here, so that its absence can be answered in the
 //! service's own words.
 
+mod strict;
+
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
@@ -13,9 +15,12 @@ use crate::error::{ErrorKind, ServiceError};
 /// Content type of every request and answer.
 pub(crate) const CONTENT_TYPE_JSON: &str = "application/x-amz-json-1.0";
 
-/// Reads a request.
+/// Reads a request; anything but an object of members with the model's types is a
+/// SerializationException.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ServiceError> {
-    serde_json::from_slice(body)
+    let mut json = serde_json::Deserializer::from_slice(body);
+    strict::deserialize(&mut json)
+        .and_then(|request| json.end().map(|()| request))
         .map_err(|error| ServiceError::new(ErrorKind::Serialization, error.to_string()))
 }
 
@@ -43,6 +48,10 @@ pub(crate) struct Names {
     pub(crate) table_name: Option<String>,
     pub(crate) query_string: Option<String>,
 }
+
+/// A request without members.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Empty {}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -251,6 +260,23 @@ mod tests {
             "",
             "x",
             "{} {}",
+            "{",
+            "null",
+            "[]",
+            r#"["db","t",null,[]]"#,
+            r#"{"CommonAttributes":[null,"up"]}"#,
+            r#"{"Records":[[null,"up"]]}"#,
+            r#"{"Records":[{"Dimensions":[["a","b",null]]}]}"#,
+            r#"{"Records":[{"MeasureValues":[["a","1","DOUBLE"]]}]}"#,
+            r#"{"Records":[{"Dimensions":{"Name":"a"}}]}"#,
+            r#"{"Records":[null]}"#,
+            r#"{"Records":[1]}"#,
+            r#"{"CommonAttributes":"up"}"#,
+            r#"{"DatabaseName":["db"]}"#,
+            r#"{"DatabaseName":"db","DatabaseName":"db"}"#,
+            r#"{"Records":[{"Version":true}]}"#,
+            r#"{"Records":[{"Version":1.0}]}"#,
+            "{\"DatabaseName\":\"\u{1}\"}",
             r#"{"DatabaseName":1}"#,
             r#"{"Records":{}}"#,
             r#"{"Records":[{"Time":1}]}"#,

@@ -6,7 +6,7 @@ use super::Shared;
 use crate::{
     error::{ErrorKind, ServiceError},
     metering, operations,
-    protocol::{self, Endpoint, Endpoints, WriteRecordsRequest, WriteRecordsResponse},
+    protocol::{self, Empty, Endpoint, Endpoints, WriteRecordsRequest, WriteRecordsResponse},
     query,
     store::{Writer, catalog::Catalog},
     write,
@@ -44,12 +44,15 @@ pub(super) fn dispatch(
 ) -> Result<Vec<u8>, ServiceError> {
     let now = (now_ns / 1_000_000) as f64 / 1000.0;
     match operation {
-        "DescribeEndpoints" => protocol::answer(&Endpoints {
-            endpoints: [Endpoint {
-                address: shared.cells.serving_url(host),
-                cache_period_in_minutes: ENDPOINT_CACHE_MINUTES,
-            }],
-        }),
+        "DescribeEndpoints" => {
+            let Empty {} = protocol::parse(body)?;
+            protocol::answer(&Endpoints {
+                endpoints: [Endpoint {
+                    address: shared.cells.serving_url(host),
+                    cache_period_in_minutes: ENDPOINT_CACHE_MINUTES,
+                }],
+            })
+        }
         "CreateDatabase" => change(shared, body, |writer, request| {
             operations::create_database(writer, request, now)
         }),
@@ -120,7 +123,7 @@ fn look_up<R: DeserializeOwned, A: Serialize>(
 
 fn run_query(shared: &Shared, body: &[u8], now_ns: i64) -> Result<Vec<u8>, ServiceError> {
     let request = protocol::parse(body)?;
-    let page = shared.queries.query(&request, |sql| {
+    let page = shared.queries.query(&request, now_ns, |sql| {
         let result = shared.with_store(|store| {
             let snapshot = store.snapshot()?;
             query::on_large_stack(move || query::execute(&snapshot, sql, now_ns))

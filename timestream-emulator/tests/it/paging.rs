@@ -1,8 +1,10 @@
 //! Pages of a result, their tokens, and cancelling.
 
+use std::time::Duration;
+
 use aws_sdk_timestreamquery::operation::query::QueryOutput;
 
-use crate::support::{OLD, Service, T0, code_and_message, sample};
+use crate::support::{OLD, Service, T0, TestClock, code_and_message, sample};
 
 const ALL: &str = "SELECT time, job FROM db.old";
 
@@ -125,6 +127,33 @@ async fn tokens_are_bound_to_their_query_and_to_the_latest_page() {
     );
     assert_eq!(
         refused(&service, ALL, "nonsense").await,
+        "Invalid pagination token"
+    );
+}
+
+/// API reference, Query: a token is good for an hour or five calls.
+#[tokio::test]
+async fn tokens_expire() {
+    let time = TestClock::new();
+    let clock = time.clock();
+    let service = Service::start_with(|config| config.clock = clock).await;
+    let records = (0..3).map(|n| sample(&[("job", "a")], T0 + n, "1"));
+    service.put(OLD, records.collect()).await;
+    let first = page(&service, None, Some(1)).await;
+    let token = first.next_token().expect("there is more");
+    time.advance(Duration::from_secs(3599));
+    let second = page(&service, Some(token), Some(1)).await;
+    time.advance(Duration::from_secs(1));
+    assert_eq!(
+        refused(&service, ALL, token).await,
+        "Invalid pagination token"
+    );
+    let token = second.next_token().expect("there is more");
+    for _ in 0..5 {
+        assert_eq!(page(&service, Some(token), Some(1)).await.rows().len(), 1);
+    }
+    assert_eq!(
+        refused(&service, ALL, token).await,
         "Invalid pagination token"
     );
 }
