@@ -197,8 +197,9 @@ fn ensure_table(writer: &mut Writer, spec: &TableSpec, now: f64) -> Result<(), S
         let request = DatabaseRequest {
             database_name: Some(spec.database.clone()),
             kms_key_id: None,
+            tags: None,
         };
-        operations::create_database(writer, &request, now)?;
+        operations::databases::create(writer, &request, now)?;
     }
     if writer.catalog.table(&spec.database, &spec.table).is_ok() {
         return Ok(());
@@ -212,8 +213,10 @@ fn ensure_table(writer: &mut Writer, spec: &TableSpec, now: f64) -> Result<(), S
         }),
         magnetic_store_write_properties: Some(MagneticStoreWriteProperties {
             enable_magnetic_store_writes: Some(spec.magnetic_writes),
+            magnetic_store_rejected_data_location: None,
         }),
         schema: None,
+        tags: None,
     };
-    operations::create_table(writer, &request, now).map(drop)
+    operations::tables::create(writer, &request, now).map(drop)
 }

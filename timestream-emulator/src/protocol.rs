@@ -123,6 +123,7 @@ pub(crate) struct RecordsIngested {
 pub(crate) struct DatabaseRequest {
     pub(crate) database_name: Option<String>,
     pub(crate) kms_key_id: Option<String>,
+    pub(crate) tags: Option<Vec<Tag>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,7 +133,8 @@ pub(crate) struct TableRequest {
     pub(crate) table_name: Option<String>,
     pub(crate) retention_properties: Option<RetentionProperties>,
     pub(crate) magnetic_store_write_properties: Option<MagneticStoreWriteProperties>,
-    pub(crate) schema: Option<serde_json::Value>,
+    pub(crate) schema: Option<Schema>,
+    pub(crate) tags: Option<Vec<Tag>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -154,6 +156,76 @@ pub(crate) struct RetentionProperties {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct MagneticStoreWriteProperties {
     pub(crate) enable_magnetic_store_writes: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) magnetic_store_rejected_data_location: Option<RejectedDataLocation>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct RejectedDataLocation {
+    #[serde(rename = "S3Configuration", skip_serializing_if = "Option::is_none")]
+    pub(crate) s3_configuration: Option<S3Configuration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct S3Configuration {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bucket_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) object_key_prefix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption_option: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kms_key_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Schema {
+    pub(crate) composite_partition_key: Option<Vec<PartitionKeyShape>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct PartitionKeyShape {
+    pub(crate) r#type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) enforcement_in_record: Option<String>,
+}
+
+/// TagResource, UntagResource and ListTagsForResource.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TagsRequest {
+    #[serde(rename = "ResourceARN")]
+    pub(crate) resource_arn: Option<String>,
+    pub(crate) tags: Option<Vec<Tag>>,
+    pub(crate) tag_keys: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Tag {
+    pub(crate) key: Option<String>,
+    pub(crate) value: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListTagsResponse {
+    pub(crate) tags: Vec<Tag>,
+}
+
+/// Request of UpdateAccountSettings, answer of it and of DescribeAccountSettings.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AccountSettings {
+    #[serde(rename = "MaxQueryTCU")]
+    pub(crate) max_query_tcu: Option<i64>,
+    pub(crate) query_pricing_model: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -190,7 +262,7 @@ pub(crate) struct TableDescription {
     pub(crate) creation_time: f64,
     pub(crate) last_updated_time: f64,
     pub(crate) magnetic_store_write_properties: MagneticStoreWriteProperties,
-    pub(crate) schema: serde_json::Value,
+    pub(crate) schema: Schema,
 }
 
 #[derive(Debug, Serialize)]

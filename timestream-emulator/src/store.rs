@@ -169,11 +169,12 @@ mod tests {
             memory_hours: 1,
             magnetic_days: 1,
             magnetic_writes: false,
-            schema: serde_json::Value::Null,
+            partition_key: catalog::PartitionKey::Measure,
+            rejected_data_location: None,
         };
         let made = store.change(|writer| {
-            writer.create_database("db", "key", 0.0)?;
-            writer.create_table("db", "t", settings, 0.0)
+            writer.create_database("db", "key", catalog::Tags::new(), 0.0)?;
+            writer.create_table("db", "t", settings, catalog::Tags::new(), 0.0)
         });
         made.expect("a table");
         store

@@ -17,7 +17,10 @@ use self::{
 use crate::{
     error::{RejectedRecord, ServiceError},
     protocol::{Record, RecordsIngested, WriteRecordsRequest},
-    store::{PointOutcome, Writer, catalog::Catalog},
+    store::{
+        PointOutcome, Writer,
+        catalog::{Catalog, PartitionKey},
+    },
 };
 
 /// What a call has changed, whether it is answered with success or with rejected records.
@@ -42,14 +45,14 @@ pub(crate) fn write_records(
     let WellFormed {
         database,
         table,
-        window,
+        rules,
         points,
     } = well_formed(&writer.catalog, request, now_ns)?;
     let outcomes = writer.write_points(database, table, &points, |table, point| {
-        check_alone(&window, point)?;
+        rules.check(point)?;
         rejection::check_table(table, point)
     })?;
-    Ok(outcome(&window, &points, outcomes))
+    Ok(outcome(&rules.window, &points, outcomes))
 }
 
 /// Judges the records of a request as [`write_records`] does, but for what is stored already, and
@@ -59,20 +62,35 @@ pub(crate) fn check_records(
     request: &WriteRecordsRequest,
     now_ns: i64,
 ) -> Result<WriteOutcome, ServiceError> {
-    let WellFormed { window, points, .. } = well_formed(catalog, request, now_ns)?;
+    let WellFormed { rules, points, .. } = well_formed(catalog, request, now_ns)?;
     let outcomes = points
         .iter()
-        .map(|point| check_alone(&window, point).map(|()| PointOutcome::Stored))
+        .map(|point| rules.check(point).map(|()| PointOutcome::Stored))
         .collect();
-    Ok(outcome(&window, &points, outcomes))
+    Ok(outcome(&rules.window, &points, outcomes))
 }
 
 /// A request that is not refused as a whole.
 struct WellFormed<'a> {
     database: &'a str,
     table: &'a str,
-    window: Window,
+    rules: Rules,
     points: Vec<NewPoint>,
+}
+
+/// What a table asks of a record, whatever it holds.
+struct Rules {
+    window: Window,
+    partition_key: PartitionKey,
+}
+
+impl Rules {
+    /// The reason to reject a record.
+    fn check(&self, point: &NewPoint) -> Result<(), String> {
+        rejection::check_limits(point)?;
+        self.window.check(point.time_ns)?;
+        rejection::check_partition_key(&self.partition_key, point)
+    }
 }
 
 fn well_formed<'a>(
@@ -88,21 +106,19 @@ fn well_formed<'a>(
     ) else {
         return Err(ServiceError::validation("A required member is missing."));
     };
-    let window = Window::of(&catalog.table(database, table)?.settings, now_ns);
+    let settings = &catalog.table(database, table)?.settings;
+    let rules = Rules {
+        window: Window::of(settings, now_ns),
+        partition_key: settings.partition_key.clone(),
+    };
     let no_common = Record::default();
     let common = request.common_attributes.as_ref().unwrap_or(&no_common);
     Ok(WellFormed {
         database,
         table,
-        window,
+        rules,
         points: parse_records(common, records)?,
     })
-}
-
-/// The reason to reject a record whatever the table holds.
-fn check_alone(window: &Window, point: &NewPoint) -> Result<(), String> {
-    rejection::check_limits(point)?;
-    window.check(point.time_ns)
 }
 
 /// Counts what was taken and lists what was rejected.

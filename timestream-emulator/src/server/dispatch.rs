@@ -5,7 +5,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::Shared;
 use crate::{
     error::{ErrorKind, ServiceError},
-    metering, operations,
+    metering,
+    operations::{account, databases, tables, tags},
     protocol::{self, Empty, Endpoint, Endpoints, WriteRecordsRequest, WriteRecordsResponse},
     query,
     store::{Writer, catalog::Catalog},
@@ -16,7 +17,7 @@ use crate::{
 const ENDPOINT_CACHE_MINUTES: i64 = 1440;
 
 /// Operations that [`dispatch`] serves.
-pub(super) const OPERATIONS: [&str; 15] = [
+pub(super) const OPERATIONS: [&str; 20] = [
     "DescribeEndpoints",
     "CreateDatabase",
     "DescribeDatabase",
@@ -28,6 +29,11 @@ pub(super) const OPERATIONS: [&str; 15] = [
     "UpdateTable",
     "DeleteTable",
     "ListTables",
+    "TagResource",
+    "UntagResource",
+    "ListTagsForResource",
+    "DescribeAccountSettings",
+    "UpdateAccountSettings",
     "WriteRecords",
     "Query",
     "CancelQuery",
@@ -54,23 +60,28 @@ pub(super) fn dispatch(
             })
         }
         "CreateDatabase" => change(shared, body, |writer, request| {
-            operations::create_database(writer, request, now)
+            databases::create(writer, request, now)
         }),
-        "DescribeDatabase" => look_up(shared, body, operations::describe_database),
+        "DescribeDatabase" => look_up(shared, body, databases::describe),
         "UpdateDatabase" => change(shared, body, |writer, request| {
-            operations::update_database(writer, request, now)
+            databases::update(writer, request, now)
         }),
-        "DeleteDatabase" => delete(shared, body, operations::delete_database),
-        "ListDatabases" => look_up(shared, body, operations::list_databases),
+        "DeleteDatabase" => delete(shared, body, databases::delete),
+        "ListDatabases" => look_up(shared, body, databases::list),
         "CreateTable" => change(shared, body, |writer, request| {
-            operations::create_table(writer, request, now)
+            tables::create(writer, request, now)
         }),
-        "DescribeTable" => look_up(shared, body, operations::describe_table),
+        "DescribeTable" => look_up(shared, body, tables::describe),
         "UpdateTable" => change(shared, body, |writer, request| {
-            operations::update_table(writer, request, now)
+            tables::update(writer, request, now)
         }),
-        "DeleteTable" => delete(shared, body, operations::delete_table),
-        "ListTables" => look_up(shared, body, operations::list_tables),
+        "DeleteTable" => delete(shared, body, tables::delete),
+        "ListTables" => look_up(shared, body, tables::list),
+        "TagResource" => acknowledge(shared, body, tags::tag),
+        "UntagResource" => acknowledge(shared, body, tags::untag),
+        "ListTagsForResource" => look_up(shared, body, tags::list),
+        "DescribeAccountSettings" => look_up(shared, body, account::describe),
+        "UpdateAccountSettings" => change(shared, body, account::update),
         "WriteRecords" => write_records(shared, body, now_ns),
         "Query" => run_query(shared, body, now_ns),
         "CancelQuery" => {
@@ -86,6 +97,15 @@ pub(super) fn dispatch(
         }
         _ => Err(ServiceError::new(ErrorKind::UnknownOperation, "")),
     }
+}
+
+/// Serves an operation that answers with an empty object.
+fn acknowledge<R: DeserializeOwned>(
+    shared: &Shared,
+    body: &[u8],
+    work: impl FnOnce(&mut Writer, &R) -> Result<(), ServiceError>,
+) -> Result<Vec<u8>, ServiceError> {
+    delete(shared, body, work).map(|_| b"{}".to_vec())
 }
 
 /// Serves an operation that changes the storage and answers with what it has made of it.

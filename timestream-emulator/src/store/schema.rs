@@ -5,11 +5,14 @@ use std::{path::Path, sync::Arc};
 use rusqlite::{Connection, Row};
 
 use super::{
-    catalog::{Catalog, Database, Measure, Table, TableSettings},
+    catalog::{Catalog, Database, Measure, Table, TableSettings, Tags},
     value::{Dimensions, ValueType},
 };
 
-/// Points are clustered by series and time, so a range of one series is one sequential read.
+/// Name under which the account's compute units are kept.
+pub(super) const MAX_QUERY_TCU: &str = "max_query_tcu";
+
+/// The tags of a database itself have an empty `table_name`. Points are clustered by series and time, so a range of one series is one sequential read.
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS databases (
     name TEXT PRIMARY KEY, kms_key_id TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL
@@ -29,6 +32,11 @@ CREATE TABLE IF NOT EXISTS series (
     id INTEGER PRIMARY KEY, table_id INTEGER NOT NULL, measure TEXT NOT NULL,
     dimensions TEXT NOT NULL, UNIQUE (table_id, measure, dimensions)
 );
+CREATE TABLE IF NOT EXISTS tags (
+    database TEXT NOT NULL, table_name TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (database, table_name, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS account (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS points (
     series INTEGER NOT NULL, time INTEGER NOT NULL, value NOT NULL, version INTEGER NOT NULL,
     PRIMARY KEY (series, time)
@@ -56,7 +64,19 @@ pub(super) fn open_writer(file: &Path, durability: Durability) -> rusqlite::Resu
     connection.pragma_update(None, "cache_size", -65_536)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.execute_batch(SCHEMA)?;
+    add_missing_columns(&connection)?;
     Ok(connection)
+}
+
+/// Brings a file of an earlier version up to date.
+fn add_missing_columns(connection: &Connection) -> rusqlite::Result<()> {
+    let is_missing = connection
+        .prepare("SELECT rejected_data_location FROM tables LIMIT 0")
+        .is_err();
+    if is_missing {
+        connection.execute_batch("ALTER TABLE tables ADD COLUMN rejected_data_location TEXT")?;
+    }
+    Ok(())
 }
 
 /// Opens the database for reading only.
@@ -85,15 +105,17 @@ pub(super) fn load_catalog(connection: &Connection) -> rusqlite::Result<Catalog>
         },
     )?;
     let sql = "SELECT database, name, id, memory_hours, magnetic_days, magnetic_writes, schema, \
-               created, updated FROM tables";
+               created, updated, rejected_data_location FROM tables";
     each(connection, sql, |row| {
         let (database, name): (String, String) = (row.get(0)?, row.get(1)?);
         let schema: String = row.get(6)?;
+        let location: Option<String> = row.get(9)?;
         let settings = TableSettings {
             memory_hours: row.get(3)?,
             magnetic_days: row.get(4)?,
             magnetic_writes: row.get(5)?,
-            schema: serde_json::from_str(&schema).unwrap_or_default(),
+            partition_key: serde_json::from_str(&schema).unwrap_or_default(),
+            rejected_data_location: location.and_then(|json| serde_json::from_str(&json).ok()),
         };
         let mut table = Table::new(row.get(2)?, settings, row.get(7)?, row.get(8)?);
         load_table(connection, &mut table)?;
@@ -102,7 +124,33 @@ pub(super) fn load_catalog(connection: &Connection) -> rusqlite::Result<Catalog>
         }
         Ok(())
     })?;
+    each(
+        connection,
+        "SELECT database, table_name, key, value FROM tags",
+        |row| {
+            let (database, table): (String, String) = (row.get(0)?, row.get(1)?);
+            if let Some(tags) = tags_mut(&mut catalog, &database, &table) {
+                tags.insert(row.get(2)?, row.get(3)?);
+            }
+            Ok(())
+        },
+    )?;
+    let sql = format!("SELECT value FROM account WHERE name = '{MAX_QUERY_TCU}'");
+    each(connection, &sql, |row| {
+        catalog.max_query_tcu = row.get(0)?;
+        Ok(())
+    })?;
     Ok(catalog)
+}
+
+/// The tags of a database (`table` is empty) or table.
+fn tags_mut<'a>(catalog: &'a mut Catalog, database: &str, table: &str) -> Option<&'a mut Tags> {
+    let database = catalog.databases.get_mut(database)?;
+    if table.is_empty() {
+        return Some(&mut database.tags);
+    }
+    let table = database.tables.get_mut(table)?;
+    Some(&mut Arc::make_mut(table).tags)
 }
 
 fn load_table(connection: &Connection, table: &mut Table) -> rusqlite::Result<()> {
@@ -153,4 +201,35 @@ fn value_type(row: &Row<'_>, column: usize) -> rusqlite::Result<ValueType> {
     let name: String = row.get(column)?;
     ValueType::from_name(&name)
         .ok_or_else(|| rusqlite::Error::InvalidColumnName(format!("type \"{name}\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::catalog::PartitionKey;
+
+    #[test]
+    fn a_file_of_an_earlier_version_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("earlier.db");
+        let earlier = "CREATE TABLE databases (name TEXT PRIMARY KEY, kms_key_id TEXT NOT NULL,
+                created REAL NOT NULL, updated REAL NOT NULL) WITHOUT ROWID;
+            CREATE TABLE tables (id INTEGER PRIMARY KEY, database TEXT NOT NULL,
+                name TEXT NOT NULL, memory_hours INTEGER NOT NULL, magnetic_days INTEGER NOT NULL,
+                magnetic_writes INTEGER NOT NULL, schema TEXT NOT NULL, created REAL NOT NULL,
+                updated REAL NOT NULL, UNIQUE (database, name));
+            INSERT INTO databases VALUES ('db', 'key', 1, 2);
+            INSERT INTO tables VALUES (7, 'db', 't', 3, 4, 1, 'null', 5, 6);";
+        let connection = Connection::open(&file).expect("a file");
+        connection.execute_batch(earlier).expect("the tables");
+        drop(connection);
+        for _ in 0..2 {
+            let connection = open_writer(&file, Durability::Full).expect("the file opens");
+            let catalog = load_catalog(&connection).expect("the catalog");
+            let settings = &catalog.table("db", "t").expect("the table").settings;
+            assert_eq!((settings.memory_hours, settings.magnetic_days), (3, 4));
+            assert_eq!(settings.partition_key, PartitionKey::Measure);
+            assert_eq!(settings.rejected_data_location, None);
+        }
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::{
 use rusqlite::{Connection, Transaction, params};
 
 use super::{
-    catalog::{Catalog, Database, Measure, Table, TableSettings},
+    catalog::{Catalog, Database, Measure, Resource, Table, TableSettings, Tags},
     schema,
     value::Value,
 };
@@ -58,16 +58,25 @@ impl Writer {
         &mut self,
         name: &str,
         kms_key_id: &str,
+        tags: Tags,
         now: f64,
     ) -> Result<(), ServiceError> {
-        self.connection.execute(
+        let resource = Resource {
+            database: name,
+            table: None,
+        };
+        let transaction = self.connection.transaction()?;
+        transaction.execute(
             "INSERT INTO databases (name, kms_key_id, created, updated) VALUES (?1, ?2, ?3, ?3)",
             params![name, kms_key_id, now],
         )?;
+        insert_tags(&transaction, &resource, &tags)?;
+        transaction.commit()?;
         let database = Database {
             kms_key_id: kms_key_id.to_owned(),
             created: now,
             updated: now,
+            tags,
             ..Database::default()
         };
         self.catalog_mut()
@@ -95,8 +104,10 @@ impl Writer {
 
     /// Drops a database; its tables must be gone.
     pub(crate) fn delete_database(&mut self, name: &str) -> Result<(), ServiceError> {
-        self.connection
-            .execute("DELETE FROM databases WHERE name = ?1", [name])?;
+        let transaction = self.connection.transaction()?;
+        transaction.execute("DELETE FROM databases WHERE name = ?1", [name])?;
+        transaction.execute("DELETE FROM tags WHERE database = ?1", [name])?;
+        transaction.commit()?;
         self.catalog_mut().databases.remove(name);
         Ok(())
     }
@@ -106,22 +117,36 @@ impl Writer {
         database: &str,
         name: &str,
         settings: TableSettings,
+        tags: Tags,
         now: f64,
     ) -> Result<(), ServiceError> {
-        self.connection.execute(
+        let resource = Resource {
+            database,
+            table: Some(name),
+        };
+        let transaction = self.connection.transaction()?;
+        transaction.execute(
             "INSERT INTO tables (database, name, memory_hours, magnetic_days, magnetic_writes, \
-             schema, created, updated) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+             schema, rejected_data_location, created, updated) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
             params![
                 database,
                 name,
                 settings.memory_hours,
                 settings.magnetic_days,
                 settings.magnetic_writes,
-                settings.schema.to_string(),
+                json(&settings.partition_key),
+                settings.rejected_data_location.as_ref().map(json),
                 now
             ],
         )?;
-        let table = Table::new(self.connection.last_insert_rowid(), settings, now, now);
+        let id = transaction.last_insert_rowid();
+        insert_tags(&transaction, &resource, &tags)?;
+        transaction.commit()?;
+        let table = Table {
+            tags,
+            ..Table::new(id, settings, now, now)
+        };
         if let Some(database) = self.catalog_mut().databases.get_mut(database) {
             database.tables.insert(name.to_owned(), Arc::new(table));
         }
@@ -139,18 +164,56 @@ impl Writer {
         let table = Arc::make_mut(table);
         self.connection.execute(
             "UPDATE tables SET memory_hours = ?2, magnetic_days = ?3, magnetic_writes = ?4, \
-             schema = ?5, updated = ?6 WHERE id = ?1",
+             schema = ?5, rejected_data_location = ?6, updated = ?7 WHERE id = ?1",
             params![
                 table.id,
                 settings.memory_hours,
                 settings.magnetic_days,
                 settings.magnetic_writes,
-                settings.schema.to_string(),
+                json(&settings.partition_key),
+                settings.rejected_data_location.as_ref().map(json),
                 now
             ],
         )?;
         table.settings = settings;
         table.updated = now;
+        Ok(())
+    }
+
+    /// Gives a database or table these tags and no others.
+    pub(crate) fn set_tags(
+        &mut self,
+        resource: &Resource<'_>,
+        tags: Tags,
+    ) -> Result<(), ServiceError> {
+        let transaction = self.connection.transaction()?;
+        transaction.execute(
+            "DELETE FROM tags WHERE database = ?1 AND table_name = ?2",
+            params![resource.database, resource.table.unwrap_or_default()],
+        )?;
+        insert_tags(&transaction, resource, &tags)?;
+        transaction.commit()?;
+        let catalog = Arc::make_mut(&mut self.catalog);
+        match resource.table {
+            Some(table) => {
+                let table = catalog.table_mut(resource.database, table)?;
+                Arc::make_mut(table).tags = tags;
+            }
+            None => {
+                if let Some(database) = catalog.databases.get_mut(resource.database) {
+                    database.tags = tags;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_max_query_tcu(&mut self, tcu: i64) -> Result<(), ServiceError> {
+        self.connection.execute(
+            "INSERT OR REPLACE INTO account (name, value) VALUES (?1, ?2)",
+            params![schema::MAX_QUERY_TCU, tcu],
+        )?;
+        self.catalog_mut().max_query_tcu = tcu;
         Ok(())
     }
 
@@ -170,6 +233,10 @@ impl Writer {
         ] {
             transaction.execute(sql, [id])?;
         }
+        transaction.execute(
+            "DELETE FROM tags WHERE database = ?1 AND table_name = ?2",
+            [database, name],
+        )?;
         transaction.commit()?;
         self.points_stored
             .fetch_sub(points as u64, Ordering::Relaxed);
@@ -211,6 +278,25 @@ impl Writer {
     fn catalog_mut(&mut self) -> &mut Catalog {
         Arc::make_mut(&mut self.catalog)
     }
+}
+
+fn insert_tags(
+    transaction: &Transaction<'_>,
+    resource: &Resource<'_>,
+    tags: &Tags,
+) -> rusqlite::Result<()> {
+    let table = resource.table.unwrap_or_default();
+    for (key, value) in tags {
+        transaction.execute(
+            "INSERT INTO tags (database, table_name, key, value) VALUES (?1, ?2, ?3, ?4)",
+            params![resource.database, table, key, value],
+        )?;
+    }
+    Ok(())
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("settings have only string keys")
 }
 
 struct Written<R> {

@@ -97,13 +97,20 @@ impl Violations {
         }
     }
 
-    fn count(&mut self, path: &str, length: usize, allowed: std::ops::RangeInclusive<usize>) {
+    /// The list at `path` must have between these numbers of members.
+    pub(crate) fn count(
+        &mut self,
+        path: &str,
+        length: usize,
+        allowed: std::ops::RangeInclusive<usize>,
+    ) {
         if !allowed.contains(&length) {
             self.add("'[...]'", path, &bounds("length", length, &allowed));
         }
     }
 
-    fn one_of(&mut self, path: &str, value: Option<&str>, allowed: &[&str]) {
+    /// `value` at `path`, if it is there, must be one of these.
+    pub(crate) fn one_of(&mut self, path: &str, value: Option<&str>, allowed: &[&str]) {
         if let Some(value) = value.filter(|value| !allowed.contains(value)) {
             let rule = format!(
                 "Member must satisfy enum value set: [{}]",

@@ -3,7 +3,7 @@
 use crate::{
     limits, metering,
     store::{
-        catalog::{Table, TableSettings},
+        catalog::{PartitionKey, Table, TableSettings},
         value::{Value, ValueType},
     },
     write::record::NewPoint,
@@ -133,6 +133,23 @@ pub(crate) fn check_limits(point: &NewPoint) -> Result<(), String> {
     at_most("record size", size, limits::MAX_RECORD_BYTES, "bytes")
 }
 
+/// The reason to reject a record that lacks the dimension its table is partitioned by.
+///
+/// Developer guide, "Customer-defined partition keys". That the record alone is rejected, and the
+/// text, are not established.
+pub(crate) fn check_partition_key(key: &PartitionKey, point: &NewPoint) -> Result<(), String> {
+    match key {
+        PartitionKey::Dimension {
+            name,
+            is_required: true,
+        } if !point.dimensions.contains_key(name) => Err(format!(
+            "The record does not contain the dimension '{name}', which is required as the \
+             partition key of the table."
+        )),
+        PartitionKey::Dimension { .. } | PartitionKey::Measure => Ok(()),
+    }
+}
+
 /// The reason to reject a record that does not fit what the table holds.
 pub(crate) fn check_table(table: &Table, point: &NewPoint) -> Result<(), String> {
     check_measure(table, point)?;
@@ -243,13 +260,13 @@ mod tests {
     const MINUTE: i64 = 60_000_000_000;
 
     fn window(magnetic_writes: bool) -> Window {
-        let schema = serde_json::Value::Null;
         Window::of(
             &TableSettings {
                 memory_hours: 2,
                 magnetic_days: 1,
                 magnetic_writes,
-                schema,
+                partition_key: PartitionKey::Measure,
+                rejected_data_location: None,
             },
             NOW,
         )

@@ -11,5 +11,6 @@ mod query;
 mod settings;
 mod sql;
 mod support;
+mod tags;
 mod wire;
 mod write;
