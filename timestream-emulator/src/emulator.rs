@@ -68,9 +68,9 @@ impl Emulator {
     /// created.
     pub async fn start(config: Config) -> Result<Emulator, StartError> {
         let store = Store::open(config.data_dir.as_deref())?;
-        let now = (config.clock.now_ns() / 1_000_000) as f64 / 1000.0;
+        let now_ns = config.clock.now_ns();
         for table in &config.tables {
-            let created = store.change(|writer| ensure_table(writer, table, now));
+            let created = store.change(|writer| ensure_table(writer, table, now_ns));
             created.map_err(|error| StartError::Table {
                 database: table.database.clone(),
                 table: table.table.clone(),
@@ -192,14 +192,14 @@ fn cell_address(regional: SocketAddr, cell: u16) -> Result<SocketAddr, StartErro
     Ok(SocketAddr::new(regional.ip(), port))
 }
 
-fn ensure_table(writer: &mut Writer, spec: &TableSpec, now: f64) -> Result<(), ServiceError> {
+fn ensure_table(writer: &mut Writer, spec: &TableSpec, now_ns: i64) -> Result<(), ServiceError> {
     if !writer.catalog.databases.contains_key(&spec.database) {
         let request = DatabaseRequest {
             database_name: Some(spec.database.clone()),
             kms_key_id: None,
             tags: None,
         };
-        operations::databases::create(writer, &request, now)?;
+        operations::databases::create(writer, &request, now_ns)?;
     }
     if writer.catalog.table(&spec.database, &spec.table).is_ok() {
         return Ok(());
@@ -218,5 +218,5 @@ fn ensure_table(writer: &mut Writer, spec: &TableSpec, now: f64) -> Result<(), S
         schema: None,
         tags: None,
     };
-    operations::tables::create(writer, &request, now).map(drop)
+    operations::tables::create(writer, &request, now_ns).map(drop)
 }

@@ -82,3 +82,8 @@ fn quota(what: &str, limit: usize) -> ServiceError {
         format!("The number of {what} exceeds the limit of {limit}."),
     )
 }
+
+/// The form of times in answers, to the millisecond.
+fn epoch_seconds(now_ns: i64) -> f64 {
+    (now_ns / 1_000_000) as f64 / 1000.0
+}

@@ -167,6 +167,7 @@ mod tests {
         let store = Store::open(data_dir).expect("a store");
         let settings = TableSettings {
             memory_hours: 1,
+            memory_floor_ns: i64::MIN,
             magnetic_days: 1,
             magnetic_writes: false,
             partition_key: catalog::PartitionKey::Measure,

@@ -8,11 +8,11 @@ mod constraints;
 pub(crate) mod record;
 mod rejection;
 
-pub(crate) use self::constraints::Violations;
+pub(crate) use self::{constraints::Violations, rejection::Window};
 
 use self::{
     record::{NewPoint, parse_records},
-    rejection::{Destination, Window},
+    rejection::Destination,
 };
 use crate::{
     error::{RejectedRecord, ServiceError},

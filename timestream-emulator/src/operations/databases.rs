@@ -1,6 +1,8 @@
 //! The operations on databases.
 
-use super::{ARN_PREFIX, checked_name, conflict, database, list_page, quota, required, tags};
+use super::{
+    ARN_PREFIX, checked_name, conflict, database, epoch_seconds, list_page, quota, required, tags,
+};
 use crate::{
     error::ServiceError,
     limits,
@@ -19,7 +21,7 @@ const DEFAULT_KMS_KEY: &str = "arn:aws:kms:us-east-1:000000000000:key/local";
 pub(crate) fn create(
     writer: &mut Writer,
     request: &DatabaseRequest,
-    now: f64,
+    now_ns: i64,
 ) -> Result<DatabaseResponse, ServiceError> {
     let name = checked_name("databaseName", request.database_name.as_deref())?;
     if writer.catalog.databases.contains_key(name) {
@@ -31,7 +33,7 @@ pub(crate) fn create(
     check_key(request.kms_key_id.as_deref())?;
     let kms_key_id = request.kms_key_id.as_deref().unwrap_or(DEFAULT_KMS_KEY);
     let tags = tags::checked_tags(request.tags.as_deref())?;
-    writer.create_database(name, kms_key_id, tags, now)?;
+    writer.create_database(name, kms_key_id, tags, epoch_seconds(now_ns))?;
     describe(&writer.catalog, request)
 }
 
@@ -48,13 +50,13 @@ pub(crate) fn describe(
 pub(crate) fn update(
     writer: &mut Writer,
     request: &DatabaseRequest,
-    now: f64,
+    now_ns: i64,
 ) -> Result<DatabaseResponse, ServiceError> {
     let name = required("databaseName", request.database_name.as_deref())?;
     let kms_key_id = required("kmsKeyId", request.kms_key_id.as_deref())?;
     check_key(Some(kms_key_id))?;
     database(&writer.catalog, name)?;
-    writer.update_database(name, kms_key_id, now)?;
+    writer.update_database(name, kms_key_id, epoch_seconds(now_ns))?;
     describe(&writer.catalog, request)
 }
 

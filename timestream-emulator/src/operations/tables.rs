@@ -1,7 +1,8 @@
 //! The operations on tables.
 
 use super::{
-    ARN_PREFIX, checked_name, conflict, database, list_page, partition_key, quota, required, tags,
+    ARN_PREFIX, checked_name, conflict, database, epoch_seconds, list_page, partition_key, quota,
+    required, tags,
 };
 use crate::{
     error::ServiceError,
@@ -14,13 +15,13 @@ use crate::{
         Writer,
         catalog::{Catalog, PartitionKey, Table, TableSettings},
     },
-    write::Violations,
+    write::{Violations, Window},
 };
 
 pub(crate) fn create(
     writer: &mut Writer,
     request: &TableRequest,
-    now: f64,
+    now_ns: i64,
 ) -> Result<TableResponse, ServiceError> {
     let database_name = checked_name("databaseName", request.database_name.as_deref())?;
     let name = checked_name("tableName", request.table_name.as_deref())?;
@@ -41,7 +42,7 @@ pub(crate) fn create(
         return Err(quota("tables", limits::MAX_TABLES));
     }
     let tags = tags::checked_tags(request.tags.as_deref())?;
-    writer.create_table(database_name, name, settings, tags, now)?;
+    writer.create_table(database_name, name, settings, tags, epoch_seconds(now_ns))?;
     describe(&writer.catalog, request)
 }
 
@@ -59,12 +60,15 @@ pub(crate) fn describe(
 pub(crate) fn update(
     writer: &mut Writer,
     request: &TableRequest,
-    now: f64,
+    now_ns: i64,
 ) -> Result<TableResponse, ServiceError> {
     let (database, name) = table_names(request)?;
     let current = &writer.catalog.table(database, name)?.settings;
-    let settings = settings(request, Some(current))?;
-    writer.update_table(database, name, settings, now)?;
+    let mut settings = settings(request, Some(current))?;
+    if settings.memory_hours > current.memory_hours {
+        settings.memory_floor_ns = Window::of(current, now_ns).memory_start_ns;
+    }
+    writer.update_table(database, name, settings, epoch_seconds(now_ns))?;
     describe(&writer.catalog, request)
 }
 
@@ -109,6 +113,7 @@ fn settings(
 ) -> Result<TableSettings, ServiceError> {
     let mut settings = current.cloned().unwrap_or(TableSettings {
         memory_hours: limits::DEFAULT_MEMORY_HOURS,
+        memory_floor_ns: i64::MIN,
         magnetic_days: limits::DEFAULT_MAGNETIC_DAYS,
         magnetic_writes: false,
         partition_key: PartitionKey::Measure,

@@ -48,7 +48,6 @@ pub(super) fn dispatch(
     host: &str,
     now_ns: i64,
 ) -> Result<Vec<u8>, ServiceError> {
-    let now = (now_ns / 1_000_000) as f64 / 1000.0;
     match operation {
         "DescribeEndpoints" => {
             let Empty {} = protocol::parse(body)?;
@@ -60,20 +59,20 @@ pub(super) fn dispatch(
             })
         }
         "CreateDatabase" => change(shared, body, |writer, request| {
-            databases::create(writer, request, now)
+            databases::create(writer, request, now_ns)
         }),
         "DescribeDatabase" => look_up(shared, body, databases::describe),
         "UpdateDatabase" => change(shared, body, |writer, request| {
-            databases::update(writer, request, now)
+            databases::update(writer, request, now_ns)
         }),
         "DeleteDatabase" => delete(shared, body, databases::delete),
         "ListDatabases" => look_up(shared, body, databases::list),
         "CreateTable" => change(shared, body, |writer, request| {
-            tables::create(writer, request, now)
+            tables::create(writer, request, now_ns)
         }),
         "DescribeTable" => look_up(shared, body, tables::describe),
         "UpdateTable" => change(shared, body, |writer, request| {
-            tables::update(writer, request, now)
+            tables::update(writer, request, now_ns)
         }),
         "DeleteTable" => delete(shared, body, tables::delete),
         "ListTables" => look_up(shared, body, tables::list),

@@ -70,11 +70,15 @@ pub(super) fn open_writer(file: &Path, durability: Durability) -> rusqlite::Resu
 
 /// Brings a file of an earlier version up to date.
 fn add_missing_columns(connection: &Connection) -> rusqlite::Result<()> {
-    let is_missing = connection
-        .prepare("SELECT rejected_data_location FROM tables LIMIT 0")
-        .is_err();
-    if is_missing {
-        connection.execute_batch("ALTER TABLE tables ADD COLUMN rejected_data_location TEXT")?;
+    for (column, definition) in [
+        ("rejected_data_location", "TEXT"),
+        ("memory_floor_ns", "INTEGER"),
+    ] {
+        let probe = format!("SELECT {column} FROM tables LIMIT 0");
+        if connection.prepare(&probe).is_err() {
+            let change = format!("ALTER TABLE tables ADD COLUMN {column} {definition}");
+            connection.execute_batch(&change)?;
+        }
     }
     Ok(())
 }
@@ -105,13 +109,15 @@ pub(super) fn load_catalog(connection: &Connection) -> rusqlite::Result<Catalog>
         },
     )?;
     let sql = "SELECT database, name, id, memory_hours, magnetic_days, magnetic_writes, schema, \
-               created, updated, rejected_data_location FROM tables";
+               created, updated, rejected_data_location, memory_floor_ns FROM tables";
     each(connection, sql, |row| {
         let (database, name): (String, String) = (row.get(0)?, row.get(1)?);
         let schema: String = row.get(6)?;
         let location: Option<String> = row.get(9)?;
+        let floor: Option<i64> = row.get(10)?;
         let settings = TableSettings {
             memory_hours: row.get(3)?,
+            memory_floor_ns: floor.unwrap_or(i64::MIN),
             magnetic_days: row.get(4)?,
             magnetic_writes: row.get(5)?,
             partition_key: serde_json::from_str(&schema).unwrap_or_default(),

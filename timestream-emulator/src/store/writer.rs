@@ -127,8 +127,8 @@ impl Writer {
         let transaction = self.connection.transaction()?;
         transaction.execute(
             "INSERT INTO tables (database, name, memory_hours, magnetic_days, magnetic_writes, \
-             schema, rejected_data_location, created, updated) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
+             schema, rejected_data_location, memory_floor_ns, created, updated) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)",
             params![
                 database,
                 name,
@@ -137,6 +137,7 @@ impl Writer {
                 settings.magnetic_writes,
                 json(&settings.partition_key),
                 settings.rejected_data_location.as_ref().map(json),
+                settings.memory_floor_ns,
                 now
             ],
         )?;
@@ -164,7 +165,8 @@ impl Writer {
         let table = Arc::make_mut(table);
         self.connection.execute(
             "UPDATE tables SET memory_hours = ?2, magnetic_days = ?3, magnetic_writes = ?4, \
-             schema = ?5, rejected_data_location = ?6, updated = ?7 WHERE id = ?1",
+             schema = ?5, rejected_data_location = ?6, memory_floor_ns = ?7, updated = ?8 \
+             WHERE id = ?1",
             params![
                 table.id,
                 settings.memory_hours,
@@ -172,6 +174,7 @@ impl Writer {
                 settings.magnetic_writes,
                 json(&settings.partition_key),
                 settings.rejected_data_location.as_ref().map(json),
+                settings.memory_floor_ns,
                 now
             ],
         )?;

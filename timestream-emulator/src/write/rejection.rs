@@ -21,10 +21,12 @@ pub(crate) enum Destination {
 /// The times that a table accepts at one moment.
 ///
 /// The guide gives the memory store as "now - retention" to "now + 15 minutes". Error texts seen
-/// from the service had 25 minutes more at the older end; the narrower reading holds here.
+/// from the service had 25 minutes more at the older end; the narrower reading holds here. When the
+/// retention is raised, the older times that it brings are not accepted (API reference,
+/// RejectedRecord): the store only grows into them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
-    memory_start_ns: i64,
+    pub(crate) memory_start_ns: i64,
     magnetic_start_ns: Option<i64>,
     end_ns: i64,
 }
@@ -36,7 +38,7 @@ impl Window {
             i64::try_from(start).unwrap_or(i64::MIN)
         };
         Window {
-            memory_start_ns: before(settings.memory_hours),
+            memory_start_ns: before(settings.memory_hours).max(settings.memory_floor_ns),
             magnetic_start_ns: settings
                 .magnetic_writes
                 .then(|| before(settings.magnetic_days * 24)),
@@ -263,6 +265,7 @@ mod tests {
         Window::of(
             &TableSettings {
                 memory_hours: 2,
+                memory_floor_ns: i64::MIN,
                 magnetic_days: 1,
                 magnetic_writes,
                 partition_key: PartitionKey::Measure,

@@ -14,3 +14,5 @@ mod support;
 mod tags;
 mod wire;
 mod write;
+mod write_quotas;
+mod write_windows;

@@ -230,6 +230,20 @@ impl TestClock {
         Clock::new(move || *time.lock().expect("no test panics with the clock in hand"))
     }
 
+    pub(crate) fn at_whole_millisecond() -> Self {
+        let since_epoch = Duration::from_millis(now_ms().unsigned_abs());
+        TestClock(Arc::new(Mutex::new(UNIX_EPOCH + since_epoch)))
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        let now = *self
+            .0
+            .lock()
+            .expect("no test panics with the clock in hand");
+        let since_epoch = now.duration_since(UNIX_EPOCH).expect("past 1970");
+        i64::try_from(since_epoch.as_millis()).expect("before the year 292,000,000")
+    }
+
     pub(crate) fn advance(&self, by: Duration) {
         *self
             .0
