@@ -7,6 +7,7 @@ mod concurrency;
 mod faults;
 mod paging;
 mod persistence;
+mod process;
 mod query;
 mod settings;
 mod sql;
