@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
-use crate::limits;
+use crate::{clock::Clock, limits};
 
 /// Settings of one emulator.
 #[derive(Debug, Clone)]
@@ -17,6 +17,21 @@ pub struct Config {
     pub access_key: String,
     /// Secret key that belongs to `access_key`.
     pub secret_key: String,
+    /// Cells with an address of their own, which DescribeEndpoints gives out; with 0 `listen` is the
+    /// only address. Cells take the ports after that of `listen`, or free ones if it is 0.
+    pub cells: u16,
+    /// Whether `listen` answers only DescribeEndpoints, as the service's regional address does.
+    /// There is at least one cell then.
+    pub require_discovery: bool,
+    /// Whether catalog operations are throttled at the service's rates: 1 change, 5 look-ups per
+    /// second.
+    pub rate_limits: bool,
+    /// Whether WriteRecords stores nothing: requests are checked in form, size and time and are
+    /// metered, but there are no duplicates, versions or table limits, and queries find nothing.
+    /// For measuring what writes.
+    pub null_sink: bool,
+    /// What time it is; the system's clock by default.
+    pub clock: Clock,
 }
 
 impl Default for Config {
@@ -28,6 +43,11 @@ impl Default for Config {
             tables: Vec::new(),
             access_key: "local".to_owned(),
             secret_key: "local".to_owned(),
+            cells: 0,
+            require_discovery: false,
+            rate_limits: false,
+            null_sink: false,
+            clock: Clock::default(),
         }
     }
 }

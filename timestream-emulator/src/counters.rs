@@ -25,6 +25,10 @@ pub struct Counters {
     pub records_dropped_in_magnetic_store: u64,
     /// Billed units of 1 KiB of all writes that stored something.
     pub write_units: u64,
+    /// Bytes of the times and values that queries have read.
+    pub query_bytes_scanned: u64,
+    /// Bytes that queries are metered: what they have read, at least 10,000,000 per SELECT.
+    pub query_bytes_metered: u64,
     /// Rows handed out by Query.
     pub rows_returned: u64,
     /// Points in all tables now.

@@ -2,11 +2,11 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
 };
 
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::Instant};
 
 use crate::{
     config::{Config, TableSpec},
@@ -15,9 +15,11 @@ use crate::{
     faults::Fault,
     operations,
     protocol::{DatabaseRequest, MagneticStoreWriteProperties, RetentionProperties, TableRequest},
-    server::{self, Shared},
-    sigv4::Credentials,
-    store::{Point, Store, StoreError},
+    server::{
+        self, Shared,
+        cells::{Cells, Door, NoSuchCell},
+    },
+    store::{Store, StoreError, Writer, snapshot::Point},
 };
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,8 +28,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Emulator {
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    server: JoinHandle<std::io::Result<()>>,
+    /// Serving ends when it is dropped.
+    stop: watch::Sender<()>,
+    servers: Vec<JoinHandle<std::io::Result<()>>>,
 }
 
 /// Why an emulator cannot start.
@@ -64,37 +67,62 @@ impl Emulator {
     /// When the address is taken, the data folder is in use or unreadable, or a table cannot be
     /// created.
     pub async fn start(config: Config) -> Result<Emulator, StartError> {
-        let mut store = Store::open(config.data_dir.as_deref())?;
+        let store = Store::open(config.data_dir.as_deref())?;
+        let now_ns = config.clock.now_ns();
         for table in &config.tables {
-            ensure_table(&mut store, table).map_err(|error| StartError::Table {
+            let created = store.change(|writer| ensure_table(writer, table, now_ns));
+            created.map_err(|error| StartError::Table {
                 database: table.database.clone(),
                 table: table.table.clone(),
                 reason: error.message,
             })?;
         }
-        let failed = |source| StartError::Listen {
-            address: config.listen,
-            source,
+        let (regional, regional_address) = bind(config.listen).await?;
+        let mut doors = vec![(regional, Door::Regional)];
+        let mut cells = Cells {
+            regional: regional_address,
+            cells: Vec::new(),
+            require_discovery: config.require_discovery,
+            current: AtomicUsize::new(0),
         };
-        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let credentials = Credentials {
-            access_key: config.access_key,
-            secret_key: config.secret_key,
-        };
-        let shared = Arc::new(Shared::new(address, credentials, store));
-        let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(server::serve(listener, Arc::clone(&shared), stopped));
+        for cell in 0..config.cells.max(config.require_discovery.into()) {
+            let (listener, address) = bind(cell_address(config.listen, cell)?).await?;
+            doors.push((listener, Door::Cell(cell.into())));
+            cells.cells.push(address);
+        }
+        let shared = Arc::new(Shared::new(config, cells, store));
+        let (stop, stopped) = watch::channel(());
+        let servers = doors.into_iter().map(|(listener, door)| {
+            let serving = server::serve(listener, door, Arc::clone(&shared), stopped.clone());
+            tokio::spawn(serving)
+        });
+        let servers = servers.collect();
         Ok(Emulator {
             shared,
-            stop: Some(stop),
-            server,
+            stop,
+            servers,
         })
     }
 
     /// The URL to use as the AWS endpoint, `http://host:port`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.shared.address)
+        format!("http://{}", self.shared.cells.regional)
+    }
+
+    /// The URLs of the cells; none if there are no cells.
+    pub fn cell_urls(&self) -> Vec<String> {
+        let cells = self.shared.cells.cells.iter();
+        cells.map(|address| format!("http://{address}")).collect()
+    }
+
+    /// Moves the account to another cell: DescribeEndpoints answers its address from now on, and
+    /// the others answer InvalidEndpointException.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such cell.
+    pub fn move_to_cell(&self, cell: usize) -> Result<(), NoSuchCell> {
+        self.shared.cells.move_to(cell)
     }
 
     /// Orders a failure; orders are carried out in the order they were given.
@@ -116,37 +144,64 @@ impl Emulator {
     /// time; empty if there is no such table.
     pub fn points(&self, database: &str, table: &str) -> Vec<Point> {
         self.shared
-            .with_store(|store| store.points(database, table))
+            .with_store(|store| store.snapshot()?.points(database, table))
             .unwrap_or_default()
     }
 
-    /// Finishes open calls, closes the storage and returns. A call that does not end within ten
-    /// seconds is left behind and finds the storage closed.
-    pub async fn stop(mut self) {
-        drop(self.stop.take());
-        match tokio::time::timeout(STOP_TIMEOUT, &mut self.server).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::error!(%error, "serving failed"),
-            Ok(Err(error)) => tracing::error!(%error, "the server task failed"),
-            Err(_) => self.server.abort(),
+    /// Finishes open calls, closes the storage and returns. Connections that are still open after
+    /// ten seconds are left behind and find the storage closed.
+    pub async fn stop(self) {
+        let Emulator {
+            shared,
+            stop,
+            servers,
+        } = self;
+        drop(stop);
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        for mut server in servers {
+            match tokio::time::timeout_at(deadline, &mut server).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => tracing::error!(%error, "serving failed"),
+                Ok(Err(error)) => tracing::error!(%error, "the server task failed"),
+                Err(_) => server.abort(),
+            }
         }
-        self.shared.close_store();
+        shared.close_store();
     }
 }
 
-fn ensure_table(store: &mut Store, spec: &TableSpec) -> Result<(), ServiceError> {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64();
-    if !store.catalog.databases.contains_key(&spec.database) {
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// The port after the regional one and the cells before, or a free one if that was asked for.
+fn cell_address(regional: SocketAddr, cell: u16) -> Result<SocketAddr, StartError> {
+    if regional.port() == 0 {
+        return Ok(regional);
+    }
+    let port = cell
+        .checked_add(1)
+        .and_then(|offset| regional.port().checked_add(offset));
+    let port = port.ok_or_else(|| StartError::Listen {
+        address: regional,
+        source: std::io::Error::other("there are not enough ports after it for the cells"),
+    })?;
+    Ok(SocketAddr::new(regional.ip(), port))
+}
+
+fn ensure_table(writer: &mut Writer, spec: &TableSpec, now_ns: i64) -> Result<(), ServiceError> {
+    if !writer.catalog.databases.contains_key(&spec.database) {
         let request = DatabaseRequest {
             database_name: Some(spec.database.clone()),
             kms_key_id: None,
+            tags: None,
         };
-        operations::create_database(store, &request, now)?;
+        operations::databases::create(writer, &request, now_ns)?;
     }
-    if store.catalog.table(&spec.database, &spec.table).is_ok() {
+    if writer.catalog.table(&spec.database, &spec.table).is_ok() {
         return Ok(());
     }
     let request = TableRequest {
@@ -158,8 +213,10 @@ fn ensure_table(store: &mut Store, spec: &TableSpec) -> Result<(), ServiceError>
         }),
         magnetic_store_write_properties: Some(MagneticStoreWriteProperties {
             enable_magnetic_store_writes: Some(spec.magnetic_writes),
+            magnetic_store_rejected_data_location: None,
         }),
         schema: None,
+        tags: None,
     };
-    operations::create_table(store, &request, now).map(drop)
+    operations::tables::create(writer, &request, now_ns).map(drop)
 }

@@ -30,6 +30,7 @@ pub(crate) enum ErrorKind {
     Conflict,
     InternalServer,
     InvalidEndpoint,
+    QueryExecution,
     RejectedRecords,
     ResourceNotFound,
     ServiceQuotaExceeded,
@@ -62,6 +63,10 @@ impl ErrorKind {
             ErrorKind::Validation => (
                 400,
                 "com.amazonaws.timestream.v20181101#ValidationException",
+            ),
+            ErrorKind::QueryExecution => (
+                400,
+                "com.amazonaws.timestream.v20181101#QueryExecutionException",
             ),
             ErrorKind::Constraint => (400, "com.amazon.coral.validate#ValidationException"),
             ErrorKind::ServiceQuotaExceeded => (
@@ -136,6 +141,22 @@ impl ServiceError {
         ServiceError::new(ErrorKind::ResourceNotFound, message)
     }
 
+    /// The account is not in this cell: the caller has to ask for its endpoint again.
+    pub(crate) fn invalid_endpoint() -> Self {
+        ServiceError::new(
+            ErrorKind::InvalidEndpoint,
+            "The requested endpoint was not valid.",
+        )
+    }
+
+    /// Too many calls.
+    pub(crate) fn throttled() -> Self {
+        ServiceError::new(
+            ErrorKind::Throttling,
+            "Request is throttled due to too many requests.",
+        )
+    }
+
     /// Some records were not stored; those that are not listed were.
     pub(crate) fn rejected(rejected: Vec<RejectedRecord>) -> Self {
         ServiceError {
@@ -190,6 +211,7 @@ mod tests {
     fn statuses_and_codes() {
         let cases = [
             (ErrorKind::Validation, 400, "ValidationException"),
+            (ErrorKind::QueryExecution, 400, "QueryExecutionException"),
             (
                 ErrorKind::ServiceQuotaExceeded,
                 402,

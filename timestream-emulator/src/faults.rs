@@ -59,6 +59,12 @@ pub enum FaultKind {
     AccessDenied,
     /// 403 ExpiredTokenException.
     ExpiredToken,
+    /// 402 ServiceQuotaExceededException.
+    QuotaExceeded,
+    /// 404 ResourceNotFoundException.
+    NotFound,
+    /// 400 QueryExecutionException with this text.
+    QueryExecution(String),
     /// 400 ValidationException with this text.
     Validation(String),
     /// The call is served after this long; JSON: `{"latency_ms": 250}`.
@@ -73,34 +79,37 @@ pub enum FaultKind {
 impl FaultKind {
     /// The refusal this fault answers with, if it answers with one.
     pub(crate) fn refusal(&self, operation: &str) -> Option<ServiceError> {
-        let (kind, message) = match self {
-            FaultKind::Throttle => (
-                ErrorKind::Throttling,
-                "Request is throttled due to too many requests.".to_owned(),
-            ),
-            FaultKind::InternalServer => (
+        Some(match self {
+            FaultKind::Throttle => ServiceError::throttled(),
+            FaultKind::InternalServer => ServiceError::new(
                 ErrorKind::InternalServer,
-                "The service has encountered an internal error.".to_owned(),
+                "The service has encountered an internal error.",
             ),
-            FaultKind::InvalidEndpoint => (
-                ErrorKind::InvalidEndpoint,
-                "The requested endpoint was not valid.".to_owned(),
-            ),
-            FaultKind::AccessDenied => (
+            FaultKind::InvalidEndpoint => ServiceError::invalid_endpoint(),
+            FaultKind::AccessDenied => ServiceError::new(
                 ErrorKind::AccessDenied,
                 format!(
                     "User: arn:aws:iam::000000000000:user/local is not authorized to perform: \
                      timestream:{operation}"
                 ),
             ),
-            FaultKind::ExpiredToken => (
+            FaultKind::ExpiredToken => ServiceError::new(
                 ErrorKind::ExpiredToken,
-                "The security token included in the request is expired".to_owned(),
+                "The security token included in the request is expired",
             ),
-            FaultKind::Validation(message) => (ErrorKind::Validation, message.clone()),
+            FaultKind::QuotaExceeded => ServiceError::new(
+                ErrorKind::ServiceQuotaExceeded,
+                "The instance quota of resource exceeded for this account.",
+            ),
+            FaultKind::NotFound => {
+                ServiceError::not_found("The operation tried to access a nonexistent resource.")
+            }
+            FaultKind::QueryExecution(message) => {
+                ServiceError::new(ErrorKind::QueryExecution, message)
+            }
+            FaultKind::Validation(message) => ServiceError::validation(message),
             FaultKind::Latency(_) | FaultKind::CutBefore | FaultKind::CutAfter => return None,
-        };
-        Some(ServiceError::new(kind, message))
+        })
     }
 }
 

@@ -21,6 +21,7 @@
 //! # });
 //! ```
 
+mod clock;
 mod config;
 mod counters;
 mod emulator;
@@ -39,9 +40,11 @@ mod store;
 mod write;
 
 pub use self::{
+    clock::Clock,
     config::{Config, TableSpec, TableSpecError},
     counters::Counters,
     emulator::{Emulator, StartError},
     faults::{Fault, FaultKind, When},
-    store::{Point, StoreError, value::Value},
+    server::cells::NoSuchCell,
+    store::{StoreError, snapshot::Point, value::Value},
 };

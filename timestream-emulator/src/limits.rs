@@ -35,6 +35,27 @@ pub(crate) const MAX_CATALOG_NAME_BYTES: usize = 256;
 pub(crate) const MAX_DATABASES: usize = 500;
 /// Tables of one account.
 pub(crate) const MAX_TABLES: usize = 50_000;
+/// Tags of one database or table, and of one request (service model).
+pub(crate) const MAX_TAGS: usize = 200;
+/// Characters of a tag's key (service model).
+pub(crate) const TAG_KEY_CHARS: RangeInclusive<usize> = 1..=128;
+/// Characters of a tag's value (service model).
+pub(crate) const TAG_VALUE_CHARS: RangeInclusive<usize> = 0..=256;
+/// Characters of the ARN of a tagged resource (service model).
+pub(crate) const ARN_CHARS: RangeInclusive<usize> = 1..=1011;
+/// Characters of a KMS key id (service model).
+pub(crate) const KMS_KEY_CHARS: RangeInclusive<usize> = 1..=2048;
+/// Characters of the bucket for rejected records (service model).
+pub(crate) const BUCKET_NAME_CHARS: RangeInclusive<usize> = 3..=63;
+/// Characters of the key prefix in it (service model).
+pub(crate) const OBJECT_KEY_PREFIX_CHARS: RangeInclusive<usize> = 1..=928;
+
+/// Timestream compute units that queries may use.
+pub(crate) const MAX_QUERY_TCU: RangeInclusive<i64> = 4..=1000;
+/// Compute units are set in steps of these.
+pub(crate) const QUERY_TCU_STEP: i64 = 4;
+/// Compute units of an account that has set none.
+pub(crate) const DEFAULT_QUERY_TCU: i64 = 200;
 
 /// How far ahead of the clock a record may be.
 pub(crate) const FUTURE_INGESTION_NS: i64 = 15 * 60 * 1_000_000_000;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Parser;
-use timestream_emulator::{Config, Emulator, TableSpec};
+use timestream_emulator::{Clock, Config, Emulator, TableSpec};
 use tracing_subscriber::filter::LevelFilter;
 
 /// A strict emulator of Amazon Timestream for LiveAnalytics.
@@ -17,7 +17,7 @@ struct Flags {
     /// Address to listen on.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9202", value_parser = resolve)]
     listen: SocketAddr,
-    /// Folder of the database file; without it everything is kept in memory.
+    /// Folder of the database file; without it the data goes with the process.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Table to create if it is missing; may be given more than once.
@@ -32,6 +32,20 @@ struct Flags {
     /// Secret key that requests must be signed with.
     #[arg(long, value_name = "KEY", default_value = "local")]
     secret_key: String,
+    /// Cells with a port of their own, which DescribeEndpoints gives out: the ports after that of
+    /// --listen. Without cells everything is served on one address.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    cells: u16,
+    /// Answer only DescribeEndpoints on the address of --listen, as the service does; all else is
+    /// served by a cell.
+    #[arg(long)]
+    require_discovery: bool,
+    /// Throttle changes of databases and tables at 1 per second, look-ups at 5 per second.
+    #[arg(long)]
+    rate_limits: bool,
+    /// Check and meter written records but store none, to measure what writes.
+    #[arg(long)]
+    null_sink: bool,
 }
 
 #[tokio::main]
@@ -48,6 +62,11 @@ async fn main() -> ExitCode {
         tables: flags.tables,
         access_key: flags.access_key,
         secret_key: flags.secret_key,
+        cells: flags.cells,
+        require_discovery: flags.require_discovery,
+        rate_limits: flags.rate_limits,
+        null_sink: flags.null_sink,
+        clock: Clock::default(),
     };
     match Emulator::start(config).await {
         Ok(emulator) => {
@@ -55,6 +74,9 @@ async fn main() -> ExitCode {
                 "timestream-emulator: listening on {}, {greeting}",
                 emulator.url()
             );
+            for (cell, url) in emulator.cell_urls().iter().enumerate() {
+                println!("timestream-emulator: cell {cell} on {url}");
+            }
             stop_signal().await;
             emulator.stop().await;
             println!("timestream-emulator: stopped");

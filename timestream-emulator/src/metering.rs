@@ -95,42 +95,83 @@ fn scalar_bytes(value_type: &str, text: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// The sizes of the guide's example: 12 events fit a unit in a plain batch.
-    fn event(index: usize) -> String {
-        format!(
-            r#"{{"Dimensions":[{{"Name":"region","Value":"us-east-1"}},{{"Name":"az","Value":"1d"}},
-            {{"Name":"vpc","Value":"vpc-1a2b3c4d"}},{{"Name":"host","Value":"host-24Gju"}}],
-            "MeasureName":"cpu_utilization_pct","MeasureValue":"1.5","Time":"{index}"}}"#
-        )
-    }
+    /// The guide's example: 15 + 4 + 15 + 18 = 52 bytes.
+    const DIMENSIONS: &str = r#"[{"Name":"region","Value":"us-east-1"},{"Name":"az","Value":"1d"},
+        {"Name":"vpc","Value":"vpc-1a2b3c4d"},{"Name":"hostname","Value":"host-24Gju"}]"#;
 
     fn units(body: &str) -> u64 {
         write_units(&serde_json::from_str(body).expect("a valid request"))
     }
 
     #[test]
-    fn plain_batches() {
-        // 8 + (6+9) + (2+2) + (3+12) + (4+10) + 19 + 8 = 83 bytes each.
-        for (count, expected) in [(1, 1), (12, 1), (13, 2), (24, 2), (25, 3)] {
-            let records: Vec<String> = (0..count).map(event).collect();
-            assert_eq!(
-                units(&format!(r#"{{"Records":[{}]}}"#, records.join(","))),
-                expected
-            );
-        }
+    fn the_event_of_the_guide() {
+        let dimensions = [
+            ("region", "us-east-1"),
+            ("az", "1d"),
+            ("vpc", "vpc-1a2b3c4d"),
+            ("hostname", "host-24Gju"),
+        ];
+        let dimensions = dimensions.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let dimensions = dimensions.into();
+        assert_eq!(dimension_bytes(&dimensions), 52);
+        let event = event_bytes(&dimensions, "cpu_utilization", &Value::Double(35.0));
+        assert_eq!(event, 83);
     }
 
     #[test]
-    fn common_attributes_count_once() {
-        // 48 bytes once, 35 bytes each: 27 events fit.
-        let common = r#"{"Dimensions":[{"Name":"region","Value":"us-east-1"},{"Name":"az","Value":"1d"},
-            {"Name":"vpc","Value":"vpc-1a2b3c4d"},{"Name":"host","Value":"host-24Gju"}]}"#;
-        let record = r#"{"MeasureName":"cpu_utilization_pct","MeasureValue":"1.5","Time":"1"}"#;
-        for (count, expected) in [(1, 1), (27, 1), (28, 2)] {
-            let records = vec![record; count].join(",");
-            let body = format!(r#"{{"CommonAttributes":{common},"Records":[{records}]}}"#);
+    fn twelve_events_of_the_guide_fit_a_unit() {
+        let event = format!(
+            r#"{{"Dimensions":{DIMENSIONS},"MeasureName":"cpu_utilization","MeasureValue":"35.0",
+            "Time":"1602983435238563000","TimeUnit":"NANOSECONDS"}}"#
+        );
+        for (count, expected) in [(1, 1), (12, 1), (13, 2), (24, 2), (25, 3)] {
+            let records = vec![&*event; count].join(",");
+            let body = format!(r#"{{"Records":[{records}]}}"#);
             assert_eq!(units(&body), expected, "{count}");
         }
+    }
+
+    /// The guide puts 52 bytes into the common attributes and counts 27 for the rest of an event,
+    /// so that 36 fit. By the sizes it gives itself the rest is 8 + 15 + 8 = 31; 27 is that of a
+    /// measure name of 11 bytes.
+    #[test]
+    fn common_attributes_count_once() {
+        let cases = [
+            ("cpu_percent", 36, 1),
+            ("cpu_percent", 37, 2),
+            ("cpu_utilization", 31, 1),
+            ("cpu_utilization", 32, 2),
+        ];
+        for (name, count, expected) in cases {
+            let record = format!(r#"{{"MeasureName":"{name}","MeasureValue":"1","Time":"1"}}"#);
+            let records = vec![&*record; count].join(",");
+            let common = format!(r#"{{"Dimensions":{DIMENSIONS}}}"#);
+            let body = format!(r#"{{"CommonAttributes":{common},"Records":[{records}]}}"#);
+            assert_eq!(units(&body), expected, "{count} of {name}");
+        }
+        // What is common may be anything: here all but the time.
+        let common = format!(
+            r#"{{"Dimensions":{DIMENSIONS},"MeasureName":"cpu_utilization","MeasureValue":"1"}}"#
+        );
+        let records = vec![r#"{"Time":"1"}"#; 100].join(",");
+        let body = format!(r#"{{"CommonAttributes":{common},"Records":[{records}]}}"#);
+        assert_eq!(units(&body), 1, "75 + 100 * 8 bytes");
+    }
+
+    #[test]
+    fn multi_measure_records_count_all_names_and_values() {
+        // 1 + 1 + 1 + 8 + (1 + 8) + (1 + 1) + (1 + length).
+        let body = |length: usize| {
+            let text = "v".repeat(length);
+            format!(
+                r#"{{"Records":[{{"Dimensions":[{{"Name":"d","Value":"v"}}],"MeasureName":"m",
+                "MeasureValueType":"MULTI","Time":"1","MeasureValues":[
+                {{"Name":"a","Value":"1","Type":"BIGINT"}},{{"Name":"b","Value":"true","Type":"BOOLEAN"}},
+                {{"Name":"c","Value":"{text}","Type":"VARCHAR"}}]}}]}}"#
+            )
+        };
+        assert_eq!(units(&body(1024 - 23)), 1);
+        assert_eq!(units(&body(1024 - 22)), 2);
     }
 
     #[test]

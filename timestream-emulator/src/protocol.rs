@@ -4,6 +4,8 @@
 //! service does. A required member is an `Option` here, so that its absence can be answered in the
 //! service's own words.
 
+mod strict;
+
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
@@ -13,9 +15,12 @@ use crate::error::{ErrorKind, ServiceError};
 /// Content type of every request and answer.
 pub(crate) const CONTENT_TYPE_JSON: &str = "application/x-amz-json-1.0";
 
-/// Reads a request.
+/// Reads a request; anything but an object of members with the model's types is a
+/// SerializationException.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ServiceError> {
-    serde_json::from_slice(body)
+    let mut json = serde_json::Deserializer::from_slice(body);
+    strict::deserialize(&mut json)
+        .and_then(|request| json.end().map(|()| request))
         .map_err(|error| ServiceError::new(ErrorKind::Serialization, error.to_string()))
 }
 
@@ -43,6 +48,10 @@ pub(crate) struct Names {
     pub(crate) table_name: Option<String>,
     pub(crate) query_string: Option<String>,
 }
+
+/// A request without members.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Empty {}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -114,6 +123,7 @@ pub(crate) struct RecordsIngested {
 pub(crate) struct DatabaseRequest {
     pub(crate) database_name: Option<String>,
     pub(crate) kms_key_id: Option<String>,
+    pub(crate) tags: Option<Vec<Tag>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,7 +133,8 @@ pub(crate) struct TableRequest {
     pub(crate) table_name: Option<String>,
     pub(crate) retention_properties: Option<RetentionProperties>,
     pub(crate) magnetic_store_write_properties: Option<MagneticStoreWriteProperties>,
-    pub(crate) schema: Option<serde_json::Value>,
+    pub(crate) schema: Option<Schema>,
+    pub(crate) tags: Option<Vec<Tag>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -145,6 +156,76 @@ pub(crate) struct RetentionProperties {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct MagneticStoreWriteProperties {
     pub(crate) enable_magnetic_store_writes: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) magnetic_store_rejected_data_location: Option<RejectedDataLocation>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct RejectedDataLocation {
+    #[serde(rename = "S3Configuration", skip_serializing_if = "Option::is_none")]
+    pub(crate) s3_configuration: Option<S3Configuration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct S3Configuration {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bucket_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) object_key_prefix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption_option: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kms_key_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Schema {
+    pub(crate) composite_partition_key: Option<Vec<PartitionKeyShape>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct PartitionKeyShape {
+    pub(crate) r#type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) enforcement_in_record: Option<String>,
+}
+
+/// TagResource, UntagResource and ListTagsForResource.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TagsRequest {
+    #[serde(rename = "ResourceARN")]
+    pub(crate) resource_arn: Option<String>,
+    pub(crate) tags: Option<Vec<Tag>>,
+    pub(crate) tag_keys: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Tag {
+    pub(crate) key: Option<String>,
+    pub(crate) value: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListTagsResponse {
+    pub(crate) tags: Vec<Tag>,
+}
+
+/// Request of UpdateAccountSettings, answer of it and of DescribeAccountSettings.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AccountSettings {
+    #[serde(rename = "MaxQueryTCU")]
+    pub(crate) max_query_tcu: Option<i64>,
+    pub(crate) query_pricing_model: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -181,7 +262,7 @@ pub(crate) struct TableDescription {
     pub(crate) creation_time: f64,
     pub(crate) last_updated_time: f64,
     pub(crate) magnetic_store_write_properties: MagneticStoreWriteProperties,
-    pub(crate) schema: serde_json::Value,
+    pub(crate) schema: Schema,
 }
 
 #[derive(Debug, Serialize)]
@@ -251,6 +332,23 @@ mod tests {
             "",
             "x",
             "{} {}",
+            "{",
+            "null",
+            "[]",
+            r#"["db","t",null,[]]"#,
+            r#"{"CommonAttributes":[null,"up"]}"#,
+            r#"{"Records":[[null,"up"]]}"#,
+            r#"{"Records":[{"Dimensions":[["a","b",null]]}]}"#,
+            r#"{"Records":[{"MeasureValues":[["a","1","DOUBLE"]]}]}"#,
+            r#"{"Records":[{"Dimensions":{"Name":"a"}}]}"#,
+            r#"{"Records":[null]}"#,
+            r#"{"Records":[1]}"#,
+            r#"{"CommonAttributes":"up"}"#,
+            r#"{"DatabaseName":["db"]}"#,
+            r#"{"DatabaseName":"db","DatabaseName":"db"}"#,
+            r#"{"Records":[{"Version":true}]}"#,
+            r#"{"Records":[{"Version":1.0}]}"#,
+            "{\"DatabaseName\":\"\u{1}\"}",
             r#"{"DatabaseName":1}"#,
             r#"{"Records":{}}"#,
             r#"{"Records":[{"Time":1}]}"#,

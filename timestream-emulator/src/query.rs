@@ -26,7 +26,7 @@ use sqlparser::ast::{SetExpr, TableFactor};
 
 use self::{context::Context, dialect::Statement, source::Rows};
 pub(crate) use self::{paging::Queries, prepare::prepare};
-use crate::{error::ServiceError, limits, store::Store};
+use crate::{error::ServiceError, limits, store::Snapshot};
 
 /// Stack of the thread that runs a query: long chains of operators are trees that deep.
 const STACK_BYTES: usize = 512 * 1024 * 1024;
@@ -40,6 +40,8 @@ pub(crate) struct QueryResult {
     pub(crate) column_info: String,
     /// `{"Data":[...]}` each.
     pub(crate) rows: Vec<String>,
+    /// Bytes of times and values that were read.
+    pub(crate) bytes_scanned: u64,
     pub(crate) bytes_metered: u64,
 }
 
@@ -48,9 +50,13 @@ pub(crate) struct QueryResult {
 /// # Errors
 ///
 /// ValidationException for what is wrong, unknown, or larger than a page in one row.
-pub(crate) fn execute(store: &Store, sql: &str, now_ns: i64) -> Result<QueryResult, ServiceError> {
+pub(crate) fn execute(
+    store: &Snapshot,
+    sql: &str,
+    now_ns: i64,
+) -> Result<QueryResult, ServiceError> {
     let statement = dialect::parse(sql)?;
-    let (rows, bytes_metered) = match &statement {
+    let (rows, least_metered) = match &statement {
         Statement::Show(show) => (show::show(store, show)?, 0),
         Statement::Describe(name) => (show::describe(store, name)?, 0),
         Statement::Select(query) => {
@@ -72,7 +78,8 @@ pub(crate) fn execute(store: &Store, sql: &str, now_ns: i64) -> Result<QueryResu
     Ok(QueryResult {
         column_info: output::column_info(&columns),
         rows: lines,
-        bytes_metered,
+        bytes_scanned: store.bytes_read(),
+        bytes_metered: store.bytes_read().max(least_metered),
     })
 }
 

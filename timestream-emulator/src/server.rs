@@ -3,13 +3,15 @@
 //! A call is authenticated, meets its ordered faults, and is handed to its operation on a blocking
 //! thread. Every answer carries a request id.
 
+pub(crate) mod cells;
 mod connection;
 mod dispatch;
+mod rates;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{Arc, PoisonError, RwLock},
+    time::SystemTime,
 };
 
 use axum::{
@@ -20,13 +22,18 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
-use tokio::sync::oneshot;
+use serde::Deserialize;
+use tokio::sync::watch;
 
 use self::{
+    cells::{Cells, Door},
     connection::{Connections, CutHandle},
     dispatch::{OPERATIONS, dispatch},
+    rates::RateLimits,
 };
 use crate::{
+    clock::Clock,
+    config::Config,
     counters::{Counters, Ledger},
     error::{ErrorKind, ServiceError},
     faults::{Fault, FaultKind, FaultOrders},
@@ -42,78 +49,94 @@ const TARGET_PREFIX: &str = "Timestream_20181101.";
 /// Everything that the handlers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) address: SocketAddr,
-    pub(crate) credentials: Credentials,
+    pub(crate) cells: Cells,
     pub(crate) faults: FaultOrders,
     pub(crate) ledger: Ledger,
+    credentials: Credentials,
+    clock: Clock,
+    rates: RateLimits,
+    null_sink: bool,
     queries: Queries,
-    /// `None` once the emulator is stopped.
-    store: Mutex<Option<Store>>,
+    /// `None` once the emulator is stopped. Calls hold it for reading, closing it waits for them.
+    store: RwLock<Option<Store>>,
 }
 
 impl Shared {
-    pub(crate) fn new(address: SocketAddr, credentials: Credentials, store: Store) -> Self {
+    pub(crate) fn new(config: Config, cells: Cells, store: Store) -> Self {
         Shared {
-            address,
-            credentials,
+            cells,
             faults: FaultOrders::default(),
             ledger: Ledger::default(),
+            credentials: Credentials {
+                access_key: config.access_key,
+                secret_key: config.secret_key,
+            },
+            clock: config.clock,
+            rates: RateLimits::new(config.rate_limits),
+            null_sink: config.null_sink,
             queries: Queries::default(),
-            store: Mutex::new(Some(store)),
+            store: RwLock::new(Some(store)),
         }
     }
 
     /// Runs `work` on the store; refused once the emulator is stopped.
     pub(crate) fn with_store<T>(
         &self,
-        work: impl FnOnce(&mut Store) -> Result<T, ServiceError>,
+        work: impl FnOnce(&Store) -> Result<T, ServiceError>,
     ) -> Result<T, ServiceError> {
-        let mut store = self.lock_store();
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
         let stopped = || ServiceError::new(ErrorKind::InternalServer, "The emulator is stopped.");
-        work(store.as_mut().ok_or_else(stopped)?)
+        work(store.as_ref().ok_or_else(stopped)?)
     }
 
     /// Closes the store, so that its folder can be opened again.
     pub(crate) fn close_store(&self) {
-        self.lock_store().take();
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        store.take();
     }
 
     pub(crate) fn counters(&self) -> Counters {
         let points_stored = self
-            .with_store(|store| Ok(store.points_stored))
+            .with_store(|store| Ok(store.points_stored()))
             .unwrap_or_default();
         Counters {
             points_stored,
             ..self.ledger.snapshot()
         }
     }
-
-    fn lock_store(&self) -> MutexGuard<'_, Option<Store>> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Serves until `stop` fires or its sender is dropped; open calls are finished first.
+/// What a handler knows: the emulator, and the address the request came to.
+#[derive(Debug, Clone)]
+struct Entrance {
+    shared: Arc<Shared>,
+    door: Door,
+}
+
+/// Serves one address until the sender of `stop` is dropped; open calls are finished first.
 pub(crate) async fn serve(
     listener: tokio::net::TcpListener,
+    door: Door,
     shared: Arc<Shared>,
-    stop: oneshot::Receiver<()>,
+    mut stop: watch::Receiver<()>,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/_emulator/health", get(|| async { "ok\n" }))
         .route("/_emulator/counters", get(read_counters))
         .route("/_emulator/faults", post(order_fault).delete(clear_faults))
+        .route("/_emulator/cells", get(read_cells).post(move_to_cell))
         .fallback(call)
-        .with_state(shared);
+        .with_state(Entrance { shared, door });
     let service = router.into_make_service_with_connect_info::<CutHandle>();
     axum::serve(Connections(listener), service)
-        .with_graceful_shutdown(async {
-            let _ = stop.await;
+        .with_graceful_shutdown(async move {
+            // Nothing is ever sent: this ends when the sender is dropped.
+            let _ = stop.changed().await;
         })
         .await
 }
 
-async fn read_counters(State(shared): State<Arc<Shared>>) -> Response {
+async fn read_counters(State(Entrance { shared, .. }): State<Entrance>) -> Response {
     let counters = tokio::task::spawn_blocking(move || shared.counters())
         .await
         .unwrap_or_default();
@@ -121,7 +144,7 @@ async fn read_counters(State(shared): State<Arc<Shared>>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-async fn order_fault(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+async fn order_fault(State(Entrance { shared, .. }): State<Entrance>, body: Bytes) -> Response {
     match serde_json::from_slice::<Fault>(&body) {
         Ok(fault) => {
             shared.faults.add(fault);
@@ -135,14 +158,43 @@ async fn order_fault(State(shared): State<Arc<Shared>>, body: Bytes) -> Response
     }
 }
 
-async fn clear_faults(State(shared): State<Arc<Shared>>) -> StatusCode {
+async fn clear_faults(State(Entrance { shared, .. }): State<Entrance>) -> StatusCode {
     shared.faults.clear();
     StatusCode::NO_CONTENT
 }
 
+/// An order to move the account.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Move {
+    cell: usize,
+}
+
+async fn read_cells(State(Entrance { shared, .. }): State<Entrance>) -> Response {
+    let Cells { cells, .. } = &shared.cells;
+    let current = (!cells.is_empty()).then(|| shared.cells.current());
+    let addresses: Vec<String> = cells.iter().map(SocketAddr::to_string).collect();
+    let body = serde_json::json!({"current": current, "cells": addresses}).to_string();
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn move_to_cell(State(Entrance { shared, .. }): State<Entrance>, body: Bytes) -> Response {
+    let outcome = match serde_json::from_slice::<Move>(&body) {
+        Ok(order) => shared
+            .cells
+            .move_to(order.cell)
+            .map_err(|error| error.to_string()),
+        Err(error) => Err(format!("not an order to move: {error}")),
+    };
+    match outcome {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(message) => (StatusCode::BAD_REQUEST, format!("{message}\n")).into_response(),
+    }
+}
+
 /// One call of an operation.
 async fn call(
-    State(shared): State<Arc<Shared>>,
+    State(Entrance { shared, door }): State<Entrance>,
     ConnectInfo(connection): ConnectInfo<CutHandle>,
     request: Request<Body>,
 ) -> Response {
@@ -152,7 +204,7 @@ async fn call(
             shared.ledger.record(|counters| {
                 *counters.calls.entry(operation.clone()).or_default() += 1;
             });
-            run(&shared, operation, request, &connection).await
+            run(&shared, door, operation, request, &connection).await
         }
         None => Err(ServiceError::new(ErrorKind::UnknownOperation, "")),
     };
@@ -198,6 +250,7 @@ fn operation_name(request: &Request<Body>) -> Option<&str> {
 
 async fn run(
     shared: &Arc<Shared>,
+    door: Door,
     operation: &str,
     request: Request<Body>,
     connection: &CutHandle,
@@ -206,7 +259,9 @@ async fn run(
     let body = to_bytes(body, limits::MAX_BODY_BYTES).await.map_err(|_| {
         ServiceError::new(ErrorKind::RequestTooLarge, "The request body is too large.")
     })?;
-    sigv4::verify(&shared.credentials, &parts, &body, now_ns() / 1_000_000_000)?;
+    shared.cells.admit(door, operation)?;
+    sigv4::verify(&shared.credentials, &parts, &body, system_seconds())?;
+    shared.rates.admit(operation, shared.clock.now_ns())?;
     let faults = faults_of_call(shared, operation, &body);
     for fault in &faults {
         shared.ledger.record(|counters| counters.faults += 1);
@@ -223,7 +278,7 @@ async fn run(
             }
         }
     }
-    let host = host_of(&parts.headers, shared.address);
+    let host = host_of(&parts.headers, shared.cells.regional);
     let outcome = dispatch_blocking(Arc::clone(shared), operation.to_owned(), body, host).await;
     if faults.contains(&FaultKind::CutAfter) {
         connection.cut();
@@ -253,7 +308,10 @@ async fn dispatch_blocking(
     body: Bytes,
     host: String,
 ) -> Result<Vec<u8>, ServiceError> {
-    let work = move || dispatch(&shared, &operation, &body, &host, now_ns());
+    let work = move || {
+        let now_ns = shared.clock.now_ns();
+        dispatch(&shared, &operation, &body, &host, now_ns)
+    };
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|error| {
@@ -273,10 +331,10 @@ fn host_of(headers: &HeaderMap, address: SocketAddr) -> String {
     host.map_or_else(|| address.to_string(), str::to_owned)
 }
 
-/// The clock, in nanoseconds since the epoch.
-fn now_ns() -> i64 {
+/// The clock that clients sign by.
+fn system_seconds() -> i64 {
     let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
+        .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+    i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
 }

@@ -8,16 +8,19 @@ mod constraints;
 pub(crate) mod record;
 mod rejection;
 
-pub(crate) use self::constraints::Violations;
+pub(crate) use self::{constraints::Violations, rejection::Window};
 
 use self::{
-    record::parse_records,
-    rejection::{Destination, Window},
+    record::{NewPoint, parse_records},
+    rejection::Destination,
 };
 use crate::{
     error::{RejectedRecord, ServiceError},
     protocol::{Record, RecordsIngested, WriteRecordsRequest},
-    store::{PointOutcome, Store},
+    store::{
+        PointOutcome, Writer,
+        catalog::{Catalog, PartitionKey},
+    },
 };
 
 /// What a call has changed, whether it is answered with success or with rejected records.
@@ -35,10 +38,66 @@ pub(crate) struct WriteOutcome {
 ///
 /// When the request as a whole is refused; then nothing is stored.
 pub(crate) fn write_records(
-    store: &mut Store,
+    writer: &mut Writer,
     request: &WriteRecordsRequest,
     now_ns: i64,
 ) -> Result<WriteOutcome, ServiceError> {
+    let WellFormed {
+        database,
+        table,
+        rules,
+        points,
+    } = well_formed(&writer.catalog, request, now_ns)?;
+    let outcomes = writer.write_points(database, table, &points, |table, point| {
+        rules.check(point)?;
+        rejection::check_table(table, point)
+    })?;
+    Ok(outcome(&rules.window, &points, outcomes))
+}
+
+/// Judges the records of a request as [`write_records`] does, but for what is stored already, and
+/// stores nothing.
+pub(crate) fn check_records(
+    catalog: &Catalog,
+    request: &WriteRecordsRequest,
+    now_ns: i64,
+) -> Result<WriteOutcome, ServiceError> {
+    let WellFormed { rules, points, .. } = well_formed(catalog, request, now_ns)?;
+    let outcomes = points
+        .iter()
+        .map(|point| rules.check(point).map(|()| PointOutcome::Stored))
+        .collect();
+    Ok(outcome(&rules.window, &points, outcomes))
+}
+
+/// A request that is not refused as a whole.
+struct WellFormed<'a> {
+    database: &'a str,
+    table: &'a str,
+    rules: Rules,
+    points: Vec<NewPoint>,
+}
+
+/// What a table asks of a record, whatever it holds.
+struct Rules {
+    window: Window,
+    partition_key: PartitionKey,
+}
+
+impl Rules {
+    /// The reason to reject a record.
+    fn check(&self, point: &NewPoint) -> Result<(), String> {
+        rejection::check_limits(point)?;
+        self.window.check(point.time_ns)?;
+        rejection::check_partition_key(&self.partition_key, point)
+    }
+}
+
+fn well_formed<'a>(
+    catalog: &Catalog,
+    request: &'a WriteRecordsRequest,
+    now_ns: i64,
+) -> Result<WellFormed<'a>, ServiceError> {
     constraints::check(request)?;
     let (Some(database), Some(table), Some(records)) = (
         &request.database_name,
@@ -47,16 +106,27 @@ pub(crate) fn write_records(
     ) else {
         return Err(ServiceError::validation("A required member is missing."));
     };
-    let window = Window::of(&store.catalog.table(database, table)?.settings, now_ns);
+    let settings = &catalog.table(database, table)?.settings;
+    let rules = Rules {
+        window: Window::of(settings, now_ns),
+        partition_key: settings.partition_key.clone(),
+    };
     let no_common = Record::default();
     let common = request.common_attributes.as_ref().unwrap_or(&no_common);
-    let points = parse_records(common, records)?;
-    let outcomes = store.write_points(database, table, &points, |table, point| {
-        rejection::check_limits(point)?;
-        window.check(point.time_ns)?;
-        rejection::check_table(table, point)
-    })?;
+    Ok(WellFormed {
+        database,
+        table,
+        rules,
+        points: parse_records(common, records)?,
+    })
+}
 
+/// Counts what was taken and lists what was rejected.
+fn outcome(
+    window: &Window,
+    points: &[NewPoint],
+    outcomes: Vec<Result<PointOutcome, String>>,
+) -> WriteOutcome {
     let mut result = WriteOutcome::default();
     for (record_index, (point, outcome)) in points.iter().zip(outcomes).enumerate() {
         let destination = window.destination(point.time_ns);
@@ -87,7 +157,7 @@ pub(crate) fn write_records(
             Destination::Magnetic => result.ingested.magnetic_store += 1,
         }
     }
-    Ok(result)
+    result
 }
 
 /// Reason and existing version if the stored point stands in the way.

@@ -11,12 +11,12 @@ use super::{
     source::Rows,
     types::{Datum, Type},
 };
-use crate::store::Store;
+use crate::store::Snapshot;
 
 /// The store, the clock, and the names that a query can refer to beyond its own FROM.
 #[derive(Clone)]
 pub(crate) struct Context<'a> {
-    pub(crate) store: &'a Store,
+    pub(crate) store: &'a Snapshot,
     pub(crate) now_ns: i64,
     /// Rows of the names that WITH has introduced so far.
     pub(crate) with: Vec<(String, Rc<Rows>)>,
@@ -47,7 +47,7 @@ pub(crate) struct Parameter {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(store: &'a Store, now_ns: i64) -> Self {
+    pub(crate) fn new(store: &'a Snapshot, now_ns: i64) -> Self {
         Context {
             store,
             now_ns,
@@ -59,7 +59,7 @@ impl<'a> Context<'a> {
     }
 
     /// For a query that is checked, not run, and may have parameters.
-    pub(crate) fn for_preparation(store: &'a Store, now_ns: i64) -> Self {
+    pub(crate) fn for_preparation(store: &'a Snapshot, now_ns: i64) -> Self {
         Context {
             is_dry: true,
             parameters: Some(Rc::default()),

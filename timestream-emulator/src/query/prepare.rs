@@ -7,7 +7,7 @@ use super::{
     select,
 };
 use crate::{
-    error::ServiceError, limits, protocol::PrepareQueryRequest, store::Store, write::Violations,
+    error::ServiceError, limits, protocol::PrepareQueryRequest, store::Snapshot, write::Violations,
 };
 
 /// The answer's JSON: columns of the result and parameters with their types.
@@ -16,7 +16,7 @@ use crate::{
 ///
 /// ValidationException for what Query would refuse before it reads anything.
 pub(crate) fn prepare(
-    store: &Store,
+    store: &Snapshot,
     request: &PrepareQueryRequest,
     now_ns: i64,
 ) -> Result<Vec<u8>, ServiceError> {

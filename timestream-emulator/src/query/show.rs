@@ -15,13 +15,13 @@ use super::{
 use crate::{
     error::ServiceError,
     store::{
-        Store,
+        Snapshot,
         catalog::{Measure, Table},
     },
 };
 
 /// SHOW DATABASES, TABLES or MEASURES.
-pub(crate) fn show(store: &Store, show: &Show) -> Result<Rows, ServiceError> {
+pub(crate) fn show(store: &Snapshot, show: &Show) -> Result<Rows, ServiceError> {
     let pattern = show
         .like
         .as_deref()
@@ -61,7 +61,7 @@ pub(crate) fn show(store: &Store, show: &Show) -> Result<Rows, ServiceError> {
 }
 
 /// DESCRIBE: the columns of a table in the order of `SELECT *`.
-pub(crate) fn describe(store: &Store, name: &[Ident]) -> Result<Rows, ServiceError> {
+pub(crate) fn describe(store: &Snapshot, name: &[Ident]) -> Result<Rows, ServiceError> {
     let table = find_table(store, name)?;
     let mut rows: Vec<[String; 3]> = Vec::new();
     let mut add = |name: &str, data_type: &str, role: &str| {
@@ -112,6 +112,7 @@ fn measures(table: &Table, is_wanted: impl Fn(&str) -> bool) -> Rows {
         .measures
         .iter()
         .filter(|(name, _)| is_wanted(name))
+        .map(|(name, measure)| (name, measure.as_ref()))
         .collect();
     Rows {
         columns: vec![varchar("measure_name"), varchar("data_type"), dimensions],

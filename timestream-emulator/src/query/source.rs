@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::ServiceError,
     store::{
-        Store,
+        Snapshot,
         catalog::{Measure, Table},
         decode,
         value::{Value, ValueType},
@@ -34,7 +34,7 @@ pub(crate) enum Source<'a> {
 }
 
 pub(crate) struct TableSource<'a> {
-    pub(crate) store: &'a Store,
+    pub(crate) store: &'a Snapshot,
     pub(crate) table: &'a Table,
     pub(crate) layout: Layout,
     /// Older points have left the magnetic store.

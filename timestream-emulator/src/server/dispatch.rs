@@ -1,18 +1,23 @@
 //! Operation names -> what serves them.
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::Shared;
 use crate::{
     error::{ErrorKind, ServiceError},
-    metering, operations,
-    protocol::{self, Endpoint, Endpoints, WriteRecordsRequest, WriteRecordsResponse},
-    query, write,
+    metering,
+    operations::{account, databases, tables, tags},
+    protocol::{self, Empty, Endpoint, Endpoints, WriteRecordsRequest, WriteRecordsResponse},
+    query,
+    store::{Writer, catalog::Catalog},
+    write,
 };
 
 /// What the service was seen to answer.
 const ENDPOINT_CACHE_MINUTES: i64 = 1440;
 
 /// Operations that [`dispatch`] serves.
-pub(super) const OPERATIONS: [&str; 15] = [
+pub(super) const OPERATIONS: [&str; 20] = [
     "DescribeEndpoints",
     "CreateDatabase",
     "DescribeDatabase",
@@ -24,6 +29,11 @@ pub(super) const OPERATIONS: [&str; 15] = [
     "UpdateTable",
     "DeleteTable",
     "ListTables",
+    "TagResource",
+    "UntagResource",
+    "ListTagsForResource",
+    "DescribeAccountSettings",
+    "UpdateAccountSettings",
     "WriteRecords",
     "Query",
     "CancelQuery",
@@ -38,89 +48,41 @@ pub(super) fn dispatch(
     host: &str,
     now_ns: i64,
 ) -> Result<Vec<u8>, ServiceError> {
-    let now_seconds = (now_ns / 1_000_000) as f64 / 1000.0;
     match operation {
-        "DescribeEndpoints" => protocol::answer(&Endpoints {
-            endpoints: [Endpoint {
-                address: format!("http://{host}"),
-                cache_period_in_minutes: ENDPOINT_CACHE_MINUTES,
-            }],
+        "DescribeEndpoints" => {
+            let Empty {} = protocol::parse(body)?;
+            protocol::answer(&Endpoints {
+                endpoints: [Endpoint {
+                    address: shared.cells.serving_url(host),
+                    cache_period_in_minutes: ENDPOINT_CACHE_MINUTES,
+                }],
+            })
+        }
+        "CreateDatabase" => change(shared, body, |writer, request| {
+            databases::create(writer, request, now_ns)
         }),
-        "CreateDatabase" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared.with_store(|store| {
-                    operations::create_database(store, &request, now_seconds)
-                })?,
-            )
-        }
-        "DescribeDatabase" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared.with_store(|store| operations::describe_database(store, &request))?,
-            )
-        }
-        "UpdateDatabase" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared.with_store(|store| {
-                    operations::update_database(store, &request, now_seconds)
-                })?,
-            )
-        }
-        "DeleteDatabase" => {
-            let request = protocol::parse(body)?;
-            shared.with_store(|store| operations::delete_database(store, &request))?;
-            Ok(Vec::new())
-        }
-        "ListDatabases" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared.with_store(|store| operations::list_databases(store, &request))?,
-            )
-        }
-        "CreateTable" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared
-                    .with_store(|store| operations::create_table(store, &request, now_seconds))?,
-            )
-        }
-        "DescribeTable" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared.with_store(|store| operations::describe_table(store, &request))?,
-            )
-        }
-        "UpdateTable" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(
-                &shared
-                    .with_store(|store| operations::update_table(store, &request, now_seconds))?,
-            )
-        }
-        "DeleteTable" => {
-            let request = protocol::parse(body)?;
-            shared.with_store(|store| operations::delete_table(store, &request))?;
-            Ok(Vec::new())
-        }
-        "ListTables" => {
-            let request = protocol::parse(body)?;
-            protocol::answer(&shared.with_store(|store| operations::list_tables(store, &request))?)
-        }
+        "DescribeDatabase" => look_up(shared, body, databases::describe),
+        "UpdateDatabase" => change(shared, body, |writer, request| {
+            databases::update(writer, request, now_ns)
+        }),
+        "DeleteDatabase" => delete(shared, body, databases::delete),
+        "ListDatabases" => look_up(shared, body, databases::list),
+        "CreateTable" => change(shared, body, |writer, request| {
+            tables::create(writer, request, now_ns)
+        }),
+        "DescribeTable" => look_up(shared, body, tables::describe),
+        "UpdateTable" => change(shared, body, |writer, request| {
+            tables::update(writer, request, now_ns)
+        }),
+        "DeleteTable" => delete(shared, body, tables::delete),
+        "ListTables" => look_up(shared, body, tables::list),
+        "TagResource" => acknowledge(shared, body, tags::tag),
+        "UntagResource" => acknowledge(shared, body, tags::untag),
+        "ListTagsForResource" => look_up(shared, body, tags::list),
+        "DescribeAccountSettings" => look_up(shared, body, account::describe),
+        "UpdateAccountSettings" => change(shared, body, account::update),
         "WriteRecords" => write_records(shared, body, now_ns),
-        "Query" => {
-            let request = protocol::parse(body)?;
-            let page = shared.queries.query(&request, |sql| {
-                shared.with_store(|store| {
-                    query::on_large_stack(move || query::execute(store, sql, now_ns))
-                })
-            })?;
-            shared
-                .ledger
-                .record(|counters| counters.rows_returned += page.rows as u64);
-            Ok(page.body)
-        }
+        "Query" => run_query(shared, body, now_ns),
         "CancelQuery" => {
             let request = protocol::parse(body)?;
             protocol::answer(&shared.queries.cancel(&request)?)
@@ -128,16 +90,84 @@ pub(super) fn dispatch(
         "PrepareQuery" => {
             let request = &protocol::parse(body)?;
             shared.with_store(|store| {
-                query::on_large_stack(move || query::prepare(store, request, now_ns))
+                let snapshot = store.snapshot()?;
+                query::on_large_stack(move || query::prepare(&snapshot, request, now_ns))
             })
         }
         _ => Err(ServiceError::new(ErrorKind::UnknownOperation, "")),
     }
 }
 
+/// Serves an operation that answers with an empty object.
+fn acknowledge<R: DeserializeOwned>(
+    shared: &Shared,
+    body: &[u8],
+    work: impl FnOnce(&mut Writer, &R) -> Result<(), ServiceError>,
+) -> Result<Vec<u8>, ServiceError> {
+    delete(shared, body, work).map(|_| b"{}".to_vec())
+}
+
+/// Serves an operation that changes the storage and answers with what it has made of it.
+fn change<R: DeserializeOwned, A: Serialize>(
+    shared: &Shared,
+    body: &[u8],
+    work: impl FnOnce(&mut Writer, &R) -> Result<A, ServiceError>,
+) -> Result<Vec<u8>, ServiceError> {
+    let request = protocol::parse(body)?;
+    let answer = shared.with_store(|store| store.change(|writer| work(writer, &request)))?;
+    protocol::answer(&answer)
+}
+
+/// Serves an operation that removes something; its answer is empty.
+fn delete<R: DeserializeOwned>(
+    shared: &Shared,
+    body: &[u8],
+    work: impl FnOnce(&mut Writer, &R) -> Result<(), ServiceError>,
+) -> Result<Vec<u8>, ServiceError> {
+    let request = protocol::parse(body)?;
+    shared.with_store(|store| store.change(|writer| work(writer, &request)))?;
+    Ok(Vec::new())
+}
+
+/// Serves an operation that reads the catalog.
+fn look_up<R: DeserializeOwned, A: Serialize>(
+    shared: &Shared,
+    body: &[u8],
+    work: impl FnOnce(&Catalog, &R) -> Result<A, ServiceError>,
+) -> Result<Vec<u8>, ServiceError> {
+    let request = protocol::parse(body)?;
+    let catalog = shared.with_store(|store| Ok(store.catalog()))?;
+    protocol::answer(&work(&catalog, &request)?)
+}
+
+fn run_query(shared: &Shared, body: &[u8], now_ns: i64) -> Result<Vec<u8>, ServiceError> {
+    let request = protocol::parse(body)?;
+    let page = shared.queries.query(&request, now_ns, |sql| {
+        let result = shared.with_store(|store| {
+            let snapshot = store.snapshot()?;
+            query::on_large_stack(move || query::execute(&snapshot, sql, now_ns))
+        })?;
+        shared.ledger.record(|counters| {
+            counters.query_bytes_scanned += result.bytes_scanned;
+            counters.query_bytes_metered += result.bytes_metered;
+        });
+        Ok(result)
+    })?;
+    shared
+        .ledger
+        .record(|counters| counters.rows_returned += page.rows as u64);
+    Ok(page.body)
+}
+
 fn write_records(shared: &Shared, body: &[u8], now_ns: i64) -> Result<Vec<u8>, ServiceError> {
     let request: WriteRecordsRequest = protocol::parse(body)?;
-    let outcome = shared.with_store(|store| write::write_records(store, &request, now_ns))?;
+    let outcome = shared.with_store(|store| {
+        if shared.null_sink {
+            write::check_records(&store.catalog(), &request, now_ns)
+        } else {
+            store.change(|writer| write::write_records(writer, &request, now_ns))
+        }
+    })?;
     shared.ledger.record(|counters| {
         counters.records_accepted += outcome.ingested.total as u64;
         counters.records_rejected += outcome.rejected.len() as u64;

@@ -1,19 +1,35 @@
 //! Databases, tables, measures and series as they are held in memory.
 //!
-//! SQLite has the same content; it is read once at start. Only points are not held in memory.
+//! SQLite has the same content; it is read once at start. Only points are not held in memory. A
+//! reader shares the catalog of its moment; tables and measures are shared parts, so that a change
+//! beside it copies no more than what it touches.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::value::{Dimensions, ValueType};
-use crate::error::ServiceError;
+use crate::{error::ServiceError, limits, protocol::RejectedDataLocation};
 
 /// Everything but the points.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Catalog {
     pub(crate) databases: BTreeMap<String, Database>,
+    /// Compute units that queries of the account may use.
+    pub(crate) max_query_tcu: i64,
+}
+
+/// Keys and values of a resource's tags.
+pub(crate) type Tags = BTreeMap<String, String>;
+
+/// A database, or a table in it, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Resource<'a> {
+    pub(crate) database: &'a str,
+    pub(crate) table: Option<&'a str>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -21,7 +37,8 @@ pub(crate) struct Database {
     pub(crate) kms_key_id: String,
     pub(crate) created: f64,
     pub(crate) updated: f64,
-    pub(crate) tables: BTreeMap<String, Table>,
+    pub(crate) tags: Tags,
+    pub(crate) tables: BTreeMap<String, Arc<Table>>,
 }
 
 #[derive(Debug, Clone)]
@@ -30,7 +47,8 @@ pub(crate) struct Table {
     pub(crate) settings: TableSettings,
     pub(crate) created: f64,
     pub(crate) updated: f64,
-    pub(crate) measures: BTreeMap<String, Measure>,
+    pub(crate) tags: Tags,
+    pub(crate) measures: BTreeMap<String, Arc<Measure>>,
     /// Names of all dimensions ever written.
     pub(crate) dimension_names: BTreeSet<String>,
     /// Names and types of all multi-measure attributes ever written.
@@ -41,10 +59,38 @@ pub(crate) struct Table {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TableSettings {
     pub(crate) memory_hours: i64,
+    /// The memory store takes nothing older: it began here when its retention was last raised.
+    pub(crate) memory_floor_ns: i64,
     pub(crate) magnetic_days: i64,
     pub(crate) magnetic_writes: bool,
-    /// The `Schema` member as the caller gave it.
-    pub(crate) schema: serde_json::Value,
+    pub(crate) partition_key: PartitionKey,
+    /// Kept and shown; nothing is written there.
+    pub(crate) rejected_data_location: Option<RejectedDataLocation>,
+}
+
+/// What the points of a table are partitioned by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum PartitionKey {
+    #[default]
+    Measure,
+    Dimension {
+        name: String,
+        /// Whether a record without the dimension is rejected.
+        is_required: bool,
+    },
+}
+
+impl PartitionKey {
+    /// Whether both are the same but for the enforcement.
+    pub(crate) fn has_attribute_of(&self, other: &PartitionKey) -> bool {
+        match (self, other) {
+            (PartitionKey::Measure, PartitionKey::Measure) => true,
+            (PartitionKey::Dimension { name, .. }, PartitionKey::Dimension { name: other, .. }) => {
+                name == other
+            }
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -60,6 +106,15 @@ pub(crate) struct Series {
     pub(crate) dimensions: Arc<Dimensions>,
 }
 
+impl Default for Catalog {
+    fn default() -> Self {
+        Catalog {
+            databases: BTreeMap::new(),
+            max_query_tcu: limits::DEFAULT_QUERY_TCU,
+        }
+    }
+}
+
 impl Catalog {
     /// The table, or ResourceNotFoundException.
     pub(crate) fn table(&self, database: &str, table: &str) -> Result<&Table, ServiceError> {
@@ -67,7 +122,21 @@ impl Catalog {
             .databases
             .get(database)
             .ok_or_else(|| no_database(database))?;
-        database.tables.get(table).ok_or_else(|| no_table(table))
+        let table = database.tables.get(table).ok_or_else(|| no_table(table))?;
+        Ok(table)
+    }
+
+    /// The tags of a database or table, or ResourceNotFoundException.
+    pub(crate) fn tags(&self, resource: &Resource<'_>) -> Result<&Tags, ServiceError> {
+        let Resource { database, table } = resource;
+        match table {
+            Some(table) => self.table(database, table).map(|table| &table.tags),
+            None => self
+                .databases
+                .get(*database)
+                .map(|database| &database.tags)
+                .ok_or_else(|| no_database(database)),
+        }
     }
 
     /// The table, to be changed, or ResourceNotFoundException.
@@ -75,7 +144,7 @@ impl Catalog {
         &mut self,
         database: &str,
         table: &str,
-    ) -> Result<&mut Table, ServiceError> {
+    ) -> Result<&mut Arc<Table>, ServiceError> {
         let database = self
             .databases
             .get_mut(database)
@@ -102,6 +171,7 @@ impl Table {
             settings,
             created,
             updated,
+            tags: Tags::new(),
             measures: BTreeMap::new(),
             dimension_names: BTreeSet::new(),
             attributes: BTreeMap::new(),
@@ -116,7 +186,7 @@ impl Table {
             }
         }
         if let Some(measure) = self.measures.get_mut(measure) {
-            measure.add(id, dimensions);
+            Arc::make_mut(measure).add(id, dimensions);
         }
     }
 

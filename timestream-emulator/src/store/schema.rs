@@ -1,13 +1,18 @@
 //! The SQLite tables, and reading the catalog back from them.
 
+use std::{path::Path, sync::Arc};
+
 use rusqlite::{Connection, Row};
 
 use super::{
-    catalog::{Catalog, Database, Measure, Table, TableSettings},
+    catalog::{Catalog, Database, Measure, Table, TableSettings, Tags},
     value::{Dimensions, ValueType},
 };
 
-/// Points are clustered by series and time, so a range of one series is one sequential read.
+/// Name under which the account's compute units are kept.
+pub(super) const MAX_QUERY_TCU: &str = "max_query_tcu";
+
+/// The tags of a database itself have an empty `table_name`. Points are clustered by series and time, so a range of one series is one sequential read.
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS databases (
     name TEXT PRIMARY KEY, kms_key_id TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL
@@ -27,6 +32,11 @@ CREATE TABLE IF NOT EXISTS series (
     id INTEGER PRIMARY KEY, table_id INTEGER NOT NULL, measure TEXT NOT NULL,
     dimensions TEXT NOT NULL, UNIQUE (table_id, measure, dimensions)
 );
+CREATE TABLE IF NOT EXISTS tags (
+    database TEXT NOT NULL, table_name TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (database, table_name, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS account (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS points (
     series INTEGER NOT NULL, time INTEGER NOT NULL, value NOT NULL, version INTEGER NOT NULL,
     PRIMARY KEY (series, time)
@@ -38,18 +48,57 @@ CREATE TABLE IF NOT EXISTS points (
 /// would be moved after every few batches.
 const CHECKPOINT_PAGES: i64 = 10_000;
 
-/// Creates what is missing and makes every commit durable.
-pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// The end of the process and of the system.
+    Full,
+    /// Nothing: the data goes with the process.
+    None,
+}
+
+/// Opens the database for changes and creates what is missing.
+pub(super) fn open_writer(file: &Path, durability: Durability) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
+    let synchronous = match durability {
+        Durability::Full => "FULL",
+        Durability::None => "OFF",
+    };
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "cache_size", -65_536)?;
     connection.set_prepared_statement_cache_capacity(64);
-    connection.execute_batch(SCHEMA)
+    connection.execute_batch(SCHEMA)?;
+    add_missing_columns(&connection)?;
+    Ok(connection)
+}
+
+/// Brings a file of an earlier version up to date.
+fn add_missing_columns(connection: &Connection) -> rusqlite::Result<()> {
+    for (column, definition) in [
+        ("rejected_data_location", "TEXT"),
+        ("memory_floor_ns", "INTEGER"),
+    ] {
+        let probe = format!("SELECT {column} FROM tables LIMIT 0");
+        if connection.prepare(&probe).is_err() {
+            let change = format!("ALTER TABLE tables ADD COLUMN {column} {definition}");
+            connection.execute_batch(&change)?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens the database for reading only.
+pub(super) fn open_reader(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -16_384)?;
+    Ok(connection)
 }
 
 /// Reads everything but the points.
-pub(crate) fn load_catalog(connection: &Connection) -> rusqlite::Result<Catalog> {
+pub(super) fn load_catalog(connection: &Connection) -> rusqlite::Result<Catalog> {
     let mut catalog = Catalog::default();
     each(
         connection,
@@ -66,24 +115,54 @@ pub(crate) fn load_catalog(connection: &Connection) -> rusqlite::Result<Catalog>
         },
     )?;
     let sql = "SELECT database, name, id, memory_hours, magnetic_days, magnetic_writes, schema, \
-               created, updated FROM tables";
+               created, updated, rejected_data_location, memory_floor_ns FROM tables";
     each(connection, sql, |row| {
         let (database, name): (String, String) = (row.get(0)?, row.get(1)?);
         let schema: String = row.get(6)?;
+        let location: Option<String> = row.get(9)?;
+        let floor: Option<i64> = row.get(10)?;
         let settings = TableSettings {
             memory_hours: row.get(3)?,
+            memory_floor_ns: floor.unwrap_or(i64::MIN),
             magnetic_days: row.get(4)?,
             magnetic_writes: row.get(5)?,
-            schema: serde_json::from_str(&schema).unwrap_or_default(),
+            partition_key: serde_json::from_str(&schema).unwrap_or_default(),
+            rejected_data_location: location.and_then(|json| serde_json::from_str(&json).ok()),
         };
         let mut table = Table::new(row.get(2)?, settings, row.get(7)?, row.get(8)?);
         load_table(connection, &mut table)?;
         if let Some(database) = catalog.databases.get_mut(&database) {
-            database.tables.insert(name, table);
+            database.tables.insert(name, Arc::new(table));
         }
         Ok(())
     })?;
+    each(
+        connection,
+        "SELECT database, table_name, key, value FROM tags",
+        |row| {
+            let (database, table): (String, String) = (row.get(0)?, row.get(1)?);
+            if let Some(tags) = tags_mut(&mut catalog, &database, &table) {
+                tags.insert(row.get(2)?, row.get(3)?);
+            }
+            Ok(())
+        },
+    )?;
+    let sql = format!("SELECT value FROM account WHERE name = '{MAX_QUERY_TCU}'");
+    each(connection, &sql, |row| {
+        catalog.max_query_tcu = row.get(0)?;
+        Ok(())
+    })?;
     Ok(catalog)
+}
+
+/// The tags of a database (`table` is empty) or table.
+fn tags_mut<'a>(catalog: &'a mut Catalog, database: &str, table: &str) -> Option<&'a mut Tags> {
+    let database = catalog.databases.get_mut(database)?;
+    if table.is_empty() {
+        return Some(&mut database.tags);
+    }
+    let table = database.tables.get_mut(table)?;
+    Some(&mut Arc::make_mut(table).tags)
 }
 
 fn load_table(connection: &Connection, table: &mut Table) -> rusqlite::Result<()> {
@@ -94,7 +173,7 @@ fn load_table(connection: &Connection, table: &mut Table) -> rusqlite::Result<()
         |row| {
             table
                 .measures
-                .insert(row.get(0)?, Measure::new(value_type(row, 1)?));
+                .insert(row.get(0)?, Arc::new(Measure::new(value_type(row, 1)?)));
             Ok(())
         },
     )?;
@@ -134,4 +213,35 @@ fn value_type(row: &Row<'_>, column: usize) -> rusqlite::Result<ValueType> {
     let name: String = row.get(column)?;
     ValueType::from_name(&name)
         .ok_or_else(|| rusqlite::Error::InvalidColumnName(format!("type \"{name}\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::catalog::PartitionKey;
+
+    #[test]
+    fn a_file_of_an_earlier_version_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("earlier.db");
+        let earlier = "CREATE TABLE databases (name TEXT PRIMARY KEY, kms_key_id TEXT NOT NULL,
+                created REAL NOT NULL, updated REAL NOT NULL) WITHOUT ROWID;
+            CREATE TABLE tables (id INTEGER PRIMARY KEY, database TEXT NOT NULL,
+                name TEXT NOT NULL, memory_hours INTEGER NOT NULL, magnetic_days INTEGER NOT NULL,
+                magnetic_writes INTEGER NOT NULL, schema TEXT NOT NULL, created REAL NOT NULL,
+                updated REAL NOT NULL, UNIQUE (database, name));
+            INSERT INTO databases VALUES ('db', 'key', 1, 2);
+            INSERT INTO tables VALUES (7, 'db', 't', 3, 4, 1, 'null', 5, 6);";
+        let connection = Connection::open(&file).expect("a file");
+        connection.execute_batch(earlier).expect("the tables");
+        drop(connection);
+        for _ in 0..2 {
+            let connection = open_writer(&file, Durability::Full).expect("the file opens");
+            let catalog = load_catalog(&connection).expect("the catalog");
+            let settings = &catalog.table("db", "t").expect("the table").settings;
+            assert_eq!((settings.memory_hours, settings.magnetic_days), (3, 4));
+            assert_eq!(settings.partition_key, PartitionKey::Measure);
+            assert_eq!(settings.rejected_data_location, None);
+        }
+    }
 }

@@ -106,7 +106,8 @@ impl Violations {
         }
     }
 
-    fn count(
+    /// The list at `path` must have between these numbers of members.
+    pub(crate) fn count(
         &mut self,
         path: impl fmt::Display,
         length: usize,
@@ -117,7 +118,13 @@ impl Violations {
         }
     }
 
-    fn one_of(&mut self, path: impl fmt::Display, value: Option<&str>, allowed: &[&str]) {
+    /// `value` at `path`, if it is there, must be one of these.
+    pub(crate) fn one_of(
+        &mut self,
+        path: impl fmt::Display,
+        value: Option<&str>,
+        allowed: &[&str],
+    ) {
         if let Some(value) = value.filter(|value| !allowed.contains(value)) {
             let rule = format!(
                 "Member must satisfy enum value set: [{}]",

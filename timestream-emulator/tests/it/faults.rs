@@ -27,6 +27,12 @@ async fn refusals_on_order() {
             400,
             "ValidationException",
         ),
+        (
+            FaultKind::QuotaExceeded,
+            402,
+            "ServiceQuotaExceededException",
+        ),
+        (FaultKind::NotFound, 404, "ResourceNotFoundException"),
     ];
     for (kind, status, code) in cases {
         service
@@ -48,7 +54,7 @@ async fn refusals_on_order() {
         "each order was for one call"
     );
     let counters = service.emulator.counters();
-    assert_eq!((counters.faults, counters.calls["WriteRecords"]), (6, 7));
+    assert_eq!((counters.faults, counters.calls["WriteRecords"]), (8, 9));
     assert_eq!(counters.errors["ThrottlingException"], 1);
 }
 
@@ -85,6 +91,126 @@ async fn faults_can_be_for_one_table() {
             .await,
         1
     );
+}
+
+/// The code of the refusal of a write, if it is refused.
+async fn write_code(service: &Service) -> Option<String> {
+    let call = service
+        .write
+        .write_records()
+        .database_name(DB)
+        .table_name(OLD);
+    let outcome = call.records(record()).send().await;
+    outcome.err().map(|error| code_and_message(&error).0)
+}
+
+#[tokio::test]
+async fn faults_can_be_for_one_operation_or_database() {
+    let service = Service::start().await;
+    let always = |operation: Option<&str>, database: Option<&str>| Fault {
+        operation: operation.map(str::to_owned),
+        database: database.map(str::to_owned),
+        when: When::Always,
+        ..Fault::next("", 1, FaultKind::Throttle)
+    };
+    let cases = [
+        (always(None, None), true, true, true),
+        (always(Some("WriteRecords"), None), true, false, false),
+        (always(None, Some(DB)), true, true, false),
+        (always(None, Some("other")), false, false, false),
+        (always(Some("Query"), Some(DB)), false, true, false),
+        (always(Some("ListDatabases"), None), false, false, true),
+    ];
+    for (fault, write_fails, query_fails, list_fails) in cases {
+        service.emulator.order_fault(fault.clone());
+        for _ in 0..2 {
+            assert_eq!(
+                write_code(&service).await.is_some(),
+                write_fails,
+                "{fault:?}"
+            );
+            let query = service
+                .query
+                .query()
+                .query_string("SELECT time FROM db.new");
+            assert_eq!(query.send().await.is_err(), query_fails, "{fault:?}");
+            let list = service.write.list_databases().send().await;
+            assert_eq!(list.is_err(), list_fails, "{fault:?}");
+        }
+        service.emulator.clear_faults();
+    }
+}
+
+#[tokio::test]
+async fn faults_come_in_their_order_and_at_their_rate() {
+    let service = Service::start().await;
+    service
+        .emulator
+        .order_fault(Fault::next("WriteRecords", 2, FaultKind::Throttle));
+    service
+        .emulator
+        .order_fault(Fault::next("WriteRecords", 1, FaultKind::InternalServer));
+    let mut codes = Vec::new();
+    for _ in 0..4 {
+        codes.push(write_code(&service).await.unwrap_or_default());
+    }
+    let throttled = "ThrottlingException";
+    assert_eq!(codes, [throttled, throttled, "InternalServerException", ""]);
+    service.emulator.order_fault(Fault {
+        when: When::Rate(0.5),
+        ..Fault::next("WriteRecords", 1, FaultKind::Throttle)
+    });
+    let mut failed = 0;
+    for _ in 0..200 {
+        failed += usize::from(write_code(&service).await.is_some());
+    }
+    // Nine standard deviations to each side.
+    assert!((37..163).contains(&failed), "{failed} of 200");
+}
+
+#[tokio::test]
+async fn queries_meet_faults_of_their_own() {
+    let service = Service::start().await;
+    service.put(OLD, vec![record()]).await;
+    let call = || {
+        service
+            .query
+            .query()
+            .query_string("SELECT time FROM db.old")
+            .send()
+    };
+    let aborted = FaultKind::QueryExecution("aborted".to_owned());
+    service
+        .emulator
+        .order_fault(Fault::next("Query", 1, aborted));
+    let error = call().await.expect_err("the order");
+    assert_eq!(error.raw_response().unwrap().status().as_u16(), 400);
+    let expected = ("QueryExecutionException".to_owned(), "aborted".to_owned());
+    assert_eq!(code_and_message(&error), expected);
+    for kind in [FaultKind::CutBefore, FaultKind::CutAfter] {
+        service.emulator.order_fault(Fault::next("Query", 1, kind));
+        let error = call().await.expect_err("the order");
+        assert!(error.raw_response().is_none(), "no answer: {error:?}");
+    }
+    let delay = Duration::from_millis(30);
+    for _ in 0..2 {
+        let latency = FaultKind::Latency(delay);
+        service
+            .emulator
+            .order_fault(Fault::next("Query", 1, latency));
+    }
+    service
+        .emulator
+        .order_fault(Fault::next("Query", 1, FaultKind::ExpiredToken));
+    let start = std::time::Instant::now();
+    let error = call().await.expect_err("the order");
+    assert!(
+        start.elapsed() >= 2 * delay,
+        "both delays, then the refusal"
+    );
+    assert_eq!(code_and_message(&error).0, "ExpiredTokenException");
+    assert_eq!(call().await.expect("no order is left").rows().len(), 1);
+    assert_eq!(service.emulator.counters().faults, 6);
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! Pages of a result, their tokens, and cancelling.
 
+use std::time::Duration;
+
 use aws_sdk_timestreamquery::operation::query::QueryOutput;
 
-use crate::support::{OLD, Service, T0, code_and_message, sample};
+use crate::support::{OLD, Service, T0, TestClock, code_and_message, sample};
 
 const ALL: &str = "SELECT time, job FROM db.old";
 
@@ -42,6 +44,29 @@ async fn a_small_result_is_one_page() {
     assert_eq!((only.rows().len(), only.next_token()), (5, None));
     assert_eq!(only.query_status().unwrap().progress_percentage(), 100.0);
     assert_eq!(page(&service, None, Some(5)).await.rows().len(), 5);
+}
+
+/// Developer guide, "Metering and pricing", queries: 10 MB at least; SHOW and DESCRIBE were seen
+/// with 0.
+#[tokio::test]
+async fn a_query_is_metered() {
+    let service = filled(5).await;
+    let status = async |sql: &str| {
+        let page = service.query.query().query_string(sql).send().await;
+        let status = page.expect("a page").query_status.expect("a status");
+        (
+            status.cumulative_bytes_scanned(),
+            status.cumulative_bytes_metered(),
+        )
+    };
+    let select = "SELECT time, measure_value::double FROM db.old";
+    assert_eq!(status(select).await, (5 * 16, 10_000_000));
+    for sql in ["SHOW TABLES FROM db", "DESCRIBE db.old"] {
+        assert_eq!(status(sql).await, (0, 0), "{sql}");
+    }
+    let counters = service.emulator.counters();
+    assert_eq!(counters.query_bytes_scanned, 5 * 16);
+    assert_eq!(counters.query_bytes_metered, 10_000_000);
 }
 
 #[tokio::test]
@@ -102,6 +127,33 @@ async fn tokens_are_bound_to_their_query_and_to_the_latest_page() {
     );
     assert_eq!(
         refused(&service, ALL, "nonsense").await,
+        "Invalid pagination token"
+    );
+}
+
+/// API reference, Query: a token is good for an hour or five calls.
+#[tokio::test]
+async fn tokens_expire() {
+    let time = TestClock::new();
+    let clock = time.clock();
+    let service = Service::start_with(|config| config.clock = clock).await;
+    let records = (0..3).map(|n| sample(&[("job", "a")], T0 + n, "1"));
+    service.put(OLD, records.collect()).await;
+    let first = page(&service, None, Some(1)).await;
+    let token = first.next_token().expect("there is more");
+    time.advance(Duration::from_secs(3599));
+    let second = page(&service, Some(token), Some(1)).await;
+    time.advance(Duration::from_secs(1));
+    assert_eq!(
+        refused(&service, ALL, token).await,
+        "Invalid pagination token"
+    );
+    let token = second.next_token().expect("there is more");
+    for _ in 0..5 {
+        assert_eq!(page(&service, Some(token), Some(1)).await.rows().len(), 1);
+    }
+    assert_eq!(
+        refused(&service, ALL, token).await,
         "Invalid pagination token"
     );
 }

@@ -2,13 +2,14 @@
 
 use std::{
     path::Path,
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use aws_sdk_timestreamquery as query;
 use aws_sdk_timestreamwrite as write;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use timestream_emulator::{Config, Emulator, TableSpec};
+use timestream_emulator::{Clock, Config, Emulator, TableSpec};
 use write::{
     config::{BehaviorVersion, Credentials, Region, SharedHttpClient, retry::RetryConfig},
     error::{ProvideErrorMetadata, SdkError},
@@ -35,15 +36,21 @@ impl Service {
     }
 
     pub(crate) async fn start_in(data_dir: Option<&Path>) -> Service {
+        let data_dir = data_dir.map(Path::to_owned);
+        Service::start_with(|config| config.data_dir = data_dir).await
+    }
+
+    /// An emulator whose settings are changed by `change`.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Service {
         let old = TableSpec {
             magnetic_writes: true,
             ..TableSpec::new(DB, OLD)
         };
-        let config = Config {
-            data_dir: data_dir.map(Path::to_owned),
+        let mut config = Config {
             tables: vec![old, TableSpec::new(DB, NEW)],
             ..Config::default()
         };
+        change(&mut config);
         let emulator = Emulator::start(config).await.expect("the emulator starts");
         let (write, query) = clients(&emulator.url(), "local", "local");
         Service {
@@ -207,6 +214,42 @@ pub(crate) fn code_and_message<E: ProvideErrorMetadata, R>(
         error.code().unwrap_or_default().to_owned(),
         error.message().unwrap_or_default().to_owned(),
     )
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Clone)]
+pub(crate) struct TestClock(Arc<Mutex<SystemTime>>);
+
+impl TestClock {
+    pub(crate) fn new() -> Self {
+        TestClock(Arc::new(Mutex::new(SystemTime::now())))
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        let time = Arc::clone(&self.0);
+        Clock::new(move || *time.lock().expect("no test panics with the clock in hand"))
+    }
+
+    pub(crate) fn at_whole_millisecond() -> Self {
+        let since_epoch = Duration::from_millis(now_ms().unsigned_abs());
+        TestClock(Arc::new(Mutex::new(UNIX_EPOCH + since_epoch)))
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        let now = *self
+            .0
+            .lock()
+            .expect("no test panics with the clock in hand");
+        let since_epoch = now.duration_since(UNIX_EPOCH).expect("past 1970");
+        i64::try_from(since_epoch.as_millis()).expect("before the year 292,000,000")
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        *self
+            .0
+            .lock()
+            .expect("no test panics with the clock in hand") += by;
+    }
 }
 
 pub(crate) fn now_ms() -> i64 {

@@ -170,3 +170,64 @@ async fn errors_carry_their_text_and_a_request_id() {
         "{service_error}"
     );
 }
+
+/// Sends a signed request with a body that no SDK would send; its status and type of refusal.
+async fn send_signed(
+    service: &Service,
+    operation: &'static str,
+    body: &'static str,
+) -> (u16, String) {
+    let call = service.write.describe_endpoints().customize();
+    let call = call.mutate_request(move |request| {
+        let target = format!("Timestream_20181101.{operation}");
+        request.headers_mut().insert("x-amz-target", target);
+        let length = body.len().to_string();
+        request.headers_mut().insert("content-length", length);
+        *request.body_mut() = body.into();
+    });
+    let error = call.send().await.expect_err("the body is refused");
+    let raw = error.raw_response().expect("an answer");
+    (raw.status().as_u16(), code_and_message(&error).0)
+}
+
+#[tokio::test]
+async fn bodies_that_are_not_the_requests_object() {
+    let service = Service::start().await;
+    let cases = [
+        ("WriteRecords", ""),
+        ("WriteRecords", "not JSON"),
+        ("WriteRecords", "[]"),
+        ("WriteRecords", r#"["db","old",null,[]]"#),
+        (
+            "WriteRecords",
+            r#"{"DatabaseName":"db","TableName":"old","Records":{}}"#,
+        ),
+        (
+            "WriteRecords",
+            r#"{"DatabaseName":"db","TableName":"old","Records":[[]]}"#,
+        ),
+        (
+            "WriteRecords",
+            r#"{"DatabaseName":"db","TableName":"old","Records":[{"Time":1}]}"#,
+        ),
+        ("Query", r#"{"QueryString":1}"#),
+        ("Query", r#"{"QueryString":"SELECT 1","MaxRows":"1"}"#),
+        ("Query", r#"["SELECT 1"]"#),
+        ("CreateDatabase", r#"["a"]"#),
+        (
+            "CreateTable",
+            r#"{"DatabaseName":"db","TableName":"x","RetentionProperties":[6,7]}"#,
+        ),
+        ("ListTables", r#"{"MaxResults":1.5}"#),
+        ("DescribeEndpoints", "[]"),
+        ("CancelQuery", "[]"),
+    ];
+    for (operation, body) in cases {
+        let (status, code) = send_signed(&service, operation, body).await;
+        assert_eq!(
+            (status, &*code),
+            (400, "SerializationException"),
+            "{operation} {body}"
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! WriteRecords, rule by rule.
 
-use aws_sdk_timestreamwrite::types::{Dimension, MeasureValue, MeasureValueType, Record, TimeUnit};
+use aws_sdk_timestreamwrite::types::{MeasureValue, MeasureValueType, Record, TimeUnit};
 use timestream_emulator::Value;
 
 use crate::support::{
@@ -22,7 +22,7 @@ fn typed(value: &str, value_type: MeasureValueType) -> Record {
     })
 }
 
-fn multi(name: &str, values: &[(&str, &str, MeasureValueType)]) -> Record {
+pub(crate) fn multi(name: &str, values: &[(&str, &str, MeasureValueType)]) -> Record {
     let values = values.iter().map(|(name, value, value_type)| {
         let value = MeasureValue::builder()
             .name(*name)
@@ -39,6 +39,7 @@ fn multi(name: &str, values: &[(&str, &str, MeasureValueType)]) -> Record {
         .build()
 }
 
+/// Developer guide, "Data modeling": any UTF-8 may stand in a dimension value.
 #[tokio::test]
 async fn a_record_is_stored_as_it_was_sent() {
     let service = Service::start().await;
@@ -61,6 +62,8 @@ async fn a_record_is_stored_as_it_was_sent() {
     );
 }
 
+/// API reference, WriteRecords, CommonAttributes: merged into each record. That the record wins over
+/// them is not established.
 #[tokio::test]
 async fn common_attributes_are_merged_and_the_record_wins() {
     let service = Service::start().await;
@@ -109,6 +112,8 @@ async fn common_attributes_are_merged_and_the_record_wins() {
     assert_eq!(points[1].dimensions.len(), 2);
 }
 
+/// API reference, WriteRecords, "Upserts"; the texts were seen from the service. A lower version with
+/// the same value is not established.
 #[tokio::test]
 async fn versions_decide_between_writes_of_one_point() {
     let service = Service::start().await;
@@ -144,6 +149,8 @@ async fn versions_decide_between_writes_of_one_point() {
     );
 }
 
+/// Developer guide, "Data modeling": a point is its dimensions, measure name and time. What one request
+/// does to itself is not established; later records meet the earlier ones here.
 #[tokio::test]
 async fn one_request_may_contradict_itself() {
     let service = Service::start().await;
@@ -161,6 +168,7 @@ async fn one_request_may_contradict_itself() {
     );
 }
 
+/// Developer guide, "Data ingestion", best practices: only the rejected records are to be sent again.
 #[tokio::test]
 async fn records_that_are_not_rejected_are_stored() {
     let service = Service::start().await;
@@ -197,6 +205,7 @@ async fn records_that_are_not_rejected_are_stored() {
     assert_eq!((counters.points_stored, counters.write_units), (2, 1));
 }
 
+/// Developer guide, "Writes", late arriving data: conflicts in the magnetic store are not in the answer.
 #[tokio::test]
 async fn the_magnetic_store_keeps_conflicts_to_itself() {
     let service = Service::start().await;
@@ -233,6 +242,7 @@ async fn the_magnetic_store_keeps_conflicts_to_itself() {
     );
 }
 
+/// API reference, Record, MeasureValueType; developer guide, "Supported data types".
 #[tokio::test]
 async fn values_of_all_types_are_stored() {
     let service = Service::start().await;
@@ -275,6 +285,9 @@ async fn values_of_all_types_are_stored() {
     assert_eq!(row, [["1.5", "2020-09-13 12:26:40.001000000", "x", "NULL"]]);
 }
 
+/// API reference, WriteRecords: a ValidationException is about the whole request. Names: developer
+/// guide, "Quotas", naming constraints and system identifiers; values: "Supported data types"; bounds
+/// and enumerations: the service model. Texts without quotation of the service are the emulator's.
 #[tokio::test]
 async fn malformed_records_refuse_the_whole_request() {
     let service = Service::start().await;
@@ -406,6 +419,7 @@ async fn malformed_records_refuse_the_whole_request() {
     assert_eq!(service.emulator.counters().write_units, 0);
 }
 
+/// API reference, WriteRecords, CommonAttributes: dimensions may not overlap.
 #[tokio::test]
 async fn the_same_dimension_in_common_and_record_is_refused() {
     let service = Service::start().await;
@@ -427,131 +441,7 @@ async fn the_same_dimension_in_common_and_record_is_refused() {
     );
 }
 
-#[tokio::test]
-async fn between_1_and_100_records_are_taken() {
-    let service = Service::start().await;
-    let batch = |count: i64| {
-        (0..count)
-            .map(|n| sample(&[("job", "a")], T0 + n, "1"))
-            .collect()
-    };
-    assert_eq!(service.put(OLD, batch(100)).await, 100);
-    for (count, bound) in [
-        (101, "less than or equal to 100"),
-        (0, "greater than or equal to 1"),
-    ] {
-        let (code, message) = service.put_refused(OLD, batch(count)).await;
-        assert_eq!(code, "ValidationException");
-        assert!(
-            message.contains("'records' failed to satisfy constraint: Member must have length"),
-            "{message}"
-        );
-        assert!(message.contains(bound), "{message}");
-    }
-}
-
-#[tokio::test]
-async fn records_beyond_a_limit_are_rejected_alone() {
-    let service = Service::start().await;
-    let job = [("job", "a")];
-    let long_name = |bytes: usize| "n".repeat(bytes);
-    let fits = vec![
-        sample(&[(&*long_name(60), "a")], T0, "1"),
-        measure(&long_name(256), &job, T0, "1"),
-        sample(&[("job", &*"v".repeat(2000))], T0, "1"),
-    ];
-    assert_eq!(service.put(OLD, fits).await, 3);
-    let cases = [
-        (
-            "dimension name",
-            sample(&[(&*long_name(61), "a")], T0, "1"),
-            "dimension name is 61",
-        ),
-        (
-            "measure name",
-            measure(&long_name(257), &job, T0, "1"),
-            "measure name is 257",
-        ),
-        (
-            "series",
-            sample(&[("job", &*"v".repeat(2046))], T0, "1"),
-            "2049",
-        ),
-        (
-            "record",
-            sample(&[("job", &*"v".repeat(2040))], T0, "1"),
-            "record size is 2061",
-        ),
-    ];
-    for (name, record, expected) in cases {
-        let rejected = service
-            .put_rejected(OLD, vec![sample(&job, T0 + 1, "1"), record])
-            .await;
-        assert_eq!(rejected.len(), 1, "{name}");
-        assert_eq!(rejected[0].0, 1, "{name}");
-        assert!(
-            rejected[0].1.contains(expected),
-            "{name}: {}",
-            rejected[0].1
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_table_holds_128_dimension_names() {
-    let service = Service::start().await;
-    let names: Vec<String> = (0..128).map(|n| format!("d{n}")).collect();
-    let dimensions: Vec<Dimension> = names.iter().map(|name| dimension(name, "x")).collect();
-    let wide = with(sample(&[], T0, "1"), |record| {
-        record.dimensions = Some(dimensions.clone())
-    });
-    assert_eq!(service.put(OLD, vec![wide]).await, 1);
-    let rejected = service
-        .put_rejected(OLD, vec![sample(&[("other", "x")], T0, "1")])
-        .await;
-    assert!(
-        rejected[0]
-            .1
-            .contains("number of dimensions of the table is 129"),
-        "{}",
-        rejected[0].1
-    );
-    let wider = with(sample(&[("other", "x")], T0, "1"), |record| {
-        record.dimensions.as_mut().unwrap().extend(dimensions);
-    });
-    let (_, message) = service.put_refused(OLD, vec![wider]).await;
-    assert!(
-        message.contains("'records.1.member.dimensions' failed to satisfy constraint"),
-        "{message}"
-    );
-}
-
-#[tokio::test]
-async fn a_table_holds_8192_measure_names() {
-    let service = Service::start().await;
-    for batch in 0..82 {
-        let count = if batch == 81 { 92 } else { 100 };
-        let name = |n: i64| format!("m{}", batch * 100 + n);
-        let records = (0..count)
-            .map(|n| measure(&name(n), &[("job", "a")], T0, "1"))
-            .collect();
-        assert_eq!(
-            service.put(OLD, records).await,
-            i32::try_from(count).unwrap()
-        );
-    }
-    let rejected = service
-        .put_rejected(OLD, vec![sample(&[("job", "a")], T0, "1")])
-        .await;
-    assert!(
-        rejected[0]
-            .1
-            .contains("number of measures of the table is 8193"),
-        "{}",
-        rejected[0].1
-    );
-}
-
+/// Developer guide, "Data modeling": a measure has one type; "Quotas": names of columns are unique.
 #[tokio::test]
 async fn a_measure_and_an_attribute_keep_their_type() {
     let service = Service::start().await;
@@ -596,6 +486,7 @@ async fn a_measure_and_an_attribute_keep_their_type() {
     assert!(rejected[0].1.contains("'job'"), "{}", rejected[0].1);
 }
 
+/// API reference, WriteRecords, ResourceNotFoundException; developer guide, "Quotas": case counts.
 #[tokio::test]
 async fn unknown_tables_are_not_found() {
     let service = Service::start().await;
@@ -615,5 +506,145 @@ async fn unknown_tables_are_not_found() {
             Some(404)
         );
         assert_eq!(code_and_message(&error).0, "ResourceNotFoundException");
+    }
+}
+
+/// Developer guide, "Data modeling": a point is its dimensions (in any order), measure name and time;
+/// "Quotas": names are compared as bytes, case counts.
+#[tokio::test]
+async fn points_differ_by_dimensions_measure_and_time() {
+    let service = Service::start().await;
+    let records = vec![
+        sample(&[("a", "1"), ("b", "2")], T0, "1"),
+        sample(&[("a", "1")], T0, "2"),
+        sample(&[("a", "1"), ("b", "3")], T0, "3"),
+        sample(&[("A", "1"), ("b", "2")], T0, "4"),
+        sample(&[("a", "1"), ("b", "2")], T0 + 1, "5"),
+        measure("Up", &[("a", "1"), ("b", "2")], T0, "6"),
+    ];
+    let count = records.len();
+    service.put(OLD, records).await;
+    assert_eq!(service.emulator.points(DB, OLD).len(), count);
+    let reordered = sample(&[("b", "2"), ("a", "1")], T0, "1");
+    service.put(OLD, vec![reordered]).await;
+    assert_eq!(service.emulator.points(DB, OLD).len(), count);
+    assert_eq!(
+        service
+            .emulator
+            .counters()
+            .records_dropped_in_magnetic_store,
+        0
+    );
+}
+
+/// API reference, WriteRecords: Version is 1 unless given, and at least 1.
+#[tokio::test]
+async fn the_version_is_1_unless_given() {
+    let service = Service::start().await;
+    let now = now_ms();
+    let plain = |value| sample(&[("job", "a")], now, value);
+    service.put(NEW, vec![plain("1")]).await;
+    let rejected = service.put_rejected(NEW, vec![plain("2")]).await;
+    assert_eq!(rejected, [(0, REASON_SAME_VERSION.to_owned(), Some(1))]);
+    assert_eq!(service.put(NEW, vec![versioned(now, "2", 2)]).await, 1);
+    assert_eq!(
+        service.put(NEW, vec![versioned(now, "3", i64::MAX)]).await,
+        1
+    );
+    for version in [0, -1, i64::MIN] {
+        let refused = service
+            .put_refused(NEW, vec![versioned(now, "4", version)])
+            .await;
+        assert_eq!(refused.0, "ValidationException", "{version}");
+    }
+    assert_eq!(service.emulator.points(DB, NEW)[0].version, i64::MAX);
+}
+
+/// API reference, Record, TimeUnit: milliseconds unless given; a TIMESTAMP of a multi-measure record
+/// was seen to be in the unit of the record.
+#[tokio::test]
+async fn times_are_in_the_unit_of_the_record() {
+    let service = Service::start().await;
+    let cases = [
+        (TimeUnit::Seconds, 1_600_000_000),
+        (TimeUnit::Milliseconds, T0),
+        (TimeUnit::Microseconds, T0 * 1000),
+        (TimeUnit::Nanoseconds, T0 * 1_000_000),
+    ];
+    for (index, (unit, time)) in cases.into_iter().enumerate() {
+        let text = time.to_string();
+        let values = [("at", &*text, MeasureValueType::Timestamp)];
+        let record = with(multi(&format!("m{index}"), &values), |record| {
+            record.time = Some(text.clone());
+            record.time_unit = Some(unit);
+        });
+        service.put(OLD, vec![record]).await;
+        let point = service.emulator.points(DB, OLD).remove(index);
+        assert_eq!(point.time_ns, T0 * 1_000_000, "{time}");
+        let Value::Multi(values) = point.value else {
+            panic!("not a multi-measure value");
+        };
+        assert_eq!(values["at"], Value::Timestamp(T0 * 1_000_000), "{time}");
+    }
+}
+
+/// Several rules of the service model broken at once are named in one answer.
+#[tokio::test]
+async fn all_broken_constraints_are_named() {
+    let service = Service::start().await;
+    let record = with(sample(&[("a", "1")], T0, ""), |record| {
+        record.time_unit = Some("HOURS".into());
+        record.time = Some(String::new());
+    });
+    let (code, message) = service.put_refused(OLD, vec![record]).await;
+    assert_eq!(code, "ValidationException");
+    assert!(
+        message.starts_with("3 validation errors detected: "),
+        "{message}"
+    );
+    for path in ["measureValue'", "time'", "timeUnit'"] {
+        assert!(
+            message.contains(&format!("'records.1.member.{path}")),
+            "{message}"
+        );
+    }
+}
+
+/// API reference, WriteRecords: what is wrong with the common attributes is wrong with the request.
+#[tokio::test]
+async fn common_attributes_keep_to_the_rules() {
+    let service = Service::start().await;
+    let common = || Record::builder();
+    let cases = [
+        (
+            "name",
+            common().dimensions(dimension("ts_x", "1")),
+            "reserved",
+        ),
+        ("value", common().dimensions(dimension("x", "")), "empty"),
+        ("version", common().version(0), "version"),
+        ("time", common().time("x"), "Invalid time for record."),
+        ("measure", common().measure_name("a:b"), "colon"),
+        (
+            "type",
+            common().measure_value_type("X".into()),
+            "commonAttributes.measureValueType",
+        ),
+    ];
+    for (name, common, expected) in cases {
+        let record = with(sample(&[("job", "a")], T0, "1"), |record| {
+            record.measure_name = (name != "measure").then(|| "up".to_owned());
+            record.time = (name != "time").then(|| T0.to_string());
+            record.measure_value_type = None;
+        });
+        let call = service
+            .write
+            .write_records()
+            .database_name(DB)
+            .table_name(OLD);
+        let call = call.common_attributes(common.build()).records(record);
+        let (code, message) = code_and_message(&call.send().await.expect_err(name));
+        assert_eq!(code, "ValidationException", "{name}");
+        assert!(message.contains(expected), "{name}: {message}");
     }
 }

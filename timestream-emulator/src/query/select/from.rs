@@ -23,7 +23,7 @@ use crate::{
         source::{Layout, Source, TableSource},
         time::NS_PER_DAY,
     },
-    store::{Store, catalog::Table},
+    store::{Snapshot, catalog::Table},
 };
 
 /// The columns and rows that FROM names.
@@ -170,7 +170,10 @@ fn named_source<'a>(
 }
 
 /// The table that `database.table` names.
-pub(crate) fn find_table<'a>(store: &'a Store, parts: &[Ident]) -> Result<&'a Table, ServiceError> {
+pub(crate) fn find_table<'a>(
+    store: &'a Snapshot,
+    parts: &[Ident],
+) -> Result<&'a Table, ServiceError> {
     let [database_name, table_name] = parts else {
         let place = parts
             .first()
@@ -194,7 +197,7 @@ pub(crate) fn find_table<'a>(store: &'a Store, parts: &[Ident]) -> Result<&'a Ta
              {line}:{column}"
         ))
     })?;
-    tables.get(table).ok_or_else(|| {
+    tables.get(table).map(AsRef::as_ref).ok_or_else(|| {
         ServiceError::validation(format!(
             "line {line}:{column}: Table '{database}.{table}' does not exist"
         ))
