@@ -298,6 +298,7 @@ mod tests {
     use super::*;
     use crate::convert::series::SeriesFault;
     use crate::model::Destination;
+    use crate::timestream::TimestreamError;
 
     fn outcome(kinds: &[ErrorKind], fault: bool) -> WriteOutcome {
         let failure = |kind: &ErrorKind| Failure {
@@ -358,6 +359,63 @@ mod tests {
         for (kinds, fault, expected) in cases {
             let status = write_status(&outcome(kinds, fault), 503).map(|status| status.as_u16());
             assert_eq!(status, expected, "{kinds:?} {fault}");
+        }
+    }
+
+    #[test]
+    fn statuses_of_reads() {
+        let cases = [
+            (ErrorKind::QueryExecution, 400),
+            (ErrorKind::Validation, 400),
+            (ErrorKind::QuotaExceeded, 402),
+            (ErrorKind::AccessDenied, 403),
+            (ErrorKind::NotFound, 404),
+            (ErrorKind::Conflict, 409),
+            (ErrorKind::Rejected, 419),
+            (ErrorKind::Throttled, 429),
+            (ErrorKind::InternalServer, 500),
+            (ErrorKind::Unavailable, 503),
+            (ErrorKind::InvalidEndpoint, 503),
+            (ErrorKind::Credentials, 503),
+            (ErrorKind::Timeout, 504),
+        ];
+        for (kind, status) in cases {
+            let error = TimestreamError::new(kind, "words of the service");
+            let answer = HttpError::from(&ReadError::Timestream(error));
+            assert_eq!(answer.status(), status, "{kind:?}");
+            assert!(
+                answer.text().starts_with(kind.as_str()),
+                "{}",
+                answer.text()
+            );
+            assert!(
+                answer.text().contains("words of the service"),
+                "{}",
+                answer.text()
+            );
+        }
+    }
+
+    #[test]
+    fn statuses_of_requests_that_are_no_message() {
+        let text = || "x".to_owned();
+        let cases = [
+            (DecodeError::ContentType(text()), 415),
+            (DecodeError::MessageType(text()), 415),
+            (DecodeError::ContentEncoding(text()), 415),
+            (DecodeError::TooLarge { limit: 1 }, 413),
+            (
+                DecodeError::TooLargeDecoded {
+                    declared: 2,
+                    limit: 1,
+                },
+                400,
+            ),
+            (DecodeError::Snappy(text()), 400),
+            (DecodeError::Protobuf(text()), 400),
+        ];
+        for (error, status) in cases {
+            assert_eq!(HttpError::from(error.clone()).status(), status, "{error:?}");
         }
     }
 

@@ -115,6 +115,8 @@ async fn statuses_of_faults_that_stay() {
         (FaultKind::InternalServer, 500, 500),
         (FaultKind::InvalidEndpoint, 503, 503),
         (FaultKind::AccessDenied, 403, 403),
+        (FaultKind::QuotaExceeded, 402, 402),
+        (FaultKind::NotFound, 404, 404),
         (FaultKind::ExpiredToken, 503, 503),
         (FaultKind::CutBefore, 503, 503),
         (FaultKind::Validation("no".to_owned()), 400, 400),

@@ -30,6 +30,9 @@ pub struct Config {
     /// metered, but there are no duplicates, versions or table limits, and queries find nothing.
     /// For measuring what writes.
     pub null_sink: bool,
+    /// Whether dimension names may have any character but a colon, as data written in recent years
+    /// has, instead of following the rule of 2021.
+    pub wide_names: bool,
     /// What time it is; the system's clock by default.
     pub clock: Clock,
 }
@@ -47,6 +50,7 @@ impl Default for Config {
             require_discovery: false,
             rate_limits: false,
             null_sink: false,
+            wide_names: false,
             clock: Clock::default(),
         }
     }

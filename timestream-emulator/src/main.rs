@@ -46,6 +46,9 @@ struct Flags {
     /// Check and meter written records but store none, to measure what writes.
     #[arg(long)]
     null_sink: bool,
+    /// Take dimension names with any character but a colon, not only those of the rule of 2021.
+    #[arg(long)]
+    wide_names: bool,
 }
 
 #[tokio::main]
@@ -66,6 +69,7 @@ async fn main() -> ExitCode {
         require_discovery: flags.require_discovery,
         rate_limits: flags.rate_limits,
         null_sink: flags.null_sink,
+        wide_names: flags.wide_names,
         clock: Clock::default(),
     };
     match Emulator::start(config).await {

@@ -38,6 +38,7 @@ use crate::{
     error::{ErrorKind, ServiceError},
     faults::{Fault, FaultKind, FaultOrders},
     limits,
+    names::NameRule,
     protocol::{self, Names},
     query::{self, Queries},
     sigv4::{self, Credentials},
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     clock: Clock,
     rates: RateLimits,
     null_sink: bool,
+    names: NameRule,
     queries: Queries,
     /// `None` once the emulator is stopped. Calls hold it for reading, closing it waits for them.
     store: RwLock<Option<Store>>,
@@ -74,6 +76,10 @@ impl Shared {
             clock: config.clock,
             rates: RateLimits::new(config.rate_limits),
             null_sink: config.null_sink,
+            names: match config.wide_names {
+                true => NameRule::Wide,
+                false => NameRule::Of2021,
+            },
             queries: Queries::default(),
             store: RwLock::new(Some(store)),
         }

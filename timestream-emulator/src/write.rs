@@ -16,6 +16,7 @@ use self::{
 };
 use crate::{
     error::{RejectedRecord, ServiceError},
+    names::NameRule,
     protocol::{Record, RecordsIngested, WriteRecordsRequest},
     store::{
         PointOutcome, Writer,
@@ -41,13 +42,14 @@ pub(crate) fn write_records(
     writer: &mut Writer,
     request: &WriteRecordsRequest,
     now_ns: i64,
+    names: NameRule,
 ) -> Result<WriteOutcome, ServiceError> {
     let WellFormed {
         database,
         table,
         rules,
         points,
-    } = well_formed(&writer.catalog, request, now_ns)?;
+    } = well_formed(&writer.catalog, request, now_ns, names)?;
     let outcomes = writer.write_points(database, table, &points, |table, point| {
         rules.check(point)?;
         rejection::check_table(table, point)
@@ -61,8 +63,9 @@ pub(crate) fn check_records(
     catalog: &Catalog,
     request: &WriteRecordsRequest,
     now_ns: i64,
+    names: NameRule,
 ) -> Result<WriteOutcome, ServiceError> {
-    let WellFormed { rules, points, .. } = well_formed(catalog, request, now_ns)?;
+    let WellFormed { rules, points, .. } = well_formed(catalog, request, now_ns, names)?;
     let outcomes = points
         .iter()
         .map(|point| rules.check(point).map(|()| PointOutcome::Stored))
@@ -97,6 +100,7 @@ fn well_formed<'a>(
     catalog: &Catalog,
     request: &'a WriteRecordsRequest,
     now_ns: i64,
+    names: NameRule,
 ) -> Result<WellFormed<'a>, ServiceError> {
     constraints::check(request)?;
     let (Some(database), Some(table), Some(records)) = (
@@ -117,7 +121,7 @@ fn well_formed<'a>(
         database,
         table,
         rules,
-        points: parse_records(common, records)?,
+        points: parse_records(common, records, names)?,
     })
 }
 

@@ -4,8 +4,12 @@
 //! measure name (the default) or by a dimension; of a table's key only the enforcement can change.
 
 use crate::{
-    error::ServiceError, names, protocol::PartitionKeyShape, protocol::Schema,
-    store::catalog::PartitionKey, write::Violations,
+    error::ServiceError,
+    names::{self, NameRule},
+    protocol::PartitionKeyShape,
+    protocol::Schema,
+    store::catalog::PartitionKey,
+    write::Violations,
 };
 
 /// The key that a request asks for, if it asks for one; `current` is that of the table.
@@ -92,7 +96,7 @@ fn parse(key: &PartitionKeyShape) -> Result<PartitionKey, ServiceError> {
             "A partition key of type DIMENSION needs a name.",
         )),
         (_, Some(name)) => {
-            names::check_dimension_name(name)?;
+            names::check_dimension_name(name, NameRule::Of2021)?;
             Ok(PartitionKey::Dimension {
                 name: name.clone(),
                 // Which holds when none is given is not established: the stricter one.

@@ -163,9 +163,9 @@ fn write_records(shared: &Shared, body: &[u8], now_ns: i64) -> Result<Vec<u8>, S
     let request: WriteRecordsRequest = protocol::parse(body)?;
     let outcome = shared.with_store(|store| {
         if shared.null_sink {
-            write::check_records(&store.catalog(), &request, now_ns)
+            write::check_records(&store.catalog(), &request, now_ns, shared.names)
         } else {
-            store.change(|writer| write::write_records(writer, &request, now_ns))
+            store.change(|writer| write::write_records(writer, &request, now_ns, shared.names))
         }
     })?;
     shared.ledger.record(|counters| {

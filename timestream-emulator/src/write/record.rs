@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     error::ServiceError,
-    names,
+    names::{self, NameRule},
     protocol::{Dimension, MeasureValue, Record},
     store::value::{Dimensions, Value, ValueType},
 };
@@ -26,15 +26,20 @@ pub(crate) struct NewPoint {
 pub(crate) fn parse_records(
     common: &Record,
     records: &[Record],
+    names: NameRule,
 ) -> Result<Vec<NewPoint>, ServiceError> {
     records
         .iter()
-        .map(|record| parse_record(common, record))
+        .map(|record| parse_record(common, record, names))
         .collect()
 }
 
-fn parse_record(common: &Record, record: &Record) -> Result<NewPoint, ServiceError> {
-    let dimensions = merge_dimensions(common, record)?;
+fn parse_record(
+    common: &Record,
+    record: &Record,
+    names: NameRule,
+) -> Result<NewPoint, ServiceError> {
+    let dimensions = merge_dimensions(common, record, names)?;
     let measure_name = record
         .measure_name
         .as_ref()
@@ -61,7 +66,11 @@ fn parse_record(common: &Record, record: &Record) -> Result<NewPoint, ServiceErr
     })
 }
 
-fn merge_dimensions(common: &Record, record: &Record) -> Result<Dimensions, ServiceError> {
+fn merge_dimensions(
+    common: &Record,
+    record: &Record,
+    names: NameRule,
+) -> Result<Dimensions, ServiceError> {
     let mut merged = BTreeMap::new();
     let both = common.dimensions.iter().chain(&record.dimensions).flatten();
     for Dimension { name, value, .. } in both {
@@ -70,7 +79,7 @@ fn merge_dimensions(common: &Record, record: &Record) -> Result<Dimensions, Serv
                 "A dimension needs a name and a value.",
             ));
         };
-        names::check_dimension_name(name)?;
+        names::check_dimension_name(name, names)?;
         if value.is_empty() {
             return Err(ServiceError::validation(format!(
                 "The value of dimension '{name}' is empty. A dimension value cannot be empty."
