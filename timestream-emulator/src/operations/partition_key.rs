@@ -63,17 +63,13 @@ fn check_shape(keys: &[PartitionKeyShape]) -> Result<(), ServiceError> {
     violations.count(path, keys.len(), 1..=usize::MAX);
     for (index, key) in keys.iter().enumerate() {
         let at = |member: &str| format!("{path}.{}.member.{member}", index + 1);
-        violations.required(&at("type"), key.r#type.as_deref());
-        violations.one_of(
-            &at("type"),
-            key.r#type.as_deref(),
-            &["DIMENSION", "MEASURE"],
-        );
+        violations.required(at("type"), key.r#type.as_deref());
+        violations.one_of(at("type"), key.r#type.as_deref(), &["DIMENSION", "MEASURE"]);
         if let Some(name) = &key.name {
-            violations.length(&at("name"), name, 1..=usize::MAX);
+            violations.length(at("name"), name, 1..=usize::MAX);
         }
         violations.one_of(
-            &at("enforcementInRecord"),
+            at("enforcementInRecord"),
             key.enforcement_in_record.as_deref(),
             &["REQUIRED", "OPTIONAL"],
         );

@@ -179,11 +179,11 @@ fn check_location(violations: &mut Violations, location: &RejectedDataLocation) 
     ];
     for (member, value, allowed) in lengths {
         if let Some(value) = value {
-            violations.length(&at(member), value, allowed);
+            violations.length(at(member), value, allowed);
         }
     }
     let option = s3.encryption_option.as_deref();
-    violations.one_of(&at("encryptionOption"), option, &["SSE_S3", "SSE_KMS"]);
+    violations.one_of(at("encryptionOption"), option, &["SSE_S3", "SSE_KMS"]);
 }
 
 fn table_description(database: &str, name: &str, table: &Table) -> TableDescription {

@@ -74,13 +74,13 @@ pub(super) fn checked_tags(tags: Option<&[Tag]>) -> Result<Tags, ServiceError> {
     violations.count("tags", tags.len(), 0..=limits::MAX_TAGS);
     for (index, tag) in tags.iter().enumerate() {
         let at = |member: &str| format!("tags.{}.member.{member}", index + 1);
-        violations.required(&at("key"), tag.key.as_deref());
-        violations.required(&at("value"), tag.value.as_deref());
+        violations.required(at("key"), tag.key.as_deref());
+        violations.required(at("value"), tag.value.as_deref());
         if let Some(key) = &tag.key {
-            violations.length(&at("key"), key, limits::TAG_KEY_CHARS);
+            violations.length(at("key"), key, limits::TAG_KEY_CHARS);
         }
         if let Some(value) = &tag.value {
-            violations.length(&at("value"), value, limits::TAG_VALUE_CHARS);
+            violations.length(at("value"), value, limits::TAG_VALUE_CHARS);
         }
     }
     violations.into_result()?;
