@@ -134,28 +134,24 @@ impl Connector {
     ) -> Result<SeriesBuilder<'s>, ReadError> {
         let measures = measures(selection);
         let key = (destination.clone(), measures);
-        let present = || async {
-            let schema = Arc::new(schema(&key, statements).await?);
-            self.schemas.put(key.clone(), Arc::clone(&schema));
-            Ok::<_, ReadError>(schema)
-        };
         let mut bins = BINS.iter();
         let mut bin = bins.next().expect("there is at least one width");
         let remembered = self.schemas.get(&key);
         let mut is_present = remembered.is_none();
         let mut used = match remembered {
             Some(schema) => schema,
-            None => present().await?,
+            None => self.remember(&key, schema(&key, statements).await?),
         };
         loop {
             let query = selection_to_sql(selection, destination, &used, bin)?;
             if query.is_none() && is_present {
                 return Ok(SeriesBuilder::new(selection));
             }
-            let (result, schema) = tokio::join!(run(selection, query, statements), present());
-            let schema = schema?;
-            if schema != used {
-                used = schema;
+            let (result, present) =
+                tokio::join!(run(selection, query, statements), schema(&key, statements));
+            let present = present?;
+            if present != *used {
+                used = self.remember(&key, present);
                 is_present = true;
                 continue;
             }
@@ -166,6 +162,12 @@ impl Connector {
                 result => return result,
             }
         }
+    }
+
+    fn remember(&self, key: &SchemaKey, schema: Schema) -> Arc<Schema> {
+        let schema = Arc::new(schema);
+        self.schemas.put(key.clone(), Arc::clone(&schema));
+        schema
     }
 }
 

@@ -26,7 +26,7 @@ impl Schemas {
 
     pub(super) fn put(&self, key: SchemaKey, schema: Arc<Schema>) {
         let mut schemas = self.lock();
-        if schemas.len() >= MAX_ENTRIES {
+        if schemas.len() >= MAX_ENTRIES && !schemas.contains_key(&key) {
             schemas.clear();
         }
         schemas.insert(key, schema);
@@ -54,9 +54,13 @@ mod tests {
     #[test]
     fn it_never_grows_beyond_its_bound() {
         let schemas = Schemas::default();
-        for i in 0..=MAX_ENTRIES {
+        for i in 0..MAX_ENTRIES {
             schemas.put(key(&i.to_string()), Arc::default());
         }
+        // One that is known takes no place.
+        schemas.put(key("0"), Arc::default());
+        assert_eq!(schemas.lock().len(), MAX_ENTRIES);
+        schemas.put(key(&MAX_ENTRIES.to_string()), Arc::default());
         assert_eq!(schemas.lock().len(), 1);
         assert!(schemas.get(&key("0")).is_none());
         assert!(schemas.get(&key(&MAX_ENTRIES.to_string())).is_some());
