@@ -38,11 +38,7 @@ async fn refusals_on_order() {
         service
             .emulator
             .order_fault(Fault::next("WriteRecords", 1, kind));
-        let call = service
-            .write
-            .write_records()
-            .database_name(DB)
-            .table_name(OLD);
+        let call = service.write_to(OLD);
         let error = call.records(record()).send().await.unwrap_err();
         assert_eq!(error.raw_response().unwrap().status().as_u16(), status);
         assert_eq!(code_and_message(&error).0, code);
@@ -95,11 +91,7 @@ async fn faults_can_be_for_one_table() {
 
 /// The code of the refusal of a write, if it is refused.
 async fn write_code(service: &Service) -> Option<String> {
-    let call = service
-        .write
-        .write_records()
-        .database_name(DB)
-        .table_name(OLD);
+    let call = service.write_to(OLD);
     let outcome = call.records(record()).send().await;
     outcome.err().map(|error| code_and_message(&error).0)
 }
@@ -220,11 +212,7 @@ async fn cut_connections_have_an_effect_or_not() {
         service
             .emulator
             .order_fault(Fault::next("WriteRecords", 1, kind));
-        let call = service
-            .write
-            .write_records()
-            .database_name(DB)
-            .table_name(OLD);
+        let call = service.write_to(OLD);
         let error = call.records(record()).send().await.unwrap_err();
         assert!(error.raw_response().is_none(), "no answer: {error:?}");
         assert_eq!(service.emulator.points(DB, OLD).len(), stored);

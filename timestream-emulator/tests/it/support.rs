@@ -60,14 +60,21 @@ impl Service {
         }
     }
 
+    /// A write to a table, to be given its records.
+    pub(crate) fn write_to(
+        &self,
+        table: &str,
+    ) -> write::operation::write_records::builders::WriteRecordsFluentBuilder {
+        self.write
+            .write_records()
+            .database_name(DB)
+            .table_name(table)
+    }
+
     /// Writes records and returns how many were taken.
     pub(crate) async fn put(&self, table: &str, records: Vec<Record>) -> i32 {
         let answer = self
-            .write
-            .write_records()
-            .database_name(DB)
-            .table_name(table);
-        let answer = answer
+            .write_to(table)
             .set_records(Some(records))
             .send()
             .await
@@ -79,12 +86,8 @@ impl Service {
 
     /// Writes records and returns the refusal's code and text.
     pub(crate) async fn put_refused(&self, table: &str, records: Vec<Record>) -> (String, String) {
-        let call = self
-            .write
-            .write_records()
-            .database_name(DB)
-            .table_name(table);
-        let error = call
+        let error = self
+            .write_to(table)
             .set_records(Some(records))
             .send()
             .await
@@ -98,12 +101,8 @@ impl Service {
         table: &str,
         records: Vec<Record>,
     ) -> Vec<(i32, String, Option<i64>)> {
-        let call = self
-            .write
-            .write_records()
-            .database_name(DB)
-            .table_name(table);
-        let error = call
+        let error = self
+            .write_to(table)
             .set_records(Some(records))
             .send()
             .await

@@ -5,7 +5,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{DB, OLD, Service, clients, code_and_message};
+use crate::support::{OLD, Service, clients, code_and_message};
 
 /// Sends one request and returns the whole answer, head and body.
 pub(crate) async fn http(
@@ -143,11 +143,7 @@ async fn endpoints_are_reachable_over_http() {
 #[tokio::test]
 async fn errors_carry_their_text_and_a_request_id() {
     let service = Service::start().await;
-    let call = service
-        .write
-        .write_records()
-        .database_name(DB)
-        .table_name(OLD);
+    let call = service.write_to(OLD);
     let error = call.set_records(Some(Vec::new())).send().await.unwrap_err();
     let raw = error.raw_response().unwrap();
     let id = raw.headers().get("x-amzn-requestid").unwrap();

@@ -85,11 +85,7 @@ async fn common_attributes_are_merged_and_the_record_wins() {
         .time_unit(TimeUnit::Microseconds)
         .version(8)
         .build();
-    let call = service
-        .write
-        .write_records()
-        .database_name(DB)
-        .table_name(OLD);
+    let call = service.write_to(OLD);
     call.common_attributes(common)
         .records(Record::builder().build())
         .records(own)
@@ -210,11 +206,7 @@ async fn records_that_are_not_rejected_are_stored() {
 async fn the_magnetic_store_keeps_conflicts_to_itself() {
     let service = Service::start().await;
     service.put(OLD, vec![versioned(T0, "1", 1)]).await;
-    let call = service
-        .write
-        .write_records()
-        .database_name(DB)
-        .table_name(OLD);
+    let call = service.write_to(OLD);
     let answer = call
         .records(versioned(T0, "2", 1))
         .records(versioned(now_ms(), "3", 1))
@@ -423,11 +415,7 @@ async fn malformed_records_refuse_the_whole_request() {
 #[tokio::test]
 async fn the_same_dimension_in_common_and_record_is_refused() {
     let service = Service::start().await;
-    let call = service
-        .write
-        .write_records()
-        .database_name(DB)
-        .table_name(OLD);
+    let call = service.write_to(OLD);
     let common = Record::builder().dimensions(dimension("job", "a")).build();
     let error = call
         .common_attributes(common)
@@ -637,11 +625,7 @@ async fn common_attributes_keep_to_the_rules() {
             record.time = (name != "time").then(|| T0.to_string());
             record.measure_value_type = None;
         });
-        let call = service
-            .write
-            .write_records()
-            .database_name(DB)
-            .table_name(OLD);
+        let call = service.write_to(OLD);
         let call = call.common_attributes(common.build()).records(record);
         let (code, message) = code_and_message(&call.send().await.expect_err(name));
         assert_eq!(code, "ValidationException", "{name}");

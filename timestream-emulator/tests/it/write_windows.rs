@@ -85,11 +85,7 @@ async fn the_magnetic_store_takes_what_is_late() {
         "{refused:?}"
     );
 
-    let call = service
-        .write
-        .write_records()
-        .database_name(DB)
-        .table_name(NEW);
+    let call = service.write_to(NEW);
     let call = [now, now - 6 * HOUR, now - 6 * HOUR - 1]
         .into_iter()
         .fold(call, |call, time| {
