@@ -57,6 +57,10 @@ say() {
     printf 'prometheus.sh: %s\n' "$*" >&2
 }
 
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=scripts/exclusively.sh
+source "$here/exclusively.sh"
+
 # Notes why one of the ways did not work, for now and for the final message.
 gave_up() {
     say "$*"
@@ -201,24 +205,6 @@ unpack_package() {
     fi
 }
 
-# Runs a command while no other run of this script does. Where there is no flock,
-# two first runs at once both do the work, which is slower but as safe: programs
-# are put into the cache in one step.
-exclusively() {
-    if ! type -P flock >/dev/null; then
-        "$@"
-        return
-    fi
-    {
-        if ! flock --nonblock 9; then
-            say "waiting for another run to finish"
-            flock 9
-        fi
-        # The command does not inherit the lock, nor do processes it leaves.
-        "$@" 9>&-
-    } 9>"$cache/prometheus.lock"
-}
-
 # Another run may have built it while this one waited.
 build_unless_cached() {
     is_cached || build
@@ -283,14 +269,14 @@ if mkdir -p "$cache" && [[ -w $cache ]]; then
     trap 'rm -rf "$work"' EXIT
 
     # 4. A build.
-    if exclusively build_unless_cached; then
+    if exclusively "$cache/prometheus.lock" build_unless_cached; then
         printf '%s\n' "$cached"
         exit 0
     fi
 
     # 5. The distribution's package.
     packaged=
-    if exclusively unpack_package; then
+    if exclusively "$cache/prometheus.lock" unpack_package; then
         printf '%s\n' "$packaged"
         exit 0
     fi

@@ -34,6 +34,9 @@ say() {
     printf 'python.sh: %s\n' "$*" >&2
 }
 
+# shellcheck source=scripts/exclusively.sh
+source "$here/exclusively.sh"
+
 fail() {
     say "$*"
     exit 1
@@ -63,23 +66,6 @@ prepare_python3() {
     # A python3 from elsewhere that stands first on PATH gains nothing by the package.
     can_make_environments ||
         fail "$(type -P python3) has no venv with pip even after apt-get install python3-venv"
-}
-
-# Runs a command while no other run of this script does. Where there is no flock, two first runs at
-# once both make an environment, which is slower but as safe.
-exclusively() {
-    if ! type -P flock >/dev/null; then
-        "$@"
-        return
-    fi
-    {
-        if ! flock --nonblock 9; then
-            say "waiting for another run to finish"
-            flock 9
-        fi
-        # The command does not inherit the lock, nor do processes it leaves.
-        "$@" 9>&-
-    } 9>"$cache/python.lock"
 }
 
 # Sets $python to that of the complete environment; fails if there is none that works.
@@ -143,6 +129,6 @@ if ! find_python; then
     mkdir -p "$cache" && [[ -w $cache ]] || fail "cannot write to $cache, where the environment would go"
     unfinished=
     trap '[[ -z $unfinished ]] || rm -rf "$unfinished"' EXIT
-    exclusively make_unless_there || exit 1
+    exclusively "$cache/python.lock" make_unless_there || exit 1
 fi
 printf '%s\n' "$python"
