@@ -13,7 +13,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::convert::series::{RoutePart, Routing, WritePolicy};
+use crate::convert::route::{RoutePart, Routing};
+use crate::convert::series::WritePolicy;
 use crate::timestream::Settings;
 use crate::web::{Users, Web};
 use options::{CHECK_CONFIG, OptionSpec, command};

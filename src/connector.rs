@@ -1,6 +1,7 @@
 //! The two use cases, write and read: the order of the steps, what became of each sample, and
 //! what a caller can know about it.
 
+mod deliver;
 mod read;
 mod schemas;
 mod statements;
@@ -12,10 +13,11 @@ use tokio::sync::Semaphore;
 
 pub use read::{ReadError, ReadOutcome};
 pub use statements::StatementCounts;
-pub use write::{Failure, WriteOutcome};
+pub use write::{Failure, Faulty, WriteOutcome};
 
 use crate::config::Config;
-use crate::convert::series::{Routing, WritePolicy};
+use crate::convert::route::Routing;
+use crate::convert::series::WritePolicy;
 use crate::timestream::Timestream;
 use schemas::Schemas;
 

@@ -1,6 +1,6 @@
 //! The conversions between Prometheus and Timestream: pure functions over values, no I/O.
 //!
-//! In: [`series`] (remote write to records), [`batch`] (records to calls), [`body`] (a call to
+//! In: [`route`] (where a series goes), [`series`] (remote write to records), [`batch`] (records to calls), [`body`] (a call to
 //! JSON). Out: [`matcher`] and [`regex`] (what a query selects), [`schema`] (the columns of a
 //! table), [`sql`] (a query to SQL), [`rows`] (result rows to series),
 //! [`response`] (series to the answer). Both: [`names`], [`limits`].
@@ -12,6 +12,7 @@ pub mod matcher;
 pub mod names;
 pub mod regex;
 pub mod response;
+pub mod route;
 pub mod rows;
 pub mod schema;
 pub mod series;

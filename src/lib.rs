@@ -14,6 +14,7 @@ pub mod http;
 pub mod metrics;
 pub mod model;
 pub mod prompb;
+pub mod received;
 pub mod telemetry;
 pub mod timestream;
 pub mod web;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::LogFormat;
-use crate::convert::series::is_destination_name;
+use crate::convert::route::is_destination_name;
 use crate::timestream::Discovery;
 use crate::web::{BearerToken, Users};
 

@@ -8,10 +8,13 @@ use std::collections::HashMap;
 
 use super::limits::MAX_RECORDS_PER_WRITE;
 use super::series::{DestinationRecords, Dimension, Record, StoredSeries};
+use crate::received::Items;
 
 /// One record with the series it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchRecord<'r> {
+    /// The sample that it stores.
+    pub item: Items,
     /// The stored form of its series.
     pub series: &'r StoredSeries<'r>,
     /// Milliseconds since the Unix epoch.
@@ -33,6 +36,7 @@ pub fn arrange<'r>(records: &'r DestinationRecords<'r>) -> Vec<BatchRecord<'r>> 
     order
         .into_iter()
         .map(|record| BatchRecord {
+            item: record.item,
             series: &records.series[record.series],
             timestamp_ms: record.timestamp_ms,
             value: record.value,
@@ -77,6 +81,7 @@ mod tests {
         let records = samples
             .iter()
             .map(|&(series, timestamp_ms)| Record {
+                item: Items::default(),
                 series,
                 timestamp_ms,
                 value: 1.0,

@@ -192,6 +192,7 @@ mod tests {
 
     use super::*;
     use crate::convert::series::StoredSeries;
+    use crate::received::Items;
 
     fn series(
         measure_name: &'static str,
@@ -217,6 +218,7 @@ mod tests {
         let records: Vec<_> = records
             .iter()
             .map(|&(series, timestamp_ms, value)| BatchRecord {
+                item: Items::default(),
                 series,
                 timestamp_ms,
                 value,

@@ -1,38 +1,20 @@
 //! A remote write request to the records that Timestream can store, by destination.
 //!
-//! Each sample ends in exactly one of three places: a record, a count of samples left out by
-//! policy, or a fault of its series that the sender has to mend. Labels and values are borrowed
-//! from the request.
+//! Each sample becomes a record or is left out, by policy or because its series has a fault that the
+//! sender has to mend. Labels and values are borrowed from the request.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 
 use super::limits::{
-    MAX_DESTINATION_NAME_BYTES, MAX_DIMENSION_NAME_BYTES, MAX_DIMENSIONS, MAX_MEASURE_NAME_BYTES,
-    MAX_RECORD_BYTES, TIME_AND_DOUBLE_BYTES,
+    MAX_DIMENSION_NAME_BYTES, MAX_DIMENSIONS, MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES,
+    TIME_AND_DOUBLE_BYTES,
 };
 use super::names::{NO_LABELS_DIMENSION, NO_LABELS_VALUE, escape};
-use crate::model::{Destination, METRIC_NAME_LABEL};
-use crate::prompb;
-
-/// Which labels name the destination of a series, and where a series without them goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Routing {
-    /// How the database is found.
-    pub database: RoutePart,
-    /// How the table is found.
-    pub table: RoutePart,
-}
-
-/// One half of a destination: the label that names it and the value of series without the label.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RoutePart {
-    /// The label whose value is the name; it is never stored.
-    pub label: Option<String>,
-    /// The name for series and queries without that label.
-    pub default: Option<String>,
-}
+use super::route::{Routing, SeriesFault, route};
+use crate::model::{Destination, Sample};
+use crate::received::{Items, Label, Labels, Request, Series, cut};
 
 /// What to do with samples that Timestream cannot store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,62 +66,6 @@ impl IgnoreReason {
     }
 }
 
-/// What makes a series impossible to route or to understand; the sender has to mend it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SeriesFault {
-    /// The series has no metric name.
-    #[error("{name}: the time series {labels} has no label __name__; give it a metric name", name = self.name())]
-    NoMetricName {
-        /// The labels of the series, for the text.
-        labels: String,
-    },
-    /// A label name occurs twice.
-    #[error("{name}: label name '{repeated}' occurs more than once in the time series {labels}; send each label once", name = self.name())]
-    RepeatedLabel {
-        /// The repeated name.
-        repeated: String,
-        /// The labels of the series, for the text.
-        labels: String,
-    },
-    /// The series names no database and there is no default one.
-    #[error("{name}: the given database label name: {label} cannot be found in the labels of the time series {labels}; add it with write_relabel_configs or external_labels, or set default_database", name = self.name())]
-    MissingDatabase {
-        /// The configured label.
-        label: String,
-        /// The labels of the series, for the text.
-        labels: String,
-    },
-    /// The series names no table and there is no default one.
-    #[error("{name}: the given table label name: {label} cannot be found in the labels of the time series {labels}; add it with write_relabel_configs or external_labels, or set default_table", name = self.name())]
-    MissingTable {
-        /// The configured label.
-        label: String,
-        /// The labels of the series, for the text.
-        labels: String,
-    },
-    /// The database or table cannot exist under this name.
-    #[error("{name}: '{impossible}' of the time series {labels} cannot be the name of a Timestream database or table; use 1 to 256 letters, digits, '_', '.' or '-'", name = self.name())]
-    InvalidDestination {
-        /// The impossible name.
-        impossible: String,
-        /// The labels of the series, for the text.
-        labels: String,
-    },
-}
-
-impl SeriesFault {
-    /// The name that starts its text.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::NoMetricName { .. } => "MissingMetricName",
-            Self::RepeatedLabel { .. } => "RepeatedLabelName",
-            Self::MissingDatabase { .. } => "MissingDatabaseWithWriteError",
-            Self::MissingTable { .. } => "MissingTableWithWriteError",
-            Self::InvalidDestination { .. } => "InvalidDestinationName",
-        }
-    }
-}
-
 /// A `fail_on_*` option refuses the whole request because of this sample or series.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
@@ -184,12 +110,26 @@ pub enum Refusal {
 pub struct Conversion<'a> {
     /// Records by destination, destinations in order of first appearance.
     pub destinations: Vec<DestinationRecords<'a>>,
-    /// Samples left out by policy.
-    pub ignored: BTreeMap<IgnoreReason, u64>,
-    /// Faults with the number of samples they cost, the first of each kind and destination part.
-    pub faults: Vec<(SeriesFault, u64)>,
-    /// Samples received.
-    pub received: u64,
+    /// The samples that became no record.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Samples that became no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Which ones.
+    pub items: Items,
+    /// Why.
+    pub why: WhyLeftOut,
+}
+
+/// Why samples became no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyLeftOut {
+    /// Timestream cannot hold them; the policy is to leave them out.
+    Ignored(IgnoreReason),
+    /// Their series cannot be routed or understood.
+    Faulty(SeriesFault),
 }
 
 /// The records of one destination.
@@ -231,6 +171,8 @@ impl Dimension<'_> {
 /// One sample of a stored series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Record {
+    /// The sample that it stores.
+    pub item: Items,
     /// Index into [`DestinationRecords::series`].
     pub series: usize,
     /// Milliseconds since the Unix epoch, not negative.
@@ -241,38 +183,30 @@ pub struct Record {
 
 /// Turns the series of a request into records by destination.
 ///
-/// Series without a metric name, with a repeated label name or without a destination are
-/// reported in [`Conversion::faults`]; what Timestream cannot hold is counted in
-/// [`Conversion::ignored`]; everything else becomes a record.
+/// Every sample is in exactly one record or in [`Conversion::left_out`].
 ///
 /// # Errors
 /// A `fail_on_*` option is set and the request holds something that it refuses.
 pub fn series_to_records<'a>(
-    timeseries: &'a [prompb::TimeSeries],
-    routing: &'a Routing,
+    request: &Request<'a>,
+    routing: &Routing,
     policy: WritePolicy,
 ) -> Result<Conversion<'a>, Refusal> {
     let mut conversion = Conversion::default();
     let mut slots: HashMap<(&str, &str), usize> = HashMap::new();
-    for series in timeseries {
-        conversion.received += series.samples.len() as u64;
-        if series.samples.is_empty() {
-            continue;
-        }
-        let routed = match route(&series.labels, routing) {
+    for series in request.iter().filter(|series| !series.samples.is_empty()) {
+        let routed = match route(&series, routing) {
             Ok(routed) => routed,
             Err(fault) => {
-                conversion.add_fault(fault, series.samples.len() as u64);
+                conversion.leave_out(series.items, WhyLeftOut::Faulty(fault));
                 continue;
             }
         };
         let stored = match store(routed.metric_name, routed.labels) {
             Ok(stored) => stored,
+            Err(over) if policy.fail_on_long_label => return Err(over.refusal(series.labels)),
             Err(over) => {
-                if policy.fail_on_long_label {
-                    return Err(over.refusal(&series.labels));
-                }
-                conversion.ignore(over.reason(), series, &series.samples);
+                conversion.leave_out(series.items, WhyLeftOut::Ignored(over.reason()));
                 continue;
             }
         };
@@ -289,7 +223,7 @@ pub fn series_to_records<'a>(
                 });
                 conversion.destinations.len() - 1
             });
-        conversion.add_samples(slot, stored, series, policy)?;
+        conversion.add_samples(slot, stored, &series, policy)?;
     }
     Ok(conversion)
 }
@@ -299,145 +233,51 @@ impl<'a> Conversion<'a> {
         &mut self,
         slot: usize,
         stored: StoredSeries<'a>,
-        series: &prompb::TimeSeries,
+        series: &Series<'_, 'a>,
         policy: WritePolicy,
     ) -> Result<(), Refusal> {
         let index = self.destinations[slot].series.len();
-        for sample in &series.samples {
-            let reason = if sample.timestamp < 0 {
-                IgnoreReason::NegativeTimestamp
-            } else if !sample.value.is_finite() {
-                IgnoreReason::ValueNotFinite
-            } else {
-                self.destinations[slot].records.push(Record {
+        for (item, sample) in series.items.each().zip(series.samples) {
+            match invalid(sample) {
+                None => self.destinations[slot].records.push(Record {
+                    item,
                     series: index,
-                    timestamp_ms: sample.timestamp,
-                    value: if sample.value == 0.0 {
-                        0.0
-                    } else {
-                        sample.value
-                    },
-                });
-                continue;
-            };
-            if policy.fail_on_invalid_sample_value {
-                return Err(Refusal::InvalidSample {
-                    value: sample.value,
-                    timestamp_ms: sample.timestamp,
-                    labels: describe_labels(&series.labels),
-                });
+                    timestamp_ms: sample.timestamp_ms,
+                    value: stored_value(sample.value),
+                }),
+                Some(_) if policy.fail_on_invalid_sample_value => {
+                    return Err(Refusal::InvalidSample {
+                        value: sample.value,
+                        timestamp_ms: sample.timestamp_ms,
+                        labels: series.labels.to_string(),
+                    });
+                }
+                Some(reason) => self.leave_out(item, WhyLeftOut::Ignored(reason)),
             }
-            self.ignore(reason, series, std::slice::from_ref(sample));
         }
         self.destinations[slot].series.push(stored);
         Ok(())
     }
 
-    fn ignore(
-        &mut self,
-        reason: IgnoreReason,
-        series: &prompb::TimeSeries,
-        samples: &[prompb::Sample],
-    ) {
-        *self.ignored.entry(reason).or_default() += samples.len() as u64;
-        if !tracing::enabled!(tracing::Level::DEBUG) {
-            return;
-        }
-        for sample in samples {
-            tracing::debug!(
-                reason = reason.as_str(),
-                labels = describe_labels(&series.labels),
-                value = sample.value,
-                timestamp = sample.timestamp,
-                "Sample ignored."
-            );
-        }
-    }
-
-    /// Adds up faults of one kind, so that a request of thousands of such series yields one text.
-    fn add_fault(&mut self, fault: SeriesFault, samples: u64) {
-        let kind = std::mem::discriminant(&fault);
-        match self
-            .faults
-            .iter_mut()
-            .find(|(known, _)| std::mem::discriminant(known) == kind)
-        {
-            Some((_, count)) => *count += samples,
-            None => self.faults.push((fault, samples)),
-        }
+    fn leave_out(&mut self, items: Items, why: WhyLeftOut) {
+        self.left_out.push(LeftOut { items, why });
     }
 }
 
-/// The labels of a series, taken apart.
-struct Routed<'a> {
-    database: &'a str,
-    table: &'a str,
-    metric_name: &'a str,
-    /// Sorted by name, without the metric name, the destination labels and empty values.
-    labels: Vec<(&'a str, &'a str)>,
+/// Why Timestream cannot hold a sample, if it cannot.
+fn invalid(sample: &Sample) -> Option<IgnoreReason> {
+    if sample.timestamp_ms < 0 {
+        Some(IgnoreReason::NegativeTimestamp)
+    } else if !sample.value.is_finite() {
+        Some(IgnoreReason::ValueNotFinite)
+    } else {
+        None
+    }
 }
 
-fn route<'a>(
-    received: &'a [prompb::Label],
-    routing: &'a Routing,
-) -> Result<Routed<'a>, SeriesFault> {
-    let mut labels: Vec<(&str, &str)> = received
-        .iter()
-        .map(|label| (label.name.as_str(), label.value.as_str()))
-        .collect();
-    labels.sort_unstable();
-    if let Some(pair) = labels.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(SeriesFault::RepeatedLabel {
-            repeated: pair[0].0.to_owned(),
-            labels: describe_labels(received),
-        });
-    }
-    labels.retain(|(_, value)| !value.is_empty());
-    let mut take = |name: &str| {
-        let index = labels.iter().position(|(label, _)| *label == name)?;
-        Some(labels.remove(index).1)
-    };
-    let metric_name = take(METRIC_NAME_LABEL);
-    let mut part = |part: &'a RoutePart| {
-        let named = part.label.as_deref().and_then(&mut take);
-        named.or(part.default.as_deref())
-    };
-    let (database, table) = (part(&routing.database), part(&routing.table));
-    let label_of = |part: &RoutePart| part.label.clone().unwrap_or_default();
-    let metric_name = metric_name.ok_or_else(|| SeriesFault::NoMetricName {
-        labels: describe_labels(received),
-    })?;
-    let database = database.ok_or_else(|| SeriesFault::MissingDatabase {
-        label: label_of(&routing.database),
-        labels: describe_labels(received),
-    })?;
-    let table = table.ok_or_else(|| SeriesFault::MissingTable {
-        label: label_of(&routing.table),
-        labels: describe_labels(received),
-    })?;
-    if let Some(name) = [database, table]
-        .into_iter()
-        .find(|name| !is_destination_name(name))
-    {
-        return Err(SeriesFault::InvalidDestination {
-            impossible: cut(name, 64).into_owned(),
-            labels: describe_labels(received),
-        });
-    }
-    Ok(Routed {
-        database,
-        table,
-        metric_name,
-        labels,
-    })
-}
-
-/// Whether a Timestream database or table can have this name.
-pub(crate) fn is_destination_name(name: &str) -> bool {
-    (1..=MAX_DESTINATION_NAME_BYTES).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+/// Timestream refuses `-0.0`.
+fn stored_value(value: f64) -> f64 {
+    if value == 0.0 { 0.0 } else { value }
 }
 
 /// A series that is over a limit of Timestream.
@@ -458,14 +298,14 @@ impl OverLimit<'_> {
         }
     }
 
-    fn refusal(&self, labels: &[prompb::Label]) -> Refusal {
+    fn refusal(&self, labels: Labels<'_, '_>) -> Refusal {
         let long = |what, name: &str, limit| Refusal::LongName {
             what,
             name: cut(name, 256).into_owned(),
             limit,
         };
         let large = |limit| Refusal::LargeSeries {
-            labels: describe_labels(labels),
+            labels: labels.to_string(),
             limit,
         };
         match *self {
@@ -479,7 +319,7 @@ impl OverLimit<'_> {
 
 fn store<'a>(
     metric_name: &'a str,
-    labels: Vec<(&'a str, &'a str)>,
+    labels: Vec<Label<'a>>,
 ) -> Result<StoredSeries<'a>, OverLimit<'a>> {
     let measure_name = escape(metric_name);
     if measure_name.len() > MAX_MEASURE_NAME_BYTES {
@@ -515,33 +355,6 @@ fn store<'a>(
     })
 }
 
-/// The labels of a series for a message, as `{a="1", b="2"}`, cut to a readable length.
-fn describe_labels(labels: &[prompb::Label]) -> String {
-    const MAX_BYTES: usize = 300;
-    let mut text = String::from("{");
-    for (index, label) in labels.iter().enumerate() {
-        if text.len() > MAX_BYTES {
-            text.push_str(", ...");
-            break;
-        }
-        let separator = if index == 0 { "" } else { ", " };
-        text.push_str(separator);
-        text.push_str(&cut(&label.name, 80));
-        text.push_str(&format!("={:?}", cut(&label.value, 80)));
-    }
-    text.push('}');
-    text
-}
-
-/// At most `max_bytes` of `text`, with dots where something is missing.
-fn cut(text: &str, max_bytes: usize) -> Cow<'_, str> {
-    if text.len() <= max_bytes {
-        return Cow::Borrowed(text);
-    }
-    let end = text.floor_char_boundary(max_bytes);
-    Cow::Owned(format!("{}...", &text[..end]))
-}
-
 impl fmt::Display for StoredSeries<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{{", self.measure_name)?;
@@ -556,6 +369,7 @@ impl fmt::Display for StoredSeries<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::convert::route::RoutePart;
 
     fn routing() -> Routing {
         let part = |label: &str, default: Option<&str>| RoutePart {
@@ -568,16 +382,21 @@ mod tests {
         }
     }
 
-    fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> prompb::TimeSeries {
-        let label = |&(name, value): &(&str, &str)| prompb::Label {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        };
-        let sample = |&(timestamp, value): &(i64, f64)| prompb::Sample { value, timestamp };
-        prompb::TimeSeries {
-            labels: labels.iter().map(label).collect(),
-            samples: samples.iter().map(sample).collect(),
+    fn request<'a>(all: &[(&[Label<'a>], &[(i64, f64)])]) -> Request<'a> {
+        let mut request = Request::default();
+        for (labels, samples) in all {
+            for (name, value) in *labels {
+                request.push_label(name, value);
+            }
+            for &(timestamp_ms, value) in *samples {
+                request.push_sample(Sample {
+                    timestamp_ms,
+                    value,
+                });
+            }
+            request.end_series();
         }
+        request
     }
 
     /// Each destination with its records as `time value series`.
@@ -595,16 +414,16 @@ mod tests {
 
     #[test]
     fn series_become_records_by_destination() {
-        let request = [
-            series(
+        let request = request(&[
+            (
                 &[("table", "t"), ("job", "b"), ("__name__", "a:b")],
                 &[(1, 1.5), (2, -0.0)],
             ),
-            series(
+            (
                 &[("__name__", "up"), ("db", "x"), ("table", "t"), ("_l", "1")],
                 &[(1, 1.0)],
             ),
-            series(
+            (
                 &[
                     ("__name__", "up"),
                     ("table", "t"),
@@ -613,8 +432,8 @@ mod tests {
                 ],
                 &[(3, 2.0)],
             ),
-            series(&[("__name__", "no_samples")], &[]),
-        ];
+            (&[("__name__", "no_samples")], &[]),
+        ]);
         let routing = routing();
         let conversion = series_to_records(&request, &routing, WritePolicy::default()).unwrap();
         let expected = [
@@ -633,7 +452,10 @@ mod tests {
             (destination.to_owned(), records)
         });
         assert_eq!(records(&conversion), expected);
-        assert_eq!(conversion.received, 4);
+        let items = conversion.destinations[0].records.iter().map(|r| r.item);
+        let times = items.map(|item| request.resolve(item).samples[0].timestamp_ms);
+        assert!(times.eq([1, 2, 3]));
+        assert_eq!(conversion.left_out, []);
     }
 
     #[test]
@@ -656,15 +478,22 @@ mod tests {
         ];
         let routing = routing();
         for (labels, expected) in cases {
-            let good = series(&[("__name__", "m"), ("table", "t")], &[(1, 1.0)]);
-            let request = [series(labels, &[(1, 1.0), (2, 2.0)]), good];
+            let request = request(&[
+                (labels, &[(1, 1.0), (2, 2.0)]),
+                (&[("__name__", "m"), ("table", "t")], &[(1, 1.0)]),
+            ]);
             let conversion = series_to_records(&request, &routing, WritePolicy::default()).unwrap();
             assert_eq!(conversion.destinations[0].records.len(), 1, "{labels:?}");
-            let [(fault, 2)] = conversion.faults.as_slice() else {
-                panic!("{:?}", conversion.faults)
+            let [left_out] = conversion.left_out.as_slice() else {
+                panic!("{:?}", conversion.left_out)
+            };
+            assert_eq!(left_out.items, request.series(0).items);
+            let WhyLeftOut::Faulty(fault) = left_out.why else {
+                panic!("{left_out:?}")
             };
             assert_eq!(fault.name(), expected);
-            assert!(fault.to_string().starts_with(expected), "{fault}");
+            let text = fault.describe(&request.series(0), &routing);
+            assert!(text.starts_with(expected), "{text}");
         }
     }
 
@@ -714,10 +543,11 @@ mod tests {
         let routing = routing();
         for (name, labels, value, expected) in cases {
             let all = [&[("__name__", name), ("table", "t")], labels].concat();
-            let request = [series(&all, &[(1, value)])];
+            let request = request(&[(&all, &[(1, value)])]);
             let lenient = series_to_records(&request, &routing, WritePolicy::default()).unwrap();
-            let ignored = expected.map(|reason| (reason, 1)).into_iter().collect();
-            assert_eq!(lenient.ignored, ignored, "{name} {}", labels.len());
+            let why = lenient.left_out.first().map(|left_out| left_out.why);
+            let expected_why = expected.map(WhyLeftOut::Ignored);
+            assert_eq!(why, expected_why, "{name} {}", labels.len());
             let refused = series_to_records(&request, &routing, strict).is_err();
             assert_eq!(refused, expected.is_some(), "{name} {}", labels.len());
         }

@@ -87,7 +87,7 @@ impl HttpError {
         let mut parts: Vec<String> = Vec::new();
         parts.extend(retryable.into_iter().map(describe));
         let faults = outcome.faults.iter();
-        parts.extend(faults.map(|(fault, samples)| format!("{fault} ({samples} samples)")));
+        parts.extend(faults.map(|faulty| format!("{} ({} samples)", faulty.text, faulty.samples)));
         parts.extend(permanent.into_iter().map(describe));
         let ignored: u64 = outcome.ignored.values().sum();
         let summary = format!(
@@ -296,7 +296,8 @@ fn cut(mut text: String, max_bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::convert::series::SeriesFault;
+    use crate::connector::Faulty;
+    use crate::convert::route::SeriesFault;
     use crate::model::Destination;
     use crate::timestream::TimestreamError;
 
@@ -317,12 +318,12 @@ mod tests {
             ..WriteOutcome::default()
         };
         if fault {
-            outcome.faults.push((
-                SeriesFault::NoMetricName {
-                    labels: "{}".to_owned(),
-                },
-                1,
-            ));
+            let faulty = Faulty {
+                fault: SeriesFault::NoMetricName,
+                samples: 1,
+                text: "MissingMetricName: the time series {} has no label __name__".to_owned(),
+            };
+            outcome.faults.push(faulty);
         }
         outcome
     }

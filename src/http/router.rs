@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::{auth, error, pages, read, write};
 use crate::config::Config;
 use crate::connector::Connector;
-use crate::convert::series::Routing;
+use crate::convert::route::Routing;
 use crate::metrics::Metrics;
 use crate::web::{Verifier, Web};
 

@@ -11,6 +11,7 @@ use super::body::receive;
 use super::{App, HttpError, log};
 use crate::connector::WriteOutcome;
 use crate::prompb;
+use crate::received::Request;
 
 /// The log message of requests that hold something that cannot become records.
 const NOT_CONVERTED: &str =
@@ -43,8 +44,11 @@ async fn answer(
 ) -> Result<(), HttpError> {
     let deadline = tokio::time::Instant::now() + app.settings.request_timeout;
     let limit = app.settings.max_request_bytes;
-    let request: prompb::WriteRequest = receive(headers, body, limit, deadline).await?;
-    let written = app.connector.write(&request, deadline).await;
+    let message: prompb::WriteRequest = receive(headers, body, limit, deadline).await?;
+    let written = app
+        .connector
+        .write(&Request::from(&message), deadline)
+        .await;
     let written = written.map_err(|refusal| {
         // Stored for the waiting task even if it is not waiting yet.
         app.refused.notify_one();

@@ -87,8 +87,8 @@ impl WriteMetrics {
         for (reason, samples) in &outcome.ignored {
             inc_by(&self.ignored_samples, reason.as_str(), *samples);
         }
-        for (fault, samples) in &outcome.faults {
-            inc_by(&self.failed_samples, fault.name(), *samples);
+        for faulty in &outcome.faults {
+            inc_by(&self.failed_samples, faulty.fault.name(), faulty.samples);
         }
         for failure in &outcome.failures {
             inc_by(&self.failed_samples, failure.kind.as_str(), failure.samples);

@@ -1,0 +1,177 @@
+//! Where a series goes: its destination labels taken out, the others sorted.
+
+use std::borrow::Cow;
+
+use super::limits::MAX_DESTINATION_NAME_BYTES;
+use crate::model::METRIC_NAME_LABEL;
+use crate::received::{Label, Series, cut};
+
+/// Which labels name the destination of a series, and where a series without them goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routing {
+    /// How the database is found.
+    pub database: RoutePart,
+    /// How the table is found.
+    pub table: RoutePart,
+}
+
+/// One half of a destination: the label that names it and the value of series without the label.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoutePart {
+    /// The label whose value is the name; it is never stored.
+    pub label: Option<String>,
+    /// The name for series and queries without that label.
+    pub default: Option<String>,
+}
+
+/// What makes a series impossible to route or to understand; the sender has to mend it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SeriesFault {
+    /// The series has no metric name.
+    NoMetricName,
+    /// A label name occurs twice.
+    RepeatedLabel,
+    /// The series names no database and there is no default one.
+    MissingDatabase,
+    /// The series names no table and there is no default one.
+    MissingTable,
+    /// The database or table cannot exist under this name.
+    InvalidDestination,
+}
+
+impl SeriesFault {
+    /// All faults.
+    pub const ALL: [Self; 5] = [
+        Self::NoMetricName,
+        Self::RepeatedLabel,
+        Self::MissingDatabase,
+        Self::MissingTable,
+        Self::InvalidDestination,
+    ];
+
+    /// The name that starts its text, and the value of the label `reason` of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoMetricName => "MissingMetricName",
+            Self::RepeatedLabel => "RepeatedLabelName",
+            Self::MissingDatabase => "MissingDatabaseWithWriteError",
+            Self::MissingTable => "MissingTableWithWriteError",
+            Self::InvalidDestination => "InvalidDestinationName",
+        }
+    }
+
+    /// What is wrong with `series` and what to do about it.
+    pub fn describe(self, series: &Series<'_, '_>, routing: &Routing) -> String {
+        let (name, labels) = (self.name(), series.labels);
+        let missing = |part: &RoutePart, what: &str| {
+            let label = part.label.as_deref().unwrap_or_default();
+            format!(
+                "{name}: the given {what} label name: {label} cannot be found in the labels of the \
+                 time series {labels}; add it with write_relabel_configs or external_labels, or set \
+                 default_{what}"
+            )
+        };
+        match self {
+            Self::NoMetricName => format!(
+                "{name}: the time series {labels} has no label __name__; give it a metric name"
+            ),
+            Self::RepeatedLabel => {
+                let repeated = repeated_name(&sorted(series)).unwrap_or_default();
+                format!(
+                    "{name}: label name '{}' occurs more than once in the time series {labels}; \
+                     send each label once",
+                    cut(repeated, 80)
+                )
+            }
+            Self::MissingDatabase => missing(&routing.database, "database"),
+            Self::MissingTable => missing(&routing.table, "table"),
+            Self::InvalidDestination => {
+                let destination = [&routing.database, &routing.table].map(|part| {
+                    let label = part.label.as_deref();
+                    let named = series
+                        .labels
+                        .0
+                        .iter()
+                        .find(|(name, _)| Some(*name) == label);
+                    named.map_or(Cow::Borrowed(""), |(_, value)| cut(value, 64))
+                });
+                let impossible = destination
+                    .into_iter()
+                    .find(|name| !name.is_empty() && !is_destination_name(name))
+                    .unwrap_or_default();
+                format!(
+                    "{name}: '{impossible}' of the time series {labels} cannot be the name of a \
+                     Timestream database or table; use 1 to 256 letters, digits, '_', '.' or '-'"
+                )
+            }
+        }
+    }
+}
+
+/// The labels of a series, taken apart.
+pub(super) struct Routed<'r, 'a> {
+    pub(super) database: &'r str,
+    pub(super) table: &'r str,
+    pub(super) metric_name: &'a str,
+    /// Sorted by name, without the metric name, the destination labels and empty values.
+    pub(super) labels: Vec<Label<'a>>,
+}
+
+/// Takes the labels of `series` apart.
+///
+/// # Errors
+/// The series has no metric name, a repeated label name, or no destination.
+pub(super) fn route<'r, 'a: 'r>(
+    series: &Series<'_, 'a>,
+    routing: &'r Routing,
+) -> Result<Routed<'r, 'a>, SeriesFault> {
+    let mut labels = sorted(series);
+    if repeated_name(&labels).is_some() {
+        return Err(SeriesFault::RepeatedLabel);
+    }
+    labels.retain(|(_, value)| !value.is_empty());
+    let mut take = |name: &str| {
+        let index = labels
+            .binary_search_by(|(label, _)| (*label).cmp(name))
+            .ok()?;
+        Some(labels.remove(index).1)
+    };
+    let metric_name = take(METRIC_NAME_LABEL);
+    let mut part = |part: &'r RoutePart| -> Option<&'r str> {
+        let named = part.label.as_deref().and_then(&mut take);
+        named.or(part.default.as_deref())
+    };
+    let (database, table) = (part(&routing.database), part(&routing.table));
+    let metric_name = metric_name.ok_or(SeriesFault::NoMetricName)?;
+    let database = database.ok_or(SeriesFault::MissingDatabase)?;
+    let table = table.ok_or(SeriesFault::MissingTable)?;
+    if !is_destination_name(database) || !is_destination_name(table) {
+        return Err(SeriesFault::InvalidDestination);
+    }
+    Ok(Routed {
+        database,
+        table,
+        metric_name,
+        labels,
+    })
+}
+
+fn sorted<'a>(series: &Series<'_, 'a>) -> Vec<Label<'a>> {
+    let mut labels = series.labels.0.to_vec();
+    labels.sort_unstable();
+    labels
+}
+
+/// The first name that occurs twice in sorted labels.
+fn repeated_name<'a>(labels: &[Label<'a>]) -> Option<&'a str> {
+    let pair = labels.windows(2).find(|pair| pair[0].0 == pair[1].0);
+    pair.map(|pair| pair[0].0)
+}
+
+/// Whether a Timestream database or table can have this name.
+pub(crate) fn is_destination_name(name: &str) -> bool {
+    (1..=MAX_DESTINATION_NAME_BYTES).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
