@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 #
-# Obtains a Python with boto3 and the AWS command line, against which the emulator is tested, and
-# prints the absolute path of that python as the only line on standard output. Progress and problems
-# go to standard error.
+# Obtains a Python with what a purpose needs, and prints the absolute path of that python as the only
+# line on standard output. Progress and problems go to standard error.
+#
+#   scripts/python.sh [strangers|queue]
 #
 #   python="$(scripts/python.sh)"
 #   "$python" -c 'import boto3'
 #   "$(dirname "$python")/aws" --version
 #
+# strangers, the default: boto3 and the AWS command line, against which the emulator is tested, from
+# the versions in timestream-emulator/tests/strangers/requirements.txt. queue: a server that plays SQS,
+# from those in tests/queue-requirements.txt.
+#
 # It is a virtual environment of python3 (3.10 or later) in the cache, made on the first run by the
-# ordinary pip, whose own settings apply (PIP_INDEX_URL, pip.conf, ...), from the versions in
-# timestream-emulator/tests/strangers/requirements.txt:
+# ordinary pip, whose own settings apply (PIP_INDEX_URL, pip.conf, ...):
 #
 #   <cache>/python-<version>-<platform>-<checksum of the requirements>.<random>/
 #
@@ -28,7 +32,24 @@
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-readonly requirements="$here/../timestream-emulator/tests/strangers/requirements.txt"
+
+case "${1:-strangers}" in
+    strangers)
+        readonly requirements="$here/../timestream-emulator/tests/strangers/requirements.txt"
+        readonly modules='awscli, boto3'
+        ;;
+    queue)
+        readonly requirements="$here/../tests/queue-requirements.txt"
+        readonly modules='moto.server'
+        ;;
+    *)
+        set -- strangers "$@"
+        ;;
+esac
+if [[ $# -gt 1 ]]; then
+    printf 'usage: scripts/python.sh [strangers|queue]\n' >&2
+    exit 2
+fi
 
 say() {
     printf 'python.sh: %s\n' "$*" >&2
@@ -73,7 +94,7 @@ find_python() {
     local folder
     folder="$(cat "$pointer" 2>/dev/null)" || return 1
     python="$folder/bin/python"
-    [[ -x $python ]] && "$python" -c 'import awscli, boto3' 2>/dev/null
+    [[ -x $python ]] && "$python" -c "import $modules" 2>/dev/null
 }
 
 # Another run may have made it while this one waited.
@@ -107,11 +128,6 @@ make_unless_there() {
         return 1
     fi
 }
-
-if [[ $# -gt 0 ]]; then
-    printf 'usage: scripts/python.sh\n' >&2
-    exit 2
-fi
 
 prepare_python3
 version="$(python3 -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')"

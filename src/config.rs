@@ -13,15 +13,19 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::ArgMatches;
+
 use crate::convert::route::{RoutePart, Routing};
 use crate::convert::series::WritePolicy;
+use crate::dead_letter::Place;
+use crate::replay::{Fallback, Source};
 use crate::timestream::Settings;
 use crate::web::{Users, Web};
-use options::{CHECK_CONFIG, OptionSpec, command};
+use options::{CHECK_CONFIG, FALLBACKS, OptionSpec, REPLAY, SOURCES, command};
 pub use value::ListenAddress;
 use value::{
-    Concurrency, DestinationName, EndpointUrl, RequestBytes, Retries, TelemetryPath,
-    ThrottlingStatus, Value,
+    Bytes, Concurrency, DestinationName, EndpointUrl, Retries, TelemetryPath, ThrottlingStatus,
+    Value,
 };
 
 /// A complete configuration.
@@ -53,8 +57,23 @@ pub struct Config {
     pub log: LogSettings,
     /// Status that answers a throttled write: 503 or 429.
     pub throttling_status: u16,
+    /// Whether a later value for the same time replaces the stored one.
+    pub on_duplicate: OnDuplicate,
+    /// Where samples are kept that no later try can store.
+    pub dead_letter: Option<Place>,
+    /// Limit of all request bodies in work, decompressed, in bytes.
+    pub max_in_flight_bytes: usize,
     /// Limit of a request body and of its decompressed size, in bytes.
     pub max_request_bytes: usize,
+}
+
+/// What happens to a value for a time at which another one is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDuplicate {
+    /// Timestream rejects it.
+    Reject,
+    /// It replaces the stored one.
+    Overwrite,
 }
 
 /// What is logged, and how.
@@ -82,6 +101,17 @@ pub enum Invocation {
     Serve(Box<Config>),
     /// The configuration is fine and nothing more was asked.
     Checked,
+    /// Write dead letters again.
+    Replay(Box<Config>, Replaying),
+}
+
+/// Which dead letters are written again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaying {
+    /// Where they are.
+    pub sources: Vec<Source>,
+    /// Where samples go that neither name a destination nor had one.
+    pub fallback: Fallback,
 }
 
 /// Why there is no configuration.
@@ -118,6 +148,8 @@ pub fn read(
     let matches = command()
         .try_get_matches_from(arguments)
         .map_err(ConfigError::CommandLine)?;
+    let replay = matches.subcommand_matches(REPLAY);
+    let matches = replay.unwrap_or(&matches);
     let mut reader = Reader {
         value: |variable: &str| {
             let flag = matches.get_one::<String>(variable).cloned();
@@ -125,26 +157,35 @@ pub fn read(
                 .filter(|value| !value.is_empty())
         },
         faults: Vec::new(),
+        // Letters may know where they belong.
+        needs_destination: replay.is_none(),
     };
     let region = environment("AWS_REGION").filter(|region| !region.is_empty());
     let config = reader.config(region);
-    match (reader.faults.is_empty(), matches.get_flag(CHECK_CONFIG)) {
-        (false, _) => Err(ConfigError::Faults(reader.faults)),
-        (true, true) => Ok(Invocation::Checked),
-        (true, false) => Ok(Invocation::Serve(Box::new(config))),
+    let replaying = replay.map(|matches| reader.replaying(matches));
+    if !reader.faults.is_empty() {
+        return Err(ConfigError::Faults(reader.faults));
     }
+    Ok(match replaying {
+        Some(replaying) => Invocation::Replay(Box::new(config), replaying),
+        None if matches.get_flag(CHECK_CONFIG) => Invocation::Checked,
+        None => Invocation::Serve(Box::new(config)),
+    })
 }
 
 /// Reads typed values and gathers what is wrong with them.
 struct Reader<F> {
     value: F,
     faults: Vec<String>,
+    needs_destination: bool,
 }
 
 impl<F: Fn(&str) -> Option<String>> Reader<F> {
     fn config(&mut self, aws_region: Option<String>) -> Config {
         let logging = self.setting::<bool>("enable_logging");
         let level = self.setting("log_level");
+        let max_request_bytes = self.setting::<Bytes>("max_request_bytes").0;
+        let max_in_flight_bytes = self.setting::<Bytes>("max_in_flight_bytes").0;
         Config {
             routing: self.routing(),
             policy: WritePolicy {
@@ -176,7 +217,30 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 format: self.setting("log_format"),
             },
             throttling_status: self.setting::<ThrottlingStatus>("throttling_status").0,
-            max_request_bytes: self.setting::<RequestBytes>("max_request_bytes").0,
+            on_duplicate: self.setting("on_duplicate"),
+            dead_letter: self.optional("dead_letter"),
+            max_request_bytes,
+            // One request of the allowed size, body and content, has to fit.
+            max_in_flight_bytes: max_in_flight_bytes.max(2 * max_request_bytes),
+        }
+    }
+
+    fn replaying(&mut self, matches: &ArgMatches) -> Replaying {
+        let [database, table] = FALLBACKS.map(|name| {
+            let text = matches.get_one::<String>(name)?;
+            let parsed = DestinationName::parse(text).map(|DestinationName(name)| name);
+            if parsed.is_none() {
+                self.faults.push(format!(
+                    "InvalidOptionError: --{name} is {text:?}; expected {}",
+                    DestinationName::EXPECTED
+                ));
+            }
+            parsed
+        });
+        let sources = matches.get_many::<String>(SOURCES).into_iter().flatten();
+        Replaying {
+            sources: sources.map(|source| Source::of(source)).collect(),
+            fallback: Fallback { database, table },
         }
     }
 
@@ -216,7 +280,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             default: self.optional(default).map(|DestinationName(name)| name),
         };
         // A default that cannot be used is a fault of its own.
-        if part.label.is_none() && (self.value)(default).is_none() {
+        if self.needs_destination && part.label.is_none() && (self.value)(default).is_none() {
             self.faults.push(format!(
                 "MissingDestinationError: neither {} nor {} is set; expected at least one of them",
                 OptionSpec::of(label),

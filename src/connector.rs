@@ -2,9 +2,12 @@
 //! what a caller can know about it.
 
 mod deliver;
+mod letters;
 mod read;
+mod replay;
 mod schemas;
 mod statements;
+mod versions;
 mod write;
 
 use std::sync::Arc;
@@ -12,14 +15,17 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 pub use read::{ReadError, ReadOutcome};
+pub use replay::{Fallback, Replayed};
 pub use statements::StatementCounts;
-pub use write::{Failure, Faulty, WriteOutcome};
+pub use write::{Failure, Faulty, Kept, WriteOutcome};
 
-use crate::config::Config;
+use crate::config::{Config, OnDuplicate};
 use crate::convert::route::Routing;
 use crate::convert::series::WritePolicy;
+use crate::dead_letter::DeadLetters;
 use crate::timestream::Timestream;
 use schemas::Schemas;
+use versions::Versions;
 
 /// Converts and forwards requests; shared by all of them.
 #[derive(Clone, Debug)]
@@ -27,6 +33,11 @@ pub struct Connector {
     timestream: Timestream,
     routing: Arc<Routing>,
     policy: WritePolicy,
+    /// Where records have versions.
+    versions: Option<Arc<Versions>>,
+    dead_letters: DeadLetters,
+    /// Whether a sender may give up a request because of throttling.
+    throttled_may_be_dropped: bool,
     max_retries: u32,
     max_write_retries: u32,
     write_permits: Arc<Semaphore>,
@@ -34,10 +45,14 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Builds a connector from its configuration and the clients it uses.
-    pub fn new(config: &Config, timestream: Timestream) -> Self {
+    /// Builds a connector from its configuration and what it uses.
+    pub fn new(config: &Config, timestream: Timestream, dead_letters: DeadLetters) -> Self {
+        let has_versions = config.on_duplicate == OnDuplicate::Overwrite;
         Self {
             timestream,
+            versions: has_versions.then(Arc::default),
+            dead_letters,
+            throttled_may_be_dropped: config.throttling_status == 429,
             routing: Arc::new(config.routing.clone()),
             policy: config.policy,
             max_retries: config.max_retries,

@@ -1,3 +1,4 @@
 //! The ways of running the connector: each serves the one router until told to stop.
 
+pub mod replay;
 pub mod standalone;

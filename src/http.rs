@@ -1,10 +1,12 @@
 //! The HTTP surface: one router for every way of running the connector.
 
+mod admission;
 mod auth;
 mod body;
 mod error;
 mod log;
 mod pages;
+mod pressure;
 mod read;
 mod router;
 mod write;

@@ -3,18 +3,20 @@
 //! Remote write and remote read requests come in over HTTP ([`http`]), are decoded ([`wire`],
 //! [`prompb`]), converted by pure functions ([`convert`], over the values of [`model`]) and
 //! exchanged with Timestream ([`timestream`]); [`connector`] holds the order of these steps.
-//! [`config`], [`web`] (who may ask), [`telemetry`] and [`metrics`] stand beside them, and [`entry`]
+//! [`dead_letter`] keeps what cannot be stored. [`config`], [`web`] (who may ask), [`telemetry`] and [`metrics`] stand beside them, and [`entry`]
 //! runs it all.
 
 pub mod config;
 pub mod connector;
 pub mod convert;
+pub mod dead_letter;
 pub mod entry;
 pub mod http;
 pub mod metrics;
 pub mod model;
 pub mod prompb;
 pub mod received;
+pub mod replay;
 pub mod telemetry;
 pub mod timestream;
 pub mod web;

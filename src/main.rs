@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use timestream_prometheus_connector::config::{self, Config, ConfigError, Invocation};
+use timestream_prometheus_connector::config::{self, Config, ConfigError, Invocation, Replaying};
 use timestream_prometheus_connector::connector::Connector;
+use timestream_prometheus_connector::dead_letter::DeadLetters;
+use timestream_prometheus_connector::entry;
 use timestream_prometheus_connector::entry::standalone::{self, Ended, Patience};
 use timestream_prometheus_connector::http::App;
 use timestream_prometheus_connector::telemetry;
@@ -19,19 +21,24 @@ const GRACE_BEYOND_DEADLINE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let environment = |name: &str| std::env::var(name).ok();
-    let config = match config::read(std::env::args_os(), environment) {
-        Ok(Invocation::Serve(config)) => *config,
+    match config::read(std::env::args_os(), environment) {
+        Ok(Invocation::Serve(config)) => start(&config, serve(&config)),
+        Ok(Invocation::Replay(config, replaying)) => start(&config, replay(&config, &replaying)),
         Ok(Invocation::Checked) => {
             println!("the configuration is valid");
-            return ExitCode::SUCCESS;
+            ExitCode::SUCCESS
         }
         // Help, version and usage errors: clap knows the stream and the status.
         Err(ConfigError::CommandLine(error)) => error.exit(),
         Err(error) => {
             eprintln!("{error}");
-            return ExitCode::from(BAD_CONFIGURATION);
+            ExitCode::from(BAD_CONFIGURATION)
         }
-    };
+    }
+}
+
+/// Starts logging and the runtime, and runs `work`.
+fn start(config: &Config, work: impl Future<Output = ExitCode>) -> ExitCode {
     telemetry::start(config.log);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -40,10 +47,18 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed("Cannot start the runtime.", &error),
     };
-    runtime.block_on(run(&config))
+    runtime.block_on(work)
 }
 
-async fn run(config: &Config) -> ExitCode {
+async fn replay(config: &Config, replaying: &Replaying) -> ExitCode {
+    let shared = sdk_config(&config.timestream).load().await;
+    match entry::replay::run(config, replaying, &shared).await {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+async fn serve(config: &Config) -> ExitCode {
     let stop = match standalone::stop_signal() {
         Ok(stop) => stop,
         Err(error) => return failed("Cannot wait for signals.", &error),
@@ -60,7 +75,18 @@ async fn run(config: &Config) -> ExitCode {
     };
     let shared = sdk_config(&config.timestream).load().await;
     let timestream = Timestream::new(&config.timestream, &shared);
-    let app = App::new(config, Connector::new(config, timestream));
+    let dead_letters = match DeadLetters::open(config.dead_letter.as_ref(), &shared) {
+        Ok(dead_letters) => dead_letters,
+        Err(error) => {
+            let place = config.dead_letter.as_ref().map(ToString::to_string);
+            let message = format!(
+                "Cannot write dead letters to {} (--dead-letter, dead_letter).",
+                place.unwrap_or_default()
+            );
+            return failed(&message, &error);
+        }
+    };
+    let app = App::new(config, Connector::new(config, timestream, dead_letters));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         // With port 0 the system has chosen one.

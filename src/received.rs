@@ -64,6 +64,11 @@ impl Items {
         })
     }
 
+    /// Position of their series in the request.
+    pub fn series(self) -> usize {
+        self.series as usize
+    }
+
     /// Position of the first of them among the samples of the whole request.
     pub fn position(self) -> usize {
         self.first as usize
@@ -129,7 +134,7 @@ impl<'a> Request<'a> {
         Series {
             samples: &self.samples[first..first + items.count as usize],
             items,
-            ..self.series(items.series as usize)
+            ..self.series(items.series())
         }
     }
 

@@ -90,23 +90,32 @@ fn check_content_type(content_type: &str, message: &str) -> Result<(), DecodeErr
     Ok(())
 }
 
+/// What a body claims to decompress to, in bytes.
+///
+/// # Errors
+/// The claim exceeds `limit` bytes, or the body is no snappy block.
+pub fn declared_len(body: &[u8], limit: usize) -> Result<usize, DecodeError> {
+    if body.is_empty() {
+        return Err(DecodeError::Snappy("the body is empty".to_owned()));
+    }
+    let declared = snap::raw::decompress_len(body);
+    let declared = declared.map_err(|error| DecodeError::Snappy(error.to_string()))?;
+    if declared > limit {
+        return Err(DecodeError::TooLargeDecoded { declared, limit });
+    }
+    Ok(declared)
+}
+
 /// Decompresses and decodes a body. What the body claims to decompress to is checked before any
 /// memory is set aside for it.
 ///
 /// # Errors
 /// The claim exceeds `limit` bytes, or the body is no snappy block or no such message.
 pub fn decode<M: Message + Default>(body: &[u8], limit: usize) -> Result<M, DecodeError> {
-    let snappy = |error: snap::Error| DecodeError::Snappy(error.to_string());
-    if body.is_empty() {
-        return Err(DecodeError::Snappy("the body is empty".to_owned()));
-    }
-    let declared = snap::raw::decompress_len(body).map_err(snappy)?;
-    if declared > limit {
-        return Err(DecodeError::TooLargeDecoded { declared, limit });
-    }
+    declared_len(body, limit)?;
     let message = snap::raw::Decoder::new()
         .decompress_vec(body)
-        .map_err(snappy)?;
+        .map_err(|error| DecodeError::Snappy(error.to_string()))?;
     M::decode(message.as_slice()).map_err(|error| DecodeError::Protobuf(error.to_string()))
 }
 

@@ -61,6 +61,9 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "fail-on-invalid-sample-value" "fail_on_invalid_sample_value" "false" "For development: refuse a request and end the process when a sample cannot be stored"
     "throttling-status" "throttling_status" "503" "Status that answers a throttled write: 503 or 429 (Prometheus drops data on 429 unless retry_on_http_429 is set)"
     "max-request-bytes" "max_request_bytes" "32MiB" "Limit of a request body, and of its decompressed size"
+    "max-in-flight-bytes" "max_in_flight_bytes" "128MiB" "Limit of all requests in work, their bodies and what these decompress to, at least twice max_request_bytes; beyond it the answer is 503 with Retry-After"
+    "on-duplicate" "on_duplicate" "reject" "What happens to a value for a time at which another one is stored: reject (Timestream keeps the first), or overwrite (the later one wins)"
+    "dead-letter" "dead_letter" "" "Where samples are kept that cannot be stored: file:DIR or sqs:QUEUE_URL (a standard queue); otherwise they go to the log, as far as a bound"
     "endpoint-discovery" "endpoint_discovery" "auto" "Whether to ask Timestream for the endpoint of this account: auto (unless a custom endpoint is set), on or off"
     "write-base-endpoint" "write_base_endpoint" "" "URL of a custom or PrivateLink endpoint for writes"
     "query-base-endpoint" "query_base_endpoint" "" "URL of a custom or PrivateLink endpoint for queries"
@@ -72,13 +75,52 @@ const ALIASES: &[(&str, &str)] = &[("fail_on_invalid_sample_value", "fail-on-inv
 /// The flag that only checks the configuration.
 pub(super) const CHECK_CONFIG: &str = "check-config";
 
-/// The command line: every option, and [`CHECK_CONFIG`].
+/// The command that replays dead letters.
+pub(super) const REPLAY: &str = "replay";
+/// Its argument: what is replayed.
+pub(super) const SOURCES: &str = "sources";
+/// Its flags for samples without a destination.
+pub(super) const FALLBACKS: [&str; 2] = ["database", "table"];
+
+/// The command line: every option and [`CHECK_CONFIG`], or [`REPLAY`] with every option.
 pub(super) fn command() -> Command {
+    let sources = Arg::new(SOURCES)
+        .value_name("FILE|DIR|sqs:QUEUE_URL")
+        .required(true)
+        .num_args(1..)
+        .help("Files of dead letters, logs that hold some, folders of such files, or a queue");
+    let fallbacks = FALLBACKS.map(|name| {
+        Arg::new(name).long(name).value_name("NAME").help(format!(
+            "The {name} of samples that neither name one nor had one"
+        ))
+    });
+    let replay = Command::new(REPLAY)
+        .about("Writes dead letters to Timestream again; what is refused again stays where it was")
+        .after_help(
+            "Exit status: 0 everything is stored, 1 something is not, 2 the command or configuration \
+             cannot be used",
+        )
+        .args_override_self(true)
+        .arg(sources)
+        .args(fallbacks)
+        .args(arguments());
     let check = Arg::new(CHECK_CONFIG)
         .long(CHECK_CONFIG)
         .action(ArgAction::SetTrue)
         .help("Report whether the configuration can be used, and exit");
-    let options = OPTIONS.iter().map(|option| {
+    Command::new("bootstrap")
+        .version(env!("CARGO_PKG_VERSION"))
+        // A later flag wins, so that wrappers can set defaults.
+        .args_override_self(true)
+        .about("Lets Prometheus keep its metrics in Amazon Timestream for LiveAnalytics")
+        .args(arguments())
+        .arg(check)
+        .subcommand(replay)
+}
+
+/// One argument for each option.
+fn arguments() -> impl Iterator<Item = Arg> {
+    OPTIONS.iter().map(|option| {
         let default = match option.default {
             "" => String::new(),
             default => format!(" [default: {default}]"),
@@ -103,12 +145,5 @@ pub(super) fn command() -> Command {
             argument = argument.alias(*alias);
         }
         argument
-    });
-    Command::new("bootstrap")
-        .version(env!("CARGO_PKG_VERSION"))
-        // A later flag wins, so that wrappers can set defaults.
-        .args_override_self(true)
-        .about("Lets Prometheus keep its metrics in Amazon Timestream for LiveAnalytics")
-        .args(options)
-        .arg(check)
+    })
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::LogFormat;
+use super::{LogFormat, OnDuplicate};
 use crate::convert::route::is_destination_name;
+use crate::dead_letter::Place;
 use crate::timestream::Discovery;
 use crate::web::{BearerToken, Users};
 
@@ -69,6 +70,27 @@ impl Value for Discovery {
             "off" => Some(Self::Off),
             _ => None,
         }
+    }
+}
+
+impl Value for OnDuplicate {
+    const EXPECTED: &str = "reject or overwrite";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "reject" => Some(Self::Reject),
+            "overwrite" => Some(Self::Overwrite),
+            _ => None,
+        }
+    }
+}
+
+impl Value for Place {
+    const EXPECTED: &str =
+        "file:DIR, or sqs:QUEUE_URL with the URL of a standard (not a FIFO) queue";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
     }
 }
 
@@ -247,9 +269,9 @@ impl Value for Duration {
 }
 
 /// A limit in bytes, plain or with `KiB`, `MiB` or `GiB`.
-pub(super) struct RequestBytes(pub(super) usize);
+pub(super) struct Bytes(pub(super) usize);
 
-impl Value for RequestBytes {
+impl Value for Bytes {
     const EXPECTED: &str = "a size from 1KiB to 1GiB, such as 32MiB";
 
     fn parse(text: &str) -> Option<Self> {
@@ -340,11 +362,7 @@ mod tests {
             ("1MB", None),
         ];
         for (text, expected) in cases {
-            assert_eq!(
-                RequestBytes::parse(text).map(|size| size.0),
-                expected,
-                "{text}"
-            );
+            assert_eq!(Bytes::parse(text).map(|size| size.0), expected, "{text}");
         }
     }
 

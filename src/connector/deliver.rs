@@ -37,7 +37,7 @@ pub(crate) struct Undelivered {
 }
 
 /// Why samples are not stored.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Why {
     /// They are left out by policy.
     Ignored(IgnoreReason),
@@ -48,7 +48,7 @@ pub(crate) enum Why {
 }
 
 /// Timestream did not take a record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Failed {
     /// Where it was to go.
     pub(crate) destination: Arc<Destination>,
@@ -56,6 +56,34 @@ pub(crate) struct Failed {
     pub(crate) kind: ErrorKind,
     /// The service's words.
     pub(crate) message: Arc<str>,
+    /// The version that is stored, where a version was the reason.
+    pub(crate) existing_version: Option<i64>,
+}
+
+/// How the batches of a request are sent.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    limits: Limits,
+    /// The version of the request's first record, where records have versions.
+    first_version: Option<i64>,
+}
+
+impl Why {
+    /// What metrics call it.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Ignored(reason) => reason.as_str(),
+            Self::Faulty(fault) => fault.name(),
+            Self::Failed(failed) => failed
+                .reject_reason()
+                .map_or(failed.kind.as_str(), RejectReason::as_str),
+        }
+    }
+
+    /// Whether a later try may store the samples, without anybody changing anything.
+    pub(crate) fn is_retryable(&self) -> bool {
+        matches!(self, Self::Failed(failed) if failed.kind.is_retryable())
+    }
 }
 
 impl Connector {
@@ -91,9 +119,16 @@ impl Connector {
             .iter()
             .map(|records| (Arc::new(records.destination.clone()), arrange(records)))
             .collect();
+        let how = How {
+            limits,
+            first_version: self
+                .versions
+                .as_ref()
+                .map(|it| it.reserve(request.samples())),
+        };
         let mut sends = FuturesUnordered::new();
         for (destination, records) in &arranged {
-            sends.extend(batches(records).map(|batch| self.send(destination, batch, limits)));
+            sends.extend(batches(records).map(|batch| self.send(destination, batch, how)));
         }
         while let Some(sent) = sends.next().await {
             delivery.add(sent);
@@ -107,18 +142,18 @@ impl Connector {
         &self,
         destination: &Arc<Destination>,
         batch: &[BatchRecord<'_>],
-        limits: Limits,
+        how: How,
     ) -> Delivery {
         let mut sent = Delivery::default();
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
-            match self.call(destination, part, limits, &mut sent).await {
+            match self.call(destination, part, how, &mut sent).await {
                 Ok(()) => {}
                 Err(error) if error.kind == ErrorKind::Validation && part.len() > 1 => {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.extend([second, first]);
                 }
-                Err(error) => sent.fail(destination, part, &error),
+                Err(error) => sent.fail(destination, part, &error, how),
             }
         }
         sent
@@ -129,9 +164,13 @@ impl Connector {
         &self,
         destination: &Destination,
         records: &[BatchRecord<'_>],
-        limits: Limits,
+        how: How,
         sent: &mut Delivery,
     ) -> Result<(), TimestreamError> {
+        let How {
+            limits,
+            first_version,
+        } = how;
         let permit = tokio::time::timeout_at(limits.deadline, self.write_permits.acquire());
         let _permit = permit.await.map_err(|_| {
             TimestreamError::new(
@@ -139,7 +178,7 @@ impl Connector {
                 "too many calls are in flight (write_concurrency)",
             )
         })?;
-        let call = write_call(destination, records);
+        let call = write_call(destination, records, first_version);
         let tried = self.timestream.write_records(call.body, limits).await;
         sent.calls += 1;
         sent.retries += u64::from(tried.retries);
@@ -165,26 +204,39 @@ impl Delivery {
         destination: &Arc<Destination>,
         records: &[BatchRecord<'_>],
         error: &TimestreamError,
+        how: How,
     ) {
-        let mut fail = |record: &BatchRecord<'_>, message: Arc<str>| {
+        let mut fail = |record: &BatchRecord<'_>, message: Arc<str>, existing_version| {
+            let failed = Failed {
+                destination: Arc::clone(destination),
+                kind: error.kind,
+                message,
+                existing_version,
+            };
+            let is_superseded = how.first_version.is_some()
+                && failed.reject_reason() == Some(RejectReason::LowerVersion);
             self.undelivered.push(Undelivered {
                 items: record.item,
-                why: Why::Failed(Failed {
-                    destination: Arc::clone(destination),
-                    kind: error.kind,
-                    message,
-                }),
+                why: match is_superseded {
+                    true => Why::Ignored(IgnoreReason::Superseded),
+                    false => Why::Failed(failed),
+                },
             });
         };
         let rejections = rejections(error, records.len());
         if rejections.is_empty() {
             let message: Arc<str> = error.message.as_str().into();
             for record in records {
-                fail(record, Arc::clone(&message));
+                fail(record, Arc::clone(&message), None);
             }
         }
         for rejection in rejections {
-            fail(&records[rejection.index], rejection.reason.as_str().into());
+            let message = rejection.reason.as_str().into();
+            fail(
+                &records[rejection.index],
+                message,
+                rejection.existing_version,
+            );
         }
     }
 }

@@ -1,16 +1,23 @@
 //! The write use case: deliver, and add up what became of the samples.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use tokio::time::Instant;
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
 
 use super::Connector;
 use super::deliver::{Delivery, Undelivered, Why};
+use super::letters::letters;
 use crate::convert::route::{Routing, SeriesFault};
 use crate::convert::series::{IgnoreReason, Refusal};
+use crate::dead_letter::KeepError;
 use crate::model::Destination;
 use crate::received::Request;
 use crate::timestream::{ErrorKind, RejectReason};
+
+/// What dead letters have at least, where the request took all its time.
+const TIME_FOR_DEAD_LETTERS: Duration = Duration::from_secs(2);
 
 /// What became of the samples of a write request.
 ///
@@ -29,12 +36,31 @@ pub struct WriteOutcome {
     pub failures: Vec<Failure>,
     /// The samples of those failures that are rejections, by reason.
     pub rejected: BTreeMap<RejectReason, u64>,
+    /// Whether the samples that no later try can store are kept as dead letters.
+    pub dead_letters: Kept,
     /// Billed units of the calls that stored something.
     pub write_units: u64,
     /// WriteRecords calls, retries not counted.
     pub calls: u64,
     /// Calls made again.
     pub retries: u64,
+}
+
+/// What became of the samples of a request that no later try can store.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// There are none, they went to the log, or the sender sends the whole request again.
+    #[default]
+    Nothing,
+    /// So many samples are kept as dead letters.
+    Samples(u64),
+    /// They are lost unless the sender sends them again.
+    Failed {
+        /// How many.
+        samples: u64,
+        /// Why they are not kept.
+        error: String,
+    },
 }
 
 /// Samples of series that have one kind of fault.
@@ -74,7 +100,58 @@ impl Connector {
     ) -> Result<WriteOutcome, Refusal> {
         let delivery = self.deliver(request, &self.routing, deadline).await?;
         log_ignored(request, &delivery);
-        Ok(WriteOutcome::of(&delivery, request, &self.routing))
+        let mut outcome = WriteOutcome::of(&delivery, request, &self.routing);
+        outcome.dead_letters = self.keep(&delivery, request, deadline).await;
+        Ok(outcome)
+    }
+
+    /// Keeps the samples that no later try can store, unless the sender sends them again anyway
+    /// because of others.
+    async fn keep(&self, delivery: &Delivery, request: &Request<'_>, deadline: Instant) -> Kept {
+        if delivery
+            .undelivered
+            .iter()
+            .any(|missing| self.is_sent_again(missing))
+        {
+            return Kept::Nothing;
+        }
+        let hopeless: Vec<_> = delivery
+            .undelivered
+            .iter()
+            .filter(|missing| self.is_kept(missing))
+            .collect();
+        if hopeless.is_empty() {
+            return Kept::Nothing;
+        }
+        let samples = hopeless.iter().map(|missing| missing.items.count()).sum();
+        let letters = letters(hopeless, request, &self.routing, Timestamp::now());
+        let deadline = deadline.max(Instant::now() + TIME_FOR_DEAD_LETTERS);
+        let kept = timeout_at(deadline, self.dead_letters.keep(&letters)).await;
+        match kept.unwrap_or(Err(KeepError::Timeout)) {
+            Ok(()) if self.dead_letters.are_kept() => Kept::Samples(samples),
+            Ok(()) => Kept::Nothing,
+            Err(error) => Kept::Failed {
+                samples,
+                error: error.to_string(),
+            },
+        }
+    }
+
+    fn is_sent_again(&self, missing: &Undelivered) -> bool {
+        let is_throttled = matches!(
+            &missing.why,
+            Why::Failed(failed) if failed.kind == ErrorKind::Throttled
+        );
+        missing.why.is_retryable() && !(is_throttled && self.throttled_may_be_dropped)
+    }
+
+    /// Samples left out by policy are no news, so they do not go to the log.
+    fn is_kept(&self, missing: &Undelivered) -> bool {
+        match &missing.why {
+            Why::Ignored(reason) => !reason.is_settled() && self.dead_letters.are_kept(),
+            Why::Faulty(_) => true,
+            Why::Failed(failed) => !failed.kind.is_retryable(),
+        }
     }
 }
 

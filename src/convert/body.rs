@@ -31,10 +31,18 @@ pub struct WriteCall {
 }
 
 /// The call that writes `records`, which must not be empty, to `destination`.
-pub fn write_call(destination: &Destination, records: &[BatchRecord<'_>]) -> WriteCall {
+///
+/// With `first_version` each record has a version, which grows with its position in the request: of
+/// two values for one time the later one wins, whatever the order in which calls arrive. Versions
+/// are not billed.
+pub fn write_call(
+    destination: &Destination,
+    records: &[BatchRecord<'_>],
+    first_version: Option<i64>,
+) -> WriteCall {
     let common = Common::of(records);
     WriteCall {
-        body: body(destination, records, &common),
+        body: body(destination, records, &common, first_version),
         write_units: write_units(records, &common),
     }
 }
@@ -63,7 +71,12 @@ fn write_units(records: &[BatchRecord<'_>], common: &Common<'_>) -> u64 {
     bytes.div_ceil(UNIT_BYTES) as u64
 }
 
-fn body(destination: &Destination, records: &[BatchRecord<'_>], common: &Common<'_>) -> Bytes {
+fn body(
+    destination: &Destination,
+    records: &[BatchRecord<'_>],
+    common: &Common<'_>,
+    first_version: Option<i64>,
+) -> Bytes {
     let mut body = Vec::with_capacity(512 + records.len() * EXPECTED_RECORD_BYTES);
     body.extend_from_slice(b"{\"DatabaseName\":");
     push_string(&mut body, &destination.database);
@@ -99,6 +112,10 @@ fn body(destination: &Destination, records: &[BatchRecord<'_>], common: &Common<
         }
         if common.timestamp_ms.is_none() {
             push_time(&mut body, record.timestamp_ms);
+        }
+        if let Some(first) = first_version {
+            let version = first.saturating_add_unsigned(record.item.position() as u64);
+            write!(body, ",\"Version\":{version}").expect("writing to a Vec cannot fail");
         }
         body.push(b'}');
     }
@@ -224,7 +241,7 @@ mod tests {
                 value,
             })
             .collect();
-        serde_json::from_slice(&write_call(&destination, &records).body).unwrap()
+        serde_json::from_slice(&write_call(&destination, &records, None).body).unwrap()
     }
 
     #[test]

@@ -108,6 +108,29 @@ impl SeriesFault {
     }
 }
 
+/// The database and the table that a series is for, as far as it has them; whatever else is wrong
+/// with it.
+pub fn destination<'r, 'a: 'r>(
+    series: &Series<'_, 'a>,
+    routing: &'r Routing,
+) -> [Option<&'r str>; 2] {
+    [&routing.database, &routing.table].map(|part| {
+        let label = part.label.as_deref();
+        let mut named = series
+            .labels
+            .0
+            .iter()
+            .filter(|(name, _)| Some(*name) == label);
+        let named = named
+            .next()
+            .map(|(_, value)| *value)
+            .filter(|value| !value.is_empty());
+        named
+            .or(part.default.as_deref())
+            .filter(|name| is_destination_name(name))
+    })
+}
+
 /// The labels of a series, taken apart.
 pub(super) struct Routed<'r, 'a> {
     pub(super) database: &'r str,

@@ -40,18 +40,26 @@ pub enum IgnoreReason {
     ValueNotFinite,
     /// The time is before 1970.
     NegativeTimestamp,
+    /// A value of a later version is stored; only where records have versions.
+    Superseded,
 }
 
 impl IgnoreReason {
     /// All reasons.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::LongMetricName,
         Self::LongLabelName,
         Self::TooManyLabels,
         Self::RecordTooLarge,
         Self::ValueNotFinite,
         Self::NegativeTimestamp,
+        Self::Superseded,
     ];
+
+    /// Whether nothing is missing in Timestream although the sample was left out.
+    pub fn is_settled(self) -> bool {
+        self == Self::Superseded
+    }
 
     /// The value of the label `reason` of `timestream_connector_ignored_samples_total`.
     pub fn as_str(self) -> &'static str {
@@ -62,6 +70,7 @@ impl IgnoreReason {
             Self::RecordTooLarge => "record_too_large",
             Self::ValueNotFinite => "value_not_finite",
             Self::NegativeTimestamp => "negative_timestamp",
+            Self::Superseded => "superseded",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A request to its message: headers, then the body with limit and deadline, then decoding.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use futures_util::StreamExt;
 use http::HeaderMap;
@@ -8,14 +10,20 @@ use prost::{Message, Name};
 use tokio::time::{Instant, timeout_at};
 
 use super::HttpError;
+use super::admission::Share;
 use crate::wire::{self, DecodeError};
 
+/// How long a body may stand still.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+
 /// Reads the message of a request. What the headers announce is checked before any of the body is
-/// read; not more than `limit` bytes of the body are ever held, nor of what it decompresses to.
+/// read; not more than `limit` bytes of the body are ever held, nor of what it decompresses to, and
+/// no byte that `share` has not.
 pub(super) async fn receive<M: Message + Name + Default>(
     headers: &HeaderMap,
     body: Body,
     limit: usize,
+    share: &mut Share,
     deadline: Instant,
 ) -> Result<M, HttpError> {
     wire::check_headers::<M>(headers)?;
@@ -25,20 +33,35 @@ pub(super) async fn receive<M: Message + Name + Default>(
     if declared.is_some_and(|length: u64| length > limit as u64) {
         return Err(DecodeError::TooLarge { limit }.into());
     }
-    let body = timeout_at(deadline, read(body, limit));
-    let body = body.await.map_err(|_| HttpError::slow_body())??;
+    let body = read(body, limit, share, deadline).await?;
+    let declared = wire::declared_len(&body, limit)?;
+    share
+        .grow(declared)
+        .map_err(|full| HttpError::busy(full.limit))?;
     Ok(wire::decode(&body, limit)?)
 }
 
-async fn read(body: Body, limit: usize) -> Result<Vec<u8>, HttpError> {
+async fn read(
+    body: Body,
+    limit: usize,
+    share: &mut Share,
+    deadline: Instant,
+) -> Result<Vec<u8>, HttpError> {
     let mut bytes = Vec::new();
     let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
+    loop {
+        let deadline = deadline.min(Instant::now() + MAX_PAUSE);
+        let next = timeout_at(deadline, chunks.next()).await;
+        let Some(chunk) = next.map_err(|_| HttpError::slow_body())? else {
+            return Ok(bytes);
+        };
         let chunk = chunk.map_err(|error| HttpError::incomplete_body(&error))?;
         if bytes.len() + chunk.len() > limit {
             return Err(DecodeError::TooLarge { limit }.into());
         }
+        share
+            .grow(chunk.len())
+            .map_err(|full| HttpError::busy(full.limit))?;
         bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes)
 }

@@ -8,21 +8,22 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 
-use crate::connector::{Failure, ReadError, WriteOutcome};
+use crate::connector::{Failure, Kept, ReadError, WriteOutcome};
 use crate::convert::series::Refusal;
 use crate::timestream::ErrorKind;
 use crate::wire::DecodeError;
 
 /// Bytes of an error body; Prometheus logs no more of it.
 const MAX_TEXT_BYTES: usize = 1024;
-/// Seconds after which a sender should try again.
-const RETRY_AFTER_SECONDS: &str = "1";
+/// Seconds after which a sender should try again, where nothing tells better.
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// An answer that is no success.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpError {
     status: StatusCode,
     text: String,
+    retry_after: u64,
 }
 
 impl HttpError {
@@ -30,6 +31,7 @@ impl HttpError {
         Self {
             status,
             text: cut(text.into(), MAX_TEXT_BYTES),
+            retry_after: RETRY_AFTER_SECONDS,
         }
     }
 
@@ -86,6 +88,12 @@ impl HttpError {
             .partition(|failure| failure.kind.is_retryable());
         let mut parts: Vec<String> = Vec::new();
         parts.extend(retryable.into_iter().map(describe));
+        if let Kept::Failed { samples, error } = &outcome.dead_letters {
+            parts.push(format!(
+                "DeadLetterError: {samples} samples that Timestream cannot store are not kept either: \
+                 {error} (mend what the option dead_letter names; send again)"
+            ));
+        }
         let faults = outcome.faults.iter();
         parts.extend(faults.map(|faulty| format!("{} ({} samples)", faulty.text, faulty.samples)));
         parts.extend(permanent.into_iter().map(describe));
@@ -100,14 +108,33 @@ impl HttpError {
         Some(Self::new(status, text))
     }
 
-    fn is_retryable(&self) -> bool {
+    pub(super) fn busy(limit: usize) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!(
+                "the requests in work take all of the {limit} bytes that they may take together; send \
+                 again, or raise max_in_flight_bytes"
+            ),
+        )
+    }
+
+    /// With the seconds after which a sender should try again, if it should.
+    pub(super) fn after(self, retry_after: u64) -> Self {
+        Self {
+            retry_after,
+            ..self
+        }
+    }
+
+    /// Whether the sender should send the same again.
+    pub(super) fn is_retryable(&self) -> bool {
         self.status.is_server_error() || self.status == StatusCode::TOO_MANY_REQUESTS
     }
 }
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
-        let retryable = self.is_retryable();
+        let (retryable, retry_after) = (self.is_retryable(), self.retry_after);
         let mut response = (self.status, self.text).into_response();
         let headers = response.headers_mut();
         headers.insert(
@@ -115,16 +142,14 @@ impl IntoResponse for HttpError {
             http::HeaderValue::from_static("text/plain; charset=utf-8"),
         );
         if retryable {
-            headers.insert(
-                RETRY_AFTER,
-                http::HeaderValue::from_static(RETRY_AFTER_SECONDS),
-            );
+            headers.insert(RETRY_AFTER, retry_after.into());
         }
         response
     }
 }
 
-/// The status of a write; `None` if every sample is stored or was left out by policy.
+/// The status of a write; `None` if every sample is stored, was left out by policy or is kept as a
+/// dead letter.
 fn write_status(outcome: &WriteOutcome, throttling_status: u16) -> Option<StatusCode> {
     let kinds = outcome.failures.iter().map(|failure| failure.kind);
     let mut retryable: Vec<ErrorKind> = kinds.clone().filter(|kind| kind.is_retryable()).collect();
@@ -137,6 +162,11 @@ fn write_status(outcome: &WriteOutcome, throttling_status: u16) -> Option<Status
         };
         let agreed = rest.iter().all(|kind| kind == first);
         return Some(status_of(if agreed { status } else { 503 }));
+    }
+    match &outcome.dead_letters {
+        Kept::Nothing => {}
+        Kept::Samples(_) => return None,
+        Kept::Failed { .. } => return Some(StatusCode::SERVICE_UNAVAILABLE),
     }
     let mut permanent: Vec<u16> = kinds.filter_map(permanent_write_status).collect();
     if !outcome.faults.is_empty() {

@@ -48,7 +48,8 @@ async fn answer(
 ) -> Result<Vec<u8>, HttpError> {
     let deadline = tokio::time::Instant::now() + app.settings.read_timeout;
     let limit = app.settings.max_request_bytes;
-    let request: prompb::ReadRequest = receive(headers, body, limit, deadline).await?;
+    let mut share = app.admission.share();
+    let request: prompb::ReadRequest = receive(headers, body, limit, &mut share, deadline).await?;
     let outcome = outcome.insert(app.connector.read(&request, deadline).await);
     let results = std::mem::replace(&mut outcome.results, Ok(Vec::new()));
     let results = results.map_err(|error| HttpError::from(&error))?;

@@ -8,6 +8,8 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::sync::Notify;
 
+use super::admission::Admission;
+use super::pressure::Pressure;
 use super::{auth, error, pages, read, write};
 use crate::config::Config;
 use crate::connector::Connector;
@@ -21,6 +23,8 @@ pub struct App {
     pub(super) connector: Connector,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: HttpSettings,
+    pub(super) admission: Admission,
+    pub(super) pressure: Arc<Pressure>,
     pub(super) refused: Arc<Notify>,
     pub(super) web: Web,
     pub(super) verifier: Arc<Verifier>,
@@ -53,6 +57,8 @@ impl App {
                 throttling_status: config.throttling_status,
                 max_request_bytes: config.max_request_bytes,
             },
+            admission: Admission::new(config.max_in_flight_bytes),
+            pressure: Arc::default(),
             refused: Arc::new(Notify::new()),
             web: config.web.clone(),
             verifier: Arc::default(),

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::body::receive;
 use super::{App, HttpError, log};
-use crate::connector::WriteOutcome;
+use crate::connector::{Kept, WriteOutcome};
 use crate::prompb;
 use crate::received::Request;
 
@@ -30,7 +30,11 @@ pub(super) async fn write(State(app): State<App>, headers: HeaderMap, body: Body
         .add_write(outcome.as_ref(), status.as_u16(), start.elapsed());
     log(&answer, outcome.as_ref());
     match answer {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Ok(()) => {
+            app.pressure.relieve();
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(error) if error.is_retryable() => error.after(app.pressure.rise()).into_response(),
         Err(error) => error.into_response(),
     }
 }
@@ -44,7 +48,8 @@ async fn answer(
 ) -> Result<(), HttpError> {
     let deadline = tokio::time::Instant::now() + app.settings.request_timeout;
     let limit = app.settings.max_request_bytes;
-    let message: prompb::WriteRequest = receive(headers, body, limit, deadline).await?;
+    let mut share = app.admission.share();
+    let message: prompb::WriteRequest = receive(headers, body, limit, &mut share, deadline).await?;
     let written = app
         .connector
         .write(&Request::from(&message), deadline)
@@ -66,6 +71,18 @@ fn log(answer: &Result<(), HttpError>, outcome: Option<&WriteOutcome>) {
     let calls = outcome.map(|written| written.calls);
     let retries = outcome.map(|written| written.retries);
     let Err(error) = answer else {
+        if let Some(Kept::Samples(samples)) = outcome.map(|written| &written.dead_letters) {
+            tracing::warn!(
+                dead_letters = samples,
+                received,
+                stored,
+                ignored,
+                calls,
+                retries,
+                "Some samples cannot be stored and are kept as dead letters."
+            );
+            return;
+        }
         tracing::debug!(
             status = StatusCode::NO_CONTENT.as_u16(),
             received,

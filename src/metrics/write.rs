@@ -8,7 +8,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::{Code, Reason, add, add_by_code, add_by_reason, add_durations};
-use crate::connector::WriteOutcome;
+use crate::connector::{Kept, WriteOutcome};
 use crate::convert::series::IgnoreReason;
 use crate::timestream::{ErrorKind, RejectReason};
 
@@ -19,6 +19,8 @@ pub(super) struct WriteMetrics {
     ignored_samples: Family<Reason, Counter>,
     failed_samples: Family<Reason, Counter>,
     rejected_samples: Family<Reason, Counter>,
+    dead_letter_samples: Counter,
+    dead_letter_errors: Counter,
     requests: Family<Code, Counter>,
     duration: Histogram,
     calls: Counter,
@@ -49,6 +51,16 @@ impl WriteMetrics {
                 "rejected_samples",
                 "The failed samples that Timestream rejected one by one, by its reason",
                 RejectReason::ALL.map(RejectReason::as_str),
+            ),
+            dead_letter_samples: add(
+                r,
+                "dead_letter_samples",
+                "Samples kept as dead letters; they count as failed or ignored too",
+            ),
+            dead_letter_errors: add(
+                r,
+                "dead_letter_errors",
+                "Requests whose dead letters could not be kept",
             ),
             requests: add_by_code(
                 r,
@@ -92,6 +104,11 @@ impl WriteMetrics {
         }
         for failure in &outcome.failures {
             inc_by(&self.failed_samples, failure.kind.as_str(), failure.samples);
+        }
+        match outcome.dead_letters {
+            Kept::Nothing => {}
+            Kept::Samples(samples) => drop(self.dead_letter_samples.inc_by(samples)),
+            Kept::Failed { .. } => drop(self.dead_letter_errors.inc()),
         }
         for (reason, samples) in &outcome.rejected {
             inc_by(&self.rejected_samples, reason.as_str(), *samples);

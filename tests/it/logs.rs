@@ -1,4 +1,5 @@
-//! What the real binary logs about requests: each once, and nothing that has to stay secret.
+//! What the real binary logs about requests: each once, what is lost so that it can be written
+//! again, and nothing that has to stay secret.
 
 use serde_json::Value;
 use timestream_emulator::{Config, Emulator, Fault, FaultKind, When};
@@ -66,12 +67,16 @@ async fn logged(flags: &[&str]) -> Vec<String> {
 }
 
 /// What each line has to say, first and last line of the process included.
-const LINES: [(&str, &str); 10] = [
+const LINES: [(&str, &str); 12] = [
     ("info", "Listening."),
     ("debug", "Write request stored."),
     (
         "error",
         "Unable to convert the received Prometheus write request to Timestream Records.",
+    ),
+    (
+        "error",
+        "Sample not stored; bootstrap replay can write it again from this line.",
     ),
     (
         "error",
@@ -85,6 +90,10 @@ const LINES: [(&str, &str); 10] = [
     (
         "error",
         "Error occurred while reading the data back from Timestream.",
+    ),
+    (
+        "error",
+        "Sample not stored; bootstrap replay can write it again from this line.",
     ),
     ("error", "Unable to write all records to Timestream."),
     (
@@ -102,7 +111,7 @@ fn assert_nothing_secret(log: &[String]) {
 }
 
 #[tokio::test]
-async fn json_has_one_line_for_each_request() {
+async fn json_has_one_line_for_each_request_and_each_lost_series() {
     let log = logged(&["--log.format=json", "--log.level=debug"]).await;
     assert_nothing_secret(&log);
     let lines: Vec<Value> = log
@@ -130,7 +139,7 @@ async fn json_has_one_line_for_each_request() {
             "{line}"
         );
     }
-    let failed_write = &lines[7];
+    let failed_write = &lines[9];
     assert_eq!(failed_write["status"], 403);
     assert_eq!(failed_write["destinations"], "db/t");
     assert_eq!(failed_write["received"], 1);
@@ -138,7 +147,7 @@ async fn json_has_one_line_for_each_request() {
     let error = failed_write["error"].as_str().unwrap();
     assert!(error.starts_with("AccessDeniedException: "), "{error}");
     assert!(lines[2]["received"].is_null(), "{}", lines[2]);
-    let failed_read = &lines[8];
+    let failed_read = &lines[10];
     assert_eq!(failed_read["status"], 403);
     assert_eq!(failed_read["destinations"], "db/t");
     assert!(failed_read["statements"].as_u64().unwrap() > 0);

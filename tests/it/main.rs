@@ -1,10 +1,13 @@
 //! Every test that needs Timestream, on the emulator and through the real AWS SDK.
 
+mod admission;
 mod auth;
 mod bad_input;
 mod cancel;
+mod dead_letters;
 mod destinations;
 mod docs;
+mod duplicates;
 mod faults;
 mod go_tables;
 mod logs;
@@ -13,6 +16,7 @@ mod observe;
 mod original;
 mod prometheus;
 mod promql;
+mod queue;
 mod round_trip;
 mod schema;
 mod standalone;

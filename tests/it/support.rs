@@ -1,13 +1,18 @@
 //! What the tests share: a connector over an emulator, and requests to it.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_timestreamwrite::types::MagneticStoreWriteProperties;
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
 use timestream_emulator::{Config as EmulatorConfig, Emulator, TableSpec};
 use timestream_prometheus_connector::config::{Config, Invocation, read};
 use timestream_prometheus_connector::connector::Connector;
+use timestream_prometheus_connector::dead_letter::DeadLetters;
 use timestream_prometheus_connector::http::{App, router};
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::{self, LabelMatcher, Query, TimeSeries};
@@ -54,12 +59,7 @@ impl TestApp {
 
     /// Sends a write request and returns the answer.
     pub(crate) async fn write(&self, timeseries: Vec<TimeSeries>) -> Answer {
-        let request = prompb::WriteRequest {
-            timeseries,
-            metadata: vec![],
-        };
-        self.post("/write", &[], wire::encode(&request).unwrap())
-            .await
+        self.post("/write", &[], write_body(timeseries)).await
     }
 
     /// Sends a write request that has to succeed.
@@ -126,6 +126,21 @@ impl TestApp {
     }
 }
 
+/// The body of a write request.
+pub(crate) fn write_body(timeseries: Vec<TimeSeries>) -> Vec<u8> {
+    let request = prompb::WriteRequest {
+        timeseries,
+        metadata: vec![],
+    };
+    wire::encode(&request).unwrap()
+}
+
+/// Now, in milliseconds: a time in the memory store, where versions decide.
+pub(crate) fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
+}
+
 /// An emulator with these tables, in memory.
 pub(crate) async fn start_emulator(tables: Vec<TableSpec>) -> Emulator {
     Emulator::start(EmulatorConfig {
@@ -149,16 +164,38 @@ pub(crate) async fn connect(emulator: &Emulator, flags: &[&str]) -> Router {
     router(app(emulator, flags).await)
 }
 
+/// What AWS clients share, with the credentials of an emulator.
+pub(crate) async fn shared_config(config: &Config) -> SdkConfig {
+    let credentials = Credentials::new("local", "local", None, None, "tests");
+    sdk_config(&config.timestream)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .load()
+        .await
+}
+
+/// Creates a table that takes data of any age, as an administrator would.
+pub(crate) async fn create_table(emulator: &Emulator, database: &str, table: &str) {
+    let shared = shared_config(&configuration(&emulator.url(), &[])).await;
+    let config = aws_sdk_timestreamwrite::config::Builder::from(&shared);
+    let config = config.endpoint_url(emulator.url()).build();
+    let properties = MagneticStoreWriteProperties::builder().enable_magnetic_store_writes(true);
+    aws_sdk_timestreamwrite::Client::from_conf(config)
+        .create_table()
+        .database_name(database)
+        .table_name(table)
+        .magnetic_store_write_properties(properties.build().unwrap())
+        .send()
+        .await
+        .unwrap();
+}
+
 /// A connector in front of `emulator`, ready to be served.
 pub(crate) async fn app(emulator: &Emulator, flags: &[&str]) -> App {
     let config = configuration(&emulator.url(), flags);
-    let credentials = Credentials::new("local", "local", None, None, "tests");
-    let shared = sdk_config(&config.timestream)
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .load()
-        .await;
+    let shared = shared_config(&config).await;
     let timestream = Timestream::new(&config.timestream, &shared);
-    App::new(&config, Connector::new(&config, timestream))
+    let dead_letters = DeadLetters::open(config.dead_letter.as_ref(), &shared).unwrap();
+    App::new(&config, Connector::new(&config, timestream, dead_letters))
 }
 
 fn configuration(url: &str, flags: &[&str]) -> Config {

@@ -1,0 +1,269 @@
+//! The text form of a dead letter: one JSON object on one line.
+//!
+//! ```json
+//! {"dead_letter":1,"time":"2026-11-21T10:00:00.000Z","reason":"duplicate_version","message":"A record already exists ...",
+//!  "existing_version":1,"database":"prometheus","table":"metrics","labels":[["__name__","up"],["job","a"]],
+//!  "samples":[[1600000000000,"1.5"]]}
+//! ```
+//!
+//! `labels` are those received, in their order, so that a series whose labels are the fault is kept
+//! as it was. A value is the shortest decimal text that reads back to the same bits; what no decimal
+//! text can say (NaN) is `bits:` and 16 hexadecimal digits.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::model::{Destination, Sample};
+
+/// The version of the form.
+const VERSION: u32 = 1;
+/// The key that starts every letter, and by which it is found in a log line.
+pub const KEY: &str = "dead_letter";
+
+/// Samples of one series that no later try can store, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Letter {
+    #[serde(rename = "dead_letter")]
+    version: Version,
+    /// When it was written.
+    pub time: Timestamp,
+    /// Why, as in the metrics: a reason of `ignored_samples_total`, `rejected_samples_total` or
+    /// `failed_samples_total`.
+    pub reason: String,
+    /// Why, in the words of Timestream or of the connector.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The version that Timestream holds, where a version was the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing_version: Option<i64>,
+    /// The database it was to go to, if that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// The table it was to go to, if that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// The labels received, destination labels included.
+    pub labels: Vec<(String, String)>,
+    /// The samples.
+    #[serde(serialize_with = "write_samples", deserialize_with = "read_samples")]
+    pub samples: Vec<Sample>,
+}
+
+/// Why a line is no letter.
+#[derive(Debug, thiserror::Error)]
+#[error("not a dead letter: {0}")]
+pub struct LetterError(#[from] serde_json::Error);
+
+impl Letter {
+    /// A letter that says nothing yet but when and why.
+    pub fn new(time: Timestamp, reason: &str) -> Self {
+        Self {
+            version: Version,
+            // Finer than that nobody needs to know it.
+            time: Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time),
+            reason: reason.to_owned(),
+            message: String::new(),
+            existing_version: None,
+            database: None,
+            table: None,
+            labels: Vec::new(),
+            samples: Vec::new(),
+        }
+    }
+
+    /// Where it was to go, if that was known.
+    pub fn destination(&self) -> Option<Destination> {
+        Some(Destination {
+            database: self.database.clone()?,
+            table: self.table.clone()?,
+        })
+    }
+
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// The line is not a letter of this version.
+    pub fn parse(line: &str) -> Result<Self, LetterError> {
+        Ok(serde_json::from_str(line)?)
+    }
+
+    /// Reads the letter that a line of a log holds, whatever stands before or after it; `None` if
+    /// the line holds none.
+    pub fn find(line: &str) -> Option<Result<Self, LetterError>> {
+        // The log quotes it as a JSON string, in logfmt and in JSON.
+        let quoted = [format!("{KEY}=\""), format!("\"{KEY}\":\"")];
+        let start = quoted
+            .iter()
+            .find_map(|mark| Some(line.find(mark)? + mark.len() - 1))?;
+        let text = serde_json::Deserializer::from_str(&line[start..])
+            .into_iter::<String>()
+            .next()?;
+        Some(
+            text.map_err(LetterError)
+                .and_then(|text| Self::parse(&text)),
+        )
+    }
+}
+
+/// The letter as one line, without its end.
+impl fmt::Display for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = serde_json::to_string(self).expect("texts and numbers are always valid JSON");
+        f.write_str(&line)
+    }
+}
+
+/// The number [`VERSION`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Version;
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(VERSION)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u32::deserialize(deserializer)? {
+            VERSION => Ok(Self),
+            other => Err(serde::de::Error::custom(format!(
+                "version {other} of the form; this program reads version {VERSION}"
+            ))),
+        }
+    }
+}
+
+const BITS: &str = "bits:";
+
+fn write_samples<S: Serializer>(samples: &[Sample], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(samples.iter().map(|sample| {
+        let value = match sample.value {
+            value if value.is_nan() => format!("{BITS}{:016x}", value.to_bits()),
+            value => format!("{value:?}"),
+        };
+        (sample.timestamp_ms, value)
+    }))
+}
+
+fn read_samples<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Sample>, D::Error> {
+    let samples = Vec::<(i64, String)>::deserialize(deserializer)?;
+    samples
+        .into_iter()
+        .map(|(timestamp_ms, text)| {
+            let value = match text.strip_prefix(BITS) {
+                Some(bits) => u64::from_str_radix(bits, 16).ok().map(f64::from_bits),
+                None => text.parse().ok(),
+            };
+            let value = value
+                .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no sample value")))?;
+            Ok(Sample {
+                timestamp_ms,
+                value,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn letter(labels: Vec<(String, String)>, samples: Vec<Sample>) -> Letter {
+        Letter {
+            message: "words \"in\" 'quotes'\n".to_owned(),
+            existing_version: Some(7),
+            database: Some("db".to_owned()),
+            labels,
+            samples,
+            ..Letter::new(Timestamp::UNIX_EPOCH, "duplicate_version")
+        }
+    }
+
+    #[test]
+    fn the_form_is_fixed() {
+        let sample = Sample {
+            timestamp_ms: 1_600_000_000_000,
+            value: 1.5,
+        };
+        let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let letter = Letter {
+            table: Some("t".to_owned()),
+            message: "words".to_owned(),
+            ..letter(vec![label("__name__", "up"), label("a", "1")], vec![sample])
+        };
+        let text = r#"{"dead_letter":1,"time":"1970-01-01T00:00:00Z","reason":"duplicate_version","message":"words","existing_version":7,"database":"db","table":"t","labels":[["__name__","up"],["a","1"]],"samples":[[1600000000000,"1.5"]]}"#;
+        assert_eq!(letter.to_string(), text);
+        assert_eq!(Letter::parse(text).unwrap(), letter);
+    }
+
+    #[test]
+    fn what_is_no_letter_is_refused_with_the_reason() {
+        let cases = [
+            ("{}", "missing field"),
+            ("", "EOF"),
+            (
+                r#"{"dead_letter":2,"time":"1970-01-01T00:00:00Z","reason":"","labels":[],"samples":[]}"#,
+                "version 2 of the form",
+            ),
+            (
+                r#"{"dead_letter":1,"time":"1970-01-01T00:00:00Z","reason":"","labels":[],"samples":[[1,"x"]]}"#,
+                "\"x\" is no sample value",
+            ),
+        ];
+        for (text, expected) in cases {
+            let error = Letter::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn letters_are_found_in_the_lines_of_a_log() {
+        let letter = letter(vec![], vec![]);
+        let quoted = serde_json::Value::from(letter.to_string());
+        let lines = [
+            format!("level=error ts=x message=\"Sample not stored.\" dead_letter={quoted}"),
+            format!("2026-01-01 host app[3]: level=error dead_letter={quoted} request_id=7"),
+            format!(r#"{{"level":"error","dead_letter":{quoted},"request_id":"7"}}"#),
+        ];
+        for line in lines {
+            assert_eq!(Letter::find(&line).unwrap().unwrap(), letter, "{line}");
+        }
+        for line in [
+            "",
+            "level=error message=\"about dead_letter\"",
+            &letter.to_string(),
+        ] {
+            assert!(Letter::find(line).is_none(), "{line}");
+        }
+        // A line that was cut.
+        assert!(Letter::find("dead_letter=\"{\\\"dead").unwrap().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_series_survives(
+            labels in prop::collection::vec(any::<(String, String)>(), 0..4),
+            samples in prop::collection::vec((any::<i64>(), any::<u64>()), 0..4),
+        ) {
+            let samples: Vec<_> = samples
+                .into_iter()
+                .map(|(timestamp_ms, bits)| Sample { timestamp_ms, value: f64::from_bits(bits) })
+                .collect();
+            let letter = letter(labels, samples);
+            let text = letter.to_string();
+            prop_assert!(!text.contains('\n'));
+            let read = Letter::parse(&text).unwrap();
+            let bits = |letter: &Letter| -> Vec<_> {
+                letter.samples.iter().map(|s| (s.timestamp_ms, s.value.to_bits())).collect()
+            };
+            prop_assert_eq!(bits(&read), bits(&letter));
+            prop_assert_eq!(read.labels, letter.labels);
+        }
+    }
+}

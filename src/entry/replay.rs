@@ -1,0 +1,93 @@
+//! The command `bootstrap replay`: progress on a terminal, a summary, an exit status.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use aws_config::SdkConfig;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::config::{Config, Replaying};
+use crate::connector::Connector;
+use crate::dead_letter::{DeadLetters, Queue};
+use crate::replay::{Progress, Replay, Source, Summary};
+use crate::timestream::Timestream;
+
+/// Goes through all sources and says on standard output what became of them; returns whether every
+/// sample is stored.
+pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> bool {
+    let mut config = config.clone();
+    // They stop a server; here they would only keep good letters from being written.
+    config.policy.fail_on_long_label = false;
+    config.policy.fail_on_invalid_sample_value = false;
+    let timestream = Timestream::new(&config.timestream, shared);
+    // What fails again stays in the source.
+    let connector = Connector::new(&config, timestream, DeadLetters::Log);
+    let bar = bar();
+    let replay = Replay::new(
+        &connector,
+        replaying.fallback.clone(),
+        config.request_timeout,
+        &bar,
+    );
+    let mut summary = Summary::default();
+    for source in &replaying.sources {
+        match source {
+            Source::File(path) => replay.file(path, &mut summary).await,
+            Source::Folder(path) => replay.folder(path, &mut summary).await,
+            Source::Queue(url) => replay.queue(&Queue::new(shared, url), &mut summary).await,
+        }
+    }
+    bar.finish_and_clear();
+    print!("{}", describe(&summary));
+    summary.is_complete()
+}
+
+/// A bar on standard error if that is a terminal, else nothing.
+fn bar() -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("replaying {wide_bar} {bytes}/{total_bytes}, {eta} left");
+    ProgressBar::new(0).with_style(style.expect("the template is valid"))
+}
+
+impl Progress for &ProgressBar {
+    fn expect(&self, bytes: u64) {
+        self.inc_length(bytes);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.inc(bytes);
+    }
+}
+
+/// The summary, for people.
+fn describe(summary: &Summary) -> String {
+    let replayed = &summary.replayed;
+    let left = replayed.samples - replayed.stored;
+    let mut text = format!(
+        "replayed {} samples: {} stored, {left} not stored\n",
+        replayed.samples, replayed.stored
+    );
+    let mut reasons = |counts: &BTreeMap<String, u64>, what: &str| {
+        for (reason, samples) in counts {
+            writeln!(text, "  {samples} {what}: {reason}").expect("a String takes all");
+        }
+    };
+    reasons(&replayed.refused, "refused again");
+    reasons(&replayed.failed, "failed for now, replay once more");
+    if let Some(first) = &summary.first_unreadable {
+        let count = summary.unreadable;
+        writeln!(text, "  {count} lines cannot be read, the first at {first}")
+            .expect("a String takes all");
+    }
+    for problem in &summary.problems {
+        writeln!(text, "  {problem}").expect("a String takes all");
+    }
+    if let Some(letter) = replayed
+        .left
+        .iter()
+        .find(|letter| !letter.message.is_empty())
+    {
+        writeln!(text, "  for instance: {}", letter.message).expect("a String takes all");
+    }
+    text
+}

@@ -1,0 +1,68 @@
+//! How long senders should wait before they send again.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The longest wait that is asked for.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// Since when no write has been stored whole. The longer that lasts, the longer senders are told to
+/// wait: as long again, from one second to half a minute.
+#[derive(Debug)]
+pub(super) struct Pressure {
+    started: Instant,
+    /// When the first failure came, in milliseconds after `started`, from 1 on; 0 while all is well.
+    failing_since: AtomicU64,
+}
+
+impl Default for Pressure {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            failing_since: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Pressure {
+    /// A write was stored whole.
+    pub(super) fn relieve(&self) {
+        self.failing_since.store(0, Ordering::Relaxed);
+    }
+
+    /// A write failed for now; returns how many seconds its sender should wait.
+    pub(super) fn rise(&self) -> u64 {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX) + 1;
+        let since =
+            self.failing_since
+                .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        let since = since.err().unwrap_or(now);
+        let wait = Duration::from_millis(now.saturating_sub(since));
+        wait.min(MAX_WAIT).as_secs().max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_grows_until_something_is_stored() {
+        let pressure = Pressure::default();
+        advance(Duration::from_secs(100)).await;
+        assert_eq!(pressure.rise(), 1);
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            let wait = pressure.rise();
+            waits.push(wait);
+            advance(Duration::from_secs(wait)).await;
+        }
+        assert_eq!(waits, [1, 1, 2, 4, 8, 16, 30]);
+        pressure.relieve();
+        assert_eq!(pressure.rise(), 1);
+    }
+}

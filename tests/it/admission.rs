@@ -1,0 +1,154 @@
+//! What requests may take of the process' memory, and what senders are told while it is full.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::Request;
+use timestream_emulator::{Fault, FaultKind, When};
+use tokio::sync::oneshot;
+use tower::ServiceExt;
+
+use crate::support::{START_MS, TestApp, series, write_body};
+
+fn request(body: Body) -> Request<Body> {
+    Request::post("/write").body(body).unwrap()
+}
+
+/// A body that claims to decompress to so many bytes and is not snappy beyond that.
+fn claiming(bytes: u32) -> Vec<u8> {
+    let mut body = Vec::new();
+    let mut rest = bytes;
+    while rest >= 0x80 {
+        body.push((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    body.push(rest as u8);
+    body
+}
+
+/// A body that is never whole. The receiver hears once everything of it has been taken in.
+fn unfinished(bytes: Vec<u8>) -> (Body, oneshot::Receiver<()>) {
+    let (taken, heard) = oneshot::channel();
+    let start = stream::iter([Ok::<_, Infallible>(Bytes::from(bytes))]);
+    // Polled only when what stands before it has been consumed.
+    let rest = stream::once(async move {
+        let _ = taken.send(());
+        std::future::pending().await
+    });
+    (Body::from_stream(start.chain(rest)), heard)
+}
+
+#[tokio::test]
+async fn while_others_take_the_memory_the_answer_is_503_and_a_resend_succeeds() {
+    let flags = ["--max-request-bytes=64KiB", "--max-in-flight-bytes=128KiB"];
+    let app = TestApp::start_with(&flags).await;
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let (body, heard) = unfinished([claiming(60_000), vec![0; 50_000]].concat());
+        slow.push(tokio::spawn(app.router.clone().oneshot(request(body))));
+        heard.await.unwrap();
+    }
+    let value = "v".repeat(1_000);
+    let big = (0..50).map(|i| {
+        let labels = [("__name__", "m"), ("i", &format!("{i}")), ("v", &value)];
+        series(&labels, &[(START_MS, 1.0)])
+    });
+    let big = write_body(big.collect());
+    assert!(
+        big.len() < 20_000,
+        "it is what it claims to decompress to that counts"
+    );
+    let answer = app.send(request(Body::from(big.clone()))).await;
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer.text().contains("all of the 131072 bytes"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(answer.headers["retry-after"], "1");
+    // A small one fits.
+    let small = vec![series(&[("__name__", "m"), ("i", "1")], &[(START_MS, 1.0)])];
+    app.write_ok(small).await;
+
+    let last = slow.pop().unwrap();
+    last.abort();
+    assert!(last.await.unwrap_err().is_cancelled());
+    let answer = app.send(request(Body::from(big))).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    slow[0].abort();
+}
+
+#[tokio::test]
+async fn a_claim_alone_takes_nothing() {
+    let flags = ["--max-request-bytes=64KiB", "--max-in-flight-bytes=128KiB"];
+    let app = TestApp::start_with(&flags).await;
+    // Bodies that claim the most and never end.
+    let mut slow = Vec::new();
+    for _ in 0..20 {
+        let (body, heard) = unfinished(claiming(60_000));
+        slow.push(tokio::spawn(app.router.clone().oneshot(request(body))));
+        heard.await.unwrap();
+    }
+    let answer = app
+        .write(vec![series(
+            &[("__name__", "m"), ("i", "1")],
+            &[(START_MS, 1.0)],
+        )])
+        .await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    for request in slow {
+        request.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stands_still_is_given_up() {
+    let app = TestApp::start().await;
+    let (body, _heard) = unfinished(claiming(1_000));
+    let began = tokio::time::Instant::now();
+    let answer = app.send(request(body)).await;
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer.text().contains("did not arrive"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(began.elapsed().as_secs(), 10);
+}
+
+#[tokio::test]
+async fn senders_wait_longer_the_longer_nothing_is_stored() {
+    let app = TestApp::start_with(&["--max-write-retries=0"]).await;
+    let write = || {
+        app.write(vec![series(
+            &[("__name__", "m"), ("i", "1")],
+            &[(START_MS, 1.0)],
+        )])
+    };
+    app.emulator.order_fault(Fault {
+        when: When::Always,
+        ..Fault::next("WriteRecords", 1, FaultKind::Throttle)
+    });
+    let wait = |answer: &crate::support::Answer| -> u64 {
+        answer.headers["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    let first = write().await;
+    assert_eq!((first.status.as_u16(), wait(&first)), (503, 1));
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while wait(&write().await) < 2 {}
+    })
+    .await
+    .expect("the wait grows");
+    app.emulator.clear_faults();
+    assert_eq!(write().await.status, 204);
+    app.emulator
+        .order_fault(Fault::next("WriteRecords", 1, FaultKind::Throttle));
+    assert_eq!(wait(&write().await), 1);
+}

@@ -1,0 +1,89 @@
+//! Two values for one time: which one is stored, by `on_duplicate`.
+
+use axum::body::Body;
+use http::Request;
+use timestream_emulator::{Emulator, Point, Value as StoredValue};
+use timestream_prometheus_connector::prompb::TimeSeries;
+use tower::ServiceExt;
+
+use crate::support::{TestApp, connect, now_ms, series, write_body};
+
+fn at(time: i64, value: f64) -> TimeSeries {
+    series(&[("__name__", "m"), ("i", "1")], &[(time, value)])
+}
+
+fn number(point: &Point) -> f64 {
+    match point.value {
+        StoredValue::Double(value) => value,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+fn stored(emulator: &Emulator) -> Vec<f64> {
+    emulator.points("db", "t").iter().map(number).collect()
+}
+
+#[tokio::test]
+async fn the_first_value_stays_by_default() {
+    let app = TestApp::start().await;
+    let time = now_ms();
+    app.write_ok(vec![at(time, 1.0)]).await;
+    // The same again is no conflict.
+    app.write_ok(vec![at(time, 1.0)]).await;
+    let answer = app.write(vec![at(time, 2.0), at(time + 1, 3.0)]).await;
+    assert_eq!(answer.status, 419);
+    assert_eq!(stored(&app.emulator), [1.0, 3.0]);
+}
+
+#[tokio::test]
+async fn the_later_value_wins_also_over_another_instance_and_the_original() {
+    // The original wrote without versions.
+    let original = TestApp::start().await;
+    let time = now_ms();
+    original.write_ok(vec![at(time, 1.0)]).await;
+
+    let flags = ["--on-duplicate=overwrite"];
+    let mut expected = 1.0;
+    for _ in 0..3 {
+        for router in [
+            connect(&original.emulator, &flags).await,
+            connect(&original.emulator, &flags).await,
+        ] {
+            expected += 1.0;
+            let body = Body::from(write_body(vec![at(time, expected)]));
+            let request = Request::post("/write").body(body).unwrap();
+            let response = router.oneshot(request).await.unwrap();
+            assert_eq!(response.status(), 204);
+            assert_eq!(stored(&original.emulator), [expected]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_of_one_request_wins_wherever_it_stands() {
+    let app = TestApp::start_with(&["--on-duplicate=overwrite"]).await;
+    let time = now_ms();
+    // Enough others between them that they are in different calls, which run at once.
+    let mut all = vec![at(time, 1.0)];
+    all.extend((0..250).map(|i| {
+        let labels = [("__name__", "other"), ("i", &format!("{i}"))];
+        series(&labels, &[(time, f64::from(i))])
+    }));
+    all.push(at(time, 2.0));
+    all.push(series(
+        &[("i", "1"), ("__name__", "m")],
+        &[(time, 3.0), (time, 4.0)],
+    ));
+    let answer = app.write(all).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    let points = app.emulator.points("db", "t");
+    let last = points.iter().find(|point| point.measure_name == "m");
+    assert_eq!(number(last.unwrap()), 4.0);
+    assert_eq!(points.len(), 251);
+    // Those that lost are told apart from those that are missing.
+    let superseded = "timestream_connector_ignored_samples_total{reason=\"superseded\"}";
+    let written = app
+        .metric("timestream_connector_written_samples_total")
+        .await;
+    assert_eq!(written + app.metric(superseded).await, 254.0);
+}

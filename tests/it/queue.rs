@@ -1,0 +1,312 @@
+//! Dead letters in SQS, which a server from PyPI plays over the real wire protocol.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use timestream_emulator::Emulator;
+use timestream_prometheus_connector::config::{Invocation, read};
+use timestream_prometheus_connector::connector::Connector as Core;
+use timestream_prometheus_connector::dead_letter::{DeadLetters, Letter};
+use timestream_prometheus_connector::prompb::TimeSeries;
+use timestream_prometheus_connector::replay::queue::SqsEvent;
+use timestream_prometheus_connector::replay::{Fallback, Progress, Replay, Summary};
+use timestream_prometheus_connector::timestream::Timestream;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::standalone::{Connector, command};
+use crate::support::{
+    START_MS, create_table, series, shared_config, start_emulator, table, write_body,
+};
+
+/// A server that plays SQS, with one queue.
+struct Sqs {
+    _server: Child,
+    url: String,
+    queue: String,
+    http: reqwest::Client,
+}
+
+impl Sqs {
+    async fn start() -> Self {
+        // Port 0 is not told by the server's own command, so its library is asked.
+        let program = "\
+import sys
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+server = make_server('127.0.0.1', 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+";
+        let mut server = Command::new(python())
+            .args(["-c", program])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+        let port = lines
+            .next_line()
+            .await
+            .unwrap()
+            .expect("the server tells its port");
+        let mut sqs = Self {
+            _server: server,
+            url: format!("http://127.0.0.1:{port}"),
+            queue: String::new(),
+            http: reqwest::Client::new(),
+        };
+        let created = sqs
+            .call("CreateQueue", json!({"QueueName": "letters"}))
+            .await;
+        sqs.queue = created["QueueUrl"].as_str().unwrap().to_owned();
+        sqs
+    }
+
+    /// A call as anybody may make it; this server looks at no signature.
+    async fn call(&self, operation: &str, input: Value) -> Value {
+        let credential = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/sqs/aws4_request";
+        let answer = self
+            .http
+            .post(&self.url)
+            .header("x-amz-target", format!("AmazonSQS.{operation}"))
+            .header("content-type", "application/x-amz-json-1.0")
+            .header(
+                "authorization",
+                format!("{credential}, SignedHeaders=host, Signature=0"),
+            )
+            .body(input.to_string())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200, "{operation}");
+        let text = answer.text().await.unwrap();
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// The bodies of all messages that can be seen now; they stay visible.
+    async fn messages(&self) -> Vec<Value> {
+        let input =
+            json!({"QueueUrl": self.queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0});
+        let received = self.call("ReceiveMessage", input).await;
+        received["Messages"].as_array().cloned().unwrap_or_default()
+    }
+
+    async fn letters(&self) -> Vec<Letter> {
+        let messages = self.messages().await;
+        let bodies = messages
+            .iter()
+            .map(|message| message["Body"].as_str().unwrap());
+        bodies
+            .flat_map(str::lines)
+            .map(|line| Letter::parse(line).unwrap())
+            .collect()
+    }
+
+    fn variables(&self) -> [(&str, &str); 3] {
+        [
+            ("AWS_ENDPOINT_URL_SQS", &self.url),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+        ]
+    }
+}
+
+/// A Python with the server, from the cache or made: see the script.
+fn python() -> PathBuf {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/python.sh");
+    let output = std::process::Command::new("bash")
+        .args([script, "queue"])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("bash runs");
+    assert!(
+        output.status.success(),
+        "no Python can be had; the lines above say why"
+    );
+    String::from_utf8(output.stdout).unwrap().trim_end().into()
+}
+
+const FLAGS: [&str; 3] = [
+    "--default-database=db",
+    "--default-table=t",
+    "--table-label=table",
+];
+
+fn samples(table: &str, count: u32) -> Vec<TimeSeries> {
+    (0..count)
+        .map(|i| {
+            // Two characters that JSON may hold and SQS may not.
+            let value = format!("{i}\u{ffff}\u{fffe}");
+            let labels = [("__name__", "m"), ("table", table), ("i", &value)];
+            series(&labels, &[(START_MS, f64::from(i))])
+        })
+        .collect()
+}
+
+async fn replay(emulator: &Emulator, sqs: &Sqs) -> (Option<i32>, String) {
+    let source = format!("sqs:{}", sqs.queue);
+    let output = command(&[&["replay", &source], &FLAGS[..]].concat())
+        .env("AWS_ENDPOINT_URL", emulator.url())
+        .envs(sqs.variables())
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code(), text)
+}
+
+#[tokio::test]
+async fn letters_go_to_the_queue_and_back() {
+    let sqs = Sqs::start().await;
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let place = format!("--dead-letter=sqs:{}", sqs.queue);
+    let flags = [&FLAGS[..], &[&place]].concat();
+    let connector = Connector::start_with(&emulator, &flags, &sqs.variables()).await;
+    // More than one message holds, to two tables that are not there.
+    assert_eq!(
+        connector
+            .post("/write", write_body(samples("gone", 1_200)))
+            .await,
+        204
+    );
+    assert_eq!(
+        connector
+            .post("/write", write_body(samples("missing", 3)))
+            .await,
+        204
+    );
+    assert_eq!(sqs.letters().await.len(), 1_203);
+    assert!(sqs.messages().await.len() > 2);
+
+    create_table(&emulator, "db", "gone").await;
+    let (status, text) = replay(&emulator, &sqs).await;
+    assert_eq!(status, Some(1), "{text}");
+    assert!(
+        text.starts_with("replayed 1203 samples: 1200 stored, 3 not stored\n"),
+        "{text}"
+    );
+    assert_eq!(emulator.points("db", "gone").len(), 1_200);
+    let left = sqs.letters().await;
+    assert_eq!(left.len(), 3);
+    assert!(
+        left.iter()
+            .all(|letter| letter.table.as_deref() == Some("missing"))
+    );
+
+    create_table(&emulator, "db", "missing").await;
+    let (status, text) = replay(&emulator, &sqs).await;
+    assert_eq!(status, Some(0), "{text}");
+    assert_eq!(emulator.points("db", "missing").len(), 3);
+    assert!(sqs.messages().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_message_that_is_stored_in_part_is_replaced_by_the_rest() {
+    let sqs = Sqs::start().await;
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let place = format!("--dead-letter=sqs:{}", sqs.queue);
+    let flags = [&FLAGS[..], &[&place]].concat();
+    let connector = Connector::start_with(&emulator, &flags, &sqs.variables()).await;
+    let mut both = samples("gone", 20);
+    both.extend(samples("missing", 2));
+    assert_eq!(connector.post("/write", write_body(both)).await, 204);
+    assert_eq!(sqs.messages().await.len(), 1);
+    create_table(&emulator, "db", "gone").await;
+    let (status, text) = replay(&emulator, &sqs).await;
+    assert_eq!(status, Some(1), "{text}");
+    assert_eq!(sqs.letters().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_gone_makes_the_sender_send_again() {
+    let sqs = Sqs::start().await;
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let flags = [
+        &FLAGS[..],
+        &["--dead-letter=sqs:http://127.0.0.1:1/1/letters"],
+    ]
+    .concat();
+    let variables = [
+        ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:1"),
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+    ];
+    let connector = Connector::start_with(&emulator, &flags, &variables).await;
+    assert_eq!(
+        connector
+            .post("/write", write_body(samples("gone", 1)))
+            .await,
+        503
+    );
+    let (_, log) = connector.terminate().await;
+    assert!(
+        log.contains("the dead letter queue cannot be written"),
+        "{log}"
+    );
+
+    sqs.call("DeleteQueue", json!({"QueueUrl": sqs.queue}))
+        .await;
+    let (status, text) = replay(&emulator, &sqs).await;
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("queue"), "{text}");
+}
+
+struct Silent;
+
+impl Progress for Silent {
+    fn expect(&self, _bytes: u64) {}
+    fn advance(&self, _bytes: u64) {}
+}
+
+#[tokio::test]
+async fn an_event_of_the_queue_is_answered_with_what_it_has_to_keep() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let url = emulator.url();
+    let arguments = [
+        "bootstrap",
+        "--default-database=db",
+        "--default-table=t",
+        &format!("--write-base-endpoint={url}"),
+    ];
+    let Ok(Invocation::Serve(config)) = read(arguments, |_| None) else {
+        panic!("the configuration is valid");
+    };
+    let shared = shared_config(&config).await;
+    let timestream = Timestream::new(&config.timestream, &shared);
+    let connector = Core::new(&config, timestream, DeadLetters::Log);
+    let replay = Replay::new(
+        &connector,
+        Fallback::default(),
+        Duration::from_secs(10),
+        Silent,
+    );
+
+    let letter = |table: &str| {
+        format!(
+            r#"{{"dead_letter":1,"time":"2026-01-01T00:00:00Z","reason":"x","database":"db","table":"{table}","labels":[["__name__","m"],["i","1"]],"samples":[[1600000000000,"1.5"]]}}"#
+        )
+    };
+    let message = |id: &str, body: &str| {
+        json!({"messageId": id, "receiptHandle": "h", "body": body, "attributes": {},
+               "messageAttributes": {}, "md5OfBody": "", "eventSource": "aws:sqs",
+               "eventSourceARN": "arn:aws:sqs:us-east-1:1:q", "awsRegion": "us-east-1"})
+    };
+    let event = json!({"Records": [
+        message("stored", &letter("t")),
+        message("in part", &format!("{}\n{}\n", letter("t"), letter("gone"))),
+        message("garbage", "no letter"),
+    ]});
+    let event: SqsEvent = serde_json::from_value(event).unwrap();
+    let mut summary = Summary::default();
+    let response = replay.event(&event, &mut summary).await;
+    assert_eq!(
+        serde_json::to_value(&response).unwrap(),
+        json!({"batchItemFailures": [{"itemIdentifier": "in part"}, {"itemIdentifier": "garbage"}]})
+    );
+    assert_eq!((summary.replayed.stored, summary.unreadable), (2, 1));
+    assert_eq!(emulator.points("db", "t").len(), 1);
+}
