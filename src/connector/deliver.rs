@@ -7,7 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::Connector;
-use crate::convert::batch::{BatchRecord, arrange, batches};
+use crate::convert::batch::{BatchRecord, batches};
 use crate::convert::body::write_call;
 use crate::convert::route::{Routing, SeriesFault};
 use crate::convert::series::{IgnoreReason, Refusal, WhyLeftOut, series_to_records};
@@ -114,10 +114,10 @@ impl Connector {
             max_retries: self.max_write_retries,
             deadline,
         };
-        let arranged: Vec<_> = conversion
+        let batches: Vec<_> = conversion
             .destinations
             .iter()
-            .map(|records| (Arc::new(records.destination.clone()), arrange(records)))
+            .map(|records| (Arc::new(records.destination.clone()), batches(records)))
             .collect();
         let how = How {
             limits,
@@ -127,8 +127,9 @@ impl Connector {
                 .map(|it| it.reserve(request.samples())),
         };
         let mut sends = FuturesUnordered::new();
-        for (destination, records) in &arranged {
-            sends.extend(batches(records).map(|batch| self.send(destination, batch, how)));
+        for (destination, batches) in &batches {
+            let batches = batches.iter();
+            sends.extend(batches.map(|batch| self.send(destination, batch, how)));
         }
         while let Some(sent) = sends.next().await {
             delivery.add(sent);

@@ -17,9 +17,9 @@ use crate::model::Destination;
 const EXPECTED_RECORD_BYTES: usize = 256;
 
 /// Bytes of one billed unit.
-const UNIT_BYTES: usize = 1024;
+pub(super) const UNIT_BYTES: usize = 1024;
 /// What a time counts, and what a double does.
-const NUMBER_BYTES: usize = 8;
+pub(super) const NUMBER_BYTES: usize = 8;
 
 /// A WriteRecords call.
 #[derive(Clone, Debug, PartialEq, Eq)]

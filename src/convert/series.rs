@@ -161,6 +161,13 @@ pub struct StoredSeries<'a> {
     pub dimensions: Vec<Dimension<'a>>,
 }
 
+impl StoredSeries<'_> {
+    /// UTF-8 bytes of the names and values that every record of it has, as AWS counts them.
+    pub fn bytes(&self) -> usize {
+        self.measure_name.len() + self.dimensions.iter().map(Dimension::bytes).sum::<usize>()
+    }
+}
+
 /// A dimension: an escaped label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Dimension<'a> {

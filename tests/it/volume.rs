@@ -23,7 +23,13 @@ fn samples_of_targets(count: usize) -> Vec<TimeSeries> {
         .collect()
 }
 
-async fn write_and_read_back(count: usize) {
+/// More calls than the fewest are made only where each saves a billed unit.
+struct Expected {
+    calls: u64,
+    units: u64,
+}
+
+async fn write_and_read_back(count: usize, expected: Expected) {
     let app = TestApp::start().await;
     let written = samples_of_targets(count);
     app.write_ok(written.clone()).await;
@@ -31,7 +37,11 @@ async fn write_and_read_back(count: usize) {
     let stored = app.emulator.points("db", "t");
     assert_eq!(stored.len(), count);
     let counters = app.emulator.counters();
-    assert_eq!(counters.calls["WriteRecords"], count.div_ceil(100) as u64);
+    let calls = counters.calls["WriteRecords"];
+    assert_eq!(
+        (calls, counters.write_units),
+        (expected.calls, expected.units)
+    );
 
     let read = app
         .read(vec![query(&[(Type::Re, "__name__", "metric_.+")])])
@@ -50,12 +60,26 @@ async fn write_and_read_back(count: usize) {
 
 #[tokio::test]
 async fn two_thousand_samples() {
-    write_and_read_back(2_000).await;
+    write_and_read_back(
+        2_000,
+        Expected {
+            calls: 50,
+            units: 50,
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn ten_thousand_samples() {
-    write_and_read_back(10_000).await;
+    write_and_read_back(
+        10_000,
+        Expected {
+            calls: 100,
+            units: 300,
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
