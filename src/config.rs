@@ -3,13 +3,14 @@
 //! [`options`] is the one list of names, defaults and help texts, and `value` knows which texts
 //! are accepted. Reading reports all faults together. A flag wins over its variable; an empty value
 //! counts as not set. The environment is an argument, so nothing here depends on the process it
-//! runs in.
+//! runs in; it also tells in which [`Mode`] that is.
 
 pub mod options;
 mod value;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,18 +20,65 @@ use crate::convert::route::{RoutePart, Routing};
 use crate::convert::series::WritePolicy;
 use crate::dead_letter::Place;
 use crate::replay::{Fallback, Source};
-use crate::timestream::Settings;
+use crate::timestream::{Settings, TrustedRoots};
 use crate::web::{Users, Web};
-use options::{CHECK_CONFIG, FALLBACKS, OptionSpec, REPLAY, SOURCES, command};
+use options::{CHECK_CONFIG, FALLBACKS, OPTIONS, OptionSpec, REPLAY, SOURCES, command};
 pub use value::ListenAddress;
 use value::{
     Bytes, Concurrency, DestinationName, EndpointUrl, Retries, TelemetryPath, ThrottlingStatus,
     Value,
 };
 
+/// How requests reach the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// By a socket of its own.
+    Standalone,
+    /// As events of AWS Lambda's runtime API, that of `cargo lambda watch` included.
+    Lambda,
+}
+
+impl Mode {
+    /// Lambda says where its runtime API is.
+    pub fn of(environment: impl Fn(&str) -> Option<String>) -> Self {
+        match environment("AWS_LAMBDA_RUNTIME_API") {
+            Some(address) if !address.is_empty() => Self::Lambda,
+            _ => Self::Standalone,
+        }
+    }
+}
+
+/// Where the region was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegionSource {
+    /// The option.
+    Option,
+    /// `AWS_REGION`, which Lambda always sets.
+    Environment,
+    /// Nowhere: it is the default.
+    Default,
+}
+
+impl RegionSource {
+    /// The name in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Option => "region",
+            Self::Environment => "AWS_REGION",
+            Self::Default => "default",
+        }
+    }
+}
+
 /// A complete configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// How requests reach the program.
+    pub mode: Mode,
+    /// Options that are set but have no meaning in this mode.
+    pub ignored_options: Vec<&'static OptionSpec>,
+    /// Where the region was found.
+    pub region_source: RegionSource,
     /// From labels to databases and tables.
     pub routing: Routing,
     /// What to do with samples that cannot be stored.
@@ -85,6 +133,16 @@ pub struct LogSettings {
     pub format: LogFormat,
 }
 
+/// What the options have as their defaults.
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            level: Some(tracing::Level::INFO),
+            format: LogFormat::Logfmt,
+        }
+    }
+}
+
 /// The format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -119,15 +177,50 @@ pub struct Replaying {
 pub enum ConfigError {
     /// The command line cannot be parsed, or help or the version was asked for.
     CommandLine(clap::Error),
-    /// Options that cannot be used, one text each.
-    Faults(Vec<String>),
+    /// Options that cannot be used.
+    Faults(Vec<ConfigFault>),
+}
+
+/// The name of a fault that leaves a series or query without a destination.
+const MISSING_DESTINATION: &str = "MissingDestinationError";
+
+/// An option that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigFault {
+    name: &'static str,
+    text: String,
+}
+
+impl ConfigFault {
+    /// A value that turned out not to be usable when it was used.
+    pub fn unusable(variable: &str, value: &str, error: &io::Error) -> Self {
+        let option = OptionSpec::of(variable);
+        Self {
+            name: INVALID_OPTION,
+            text: format!("{option} is {value:?}: {error}"),
+        }
+    }
+
+    /// Whether nothing says where data goes.
+    pub fn is_missing_destination(&self) -> bool {
+        self.name == MISSING_DESTINATION
+    }
+}
+
+impl fmt::Display for ConfigFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.text)
+    }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CommandLine(error) => error.fmt(f),
-            Self::Faults(faults) => f.write_str(&faults.join("\n")),
+            Self::Faults(faults) => {
+                let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
         }
     }
 }
@@ -150,18 +243,33 @@ pub fn read(
         .map_err(ConfigError::CommandLine)?;
     let replay = matches.subcommand_matches(REPLAY);
     let matches = replay.unwrap_or(&matches);
+    let mode = Mode::of(&environment);
+    let given = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let set = |variable: &str| {
+        let flag = matches.get_one::<String>(variable).cloned();
+        flag.or_else(|| environment(variable))
+            .filter(|value| !value.is_empty())
+    };
+    let is_ignored = |variable: &str| mode == Mode::Lambda && variable.starts_with("web_");
     let mut reader = Reader {
-        value: |variable: &str| {
-            let flag = matches.get_one::<String>(variable).cloned();
-            flag.or_else(|| environment(variable))
-                .filter(|value| !value.is_empty())
-        },
+        value: |variable: &str| set(variable).filter(|_| !is_ignored(variable)),
         faults: Vec::new(),
         // Letters may know where they belong.
         needs_destination: replay.is_none(),
     };
-    let region = environment("AWS_REGION").filter(|region| !region.is_empty());
-    let config = reader.config(region);
+    let surroundings = Surroundings {
+        mode,
+        ignored_options: OPTIONS
+            .iter()
+            .filter(|option| is_ignored(option.variable) && set(option.variable).is_some())
+            .collect(),
+        aws_region: given("AWS_REGION"),
+        roots: match given("SSL_CERT_FILE").or_else(|| given("SSL_CERT_DIR")) {
+            Some(_) => TrustedRoots::System,
+            None => TrustedRoots::Bundled,
+        },
+    };
+    let config = reader.config(surroundings);
     let replaying = replay.map(|matches| reader.replaying(matches));
     if !reader.faults.is_empty() {
         return Err(ConfigError::Faults(reader.faults));
@@ -173,29 +281,50 @@ pub fn read(
     })
 }
 
+/// What matters of the environment besides the options.
+struct Surroundings {
+    mode: Mode,
+    ignored_options: Vec<&'static OptionSpec>,
+    aws_region: Option<String>,
+    roots: TrustedRoots,
+}
+
 /// Reads typed values and gathers what is wrong with them.
 struct Reader<F> {
     value: F,
-    faults: Vec<String>,
+    faults: Vec<ConfigFault>,
     needs_destination: bool,
 }
 
 impl<F: Fn(&str) -> Option<String>> Reader<F> {
-    fn config(&mut self, aws_region: Option<String>) -> Config {
+    fn config(&mut self, surroundings: Surroundings) -> Config {
         let logging = self.setting::<bool>("enable_logging");
         let level = self.setting("log_level");
         let max_request_bytes = self.setting::<Bytes>("max_request_bytes").0;
         let max_in_flight_bytes = self.setting::<Bytes>("max_in_flight_bytes").0;
+        let option = (self.value)("region");
+        let (region, region_source) = match (option, surroundings.aws_region) {
+            (Some(region), _) => (region, RegionSource::Option),
+            (None, Some(region)) => (region, RegionSource::Environment),
+            (None, None) => (DEFAULT_REGION.to_owned(), RegionSource::Default),
+        };
+        let request_timeout = self.setting("request_timeout");
+        // The gateway in front of a function waits no longer for a read than for a write.
+        let read_timeout = match surroundings.mode {
+            Mode::Lambda => self.optional("read_timeout").unwrap_or(request_timeout),
+            Mode::Standalone => self.setting("read_timeout"),
+        };
         Config {
+            mode: surroundings.mode,
+            ignored_options: surroundings.ignored_options,
+            region_source,
             routing: self.routing(),
             policy: WritePolicy {
                 fail_on_long_label: self.setting("fail_on_long_label"),
                 fail_on_invalid_sample_value: self.setting("fail_on_invalid_sample_value"),
             },
             timestream: Settings {
-                region: (self.value)("region")
-                    .or(aws_region)
-                    .unwrap_or_else(|| DEFAULT_REGION.to_owned()),
+                region,
                 write_endpoint: self
                     .optional("write_base_endpoint")
                     .map(|EndpointUrl(url)| url),
@@ -203,14 +332,15 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                     .optional("query_base_endpoint")
                     .map(|EndpointUrl(url)| url),
                 discovery: self.setting("endpoint_discovery"),
+                roots: surroundings.roots,
             },
             listen_address: self.setting("web_listen_address"),
             telemetry_path: self.setting::<TelemetryPath>("web_telemetry_path").0,
             web: self.web(),
             max_retries: self.setting::<Retries>("max_retries").0,
             max_write_retries: self.setting::<Retries>("max_write_retries").0,
-            request_timeout: self.setting("request_timeout"),
-            read_timeout: self.setting("read_timeout"),
+            request_timeout,
+            read_timeout,
             write_concurrency: self.setting::<Concurrency>("write_concurrency").0,
             log: LogSettings {
                 level: logging.then_some(level),
@@ -230,10 +360,9 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             let text = matches.get_one::<String>(name)?;
             let parsed = DestinationName::parse(text).map(|DestinationName(name)| name);
             if parsed.is_none() {
-                self.faults.push(format!(
-                    "InvalidOptionError: --{name} is {text:?}; expected {}",
-                    DestinationName::EXPECTED
-                ));
+                let expected = DestinationName::EXPECTED;
+                let text = format!("--{name} is {text:?}; expected {expected}");
+                self.add_fault(INVALID_OPTION, text);
             }
             parsed
         });
@@ -253,7 +382,10 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             let path = path.unwrap_or_default();
             self.faults.extend(faults.into_iter().map(|fault| {
                 let option = OptionSpec::of("web_config_file");
-                format!("InvalidOptionError: {option} is {path:?}: {fault}")
+                ConfigFault {
+                    name: INVALID_OPTION,
+                    text: format!("{option} is {path:?}: {fault}"),
+                }
             }));
             // Never served with: there are faults.
             Web::open(Users::default(), None, None).expect("without a file nothing can be faulty")
@@ -264,12 +396,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let database = self.route_part("database_label", "default_database");
         let table = self.route_part("table_label", "default_table");
         if database.label.is_some() && database.label == table.label {
-            self.faults.push(format!(
-                "InvalidOptionError: {} and {} are both {:?}; expected two different labels",
+            let text = format!(
+                "{} and {} are both {:?}; expected two different labels",
                 OptionSpec::of("database_label"),
                 OptionSpec::of("table_label"),
                 database.label.as_deref().unwrap_or_default()
-            ));
+            );
+            self.add_fault(INVALID_OPTION, text);
         }
         Routing { database, table }
     }
@@ -281,11 +414,12 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         };
         // A default that cannot be used is a fault of its own.
         if self.needs_destination && part.label.is_none() && (self.value)(default).is_none() {
-            self.faults.push(format!(
-                "MissingDestinationError: neither {} nor {} is set; expected at least one of them",
+            let text = format!(
+                "neither {} nor {} is set; expected at least one of them",
                 OptionSpec::of(label),
                 OptionSpec::of(default)
-            ));
+            );
+            self.add_fault(MISSING_DESTINATION, text);
         }
         part
     }
@@ -307,16 +441,23 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             } else {
                 format!("{text:?}")
             };
-            self.faults.push(format!(
-                "{}: {} is {shown}; expected {}",
-                error_name(variable),
+            let text = format!(
+                "{} is {shown}; expected {}",
                 OptionSpec::of(variable),
                 T::EXPECTED
-            ));
+            );
+            self.add_fault(error_name(variable), text);
         }
         parsed
     }
+
+    fn add_fault(&mut self, name: &'static str, text: String) {
+        self.faults.push(ConfigFault { name, text });
+    }
 }
+
+/// The name of a fault that the Go connector had no name for.
+const INVALID_OPTION: &str = "InvalidOptionError";
 
 /// The name that the Go connector gave to a fault of this option, so that its documentation still
 /// applies.
@@ -326,7 +467,7 @@ fn error_name(variable: &str) -> &'static str {
         "fail_on_long_label" => "ParseMetricLabelError",
         "fail_on_invalid_sample_value" => "ParseSampleOptionError",
         "max_retries" | "max_write_retries" => "ParseRetriesError",
-        _ => "InvalidOptionError",
+        _ => INVALID_OPTION,
     }
 }
 
@@ -334,7 +475,7 @@ fn error_name(variable: &str) -> &'static str {
 mod tests {
     use std::collections::HashMap;
 
-    use super::options::{OPTIONS, command};
+    use super::options::command;
     use super::*;
 
     fn read_from(
@@ -357,7 +498,7 @@ mod tests {
 
     fn faults(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
         match read_from(arguments, environment) {
-            Err(ConfigError::Faults(faults)) => faults,
+            Err(ConfigError::Faults(faults)) => faults.iter().map(ToString::to_string).collect(),
             other => panic!("{other:?}"),
         }
     }
@@ -411,6 +552,57 @@ mod tests {
         assert_eq!(config.timestream.region, "eu-west-1");
         assert_eq!(config.request_timeout, Duration::from_secs(90));
         assert_eq!(config.max_request_bytes, 1 << 20);
+    }
+
+    #[test]
+    fn what_lambda_changes() {
+        let lambda = [("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")];
+        let set = [
+            ("request_timeout", "10s"),
+            ("web_listen_address", "nonsense"),
+            ("web_config_file", "/does/not/exist"),
+            ("AWS_REGION", "eu-west-1"),
+        ];
+        let config = config(&DEFAULTS, &[&lambda[..], &set].concat());
+        assert_eq!(config.mode, Mode::Lambda);
+        assert_eq!(config.read_timeout, Duration::from_secs(10));
+        assert_eq!(config.region_source, RegionSource::Environment);
+        let ignored: Vec<&str> = config
+            .ignored_options
+            .iter()
+            .map(|it| it.variable)
+            .collect();
+        assert_eq!(ignored, ["web_listen_address", "web_config_file"]);
+    }
+
+    #[test]
+    fn what_lambda_does_not_change() {
+        let empty = [("AWS_LAMBDA_RUNTIME_API", "")];
+        let config = config(&DEFAULTS, &empty);
+        assert_eq!(config.mode, Mode::Standalone);
+        assert_eq!(config.read_timeout, Duration::from_secs(60));
+        assert_eq!(config.region_source, RegionSource::Default);
+        assert_eq!(config.timestream.roots, TrustedRoots::Bundled);
+        assert!(config.ignored_options.is_empty());
+        let faulty = faults(
+            &["--web.listen-address=nonsense", DEFAULTS[0], DEFAULTS[1]],
+            &[],
+        );
+        assert_eq!(faulty.len(), 1, "{faulty:?}");
+    }
+
+    #[test]
+    fn roots_of_the_system_are_asked_for_by_a_variable() {
+        for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+            let config = config(&DEFAULTS, &[(variable, "/etc/ssl/x")]);
+            assert_eq!(config.timestream.roots, TrustedRoots::System, "{variable}");
+        }
+    }
+
+    #[test]
+    fn the_log_is_set_as_the_options_say_by_default() {
+        let (read, assumed) = (config(&DEFAULTS, &[]).log, LogSettings::default());
+        assert_eq!((read.level, read.format), (assumed.level, assumed.format));
     }
 
     #[test]

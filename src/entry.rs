@@ -1,4 +1,5 @@
 //! The ways of running the connector: each serves the one router until told to stop.
 
+pub mod lambda;
 pub mod replay;
 pub mod standalone;

@@ -3,13 +3,18 @@
 mod admission;
 mod auth;
 mod body;
+mod bounds;
+mod by_header;
 mod error;
 mod log;
+mod misconfigured;
 mod pages;
 mod pressure;
 mod read;
 mod router;
 mod write;
 
+pub use bounds::Bounds;
 pub use error::HttpError;
+pub use misconfigured::misconfigured;
 pub use router::{App, router};

@@ -1,15 +1,20 @@
 //! `bootstrap`: serves remote write and remote read over Amazon Timestream.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use timestream_prometheus_connector::config::{self, Config, ConfigError, Invocation, Replaying};
+use axum::Router;
+use timestream_prometheus_connector::config::{
+    self, Config, ConfigError, ConfigFault, Invocation, LogSettings, Mode, Replaying,
+};
 use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::dead_letter::DeadLetters;
 use timestream_prometheus_connector::entry;
+use timestream_prometheus_connector::entry::lambda;
 use timestream_prometheus_connector::entry::standalone::{self, Ended, Patience};
-use timestream_prometheus_connector::http::App;
+use timestream_prometheus_connector::http::{App, misconfigured, router};
 use timestream_prometheus_connector::telemetry;
 use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
 use tokio::net::TcpListener;
@@ -22,15 +27,22 @@ const GRACE_BEYOND_DEADLINE: Duration = Duration::from_secs(2);
 fn main() -> ExitCode {
     let environment = |name: &str| std::env::var(name).ok();
     match config::read(std::env::args_os(), environment) {
-        Ok(Invocation::Serve(config)) => start(&config, serve(&config)),
-        Ok(Invocation::Replay(config, replaying)) => start(&config, replay(&config, &replaying)),
+        Ok(Invocation::Serve(config)) => match config.mode {
+            Mode::Standalone => start(config.log, serve(&config)),
+            Mode::Lambda => start(config.log, serve_lambda(Ok(&config))),
+        },
+        Ok(Invocation::Replay(config, replaying)) => start(config.log, replay(&config, &replaying)),
         Ok(Invocation::Checked) => {
             println!("the configuration is valid");
             ExitCode::SUCCESS
         }
         // Help, version and usage errors: clap knows the stream and the status.
         Err(ConfigError::CommandLine(error)) => error.exit(),
-        Err(error) => {
+        // Lambda would start a process that ends again and again, and tell nobody why.
+        Err(ConfigError::Faults(faults)) if Mode::of(environment) == Mode::Lambda => {
+            start(LogSettings::default(), serve_lambda(Err(faults)))
+        }
+        Err(error @ ConfigError::Faults(_)) => {
             eprintln!("{error}");
             ExitCode::from(BAD_CONFIGURATION)
         }
@@ -38,8 +50,8 @@ fn main() -> ExitCode {
 }
 
 /// Starts logging and the runtime, and runs `work`.
-fn start(config: &Config, work: impl Future<Output = ExitCode>) -> ExitCode {
-    telemetry::start(config.log);
+fn start(log: LogSettings, work: impl Future<Output = ExitCode>) -> ExitCode {
+    telemetry::start(log);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -73,10 +85,8 @@ async fn serve(config: &Config) -> ExitCode {
             return failed(&message, &error);
         }
     };
-    let shared = sdk_config(&config.timestream).load().await;
-    let timestream = Timestream::new(&config.timestream, &shared);
-    let dead_letters = match DeadLetters::open(config.dead_letter.as_ref(), &shared) {
-        Ok(dead_letters) => dead_letters,
+    let app = match app(config).await {
+        Ok(app) => app,
         Err(error) => {
             let place = config.dead_letter.as_ref().map(ToString::to_string);
             let message = format!(
@@ -86,7 +96,6 @@ async fn serve(config: &Config) -> ExitCode {
             return failed(&message, &error);
         }
     };
-    let app = App::new(config, Connector::new(config, timestream, dead_letters));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         // With port 0 the system has chosen one.
@@ -95,6 +104,7 @@ async fn serve(config: &Config) -> ExitCode {
             .map_or_else(|_| String::new(), |address| address.to_string()),
         tls = config.web.current().tls.is_some(),
         region = config.timestream.region,
+        region_from = config.region_source.as_str(),
         "Listening."
     );
     let grace = config.request_timeout.max(config.read_timeout) + GRACE_BEYOND_DEADLINE;
@@ -109,6 +119,85 @@ async fn serve(config: &Config) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn serve_lambda(config: Result<&Config, Vec<ConfigFault>>) -> ExitCode {
+    let stop = match standalone::stop_signal() {
+        Ok(stop) => stop,
+        Err(error) => return failed("Cannot wait for signals.", &error),
+    };
+    let variables = lambda::VARIABLES.map(|name| std::env::var(name).unwrap_or_default());
+    if let Some(missing) = variables.iter().position(String::is_empty) {
+        eprintln!(
+            "{} is not set, as Lambda and cargo lambda do beside AWS_LAMBDA_RUNTIME_API.",
+            lambda::VARIABLES[missing]
+        );
+        return ExitCode::FAILURE;
+    }
+    let [function, ..] = variables;
+    let router = match config {
+        Ok(config) => lambda_router(config, &function).await,
+        Err(faults) => Err(faults),
+    };
+    let router = router.unwrap_or_else(|faults| {
+        for fault in &faults {
+            tracing::error!(error = fault.to_string(), "Cannot use the configuration.");
+        }
+        misconfigured(faults)
+    });
+    tokio::select! {
+        () = stop => ExitCode::SUCCESS,
+        result = lambda::serve(router, function) => match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("Cannot speak to the runtime API of Lambda. {error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+async fn lambda_router(config: &Config, function: &str) -> Result<Router, Vec<ConfigFault>> {
+    let app = app(config).await.map_err(|error| {
+        let place = config.dead_letter.as_ref().map(ToString::to_string);
+        let place = place.unwrap_or_default();
+        vec![ConfigFault::unusable("dead_letter", &place, &error)]
+    })?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        function,
+        region = config.timestream.region,
+        region_from = config.region_source.as_str(),
+        "Serving invocations."
+    );
+    for option in &config.ignored_options {
+        tracing::warn!(
+            option = option.variable,
+            "An option is ignored because Lambda has no socket of ours to serve."
+        );
+    }
+    if !config.web.current().has_credentials() {
+        tracing::warn!(
+            "Everybody who may call the function can read and write all data, unless a gateway \
+             in front of it asks for credentials: no users or token are configured \
+             (basic_auth_users, bearer_token)."
+        );
+    }
+    Ok(router(app))
+}
+
+/// Builds what all requests share, clients included.
+///
+/// # Errors
+/// The place for dead letters cannot be used.
+async fn app(config: &Config) -> io::Result<App> {
+    let shared = sdk_config(&config.timestream).load().await;
+    let timestream = Timestream::new(&config.timestream, &shared);
+    let dead_letters = DeadLetters::open(config.dead_letter.as_ref(), &shared)?;
+    Ok(App::new(
+        config,
+        Connector::new(config, timestream, dead_letters),
+    ))
 }
 
 /// Warns where anybody on the network may read and write.
@@ -126,7 +215,7 @@ fn warn_if_open(config: &Config, listener: &TcpListener) {
 }
 
 /// Reports a failure that ends the process; also where logging is switched off.
-fn failed(message: &str, error: &std::io::Error) -> ExitCode {
+fn failed(message: &str, error: &io::Error) -> ExitCode {
     eprintln!("{message} {error}");
     ExitCode::FAILURE
 }

@@ -1,9 +1,10 @@
 //! The connector's own metrics: what there is, and the one place where outcomes are added.
 //!
 //! `write` and `read` hold a request's numbers, `process` those of the process, `live` what the
-//! start page shows, `text` the formats that a scraper may ask for. A label whose values are known
+//! start page shows, `text` the formats that a scraper may ask for, [`emf`] the one of CloudWatch. A label whose values are known
 //! has all of them from the start, at zero, so that the first failure is an increase.
 
+pub mod emf;
 mod live;
 mod process;
 mod read;
@@ -26,6 +27,7 @@ pub use live::{LiveCount, LiveRow, LiveView};
 pub use text::Format;
 
 use crate::connector::{ReadOutcome, WriteOutcome};
+use emf::Numbers;
 use live::Live;
 use process::Process;
 use read::ReadMetrics;
@@ -102,17 +104,33 @@ impl Metrics {
     }
 
     /// Adds a write request; `outcome` is absent if it was refused before any conversion.
-    pub fn add_write(&self, outcome: Option<&WriteOutcome>, status: u16, duration: Duration) {
+    ///
+    /// Returns what was added, for whoever is to know it too.
+    pub fn add_write(
+        &self,
+        outcome: Option<&WriteOutcome>,
+        status: u16,
+        duration: Duration,
+    ) -> Numbers {
         self.write.add(outcome, status, duration);
         self.live
             .add(self.started.elapsed(), &live::write_counts(outcome, status));
+        Numbers::of_write(outcome, status, duration)
     }
 
     /// Adds a read request; `outcome` is absent if nothing was asked of Timestream.
-    pub fn add_read(&self, outcome: Option<&ReadOutcome>, status: u16, duration: Duration) {
+    ///
+    /// Returns what was added, for whoever is to know it too.
+    pub fn add_read(
+        &self,
+        outcome: Option<&ReadOutcome>,
+        status: u16,
+        duration: Duration,
+    ) -> Numbers {
         self.read.add(outcome, status, duration);
         self.live
             .add(self.started.elapsed(), &live::read_counts(outcome, status));
+        Numbers::of_read(outcome, status, duration)
     }
 
     /// All metrics in a text format.

@@ -1,14 +1,17 @@
 //! Logging: one line for each event on stderr, as logfmt or JSON, with the same keys in both.
 //!
-//! Keys: `level` (lower case), `ts` (RFC 3339, UTC, milliseconds), `caller` (file and line),
-//! `message`, `error`, then the other fields in the order given.
+//! Keys: `level` (lower case), `ts` (RFC 3339, UTC, milliseconds), `caller` (file and line; the
+//! module and line where it is a library's), `message`, `error`, then the other fields in the order
+//! given, and `request_id` within [`in_request`].
 
 use std::fmt::{self, Write as _};
+use std::future::Future;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::task::futures::TaskLocalFuture;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -20,6 +23,20 @@ use crate::config::{LogFormat, LogSettings};
 
 /// The library and the binary of this package.
 const OWN_CRATES: [&str; 2] = [env!("CARGO_CRATE_NAME"), "bootstrap"];
+
+tokio::task_local! {
+    static REQUEST_ID: String;
+}
+
+/// Calls `start` and runs the future that it returns; all lines logged by either have this
+/// `request_id`.
+pub fn in_request<F: Future>(
+    request_id: String,
+    start: impl FnOnce() -> F,
+) -> TaskLocalFuture<String, F> {
+    let future = REQUEST_ID.sync_scope(request_id.clone(), start);
+    REQUEST_ID.scope(request_id, future)
+}
 
 /// Starts logging for the whole process. A second call has no effect.
 pub fn start(settings: LogSettings) {
@@ -58,9 +75,10 @@ where
         event.record(&mut fields);
         let caller = format!(
             "{}:{}",
-            metadata.file().unwrap_or("unknown"),
+            caller(metadata),
             metadata.line().unwrap_or_default()
         );
+        let request_id = REQUEST_ID.try_with(Clone::clone).ok();
         let pairs = [
             (
                 "level",
@@ -76,13 +94,21 @@ where
                 .map(|message| ("message", Value::from(message))),
         )
         .chain(fields.error.map(|error| ("error", Value::from(error))))
-        .chain(fields.others);
+        .chain(fields.others)
+        .chain(request_id.map(|id| ("request_id", Value::from(id))));
         let line = match self.0 {
             LogFormat::Logfmt => logfmt(pairs),
             LogFormat::Json => json(pairs),
         };
         writeln!(writer, "{line}")
     }
+}
+
+/// The file of an own event, the module of a library's, whose file is one of the machine that built
+/// it.
+fn caller(metadata: &Metadata<'static>) -> &'static str {
+    let file = metadata.file().filter(|file| !file.starts_with('/'));
+    file.or(metadata.module_path()).unwrap_or("unknown")
 }
 
 /// The fields of an event; `message` and `error` have places of their own.
@@ -218,6 +244,19 @@ mod tests {
             tail,
             "\"Two words.\" error=\"it \\\"broke\\\"\" samples=3 value=NaN database=db\n"
         );
+    }
+
+    #[tokio::test]
+    async fn lines_within_a_request_have_its_id() {
+        let line = || {
+            let future = async { logged(LogFormat::Logfmt) };
+            let at_once = logged(LogFormat::Logfmt);
+            async { (at_once, future.await) }
+        };
+        let (at_once, later) = in_request("a-1".to_owned(), line).await;
+        assert!(at_once.ends_with(" request_id=a-1\n"), "{at_once}");
+        assert!(later.ends_with(" request_id=a-1\n"), "{later}");
+        assert!(!logged(LogFormat::Logfmt).contains("request_id"));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! [`client`] speaks through the AWS SDK: `service` holds its clients, `endpoint` finds the cell to
 //! talk to, `prepared` hands over a finished body, `failure` reads the errors, `rejection` the reasons
-//! of rejected records, and [`retry`] is the one layer that tries again.
+//! of rejected records, `roots` has the authorities that are trusted, and [`retry`] is the one layer that
+//! tries again.
 
 pub mod client;
 mod endpoint;
@@ -10,10 +11,12 @@ mod failure;
 mod prepared;
 mod rejection;
 pub mod retry;
+mod roots;
 mod service;
 
 pub use client::{Discovery, Page, QueryBytes, Settings, Timestream, sdk_config};
 pub use rejection::{RejectReason, Rejection};
+pub use roots::TrustedRoots;
 
 /// What went wrong, by what somebody does about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 
+use crate::config::ConfigFault;
 use crate::connector::{Failure, Kept, ReadError, WriteOutcome};
 use crate::convert::series::Refusal;
 use crate::timestream::ErrorKind;
@@ -74,6 +75,49 @@ impl HttpError {
             StatusCode::BAD_REQUEST,
             format!(
                 "the result cannot be encoded: {error}; ask for a shorter range or fewer series"
+            ),
+        )
+    }
+
+    /// The answer to a read whose result is larger than the way back takes.
+    pub(super) fn answer_too_large(bytes: usize, max_bytes: usize) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!(
+                "the result has {bytes} bytes, more than the {max_bytes} that can be returned this \
+                 way; ask for a shorter range, fewer series or a larger step, or run the connector \
+                 as a server, which has no such limit"
+            ),
+        )
+    }
+
+    /// The answer to a request that tells neither by path nor by header what it is.
+    pub(super) fn missing_header(path: &str, read_header: &str, write_header: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!(
+                "MissingHeaderError: no such path: '{}'; remote write is at /write, remote read at \
+                 /read; other paths need one of the headers {read_header} and {write_header}",
+                cut(path.to_owned(), 300)
+            ),
+        )
+    }
+
+    /// The answer of a function whose configuration cannot be used. Nothing but a missing
+    /// destination is permanent for a write: Prometheus keeps the data until the fault is mended.
+    pub(super) fn misconfigured(faults: &[ConfigFault], is_read: bool) -> Self {
+        let is_permanent = is_read || faults.iter().all(ConfigFault::is_missing_destination);
+        let status = if is_permanent {
+            StatusCode::BAD_REQUEST
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Self::new(
+            status,
+            format!(
+                "{}; set the environment variables of the function",
+                cut(texts.join("; "), 900)
             ),
         )
     }
@@ -306,7 +350,7 @@ pub(super) async fn post_only() -> Response {
 }
 
 /// The answer to an unknown path.
-pub(super) async fn not_found(uri: http::Uri) -> HttpError {
+pub(super) fn not_found(uri: &http::Uri) -> HttpError {
     let path = uri.path();
     HttpError::new(
         StatusCode::NOT_FOUND,

@@ -9,25 +9,32 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 
 use super::body::receive;
+use super::bounds::{Bounded, earliest};
 use super::{App, HttpError, log};
 use crate::connector::ReadOutcome;
 use crate::convert::response::results_to_response;
 use crate::prompb;
 use crate::wire;
 
-pub(super) async fn read(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+pub(super) async fn read(
+    State(app): State<App>,
+    bounds: Bounded,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let start = Instant::now();
     let _in_flight = app.metrics.in_flight();
     let mut outcome = None;
-    let answer = answer(&app, &headers, body, &mut outcome).await;
+    let answer = answer(&app, &headers, body, &bounds, &mut outcome).await;
     let status = answer
         .as_ref()
         .err()
         .map_or(StatusCode::OK, HttpError::status);
-    app.metrics
+    let numbers = app
+        .metrics
         .add_read(outcome.as_ref(), status.as_u16(), start.elapsed());
     log(&answer, outcome.as_ref());
-    match answer {
+    let mut response = match answer {
         Ok(body) => {
             let headers = [
                 (CONTENT_TYPE, "application/x-protobuf"),
@@ -36,7 +43,9 @@ pub(super) async fn read(State(app): State<App>, headers: HeaderMap, body: Body)
             (headers, body).into_response()
         }
         Err(error) => error.into_response(),
-    }
+    };
+    response.extensions_mut().insert(numbers);
+    response
 }
 
 /// The answer; `outcome` is set as soon as there is one, without its results.
@@ -44,9 +53,11 @@ async fn answer(
     app: &App,
     headers: &HeaderMap,
     body: Body,
+    bounds: &Bounded,
     outcome: &mut Option<ReadOutcome>,
 ) -> Result<Vec<u8>, HttpError> {
     let deadline = tokio::time::Instant::now() + app.settings.read_timeout;
+    let deadline = earliest(deadline, bounds);
     let limit = app.settings.max_request_bytes;
     let mut share = app.admission.share();
     let request: prompb::ReadRequest = receive(headers, body, limit, &mut share, deadline).await?;
@@ -54,7 +65,14 @@ async fn answer(
     let results = std::mem::replace(&mut outcome.results, Ok(Vec::new()));
     let results = results.map_err(|error| HttpError::from(&error))?;
     let response = results_to_response(results);
-    wire::encode(&response).map_err(|error| HttpError::encoding(&error))
+    let body = wire::encode(&response).map_err(|error| HttpError::encoding(&error))?;
+    match bounds {
+        Some(bounds) if body.len() > bounds.max_answer_bytes => Err(HttpError::answer_too_large(
+            body.len(),
+            bounds.max_answer_bytes,
+        )),
+        _ => Ok(body),
+    }
 }
 
 /// The one line about a request; numbers that nobody knows are left out.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::admission::Admission;
 use super::pressure::Pressure;
-use super::{auth, error, pages, read, write};
+use super::{auth, by_header, error, pages, read, write};
 use crate::config::Config;
 use crate::connector::Connector;
 use crate::convert::route::Routing;
@@ -76,15 +76,16 @@ impl App {
     }
 }
 
-/// All routes: `/write`, `/read`, the connector's own metrics, health and a start page.
+/// All routes: `/write`, `/read`, the connector's own metrics, health and a start page. What is
+/// posted elsewhere is served by its header.
 pub fn router(app: App) -> Router {
     let telemetry_path = app.settings.telemetry_path.clone();
     Router::new()
         .route("/write", post(write::write).fallback(error::post_only))
         .route("/read", post(read::read).fallback(error::post_only))
-        .route(&telemetry_path, get(pages::metrics))
-        .route("/", get(pages::start))
-        .fallback(error::not_found)
+        .route(&telemetry_path, get(pages::metrics).post(by_header::serve))
+        .route("/", get(pages::start).post(by_header::serve))
+        .fallback(by_header::serve)
         .layer(from_fn_with_state(app.clone(), auth::require))
         // Beyond the layer: load balancers and kubelets ask without credentials.
         .route("/-/healthy", get(pages::healthy))

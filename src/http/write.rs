@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
 use super::body::receive;
+use super::bounds::{Bounded, earliest};
 use super::{App, HttpError, log};
 use crate::connector::{Kept, WriteOutcome};
 use crate::prompb;
@@ -17,26 +18,36 @@ use crate::received::Request;
 const NOT_CONVERTED: &str =
     "Unable to convert the received Prometheus write request to Timestream Records.";
 
-pub(super) async fn write(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+pub(super) async fn write(
+    State(app): State<App>,
+    bounds: Bounded,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let start = Instant::now();
     let _in_flight = app.metrics.in_flight();
     let mut outcome = None;
-    let answer = answer(&app, &headers, body, &mut outcome).await;
+    let deadline = tokio::time::Instant::now() + app.settings.request_timeout;
+    let deadline = earliest(deadline, &bounds);
+    let answer = answer(&app, &headers, body, deadline, &mut outcome).await;
     let status = answer
         .as_ref()
         .err()
         .map_or(StatusCode::NO_CONTENT, HttpError::status);
-    app.metrics
+    let numbers = app
+        .metrics
         .add_write(outcome.as_ref(), status.as_u16(), start.elapsed());
     log(&answer, outcome.as_ref());
-    match answer {
+    let mut response = match answer {
         Ok(()) => {
             app.pressure.relieve();
             StatusCode::NO_CONTENT.into_response()
         }
         Err(error) if error.is_retryable() => error.after(app.pressure.rise()).into_response(),
         Err(error) => error.into_response(),
-    }
+    };
+    response.extensions_mut().insert(numbers);
+    response
 }
 
 /// The answer; `outcome` is set if the request was understood and not refused.
@@ -44,9 +55,9 @@ async fn answer(
     app: &App,
     headers: &HeaderMap,
     body: Body,
+    deadline: tokio::time::Instant,
     outcome: &mut Option<WriteOutcome>,
 ) -> Result<(), HttpError> {
-    let deadline = tokio::time::Instant::now() + app.settings.request_timeout;
     let limit = app.settings.max_request_bytes;
     let mut share = app.admission.share();
     let message: prompb::WriteRequest = receive(headers, body, limit, &mut share, deadline).await?;
@@ -99,10 +110,11 @@ fn log(answer: &Result<(), HttpError>, outcome: Option<&WriteOutcome>) {
         Some(_) => "Unable to write all records to Timestream.",
         None => NOT_CONVERTED,
     };
+    let destinations = log::destinations(failures().map(|failure| &failure.destination));
     tracing::error!(
         error = error.text(),
         status = error.status().as_u16(),
-        destinations = log::destinations(failures().map(|failure| &failure.destination)),
+        destinations,
         received,
         stored,
         ignored,

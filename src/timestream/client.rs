@@ -15,6 +15,7 @@ use super::ErrorKind;
 use super::failure::{classify, write_error};
 use super::prepared::PreparedBody;
 use super::retry::{Limits, Tried};
+use super::roots::TrustedRoots;
 use super::service::Service;
 use crate::model::{Datum, Row};
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub query_endpoint: Option<String>,
     /// Whether the cell is asked for.
     pub discovery: Discovery,
+    /// The authorities whose certificates are trusted.
+    pub roots: TrustedRoots,
 }
 
 /// Whether the service is asked which cell to call.
@@ -57,6 +60,7 @@ pub fn sdk_config(settings: &Settings) -> ConfigLoader {
         .tls_provider(tls::Provider::Rustls(
             tls::rustls_provider::CryptoMode::Ring,
         ))
+        .tls_context(settings.roots.tls_context())
         .build_https();
     aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(settings.region.clone()))

@@ -155,7 +155,7 @@ async fn other_methods_and_paths() {
         assert_eq!(answer.status, 405);
         assert_eq!(answer.headers["allow"], "POST");
     }
-    let answer = app.post("/api/v1/write", &[], vec![]).await;
+    let answer = app.get("/api/v1/write").await;
     assert_eq!(answer.status, 404);
     assert!(
         answer.text().contains("remote write is at /write"),

@@ -4,7 +4,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_timestreamwrite::types::{Dimension, MeasureValueType, Record};
 use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::timestream::{Discovery, Settings, sdk_config};
+use timestream_prometheus_connector::timestream::{Discovery, Settings, TrustedRoots, sdk_config};
 
 use timestream_emulator::{Config as EmulatorConfig, Emulator};
 
@@ -17,6 +17,7 @@ async fn write_as_go(app: &TestApp, measure: &str, dimensions: &[(&str, &str)], 
         write_endpoint: None,
         query_endpoint: None,
         discovery: Discovery::Off,
+        roots: TrustedRoots::Bundled,
     };
     let credentials = Credentials::new("local", "local", None, None, "tests");
     let config = sdk_config(&settings)

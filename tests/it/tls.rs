@@ -23,21 +23,21 @@ use crate::auth::replace;
 use crate::standalone::Connector;
 use crate::support::{app, start_emulator, table};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority() -> Authority {
+pub(crate) fn authority() -> Authority {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
 /// A certificate for `name`, and its key.
-struct Identity {
-    certificate: rcgen::Certificate,
-    key: KeyPair,
+pub(crate) struct Identity {
+    pub(crate) certificate: rcgen::Certificate,
+    pub(crate) key: KeyPair,
 }
 
-fn identity(authority: &Authority, name: &str) -> Identity {
+pub(crate) fn identity(authority: &Authority, name: &str) -> Identity {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new([name.to_owned()]).unwrap();
     let certificate = params.signed_by(&key, authority).unwrap();

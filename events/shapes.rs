@@ -1,0 +1,370 @@
+//! The events of this directory: what Prometheus sends, in the shape of each service that can stand in
+//! front of the function.
+//!
+//! Sources of the shapes: API Gateway payloads 1.0 and 2.0
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>),
+//! REST APIs
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>),
+//! function URLs (<https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html>), load balancers
+//! (<https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html>).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use prost::Message;
+use serde_json::{Value, json};
+use timestream_prometheus_connector::prompb::{
+    Label, LabelMatcher, Query, ReadRequest, Sample, TimeSeries, WriteRequest,
+};
+use timestream_prometheus_connector::wire;
+
+/// The time of the first sample, in milliseconds: 2020-05-23T05:54:11.152Z. Its varint, and that of
+/// [`END_MS`], are valid UTF-8, which [`Body::as_text`] needs.
+pub(crate) const START_MS: i64 = varint([0xd0, 0xa0, 0xe2, 0x80, 0xa4, 0x2e]);
+/// The end of what the reads ask for, 3 days later.
+pub(crate) const END_MS: i64 = varint([0xd0, 0xa0, 0xe2, 0x80, 0xa5, 0x2e]);
+
+/// The token of all requests; a function without `bearer_token` does not look at it.
+pub(crate) const TOKEN: &str = "local";
+
+/// The label of each series that differs between the bodies.
+pub(crate) const JOB: &str = "prometheus";
+/// The same of the bodies that are text.
+pub(crate) const TEXT_JOB: &str = "text";
+
+const HOST: &str = "abcdefghij.execute-api.us-east-1.amazonaws.com";
+const ACCOUNT: &str = "123456789012";
+
+const fn varint(bytes: [u8; 6]) -> i64 {
+    let mut value = 0;
+    let mut i = bytes.len();
+    while i > 0 {
+        i -= 1;
+        value = value << 7 | (bytes[i] & 0x7f) as i64;
+    }
+    value
+}
+
+/// Every file: its name and its text.
+pub(crate) fn files() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for (shape, event) in SHAPES {
+        for route in [Route::Write, Route::Read] {
+            for (suffix, body) in [("", route.body()), ("-text", route.body_as_text())] {
+                let name = format!("{shape}-{}{suffix}.json", route.name());
+                let event = event(route, &body);
+                files.push((name, format!("{event:#}\n")));
+            }
+        }
+    }
+    files
+}
+
+/// The shapes by the names of their files.
+const SHAPES: [(&str, fn(Route, &Body) -> Value); 7] = [
+    ("http-api", http_api),
+    ("http-api-stage", http_api_with_stage),
+    ("http-api-1.0", http_api_of_payload_1_0),
+    ("rest-api", rest_api),
+    ("function-url", function_url),
+    ("alb", load_balancer),
+    ("alb-multi-value", load_balancer_with_multi_value_headers),
+];
+
+#[derive(Clone, Copy)]
+enum Route {
+    Write,
+    Read,
+}
+
+/// A body as an event carries it.
+struct Body {
+    text: String,
+    is_base64: bool,
+    bytes: usize,
+}
+
+impl Body {
+    fn as_base64(bytes: &[u8]) -> Self {
+        Self {
+            text: STANDARD.encode(bytes),
+            is_base64: true,
+            bytes: bytes.len(),
+        }
+    }
+
+    /// A message whose snappy block is text, because it has no number that needs other bytes. No
+    /// compressor makes such a block: it is cut into literals whose lengths are ASCII.
+    fn as_text(message: &impl Message) -> Self {
+        const MAX_LITERAL: usize = 32;
+        let message = message.encode_to_vec();
+        let message = str::from_utf8(&message).expect("the message is text");
+        let length = u8::try_from(message.len()).expect("the message is short");
+        assert!(length.is_ascii(), "{length}");
+        let mut text = String::from(char::from(length));
+        let mut rest = message;
+        while !rest.is_empty() {
+            let (literal, after) = rest.split_at(rest.floor_char_boundary(MAX_LITERAL));
+            let tag = u8::try_from((literal.len() - 1) << 2).expect("a literal is short");
+            text.push(char::from(tag));
+            text.push_str(literal);
+            rest = after;
+        }
+        Self {
+            bytes: text.len(),
+            is_base64: false,
+            text,
+        }
+    }
+}
+
+impl Route {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Write => "/write",
+            Self::Read => "/read",
+        }
+    }
+
+    fn body(self) -> Body {
+        let body = match self {
+            Self::Write => wire::encode(&WriteRequest {
+                timeseries: vec![
+                    series("up", JOB, &[(START_MS, 1.0), (START_MS + 15_000, 1.0)]),
+                    series("go_goroutines", JOB, &[(START_MS, 37.0)]),
+                    series("process_cpu_seconds_total", JOB, &[(START_MS, 12.34)]),
+                ],
+                metadata: vec![],
+            }),
+            Self::Read => wire::encode(&query("up", JOB)),
+        };
+        Body::as_base64(&body.expect("a short message can be encoded"))
+    }
+
+    fn body_as_text(self) -> Body {
+        match self {
+            Self::Write => Body::as_text(&WriteRequest {
+                timeseries: vec![series("up", TEXT_JOB, &[(START_MS, 2.0)])],
+                metadata: vec![],
+            }),
+            Self::Read => Body::as_text(&query("up", TEXT_JOB)),
+        }
+    }
+
+    fn headers(self, body: &Body) -> Vec<(&'static str, String)> {
+        let version = match self {
+            Self::Write => "X-Prometheus-Remote-Write-Version",
+            Self::Read => "X-Prometheus-Remote-Read-Version",
+        };
+        [
+            ("Authorization", format!("Bearer {TOKEN}")),
+            ("Content-Encoding", "snappy".to_owned()),
+            ("Content-Length", body.bytes.to_string()),
+            ("Content-Type", "application/x-protobuf".to_owned()),
+            ("Host", HOST.to_owned()),
+            ("User-Agent", "Prometheus/3.15.0".to_owned()),
+            (version, "0.1.0".to_owned()),
+            ("X-Forwarded-For", "192.0.2.1".to_owned()),
+            ("X-Forwarded-Port", "443".to_owned()),
+            ("X-Forwarded-Proto", "https".to_owned()),
+        ]
+        .into()
+    }
+}
+
+/// The labels name a destination where the function is configured to look at them.
+fn labels(name: &str, job: &str) -> [(&'static str, String); 4] {
+    [
+        ("PrometheusDatabaseLabel", "prometheus".to_owned()),
+        ("PrometheusTableLabel", "metrics".to_owned()),
+        ("__name__", name.to_owned()),
+        ("job", job.to_owned()),
+    ]
+}
+
+fn series(name: &str, job: &str, samples: &[(i64, f64)]) -> TimeSeries {
+    let label = |(name, value): (&str, String)| Label {
+        name: name.to_owned(),
+        value,
+    };
+    let sample = |&(timestamp, value): &(i64, f64)| Sample { value, timestamp };
+    TimeSeries {
+        labels: labels(name, job).map(label).into(),
+        samples: samples.iter().map(sample).collect(),
+    }
+}
+
+fn query(name: &str, job: &str) -> ReadRequest {
+    let matcher = |(name, value): (&str, String)| LabelMatcher {
+        name: name.to_owned(),
+        value,
+        ..LabelMatcher::default()
+    };
+    let query = Query {
+        start_timestamp_ms: START_MS,
+        end_timestamp_ms: END_MS,
+        matchers: labels(name, job).map(matcher).into(),
+        hints: None,
+    };
+    ReadRequest {
+        queries: vec![query],
+        accepted_response_types: vec![],
+    }
+}
+
+fn as_they_are(route: Route, body: &Body) -> Value {
+    let headers = route.headers(body).into_iter();
+    headers
+        .map(|(name, value)| (name.to_owned(), Value::from(value)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+fn lower_case(route: Route, body: &Body) -> Value {
+    let headers = route.headers(body).into_iter();
+    headers
+        .map(|(name, value)| (name.to_ascii_lowercase(), Value::from(value)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+fn multi_value(headers: &Value) -> Value {
+    let headers = headers.as_object().expect("headers are an object");
+    headers
+        .iter()
+        .map(|(name, value)| (name.clone(), json!([value])))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+fn http_api(route: Route, body: &Body) -> Value {
+    payload_2_0(route, body, "$default", route.path())
+}
+
+fn http_api_with_stage(route: Route, body: &Body) -> Value {
+    payload_2_0(route, body, "dev", &format!("/dev{}", route.path()))
+}
+
+fn payload_2_0(route: Route, body: &Body, stage: &str, path: &str) -> Value {
+    let route_key = format!("POST {}", route.path());
+    json!({
+        "version": "2.0",
+        "routeKey": route_key,
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": lower_case(route, body),
+        "requestContext": {
+            "accountId": ACCOUNT,
+            "apiId": "abcdefghij",
+            "domainName": HOST,
+            "domainPrefix": "abcdefghij",
+            "http": {
+                "method": "POST",
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1",
+                "userAgent": "Prometheus/3.15.0",
+            },
+            "requestId": "JKJaXmPLvHcESHA=",
+            "routeKey": route_key,
+            "stage": stage,
+            "time": "23/May/2020:05:54:26 +0000",
+            "timeEpoch": START_MS + 15_000,
+        },
+        "body": body.text,
+        "isBase64Encoded": body.is_base64,
+    })
+}
+
+/// A function URL has payload 2.0, without a route of its own.
+fn function_url(route: Route, body: &Body) -> Value {
+    let host = "abcdefghijklmnopqrstuvwxyz012345.lambda-url.us-east-1.on.aws";
+    let mut event = payload_2_0(route, body, "$default", route.path());
+    event["routeKey"] = "$default".into();
+    event["headers"]["host"] = host.into();
+    let context = &mut event["requestContext"];
+    context["accountId"] = "anonymous".into();
+    context["apiId"] = "abcdefghijklmnopqrstuvwxyz012345".into();
+    context["domainName"] = host.into();
+    context["domainPrefix"] = "abcdefghijklmnopqrstuvwxyz012345".into();
+    context["routeKey"] = "$default".into();
+    event
+}
+
+/// An HTTP API that is set to payload 1.0 leaves the stage in the path.
+fn http_api_of_payload_1_0(route: Route, body: &Body) -> Value {
+    let path = format!("/dev{}", route.path());
+    let mut event = payload_1_0(route, body, "dev", &path, &path);
+    event["version"] = "1.0".into();
+    event
+}
+
+fn rest_api(route: Route, body: &Body) -> Value {
+    let full = format!("/Prod{}", route.path());
+    payload_1_0(route, body, "Prod", route.path(), &full)
+}
+
+fn payload_1_0(route: Route, body: &Body, stage: &str, path: &str, full_path: &str) -> Value {
+    let headers = as_they_are(route, body);
+    json!({
+        "resource": route.path(),
+        "path": path,
+        "httpMethod": "POST",
+        "multiValueHeaders": multi_value(&headers),
+        "headers": headers,
+        "queryStringParameters": null,
+        "multiValueQueryStringParameters": null,
+        "pathParameters": null,
+        "stageVariables": null,
+        "requestContext": {
+            "accountId": ACCOUNT,
+            "apiId": "abcdefghij",
+            "domainName": HOST,
+            "domainPrefix": "abcdefghij",
+            "extendedRequestId": "JKJaXmPLvHcESHA=",
+            "httpMethod": "POST",
+            "identity": {"sourceIp": "192.0.2.1", "userAgent": "Prometheus/3.15.0"},
+            "path": full_path,
+            "protocol": "HTTP/1.1",
+            "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+            "requestTime": "23/May/2020:05:54:26 +0000",
+            "requestTimeEpoch": START_MS + 15_000,
+            "resourceId": "abc123",
+            "resourcePath": route.path(),
+            "stage": stage,
+        },
+        "body": body.text,
+        "isBase64Encoded": body.is_base64,
+    })
+}
+
+fn load_balancer(route: Route, body: &Body) -> Value {
+    let group = format!(
+        "arn:aws:elasticloadbalancing:us-east-1:{ACCOUNT}:targetgroup/connector/6d0ecf831eec9f09"
+    );
+    json!({
+        "requestContext": {"elb": {"targetGroupArn": group}},
+        "httpMethod": "POST",
+        "path": route.path(),
+        "queryStringParameters": {},
+        "headers": lower_case(route, body),
+        "body": body.text,
+        "isBase64Encoded": body.is_base64,
+    })
+}
+
+fn load_balancer_with_multi_value_headers(route: Route, body: &Body) -> Value {
+    let mut event = load_balancer(route, body);
+    let members = event.as_object_mut().expect("an event is an object");
+    let headers = members.remove("headers").expect("it has headers");
+    members.insert("multiValueHeaders".to_owned(), multi_value(&headers));
+    members.remove("queryStringParameters");
+    members.insert("multiValueQueryStringParameters".to_owned(), json!({}));
+    event
+}

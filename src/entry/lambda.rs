@@ -1,0 +1,72 @@
+//! AWS Lambda: events of the runtime API to requests for the one router, and its answers back.
+//!
+//! `lambda_http` reads the events of HTTP APIs (payload 2.0 and 1.0), REST APIs, function URLs and load
+//! balancers; [`request`] and [`answer`] are what differs from a socket. What is no HTTP request
+//! reaches [`events`]. Where Lambda says so (`AWS_LAMBDA_MAX_CONCURRENCY`) several invocations run at
+//! once.
+
+mod answer;
+mod events;
+mod identified;
+mod request;
+
+use std::sync::Arc;
+
+use axum::Router;
+use lambda_http::request::RequestContext;
+use lambda_http::tower::ServiceExt;
+use lambda_http::{Body, Request, RequestExt, Response, service_fn};
+
+pub use events::EventError;
+use identified::Identify;
+
+/// Variables that Lambda sets in every process and that [`serve`] needs; the first is the function's
+/// name.
+pub const VARIABLES: [&str; 3] = [
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+];
+
+/// What every invocation needs.
+#[derive(Debug)]
+struct Function {
+    name: String,
+    router: Router,
+}
+
+/// Serves invocations, each within its own deadline, until the runtime API fails.
+///
+/// `function` is the function's name, the dimension of its metrics.
+///
+/// # Errors
+/// The runtime API cannot be reached.
+///
+/// # Panics
+/// One of [`VARIABLES`] is not set.
+pub async fn serve(router: Router, function: String) -> Result<(), lambda_runtime::Error> {
+    let function = Arc::new(Function {
+        name: function,
+        router,
+    });
+    let handler = service_fn(move |request| invoke(Arc::clone(&function), request));
+    lambda_http::runtime_concurrent(handler)
+        .layer(Identify)
+        .run_concurrent()
+        .await
+}
+
+async fn invoke(function: Arc<Function>, request: Request) -> Result<Response<Body>, EventError> {
+    let context = request.lambda_context();
+    let deadline = request::deadline(&context);
+    if let Some(RequestContext::PassThrough) = request.request_context_ref() {
+        let answer = events::answer(request.body(), deadline).await?;
+        return Ok(Response::new(Body::Text(answer.to_string())));
+    }
+    let max_answer_bytes = answer::max_bytes(&request);
+    let request = request::to_router(request, deadline, max_answer_bytes);
+    let answer = function.router.clone().oneshot(request).await;
+    let answer = answer.unwrap_or_else(|never| match never {});
+    answer::print_numbers(&answer, &function.name, &context.request_id);
+    Ok(answer::to_lambda(answer).await)
+}

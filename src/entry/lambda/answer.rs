@@ -1,0 +1,54 @@
+//! From the router's answer to that of an invocation.
+
+use std::io::Write;
+
+use axum::body::to_bytes;
+use http::StatusCode;
+use jiff::Timestamp;
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Request, RequestExt, Response};
+
+use crate::metrics::emf::Numbers;
+
+/// Bytes of an answer that Lambda takes, as JSON:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html> says 6 MB, the runtime
+/// API's refusal says this number.
+const MAX_BYTES: usize = 6_291_556;
+/// The same for a function behind a load balancer:
+/// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html>.
+const MAX_BYTES_OF_LOAD_BALANCER: usize = 1 << 20;
+/// What is kept free of it for status and headers; a load balancer gets the headers twice.
+const ENVELOPE_BYTES: usize = 8 << 10;
+
+/// Bytes that the body of an answer may have: as base64, and in its envelope, it fits.
+pub(super) fn max_bytes(request: &Request) -> usize {
+    let limit = match request.request_context_ref() {
+        Some(RequestContext::Alb(_)) => MAX_BYTES_OF_LOAD_BALANCER,
+        _ => MAX_BYTES,
+    };
+    (limit - ENVELOPE_BYTES) / 4 * 3
+}
+
+/// Hands the numbers of the request to CloudWatch, if it got as far as having any.
+pub(super) fn print_numbers(answer: &axum::response::Response, function: &str, request_id: &str) {
+    let Some(numbers) = answer.extensions().get::<Numbers>() else {
+        return;
+    };
+    let line = numbers.to_line(function, request_id, Timestamp::now().as_millisecond());
+    // Whoever has closed stdout wants no metrics.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Whether the body leaves as text or as base64 is decided by its type and encoding, in
+/// `lambda_http`.
+pub(super) async fn to_lambda(answer: axum::response::Response) -> Response<Body> {
+    let (parts, body) = answer.into_parts();
+    match to_bytes(body, MAX_BYTES).await {
+        Ok(bytes) => Response::from_parts(parts, Body::Binary(bytes.into())),
+        Err(error) => {
+            let mut answer = Response::new(Body::Text(format!("cannot send the answer: {error}")));
+            *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            answer
+        }
+    }
+}

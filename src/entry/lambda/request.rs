@@ -1,0 +1,94 @@
+//! From an invocation to a request for the router.
+
+use std::time::{Duration, SystemTime};
+
+use http::Uri;
+use http::uri::PathAndQuery;
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Context, Request, RequestExt};
+use tokio::time::Instant;
+
+use crate::http::Bounds;
+
+/// What is left of an invocation's time for the answer to travel in; after its deadline Lambda ends
+/// the process, and the caller is told nothing.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// When the work for an invocation has to be over.
+pub(super) fn deadline(context: &Context) -> Instant {
+    let left = context.deadline().duration_since(SystemTime::now());
+    Instant::now() + left.unwrap_or_default().saturating_sub(MARGIN)
+}
+
+/// The request as it would come from a socket, with the bounds that it has here.
+pub(super) fn to_router(
+    request: Request,
+    deadline: Instant,
+    max_answer_bytes: usize,
+) -> axum::extract::Request {
+    let path_and_query = path_and_query(&request);
+    let (mut parts, body) = request.into_parts();
+    parts.uri = Uri::from(path_and_query);
+    parts.extensions.insert(Bounds {
+        deadline,
+        max_answer_bytes,
+    });
+    let body = match body {
+        Body::Text(text) => axum::body::Body::from(text),
+        Body::Binary(bytes) => axum::body::Body::from(bytes),
+        _ => axum::body::Body::empty(),
+    };
+    axum::extract::Request::from_parts(parts, body)
+}
+
+/// The path that the router knows: without the stage, which `lambda_http` puts in front of each path
+/// where the gateway has not done so.
+fn path_and_query(request: &Request) -> PathAndQuery {
+    let uri = request.uri();
+    let stage = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.stage.as_deref(),
+        Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
+        _ => None,
+    };
+    let path = without_stage(uri.path(), stage);
+    let text = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    text.parse()
+        .expect("a part of a URI that begins with a slash is one")
+}
+
+fn without_stage<'p>(path: &'p str, stage: Option<&str>) -> &'p str {
+    let rest = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
+    rest.filter(|rest| rest.starts_with('/')).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages() {
+        let cases = [
+            ("/write", None, "/write"),
+            ("/write", Some("$default"), "/write"),
+            ("/dev/write", Some("dev"), "/write"),
+            ("/dev/", Some("dev"), "/"),
+            ("/write/write", Some("write"), "/write"),
+            ("/write", Some("write"), "/write"),
+            ("/development/write", Some("dev"), "/development/write"),
+            ("/other/write", Some("dev"), "/other/write"),
+            ("/", Some("dev"), "/"),
+        ];
+        for (path, stage, expected) in cases {
+            assert_eq!(without_stage(path, stage), expected, "{path} {stage:?}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_in_the_past_is_now() {
+        let context = Context::default();
+        assert!(deadline(&context) <= Instant::now());
+    }
+}

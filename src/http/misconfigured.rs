@@ -1,0 +1,36 @@
+//! The answers of a function whose configuration cannot be used.
+//!
+//! A process of Lambda that ends at start is started again for every request, and the caller learns
+//! nothing. So it serves, and each answer says what is wrong.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+
+use super::HttpError;
+use super::by_header::Protocol;
+use crate::config::ConfigFault;
+
+/// A router that answers every request with the faults.
+pub fn misconfigured(faults: Vec<ConfigFault>) -> Router {
+    Router::new().fallback(answer).with_state(Arc::new(faults))
+}
+
+async fn answer(State(faults): State<Arc<Vec<ConfigFault>>>, request: Request) -> Response {
+    let path = request.uri().path();
+    let is_read = match path {
+        "/read" => true,
+        "/write" => false,
+        _ => Protocol::of(request.headers()) == Some(Protocol::Read),
+    };
+    let error = HttpError::misconfigured(&faults, is_read);
+    tracing::error!(
+        error = error.text(),
+        status = error.status().as_u16(),
+        path,
+        "Refused a request because the configuration cannot be used."
+    );
+    error.into_response()
+}

@@ -1,0 +1,56 @@
+//! The authorities whose certificates are trusted when Timestream is called.
+
+use aws_smithy_http_client::tls::{TlsContext, TrustStore};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// Which authorities are trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrustedRoots {
+    /// Mozilla's, which are part of the program: no image has to have any, and no file is read.
+    #[default]
+    Bundled,
+    /// Those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+    System,
+}
+
+impl TrustedRoots {
+    pub(super) fn tls_context(self) -> TlsContext {
+        let store = match self {
+            Self::Bundled => TrustStore::empty().with_pem_certificate(bundled()),
+            Self::System => TrustStore::default(),
+        };
+        TlsContext::builder()
+            .with_trust_store(store)
+            .build()
+            .expect("nothing of a context can be refused")
+    }
+}
+
+/// Mozilla's roots in the one form that the HTTP client takes.
+fn bundled() -> String {
+    let mut pem = String::new();
+    for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+        pem += "-----BEGIN CERTIFICATE-----\n";
+        STANDARD.encode_string(certificate, &mut pem);
+        pem += "\n-----END CERTIFICATE-----\n";
+    }
+    pem
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_rustls::rustls::pki_types::CertificateDer;
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+
+    use super::*;
+
+    #[test]
+    fn every_bundled_root_survives_the_text_form() {
+        let pem = bundled();
+        let read: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(read, webpki_root_certs::TLS_SERVER_ROOT_CERTS);
+    }
+}

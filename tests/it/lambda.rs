@@ -1,0 +1,615 @@
+//! The real binary as a function of AWS Lambda: every event of `events/`, and what can go wrong.
+
+#[path = "../../events/shapes.rs"]
+mod shapes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use timestream_emulator::{Emulator, Fault, FaultKind, When};
+use timestream_prometheus_connector::prompb::label_matcher::Type;
+use timestream_prometheus_connector::prompb::{
+    LabelMatcher, Query, ReadRequest, ReadResponse, TimeSeries, WriteRequest,
+};
+use timestream_prometheus_connector::wire;
+use tokio::process::Command;
+
+use crate::runtime_api::{Ended, FUNCTION, Function, HttpAnswer, Left, RuntimeApi};
+use crate::support::{START_MS, TestApp, connect, query, series, start_emulator, table};
+use shapes::{END_MS, JOB, TEXT_JOB, TOKEN};
+
+/// A function in front of an emulator, as the template sets it up.
+struct Running {
+    emulator: Emulator,
+    api: RuntimeApi,
+    function: Function,
+}
+
+const LABELS: [(&str, &str); 3] = [
+    ("database_label", "PrometheusDatabaseLabel"),
+    ("table_label", "PrometheusTableLabel"),
+    ("bearer_token", TOKEN),
+];
+
+impl Running {
+    /// With the options of the template.
+    async fn start() -> Self {
+        Self::start_with(&LABELS).await
+    }
+
+    async fn start_with(variables: &[(&str, &str)]) -> Self {
+        let emulator = start_emulator(vec![table("prometheus", "metrics")]).await;
+        Self::start_before(emulator, variables).await
+    }
+
+    async fn start_before(emulator: Emulator, variables: &[(&str, &str)]) -> Self {
+        let api = RuntimeApi::start().await;
+        let mut all = api.variables(&emulator.url());
+        all.extend(
+            variables
+                .iter()
+                .map(|&(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let command = Command::new(env!("CARGO_BIN_EXE_bootstrap"));
+        let function = Function::start(command, &all);
+        Self {
+            emulator,
+            api,
+            function,
+        }
+    }
+
+    async fn invoke(&self, event: &Value) -> HttpAnswer {
+        self.api.invoke(event.to_string()).await.http()
+    }
+
+    /// Sends the body as an HTTP API would.
+    async fn post(&self, path: &str, body: &[u8]) -> HttpAnswer {
+        self.invoke(&event("http-api", path, body)).await
+    }
+
+    async fn stop(self) -> Left {
+        let left = self.function.stop().await;
+        assert_eq!(left.status, Some(0), "{}", left.stderr);
+        left
+    }
+}
+
+/// The event of a file.
+fn file(name: &str) -> Value {
+    let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// An event of a shape with another path and body.
+fn event(shape: &str, path: &str, body: &[u8]) -> Value {
+    use base64::Engine;
+    let mut event = file(&format!("{shape}-write"));
+    for key in ["path", "rawPath"] {
+        if event[key].is_string() {
+            event[key] = path.into();
+        }
+    }
+    let body = base64::engine::general_purpose::STANDARD.encode(body);
+    event["body"] = body.into();
+    // Only the path says what it is.
+    for headers in ["headers", "multiValueHeaders"] {
+        if let Some(headers) = event[headers].as_object_mut() {
+            headers.retain(|name, _| !name.to_lowercase().starts_with("x-prometheus-"));
+        }
+    }
+    event
+}
+
+fn write_body(timeseries: Vec<TimeSeries>) -> Vec<u8> {
+    wire::encode(&WriteRequest {
+        timeseries,
+        metadata: vec![],
+    })
+    .unwrap()
+}
+
+fn read_body(queries: Vec<Query>) -> Vec<u8> {
+    wire::encode(&ReadRequest {
+        queries,
+        accepted_response_types: vec![],
+    })
+    .unwrap()
+}
+
+fn sample(value: f64) -> Vec<u8> {
+    write_body(vec![series(
+        &[("__name__", "m"), ("l", "1")],
+        &[(START_MS, value)],
+    )])
+}
+
+/// Destinations that need no label.
+const DEFAULTS: [(&str, &str); 2] = [
+    ("default_database", "prometheus"),
+    ("default_table", "metrics"),
+];
+
+fn slow(operation: &str) -> Fault {
+    Fault {
+        when: When::Always,
+        ..Fault::next(operation, 1, FaultKind::Latency(Duration::from_secs(30)))
+    }
+}
+
+#[test]
+fn the_files_are_those_of_the_generator() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/events");
+    let mut expected = BTreeSet::new();
+    for (name, text) in shapes::files() {
+        let found = std::fs::read_to_string(format!("{directory}/{name}")).unwrap_or_default();
+        assert_eq!(found, text, "{name}: run `make events`");
+        expected.insert(name);
+    }
+    let found: BTreeSet<String> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".json"))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn every_event_is_served_by_one_process() {
+    let running = Running::start().await;
+    let names = shapes::files().into_iter().map(|(name, _)| name);
+    let (writes, reads): (Vec<_>, Vec<_>) = names.partition(|name| name.contains("-write"));
+    assert!(writes.len() >= 14 && writes.len() == reads.len());
+    for name in writes {
+        let stored = running.emulator.counters().records_accepted;
+        let answer = running
+            .invoke(&file(name.strip_suffix(".json").unwrap()))
+            .await;
+        assert_eq!(answer.status, 204, "{name}: {}", answer.text());
+        assert!(!answer.is_base64 && answer.body.is_empty(), "{name}");
+        let samples = if name.contains("-text") { 1 } else { 4 };
+        let now = running.emulator.counters().records_accepted;
+        assert_eq!(now - stored, samples, "{name}");
+    }
+    for name in reads {
+        let answer = running
+            .invoke(&file(name.strip_suffix(".json").unwrap()))
+            .await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        assert!(answer.is_base64, "{name}");
+        assert_eq!(answer.headers["content-type"], "application/x-protobuf");
+        assert_eq!(answer.headers["content-encoding"], "snappy");
+        let response: ReadResponse = wire::decode(&answer.body, usize::MAX).unwrap();
+        let job = if name.contains("-text") {
+            TEXT_JOB
+        } else {
+            JOB
+        };
+        let values: &[(i64, f64)] = match job {
+            TEXT_JOB => &[(shapes::START_MS, 2.0)],
+            _ => &[(shapes::START_MS, 1.0), (shapes::START_MS + 15_000, 1.0)],
+        };
+        let expected = series(&[("__name__", "up"), ("job", job)], values);
+        assert_eq!(response.results[0].timeseries, [expected], "{name}");
+    }
+    assert_eq!(running.emulator.points("prometheus", "metrics").len(), 5);
+    let left = running.stop().await;
+    assert!(!left.stderr.contains("level=error"), "{}", left.stderr);
+}
+
+#[tokio::test]
+async fn a_request_without_the_right_token_is_refused() {
+    let running = Running::start().await;
+    let mut event = file("rest-api-write");
+    event["headers"]["Authorization"] = "Bearer other".into();
+    event["multiValueHeaders"]["Authorization"] = json!(["Bearer other"]);
+    let answer = running.invoke(&event).await;
+    assert_eq!(answer.status, 401);
+    assert!(answer.headers.contains_key("www-authenticate"));
+    assert!(!answer.is_base64 && answer.text().starts_with("AuthenticationError"));
+    let left = running.stop().await;
+    assert_eq!(left.stdout, "", "a refused request has no numbers");
+}
+
+#[tokio::test]
+async fn several_invocations_run_at_once_where_lambda_says_so() {
+    const AT_ONCE: usize = 4;
+    let variables = [
+        ("AWS_LAMBDA_MAX_CONCURRENCY", "4"),
+        ("log_format", "json"),
+        ("log_level", "debug"),
+    ];
+    let running = Running::start_with(&[&DEFAULTS[..], &variables].concat()).await;
+    running.api.polled(AT_ONCE).await;
+    // Each call waits for the others: one after the other none would end before the deadline.
+    let latency = FaultKind::Latency(Duration::from_secs(2));
+    running
+        .emulator
+        .order_fault(Fault::next("WriteRecords", AT_ONCE as u32, latency));
+    let start = Instant::now();
+    let bodies: Vec<Value> = (0..AT_ONCE)
+        .map(|i| {
+            let labels = [("__name__", "m"), ("i", &*i.to_string())];
+            event(
+                "http-api",
+                "/write",
+                &write_body(vec![series(&labels, &[(START_MS, 1.0)])]),
+            )
+        })
+        .collect();
+    let answers = futures_util::future::join_all(bodies.iter().map(|event| running.invoke(event)));
+    assert!(answers.await.iter().all(|answer| answer.status == 204));
+    assert!(
+        start.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        start.elapsed()
+    );
+    let left = running.stop().await;
+    let ids = |text: &str| -> BTreeSet<String> {
+        text.lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .filter(|line| line["message"] == "Write request stored." || line["_aws"].is_object())
+            .map(|line| line["request_id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(ids(&left.stderr).len(), AT_ONCE, "{}", left.stderr);
+    assert_eq!(ids(&left.stderr), ids(&left.stdout));
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused() {
+    let variables = [&DEFAULTS[..], &[("max_request_bytes", "1KiB")]].concat();
+    let running = Running::start_with(&variables).await;
+    let answer = running.post("/write", &[0; 2_000]).await;
+    assert_eq!(answer.status, 413, "{}", answer.text());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_deadline_of_the_invocation_bounds_the_work() {
+    let running = Running::start_with(&DEFAULTS).await;
+    running.emulator.order_fault(slow("WriteRecords"));
+    running.emulator.order_fault(slow("Query"));
+    let read = read_body(vec![query(&[(Type::Eq, "__name__", "m")])]);
+    for (path, body, status) in [("/write", sample(1.0), 503), ("/read", read, 504)] {
+        // The second has no time left at all.
+        for limit in [Duration::from_secs(2), Duration::from_millis(100)] {
+            let start = Instant::now();
+            let event = event("http-api", path, &body).to_string();
+            let answer = running.api.invoke_within(limit, event).await.http();
+            let took = start.elapsed();
+            assert_eq!(answer.status, status, "{path}: {}", answer.text());
+            assert!(took < Duration::from_secs(2), "{path} {limit:?}: {took:?}");
+        }
+    }
+    running.emulator.clear_faults();
+    assert_eq!(running.post("/write", &sample(1.0)).await.status, 204);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_none_of_ours_fails_and_the_process_goes_on() {
+    let running = Running::start_with(&DEFAULTS).await;
+    let mut broken = file("http-api-write");
+    broken["body"] = "no base64!".into();
+    let mut host = file("http-api-write");
+    host["headers"]["host"] = "[ no host".into();
+    let sqs = json!({"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": "x"}]});
+    let cases = [
+        ("not json".to_owned(), "", "expected"),
+        (
+            "{}".to_owned(),
+            "UnsupportedEvent",
+            "received an empty object",
+        ),
+        (
+            sqs.to_string(),
+            "UnsupportedEvent",
+            "event source 'aws:sqs'",
+        ),
+        (broken.to_string(), "", "base64"),
+        (host.to_string(), "", ""),
+    ];
+    for (payload, error_type, text) in cases {
+        match running.api.invoke(payload.clone()).await {
+            Ended::Failed {
+                error_type: found,
+                message,
+            } => {
+                assert!(found.contains(error_type), "{payload}: {found}");
+                assert!(message.contains(text), "{payload}: {message}");
+            }
+            answered => panic!("{payload}: {answered:?}"),
+        }
+        let answer = running.post("/write", &sample(1.0)).await;
+        assert_eq!(answer.status, 204, "after {payload}");
+    }
+    let left = running.stop().await;
+    let mut lines = left
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("level=error"));
+    assert!(lines.all(|line| line.contains(" request_id=00000000-") && !line.contains("caller=/")));
+    let sqs =
+        "message=\"UnsupportedEvent: received records of the event source 'aws:sqs'; expected";
+    assert_eq!(left.stderr.matches(sqs).count(), 1, "{}", left.stderr);
+}
+
+#[tokio::test]
+async fn without_a_destination_every_request_says_so() {
+    let running = Running::start_with(&[("default_database", "prometheus")]).await;
+    let read = read_body(vec![query(&[])]);
+    for (path, body) in [("/write", sample(1.0)), ("/read", read)] {
+        let answer = running.post(path, &body).await;
+        assert_eq!(answer.status, 400, "{path}");
+        let text = answer.text();
+        assert!(text.starts_with("MissingDestinationError: "), "{text}");
+        assert!(
+            text.contains("table_label") && text.contains("default_table"),
+            "{text}"
+        );
+    }
+    let left = running.stop().await;
+    let start = "Cannot use the configuration.";
+    assert_eq!(left.stderr.matches(start).count(), 1, "{}", left.stderr);
+}
+
+#[tokio::test]
+async fn data_stays_with_the_sender_while_the_configuration_is_faulty() {
+    let running = Running::start_with(&[("max_retries", "many"), ("log_format", "xml")]).await;
+    let mut by_header = file("http-api-read");
+    by_header["rawPath"] = "/".into();
+    let cases = [
+        (event("http-api", "/write", &sample(1.0)), 503),
+        (file("rest-api-write"), 503),
+        (file("rest-api-read"), 400),
+        (by_header, 400),
+    ];
+    for (event, status) in cases {
+        let answer = running.invoke(&event).await;
+        let text = answer.text();
+        assert_eq!(answer.status, status, "{text}");
+        assert_eq!(answer.headers.contains_key("retry-after"), status == 503);
+        assert!(
+            text.contains("ParseRetriesError: --max-retries (max_retries) is \"many\""),
+            "{text}"
+        );
+        assert!(text.contains("InvalidOptionError: --log.format"), "{text}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_fail_on_option_refuses_the_request_alone() {
+    let variables = [&DEFAULTS[..], &[("fail_on_invalid_sample_value", "true")]].concat();
+    let running = Running::start_with(&variables).await;
+    for (value, status) in [(f64::NAN, 400), (1.0, 204), (f64::INFINITY, 400)] {
+        let answer = running.post("/write", &sample(value)).await;
+        assert_eq!(answer.status, status, "{value}: {}", answer.text());
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_assumed_or_ignored_is_logged_at_start() {
+    let variables = [&DEFAULTS[..], &[("web_listen_address", "nonsense")]].concat();
+    let running = Running::start_with(&variables).await;
+    running.api.polled(1).await;
+    let left = running.stop().await;
+    for expected in [
+        "message=\"Serving invocations.\"",
+        "function=connector region=us-east-1 region_from=AWS_REGION",
+        "option=web_listen_address",
+        "(basic_auth_users, bearer_token)",
+    ] {
+        assert!(
+            left.stderr.contains(expected),
+            "{expected}: {}",
+            left.stderr
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_variable_that_lambda_sets_is_named_if_it_is_missing() {
+    let variables = [("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")].map(|(n, v)| (n.into(), v.into()));
+    let command = Command::new(env!("CARGO_BIN_EXE_bootstrap"));
+    let left = Function::start(command, &variables).ended().await;
+    assert_eq!(left.status, Some(1));
+    assert!(
+        left.stderr
+            .starts_with("AWS_LAMBDA_FUNCTION_NAME is not set"),
+        "{}",
+        left.stderr
+    );
+}
+
+/// Series whose labels no compressor shortens: so many, of a kilobyte each.
+fn incompressible(series_count: usize) -> Vec<TimeSeries> {
+    let mut random = fastrand::Rng::with_seed(7);
+    (0..series_count)
+        .map(|i| {
+            let noise: String = (0..1_100).map(|_| random.alphanumeric()).collect();
+            let half = if i % 2 == 0 { "even" } else { "odd" };
+            series(
+                &[("__name__", "noise"), ("half", half), ("noise", &noise)],
+                &[(START_MS, 1.0)],
+            )
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn an_answer_that_lambda_would_refuse_is_an_error_that_helps() {
+    let emulator = start_emulator(vec![table("db", "t"), table("prometheus", "metrics")]).await;
+    let router = connect(&emulator, &[]).await;
+    let app = TestApp { emulator, router };
+    for part in incompressible(5_000).chunks(1_000) {
+        app.write_ok(part.to_vec()).await;
+    }
+    let variables = [("default_database", "db"), ("default_table", "t")];
+    let running = Running::start_before(app.emulator, &variables).await;
+    let all = read_body(vec![query(&[(Type::Eq, "__name__", "noise")])]);
+    let half = read_body(vec![query(&[
+        (Type::Eq, "__name__", "noise"),
+        (Type::Eq, "half", "odd"),
+    ])]);
+    // 5.5 MB do not fit once they are base64, half of it does; a load balancer takes 1 MB.
+    let cases = [
+        ("http-api", &all, 400),
+        ("rest-api", &half, 200),
+        ("alb", &half, 400),
+    ];
+    for (shape, body, status) in cases {
+        let answer = running.invoke(&event(shape, "/read", body)).await;
+        assert_eq!(answer.status, status, "{shape}");
+        if status == 200 {
+            assert!(answer.body.len() > 2_700_000, "{}", answer.body.len());
+            continue;
+        }
+        let text = answer.text();
+        assert!(text.starts_with("the result has "), "{text}");
+        assert!(text.contains("ask for a shorter range"), "{text}");
+    }
+    let left = running.stop().await;
+    let failed = left
+        .stderr
+        .lines()
+        .filter(|line| line.contains("status=400"));
+    assert_eq!(failed.count(), 2, "{}", left.stderr);
+}
+
+#[tokio::test]
+async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
+    let running = Running::start_with(&DEFAULTS).await;
+    let labels = [("__name__", "m"), ("l", "1")];
+    let mixed = vec![
+        series(
+            &labels,
+            &[(START_MS, 1.0), (START_MS + 1, f64::NAN), (-1, 1.0)],
+        ),
+        series(&[("l", "1")], &[(START_MS, 1.0)]),
+        series(&[("__name__", "n"), ("l", "1")], &[(START_MS, 1.0)]),
+    ];
+    assert_eq!(running.post("/write", &write_body(mixed)).await.status, 400);
+    assert_eq!(running.post("/write", &sample(1.0)).await.status, 204);
+    assert_eq!(running.post("/write", b"no snappy").await.status, 400);
+    for kind in [FaultKind::Throttle, FaultKind::AccessDenied] {
+        running
+            .emulator
+            .order_fault(Fault::next("WriteRecords", 1, kind));
+        running.post("/write", &sample(1.0)).await;
+    }
+    let read = read_body(vec![query(&[(Type::Eq, "__name__", "m")])]);
+    assert_eq!(running.post("/read", &read).await.status, 200);
+    let mut page = event("http-api", "/metrics", b"");
+    page["requestContext"]["http"]["method"] = "GET".into();
+    let page = running.invoke(&page).await;
+    assert!(!page.is_base64);
+    let mut on_page = BTreeMap::new();
+    for line in page.text().lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        let Some(name) = name.strip_prefix("timestream_connector_") else {
+            continue;
+        };
+        let (name, label) = match name.split_once('{') {
+            Some((name, labels)) => (name, labels.split('"').nth(1).map(|it| format!("_{it}"))),
+            None => (name, None),
+        };
+        let Some(name) = name.strip_suffix("_total") else {
+            continue;
+        };
+        let value: f64 = value.parse().unwrap();
+        *on_page.entry(name.to_owned()).or_default() += value;
+        if let (Some(label), true) = (label, value > 0.0) {
+            on_page.insert(format!("{name}{label}"), value);
+        }
+    }
+    let left = running.stop().await;
+    let mut printed: BTreeMap<String, f64> = BTreeMap::new();
+    let lines: Vec<Value> = left
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 6, "one for each request: {}", left.stdout);
+    for line in &lines {
+        assert_eq!(line["FunctionName"], FUNCTION);
+        assert!(
+            line["request_id"]
+                .as_str()
+                .unwrap()
+                .starts_with("00000000-")
+        );
+        let described = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(described["Namespace"], "TimestreamConnector");
+        assert_eq!(described["Dimensions"], json!([["FunctionName"]]));
+        for metric in described["Metrics"].as_array().unwrap() {
+            let name = metric["Name"].as_str().unwrap();
+            let value = line[name].as_f64().unwrap();
+            *printed.entry(name.to_owned()).or_default() += value;
+        }
+    }
+    for duration in ["write_duration_seconds", "read_duration_seconds"] {
+        assert!(printed.remove(duration).unwrap() > 0.0);
+    }
+    assert_eq!(printed, on_page);
+    for name in [
+        "ignored_samples_value_not_finite",
+        "failed_samples_MissingMetricName",
+        "failed_samples_AccessDeniedException",
+        "write_requests_403",
+        "write_retries",
+        "read_samples",
+    ] {
+        assert!(printed[name] > 0.0, "{name}: {printed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_to_another_path_goes_by_its_header() {
+    let app = TestApp::start().await;
+    const WRITE: (&str, &str) = ("X-Prometheus-Remote-Write-Version", "0.1.0");
+    const READ: (&str, &str) = ("X-Prometheus-Remote-Read-Version", "0.1.0");
+    let matcher = LabelMatcher {
+        name: "__name__".to_owned(),
+        value: "m".to_owned(),
+        ..LabelMatcher::default()
+    };
+    let read = read_body(vec![Query {
+        start_timestamp_ms: START_MS,
+        end_timestamp_ms: END_MS,
+        matchers: vec![matcher],
+        hints: None,
+    }]);
+    let cases = [
+        ("/", WRITE, sample(1.0), 204),
+        ("/metrics", WRITE, sample(1.0), 204),
+        ("/prod/write", WRITE, sample(1.0), 204),
+        ("/anything", READ, read.clone(), 200),
+        // The path wins over the header.
+        ("/write", READ, sample(1.0), 204),
+        ("/read", WRITE, read, 200),
+    ];
+    for (path, header, body, status) in cases {
+        let answer = app.post(path, &[header], body).await;
+        assert_eq!(
+            answer.status,
+            status,
+            "{path} {}: {}",
+            header.0,
+            answer.text()
+        );
+    }
+    for path in ["/", "/anything"] {
+        let answer = app.post(path, &[], sample(1.0)).await;
+        assert_eq!(answer.status, 400, "{path}");
+        let text = answer.text();
+        assert!(text.starts_with("MissingHeaderError: "), "{text}");
+        for (name, _) in [WRITE, READ] {
+            assert!(text.contains(&name.to_lowercase()), "{text}");
+        }
+    }
+    assert_eq!(app.get("/anything").await.status, 404);
+}

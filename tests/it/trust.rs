@@ -1,0 +1,82 @@
+//! Whose certificates are trusted when Timestream is called.
+
+use std::sync::Arc;
+
+use tempfile::NamedTempFile;
+use timestream_emulator::Emulator;
+use timestream_prometheus_connector::prompb::WriteRequest;
+use timestream_prometheus_connector::wire;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::standalone::{Connector, DEFAULTS};
+use crate::support::{START_MS, series, start_emulator, table};
+
+use crate::tls::{Authority, authority, identity};
+
+/// Puts TLS in front of an emulator, with a certificate of this authority. Returns the URL.
+async fn encrypt(emulator: &Emulator, authority: &Authority) -> String {
+    let server = identity(authority, "localhost");
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(server.key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![server.certificate.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("localhost:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let address = emulator.url().strip_prefix("http://").unwrap().to_owned();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, address) = (acceptor.clone(), address.clone());
+            tokio::spawn(async move {
+                // A client that trusts nobody ends the handshake.
+                let Ok(mut encrypted) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let mut plain = TcpStream::connect(address).await.unwrap();
+                let _ = copy_bidirectional(&mut encrypted, &mut plain).await;
+            });
+        }
+    });
+    format!("https://localhost:{port}")
+}
+
+#[tokio::test]
+async fn a_variable_names_further_authorities() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let authority = authority();
+    let url = encrypt(&emulator, &authority).await;
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), authority.pem()).unwrap();
+    let path = file.path().to_str().unwrap();
+    let credentials = [
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("write_base_endpoint", &url),
+        // Who is not trusted is asked again and again, as if the network was broken.
+        ("max_write_retries", "0"),
+    ];
+    let body = wire::encode(&WriteRequest {
+        timeseries: vec![series(
+            &[("__name__", "up"), ("job", "a")],
+            &[(START_MS, 1.0)],
+        )],
+        metadata: vec![],
+    });
+    let body = body.unwrap();
+    // With it this certificate is trusted; without it only those that the program has.
+    for (roots, status, points) in [(None, 503, 0), (Some(path), 204, 1)] {
+        let mut variables = credentials.to_vec();
+        variables.extend(roots.map(|path| ("SSL_CERT_FILE", path)));
+        let connector = Connector::start_with(&emulator, &DEFAULTS, &variables).await;
+        assert_eq!(connector.post("/write", body.clone()).await, status);
+        assert_eq!(emulator.points("db", "t").len(), points);
+    }
+}
