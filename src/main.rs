@@ -12,7 +12,7 @@ use timestream_prometheus_connector::config::{
 use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::dead_letter::DeadLetters;
 use timestream_prometheus_connector::entry;
-use timestream_prometheus_connector::entry::lambda;
+use timestream_prometheus_connector::entry::lambda::{self, Replayer};
 use timestream_prometheus_connector::entry::standalone::{self, Ended, Patience};
 use timestream_prometheus_connector::http::{App, misconfigured, router};
 use timestream_prometheus_connector::telemetry;
@@ -86,7 +86,7 @@ async fn serve(config: &Config) -> ExitCode {
         }
     };
     let app = match app(config).await {
-        Ok(app) => app,
+        Ok((app, _)) => app,
         Err(error) => {
             let place = config.dead_letter.as_ref().map(ToString::to_string);
             let message = format!(
@@ -139,15 +139,15 @@ async fn serve_lambda(config: Result<&Config, Vec<ConfigFault>>) -> ExitCode {
         Ok(config) => lambda_router(config, &function).await,
         Err(faults) => Err(faults),
     };
-    let router = router.unwrap_or_else(|faults| {
+    let (router, replayer) = router.unwrap_or_else(|faults| {
         for fault in &faults {
             tracing::error!(error = fault.to_string(), "Cannot use the configuration.");
         }
-        misconfigured(faults)
+        (misconfigured(faults), None)
     });
     tokio::select! {
         () = stop => ExitCode::SUCCESS,
-        result = lambda::serve(router, function) => match result {
+        result = lambda::serve(router, replayer, function) => match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("Cannot speak to the runtime API of Lambda. {error}");
@@ -157,8 +157,11 @@ async fn serve_lambda(config: Result<&Config, Vec<ConfigFault>>) -> ExitCode {
     }
 }
 
-async fn lambda_router(config: &Config, function: &str) -> Result<Router, Vec<ConfigFault>> {
-    let app = app(config).await.map_err(|error| {
+async fn lambda_router(
+    config: &Config,
+    function: &str,
+) -> Result<(Router, Option<Replayer>), Vec<ConfigFault>> {
+    let (app, connector) = app(config).await.map_err(|error| {
         let place = config.dead_letter.as_ref().map(ToString::to_string);
         let place = place.unwrap_or_default();
         vec![ConfigFault::unusable("dead_letter", &place, &error)]
@@ -183,21 +186,23 @@ async fn lambda_router(config: &Config, function: &str) -> Result<Router, Vec<Co
              (basic_auth_users, bearer_token)."
         );
     }
-    Ok(router(app))
+    let replayer = Replayer {
+        connector,
+        timeout: config.request_timeout,
+    };
+    Ok((router(app), Some(replayer)))
 }
 
 /// Builds what all requests share, clients included.
 ///
 /// # Errors
 /// The place for dead letters cannot be used.
-async fn app(config: &Config) -> io::Result<App> {
+async fn app(config: &Config) -> io::Result<(App, Connector)> {
     let shared = sdk_config(&config.timestream).load().await;
     let timestream = Timestream::new(&config.timestream, &shared);
     let dead_letters = DeadLetters::open(config.dead_letter.as_ref(), &shared)?;
-    Ok(App::new(
-        config,
-        Connector::new(config, timestream, dead_letters),
-    ))
+    let connector = Connector::new(config, timestream, dead_letters);
+    Ok((App::new(config, connector.clone()), connector))
 }
 
 /// Warns where anybody on the network may read and write.

@@ -50,6 +50,8 @@ pub struct Replay<'c, P> {
     fallback: Fallback,
     /// How long one write may take.
     timeout: Duration,
+    /// When all writes have to be over.
+    deadline: Option<Instant>,
     progress: P,
 }
 
@@ -59,6 +61,12 @@ pub trait Progress {
     fn expect(&self, bytes: u64);
     /// So many of them have been.
     fn advance(&self, bytes: u64);
+}
+
+/// Nobody is told.
+impl Progress for () {
+    fn expect(&self, _bytes: u64) {}
+    fn advance(&self, _bytes: u64) {}
 }
 
 /// What a replay did.
@@ -99,7 +107,17 @@ impl<'c, P: Progress> Replay<'c, P> {
             connector,
             fallback,
             timeout,
+            deadline: None,
             progress,
+        }
+    }
+
+    /// With a moment at which everything has to be over; what is not stored by then is left.
+    #[must_use]
+    pub fn until(self, deadline: Instant) -> Self {
+        Self {
+            deadline: Some(deadline),
+            ..self
         }
     }
 
@@ -107,6 +125,7 @@ impl<'c, P: Progress> Replay<'c, P> {
         let mut replayed = Replayed::default();
         for part in letters.chunks(LETTERS_AT_ONCE) {
             let deadline = Instant::now() + self.timeout;
+            let deadline = self.deadline.map_or(deadline, |end| end.min(deadline));
             replayed.add(self.connector.replay(part, &self.fallback, deadline).await);
         }
         replayed

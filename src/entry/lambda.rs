@@ -17,7 +17,7 @@ use lambda_http::request::RequestContext;
 use lambda_http::tower::ServiceExt;
 use lambda_http::{Body, Request, RequestExt, Response, service_fn};
 
-pub use events::EventError;
+pub use events::{EventError, Replayer};
 use identified::Identify;
 
 /// Variables that Lambda sets in every process and that [`serve`] needs; the first is the function's
@@ -33,21 +33,28 @@ pub const VARIABLES: [&str; 3] = [
 struct Function {
     name: String,
     router: Router,
+    replayer: Option<Replayer>,
 }
 
 /// Serves invocations, each within its own deadline, until the runtime API fails.
 ///
-/// `function` is the function's name, the dimension of its metrics.
+/// `function` is the function's name, the dimension of its metrics. Without a `replayer`, which needs
+/// a configuration, events of queues fail.
 ///
 /// # Errors
 /// The runtime API cannot be reached.
 ///
 /// # Panics
 /// One of [`VARIABLES`] is not set.
-pub async fn serve(router: Router, function: String) -> Result<(), lambda_runtime::Error> {
+pub async fn serve(
+    router: Router,
+    replayer: Option<Replayer>,
+    function: String,
+) -> Result<(), lambda_runtime::Error> {
     let function = Arc::new(Function {
         name: function,
         router,
+        replayer,
     });
     let handler = service_fn(move |request| invoke(Arc::clone(&function), request));
     lambda_http::runtime_concurrent(handler)
@@ -60,7 +67,8 @@ async fn invoke(function: Arc<Function>, request: Request) -> Result<Response<Bo
     let context = request.lambda_context();
     let deadline = request::deadline(&context);
     if let Some(RequestContext::PassThrough) = request.request_context_ref() {
-        let answer = events::answer(request.body(), deadline).await?;
+        let replayer = function.replayer.as_ref();
+        let answer = events::answer(request.body(), replayer, deadline).await?;
         return Ok(Response::new(Body::Text(answer.to_string())));
     }
     let max_answer_bytes = answer::max_bytes(&request);

@@ -295,7 +295,8 @@ async fn an_event_that_is_none_of_ours_fails_and_the_process_goes_on() {
     broken["body"] = "no base64!".into();
     let mut host = file("http-api-write");
     host["headers"]["host"] = "[ no host".into();
-    let sqs = json!({"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": "x"}]});
+    let kinesis = json!({"Records": [{"eventSource": "aws:kinesis", "kinesis": {}}]});
+    let broken_sqs = json!({"Records": [{"eventSource": "aws:sqs", "body": "x"}]});
     let cases = [
         ("not json".to_owned(), "", "expected"),
         (
@@ -304,9 +305,14 @@ async fn an_event_that_is_none_of_ours_fails_and_the_process_goes_on() {
             "received an empty object",
         ),
         (
-            sqs.to_string(),
+            kinesis.to_string(),
             "UnsupportedEvent",
-            "event source 'aws:sqs'",
+            "event source 'aws:kinesis'",
+        ),
+        (
+            broken_sqs.to_string(),
+            "InvalidEvent",
+            "missing field `messageId`",
         ),
         (broken.to_string(), "", "base64"),
         (host.to_string(), "", ""),
@@ -331,9 +337,53 @@ async fn an_event_that_is_none_of_ours_fails_and_the_process_goes_on() {
         .lines()
         .filter(|line| line.starts_with("level=error"));
     assert!(lines.all(|line| line.contains(" request_id=00000000-") && !line.contains("caller=/")));
-    let sqs =
-        "message=\"UnsupportedEvent: received records of the event source 'aws:sqs'; expected";
-    assert_eq!(left.stderr.matches(sqs).count(), 1, "{}", left.stderr);
+    let kinesis =
+        "message=\"UnsupportedEvent: received records of the event source 'aws:kinesis'; expected";
+    assert_eq!(left.stderr.matches(kinesis).count(), 1, "{}", left.stderr);
+}
+
+#[tokio::test]
+async fn dead_letters_of_a_queue_are_written_again() {
+    let running = Running::start_with(&DEFAULTS).await;
+    let letter = |table: &str, i: u32| {
+        format!(
+            r#"{{"dead_letter":1,"time":"2026-01-01T00:00:00Z","reason":"x","database":"prometheus","table":"{table}","labels":[["__name__","letters"],["i","{i}"]],"samples":[[{START_MS},"1.5"]]}}"#
+        )
+    };
+    let message =
+        |id: &str, body: String| json!({"eventSource": "aws:sqs", "messageId": id, "body": body});
+    let event = json!({"Records": [
+        message("stored", letter("metrics", 1) + "\n" + &letter("metrics", 2)),
+        message("refused", letter("missing", 3)),
+    ]});
+    let Ended::Answered(answer) = running.api.invoke(event.to_string()).await else {
+        panic!("the event is answered");
+    };
+    assert_eq!(
+        answer,
+        json!({"batchItemFailures": [{"itemIdentifier": "refused"}]})
+    );
+    let points = running.emulator.points("prometheus", "metrics");
+    assert_eq!(points.len(), 2);
+    let left = running.stop().await;
+    assert!(
+        left.stderr
+            .contains("Some dead letters are still not stored.")
+            && left.stderr.contains("messages_kept=1"),
+        "{}",
+        left.stderr
+    );
+}
+
+#[tokio::test]
+async fn a_function_that_is_not_configured_keeps_the_messages_in_their_queue() {
+    let running = Running::start_with(&[]).await;
+    let event = json!({"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": "x"}]});
+    match running.api.invoke(event.to_string()).await {
+        Ended::Failed { error_type, .. } => assert_eq!(error_type, "NotConfigured"),
+        answered => panic!("{answered:?}"),
+    }
+    running.stop().await;
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use timestream_prometheus_connector::connector::Connector as Core;
 use timestream_prometheus_connector::dead_letter::{DeadLetters, Letter};
 use timestream_prometheus_connector::prompb::TimeSeries;
 use timestream_prometheus_connector::replay::queue::SqsEvent;
-use timestream_prometheus_connector::replay::{Fallback, Progress, Replay, Summary};
+use timestream_prometheus_connector::replay::{Fallback, Replay, Summary};
 use timestream_prometheus_connector::timestream::Timestream;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -255,13 +255,6 @@ async fn a_queue_that_is_gone_makes_the_sender_send_again() {
     assert!(text.contains("queue"), "{text}");
 }
 
-struct Silent;
-
-impl Progress for Silent {
-    fn expect(&self, _bytes: u64) {}
-    fn advance(&self, _bytes: u64) {}
-}
-
 #[tokio::test]
 async fn an_event_of_the_queue_is_answered_with_what_it_has_to_keep() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
@@ -278,12 +271,7 @@ async fn an_event_of_the_queue_is_answered_with_what_it_has_to_keep() {
     let shared = shared_config(&config).await;
     let timestream = Timestream::new(&config.timestream, &shared);
     let connector = Core::new(&config, timestream, DeadLetters::Log);
-    let replay = Replay::new(
-        &connector,
-        Fallback::default(),
-        Duration::from_secs(10),
-        Silent,
-    );
+    let replay = Replay::new(&connector, Fallback::default(), Duration::from_secs(10), ());
 
     let letter = |table: &str| {
         format!(

@@ -1,13 +1,19 @@
 //! Events that are no HTTP requests.
 //!
-//! [`answer`] is the one place where a handler of such events is called. An event that has none fails
-//! its invocation, so that the sender keeps or reports it.
+//! Messages of a queue are dead letters that are written again. [`answer`] is the one place where a
+//! handler of such events is called. An event that has none fails its invocation, so that the sender
+//! keeps or reports it.
 
 use std::fmt;
+use std::time::Duration;
 
 use lambda_runtime::Diagnostic;
 use serde_json::Value;
 use tokio::time::Instant;
+
+use crate::connector::Connector;
+use crate::replay::queue::SqsEvent;
+use crate::replay::{Fallback, Replay, Summary};
 
 /// Characters of an event's keys and names that are repeated in an error.
 const MAX_SHOWN: usize = 200;
@@ -23,18 +29,39 @@ enum Kind {
     Other(String),
 }
 
+/// The event source of a queue.
+const SQS: &str = "aws:sqs";
+
+/// Writes dead letters again.
+#[derive(Clone, Debug)]
+pub struct Replayer {
+    /// By which they are written.
+    pub connector: Connector,
+    /// How long one write may take.
+    pub timeout: Duration,
+}
+
 /// Why an event is not answered.
 #[derive(thiserror::Error)]
 pub enum EventError {
     /// No handler takes it.
     #[error(
         "UnsupportedEvent: received {received}; expected an HTTP request of an API Gateway HTTP API or \
-         REST API, a function URL or an Application Load Balancer"
+         REST API, a function URL or an Application Load Balancer, or messages of an SQS queue"
     )]
     Unsupported {
         /// What it is.
         received: String,
     },
+    /// The messages cannot be written: the configuration cannot be used.
+    #[error(
+        "NotConfigured: messages of a queue cannot be written while the configuration of the function \
+         cannot be used; its log says what to set"
+    )]
+    NotConfigured,
+    /// It does not have the shape of its source.
+    #[error("InvalidEvent: the event is not what SQS sends: {0}")]
+    Invalid(serde_json::Error),
 }
 
 /// The runtime logs an error in this form.
@@ -46,9 +73,13 @@ impl fmt::Debug for EventError {
 
 impl From<EventError> for Diagnostic {
     fn from(error: EventError) -> Self {
-        let EventError::Unsupported { .. } = error;
+        let error_type = match error {
+            EventError::Unsupported { .. } => "UnsupportedEvent",
+            EventError::NotConfigured => "NotConfigured",
+            EventError::Invalid(_) => "InvalidEvent",
+        };
         Self {
-            error_type: "UnsupportedEvent".to_owned(),
+            error_type: error_type.to_owned(),
             error_message: error.to_string(),
         }
     }
@@ -58,13 +89,51 @@ impl From<EventError> for Diagnostic {
 ///
 /// # Errors
 /// No handler takes it. The invocation fails.
-pub(super) async fn answer(event: &[u8], _deadline: Instant) -> Result<Value, EventError> {
+pub(super) async fn answer(
+    event: &[u8],
+    replayer: Option<&Replayer>,
+    deadline: Instant,
+) -> Result<Value, EventError> {
     let event: Value = serde_json::from_slice(event).unwrap_or_default();
     match Kind::of(&event) {
+        Kind::Records(source) if source == SQS => {
+            let replayer = replayer.ok_or(EventError::NotConfigured)?;
+            let event = serde_json::from_value(event).map_err(EventError::Invalid)?;
+            Ok(replayer.replay(&event, deadline).await)
+        }
         kind @ (Kind::Records(_) | Kind::EventBridge(_) | Kind::Other(_)) => {
             let received = kind.to_string();
             Err(EventError::Unsupported { received })
         }
+    }
+}
+
+impl Replayer {
+    /// Writes the dead letters of the messages again, and says which messages the queue has to keep.
+    async fn replay(&self, event: &SqsEvent, deadline: Instant) -> Value {
+        let mut summary = Summary::default();
+        let replay = Replay::new(&self.connector, Fallback::default(), self.timeout, ());
+        let response = replay.until(deadline).event(event, &mut summary).await;
+        let (samples, stored) = (summary.replayed.samples, summary.replayed.stored);
+        if summary.is_complete() {
+            tracing::info!(samples, stored, "Dead letters are stored.");
+        } else {
+            let first = summary
+                .replayed
+                .left
+                .iter()
+                .find(|it| !it.message.is_empty());
+            let error = first.map(|letter| letter.message.clone());
+            tracing::error!(
+                error = error.or(summary.first_unreadable).unwrap_or_default(),
+                samples,
+                stored,
+                unreadable = summary.unreadable,
+                messages_kept = response.batch_item_failures.len(),
+                "Some dead letters are still not stored."
+            );
+        }
+        serde_json::to_value(response).expect("the answer is valid JSON")
     }
 }
 
