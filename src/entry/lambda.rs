@@ -1,8 +1,8 @@
 //! AWS Lambda: events of the runtime API to requests for the one router, and its answers back.
 //!
 //! `lambda_http` reads the events of HTTP APIs (payload 2.0 and 1.0), REST APIs, function URLs and load
-//! balancers; [`request`] and [`answer`] are what differs from a socket. What is no HTTP request
-//! reaches [`events`]. Where Lambda says so (`AWS_LAMBDA_MAX_CONCURRENCY`) several invocations run at
+//! balancers; `request` and `answer` are what differs from a socket. What is no HTTP request
+//! reaches `events`. Where Lambda says so (`AWS_LAMBDA_MAX_CONCURRENCY`) several invocations run at
 //! once.
 
 mod answer;
