@@ -1,5 +1,5 @@
-//! The values that travel between the two protocols: what a sample, a series, a matcher, a
-//! destination and a result row are, free of any wire format.
+//! The values that travel between the two protocols: what a sample, a histogram, a series, a
+//! matcher, a destination and a result row are, free of any wire format.
 
 use std::fmt;
 
@@ -28,6 +28,114 @@ pub struct Sample {
     pub timestamp_ms: i64,
     /// The value; compared and copied by its bits.
     pub value: f64,
+}
+
+/// One native histogram, with all that the protocols carry about it; nothing has been checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// Milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// When counting began, in milliseconds since the Unix epoch; 0 if nobody knows.
+    pub start_timestamp_ms: i64,
+    /// Observations, stale marker apart the sum of all buckets; absent counts as 0.
+    pub count: Option<Count>,
+    /// Sum of the observations; compared and copied by its bits.
+    pub sum: f64,
+    /// Resolution of the buckets; -53 if their boundaries are `custom_values`.
+    pub schema: i32,
+    /// Width of the zero bucket.
+    pub zero_threshold: f64,
+    /// Observations in the zero bucket; absent counts as 0.
+    pub zero_count: Option<Count>,
+    /// The buckets of negative observations.
+    pub negative: Buckets,
+    /// The buckets of positive observations.
+    pub positive: Buckets,
+    /// 0 unknown, 1 reset, 2 no reset, 3 gauge; other numbers as received.
+    pub reset_hint: i32,
+    /// Upper boundaries of the buckets where `schema` is -53.
+    pub custom_values: Vec<f64>,
+}
+
+/// A number of observations: whole in an integer histogram.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Count {
+    /// Of an integer histogram.
+    Int(u64),
+    /// Of a float histogram.
+    Float(f64),
+}
+
+/// The buckets on one side of zero.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Buckets {
+    /// Which buckets there are.
+    pub spans: Vec<Span>,
+    /// Integer histograms: each bucket's count less that of the one before.
+    pub deltas: Vec<i64>,
+    /// Float histograms: each bucket's count.
+    pub counts: Vec<f64>,
+}
+
+/// Buckets that follow one another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Gap to the span before; in the first span the index of its first bucket.
+    pub offset: i32,
+    /// How many buckets.
+    pub length: u32,
+}
+
+/// What kind of metric a metric family is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MetricType {
+    /// Nobody has said.
+    #[default]
+    Unknown,
+    /// A number that only grows, until it starts again.
+    Counter,
+    /// A number that goes up and down.
+    Gauge,
+    /// Observations in buckets.
+    Histogram,
+    /// Observations in buckets that may lose some again.
+    GaugeHistogram,
+    /// Quantiles.
+    Summary,
+    /// Labels that describe something, the value is 1.
+    Info,
+    /// A set of booleans.
+    StateSet,
+}
+
+impl MetricType {
+    /// The type with this number in the protocols; a number of a later protocol is unknown.
+    pub fn of(number: i32) -> Self {
+        match number {
+            1 => Self::Counter,
+            2 => Self::Gauge,
+            3 => Self::Histogram,
+            4 => Self::GaugeHistogram,
+            5 => Self::Summary,
+            6 => Self::Info,
+            7 => Self::StateSet,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The word for it, as Prometheus writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::GaugeHistogram => "gaugehistogram",
+            Self::Summary => "summary",
+            Self::Info => "info",
+            Self::StateSet => "stateset",
+        }
+    }
 }
 
 /// One label: a name and a value, neither of them empty.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use crate::model::Sample;
+use crate::model::{Buckets, Count, Histogram, MetricType, Sample, Span};
 use crate::prompb;
 
 /// Name and value of a label, as received.
@@ -15,9 +15,48 @@ pub type Label<'a> = (&'a str, &'a str);
 #[derive(Clone, Debug, Default)]
 pub struct Request<'a> {
     labels: Vec<Label<'a>>,
-    samples: Vec<Sample>,
+    items: Vec<Item<'a>>,
     /// Where each series ends in the two lists.
     ends: Vec<(usize, usize)>,
+    /// What is known about metric families.
+    pub metadata: Vec<Metadata<'a>>,
+}
+
+/// What a series carries: samples, most of the time, so the others stand apart.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item<'a> {
+    /// A float sample.
+    Sample(Sample),
+    /// A native histogram.
+    Histogram(Box<Histogram>),
+    /// An exemplar.
+    Exemplar(Box<Exemplar<'a>>),
+}
+
+/// One observation that stands for many, usually with the trace that made it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Exemplar<'a> {
+    /// Its own labels, in the order received; nothing about them has been checked.
+    pub labels: Vec<Label<'a>>,
+    /// Milliseconds since the Unix epoch; 0 if the sender gave none.
+    pub timestamp_ms: i64,
+    /// The value; compared and copied by its bits.
+    pub value: f64,
+}
+
+/// What a sender knows about a metric family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata<'a> {
+    /// Name of the family.
+    pub metric_name: &'a str,
+    /// Its type.
+    pub metric_type: MetricType,
+    /// What it means; may be empty.
+    pub help: &'a str,
+    /// Its unit; may be empty.
+    pub unit: &'a str,
+    /// Position of the series that brought it; `None` if it came by itself.
+    pub series: Option<usize>,
 }
 
 /// One series of a request.
@@ -25,9 +64,9 @@ pub struct Request<'a> {
 pub struct Series<'r, 'a> {
     /// The labels, in the order received; nothing about them has been checked.
     pub labels: Labels<'r, 'a>,
-    /// The samples, in the order received.
-    pub samples: &'r [Sample],
-    /// What these samples are called outside of the request.
+    /// What it carries, in the order received.
+    pub content: &'r [Item<'a>],
+    /// What this content is called outside of the request.
     pub items: Items,
 }
 
@@ -35,17 +74,17 @@ pub struct Series<'r, 'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Labels<'r, 'a>(pub &'r [Label<'a>]);
 
-/// Some samples of one series of a request, one after the other.
+/// Some items of one series of a request, one after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Items {
     series: u32,
-    /// Position among the samples of the whole request.
+    /// Position among the items of the whole request.
     first: u32,
     count: u32,
 }
 
 impl Items {
-    /// The samples at `range`, counted through the whole request, of the series at `series`.
+    /// The items at `range`, counted through the whole request, of the series at `series`.
     fn new(series: usize, range: Range<usize>) -> Self {
         let narrow = |index: usize| u32::try_from(index).expect("a request has less than 4 GiB");
         Self {
@@ -55,7 +94,7 @@ impl Items {
         }
     }
 
-    /// Each of the samples alone.
+    /// Each of the items alone.
     pub fn each(self) -> impl Iterator<Item = Self> {
         (self.first..self.first + self.count).map(move |first| Self {
             first,
@@ -69,12 +108,12 @@ impl Items {
         self.series as usize
     }
 
-    /// Position of the first of them among the samples of the whole request.
+    /// Position of the first of them among the items of the whole request.
     pub fn position(self) -> usize {
         self.first as usize
     }
 
-    /// How many samples they are.
+    /// How many they are.
     pub fn count(self) -> u64 {
         u64::from(self.count)
     }
@@ -88,12 +127,17 @@ impl<'a> Request<'a> {
 
     /// Adds a sample to the series that is being put together.
     pub fn push_sample(&mut self, sample: Sample) {
-        self.samples.push(sample);
+        self.push_item(Item::Sample(sample));
+    }
+
+    /// Adds an item to the series that is being put together.
+    pub fn push_item(&mut self, item: Item<'a>) {
+        self.items.push(item);
     }
 
     /// Ends the series that is being put together.
     pub fn end_series(&mut self) {
-        self.ends.push((self.labels.len(), self.samples.len()));
+        self.ends.push((self.labels.len(), self.items.len()));
     }
 
     /// How many series there are.
@@ -118,7 +162,7 @@ impl<'a> Request<'a> {
         let end = self.ends[index];
         Series {
             labels: Labels(&self.labels[start.0..end.0]),
-            samples: &self.samples[start.1..end.1],
+            content: &self.items[start.1..end.1],
             items: Items::new(index, start.1..end.1),
         }
     }
@@ -128,19 +172,30 @@ impl<'a> Request<'a> {
         (0..self.len()).map(|index| self.series(index))
     }
 
-    /// The labels and the samples that `items` of this request stand for.
+    /// The labels of the series and the content that `items` of this request stand for.
     pub fn resolve(&self, items: Items) -> Series<'_, 'a> {
         let first = items.position();
         Series {
-            samples: &self.samples[first..first + items.count as usize],
+            content: &self.items[first..first + items.count as usize],
             items,
             ..self.series(items.series())
         }
     }
 
-    /// How many samples there are in all series.
-    pub fn samples(&self) -> u64 {
-        self.samples.len() as u64
+    /// How many items there are in all series.
+    pub fn count(&self) -> u64 {
+        self.items.len() as u64
+    }
+}
+
+impl Item<'_> {
+    /// Its time, in milliseconds since the Unix epoch.
+    pub fn timestamp_ms(&self) -> i64 {
+        match self {
+            Self::Sample(sample) => sample.timestamp_ms,
+            Self::Histogram(histogram) => histogram.timestamp_ms,
+            Self::Exemplar(exemplar) => exemplar.timestamp_ms,
+        }
     }
 }
 
@@ -157,9 +212,70 @@ impl<'a> From<&'a prompb::WriteRequest> for Request<'a> {
                     value: sample.value,
                 });
             }
+            for exemplar in &series.exemplars {
+                let label = |label: &'a prompb::Label| (label.name.as_str(), label.value.as_str());
+                request.push_item(Item::Exemplar(Box::new(Exemplar {
+                    labels: exemplar.labels.iter().map(label).collect(),
+                    timestamp_ms: exemplar.timestamp,
+                    value: exemplar.value,
+                })));
+            }
+            for histogram in &series.histograms {
+                request.push_item(Item::Histogram(Box::new(histogram.into())));
+            }
             request.end_series();
         }
         request
+            .metadata
+            .extend(message.metadata.iter().map(|it| Metadata {
+                metric_name: &it.metric_family_name,
+                metric_type: MetricType::of(it.r#type),
+                help: &it.help,
+                unit: &it.unit,
+                series: None,
+            }));
+        request
+    }
+}
+
+impl From<&prompb::Histogram> for Histogram {
+    fn from(message: &prompb::Histogram) -> Self {
+        use prompb::histogram;
+
+        let spans = |spans: &[prompb::BucketSpan]| {
+            let span = |span: &prompb::BucketSpan| Span {
+                offset: span.offset,
+                length: span.length,
+            };
+            spans.iter().map(span).collect()
+        };
+        Self {
+            timestamp_ms: message.timestamp,
+            start_timestamp_ms: 0,
+            count: message.count.as_ref().map(|count| match *count {
+                histogram::Count::CountInt(count) => Count::Int(count),
+                histogram::Count::CountFloat(count) => Count::Float(count),
+            }),
+            sum: message.sum,
+            schema: message.schema,
+            zero_threshold: message.zero_threshold,
+            zero_count: message.zero_count.as_ref().map(|count| match *count {
+                histogram::ZeroCount::ZeroCountInt(count) => Count::Int(count),
+                histogram::ZeroCount::ZeroCountFloat(count) => Count::Float(count),
+            }),
+            negative: Buckets {
+                spans: spans(&message.negative_spans),
+                deltas: message.negative_deltas.clone(),
+                counts: message.negative_counts.clone(),
+            },
+            positive: Buckets {
+                spans: spans(&message.positive_spans),
+                deltas: message.positive_deltas.clone(),
+                counts: message.positive_counts.clone(),
+            },
+            reset_hint: message.reset_hint,
+            custom_values: message.custom_values.clone(),
+        }
     }
 }
 
@@ -214,7 +330,7 @@ mod tests {
 
         let seen: Vec<_> = request
             .iter()
-            .map(|series| (series.labels.to_string(), series.samples.len()))
+            .map(|series| (series.labels.to_string(), series.content.len()))
             .collect();
         let expected = [
             (r#"{__name__="a", job="j\n"}"#, 2),
@@ -225,7 +341,7 @@ mod tests {
             seen,
             expected.map(|(labels, count)| (labels.to_owned(), count))
         );
-        assert_eq!((request.len(), request.samples()), (3, 3));
+        assert_eq!((request.len(), request.count()), (3, 3));
 
         let each: Vec<_> = request
             .iter()
@@ -234,8 +350,8 @@ mod tests {
             .map(|(position, series)| {
                 (
                     position,
-                    series.samples[0].timestamp_ms,
-                    series.samples.len(),
+                    series.content[0].timestamp_ms(),
+                    series.content.len(),
                 )
             })
             .collect();

@@ -158,6 +158,7 @@ mod tests {
         let series = prompb::TimeSeries {
             labels: vec![label],
             samples: vec![sample],
+            ..prompb::TimeSeries::default()
         };
         assert_eq!(request.timeseries, [series]);
         assert_eq!(encode(&request).unwrap(), hex(UP));

@@ -121,10 +121,7 @@ impl Connector {
             .collect();
         let how = How {
             limits,
-            first_version: self
-                .versions
-                .as_ref()
-                .map(|it| it.reserve(request.samples())),
+            first_version: self.versions.as_ref().map(|it| it.reserve(request.count())),
         };
         let mut sends = FuturesUnordered::new();
         for (destination, batches) in &batches {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::deliver::{Failed, Undelivered, Why};
 use crate::convert::route::{Routing, destination};
 use crate::dead_letter::Letter;
-use crate::received::Request;
+use crate::received::{Item, Request};
 
 /// One letter for all samples of a series that have the same fate.
 pub(super) fn letters<'u>(
@@ -48,9 +48,12 @@ fn letter(
     let text = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
     letter.labels = series.labels.0.iter().map(text).collect();
     for missing in same {
-        letter
-            .samples
-            .extend(request.resolve(missing.items).samples);
+        let content = request.resolve(missing.items).content.iter();
+        let samples = content.filter_map(|item| match item {
+            Item::Sample(sample) => Some(*sample),
+            Item::Histogram(_) | Item::Exemplar(_) => None,
+        });
+        letter.samples.extend(samples);
     }
     letter
 }

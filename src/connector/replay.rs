@@ -117,8 +117,8 @@ impl Connector {
         };
         let left = letters(unsettled(&delivery), &request, &routing, Timestamp::now());
         let mut replayed = Replayed {
-            samples: request.samples(),
-            stored: request.samples(),
+            samples: request.count(),
+            stored: request.count(),
             left,
             ..Replayed::default()
         };

@@ -13,7 +13,7 @@ use crate::convert::route::{Routing, SeriesFault};
 use crate::convert::series::{IgnoreReason, Refusal};
 use crate::dead_letter::KeepError;
 use crate::model::Destination;
-use crate::received::Request;
+use crate::received::{Item, Request};
 use crate::timestream::{ErrorKind, RejectReason};
 
 /// What dead letters have at least, where the request took all its time.
@@ -165,12 +165,17 @@ fn log_ignored(request: &Request<'_>, delivery: &Delivery) {
             continue;
         };
         let series = request.resolve(undelivered.items);
-        for sample in series.samples {
+        for item in series.content {
+            let value = match item {
+                Item::Sample(sample) => Some(sample.value),
+                Item::Exemplar(exemplar) => Some(exemplar.value),
+                Item::Histogram(_) => None,
+            };
             tracing::debug!(
                 reason = reason.as_str(),
                 labels = series.labels.to_string(),
-                value = sample.value,
-                timestamp = sample.timestamp_ms,
+                value,
+                timestamp = item.timestamp_ms(),
                 "Sample ignored."
             );
         }
@@ -185,8 +190,8 @@ impl WriteOutcome {
             .map(|missing| missing.items.count())
             .sum();
         let mut outcome = Self {
-            received: request.samples(),
-            stored: request.samples() - missing,
+            received: request.count(),
+            stored: request.count() - missing,
             write_units: delivery.write_units,
             calls: delivery.calls,
             retries: delivery.retries,

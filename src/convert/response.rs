@@ -32,5 +32,6 @@ fn timeseries(series: Series) -> prompb::TimeSeries {
                 timestamp: sample.timestamp_ms,
             })
             .collect(),
+        ..prompb::TimeSeries::default()
     }
 }

@@ -14,7 +14,7 @@ use super::limits::{
 use super::names::{NO_LABELS_DIMENSION, NO_LABELS_VALUE, escape};
 use super::route::{Routing, SeriesFault, route};
 use crate::model::{Destination, Sample};
-use crate::received::{Items, Label, Labels, Request, Series, cut};
+use crate::received::{Item, Items, Label, Labels, Request, Series, cut};
 
 /// What to do with samples that Timestream cannot store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,11 +42,15 @@ pub enum IgnoreReason {
     NegativeTimestamp,
     /// A value of a later version is stored; only where records have versions.
     Superseded,
+    /// A native histogram.
+    Histogram,
+    /// An exemplar.
+    Exemplar,
 }
 
 impl IgnoreReason {
     /// All reasons.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::LongMetricName,
         Self::LongLabelName,
         Self::TooManyLabels,
@@ -54,6 +58,8 @@ impl IgnoreReason {
         Self::ValueNotFinite,
         Self::NegativeTimestamp,
         Self::Superseded,
+        Self::Histogram,
+        Self::Exemplar,
     ];
 
     /// Whether nothing is missing in Timestream although the sample was left out.
@@ -71,6 +77,8 @@ impl IgnoreReason {
             Self::ValueNotFinite => "value_not_finite",
             Self::NegativeTimestamp => "negative_timestamp",
             Self::Superseded => "superseded",
+            Self::Histogram => "histogram",
+            Self::Exemplar => "exemplar",
         }
     }
 }
@@ -210,7 +218,7 @@ pub fn series_to_records<'a>(
 ) -> Result<Conversion<'a>, Refusal> {
     let mut conversion = Conversion::default();
     let mut slots: HashMap<(&str, &str), usize> = HashMap::new();
-    for series in request.iter().filter(|series| !series.samples.is_empty()) {
+    for series in request.iter().filter(|series| !series.content.is_empty()) {
         let routed = match route(&series, routing) {
             Ok(routed) => routed,
             Err(fault) => {
@@ -239,13 +247,13 @@ pub fn series_to_records<'a>(
                 });
                 conversion.destinations.len() - 1
             });
-        conversion.add_samples(slot, stored, &series, policy)?;
+        conversion.add_items(slot, stored, &series, policy)?;
     }
     Ok(conversion)
 }
 
 impl<'a> Conversion<'a> {
-    fn add_samples(
+    fn add_items(
         &mut self,
         slot: usize,
         stored: StoredSeries<'a>,
@@ -253,7 +261,18 @@ impl<'a> Conversion<'a> {
         policy: WritePolicy,
     ) -> Result<(), Refusal> {
         let index = self.destinations[slot].series.len();
-        for (item, sample) in series.items.each().zip(series.samples) {
+        for (item, content) in series.items.each().zip(series.content) {
+            let sample = match content {
+                Item::Sample(sample) => sample,
+                Item::Histogram(_) => {
+                    self.leave_out(item, WhyLeftOut::Ignored(IgnoreReason::Histogram));
+                    continue;
+                }
+                Item::Exemplar(_) => {
+                    self.leave_out(item, WhyLeftOut::Ignored(IgnoreReason::Exemplar));
+                    continue;
+                }
+            };
             match invalid(sample) {
                 None => self.destinations[slot].records.push(Record {
                     item,
@@ -469,7 +488,7 @@ mod tests {
         });
         assert_eq!(records(&conversion), expected);
         let items = conversion.destinations[0].records.iter().map(|r| r.item);
-        let times = items.map(|item| request.resolve(item).samples[0].timestamp_ms);
+        let times = items.map(|item| request.resolve(item).content[0].timestamp_ms());
         assert!(times.eq([1, 2, 3]));
         assert_eq!(conversion.left_out, []);
     }

@@ -230,6 +230,7 @@ pub(crate) fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSer
             .iter()
             .map(|&(timestamp, value)| prompb::Sample { value, timestamp })
             .collect(),
+        ..TimeSeries::default()
     }
 }
 
