@@ -1,7 +1,7 @@
 //! The conversions between Prometheus and Timestream: pure functions over values, no I/O.
 //!
-//! In: [`route`] (where a series goes), [`series`] (remote write to records), [`batch`] (records to calls), [`body`] (a call to
-//! JSON). Out: [`matcher`] and [`regex`] (what a query selects), [`schema`] (the columns of a
+//! In: [`route`] (where a series goes), [`series`] (remote write to records, with
+//! [`value`]s), [`batch`] (records to calls), [`body`] (a call to JSON). Out: [`matcher`] and [`regex`] (what a query selects), [`schema`] (the columns of a
 //! table), [`sql`] (a query to SQL), [`rows`] (result rows to series),
 //! [`response`] (series to the answer). Both: [`names`], [`limits`].
 
@@ -17,3 +17,4 @@ pub mod rows;
 pub mod schema;
 pub mod series;
 pub mod sql;
+pub mod value;

@@ -7,8 +7,8 @@
 mod cut;
 mod order;
 
-use super::body::NUMBER_BYTES;
 use super::series::{DestinationRecords, Record, StoredSeries};
+use super::value::Value;
 use crate::received::Items;
 use cut::{Weight, cut};
 use order::{Order, order};
@@ -25,8 +25,8 @@ pub struct BatchRecord<'r> {
     pub series: &'r StoredSeries<'r>,
     /// Milliseconds since the Unix epoch.
     pub timestamp_ms: i64,
-    /// A finite value.
-    pub value: f64,
+    /// What the series is at this time.
+    pub value: &'r Value<'r>,
 }
 
 /// The records of a destination, arranged and cut into calls.
@@ -52,15 +52,15 @@ impl<'r> Batches<'r> {
 /// into calls where that costs the fewest billed units.
 pub fn batches<'r>(records: &'r DestinationRecords<'r>) -> Batches<'r> {
     let order = order(&records.series);
-    let mut sorted: Vec<&Record> = records.records.iter().collect();
+    let mut sorted: Vec<&Record<'_>> = records.records.iter().collect();
     // Stable, so the order within a series stays.
     sorted.sort_by_key(|record| order.places[record.series]);
     let weights = weights(&records.series, &order, &sorted);
-    let record = |record: &Record| BatchRecord {
+    let record = |record: &'r Record<'r>| BatchRecord {
         item: record.item,
         series: &records.series[record.series],
         timestamp_ms: record.timestamp_ms,
-        value: record.value,
+        value: &record.value,
     };
     Batches {
         ends: cut(&weights),
@@ -68,9 +68,9 @@ pub fn batches<'r>(records: &'r DestinationRecords<'r>) -> Batches<'r> {
     }
 }
 
-fn weights(series: &[StoredSeries<'_>], order: &Order, sorted: &[&Record]) -> Vec<Weight> {
+fn weights(series: &[StoredSeries<'_>], order: &Order, sorted: &[&Record<'_>]) -> Vec<Weight> {
     let bytes: Vec<usize> = series.iter().map(StoredSeries::bytes).collect();
-    let mut before: Option<&Record> = None;
+    let mut before: Option<&Record<'_>> = None;
     sorted
         .iter()
         .map(|record| {
@@ -87,7 +87,7 @@ fn weights(series: &[StoredSeries<'_>], order: &Order, sorted: &[&Record]) -> Ve
             let same_time = before.is_some_and(|it| it.timestamp_ms == record.timestamp_ms);
             before = Some(record);
             Weight {
-                bytes: bytes[record.series] + NUMBER_BYTES,
+                bytes: bytes[record.series] + record.value.bytes(),
                 shared,
                 same_time,
             }
@@ -105,6 +105,7 @@ mod tests {
     use crate::convert::body::write_call;
     use crate::convert::limits::MAX_RECORDS_PER_WRITE;
     use crate::convert::series::Dimension;
+    use crate::convert::value::NUMBER_BYTES;
     use crate::model::Destination;
 
     fn records(
@@ -117,7 +118,7 @@ mod tests {
                 item: Items::default(),
                 series,
                 timestamp_ms,
-                value: 1.0,
+                value: Value::Double(1.0),
             })
             .collect();
         let destination = Destination {
@@ -158,7 +159,7 @@ mod tests {
     /// What AWS bills for calls of 100 in the order received, nothing in common: what the Go
     /// connector sends.
     fn naive_units(records: &DestinationRecords<'_>) -> u64 {
-        let bytes = |record: &Record| records.series[record.series].bytes() + 2 * NUMBER_BYTES;
+        let bytes = |record: &Record<'_>| records.series[record.series].bytes() + 2 * NUMBER_BYTES;
         let calls = records.records.chunks(100);
         calls
             .map(|call| (call.iter().map(bytes).sum::<usize>().div_ceil(1024)) as u64)

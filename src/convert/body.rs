@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::batch::BatchRecord;
 use super::series::Dimension;
+use super::value::NUMBER_BYTES;
 use crate::model::Destination;
 
 /// Bytes reserved for each record, about what one with ten labels of its own takes.
@@ -18,8 +19,6 @@ const EXPECTED_RECORD_BYTES: usize = 256;
 
 /// Bytes of one billed unit.
 pub(super) const UNIT_BYTES: usize = 1024;
-/// What a time counts, and what a double does.
-pub(super) const NUMBER_BYTES: usize = 8;
 
 /// A WriteRecords call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +64,7 @@ fn write_units(records: &[BatchRecord<'_>], common: &Common<'_>) -> u64 {
             None => NUMBER_BYTES,
         };
         // Every record holds each common dimension.
-        dimensions - common_dimensions + measure_name + time + NUMBER_BYTES
+        dimensions - common_dimensions + measure_name + time + record.value.bytes()
     };
     let bytes = common_bytes + records.iter().map(own_bytes).sum::<usize>();
     bytes.div_ceil(UNIT_BYTES) as u64
@@ -82,9 +81,10 @@ fn body(
     push_string(&mut body, &destination.database);
     body.extend_from_slice(b",\"TableName\":");
     push_string(&mut body, &destination.table);
-    body.extend_from_slice(
-        b",\"CommonAttributes\":{\"MeasureValueType\":\"DOUBLE\",\"TimeUnit\":\"MILLISECONDS\"",
-    );
+    body.extend_from_slice(b",\"CommonAttributes\":{\"TimeUnit\":\"MILLISECONDS\"");
+    if let Some(value_type) = common.value_type {
+        push_value_type(&mut body, value_type);
+    }
     push_dimensions(&mut body, common.dimensions.iter().copied());
     if let Some(measure_name) = common.measure_name {
         push_measure_name(&mut body, measure_name);
@@ -94,13 +94,11 @@ fn body(
     }
     body.extend_from_slice(b"},\"Records\":[");
     for (index, record) in records.iter().enumerate() {
-        body.extend_from_slice(if index == 0 {
-            b"{\"MeasureValue\":\""
-        } else {
-            b",{\"MeasureValue\":\""
-        });
-        // The shortest text that reads back to the same bits.
-        write!(body, "{:?}\"", record.value).expect("writing to a Vec cannot fail");
+        body.extend_from_slice(if index == 0 { b"{" } else { b",{" });
+        record.value.push(&mut body);
+        if common.value_type.is_none() {
+            push_value_type(&mut body, record.value.type_name());
+        }
         let own = record
             .series
             .dimensions
@@ -128,6 +126,7 @@ struct Common<'r> {
     /// Sorted by name, as in a series.
     dimensions: Vec<&'r Dimension<'r>>,
     measure_name: Option<&'r str>,
+    value_type: Option<&'static str>,
     timestamp_ms: Option<i64>,
 }
 
@@ -137,12 +136,14 @@ impl<'r> Common<'r> {
             return Self {
                 dimensions: Vec::new(),
                 measure_name: None,
+                value_type: None,
                 timestamp_ms: None,
             };
         };
         let mut common = Self {
             dimensions: first.series.dimensions.iter().collect(),
             measure_name: Some(&first.series.measure_name),
+            value_type: Some(first.value.type_name()),
             timestamp_ms: Some(first.timestamp_ms),
         };
         for record in rest {
@@ -155,6 +156,9 @@ impl<'r> Common<'r> {
             common.measure_name = common
                 .measure_name
                 .filter(|name| *name == record.series.measure_name);
+            common.value_type = common
+                .value_type
+                .filter(|name| *name == record.value.type_name());
             common.timestamp_ms = common
                 .timestamp_ms
                 .filter(|time| *time == record.timestamp_ms);
@@ -193,11 +197,16 @@ fn push_measure_name(body: &mut Vec<u8>, measure_name: &str) {
     push_string(body, measure_name);
 }
 
+fn push_value_type(body: &mut Vec<u8>, value_type: &str) {
+    write!(body, ",\"MeasureValueType\":\"{value_type}\"").expect("writing to a Vec cannot fail");
+}
+
 fn push_time(body: &mut Vec<u8>, timestamp_ms: i64) {
     write!(body, ",\"Time\":\"{timestamp_ms}\"").expect("writing to a Vec cannot fail");
 }
 
-fn push_string(body: &mut Vec<u8>, text: &str) {
+/// Writes `text` as a JSON string.
+pub(super) fn push_string(body: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(body, text).expect("a string is always valid JSON and a Vec takes all");
 }
 
@@ -209,6 +218,7 @@ mod tests {
 
     use super::*;
     use crate::convert::series::StoredSeries;
+    use crate::convert::value::{Attribute, Value as MeasureValue};
     use crate::received::Items;
 
     fn series(
@@ -228,6 +238,19 @@ mod tests {
     }
 
     fn body(records: &[(&StoredSeries<'static>, i64, f64)]) -> Value {
+        let values: Vec<_> = records
+            .iter()
+            .map(|&(_, _, value)| MeasureValue::Double(value))
+            .collect();
+        let records: Vec<_> = records
+            .iter()
+            .zip(&values)
+            .map(|(&(series, timestamp_ms, _), value)| (series, timestamp_ms, value))
+            .collect();
+        body_of(&records)
+    }
+
+    fn body_of(records: &[(&StoredSeries<'static>, i64, &MeasureValue<'_>)]) -> Value {
         let destination = Destination {
             database: "db".to_owned(),
             table: "t".to_owned(),
@@ -285,6 +308,45 @@ mod tests {
                 "MeasureName": "down",
                 "Time": "2",
             })
+        );
+    }
+
+    #[test]
+    fn values_of_several_types_say_so_themselves() {
+        let a = series("up", &[("a", "1")]);
+        let b = series("text", &[("a", "1")]);
+        let text = MeasureValue::Varchar("\"ü\"".into());
+        let attribute = |name, value: &'static str| Attribute {
+            name,
+            value: value.into(),
+        };
+        let multi = MeasureValue::Multi(vec![attribute("unit", "bytes"), attribute("help", "H.")]);
+        let written = body_of(&[
+            (&a, 1, &MeasureValue::Double(1.0)),
+            (&b, 1, &text),
+            (&b, 1, &multi),
+        ]);
+        assert_eq!(written["CommonAttributes"].get("MeasureValueType"), None);
+        assert_eq!(
+            written["Records"],
+            json!([
+                {"MeasureName": "up", "MeasureValue": "1.0", "MeasureValueType": "DOUBLE"},
+                {"MeasureName": "text", "MeasureValue": "\"ü\"", "MeasureValueType": "VARCHAR"},
+                {
+                    "MeasureName": "text",
+                    "MeasureValues": [
+                        {"Name": "unit", "Value": "bytes", "Type": "VARCHAR"},
+                        {"Name": "help", "Value": "H.", "Type": "VARCHAR"},
+                    ],
+                    "MeasureValueType": "MULTI",
+                },
+            ])
+        );
+        let alike = body_of(&[(&b, 1, &text), (&b, 2, &text)]);
+        assert_eq!(alike["CommonAttributes"]["MeasureValueType"], "VARCHAR");
+        assert_eq!(
+            alike["Records"][0],
+            json!({"MeasureValue": "\"ü\"", "Time": "1"})
         );
     }
 

@@ -13,6 +13,7 @@ use super::limits::{
 };
 use super::names::{NO_LABELS_DIMENSION, NO_LABELS_VALUE, escape};
 use super::route::{Routing, SeriesFault, route};
+use super::value::Value;
 use crate::model::{Destination, Sample};
 use crate::received::{Item, Items, Label, Labels, Request, Series, cut};
 
@@ -157,7 +158,7 @@ pub struct DestinationRecords<'a> {
     /// The series that the records refer to.
     pub series: Vec<StoredSeries<'a>>,
     /// One record for each sample, in the order received.
-    pub records: Vec<Record>,
+    pub records: Vec<Record<'a>>,
 }
 
 /// A series in its stored form.
@@ -193,16 +194,16 @@ impl Dimension<'_> {
 }
 
 /// One sample of a stored series.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Record {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record<'a> {
     /// The sample that it stores.
     pub item: Items,
     /// Index into [`DestinationRecords::series`].
     pub series: usize,
     /// Milliseconds since the Unix epoch, not negative.
     pub timestamp_ms: i64,
-    /// A finite value; `-0.0` has become `0.0`, because Timestream refuses it.
-    pub value: f64,
+    /// What the series is at this time.
+    pub value: Value<'a>,
 }
 
 /// Turns the series of a request into records by destination.
@@ -278,7 +279,7 @@ impl<'a> Conversion<'a> {
                     item,
                     series: index,
                     timestamp_ms: sample.timestamp_ms,
-                    value: stored_value(sample.value),
+                    value: Value::Double(stored_value(sample.value)),
                 }),
                 Some(_) if policy.fail_on_invalid_sample_value => {
                     return Err(Refusal::InvalidSample {
@@ -436,9 +437,12 @@ mod tests {
 
     /// Each destination with its records as `time value series`.
     fn records(conversion: &Conversion<'_>) -> Vec<(String, Vec<String>)> {
-        let text = |all: &DestinationRecords<'_>, record: &Record| {
+        let text = |all: &DestinationRecords<'_>, record: &Record<'_>| {
             let series = &all.series[record.series];
-            format!("{} {:?} {series}", record.timestamp_ms, record.value)
+            let Value::Double(value) = record.value else {
+                panic!("{record:?}")
+            };
+            format!("{} {value:?} {series}", record.timestamp_ms)
         };
         let of = |all: &DestinationRecords<'_>| {
             let records = all.records.iter().map(|record| text(all, record));

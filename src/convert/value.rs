@@ -1,0 +1,81 @@
+//! The value of a record, and what it is in a WriteRecords call.
+
+use std::borrow::Cow;
+use std::io::Write as _;
+
+use super::body::push_string;
+
+/// What a value of eight bytes counts, whatever its text.
+pub(super) const NUMBER_BYTES: usize = 8;
+
+/// The value of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// A finite number; never `-0.0`, which Timestream refuses.
+    Double(f64),
+    /// A text, not empty.
+    Varchar(Cow<'a, str>),
+    /// Several texts under names of their own; at least one.
+    Multi(Vec<Attribute<'a>>),
+}
+
+/// One text of a multi-measure record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute<'a> {
+    /// The column that holds it.
+    pub name: &'static str,
+    /// The text, not empty.
+    pub value: Cow<'a, str>,
+}
+
+impl Value<'_> {
+    /// The name of its type in a call.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Double(_) => "DOUBLE",
+            Self::Varchar(_) => "VARCHAR",
+            Self::Multi(_) => "MULTI",
+        }
+    }
+
+    /// What it counts in the size of a record and in the units billed: UTF-8 bytes of a text, and
+    /// of the names of attributes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Double(_) => NUMBER_BYTES,
+            Self::Varchar(text) => text.len(),
+            Self::Multi(attributes) => attributes
+                .iter()
+                .map(|attribute| attribute.name.len() + attribute.value.len())
+                .sum(),
+        }
+    }
+
+    /// Writes it as the first field of a record.
+    pub(super) fn push(&self, body: &mut Vec<u8>) {
+        match self {
+            // The shortest text that reads back to the same bits.
+            Self::Double(value) => write!(body, "\"MeasureValue\":\"{value:?}\"")
+                .expect("writing to a Vec cannot fail"),
+            Self::Varchar(text) => {
+                body.extend_from_slice(b"\"MeasureValue\":");
+                push_string(body, text);
+            }
+            Self::Multi(attributes) => {
+                body.extend_from_slice(b"\"MeasureValues\":");
+                for (index, attribute) in attributes.iter().enumerate() {
+                    body.extend_from_slice(if index == 0 {
+                        b"[{\"Name\":"
+                    } else {
+                        b",{\"Name\":"
+                    });
+                    push_string(body, attribute.name);
+                    body.extend_from_slice(b",\"Value\":");
+                    push_string(body, &attribute.value);
+                    body.extend_from_slice(b",\"Type\":\"VARCHAR\"}");
+                }
+                body.push(b']');
+            }
+        }
+    }
+}
