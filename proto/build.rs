@@ -6,7 +6,10 @@ use std::process::Command;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let files = protox::compile(["proto/prometheus.proto"], ["proto"])?;
+    let files = protox::compile(
+        ["proto/prometheus.proto", "proto/write_v2.proto"],
+        ["proto"],
+    )?;
     prost_build::Config::new()
         // The name of a message is what a content type may carry.
         .enable_type_names()

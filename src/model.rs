@@ -123,6 +123,21 @@ impl MetricType {
         }
     }
 
+    /// The metric family that a metric of this name and type belongs to: histograms and summaries
+    /// have metrics of several names.
+    pub fn family(self, metric_name: &str) -> &str {
+        let suffixes: &[&str] = match self {
+            Self::Histogram => &["_bucket", "_count", "_sum"],
+            Self::GaugeHistogram => &["_bucket", "_gcount", "_gsum"],
+            Self::Summary => &["_count", "_sum"],
+            Self::Unknown | Self::Counter | Self::Gauge | Self::Info | Self::StateSet => &[],
+        };
+        let family = suffixes
+            .iter()
+            .find_map(|suffix| metric_name.strip_suffix(suffix));
+        family.unwrap_or(metric_name)
+    }
+
     /// The word for it, as Prometheus writes it.
     pub fn as_str(self) -> &'static str {
         match self {

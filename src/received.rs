@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use crate::model::{Buckets, Count, Histogram, MetricType, Sample, Span};
-use crate::prompb;
+use crate::model::{Histogram, MetricType, Sample};
 
 /// Name and value of a label, as received.
 pub type Label<'a> = (&'a str, &'a str);
@@ -18,6 +17,8 @@ pub struct Request<'a> {
     items: Vec<Item<'a>>,
     /// Where each series ends in the two lists.
     ends: Vec<(usize, usize)>,
+    /// Positions of series that could not be read whole, ascending, and why.
+    unreadable: Vec<(usize, BadReference)>,
     /// What is known about metric families.
     pub metadata: Vec<Metadata<'a>>,
 }
@@ -31,6 +32,40 @@ pub enum Item<'a> {
     Histogram(Box<Histogram>),
     /// An exemplar.
     Exemplar(Box<Exemplar<'a>>),
+}
+
+/// How many items of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds {
+    /// Float samples.
+    pub samples: u64,
+    /// Native histograms.
+    pub histograms: u64,
+    /// Exemplars.
+    pub exemplars: u64,
+}
+
+impl Kinds {
+    /// How many of each are among `items`.
+    pub fn of(items: &[Item<'_>]) -> Self {
+        let mut kinds = Self::default();
+        for item in items {
+            match item {
+                Item::Sample(_) => kinds.samples += 1,
+                Item::Histogram(_) => kinds.histograms += 1,
+                Item::Exemplar(_) => kinds.exemplars += 1,
+            }
+        }
+        kinds
+    }
+}
+
+impl std::ops::SubAssign for Kinds {
+    fn sub_assign(&mut self, other: Self) {
+        self.samples -= other.samples;
+        self.histograms -= other.histograms;
+        self.exemplars -= other.exemplars;
+    }
 }
 
 /// One observation that stands for many, usually with the trace that made it.
@@ -59,6 +94,23 @@ pub struct Metadata<'a> {
     pub series: Option<usize>,
 }
 
+/// Why not all of a series is known: it refers to texts that the request does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadReference {
+    /// Labels are pairs, and one half is missing.
+    Odd {
+        /// How many references there are.
+        count: usize,
+    },
+    /// A reference leads nowhere.
+    Unknown {
+        /// The reference.
+        reference: u32,
+        /// How many texts there are.
+        symbols: usize,
+    },
+}
+
 /// One series of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Series<'r, 'a> {
@@ -68,6 +120,8 @@ pub struct Series<'r, 'a> {
     pub content: &'r [Item<'a>],
     /// What this content is called outside of the request.
     pub items: Items,
+    /// Why the labels are not all there, if so.
+    pub bad_reference: Option<BadReference>,
 }
 
 /// The labels of a series, shown as `{a="1", b="2"}`, cut to a readable length.
@@ -140,6 +194,12 @@ impl<'a> Request<'a> {
         self.ends.push((self.labels.len(), self.items.len()));
     }
 
+    /// Ends the series that is being put together, and whose labels are not all known.
+    pub fn end_unreadable_series(&mut self, why: BadReference) {
+        self.unreadable.push((self.len(), why));
+        self.end_series();
+    }
+
     /// How many series there are.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -160,10 +220,12 @@ impl<'a> Request<'a> {
             None => (0, 0),
         };
         let end = self.ends[index];
+        let unreadable = self.unreadable.binary_search_by_key(&index, |it| it.0);
         Series {
             labels: Labels(&self.labels[start.0..end.0]),
             content: &self.items[start.1..end.1],
             items: Items::new(index, start.1..end.1),
+            bad_reference: unreadable.ok().map(|found| self.unreadable[found].1),
         }
     }
 
@@ -186,6 +248,11 @@ impl<'a> Request<'a> {
     pub fn count(&self) -> u64 {
         self.items.len() as u64
     }
+
+    /// How many items of each kind there are in all series.
+    pub fn kinds(&self) -> Kinds {
+        Kinds::of(&self.items)
+    }
 }
 
 impl Item<'_> {
@@ -199,82 +266,17 @@ impl Item<'_> {
     }
 }
 
-impl<'a> From<&'a prompb::WriteRequest> for Request<'a> {
-    fn from(message: &'a prompb::WriteRequest) -> Self {
-        let mut request = Self::default();
-        for series in &message.timeseries {
-            for label in &series.labels {
-                request.push_label(&label.name, &label.value);
-            }
-            for sample in &series.samples {
-                request.push_sample(Sample {
-                    timestamp_ms: sample.timestamp,
-                    value: sample.value,
-                });
-            }
-            for exemplar in &series.exemplars {
-                let label = |label: &'a prompb::Label| (label.name.as_str(), label.value.as_str());
-                request.push_item(Item::Exemplar(Box::new(Exemplar {
-                    labels: exemplar.labels.iter().map(label).collect(),
-                    timestamp_ms: exemplar.timestamp,
-                    value: exemplar.value,
-                })));
-            }
-            for histogram in &series.histograms {
-                request.push_item(Item::Histogram(Box::new(histogram.into())));
-            }
-            request.end_series();
-        }
-        request
-            .metadata
-            .extend(message.metadata.iter().map(|it| Metadata {
-                metric_name: &it.metric_family_name,
-                metric_type: MetricType::of(it.r#type),
-                help: &it.help,
-                unit: &it.unit,
-                series: None,
-            }));
-        request
-    }
-}
-
-impl From<&prompb::Histogram> for Histogram {
-    fn from(message: &prompb::Histogram) -> Self {
-        use prompb::histogram;
-
-        let spans = |spans: &[prompb::BucketSpan]| {
-            let span = |span: &prompb::BucketSpan| Span {
-                offset: span.offset,
-                length: span.length,
-            };
-            spans.iter().map(span).collect()
-        };
-        Self {
-            timestamp_ms: message.timestamp,
-            start_timestamp_ms: 0,
-            count: message.count.as_ref().map(|count| match *count {
-                histogram::Count::CountInt(count) => Count::Int(count),
-                histogram::Count::CountFloat(count) => Count::Float(count),
-            }),
-            sum: message.sum,
-            schema: message.schema,
-            zero_threshold: message.zero_threshold,
-            zero_count: message.zero_count.as_ref().map(|count| match *count {
-                histogram::ZeroCount::ZeroCountInt(count) => Count::Int(count),
-                histogram::ZeroCount::ZeroCountFloat(count) => Count::Float(count),
-            }),
-            negative: Buckets {
-                spans: spans(&message.negative_spans),
-                deltas: message.negative_deltas.clone(),
-                counts: message.negative_counts.clone(),
-            },
-            positive: Buckets {
-                spans: spans(&message.positive_spans),
-                deltas: message.positive_deltas.clone(),
-                counts: message.positive_counts.clone(),
-            },
-            reset_hint: message.reset_hint,
-            custom_values: message.custom_values.clone(),
+impl fmt::Display for BadReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Odd { count } => write!(
+                f,
+                "{count} references do not make pairs of label name and value"
+            ),
+            Self::Unknown { reference, symbols } => write!(
+                f,
+                "reference {reference} leads beyond the {symbols} symbols of the request"
+            ),
         }
     }
 }

@@ -1,22 +1,34 @@
 //! Bytes to messages and back: content headers, snappy, size limits, protobuf.
 //!
-//! Both protocols use snappy's block format, never the framed one.
+//! All protocols use snappy's block format, never the framed one. Write requests are read by hand,
+//! because they are large and their texts can be borrowed; the rest by generated code.
+
+#[cfg(test)]
+mod agreement;
+mod histogram;
+mod protobuf;
+mod room;
+mod write1;
+mod write2;
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use prost::{Message, Name};
+
+use crate::received::Request;
+use protobuf::Fault;
 
 /// Why a request body is not a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The content type is not the one of the protocol.
     #[error(
-        "unsupported Content-Type '{0}'; expected application/x-protobuf (remote write 1.0 or remote read)"
+        "unsupported Content-Type '{0}'; expected application/x-protobuf (remote write or remote read)"
     )]
     ContentType(String),
-    /// The body is a remote write 2.0 message, which is not served.
+    /// The body is another message than those of the protocol.
     #[error(
-        "unsupported remote write message '{0}'; set protobuf_message: prometheus.WriteRequest in remote_write, which is Prometheus' default"
+        "unsupported message '{0}' in Content-Type; remote write takes prometheus.WriteRequest and io.prometheus.write.v2.Request (protobuf_message in remote_write)"
     )]
     MessageType(String),
     /// The content encoding is not snappy.
@@ -40,6 +52,16 @@ pub enum DecodeError {
         /// The limit of a decompressed body.
         limit: usize,
     },
+    /// The decompressed body holds more than one request may.
+    #[error(
+        "the request holds more than {limit} {what}; send smaller batches (max_samples_per_send)"
+    )]
+    TooMany {
+        /// Of what there is too much.
+        what: &'static str,
+        /// How many a request may hold.
+        limit: usize,
+    },
     /// The body is not a snappy block.
     #[error("the request body is not valid snappy (block format): {0}")]
     Snappy(String),
@@ -48,30 +70,70 @@ pub enum DecodeError {
     Protobuf(String),
 }
 
+/// The versions of remote write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoteWrite {
+    /// 1.0: each series brings its labels as texts.
+    V1,
+    /// 2.0: labels refer to a table of texts, and the answer tells what was written.
+    V2,
+}
+
+/// The message of remote write 1.0, as content types name it.
+const WRITE_V1: &str = "prometheus.WriteRequest";
+/// The message of remote write 2.0, as content types name it.
+const WRITE_V2: &str = "io.prometheus.write.v2.Request";
+
+/// Which version of remote write the headers announce; to be called before the body is read.
+///
+/// A missing header counts as that of remote write 1.0, as in Prometheus' own receiver. The body is
+/// never asked: a message of one version is one of the other too, but an empty one.
+///
+/// # Errors
+/// Another content type, message or content encoding.
+pub fn negotiate(headers: &HeaderMap) -> Result<RemoteWrite, DecodeError> {
+    match announced_message(headers)?.as_deref() {
+        None | Some(WRITE_V1) => Ok(RemoteWrite::V1),
+        Some(WRITE_V2) => Ok(RemoteWrite::V2),
+        Some(other) => Err(DecodeError::MessageType(other.to_owned())),
+    }
+}
+
 /// Checks that the headers announce the message `M`; to be called before the body is read.
 ///
-/// A missing header counts as the expected value, as in Prometheus' own receiver.
+/// A missing header counts as the expected value.
 ///
 /// # Errors
 /// Another content type, message or content encoding.
 pub fn check_headers<M: Name>(headers: &HeaderMap) -> Result<(), DecodeError> {
+    match announced_message(headers)? {
+        Some(other) if other != M::full_name() => Err(DecodeError::MessageType(other)),
+        _ => Ok(()),
+    }
+}
+
+/// The message that the content type names, if it names one.
+fn announced_message(headers: &HeaderMap) -> Result<Option<String>, DecodeError> {
     let text = |name| {
         headers
             .get(name)
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    if let Some(content_type) = text(CONTENT_TYPE) {
-        check_content_type(&content_type, &M::full_name())?;
-    }
+    let message = match text(CONTENT_TYPE) {
+        Some(content_type) => message_of(&content_type)?,
+        None => None,
+    };
     match text(CONTENT_ENCODING) {
         Some(encoding) if !encoding.trim().eq_ignore_ascii_case("snappy") => {
             Err(DecodeError::ContentEncoding(encoding))
         }
-        _ => Ok(()),
+        _ => Ok(message),
     }
 }
 
-fn check_content_type(content_type: &str, message: &str) -> Result<(), DecodeError> {
+/// The parameter `proto` of a content type of protobuf; parameters may stand in any order, with
+/// spaces around them.
+fn message_of(content_type: &str) -> Result<Option<String>, DecodeError> {
     let unsupported = || DecodeError::ContentType(content_type.to_owned());
     let mut parts = content_type.split(';').map(str::trim);
     if !parts
@@ -80,14 +142,20 @@ fn check_content_type(content_type: &str, message: &str) -> Result<(), DecodeErr
     {
         return Err(unsupported());
     }
-    for parameter in parts {
+    let mut message = None;
+    for parameter in parts.filter(|parameter| !parameter.is_empty()) {
         let (name, value) = parameter.split_once('=').ok_or_else(unsupported)?;
-        let value = value.trim().trim_matches('"');
-        if name.trim().eq_ignore_ascii_case("proto") && value != message {
-            return Err(DecodeError::MessageType(value.to_owned()));
+        if name.trim().eq_ignore_ascii_case("proto") {
+            let value = value.trim().trim_matches('"').to_owned();
+            if message
+                .replace(value.clone())
+                .is_some_and(|earlier| earlier != value)
+            {
+                return Err(unsupported());
+            }
         }
     }
-    Ok(())
+    Ok(message)
 }
 
 /// What a body claims to decompress to, in bytes.
@@ -106,17 +174,39 @@ pub fn declared_len(body: &[u8], limit: usize) -> Result<usize, DecodeError> {
     Ok(declared)
 }
 
-/// Decompresses and decodes a body. What the body claims to decompress to is checked before any
-/// memory is set aside for it.
+/// Decompresses a body. What the body claims to decompress to is checked before any memory is set
+/// aside for it.
 ///
 /// # Errors
-/// The claim exceeds `limit` bytes, or the body is no snappy block or no such message.
-pub fn decode<M: Message + Default>(body: &[u8], limit: usize) -> Result<M, DecodeError> {
+/// The claim exceeds `limit` bytes, or the body is no snappy block.
+pub fn decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
     declared_len(body, limit)?;
-    let message = snap::raw::Decoder::new()
+    snap::raw::Decoder::new()
         .decompress_vec(body)
-        .map_err(|error| DecodeError::Snappy(error.to_string()))?;
-    M::decode(message.as_slice()).map_err(|error| DecodeError::Protobuf(error.to_string()))
+        .map_err(|error| DecodeError::Snappy(error.to_string()))
+}
+
+/// Decodes a decompressed body.
+///
+/// # Errors
+/// It is no such message.
+pub fn decode<M: Message + Default>(message: &[u8]) -> Result<M, DecodeError> {
+    M::decode(message).map_err(|error| DecodeError::Protobuf(error.to_string()))
+}
+
+/// Reads a decompressed write request; its texts are borrowed.
+///
+/// # Errors
+/// It is not the message of this version, or it holds more than a request may.
+pub fn read_request(version: RemoteWrite, message: &[u8]) -> Result<Request<'_>, DecodeError> {
+    let read = match version {
+        RemoteWrite::V1 => write1::request(message),
+        RemoteWrite::V2 => write2::request(message),
+    };
+    read.map_err(|fault| match fault {
+        Fault::Malformed(what) => DecodeError::Protobuf(what.to_owned()),
+        Fault::TooMany { what, limit } => DecodeError::TooMany { what, limit },
+    })
 }
 
 /// Encodes and compresses a message.
@@ -130,7 +220,9 @@ pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, snap::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Sample;
     use crate::prompb;
+    use crate::received::Item;
 
     const LIMIT: usize = 1 << 20;
 
@@ -146,7 +238,8 @@ mod tests {
 
     #[test]
     fn a_body_of_a_real_sender_is_read_and_written_alike() {
-        let request: prompb::WriteRequest = decode(&hex(UP), LIMIT).unwrap();
+        let message = decompress(&hex(UP), LIMIT).unwrap();
+        let request: prompb::WriteRequest = decode(&message).unwrap();
         let label = prompb::Label {
             name: "__name__".to_owned(),
             value: "up".to_owned(),
@@ -176,61 +269,121 @@ mod tests {
             ("0100ff", "not a valid protobuf"),
         ];
         for (body, expected) in cases {
-            let error = decode::<prompb::WriteRequest>(&hex(body), LIMIT).unwrap_err();
+            let read = |body: &[u8]| {
+                let message = decompress(body, LIMIT)?;
+                read_request(RemoteWrite::V1, &message).map(drop)
+            };
+            let error = read(&hex(body)).unwrap_err();
             assert!(error.to_string().contains(expected), "{body}: {error}");
         }
-        let empty: prompb::WriteRequest = decode(&[0], LIMIT).unwrap();
-        assert!(empty.timeseries.is_empty());
+        let empty = decompress(&[0], LIMIT).unwrap();
+        assert!(read_request(RemoteWrite::V1, &empty).unwrap().is_empty());
+        let error = read_request(RemoteWrite::V2, &empty)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("needs symbols, and there are none"),
+            "{error}"
+        );
+    }
+
+    /// The same series, as Go's client encodes it in remote write 2.0.
+    const UP_V2: &str =
+        "289c220022085f5f6e616d655f5f220275702a160a020102121009000000000000f03f108080babbc82e";
+
+    #[test]
+    fn both_versions_say_the_same() {
+        for (version, body) in [(RemoteWrite::V1, UP), (RemoteWrite::V2, UP_V2)] {
+            let message = decompress(&hex(body), LIMIT).unwrap();
+            let request = read_request(version, &message).unwrap();
+            assert_eq!(request.len(), 1);
+            let series = request.series(0);
+            assert_eq!(series.labels.0, [("__name__", "up")]);
+            let sample = Sample {
+                timestamp_ms: 1_600_000_000_000,
+                value: 1.0,
+            };
+            assert_eq!(series.content, [Item::Sample(sample)]);
+        }
+    }
+
+    fn headers(content_type: Option<&str>, encoding: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [(CONTENT_TYPE, content_type), (CONTENT_ENCODING, encoding)] {
+            if let Some(value) = value {
+                headers.insert(name, value.parse().unwrap());
+            }
+        }
+        headers
     }
 
     #[test]
     fn content_headers() {
-        let v2 = "io.prometheus.write.v2.Request";
-        let ok: Result<(), DecodeError> = Ok(());
+        let v1 = Ok(RemoteWrite::V1);
+        let v2 = Ok(RemoteWrite::V2);
         let other = |text: &str| Err(DecodeError::ContentType(text.to_owned()));
-        let cases = [
-            (None, None, ok.clone()),
-            (Some("application/x-protobuf"), Some("snappy"), ok.clone()),
+        let message = |text: &str| Err(DecodeError::MessageType(text.to_owned()));
+        let content_types = [
+            ("application/x-protobuf", v1.clone()),
             (
-                Some("Application/X-Protobuf; proto=prometheus.WriteRequest"),
-                Some("Snappy"),
-                ok.clone(),
+                "Application/X-Protobuf; proto=prometheus.WriteRequest",
+                v1.clone(),
             ),
             (
-                Some("application/x-protobuf;charset=utf-8;proto=\"prometheus.WriteRequest\""),
-                None,
-                ok,
+                "application/x-protobuf;charset=utf-8;proto=\"prometheus.WriteRequest\"",
+                v1.clone(),
+            ),
+            ("application/x-protobuf;", v1.clone()),
+            (
+                "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+                v2.clone(),
             ),
             (
-                Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"),
-                None,
-                Err(DecodeError::MessageType(v2.to_owned())),
+                " application/x-protobuf ; a=b ; Proto = io.prometheus.write.v2.Request ; c=d",
+                v2,
             ),
-            (Some("application/json"), None, other("application/json")),
             (
-                Some("application/x-protobuf;proto"),
-                None,
+                "application/x-protobuf;proto=io.prometheus.write.v3.Request",
+                message("io.prometheus.write.v3.Request"),
+            ),
+            (
+                "application/x-protobuf;proto=prometheus.ReadRequest",
+                message("prometheus.ReadRequest"),
+            ),
+            ("application/x-protobuf;proto=", message("")),
+            ("application/json", other("application/json")),
+            (
+                "image/png;proto=prometheus.WriteRequest",
+                other("image/png;proto=prometheus.WriteRequest"),
+            ),
+            (
+                "application/x-protobuf;proto",
                 other("application/x-protobuf;proto"),
             ),
             (
-                None,
-                Some("gzip"),
-                Err(DecodeError::ContentEncoding("gzip".to_owned())),
+                "application/x-protobuf;proto=prometheus.WriteRequest;proto=io.prometheus.write.v2.Request",
+                other(
+                    "application/x-protobuf;proto=prometheus.WriteRequest;proto=io.prometheus.write.v2.Request",
+                ),
             ),
+            ("", other("")),
         ];
-        for (content_type, encoding, expected) in cases {
-            let mut headers = HeaderMap::new();
-            if let Some(value) = content_type {
-                headers.insert(CONTENT_TYPE, value.parse().unwrap());
-            }
-            if let Some(value) = encoding {
-                headers.insert(CONTENT_ENCODING, value.parse().unwrap());
-            }
-            assert_eq!(
-                check_headers::<prompb::WriteRequest>(&headers),
-                expected,
-                "{content_type:?} {encoding:?}"
-            );
+        for (content_type, expected) in content_types {
+            let negotiated = negotiate(&headers(Some(content_type), Some("snappy")));
+            assert_eq!(negotiated, expected, "{content_type}");
         }
+        for encoding in [None, Some("snappy"), Some(" Snappy")] {
+            assert_eq!(negotiate(&headers(None, encoding)), v1);
+        }
+        for encoding in ["gzip", "deflate", "identity", ""] {
+            let expected = Err(DecodeError::ContentEncoding(encoding.to_owned()));
+            assert_eq!(negotiate(&headers(None, Some(encoding))), expected);
+        }
+        let read = "application/x-protobuf;proto=prometheus.ReadRequest";
+        let check =
+            |content_type| check_headers::<prompb::ReadRequest>(&headers(content_type, None));
+        assert_eq!(check(None), Ok(()));
+        assert_eq!(check(Some(read)), Ok(()));
+        assert!(check(Some("application/x-protobuf;proto=prometheus.WriteRequest")).is_err());
     }
 }

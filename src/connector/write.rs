@@ -13,13 +13,13 @@ use crate::convert::route::{Routing, SeriesFault};
 use crate::convert::series::{IgnoreReason, Refusal};
 use crate::dead_letter::KeepError;
 use crate::model::Destination;
-use crate::received::{Item, Request};
+use crate::received::{Item, Kinds, Request};
 use crate::timestream::{ErrorKind, RejectReason};
 
 /// What dead letters have at least, where the request took all its time.
 const TIME_FOR_DEAD_LETTERS: Duration = Duration::from_secs(2);
 
-/// What became of the samples of a write request.
+/// What became of the samples of a write request; histograms and exemplars count as samples.
 ///
 /// `received` is the sum of `stored`, `ignored`, the samples of `faults` and those of `failures`.
 #[derive(Debug, Default)]
@@ -28,6 +28,9 @@ pub struct WriteOutcome {
     pub received: u64,
     /// Samples that Timestream holds now.
     pub stored: u64,
+    /// What a sender may take for written: what is stored, and what was left out by policy or is kept
+    /// as dead letters, because to send that again cannot help.
+    pub written: Kinds,
     /// Samples left out by policy.
     pub ignored: BTreeMap<IgnoreReason, u64>,
     /// Samples of series that the sender has to mend, by fault, in order of first appearance.
@@ -102,6 +105,9 @@ impl Connector {
         log_ignored(request, &delivery);
         let mut outcome = WriteOutcome::of(&delivery, request, &self.routing);
         outcome.dead_letters = self.keep(&delivery, request, deadline).await;
+        if matches!(outcome.dead_letters, Kept::Samples(_)) {
+            outcome.written = request.kinds();
+        }
         Ok(outcome)
     }
 
@@ -192,6 +198,7 @@ impl WriteOutcome {
         let mut outcome = Self {
             received: request.count(),
             stored: request.count() - missing,
+            written: request.kinds(),
             write_units: delivery.write_units,
             calls: delivery.calls,
             retries: delivery.retries,
@@ -205,6 +212,9 @@ impl WriteOutcome {
 
     fn add(&mut self, missing: &Undelivered, request: &Request<'_>, routing: &Routing) {
         let samples = missing.items.count();
+        if !matches!(missing.why, Why::Ignored(_)) {
+            self.written -= Kinds::of(request.resolve(missing.items).content);
+        }
         match &missing.why {
             Why::Ignored(reason) => *self.ignored.entry(*reason).or_default() += samples,
             Why::Faulty(fault) => {

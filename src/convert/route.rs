@@ -27,6 +27,8 @@ pub struct RoutePart {
 /// What makes a series impossible to route or to understand; the sender has to mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SeriesFault {
+    /// The series refers to texts that the request does not hold.
+    BadReference,
     /// The series has no metric name.
     NoMetricName,
     /// A label name occurs twice.
@@ -41,7 +43,8 @@ pub enum SeriesFault {
 
 impl SeriesFault {
     /// All faults.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
+        Self::BadReference,
         Self::NoMetricName,
         Self::RepeatedLabel,
         Self::MissingDatabase,
@@ -52,6 +55,7 @@ impl SeriesFault {
     /// The name that starts its text, and the value of the label `reason` of metrics.
     pub fn name(self) -> &'static str {
         match self {
+            Self::BadReference => "BadSymbolReference",
             Self::NoMetricName => "MissingMetricName",
             Self::RepeatedLabel => "RepeatedLabelName",
             Self::MissingDatabase => "MissingDatabaseWithWriteError",
@@ -72,6 +76,13 @@ impl SeriesFault {
             )
         };
         match self {
+            Self::BadReference => {
+                let why = series.bad_reference.map(|why| why.to_string());
+                format!(
+                    "{name}: {} in the time series {labels}; correct the sender",
+                    why.unwrap_or_default()
+                )
+            }
             Self::NoMetricName => format!(
                 "{name}: the time series {labels} has no label __name__; give it a metric name"
             ),
@@ -143,11 +154,14 @@ pub(super) struct Routed<'r, 'a> {
 /// Takes the labels of `series` apart.
 ///
 /// # Errors
-/// The series has no metric name, a repeated label name, or no destination.
+/// The series cannot be read whole, has no metric name, a repeated label name, or no destination.
 pub(super) fn route<'r, 'a: 'r>(
     series: &Series<'_, 'a>,
     routing: &'r Routing,
 ) -> Result<Routed<'r, 'a>, SeriesFault> {
+    if series.bad_reference.is_some() {
+        return Err(SeriesFault::BadReference);
+    }
     let mut labels = sorted(series);
     if repeated_name(&labels).is_some() {
         return Err(SeriesFault::RepeatedLabel);

@@ -219,7 +219,9 @@ pub fn series_to_records<'a>(
 ) -> Result<Conversion<'a>, Refusal> {
     let mut conversion = Conversion::default();
     let mut slots: HashMap<(&str, &str), usize> = HashMap::new();
-    for series in request.iter().filter(|series| !series.content.is_empty()) {
+    let concerns =
+        |series: &Series<'_, '_>| !series.content.is_empty() || series.bad_reference.is_some();
+    for series in request.iter().filter(concerns) {
         let routed = match route(&series, routing) {
             Ok(routed) => routed,
             Err(fault) => {

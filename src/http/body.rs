@@ -1,4 +1,4 @@
-//! A request to its message: headers, then the body with limit and deadline, then decoding.
+//! A request to its message: headers, then the body with limit and deadline, then decompression.
 
 use std::time::Duration;
 
@@ -16,9 +16,8 @@ use crate::wire::{self, DecodeError};
 /// How long a body may stand still.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
-/// Reads the message of a request. What the headers announce is checked before any of the body is
-/// read; not more than `limit` bytes of the body are ever held, nor of what it decompresses to, and
-/// no byte that `share` has not.
+/// Reads the message `M` of a request. What the headers announce is checked before any of the body
+/// is read.
 pub(super) async fn receive<M: Message + Name + Default>(
     headers: &HeaderMap,
     body: Body,
@@ -27,6 +26,19 @@ pub(super) async fn receive<M: Message + Name + Default>(
     deadline: Instant,
 ) -> Result<M, HttpError> {
     wire::check_headers::<M>(headers)?;
+    let message = decompressed(headers, body, limit, share, deadline).await?;
+    Ok(wire::decode(&message)?)
+}
+
+/// Reads the body of a request and decompresses it. Not more than `limit` bytes of it are ever held,
+/// nor of what it decompresses to, and no byte that `share` has not.
+pub(super) async fn decompressed(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    share: &mut Share,
+    deadline: Instant,
+) -> Result<Vec<u8>, HttpError> {
     let declared = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
@@ -38,7 +50,7 @@ pub(super) async fn receive<M: Message + Name + Default>(
     share
         .grow(declared)
         .map_err(|full| HttpError::busy(full.limit))?;
-    Ok(wire::decode(&body, limit)?)
+    Ok(wire::decompress(&body, limit)?)
 }
 
 async fn read(

@@ -303,7 +303,9 @@ impl From<DecodeError> for HttpError {
             DecodeError::ContentType(_)
             | DecodeError::MessageType(_)
             | DecodeError::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            DecodeError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            DecodeError::TooLarge { .. } | DecodeError::TooMany { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             DecodeError::TooLargeDecoded { .. }
             | DecodeError::Snappy(_)
             | DecodeError::Protobuf(_) => StatusCode::BAD_REQUEST,
@@ -479,6 +481,13 @@ mod tests {
             (DecodeError::MessageType(text()), 415),
             (DecodeError::ContentEncoding(text()), 415),
             (DecodeError::TooLarge { limit: 1 }, 413),
+            (
+                DecodeError::TooMany {
+                    what: "labels",
+                    limit: 1,
+                },
+                413,
+            ),
             (
                 DecodeError::TooLargeDecoded {
                     declared: 2,

@@ -98,13 +98,13 @@ async fn other_types_and_encodings_are_415_before_the_body_is_read() {
         ),
         (
             "content-type",
-            "application/x-protobuf;proto=io.prometheus.write.v2.Request",
-            "unsupported remote write message",
+            "application/x-protobuf;proto=prometheus.ReadRequest",
+            "unsupported message 'prometheus.ReadRequest'",
         ),
         (
             "content-type",
             "application/x-protobuf;proto=unknown",
-            "unsupported remote write message 'unknown'",
+            "unsupported message 'unknown'",
         ),
         (
             "content-encoding",

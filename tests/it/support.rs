@@ -84,7 +84,8 @@ impl TestApp {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         assert_eq!(answer.headers["content-type"], "application/x-protobuf");
         assert_eq!(answer.headers["content-encoding"], "snappy");
-        let response: prompb::ReadResponse = wire::decode(&answer.body, usize::MAX).unwrap();
+        let response: prompb::ReadResponse =
+            wire::decode(&wire::decompress(&answer.body, usize::MAX).unwrap()).unwrap();
         response
             .results
             .into_iter()

@@ -1,0 +1,584 @@
+//! The readers written by hand agree with generated decoders: over messages, over messages with
+//! broken bytes and over any fields, they take and refuse the same bytes and find the same in them.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use prost::Message;
+
+use super::protobuf::Fault;
+use super::{write1, write2};
+use crate::model::{Buckets, Count, Histogram, METRIC_NAME_LABEL, MetricType};
+use crate::prompb::{self, histogram};
+use crate::received::{Item, Request};
+
+/// The messages of remote write 2.0.
+mod v2 {
+    #![allow(missing_docs, unreachable_pub)] // generated
+
+    include!(concat!(env!("OUT_DIR"), "/io.prometheus.write.v2.rs"));
+}
+
+/// As many as find a wrong bit in each field within a second or two.
+const CASES: u32 = 2_000;
+
+fn double() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(0.0), Just(-0.0), any::<u64>().prop_map(f64::from_bits)]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![Just("__name__".to_owned()), "[a-cü]{0,3}"]
+}
+
+fn spans() -> impl Strategy<Value = Vec<prompb::BucketSpan>> {
+    let span = (any::<i32>(), any::<u32>());
+    vec(
+        span.prop_map(|(offset, length)| prompb::BucketSpan { offset, length }),
+        0..3,
+    )
+}
+
+prop_compose! {
+    fn histograms()(
+        count in option::of(prop_oneof![
+            any::<u64>().prop_map(histogram::Count::CountInt),
+            double().prop_map(histogram::Count::CountFloat),
+        ]),
+        zero_count in option::of(prop_oneof![
+            any::<u64>().prop_map(histogram::ZeroCount::ZeroCountInt),
+            double().prop_map(histogram::ZeroCount::ZeroCountFloat),
+        ]),
+        (sum, zero_threshold) in (double(), double()),
+        (schema, reset_hint) in (any::<i32>(), any::<i32>()),
+        timestamp in any::<i64>(),
+        (negative_spans, positive_spans) in (spans(), spans()),
+        (negative_deltas, positive_deltas) in (vec(any::<i64>(), 0..3), vec(any::<i64>(), 0..3)),
+        (negative_counts, positive_counts) in (vec(double(), 0..3), vec(double(), 0..3)),
+        custom_values in vec(double(), 0..3),
+    ) -> prompb::Histogram {
+        prompb::Histogram {
+            count, sum, schema, zero_threshold, zero_count, negative_spans, negative_deltas,
+            negative_counts, positive_spans, positive_deltas, positive_counts, reset_hint,
+            timestamp, custom_values,
+        }
+    }
+}
+
+fn v1_messages() -> impl Strategy<Value = prompb::WriteRequest> {
+    let label = || (text(), text()).prop_map(|(name, value)| prompb::Label { name, value });
+    let sample =
+        (double(), any::<i64>()).prop_map(|(value, timestamp)| prompb::Sample { value, timestamp });
+    let exemplar =
+        (vec(label(), 0..3), double(), any::<i64>()).prop_map(|(labels, value, timestamp)| {
+            prompb::Exemplar {
+                labels,
+                value,
+                timestamp,
+            }
+        });
+    let series = (
+        vec(label(), 0..4),
+        vec(sample, 0..3),
+        vec(exemplar, 0..2),
+        vec(histograms(), 0..2),
+    );
+    let series = series.prop_map(
+        |(labels, samples, exemplars, histograms)| prompb::TimeSeries {
+            labels,
+            samples,
+            exemplars,
+            histograms,
+        },
+    );
+    let metadata = (-1..9, text(), text(), text());
+    let metadata =
+        metadata.prop_map(
+            |(r#type, metric_family_name, help, unit)| prompb::MetricMetadata {
+                r#type,
+                metric_family_name,
+                help,
+                unit,
+            },
+        );
+    (vec(series, 0..4), vec(metadata, 0..3)).prop_map(|(timeseries, metadata)| {
+        prompb::WriteRequest {
+            timeseries,
+            metadata,
+        }
+    })
+}
+
+fn v2_messages() -> impl Strategy<Value = v2::Request> {
+    // Mostly pairs that lead somewhere.
+    let references = || {
+        let pairs = vec((0..6_u32, 0..6_u32), 0..4);
+        let pairs = pairs.prop_map(|pairs| pairs.into_iter().flat_map(|(a, b)| [a, b]).collect());
+        prop_oneof![4 => pairs, 1 => vec(any::<u32>(), 0..4)]
+    };
+    let sample = (double(), any::<i64>(), any::<i64>());
+    let sample = sample.prop_map(|(value, timestamp, start_timestamp)| v2::Sample {
+        value,
+        timestamp,
+        start_timestamp,
+    });
+    let exemplar =
+        (references(), double(), any::<i64>()).prop_map(|(labels_refs, value, timestamp)| {
+            v2::Exemplar {
+                labels_refs,
+                value,
+                timestamp,
+            }
+        });
+    let histogram = (histograms(), any::<i64>()).prop_map(|(histogram, start_timestamp)| {
+        let same_fields = histogram.encode_to_vec();
+        let decoded = v2::Histogram::decode(same_fields.as_slice()).unwrap();
+        v2::Histogram {
+            start_timestamp,
+            ..decoded
+        }
+    });
+    let metadata = (-1..9, 0..7_u32, 0..7_u32);
+    let metadata = metadata.prop_map(|(r#type, help_ref, unit_ref)| v2::Metadata {
+        r#type,
+        help_ref,
+        unit_ref,
+    });
+    let series = (
+        references(),
+        vec(sample, 0..3),
+        vec(histogram, 0..2),
+        vec(exemplar, 0..2),
+        option::of(metadata),
+    );
+    let series =
+        series.prop_map(
+            |(labels_refs, samples, histograms, exemplars, metadata)| v2::TimeSeries {
+                labels_refs,
+                samples,
+                histograms,
+                exemplars,
+                metadata,
+            },
+        );
+    let symbols = prop_oneof![
+        9 => vec(text(), 5).prop_map(|mut symbols| {
+            symbols.insert(0, String::new());
+            symbols
+        }),
+        1 => vec(text(), 0..2),
+    ];
+    (symbols, vec(series, 0..4)).prop_map(|(symbols, timeseries)| v2::Request {
+        symbols,
+        timeseries,
+    })
+}
+
+/// Changes of a few bytes: where (as a share of the length), what kind, which byte.
+fn changes() -> impl Strategy<Value = Vec<(u16, u8, u8)>> {
+    vec(any::<(u16, u8, u8)>(), 1..4)
+}
+
+fn changed(mut bytes: Vec<u8>, changes: &[(u16, u8, u8)]) -> Vec<u8> {
+    for &(position, kind, byte) in changes {
+        let position = usize::from(position) * bytes.len() / usize::from(u16::MAX);
+        match kind % 6 {
+            0 => bytes.truncate(position),
+            1 | 2 => bytes.insert(position, byte),
+            _ if position == bytes.len() => bytes.push(byte),
+            3 => drop(bytes.remove(position)),
+            // Near by: keys and lengths that are a little off.
+            4 => bytes[position] = bytes[position].wrapping_add(byte % 3).wrapping_sub(1),
+            _ => bytes[position] = byte,
+        }
+    }
+    bytes
+}
+
+/// Fields of any number and wire type, within one another, not always well formed.
+fn fields() -> impl Strategy<Value = Vec<u8>> {
+    let number = || prop_oneof![9 => 1..18_u8, 1 => 0..32_u8];
+    let leaf =
+        (number(), 0..8_u8, vec(any::<u8>(), 0..12)).prop_map(|(number, kind, mut bytes)| {
+            let (wire_type, payload) = match kind {
+                0 => {
+                    bytes.iter_mut().for_each(|byte| *byte |= 0x80);
+                    bytes.push(1);
+                    (0, bytes)
+                }
+                1 => {
+                    bytes.resize(8, 1);
+                    (1, bytes)
+                }
+                2 | 3 => (2, [&[bytes.len() as u8], bytes.as_slice()].concat()),
+                4 => {
+                    bytes.truncate(4);
+                    (5, bytes)
+                }
+                other => (other, bytes),
+            };
+            field(number, wire_type, &payload)
+        });
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        (number(), any::<bool>(), vec(inner, 0..4)).prop_map(|(number, group, inner)| {
+            let inner = inner.concat();
+            if group {
+                [field(number, 3, &inner), field(number, 4, &[])].concat()
+            } else {
+                nested(number, &inner)
+            }
+        })
+    })
+}
+
+fn field(number: u8, wire_type: u8, payload: &[u8]) -> Vec<u8> {
+    let mut key = Vec::new();
+    prost::encoding::encode_varint(u64::from(number) << 3 | u64::from(wire_type), &mut key);
+    [key.as_slice(), payload].concat()
+}
+
+/// Bytes and `Debug` together tell all values apart: NaN by its bits, -0.0 by its text.
+fn told_apart(message: &(impl Message + std::fmt::Debug)) -> (Vec<u8>, String) {
+    (message.encode_to_vec(), format!("{message:?}"))
+}
+
+fn message_of(histogram: &Histogram) -> prompb::Histogram {
+    let spans = |buckets: &Buckets| {
+        let spans = buckets.spans.iter();
+        spans
+            .map(|span| prompb::BucketSpan {
+                offset: span.offset,
+                length: span.length,
+            })
+            .collect()
+    };
+    prompb::Histogram {
+        count: histogram.count.map(|count| match count {
+            Count::Int(count) => histogram::Count::CountInt(count),
+            Count::Float(count) => histogram::Count::CountFloat(count),
+        }),
+        sum: histogram.sum,
+        schema: histogram.schema,
+        zero_threshold: histogram.zero_threshold,
+        zero_count: histogram.zero_count.map(|count| match count {
+            Count::Int(count) => histogram::ZeroCount::ZeroCountInt(count),
+            Count::Float(count) => histogram::ZeroCount::ZeroCountFloat(count),
+        }),
+        negative_spans: spans(&histogram.negative),
+        negative_deltas: histogram.negative.deltas.clone(),
+        negative_counts: histogram.negative.counts.clone(),
+        positive_spans: spans(&histogram.positive),
+        positive_deltas: histogram.positive.deltas.clone(),
+        positive_counts: histogram.positive.counts.clone(),
+        reset_hint: histogram.reset_hint,
+        timestamp: histogram.timestamp_ms,
+        custom_values: histogram.custom_values.clone(),
+    }
+}
+
+/// The series of a request as messages of remote write 1.0.
+fn series_of(request: &Request<'_>) -> Vec<prompb::TimeSeries> {
+    let label = |&(name, value): &(&str, &str)| prompb::Label {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    let series = request.iter().map(|series| {
+        let mut message = prompb::TimeSeries {
+            labels: series.labels.0.iter().map(label).collect(),
+            ..prompb::TimeSeries::default()
+        };
+        for item in series.content {
+            match item {
+                Item::Sample(sample) => message.samples.push(prompb::Sample {
+                    value: sample.value,
+                    timestamp: sample.timestamp_ms,
+                }),
+                Item::Exemplar(exemplar) => message.exemplars.push(prompb::Exemplar {
+                    labels: exemplar.labels.iter().map(label).collect(),
+                    value: exemplar.value,
+                    timestamp: exemplar.timestamp_ms,
+                }),
+                Item::Histogram(histogram) => message.histograms.push(message_of(histogram)),
+            }
+        }
+        message
+    });
+    series.collect()
+}
+
+fn metadata_of(request: &Request<'_>) -> Vec<(MetricType, String, String, String, Option<usize>)> {
+    let metadata = request.metadata.iter().map(|it| {
+        let [name, help, unit] = [it.metric_name, it.help, it.unit].map(str::to_owned);
+        (it.metric_type, name, help, unit, it.series)
+    });
+    metadata.collect()
+}
+
+fn assert_v1(bytes: &[u8]) {
+    let (read, expected) = match (write1::request(bytes), prompb::WriteRequest::decode(bytes)) {
+        (Ok(read), Ok(expected)) => (read, expected),
+        (Err(Fault::Malformed(_)), Err(_)) => return,
+        (read, expected) => panic!("{bytes:02x?}\nread: {read:?}\nexpected: {expected:?}"),
+    };
+    let timeseries = series_of(&read);
+    let metadata = expected.metadata.iter().map(|it| {
+        let [name, help, unit] = [&it.metric_family_name, &it.help, &it.unit].map(String::clone);
+        (MetricType::of(it.r#type), name, help, unit, None)
+    });
+    assert_eq!(
+        metadata_of(&read),
+        metadata.collect::<Vec<_>>(),
+        "{bytes:02x?}"
+    );
+    let of = |timeseries| prompb::WriteRequest {
+        timeseries,
+        metadata: vec![],
+    };
+    assert_eq!(
+        told_apart(&of(timeseries)),
+        told_apart(&of(expected.timeseries)),
+        "{bytes:02x?}"
+    );
+}
+
+/// The labels that references stand for, as far as they lead somewhere, and whether all do.
+fn resolved(references: &[u32], symbols: &[String]) -> (Vec<prompb::Label>, bool) {
+    let mut good = references.len().is_multiple_of(2);
+    let mut text = |reference: u32| {
+        let text = symbols.get(reference as usize).cloned();
+        good &= text.is_some();
+        text.unwrap_or_default()
+    };
+    let labels = references
+        .chunks_exact(2)
+        .map(|pair| prompb::Label {
+            name: text(pair[0]),
+            value: text(pair[1]),
+        })
+        .collect();
+    (labels, good)
+}
+
+fn assert_v2(bytes: &[u8]) {
+    let expected = v2::Request::decode(bytes).ok();
+    let expected = expected.filter(|it| it.symbols.first().is_some_and(String::is_empty));
+    let (read, expected) = match (write2::request(bytes), expected) {
+        (Ok(read), Some(expected)) => (read, expected),
+        (Err(Fault::Malformed(_)), None) => return,
+        (read, expected) => panic!("{bytes:02x?}\nread: {read:?}\nexpected: {expected:?}"),
+    };
+    let symbols = &expected.symbols;
+    let mut metadata = Vec::new();
+    let mut timeseries = Vec::new();
+    for (index, series) in expected.timeseries.iter().enumerate() {
+        let (labels, mut good) = resolved(&series.labels_refs, symbols);
+        let exemplars = series.exemplars.iter().map(|exemplar| {
+            let (labels, all) = resolved(&exemplar.labels_refs, symbols);
+            good &= all;
+            prompb::Exemplar {
+                labels,
+                value: exemplar.value,
+                timestamp: exemplar.timestamp,
+            }
+        });
+        let exemplars = exemplars.collect();
+        let said = series.metadata.unwrap_or_default();
+        let [help, unit] = [said.help_ref, said.unit_ref].map(|it| symbols.get(it as usize));
+        good &= help.is_some() && unit.is_some();
+        let name = labels.iter().rfind(|label| label.name == METRIC_NAME_LABEL);
+        let metric_type = MetricType::of(said.r#type);
+        let silent = metric_type == MetricType::Unknown && said.help_ref == 0 && said.unit_ref == 0;
+        if let (true, false, Some(name)) = (good, silent, name) {
+            let name = metric_type.family(&name.value).to_owned();
+            let (help, unit) = (help.unwrap().clone(), unit.unwrap().clone());
+            metadata.push((metric_type, name, help, unit, Some(index)));
+        }
+        let read = read.series(index);
+        assert_eq!(read.bad_reference.is_none(), good, "{bytes:02x?}");
+        let starts = read.content.iter().filter_map(|item| match item {
+            Item::Histogram(histogram) => Some(histogram.start_timestamp_ms),
+            _ => None,
+        });
+        assert!(starts.eq(series.histograms.iter().map(|it| it.start_timestamp)));
+        let histograms = series.histograms.iter().map(|histogram| {
+            prompb::Histogram::decode(histogram.encode_to_vec().as_slice()).unwrap()
+        });
+        let samples = series.samples.iter().map(|sample| prompb::Sample {
+            value: sample.value,
+            timestamp: sample.timestamp,
+        });
+        timeseries.push(prompb::TimeSeries {
+            labels,
+            samples: samples.collect(),
+            exemplars,
+            histograms: histograms.collect(),
+        });
+    }
+    assert_eq!(metadata_of(&read), metadata, "{bytes:02x?}");
+    let of = |timeseries| prompb::WriteRequest {
+        timeseries,
+        metadata: vec![],
+    };
+    assert_eq!(
+        told_apart(&of(series_of(&read))),
+        told_apart(&of(timeseries)),
+        "{bytes:02x?}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
+
+    #[test]
+    fn on_messages_of_version_1(message in v1_messages()) {
+        let bytes = message.encode_to_vec();
+        prop_assert!(write1::request(&bytes).is_ok());
+        assert_v1(&bytes);
+    }
+
+    #[test]
+    fn on_broken_messages_of_version_1(message in v1_messages(), changes in changes()) {
+        assert_v1(&changed(message.encode_to_vec(), &changes));
+    }
+
+    #[test]
+    fn on_messages_of_version_2(message in v2_messages()) {
+        let bytes = message.encode_to_vec();
+        let has_table = message.symbols.first().is_some_and(String::is_empty);
+        prop_assert_eq!(write2::request(&bytes).is_ok(), has_table);
+        assert_v2(&bytes);
+    }
+
+    #[test]
+    fn on_broken_messages_of_version_2(message in v2_messages(), changes in changes()) {
+        assert_v2(&changed(message.encode_to_vec(), &changes));
+    }
+
+    #[test]
+    fn on_any_fields(fields in vec(fields(), 0..4)) {
+        let fields = fields.concat();
+        assert_v1(&fields);
+        assert_v2(&fields);
+        // The same within a series, behind a table of one symbol.
+        assert_v1(&nested(1, &fields));
+        assert_v2(&[nested(4, &[]), nested(5, &fields)].concat());
+    }
+}
+
+#[test]
+fn on_deep_groups_and_long_numbers() {
+    let deep = |groups: usize, inner: &[u8]| {
+        [vec![0x5b; groups], inner.to_vec(), vec![0x5c; groups]].concat()
+    };
+    let cases = [
+        deep(99, &[0x58, 1]),
+        deep(100, &[]),
+        deep(100, &[0x58, 1]),
+        deep(101, &[]),
+        deep(100_000, &[]),
+        vec![0x5b; 100_000],
+        // A group that another one ends, and one that ends alone.
+        vec![0x5b, 0x64],
+        vec![0x5c],
+        // Ten bytes: the largest number, one beyond it; an eleventh byte.
+        [vec![0x58], vec![0xff; 9], vec![1]].concat(),
+        [vec![0x58], vec![0xff; 9], vec![2]].concat(),
+        [vec![0x58], vec![0x80; 10], vec![0]].concat(),
+        // A key of more than 32 bits; field 0; wire types 6 and 7.
+        vec![0xd8, 0x80, 0x80, 0x80, 0x10, 1],
+        vec![0x00, 1],
+        vec![0x5e],
+        vec![0x5f],
+    ];
+    for bytes in cases {
+        assert_v1(&bytes);
+        assert_v1(&nested(1, &bytes));
+        assert_v2(&[nested(4, &[]), nested(5, &bytes)].concat());
+        assert_v2(&[nested(4, &[]), bytes].concat());
+    }
+}
+
+#[test]
+fn on_lists_that_are_packed_or_not_and_on_repeated_fields() {
+    let number = |field_number, number: u8| field(field_number, 0, &[number]);
+    // Two symbols; references 0 and 1, unpacked, packed, and half of each.
+    for references in [
+        [number(1, 0), number(1, 1)].concat(),
+        nested(1, &[0, 1]),
+        [number(1, 0), nested(1, &[1])].concat(),
+    ] {
+        let series = nested(5, &references);
+        let symbols = [nested(4, b""), nested(4, b"a")].concat();
+        // The table may follow what refers to it.
+        for bytes in [
+            [symbols.as_slice(), &series].concat(),
+            [series.as_slice(), &symbols].concat(),
+        ] {
+            let request = write2::request(&bytes).unwrap();
+            assert_eq!(request.series(0).labels.0, [("", "a")]);
+            assert_v2(&bytes);
+        }
+    }
+    // The last of two values counts, of a text, a number and one of a choice.
+    let label = [nested(2, b"x"), nested(2, b"y")].concat();
+    let sample = [number(2, 1), number(2, 2)].concat();
+    let histogram = [number(1, 7), field(2, 1, &1.5_f64.to_le_bytes())].concat();
+    let series = [nested(1, &label), nested(2, &sample), nested(4, &histogram)].concat();
+    let bytes = nested(1, &series);
+    assert_v1(&bytes);
+    let request = write1::request(&bytes).unwrap();
+    assert_eq!(request.series(0).labels.0, [("", "y")]);
+    let [sample, Item::Histogram(histogram)] = request.series(0).content else {
+        panic!("{request:?}")
+    };
+    assert_eq!(sample.timestamp_ms(), 2);
+    assert_eq!(histogram.count, Some(Count::Float(1.5)));
+}
+
+/// A field that holds a message.
+fn nested(number: u8, message: &[u8]) -> Vec<u8> {
+    let mut length = Vec::new();
+    prost::encoding::encode_varint(message.len() as u64, &mut length);
+    field(number, 2, &[length.as_slice(), message].concat())
+}
+
+#[test]
+fn more_than_a_request_may_hold_is_refused() {
+    let empty = |number| nested(number, &[]);
+    let v1: [(&str, usize, &dyn Fn(usize) -> Vec<u8>); 6] = [
+        ("time series", 100_000, &|count| empty(1).repeat(count)),
+        ("labels", 1_000_000, &|count| {
+            nested(1, &empty(1).repeat(count))
+        }),
+        ("labels", 1_000_000, &|count| {
+            nested(1, &nested(3, &empty(1).repeat(count)))
+        }),
+        ("samples, histograms and exemplars", 1_000_000, &|count| {
+            let others = [empty(3), empty(4)].concat();
+            nested(1, &[empty(2).repeat(count - 2), others].concat())
+        }),
+        ("buckets of histograms", 2_000_000, &|count| {
+            let spans = empty(8).repeat(1_000);
+            let deltas = nested(12, &vec![0; count - 1_001]);
+            nested(
+                1,
+                &nested(4, &[spans, deltas, nested(16, &[0; 8])].concat()),
+            )
+        }),
+        ("metadata entries", 100_000, &|count| empty(3).repeat(count)),
+    ];
+    for (what, limit, message) in v1 {
+        assert_eq!(write1::request(&message(limit)).err(), None, "{what}");
+        let fault = write1::request(&message(limit + 1)).unwrap_err();
+        assert_eq!(fault, Fault::TooMany { what, limit });
+    }
+    let limit = 1_000_000;
+    let v2 = |symbols: usize, labels: usize| {
+        let series = nested(1, &vec![0; 2 * labels]);
+        [empty(4).repeat(symbols), nested(5, &series)].concat()
+    };
+    assert_eq!(write2::request(&v2(limit, limit)).err(), None);
+    for (symbols, labels, what) in [(limit + 1, 1, "symbols"), (1, limit + 1, "labels")] {
+        let fault = write2::request(&v2(symbols, labels)).unwrap_err();
+        assert_eq!(fault, Fault::TooMany { what, limit });
+    }
+}

@@ -1,0 +1,76 @@
+//! Native histograms, which both versions of remote write carry alike.
+
+use super::protobuf::{Fault, Reader, Value};
+use super::room::Left;
+use crate::model::{Buckets, Count, Histogram, Span};
+
+/// Reads a histogram; what only remote write 2.0 has stands beyond the fields of 1.0.
+pub(super) fn histogram(
+    mut message: Reader<'_>,
+    buckets: &mut Left,
+    read_start: bool,
+) -> Result<Histogram, Fault> {
+    let mut read = Histogram::default();
+    while let Some((number, value)) = message.next()? {
+        match number {
+            1 => read.count = Some(Count::Int(value.uint64()?)),
+            2 => read.count = Some(Count::Float(value.double()?)),
+            3 => read.sum = value.double()?,
+            4 => read.schema = value.sint32()?,
+            5 => read.zero_threshold = value.double()?,
+            6 => read.zero_count = Some(Count::Int(value.uint64()?)),
+            7 => read.zero_count = Some(Count::Float(value.double()?)),
+            8..=10 => side(&mut read.negative, number - 8, &message, value, buckets)?,
+            11..=13 => side(&mut read.positive, number - 11, &message, value, buckets)?,
+            14 => read.reset_hint = value.int32()?,
+            15 => read.timestamp_ms = value.int64()?,
+            16 => doubles(&mut read.custom_values, value, buckets)?,
+            17 if read_start => read.start_timestamp_ms = value.int64()?,
+            _ => {}
+        }
+    }
+    Ok(read)
+}
+
+/// Reads one field of one side: 0 the spans, 1 the deltas, 2 the counts.
+fn side<'a>(
+    side: &mut Buckets,
+    field: u32,
+    histogram: &Reader<'a>,
+    value: Value<'a>,
+    buckets: &mut Left,
+) -> Result<(), Fault> {
+    match field {
+        0 => {
+            buckets.take()?;
+            side.spans.push(span(histogram.message(value)?)?);
+            Ok(())
+        }
+        1 => value.each_varint(|value| {
+            buckets.take()?;
+            side.deltas.push(value.sint64()?);
+            Ok(())
+        }),
+        _ => doubles(&mut side.counts, value, buckets),
+    }
+}
+
+fn doubles(list: &mut Vec<f64>, value: Value<'_>, buckets: &mut Left) -> Result<(), Fault> {
+    value.each_double(|value| {
+        buckets.take()?;
+        list.push(value.double()?);
+        Ok(())
+    })
+}
+
+fn span(mut message: Reader<'_>) -> Result<Span, Fault> {
+    let mut span = Span::default();
+    while let Some((number, value)) = message.next()? {
+        match number {
+            1 => span.offset = value.sint32()?,
+            2 => span.length = value.uint32()?,
+            _ => {}
+        }
+    }
+    Ok(span)
+}

@@ -1,0 +1,224 @@
+//! The protobuf wire format, read without copying: bytes to fields.
+//!
+//! What a field is decides its message; a field that no message knows is skipped here already.
+//! Groups, which nothing has used for long, are skipped too. Format:
+//! <https://protobuf.dev/programming-guides/encoding/>.
+
+/// Why bytes are not a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// They break the wire format, or a field has another type than the message gives it.
+    Malformed(&'static str),
+    /// There is more of something than one request may hold.
+    TooMany { what: &'static str, limit: usize },
+}
+
+/// Messages and groups within one another.
+const MAX_DEPTH: u8 = 100;
+
+/// The fields of a message, one after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+    /// How many levels may follow.
+    depth: u8,
+}
+
+/// The value of a field, as the wire format knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Bytes(&'a [u8]),
+    /// Nothing that our messages have.
+    Other,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(message: &'a [u8]) -> Self {
+        Self {
+            rest: message,
+            depth: MAX_DEPTH,
+        }
+    }
+
+    /// Number and value of the next field; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Fault> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let (number, wire_type) = self.key()?;
+        let value = self.value(number, wire_type, self.depth)?;
+        Ok(Some((number, value)))
+    }
+
+    /// The message that is the value of a field of this one.
+    pub(super) fn message(&self, value: Value<'a>) -> Result<Self, Fault> {
+        Ok(Self {
+            rest: value.bytes()?,
+            depth: self.depth.checked_sub(1).ok_or(TOO_DEEP)?,
+        })
+    }
+
+    fn key(&mut self) -> Result<(u32, u8), Fault> {
+        let key = self.varint()?;
+        let key = u32::try_from(key).map_err(|_| Fault::Malformed("a field key is too large"))?;
+        match key >> 3 {
+            0 => Err(Fault::Malformed("a field has the number 0")),
+            number => Ok((number, (key & 7) as u8)),
+        }
+    }
+
+    /// Reads a value, or over one that no message has; `depth` levels may follow.
+    fn value(&mut self, number: u32, wire_type: u8, depth: u8) -> Result<Value<'a>, Fault> {
+        Ok(match wire_type {
+            0 => Value::Varint(self.varint()?),
+            1 => Value::Fixed64(self.fixed64()?),
+            2 => {
+                let length = self.varint()?;
+                let length = usize::try_from(length).map_err(|_| TRUNCATED)?;
+                Value::Bytes(self.take(length)?)
+            }
+            3 => {
+                self.group(number, depth)?;
+                Value::Other
+            }
+            5 => {
+                self.take(4)?;
+                Value::Other
+            }
+            4 => return Err(Fault::Malformed("a group ends that has not begun")),
+            _ => return Err(Fault::Malformed("a field has an unknown wire type")),
+        })
+    }
+
+    /// Reads over the fields of a group up to its end.
+    fn group(&mut self, number: u32, depth: u8) -> Result<(), Fault> {
+        loop {
+            match self.key()? {
+                (ended, 4) if ended == number => return Ok(()),
+                (inner, wire_type) => match depth - 1 {
+                    0 => return Err(TOO_DEEP),
+                    depth => self.value(inner, wire_type, depth)?,
+                },
+            };
+        }
+    }
+
+    fn varint(&mut self) -> Result<u64, Fault> {
+        // Most are keys and lengths of one byte.
+        if let [first @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*first));
+        }
+        let mut value = 0;
+        for (index, &byte) in self.rest.iter().take(10).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if byte < 0x80 {
+                if index == 9 && byte > 1 {
+                    break;
+                }
+                self.rest = &self.rest[index + 1..];
+                return Ok(value);
+            }
+        }
+        Err(Fault::Malformed("a number is cut off or too large"))
+    }
+
+    fn fixed64(&mut self) -> Result<u64, Fault> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(TRUNCATED)?;
+        self.rest = rest;
+        Ok(u64::from_le_bytes(*bytes))
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(TRUNCATED)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+}
+
+const TOO_DEEP: Fault = Fault::Malformed("messages are nested too deeply");
+const TRUNCATED: Fault = Fault::Malformed("a field is cut off");
+const WRONG_TYPE: Fault = Fault::Malformed("a field has another type than in the protocol");
+
+impl<'a> Value<'a> {
+    pub(super) fn bytes(self) -> Result<&'a [u8], Fault> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            _ => Err(WRONG_TYPE),
+        }
+    }
+
+    pub(super) fn text(self) -> Result<&'a str, Fault> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Fault::Malformed("a text is not UTF-8"))
+    }
+
+    pub(super) fn double(self) -> Result<f64, Fault> {
+        match self {
+            Self::Fixed64(bits) => Ok(f64::from_bits(bits)),
+            _ => Err(WRONG_TYPE),
+        }
+    }
+
+    pub(super) fn uint64(self) -> Result<u64, Fault> {
+        match self {
+            Self::Varint(value) => Ok(value),
+            _ => Err(WRONG_TYPE),
+        }
+    }
+
+    pub(super) fn int64(self) -> Result<i64, Fault> {
+        Ok(self.uint64()?.cast_signed())
+    }
+
+    /// Higher bits are cut off, as protobuf demands.
+    pub(super) fn uint32(self) -> Result<u32, Fault> {
+        Ok(self.uint64()? as u32)
+    }
+
+    /// An `int32` or an enum.
+    pub(super) fn int32(self) -> Result<i32, Fault> {
+        Ok(self.uint32()?.cast_signed())
+    }
+
+    pub(super) fn sint32(self) -> Result<i32, Fault> {
+        let value = self.uint32()?;
+        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+    }
+
+    pub(super) fn sint64(self) -> Result<i64, Fault> {
+        let value = self.uint64()?;
+        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+    }
+
+    /// Hands over each number of a repeated field of varints: one, or several that are packed.
+    pub(super) fn each_varint(
+        self,
+        mut push: impl FnMut(Value<'a>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let Self::Bytes(packed) = self else {
+            return push(self);
+        };
+        let mut packed = Reader::new(packed);
+        while !packed.rest.is_empty() {
+            push(Value::Varint(packed.varint()?))?;
+        }
+        Ok(())
+    }
+
+    /// Hands over each number of a repeated field of doubles: one, or several that are packed.
+    pub(super) fn each_double(
+        self,
+        mut push: impl FnMut(Value<'a>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let Self::Bytes(packed) = self else {
+            return push(self);
+        };
+        let mut packed = Reader::new(packed);
+        while !packed.rest.is_empty() {
+            push(Value::Fixed64(packed.fixed64()?))?;
+        }
+        Ok(())
+    }
+}

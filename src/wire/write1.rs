@@ -1,0 +1,125 @@
+//! Remote write 1.0: the message `prometheus.WriteRequest` to a request that borrows its texts.
+//!
+//! Field numbers: `proto/prometheus.proto`. Tests hold the result equal to that of the decoder
+//! generated from it.
+
+use super::histogram::histogram;
+use super::protobuf::{Fault, Reader};
+use super::room::{Left, Room};
+use crate::model::{MetricType, Sample};
+use crate::received::{Exemplar, Item, Label, Metadata, Request};
+
+pub(super) fn request(message: &[u8]) -> Result<Request<'_>, Fault> {
+    let mut request = Request::default();
+    let mut room = Room::default();
+    let mut message = Reader::new(message);
+    while let Some((number, value)) = message.next()? {
+        match number {
+            1 => series(message.message(value)?, &mut request, &mut room)?,
+            3 => {
+                room.metadata.take()?;
+                let read = metadata(message.message(value)?)?;
+                request.metadata.push(read);
+            }
+            _ => {}
+        }
+    }
+    Ok(request)
+}
+
+fn series<'a>(
+    mut message: Reader<'a>,
+    request: &mut Request<'a>,
+    room: &mut Room,
+) -> Result<(), Fault> {
+    room.series.take()?;
+    while let Some((number, value)) = message.next()? {
+        match number {
+            1 => {
+                room.labels.take()?;
+                let (name, value) = label(message.message(value)?)?;
+                request.push_label(name, value);
+            }
+            2 => {
+                room.items.take()?;
+                request.push_sample(sample(message.message(value)?)?);
+            }
+            3 => {
+                room.items.take()?;
+                let read = exemplar(message.message(value)?, &mut room.labels)?;
+                request.push_item(Item::Exemplar(Box::new(read)));
+            }
+            4 => {
+                room.items.take()?;
+                let read = histogram(message.message(value)?, &mut room.buckets, false)?;
+                request.push_item(Item::Histogram(Box::new(read)));
+            }
+            _ => {}
+        }
+    }
+    request.end_series();
+    Ok(())
+}
+
+fn label<'a>(mut message: Reader<'a>) -> Result<Label<'a>, Fault> {
+    let (mut name, mut text) = ("", "");
+    while let Some((number, value)) = message.next()? {
+        match number {
+            1 => name = value.text()?,
+            2 => text = value.text()?,
+            _ => {}
+        }
+    }
+    Ok((name, text))
+}
+
+fn sample(mut message: Reader<'_>) -> Result<Sample, Fault> {
+    let mut sample = Sample {
+        timestamp_ms: 0,
+        value: 0.0,
+    };
+    while let Some((number, value)) = message.next()? {
+        match number {
+            1 => sample.value = value.double()?,
+            2 => sample.timestamp_ms = value.int64()?,
+            _ => {}
+        }
+    }
+    Ok(sample)
+}
+
+fn exemplar<'a>(mut message: Reader<'a>, labels: &mut Left) -> Result<Exemplar<'a>, Fault> {
+    let mut exemplar = Exemplar::default();
+    while let Some((number, value)) = message.next()? {
+        match number {
+            1 => {
+                labels.take()?;
+                exemplar.labels.push(label(message.message(value)?)?);
+            }
+            2 => exemplar.value = value.double()?,
+            3 => exemplar.timestamp_ms = value.int64()?,
+            _ => {}
+        }
+    }
+    Ok(exemplar)
+}
+
+fn metadata<'a>(mut message: Reader<'a>) -> Result<Metadata<'a>, Fault> {
+    let mut metadata = Metadata {
+        metric_name: "",
+        metric_type: MetricType::Unknown,
+        help: "",
+        unit: "",
+        series: None,
+    };
+    while let Some((number, value)) = message.next()? {
+        match number {
+            1 => metadata.metric_type = MetricType::of(value.int32()?),
+            2 => metadata.metric_name = value.text()?,
+            4 => metadata.help = value.text()?,
+            5 => metadata.unit = value.text()?,
+            _ => {}
+        }
+    }
+    Ok(metadata)
+}
