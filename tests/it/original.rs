@@ -262,7 +262,7 @@ async fn the_case_of_header_names_does_not_matter() {
 }
 
 #[tokio::test]
-async fn remote_write_2_is_not_answered_200() {
+async fn remote_write_2_loses_nothing() {
     let app = TestApp::start().await;
     // The series `up` with the value 1, as a message of remote write 2.0.
     let body = [
@@ -278,7 +278,9 @@ async fn remote_write_2_is_not_answered_200() {
         ("x-prometheus-remote-write-version", "2.0.0"),
     ];
     let answer = app.post("/write", &headers, body.to_vec()).await;
-    assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    let [point] = app.emulator.points("db", "t").try_into().unwrap();
+    assert_eq!(point.measure_name, "up");
 }
 
 #[tokio::test]

@@ -1,0 +1,199 @@
+//! Remote write 2.0 beyond the compliance suite: what the headers tell on failures, and what a
+//! broken table of symbols costs.
+
+use prost::Message;
+use timestream_emulator::{Fault, FaultKind};
+
+use crate::support::{START_MS, TestApp};
+use crate::v2::message::{Request, Sample, TimeSeries};
+use crate::v2::{Series, body, compressed, series};
+
+fn up(instance: &str) -> Series {
+    series(&[("__name__", "up"), ("instance", instance)])
+}
+
+#[tokio::test]
+async fn a_later_try_tells_everything_because_this_one_tells_nothing() {
+    let app = TestApp::start_with(&["--max-write-retries=0"]).await;
+    let all: Vec<_> = (0..250)
+        .map(|i| up(&i.to_string()).sample(START_MS, 1.0))
+        .collect();
+    for (kind, status) in [(FaultKind::Throttle, 503), (FaultKind::InternalServer, 500)] {
+        // One of three calls fails, the others store.
+        app.emulator
+            .order_fault(Fault::next("WriteRecords", 1, kind));
+        let answer = app.write_v2(&all).await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.written(), Some([0; 3]));
+        assert_eq!(answer.headers["retry-after"], "1");
+    }
+    let answer = app.write_v2(&all).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.written()),
+        (204, Some([250, 0, 0]))
+    );
+    assert_eq!(app.emulator.points("db", "t").len(), 250);
+}
+
+#[tokio::test]
+async fn a_permanent_failure_tells_what_is_written() {
+    let app = TestApp::start().await;
+    let other = |instance: &str| {
+        series(&[
+            ("__name__", "up"),
+            ("instance", instance),
+            ("table", "missing"),
+        ])
+    };
+    let all = [
+        up("a").sample(START_MS, 1.0),
+        other("a").sample(START_MS, 1.0).sample(START_MS + 1, 1.0),
+        // Left out by policy: to send it again cannot help.
+        up("b").sample(-1, 1.0),
+        series(&[("instance", "c")]).sample(START_MS, 1.0),
+    ];
+    let answer = app.write_v2(&all).await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(answer.written(), Some([2, 0, 0]));
+    let answer = app.write_v2(&all[1..2]).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.written()),
+        (404, Some([0; 3]))
+    );
+    // Timestream rejects another value at the same time.
+    let now = i64::try_from(
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_millis(),
+    )
+    .unwrap();
+    app.write_v2(&[up("d").sample(now, 1.0)]).await;
+    let answer = app
+        .write_v2(&[up("d").sample(now, 2.0), up("e").sample(now, 2.0)])
+        .await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.written()),
+        (419, Some([1, 0, 0]))
+    );
+}
+
+#[tokio::test]
+async fn every_answer_after_the_negotiation_has_the_headers() {
+    let app =
+        TestApp::start_with(&["--fail-on-invalid-sample-value", "--max-request-bytes=1KiB"]).await;
+    let many: Vec<_> = (0..100)
+        .map(|i| up(&i.to_string()).sample(START_MS, 1.0))
+        .collect();
+    let cases = [
+        (b"not snappy".to_vec(), 400),
+        (compressed(&[0xff; 30]), 400),
+        (vec![0; 2_000], 413),
+        (body(&many), 400),
+        (
+            body(&[
+                up("a").sample(START_MS, 1.0),
+                up("b").sample(START_MS, f64::NAN),
+            ]),
+            400,
+        ),
+    ];
+    for (body, status) in cases {
+        let answer = app.post_v2(body).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(answer.written(), Some([0; 3]), "{}", answer.text());
+    }
+    assert!(app.emulator.points("db", "t").is_empty());
+}
+
+#[tokio::test]
+async fn credentials_are_asked_for_before_anything_is_negotiated() {
+    let app = TestApp::start_with(&["--bearer-token=t0ken"]).await;
+    let answer = app.write_v2(&[up("a").sample(START_MS, 1.0)]).await;
+    assert_eq!((answer.status.as_u16(), answer.written()), (401, None));
+}
+
+/// A message whose series have these references, a sample each.
+fn referring(symbols: &[&str], series: &[&[u32]]) -> Vec<u8> {
+    let series = series.iter().map(|references| TimeSeries {
+        labels_refs: references.to_vec(),
+        samples: vec![Sample {
+            value: 1.0,
+            timestamp: START_MS,
+            start_timestamp: START_MS - 1,
+        }],
+        ..TimeSeries::default()
+    });
+    let request = Request {
+        symbols: symbols.iter().map(|&symbol| symbol.to_owned()).collect(),
+        timeseries: series.collect(),
+    };
+    compressed(&request.encode_to_vec())
+}
+
+#[tokio::test]
+async fn a_reference_that_leads_nowhere_costs_its_series() {
+    let symbols = ["", "__name__", "up", "l", "1"];
+    let good: &[u32] = &[1, 2, 3, 4];
+    let cases: [(&[u32], &str); 4] = [
+        (&[1, 2, 3], "3 references do not make pairs"),
+        (&[1, 2, 3, 5], "reference 5 leads beyond the 5 symbols"),
+        (&[1, 2, u32::MAX, 4], "reference 4294967295 leads beyond"),
+        (&[1], "1 references do not make pairs"),
+    ];
+    for (bad, expected) in cases {
+        let app = TestApp::start().await;
+        let answer = app.post_v2(referring(&symbols, &[bad, good])).await;
+        assert_eq!(answer.status, 400, "{bad:?}");
+        let text = answer.text();
+        assert!(
+            text.starts_with("BadSymbolReference: ") && text.contains(expected),
+            "{text}"
+        );
+        assert_eq!(answer.written(), Some([1, 0, 0]));
+        assert_eq!(app.emulator.points("db", "t").len(), 1);
+        let failed = "timestream_connector_failed_samples_total{reason=\"BadSymbolReference\"}";
+        assert_eq!(app.metric(failed).await, 1.0);
+    }
+}
+
+#[tokio::test]
+async fn a_table_of_symbols_that_breaks_the_rules_costs_the_request() {
+    let app = TestApp::start().await;
+    for (symbols, expected) in [
+        (&[][..], "there are none"),
+        (
+            &["__name__", "up"],
+            "the first symbol of remote write 2.0 must be empty",
+        ),
+    ] {
+        let answer = app.post_v2(referring(symbols, &[&[0, 1]])).await;
+        assert_eq!(answer.status, 400, "{symbols:?}");
+        assert!(answer.text().contains(expected), "{}", answer.text());
+        assert_eq!(answer.written(), Some([0; 3]));
+    }
+    assert!(app.emulator.points("db", "t").is_empty());
+}
+
+#[tokio::test]
+async fn more_than_a_request_may_hold_is_413_with_the_remedy() {
+    let app = TestApp::start().await;
+    let mut message = Vec::new();
+    for _ in 0..=100_000 {
+        prost::encoding::bytes::encode(5, &Vec::<u8>::new(), &mut message);
+    }
+    let table = Request {
+        symbols: vec![String::new()],
+        timeseries: vec![],
+    };
+    let answer = app
+        .post_v2(compressed(&[table.encode_to_vec(), message].concat()))
+        .await;
+    assert_eq!(answer.status, 413);
+    let text = answer.text();
+    assert!(
+        text.contains("more than 100000 time series") && text.contains("max_samples_per_send"),
+        "{text}"
+    );
+    assert_eq!(answer.written(), Some([0; 3]));
+}
