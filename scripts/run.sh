@@ -77,13 +77,13 @@ mkdir -p "$folder"
 
 start emulator "$emulator_port" "$target/timestream-emulator" \
   --listen "127.0.0.1:$emulator_port" --data-dir "$folder/timestream" \
-  --table prometheus/metrics,magnetic_writes=true
+  --table prometheus/samples,magnetic_writes=true --table prometheus/metrics
 
 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local \
   AWS_ENDPOINT_URL="http://127.0.0.1:$emulator_port" \
   start connector "$connector_port" "$target/bootstrap" \
   --web.listen-address="127.0.0.1:$connector_port" \
-  --default-database=prometheus --default-table=metrics
+  --default-database=prometheus --default-table=samples
 
 say
 say "Timestream emulator  http://127.0.0.1:$emulator_port  (credentials local / local, data in $folder/timestream)"

@@ -25,8 +25,8 @@ use crate::web::{Users, Web};
 use options::{CHECK_CONFIG, FALLBACKS, OPTIONS, OptionSpec, REPLAY, SOURCES, command};
 pub use value::ListenAddress;
 use value::{
-    Bytes, Concurrency, DestinationName, EndpointUrl, Retries, TelemetryPath, ThrottlingStatus,
-    Value,
+    Bytes, Concurrency, DestinationName, EndpointUrl, OptionalTable, Retries, TelemetryPath,
+    ThrottlingStatus, Value,
 };
 
 /// How requests reach the program.
@@ -81,6 +81,8 @@ pub struct Config {
     pub region_source: RegionSource,
     /// From labels to databases and tables.
     pub routing: Routing,
+    /// Table of what is known about metrics, in each database; `None` keeps nothing.
+    pub metadata_table: Option<String>,
     /// What to do with samples that cannot be stored.
     pub policy: WritePolicy,
     /// How Timestream is reached.
@@ -314,11 +316,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             Mode::Lambda => self.optional("read_timeout").unwrap_or(request_timeout),
             Mode::Standalone => self.setting("read_timeout"),
         };
+        let routing = self.routing();
         Config {
             mode: surroundings.mode,
             ignored_options: surroundings.ignored_options,
             region_source,
-            routing: self.routing(),
+            metadata_table: self.metadata_table(routing.table.default.as_deref()),
+            routing,
             policy: WritePolicy {
                 fail_on_long_label: self.setting("fail_on_long_label"),
                 fail_on_invalid_sample_value: self.setting("fail_on_invalid_sample_value"),
@@ -405,6 +409,24 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             self.add_fault(INVALID_OPTION, text);
         }
         Routing { database, table }
+    }
+
+    /// The table of metadata; none where samples go to the table of that name by default, because a
+    /// label of theirs could clash with a column of metadata.
+    fn metadata_table(&mut self, default_table: Option<&str>) -> Option<String> {
+        let OptionalTable(table) = self.setting("metadata_table");
+        if table.is_none() || table.as_deref() != default_table {
+            return table;
+        }
+        if (self.value)("metadata_table").is_some() {
+            self.faults.push(format!(
+                "InvalidOptionError: {} and {} are both {:?}; expected two different tables, or off",
+                OptionSpec::of("metadata_table"),
+                OptionSpec::of("default_table"),
+                table.unwrap_or_default()
+            ));
+        }
+        None
     }
 
     fn route_part(&mut self, label: &'static str, default: &'static str) -> RoutePart {
@@ -670,6 +692,23 @@ mod tests {
             found[0].contains("expected two different labels"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn metadata_has_a_table_of_its_own_or_none() {
+        let table = |flags: &[&str]| config(&[&DEFAULTS, flags].concat(), &[]).metadata_table;
+        assert_eq!(table(&[]).as_deref(), Some("metrics"));
+        assert_eq!(table(&["--metadata-table="]).as_deref(), Some("metrics"));
+        assert_eq!(table(&["--metadata-table=about"]).as_deref(), Some("about"));
+        assert_eq!(table(&["--metadata-table=off"]), None);
+        assert_eq!(table(&["--default-table=metrics"]), None);
+        let found = faults(&[DEFAULTS[0], DEFAULTS[1], "--metadata-table=t"], &[]);
+        assert!(
+            found[0].contains("expected two different tables, or off"),
+            "{found:?}"
+        );
+        let found = faults(&[DEFAULTS[0], DEFAULTS[1], "--metadata-table=a b"], &[]);
+        assert!(found[0].contains("or off"), "{found:?}");
     }
 
     #[test]

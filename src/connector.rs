@@ -3,6 +3,7 @@
 
 mod deliver;
 mod letters;
+mod metadata;
 mod read;
 mod replay;
 mod schemas;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+pub use metadata::{IgnoredMetadata, MetadataOutcome};
 pub use read::{ReadError, ReadOutcome};
 pub use replay::{Fallback, Replayed};
 pub use statements::StatementCounts;
@@ -24,6 +26,7 @@ use crate::convert::route::Routing;
 use crate::convert::series::WritePolicy;
 use crate::dead_letter::DeadLetters;
 use crate::timestream::Timestream;
+use metadata::MetadataTable;
 use schemas::Schemas;
 use versions::Versions;
 
@@ -42,6 +45,8 @@ pub struct Connector {
     max_write_retries: u32,
     write_permits: Arc<Semaphore>,
     schemas: Arc<Schemas>,
+    /// `None` if metadata is not kept.
+    metadata: Option<Arc<MetadataTable>>,
 }
 
 impl Connector {
@@ -59,6 +64,10 @@ impl Connector {
             max_write_retries: config.max_write_retries,
             write_permits: Arc::new(Semaphore::new(config.write_concurrency)),
             schemas: Arc::default(),
+            metadata: config
+                .metadata_table
+                .clone()
+                .map(|name| Arc::new(MetadataTable::new(name))),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The conversions between Prometheus and Timestream: pure functions over values, no I/O.
 //!
 //! In: [`route`] (where a series goes), [`series`] (remote write to records, with
-//! [`value`]s), [`batch`] (records to calls), [`body`] (a call to JSON). Out: [`matcher`] and [`regex`] (what a query selects), [`schema`] (the columns of a
+//! [`value`]s), [`metadata`] (likewise), [`batch`] (records to calls), [`body`] (a call to JSON). Out: [`matcher`] and [`regex`] (what a query selects), [`schema`] (the columns of a
 //! table), [`sql`] (a query to SQL), [`rows`] (result rows to series),
 //! [`response`] (series to the answer). Both: [`names`], [`limits`].
 
@@ -9,6 +9,7 @@ pub mod batch;
 pub mod body;
 pub mod limits;
 pub mod matcher;
+pub mod metadata;
 pub mod names;
 pub mod regex;
 pub mod response;

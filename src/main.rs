@@ -105,6 +105,7 @@ async fn serve(config: &Config) -> ExitCode {
         tls = config.web.current().tls.is_some(),
         region = config.timestream.region,
         region_from = config.region_source.as_str(),
+        metadata_table = config.metadata_table.as_deref().unwrap_or("off"),
         "Listening."
     );
     let grace = config.request_timeout.max(config.read_timeout) + GRACE_BEYOND_DEADLINE;

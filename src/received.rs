@@ -148,6 +148,11 @@ impl Items {
         }
     }
 
+    /// One that belongs to no series: an entry of metadata, by its position.
+    pub fn alone(position: usize) -> Self {
+        Self::new(0, position..position + 1)
+    }
+
     /// Each of the items alone.
     pub fn each(self) -> impl Iterator<Item = Self> {
         (self.first..self.first + self.count).map(move |first| Self {

@@ -43,6 +43,7 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "table-label" "table_label" "" "Label whose value is the table; required unless a default table is set"
     "default-database" "default_database" "" "Database of series and queries without the database label"
     "default-table" "default_table" "" "Table of series and queries without the table label"
+    "metadata-table" "metadata_table" "metrics" "Table of each database for types, help texts and units of metrics, or off; off too where it is the default table"
     "region" "region" "AWS_REGION, else us-east-1" "AWS region to call and sign for"
     "web.listen-address" "web_listen_address" ":9201" "Address to listen on, :port or host:port; ignored in Lambda, as all of web.*"
     "web.telemetry-path" "web_telemetry_path" "/metrics" "Path of the connector's own metrics"

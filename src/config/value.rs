@@ -148,6 +148,20 @@ impl Value for DestinationName {
     }
 }
 
+/// The name of a table, or none.
+pub(super) struct OptionalTable(pub(super) Option<String>);
+
+impl Value for OptionalTable {
+    const EXPECTED: &str = "1 to 256 letters, digits, '_', '.' or '-', or off";
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "off" {
+            return Some(Self(None));
+        }
+        DestinationName::parse(text).map(|DestinationName(name)| Self(Some(name)))
+    }
+}
+
 /// An endpoint of the service.
 pub(super) struct EndpointUrl(pub(super) String);
 

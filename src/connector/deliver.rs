@@ -62,10 +62,10 @@ pub(crate) struct Failed {
 
 /// How the batches of a request are sent.
 #[derive(Clone, Copy, Debug)]
-struct How {
-    limits: Limits,
+pub(super) struct How {
+    pub(super) limits: Limits,
     /// The version of the request's first record, where records have versions.
-    first_version: Option<i64>,
+    pub(super) first_version: Option<i64>,
 }
 
 impl Why {
@@ -136,7 +136,7 @@ impl Connector {
 
     /// Sends one batch. If the service refuses it as a whole because of what it holds, it is
     /// halved until the refused records stand alone.
-    async fn send(
+    pub(super) async fn send(
         &self,
         destination: &Arc<Destination>,
         batch: &[BatchRecord<'_>],
@@ -188,7 +188,7 @@ impl Connector {
 }
 
 impl Delivery {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.undelivered.extend(other.undelivered);
         self.write_units += other.write_units;
         self.calls += other.calls;

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Connector;
 use super::deliver::{Delivery, Undelivered, Why};
 use super::letters::letters;
+use super::metadata::MetadataOutcome;
 use crate::convert::route::{Routing, SeriesFault};
 use crate::convert::series::{IgnoreReason, Refusal};
 use crate::dead_letter::KeepError;
@@ -41,6 +42,8 @@ pub struct WriteOutcome {
     pub rejected: BTreeMap<RejectReason, u64>,
     /// Whether the samples that no later try can store are kept as dead letters.
     pub dead_letters: Kept,
+    /// What became of what the request says about metrics.
+    pub metadata: MetadataOutcome,
     /// Billed units of the calls that stored something.
     pub write_units: u64,
     /// WriteRecords calls, retries not counted.
@@ -108,6 +111,9 @@ impl Connector {
         if matches!(outcome.dead_letters, Kept::Samples(_)) {
             outcome.written = request.kinds();
         }
+        outcome.metadata = self.deliver_metadata(request, deadline).await;
+        outcome.write_units += outcome.metadata.write_units;
+        outcome.calls += outcome.metadata.calls;
         Ok(outcome)
     }
 

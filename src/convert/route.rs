@@ -24,6 +24,19 @@ pub struct RoutePart {
     pub default: Option<String>,
 }
 
+impl RoutePart {
+    /// The name that this part has for `series`, whatever else is wrong with the series.
+    pub fn of<'r, 'a: 'r>(&'r self, series: &Series<'_, 'a>) -> Option<&'r str> {
+        let named = self.label.as_deref().and_then(|label| {
+            let found = series.labels.0.iter().find(|(name, _)| *name == label);
+            found.map(|(_, value)| *value)
+        });
+        named
+            .filter(|value| !value.is_empty())
+            .or(self.default.as_deref())
+    }
+}
+
 /// What makes a series impossible to route or to understand; the sender has to mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SeriesFault {

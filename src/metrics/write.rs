@@ -8,7 +8,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::{Code, Reason, add, add_by_code, add_by_reason, add_durations};
-use crate::connector::{Kept, WriteOutcome};
+use crate::connector::{IgnoredMetadata, Kept, WriteOutcome};
 use crate::convert::series::IgnoreReason;
 use crate::timestream::{ErrorKind, RejectReason};
 
@@ -21,6 +21,9 @@ pub(super) struct WriteMetrics {
     rejected_samples: Family<Reason, Counter>,
     dead_letter_samples: Counter,
     dead_letter_errors: Counter,
+    written_metadata: Counter,
+    ignored_metadata: Family<Reason, Counter>,
+    failed_metadata: Family<Reason, Counter>,
     requests: Family<Code, Counter>,
     duration: Histogram,
     calls: Counter,
@@ -61,6 +64,23 @@ impl WriteMetrics {
                 r,
                 "dead_letter_errors",
                 "Requests whose dead letters could not be kept",
+            ),
+            written_metadata: add(
+                r,
+                "written_metadata",
+                "Types, help texts and units of metrics stored in the metadata table",
+            ),
+            ignored_metadata: add_by_reason(
+                r,
+                "ignored_metadata",
+                "Metadata of metrics that has no place in Timestream",
+                IgnoredMetadata::ALL.map(IgnoredMetadata::as_str),
+            ),
+            failed_metadata: add_by_reason(
+                r,
+                "failed_metadata",
+                "Metadata of metrics that Timestream did not take; it is sent again by itself",
+                ErrorKind::ALL.map(ErrorKind::as_str),
             ),
             requests: add_by_code(
                 r,
@@ -109,6 +129,13 @@ impl WriteMetrics {
             Kept::Nothing => {}
             Kept::Samples(samples) => drop(self.dead_letter_samples.inc_by(samples)),
             Kept::Failed { .. } => drop(self.dead_letter_errors.inc()),
+        }
+        self.written_metadata.inc_by(outcome.metadata.written);
+        for (reason, entries) in &outcome.metadata.ignored {
+            inc_by(&self.ignored_metadata, reason.as_str(), *entries);
+        }
+        for (kind, entries) in &outcome.metadata.failed {
+            inc_by(&self.failed_metadata, kind.as_str(), *entries);
         }
         for (reason, samples) in &outcome.rejected {
             inc_by(&self.rejected_samples, reason.as_str(), *samples);

@@ -14,6 +14,7 @@ mod go_tables;
 mod lambda;
 mod logs;
 mod matchers;
+mod metadata;
 mod observe;
 mod original;
 mod prometheus;
@@ -23,6 +24,7 @@ mod round_trip;
 #[path = "../support/runtime_api.rs"]
 mod runtime_api;
 mod schema;
+mod sql;
 mod standalone;
 mod support;
 mod tls;

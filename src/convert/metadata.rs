@@ -1,0 +1,185 @@
+//! What is known about metric families to the records of a table of their own.
+//!
+//! A record has the dimension `metric_name` and a multi-measure value of up to three texts. Its
+//! time is when it is written, so the newest one of a metric counts.
+
+use std::borrow::Cow;
+
+use super::limits::{MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES};
+use super::names::escape;
+use super::series::{DestinationRecords, Dimension, Record, StoredSeries};
+use super::value::{Attribute, NUMBER_BYTES, Value};
+use crate::model::Destination;
+use crate::received::{Items, Metadata, cut};
+
+/// The measure name of all these records.
+const MEASURE_NAME: &str = "metadata";
+/// The dimension that holds the name of the metric family.
+const METRIC_NAME: &str = "metric_name";
+/// The texts.
+const METRIC_TYPE: &str = "metric_type";
+const HELP: &str = "help_text";
+const UNIT: &str = "unit";
+
+/// Bytes of a unit that are kept.
+const MAX_UNIT_BYTES: usize = 256;
+
+/// Whether the metric family can have a name in Timestream: samples of one with a longer name are
+/// left out too.
+pub fn is_storable(metadata: &Metadata<'_>) -> bool {
+    !metadata.metric_name.is_empty()
+        && metadata.metric_name.len() <= MAX_MEASURE_NAME_BYTES
+        && escape(metadata.metric_name).len() <= MAX_MEASURE_NAME_BYTES
+}
+
+/// The records for `entries`, which are [storable](is_storable), each once; they are called by
+/// their position among the entries.
+///
+/// An empty help text or unit is left out, as Timestream takes no empty value; one that does not
+/// fit the record is cut.
+pub fn metadata_to_records<'a>(
+    destination: Destination,
+    entries: &[Metadata<'a>],
+    now_ms: i64,
+) -> DestinationRecords<'a> {
+    let series = entries.iter().map(|entry| StoredSeries {
+        measure_name: Cow::Borrowed(MEASURE_NAME),
+        dimensions: vec![Dimension {
+            name: Cow::Borrowed(METRIC_NAME),
+            value: entry.metric_name,
+        }],
+    });
+    let records = entries.iter().enumerate().map(|(index, entry)| Record {
+        item: Items::alone(index),
+        series: index,
+        timestamp_ms: now_ms,
+        value: Value::Multi(texts(entry)),
+    });
+    DestinationRecords {
+        destination,
+        series: series.collect(),
+        records: records.collect(),
+    }
+}
+
+fn texts<'a>(entry: &Metadata<'a>) -> Vec<Attribute<'a>> {
+    let mut texts = vec![Attribute {
+        name: METRIC_TYPE,
+        value: Cow::Borrowed(entry.metric_type.as_str()),
+    }];
+    let mut left = MAX_RECORD_BYTES
+        - (NUMBER_BYTES + MEASURE_NAME.len() + METRIC_NAME.len() + entry.metric_name.len())
+        - (METRIC_TYPE.len() + entry.metric_type.as_str().len());
+    // The help text is the longer one, so it gets what the unit leaves.
+    for (name, text, limit) in [
+        (UNIT, entry.unit, MAX_UNIT_BYTES),
+        (HELP, entry.help, MAX_RECORD_BYTES),
+    ] {
+        if text.is_empty() {
+            continue;
+        }
+        let value = shortened(text, limit.min(left - name.len()));
+        left -= name.len() + value.len();
+        texts.push(Attribute { name, value });
+    }
+    texts
+}
+
+/// `text`, or its start with dots where it has more than so many bytes.
+fn shortened(text: &str, max_bytes: usize) -> Cow<'_, str> {
+    const DOTS: usize = 3;
+    if text.len() <= max_bytes {
+        Cow::Borrowed(text)
+    } else {
+        cut(text, max_bytes - DOTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::MetricType;
+
+    fn entry<'a>(metric_name: &'a str, help: &'a str, unit: &'a str) -> Metadata<'a> {
+        Metadata {
+            metric_name,
+            metric_type: MetricType::Counter,
+            help,
+            unit,
+            series: None,
+        }
+    }
+
+    fn records<'a>(entries: &[Metadata<'a>]) -> DestinationRecords<'a> {
+        let destination = Destination {
+            database: "db".to_owned(),
+            table: "metrics".to_owned(),
+        };
+        metadata_to_records(destination, entries, 5)
+    }
+
+    #[test]
+    fn empty_texts_are_left_out() {
+        let records = records(&[
+            entry("a", "Help.", "bytes"),
+            entry("b", "", "bytes"),
+            entry("c", "", ""),
+        ]);
+        let texts = |value: &Value<'_>| {
+            let Value::Multi(texts) = value else {
+                panic!("{value:?}")
+            };
+            let texts = texts.iter().map(|it| format!("{}={}", it.name, it.value));
+            texts.collect::<Vec<_>>().join(" ")
+        };
+        let seen = records.records.iter().map(|record| {
+            let series = &records.series[record.series];
+            format!("{} {series} {}", record.timestamp_ms, texts(&record.value))
+        });
+        let expected = [
+            r#"5 metadata{metric_name="a"} metric_type=counter unit=bytes help_text=Help."#,
+            r#"5 metadata{metric_name="b"} metric_type=counter unit=bytes"#,
+            r#"5 metadata{metric_name="c"} metric_type=counter"#,
+        ];
+        assert_eq!(seen.collect::<Vec<_>>(), expected);
+        let positions = records.records.iter().map(|record| record.item.position());
+        assert!(positions.eq([0, 1, 2]));
+    }
+
+    #[test]
+    fn long_texts_are_cut_to_what_a_record_holds() {
+        let name = "n".repeat(256);
+        for length in [1, 200, 257, 1_000, 2_000, 4_000] {
+            let (help, unit) = ("ü".repeat(length), "ä".repeat(length));
+            let entry = entry(&name, &help, &unit);
+            assert!(is_storable(&entry));
+            let records = records(&[entry]);
+            let (record, series) = (&records.records[0], &records.series[0]);
+            let dimensions: usize = series.dimensions.iter().map(Dimension::bytes).sum();
+            let bytes = 8 + series.measure_name.len() + dimensions + record.value.bytes();
+            assert!(bytes <= MAX_RECORD_BYTES, "{length}: {bytes}");
+            let Value::Multi(texts) = &record.value else {
+                panic!("{record:?}")
+            };
+            for (text, whole) in [(&texts[1].value, &unit), (&texts[2].value, &help)] {
+                let kept = text.strip_suffix("...").unwrap_or(text);
+                assert!(whole.starts_with(kept) && (kept.len() == whole.len() || text.len() > 250));
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_no_sample_can_have() {
+        let long = "n".repeat(257);
+        // Only the escaped form is too long.
+        let escaped = ".".repeat(65);
+        for (name, expected) in [
+            ("", false),
+            (&long, false),
+            (&escaped, false),
+            ("a.b", true),
+        ] {
+            assert_eq!(is_storable(&entry(name, "", "")), expected, "{name}");
+        }
+    }
+}
