@@ -1,6 +1,6 @@
 //! A real Prometheus keeps its samples in Timestream, and another one answers from there alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -19,6 +19,9 @@ const SCRAPED_SECONDS: usize = 15;
 
 /// Samples by series, then by time in milliseconds; values as bits.
 type Samples = BTreeMap<BTreeMap<String, String>, BTreeMap<i64, u64>>;
+
+/// Type, help text and unit by metric family; targets may differ in them.
+type Metadata = BTreeMap<String, BTreeSet<[String; 3]>>;
 
 /// A running Prometheus.
 pub(crate) struct Prometheus {
@@ -82,6 +85,19 @@ impl Prometheus {
         let answer: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(answer["status"], "success", "{parameters:?}: {text}");
         answer
+    }
+
+    /// What it knows about metrics.
+    async fn metadata(&self) -> Metadata {
+        let answer = self.api("metadata", &[]).await;
+        let families = answer["data"].as_object().unwrap().iter();
+        let texts = |entry: &Value| ["type", "help", "unit"].map(|it| text(&entry[it]).to_owned());
+        families
+            .map(|(name, entries)| {
+                let entries = entries.as_array().unwrap().iter();
+                (name.clone(), entries.map(texts).collect())
+            })
+            .collect()
     }
 
     /// All finite samples up to `time` (in seconds).
@@ -193,6 +209,24 @@ async fn assert_stored(emulator: &Emulator, expected: &Samples, until_ms: i64) {
     assert!(strangers.is_empty(), "{strangers:?}");
 }
 
+/// All metadata that the emulator holds.
+fn stored_metadata(emulator: &Emulator) -> Metadata {
+    let mut metadata = Metadata::new();
+    for point in emulator.points("db", "metrics") {
+        let StoredValue::Multi(texts) = &point.value else {
+            panic!("{point:?}")
+        };
+        let entry = ["metric_type", "help_text", "unit"].map(|it| match texts.get(it) {
+            Some(StoredValue::Varchar(text)) => text.clone(),
+            None => String::new(),
+            other => panic!("{other:?}"),
+        });
+        let name = point.dimensions["metric_name"].clone();
+        metadata.entry(name).or_default().insert(entry);
+    }
+    metadata
+}
+
 /// Vectors have no order in PromQL; JSON has one.
 pub(crate) fn ordered(mut answer: Value) -> Value {
     if let Some(result) = answer["data"]["result"].as_array_mut() {
@@ -228,8 +262,14 @@ const QUERIES: [&str; 20] = [
 #[tokio::test]
 async fn a_prometheus_keeps_its_samples_in_timestream_and_another_reads_them() {
     let program = program("prometheus").await;
-    let emulator = start_emulator(vec![table("db", "t")]).await;
+    // One for remote write 1.0, one for 2.0: they get the same.
+    let tables = || vec![table("db", "t"), table("db", "metrics")];
+    let (emulator, emulator_v2) = (
+        start_emulator(tables()).await,
+        start_emulator(tables()).await,
+    );
     let connector = Connector::start(&emulator, &[]).await;
+    let connector_v2 = Connector::start(&emulator_v2, &[]).await;
     let target = connector.url.strip_prefix("http://").unwrap();
 
     let writer = Prometheus::start(&program, |port| {
@@ -239,8 +279,11 @@ async fn a_prometheus_keeps_its_samples_in_timestream_and_another_reads_them() {
              - {{ job_name: prometheus, static_configs: [{{ targets: ['127.0.0.1:{port}'] }}] }}\n\
              - {{ job_name: connector, static_configs: [{{ targets: ['{target}'] }}] }}\n\
              remote_write:\n\
-             - url: {}/write\n  queue_config: {{ batch_send_deadline: 500ms }}\n",
-            connector.url
+             - url: {}/write\n  queue_config: {{ batch_send_deadline: 500ms }}\n  \
+               metadata_config: {{ send_interval: 1s }}\n\
+             - url: {}/write\n  queue_config: {{ batch_send_deadline: 500ms }}\n  \
+               protobuf_message: io.prometheus.write.v2.Request\n",
+            connector.url, connector_v2.url
         )
     })
     .await;
@@ -274,7 +317,16 @@ async fn a_prometheus_keeps_its_samples_in_timestream_and_another_reads_them() {
         "{} series, {count} samples",
         expected.len()
     );
-    assert_stored(&emulator, &expected, until_ms).await;
+    for emulator in [&emulator, &emulator_v2] {
+        assert_stored(emulator, &expected, until_ms).await;
+    }
+    // Of several texts about a metric not all are written.
+    let known = writer.metadata().await;
+    let metadata = stored_metadata(&emulator);
+    assert!(metadata.keys().eq(known.keys()), "{metadata:?}");
+    for (name, texts) in &metadata {
+        assert!(texts.is_subset(&known[name]), "{name}: {texts:?}");
+    }
 
     let reader = Prometheus::read_only(&program, &connector.url).await;
     let start = format!("{}", until_ms / 1_000 - 8);
@@ -295,5 +347,51 @@ async fn a_prometheus_keeps_its_samples_in_timestream_and_another_reads_them() {
             );
             assert_eq!(local, remote, "{path} {query}");
         }
+    }
+}
+
+/// Version 3.15 sends no help texts in 2.0, with the feature `metadata-wal-records` neither.
+#[tokio::test]
+async fn version_2_brings_the_types_that_prometheus_knows() {
+    let program = program("prometheus").await;
+    let emulator = start_emulator(vec![table("db", "t"), table("db", "metrics")]).await;
+    let connector = Connector::start(&emulator, &[]).await;
+    let target = connector.url.strip_prefix("http://").unwrap();
+    let flags = ["--enable-feature=type-and-unit-labels"];
+    let config = format!(
+        "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
+         scrape_configs:\n\
+         - {{ job_name: connector, static_configs: [{{ targets: ['{target}'] }}] }}\n\
+         remote_write:\n\
+         - url: {}/write\n  queue_config: {{ batch_send_deadline: 500ms }}\n  \
+           protobuf_message: io.prometheus.write.v2.Request\n",
+        connector.url
+    );
+    let writer = Prometheus::start_with(&program, &flags, |_| config, async |_| {}).await;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let types = async || {
+        let known = writer.metadata().await.into_iter();
+        let known = known.map(|(name, texts)| (name, texts.first().unwrap()[0].clone()));
+        known.collect::<BTreeMap<_, _>>()
+    };
+    loop {
+        let stored = stored_metadata(&emulator).into_iter();
+        // Prometheus lists families by the names of OpenMetrics, without these suffixes.
+        let family = |name: &str| {
+            let suffix = ["_total", "_info"]
+                .iter()
+                .find_map(|it| name.strip_suffix(it));
+            suffix.unwrap_or(name).to_owned()
+        };
+        let stored = stored.map(|(name, texts)| (family(&name), texts.first().unwrap()[0].clone()));
+        let (stored, known) = (stored.collect::<BTreeMap<_, _>>(), types().await);
+        if stored == known && known.len() > 20 {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "stored: {stored:?}\nknown: {known:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
