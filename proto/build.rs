@@ -13,6 +13,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     prost_build::Config::new()
         // The name of a message is what a content type may carry.
         .enable_type_names()
+        // Always written: else -0 would be taken for an absent 0.
+        .field_attribute("prometheus.Sample.value", "#[prost(required)]")
+        .field_attribute("prometheus.Histogram.sum", "#[prost(required)]")
+        .field_attribute("prometheus.Histogram.zero_threshold", "#[prost(required)]")
         .compile_fds(files)?;
     println!("cargo::rerun-if-env-changed=SOURCE_REVISION");
     let given = std::env::var("SOURCE_REVISION").ok();

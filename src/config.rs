@@ -326,6 +326,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             policy: WritePolicy {
                 fail_on_long_label: self.setting("fail_on_long_label"),
                 fail_on_invalid_sample_value: self.setting("fail_on_invalid_sample_value"),
+                store_special_values: self.setting("store_special_values"),
             },
             timestream: Settings {
                 region,
@@ -419,12 +420,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             return table;
         }
         if (self.value)("metadata_table").is_some() {
-            self.faults.push(format!(
-                "InvalidOptionError: {} and {} are both {:?}; expected two different tables, or off",
+            let text = format!(
+                "{} and {} are both {:?}; expected two different tables, or off",
                 OptionSpec::of("metadata_table"),
                 OptionSpec::of("default_table"),
                 table.unwrap_or_default()
-            ));
+            );
+            self.add_fault(INVALID_OPTION, text);
         }
         None
     }

@@ -7,6 +7,8 @@
 
 pub mod batch;
 pub mod body;
+pub mod exemplar;
+pub mod histogram;
 pub mod limits;
 pub mod matcher;
 pub mod metadata;

@@ -6,6 +6,13 @@ use std::fmt;
 /// The label that holds a metric's name in Prometheus.
 pub const METRIC_NAME_LABEL: &str = "__name__";
 
+/// Bits of the NaN with which Prometheus says that a series has ended
+/// (<https://prometheus.io/docs/specs/prw/remote_write_spec/#stale-markers>).
+pub const STALE_MARKER_BITS: u64 = 0x7ff0_0000_0000_0002;
+
+/// Bits of the NaN that Prometheus stores for every other one that it scrapes.
+pub const PROMETHEUS_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
+
 /// A database and a table of Timestream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Destination {
@@ -200,6 +207,8 @@ pub struct Series {
     pub labels: Labels,
     /// Samples sorted by time, each time once.
     pub samples: Vec<Sample>,
+    /// Native histograms sorted by time, each time once.
+    pub histograms: Vec<Histogram>,
 }
 
 /// The operator of a label matcher.

@@ -269,6 +269,15 @@ impl Item<'_> {
             Self::Exemplar(exemplar) => exemplar.timestamp_ms,
         }
     }
+
+    /// Its value; of a histogram the sum.
+    pub fn value(&self) -> f64 {
+        match self {
+            Self::Sample(sample) => sample.value,
+            Self::Histogram(histogram) => histogram.sum,
+            Self::Exemplar(exemplar) => exemplar.value,
+        }
+    }
 }
 
 impl fmt::Display for BadReference {

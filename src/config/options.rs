@@ -60,6 +60,7 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "log.format" "log_format" "logfmt" "Format of the log on stderr: logfmt or json"
     "fail-on-long-label" "fail_on_long_label" "false" "For development: refuse a request and end the process (not in Lambda) when names or labels exceed Timestream's limits"
     "fail-on-invalid-sample-value" "fail_on_invalid_sample_value" "false" "For development: refuse a request and end the process (not in Lambda) when a sample cannot be stored"
+        "store-special-values" "store_special_values" "false" "Keep values that Timestream does not take: NaN, infinities, stale markers and -0"
     "throttling-status" "throttling_status" "503" "Status that answers a throttled write: 503 or 429 (Prometheus drops data on 429 unless retry_on_http_429 is set)"
     "max-request-bytes" "max_request_bytes" "32MiB" "Limit of a request body, and of its decompressed size"
     "max-in-flight-bytes" "max_in_flight_bytes" "128MiB" "Limit of all requests in work, their bodies and what these decompress to, at least twice max_request_bytes; beyond it the answer is 503 with Retry-After"

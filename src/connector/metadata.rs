@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::Connector;
 use super::deliver::{Delivery, Failed, How, Why};
-use crate::convert::batch::{arrange, batches};
+use crate::convert::batch::batches;
 use crate::convert::metadata::{is_storable, metadata_to_records};
 use crate::convert::route::is_destination_name;
 use crate::model::Destination;
@@ -133,7 +133,8 @@ impl Connector {
             let records =
                 metadata_to_records(Destination::clone(&destination), &due.entries, now_ms());
             let mut sent = Delivery::default();
-            for batch in batches(&arrange(&records)) {
+            let batches = batches(&records);
+            for batch in batches.iter() {
                 sent.add(self.send(&destination, batch, how).await);
             }
             table.note(database, &due, &sent, now, &mut outcome);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
@@ -37,7 +38,7 @@ pub struct ReadOutcome {
     pub counts: StatementCounts,
     /// Series in all results.
     pub series: u64,
-    /// Samples in all results.
+    /// Samples in all results, native histograms among them.
     pub samples: u64,
 }
 
@@ -50,7 +51,9 @@ impl ReadOutcome {
         let all = || results.iter().flatten().flatten();
         Self {
             series: all().count() as u64,
-            samples: all().map(|series| series.samples.len() as u64).sum(),
+            samples: all()
+                .map(|series| (series.samples.len() + series.histograms.len()) as u64)
+                .sum(),
             results,
             destinations,
             counts,
@@ -143,12 +146,14 @@ impl Connector {
             None => self.remember(&key, schema(&key, statements).await?),
         };
         loop {
-            let query = selection_to_sql(selection, destination, &used, bin)?;
-            if query.is_none() && is_present {
+            let queries = selection_to_sql(selection, destination, &used, bin)?;
+            if queries.is_empty() && is_present {
                 return Ok(SeriesBuilder::new(selection));
             }
-            let (result, present) =
-                tokio::join!(run(selection, query, statements), schema(&key, statements));
+            let (result, present) = tokio::join!(
+                run(selection, queries, statements),
+                schema(&key, statements)
+            );
             let present = present?;
             if present != *used {
                 used = self.remember(&key, present);
@@ -176,10 +181,14 @@ impl Connector {
 async fn schema(key: &SchemaKey, statements: &Statements<'_>) -> Result<Schema, ReadError> {
     let (destination, measures) = key;
     match measures {
-        Some(measures) if measures.len() <= MAX_SHOWN_MEASURES => {
+        Some(measures) if measures.doubles.len() <= MAX_SHOWN_MEASURES => {
             let mut rows = Vec::new();
-            for measure in measures {
-                rows.extend(statements.rows(show_measures(destination, measure)).await?);
+            for pattern in measures.patterns() {
+                rows.extend(
+                    statements
+                        .rows(show_measures(destination, &pattern))
+                        .await?,
+                );
             }
             Ok(Schema::from_show_measures(&rows, measures))
         }
@@ -189,19 +198,26 @@ async fn schema(key: &SchemaKey, statements: &Statements<'_>) -> Result<Schema, 
     }
 }
 
-/// The series of a query; none where there is nothing to ask.
+/// The series of all of the queries, which run at once.
 async fn run<'s>(
     selection: &'s Selection,
-    query: Option<SeriesQuery>,
+    queries: Vec<SeriesQuery>,
     statements: &Statements<'_>,
 ) -> Result<SeriesBuilder<'s>, ReadError> {
-    let mut series = SeriesBuilder::new(selection);
-    if let Some(SeriesQuery { text, dimensions }) = query {
-        let add = |rows: Vec<Row>| {
-            let mut rows = rows.into_iter();
-            rows.try_for_each(|row| series.add_row(&dimensions, row))
-        };
-        statements.for_each_page(text, add).await?;
+    let runs = queries.into_iter().map(|SeriesQuery { text, columns }| {
+        let mut series = SeriesBuilder::new(selection);
+        async move {
+            let add = |rows: Vec<Row>| {
+                let mut rows = rows.into_iter();
+                rows.try_for_each(|row| series.add_row(&columns, row))
+            };
+            statements.for_each_page(text, add).await?;
+            Ok::<_, ReadError>(series)
+        }
+    });
+    let mut all = SeriesBuilder::new(selection);
+    for found in try_join_all(runs).await? {
+        all.merge(found);
     }
-    Ok(series)
+    Ok(all)
 }

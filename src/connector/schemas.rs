@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::convert::schema::Schema;
+use crate::convert::schema::{Measures, Schema};
 use crate::model::Destination;
 
 /// Entries kept; all are forgotten when one more comes, since each costs one statement to regain.
 const MAX_ENTRIES: usize = 10_000;
 
 /// What a schema is about: a table and the measures asked for, `None` for the whole table.
-pub(super) type SchemaKey = (Destination, Option<Vec<String>>);
+pub(super) type SchemaKey = (Destination, Option<Measures>);
 
 /// Schemas by what they are about.
 #[derive(Debug, Default)]

@@ -14,7 +14,7 @@ use crate::convert::route::{Routing, SeriesFault};
 use crate::convert::series::{IgnoreReason, Refusal};
 use crate::dead_letter::KeepError;
 use crate::model::Destination;
-use crate::received::{Item, Kinds, Request};
+use crate::received::{Kinds, Request};
 use crate::timestream::{ErrorKind, RejectReason};
 
 /// What dead letters have at least, where the request took all its time.
@@ -178,15 +178,10 @@ fn log_ignored(request: &Request<'_>, delivery: &Delivery) {
         };
         let series = request.resolve(undelivered.items);
         for item in series.content {
-            let value = match item {
-                Item::Sample(sample) => Some(sample.value),
-                Item::Exemplar(exemplar) => Some(exemplar.value),
-                Item::Histogram(_) => None,
-            };
             tracing::debug!(
                 reason = reason.as_str(),
                 labels = series.labels.to_string(),
-                value,
+                value = item.value(),
                 timestamp = item.timestamp_ms(),
                 "Sample ignored."
             );

@@ -19,12 +19,14 @@ use super::limits::MAX_RECORDS_PER_WRITE;
 /// One record with the series it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchRecord<'r> {
-    /// The sample that it stores.
+    /// What it stores.
     pub item: Items,
     /// The stored form of its series.
     pub series: &'r StoredSeries<'r>,
     /// Milliseconds since the Unix epoch.
     pub timestamp_ms: i64,
+    /// Nanoseconds past the millisecond.
+    pub nanos: u32,
     /// What the series is at this time.
     pub value: &'r Value<'r>,
 }
@@ -60,6 +62,7 @@ pub fn batches<'r>(records: &'r DestinationRecords<'r>) -> Batches<'r> {
         item: record.item,
         series: &records.series[record.series],
         timestamp_ms: record.timestamp_ms,
+        nanos: record.nanos,
         value: &record.value,
     };
     Batches {
@@ -84,7 +87,7 @@ fn weights(series: &[StoredSeries<'_>], order: &Order, sorted: &[&Record<'_>]) -
                     .min()
                     .unwrap_or(bytes[record.series])
             });
-            let same_time = before.is_some_and(|it| it.timestamp_ms == record.timestamp_ms);
+            let same_time = before.is_some_and(|it| it.time() == record.time());
             before = Some(record);
             Weight {
                 bytes: bytes[record.series] + record.value.bytes(),
@@ -118,6 +121,7 @@ mod tests {
                 item: Items::default(),
                 series,
                 timestamp_ms,
+                nanos: 0,
                 value: Value::Double(1.0),
             })
             .collect();
@@ -137,7 +141,7 @@ mod tests {
             measure_name: Cow::Borrowed(measure_name),
             dimensions: vec![Dimension {
                 name: Cow::Borrowed("instance"),
-                value: instance,
+                value: Cow::Borrowed(instance),
             }],
         }
     }
@@ -216,7 +220,7 @@ mod tests {
                         .into_iter()
                         .map(|(name, value)| Dimension {
                             name: Cow::Borrowed(name),
-                            value: Box::leak(value.into_boxed_str()),
+                            value: Cow::Owned(value),
                         })
                         .collect(),
                 }

@@ -52,14 +52,14 @@ fn write_units(records: &[BatchRecord<'_>], common: &Common<'_>) -> u64 {
     let common_dimensions: usize = common.dimensions.iter().map(|it| it.bytes()).sum();
     let common_bytes = common_dimensions
         + common.measure_name.map_or(0, str::len)
-        + common.timestamp_ms.map_or(0, |_| NUMBER_BYTES);
+        + common.time.map_or(0, |_| NUMBER_BYTES);
     let own_bytes = |record: &BatchRecord<'_>| {
         let dimensions: usize = record.series.dimensions.iter().map(Dimension::bytes).sum();
         let measure_name = match common.measure_name {
             Some(_) => 0,
             None => record.series.measure_name.len(),
         };
-        let time = match common.timestamp_ms {
+        let time = match common.time {
             Some(_) => 0,
             None => NUMBER_BYTES,
         };
@@ -81,7 +81,10 @@ fn body(
     push_string(&mut body, &destination.database);
     body.extend_from_slice(b",\"TableName\":");
     push_string(&mut body, &destination.table);
-    body.extend_from_slice(b",\"CommonAttributes\":{\"TimeUnit\":\"MILLISECONDS\"");
+    let unit = TimeUnit::of(records);
+    body.extend_from_slice(b",\"CommonAttributes\":{\"TimeUnit\":\"");
+    body.extend_from_slice(unit.name().as_bytes());
+    body.push(b'"');
     if let Some(value_type) = common.value_type {
         push_value_type(&mut body, value_type);
     }
@@ -89,8 +92,8 @@ fn body(
     if let Some(measure_name) = common.measure_name {
         push_measure_name(&mut body, measure_name);
     }
-    if let Some(timestamp_ms) = common.timestamp_ms {
-        push_time(&mut body, timestamp_ms);
+    if let Some(time) = common.time {
+        push_time(&mut body, time, unit);
     }
     body.extend_from_slice(b"},\"Records\":[");
     for (index, record) in records.iter().enumerate() {
@@ -108,8 +111,8 @@ fn body(
         if common.measure_name.is_none() {
             push_measure_name(&mut body, &record.series.measure_name);
         }
-        if common.timestamp_ms.is_none() {
-            push_time(&mut body, record.timestamp_ms);
+        if common.time.is_none() {
+            push_time(&mut body, time(record), unit);
         }
         if let Some(first) = first_version {
             let version = first.saturating_add_unsigned(record.item.position() as u64);
@@ -127,7 +130,38 @@ struct Common<'r> {
     dimensions: Vec<&'r Dimension<'r>>,
     measure_name: Option<&'r str>,
     value_type: Option<&'static str>,
-    timestamp_ms: Option<i64>,
+    time: Option<Time>,
+}
+
+/// Milliseconds since the Unix epoch, and the nanoseconds past them.
+type Time = (i64, u32);
+
+fn time(record: &BatchRecord<'_>) -> Time {
+    (record.timestamp_ms, record.nanos)
+}
+
+/// The unit of all times of a call.
+#[derive(Clone, Copy)]
+enum TimeUnit {
+    Milliseconds,
+    /// Needed where some time has a part below the millisecond.
+    Nanoseconds,
+}
+
+impl TimeUnit {
+    fn of(records: &[BatchRecord<'_>]) -> Self {
+        match records.iter().all(|record| record.nanos == 0) {
+            true => Self::Milliseconds,
+            false => Self::Nanoseconds,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Milliseconds => "MILLISECONDS",
+            Self::Nanoseconds => "NANOSECONDS",
+        }
+    }
 }
 
 impl<'r> Common<'r> {
@@ -137,14 +171,14 @@ impl<'r> Common<'r> {
                 dimensions: Vec::new(),
                 measure_name: None,
                 value_type: None,
-                timestamp_ms: None,
+                time: None,
             };
         };
         let mut common = Self {
             dimensions: first.series.dimensions.iter().collect(),
             measure_name: Some(&first.series.measure_name),
             value_type: Some(first.value.type_name()),
-            timestamp_ms: Some(first.timestamp_ms),
+            time: Some(time(first)),
         };
         for record in rest {
             if !std::ptr::eq(record.series, first.series) {
@@ -159,9 +193,7 @@ impl<'r> Common<'r> {
             common.value_type = common
                 .value_type
                 .filter(|name| *name == record.value.type_name());
-            common.timestamp_ms = common
-                .timestamp_ms
-                .filter(|time| *time == record.timestamp_ms);
+            common.time = common.time.filter(|common| *common == time(record));
         }
         common
     }
@@ -182,7 +214,7 @@ fn push_dimensions<'d>(body: &mut Vec<u8>, dimensions: impl Iterator<Item = &'d 
         body.extend_from_slice(b"{\"Name\":");
         push_string(body, &dimension.name);
         body.extend_from_slice(b",\"Value\":");
-        push_string(body, dimension.value);
+        push_string(body, &dimension.value);
         body.push(b'}');
         separator = b",";
         any = true;
@@ -201,8 +233,12 @@ fn push_value_type(body: &mut Vec<u8>, value_type: &str) {
     write!(body, ",\"MeasureValueType\":\"{value_type}\"").expect("writing to a Vec cannot fail");
 }
 
-fn push_time(body: &mut Vec<u8>, timestamp_ms: i64) {
-    write!(body, ",\"Time\":\"{timestamp_ms}\"").expect("writing to a Vec cannot fail");
+fn push_time(body: &mut Vec<u8>, (timestamp_ms, nanos): Time, unit: TimeUnit) {
+    write!(body, ",\"Time\":\"{timestamp_ms}").expect("writing to a Vec cannot fail");
+    if matches!(unit, TimeUnit::Nanoseconds) {
+        write!(body, "{nanos:06}").expect("writing to a Vec cannot fail");
+    }
+    body.push(b'"');
 }
 
 /// Writes `text` as a JSON string.
@@ -231,7 +267,7 @@ mod tests {
                 .iter()
                 .map(|&(name, value)| Dimension {
                     name: Cow::Borrowed(name),
-                    value,
+                    value: Cow::Borrowed(value),
                 })
                 .collect(),
         }
@@ -251,16 +287,25 @@ mod tests {
     }
 
     fn body_of(records: &[(&StoredSeries<'static>, i64, &MeasureValue<'_>)]) -> Value {
+        let with_nanos: Vec<_> = records
+            .iter()
+            .map(|&(series, timestamp_ms, value)| (series, (timestamp_ms, 0), value))
+            .collect();
+        body_at(&with_nanos)
+    }
+
+    fn body_at(records: &[(&StoredSeries<'static>, Time, &MeasureValue<'_>)]) -> Value {
         let destination = Destination {
             database: "db".to_owned(),
             table: "t".to_owned(),
         };
         let records: Vec<_> = records
             .iter()
-            .map(|&(series, timestamp_ms, value)| BatchRecord {
+            .map(|&(series, (timestamp_ms, nanos), value)| BatchRecord {
                 item: Items::default(),
                 series,
                 timestamp_ms,
+                nanos,
                 value,
             })
             .collect();
@@ -309,6 +354,17 @@ mod tests {
                 "Time": "2",
             })
         );
+    }
+
+    #[test]
+    fn times_below_the_millisecond_make_all_times_of_a_call_nanoseconds() {
+        let a = series("up", &[("a", "1")]);
+        let value = MeasureValue::Double(1.0);
+        let written = body_at(&[(&a, (7, 42), &value), (&a, (7, 0), &value)]);
+        assert_eq!(written["CommonAttributes"]["TimeUnit"], "NANOSECONDS");
+        assert_eq!(written["CommonAttributes"].get("Time"), None);
+        assert_eq!(written["Records"][0]["Time"], "7000042");
+        assert_eq!(written["Records"][1]["Time"], "7000000");
     }
 
     #[test]

@@ -14,9 +14,9 @@ pub const MAX_DIMENSIONS: usize = 128;
 ///
 /// The names and values of a series' dimensions have the same limit; a record contains them.
 pub const MAX_RECORD_BYTES: usize = 2048;
-/// Bytes of the time and of a DOUBLE value in the size of a record
+/// Bytes of the time in the size of a record
 /// (<https://docs.aws.amazon.com/timestream/latest/developerguide/metering-and-pricing.writes.html>).
-pub const TIME_AND_DOUBLE_BYTES: usize = 16;
+pub const TIME_BYTES: usize = 8;
 /// Bytes of the name of a database or table.
 pub const MAX_DESTINATION_NAME_BYTES: usize = 256;
 /// Bytes of the text of a query.

@@ -46,13 +46,14 @@ pub fn metadata_to_records<'a>(
         measure_name: Cow::Borrowed(MEASURE_NAME),
         dimensions: vec![Dimension {
             name: Cow::Borrowed(METRIC_NAME),
-            value: entry.metric_name,
+            value: Cow::Borrowed(entry.metric_name),
         }],
     });
     let records = entries.iter().enumerate().map(|(index, entry)| Record {
         item: Items::alone(index),
         series: index,
         timestamp_ms: now_ms,
+        nanos: 0,
         value: Value::Multi(texts(entry)),
     });
     DestinationRecords {

@@ -23,6 +23,20 @@ pub const NO_LABELS_DIMENSION: &str = "U__no_labels";
 /// Value of [`NO_LABELS_DIMENSION`].
 pub const NO_LABELS_VALUE: &str = "1";
 
+/// Dimension with the exact bits of a value that Timestream does not take; reserved for the same
+/// reason.
+pub const VALUE_BITS_DIMENSION: &str = "U__value_bits";
+
+/// What the measure names of native histograms start with; the stored form of the metric name
+/// follows.
+///
+/// No metric has such a name as stored form, whatever follows: the escape prefix is there, and
+/// `of` between underscores is neither an escaped underscore nor a hexadecimal number.
+pub const HISTOGRAM_PREFIX: &str = "U__histogram_of_";
+
+/// What the measure names of exemplars start with, as for [`HISTOGRAM_PREFIX`].
+pub const EXEMPLAR_PREFIX: &str = "U__exemplar_of_";
+
 /// What every escaped name starts with.
 pub const ESCAPE_PREFIX: &str = "U__";
 
@@ -55,6 +69,11 @@ pub fn unescape(stored: &str) -> Cow<'_, str> {
         Some(name) if escape(&name) == stored => Cow::Owned(name),
         _ => Cow::Borrowed(stored),
     }
+}
+
+/// The metric whose native histograms have the measure name `stored`, if it is one of those.
+pub fn histogram_metric(stored: &str) -> Option<Cow<'_, str>> {
+    stored.strip_prefix(HISTOGRAM_PREFIX).map(unescape)
 }
 
 /// All stored forms that stand for `name`: the one that this connector writes, then the name
@@ -146,6 +165,9 @@ mod tests {
             "U__a_2E_x",
             "U__plainx",
             NO_LABELS_DIMENSION,
+            VALUE_BITS_DIMENSION,
+            "U__histogram_of_a_x",
+            "U__exemplar_of_U__a_2e_x",
         ] {
             assert_eq!(unescape(stored), stored);
         }
@@ -167,12 +189,26 @@ mod tests {
         }
 
         #[test]
+        fn reserved_measures_are_those_of_one_metric_and_no_metric_itself(name in any::<String>()) {
+            let stored = format!("{HISTOGRAM_PREFIX}{}", escape(&name));
+            prop_assert_eq!(histogram_metric(&stored).unwrap(), name.as_str());
+            for prefix in [HISTOGRAM_PREFIX, EXEMPLAR_PREFIX] {
+                let stored = format!("{prefix}{}", escape(&name));
+                prop_assert_eq!(unescape(&stored), stored.as_str());
+                // Not even one that looks like it.
+                prop_assert!(!escape(&stored).starts_with(prefix));
+            }
+            prop_assert!(histogram_metric(&escape(&name)).is_none());
+        }
+
+        #[test]
         fn names_near_the_escape_survive_and_are_accepted(name in "(U__)?[_a-cx:0-9.]{0,12}") {
             let stored = escape(&name);
             prop_assert!(stored.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
             prop_assert!(stored.as_bytes()[0].is_ascii_alphabetic());
             prop_assert!(!stored.ends_with('_'));
             prop_assert_ne!(stored.as_ref(), NO_LABELS_DIMENSION);
+            prop_assert_ne!(stored.as_ref(), VALUE_BITS_DIMENSION);
             prop_assert_eq!(unescape(&stored), name.as_str());
         }
     }

@@ -61,8 +61,14 @@ impl Pattern {
 
     /// The pattern for `regexp_like`, if it means the same to Java; anchored.
     pub fn to_java(&self) -> Option<String> {
+        self.to_java_after("")
+    }
+
+    /// As [`Self::to_java`], for texts that start with `prefix`, which is of letters, digits and
+    /// underscores.
+    pub fn to_java_after(&self, prefix: &str) -> Option<String> {
         // Java's `$` also matches before a final newline, `\z` does not.
-        let mut java = String::from(r"(?s)\A(?:");
+        let mut java = format!(r"(?s)\A{prefix}(?:");
         write_java(&self.ast, &mut java)?;
         java.push_str(r")\z");
         Some(java)

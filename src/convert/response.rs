@@ -1,5 +1,6 @@
 //! Series to the SAMPLES answer of remote read.
 
+use super::histogram::to_message;
 use crate::model::Series;
 use crate::prompb;
 
@@ -32,6 +33,7 @@ fn timeseries(series: Series) -> prompb::TimeSeries {
                 timestamp: sample.timestamp_ms,
             })
             .collect(),
-        ..prompb::TimeSeries::default()
+        histograms: series.histograms.into_iter().map(to_message).collect(),
+        exemplars: Vec::new(),
     }
 }

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::histogram;
 use super::limits::MAX_DESTINATION_NAME_BYTES;
 use crate::model::METRIC_NAME_LABEL;
-use crate::received::{Label, Series, cut};
+use crate::received::{Item, Label, Series, cut};
 
 /// Which labels name the destination of a series, and where a series without them goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,17 +53,20 @@ pub enum SeriesFault {
     MissingTable,
     /// The database or table cannot exist under this name.
     InvalidDestination,
+    /// A native histogram breaks the rules.
+    InvalidHistogram,
 }
 
 impl SeriesFault {
     /// All faults.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::BadReference,
         Self::NoMetricName,
         Self::RepeatedLabel,
         Self::MissingDatabase,
         Self::MissingTable,
         Self::InvalidDestination,
+        Self::InvalidHistogram,
     ];
 
     /// The name that starts its text, and the value of the label `reason` of metrics.
@@ -74,6 +78,7 @@ impl SeriesFault {
             Self::MissingDatabase => "MissingDatabaseWithWriteError",
             Self::MissingTable => "MissingTableWithWriteError",
             Self::InvalidDestination => "InvalidDestinationName",
+            Self::InvalidHistogram => "InvalidNativeHistogram",
         }
     }
 
@@ -126,6 +131,17 @@ impl SeriesFault {
                 format!(
                     "{name}: '{impossible}' of the time series {labels} cannot be the name of a \
                      Timestream database or table; use 1 to 256 letters, digits, '_', '.' or '-'"
+                )
+            }
+            Self::InvalidHistogram => {
+                let fault = series.content.iter().find_map(|item| match item {
+                    Item::Histogram(histogram) => histogram::check(histogram).err(),
+                    Item::Sample(_) | Item::Exemplar(_) => None,
+                });
+                let fault = fault.map(|fault| fault.to_string()).unwrap_or_default();
+                format!(
+                    "{name}: the native histogram of the time series {labels} is not valid: \
+                     {fault}; correct the sender"
                 )
             }
         }

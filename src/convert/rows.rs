@@ -1,16 +1,45 @@
 //! Result rows of Timestream to series.
 //!
 //! A row is one series over one bin of time, so a series comes in several rows, in any order and
-//! spread over pages. Left out: rows that the matchers do not allow and samples outside the range.
+//! spread over pages; its special values and its native histograms have rows of their own. Left
+//! out: rows that the matchers do not allow and what is outside the range.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use super::histogram;
 use super::matcher::Selection;
-use super::names::unescape;
-use crate::model::{Datum, Label, Labels, METRIC_NAME_LABEL, Row, Sample, Series};
+use super::names::{EXEMPLAR_PREFIX, histogram_metric, unescape};
+use super::series::is_special;
+use crate::model::{
+    Datum, Histogram, Label, Labels, METRIC_NAME_LABEL, Row, STALE_MARKER_BITS, Sample, Series,
+};
+
+/// What the fields of a row are: the dimensions, the bits of special values if there is such a
+/// column, the measure name and what [`Self::content`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// Names of the dimensions.
+    pub dimensions: Vec<String>,
+    /// Whether the bits of special values follow.
+    pub has_value_bits: bool,
+    /// What follows the measure name.
+    pub content: Content,
+}
+
+/// What a row holds of its series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A time series of doubles.
+    Samples,
+    /// A time series of the texts of native histograms.
+    Histograms,
+    /// Nothing but its labels.
+    Labels,
+}
 
 /// A result that does not have the shape that the query asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,13 +55,23 @@ pub enum RowError {
     /// A value cannot be read.
     #[error("unexpected value '{0}' from Timestream; expected a number")]
     Value(String),
+    /// The text of a native histogram cannot be read.
+    #[error("unexpected text of a native histogram from Timestream: '{0}'")]
+    Histogram(String),
 }
 
 /// Gathers result rows, of one or several queries, into series.
 #[derive(Debug)]
 pub struct SeriesBuilder<'s> {
     selection: &'s Selection,
-    series: HashMap<Labels, Vec<Sample>>,
+    series: HashMap<Labels, Found>,
+}
+
+/// What was found of one series.
+#[derive(Debug, Default)]
+struct Found {
+    samples: Vec<Sample>,
+    histograms: Vec<Histogram>,
 }
 
 impl<'s> SeriesBuilder<'s> {
@@ -44,33 +83,52 @@ impl<'s> SeriesBuilder<'s> {
         }
     }
 
-    /// Adds a row whose first fields are `dimensions`, then the measure name and, unless the
-    /// selection wants labels only, a time series.
+    /// Adds a row whose fields are `columns`.
     ///
     /// # Errors
     /// The row has another shape, or a time or value in it cannot be read.
-    pub fn add_row(&mut self, dimensions: &[String], row: Row) -> Result<(), RowError> {
-        let (labels, series) = row
-            .split_at_checked(dimensions.len())
+    pub fn add_row(&mut self, columns: &Columns, row: Row) -> Result<(), RowError> {
+        let (dimensions, rest) = row
+            .split_at_checked(columns.dimensions.len())
             .ok_or(RowError::Shape("too few fields"))?;
-        let (measure_name, series) = match (series, self.selection.labels_only) {
-            ([Datum::Scalar(name)], true) => (name, &[][..]),
-            ([Datum::Scalar(name), Datum::TimeSeries(series)], false) => (name, series.as_slice()),
-            ([Datum::Scalar(name), Datum::Null], false) => (name, &[][..]),
+        let (value_bits, rest) = match (columns.has_value_bits, rest) {
+            (true, [bits, rest @ ..]) => (read_bits(bits)?, rest),
+            (_, rest) => (None, rest),
+        };
+        let (measure_name, points) = match (columns.content, rest) {
+            (Content::Labels, [Datum::Scalar(name)]) => (name, &[][..]),
+            (Content::Labels, _) => return Err(RowError::Shape("expected a measure name")),
+            (_, [Datum::Scalar(name), Datum::TimeSeries(points)]) => (name, points.as_slice()),
+            (_, [Datum::Scalar(name), Datum::Null]) => (name, &[][..]),
             _ => return Err(RowError::Shape("expected a measure name and a time series")),
         };
-        let labels = row_labels(dimensions, labels, measure_name)?;
+        let Some(metric_name) = metric_name(measure_name, columns.content) else {
+            return Ok(());
+        };
+        let labels = row_labels(&columns.dimensions, dimensions, &metric_name)?;
         if !self.selection.matches(&labels) {
             return Ok(());
         }
         let (start, end) = self.selection.range.unwrap_or((0, -1));
-        let samples = self.series.entry(labels).or_default();
-        samples.reserve(series.len());
-        for (time, value) in series {
+        let found = self.series.entry(labels).or_default();
+        if columns.content == Content::Samples {
+            found.samples.reserve(points.len());
+        }
+        for (time, text) in points {
             let timestamp_ms = parse_time_ms(time)?;
-            if (start..=end).contains(&timestamp_ms) {
-                let value = value.parse().map_err(|_| RowError::Value(value.clone()))?;
-                samples.push(Sample {
+            if !(start..=end).contains(&timestamp_ms) {
+                continue;
+            }
+            if columns.content == Content::Histograms {
+                let histogram = histogram::from_text(text, timestamp_ms);
+                let histogram = histogram.ok_or_else(|| RowError::Histogram(text.clone()))?;
+                found.histograms.push(histogram);
+            } else {
+                let value = match value_bits {
+                    Some(bits) => f64::from_bits(bits),
+                    None => text.parse().map_err(|_| RowError::Value(text.clone()))?,
+                };
+                found.samples.push(Sample {
                     timestamp_ms,
                     value,
                 });
@@ -81,24 +139,40 @@ impl<'s> SeriesBuilder<'s> {
 
     /// Adds all series of `other`, which has the same selection.
     pub fn merge(&mut self, other: Self) {
-        for (labels, samples) in other.series {
-            self.series.entry(labels).or_default().extend(samples);
+        for (labels, found) in other.series {
+            let known = self.series.entry(labels).or_default();
+            known.samples.extend(found.samples);
+            known.histograms.extend(found.histograms);
         }
     }
 
-    /// The series found, sorted by labels, their samples sorted by time, each time once.
+    /// The series found, sorted by labels, their samples and their histograms sorted by time, each
+    /// time once.
     ///
-    /// A series without samples is left out unless only labels were wanted.
+    /// Where a time has several samples, an ordinary one wins over a special one. A series without
+    /// samples and histograms is left out unless only labels were wanted.
     pub fn finish(self) -> Vec<Series> {
         let keep_empty = self.selection.labels_only;
         let mut all: Vec<Series> = self
             .series
             .into_iter()
-            .filter(|(_, samples)| keep_empty || !samples.is_empty())
-            .map(|(labels, mut samples)| {
-                samples.sort_by_key(|sample| sample.timestamp_ms);
+            .map(|(labels, found)| {
+                let Found {
+                    mut samples,
+                    mut histograms,
+                } = found;
+                samples.sort_by_key(|sample| (sample.timestamp_ms, rank(sample.value)));
                 samples.dedup_by_key(|sample| sample.timestamp_ms);
-                Series { labels, samples }
+                histograms.sort_by_key(|histogram| histogram.timestamp_ms);
+                histograms.dedup_by_key(|histogram| histogram.timestamp_ms);
+                Series {
+                    labels,
+                    samples,
+                    histograms,
+                }
+            })
+            .filter(|series| {
+                keep_empty || !(series.samples.is_empty() && series.histograms.is_empty())
             })
             .collect();
         all.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
@@ -106,15 +180,48 @@ impl<'s> SeriesBuilder<'s> {
     }
 }
 
+/// The order in which samples of one time are preferred: what was observed before what says that
+/// nothing was, and special values among themselves by their bits.
+fn rank(value: f64) -> (u8, u64) {
+    match value.to_bits() {
+        _ if !is_special(value) => (0, 0),
+        STALE_MARKER_BITS => (2, 0),
+        bits => (1, bits),
+    }
+}
+
+/// Reads the bits of a special value.
+fn read_bits(field: &Datum) -> Result<Option<u64>, RowError> {
+    match field {
+        Datum::Null => Ok(None),
+        Datum::Scalar(text) => {
+            let is_bits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+            let bits = u64::from_str_radix(text, 16).ok().filter(|_| is_bits);
+            Ok(Some(bits.ok_or_else(|| RowError::Value(text.clone()))?))
+        }
+        _ => Err(RowError::Shape("expected a text as the bits of a value")),
+    }
+}
+
+/// The metric that has the measure `stored`; `None` if what it holds was not asked for.
+fn metric_name(stored: &str, content: Content) -> Option<Cow<'_, str>> {
+    match content {
+        Content::Samples => Some(unescape(stored)),
+        Content::Histograms => histogram_metric(stored),
+        Content::Labels if stored.starts_with(EXEMPLAR_PREFIX) => None,
+        Content::Labels => Some(histogram_metric(stored).unwrap_or_else(|| unescape(stored))),
+    }
+}
+
 fn row_labels(
     dimensions: &[String],
     values: &[Datum],
-    measure_name: &str,
+    metric_name: &str,
 ) -> Result<Labels, RowError> {
     let mut labels = Vec::with_capacity(dimensions.len() + 1);
     labels.push(Label {
         name: METRIC_NAME_LABEL.to_owned(),
-        value: unescape(measure_name).into_owned(),
+        value: metric_name.to_owned(),
     });
     for (dimension, value) in dimensions.iter().zip(values) {
         match value {
@@ -158,6 +265,14 @@ mod tests {
         }
     }
 
+    fn columns(dimensions: &[&str], content: Content) -> Columns {
+        Columns {
+            dimensions: dimensions.iter().map(|&name| name.to_owned()).collect(),
+            has_value_bits: false,
+            content,
+        }
+    }
+
     fn row(dimensions: &[Option<&str>], samples: &[(&str, &str)]) -> Row {
         let mut row: Row = dimensions
             .iter()
@@ -177,7 +292,7 @@ mod tests {
     fn rows_of_one_series_are_joined_sorted_and_trimmed() {
         let selection = selection(false);
         let mut builder = SeriesBuilder::new(&selection);
-        let dimensions = ["U__timex".to_owned(), "job".to_owned()];
+        let columns = columns(&["U__timex", "job"], Content::Samples);
         for row in [
             row(
                 &[Some("x"), None],
@@ -190,7 +305,7 @@ mod tests {
             row(&[None, Some("b")], &[("02.000000000", "2.0")]),
             row(&[None, Some("c")], &[("00.999999999", "2.0")]),
         ] {
-            builder.add_row(&dimensions, row).unwrap();
+            builder.add_row(&columns, row).unwrap();
         }
         let label = |name: &str, value: &str| Label {
             name: name.to_owned(),
@@ -210,6 +325,7 @@ mod tests {
                         value: 3.0
                     },
                 ],
+                histograms: vec![],
             }]
         );
     }
@@ -218,14 +334,84 @@ mod tests {
     fn labels_alone_need_no_samples() {
         let selection = selection(true);
         let mut builder = SeriesBuilder::new(&selection);
-        let row = vec![
-            Datum::Scalar("a".to_owned()),
-            Datum::Scalar("up".to_owned()),
+        let names = [
+            "up",
+            "U__histogram_of_up",
+            "U__histogram_of_a",
+            "U__exemplar_of_b",
         ];
-        builder.add_row(&["job".to_owned()], row).unwrap();
+        for name in names {
+            let row = ["a", name].map(|text| Datum::Scalar(text.to_owned()));
+            let columns = columns(&["job"], Content::Labels);
+            builder.add_row(&columns, row.into()).unwrap();
+        }
         let series = builder.finish();
-        assert_eq!(series.len(), 1);
-        assert_eq!(series[0].labels.get("job"), "a");
+        let labels = series.iter().map(|series| &series.labels);
+        let seen: Vec<_> = labels
+            .map(|it| (it.get("__name__"), it.get("job")))
+            .collect();
+        assert_eq!(seen, [("a", "a"), ("up", "a")]);
+    }
+
+    #[test]
+    fn special_values_are_turned_back_and_yield_to_ordinary_ones() {
+        let selection = selection(false);
+        let mut builder = SeriesBuilder::new(&selection);
+        let columns = Columns {
+            has_value_bits: true,
+            ..columns(&[], Content::Samples)
+        };
+        for (bits, seconds) in [
+            (Some("7ff0000000000002"), &["01", "02", "03", "04"][..]),
+            (Some("7ff8000000000001"), &["02", "04"]),
+            (Some("8000000000000000"), &["03"]),
+            (None, &["04"]),
+        ] {
+            let samples: Vec<_> = seconds.iter().map(|&second| (second, "0.0")).collect();
+            builder.add_row(&columns, row(&[bits], &samples)).unwrap();
+        }
+        let samples = builder.finish().remove(0).samples;
+        let bits: Vec<_> = samples.iter().map(|s| s.value.to_bits()).collect();
+        let expected = [STALE_MARKER_BITS, 0x7ff8_0000_0000_0001, 1 << 63, 0];
+        assert_eq!(bits, expected);
+
+        let mut builder = SeriesBuilder::new(&selection);
+        for bits in ["", "7ff", "+ff0000000000002", "label"] {
+            let error = builder.add_row(&columns, row(&[Some(bits)], &[]));
+            assert_eq!(error, Err(RowError::Value(bits.to_owned())));
+        }
+    }
+
+    #[test]
+    fn histograms_join_the_samples_of_their_series() {
+        let selection = selection(false);
+        let mut builder = SeriesBuilder::new(&selection);
+        let histogram = Histogram {
+            timestamp_ms: 2_000,
+            sum: 0.5,
+            ..Histogram::default()
+        };
+        let text = histogram::to_text(&histogram);
+        let samples = columns(&[], Content::Samples);
+        builder
+            .add_row(&samples, row(&[], &[("01", "1.0")]))
+            .unwrap();
+        let histograms = columns(&[], Content::Histograms);
+        let named = |name: &str, text: &str| {
+            let mut row = row(&[], &[("02", text), ("06", text)]);
+            row[0] = Datum::Scalar(name.to_owned());
+            row
+        };
+        let rows = ["U__histogram_of_U__a_3a_bx", "U__exemplar_of_x"];
+        for row in rows.map(|name| named(name, &text)) {
+            builder.add_row(&histograms, row).unwrap();
+        }
+        let bad = builder.add_row(&histograms, named("U__histogram_of_x", "?"));
+        assert_eq!(bad, Err(RowError::Histogram("?".to_owned())));
+        let all = builder.finish();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].samples.len(), 1);
+        assert_eq!(all[0].histograms, [histogram]);
     }
 
     #[test]
@@ -249,11 +435,13 @@ mod tests {
     fn another_shape_is_refused() {
         let selection = selection(false);
         let mut builder = SeriesBuilder::new(&selection);
-        assert!(builder.add_row(&["a".to_owned()], vec![]).is_err());
-        assert!(builder.add_row(&[], row(&[None], &[])).is_err());
+        let none = columns(&[], Content::Samples);
+        let one = columns(&["a"], Content::Samples);
+        assert!(builder.add_row(&one, vec![]).is_err());
+        assert!(builder.add_row(&none, row(&[None], &[])).is_err());
         let bad = row(&[], &[("01", "many")]);
         assert_eq!(
-            builder.add_row(&[], bad),
+            builder.add_row(&none, bad),
             Err(RowError::Value("many".to_owned()))
         );
     }

@@ -6,25 +6,65 @@
 //! <https://docs.aws.amazon.com/timestream/latest/developerguide/supported-sql-constructs.DESCRIBE.html>.
 
 use super::matcher::Selection;
-use super::names::{NO_LABELS_DIMENSION, stored_forms, unescape};
+use super::names::{
+    HISTOGRAM_PREFIX, NO_LABELS_DIMENSION, VALUE_BITS_DIMENSION, escape, stored_forms, unescape,
+};
 use crate::model::{Datum, METRIC_NAME_LABEL, Row};
 
-/// The stored forms of the metrics that a selection can match, if they can be listed.
+/// The measures that can hold what a selection asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Measures {
+    /// Measures with float samples.
+    pub doubles: Vec<String>,
+    /// Measures with native histograms.
+    pub histograms: Vec<String>,
+}
+
+impl Measures {
+    /// Whether there are none, so that nothing can match.
+    pub fn is_empty(&self) -> bool {
+        self.doubles.is_empty() && self.histograms.is_empty()
+    }
+
+    /// Patterns for `SHOW MEASURES ... LIKE` that together list all of them.
+    ///
+    /// The names of a metric's histograms end with the one of its samples, so one pattern lists
+    /// both. It lists strangers too, as does every `_`, which LIKE takes as a wildcard.
+    pub fn patterns(&self) -> Vec<String> {
+        let pattern = |double: &String| match self.has_histograms_of(double) {
+            true => format!("%{double}"),
+            false => double.clone(),
+        };
+        self.doubles.iter().map(pattern).collect()
+    }
+
+    fn has_histograms_of(&self, double: &str) -> bool {
+        let names = self.histograms.iter();
+        names
+            .filter_map(|name| name.strip_prefix(HISTOGRAM_PREFIX))
+            .any(|name| name == double)
+    }
+}
+
+/// The measures of the metrics that a selection can match, if they can be listed.
 ///
-/// `None` means any metric; an empty list means none at all.
-pub fn measures(selection: &Selection) -> Option<Vec<String>> {
+/// `None` means those of any metric.
+pub fn measures(selection: &Selection) -> Option<Measures> {
     let on_name = selection
         .matchers
         .iter()
         .filter(|matcher| matcher.name == METRIC_NAME_LABEL);
     let names = on_name.clone().find_map(|matcher| matcher.values())?;
-    let forms = names
-        .iter()
-        // The other matchers on the name are checked before anything is asked.
-        .filter(|name| !name.is_empty() && on_name.clone().all(|matcher| matcher.matches(name)))
-        .flat_map(|name| stored_forms(name))
-        .collect();
-    Some(forms)
+    let mut measures = Measures::default();
+    // The other matchers on the name are checked before anything is asked.
+    let is_wanted =
+        |name: &&String| !name.is_empty() && on_name.clone().all(|matcher| matcher.matches(name));
+    for name in names.iter().filter(is_wanted) {
+        measures.doubles.extend(stored_forms(name));
+        let histograms = format!("{HISTOGRAM_PREFIX}{}", escape(name));
+        measures.histograms.push(histograms);
+    }
+    Some(measures)
 }
 
 /// What a query may name in a table.
@@ -34,26 +74,32 @@ pub struct Schema {
     dimensions: Vec<String>,
     /// Whether any DOUBLE has been written.
     has_doubles: bool,
+    /// Whether any histogram may have been written.
+    has_histograms: bool,
+    /// Whether any value has been written that only its bits tell.
+    has_value_bits: bool,
 }
 
 impl Schema {
     /// Reads the answers of `SHOW MEASURES ... LIKE` for the measures `wanted`.
     ///
-    /// LIKE takes `_` as a wildcard, so an answer may list other measures; they are passed over,
-    /// as are measures of another type than DOUBLE.
-    pub fn from_show_measures(rows: &[Row], wanted: &[String]) -> Self {
+    /// An answer may list other measures; they are passed over, as are measures of another type
+    /// than the wanted one.
+    pub fn from_show_measures(rows: &[Row], wanted: &Measures) -> Self {
         let mut schema = Self::default();
         for row in rows {
             let [measure, data_type, Datum::Array(dimensions)] = row.as_slice() else {
                 continue;
             };
-            let wanted = measure
-                .as_scalar()
-                .is_some_and(|name| wanted.iter().any(|w| w == name));
-            if !wanted || data_type.as_scalar() != Some("double") {
-                continue;
+            let is_among = |names: &[String]| {
+                let name = measure.as_scalar();
+                names.iter().any(|wanted| Some(wanted.as_str()) == name)
+            };
+            match data_type.as_scalar() {
+                Some("double") if is_among(&wanted.doubles) => schema.has_doubles = true,
+                Some("varchar") if is_among(&wanted.histograms) => schema.has_histograms = true,
+                _ => continue,
             }
-            schema.has_doubles = true;
             schema
                 .dimensions
                 .extend(dimensions.iter().filter_map(|dimension| match dimension {
@@ -77,23 +123,37 @@ impl Schema {
             };
             match kind {
                 "DIMENSION" => schema.dimensions.push(column.to_owned()),
-                _ => schema.has_doubles |= column == "measure_value::double",
+                _ if column == "measure_value::double" => schema.has_doubles = true,
+                _ if column == "measure_value::varchar" => schema.has_histograms = true,
+                _ => {}
             }
         }
         schema.tidied()
     }
 
     fn tidied(mut self) -> Self {
-        self.dimensions
-            .retain(|column| column != NO_LABELS_DIMENSION);
+        self.has_value_bits = self.dimensions.iter().any(|it| it == VALUE_BITS_DIMENSION);
+        self.dimensions.retain(|column| {
+            ![NO_LABELS_DIMENSION, VALUE_BITS_DIMENSION].contains(&column.as_str())
+        });
         self.dimensions.sort_unstable();
         self.dimensions.dedup();
         self
     }
 
-    /// Whether a query can have any result.
+    /// Whether a query can have float samples as its result.
     pub fn has_doubles(&self) -> bool {
         self.has_doubles
+    }
+
+    /// Whether a query can have native histograms as its result.
+    pub fn has_histograms(&self) -> bool {
+        self.has_histograms
+    }
+
+    /// Whether the reserved dimension with the bits of a value is a column.
+    pub fn has_value_bits(&self) -> bool {
+        self.has_value_bits
     }
 
     /// Names of the dimension columns that hold labels, sorted.
@@ -147,12 +207,27 @@ mod tests {
             measure("a_b", "double", &["job", "_x", NO_LABELS_DIMENSION]),
             measure("axb", "double", &["other"]),
             measure("a_b", "varchar", &["text"]),
+            measure("U__histogram_of_a_b", "varchar", &["job", "zone"]),
+            measure("U__exemplar_of_a_b", "varchar", &["exemplars"]),
+            measure("b", "double", &["job", VALUE_BITS_DIMENSION]),
         ];
-        let schema = Schema::from_show_measures(&rows, &["a_b".to_owned()]);
-        assert_eq!(schema.dimensions(), ["_x", "job"]);
-        assert!(schema.has_doubles());
-        let none = Schema::from_show_measures(&rows, &["c".to_owned()]);
-        assert!(!none.has_doubles());
+        let of = |name: &str| {
+            let wanted = measures(&selection(&[(MatchOp::Equal, name)])).unwrap();
+            Schema::from_show_measures(&rows, &wanted)
+        };
+        let schema = of("a_b");
+        assert_eq!(schema.dimensions(), ["_x", "job", "zone"]);
+        assert!(schema.has_doubles() && schema.has_histograms() && !schema.has_value_bits());
+        let schema = of("b");
+        assert_eq!(schema.dimensions(), ["job"]);
+        assert!(schema.has_doubles() && !schema.has_histograms() && schema.has_value_bits());
+        assert_eq!(of("c"), Schema::default());
+    }
+
+    #[test]
+    fn patterns_list_all_forms_of_a_name() {
+        let measures = measures(&selection(&[(MatchOp::Regex, "up|_x")])).unwrap();
+        assert_eq!(measures.patterns(), ["%U____xx", "_x", "%up"]);
     }
 
     #[test]
@@ -168,12 +243,19 @@ mod tests {
         assert!(!Schema::from_describe(&rows).has_doubles());
         rows.push(column("measure_value::double", "double", "MEASURE_VALUE"));
         let schema = Schema::from_describe(&rows);
-        assert!(schema.has_doubles());
+        assert!(schema.has_doubles() && !schema.has_histograms());
         assert_eq!(
             schema.columns_of("_x").collect::<Vec<_>>(),
             ["U____xx", "_x"]
         );
         assert_eq!(schema.columns_of("zone").count(), 0);
+
+        rows.push(column(VALUE_BITS_DIMENSION, "varchar", "DIMENSION"));
+        rows.push(column("measure_value::varchar", "varchar", "MEASURE_VALUE"));
+        let schema = Schema::from_describe(&rows);
+        assert!(schema.has_histograms() && schema.has_value_bits());
+        // No label has this column, not even one of its name.
+        assert_eq!(schema.columns_of(VALUE_BITS_DIMENSION).count(), 0);
     }
 
     #[test]
@@ -190,7 +272,13 @@ mod tests {
         ];
         for (matchers, expected) in cases {
             let expected = expected.map(|names| names.iter().map(|&n| n.to_owned()).collect());
-            assert_eq!(measures(&selection(matchers)), expected, "{matchers:?}");
+            let found = measures(&selection(matchers));
+            assert_eq!(found.map(|all| all.doubles), expected, "{matchers:?}");
         }
+        let found = measures(&selection(&[(Regex, "up|_x")])).unwrap();
+        assert_eq!(
+            found.histograms,
+            ["U__histogram_of_U____xx", "U__histogram_of_up"]
+        );
     }
 }

@@ -1,20 +1,27 @@
 //! A remote write request to the records that Timestream can store, by destination.
 //!
-//! Each sample becomes a record or is left out, by policy or because its series has a fault that the
-//! sender has to mend. Labels and values are borrowed from the request.
+//! Each sample, histogram and exemplar becomes a record or is left out, by policy or because its
+//! series has a fault that the sender has to mend. Labels are borrowed from the request.
+//!
+//! A float sample is a DOUBLE under the metric's stored name. A value that Timestream refuses is `0`
+//! with its bits in a reserved dimension. Histograms and exemplars are VARCHARs under reserved
+//! forms of the name, because one measure has one type.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
 use super::limits::{
-    MAX_DIMENSION_NAME_BYTES, MAX_DIMENSIONS, MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES,
-    TIME_AND_DOUBLE_BYTES,
+    MAX_DIMENSION_NAME_BYTES, MAX_DIMENSIONS, MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES, TIME_BYTES,
 };
-use super::names::{NO_LABELS_DIMENSION, NO_LABELS_VALUE, escape};
+use super::names::{
+    EXEMPLAR_PREFIX, HISTOGRAM_PREFIX, NO_LABELS_DIMENSION, NO_LABELS_VALUE, VALUE_BITS_DIMENSION,
+    escape,
+};
 use super::route::{Routing, SeriesFault, route};
-use super::value::Value;
-use crate::model::{Destination, Sample};
+use super::value::{NUMBER_BYTES, Value};
+use super::{exemplar, histogram};
+use crate::model::Destination;
 use crate::received::{Item, Items, Label, Labels, Request, Series, cut};
 
 /// What to do with samples that Timestream cannot store.
@@ -22,8 +29,10 @@ use crate::received::{Item, Items, Label, Labels, Request, Series, cut};
 pub struct WritePolicy {
     /// Refuse the whole request when a name or a label set is over the limits.
     pub fail_on_long_label: bool,
-    /// Refuse the whole request when a value is not finite or a timestamp is negative.
+    /// Refuse the whole request when a value cannot be stored or a timestamp is negative.
     pub fail_on_invalid_sample_value: bool,
+    /// Store the values that Timestream refuses: NaN, infinities, stale markers and `-0.0`.
+    pub store_special_values: bool,
 }
 
 /// Why samples were left out by policy.
@@ -43,15 +52,13 @@ pub enum IgnoreReason {
     NegativeTimestamp,
     /// A value of a later version is stored; only where records have versions.
     Superseded,
-    /// A native histogram.
-    Histogram,
-    /// An exemplar.
-    Exemplar,
+    /// The record of a native histogram would exceed 2 KB.
+    HistogramTooLarge,
 }
 
 impl IgnoreReason {
     /// All reasons.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::LongMetricName,
         Self::LongLabelName,
         Self::TooManyLabels,
@@ -59,8 +66,7 @@ impl IgnoreReason {
         Self::ValueNotFinite,
         Self::NegativeTimestamp,
         Self::Superseded,
-        Self::Histogram,
-        Self::Exemplar,
+        Self::HistogramTooLarge,
     ];
 
     /// Whether nothing is missing in Timestream although the sample was left out.
@@ -78,8 +84,7 @@ impl IgnoreReason {
             Self::ValueNotFinite => "value_not_finite",
             Self::NegativeTimestamp => "negative_timestamp",
             Self::Superseded => "superseded",
-            Self::Histogram => "histogram",
-            Self::Exemplar => "exemplar",
+            Self::HistogramTooLarge => "histogram_too_large",
         }
     }
 }
@@ -111,11 +116,23 @@ pub enum Refusal {
     },
     /// The sample cannot be stored.
     #[error(
-        "InvalidSampleValueError: invalid sample value {value} at timestamp {timestamp_ms} of the time series {labels}; only finite values at times from 1970 on are accepted: drop the series by relabelling, or unset fail_on_invalid_sample_value to leave such samples out"
+        "InvalidSampleValueError: invalid sample value {value} at timestamp {timestamp_ms} of the time series {labels}; only finite values at times from 1970 on are accepted: drop the series by relabelling, set store_special_values to keep such values, or unset fail_on_invalid_sample_value to leave such samples out"
     )]
     InvalidSample {
         /// The value.
         value: f64,
+        /// The time, in milliseconds.
+        timestamp_ms: i64,
+        /// The labels of the series, cut for the text.
+        labels: String,
+    },
+    /// The histogram needs more than a record holds.
+    #[error(
+        "InvalidSampleValueError: the native histogram at timestamp {timestamp_ms} of the time series {labels} needs a record of {bytes} bytes, more than the 2048 that Timestream takes; limit its buckets (native_histogram_bucket_limit, native_histogram_min_bucket_factor), or unset fail_on_invalid_sample_value to leave such histograms out"
+    )]
+    LargeHistogram {
+        /// The size of the record.
+        bytes: usize,
         /// The time, in milliseconds.
         timestamp_ms: i64,
         /// The labels of the series, cut for the text.
@@ -164,7 +181,7 @@ pub struct DestinationRecords<'a> {
 /// A series in its stored form.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct StoredSeries<'a> {
-    /// The escaped metric name.
+    /// The escaped metric name, or a reserved form of it.
     pub measure_name: Cow<'a, str>,
     /// At least one dimension; sorted by name, names unique.
     pub dimensions: Vec<Dimension<'a>>,
@@ -177,13 +194,13 @@ impl StoredSeries<'_> {
     }
 }
 
-/// A dimension: an escaped label.
+/// A dimension: an escaped label, or a reserved one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Dimension<'a> {
     /// The escaped label name.
     pub name: Cow<'a, str>,
     /// The label value as received.
-    pub value: &'a str,
+    pub value: Cow<'a, str>,
 }
 
 impl Dimension<'_> {
@@ -193,17 +210,26 @@ impl Dimension<'_> {
     }
 }
 
-/// One sample of a stored series.
+/// One sample, histogram or exemplar of a stored series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record<'a> {
-    /// The sample that it stores.
+    /// What it stores.
     pub item: Items,
     /// Index into [`DestinationRecords::series`].
     pub series: usize,
     /// Milliseconds since the Unix epoch, not negative.
     pub timestamp_ms: i64,
+    /// Nanoseconds past the millisecond: they tell the exemplars of one millisecond apart.
+    pub nanos: u32,
     /// What the series is at this time.
     pub value: Value<'a>,
+}
+
+impl Record<'_> {
+    /// Milliseconds since the Unix epoch, and the nanoseconds past them.
+    pub fn time(&self) -> (i64, u32) {
+        (self.timestamp_ms, self.nanos)
+    }
 }
 
 /// Turns the series of a request into records by destination.
@@ -250,7 +276,7 @@ pub fn series_to_records<'a>(
                 });
                 conversion.destinations.len() - 1
             });
-        conversion.add_items(slot, stored, &series, policy)?;
+        conversion.add_items(slot, routed.metric_name, stored, &series, policy)?;
     }
     Ok(conversion)
 }
@@ -259,41 +285,28 @@ impl<'a> Conversion<'a> {
     fn add_items(
         &mut self,
         slot: usize,
+        metric_name: &'a str,
         stored: StoredSeries<'a>,
         series: &Series<'_, 'a>,
         policy: WritePolicy,
     ) -> Result<(), Refusal> {
-        let index = self.destinations[slot].series.len();
+        let destination = &mut self.destinations[slot];
+        let mut forms = Forms::new(metric_name, stored, &mut destination.series);
         for (item, content) in series.items.each().zip(series.content) {
-            let sample = match content {
-                Item::Sample(sample) => sample,
-                Item::Histogram(_) => {
-                    self.leave_out(item, WhyLeftOut::Ignored(IgnoreReason::Histogram));
-                    continue;
-                }
-                Item::Exemplar(_) => {
-                    self.leave_out(item, WhyLeftOut::Ignored(IgnoreReason::Exemplar));
-                    continue;
-                }
-            };
-            match invalid(sample) {
-                None => self.destinations[slot].records.push(Record {
+            match to_record(content, &mut forms, policy) {
+                Ok((series, value, nanos)) => destination.records.push(Record {
                     item,
-                    series: index,
-                    timestamp_ms: sample.timestamp_ms,
-                    value: Value::Double(stored_value(sample.value)),
+                    series,
+                    timestamp_ms: content.timestamp_ms(),
+                    nanos,
+                    value,
                 }),
-                Some(_) if policy.fail_on_invalid_sample_value => {
-                    return Err(Refusal::InvalidSample {
-                        value: sample.value,
-                        timestamp_ms: sample.timestamp_ms,
-                        labels: series.labels.to_string(),
-                    });
+                Err(unstorable) => {
+                    let why = unstorable.why(content, series.labels, policy)?;
+                    self.left_out.push(LeftOut { items: item, why });
                 }
-                Some(reason) => self.leave_out(item, WhyLeftOut::Ignored(reason)),
             }
         }
-        self.destinations[slot].series.push(stored);
         Ok(())
     }
 
@@ -302,20 +315,194 @@ impl<'a> Conversion<'a> {
     }
 }
 
-/// Why Timestream cannot hold a sample, if it cannot.
-fn invalid(sample: &Sample) -> Option<IgnoreReason> {
-    if sample.timestamp_ms < 0 {
-        Some(IgnoreReason::NegativeTimestamp)
-    } else if !sample.value.is_finite() {
-        Some(IgnoreReason::ValueNotFinite)
-    } else {
-        None
+/// Why something becomes no record.
+enum Unstorable<'a> {
+    Faulty(SeriesFault),
+    OverLimit(OverLimit<'a>),
+    /// A reason that lies in the value or the time.
+    Invalid(IgnoreReason),
+    LargeHistogram {
+        bytes: usize,
+    },
+}
+
+impl<'a> From<OverLimit<'a>> for Unstorable<'a> {
+    fn from(over: OverLimit<'a>) -> Self {
+        Self::OverLimit(over)
     }
 }
 
-/// Timestream refuses `-0.0`.
-fn stored_value(value: f64) -> f64 {
-    if value == 0.0 { 0.0 } else { value }
+/// The series, the value and the nanoseconds of the record that stores `content`.
+fn to_record<'a>(
+    content: &Item<'a>,
+    forms: &mut Forms<'_, 'a>,
+    policy: WritePolicy,
+) -> Result<(usize, Value<'a>, u32), Unstorable<'a>> {
+    if content.timestamp_ms() < 0 {
+        return Err(Unstorable::Invalid(IgnoreReason::NegativeTimestamp));
+    }
+    match content {
+        Item::Sample(sample) if !is_special(sample.value) => {
+            Ok((forms.base, Value::Double(sample.value), 0))
+        }
+        Item::Sample(sample) if policy.store_special_values => {
+            let series = forms.get(Form::Special(sample.value.to_bits()))?;
+            Ok((series, Value::Double(0.0), 0))
+        }
+        Item::Sample(sample) if sample.value == 0.0 => Ok((forms.base, Value::Double(0.0), 0)),
+        Item::Sample(_) => Err(Unstorable::Invalid(IgnoreReason::ValueNotFinite)),
+        Item::Histogram(histogram) => {
+            if histogram::check(histogram).is_err() {
+                return Err(Unstorable::Faulty(SeriesFault::InvalidHistogram));
+            }
+            let series = forms.get(Form::Histogram)?;
+            let value = Value::Varchar(histogram::to_text(histogram).into());
+            match forms.record_bytes(series, &value) {
+                bytes if bytes > MAX_RECORD_BYTES => Err(Unstorable::LargeHistogram { bytes }),
+                _ => Ok((series, value, 0)),
+            }
+        }
+        Item::Exemplar(exemplar) => {
+            let series = forms.get(Form::Exemplar)?;
+            let text = exemplar::to_text(exemplar);
+            let nanos = exemplar::nanos(&text);
+            let value = Value::Varchar(text.into());
+            match forms.record_bytes(series, &value) {
+                bytes if bytes > MAX_RECORD_BYTES => Err(OverLimit::Record.into()),
+                _ => Ok((series, value, nanos)),
+            }
+        }
+    }
+}
+
+impl Unstorable<'_> {
+    /// Why `content` is left out, unless the policy is to refuse the request.
+    fn why(
+        self,
+        content: &Item<'_>,
+        labels: Labels<'_, '_>,
+        policy: WritePolicy,
+    ) -> Result<WhyLeftOut, Refusal> {
+        let reason = match self {
+            Self::Faulty(fault) => return Ok(WhyLeftOut::Faulty(fault)),
+            Self::OverLimit(over) if policy.fail_on_long_label => return Err(over.refusal(labels)),
+            Self::OverLimit(over) => over.reason(),
+            Self::Invalid(_) if policy.fail_on_invalid_sample_value => {
+                return Err(Refusal::InvalidSample {
+                    value: content.value(),
+                    timestamp_ms: content.timestamp_ms(),
+                    labels: labels.to_string(),
+                });
+            }
+            Self::Invalid(reason) => reason,
+            Self::LargeHistogram { bytes } if policy.fail_on_invalid_sample_value => {
+                return Err(Refusal::LargeHistogram {
+                    bytes,
+                    timestamp_ms: content.timestamp_ms(),
+                    labels: labels.to_string(),
+                });
+            }
+            Self::LargeHistogram { .. } => IgnoreReason::HistogramTooLarge,
+        };
+        Ok(WhyLeftOut::Ignored(reason))
+    }
+}
+
+/// The stored forms of one series of a request, by what it carries.
+struct Forms<'s, 'a> {
+    metric_name: &'a str,
+    all: &'s mut Vec<StoredSeries<'a>>,
+    /// Position of the form of ordinary float samples.
+    base: usize,
+    /// The forms that some item has needed, and where they stand.
+    others: Vec<(Form, usize)>,
+}
+
+/// A form that is not that of ordinary float samples.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Of the samples with a value of these bits, which Timestream refuses.
+    Special(u64),
+    Histogram,
+    Exemplar,
+}
+
+impl<'s, 'a> Forms<'s, 'a> {
+    fn new(
+        metric_name: &'a str,
+        stored: StoredSeries<'a>,
+        all: &'s mut Vec<StoredSeries<'a>>,
+    ) -> Self {
+        let base = all.len();
+        all.push(stored);
+        Self {
+            metric_name,
+            all,
+            base,
+            others: Vec::new(),
+        }
+    }
+
+    /// Position of the series in this form.
+    fn get(&mut self, form: Form) -> Result<usize, OverLimit<'a>> {
+        if let Some((_, position)) = self.others.iter().find(|(known, _)| *known == form) {
+            return Ok(*position);
+        }
+        let series = self.make(form)?;
+        let position = self.all.len();
+        self.all.push(series);
+        self.others.push((form, position));
+        Ok(position)
+    }
+
+    fn make(&self, form: Form) -> Result<StoredSeries<'a>, OverLimit<'a>> {
+        let base = &self.all[self.base];
+        let mut dimensions = base.dimensions.clone();
+        let measure_name = match form {
+            Form::Special(bits) => {
+                if dimensions.len() == MAX_DIMENSIONS {
+                    return Err(OverLimit::Labels);
+                }
+                let dimension = Dimension {
+                    name: Cow::Borrowed(VALUE_BITS_DIMENSION),
+                    value: Cow::Owned(format!("{bits:016x}")),
+                };
+                let place = dimensions.partition_point(|other| *other < dimension);
+                dimensions.insert(place, dimension);
+                base.measure_name.clone()
+            }
+            Form::Histogram => Cow::Owned(format!("{HISTOGRAM_PREFIX}{}", base.measure_name)),
+            Form::Exemplar => Cow::Owned(format!("{EXEMPLAR_PREFIX}{}", base.measure_name)),
+        };
+        let series = StoredSeries {
+            measure_name,
+            dimensions,
+        };
+        if series.measure_name.len() > MAX_MEASURE_NAME_BYTES {
+            Err(OverLimit::MetricName(self.metric_name))
+        } else if series.record_bytes(NUMBER_BYTES) > MAX_RECORD_BYTES {
+            Err(OverLimit::Record)
+        } else {
+            Ok(series)
+        }
+    }
+
+    /// Bytes of a record of the series at `position` with this value.
+    fn record_bytes(&self, position: usize, value: &Value<'_>) -> usize {
+        self.all[position].record_bytes(value.bytes())
+    }
+}
+
+impl StoredSeries<'_> {
+    /// Bytes of a record whose value counts `value_bytes`.
+    fn record_bytes(&self, value_bytes: usize) -> usize {
+        TIME_BYTES + self.bytes() + value_bytes
+    }
+}
+
+/// Whether Timestream refuses the value: it is not finite, or `-0.0`.
+pub(super) fn is_special(value: f64) -> bool {
+    !value.is_finite() || value.to_bits() == (-0.0_f64).to_bits()
 }
 
 /// A series that is over a limit of Timestream.
@@ -366,31 +553,31 @@ fn store<'a>(
     if labels.len() > MAX_DIMENSIONS {
         return Err(OverLimit::Labels);
     }
-    let mut bytes = TIME_AND_DOUBLE_BYTES + measure_name.len();
     let mut dimensions = Vec::with_capacity(labels.len().max(1));
     for (label, value) in labels {
         let name = escape(label);
         if name.len() > MAX_DIMENSION_NAME_BYTES {
             return Err(OverLimit::LabelName(label));
         }
-        bytes += name.len() + value.len();
+        let value = Cow::Borrowed(value);
         dimensions.push(Dimension { name, value });
     }
     if dimensions.is_empty() {
         dimensions.push(Dimension {
             name: Cow::Borrowed(NO_LABELS_DIMENSION),
-            value: NO_LABELS_VALUE,
+            value: Cow::Borrowed(NO_LABELS_VALUE),
         });
-    }
-    if bytes > MAX_RECORD_BYTES {
-        return Err(OverLimit::Record);
     }
     // Escaping can change the order of the names.
     dimensions.sort_unstable();
-    Ok(StoredSeries {
+    let stored = StoredSeries {
         measure_name,
         dimensions,
-    })
+    };
+    match stored.record_bytes(NUMBER_BYTES) {
+        bytes if bytes > MAX_RECORD_BYTES => Err(OverLimit::Record),
+        _ => Ok(stored),
+    }
 }
 
 impl fmt::Display for StoredSeries<'_> {
@@ -408,6 +595,7 @@ impl fmt::Display for StoredSeries<'_> {
 mod tests {
     use super::*;
     use crate::convert::route::RoutePart;
+    use crate::model::Sample;
 
     fn routing() -> Routing {
         let part = |label: &str, default: Option<&str>| RoutePart {
@@ -580,6 +768,7 @@ mod tests {
         let strict = WritePolicy {
             fail_on_long_label: true,
             fail_on_invalid_sample_value: true,
+            store_special_values: false,
         };
         let routing = routing();
         for (name, labels, value, expected) in cases {

@@ -3,11 +3,10 @@
 //! The SQL may select more than the matchers allow, never less: what Timestream cannot decide as
 //! PromQL does is left to the check on the rows.
 
-use std::fmt::Write as _;
-
 use super::limits::MAX_QUERY_BYTES;
 use super::matcher::{Condition, Matcher, QueryError, Selection};
-use super::names::ESCAPE_PREFIX;
+use super::names::{ESCAPE_PREFIX, HISTOGRAM_PREFIX, VALUE_BITS_DIMENSION};
+use super::rows::{Columns, Content};
 use super::schema::{Schema, measures};
 use crate::model::{Destination, METRIC_NAME_LABEL};
 
@@ -22,17 +21,16 @@ pub const BINS: [&str; 5] = ["1h", "10m", "1m", "10s", "1s"];
 pub struct SeriesQuery {
     /// The SQL.
     pub text: String,
-    /// The first columns of a row, each a dimension; the measure name follows and, unless only
-    /// labels are wanted, a time series of doubles.
-    pub dimensions: Vec<String>,
+    /// What the fields of a result row are.
+    pub columns: Columns,
 }
 
-/// `SHOW MEASURES` for one measure, given in its stored form.
-pub fn show_measures(destination: &Destination, measure: &str) -> String {
+/// `SHOW MEASURES` for the measures whose stored names match a pattern of LIKE.
+pub fn show_measures(destination: &Destination, pattern: &str) -> String {
     format!(
         "SHOW MEASURES FROM {} LIKE {}",
         table(destination),
-        string(measure)
+        string(pattern)
     )
 }
 
@@ -41,8 +39,11 @@ pub fn describe(destination: &Destination) -> String {
     format!("DESCRIBE {}", table(destination))
 }
 
-/// The query for the samples (or labels) that `selection` wants from `destination`, one row for
-/// each series and `bin` of time; `None` if nothing there can match.
+/// The queries for what `selection` wants from `destination`: one for float samples and one for
+/// native histograms, as far as there are such columns, since a time series has values of one type;
+/// a single one where only labels are wanted. None if nothing there can match.
+///
+/// A result row is one series over one `bin` of time.
 ///
 /// # Errors
 /// The text would exceed Timestream's limit.
@@ -51,88 +52,126 @@ pub fn selection_to_sql(
     destination: &Destination,
     schema: &Schema,
     bin: &str,
-) -> Result<Option<SeriesQuery>, QueryError> {
+) -> Result<Vec<SeriesQuery>, QueryError> {
     let Some((start, end)) = selection.range else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
-    if !schema.has_doubles() {
-        return Ok(None);
+    let mut kinds = Vec::new();
+    kinds.extend(schema.has_doubles().then_some(Kind::Doubles));
+    kinds.extend(schema.has_histograms().then_some(Kind::Histograms));
+    if kinds.is_empty() || measures(selection).is_some_and(|measures| measures.is_empty()) {
+        return Ok(Vec::new());
     }
-    let mut required = Vec::new();
-    let mut optional = Vec::new();
-    match measures(selection) {
-        Some(measures) if measures.is_empty() => return Ok(None),
-        Some(measures) => required.push(one_of("measure_name", &measures)),
-        None => {
-            // Measures of other types have no double, and a time series takes no NULL.
-            required.push("measure_value::double IS NOT NULL".to_owned());
-            let on_name = selection
-                .matchers
-                .iter()
-                .filter(|m| m.name == METRIC_NAME_LABEL);
-            optional.extend(on_name.filter_map(measure_predicate));
-        }
-    }
-    required.push(format!(
-        "time BETWEEN from_milliseconds({start}) AND from_milliseconds({end})"
-    ));
+    let time = format!("time BETWEEN from_milliseconds({start}) AND from_milliseconds({end})");
+    let mut on_labels = Vec::new();
     for matcher in selection
         .matchers
         .iter()
         .filter(|m| m.name != METRIC_NAME_LABEL)
     {
         match label_predicate(matcher, schema) {
-            Predicate::Nothing => return Ok(None),
+            Predicate::Nothing => return Ok(Vec::new()),
             Predicate::Everything => {}
-            Predicate::Sql(sql) => optional.push(sql),
+            Predicate::Sql(sql) => on_labels.push(sql),
         }
     }
-
-    let columns: Vec<String> = schema
-        .dimensions()
-        .iter()
-        .map(|name| identifier(name))
-        .collect();
-    let head = |predicates: &[String]| {
-        let mut text = String::from("SELECT ");
-        if selection.labels_only {
-            text.push_str("DISTINCT ");
+    let query = |kinds: &[Kind], content: Content| {
+        let columns = Columns {
+            dimensions: schema.dimensions().to_vec(),
+            has_value_bits: content == Content::Samples && schema.has_value_bits(),
+            content,
+        };
+        let (required, optional) = measure_predicates(selection, kinds);
+        let required = vec![required, time.clone()];
+        let all = [&required[..], &optional, &on_labels].concat();
+        let mut text = select(destination, &columns, &all, bin);
+        if text.len() > MAX_QUERY_BYTES {
+            // The rows are checked anyway, so the other predicates only save work.
+            text = select(destination, &columns, &required, bin);
         }
-        columns
-            .iter()
-            .for_each(|column| write!(text, "{column}, ").expect("a String takes all"));
-        text.push_str("measure_name");
-        if !selection.labels_only {
-            text.push_str(", CREATE_TIME_SERIES(time, measure_value::double) AS \"samples\"");
+        match text.len() > MAX_QUERY_BYTES {
+            true => Err(QueryError::TooLong),
+            false => Ok(SeriesQuery { text, columns }),
         }
-        write!(
-            text,
-            " FROM {} WHERE {}",
-            table(destination),
-            predicates.join(" AND ")
-        )
-        .expect("a String takes all");
-        if !selection.labels_only {
-            text.push_str(" GROUP BY ");
-            columns
-                .iter()
-                .for_each(|column| write!(text, "{column}, ").expect("a String takes all"));
-            write!(text, "measure_name, bin(time, {bin})").expect("a String takes all");
-        }
-        text
     };
-    let mut text = head(&[required.clone(), optional].concat());
-    if text.len() > MAX_QUERY_BYTES {
-        // The rows are checked anyway, so the label predicates only save work.
-        text = head(&required);
+    if selection.labels_only {
+        return Ok(vec![query(&kinds, Content::Labels)?]);
     }
-    if text.len() > MAX_QUERY_BYTES {
-        return Err(QueryError::TooLong);
+    kinds
+        .iter()
+        .map(|kind| query(std::slice::from_ref(kind), kind.content()))
+        .collect()
+}
+
+/// What a measure holds.
+#[derive(Clone, Copy)]
+enum Kind {
+    Doubles,
+    Histograms,
+}
+
+impl Kind {
+    fn content(self) -> Content {
+        match self {
+            Self::Doubles => Content::Samples,
+            Self::Histograms => Content::Histograms,
+        }
     }
-    Ok(Some(SeriesQuery {
-        text,
-        dimensions: schema.dimensions().to_vec(),
-    }))
+}
+
+fn select(
+    destination: &Destination,
+    columns: &Columns,
+    predicates: &[String],
+    bin: &str,
+) -> String {
+    let mut keys: Vec<String> = columns.dimensions.iter().map(|it| identifier(it)).collect();
+    if columns.has_value_bits {
+        keys.push(identifier(VALUE_BITS_DIMENSION));
+    }
+    keys.push("measure_name".to_owned());
+    let keys = keys.join(", ");
+    let (table, predicates) = (table(destination), predicates.join(" AND "));
+    let value = match columns.content {
+        Content::Labels => {
+            return format!("SELECT DISTINCT {keys} FROM {table} WHERE {predicates}");
+        }
+        Content::Samples => "measure_value::double",
+        Content::Histograms => "measure_value::varchar",
+    };
+    format!(
+        "SELECT {keys}, CREATE_TIME_SERIES(time, {value}) AS \"samples\" FROM {table} \
+         WHERE {predicates} GROUP BY {keys}, bin(time, {bin})"
+    )
+}
+
+/// The predicate on measures that a query for these kinds needs, and those that only save work.
+fn measure_predicates(selection: &Selection, kinds: &[Kind]) -> (String, Vec<String>) {
+    if let Some(measures) = measures(selection) {
+        let of = |kind: &Kind| match kind {
+            Kind::Doubles => &measures.doubles[..],
+            Kind::Histograms => &measures.histograms,
+        };
+        let names: Vec<String> = kinds.iter().flat_map(of).cloned().collect();
+        return (one_of("measure_name", &names), Vec::new());
+    }
+    let on_name = |kind: &Kind| -> Vec<String> {
+        let matchers = selection.matchers.iter();
+        let matchers = matchers.filter(|matcher| matcher.name == METRIC_NAME_LABEL);
+        matchers
+            .filter_map(|it| name_predicate(it, *kind))
+            .collect()
+    };
+    if let [kind] = kinds {
+        return (kind.predicate().to_owned(), on_name(kind));
+    }
+    let either = |parts: Vec<String>| format!("({})", parts.join(" OR "));
+    let required = kinds.iter().map(|kind| kind.predicate().to_owned());
+    let narrowed = kinds.iter().map(|kind| {
+        let parts = [&[kind.predicate().to_owned()], &on_name(kind)[..]].concat();
+        format!("({})", parts.join(" AND "))
+    });
+    (either(required.collect()), vec![either(narrowed.collect())])
 }
 
 /// What a matcher asks of the rows of a table.
@@ -175,24 +214,50 @@ fn label_predicate(matcher: &Matcher, schema: &Schema) -> Predicate {
     })
 }
 
+impl Kind {
+    /// What all rows of this kind satisfy; the others have no value of its type, and a time series
+    /// takes no NULL.
+    fn predicate(self) -> &'static str {
+        match self {
+            Self::Doubles => "measure_value::double IS NOT NULL",
+            Self::Histograms => {
+                "measure_value::varchar IS NOT NULL AND substr(measure_name, 1, 16) = 'U__histogram_of_'"
+            }
+        }
+    }
+
+    /// What stands before the stored form of a metric's name.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Doubles => "",
+            Self::Histograms => HISTOGRAM_PREFIX,
+        }
+    }
+}
+
 /// A predicate on the names of measures; an escaped name is not the text that the matcher means,
 /// so it always passes.
-fn measure_predicate(matcher: &Matcher) -> Option<String> {
+fn name_predicate(matcher: &Matcher, kind: Kind) -> Option<String> {
+    let prefix = kind.prefix();
     let (negation, java) = match &matcher.condition {
         Condition::Equal(_) => return None,
         // A stored name with the prefix may stand for another name.
         Condition::NotEqual(name) if name.is_empty() || name.starts_with(ESCAPE_PREFIX) => {
             return None;
         }
-        Condition::NotEqual(name) => return Some(format!("measure_name <> {}", string(name))),
-        Condition::Regex(pattern) => ("", pattern.to_java()?),
-        Condition::NotRegex(pattern) => ("NOT ", pattern.to_java()?),
+        Condition::NotEqual(name) => {
+            let name = string(&format!("{prefix}{name}"));
+            return Some(format!("measure_name <> {name}"));
+        }
+        Condition::Regex(pattern) => ("", pattern.to_java_after(prefix)?),
+        Condition::NotRegex(pattern) => ("NOT ", pattern.to_java_after(prefix)?),
     };
+    let escaped = format!("{prefix}{ESCAPE_PREFIX}");
     Some(format!(
         "({negation}regexp_like(measure_name, {}) OR substr(measure_name, 1, {}) = {})",
         string(&java),
-        ESCAPE_PREFIX.len(),
-        string(ESCAPE_PREFIX)
+        escaped.len(),
+        string(&escaped)
     ))
 }
 
@@ -236,16 +301,19 @@ mod tests {
     use crate::model::{Datum, MatchOp};
 
     fn schema(dimensions: &[&str]) -> Schema {
+        schema_of(dimensions, &["double"])
+    }
+
+    fn schema_of(dimensions: &[&str], types: &[&str]) -> Schema {
         let scalar = |text: &str| Datum::Scalar(text.to_owned());
         let mut rows: Vec<_> = dimensions
             .iter()
             .map(|name| vec![scalar(name), scalar("varchar"), scalar("DIMENSION")])
             .collect();
-        rows.push(vec![
-            scalar("measure_value::double"),
-            scalar("double"),
-            scalar("MEASURE_VALUE"),
-        ]);
+        rows.extend(types.iter().map(|name| {
+            let column = format!("measure_value::{name}");
+            vec![scalar(&column), scalar(name), scalar("MEASURE_VALUE")]
+        }));
         Schema::from_describe(&rows)
     }
 
@@ -270,9 +338,10 @@ mod tests {
     }
 
     fn sql(selection: &Selection, dimensions: &[&str]) -> Option<String> {
-        selection_to_sql(selection, &destination(), &schema(dimensions), "1h")
-            .unwrap()
-            .map(|query| query.text)
+        let mut queries =
+            selection_to_sql(selection, &destination(), &schema(dimensions), "1h").unwrap();
+        assert!(queries.len() <= 1);
+        queries.pop().map(|query| query.text)
     }
 
     #[test]
@@ -295,6 +364,71 @@ mod tests {
              WHERE measure_name = 'up' AND time BETWEEN from_milliseconds(1) AND from_milliseconds(2) \
              AND \"job\" = 'a''b'"
         );
+    }
+
+    #[test]
+    fn special_values_and_histograms_are_asked_for_where_they_can_be() {
+        let named = selection(&[(MatchOp::Equal, "__name__", "up")]);
+        let queries = |selection: &Selection, types: &[&str]| -> Vec<SeriesQuery> {
+            let schema = schema_of(&["job", VALUE_BITS_DIMENSION], types);
+            selection_to_sql(selection, &destination(), &schema, "1h").unwrap()
+        };
+        let [samples, histograms] = &queries(&named, &["double", "varchar"])[..] else {
+            panic!()
+        };
+        let time = "time BETWEEN from_milliseconds(1) AND from_milliseconds(2)";
+        assert_eq!(
+            samples.text,
+            format!(
+                "SELECT \"job\", \"U__value_bits\", measure_name, \
+                 CREATE_TIME_SERIES(time, measure_value::double) AS \"samples\" \
+                 FROM \"d\".\"t\"\"x\" WHERE measure_name = 'up' AND {time} \
+                 GROUP BY \"job\", \"U__value_bits\", measure_name, bin(time, 1h)"
+            )
+        );
+        assert!(samples.columns.has_value_bits);
+        assert_eq!(
+            histograms.text,
+            format!(
+                "SELECT \"job\", measure_name, \
+                 CREATE_TIME_SERIES(time, measure_value::varchar) AS \"samples\" \
+                 FROM \"d\".\"t\"\"x\" WHERE measure_name = 'U__histogram_of_up' AND {time} \
+                 GROUP BY \"job\", measure_name, bin(time, 1h)"
+            )
+        );
+        assert!(!histograms.columns.has_value_bits);
+        assert_eq!(queries(&named, &["varchar"])[0].text, histograms.text);
+        assert_eq!(queries(&named, &["bigint"]), []);
+
+        // Of any name, and labels alone.
+        let mut open = selection(&[
+            (MatchOp::Regex, "__name__", "u."),
+            (MatchOp::NotEqual, "__name__", "ux"),
+        ]);
+        let is_histogram = "measure_value::varchar IS NOT NULL AND \
+                            substr(measure_name, 1, 16) = 'U__histogram_of_'";
+        let wanted = "(regexp_like(measure_name, '(?s)\\AU__histogram_of_(?:u.)\\z') OR \
+                      substr(measure_name, 1, 19) = 'U__histogram_of_U__') AND \
+                      measure_name <> 'U__histogram_of_ux'";
+        let text = &queries(&open, &["double", "varchar"])[1].text;
+        let predicates = format!(" WHERE {is_histogram} AND {time} AND {wanted} GROUP BY ");
+        assert!(text.contains(&predicates), "{text}");
+
+        open.labels_only = true;
+        let [labels] = &queries(&open, &["double", "varchar"])[..] else {
+            panic!()
+        };
+        let is_either = format!("(measure_value::double IS NOT NULL OR {is_histogram})");
+        assert!(
+            labels.text.starts_with(&format!(
+                "SELECT DISTINCT \"job\", measure_name FROM \"d\".\"t\"\"x\" \
+                 WHERE {is_either} AND {time} AND ((measure_value::double IS NOT NULL AND ("
+            )),
+            "{}",
+            labels.text
+        );
+        let end = format!(" OR ({is_histogram} AND {wanted}))");
+        assert!(labels.text.ends_with(&end), "{}", labels.text);
     }
 
     #[test]

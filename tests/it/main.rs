@@ -11,6 +11,7 @@ mod docs;
 mod duplicates;
 mod faults;
 mod go_tables;
+mod kinds;
 mod lambda;
 mod logs;
 mod matchers;

@@ -94,7 +94,7 @@ fn read(series: &[StoredSeries<'_>]) -> (Vec<Vec<Attribute>>, Vec<Column>) {
         .iter()
         .map(|series| {
             let dimensions = series.dimensions.iter();
-            let dimensions = dimensions.map(|it| (it.name.as_ref(), it.value));
+            let dimensions = dimensions.map(|it| (it.name.as_ref(), it.value.as_ref()));
             dimensions
                 .chain([(MEASURE, series.measure_name.as_ref())])
                 .map(|(name, value)| {
