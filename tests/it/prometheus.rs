@@ -9,6 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use reqwest::Url;
 use serde_json::Value;
 use timestream_emulator::{Emulator, Value as StoredValue};
+use timestream_prometheus_connector::prompb::{self, TimeSeries};
+use timestream_prometheus_connector::wire;
 use tokio::process::{Child, Command};
 
 use crate::standalone::Connector;
@@ -75,6 +77,47 @@ impl Prometheus {
     pub(crate) async fn read_only(program: &Path, url: &str) -> Self {
         let config = format!("remote_read:\n- {{ url: '{url}/read', read_recent: true }}\n");
         Self::start(program, |_| config).await
+    }
+
+    /// Sends it the series by remote write, as a sender would: all that is old before what is newer.
+    pub(crate) async fn write_in_order(&self, all: &[TimeSeries]) {
+        const REQUEST_MS: i64 = 300_000;
+        let samples = || all.iter().flat_map(|series| &series.samples);
+        let histograms = || all.iter().flat_map(|series| &series.histograms);
+        let times = samples().map(|sample| sample.timestamp);
+        let times = times.chain(histograms().map(|histogram| histogram.timestamp));
+        let slots: BTreeSet<i64> = times.map(|time| time / REQUEST_MS).collect();
+        let client = reqwest::Client::new();
+        for slot in slots {
+            let part = |series: &TimeSeries| {
+                let mut part = series.clone();
+                part.samples.retain(|it| it.timestamp / REQUEST_MS == slot);
+                part.histograms
+                    .retain(|it| it.timestamp / REQUEST_MS == slot);
+                part
+            };
+            let parts = all.iter().map(part);
+            let request = prompb::WriteRequest {
+                timeseries: parts
+                    .filter(|part| !(part.samples.is_empty() && part.histograms.is_empty()))
+                    .collect(),
+                metadata: vec![],
+            };
+            let answer = client
+                .post(format!("{}/api/v1/write", self.url))
+                .header("content-type", "application/x-protobuf")
+                .header("content-encoding", "snappy")
+                .body(wire::encode(&request).unwrap())
+                .send()
+                .await
+                .unwrap();
+            let status = answer.status();
+            assert!(
+                status.is_success(),
+                "{status} {}",
+                answer.text().await.unwrap()
+            );
+        }
     }
 
     /// A successful API answer, warnings included.

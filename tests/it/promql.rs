@@ -1,15 +1,17 @@
 //! PromQL over Timestream gives what PromQL over local storage gives.
 //!
-//! The same data is backfilled into the blocks of one Prometheus and written through the connector;
-//! a second Prometheus that has only `remote_read` must give exactly the same JSON.
+//! The same data is written to one Prometheus and through the connector; a second Prometheus that
+//! has only `remote_read` must give exactly the same JSON.
 
-use std::fmt::Write as _;
+mod special;
+
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Stdio;
 
 use futures_util::{StreamExt, stream};
+use serde_json::Value;
+use special::{HISTOGRAM_QUERIES, VALUE_QUERIES};
 use timestream_prometheus_connector::prompb::TimeSeries;
-use tokio::process::Command;
 
 use crate::prometheus::{Prometheus, ordered, program};
 use crate::standalone::Connector;
@@ -29,14 +31,15 @@ fn noise(series: i64, scrape: i64) -> f64 {
     (x >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// A series whose values are `value(scrape)`; `None` is a missed scrape. Scrapes are up to 875 ms
-/// late, in steps that a text format in seconds keeps exactly.
+/// When the series `id` is scraped: up to 999 ms late.
+fn time_ms(id: i64, scrape: i64) -> i64 {
+    START_MS + scrape * SCRAPE_MS + (noise(id, scrape) * 1e3) as i64
+}
+
+/// A series whose values are `value(scrape)`; `None` is a missed scrape.
 fn scraped(labels: &[(&str, &str)], id: i64, value: impl Fn(i64) -> Option<f64>) -> TimeSeries {
     let samples: Vec<_> = (0..SCRAPES)
-        .filter_map(|scrape| {
-            let late_ms = (noise(id, scrape) * 8.0) as i64 * 125;
-            Some((START_MS + scrape * SCRAPE_MS + late_ms, value(scrape)?))
-        })
+        .filter_map(|scrape| Some((time_ms(id, scrape), value(scrape)?)))
         .collect();
     series(labels, &samples)
 }
@@ -176,51 +179,6 @@ fn data() -> Vec<TimeSeries> {
     all
 }
 
-/// The series in OpenMetrics text, every name quoted.
-fn openmetrics(all: &[TimeSeries]) -> String {
-    let escaped = |text: &str| {
-        text.replace('\\', "\\\\")
-            .replace('"', "\\\"")
-            .replace('\n', "\\n")
-    };
-    let mut text = String::new();
-    for series in all {
-        let labels: Vec<String> = series
-            .labels
-            .iter()
-            .map(|label| match label.name.as_str() {
-                "__name__" => format!("\"{}\"", escaped(&label.value)),
-                name => format!("\"{}\"=\"{}\"", escaped(name), escaped(&label.value)),
-            })
-            .collect();
-        for sample in &series.samples {
-            let (seconds, ms) = (sample.timestamp / 1_000, sample.timestamp % 1_000);
-            let labels = labels.join(",");
-            writeln!(text, "{{{labels}}} {:?} {seconds}.{ms:03}", sample.value).unwrap();
-        }
-    }
-    text + "# EOF\n"
-}
-
-/// Makes blocks of the text in the folder that Prometheus is going to use.
-async fn backfill(promtool: &Path, folder: &Path, text: &str) {
-    let file = folder.join("data.om");
-    std::fs::write(&file, text).unwrap();
-    let output = Command::new(promtool)
-        .args(["tsdb", "create-blocks-from", "openmetrics"])
-        .arg(&file)
-        .arg(folder.join("data"))
-        .stdout(Stdio::null())
-        .output()
-        .await
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
 #[rustfmt::skip]
 const QUERIES: &[&str] = &[
     // Selectors, each kind of matcher.
@@ -352,88 +310,134 @@ const QUERIES: &[&str] = &[
     "double_exponential_smoothing(temperature[10m], 0.5, 0.5)",
 ];
 
-#[tokio::test]
-async fn promql_over_timestream_equals_promql_over_local_storage() {
-    assert!(QUERIES.len() >= 100);
-    let (prometheus, promtool) = tokio::join!(program("prometheus"), program("promtool"));
-    let all = data();
+const FLAGS: [&str; 3] = [
+    "--storage.tsdb.retention.time=100y",
+    "--web.enable-remote-write-receiver",
+    "--enable-feature=promql-experimental-functions,native-histograms",
+];
 
-    let emulator = start_emulator(vec![table("db", "t")]).await;
-    let connector = Connector::start(&emulator, &[]).await;
-    connector.write(all.clone()).await;
-    let samples: usize = all.iter().map(|series| series.samples.len()).sum();
-    assert_eq!(emulator.counters().points_stored, samples as u64);
+/// A Prometheus that holds the data itself, and one that reads it through the connector.
+struct Pair {
+    local: Prometheus,
+    remote: Prometheus,
+    _connector: Connector,
+}
 
-    let flags = [
-        "--storage.tsdb.retention.time=100y",
-        "--enable-feature=promql-experimental-functions,promql-at-modifier,promql-negative-offset",
-    ];
-    let local = Prometheus::start_with(
-        &prometheus,
-        &flags,
-        |_| String::new(),
-        async |folder| {
-            backfill(&promtool, folder, &openmetrics(&all)).await;
-        },
-    );
-    let read = format!(
-        "remote_read:\n- {{ url: '{}/read', read_recent: true }}\n",
-        connector.url
-    );
-    let remote = Prometheus::start_with(&prometheus, &flags, |_| read, async |_| {});
-    let (local, remote) = tokio::join!(local, remote);
+impl Pair {
+    /// The connector gets all of `written` and these flags; what is kept of it is `kept`.
+    async fn start(
+        prometheus: &Path,
+        flags: &[&str],
+        written: Vec<TimeSeries>,
+        kept: &[TimeSeries],
+    ) -> Self {
+        let emulator = start_emulator(vec![table("db", "t")]).await;
+        let connector = Connector::start(&emulator, flags).await;
+        connector.write(written).await;
+        let count = |series: &TimeSeries| series.samples.len() + series.histograms.len();
+        let count: usize = kept.iter().map(count).sum();
+        assert_eq!(emulator.counters().points_stored, count as u64);
 
-    let start = START_MS / 1_000;
-    let instants = [start + 3_600, start + 5_407].map(|time| time.to_string());
-    let range = [start + 1_800, start + 5_400].map(|time| time.to_string());
-    let compared = stream::iter(QUERIES).map(async |query| {
-        let mut any = false;
-        for time in &instants {
-            any |= same(
-                &local,
-                &remote,
-                "query",
-                &[("query", query), ("time", time)],
-            )
-            .await;
+        let read = format!(
+            "remote_read:\n- {{ url: '{}/read', read_recent: true }}\n",
+            connector.url
+        );
+        let local = Prometheus::start_with(prometheus, &FLAGS, |_| String::new(), async |_| {});
+        let remote = Prometheus::start_with(prometheus, &FLAGS, |_| read, async |_| {});
+        let (local, remote) = tokio::join!(local, remote);
+        local.write_in_order(kept).await;
+        Self {
+            local,
+            remote,
+            _connector: connector,
+        }
+    }
+
+    /// Asks both, at two times and over a range: the answers, the same from both.
+    async fn ask(&self, query: &str) -> Vec<Value> {
+        let start = START_MS / 1_000;
+        let range = [start + 1_800, start + 5_400].map(|time| time.to_string());
+        let mut answers = Vec::new();
+        for time in [start + 3_600, start + 5_407].map(|time| time.to_string()) {
+            let instant = [("query", query), ("time", &*time)];
+            answers.push(same(&self.local, &self.remote, "query", &instant).await);
         }
         let range = [
-            ("query", *query),
-            ("start", &range[0]),
+            ("query", query),
+            ("start", &*range[0]),
             ("end", &range[1]),
             ("step", "60"),
         ];
-        any |= same(&local, &remote, "query_range", &range).await;
-        (*query, any)
-    });
-    let empty: Vec<&str> = compared
-        .buffer_unordered(4)
-        .filter_map(async |(query, any)| (!any).then_some(query))
-        .collect()
-        .await;
+        answers.push(same(&self.local, &self.remote, "query_range", &range).await);
+        answers
+    }
+
+    /// The answers to each query.
+    async fn ask_all(&self, queries: &[&'static str]) -> BTreeMap<&'static str, Vec<Value>> {
+        stream::iter(queries.to_vec())
+            .map(async |query| (query, self.ask(query).await))
+            .buffer_unordered(4)
+            .collect()
+            .await
+    }
+}
+
+#[tokio::test]
+async fn promql_over_timestream_equals_promql_over_local_storage() {
+    let all = [QUERIES, VALUE_QUERIES, HISTOGRAM_QUERIES].concat();
+    assert!(all.len() >= 200, "{} queries", all.len());
+    let prometheus = program("prometheus").await;
+    let written = [data(), special::data()].concat();
+    let kept = written.clone();
+    let flags = ["--store-special-values"];
+    let pair = Pair::start(&prometheus, &flags, written, &kept).await;
+    let answers = pair.ask_all(&all).await;
+
     // A query that never has a result compares nothing; these are meant to have none.
-    let mut meant = [
+    let is_empty = |answer: &Value| {
+        let result = answer["data"]["result"].as_array();
+        result.is_some_and(Vec::is_empty)
+    };
+    let empty = answers.iter().filter(|(_, all)| all.iter().all(is_empty));
+    let empty: Vec<_> = empty.map(|(query, _)| *query).collect();
+    let meant = [
         "absent(requests_total)",
         "requests_total{nope!~\"x?\"}",
         "requests_total{nope=\"x\"}",
     ];
-    let mut empty = empty;
-    empty.sort_unstable();
-    meant.sort_unstable();
     assert_eq!(empty, meant);
+
+    // Without the option the answers are those of a Prometheus that never had the values which
+    // Timestream does not take, and `0` for `-0`; histograms are the same, stale ones included.
+    let written = special::data();
+    let kept = special::without_special_values(written.clone());
+    let without = Pair::start(&prometheus, &[], written, &kept).await;
+    let special = [VALUE_QUERIES, HISTOGRAM_QUERIES].concat();
+    let differing: Vec<_> = without
+        .ask_all(&special)
+        .await
+        .into_iter()
+        .filter(|(query, answer)| answers[query] != *answer)
+        .map(|(query, _)| query)
+        .collect();
+    assert!(differing.len() > VALUE_QUERIES.len() / 2, "{differing:?}");
+    assert!(differing.contains(&"app_up") && differing.contains(&"weird"));
+    let histograms: Vec<_> = differing
+        .iter()
+        .filter(|query| HISTOGRAM_QUERIES.contains(query))
+        .collect();
+    assert!(histograms.is_empty(), "{histograms:?}");
 }
 
-/// Asks both; returns whether there was a result.
+/// Asks both; returns the answer.
 async fn same(
     local: &Prometheus,
     remote: &Prometheus,
     path: &str,
     parameters: &[(&str, &str)],
-) -> bool {
+) -> Value {
     let expected = ordered(local.api(path, parameters).await);
     let actual = ordered(remote.api(path, parameters).await);
     assert_eq!(actual, expected, "{path} {parameters:?}");
-    expected["data"]["result"]
-        .as_array()
-        .is_none_or(|result| !result.is_empty())
+    expected
 }
