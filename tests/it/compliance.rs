@@ -317,6 +317,8 @@ async fn test_histograms() {
     for (test, histogram) in good {
         accepted(test, &[latency("/").histogram(histogram)], [0, 1, 0]).await;
     }
+    let bad = integer(99, 0, &[10, -2, -3], &[]);
+    refused("bad_count", &[latency("/").histogram(bad)], [0; 3]).await;
     let created = latency("/").histogram(plain()).created(now() - HOUR);
     accepted("TestHistogramWithCreatedTimestamp", &[created], [0, 1, 0]).await;
     let two = ["/a", "/b"].map(|route| latency(route).histogram(plain()));
