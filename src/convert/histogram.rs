@@ -228,7 +228,8 @@ fn observations(
     Ok(sum)
 }
 
-fn is_float(histogram: &Histogram) -> bool {
+/// Whether its numbers are floats.
+pub fn is_float(histogram: &Histogram) -> bool {
     matches!(histogram.count, Some(Count::Float(_)))
 }
 

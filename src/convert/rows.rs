@@ -15,7 +15,8 @@ use super::matcher::Selection;
 use super::names::{EXEMPLAR_PREFIX, histogram_metric, unescape};
 use super::series::is_special;
 use crate::model::{
-    Datum, Histogram, Label, Labels, METRIC_NAME_LABEL, Row, STALE_MARKER_BITS, Sample, Series,
+    Count, Datum, Histogram, Label, Labels, METRIC_NAME_LABEL, Row, STALE_MARKER_BITS, Sample,
+    Series,
 };
 
 /// What the fields of a row are: the dimensions, the bits of special values if there is such a
@@ -163,6 +164,8 @@ impl<'s> SeriesBuilder<'s> {
                 } = found;
                 samples.sort_by_key(|sample| (sample.timestamp_ms, rank(sample.value)));
                 samples.dedup_by_key(|sample| sample.timestamp_ms);
+                let ends = take_ends(&mut samples, &histograms);
+                histograms.extend(ends);
                 histograms.sort_by_key(|histogram| histogram.timestamp_ms);
                 histograms.dedup_by_key(|histogram| histogram.timestamp_ms);
                 Series {
@@ -178,6 +181,38 @@ impl<'s> SeriesBuilder<'s> {
         all.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         all
     }
+}
+
+/// Takes out the stale markers that end histograms, and returns them as histograms.
+///
+/// Prometheus sends the end of every series as a float and holds it as what stands before, which a
+/// reader may rely on: version 3.15 passes over a float that follows histograms, now and then. Where
+/// nothing stands before, what follows tells the kind.
+fn take_ends(samples: &mut Vec<Sample>, histograms: &[Histogram]) -> Vec<Histogram> {
+    if histograms.is_empty() {
+        return Vec::new();
+    }
+    let is_end = |sample: &Sample| sample.value.to_bits() == STALE_MARKER_BITS;
+    let floats = samples.iter().filter(|sample| !is_end(sample));
+    let floats = floats.map(|sample| (sample.timestamp_ms, None));
+    let typed = histograms.iter().map(|it| (it.timestamp_ms, Some(it)));
+    let mut kinds: Vec<(i64, Option<&Histogram>)> = floats.chain(typed).collect();
+    kinds.sort_by_key(|(timestamp_ms, _)| *timestamp_ms);
+    let mut ends = Vec::new();
+    samples.retain(|sample| {
+        let at = kinds.partition_point(|(timestamp_ms, _)| *timestamp_ms < sample.timestamp_ms);
+        let (true, Some(ended)) = (is_end(sample), kinds[at.saturating_sub(1)].1) else {
+            return true;
+        };
+        ends.push(Histogram {
+            timestamp_ms: sample.timestamp_ms,
+            sum: sample.value,
+            count: histogram::is_float(ended).then_some(Count::Float(0.0)),
+            ..Histogram::default()
+        });
+        false
+    });
+    ends
 }
 
 /// The order in which samples of one time are preferred: what was observed before what says that
@@ -429,6 +464,34 @@ mod tests {
             parse_time_ms("yesterday"),
             Err(RowError::Time("yesterday".to_owned()))
         );
+    }
+
+    #[test]
+    fn a_stale_marker_is_of_the_kind_that_it_ends() {
+        let stale = |timestamp_ms| Sample {
+            timestamp_ms,
+            value: f64::from_bits(STALE_MARKER_BITS),
+        };
+        let of = |timestamp_ms, count| Histogram {
+            timestamp_ms,
+            count: Some(count),
+            ..Histogram::default()
+        };
+        let float = Sample {
+            timestamp_ms: 30,
+            value: 1.0,
+        };
+        let histograms = [of(10, Count::Int(1)), of(40, Count::Float(1.0))];
+        let mut samples = vec![stale(5), stale(20), float, stale(35), stale(40), stale(50)];
+        let ends = take_ends(&mut samples, &histograms);
+        let times: Vec<_> = samples.iter().map(|sample| sample.timestamp_ms).collect();
+        assert_eq!(times, [30, 35, 40]);
+        let ends: Vec<_> = ends
+            .iter()
+            .map(|it| (it.timestamp_ms, histogram::is_float(it)))
+            .collect();
+        assert_eq!(ends, [(5, false), (20, false), (50, true)]);
+        assert_eq!(take_ends(&mut samples, &[]), []);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod metadata;
 mod observe;
 mod original;
 mod prometheus;
+mod prometheus_kinds;
 mod promql;
 mod queue;
 mod round_trip;

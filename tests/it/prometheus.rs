@@ -27,7 +27,7 @@ type Metadata = BTreeMap<String, BTreeSet<[String; 3]>>;
 
 /// A running Prometheus.
 pub(crate) struct Prometheus {
-    url: String,
+    pub(crate) url: String,
     _process: Child,
     _data: tempfile::TempDir,
 }

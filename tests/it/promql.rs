@@ -11,6 +11,7 @@ use std::path::Path;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use special::{HISTOGRAM_QUERIES, VALUE_QUERIES};
+use timestream_emulator::Emulator;
 use timestream_prometheus_connector::prompb::TimeSeries;
 
 use crate::prometheus::{Prometheus, ordered, program};
@@ -321,6 +322,7 @@ struct Pair {
     local: Prometheus,
     remote: Prometheus,
     _connector: Connector,
+    _emulator: Emulator,
 }
 
 impl Pair {
@@ -345,11 +347,19 @@ impl Pair {
         let local = Prometheus::start_with(prometheus, &FLAGS, |_| String::new(), async |_| {});
         let remote = Prometheus::start_with(prometheus, &FLAGS, |_| read, async |_| {});
         let (local, remote) = tokio::join!(local, remote);
-        local.write_in_order(kept).await;
+        // Sums of floats depend on the order of the series, and the head keeps that of their arrival.
+        let mut kept = kept.to_vec();
+        kept.sort_by_cached_key(|series| {
+            let labels = series.labels.iter();
+            let labels = labels.map(|it| (it.name.clone(), it.value.clone()));
+            labels.collect::<Vec<_>>()
+        });
+        local.write_in_order(&kept).await;
         Self {
             local,
             remote,
             _connector: connector,
+            _emulator: emulator,
         }
     }
 

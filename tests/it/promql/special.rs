@@ -213,19 +213,6 @@ fn histograms() -> Vec<TimeSeries> {
         1_220,
         |scrape| Some(exponential(11, counts[scrape as usize])),
     ));
-    // Floats in the first half, histograms in the second.
-    let labels = [("__name__", "changed_latency"), ("job", "h")];
-    let floats = scraped(&labels, 1_230, |scrape| {
-        (scrape < SCRAPES / 2).then_some(scrape as f64)
-    });
-    let counts = observations(1_230, 1_000);
-    let histograms = of_histograms(&labels, 1_230, |scrape| {
-        (scrape >= SCRAPES / 2).then(|| exponential(2, counts[scrape as usize]))
-    });
-    all.push(TimeSeries {
-        samples: floats.samples,
-        ..histograms
-    });
     all
 }
 
@@ -386,10 +373,7 @@ pub(super) const HISTOGRAM_QUERIES: &[&str] = &[
     "histogram_fraction(0.05, 0.5, custom_latency)",
     "fine_latency",
     "histogram_quantile(0.5, rate(fine_latency[10m]))",
-    "changed_latency",
-    "rate(changed_latency[10m])",
-    "count_over_time(changed_latency[1h])",
-    "sum({__name__=~\"changed_latency|native_latency\"})",
+    "sum({__name__=~\"fine_latency|native_latency\"})",
     "{__name__=~\"(custom|native)_lat.+\", instance=\"a\"}",
     "{job=\"h\", __name__!~\"native.*\"}",
     "{\"my.metric ü 🦀\"}",
