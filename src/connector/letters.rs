@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::deliver::{Failed, Undelivered, Why};
 use crate::convert::route::{Routing, destination};
 use crate::dead_letter::Letter;
+use crate::dead_letter::letter::LetterExemplar;
 use crate::received::{Item, Request};
 
 /// One letter for all samples of a series that have the same fate.
@@ -48,12 +49,17 @@ fn letter(
     let text = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
     letter.labels = series.labels.0.iter().map(text).collect();
     for missing in same {
-        let content = request.resolve(missing.items).content.iter();
-        let samples = content.filter_map(|item| match item {
-            Item::Sample(sample) => Some(*sample),
-            Item::Histogram(_) | Item::Exemplar(_) => None,
-        });
-        letter.samples.extend(samples);
+        for item in request.resolve(missing.items).content {
+            match item {
+                Item::Sample(sample) => letter.samples.push(*sample),
+                Item::Histogram(histogram) => letter.histograms.push((**histogram).clone()),
+                Item::Exemplar(exemplar) => letter.exemplars.push(LetterExemplar(
+                    exemplar.timestamp_ms,
+                    exemplar.value,
+                    exemplar.labels.iter().map(text).collect(),
+                )),
+            }
+        }
     }
     letter
 }

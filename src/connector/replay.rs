@@ -10,7 +10,8 @@ use super::deliver::{Delivery, Undelivered, Why};
 use super::letters::letters;
 use crate::convert::route::{RoutePart, Routing};
 use crate::dead_letter::Letter;
-use crate::received::Request;
+use crate::dead_letter::letter::LetterExemplar;
+use crate::received::{Exemplar, Item, Request};
 
 /// What became of letters that were written again.
 #[derive(Debug, Default)]
@@ -153,6 +154,17 @@ fn request<'a>(letters: &[&'a Letter]) -> Request<'a> {
         for sample in &letter.samples {
             request.push_sample(*sample);
         }
+        for histogram in &letter.histograms {
+            request.push_item(Item::Histogram(Box::new(histogram.clone())));
+        }
+        for LetterExemplar(timestamp_ms, value, labels) in &letter.exemplars {
+            let labels = labels.iter().map(|(name, value)| (&**name, &**value));
+            request.push_item(Item::Exemplar(Box::new(Exemplar {
+                labels: labels.collect(),
+                timestamp_ms: *timestamp_ms,
+                value: *value,
+            })));
+        }
         request.end_series();
     }
     request
@@ -160,10 +172,7 @@ fn request<'a>(letters: &[&'a Letter]) -> Request<'a> {
 
 /// Everything is refused for one reason, which a `fail_on_*` option gives.
 fn refused(letters: &[&Letter], reason: &str) -> Replayed {
-    let samples = letters
-        .iter()
-        .map(|letter| letter.samples.len() as u64)
-        .sum();
+    let samples = letters.iter().map(|letter| letter.count()).sum();
     let left = letters.iter().map(|&letter| {
         let mut letter = letter.clone();
         reason.clone_into(&mut letter.message);

@@ -8,14 +8,17 @@
 //!
 //! `labels` are those received, in their order, so that a series whose labels are the fault is kept
 //! as it was. A value is the shortest decimal text that reads back to the same bits; what no decimal
-//! text can say (NaN) is `bits:` and 16 hexadecimal digits.
+//! text can say (NaN) is `bits:` and 16 hexadecimal digits. Where there are any, native histograms
+//! follow, as `"histograms":[[1600000000000,"CBsZ..."]]` with the text under which they are stored, and
+//! exemplars, as `"exemplars":[[1600000000000,"0.25",[["trace_id","ab12"]]]]`.
 
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::model::{Destination, Sample};
+use crate::convert::histogram;
+use crate::model::{Destination, Histogram, Sample};
 
 /// The version of the form.
 const VERSION: u32 = 1;
@@ -50,7 +53,30 @@ pub struct Letter {
     /// The samples.
     #[serde(serialize_with = "write_samples", deserialize_with = "read_samples")]
     pub samples: Vec<Sample>,
+    /// The native histograms.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        serialize_with = "write_histograms",
+        deserialize_with = "read_histograms"
+    )]
+    pub histograms: Vec<Histogram>,
+    /// The exemplars.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exemplars: Vec<LetterExemplar>,
 }
+
+/// An exemplar in a letter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LetterExemplar(
+    /// Milliseconds since the Unix epoch.
+    pub i64,
+    /// The value.
+    #[serde(serialize_with = "write_value", deserialize_with = "read_value")]
+    pub f64,
+    /// Its own labels.
+    pub Vec<(String, String)>,
+);
 
 /// Why a line is no letter.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +97,14 @@ impl Letter {
             table: None,
             labels: Vec::new(),
             samples: Vec::new(),
+            histograms: Vec::new(),
+            exemplars: Vec::new(),
         }
+    }
+
+    /// How many samples, histograms and exemplars it holds.
+    pub fn count(&self) -> u64 {
+        (self.samples.len() + self.histograms.len() + self.exemplars.len()) as u64
     }
 
     /// Where it was to go, if that was known.
@@ -139,33 +172,59 @@ impl<'de> Deserialize<'de> for Version {
 
 const BITS: &str = "bits:";
 
+fn value_text(value: f64) -> String {
+    match value.is_nan() {
+        true => format!("{BITS}{:016x}", value.to_bits()),
+        false => format!("{value:?}"),
+    }
+}
+
+fn parse_value<E: serde::de::Error>(text: &str) -> Result<f64, E> {
+    let value = match text.strip_prefix(BITS) {
+        Some(bits) => u64::from_str_radix(bits, 16).ok().map(f64::from_bits),
+        None => text.parse().ok(),
+    };
+    value.ok_or_else(|| E::custom(format!("{text:?} is no sample value")))
+}
+
+fn write_value<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&value_text(*value))
+}
+
+fn read_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    parse_value(&String::deserialize(deserializer)?)
+}
+
 fn write_samples<S: Serializer>(samples: &[Sample], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(samples.iter().map(|sample| {
-        let value = match sample.value {
-            value if value.is_nan() => format!("{BITS}{:016x}", value.to_bits()),
-            value => format!("{value:?}"),
-        };
-        (sample.timestamp_ms, value)
-    }))
+    let sample = |sample: &Sample| (sample.timestamp_ms, value_text(sample.value));
+    serializer.collect_seq(samples.iter().map(sample))
 }
 
 fn read_samples<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Sample>, D::Error> {
-    let samples = Vec::<(i64, String)>::deserialize(deserializer)?;
+    let samples = Vec::<(i64, String)>::deserialize(deserializer)?.into_iter();
     samples
-        .into_iter()
         .map(|(timestamp_ms, text)| {
-            let value = match text.strip_prefix(BITS) {
-                Some(bits) => u64::from_str_radix(bits, 16).ok().map(f64::from_bits),
-                None => text.parse().ok(),
-            };
-            let value = value
-                .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no sample value")))?;
             Ok(Sample {
                 timestamp_ms,
-                value,
+                value: parse_value(&text)?,
             })
         })
         .collect()
+}
+
+fn write_histograms<S: Serializer>(all: &[Histogram], serializer: S) -> Result<S::Ok, S::Error> {
+    let text = |it: &Histogram| (it.timestamp_ms, histogram::to_text(it));
+    serializer.collect_seq(all.iter().map(text))
+}
+
+fn read_histograms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Histogram>, D::Error> {
+    let all = Vec::<(i64, String)>::deserialize(deserializer)?.into_iter();
+    all.map(|(timestamp_ms, text)| {
+        let histogram = histogram::from_text(&text, timestamp_ms);
+        histogram
+            .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no native histogram")))
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -214,6 +273,10 @@ mod tests {
             (
                 r#"{"dead_letter":1,"time":"1970-01-01T00:00:00Z","reason":"","labels":[],"samples":[[1,"x"]]}"#,
                 "\"x\" is no sample value",
+            ),
+            (
+                r#"{"dead_letter":1,"time":"1970-01-01T00:00:00Z","reason":"","labels":[],"samples":[],"histograms":[[1,"?"]]}"#,
+                "\"?\" is no native histogram",
             ),
         ];
         for (text, expected) in cases {

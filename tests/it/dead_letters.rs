@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use timestream_emulator::{Emulator, Fault, FaultKind, When};
+use timestream_emulator::{Emulator, Fault, FaultKind, Value as Stored, When};
 use timestream_prometheus_connector::dead_letter::Letter;
-use timestream_prometheus_connector::prompb::TimeSeries;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
+use timestream_prometheus_connector::prompb::{Exemplar, TimeSeries};
 
+use crate::kinds;
 use crate::standalone::{Connector, DEFAULTS, command};
 use crate::support::{
     START_MS, TestApp, create_table, now_ms, query, series, start_emulator, table, write_body,
@@ -304,6 +305,49 @@ async fn a_folder_is_replayed_until_everything_is_stored() {
     // New letters come into a new file while the folder is replayed.
     app.write_ok(mixed()).await;
     assert_eq!(letters(folder.path()).len(), 4);
+}
+
+#[tokio::test]
+async fn histograms_and_exemplars_are_kept_and_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = TestApp::start_with(&[&flag(folder.path())]).await;
+    let labels = [("__name__", "m"), ("job", "a"), ("table", "missing")];
+    let exemplar = Exemplar {
+        labels: series(&[("trace_id", "ab12")], &[]).labels,
+        value: f64::from_bits(0x7ff0_dead_beef_0001),
+        timestamp: START_MS + 2,
+    };
+    let written = TimeSeries {
+        histograms: vec![kinds::integers(START_MS), kinds::custom(START_MS + 1)],
+        exemplars: vec![exemplar],
+        ..series(&labels, &[(START_MS, 1.5)])
+    };
+    app.write_ok(vec![written.clone()]).await;
+    let kept = letters(folder.path());
+    assert_eq!(kept.iter().map(Letter::count).sum::<u64>(), 4);
+
+    create_table(&app.emulator, "db", "missing").await;
+    let path = folder.path().to_str().unwrap();
+    let flags = [path, "--table-label=table", "--enable-logging=false"];
+    let (status, text) = replay(&app.emulator, &flags).await;
+    assert_eq!(status, Some(0), "{text}");
+    let points = app.emulator.points("db", "missing");
+    assert!(points.iter().any(|point| {
+        let text = Stored::Varchar(
+            r#"{"labels":{"trace_id":"ab12"},"value":"NaN:7ff0deadbeef0001","timestamp":1600000000002}"#
+                .to_owned(),
+        );
+        point.measure_name == "U__exemplar_of_m" && point.value == text
+    }));
+    let read = app
+        .read(vec![query(&[
+            (Type::Eq, "__name__", "m"),
+            (Type::Eq, "table", "missing"),
+        ])])
+        .await;
+    assert_eq!(read[0].len(), 1);
+    assert_eq!(read[0][0].samples, written.samples);
+    assert_eq!(read[0][0].histograms, written.histograms);
 }
 
 fn only_file(folder: &Path) -> PathBuf {
