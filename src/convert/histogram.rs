@@ -180,8 +180,8 @@ fn check_spans(
     side_buckets: &Buckets,
     side: &'static str,
 ) -> Result<(), HistogramFault> {
-    let later = side_buckets.spans.iter().enumerate().skip(1);
-    for (index, span) in later.filter(|(_, span)| span.offset < 0) {
+    let mut later = side_buckets.spans.iter().enumerate().skip(1);
+    if let Some((index, span)) = later.find(|(_, span)| span.offset < 0) {
         return Err(HistogramFault::SpanOffset {
             side,
             position: index + 1,
@@ -358,6 +358,8 @@ pub fn from_message(message: prompb::Histogram) -> Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::convert::limits::{MAX_RECORD_BYTES, TIME_BYTES};
+    use crate::convert::names::HISTOGRAM_PREFIX;
 
     fn spans(all: &[(i32, u32)]) -> Vec<Span> {
         all.iter()
@@ -527,6 +529,53 @@ mod tests {
         for text in ["", "?", "/w=="] {
             let is_empty = text.is_empty();
             assert_eq!(from_text(text, 0).is_some(), is_empty, "{text}");
+        }
+    }
+
+    /// The README says how many buckets fit.
+    #[test]
+    fn as_many_buckets_as_promised_fit_a_record() {
+        let left = MAX_RECORD_BYTES - TIME_BYTES - HISTOGRAM_PREFIX.len() - 100;
+        let of = |spans: Vec<Span>, buckets: usize, is_float: bool| {
+            let observations = |i: usize| 7_i64 * i as i64 % 1_000;
+            let positive = Buckets {
+                spans,
+                // Differences of up to 1,000 either way take two bytes.
+                deltas: (0..buckets * usize::from(!is_float))
+                    .map(|i| {
+                        if i % 2 == 0 {
+                            observations(i)
+                        } else {
+                            -observations(i)
+                        }
+                    })
+                    .collect(),
+                counts: vec![0.1; buckets * usize::from(is_float)],
+            };
+            to_text(&Histogram {
+                count: Some(match is_float {
+                    true => Count::Float(1e9),
+                    false => Count::Int(1_000_000_000),
+                }),
+                sum: 1e9,
+                schema: 8,
+                positive,
+                ..Histogram::default()
+            })
+        };
+        let apart = vec![
+            Span {
+                offset: 9,
+                length: 1
+            };
+            170
+        ];
+        for text in [
+            of(spans(&[(1, 600)]), 600, false),
+            of(spans(&[(1, 170)]), 170, true),
+            of(apart, 170, false),
+        ] {
+            assert!(text.len() <= left, "{} of {left}", text.len());
         }
     }
 

@@ -292,7 +292,7 @@ async fn native_histograms_of_every_kind_come_back() {
     let measure = "U__histogram_of_U__latency_3a_5mx";
     assert!(points.iter().all(|point| point.measure_name == measure));
     let read = app.read(vec![named("latency:5m")]).await;
-    assert_same(&read[0], &[written.clone()]);
+    assert_same(&read[0], std::slice::from_ref(&written));
     // The columns twice, and one statement for what there is.
     assert_eq!(
         app.metric("timestream_connector_read_statements_total")
@@ -321,7 +321,7 @@ async fn native_histograms_of_every_kind_come_back() {
     ] {
         assert_same(
             &app.read(vec![query(matchers)]).await[0],
-            &[written.clone()],
+            std::slice::from_ref(&written),
         );
         let sets = label_sets(&app, query(matchers)).await;
         assert_eq!(sets, [series(&labels, &[])], "{matchers:?}");
