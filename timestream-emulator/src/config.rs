@@ -33,6 +33,9 @@ pub struct Config {
     /// Whether dimension names may have any character but a colon, as data written in recent years
     /// has, instead of following the rule of 2021.
     pub wide_names: bool,
+    /// Which calls the faults ordered by rate meet: the same ones of the same sequence of calls for
+    /// the same seed; without one, others each time.
+    pub seed: Option<u64>,
     /// What time it is; the system's clock by default.
     pub clock: Clock,
 }
@@ -51,6 +54,7 @@ impl Default for Config {
             rate_limits: false,
             null_sink: false,
             wide_names: false,
+            seed: None,
             clock: Clock::default(),
         }
     }

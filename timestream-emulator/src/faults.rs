@@ -125,22 +125,38 @@ pub enum When {
     Always,
 }
 
-/// The orders that are in force, oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct FaultOrders(Mutex<Vec<Fault>>);
+/// The orders that are in force.
+#[derive(Debug)]
+pub(crate) struct FaultOrders(Mutex<Orders>);
+
+#[derive(Debug)]
+struct Orders {
+    /// Oldest first.
+    faults: Vec<Fault>,
+    /// Decides which calls an order by rate meets.
+    random: fastrand::Rng,
+}
 
 impl FaultOrders {
+    /// No orders yet; with a seed, those by rate meet the same calls of the same sequence each time.
+    pub(crate) fn new(seed: Option<u64>) -> FaultOrders {
+        FaultOrders(Mutex::new(Orders {
+            faults: Vec::new(),
+            random: seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+        }))
+    }
+
     pub(crate) fn add(&self, fault: Fault) {
-        self.lock().push(fault);
+        self.lock().faults.push(fault);
     }
 
     pub(crate) fn clear(&self) {
-        self.lock().clear();
+        self.lock().faults.clear();
     }
 
     /// Whether any order stands, so that the common case need not look for names.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.lock().faults.is_empty()
     }
 
     /// The faults that this call meets: every matching latency, and the first other match.
@@ -152,13 +168,14 @@ impl FaultOrders {
     ) -> Vec<FaultKind> {
         let mut taken = Vec::new();
         let mut has_failure = false;
-        self.lock().retain_mut(|fault| {
+        let Orders { faults, random } = &mut *self.lock();
+        faults.retain_mut(|fault| {
             let is_latency = matches!(fault.kind, FaultKind::Latency(_));
             let applies = concerns(&fault.operation, Some(operation))
                 && concerns(&fault.database, database)
                 && concerns(&fault.table, table)
                 && (is_latency || !has_failure)
-                && falls_due(&mut fault.when);
+                && falls_due(&mut fault.when, random);
             if applies {
                 has_failure |= !is_latency;
                 taken.push(fault.kind.clone());
@@ -168,7 +185,7 @@ impl FaultOrders {
         taken
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Fault>> {
+    fn lock(&self) -> MutexGuard<'_, Orders> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -179,14 +196,14 @@ fn concerns(ordered: &Option<String>, actual: Option<&str>) -> bool {
         .is_none_or(|ordered| actual == Some(ordered))
 }
 
-fn falls_due(when: &mut When) -> bool {
+fn falls_due(when: &mut When, random: &mut fastrand::Rng) -> bool {
     match when {
         When::Next(0) => false,
         When::Next(count) => {
             *count -= 1;
             true
         }
-        When::Rate(rate) => fastrand::f64() < *rate,
+        When::Rate(rate) => random.f64() < *rate,
         When::Always => true,
     }
 }
@@ -205,7 +222,7 @@ mod tests {
 
     #[test]
     fn orders_match_and_run_out() {
-        let orders = FaultOrders::default();
+        let orders = FaultOrders::new(None);
         orders.add(Fault::next("Query", 1, FaultKind::CutAfter));
         orders.add(Fault {
             table: Some("t".to_owned()),
@@ -227,7 +244,7 @@ mod tests {
 
     #[test]
     fn rates_are_never_or_always_at_their_ends() {
-        let orders = FaultOrders::default();
+        let orders = FaultOrders::new(None);
         for (rate, expected) in [(0.0, 0), (1.0, 100)] {
             orders.add(Fault {
                 when: When::Rate(rate),
@@ -239,6 +256,22 @@ mod tests {
             assert_eq!(hits, expected);
             orders.clear();
         }
+    }
+
+    #[test]
+    fn a_seed_repeats_which_calls_fail() {
+        let met = |seed| -> Vec<bool> {
+            let orders = FaultOrders::new(Some(seed));
+            orders.add(Fault {
+                when: When::Rate(0.5),
+                ..Fault::next("Query", 1, FaultKind::Throttle)
+            });
+            (0..100)
+                .map(|_| !orders.take("Query", None, None).is_empty())
+                .collect()
+        };
+        assert_eq!(met(1), met(1));
+        assert_ne!(met(1), met(2));
     }
 
     #[test]

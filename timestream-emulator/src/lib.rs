@@ -28,6 +28,7 @@ mod emulator;
 mod error;
 mod faults;
 mod ids;
+pub mod inspect;
 mod limits;
 mod metering;
 mod names;

@@ -49,6 +49,9 @@ struct Flags {
     /// Take dimension names with any character but a colon, not only those of the rule of 2021.
     #[arg(long)]
     wide_names: bool,
+    /// Let faults that are ordered by rate meet the same calls of the same sequence each time.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
 }
 
 #[tokio::main]
@@ -70,6 +73,7 @@ async fn main() -> ExitCode {
         rate_limits: flags.rate_limits,
         null_sink: flags.null_sink,
         wide_names: flags.wide_names,
+        seed: flags.seed,
         clock: Clock::default(),
     };
     match Emulator::start(config).await {

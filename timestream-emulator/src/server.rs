@@ -67,7 +67,7 @@ impl Shared {
     pub(crate) fn new(config: Config, cells: Cells, store: Store) -> Self {
         Shared {
             cells,
-            faults: FaultOrders::default(),
+            faults: FaultOrders::new(config.seed),
             ledger: Ledger::default(),
             credentials: Credentials {
                 access_key: config.access_key,

@@ -12,7 +12,7 @@ use sqlparser::{
 };
 
 use super::time::Unit;
-use crate::error::ServiceError;
+use crate::{error::ServiceError, inspect::Quoted};
 
 /// Nesting of brackets and the like.
 const MAX_DEPTH: usize = 400;
@@ -69,6 +69,20 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, ServiceError> {
         Token::EOF => Ok(statement),
         _ => Err(parser_error(unexpected(&parser), sql)),
     }
+}
+
+/// The texts between quotes.
+pub(crate) fn quoted(sql: &str) -> Result<Quoted, ServiceError> {
+    let tokens = Tokenizer::new(&TimestreamDialect, sql).tokenize();
+    let mut quoted = Quoted::default();
+    for token in tokens.map_err(tokenizer_error)? {
+        match token {
+            Token::SingleQuotedString(text) => quoted.strings.push(text),
+            Token::Word(word) if word.quote_style.is_some() => quoted.names.push(word.value),
+            _ => {}
+        }
+    }
+    Ok(quoted)
 }
 
 /// `line 1:8: `, the form in which the service tells a position.

@@ -178,6 +178,8 @@ fn the_help_names_every_flag() {
         "--require-discovery",
         "--rate-limits",
         "--null-sink",
+        "--wide-names",
+        "--seed",
     ] {
         assert!(help.contains(flag), "{flag} in {help}");
         assert!(readme.contains(flag), "{flag} in the README");

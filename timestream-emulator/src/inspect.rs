@@ -1,0 +1,39 @@
+//! Statements and patterns as queries read them, without running any: a judge for tests of programs
+//! that write SQL.
+
+use crate::query::{dialect, pattern::Pattern};
+
+/// The texts that a statement holds between quotes, without these, in the order in which they stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Quoted {
+    /// Strings: `'it''s'` is `it's`.
+    pub strings: Vec<String>,
+    /// Names: `"a ""b"""` is `a "b"`.
+    pub names: Vec<String>,
+}
+
+/// Reads a text that has to be one statement, and nothing more.
+///
+/// ```
+/// let quoted = timestream_emulator::inspect::statement("SELECT \"a\" FROM d.t WHERE b = 'it''s'");
+/// assert_eq!(quoted.unwrap().strings, ["it's"]);
+/// assert!(timestream_emulator::inspect::statement("SELECT 1; SELECT 2").is_err());
+/// ```
+///
+/// # Errors
+///
+/// The service's words for what is wrong with it.
+pub fn statement(sql: &str) -> Result<Quoted, String> {
+    dialect::parse(sql).map_err(|error| error.message)?;
+    dialect::quoted(sql).map_err(|error| error.message)
+}
+
+/// Tells of texts whether `regexp_like(text, pattern)` holds.
+///
+/// # Errors
+///
+/// The pattern is not one of Java's, or not known to mean the same here.
+pub fn regexp_like(pattern: &str) -> Result<impl Fn(&str) -> bool + use<>, String> {
+    let pattern = Pattern::java(pattern)?;
+    Ok(move |text: &str| pattern.is_match(text))
+}
