@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::ArgMatches;
+use clap::error::{ContextKind, ContextValue};
 
 use crate::convert::route::{RoutePart, Routing};
 use crate::convert::series::WritePolicy;
@@ -242,7 +243,7 @@ pub fn read(
 ) -> Result<Invocation, ConfigError> {
     let matches = command()
         .try_get_matches_from(arguments)
-        .map_err(ConfigError::CommandLine)?;
+        .map_err(|error| ConfigError::CommandLine(without_value(error)))?;
     let replay = matches.subcommand_matches(REPLAY);
     let matches = replay.unwrap_or(&matches);
     let mode = Mode::of(&environment);
@@ -289,6 +290,19 @@ struct Surroundings {
     ignored_options: Vec<&'static OptionSpec>,
     aws_region: Option<String>,
     roots: TrustedRoots,
+}
+
+/// Cuts the value off an argument that stands where none is expected: it may be a secret.
+fn without_value(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        if let Some(ContextValue::String(argument)) = error.get(kind)
+            && let Some((name, _)) = argument.split_once('=')
+        {
+            let shown = ContextValue::String(format!("{name}=..."));
+            error.insert(kind, shown);
+        }
+    }
+    error
 }
 
 /// Reads typed values and gathers what is wrong with them.
@@ -685,6 +699,16 @@ mod tests {
             !shown.contains("$2y$") && !shown.contains("t0ken"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn a_secret_in_a_wrong_place_is_not_shown() {
+        for arguments in [&["--", "--bearer-token=t0ken"][..], &["bearer_token=t0ken"]] {
+            let error = read_from(arguments, &[]).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains("token=..."), "{shown}");
+            assert!(!shown.contains("t0ken"), "{shown}");
+        }
     }
 
     #[test]
