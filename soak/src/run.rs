@@ -1,0 +1,184 @@
+//! One run from the start of the programs to the comparison.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::phases::{Killed, Phase};
+use crate::programs::{Emulator, Program, start_connector};
+use crate::prometheus::{Prometheus, Sender};
+use crate::samples::{Difference, Samples, compare};
+use crate::targets::Targets;
+
+/// The longest that a killed program stays away.
+const MAX_ABSENCE: Duration = Duration::from_secs(5);
+const TABLE: &str = "db/t";
+
+/// What is run, and for how long.
+pub struct Plan<'a> {
+    /// The connector's binary.
+    pub connector: &'a Path,
+    /// The emulator's binary.
+    pub emulator: &'a Path,
+    /// Prometheus' binary.
+    pub prometheus: PathBuf,
+    /// Where logs and data go.
+    pub folder: &'a Path,
+    /// Targets at any time.
+    pub targets: u32,
+    /// How many of them are replaced by new ones in each phase.
+    pub replaced: u32,
+    /// How often each is scraped.
+    pub scrape_interval: Duration,
+    /// What goes wrong.
+    pub phases: &'a [Phase],
+    /// How long each phase lasts.
+    pub phase: Duration,
+    /// How long the queue may take to drain when all is well again.
+    pub patience: Duration,
+    /// Hears what happens.
+    pub tell: fn(&str),
+}
+
+/// How it went.
+#[derive(Debug)]
+pub struct Summary {
+    /// Samples that Prometheus holds.
+    pub compared: usize,
+    /// Series that Prometheus holds.
+    pub series: usize,
+    /// What differs in Timestream.
+    pub difference: Difference,
+    /// What Prometheus' sender counted; why the queue did not drain.
+    pub sender: Result<Sender, String>,
+    /// Faults carried out.
+    pub faults: u64,
+    /// How often Timestream and the connector were killed.
+    pub kills: [u32; 2],
+    /// The most memory that the connector has had, in KiB.
+    pub peak_memory_kib: u64,
+}
+
+impl Summary {
+    /// Whether nothing is lost, changed or invented.
+    pub fn is_success(&self) -> bool {
+        let sender = self.sender.as_ref();
+        self.compared > 0
+            && self.difference.is_none()
+            && sender.is_ok_and(|it| it.failed == 0.0 && it.dropped == 0.0)
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let difference = &self.difference;
+        writeln!(
+            f,
+            "samples compared     {} of {} series",
+            self.compared, self.series
+        )?;
+        writeln!(f, "missing              {}", difference.missing)?;
+        writeln!(f, "different            {}", difference.different)?;
+        writeln!(f, "never sent           {}", difference.invented)?;
+        for example in &difference.examples {
+            writeln!(f, "  {example}")?;
+        }
+        match &self.sender {
+            Ok(sender) => writeln!(
+                f,
+                "Prometheus           sent again {}, gave up {}",
+                sender.retried,
+                sender.failed + sender.dropped
+            )?,
+            Err(left) => writeln!(f, "Prometheus           {left}")?,
+        }
+        let [emulator, connector] = self.kills;
+        writeln!(f, "faults               {}", self.faults)?;
+        writeln!(
+            f,
+            "killed               Timestream {emulator}, connector {connector} times"
+        )?;
+        write!(
+            f,
+            "connector's memory   {} MiB at most",
+            self.peak_memory_kib.div_ceil(1024)
+        )
+    }
+}
+
+/// Carries out the plan.
+pub async fn run(plan: &Plan<'_>) -> Summary {
+    let start = Instant::now();
+    let table = format!("--table={TABLE},magnetic_writes=true");
+    let mut emulator = Emulator::start(plan.emulator, plan.folder, &[&table]).await;
+    let (database, table) = TABLE.split_once('/').expect("database/table");
+    let flags = [
+        format!("--default-database={database}"),
+        format!("--default-table={table}"),
+    ];
+    let flags = flags.each_ref().map(String::as_str);
+    let mut connector = start_connector(plan.connector, plan.folder, &emulator, &flags).await;
+    let targets = Targets::start(plan.targets).await;
+    let mut prometheus = Prometheus::start(
+        &plan.prometheus,
+        plan.folder,
+        plan.scrape_interval,
+        &targets,
+        &connector,
+    )
+    .await;
+    for phase in plan.phases {
+        (plan.tell)(phase.name);
+        targets.replace(plan.replaced);
+        play(phase, plan.phase, &mut emulator, &mut connector).await;
+    }
+    (plan.tell)("waiting for what is left");
+    targets.clear();
+    let sender = prometheus.drained(Instant::now() + plan.patience).await;
+    connector.assert_running();
+    (plan.tell)("comparing");
+    // Range selectors leave out what is older than they are long.
+    let sent = prometheus
+        .samples(start.elapsed() + Duration::from_secs(60))
+        .await;
+    let faults = emulator.faults().await;
+    let kills = [emulator.program.kills(), connector.kills()];
+    let points = emulator.into_points(&[TABLE]).await.swap_remove(0);
+    Summary {
+        compared: sent.count(),
+        series: sent.0.len(),
+        difference: compare(&sent, &Samples::of_points(points)),
+        sender,
+        faults,
+        kills,
+        peak_memory_kib: connector.peak_memory_kib(),
+    }
+}
+
+/// Orders what the phase is about, and takes it back at its end.
+async fn play(phase: &Phase, duration: Duration, emulator: &mut Emulator, connector: &mut Program) {
+    let end = tokio::time::Instant::now() + duration;
+    for order in phase.orders {
+        emulator.order(order).await;
+    }
+    let absence = MAX_ABSENCE.min(duration / 2);
+    match phase.killed {
+        None => {}
+        Some(Killed::Emulator) => {
+            emulator.kill().await;
+            tokio::time::sleep(absence).await;
+            emulator.program.start_again().await;
+        }
+        Some(Killed::Connector) => {
+            // Until calls are under way that the orders hold up.
+            tokio::time::sleep(absence).await;
+            connector.kill().await;
+            tokio::time::sleep(absence / 2).await;
+            connector.start_again().await;
+        }
+    }
+    tokio::time::sleep_until(end).await;
+    emulator.program.assert_running();
+    connector.assert_running();
+    emulator.withdraw_orders().await;
+}

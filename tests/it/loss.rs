@@ -1,0 +1,513 @@
+//! Nothing is lost and nothing is invented, whatever goes wrong: real processes, faults ordered and
+//! processes killed while a sender delivers numbered samples, and then each of them looked for.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use regex::Regex;
+use soak::programs::{Emulator, Program, get, start_connector};
+use timestream_emulator::{Point, Value};
+use timestream_prometheus_connector::prompb::TimeSeries;
+use timestream_prometheus_connector::timestream::{Discovery, Settings, sdk_config};
+use tokio::sync::watch;
+
+use crate::programs;
+use crate::sender::{Progress, Sender, Sent};
+use crate::support::series;
+
+const SHARDS: usize = 4;
+/// Series of each shard.
+const SERIES: usize = 12;
+/// Samples of each series, a second apart.
+const STEPS: usize = 20;
+/// The first of them that are sent when all that was to happen has happened.
+const STEPS_AFTERWARDS: usize = 15;
+/// Samples in a request.
+const BATCH: usize = 30;
+/// How old the first sample is: in the memory store of most tables, where a record that is there
+/// with another value is rejected, and too old for one.
+const AGE_MS: i64 = 3 * 3_600_000;
+
+/// One sample of the numbered stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Numbered {
+    fate: Fate,
+    series: usize,
+    step: usize,
+}
+
+/// What is to become of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fate {
+    /// Stored in the default table.
+    Default,
+    /// Stored in the table that a label names.
+    Other,
+    /// Its table is missing, perhaps only at first.
+    Missing,
+    /// It names no database, and there is no default one.
+    Homeless,
+    /// Too old for its table, whose retention is short.
+    TooOld,
+    /// Its values are no numbers.
+    NotFinite,
+}
+
+use Fate::{Default as Stored, Homeless, Missing, NotFinite, Other, TooOld};
+
+/// The series of the cases in which all can be stored.
+const GOOD: &[Fate] = &[Stored, Other];
+/// The series of the others: most can be stored.
+const MIXED: &[Fate] = &[
+    Stored, Other, Missing, Stored, Homeless, TooOld, Stored, NotFinite,
+];
+
+impl Fate {
+    /// Labels that say where it goes.
+    fn labels(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Stored | NotFinite => &[("database", "db")],
+            Other => &[("database", "db"), ("table", "other")],
+            Missing => &[("database", "db"), ("table", "missing")],
+            Homeless => &[("table", "other")],
+            TooOld => &[("database", "db"), ("table", "recent")],
+        }
+    }
+
+    /// The table that holds its samples once they are stored.
+    fn table(self) -> Option<&'static str> {
+        match self {
+            Stored => Some("db/t"),
+            Other => Some("db/other"),
+            Missing => Some("db/missing"),
+            Homeless | TooOld | NotFinite => None,
+        }
+    }
+
+    /// The word of the answer that accounts for a sample that is not stored.
+    fn reason(self) -> Option<&'static str> {
+        match self {
+            Stored | Other => None,
+            Missing => Some("ResourceNotFoundException"),
+            Homeless => Some("MissingDatabaseWithWriteError"),
+            TooOld => Some("RejectedRecordsException"),
+            NotFinite => Some("value_not_finite"),
+        }
+    }
+}
+
+impl Numbered {
+    /// Differs between any two samples, and needs all its digits.
+    fn value(self) -> f64 {
+        match self.fate {
+            NotFinite => [f64::NAN, f64::INFINITY, f64::NEG_INFINITY][self.step % 3],
+            _ => (self.series * STEPS + self.step) as f64 + 1.0 / 3.0,
+        }
+    }
+
+    fn measure_name(self) -> String {
+        format!("metric_{}", self.series % 5)
+    }
+
+    fn timeseries(self, start_ms: i64) -> TimeSeries {
+        let (name, number) = (self.measure_name(), self.series.to_string());
+        let own = [
+            ("__name__", name.as_str()),
+            ("job", "loss"),
+            ("series", number.as_str()),
+        ];
+        let labels = [&own, self.fate.labels()].concat();
+        series(
+            &labels,
+            &[(start_ms + self.step as i64 * 1_000, self.value())],
+        )
+    }
+}
+
+/// Something that happens while samples are sent.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// An order to the emulator, as JSON.
+    Order(&'static str),
+    /// All orders are withdrawn.
+    Withdraw,
+    KillEmulator,
+    StartEmulator,
+    /// In the midst of a request.
+    KillConnector,
+    StartConnector,
+    CreateMissingTable,
+}
+
+use Event::{
+    CreateMissingTable, KillConnector, KillEmulator, Order, StartConnector, StartEmulator, Withdraw,
+};
+
+/// A row of the matrix.
+struct Case {
+    flags: &'static [&'static str],
+    /// Samples in a request.
+    batch: usize,
+    fates: &'static [Fate],
+    /// What happens once so many attempts to send a batch have ended.
+    events: &'static [(usize, Event)],
+    /// The error that may keep out what could be stored, where it is one that Prometheus drops data
+    /// for.
+    dropped_for: Option<&'static str>,
+}
+
+const fn case(fates: &'static [Fate], events: &'static [(usize, Event)]) -> Case {
+    Case {
+        flags: &[],
+        batch: BATCH,
+        fates,
+        events,
+        dropped_for: None,
+    }
+}
+
+/// Fewer retries than usual, so that the sender sees faults.
+const FLAGS: [&str; 5] = [
+    "--database-label=database",
+    "--table-label=table",
+    "--default-table=t",
+    "--max-write-retries=1",
+    "--request-timeout=5s",
+];
+
+const THROTTLE_10: &str = r#"{"operation":"WriteRecords","kind":"throttle","when":{"rate":0.1}}"#;
+const THROTTLE_30: &str = r#"{"operation":"WriteRecords","kind":"throttle","when":{"rate":0.3}}"#;
+const THROTTLE_90: &str = r#"{"operation":"WriteRecords","kind":"throttle","when":{"rate":0.9}}"#;
+const INTERNAL: &str =
+    r#"{"operation":"WriteRecords","kind":"internal_server","when":{"rate":0.3}}"#;
+const CUT_BEFORE: &str = r#"{"operation":"WriteRecords","kind":"cut_before","when":{"rate":0.25}}"#;
+const CUT_AFTER: &str = r#"{"operation":"WriteRecords","kind":"cut_after","when":{"rate":0.25}}"#;
+const GONE: &str = r#"{"kind":"invalid_endpoint","when":{"rate":0.5}}"#;
+const DENIED: &str = r#"{"operation":"WriteRecords","kind":"access_denied","when":"always"}"#;
+const EXPIRED: &str = r#"{"operation":"WriteRecords","kind":"expired_token","when":"always"}"#;
+const SLOW: &str = r#"{"operation":"WriteRecords","kind":{"latency_ms":1000},"when":{"next":12}}"#;
+const TOO_SLOW: &str =
+    r#"{"operation":"WriteRecords","kind":{"latency_ms":1500},"when":{"next":6}}"#;
+const HELD_UP: &str = r#"{"operation":"WriteRecords","kind":{"latency_ms":50},"when":"always"}"#;
+
+/// One test for each row.
+macro_rules! matrix {
+    ($($name:ident: $case:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            run($case).await;
+        }
+    )*};
+}
+
+matrix! {
+    without_faults: case(MIXED, &[]);
+    throttled_one_in_ten: case(MIXED, &[(0, Order(THROTTLE_10))]);
+    throttled_three_in_ten: case(GOOD, &[(0, Order(THROTTLE_30))]);
+    throttled_nine_in_ten_for_a_while: case(MIXED, &[(0, Order(THROTTLE_90)), (40, Withdraw)]);
+    throttled_with_status_429: Case {
+        flags: &["--throttling-status=429"],
+        ..case(GOOD, &[(0, Order(THROTTLE_30))])
+    };
+    throttled_requests_of_several_calls: Case {
+        batch: 180,
+        ..case(&[Stored], &[(0, Order(THROTTLE_30))])
+    };
+    answered_500: case(MIXED, &[(0, Order(INTERNAL))]);
+    cut_before_the_call_took_effect: case(MIXED, &[(0, Order(CUT_BEFORE))]);
+    cut_after_the_call_took_effect: case(MIXED, &[(0, Order(CUT_AFTER))]);
+    calls_that_take_a_second: case(MIXED, &[(0, Order(SLOW))]);
+    calls_that_take_longer_than_a_request_may: Case {
+        flags: &["--request-timeout=1s"],
+        ..case(MIXED, &[(4, Order(TOO_SLOW))])
+    };
+    the_endpoint_is_gone: case(MIXED, &[(0, Order(GONE)), (30, Withdraw)]);
+    the_endpoint_is_gone_and_asked_for: Case {
+        flags: &["--endpoint-discovery=on"],
+        ..case(MIXED, &[(0, Order(GONE)), (30, Withdraw)])
+    };
+    the_missing_table_is_created_later: case(MIXED, &[(6, CreateMissingTable)]);
+    the_missing_table_is_created_while_much_fails: case(
+        MIXED,
+        &[(0, Order(THROTTLE_30)), (10, CreateMissingTable)],
+    );
+    access_is_denied_for_a_while: Case {
+        dropped_for: Some("AccessDeniedException"),
+        ..case(MIXED, &[(4, Order(DENIED)), (8, Withdraw)])
+    };
+    credentials_are_expired_for_a_while: case(MIXED, &[(4, Order(EXPIRED)), (20, Withdraw)]);
+    timestream_is_killed: case(MIXED, &[(4, KillEmulator), (12, StartEmulator)]);
+    timestream_is_killed_twice_while_much_fails: case(
+        MIXED,
+        &[
+            (0, Order(THROTTLE_30)),
+            (0, Order(CUT_AFTER)),
+            (5, KillEmulator),
+            (12, StartEmulator),
+            (12, Order(INTERNAL)),
+            (18, KillEmulator),
+            (25, StartEmulator),
+        ],
+    );
+    the_connector_is_killed: case(
+        MIXED,
+        &[(0, Order(HELD_UP)), (3, KillConnector), (10, StartConnector)],
+    );
+    everything_is_killed_while_much_fails: case(
+        MIXED,
+        &[
+            (0, Order(HELD_UP)),
+            (0, Order(THROTTLE_10)),
+            (0, Order(CUT_AFTER)),
+            (3, KillConnector),
+            (8, KillEmulator),
+            (14, StartConnector),
+            (20, StartEmulator),
+            (20, Order(CUT_BEFORE)),
+            (24, CreateMissingTable),
+        ],
+    );
+}
+
+/// The programs of one case.
+struct World {
+    emulator: Emulator,
+    connector: Program,
+}
+
+impl World {
+    async fn start(folder: &Path, flags: &[&str]) -> Self {
+        let emulator_flags = [
+            "--seed=1",
+            "--table=db/t",
+            "--table=db/other",
+            "--table=db/recent,memory_hours=1",
+        ];
+        let emulator = Emulator::start(programs::emulator().await, folder, &emulator_flags).await;
+        let flags = [&FLAGS, flags].concat();
+        let connector = start_connector(programs::bootstrap(), folder, &emulator, &flags).await;
+        Self {
+            emulator,
+            connector,
+        }
+    }
+
+    async fn bring_about(&mut self, event: Event) {
+        match event {
+            Order(fault) => self.emulator.order(fault).await,
+            Withdraw => self.emulator.withdraw_orders().await,
+            KillEmulator => self.emulator.kill().await,
+            StartEmulator => self.emulator.program.start_again().await,
+            KillConnector => self.connector.kill().await,
+            StartConnector => self.connector.start_again().await,
+            CreateMissingTable => create_table(&self.emulator.program.url, "db", "missing").await,
+        }
+    }
+}
+
+async fn create_table(url: &str, database: &str, table: &str) {
+    let settings = Settings {
+        region: "us-east-1".to_owned(),
+        write_endpoint: None,
+        query_endpoint: None,
+        discovery: Discovery::Off,
+    };
+    let credentials = Credentials::new("local", "local", None, None, "tests");
+    let shared = sdk_config(&settings)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(url)
+        .load()
+        .await;
+    let client = aws_sdk_timestreamwrite::Client::new(&shared);
+    let create = client
+        .create_table()
+        .database_name(database)
+        .table_name(table);
+    create.send().await.unwrap();
+}
+
+async fn run(case: Case) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::start(folder.path(), case.flags).await;
+    let (progress, mut seen) = watch::channel(Progress::default());
+    let sender = Sender {
+        url: world.connector.url.clone(),
+        batch: case.batch,
+        retries_429: true,
+        progress: Arc::new(progress),
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let start_ms = now.as_millis() as i64 - AGE_MS;
+    let mut events = case.events.iter().peekable();
+    // What holds from the start on.
+    while let Some((_, event)) = events.next_if(|(after, _)| *after == 0) {
+        world.bring_about(*event).await;
+    }
+    let happening = async {
+        for (after, event) in events {
+            let due = |now: &Progress| {
+                let midst = !matches!(event, KillConnector) || now.under_way > 0;
+                now.is_over || (now.ended >= *after && midst)
+            };
+            seen.wait_for(due).await.expect("the sender is there");
+            world.bring_about(*event).await;
+        }
+    };
+    let stream = |steps| shards(case.fates, start_ms, steps);
+    let (mut sent, ()) = tokio::join!(sender.send(stream(0..STEPS_AFTERWARDS)), happening);
+    sent.extend(sender.send(stream(STEPS_AFTERWARDS..STEPS)).await);
+    check(&case, world, &sent, start_ms).await;
+}
+
+/// A part of the stream: samples of each shard in the order of time.
+fn shards(fates: &[Fate], start_ms: i64, steps: Range<usize>) -> Vec<Vec<(Numbered, TimeSeries)>> {
+    let shard = |shard: usize| {
+        let numbered = steps.clone().flat_map(move |step| {
+            let series = (0..SERIES).map(move |it| shard * SERIES + it);
+            series.map(move |series| (series, step))
+        });
+        let with_data = numbered.map(|(series, step)| {
+            let fate = fates[series % fates.len()];
+            let numbered = Numbered { fate, series, step };
+            (numbered, numbered.timeseries(start_ms))
+        });
+        with_data.collect()
+    };
+    (0..SHARDS).map(shard).collect()
+}
+
+/// Looks for each sample.
+async fn check(case: &Case, mut world: World, sent: &[Sent<Numbered>], start_ms: i64) {
+    let was_killed = world.connector.kills() > 0;
+    world.connector.assert_running();
+    let metrics = get(&format!("{}/metrics", world.connector.url)).await;
+    if !was_killed {
+        check_metrics(&metrics, sent);
+    }
+    const TABLES: [&str; 4] = ["db/t", "db/other", "db/recent", "db/missing"];
+    let points = world.emulator.into_points(&TABLES).await;
+    let mut stored = BTreeMap::new();
+    for (table, points) in TABLES.into_iter().zip(points) {
+        for point in points {
+            let earlier = stored.insert(recognised(&point, table, case.fates, start_ms), point);
+            assert!(earlier.is_none(), "stored twice: {earlier:?}");
+        }
+    }
+    let all: usize = sent.iter().map(|batch| batch.items.len()).sum();
+    assert_eq!(all, SHARDS * SERIES * STEPS);
+    for batch in sent {
+        check_batch(case, batch, |sample| stored.contains_key(sample));
+    }
+    if case.fates.contains(&Missing) {
+        let is_created = case
+            .events
+            .iter()
+            .any(|(_, it)| matches!(it, CreateMissingTable));
+        let is_stored = stored.keys().any(|sample| sample.fate == Missing);
+        assert_eq!(
+            is_stored, is_created,
+            "samples for a table that was missing at first"
+        );
+    }
+}
+
+/// The sample that `point` stores; everything about it has to be as sent.
+fn recognised(point: &Point, table: &str, fates: &[Fate], start_ms: i64) -> Numbered {
+    let series: usize = point.dimensions["series"].parse().unwrap();
+    let step = (point.time_ns / 1_000_000 - start_ms) / 1_000;
+    let numbered = Numbered {
+        fate: fates[series % fates.len()],
+        series,
+        step: usize::try_from(step).unwrap(),
+    };
+    let expected = Point {
+        measure_name: numbered.measure_name(),
+        dimensions: BTreeMap::from([
+            ("job".to_owned(), "loss".to_owned()),
+            ("series".to_owned(), series.to_string()),
+        ]),
+        time_ns: (start_ms + step * 1_000) * 1_000_000,
+        value: Value::Double(numbered.value()),
+        version: 1,
+    };
+    assert_eq!(*point, expected);
+    assert_eq!(numbered.fate.table(), Some(table), "{point:?}");
+    assert!(
+        series < SHARDS * SERIES && numbered.step < STEPS,
+        "{point:?}"
+    );
+    numbered
+}
+
+/// Each sample is stored, or the last answer accounts for it.
+fn check_batch(case: &Case, batch: &Sent<Numbered>, is_stored: impl Fn(&Numbered) -> bool) {
+    let Sent { status, text, .. } = batch;
+    let (present, absent): (Vec<&Numbered>, Vec<_>) =
+        batch.items.iter().partition(|it| is_stored(it));
+    let (ignored, absent): (Vec<&Numbered>, Vec<_>) =
+        absent.into_iter().partition(|it| it.fate == NotFinite);
+    for sample in &absent {
+        let denied = case.dropped_for.filter(|reason| text.contains(reason));
+        let reason = denied.or(sample.fate.reason());
+        let reason = reason.unwrap_or_else(|| panic!("{sample:?} is lost: {status} {text}"));
+        assert!(text.contains(reason), "{sample:?}: {status} {text}");
+    }
+    if *status == 204 {
+        assert!(
+            absent.is_empty(),
+            "answered 204, but {absent:?} are not stored"
+        );
+        return;
+    }
+    assert!((400..500).contains(status), "{status} {text}");
+    let counts = Regex::new(
+        "of ([0-9]+) samples ([0-9]+) are stored, ([0-9]+) ignored, ([0-9]+) not stored$",
+    );
+    let counts = counts.unwrap();
+    let counts = counts
+        .captures(text)
+        .unwrap_or_else(|| panic!("{status} {text}"));
+    let [all, told, left_out, failed] = [1, 2, 3, 4].map(|it| counts[it].parse::<usize>().unwrap());
+    assert_eq!(
+        (all, left_out),
+        (batch.items.len(), ignored.len()),
+        "{text}"
+    );
+    // What an earlier attempt has stored, the last one may have been refused.
+    assert!(told <= present.len() && failed >= absent.len(), "{text}");
+    if batch.attempts == 1 {
+        assert_eq!((told, failed), (present.len(), absent.len()), "{text}");
+    }
+}
+
+/// Every received sample is counted in one place.
+fn check_metrics(metrics: &str, sent: &[Sent<Numbered>]) {
+    let sum = |name: &str| -> u64 {
+        let lines = metrics.lines().filter_map(|line| {
+            line.strip_prefix("timestream_connector_")?
+                .strip_prefix(name)
+        });
+        let values = lines.filter(|rest| rest.starts_with(['{', ' ']));
+        values
+            .map(|rest| rest.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
+    };
+    let received = sum("received_samples_total");
+    let [written, ignored, failed] = [
+        "written_samples_total",
+        "ignored_samples_total",
+        "failed_samples_total",
+    ]
+    .map(sum);
+    assert_eq!(received, written + ignored + failed);
+    let expected: usize = sent
+        .iter()
+        .map(|batch| batch.items.len() * batch.attempts)
+        .sum();
+    assert_eq!(received, expected as u64, "each attempt arrived whole");
+}
