@@ -1,6 +1,6 @@
 # Everything a fresh machine needs besides Rust, make and a C compiler is obtained by the targets.
 
-.PHONY: help run test bench bench-coldstart events lint fmt
+.PHONY: help run test soak fuzz bench bench-coldstart events lint fmt
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -13,6 +13,14 @@ test: ## Run all tests; obtains a Prometheus and the Python they need
 	@scripts/prometheus.sh promtool >/dev/null
 	@scripts/python.sh >/dev/null
 	cargo test --workspace
+
+soak: ## Run everything under faults for SOAK_MINUTES (5) and compare every sample
+	@# As the tests are built, see scripts/run.sh.
+	cargo build --workspace --bins --tests
+	$${CARGO_TARGET_DIR:-target}/debug/soak "$${SOAK_MINUTES:-5}" "$$(scripts/prometheus.sh)"
+
+fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs a C++ compiler
+	@scripts/fuzz.sh
 
 bench: ## Measure writes to and queries of the emulator
 	cargo bench -p timestream-emulator --bench throughput

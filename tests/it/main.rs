@@ -10,6 +10,7 @@ mod destinations;
 mod docs;
 mod duplicates;
 mod faults;
+mod fuzz;
 mod go_tables;
 mod kinds;
 mod lambda;

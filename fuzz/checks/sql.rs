@@ -1,0 +1,113 @@
+//! SQL: whatever names and values a query has, its text is one statement that quotes these and
+//! nothing else.
+
+use std::collections::BTreeSet;
+
+use timestream_emulator::inspect;
+use timestream_prometheus_connector::convert::matcher::{Condition, Matcher, Selection};
+use timestream_prometheus_connector::convert::names::{ESCAPE_PREFIX, stored_forms};
+use timestream_prometheus_connector::convert::schema::Schema;
+use timestream_prometheus_connector::convert::sql::{
+    BINS, describe, selection_to_sql, show_measures,
+};
+use timestream_prometheus_connector::model::{Datum, Destination, MatchOp};
+
+/// Takes `input` as texts parted by bytes that UTF-8 does not have: database, table, then operator,
+/// label and value of each matcher. The operator also says whether the label is a column.
+pub(crate) fn check(input: &[u8]) {
+    let parts: Result<Vec<&str>, _> = input
+        .split(|byte| *byte == 0xff)
+        .map(std::str::from_utf8)
+        .collect();
+    let Ok([database, table, matchers @ ..]) = parts.as_deref() else {
+        return;
+    };
+    let destination = Destination {
+        database: (*database).to_owned(),
+        table: (*table).to_owned(),
+    };
+    let quoted = |sql: &str| match inspect::statement(sql) {
+        Ok(quoted) => quoted,
+        Err(reason) => panic!("{reason}: {sql}"),
+    };
+    assert_eq!(quoted(&describe(&destination)).names, [*database, *table]);
+
+    let mut selection = Selection {
+        destinations: vec![destination.clone()],
+        matchers: Vec::new(),
+        range: Some((0, i64::MAX)),
+        labels_only: false,
+    };
+    let mut columns = vec!["measure_value::double".to_owned()];
+    let mut strings = BTreeSet::from([String::new(), ESCAPE_PREFIX.to_owned()]);
+    for matcher in matchers.chunks_exact(3) {
+        let [op, label, value] = [matcher[0], matcher[1], matcher[2]];
+        let show = quoted(&show_measures(&destination, value));
+        assert_eq!(
+            (show.names.as_slice(), show.strings.as_slice()),
+            (
+                [*database, *table].map(str::to_owned).as_slice(),
+                [value.to_owned()].as_slice()
+            )
+        );
+        let op_byte = op.bytes().next().unwrap_or_default();
+        let op = [
+            MatchOp::Equal,
+            MatchOp::NotEqual,
+            MatchOp::Regex,
+            MatchOp::NotRegex,
+        ][usize::from(op_byte % 4)];
+        if op_byte & 4 == 0 {
+            columns.extend(stored_forms(label));
+        }
+        let Ok(matcher) = Matcher::new(op, label, value) else {
+            continue;
+        };
+        strings.extend(texts(&matcher));
+        selection.matchers.push(matcher);
+        selection.labels_only |= op_byte & 8 != 0;
+    }
+    let schema =
+        Schema::from_describe(&columns.iter().map(|name| column(name)).collect::<Vec<_>>());
+    for bin in BINS {
+        let Ok(Some(query)) = selection_to_sql(&selection, &destination, &schema, bin) else {
+            continue;
+        };
+        let quoted = quoted(&query.text);
+        for string in &quoted.strings {
+            assert!(strings.contains(string), "{string:?} in {}", query.text);
+        }
+        let known = |name: &String| {
+            columns.contains(name) || [*database, *table, "samples"].contains(&name.as_str())
+        };
+        assert!(quoted.names.iter().all(known), "{}", query.text);
+        assert_eq!(query.dimensions, schema.dimensions());
+    }
+}
+
+/// A row of DESCRIBE.
+fn column(name: &str) -> Vec<Datum> {
+    let [data_type, kind] = match name {
+        "measure_value::double" => ["double", "MEASURE_VALUE"],
+        _ => ["varchar", "DIMENSION"],
+    };
+    [name, data_type, kind]
+        .map(|text| Datum::Scalar(text.to_owned()))
+        .into()
+}
+
+/// What a matcher may put between quotes.
+fn texts(matcher: &Matcher) -> Vec<String> {
+    let mut texts = match &matcher.condition {
+        Condition::Equal(text) | Condition::NotEqual(text) => vec![text.clone()],
+        Condition::Regex(pattern) | Condition::NotRegex(pattern) => {
+            pattern.literals().into_iter().flatten().collect()
+        }
+    };
+    let stored: Vec<String> = texts.iter().flat_map(|text| stored_forms(text)).collect();
+    texts.extend(stored);
+    if let Condition::Regex(pattern) | Condition::NotRegex(pattern) = &matcher.condition {
+        texts.extend(pattern.to_java());
+    }
+    texts
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+#
+# Fuzzes each target in fuzz/ for FUZZ_SECONDS (60), or those that are named. Ends with the first
+# input that fails; it is then in fuzz/artifacts. New inputs gather in fuzz/corpus, which is not kept
+# in the repository; fuzz/seeds is.
+#
+#   scripts/fuzz.sh
+#   FUZZ_SECONDS=600 scripts/fuzz.sh wire sql
+#
+# Needs a C++ compiler. cargo-fuzz is taken from the PATH, else installed into the cache of
+# scripts/prometheus.sh. A nightly toolchain is not needed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../fuzz"
+
+cache="${TIMESTREAM_CONNECTOR_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set, and neither is TIMESTREAM_CONNECTOR_CACHE}/.cache}/timestream-prometheus-connector}"
+PATH="$PATH:$cache/cargo-fuzz/bin"
+if ! type -P cargo-fuzz >/dev/null; then
+  cargo install --locked cargo-fuzz --version 0.13.2 --root "$cache/cargo-fuzz"
+fi
+
+# libFuzzer's instrumentation is behind flags that only nightly takes otherwise.
+export RUSTC_BOOTSTRAP=1
+# The versions that are shipped; cargo adds what fuzzing alone needs.
+cp ../Cargo.lock Cargo.lock
+
+if (($# == 0)); then
+  for target in fuzz_targets/*.rs; do
+    set -- "$@" "$(basename "$target" .rs)"
+  done
+fi
+for target in "$@"; do
+  printf '\n%s\n' "$target"
+  mkdir -p "corpus/$target"
+  # All of it is safe Rust, so the address sanitizer would find nothing.
+  cargo fuzz run --sanitizer none "$target" "corpus/$target" "seeds/$target" -- \
+    -max_total_time="${FUZZ_SECONDS:-60}" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1
+done
