@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use timestream_emulator::{Emulator, Fault, FaultKind, Value as Stored, When};
+use timestream_emulator::{Fault, FaultKind, Value as Stored, When};
 use timestream_prometheus_connector::dead_letter::Letter;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::{Exemplar, TimeSeries};
@@ -19,7 +19,7 @@ fn flag(folder: &Path) -> String {
 }
 
 /// The letters in a folder of dead letters.
-fn letters(folder: &Path) -> Vec<Letter> {
+pub(crate) fn letters(folder: &Path) -> Vec<Letter> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -226,10 +226,10 @@ async fn a_folder_that_cannot_be_written_ends_the_start() {
     );
 }
 
-/// Runs `bootstrap replay` in front of `emulator`; returns its status and what it printed.
-async fn replay(emulator: &Emulator, arguments: &[&str]) -> (Option<i32>, String) {
+/// Runs `bootstrap replay` in front of the emulator at `url`; returns its status and what it printed.
+pub(crate) async fn replay(url: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let output = command(&[&["replay"], arguments].concat())
-        .env("AWS_ENDPOINT_URL", emulator.url())
+        .env("AWS_ENDPOINT_URL", url)
         .env("AWS_ACCESS_KEY_ID", "local")
         .env("AWS_SECRET_ACCESS_KEY", "local")
         .output()
@@ -248,7 +248,7 @@ async fn a_folder_is_replayed_until_everything_is_stored() {
     app.write_ok(mixed()).await;
 
     let flags = ["--table-label=table", "--enable-logging=false"];
-    let (status, text) = replay(&app.emulator, &[&[path], &flags[..]].concat()).await;
+    let (status, text) = replay(&app.emulator.url(), &[&[path], &flags[..]].concat()).await;
     assert_eq!(status, Some(1), "{text}");
     assert!(
         text.starts_with("replayed 6 samples: 0 stored, 6 not stored\n"),
@@ -265,8 +265,8 @@ async fn a_folder_is_replayed_until_everything_is_stored() {
     assert_eq!(letters(folder.path()).len(), 5);
 
     // The table is created, and one letter is told where to go.
-    create_table(&app.emulator, "db", "missing").await;
-    let (status, text) = replay(&app.emulator, &[&[path], &flags[..]].concat()).await;
+    create_table(&app.emulator.url(), "db", "missing").await;
+    let (status, text) = replay(&app.emulator.url(), &[&[path], &flags[..]].concat()).await;
     assert_eq!(status, Some(1), "{text}");
     assert!(
         text.starts_with("replayed 6 samples: 1 stored, 5 not stored\n"),
@@ -289,7 +289,7 @@ async fn a_folder_is_replayed_until_everything_is_stored() {
         .map(|line| line + "\n")
         .collect();
     std::fs::write(&file, mended).unwrap();
-    let (status, text) = replay(&app.emulator, &[&[path], &flags[..]].concat()).await;
+    let (status, text) = replay(&app.emulator.url(), &[&[path], &flags[..]].concat()).await;
     assert_eq!(status, Some(0), "{text}");
     assert!(
         text.starts_with("replayed 2 samples: 2 stored, 0 not stored\n"),
@@ -385,10 +385,10 @@ async fn a_log_is_replayed_and_left_as_it_is() {
 
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &log).unwrap();
-        create_table(&emulator, "db", "missing").await;
-        create_table(&emulator, "db", "gone").await;
+        create_table(&emulator.url(), "db", "missing").await;
+        create_table(&emulator.url(), "db", "gone").await;
         let path = file.path().to_str().unwrap();
-        let (status, text) = replay(&emulator, &[path, "--table-label=table"]).await;
+        let (status, text) = replay(&emulator.url(), &[path, "--table-label=table"]).await;
         assert_eq!(status, Some(1), "{text}");
         assert!(
             text.starts_with("replayed 103 samples: 101 stored, 2 not stored\n"),
@@ -409,7 +409,7 @@ async fn lines_that_cannot_be_read_are_told_and_kept() {
     std::fs::write(&file, format!("{good}\n{bad}\n")).unwrap();
     let path = folder.path().to_str().unwrap();
     let arguments = [path, "--database=db", "--table=t"];
-    let (status, text) = replay(&emulator, &arguments).await;
+    let (status, text) = replay(&emulator.url(), &arguments).await;
     assert_eq!(status, Some(1), "{text}");
     assert!(
         text.starts_with("replayed 1 samples: 1 stored, 0 not stored\n"),
@@ -438,17 +438,17 @@ async fn sources_that_hold_nothing_are_an_error() {
     ];
     for (path, expected) in cases {
         let arguments = [path.to_str().unwrap(), DEFAULTS[0], DEFAULTS[1]];
-        let (status, text) = replay(&emulator, &arguments).await;
+        let (status, text) = replay(&emulator.url(), &arguments).await;
         assert_eq!(status, Some(1), "{text}");
         assert!(text.contains(expected), "{text}");
     }
-    let (status, text) = replay(&emulator, &["x", "--table=a b"]).await;
+    let (status, text) = replay(&emulator.url(), &["x", "--table=a b"]).await;
     assert_eq!(status, Some(2), "{text}");
     assert!(
         text.starts_with("InvalidOptionError: --table is \"a b\""),
         "{text}"
     );
-    let (status, text) = replay(&emulator, &[]).await;
+    let (status, text) = replay(&emulator.url(), &[]).await;
     assert_eq!(status, Some(2), "{text}");
 }
 
@@ -467,13 +467,13 @@ async fn what_fails_for_now_stays_too() {
     emulator.order_fault(Fault::next("WriteRecords", 1, FaultKind::Throttle));
     let path = folder.path().to_str().unwrap();
     let arguments = [path, DEFAULTS[0], DEFAULTS[1], "--max-write-retries=0"];
-    let (status, text) = replay(&emulator, &arguments).await;
+    let (status, text) = replay(&emulator.url(), &arguments).await;
     assert_eq!(status, Some(1), "{text}");
     assert!(
         text.contains("failed for now, replay once more: ThrottlingException"),
         "{text}"
     );
-    let (status, text) = replay(&emulator, &arguments).await;
+    let (status, text) = replay(&emulator.url(), &arguments).await;
     assert_eq!(status, Some(0), "{text}");
     assert_eq!(emulator.points("db", "t").len(), 150);
 }

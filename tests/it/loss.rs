@@ -1,24 +1,22 @@
 //! Nothing is lost and nothing is invented, whatever goes wrong: real processes, faults ordered and
-//! processes killed while a sender delivers numbered samples, and then each of them looked for.
+//! processes killed while a sender delivers numbered samples, and then each of them looked for: in
+//! the tables, else in the dead letters or, where these are not kept, in the answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use regex::Regex;
 use soak::programs::{Emulator, Program, get, start_connector};
 use timestream_emulator::{Point, Value};
 use timestream_prometheus_connector::prompb::TimeSeries;
-use timestream_prometheus_connector::timestream::{Discovery, Settings, sdk_config};
 use tokio::sync::watch;
 
+use crate::dead_letters::{letters, replay};
 use crate::programs;
 use crate::sender::{Progress, Sender, Sent};
-use crate::support::series;
+use crate::support::{create_table, now_ms, series};
 
 const SHARDS: usize = 4;
 /// Series of each shard.
@@ -89,19 +87,35 @@ impl Fate {
         }
     }
 
-    /// The word of the answer that accounts for a sample that is not stored.
-    fn reason(self) -> Option<&'static str> {
+    /// Why a sample is not stored, as an answer and as a dead letter say it.
+    fn reason(self, account: Account) -> Option<&'static str> {
         match self {
             Stored | Other => None,
             Missing => Some("ResourceNotFoundException"),
             Homeless => Some("MissingDatabaseWithWriteError"),
-            TooOld => Some("RejectedRecordsException"),
+            TooOld if account == Account::Answers => Some("RejectedRecordsException"),
+            TooOld => Some("outside_memory_window"),
             NotFinite => Some("value_not_finite"),
         }
     }
 }
 
 impl Numbered {
+    /// The sample of a series so many milliseconds after the start.
+    fn at(case: &Case, series: usize, after_ms: i64) -> Self {
+        let step = usize::try_from(after_ms / 1_000).unwrap();
+        assert!(series < SHARDS * SERIES && step < STEPS && after_ms % 1_000 == 0);
+        Self {
+            fate: case.fate(series),
+            series,
+            step,
+        }
+    }
+
+    fn time_ms(self, start_ms: i64) -> i64 {
+        start_ms + self.step as i64 * 1_000
+    }
+
     /// Differs between any two samples, and needs all its digits.
     fn value(self) -> f64 {
         match self.fate {
@@ -122,10 +136,7 @@ impl Numbered {
             ("series", number.as_str()),
         ];
         let labels = [&own, self.fate.labels()].concat();
-        series(
-            &labels,
-            &[(start_ms + self.step as i64 * 1_000, self.value())],
-        )
+        series(&labels, &[(self.time_ms(start_ms), self.value())])
     }
 }
 
@@ -148,6 +159,15 @@ use Event::{
     CreateMissingTable, KillConnector, KillEmulator, Order, StartConnector, StartEmulator, Withdraw,
 };
 
+/// What accounts for samples that are not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Account {
+    /// The text of the last answer.
+    Answers,
+    /// Dead letters; the request succeeds then.
+    Letters,
+}
+
 /// A row of the matrix.
 struct Case {
     flags: &'static [&'static str],
@@ -159,6 +179,17 @@ struct Case {
     /// The error that may keep out what could be stored, where it is one that Prometheus drops data
     /// for.
     dropped_for: Option<&'static str>,
+}
+
+impl Case {
+    fn fate(&self, series: usize) -> Fate {
+        self.fates[series % self.fates.len()]
+    }
+
+    fn creates_table(&self) -> bool {
+        let mut events = self.events.iter();
+        events.any(|(_, event)| matches!(event, CreateMissingTable))
+    }
 }
 
 const fn case(fates: &'static [Fate], events: &'static [(usize, Event)]) -> Case {
@@ -195,12 +226,21 @@ const TOO_SLOW: &str =
     r#"{"operation":"WriteRecords","kind":{"latency_ms":1500},"when":{"next":6}}"#;
 const HELD_UP: &str = r#"{"operation":"WriteRecords","kind":{"latency_ms":50},"when":"always"}"#;
 
-/// One test for each row.
+/// Two tests for each row.
 macro_rules! matrix {
     ($($name:ident: $case:expr;)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            run($case).await;
+        mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn with_dead_letters() {
+                run($case, Account::Letters).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn without_dead_letters() {
+                run($case, Account::Answers).await;
+            }
         }
     )*};
 }
@@ -297,6 +337,10 @@ impl World {
         }
     }
 
+    async fn create_missing_table(&self) {
+        create_table(&self.emulator.program.url, "db", "missing").await;
+    }
+
     async fn bring_about(&mut self, event: Event) {
         match event {
             Order(fault) => self.emulator.order(fault).await,
@@ -305,35 +349,20 @@ impl World {
             StartEmulator => self.emulator.program.start_again().await,
             KillConnector => self.connector.kill().await,
             StartConnector => self.connector.start_again().await,
-            CreateMissingTable => create_table(&self.emulator.program.url, "db", "missing").await,
+            CreateMissingTable => self.create_missing_table().await,
         }
     }
 }
 
-async fn create_table(url: &str, database: &str, table: &str) {
-    let settings = Settings {
-        region: "us-east-1".to_owned(),
-        write_endpoint: None,
-        query_endpoint: None,
-        discovery: Discovery::Off,
-    };
-    let credentials = Credentials::new("local", "local", None, None, "tests");
-    let shared = sdk_config(&settings)
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .endpoint_url(url)
-        .load()
-        .await;
-    let client = aws_sdk_timestreamwrite::Client::new(&shared);
-    let create = client
-        .create_table()
-        .database_name(database)
-        .table_name(table);
-    create.send().await.unwrap();
-}
-
-async fn run(case: Case) {
+async fn run(case: Case, account: Account) {
     let folder = tempfile::tempdir().unwrap();
-    let mut world = World::start(folder.path(), case.flags).await;
+    let letters = folder.path().join("letters");
+    let dead_letter = format!("--dead-letter=file:{}", letters.display());
+    let mut flags = case.flags.to_vec();
+    if account == Account::Letters {
+        flags.push(&dead_letter);
+    }
+    let mut world = World::start(folder.path(), &flags).await;
     let (progress, mut seen) = watch::channel(Progress::default());
     let sender = Sender {
         url: world.connector.url.clone(),
@@ -341,8 +370,7 @@ async fn run(case: Case) {
         retries_429: true,
         progress: Arc::new(progress),
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let start_ms = now.as_millis() as i64 - AGE_MS;
+    let start_ms = now_ms() - AGE_MS;
     let mut events = case.events.iter().peekable();
     // What holds from the start on.
     while let Some((_, event)) = events.next_if(|(after, _)| *after == 0) {
@@ -358,21 +386,31 @@ async fn run(case: Case) {
             world.bring_about(*event).await;
         }
     };
-    let stream = |steps| shards(case.fates, start_ms, steps);
+    let stream = |steps| shards(&case, start_ms, steps);
     let (mut sent, ()) = tokio::join!(sender.send(stream(0..STEPS_AFTERWARDS)), happening);
     sent.extend(sender.send(stream(STEPS_AFTERWARDS..STEPS)).await);
-    check(&case, world, &sent, start_ms).await;
+
+    world.connector.assert_running();
+    if world.connector.kills() == 0 {
+        check_metrics(&world.connector, &sent).await;
+    }
+    let all: usize = sent.iter().map(|batch| batch.items.len()).sum();
+    assert_eq!(all, SHARDS * SERIES * STEPS);
+    match account {
+        Account::Answers => check_answers(&case, world, &sent, start_ms).await,
+        Account::Letters => check_letters(&case, world, &sent, start_ms, &letters).await,
+    }
 }
 
 /// A part of the stream: samples of each shard in the order of time.
-fn shards(fates: &[Fate], start_ms: i64, steps: Range<usize>) -> Vec<Vec<(Numbered, TimeSeries)>> {
+fn shards(case: &Case, start_ms: i64, steps: Range<usize>) -> Vec<Vec<(Numbered, TimeSeries)>> {
     let shard = |shard: usize| {
         let numbered = steps.clone().flat_map(move |step| {
             let series = (0..SERIES).map(move |it| shard * SERIES + it);
             series.map(move |series| (series, step))
         });
         let with_data = numbered.map(|(series, step)| {
-            let fate = fates[series % fates.len()];
+            let fate = case.fate(series);
             let numbered = Numbered { fate, series, step };
             (numbered, numbered.timeseries(start_ms))
         });
@@ -381,71 +419,126 @@ fn shards(fates: &[Fate], start_ms: i64, steps: Range<usize>) -> Vec<Vec<(Number
     (0..SHARDS).map(shard).collect()
 }
 
-/// Looks for each sample.
-async fn check(case: &Case, mut world: World, sent: &[Sent<Numbered>], start_ms: i64) {
-    let was_killed = world.connector.kills() > 0;
-    world.connector.assert_running();
-    let metrics = get(&format!("{}/metrics", world.connector.url)).await;
-    if !was_killed {
-        check_metrics(&metrics, sent);
-    }
-    const TABLES: [&str; 4] = ["db/t", "db/other", "db/recent", "db/missing"];
-    let points = world.emulator.into_points(&TABLES).await;
-    let mut stored = BTreeMap::new();
-    for (table, points) in TABLES.into_iter().zip(points) {
-        for point in points {
-            let earlier = stored.insert(recognised(&point, table, case.fates, start_ms), point);
-            assert!(earlier.is_none(), "stored twice: {earlier:?}");
-        }
-    }
-    let all: usize = sent.iter().map(|batch| batch.items.len()).sum();
-    assert_eq!(all, SHARDS * SERIES * STEPS);
+/// Each sample is stored, or the last answer to its batch accounts for it.
+async fn check_answers(case: &Case, world: World, sent: &[Sent<Numbered>], start_ms: i64) {
+    let stored = stored(case, world, start_ms).await;
     for batch in sent {
-        check_batch(case, batch, |sample| stored.contains_key(sample));
+        check_answer(case, batch, |sample| stored.contains(sample));
     }
     if case.fates.contains(&Missing) {
-        let is_created = case
-            .events
-            .iter()
-            .any(|(_, it)| matches!(it, CreateMissingTable));
-        let is_stored = stored.keys().any(|sample| sample.fate == Missing);
+        let is_stored = stored.iter().any(|sample| sample.fate == Missing);
         assert_eq!(
-            is_stored, is_created,
+            is_stored,
+            case.creates_table(),
             "samples for a table that was missing at first"
         );
     }
 }
 
+/// Each sample is stored or a dead letter; once the faults are mended and the letters replayed, all
+/// that can be stored are stored, and all others are still dead letters.
+async fn check_letters(
+    case: &Case,
+    world: World,
+    sent: &[Sent<Numbered>],
+    start_ms: i64,
+    folder: &Path,
+) {
+    for Sent { status, text, .. } in sent {
+        assert_eq!(*status, 204, "{text}");
+    }
+    let is_once = world.connector.kills() == 0;
+    let kept = kept(case, start_ms, folder, is_once);
+
+    world.emulator.withdraw_orders().await;
+    if !case.creates_table() {
+        world.create_missing_table().await;
+    }
+    let arguments = [&[folder.to_str().unwrap()], &FLAGS[..]].concat();
+    let (status, text) = replay(&world.emulator.program.url, &arguments).await;
+    let left = self::kept(case, start_ms, folder, is_once);
+    assert_eq!(status, Some(i32::from(!left.is_empty())), "{text}");
+    assert!(left.is_subset(&kept));
+
+    let stored = stored(case, world, start_ms).await;
+    for sample in sent.iter().flat_map(|batch| &batch.items) {
+        let can_be_stored = sample.fate.table().is_some();
+        assert_eq!(
+            stored.contains(sample),
+            can_be_stored,
+            "{sample:?} stored: {text}"
+        );
+        assert_eq!(
+            left.contains(sample),
+            !can_be_stored,
+            "{sample:?} left: {text}"
+        );
+    }
+}
+
+/// The samples that are dead letters, each with its labels, its value and a reason that fits, and
+/// once if nothing was killed between keeping it and telling the sender.
+fn kept(case: &Case, start_ms: i64, folder: &Path, is_once: bool) -> BTreeSet<Numbered> {
+    let mut kept = BTreeSet::new();
+    for letter in letters(folder) {
+        let number = letter.labels.iter().find(|(name, _)| name == "series");
+        let series: usize = number.unwrap().1.parse().unwrap();
+        for sample in &letter.samples {
+            let numbered = Numbered::at(case, series, sample.timestamp_ms - start_ms);
+            let expected = numbered.timeseries(start_ms);
+            let labels = expected
+                .labels
+                .into_iter()
+                .map(|label| (label.name, label.value));
+            assert!(labels.eq(letter.labels.iter().cloned()), "{letter}");
+            assert_eq!(
+                sample.value.to_bits(),
+                numbered.value().to_bits(),
+                "{letter}"
+            );
+            let reasons = [case.dropped_for, numbered.fate.reason(Account::Letters)];
+            assert!(reasons.contains(&Some(letter.reason.as_str())), "{letter}");
+            assert!(kept.insert(numbered) || !is_once, "kept twice: {letter}");
+        }
+    }
+    kept
+}
+
+/// The samples that are on the emulator's disk.
+async fn stored(case: &Case, world: World, start_ms: i64) -> BTreeSet<Numbered> {
+    const TABLES: [&str; 4] = ["db/t", "db/other", "db/recent", "db/missing"];
+    let points = world.emulator.into_points(&TABLES).await;
+    let mut stored = BTreeSet::new();
+    for (table, points) in TABLES.into_iter().zip(points) {
+        for point in points {
+            let numbered = recognised(case, &point, table, start_ms);
+            assert!(stored.insert(numbered), "stored twice: {point:?}");
+        }
+    }
+    stored
+}
+
 /// The sample that `point` stores; everything about it has to be as sent.
-fn recognised(point: &Point, table: &str, fates: &[Fate], start_ms: i64) -> Numbered {
+fn recognised(case: &Case, point: &Point, table: &str, start_ms: i64) -> Numbered {
     let series: usize = point.dimensions["series"].parse().unwrap();
-    let step = (point.time_ns / 1_000_000 - start_ms) / 1_000;
-    let numbered = Numbered {
-        fate: fates[series % fates.len()],
-        series,
-        step: usize::try_from(step).unwrap(),
-    };
+    let numbered = Numbered::at(case, series, point.time_ns / 1_000_000 - start_ms);
     let expected = Point {
         measure_name: numbered.measure_name(),
         dimensions: BTreeMap::from([
             ("job".to_owned(), "loss".to_owned()),
             ("series".to_owned(), series.to_string()),
         ]),
-        time_ns: (start_ms + step * 1_000) * 1_000_000,
+        time_ns: numbered.time_ms(start_ms) * 1_000_000,
         value: Value::Double(numbered.value()),
         version: 1,
     };
     assert_eq!(*point, expected);
     assert_eq!(numbered.fate.table(), Some(table), "{point:?}");
-    assert!(
-        series < SHARDS * SERIES && numbered.step < STEPS,
-        "{point:?}"
-    );
     numbered
 }
 
-/// Each sample is stored, or the last answer accounts for it.
-fn check_batch(case: &Case, batch: &Sent<Numbered>, is_stored: impl Fn(&Numbered) -> bool) {
+/// Each sample is stored, or the answer accounts for it.
+fn check_answer(case: &Case, batch: &Sent<Numbered>, is_stored: impl Fn(&Numbered) -> bool) {
     let Sent { status, text, .. } = batch;
     let (present, absent): (Vec<&Numbered>, Vec<_>) =
         batch.items.iter().partition(|it| is_stored(it));
@@ -453,7 +546,7 @@ fn check_batch(case: &Case, batch: &Sent<Numbered>, is_stored: impl Fn(&Numbered
         absent.into_iter().partition(|it| it.fate == NotFinite);
     for sample in &absent {
         let denied = case.dropped_for.filter(|reason| text.contains(reason));
-        let reason = denied.or(sample.fate.reason());
+        let reason = denied.or(sample.fate.reason(Account::Answers));
         let reason = reason.unwrap_or_else(|| panic!("{sample:?} is lost: {status} {text}"));
         assert!(text.contains(reason), "{sample:?}: {status} {text}");
     }
@@ -486,7 +579,8 @@ fn check_batch(case: &Case, batch: &Sent<Numbered>, is_stored: impl Fn(&Numbered
 }
 
 /// Every received sample is counted in one place.
-fn check_metrics(metrics: &str, sent: &[Sent<Numbered>]) {
+async fn check_metrics(connector: &Program, sent: &[Sent<Numbered>]) {
+    let metrics = get(&format!("{}/metrics", connector.url)).await;
     let sum = |name: &str| -> u64 {
         let lines = metrics.lines().filter_map(|line| {
             line.strip_prefix("timestream_connector_")?

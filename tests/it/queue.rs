@@ -182,7 +182,7 @@ async fn letters_go_to_the_queue_and_back() {
     assert_eq!(sqs.letters().await.len(), 1_203);
     assert!(sqs.messages().await.len() > 2);
 
-    create_table(&emulator, "db", "gone").await;
+    create_table(&emulator.url(), "db", "gone").await;
     let (status, text) = replay(&emulator, &sqs).await;
     assert_eq!(status, Some(1), "{text}");
     assert!(
@@ -197,7 +197,7 @@ async fn letters_go_to_the_queue_and_back() {
             .all(|letter| letter.table.as_deref() == Some("missing"))
     );
 
-    create_table(&emulator, "db", "missing").await;
+    create_table(&emulator.url(), "db", "missing").await;
     let (status, text) = replay(&emulator, &sqs).await;
     assert_eq!(status, Some(0), "{text}");
     assert_eq!(emulator.points("db", "missing").len(), 3);
@@ -215,7 +215,7 @@ async fn a_message_that_is_stored_in_part_is_replaced_by_the_rest() {
     both.extend(samples("missing", 2));
     assert_eq!(connector.post("/write", write_body(both)).await, 204);
     assert_eq!(sqs.messages().await.len(), 1);
-    create_table(&emulator, "db", "gone").await;
+    create_table(&emulator.url(), "db", "gone").await;
     let (status, text) = replay(&emulator, &sqs).await;
     assert_eq!(status, Some(1), "{text}");
     assert_eq!(sqs.letters().await.len(), 2);

@@ -175,10 +175,10 @@ pub(crate) async fn shared_config(config: &Config) -> SdkConfig {
 }
 
 /// Creates a table that takes data of any age, as an administrator would.
-pub(crate) async fn create_table(emulator: &Emulator, database: &str, table: &str) {
-    let shared = shared_config(&configuration(&emulator.url(), &[])).await;
+pub(crate) async fn create_table(url: &str, database: &str, table: &str) {
+    let shared = shared_config(&configuration(url, &[])).await;
     let config = aws_sdk_timestreamwrite::config::Builder::from(&shared);
-    let config = config.endpoint_url(emulator.url()).build();
+    let config = config.endpoint_url(url).build();
     let properties = MagneticStoreWriteProperties::builder().enable_magnetic_store_writes(true);
     aws_sdk_timestreamwrite::Client::from_conf(config)
         .create_table()
