@@ -197,6 +197,7 @@ fn series(name: &str, job: &str, samples: &[(i64, f64)]) -> TimeSeries {
     TimeSeries {
         labels: labels(name, job).map(label).into(),
         samples: samples.iter().map(sample).collect(),
+        ..TimeSeries::default()
     }
 }
 

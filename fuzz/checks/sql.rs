@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use timestream_emulator::inspect;
 use timestream_prometheus_connector::convert::matcher::{Condition, Matcher, Selection};
-use timestream_prometheus_connector::convert::names::{ESCAPE_PREFIX, stored_forms};
+use timestream_prometheus_connector::convert::names::{
+    ESCAPE_PREFIX, HISTOGRAM_PREFIX, VALUE_BITS_DIMENSION, stored_forms,
+};
 use timestream_prometheus_connector::convert::schema::Schema;
 use timestream_prometheus_connector::convert::sql::{
     BINS, describe, selection_to_sql, show_measures,
@@ -38,8 +40,14 @@ pub(crate) fn check(input: &[u8]) {
         range: Some((0, i64::MAX)),
         labels_only: false,
     };
-    let mut columns = vec!["measure_value::double".to_owned()];
-    let mut strings = BTreeSet::from([String::new(), ESCAPE_PREFIX.to_owned()]);
+    let mut columns = [
+        "measure_value::double",
+        "measure_value::varchar",
+        VALUE_BITS_DIMENSION,
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let mut strings = BTreeSet::from(["", ESCAPE_PREFIX, HISTOGRAM_PREFIX].map(str::to_owned));
     for matcher in matchers.chunks_exact(3) {
         let [op, label, value] = [matcher[0], matcher[1], matcher[2]];
         let show = quoted(&show_measures(&destination, value));
@@ -70,18 +78,18 @@ pub(crate) fn check(input: &[u8]) {
     let schema =
         Schema::from_describe(&columns.iter().map(|name| column(name)).collect::<Vec<_>>());
     for bin in BINS {
-        let Ok(Some(query)) = selection_to_sql(&selection, &destination, &schema, bin) else {
-            continue;
-        };
-        let quoted = quoted(&query.text);
-        for string in &quoted.strings {
-            assert!(strings.contains(string), "{string:?} in {}", query.text);
+        let queries = selection_to_sql(&selection, &destination, &schema, bin);
+        for query in queries.into_iter().flatten() {
+            let quoted = quoted(&query.text);
+            for string in &quoted.strings {
+                assert!(strings.contains(string), "{string:?} in {}", query.text);
+            }
+            let known = |name: &String| {
+                columns.contains(name) || [*database, *table, "samples"].contains(&name.as_str())
+            };
+            assert!(quoted.names.iter().all(known), "{}", query.text);
+            assert_eq!(query.columns.dimensions, schema.dimensions());
         }
-        let known = |name: &String| {
-            columns.contains(name) || [*database, *table, "samples"].contains(&name.as_str())
-        };
-        assert!(quoted.names.iter().all(known), "{}", query.text);
-        assert_eq!(query.dimensions, schema.dimensions());
     }
 }
 
@@ -89,6 +97,7 @@ pub(crate) fn check(input: &[u8]) {
 fn column(name: &str) -> Vec<Datum> {
     let [data_type, kind] = match name {
         "measure_value::double" => ["double", "MEASURE_VALUE"],
+        "measure_value::varchar" => ["varchar", "MEASURE_VALUE"],
         _ => ["varchar", "DIMENSION"],
     };
     [name, data_type, kind]
@@ -105,6 +114,11 @@ fn texts(matcher: &Matcher) -> Vec<String> {
         }
     };
     let stored: Vec<String> = texts.iter().flat_map(|text| stored_forms(text)).collect();
+    texts.extend(
+        stored
+            .iter()
+            .map(|form| format!("{HISTOGRAM_PREFIX}{form}")),
+    );
     texts.extend(stored);
     if let Condition::Regex(pattern) | Condition::NotRegex(pattern) = &matcher.condition {
         texts.extend(pattern.to_java());

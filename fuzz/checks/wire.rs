@@ -3,17 +3,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use prost::Message;
-use serde_json::Value;
+use serde_json::Value as Json;
 use timestream_prometheus_connector::convert::batch::{BatchRecord, batches};
 use timestream_prometheus_connector::convert::body::write_call;
 use timestream_prometheus_connector::convert::matcher::query_to_selection;
+use timestream_prometheus_connector::convert::names::VALUE_BITS_DIMENSION;
 use timestream_prometheus_connector::convert::route::{RoutePart, Routing};
-use timestream_prometheus_connector::convert::series::{WritePolicy, series_to_records};
+use timestream_prometheus_connector::convert::series::{
+    Conversion, WritePolicy, series_to_records,
+};
+use timestream_prometheus_connector::convert::value::Value;
 use timestream_prometheus_connector::model::Destination;
-use timestream_prometheus_connector::prompb::{ReadRequest, WriteRequest};
-use timestream_prometheus_connector::received::Request;
-use timestream_prometheus_connector::wire;
+use timestream_prometheus_connector::prompb::ReadRequest;
+use timestream_prometheus_connector::received::{Item, Request};
+use timestream_prometheus_connector::wire::{self, RemoteWrite};
 
 const LIMIT: usize = 1 << 20;
 
@@ -21,25 +24,30 @@ const LIMIT: usize = 1 << 20;
 pub(crate) fn check(input: &[u8]) {
     let compressed = snap::raw::Encoder::new().compress_vec(input);
     let compressed = compressed.expect("4 GiB fit into a block");
-    for body in [input, &compressed] {
-        if let Ok(request) = wire::decode::<WriteRequest>(body, LIMIT) {
-            check_write(&request);
-        }
-        if let Ok(request) = wire::decode::<ReadRequest>(body, LIMIT) {
-            for query in &request.queries {
-                // Both outcomes are fine.
-                let _ = query_to_selection(query, &routing());
-            }
-        }
-    }
-    let read = wire::decode::<WriteRequest>(&compressed, LIMIT).ok();
-    // By their bytes: a NaN is not equal to itself.
-    let bytes = |request: WriteRequest| request.encode_to_vec();
     assert_eq!(
-        read.map(bytes),
-        WriteRequest::decode(input).ok().map(bytes),
+        wire::decompress(&compressed, LIMIT).ok(),
+        (input.len() <= LIMIT).then(|| input.to_vec()),
         "compressing changes nothing"
     );
+    check_message(input);
+    if let Ok(message) = wire::decompress(input, LIMIT) {
+        check_message(&message);
+    }
+}
+
+/// Takes `message` as a request of each protocol.
+fn check_message(message: &[u8]) {
+    for version in [RemoteWrite::V1, RemoteWrite::V2] {
+        if let Ok(request) = wire::read_request(version, message) {
+            check_write(&request);
+        }
+    }
+    if let Ok(request) = wire::decode::<ReadRequest>(message) {
+        for query in &request.queries {
+            // Both outcomes are fine.
+            let _ = query_to_selection(query, &routing());
+        }
+    }
 }
 
 /// A default database, so that most series are stored, and tables by label alone.
@@ -57,21 +65,31 @@ fn routing() -> Routing {
     }
 }
 
-fn check_write(message: &WriteRequest) {
-    let request = Request::from(message);
+fn check_write(request: &Request<'_>) {
     let routing = routing();
-    let strict = WritePolicy {
-        fail_on_long_label: true,
-        fail_on_invalid_sample_value: true,
-    };
-    let refused = series_to_records(&request, &routing, strict);
-    let conversion = series_to_records(&request, &routing, WritePolicy::default());
-    let conversion = conversion.expect("nothing is refused without a fail_on option");
-    if let Ok(accepted) = refused {
-        assert_eq!(accepted.left_out, conversion.left_out);
+    for store_special_values in [false, true] {
+        let lenient = WritePolicy {
+            store_special_values,
+            ..WritePolicy::default()
+        };
+        let strict = WritePolicy {
+            fail_on_long_label: true,
+            fail_on_invalid_sample_value: true,
+            ..lenient
+        };
+        let refused = series_to_records(request, &routing, strict);
+        let conversion = series_to_records(request, &routing, lenient);
+        let conversion = conversion.expect("nothing is refused without a fail_on option");
+        if let Ok(accepted) = refused {
+            assert_eq!(accepted.left_out, conversion.left_out);
+        }
+        check_conversion(request, &conversion);
     }
-    // How often each sample is a record or left out.
-    let mut found = vec![0; request.samples() as usize];
+}
+
+/// Each item is a record or left out, once.
+fn check_conversion(request: &Request<'_>, conversion: &Conversion<'_>) {
+    let mut found = vec![0; request.count() as usize];
     for item in conversion.left_out.iter().flat_map(|it| it.items.each()) {
         found[item.position()] += 1;
     }
@@ -85,32 +103,63 @@ fn check_write(message: &WriteRequest) {
                 let series = std::ptr::from_ref(record.series);
                 let before = last_of_series.insert(series, record.item.position());
                 assert!(before < Some(record.item.position()), "the order is kept");
-                let sample = request.resolve(record.item).samples[0];
-                assert_eq!(record.timestamp_ms, sample.timestamp_ms);
-                // Zeros are equal, and one of the two signs cannot be stored.
-                assert_eq!(record.value, sample.value);
-                assert!(record.value.is_finite() && record.value.to_bits() != (-0.0_f64).to_bits());
+                let item = &request.resolve(record.item).content[0];
+                assert_eq!(record.timestamp_ms, item.timestamp_ms());
+                check_value(item, record);
             }
         }
     }
     assert!(found.iter().all(|count| *count == 1), "{found:?}");
 }
 
+/// A double is the sample's, and always one that Timestream takes; the bits of special ones stand in
+/// a dimension.
+fn check_value(item: &Item<'_>, record: &BatchRecord<'_>) {
+    let (Item::Sample(sample), Value::Double(stored)) = (item, record.value) else {
+        assert!(!matches!(item, Item::Sample(_)), "samples are doubles");
+        return;
+    };
+    assert!(stored.is_finite() && stored.to_bits() != (-0.0_f64).to_bits());
+    let dimensions = &record.series.dimensions;
+    match dimensions.iter().find(|it| it.name == VALUE_BITS_DIMENSION) {
+        Some(bits) => assert_eq!(
+            u64::from_str_radix(&bits.value, 16),
+            Ok(sample.value.to_bits())
+        ),
+        // Zeros are equal, and one of the two signs cannot be stored.
+        None => assert_eq!(*stored, sample.value),
+    }
+}
+
 /// What the call says is what went into it.
 fn check_body(destination: &Destination, batch: &[BatchRecord<'_>]) {
     let call = write_call(destination, batch, Some(1));
-    let body: Value = serde_json::from_slice(&call.body).expect("the body is JSON");
+    let body: Json = serde_json::from_slice(&call.body).expect("the body is JSON");
     assert_eq!(body["DatabaseName"], destination.database);
     assert_eq!(body["TableName"], destination.table);
     let common = &body["CommonAttributes"];
-    assert_eq!(common["MeasureValueType"], "DOUBLE");
-    assert_eq!(common["TimeUnit"], "MILLISECONDS");
+    let nanoseconds = batch.iter().any(|record| record.nanos > 0);
+    let unit = if nanoseconds {
+        "NANOSECONDS"
+    } else {
+        "MILLISECONDS"
+    };
+    assert_eq!(common["TimeUnit"], unit);
     let records = body["Records"].as_array().expect("records are an array");
     assert_eq!(records.len(), batch.len());
     for (written, record) in records.iter().zip(batch) {
-        let value = written["MeasureValue"].as_str().expect("values are texts");
-        let value: f64 = value.parse().expect("values are numbers");
-        assert_eq!(value.to_bits(), record.value.to_bits());
+        let text = written["MeasureValue"].as_str();
+        let text = text.expect("series have values of their own");
+        match record.value {
+            Value::Double(value) => {
+                let read: f64 = text.parse().expect("doubles are numbers");
+                assert_eq!(read.to_bits(), value.to_bits());
+            }
+            Value::Varchar(value) => assert_eq!(text, value),
+            Value::Multi(_) => panic!("series have one value at a time"),
+        }
+        let value_type = only_one(common, written, "MeasureValueType");
+        assert_eq!(value_type, record.value.type_name());
         assert_eq!(
             only_one(common, written, "MeasureName"),
             record.series.measure_name
@@ -119,7 +168,11 @@ fn check_body(destination: &Destination, batch: &[BatchRecord<'_>]) {
         assert_eq!(version, 1 + record.item.position() as i64);
         assert_eq!(
             only_one(common, written, "Time"),
-            record.timestamp_ms.to_string()
+            match nanoseconds {
+                true => i128::from(record.timestamp_ms) * 1_000_000 + i128::from(record.nanos),
+                false => i128::from(record.timestamp_ms),
+            }
+            .to_string()
         );
         let mut dimensions = BTreeMap::new();
         for dimension in [common, written]
@@ -132,14 +185,15 @@ fn check_body(destination: &Destination, batch: &[BatchRecord<'_>]) {
             assert_eq!(earlier, None, "a dimension stands there once");
         }
         let expected = record.series.dimensions.iter();
-        let expected: BTreeMap<&str, &str> =
-            expected.map(|it| (it.name.as_ref(), it.value)).collect();
+        let expected: BTreeMap<&str, &str> = expected
+            .map(|it| (it.name.as_ref(), it.value.as_ref()))
+            .collect();
         assert_eq!(dimensions, expected);
     }
 }
 
 /// The text of `key`, which either the common attributes or the record give.
-fn only_one<'a>(common: &'a Value, record: &'a Value, key: &str) -> &'a str {
+fn only_one<'a>(common: &'a Json, record: &'a Json, key: &str) -> &'a str {
     let [common, own] = [common, record].map(|part| part[key].as_str());
     assert!(common.is_none() || own.is_none(), "{key} is given twice");
     common.or(own).expect("one of the two gives it")

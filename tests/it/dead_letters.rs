@@ -326,10 +326,10 @@ async fn histograms_and_exemplars_are_kept_and_replayed() {
     let kept = letters(folder.path());
     assert_eq!(kept.iter().map(Letter::count).sum::<u64>(), 4);
 
-    create_table(&app.emulator, "db", "missing").await;
+    create_table(&app.emulator.url(), "db", "missing").await;
     let path = folder.path().to_str().unwrap();
     let flags = [path, "--table-label=table", "--enable-logging=false"];
-    let (status, text) = replay(&app.emulator, &flags).await;
+    let (status, text) = replay(&app.emulator.url(), &flags).await;
     assert_eq!(status, Some(0), "{text}");
     let points = app.emulator.points("db", "missing");
     assert!(points.iter().any(|point| {

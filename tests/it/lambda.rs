@@ -180,7 +180,8 @@ async fn every_event_is_served_by_one_process() {
         assert!(answer.is_base64, "{name}");
         assert_eq!(answer.headers["content-type"], "application/x-protobuf");
         assert_eq!(answer.headers["content-encoding"], "snappy");
-        let response: ReadResponse = wire::decode(&answer.body, usize::MAX).unwrap();
+        let message = wire::decompress(&answer.body, usize::MAX).unwrap();
+        let response: ReadResponse = wire::decode(&message).unwrap();
         let job = if name.contains("-text") {
             TEXT_JOB
         } else {

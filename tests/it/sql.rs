@@ -3,7 +3,7 @@
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use timestream_emulator::Emulator;
-use timestream_prometheus_connector::timestream::{Discovery, Settings, sdk_config};
+use timestream_prometheus_connector::timestream::{Discovery, Settings, TrustedRoots, sdk_config};
 
 /// The rows of a short result, NULL as `None`.
 pub(crate) async fn rows(emulator: &Emulator, statement: &str) -> Vec<Vec<Option<String>>> {
@@ -12,6 +12,7 @@ pub(crate) async fn rows(emulator: &Emulator, statement: &str) -> Vec<Vec<Option
         write_endpoint: None,
         query_endpoint: None,
         discovery: Discovery::Off,
+        roots: TrustedRoots::default(),
     };
     let credentials = Credentials::new("local", "local", None, None, "tests");
     let config = sdk_config(&settings)
