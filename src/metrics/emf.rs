@@ -82,6 +82,12 @@ impl Numbers {
         };
         numbers.count("dead_letter_samples", kept);
         numbers.count("dead_letter_errors", errors);
+        let metadata = &outcome.metadata;
+        let ignored = metadata.ignored.iter();
+        let failed = metadata.failed.iter();
+        numbers.count("written_metadata", metadata.written);
+        numbers.count_by("ignored_metadata", ignored.map(|(it, n)| (it.as_str(), *n)));
+        numbers.count_by("failed_metadata", failed.map(|(it, n)| (it.as_str(), *n)));
         numbers.count("write_calls", outcome.calls);
         numbers.count("write_retries", outcome.retries);
         numbers.count("write_units", outcome.write_units);
