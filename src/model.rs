@@ -37,13 +37,12 @@ pub struct Sample {
     pub value: f64,
 }
 
-/// One native histogram, with all that the protocols carry about it; nothing has been checked.
+/// One native histogram, with all that the protocols carry about it but when counting began;
+/// nothing has been checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
     /// Milliseconds since the Unix epoch.
     pub timestamp_ms: i64,
-    /// When counting began, in milliseconds since the Unix epoch; 0 if nobody knows.
-    pub start_timestamp_ms: i64,
     /// Observations, stale marker apart the sum of all buckets; absent counts as 0.
     pub count: Option<Count>,
     /// Sum of the observations; compared and copied by its bits.

@@ -60,6 +60,14 @@ impl Kinds {
     }
 }
 
+impl std::ops::AddAssign for Kinds {
+    fn add_assign(&mut self, other: Self) {
+        self.samples += other.samples;
+        self.histograms += other.histograms;
+        self.exemplars += other.exemplars;
+    }
+}
+
 impl std::ops::SubAssign for Kinds {
     fn sub_assign(&mut self, other: Self) {
         self.samples -= other.samples;

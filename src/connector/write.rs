@@ -109,7 +109,11 @@ impl Connector {
         let mut outcome = WriteOutcome::of(&delivery, request, &self.routing);
         outcome.dead_letters = self.keep(&delivery, request, deadline).await;
         if matches!(outcome.dead_letters, Kept::Samples(_)) {
-            outcome.written = request.kinds();
+            for missing in &delivery.undelivered {
+                if self.is_kept(missing) && !matches!(missing.why, Why::Ignored(_)) {
+                    outcome.written += Kinds::of(request.resolve(missing.items).content);
+                }
+            }
         }
         outcome.metadata = self.deliver_metadata(request, deadline).await;
         outcome.write_units += outcome.metadata.write_units;
@@ -161,6 +165,8 @@ impl Connector {
     fn is_kept(&self, missing: &Undelivered) -> bool {
         match &missing.why {
             Why::Ignored(reason) => !reason.is_settled() && self.dead_letters.are_kept(),
+            // Of such a series nobody knows the labels.
+            Why::Faulty(SeriesFault::BadReference) => false,
             Why::Faulty(_) => true,
             Why::Failed(failed) => !failed.kind.is_retryable(),
         }

@@ -328,7 +328,6 @@ pub fn from_message(message: prompb::Histogram) -> Histogram {
     };
     Histogram {
         timestamp_ms: message.timestamp,
-        start_timestamp_ms: 0,
         count: message.count.map(|count| match count {
             CountField::CountInt(count) => Count::Int(count),
             CountField::CountFloat(count) => Count::Float(count),

@@ -10,6 +10,7 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 
 use crate::config::ConfigFault;
 use crate::connector::{Failure, Kept, ReadError, WriteOutcome};
+use crate::convert::route::SeriesFault;
 use crate::convert::series::Refusal;
 use crate::timestream::ErrorKind;
 use crate::wire::DecodeError;
@@ -209,7 +210,12 @@ fn write_status(outcome: &WriteOutcome, throttling_status: u16) -> Option<Status
     }
     match &outcome.dead_letters {
         Kept::Nothing => {}
-        Kept::Samples(_) => return None,
+        // Of a series with bad references nothing can be kept.
+        Kept::Samples(_) => {
+            let faults = &mut outcome.faults.iter();
+            let is_lost = faults.any(|faulty| faulty.fault == SeriesFault::BadReference);
+            return is_lost.then_some(StatusCode::BAD_REQUEST);
+        }
         Kept::Failed { .. } => return Some(StatusCode::SERVICE_UNAVAILABLE),
     }
     let mut permanent: Vec<u16> = kinds.filter_map(permanent_write_status).collect();
@@ -373,7 +379,6 @@ fn cut(mut text: String, max_bytes: usize) -> String {
 mod tests {
     use super::*;
     use crate::connector::Faulty;
-    use crate::convert::route::SeriesFault;
     use crate::model::Destination;
     use crate::timestream::TimestreamError;
 

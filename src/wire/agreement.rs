@@ -394,11 +394,6 @@ fn assert_v2(bytes: &[u8]) {
         }
         let read = read.series(index);
         assert_eq!(read.bad_reference.is_none(), good, "{bytes:02x?}");
-        let starts = read.content.iter().filter_map(|item| match item {
-            Item::Histogram(histogram) => Some(histogram.start_timestamp_ms),
-            _ => None,
-        });
-        assert!(starts.eq(series.histograms.iter().map(|it| it.start_timestamp)));
         let histograms = series.histograms.iter().map(|histogram| {
             prompb::Histogram::decode(histogram.encode_to_vec().as_slice()).unwrap()
         });

@@ -4,11 +4,11 @@ use super::protobuf::{Fault, Reader, Value};
 use super::room::Left;
 use crate::model::{Buckets, Count, Histogram, Span};
 
-/// Reads a histogram; what only remote write 2.0 has stands beyond the fields of 1.0.
+/// Reads a histogram; remote write 2.0 adds a start timestamp to the fields of 1.0.
 pub(super) fn histogram(
     mut message: Reader<'_>,
     buckets: &mut Left,
-    read_start: bool,
+    has_start: bool,
 ) -> Result<Histogram, Fault> {
     let mut read = Histogram::default();
     while let Some((number, value)) = message.next()? {
@@ -25,7 +25,10 @@ pub(super) fn histogram(
             14 => read.reset_hint = value.int32()?,
             15 => read.timestamp_ms = value.int64()?,
             16 => doubles(&mut read.custom_values, value, buckets)?,
-            17 if read_start => read.start_timestamp_ms = value.int64()?,
+            // The start timestamp is not kept, but has to be a number all the same.
+            17 if has_start => {
+                value.int64()?;
+            }
             _ => {}
         }
     }

@@ -4,7 +4,8 @@
 //! Every text stands once in a table of symbols and is referred to by its position there
 //! (<https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>). Field numbers:
 //! `proto/write_v2.proto`; tests hold the result equal to that of the decoder generated from it.
-//! Not kept: the start timestamps of samples, and field 6 of a series, where they once stood.
+//! Not kept: start timestamps, and field 6 of a series, where they once stood: the answers of remote
+//! read that all versions of Prometheus take have no field for them.
 
 use super::histogram::histogram;
 use super::protobuf::{Fault, Reader};

@@ -158,6 +158,35 @@ async fn a_reference_that_leads_nowhere_costs_its_series() {
 }
 
 #[tokio::test]
+async fn a_series_without_known_labels_is_no_dead_letter() {
+    let folder = tempfile::tempdir().unwrap();
+    let flag = format!("--dead-letter=file:{}", folder.path().display());
+    let app = TestApp::start_with(&[&flag]).await;
+    let symbols = ["", "__name__", "up", "table", "missing"];
+    let (good, bad, kept): (&[u32], &[u32], &[u32]) = (&[1, 2], &[1, 2, 3, 9], &[1, 2, 3, 4]);
+    let answer = app.post_v2(referring(&symbols, &[good, kept])).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.written()),
+        (204, Some([2, 0, 0]))
+    );
+    let answer = app.post_v2(referring(&symbols, &[good, kept, bad])).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.written()),
+        (400, Some([2, 0, 0]))
+    );
+    assert!(
+        answer.text().starts_with("BadSymbolReference: "),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(
+        app.metric("timestream_connector_dead_letter_samples_total")
+            .await,
+        2.0
+    );
+}
+
+#[tokio::test]
 async fn a_table_of_symbols_that_breaks_the_rules_costs_the_request() {
     let app = TestApp::start().await;
     for (symbols, expected) in [
