@@ -33,7 +33,9 @@ impl Pattern {
                 .parse(text)
                 .map_err(|error| error.kind().to_string())
         };
-        let pattern = with_ascii_classes(pattern, &parse(pattern)?);
+        let plain = parse(pattern)?;
+        ast::visit(&plain, RepeatCounts)?;
+        let pattern = with_ascii_classes(pattern, &plain);
         let ast = parse(&pattern)?;
         let compiled =
             regex::Regex::new(&format!(r"\A(?s:{pattern})\z")).map_err(|error| match error {
@@ -72,6 +74,38 @@ impl Pattern {
         write_java(&self.ast, &mut java)?;
         java.push_str(r")\z");
         Some(java)
+    }
+}
+
+/// The largest count of a repeat that Go takes; what Java takes is not known to be more.
+const MAX_REPEATS: u32 = 1_000;
+
+/// Refuses the counts that Go refuses.
+struct RepeatCounts;
+
+impl Visitor for RepeatCounts {
+    type Output = ();
+    type Err = String;
+
+    fn finish(self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn visit_pre(&mut self, ast: &Ast) -> Result<(), String> {
+        let Ast::Repetition(repetition) = ast else {
+            return Ok(());
+        };
+        let RepetitionKind::Range(range) = &repetition.op.kind else {
+            return Ok(());
+        };
+        let most = match *range {
+            RepetitionRange::Exactly(n) | RepetitionRange::AtLeast(n) => n,
+            RepetitionRange::Bounded(_, m) => m,
+        };
+        if most > MAX_REPEATS {
+            return Err(format!("a repeat count of {most}, more than {MAX_REPEATS}"));
+        }
+        Ok(())
     }
 }
 
@@ -325,6 +359,11 @@ mod tests {
         for text in ["a(", "*", "a)|(b", "[z-a]", r"\"] {
             assert!(Pattern::new(text).is_err(), "{text}");
         }
+        for text in ["a{1001}", "a{2,1001}", "(b|a{1001,})"] {
+            let error = Pattern::new(text).unwrap_err();
+            assert_eq!(error, "a repeat count of 1001, more than 1000", "{text}");
+        }
+        assert!(pattern("a{1000}").to_java().is_some());
     }
 
     #[test]
