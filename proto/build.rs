@@ -1,5 +1,5 @@
 //! Compiles `proto/*.proto` with a Rust compiler, so that no `protoc` has to be installed, and
-//! tells the program the commit it is built from.
+//! tells the program the commit it is built from, and how.
 
 use std::path::Path;
 use std::process::Command;
@@ -25,7 +25,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "cargo::rustc-env=SOURCE_REVISION={}",
         revision.unwrap_or_default()
     );
+    println!("cargo::rustc-env=BUILD_TARGET={}", variable("TARGET"));
+    println!("cargo::rustc-env=BUILD_PROFILE={}", variable("PROFILE"));
+    println!("cargo::rustc-env=BUILD_COMPILER={}", compiler());
     Ok(())
+}
+
+/// A variable that cargo sets.
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
+/// The compiler's own name and version.
+fn compiler() -> String {
+    let output = Command::new(variable("RUSTC")).arg("--version").output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    text.unwrap_or_default()
 }
 
 /// The commit that is checked out; `None` outside a repository of this package or without git.

@@ -23,7 +23,9 @@ use crate::dead_letter::Place;
 use crate::replay::{Fallback, Source};
 use crate::timestream::{Settings, TrustedRoots};
 use crate::web::{Users, Web};
-use options::{CHECK_CONFIG, FALLBACKS, OPTIONS, OptionSpec, REPLAY, SOURCES, command};
+use options::{
+    CHECK_CONFIG, FALLBACKS, HEALTHCHECK, OPTIONS, OptionSpec, REPLAY, SOURCES, command,
+};
 pub use value::ListenAddress;
 use value::{
     Bytes, Concurrency, DestinationName, EndpointUrl, OptionalTable, Retries, TelemetryPath,
@@ -160,6 +162,8 @@ pub enum LogFormat {
 pub enum Invocation {
     /// Serve with this configuration.
     Serve(Box<Config>),
+    /// Ask the server with this configuration whether it is healthy.
+    AskHealth(Box<Config>),
     /// The configuration is fine and nothing more was asked.
     Checked,
     /// Write dead letters again.
@@ -245,7 +249,8 @@ pub fn read(
         .try_get_matches_from(arguments)
         .map_err(|error| ConfigError::CommandLine(without_value(error)))?;
     let replay = matches.subcommand_matches(REPLAY);
-    let matches = replay.unwrap_or(&matches);
+    let healthcheck = matches.subcommand_matches(HEALTHCHECK);
+    let matches = replay.or(healthcheck).unwrap_or(&matches);
     let mode = Mode::of(&environment);
     let given = |name: &str| environment(name).filter(|value| !value.is_empty());
     let set = |variable: &str| {
@@ -257,8 +262,8 @@ pub fn read(
     let mut reader = Reader {
         value: |variable: &str| set(variable).filter(|_| !is_ignored(variable)),
         faults: Vec::new(),
-        // Letters may know where they belong.
-        needs_destination: replay.is_none(),
+        // Letters may know where they belong, and who asks for health sends nothing.
+        needs_destination: replay.or(healthcheck).is_none(),
     };
     let surroundings = Surroundings {
         mode,
@@ -279,6 +284,7 @@ pub fn read(
     }
     Ok(match replaying {
         Some(replaying) => Invocation::Replay(Box::new(config), replaying),
+        None if healthcheck.is_some() => Invocation::AskHealth(Box::new(config)),
         None if matches.get_flag(CHECK_CONFIG) => Invocation::Checked,
         None => Invocation::Serve(Box::new(config)),
     })

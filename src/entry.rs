@@ -1,5 +1,6 @@
 //! The ways of running the connector: each serves the one router until told to stop.
 
+pub mod healthcheck;
 pub mod lambda;
 pub mod replay;
 pub mod standalone;

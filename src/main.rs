@@ -12,6 +12,7 @@ use timestream_prometheus_connector::config::{
 use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::dead_letter::DeadLetters;
 use timestream_prometheus_connector::entry;
+use timestream_prometheus_connector::entry::healthcheck;
 use timestream_prometheus_connector::entry::lambda::{self, Replayer};
 use timestream_prometheus_connector::entry::standalone::{self, Ended, Patience};
 use timestream_prometheus_connector::http::{App, misconfigured, router};
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
             Mode::Lambda => start(config.log, serve_lambda(Ok(&config))),
         },
         Ok(Invocation::Replay(config, replaying)) => start(config.log, replay(&config, &replaying)),
+        Ok(Invocation::AskHealth(config)) => start(config.log, ask_health(&config)),
         Ok(Invocation::Checked) => {
             println!("the configuration is valid");
             ExitCode::SUCCESS
@@ -217,6 +219,20 @@ fn warn_if_open(config: &Config, listener: &TcpListener) {
              client certificates are configured (--basic-auth-users, --bearer-token, \
              --web.config.file)."
         );
+    }
+}
+
+/// Tells a container engine whether the server beside this process is healthy.
+async fn ask_health(config: &Config) -> ExitCode {
+    match healthcheck::ask(config).await {
+        Ok(()) => {
+            println!("healthy");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("unhealthy: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -84,7 +84,24 @@ pub(super) const SOURCES: &str = "sources";
 /// Its flags for samples without a destination.
 pub(super) const FALLBACKS: [&str; 2] = ["database", "table"];
 
-/// The command line: every option and [`CHECK_CONFIG`], or [`REPLAY`] with every option.
+/// The command that asks a running server for its health.
+pub(super) const HEALTHCHECK: &str = "healthcheck";
+
+/// What `--version` prints; `-V` prints the first line.
+const BUILD: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nrevision: ",
+    env!("SOURCE_REVISION"),
+    "\ntarget: ",
+    env!("BUILD_TARGET"),
+    "\nprofile: ",
+    env!("BUILD_PROFILE"),
+    "\ncompiler: ",
+    env!("BUILD_COMPILER"),
+);
+
+/// The command line: every option and [`CHECK_CONFIG`], or [`REPLAY`] or [`HEALTHCHECK`] with every
+/// option.
 pub(super) fn command() -> Command {
     let sources = Arg::new(SOURCES)
         .value_name("FILE|DIR|sqs:QUEUE_URL")
@@ -106,18 +123,25 @@ pub(super) fn command() -> Command {
         .arg(sources)
         .args(fallbacks)
         .args(arguments());
+    let healthcheck = Command::new(HEALTHCHECK)
+        .about("Asks the server with this configuration, on this machine, whether it is healthy")
+        .after_help("Exit status: 0 it is, 1 it is not, 2 the configuration cannot be used")
+        .args_override_self(true)
+        .args(arguments());
     let check = Arg::new(CHECK_CONFIG)
         .long(CHECK_CONFIG)
         .action(ArgAction::SetTrue)
         .help("Report whether the configuration can be used, and exit");
     Command::new("bootstrap")
         .version(env!("CARGO_PKG_VERSION"))
+        .long_version(BUILD)
         // A later flag wins, so that wrappers can set defaults.
         .args_override_self(true)
         .about("Lets Prometheus keep its metrics in Amazon Timestream for LiveAnalytics")
         .args(arguments())
         .arg(check)
         .subcommand(replay)
+        .subcommand(healthcheck)
 }
 
 /// One argument for each option.

@@ -2,8 +2,8 @@
 
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Every file that was read, with what the file system said about it just before.
 #[derive(Debug, Default)]
@@ -13,11 +13,17 @@ pub(super) struct Sources(Vec<(PathBuf, Option<Stamp>)>);
 /// (as Kubernetes does) all change it.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp {
-    place: (u64, u64),
     bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    modified: Option<SystemTime>,
+    identity: Identity,
 }
+
+/// What else a system says of a file: device, inode and when either changed.
+#[cfg(unix)]
+type Identity = (u64, u64, i64, i64);
+/// What else a system says of a file: when it was created.
+#[cfg(not(unix))]
+type Identity = Option<SystemTime>;
 
 impl Sources {
     /// Reads a file and remembers it, also if it cannot be read.
@@ -37,9 +43,20 @@ fn stamp(path: &Path) -> Option<Stamp> {
     std::fs::metadata(path)
         .ok()
         .map(|metadata: Metadata| Stamp {
-            place: (metadata.dev(), metadata.ino()),
-            bytes: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+            identity: identity(&metadata),
         })
+}
+
+#[cfg(unix)]
+fn identity(metadata: &Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    let (changed, nanoseconds) = (metadata.ctime(), metadata.ctime_nsec());
+    (metadata.dev(), metadata.ino(), changed, nanoseconds)
+}
+
+#[cfg(not(unix))]
+fn identity(metadata: &Metadata) -> Identity {
+    metadata.created().ok()
 }

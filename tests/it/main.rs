@@ -12,6 +12,7 @@ mod duplicates;
 mod faults;
 mod fuzz;
 mod go_tables;
+mod healthcheck;
 mod kinds;
 mod lambda;
 mod logs;
@@ -32,6 +33,7 @@ mod schema;
 mod sender;
 mod short_soak;
 mod sql;
+
 mod standalone;
 mod support;
 mod tls;

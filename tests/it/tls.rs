@@ -45,13 +45,13 @@ pub(crate) fn identity(authority: &Authority, name: &str) -> Identity {
 }
 
 /// A directory with a web configuration file and what it names.
-struct Files {
+pub(crate) struct Files {
     directory: TempDir,
     authority: Authority,
 }
 
 impl Files {
-    fn new(more: &str) -> Self {
+    pub(crate) fn new(more: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let files = Self {
             directory,
@@ -82,7 +82,7 @@ impl Files {
         server.certificate.der().to_vec()
     }
 
-    fn flag(&self) -> String {
+    pub(crate) fn flag(&self) -> String {
         format!("--web.config.file={}", self.path("web.yml").display())
     }
 
@@ -126,7 +126,7 @@ async fn ready(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::R
     Ok(answer)
 }
 
-fn address(connector: &Connector) -> SocketAddr {
+pub(crate) fn address(connector: &Connector) -> SocketAddr {
     let (_, address) = connector.url.split_once("//").unwrap();
     address.parse().unwrap()
 }
