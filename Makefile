@@ -1,17 +1,25 @@
 # Everything a fresh machine needs besides Rust, make and a C compiler is obtained by the targets.
 
-.PHONY: help run test soak fuzz bench bench-coldstart events lint fmt
+.PHONY: help run watch test soak fuzz bench bench-coldstart events build-lambda \
+	build-lambda-x86-64 validate deploy dist lint fmt
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: ## Run emulator, connector and a real Prometheus on this machine; Ctrl-C stops them
 	@scripts/run.sh
 
-test: ## Run all tests; obtains a Prometheus and the Python they need
+watch: ## Run the function by cargo lambda watch, with the emulator beside it; Ctrl-C stops them
+	@scripts/watch.sh
+
+test: ## Run all tests; obtains a Prometheus, the Python and the Lambda tools they need
 	@scripts/prometheus.sh prometheus >/dev/null
 	@scripts/prometheus.sh promtool >/dev/null
-	@scripts/python.sh >/dev/null
+	@scripts/python.sh strangers >/dev/null
+	@scripts/python.sh queue >/dev/null
+	@scripts/python.sh lambda >/dev/null
+	@scripts/arm64.sh rustc >/dev/null
+	@scripts/arm64.sh run >/dev/null
 	cargo test --workspace
 
 soak: ## Run everything under faults for SOAK_MINUTES (5) and compare every sample
@@ -30,6 +38,24 @@ bench-coldstart: ## Measure time, memory and size of a cold start in Lambda
 
 events: ## Write the example events of Lambda anew
 	cargo run --quiet --example events
+
+# The workspace has a second binary.
+build-lambda: ## Build the function for arm64: target/lambda/bootstrap/bootstrap.zip
+	scripts/lambda.sh --arm64 cargo lambda build --locked --release --arm64 --bin bootstrap --output-format zip
+
+build-lambda-x86-64: ## The same for x86-64: target/lambda-x86-64/bootstrap/bootstrap.zip
+	scripts/lambda.sh cargo lambda build --locked --release --x86-64 --disable-optimizations --bin bootstrap \
+		--output-format zip --lambda-dir target/lambda-x86-64
+
+validate: ## Check template.yaml
+	scripts/lambda.sh sam validate --lint
+
+deploy: ## Build the function and deploy the stack; asks for what it needs
+	scripts/lambda.sh --arm64 sam build
+	scripts/lambda.sh sam deploy --guided
+
+dist: ## Make the archives of a release, with checksums, in target/dist
+	@scripts/dist.sh
 
 lint: ## Check formatting, lints and documentation
 	cargo fmt --all --check

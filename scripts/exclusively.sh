@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # To be sourced: runs a command while no other run of a script does.
 #
 #   exclusively LOCK COMMAND...

@@ -3,7 +3,7 @@
 # Obtains a Python with what a purpose needs, and prints the absolute path of that python as the only
 # line on standard output. Progress and problems go to standard error.
 #
-#   scripts/python.sh [strangers|queue]
+#   scripts/python.sh [strangers|queue|lambda]
 #
 #   python="$(scripts/python.sh)"
 #   "$python" -c 'import boto3'
@@ -11,7 +11,8 @@
 #
 # strangers, the default: boto3 and the AWS command line, against which the emulator is tested, from
 # the versions in timestream-emulator/tests/strangers/requirements.txt. queue: a server that plays SQS,
-# from those in tests/queue-requirements.txt.
+# from those in tests/queue-requirements.txt. lambda: cargo-lambda, zig and SAM, which build and check
+# the function, from those in scripts/lambda-requirements.txt.
 #
 # It is a virtual environment of python3 (3.10 or later) in the cache, made on the first run by the
 # ordinary pip, whose own settings apply (PIP_INDEX_URL, pip.conf, ...):
@@ -42,12 +43,16 @@ case "${1:-strangers}" in
         readonly requirements="$here/../tests/queue-requirements.txt"
         readonly modules='moto.server'
         ;;
+    lambda)
+        readonly requirements="$here/lambda-requirements.txt"
+        readonly modules='samcli, samtranslator, ziglang'
+        ;;
     *)
         set -- strangers "$@"
         ;;
 esac
 if [[ $# -gt 1 ]]; then
-    printf 'usage: scripts/python.sh [strangers|queue]\n' >&2
+    printf 'usage: scripts/python.sh [strangers|queue|lambda]\n' >&2
     exit 2
 fi
 

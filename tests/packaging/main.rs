@@ -1,0 +1,13 @@
+//! What is built and deployed: the archives, SAM's template and build, `cargo lambda watch`.
+//!
+//! It builds the program anew, twice for release, so it stands apart from the other tests, which
+//! would run beside it otherwise.
+
+mod artefacts;
+mod documents;
+#[allow(dead_code, reason = "other tests need more of it")]
+#[path = "../support/runtime_api.rs"]
+mod runtime_api;
+mod support;
+mod template;
+mod watch;

@@ -1,0 +1,126 @@
+//! The project's own tools, and one write and one read through a function.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use timestream_emulator::{Config as EmulatorConfig, Emulator, TableSpec};
+use timestream_prometheus_connector::prompb::ReadResponse;
+use timestream_prometheus_connector::wire;
+use tokio::process::Command as AsyncCommand;
+
+use crate::runtime_api::{Function, Left, RuntimeApi};
+
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A file of the repository.
+pub(crate) fn text(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Starts of variables that cargo sets for the package under test.
+const OF_THE_PACKAGE: [&str; 6] = [
+    "CARGO_PKG_",
+    "CARGO_MANIFEST_",
+    "CARGO_BIN_EXE_",
+    "CARGO_CRATE_NAME",
+    "CARGO_PRIMARY",
+    "CARGO_TARGET_TMPDIR",
+];
+/// Other variables that cargo sets; the last four come from the build script.
+const OF_A_BUILD: [&str; 7] = [
+    "CARGO",
+    "LD_LIBRARY_PATH",
+    "OUT_DIR",
+    "SOURCE_REVISION",
+    "BUILD_TARGET",
+    "BUILD_PROFILE",
+    "BUILD_COMPILER",
+];
+
+/// A program, started in the root as a person would: without what cargo tells its tests, which would
+/// make a cargo started by it build what is built already.
+pub(crate) fn program(name: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(name);
+    command.current_dir(root());
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if OF_A_BUILD.contains(&&*name) || OF_THE_PACKAGE.iter().any(|it| name.starts_with(it)) {
+            command.env_remove(&variable);
+        }
+    }
+    command
+}
+
+/// What a program prints; it has to succeed.
+pub(crate) fn output_of(command: &mut Command) -> String {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("it starts");
+    assert!(
+        output.status.success(),
+        "{command:?}: the lines above say why"
+    );
+    String::from_utf8(output.stdout).expect("it prints text")
+}
+
+/// The path that a script prints.
+pub(crate) fn obtained(script: &str, arguments: &[&str]) -> PathBuf {
+    let output = output_of(program(format!("scripts/{script}")).args(arguments));
+    output.trim_end().into()
+}
+
+/// A table for the samples of `events/`, which are old.
+pub(crate) async fn start_emulator() -> Emulator {
+    let table = TableSpec {
+        magnetic_writes: true,
+        ..TableSpec::new("prometheus", "metrics")
+    };
+    let config = EmulatorConfig {
+        tables: vec![table],
+        ..EmulatorConfig::default()
+    };
+    Emulator::start(config).await.expect("the emulator starts")
+}
+
+/// The options of a function that the events of `events/` fit.
+pub(crate) const OPTIONS: [(&str, &str); 3] = [
+    ("database_label", "PrometheusDatabaseLabel"),
+    ("table_label", "PrometheusTableLabel"),
+    ("bearer_token", "local"),
+];
+/// Samples in `events/http-api-write.json`.
+pub(crate) const SAMPLES: u64 = 4;
+
+/// Runs a function in front of an emulator for one write, one without a token and one read, and
+/// returns what it printed.
+pub(crate) async fn write_and_read(command: AsyncCommand) -> Left {
+    let emulator = start_emulator().await;
+    let api = RuntimeApi::start().await;
+    let mut variables = api.variables(&emulator.url());
+    variables.extend(OPTIONS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let function = Function::start(command, &variables);
+
+    let answer = api.invoke(text("events/http-api-write.json")).await.http();
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    assert_eq!(emulator.counters().records_accepted, SAMPLES);
+
+    let mut stranger: Value = serde_json::from_str(&text("events/http-api-write.json")).unwrap();
+    stranger["headers"]["authorization"] = "Bearer other".into();
+    let answer = api.invoke(stranger.to_string()).await.http();
+    assert_eq!(answer.status, 401, "{}", answer.text());
+
+    let answer = api.invoke(text("events/http-api-read.json")).await.http();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let message = wire::decompress(&answer.body, usize::MAX).expect("snappy");
+    let response: ReadResponse = wire::decode(&message).expect("an answer");
+    assert_eq!(response.results[0].timeseries[0].samples.len(), 2);
+
+    let left = function.stop().await;
+    assert_eq!(left.status, Some(0), "{}", left.stderr);
+    left
+}

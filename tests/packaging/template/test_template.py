@@ -1,0 +1,386 @@
+"""What template.yaml promises, for the combinations of its parameters.
+
+The variables OPTIONS (a file with the program's options as JSON), PROMTOOL and SAM name what the
+tests need.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+from stack import ROOT, Refused, Stack, as_list, template
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+USERS = "prometheus:$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
+BEARER = {"Authentication": "bearer", "BearerToken": TOKEN}
+NETWORK = {"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2"}
+CELLS = NETWORK | {"IngestCell": "ingest-cell1", "QueryCell": "query-cell2"}
+# Without a meaning in Lambda.
+STANDALONE_ONLY = re.compile("web_.*")
+# AWS has no narrower form for these.
+WITHOUT_RESOURCE = {
+    "timestream:DescribeEndpoints",
+    "timestream:CancelQuery",
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+}
+
+
+def every(choices):
+    """Every combination of the choices for each parameter that makes a stack."""
+    for values in itertools.product(*choices.values()):
+        try:
+            yield Stack(**dict(zip(choices, values)))
+        except Refused:
+            pass
+
+
+def stacks():
+    """Stacks with everything that changes permissions, on and off."""
+    yield from every(
+        {
+            "Authentication": ["bearer", "iam"],
+            "BearerToken": [TOKEN],
+            "Databases": ["", "one,two.x", "*"],
+            "DefaultDatabase": ["", "prometheus"],
+            "PrometheusDatabaseLabel": ["", "PrometheusDatabaseLabel"],
+            "DeadLetters": ["false", "true"],
+            "DeadLetterReplay": ["false", "true"],
+            "Tracing": ["false", "true"],
+            "VpcId": ["", "vpc-1"],
+            "SubnetIds": ["subnet-1"],
+        }
+    )
+
+
+class Validation(unittest.TestCase):
+    def test_sam_finds_nothing_to_say(self):
+        command = [os.environ["SAM"], "validate", "--lint", "--region", "eu-west-1"]
+        environment = os.environ | {"SAM_CLI_TELEMETRY": "0"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("is a valid SAM Template", done.stdout)
+
+    def test_every_parameter_is_in_a_group_and_described(self):
+        parameters = template()["Parameters"]
+        groups = template()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+        grouped = [name for group in groups for name in group["Parameters"]]
+        self.assertCountEqual(grouped, parameters)
+        for name, parameter in parameters.items():
+            self.assertIn("Default", parameter, name)
+            self.assertTrue(parameter.get("Description"), name)
+
+
+class Options(unittest.TestCase):
+    def setUp(self):
+        options = json.loads(pathlib.Path(os.environ["OPTIONS"]).read_text())
+        self.options = {
+            option["variable"]: option["default"]
+            for option in options
+            if not STANDALONE_ONLY.fullmatch(option["variable"])
+        }
+
+    def test_every_option_reaches_the_function_as_its_variable(self):
+        self.assertGreater(len(self.options), 20)
+        missing = self.options.keys() - Stack(**BEARER).variables().keys()
+        self.assertFalse(missing, "options without a parameter in template.yaml")
+
+    def test_a_parameter_is_what_its_variable_is_made_from(self):
+        switched = {"basic_auth_users": {"Authentication": "basic"}, "dead_letter": {"DeadLetters": "true"}}
+        for variable in self.options:
+            with self.subTest(variable):
+                if variable == "dead_letter":
+                    stack = Stack(**BEARER, **switched[variable])
+                    self.assertEqual(stack.variables()[variable], "sqs:<DeadLetterQueue>")
+                    continue
+                name = self.parameter_of(variable)
+                value = self.another_value(name)
+                stack = Stack(**(BEARER | switched.get(variable, {}) | {"Databases": "*", name: value}))
+                self.assertEqual(stack.variables()[variable], value)
+
+    def test_defaults_are_those_of_the_program(self):
+        for variable, value in Stack(**BEARER, DefaultDatabase="db1", DefaultTable="t1x").variables().items():
+            if variable in self.options and variable not in ("bearer_token", "default_database", "default_table"):
+                self.assertIn(value, ("", self.options[variable]), variable)
+
+    @staticmethod
+    def parameter_of(variable):
+        named = {"database_label": "PrometheusDatabaseLabel", "table_label": "PrometheusTableLabel"}
+        return named.get(variable) or "".join(word.capitalize() for word in variable.split("_"))
+
+    @staticmethod
+    def another_value(name):
+        """One that is allowed and is not the default."""
+        parameter = template()["Parameters"][name]
+        if "AllowedValues" in parameter:
+            return next(value for value in parameter["AllowedValues"] if value != parameter["Default"])
+        candidates = ["7", "value", "https://custom.example", "eu-north-1", TOKEN, USERS]
+        pattern = parameter.get("AllowedPattern", "")
+        return next(value for value in candidates if re.search(pattern, value))
+
+
+class Authentication(unittest.TestCase):
+    def test_no_route_is_open_whatever_the_parameters(self):
+        seen = set()
+        choices = {
+            "Authentication": ["bearer", "basic", "iam"],
+            "BearerToken": ["", TOKEN],
+            "BasicAuthUsers": ["", USERS],
+            "DeadLetters": ["false", "true"],
+            "AccessLogs": ["false", "true"],
+            "VpcId": ["", "vpc-1"],
+            "SubnetIds": ["subnet-1"],
+        }
+        for stack in every(choices):
+            mode = stack.parameters["Authentication"]
+            seen.add(mode)
+            variables = stack.variables()
+            asked = {name for name in ("bearer_token", "basic_auth_users") if variables[name]}
+            routes = stack.of_type("AWS::ApiGatewayV2::Route").values()
+            self.assertEqual({route["RouteKey"] for route in routes}, {"POST /write", "POST /read"})
+            for route in routes:
+                self.assertTrue(route["AuthorizationType"] == "AWS_IAM" or asked, stack.parameters)
+            expected = {"bearer": {"bearer_token"}, "basic": {"basic_auth_users"}, "iam": set()}
+            self.assertEqual(asked, expected[mode])
+        self.assertEqual(seen, {"bearer", "basic", "iam"})
+
+    def test_nothing_but_the_two_routes_reaches_the_function(self):
+        kinds = {resource["Type"] for resource in template()["Resources"].values()}
+        for kind in ("AWS::Lambda::Url", "AWS::Serverless::Api", "AWS::Serverless::HttpApi", "AWS::ApiGateway::RestApi"):
+            self.assertNotIn(kind, kinds)
+        permissions = Stack(**BEARER).of_type("AWS::Lambda::Permission").values()
+        prefix = "arn:aws:execute-api:eu-west-1:123456789012:<Api>/$default/POST/"
+        self.assertEqual(
+            {(permission["Principal"], permission["SourceArn"]) for permission in permissions},
+            {("apigateway.amazonaws.com", prefix + path) for path in ("write", "read")},
+        )
+
+    def test_missing_and_weak_credentials_are_refused(self):
+        for parameters in (
+            {},
+            {"Authentication": "bearer"},
+            {"Authentication": "basic"},
+            {"Authentication": "basic", "BearerToken": TOKEN},
+            {"Authentication": "bearer", "BasicAuthUsers": USERS},
+            {"BearerToken": "short"},
+            {"BearerToken": " " * 40},
+            {"Authentication": "basic", "BasicAuthUsers": "prometheus:plain"},
+            {"Authentication": "none", "BearerToken": TOKEN},
+        ):
+            with self.subTest(parameters), self.assertRaises(Refused):
+                Stack(**parameters)
+
+    def test_secrets_are_not_echoed(self):
+        for name in ("BearerToken", "BasicAuthUsers"):
+            self.assertIs(template()["Parameters"][name]["NoEcho"], True, name)
+        for output in Stack(**BEARER).outputs.values():
+            self.assertNotIn(TOKEN, output)
+
+
+class Permissions(unittest.TestCase):
+    def test_no_wildcard_that_aws_does_not_demand(self):
+        count = 0
+        for stack in stacks():
+            count += 1
+            every_database = stack.parameters["Databases"] == "*"
+            for statement in stack.statements():
+                self.assertEqual(statement["Effect"], "Allow")
+                actions = as_list(statement["Action"])
+                for resource in as_list(statement["Resource"]):
+                    if resource == "*":
+                        self.assertLessEqual(set(actions), WITHOUT_RESOURCE)
+                        continue
+                    narrowed = resource.removesuffix("/table/*")
+                    if every_database:
+                        narrowed = narrowed.removesuffix(":database/*")
+                    self.assertNotIn("*", narrowed, resource)
+                self.assertFalse([action for action in actions if "*" in action])
+        self.assertGreater(count, 100)
+
+    def test_the_databases_are_those_that_were_named(self):
+        def granted(**parameters):
+            arns = Stack(**BEARER, **parameters).granted("timestream:WriteRecords")
+            prefix = "arn:aws:timestream:{}:123456789012:database/"
+            region = parameters.get("Region") or "eu-west-1"
+            for arn in arns:
+                self.assertTrue(arn.startswith(prefix.format(region)), arn)
+                self.assertTrue(arn.endswith("/table/*"), arn)
+            return [arn.split("database/")[1].removesuffix("/table/*") for arn in arns]
+
+        eight = [f"db{n}" for n in range(8)]
+        label = {"PrometheusDatabaseLabel": "PrometheusDatabaseLabel"}
+        self.assertEqual(granted(), ["prometheus"])
+        self.assertEqual(granted(Databases="one,two", Region="us-west-2"), ["prometheus", "one", "two"])
+        self.assertEqual(granted(DefaultDatabase="", Databases=",".join(eight), **label), eight)
+        self.assertEqual(granted(Databases="*", **label), ["prometheus", "*"])
+        for refused in ("one, two", "one,", "one,*", "a", ",".join([*eight, "db8"])):
+            with self.subTest(refused), self.assertRaises(Refused):
+                granted(Databases=refused)
+
+    def test_everything_that_the_program_calls_is_allowed(self):
+        stack = Stack(**BEARER, DeadLetters="true", DeadLetterReplay="true", Tracing="true", **CELLS)
+        on_tables = "WriteRecords Select ListMeasures DescribeTable"
+        for action in on_tables.split():
+            self.assertEqual(stack.granted(f"timestream:{action}"), stack.granted("timestream:Select"))
+        for action in "DescribeEndpoints CancelQuery".split():
+            self.assertEqual(stack.granted(f"timestream:{action}"), ["*"])
+        for action in "SendMessage ReceiveMessage DeleteMessage GetQueueAttributes".split():
+            self.assertEqual(stack.granted(f"sqs:{action}"), ["<DeadLetterQueue.Arn>"])
+        self.assertEqual(stack.granted("logs:PutLogEvents"), ["<LogGroup.Arn>"])
+        self.assertEqual(stack.granted("xray:PutTraceSegments"), ["*"])
+        self.assertEqual(stack.granted("ec2:CreateNetworkInterface"), ["*"])
+
+    def test_what_is_off_is_not_allowed(self):
+        actions = {action for statement in Stack(**BEARER).statements() for action in as_list(statement["Action"])}
+        self.assertEqual({action.split(":")[0] for action in actions}, {"logs", "timestream"})
+
+
+class Rules(unittest.TestCase):
+    def test_parameters_that_contradict_each_other_are_refused(self):
+        for said, parameters in (
+            ("DatabasesAreNamed", {"PrometheusDatabaseLabel": "PrometheusDatabaseLabel"}),
+            ("SamplesHaveADestination", {"DefaultDatabase": ""}),
+            ("SamplesHaveADestination", {"DefaultTable": ""}),
+            ("NetworkIsComplete", {"VpcId": "vpc-1"}),
+            ("CellsNeedAVpc", {"IngestCell": "ingest-cell1", "QueryCell": "query-cell1"}),
+            ("CellsNeedAVpc", NETWORK | {"IngestCell": "ingest-cell1"}),
+            ("CellsNeedAVpc", CELLS | {"WriteBaseEndpoint": "https://x.example"}),
+            ("ReplayNeedsAQueue", {"DeadLetterReplay": "true"}),
+            ("CreatedTableHasAName", {"CreateTable": "true", "DefaultTable": "", "PrometheusTableLabel": "x"}),
+            ("CreatedInTheRegionOfTheStack", {"CreateDatabase": "true", "Region": "us-east-1"}),
+        ):
+            with self.subTest(said, **parameters), self.assertRaisesRegex(Refused, f"^{said}: "):
+                Stack(**BEARER, **parameters)
+
+
+class Parts(unittest.TestCase):
+    def test_the_table_is_created_on_request_and_outlives_the_stack(self):
+        self.assertFalse(Stack(**BEARER).of_type("AWS::Timestream::Table"))
+        stack = Stack(**BEARER, CreateDatabase="true", CreateTable="true", MagneticStoreWrites="true")
+        table, metadata = stack.of_type("AWS::Timestream::Table").values()
+        self.assertEqual((table["DatabaseName"], table["TableName"]), ("<TimestreamDatabase>", "samples"))
+        self.assertEqual((metadata["DatabaseName"], metadata["TableName"]), ("<TimestreamDatabase>", "metrics"))
+        for other in ("off", "samples"):
+            stack = Stack(**BEARER, CreateTable="true", MetadataTable=other)
+            self.assertEqual(len(stack.of_type("AWS::Timestream::Table")), 1)
+        stack = Stack(**BEARER, CreateDatabase="true", CreateTable="true", MagneticStoreWrites="true")
+        self.assertEqual(table["MagneticStoreWriteProperties"], {"EnableMagneticStoreWrites": "true"})
+        for name in ("TimestreamDatabase", "TimestreamTable"):
+            self.assertEqual(stack.resources[name]["DeletionPolicy"], "Retain")
+
+    def test_dead_letters_are_replayed_only_on_request(self):
+        self.assertFalse(Stack(**BEARER).of_type("AWS::SQS::Queue"))
+        kept = Stack(**BEARER, DeadLetters="true")
+        self.assertEqual(kept.variables()["dead_letter"], "sqs:<DeadLetterQueue>")
+        self.assertFalse(kept.of_type("AWS::Lambda::EventSourceMapping"))
+        self.assertNotIn("RedrivePolicy", kept.of_type("AWS::SQS::Queue")["DeadLetterQueue"])
+
+        replayed = Stack(**BEARER, DeadLetters="true", DeadLetterReplay="true")
+        (trigger,) = replayed.of_type("AWS::Lambda::EventSourceMapping").values()
+        self.assertEqual(trigger["FunctionResponseTypes"], ["ReportBatchItemFailures"])
+        queue = replayed.of_type("AWS::SQS::Queue")["DeadLetterQueue"]
+        self.assertEqual(queue["RedrivePolicy"]["deadLetterTargetArn"], "<UnreplayableQueue.Arn>")
+        (function,) = replayed.of_type("AWS::Lambda::Function").values()
+        self.assertGreaterEqual(queue["VisibilityTimeout"], 6 * function["Timeout"])
+
+    def test_private_endpoints_are_those_that_the_function_calls(self):
+        stack = Stack(**BEARER, DeadLetters="true", **CELLS)
+        services = {endpoint["ServiceName"] for endpoint in stack.of_type("AWS::EC2::VPCEndpoint").values()}
+        prefix = "com.amazonaws.eu-west-1"
+        expected = {f"{prefix}.timestream.ingest-cell1", f"{prefix}.timestream.query-cell2", f"{prefix}.sqs"}
+        self.assertEqual(services, expected)
+        host = "https://{}.timestream.eu-west-1.amazonaws.com"
+        self.assertEqual(stack.variables()["write_base_endpoint"], host.format("ingest-cell1"))
+        self.assertEqual(stack.variables()["query_base_endpoint"], host.format("query-cell2"))
+        (function,) = stack.of_type("AWS::Lambda::Function").values()
+        self.assertEqual(function["VpcConfig"]["SubnetIds"], ["subnet-1", "subnet-2"])
+        self.assertNotIn("VpcConfig", *Stack(**BEARER).of_type("AWS::Lambda::Function").values())
+
+    def test_switches_of_the_function(self):
+        (plain,) = Stack(**BEARER).of_type("AWS::Lambda::Function").values()
+        self.assertEqual(plain["Runtime"], "provided.al2023")
+        self.assertEqual(plain["Architectures"], ["arm64"])
+        self.assertNotIn("ReservedConcurrentExecutions", plain)
+        changed = Stack(**BEARER, Architecture="x86_64", ReservedConcurrency=5, Tracing="true", AccessLogs="true")
+        (function,) = changed.of_type("AWS::Lambda::Function").values()
+        self.assertEqual(function["Architectures"], ["x86_64"])
+        self.assertEqual(function["ReservedConcurrentExecutions"], "5")
+        self.assertEqual(function["TracingConfig"], {"Mode": "Active"})
+        (stage,) = changed.of_type("AWS::ApiGatewayV2::Stage").values()
+        self.assertIn("requestId", json.loads(stage["AccessLogSettings"]["Format"]))
+
+
+class Observing(unittest.TestCase):
+    def test_alarms_tell_the_topic(self):
+        topic = "arn:aws:sns:eu-west-1:123456789012:oncall"
+        alarms = Stack(**BEARER, DeadLetters="true", AlarmTopic=topic).of_type("AWS::CloudWatch::Alarm")
+        names = {"Errors", "Throttles", "IgnoredSamples", "RejectedSamples", "DeadLetters"}
+        self.assertEqual(alarms.keys(), {f"{name}Alarm" for name in names})
+        for alarm in alarms.values():
+            self.assertEqual(alarm["AlarmActions"], [topic])
+        for alarm in Stack(**BEARER).of_type("AWS::CloudWatch::Alarm").values():
+            self.assertNotIn("AlarmActions", alarm)
+
+    def test_the_dashboard_asks_for_metrics_of_this_function(self):
+        (board,) = Stack(**BEARER).of_type("AWS::CloudWatch::Dashboard").values()
+        widgets = json.loads(board["DashboardBody"])["widgets"]
+        for widget in widgets:
+            for namespace, _, dimension, value, *_ in widget["properties"]["metrics"]:
+                whose = {"AWS/ApiGateway": ("ApiId", "<Api>")}.get(namespace, ("FunctionName", "<Function>"))
+                self.assertEqual((dimension, value), whose)
+        places = [(widget["x"], widget["y"]) for widget in widgets]
+        self.assertEqual(len(set(places)), len(places))
+
+    def test_every_metric_asked_for_is_one_that_the_function_prints(self):
+        printed = set(os.environ["PRINTED_METRICS"].split(","))
+        stack = Stack(**BEARER)
+        (board,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
+        asked = {
+            metric[1]
+            for widget in json.loads(board["DashboardBody"])["widgets"]
+            for metric in widget["properties"]["metrics"]
+            if metric[0] == "TimestreamConnector"
+        } | {
+            alarm["MetricName"]
+            for alarm in stack.of_type("AWS::CloudWatch::Alarm").values()
+            if alarm.get("Namespace") == "TimestreamConnector"
+        }
+        self.assertGreater(len(asked), 10)
+        self.assertFalse(asked - printed)
+
+
+class Outputs(unittest.TestCase):
+    def test_the_addresses(self):
+        outputs = Stack(**BEARER).outputs
+        self.assertEqual(outputs["WriteUrl"], "https://<Api>.execute-api.eu-west-1.amazonaws.com/write")
+        self.assertEqual(outputs["ReadUrl"], "https://<Api>.execute-api.eu-west-1.amazonaws.com/read")
+
+    def test_prometheus_takes_the_fragment(self):
+        users = {"Authentication": "basic", "BasicAuthUsers": USERS}
+        for parameters in (BEARER, users, {"Authentication": "iam"}):
+            with self.subTest(parameters["Authentication"]), tempfile.TemporaryDirectory() as folder:
+                fragment = Stack(**parameters).outputs["PrometheusYml"]
+                for file in re.findall(r"_file: (\S+)", fragment):
+                    local = pathlib.Path(folder, pathlib.Path(file).name)
+                    local.write_text("secret")
+                    fragment = fragment.replace(file, str(local))
+                path = pathlib.Path(folder, "prometheus.yml")
+                path.write_text(fragment.replace("<Api>", "abc123"))
+                command = [os.environ["PROMTOOL"], "check", "config", str(path)]
+                done = subprocess.run(command, capture_output=True, text=True)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
