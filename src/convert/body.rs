@@ -234,11 +234,14 @@ fn push_value_type(body: &mut Vec<u8>, value_type: &str) {
 }
 
 fn push_time(body: &mut Vec<u8>, (timestamp_ms, nanos): Time, unit: TimeUnit) {
-    write!(body, ",\"Time\":\"{timestamp_ms}").expect("writing to a Vec cannot fail");
-    if matches!(unit, TimeUnit::Nanoseconds) {
-        write!(body, "{nanos:06}").expect("writing to a Vec cannot fail");
+    match unit {
+        TimeUnit::Milliseconds => write!(body, ",\"Time\":\"{timestamp_ms}\""),
+        TimeUnit::Nanoseconds => {
+            let time = i128::from(timestamp_ms) * 1_000_000 + i128::from(nanos);
+            write!(body, ",\"Time\":\"{time}\"")
+        }
     }
-    body.push(b'"');
+    .expect("writing to a Vec cannot fail");
 }
 
 /// Writes `text` as a JSON string.
@@ -365,6 +368,9 @@ mod tests {
         assert_eq!(written["CommonAttributes"].get("Time"), None);
         assert_eq!(written["Records"][0]["Time"], "7000042");
         assert_eq!(written["Records"][1]["Time"], "7000000");
+        // An exemplar without a time: no number starts with needless zeros.
+        let written = body_at(&[(&a, (0, 42), &value)]);
+        assert_eq!(written["CommonAttributes"]["Time"], "42");
     }
 
     #[test]
