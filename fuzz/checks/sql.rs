@@ -48,6 +48,7 @@ pub(crate) fn check(input: &[u8]) {
     .map(str::to_owned)
     .to_vec();
     let mut strings = BTreeSet::from(["", ESCAPE_PREFIX, HISTOGRAM_PREFIX].map(str::to_owned));
+    strings.insert(format!("{HISTOGRAM_PREFIX}{ESCAPE_PREFIX}"));
     for matcher in matchers.chunks_exact(3) {
         let [op, label, value] = [matcher[0], matcher[1], matcher[2]];
         let show = quoted(&show_measures(&destination, value));
@@ -122,6 +123,7 @@ fn texts(matcher: &Matcher) -> Vec<String> {
     texts.extend(stored);
     if let Condition::Regex(pattern) | Condition::NotRegex(pattern) = &matcher.condition {
         texts.extend(pattern.to_java());
+        texts.extend(pattern.to_java_after(HISTOGRAM_PREFIX));
     }
     texts
 }
