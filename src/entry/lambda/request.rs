@@ -14,10 +14,20 @@ use crate::http::Bounds;
 /// the process, and the caller is told nothing.
 const MARGIN: Duration = Duration::from_millis(500);
 
+/// An earlier deadline, before 9 September 2001, is none: `cargo lambda watch` gives the time that an
+/// invocation may take (600,000 ms) where Lambda gives the time of day at which it ends.
+const EARLIEST: Duration = Duration::from_secs(1_000_000_000);
+
 /// When the work for an invocation has to be over.
 pub(super) fn deadline(context: &Context) -> Instant {
-    let left = context.deadline().duration_since(SystemTime::now());
-    Instant::now() + left.unwrap_or_default().saturating_sub(MARGIN)
+    let given = Duration::from_millis(context.deadline);
+    let left = if given < EARLIEST {
+        given
+    } else {
+        let left = context.deadline().duration_since(SystemTime::now());
+        left.unwrap_or_default()
+    };
+    Instant::now() + left.saturating_sub(MARGIN)
 }
 
 /// The request as it would come from a socket, with the bounds that it has here.
@@ -88,7 +98,17 @@ mod tests {
 
     #[test]
     fn a_deadline_in_the_past_is_now() {
-        let context = Context::default();
+        let mut context = Context::default();
         assert!(deadline(&context) <= Instant::now());
+        context.deadline = 1_600_000_000_000;
+        assert!(deadline(&context) <= Instant::now());
+    }
+
+    #[test]
+    fn a_deadline_of_cargo_lambda_is_a_span() {
+        let mut context = Context::default();
+        context.deadline = 600_000;
+        let left = deadline(&context) - Instant::now();
+        assert!(left > Duration::from_secs(590) && left < Duration::from_secs(600));
     }
 }
