@@ -30,6 +30,8 @@ for port in "$emulator_port" "$lambda_port"; do
 done
 
 cargo build --package timestream-emulator
+# Else the first request would wait for this, beyond its own deadline.
+cargo build --bin bootstrap
 mkdir -p "$folder"
 "${CARGO_TARGET_DIR:-target}/debug/timestream-emulator" \
     --listen "127.0.0.1:$emulator_port" --data-dir "$folder/timestream" \
@@ -64,7 +66,7 @@ cat <<END
 
 Timestream emulator  http://127.0.0.1:$emulator_port  (credentials local / local, data in $folder/timestream)
 Function             http://127.0.0.1:$lambda_port  (remote write at /write, remote read at /read)
-It is built when the first request comes. Ctrl-C stops both.
+Ctrl-C stops both.
 
 END
 # Without --ignore-changes the watcher starts builds for ever on some file systems.

@@ -13,7 +13,7 @@ use timestream_prometheus_connector::wire;
 
 use crate::support::{OPTIONS, program, text};
 
-/// The first request waits until the function is built.
+/// How long emulator and function may take to be built.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -32,6 +32,9 @@ impl Watch {
 
     /// Stops it as Ctrl-C does, and returns its status.
     fn stop(&mut self) -> Option<i32> {
+        if let Ok(Some(status)) = self.script.try_wait() {
+            return status.code();
+        }
         // Its children have groups of their own.
         let _ = program("kill")
             .args(["-INT", &self.script.id().to_string()])
