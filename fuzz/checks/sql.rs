@@ -115,12 +115,10 @@ fn texts(matcher: &Matcher) -> Vec<String> {
         }
     };
     let stored: Vec<String> = texts.iter().flat_map(|text| stored_forms(text)).collect();
-    texts.extend(
-        stored
-            .iter()
-            .map(|form| format!("{HISTOGRAM_PREFIX}{form}")),
-    );
     texts.extend(stored);
+    let of_histograms = texts.iter().map(|form| format!("{HISTOGRAM_PREFIX}{form}"));
+    let of_histograms: Vec<String> = of_histograms.collect();
+    texts.extend(of_histograms);
     if let Condition::Regex(pattern) | Condition::NotRegex(pattern) = &matcher.condition {
         texts.extend(pattern.to_java());
         texts.extend(pattern.to_java_after(HISTOGRAM_PREFIX));
