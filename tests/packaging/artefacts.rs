@@ -11,8 +11,9 @@ use crate::support::{obtained, output_of, program, text, write_and_read};
 /// The glibc of Amazon Linux 2023, on which Lambda runs `provided.al2023`.
 const NEWEST_GLIBC: (u32, u32) = (2, 34);
 /// What the archives may have, for the sake of cold starts; code for x86-64 is larger.
-const LARGEST_FOR_ARM64: u64 = 6_000_000;
-const LARGEST_FOR_X86_64: u64 = 7_000_000;
+const LARGEST_FOR_ARM64: u64 = 6 * MIB;
+const LARGEST_FOR_X86_64: u64 = 7 * MIB;
+const MIB: u64 = 1 << 20;
 
 /// Builds use the same directories below `target`, so there is one at a time.
 fn one_build_at_a_time() -> MutexGuard<'static, ()> {
