@@ -57,12 +57,11 @@ image() {
     printf 'root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n' >"$root/etc/passwd"
     printf 'root:x:0:\nnonroot:x:65532:\n' >"$root/etc/group"
     cp "$work/$arch/bootstrap" "$root/usr/local/bin/bootstrap"
-    chown -R 65532:65532 "$root/home/nonroot" 2>/dev/null || say "not root: the image's home belongs to root"
 
     container="$(images from --arch "$debian" scratch)"
     images copy --quiet "$container" "$root" / >/dev/null
     images config --arch "$debian" --os linux --user 65532:65532 --workingdir /home/nonroot \
-        --env HOME=/home/nonroot --env PATH=/usr/local/bin --port 9201 --stop-signal SIGTERM \
+        --env HOME=/home/nonroot --env PATH=/usr/local/bin --port 9201/tcp --stop-signal SIGTERM \
         --entrypoint '["/usr/local/bin/bootstrap"]' --cmd '' \
         --healthcheck 'CMD /usr/local/bin/bootstrap healthcheck' --healthcheck-interval 30s \
         --healthcheck-timeout 10s --healthcheck-start-period 5s \
@@ -72,9 +71,10 @@ image() {
         "docker-archive:$out/$name-image-$arch-$version.tar:$name:$version" >/dev/null
 }
 
-# buildah, with a store of its own that needs nothing of the kernel.
+# buildah, with a store of its own that needs nothing of the kernel. Only docker's format has health
+# checks.
 images() {
-    buildah --root "$work/store" --runroot "$work/run" --storage-driver vfs "$@"
+    BUILDAH_FORMAT=docker buildah --root "$work/store" --runroot "$work/run" --storage-driver vfs "$@"
 }
 
 rm -rf "$out"
