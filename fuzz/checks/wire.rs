@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value as Json;
-use timestream_prometheus_connector::convert::batch::{BatchRecord, batches};
+use timestream_prometheus_connector::convert::batch::{Batch, BatchRecord, batches};
 use timestream_prometheus_connector::convert::body::write_call;
 use timestream_prometheus_connector::convert::matcher::query_to_selection;
 use timestream_prometheus_connector::convert::names::VALUE_BITS_DIMENSION;
@@ -12,8 +12,8 @@ use timestream_prometheus_connector::convert::route::{RoutePart, Routing};
 use timestream_prometheus_connector::convert::series::{
     Conversion, WritePolicy, series_to_records,
 };
+use timestream_prometheus_connector::convert::stored::{SeriesId, StoredSeries};
 use timestream_prometheus_connector::convert::value::Value;
-use timestream_prometheus_connector::model::Destination;
 use timestream_prometheus_connector::prompb::ReadRequest;
 use timestream_prometheus_connector::received::{Item, Request};
 use timestream_prometheus_connector::wire::{self, RemoteWrite};
@@ -93,19 +93,18 @@ fn check_conversion(request: &Request<'_>, conversion: &Conversion<'_>) {
     for item in conversion.left_out.iter().flat_map(|it| it.items.each()) {
         found[item.position()] += 1;
     }
-    for destination in &conversion.destinations {
-        let mut last_of_series = HashMap::new();
-        for batch in batches(destination).iter() {
-            assert!((1..=100).contains(&batch.len()));
-            check_body(&destination.destination, batch);
-            for record in batch {
+    let mut last_of_series = HashMap::new();
+    for batches in batches(&conversion.stored, &conversion.destinations) {
+        for batch in batches.iter() {
+            assert!((1..=100).contains(&batch.records.len()));
+            check_body(batch);
+            for &BatchRecord { record, series } in batch.records {
                 found[record.item.position()] += 1;
-                let series = std::ptr::from_ref(record.series);
                 let before = last_of_series.insert(series, record.item.position());
                 assert!(before < Some(record.item.position()), "the order is kept");
                 let item = &request.resolve(record.item).content[0];
                 assert_eq!(record.timestamp_ms, item.timestamp_ms());
-                check_value(item, record);
+                check_value(item, &record.value, dimensions(batch.stored, series));
             }
         }
     }
@@ -114,31 +113,36 @@ fn check_conversion(request: &Request<'_>, conversion: &Conversion<'_>) {
 
 /// A double is the sample's, and always one that Timestream takes; the bits of special ones stand in
 /// a dimension.
-fn check_value(item: &Item<'_>, record: &BatchRecord<'_>) {
-    let (Item::Sample(sample), Value::Double(stored)) = (item, record.value) else {
+fn check_value(item: &Item<'_>, value: &Value<'_>, dimensions: BTreeMap<&str, &str>) {
+    let (Item::Sample(sample), Value::Double(stored)) = (item, value) else {
         assert!(!matches!(item, Item::Sample(_)), "samples are doubles");
         return;
     };
     assert!(stored.is_finite() && stored.to_bits() != (-0.0_f64).to_bits());
-    let dimensions = &record.series.dimensions;
-    match dimensions.iter().find(|it| it.name == VALUE_BITS_DIMENSION) {
-        Some(bits) => assert_eq!(
-            u64::from_str_radix(&bits.value, 16),
-            Ok(sample.value.to_bits())
-        ),
+    match dimensions.get(VALUE_BITS_DIMENSION) {
+        Some(bits) => assert_eq!(u64::from_str_radix(bits, 16), Ok(sample.value.to_bits())),
         // Zeros are equal, and one of the two signs cannot be stored.
         None => assert_eq!(*stored, sample.value),
     }
 }
 
+/// Names and values of the dimensions of a series.
+fn dimensions<'s>(stored: &'s StoredSeries<'_>, series: SeriesId) -> BTreeMap<&'s str, &'s str> {
+    let dimensions = stored.dimensions(series).iter();
+    let dimensions = dimensions.map(|&id| stored.attribute(id));
+    dimensions
+        .map(|it| (it.name.as_ref(), it.value.as_ref()))
+        .collect()
+}
+
 /// What the call says is what went into it.
-fn check_body(destination: &Destination, batch: &[BatchRecord<'_>]) {
-    let call = write_call(destination, batch, Some(1));
+fn check_body(batch: Batch<'_>) {
+    let call = write_call(batch, Some(1));
     let body: Json = serde_json::from_slice(&call.body).expect("the body is JSON");
-    assert_eq!(body["DatabaseName"], destination.database);
-    assert_eq!(body["TableName"], destination.table);
+    assert_eq!(body["DatabaseName"], batch.destination.database);
+    assert_eq!(body["TableName"], batch.destination.table);
     let common = &body["CommonAttributes"];
-    let nanoseconds = batch.iter().any(|record| record.nanos > 0);
+    let nanoseconds = batch.records.iter().any(|it| it.record.nanos > 0);
     let unit = if nanoseconds {
         "NANOSECONDS"
     } else {
@@ -146,11 +150,11 @@ fn check_body(destination: &Destination, batch: &[BatchRecord<'_>]) {
     };
     assert_eq!(common["TimeUnit"], unit);
     let records = body["Records"].as_array().expect("records are an array");
-    assert_eq!(records.len(), batch.len());
-    for (written, record) in records.iter().zip(batch) {
+    assert_eq!(records.len(), batch.records.len());
+    for (written, &BatchRecord { record, series }) in records.iter().zip(batch.records) {
         let text = written["MeasureValue"].as_str();
         let text = text.expect("series have values of their own");
-        match record.value {
+        match &record.value {
             Value::Double(value) => {
                 let read: f64 = text.parse().expect("doubles are numbers");
                 assert_eq!(read.to_bits(), value.to_bits());
@@ -162,7 +166,7 @@ fn check_body(destination: &Destination, batch: &[BatchRecord<'_>]) {
         assert_eq!(value_type, record.value.type_name());
         assert_eq!(
             only_one(common, written, "MeasureName"),
-            record.series.measure_name
+            batch.stored.attribute(batch.stored.measure(series)).value
         );
         let version = written["Version"].as_i64().expect("versions are numbers");
         assert_eq!(version, 1 + record.item.position() as i64);
@@ -174,21 +178,17 @@ fn check_body(destination: &Destination, batch: &[BatchRecord<'_>]) {
             }
             .to_string()
         );
-        let mut dimensions = BTreeMap::new();
+        let mut written_dimensions = BTreeMap::new();
         for dimension in [common, written]
             .iter()
             .filter_map(|part| part["Dimensions"].as_array())
             .flatten()
         {
             let text = |key: &str| dimension[key].as_str().expect("dimensions are texts");
-            let earlier = dimensions.insert(text("Name"), text("Value"));
+            let earlier = written_dimensions.insert(text("Name"), text("Value"));
             assert_eq!(earlier, None, "a dimension stands there once");
         }
-        let expected = record.series.dimensions.iter();
-        let expected: BTreeMap<&str, &str> = expected
-            .map(|it| (it.name.as_ref(), it.value.as_ref()))
-            .collect();
-        assert_eq!(dimensions, expected);
+        assert_eq!(written_dimensions, dimensions(batch.stored, series));
     }
 }
 

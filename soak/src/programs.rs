@@ -110,6 +110,21 @@ impl Program {
         self.peak_memory_kib
     }
 
+    /// Processor time that its process has taken so far, to a hundredth of a second.
+    pub fn cpu_time(&self) -> Duration {
+        // What Linux counts in, on every processor that this project builds for (USER_HZ).
+        const TICKS_PER_SECOND: u32 = 100;
+        let pid = self.process.as_ref().and_then(Child::id);
+        let pid = pid.unwrap_or_else(|| panic!("{} is not running", self.name));
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        let stat = stat.expect("Linux tells about a process");
+        // The name, in parentheses, may hold spaces. User and system time are fields 14 and 15.
+        let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u32 = ticks.map(|it| it.parse::<u32>().expect("a number")).sum();
+        Duration::from_secs(1) * ticks / TICKS_PER_SECOND
+    }
+
     /// How often it was killed.
     pub fn kills(&self) -> u32 {
         self.kills

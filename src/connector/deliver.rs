@@ -7,7 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::Connector;
-use crate::convert::batch::{BatchRecord, batches};
+use crate::convert::batch::{Batch, BatchRecord, batches};
 use crate::convert::body::write_call;
 use crate::convert::route::{Routing, SeriesFault};
 use crate::convert::series::{IgnoreReason, Refusal, WhyLeftOut, series_to_records};
@@ -114,19 +114,16 @@ impl Connector {
             max_retries: self.max_write_retries,
             deadline,
         };
-        let batches: Vec<_> = conversion
-            .destinations
-            .iter()
-            .map(|records| (Arc::new(records.destination.clone()), batches(records)))
-            .collect();
+        let batches = batches(&conversion.stored, &conversion.destinations);
         let how = How {
             limits,
             first_version: self.versions.as_ref().map(|it| it.reserve(request.count())),
         };
         let mut sends = FuturesUnordered::new();
-        for (destination, batches) in &batches {
-            let batches = batches.iter();
-            sends.extend(batches.map(|batch| self.send(destination, batch, how)));
+        for (records, batches) in conversion.destinations.iter().zip(&batches) {
+            let destination = Arc::new(records.destination.clone());
+            let sent = |batch| self.send(Arc::clone(&destination), batch, how);
+            sends.extend(batches.iter().map(sent));
         }
         while let Some(sent) = sends.next().await {
             delivery.add(sent);
@@ -138,20 +135,20 @@ impl Connector {
     /// halved until the refused records stand alone.
     pub(super) async fn send(
         &self,
-        destination: &Arc<Destination>,
-        batch: &[BatchRecord<'_>],
+        destination: Arc<Destination>,
+        batch: Batch<'_>,
         how: How,
     ) -> Delivery {
         let mut sent = Delivery::default();
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
-            match self.call(destination, part, how, &mut sent).await {
+            match self.call(part, how, &mut sent).await {
                 Ok(()) => {}
-                Err(error) if error.kind == ErrorKind::Validation && part.len() > 1 => {
-                    let (first, second) = part.split_at(part.len() / 2);
+                Err(error) if error.kind == ErrorKind::Validation && part.records.len() > 1 => {
+                    let [first, second] = part.halves();
                     parts.extend([second, first]);
                 }
-                Err(error) => sent.fail(destination, part, &error, how),
+                Err(error) => sent.fail(&destination, part.records, &error, how),
             }
         }
         sent
@@ -160,8 +157,7 @@ impl Connector {
     /// One call, once the process has a place for it.
     async fn call(
         &self,
-        destination: &Destination,
-        records: &[BatchRecord<'_>],
+        batch: Batch<'_>,
         how: How,
         sent: &mut Delivery,
     ) -> Result<(), TimestreamError> {
@@ -176,11 +172,11 @@ impl Connector {
                 "too many calls are in flight (write_concurrency)",
             )
         })?;
-        let call = write_call(destination, records, first_version);
+        let call = write_call(batch, first_version);
         let tried = self.timestream.write_records(call.body, limits).await;
         sent.calls += 1;
         sent.retries += u64::from(tried.retries);
-        if stores_something(&tried.result, records.len()) {
+        if stores_something(&tried.result, batch.records.len()) {
             sent.write_units += call.write_units;
         }
         tried.result
@@ -214,7 +210,7 @@ impl Delivery {
             let is_superseded = how.first_version.is_some()
                 && failed.reject_reason() == Some(RejectReason::LowerVersion);
             self.undelivered.push(Undelivered {
-                items: record.item,
+                items: record.record.item,
                 why: match is_superseded {
                     true => Why::Ignored(IgnoreReason::Superseded),
                     false => Why::Failed(failed),

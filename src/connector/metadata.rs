@@ -133,9 +133,10 @@ impl Connector {
             let records =
                 metadata_to_records(Destination::clone(&destination), &due.entries, now_ms());
             let mut sent = Delivery::default();
-            let batches = batches(&records);
-            for batch in batches.iter() {
-                sent.add(self.send(&destination, batch, how).await);
+            for batches in batches(&records.stored, &records.destinations) {
+                for batch in batches.iter() {
+                    sent.add(self.send(Arc::clone(&destination), batch, how).await);
+                }
             }
             table.note(database, &due, &sent, now, &mut outcome);
             outcome.write_units += sent.write_units;

@@ -7,90 +7,114 @@
 mod cut;
 mod order;
 
-use super::series::{DestinationRecords, Record, StoredSeries};
-use super::value::Value;
-use crate::received::Items;
+use super::series::{DestinationRecords, Record};
+use super::stored::{SeriesId, StoredSeries};
+use crate::model::Destination;
 use cut::{Weight, cut};
-use order::{Order, order};
+use order::{Numbering, Order};
 
 #[cfg(doc)]
 use super::limits::MAX_RECORDS_PER_WRITE;
 
-/// One record with the series it belongs to.
-#[derive(Clone, Copy, Debug)]
-pub struct BatchRecord<'r> {
-    /// What it stores.
-    pub item: Items,
-    /// The stored form of its series.
-    pub series: &'r StoredSeries<'r>,
-    /// Milliseconds since the Unix epoch.
-    pub timestamp_ms: i64,
-    /// Nanoseconds past the millisecond.
-    pub nanos: u32,
-    /// What the series is at this time.
-    pub value: &'r Value<'r>,
-}
-
 /// The records of a destination, arranged and cut into calls.
 #[derive(Debug)]
 pub struct Batches<'r> {
+    destination: &'r Destination,
+    stored: &'r StoredSeries<'r>,
     records: Vec<BatchRecord<'r>>,
     /// Where each call ends.
     ends: Vec<usize>,
 }
 
-impl<'r> Batches<'r> {
-    /// The records of each call: at least one, at most [`MAX_RECORDS_PER_WRITE`].
-    pub fn iter(&self) -> impl Iterator<Item = &[BatchRecord<'r>]> {
+/// A record and its series.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchRecord<'r> {
+    /// The record.
+    pub record: &'r Record<'r>,
+    /// Its series.
+    pub series: SeriesId,
+}
+
+/// Records that a call carries.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'b> {
+    /// Where they go.
+    pub destination: &'b Destination,
+    /// Their series, among others.
+    pub stored: &'b StoredSeries<'b>,
+    /// At least one, at most [`MAX_RECORDS_PER_WRITE`].
+    pub records: &'b [BatchRecord<'b>],
+}
+
+impl Batches<'_> {
+    /// The batch of each call.
+    pub fn iter(&self) -> impl Iterator<Item = Batch<'_>> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         let ends = self.ends.iter().copied();
-        starts
-            .zip(ends)
-            .map(|(start, end)| &self.records[start..end])
+        starts.zip(ends).map(|(start, end)| Batch {
+            destination: self.destination,
+            stored: self.stored,
+            records: &self.records[start..end],
+        })
     }
 }
 
-/// Arranges the records of a destination so that what can be shared stands together, and cuts them
-/// into calls where that costs the fewest billed units.
-pub fn batches<'r>(records: &'r DestinationRecords<'r>) -> Batches<'r> {
-    let order = order(&records.series);
-    let mut sorted: Vec<&Record<'_>> = records.records.iter().collect();
-    // Stable, so the order within a series stays.
-    sorted.sort_by_key(|record| order.places[record.series]);
-    let weights = weights(&records.series, &order, &sorted);
-    let record = |record: &'r Record<'r>| BatchRecord {
-        item: record.item,
-        series: &records.series[record.series],
-        timestamp_ms: record.timestamp_ms,
-        nanos: record.nanos,
-        value: &record.value,
+impl Batch<'_> {
+    /// Its two halves; the batch has at least two records.
+    pub fn halves(self) -> [Self; 2] {
+        let (first, second) = self.records.split_at(self.records.len() / 2);
+        [first, second].map(|records| Self { records, ..self })
+    }
+}
+
+/// Arranges the records of each destination so that what can be shared stands together, and cuts
+/// them into calls where that costs the fewest billed units.
+pub fn batches<'r>(
+    stored: &'r StoredSeries<'r>,
+    destinations: &'r [DestinationRecords<'r>],
+) -> Vec<Batches<'r>> {
+    let mut numbering = Numbering::new(stored);
+    let compose = |records: &'r DestinationRecords<'r>| {
+        let order = numbering.order(stored, &records.series);
+        let mut sorted: Vec<&Record<'_>> = records.records.iter().collect();
+        // Stable, so the order within a series stays.
+        sorted.sort_by_key(|record| order.places[record.series]);
+        let ends = cut(&weights(stored, records, &order, &sorted));
+        let with_series = |record: &'r Record<'r>| BatchRecord {
+            record,
+            series: records.series[record.series],
+        };
+        Batches {
+            destination: &records.destination,
+            stored,
+            records: sorted.into_iter().map(with_series).collect(),
+            ends,
+        }
     };
-    Batches {
-        ends: cut(&weights),
-        records: sorted.into_iter().map(record).collect(),
-    }
+    destinations.iter().map(compose).collect()
 }
 
-fn weights(series: &[StoredSeries<'_>], order: &Order, sorted: &[&Record<'_>]) -> Vec<Weight> {
-    let bytes: Vec<usize> = series.iter().map(StoredSeries::bytes).collect();
+fn weights(
+    stored: &StoredSeries<'_>,
+    records: &DestinationRecords<'_>,
+    order: &Order,
+    sorted: &[&Record<'_>],
+) -> Vec<Weight> {
     let mut before: Option<&Record<'_>> = None;
     sorted
         .iter()
         .map(|record| {
             let place = order.places[record.series];
+            let bytes = stored.bytes(records.series[record.series]);
             let shared = before.map_or(0, |before| {
                 // Places without a record may stand between them.
                 let between = &order.shared_bytes[order.places[before.series] + 1..=place];
-                between
-                    .iter()
-                    .copied()
-                    .min()
-                    .unwrap_or(bytes[record.series])
+                between.iter().copied().min().unwrap_or(bytes)
             });
             let same_time = before.is_some_and(|it| it.time() == record.time());
             before = Some(record);
             Weight {
-                bytes: bytes[record.series] + record.value.bytes(),
+                bytes: bytes + record.value.bytes(),
                 shared,
                 same_time,
             }
@@ -100,146 +124,47 @@ fn weights(series: &[StoredSeries<'_>], order: &Order, sorted: &[&Record<'_>]) -
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::convert::body::write_call;
     use crate::convert::limits::MAX_RECORDS_PER_WRITE;
-    use crate::convert::series::Dimension;
-    use crate::convert::value::NUMBER_BYTES;
-    use crate::model::Destination;
+    use crate::convert::value::Value;
+    use crate::received::Items;
 
-    fn records(
-        series: Vec<StoredSeries<'static>>,
-        samples: &[(usize, i64)],
-    ) -> DestinationRecords<'static> {
-        let records = samples
-            .iter()
-            .map(|&(series, timestamp_ms)| Record {
-                item: Items::default(),
-                series,
-                timestamp_ms,
-                nanos: 0,
-                value: Value::Double(1.0),
-            })
-            .collect();
-        let destination = Destination {
-            database: "db".to_owned(),
-            table: "t".to_owned(),
-        };
-        DestinationRecords {
-            destination,
+    /// Series of one dimension each, and records of them by position and time.
+    fn composed(series: &[(&str, &str)], records: &[(usize, i64)]) -> Vec<Vec<(usize, i64)>> {
+        let mut stored = StoredSeries::default();
+        let add = |it: &(&str, &str)| stored.add_new(it.0, &[("instance", it.1)]);
+        let series: Vec<_> = series.iter().map(add).collect();
+        let records = records.iter().map(|&(series, timestamp_ms)| Record {
+            item: Items::default(),
             series,
-            records,
-        }
-    }
-
-    fn series(measure_name: &'static str, instance: &'static str) -> StoredSeries<'static> {
-        StoredSeries {
-            measure_name: Cow::Borrowed(measure_name),
-            dimensions: vec![Dimension {
-                name: Cow::Borrowed("instance"),
-                value: Cow::Borrowed(instance),
-            }],
-        }
-    }
-
-    /// The calls of `records`, each record as its time.
-    fn calls(records: &DestinationRecords<'_>) -> Vec<Vec<i64>> {
-        let times = |call: &[BatchRecord<'_>]| call.iter().map(|it| it.timestamp_ms).collect();
-        batches(records).iter().map(times).collect()
-    }
-
-    fn units(records: &DestinationRecords<'_>) -> (u64, usize) {
-        let batches = batches(records);
-        let units = batches
+            timestamp_ms,
+            nanos: 0,
+            value: Value::Double(1.0),
+        });
+        let destination = DestinationRecords {
+            destination: Destination {
+                database: "db".to_owned(),
+                table: "t".to_owned(),
+            },
+            series,
+            records: records.collect(),
+        };
+        let destinations = [destination];
+        let [batches] = batches(&stored, &destinations).try_into().unwrap();
+        let record = |it: &BatchRecord<'_>| (it.record.series, it.record.timestamp_ms);
+        let calls = batches
             .iter()
-            .map(|call| write_call(&records.destination, call, None).write_units);
-        (units.sum(), batches.iter().count())
-    }
-
-    /// What AWS bills for calls of 100 in the order received, nothing in common: what the Go
-    /// connector sends.
-    fn naive_units(records: &DestinationRecords<'_>) -> u64 {
-        let bytes = |record: &Record<'_>| records.series[record.series].bytes() + 2 * NUMBER_BYTES;
-        let calls = records.records.chunks(100);
-        calls
-            .map(|call| (call.iter().map(bytes).sum::<usize>().div_ceil(1024)) as u64)
-            .sum()
+            .map(|batch| batch.records.iter().map(record).collect());
+        calls.collect()
     }
 
     #[test]
     fn equal_dimensions_follow_one_another() {
-        let records = records(
-            vec![
-                series("up", "a"),
-                series("up", "b"),
-                series("down", "a"),
-                series("up", "a"),
-            ],
-            &[(0, 1), (1, 2), (2, 3), (3, 4)],
-        );
-        assert_eq!(calls(&records), [[1, 4, 3, 2]]);
-    }
-
-    /// Pods of a few deployments, each with a few containers' series, in the mixed order in which a
-    /// shard of Prometheus sends them.
-    fn pods(count: usize, per_pod: usize) -> DestinationRecords<'static> {
-        let series = (0..count * per_pod)
-            .map(|i| {
-                // Some other order, each of them once.
-                let i = (i * 7_919) % (count * per_pod);
-                let (pod, metric) = (i % count, i / count);
-                let name = format!("container_resource_{metric}_seconds_total");
-                let labels = [
-                    ("cluster", "production-eu-west-1".to_owned()),
-                    ("container", format!("app-{}", pod % 7)),
-                    (
-                        "id",
-                        format!("/kubepods/burstable/pod{pod:032x}/{pod:064x}"),
-                    ),
-                    (
-                        "image",
-                        format!("registry.example/team/app-{}:v1.2.3", pod % 7),
-                    ),
-                    ("instance", format!("10.0.{}.1:10250", pod % 10)),
-                    ("job", "kubelet".to_owned()),
-                    ("metrics_path", "/metrics/cadvisor".to_owned()),
-                    ("namespace", format!("team-{}", pod % 5)),
-                    (
-                        "node",
-                        format!("ip-10-0-{}-1.eu-west-1.compute.internal", pod % 10),
-                    ),
-                    ("pod", format!("app-{}-{pod:010x}-{pod:05x}", pod % 7)),
-                ];
-                StoredSeries {
-                    measure_name: Cow::Owned(name),
-                    dimensions: labels
-                        .into_iter()
-                        .map(|(name, value)| Dimension {
-                            name: Cow::Borrowed(name),
-                            value: Cow::Owned(value),
-                        })
-                        .collect(),
-                }
-            })
-            .collect::<Vec<_>>();
-        let samples: Vec<_> = (0..series.len()).map(|i| (i, 1_600_000_000_000)).collect();
-        records(series, &samples)
-    }
-
-    #[test]
-    fn pods_are_put_together() {
-        let records = pods(66, 30);
-        let (units, calls) = units(&records);
-        let naive = naive_units(&records);
-        assert!(
-            units * 100 <= naive * 40,
-            "{units} of {naive} in {calls} calls"
-        );
-        assert!(calls <= 66, "{calls}");
+        let series = [("up", "a"), ("up", "b"), ("down", "a"), ("up", "a")];
+        let calls = composed(&series, &[(0, 1), (1, 2), (2, 3), (3, 4)]);
+        assert_eq!(calls, [[(0, 1), (3, 4), (2, 3), (1, 2)]]);
     }
 
     proptest! {
@@ -247,22 +172,18 @@ mod tests {
         fn every_record_once_none_over_the_limit_order_kept(
             samples in prop::collection::vec(0..6_usize, 0..450)
         ) {
-            let names = [("a", "1"), ("b", "1"), ("a", "2"), ("c", "3"), ("a", "1"), ("b", "2")];
-            let all = names.map(|(measure, instance)| series(measure, instance)).into_iter().collect();
+            let series = [("a", "1"), ("b", "1"), ("a", "2"), ("c", "3"), ("a", "1"), ("b", "2")];
             // The position serves as time, so that each record can be told from the others.
-            let samples: Vec<_> = samples.into_iter().zip(0..).collect();
-            let records = records(all, &samples);
-            let batches = batches(&records);
-            let arranged: Vec<_> = batches.iter().flatten().collect();
-
-            let mut seen: Vec<_> = arranged.iter().map(|r| r.timestamp_ms).collect();
-            seen.sort_unstable();
-            prop_assert_eq!(seen, (0..samples.len() as i64).collect::<Vec<_>>());
-            prop_assert!(batches.iter().all(|b| (1..=MAX_RECORDS_PER_WRITE).contains(&b.len())));
-            for stored in &records.series {
-                let times = arranged.iter().filter(|r| r.series == stored).map(|r| r.timestamp_ms);
-                prop_assert!(times.is_sorted());
+            let records: Vec<_> = samples.into_iter().zip(0..).collect();
+            let calls = composed(&series, &records);
+            prop_assert!(calls.iter().all(|call| (1..=MAX_RECORDS_PER_WRITE).contains(&call.len())));
+            let arranged: Vec<_> = calls.into_iter().flatten().collect();
+            for series in 0..series.len() {
+                prop_assert!(arranged.iter().filter(|it| it.0 == series).map(|it| it.1).is_sorted());
             }
+            let mut seen = arranged;
+            seen.sort_unstable_by_key(|it| it.1);
+            prop_assert_eq!(seen, records);
         }
     }
 }

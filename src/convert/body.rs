@@ -9,10 +9,9 @@ use std::io::Write as _;
 
 use bytes::Bytes;
 
-use super::batch::BatchRecord;
-use super::series::Dimension;
+use super::batch::{Batch, BatchRecord};
+use super::stored::{AttributeId, StoredSeries};
 use super::value::NUMBER_BYTES;
-use crate::model::Destination;
 
 /// Bytes reserved for each record, about what one with ten labels of its own takes.
 const EXPECTED_RECORD_BYTES: usize = 256;
@@ -29,53 +28,45 @@ pub struct WriteCall {
     pub write_units: u64,
 }
 
-/// The call that writes `records`, which must not be empty, to `destination`.
+/// The call that writes `batch`.
 ///
 /// With `first_version` each record has a version, which grows with its position in the request: of
 /// two values for one time the later one wins, whatever the order in which calls arrive. Versions
 /// are not billed.
-pub fn write_call(
-    destination: &Destination,
-    records: &[BatchRecord<'_>],
-    first_version: Option<i64>,
-) -> WriteCall {
-    let common = Common::of(records);
+pub fn write_call(batch: Batch<'_>, first_version: Option<i64>) -> WriteCall {
+    let common = Common::of(batch);
     WriteCall {
-        body: body(destination, records, &common, first_version),
-        write_units: write_units(records, &common),
+        body: body(batch, &common, first_version),
+        write_units: write_units(batch, &common),
     }
 }
 
 /// Time, value, names of dimensions and measures and values of dimensions, in UTF-8; what is
 /// common counts once.
-fn write_units(records: &[BatchRecord<'_>], common: &Common<'_>) -> u64 {
-    let common_dimensions: usize = common.dimensions.iter().map(|it| it.bytes()).sum();
-    let common_bytes = common_dimensions
-        + common.measure_name.map_or(0, str::len)
-        + common.time.map_or(0, |_| NUMBER_BYTES);
-    let own_bytes = |record: &BatchRecord<'_>| {
-        let dimensions: usize = record.series.dimensions.iter().map(Dimension::bytes).sum();
-        let measure_name = match common.measure_name {
-            Some(_) => 0,
-            None => record.series.measure_name.len(),
-        };
+fn write_units(batch: Batch<'_>, common: &Common) -> u64 {
+    let attributes = common.dimensions.iter().chain(&common.measure);
+    let common_attributes: usize = attributes
+        .map(|&id| batch.stored.attribute(id).bytes())
+        .sum();
+    let own_bytes = |it: &BatchRecord<'_>| {
         let time = match common.time {
             Some(_) => 0,
             None => NUMBER_BYTES,
         };
-        // Every record holds each common dimension.
-        dimensions - common_dimensions + measure_name + time + record.value.bytes()
+        // Every record has each common attribute.
+        batch.stored.bytes(it.series) - common_attributes + time + it.record.value.bytes()
     };
-    let bytes = common_bytes + records.iter().map(own_bytes).sum::<usize>();
+    let common_bytes = common_attributes + common.time.map_or(0, |_| NUMBER_BYTES);
+    let bytes = common_bytes + batch.records.iter().map(own_bytes).sum::<usize>();
     bytes.div_ceil(UNIT_BYTES) as u64
 }
 
-fn body(
-    destination: &Destination,
-    records: &[BatchRecord<'_>],
-    common: &Common<'_>,
-    first_version: Option<i64>,
-) -> Bytes {
+fn body(batch: Batch<'_>, common: &Common, first_version: Option<i64>) -> Bytes {
+    let Batch {
+        destination,
+        stored,
+        records,
+    } = batch;
     let mut body = Vec::with_capacity(512 + records.len() * EXPECTED_RECORD_BYTES);
     body.extend_from_slice(b"{\"DatabaseName\":");
     push_string(&mut body, &destination.database);
@@ -88,35 +79,33 @@ fn body(
     if let Some(value_type) = common.value_type {
         push_value_type(&mut body, value_type);
     }
-    push_dimensions(&mut body, common.dimensions.iter().copied());
-    if let Some(measure_name) = common.measure_name {
-        push_measure_name(&mut body, measure_name);
+    push_dimensions(&mut body, stored, common.dimensions.iter().copied());
+    if let Some(measure) = common.measure {
+        push_measure_name(&mut body, stored, measure);
     }
     if let Some(time) = common.time {
         push_time(&mut body, time, unit);
     }
     body.extend_from_slice(b"},\"Records\":[");
-    for (index, record) in records.iter().enumerate() {
+    for (index, &BatchRecord { record, series }) in records.iter().enumerate() {
         body.extend_from_slice(if index == 0 { b"{" } else { b",{" });
         record.value.push(&mut body);
         if common.value_type.is_none() {
             push_value_type(&mut body, record.value.type_name());
         }
-        let own = record
-            .series
-            .dimensions
-            .iter()
-            .filter(|dimension| !common.holds(dimension));
-        push_dimensions(&mut body, own);
-        if common.measure_name.is_none() {
-            push_measure_name(&mut body, &record.series.measure_name);
+        let own = stored.dimensions(series).iter().copied();
+        let own = own.filter(|dimension| !common.dimensions.contains(dimension));
+        push_dimensions(&mut body, stored, own);
+        if common.measure.is_none() {
+            push_measure_name(&mut body, stored, stored.measure(series));
         }
         if common.time.is_none() {
-            push_time(&mut body, time(record), unit);
+            push_time(&mut body, record.time(), unit);
         }
         if let Some(first) = first_version {
             let version = first.saturating_add_unsigned(record.item.position() as u64);
-            write!(body, ",\"Version\":{version}").expect("writing to a Vec cannot fail");
+            body.extend_from_slice(b",\"Version\":");
+            push_number(&mut body, version);
         }
         body.push(b'}');
     }
@@ -125,20 +114,15 @@ fn body(
 }
 
 /// What all records of a batch share.
-struct Common<'r> {
-    /// Sorted by name, as in a series.
-    dimensions: Vec<&'r Dimension<'r>>,
-    measure_name: Option<&'r str>,
+struct Common {
+    dimensions: Vec<AttributeId>,
+    measure: Option<AttributeId>,
     value_type: Option<&'static str>,
     time: Option<Time>,
 }
 
 /// Milliseconds since the Unix epoch, and the nanoseconds past them.
 type Time = (i64, u32);
-
-fn time(record: &BatchRecord<'_>) -> Time {
-    (record.timestamp_ms, record.nanos)
-}
 
 /// The unit of all times of a call.
 #[derive(Clone, Copy)]
@@ -150,7 +134,7 @@ enum TimeUnit {
 
 impl TimeUnit {
     fn of(records: &[BatchRecord<'_>]) -> Self {
-        match records.iter().all(|record| record.nanos == 0) {
+        match records.iter().all(|it| it.record.nanos == 0) {
             true => Self::Milliseconds,
             false => Self::Nanoseconds,
         }
@@ -164,58 +148,51 @@ impl TimeUnit {
     }
 }
 
-impl<'r> Common<'r> {
-    fn of(records: &[BatchRecord<'r>]) -> Self {
-        let Some((first, rest)) = records.split_first() else {
+impl Common {
+    fn of(batch: Batch<'_>) -> Self {
+        let stored = batch.stored;
+        let Some((first, rest)) = batch.records.split_first() else {
             return Self {
                 dimensions: Vec::new(),
-                measure_name: None,
+                measure: None,
                 value_type: None,
                 time: None,
             };
         };
         let mut common = Self {
-            dimensions: first.series.dimensions.iter().collect(),
-            measure_name: Some(&first.series.measure_name),
-            value_type: Some(first.value.type_name()),
-            time: Some(time(first)),
+            dimensions: stored.dimensions(first.series).to_vec(),
+            measure: Some(stored.measure(first.series)),
+            value_type: Some(first.record.value.type_name()),
+            time: Some(first.record.time()),
         };
-        for record in rest {
-            if !std::ptr::eq(record.series, first.series) {
-                let theirs = &record.series.dimensions;
-                common
-                    .dimensions
-                    .retain(|ours| theirs.binary_search(ours).is_ok());
+        let mut before = first.series;
+        for BatchRecord { record, series } in rest {
+            if *series != before {
+                let theirs = stored.dimensions(*series);
+                common.dimensions.retain(|ours| theirs.contains(ours));
+                before = *series;
             }
-            common.measure_name = common
-                .measure_name
-                .filter(|name| *name == record.series.measure_name);
+            let measure = stored.measure(*series);
+            common.measure = common.measure.filter(|name| *name == measure);
             common.value_type = common
                 .value_type
                 .filter(|name| *name == record.value.type_name());
-            common.time = common.time.filter(|common| *common == time(record));
+            common.time = common.time.filter(|common| *common == record.time());
         }
         common
     }
-
-    fn holds(&self, dimension: &Dimension<'_>) -> bool {
-        // Every record holds each common dimension, so the name alone decides.
-        self.dimensions
-            .binary_search_by(|common| common.name.cmp(&dimension.name))
-            .is_ok()
-    }
 }
 
-fn push_dimensions<'d>(body: &mut Vec<u8>, dimensions: impl Iterator<Item = &'d Dimension<'d>>) {
+fn push_dimensions(
+    body: &mut Vec<u8>,
+    stored: &StoredSeries<'_>,
+    dimensions: impl Iterator<Item = AttributeId>,
+) {
     let mut separator: &[u8] = b",\"Dimensions\":[";
     let mut any = false;
     for dimension in dimensions {
         body.extend_from_slice(separator);
-        body.extend_from_slice(b"{\"Name\":");
-        push_string(body, &dimension.name);
-        body.extend_from_slice(b",\"Value\":");
-        push_string(body, &dimension.value);
-        body.push(b'}');
+        body.extend_from_slice(stored.text(dimension));
         separator = b",";
         any = true;
     }
@@ -224,24 +201,44 @@ fn push_dimensions<'d>(body: &mut Vec<u8>, dimensions: impl Iterator<Item = &'d 
     }
 }
 
-fn push_measure_name(body: &mut Vec<u8>, measure_name: &str) {
+fn push_measure_name(body: &mut Vec<u8>, stored: &StoredSeries<'_>, measure: AttributeId) {
     body.extend_from_slice(b",\"MeasureName\":");
-    push_string(body, measure_name);
+    body.extend_from_slice(stored.text(measure));
 }
 
 fn push_value_type(body: &mut Vec<u8>, value_type: &str) {
-    write!(body, ",\"MeasureValueType\":\"{value_type}\"").expect("writing to a Vec cannot fail");
+    body.extend_from_slice(b",\"MeasureValueType\":\"");
+    body.extend_from_slice(value_type.as_bytes());
+    body.push(b'"');
 }
 
 fn push_time(body: &mut Vec<u8>, (timestamp_ms, nanos): Time, unit: TimeUnit) {
+    body.extend_from_slice(b",\"Time\":\"");
     match unit {
-        TimeUnit::Milliseconds => write!(body, ",\"Time\":\"{timestamp_ms}\""),
+        TimeUnit::Milliseconds => push_number(body, timestamp_ms),
         TimeUnit::Nanoseconds => {
             let time = i128::from(timestamp_ms) * 1_000_000 + i128::from(nanos);
-            write!(body, ",\"Time\":\"{time}\"")
+            write!(body, "{time}").expect("writing to a Vec cannot fail");
         }
     }
-    .expect("writing to a Vec cannot fail");
+    body.push(b'"');
+}
+
+/// Writes a dimension as an object, or a measure name as a string.
+pub(super) fn push_attribute(body: &mut Vec<u8>, name: &str, value: &str) {
+    if name.is_empty() {
+        push_string(body, value);
+        return;
+    }
+    body.extend_from_slice(b"{\"Name\":");
+    push_string(body, name);
+    body.extend_from_slice(b",\"Value\":");
+    push_string(body, value);
+    body.push(b'}');
+}
+
+fn push_number(body: &mut Vec<u8>, number: i64) {
+    serde_json::to_writer(body, &number).expect("a number is always valid JSON, a Vec takes all");
 }
 
 /// Writes `text` as a JSON string.
@@ -251,76 +248,65 @@ pub(super) fn push_string(body: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::convert::series::StoredSeries;
-    use crate::convert::value::{Attribute, Value as MeasureValue};
+    use crate::convert::series::Record;
+    use crate::convert::value::{NamedText, Value as MeasureValue};
+    use crate::model::Destination;
     use crate::received::Items;
 
-    fn series(
-        measure_name: &'static str,
-        dimensions: &[(&'static str, &'static str)],
-    ) -> StoredSeries<'static> {
-        StoredSeries {
-            measure_name: Cow::Borrowed(measure_name),
-            dimensions: dimensions
-                .iter()
-                .map(|&(name, value)| Dimension {
-                    name: Cow::Borrowed(name),
-                    value: Cow::Borrowed(value),
-                })
-                .collect(),
-        }
-    }
+    /// A measure name and dimensions.
+    type Series<'s> = (&'s str, &'s [(&'s str, &'s str)]);
 
-    fn body(records: &[(&StoredSeries<'static>, i64, f64)]) -> Value {
-        let values: Vec<_> = records
-            .iter()
-            .map(|&(_, _, value)| MeasureValue::Double(value))
-            .collect();
+    fn body(records: &[(Series<'_>, i64, f64)]) -> Value {
         let records: Vec<_> = records
             .iter()
-            .zip(&values)
-            .map(|(&(series, timestamp_ms, _), value)| (series, timestamp_ms, value))
+            .map(|&(series, timestamp_ms, value)| {
+                (series, (timestamp_ms, 0), MeasureValue::Double(value))
+            })
             .collect();
         body_of(&records)
     }
 
-    fn body_of(records: &[(&StoredSeries<'static>, i64, &MeasureValue<'_>)]) -> Value {
-        let with_nanos: Vec<_> = records
-            .iter()
-            .map(|&(series, timestamp_ms, value)| (series, (timestamp_ms, 0), value))
-            .collect();
-        body_at(&with_nanos)
-    }
-
-    fn body_at(records: &[(&StoredSeries<'static>, Time, &MeasureValue<'_>)]) -> Value {
-        let destination = Destination {
-            database: "db".to_owned(),
-            table: "t".to_owned(),
+    /// The body of the call that writes these records.
+    fn body_of(records: &[(Series<'_>, Time, MeasureValue<'_>)]) -> Value {
+        let mut stored = StoredSeries::default();
+        let add = |((measure, dimensions), _, _): &(Series<'_>, _, _)| {
+            stored.add_new(measure, dimensions)
         };
+        let series: Vec<_> = records.iter().map(add).collect();
         let records: Vec<_> = records
             .iter()
-            .map(|&(series, (timestamp_ms, nanos), value)| BatchRecord {
+            .map(|(_, (timestamp_ms, nanos), value)| Record {
                 item: Items::default(),
-                series,
-                timestamp_ms,
-                nanos,
-                value,
+                series: 0,
+                timestamp_ms: *timestamp_ms,
+                nanos: *nanos,
+                value: value.clone(),
             })
             .collect();
-        serde_json::from_slice(&write_call(&destination, &records, None).body).unwrap()
+        let records = records.iter().zip(series);
+        let records: Vec<_> = records
+            .map(|(record, series)| BatchRecord { record, series })
+            .collect();
+        let batch = Batch {
+            destination: &Destination {
+                database: "db".to_owned(),
+                table: "t".to_owned(),
+            },
+            stored: &stored,
+            records: &records,
+        };
+        serde_json::from_slice(&write_call(batch, None).body).unwrap()
     }
 
     #[test]
     fn shared_attributes_are_written_once() {
-        let a = series("up", &[("instance", "a"), ("job", "\"j\"\n")]);
-        let b = series("up", &[("instance", "b"), ("job", "\"j\"\n")]);
+        let a: Series<'_> = ("up", &[("instance", "a"), ("job", "\"j\"\n")]);
+        let b: Series<'_> = ("up", &[("instance", "b"), ("job", "\"j\"\n")]);
         assert_eq!(
-            body(&[(&a, 1, 0.1), (&b, 1, 1e300)]),
+            body(&[(a, 1, 0.1), (b, 1, 1e300)]),
             json!({
                 "DatabaseName": "db",
                 "TableName": "t",
@@ -333,7 +319,7 @@ mod tests {
                 },
                 "Records": [
                     {"MeasureValue": "0.1", "Dimensions": [{"Name": "instance", "Value": "a"}]},
-                    {"MeasureValue": "1e300", "Dimensions": [{"Name": "instance", "Value": "b"}]},
+                    {"MeasureValue": "1e+300", "Dimensions": [{"Name": "instance", "Value": "b"}]},
                 ],
             })
         );
@@ -341,9 +327,9 @@ mod tests {
 
     #[test]
     fn nothing_shared_leaves_only_the_units_common() {
-        let a = series("up", &[("a", "1")]);
-        let b = series("down", &[("a", "2"), ("b", "1")]);
-        let body = body(&[(&a, 1, 1.0), (&b, 2, 2.0)]);
+        let a: Series<'_> = ("up", &[("a", "1")]);
+        let b: Series<'_> = ("down", &[("a", "2"), ("b", "1")]);
+        let body = body(&[(a, 1, 1.0), (b, 2, 2.0)]);
         assert_eq!(
             body["CommonAttributes"],
             json!({"MeasureValueType": "DOUBLE", "TimeUnit": "MILLISECONDS"})
@@ -361,32 +347,32 @@ mod tests {
 
     #[test]
     fn times_below_the_millisecond_make_all_times_of_a_call_nanoseconds() {
-        let a = series("up", &[("a", "1")]);
+        let a: Series<'_> = ("up", &[("a", "1")]);
         let value = MeasureValue::Double(1.0);
-        let written = body_at(&[(&a, (7, 42), &value), (&a, (7, 0), &value)]);
+        let written = body_of(&[(a, (7, 42), value.clone()), (a, (7, 0), value.clone())]);
         assert_eq!(written["CommonAttributes"]["TimeUnit"], "NANOSECONDS");
         assert_eq!(written["CommonAttributes"].get("Time"), None);
         assert_eq!(written["Records"][0]["Time"], "7000042");
         assert_eq!(written["Records"][1]["Time"], "7000000");
         // An exemplar without a time: no number starts with needless zeros.
-        let written = body_at(&[(&a, (0, 42), &value)]);
+        let written = body_of(&[(a, (0, 42), value)]);
         assert_eq!(written["CommonAttributes"]["Time"], "42");
     }
 
     #[test]
     fn values_of_several_types_say_so_themselves() {
-        let a = series("up", &[("a", "1")]);
-        let b = series("text", &[("a", "1")]);
+        let a: Series<'_> = ("up", &[("a", "1")]);
+        let b: Series<'_> = ("text", &[("a", "1")]);
         let text = MeasureValue::Varchar("\"ü\"".into());
-        let attribute = |name, value: &'static str| Attribute {
+        let attribute = |name, value: &'static str| NamedText {
             name,
             value: value.into(),
         };
         let multi = MeasureValue::Multi(vec![attribute("unit", "bytes"), attribute("help", "H.")]);
         let written = body_of(&[
-            (&a, 1, &MeasureValue::Double(1.0)),
-            (&b, 1, &text),
-            (&b, 1, &multi),
+            (a, (1, 0), MeasureValue::Double(1.0)),
+            (b, (1, 0), text.clone()),
+            (b, (1, 0), multi),
         ]);
         assert_eq!(written["CommonAttributes"].get("MeasureValueType"), None);
         assert_eq!(
@@ -404,7 +390,7 @@ mod tests {
                 },
             ])
         );
-        let alike = body_of(&[(&b, 1, &text), (&b, 2, &text)]);
+        let alike = body_of(&[(b, (1, 0), text.clone()), (b, (2, 0), text.clone())]);
         assert_eq!(alike["CommonAttributes"]["MeasureValueType"], "VARCHAR");
         assert_eq!(
             alike["Records"][0],
@@ -414,7 +400,7 @@ mod tests {
 
     #[test]
     fn values_read_back_to_the_same_bits() {
-        let a = series("up", &[("a", "1")]);
+        let a: Series<'_> = ("up", &[("a", "1")]);
         for value in [
             0.1,
             5e-324,
@@ -424,7 +410,7 @@ mod tests {
             123_456_789.012_345_67,
             -1.5e-7,
         ] {
-            let body = body(&[(&a, 1, value), (&a, 2, value)]);
+            let body = body(&[(a, 1, value), (a, 2, value)]);
             let text = body["Records"][0]["MeasureValue"].as_str().unwrap();
             assert_eq!(
                 text.parse::<f64>().unwrap().to_bits(),

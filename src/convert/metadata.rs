@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use super::limits::{MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES};
 use super::names::escape;
-use super::series::{DestinationRecords, Dimension, Record, StoredSeries};
-use super::value::{Attribute, NUMBER_BYTES, Value};
+use super::series::{Conversion, DestinationRecords, Record};
+use super::value::{NUMBER_BYTES, NamedText, Value};
 use crate::model::Destination;
 use crate::received::{Items, Metadata, cut};
 
@@ -41,14 +41,17 @@ pub fn metadata_to_records<'a>(
     destination: Destination,
     entries: &[Metadata<'a>],
     now_ms: i64,
-) -> DestinationRecords<'a> {
-    let series = entries.iter().map(|entry| StoredSeries {
-        measure_name: Cow::Borrowed(MEASURE_NAME),
-        dimensions: vec![Dimension {
-            name: Cow::Borrowed(METRIC_NAME),
-            value: Cow::Borrowed(entry.metric_name),
-        }],
+) -> Conversion<'a> {
+    let mut conversion = Conversion::default();
+    let stored = &mut conversion.stored;
+    let measure = stored.add_measure_name(Cow::Borrowed(MEASURE_NAME));
+    let series = entries.iter().map(|entry| {
+        let metric = Cow::Borrowed(entry.metric_name);
+        let metric = stored.add_dimension(Cow::Borrowed(METRIC_NAME), metric);
+        let added = stored.add(measure, &[metric], MAX_RECORD_BYTES);
+        added.expect("a storable name fits into a record")
     });
+    let series = series.collect();
     let records = entries.iter().enumerate().map(|(index, entry)| Record {
         item: Items::alone(index),
         series: index,
@@ -56,15 +59,16 @@ pub fn metadata_to_records<'a>(
         nanos: 0,
         value: Value::Multi(texts(entry)),
     });
-    DestinationRecords {
+    conversion.destinations.push(DestinationRecords {
         destination,
-        series: series.collect(),
+        series,
         records: records.collect(),
-    }
+    });
+    conversion
 }
 
-fn texts<'a>(entry: &Metadata<'a>) -> Vec<Attribute<'a>> {
-    let mut texts = vec![Attribute {
+fn texts<'a>(entry: &Metadata<'a>) -> Vec<NamedText<'a>> {
+    let mut texts = vec![NamedText {
         name: METRIC_TYPE,
         value: Cow::Borrowed(entry.metric_type.as_str()),
     }];
@@ -81,7 +85,7 @@ fn texts<'a>(entry: &Metadata<'a>) -> Vec<Attribute<'a>> {
         }
         let value = shortened(text, limit.min(left - name.len()));
         left -= name.len() + value.len();
-        texts.push(Attribute { name, value });
+        texts.push(NamedText { name, value });
     }
     texts
 }
@@ -111,7 +115,7 @@ mod tests {
         }
     }
 
-    fn records<'a>(entries: &[Metadata<'a>]) -> DestinationRecords<'a> {
+    fn records<'a>(entries: &[Metadata<'a>]) -> Conversion<'a> {
         let destination = Destination {
             database: "db".to_owned(),
             table: "metrics".to_owned(),
@@ -121,11 +125,14 @@ mod tests {
 
     #[test]
     fn empty_texts_are_left_out() {
-        let records = records(&[
+        let conversion = records(&[
             entry("a", "Help.", "bytes"),
             entry("b", "", "bytes"),
             entry("c", "", ""),
         ]);
+        let [records] = conversion.destinations.as_slice() else {
+            panic!("one destination")
+        };
         let texts = |value: &Value<'_>| {
             let Value::Multi(texts) = value else {
                 panic!("{value:?}")
@@ -134,7 +141,7 @@ mod tests {
             texts.collect::<Vec<_>>().join(" ")
         };
         let seen = records.records.iter().map(|record| {
-            let series = &records.series[record.series];
+            let series = conversion.stored.show(records.series[record.series]);
             format!("{} {series} {}", record.timestamp_ms, texts(&record.value))
         });
         let expected = [
@@ -154,10 +161,10 @@ mod tests {
             let (help, unit) = ("ü".repeat(length), "ä".repeat(length));
             let entry = entry(&name, &help, &unit);
             assert!(is_storable(&entry));
-            let records = records(&[entry]);
-            let (record, series) = (&records.records[0], &records.series[0]);
-            let dimensions: usize = series.dimensions.iter().map(Dimension::bytes).sum();
-            let bytes = 8 + series.measure_name.len() + dimensions + record.value.bytes();
+            let conversion = records(&[entry]);
+            let records = &conversion.destinations[0];
+            let record = &records.records[0];
+            let bytes = 8 + conversion.stored.bytes(records.series[0]) + record.value.bytes();
             assert!(bytes <= MAX_RECORD_BYTES, "{length}: {bytes}");
             let Value::Multi(texts) = &record.value else {
                 panic!("{record:?}")

@@ -1,10 +1,10 @@
-//! Where a series goes: its destination labels taken out, the others sorted.
+//! Where a series goes, by the labels that name database and table.
 
 use std::borrow::Cow;
 
 use super::histogram;
+use super::labels::{Metric, Parts};
 use super::limits::MAX_DESTINATION_NAME_BYTES;
-use crate::model::METRIC_NAME_LABEL;
 use crate::received::{Item, Label, Series, cut};
 
 /// Which labels name the destination of a series, and where a series without them goes.
@@ -171,54 +171,35 @@ pub fn destination<'r, 'a: 'r>(
     })
 }
 
-/// The labels of a series, taken apart.
+/// Where a series goes and what it is called there.
 pub(super) struct Routed<'r, 'a> {
     pub(super) database: &'r str,
     pub(super) table: &'r str,
-    pub(super) metric_name: &'a str,
-    /// Sorted by name, without the metric name, the destination labels and empty values.
-    pub(super) labels: Vec<Label<'a>>,
+    pub(super) metric: Metric<'a>,
 }
 
-/// Takes the labels of `series` apart.
+/// Decides by the labels of `series`, which are `parts`.
 ///
 /// # Errors
 /// The series cannot be read whole, has no metric name, a repeated label name, or no destination.
 pub(super) fn route<'r, 'a: 'r>(
     series: &Series<'_, 'a>,
+    parts: &Parts<'_, 'a>,
     routing: &'r Routing,
 ) -> Result<Routed<'r, 'a>, SeriesFault> {
     if series.bad_reference.is_some() {
         return Err(SeriesFault::BadReference);
     }
-    let mut labels = sorted(series);
-    if repeated_name(&labels).is_some() {
+    if parts.is_repeated {
         return Err(SeriesFault::RepeatedLabel);
     }
-    labels.retain(|(_, value)| !value.is_empty());
-    let mut take = |name: &str| {
-        let index = labels
-            .binary_search_by(|(label, _)| (*label).cmp(name))
-            .ok()?;
-        Some(labels.remove(index).1)
-    };
-    let metric_name = take(METRIC_NAME_LABEL);
-    let mut part = |part: &'r RoutePart| -> Option<&'r str> {
-        let named = part.label.as_deref().and_then(&mut take);
-        named.or(part.default.as_deref())
-    };
-    let (database, table) = (part(&routing.database), part(&routing.table));
-    let metric_name = metric_name.ok_or(SeriesFault::NoMetricName)?;
-    let database = database.ok_or(SeriesFault::MissingDatabase)?;
-    let table = table.ok_or(SeriesFault::MissingTable)?;
-    if !is_destination_name(database) || !is_destination_name(table) {
-        return Err(SeriesFault::InvalidDestination);
-    }
+    let metric = parts.metric.ok_or(SeriesFault::NoMetricName)?;
+    let database = parts.database.or(routing.database.default.as_deref());
+    let table = parts.table.or(routing.table.default.as_deref());
     Ok(Routed {
-        database,
-        table,
-        metric_name,
-        labels,
+        database: database.ok_or(SeriesFault::MissingDatabase)?,
+        table: table.ok_or(SeriesFault::MissingTable)?,
+        metric,
     })
 }
 

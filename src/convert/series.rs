@@ -8,21 +8,22 @@
 //! forms of the name, because one measure has one type.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::fmt;
 
+use hashbrown::HashMap;
+
+use super::labels::{KnownLabels, Metric, Parts};
 use super::limits::{
     MAX_DIMENSION_NAME_BYTES, MAX_DIMENSIONS, MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES, TIME_BYTES,
 };
 use super::names::{
     EXEMPLAR_PREFIX, HISTOGRAM_PREFIX, NO_LABELS_DIMENSION, NO_LABELS_VALUE, VALUE_BITS_DIMENSION,
-    escape,
 };
-use super::route::{Routing, SeriesFault, route};
+use super::route::{Routing, SeriesFault, is_destination_name, route};
+use super::stored::{AttributeId, SeriesId, StoredSeries};
 use super::value::{NUMBER_BYTES, Value};
 use super::{exemplar, histogram};
 use crate::model::Destination;
-use crate::received::{Item, Items, Label, Labels, Request, Series, cut};
+use crate::received::{Item, Items, Labels, Request, Series, cut};
 
 /// What to do with samples that Timestream cannot store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,6 +144,8 @@ pub enum Refusal {
 /// What became of the samples of a request.
 #[derive(Debug, Default)]
 pub struct Conversion<'a> {
+    /// The series of all destinations.
+    pub stored: StoredSeries<'a>,
     /// Records by destination, destinations in order of first appearance.
     pub destinations: Vec<DestinationRecords<'a>>,
     /// The samples that became no record.
@@ -173,41 +176,9 @@ pub struct DestinationRecords<'a> {
     /// Where they go.
     pub destination: Destination,
     /// The series that the records refer to.
-    pub series: Vec<StoredSeries<'a>>,
+    pub series: Vec<SeriesId>,
     /// One record for each sample, in the order received.
     pub records: Vec<Record<'a>>,
-}
-
-/// A series in its stored form.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct StoredSeries<'a> {
-    /// The escaped metric name, or a reserved form of it.
-    pub measure_name: Cow<'a, str>,
-    /// At least one dimension; sorted by name, names unique.
-    pub dimensions: Vec<Dimension<'a>>,
-}
-
-impl StoredSeries<'_> {
-    /// UTF-8 bytes of the names and values that every record of it has, as AWS counts them.
-    pub fn bytes(&self) -> usize {
-        self.measure_name.len() + self.dimensions.iter().map(Dimension::bytes).sum::<usize>()
-    }
-}
-
-/// A dimension: an escaped label, or a reserved one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Dimension<'a> {
-    /// The escaped label name.
-    pub name: Cow<'a, str>,
-    /// The label value as received.
-    pub value: Cow<'a, str>,
-}
-
-impl Dimension<'_> {
-    /// UTF-8 bytes of name and value, as AWS counts them.
-    pub fn bytes(&self) -> usize {
-        self.name.len() + self.value.len()
-    }
 }
 
 /// One sample, histogram or exemplar of a stored series.
@@ -244,18 +215,32 @@ pub fn series_to_records<'a>(
     policy: WritePolicy,
 ) -> Result<Conversion<'a>, Refusal> {
     let mut conversion = Conversion::default();
-    let mut slots: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut labels = KnownLabels::new(routing);
+    let mut forms = FormAttributes::default();
+    // Where the records of a destination are, if there can be one of these names.
+    let mut slots: HashMap<(&str, &str), Option<usize>> = HashMap::new();
     let concerns =
         |series: &Series<'_, '_>| !series.content.is_empty() || series.bad_reference.is_some();
     for series in request.iter().filter(concerns) {
-        let routed = match route(&series, routing) {
+        let parts = labels.take_apart(series.labels.0, &mut conversion.stored);
+        let routed = route(&series, &parts, routing).and_then(|routed| {
+            let slot = slots
+                .entry((routed.database, routed.table))
+                .or_insert_with(|| {
+                    let exists =
+                        is_destination_name(routed.database) && is_destination_name(routed.table);
+                    exists.then(|| conversion.add_destination(routed.database, routed.table))
+                });
+            Ok((routed.metric, slot.ok_or(SeriesFault::InvalidDestination)?))
+        });
+        let (metric, slot) = match routed {
             Ok(routed) => routed,
             Err(fault) => {
                 conversion.leave_out(series.items, WhyLeftOut::Faulty(fault));
                 continue;
             }
         };
-        let stored = match store(routed.metric_name, routed.labels) {
+        let base = match store(metric, &parts, &mut forms, &mut conversion.stored) {
             Ok(stored) => stored,
             Err(over) if policy.fail_on_long_label => return Err(over.refusal(series.labels)),
             Err(over) => {
@@ -263,35 +248,43 @@ pub fn series_to_records<'a>(
                 continue;
             }
         };
-        let slot = *slots
-            .entry((routed.database, routed.table))
-            .or_insert_with(|| {
-                conversion.destinations.push(DestinationRecords {
-                    destination: Destination {
-                        database: routed.database.to_owned(),
-                        table: routed.table.to_owned(),
-                    },
-                    series: Vec::new(),
-                    records: Vec::new(),
-                });
-                conversion.destinations.len() - 1
-            });
-        conversion.add_items(slot, routed.metric_name, stored, &series, policy)?;
+        conversion.add_items(slot, metric, base, &series, &mut forms, policy)?;
     }
     Ok(conversion)
 }
 
 impl<'a> Conversion<'a> {
+    fn add_destination(&mut self, database: &str, table: &str) -> usize {
+        self.destinations.push(DestinationRecords {
+            destination: Destination {
+                database: database.to_owned(),
+                table: table.to_owned(),
+            },
+            series: Vec::new(),
+            records: Vec::new(),
+        });
+        self.destinations.len() - 1
+    }
+
     fn add_items(
         &mut self,
         slot: usize,
-        metric_name: &'a str,
-        stored: StoredSeries<'a>,
+        metric: Metric<'a>,
+        base: SeriesId,
         series: &Series<'_, 'a>,
+        attributes: &mut FormAttributes,
         policy: WritePolicy,
     ) -> Result<(), Refusal> {
         let destination = &mut self.destinations[slot];
-        let mut forms = Forms::new(metric_name, stored, &mut destination.series);
+        let mut forms = Forms {
+            metric_name: metric.name,
+            stored: &mut self.stored,
+            attributes,
+            base: destination.series.len(),
+            all: &mut destination.series,
+            others: Vec::new(),
+        };
+        forms.all.push(base);
         for (item, content) in series.items.each().zip(series.content) {
             match to_record(content, &mut forms, policy) {
                 Ok((series, value, nanos)) => destination.records.push(Record {
@@ -411,7 +404,9 @@ impl Unstorable<'_> {
 /// The stored forms of one series of a request, by what it carries.
 struct Forms<'s, 'a> {
     metric_name: &'a str,
-    all: &'s mut Vec<StoredSeries<'a>>,
+    stored: &'s mut StoredSeries<'a>,
+    attributes: &'s mut FormAttributes,
+    all: &'s mut Vec<SeriesId>,
     /// Position of the form of ordinary float samples.
     base: usize,
     /// The forms that some item has needed, and where they stand.
@@ -419,7 +414,7 @@ struct Forms<'s, 'a> {
 }
 
 /// A form that is not that of ordinary float samples.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Form {
     /// Of the samples with a value of these bits, which Timestream refuses.
     Special(u64),
@@ -427,22 +422,17 @@ enum Form {
     Exemplar,
 }
 
-impl<'s, 'a> Forms<'s, 'a> {
-    fn new(
-        metric_name: &'a str,
-        stored: StoredSeries<'a>,
-        all: &'s mut Vec<StoredSeries<'a>>,
-    ) -> Self {
-        let base = all.len();
-        all.push(stored);
-        Self {
-            metric_name,
-            all,
-            base,
-            others: Vec::new(),
-        }
-    }
+/// Attributes that no label stands for.
+#[derive(Default)]
+struct FormAttributes {
+    no_labels: Option<AttributeId>,
+    /// By the bits.
+    value_bits: HashMap<u64, AttributeId>,
+    /// Measure names of histograms and exemplars, by that of the samples.
+    measures: HashMap<(Form, AttributeId), AttributeId>,
+}
 
+impl<'a> Forms<'_, 'a> {
     /// Position of the series in this form.
     fn get(&mut self, form: Form) -> Result<usize, OverLimit<'a>> {
         if let Some((_, position)) = self.others.iter().find(|(known, _)| *known == form) {
@@ -455,50 +445,51 @@ impl<'s, 'a> Forms<'s, 'a> {
         Ok(position)
     }
 
-    fn make(&self, form: Form) -> Result<StoredSeries<'a>, OverLimit<'a>> {
-        let base = &self.all[self.base];
-        let mut dimensions = base.dimensions.clone();
-        let measure_name = match form {
+    fn make(&mut self, form: Form) -> Result<SeriesId, OverLimit<'a>> {
+        let stored = &mut *self.stored;
+        let base = self.all[self.base];
+        let mut dimensions = stored.dimensions(base).to_vec();
+        let mut measure = stored.measure(base);
+        match form {
             Form::Special(bits) => {
                 if dimensions.len() == MAX_DIMENSIONS {
                     return Err(OverLimit::Labels);
                 }
-                let dimension = Dimension {
-                    name: Cow::Borrowed(VALUE_BITS_DIMENSION),
-                    value: Cow::Owned(format!("{bits:016x}")),
+                let add = || {
+                    let value = Cow::Owned(format!("{bits:016x}"));
+                    stored.add_dimension(Cow::Borrowed(VALUE_BITS_DIMENSION), value)
                 };
-                let place = dimensions.partition_point(|other| *other < dimension);
-                dimensions.insert(place, dimension);
-                base.measure_name.clone()
+                let bits = self.attributes.value_bits.entry(bits);
+                dimensions.push(*bits.or_insert_with(add));
             }
-            Form::Histogram => Cow::Owned(format!("{HISTOGRAM_PREFIX}{}", base.measure_name)),
-            Form::Exemplar => Cow::Owned(format!("{EXEMPLAR_PREFIX}{}", base.measure_name)),
-        };
-        let series = StoredSeries {
-            measure_name,
-            dimensions,
-        };
-        if series.measure_name.len() > MAX_MEASURE_NAME_BYTES {
-            Err(OverLimit::MetricName(self.metric_name))
-        } else if series.record_bytes(NUMBER_BYTES) > MAX_RECORD_BYTES {
-            Err(OverLimit::Record)
-        } else {
-            Ok(series)
+            Form::Histogram | Form::Exemplar => {
+                let prefix = match form {
+                    Form::Histogram => HISTOGRAM_PREFIX,
+                    _ => EXEMPLAR_PREFIX,
+                };
+                let add = || {
+                    let name = format!("{prefix}{}", stored.attribute(measure).value);
+                    stored.add_measure_name(Cow::Owned(name))
+                };
+                let measures = self.attributes.measures.entry((form, measure));
+                measure = *measures.or_insert_with(add);
+            }
         }
+        if stored.attribute(measure).value.len() > MAX_MEASURE_NAME_BYTES {
+            return Err(OverLimit::MetricName(self.metric_name));
+        }
+        let added = stored.add(measure, &dimensions, MAX_SERIES_BYTES);
+        added.ok_or(OverLimit::Record)
     }
 
     /// Bytes of a record of the series at `position` with this value.
     fn record_bytes(&self, position: usize, value: &Value<'_>) -> usize {
-        self.all[position].record_bytes(value.bytes())
+        TIME_BYTES + self.stored.bytes(self.all[position]) + value.bytes()
     }
 }
 
-impl StoredSeries<'_> {
-    /// Bytes of a record whose value counts `value_bytes`.
-    fn record_bytes(&self, value_bytes: usize) -> usize {
-        TIME_BYTES + self.bytes() + value_bytes
-    }
-}
+/// Bytes of a series whose records with a number are not over the limit.
+const MAX_SERIES_BYTES: usize = MAX_RECORD_BYTES - TIME_BYTES - NUMBER_BYTES;
 
 /// Whether Timestream refuses the value: it is not finite, or `-0.0`.
 pub(super) fn is_special(value: f64) -> bool {
@@ -542,53 +533,32 @@ impl OverLimit<'_> {
     }
 }
 
+/// Stores the form of ordinary float samples.
 fn store<'a>(
-    metric_name: &'a str,
-    labels: Vec<Label<'a>>,
-) -> Result<StoredSeries<'a>, OverLimit<'a>> {
-    let measure_name = escape(metric_name);
-    if measure_name.len() > MAX_MEASURE_NAME_BYTES {
-        return Err(OverLimit::MetricName(metric_name));
-    }
-    if labels.len() > MAX_DIMENSIONS {
+    metric: Metric<'a>,
+    parts: &Parts<'_, 'a>,
+    forms: &mut FormAttributes,
+    stored: &mut StoredSeries<'a>,
+) -> Result<SeriesId, OverLimit<'a>> {
+    let measure = metric.measure.ok_or(OverLimit::MetricName(metric.name))?;
+    if parts.count > MAX_DIMENSIONS {
         return Err(OverLimit::Labels);
     }
-    let mut dimensions = Vec::with_capacity(labels.len().max(1));
-    for (label, value) in labels {
-        let name = escape(label);
-        if name.len() > MAX_DIMENSION_NAME_BYTES {
-            return Err(OverLimit::LabelName(label));
+    if let Some(name) = parts.long_name {
+        return Err(OverLimit::LabelName(name));
+    }
+    let added = match parts.dimensions {
+        [] => {
+            let add = || {
+                let name = Cow::Borrowed(NO_LABELS_DIMENSION);
+                stored.add_dimension(name, Cow::Borrowed(NO_LABELS_VALUE))
+            };
+            let no_labels = *forms.no_labels.get_or_insert_with(add);
+            stored.add(measure, &[no_labels], MAX_SERIES_BYTES)
         }
-        let value = Cow::Borrowed(value);
-        dimensions.push(Dimension { name, value });
-    }
-    if dimensions.is_empty() {
-        dimensions.push(Dimension {
-            name: Cow::Borrowed(NO_LABELS_DIMENSION),
-            value: Cow::Borrowed(NO_LABELS_VALUE),
-        });
-    }
-    // Escaping can change the order of the names.
-    dimensions.sort_unstable();
-    let stored = StoredSeries {
-        measure_name,
-        dimensions,
+        dimensions => stored.add(measure, dimensions, MAX_SERIES_BYTES),
     };
-    match stored.record_bytes(NUMBER_BYTES) {
-        bytes if bytes > MAX_RECORD_BYTES => Err(OverLimit::Record),
-        _ => Ok(stored),
-    }
-}
-
-impl fmt::Display for StoredSeries<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{{", self.measure_name)?;
-        for (index, dimension) in self.dimensions.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            write!(f, "{separator}{}={:?}", dimension.name, dimension.value)?;
-        }
-        f.write_str("}")
-    }
+    added.ok_or(OverLimit::Record)
 }
 
 #[cfg(test)]
@@ -596,6 +566,7 @@ mod tests {
     use super::*;
     use crate::convert::route::RoutePart;
     use crate::model::Sample;
+    use crate::received::Label;
 
     fn routing() -> Routing {
         let part = |label: &str, default: Option<&str>| RoutePart {
@@ -628,7 +599,7 @@ mod tests {
     /// Each destination with its records as `time value series`.
     fn records(conversion: &Conversion<'_>) -> Vec<(String, Vec<String>)> {
         let text = |all: &DestinationRecords<'_>, record: &Record<'_>| {
-            let series = &all.series[record.series];
+            let series = conversion.stored.show(all.series[record.series]);
             let Value::Double(value) = record.value else {
                 panic!("{record:?}")
             };

@@ -1,7 +1,6 @@
 //! The value of a record, and what it is in a WriteRecords call.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 
 use super::body::push_string;
 
@@ -16,12 +15,12 @@ pub enum Value<'a> {
     /// A text, not empty.
     Varchar(Cow<'a, str>),
     /// Several texts under names of their own; at least one.
-    Multi(Vec<Attribute<'a>>),
+    Multi(Vec<NamedText<'a>>),
 }
 
 /// One text of a multi-measure record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attribute<'a> {
+pub struct NamedText<'a> {
     /// The column that holds it.
     pub name: &'static str,
     /// The text, not empty.
@@ -55,8 +54,11 @@ impl Value<'_> {
     pub(super) fn push(&self, body: &mut Vec<u8>) {
         match self {
             // The shortest text that reads back to the same bits.
-            Self::Double(value) => write!(body, "\"MeasureValue\":\"{value:?}\"")
-                .expect("writing to a Vec cannot fail"),
+            Self::Double(value) => {
+                body.extend_from_slice(b"\"MeasureValue\":\"");
+                serde_json::to_writer(&mut *body, value).expect("it is finite, a Vec takes all");
+                body.push(b'"');
+            }
             Self::Varchar(text) => {
                 body.extend_from_slice(b"\"MeasureValue\":");
                 push_string(body, text);

@@ -3,14 +3,20 @@
 mod admission;
 mod auth;
 mod bad_input;
+mod bill;
 mod cancel;
 mod compliance;
 mod dead_letters;
 mod destinations;
 mod docs;
 mod duplicates;
+#[allow(dead_code, reason = "the benches need more of it")]
+#[path = "../support/exporters.rs"]
+mod exporters;
 mod faults;
 mod fuzz;
+#[path = "../support/go_connector.rs"]
+mod go_connector;
 mod go_tables;
 mod healthcheck;
 mod kinds;

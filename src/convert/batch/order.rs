@@ -2,15 +2,16 @@
 //!
 //! What all records of a call share is billed once, so the series of one pod, of one target, of one
 //! metric should stand together; which of these matters most depends on the data. The attributes of
-//! a series (its dimensions and its metric) are put into an order of importance, and the series are
-//! sorted by them in that order. The first attribute is the one whose values divide the series into
-//! groups that share the most bytes among themselves, in any attribute; then it goes on within the
+//! a series (its dimensions and its measure name) are put into an order of importance, and the
+//! series are sorted by them in that order. The first attribute is the one whose values divide the
+//! series into groups that would save the most as calls of their own; then it goes on within the
 //! groups. What is the same throughout every group comes before the attribute that divides them, so
 //! that it also holds neighbouring groups together.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
-use crate::convert::series::StoredSeries;
+use crate::convert::body::UNIT_BYTES;
+use crate::convert::stored::{AttributeId, SeriesId, StoredSeries};
 
 /// Attributes that are looked at closely: those that most series have. More cost time and change
 /// nothing, because an attribute of few series cannot divide all of them.
@@ -30,14 +31,35 @@ pub(super) struct Order {
     pub(super) shared_bytes: Vec<usize>,
 }
 
-/// One attribute of a series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Numbers what the series of a destination have, one destination after the other.
+///
+/// What a destination has is numbered from 0, so the work for each depends on its own series alone.
+pub(super) struct Numbering {
+    /// The number of each attribute of the request.
+    attributes: Vec<u32>,
+    /// The number of each name of attributes of the request.
+    columns: Vec<u32>,
+}
+
+/// Not numbered yet.
+const NONE: u32 = u32::MAX;
+
+/// The series of a destination as lists of numbers.
+struct Rows {
+    /// The attributes of all series, one after the other.
+    cells: Vec<u32>,
+    /// Where each series ends.
+    ends: Vec<usize>,
+    attributes: Vec<Attribute>,
+    columns: Vec<Column>,
+}
+
 struct Attribute {
-    /// Position of its name in the order of importance, once that is known.
-    place: u32,
-    /// Which value it has; equal for equal values of one name.
-    value: u32,
-    bytes: u32,
+    id: AttributeId,
+    column: u32,
+    bytes: usize,
+    /// Series that have it.
+    uses: usize,
 }
 
 /// What is known about the attributes of one name.
@@ -51,197 +73,265 @@ struct Column {
     repeated_bytes: usize,
 }
 
-/// The measure name is an attribute as well; no dimension has an empty name.
-const MEASURE: &str = "";
+impl Numbering {
+    pub(super) fn new(stored: &StoredSeries<'_>) -> Self {
+        Self {
+            attributes: vec![NONE; stored.attribute_count()],
+            columns: vec![NONE; stored.column_count()],
+        }
+    }
 
-pub(super) fn order(series: &[StoredSeries<'_>]) -> Order {
-    let (mut attributes, columns) = read(series);
-    let places = places(&attributes, &columns);
-    for attributes in &mut attributes {
-        for attribute in attributes.iter_mut() {
-            attribute.place = places[attribute.place as usize];
+    fn rows(&mut self, stored: &StoredSeries<'_>, series: &[SeriesId]) -> Rows {
+        let mut rows = Rows {
+            cells: Vec::with_capacity(series.len() * 12),
+            ends: Vec::with_capacity(series.len()),
+            attributes: Vec::new(),
+            columns: Vec::new(),
+        };
+        for &series in series {
+            let measure = stored.measure(series);
+            for &id in stored.dimensions(series).iter().chain([&measure]) {
+                let number = &mut self.attributes[id.index()];
+                if *number == NONE {
+                    *number = narrow(rows.attributes.len());
+                    let attribute = stored.attribute(id);
+                    let column = &mut self.columns[attribute.column()];
+                    if *column == NONE {
+                        *column = narrow(rows.columns.len());
+                        rows.columns.push(Column::default());
+                    }
+                    rows.attributes.push(Attribute {
+                        id,
+                        column: *column,
+                        bytes: attribute.bytes(),
+                        uses: 0,
+                    });
+                }
+                rows.attributes[*number as usize].uses += 1;
+                rows.cells.push(*number);
+            }
+            rows.ends.push(rows.cells.len());
         }
-        attributes.sort_unstable();
-    }
-    let mut order: Vec<usize> = (0..series.len()).collect();
-    // Stable: what is equal stays in the order received.
-    order.sort_by(|&a, &b| attributes[a].cmp(&attributes[b]));
-    let mut places = vec![0; series.len()];
-    let mut shared_bytes = Vec::with_capacity(series.len());
-    let mut before: &[Attribute] = &[];
-    for series in order {
-        let own = attributes[series].as_slice();
-        // No series is without attributes, so the first one differs from nothing.
-        if own != before {
-            let shared = before.iter().zip(own).take_while(|(a, b)| a == b);
-            shared_bytes.push(shared.map(|(it, _)| it.bytes as usize).sum());
+        for attribute in &rows.attributes {
+            let column = &mut rows.columns[attribute.column as usize];
+            column.present += attribute.uses;
+            column.distinct += 1;
+            column.repeated_bytes += attribute.bytes * (attribute.uses - 1);
+            // The next destination starts anew.
+            self.attributes[attribute.id.index()] = NONE;
+            self.columns[stored.attribute(attribute.id).column()] = NONE;
         }
-        places[series] = shared_bytes.len() - 1;
-        before = own;
+        rows
     }
-    Order {
-        places,
-        shared_bytes,
+
+    /// The order of these series, which are those of one destination.
+    pub(super) fn order(&mut self, stored: &StoredSeries<'_>, series: &[SeriesId]) -> Order {
+        let mut rows = self.rows(stored, series);
+        let ranks = ranks(&rows);
+        let mut start = 0;
+        for &end in &rows.ends {
+            let row = &mut rows.cells[start..end];
+            for cell in row.iter_mut() {
+                *cell = ranks[*cell as usize];
+            }
+            row.sort_unstable();
+            start = end;
+        }
+        let mut bytes = vec![0; ranks.len()];
+        for (attribute, &rank) in rows.attributes.iter().zip(&ranks) {
+            bytes[rank as usize] = attribute.bytes;
+        }
+        let mut order: Vec<usize> = (0..series.len()).collect();
+        // Stable: what is equal stays in the order received.
+        order.sort_by(|&a, &b| rows.row(a).cmp(rows.row(b)));
+        let mut places = vec![0; series.len()];
+        let mut shared_bytes = Vec::with_capacity(series.len());
+        let mut before: &[u32] = &[];
+        for series in order {
+            let own = rows.row(series);
+            // No series is without attributes, so the first one differs from nothing.
+            if own != before {
+                let shared = before.iter().zip(own).take_while(|(a, b)| a == b);
+                shared_bytes.push(shared.map(|(&rank, _)| bytes[rank as usize]).sum());
+            }
+            places[series] = shared_bytes.len() - 1;
+            before = own;
+        }
+        Order {
+            places,
+            shared_bytes,
+        }
     }
 }
 
-/// The attributes of each series, their places being positions in the list of columns.
-fn read(series: &[StoredSeries<'_>]) -> (Vec<Vec<Attribute>>, Vec<Column>) {
-    let mut names: HashMap<&str, u32> = HashMap::new();
-    let mut values: HashMap<(u32, &str), u32> = HashMap::new();
-    let mut columns: Vec<Column> = Vec::new();
-    let attributes = series
-        .iter()
-        .map(|series| {
-            let dimensions = series.dimensions.iter();
-            let dimensions = dimensions.map(|it| (it.name.as_ref(), it.value.as_ref()));
-            dimensions
-                .chain([(MEASURE, series.measure_name.as_ref())])
-                .map(|(name, value)| {
-                    let place = *names.entry(name).or_insert_with(|| {
-                        columns.push(Column::default());
-                        narrow(columns.len() - 1)
-                    });
-                    let bytes = name.len() + value.len();
-                    let column = &mut columns[place as usize];
-                    column.present += 1;
-                    column.repeated_bytes += bytes;
-                    let next = narrow(values.len());
-                    let value = *values.entry((place, value)).or_insert_with(|| {
-                        column.distinct += 1;
-                        column.repeated_bytes -= bytes;
-                        next
-                    });
-                    Attribute {
-                        place,
-                        value,
-                        bytes: narrow(bytes),
-                    }
-                })
-                .collect()
-        })
-        .collect();
-    (attributes, columns)
+impl Rows {
+    fn row(&self, series: usize) -> &[u32] {
+        let start = series.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.cells[start..self.ends[series]]
+    }
 }
 
 fn narrow(number: usize) -> u32 {
     u32::try_from(number).expect("a request has less than 4 GiB")
 }
 
-/// The place of each column in the order of importance.
-fn places(attributes: &[Vec<Attribute>], columns: &[Column]) -> Vec<u32> {
+/// For each attribute its position among all, sorted by the importance of their names.
+fn ranks(rows: &Rows) -> Vec<u32> {
+    let mut places = vec![0; rows.columns.len()];
+    for (place, column) in by_importance(rows).into_iter().enumerate() {
+        places[column] = place;
+    }
+    let mut sorted: Vec<usize> = (0..rows.attributes.len()).collect();
+    sorted.sort_by_key(|&attribute| places[rows.attributes[attribute].column as usize]);
+    let mut ranks = vec![0; sorted.len()];
+    for (rank, attribute) in sorted.into_iter().enumerate() {
+        ranks[attribute] = narrow(rank);
+    }
+    ranks
+}
+
+/// The columns, the most important one first.
+fn by_importance(rows: &Rows) -> Vec<usize> {
+    let columns = &rows.columns;
     let mut rest: Vec<usize> = (0..columns.len()).collect();
     rest.sort_by_key(|&column| std::cmp::Reverse(columns[column].repeated_bytes));
+    let structural = rest.iter().copied();
+    let structural = structural.filter(|&column| 4 * columns[column].present >= rows.ends.len());
+    let table = Table::new(rows, structural.take(MAX_STRUCTURAL).collect());
     let mut ordered = Vec::with_capacity(columns.len());
-    let structural: Vec<usize> = rest
-        .iter()
-        .copied()
-        .filter(|&column| 4 * columns[column].present >= attributes.len())
-        .take(MAX_STRUCTURAL)
-        .collect();
-    let table = Table::new(attributes, &structural);
-    let mut groups = vec![0; attributes.len()];
+    let mut groups = vec![0; table.rows.len()];
     for _ in 0..TRIED_PLACES {
-        let candidates = rest.iter().filter(|column| structural.contains(column));
+        let candidates = rest.iter().copied().filter_map(|it| table.position(it));
         let best = candidates
             .take(MAX_CANDIDATES)
-            .map(|&column| table.divide(&groups, column))
-            .max_by_key(|division| division.shared_bytes);
-        let Some(best) = best else { break };
-        let mut same: Vec<usize> = best
-            .same
-            .iter()
-            .copied()
-            .filter(|it| rest.contains(it))
-            .collect();
-        same.sort_by_key(|&column| (columns[column].distinct, column == best.column));
+            .map(|position| table.divide(&groups, position))
+            .max_by_key(|division| division.saved_bytes);
+        let Some(best) = best.filter(|best| best.saved_bytes > 0) else {
+            break;
+        };
+        let mut same = table.columns_of(best.same);
+        same.retain(|column| rest.contains(column));
+        let dividing = table.columns[best.position];
+        same.sort_by_key(|&column| (columns[column].distinct, column == dividing));
         rest.retain(|column| !same.contains(column));
         ordered.extend(same);
         groups = best.groups;
     }
     ordered.extend(rest);
-    let mut places = vec![0; columns.len()];
-    for (place, column) in ordered.into_iter().enumerate() {
-        places[column] = narrow(place);
-    }
-    places
+    ordered
 }
 
 /// The structural attributes, one row for each series.
-struct Table<'s> {
-    columns: &'s [usize],
-    /// Value and bytes; the value 0 stands for none.
-    cells: Vec<(u32, u32)>,
+struct Table<'r> {
+    columns: Vec<usize>,
+    attributes: &'r [Attribute],
+    /// Numbers of attributes, counted from 1; 0 stands for none.
+    rows: Vec<[u32; MAX_STRUCTURAL]>,
 }
 
 /// Series divided by a column.
 struct Division {
-    column: usize,
+    /// Position of the dividing column in the table.
+    position: usize,
     /// The group of each series.
     groups: Vec<u32>,
-    /// Bytes that need not be repeated where each group is a call.
-    shared_bytes: usize,
-    /// Columns that are the same throughout each group, the dividing one among them.
-    same: Vec<usize>,
+    /// Bytes that need not be billed if each group that is worth it is a call.
+    saved_bytes: usize,
+    /// A bit for each column of the table that is the same throughout each group, the dividing one
+    /// among them.
+    same: u16,
 }
 
-impl<'s> Table<'s> {
-    fn new(attributes: &[Vec<Attribute>], columns: &'s [usize]) -> Self {
-        let mut cells = vec![(0, 0); attributes.len() * columns.len()];
-        for (row, attributes) in attributes.iter().enumerate() {
-            for attribute in attributes {
-                let wanted = |column: &usize| *column == attribute.place as usize;
-                if let Some(position) = columns.iter().position(wanted) {
-                    cells[row * columns.len() + position] = (attribute.value + 1, attribute.bytes);
+/// Some series.
+struct Group {
+    first: u32,
+    count: u32,
+    /// A bit for each column of the table in which not all of them agree.
+    differ: u16,
+}
+
+impl<'r> Table<'r> {
+    fn new(rows: &'r Rows, columns: Vec<usize>) -> Self {
+        let mut positions = vec![None; rows.columns.len()];
+        for (position, &column) in columns.iter().enumerate() {
+            positions[column] = Some(position);
+        }
+        let table_row = |series| {
+            let mut row = [0; MAX_STRUCTURAL];
+            for &cell in rows.row(series) {
+                if let Some(position) = positions[rows.attributes[cell as usize].column as usize] {
+                    row[position] = cell + 1;
                 }
             }
+            row
+        };
+        Self {
+            rows: (0..rows.ends.len()).map(table_row).collect(),
+            columns,
+            attributes: &rows.attributes,
         }
-        Self { columns, cells }
     }
 
-    fn row(&self, series: usize) -> &[(u32, u32)] {
-        &self.cells[series * self.columns.len()..][..self.columns.len()]
+    fn position(&self, column: usize) -> Option<usize> {
+        self.columns.iter().position(|&it| it == column)
     }
 
-    /// Divides `groups` further by the values of `column`.
-    fn divide(&self, groups: &[u32], column: usize) -> Division {
-        let position = self.columns.iter().position(|&it| it == column);
-        let position = position.expect("only columns of the table are tried");
-        let mut known: HashMap<(u32, u32), u32> = HashMap::new();
-        // The first series of each group, how many there are, and a bit for each column in which
-        // all of them agree.
-        let mut members: Vec<(usize, usize, u32)> = Vec::new();
-        let divided: Vec<u32> = groups
-            .iter()
-            .enumerate()
-            .map(|(series, &group)| {
-                let row = self.row(series);
-                let group = *known.entry((group, row[position].0)).or_insert_with(|| {
-                    members.push((series, 0, u32::MAX));
+    fn columns_of(&self, bits: u16) -> Vec<usize> {
+        let columns = self.columns.iter().enumerate();
+        let columns = columns.filter(|(position, _)| bits >> position & 1 == 1);
+        columns.map(|(_, &column)| column).collect()
+    }
+
+    /// Divides `groups` further by the values of the column at `position`.
+    fn divide(&self, groups: &[u32], position: usize) -> Division {
+        let mut known: HashMap<u64, u32> = HashMap::new();
+        let mut divided = Vec::with_capacity(groups.len());
+        let mut members: Vec<Group> = Vec::new();
+        // Series come target by target, so many are in the group of the one before.
+        let mut before = (u64::MAX, 0);
+        for ((series, row), &group) in (0..).zip(&self.rows).zip(groups) {
+            let key = u64::from(group) << 32 | u64::from(row[position]);
+            if before.0 != key {
+                let group = known.entry(key).or_insert_with(|| {
+                    members.push(Group {
+                        first: series,
+                        count: 0,
+                        differ: 0,
+                    });
                     narrow(members.len() - 1)
                 });
-                let (first, count, agree) = &mut members[group as usize];
-                *count += 1;
-                for (bit, (cell, of_first)) in row.iter().zip(self.row(*first)).enumerate() {
-                    *agree &= !(u32::from(cell.0 != of_first.0) << bit);
-                }
-                group
-            })
-            .collect();
-        let shared = |&(first, count, agree): &(usize, usize, u32)| {
-            let cells = self.row(first).iter().enumerate();
-            let common = cells.filter(|(bit, _)| agree >> bit & 1 == 1);
-            common.map(|(_, cell)| cell.1 as usize).sum::<usize>() * (count - 1)
-        };
-        let everywhere = members.iter().fold(u32::MAX, |all, member| all & member.2);
+                before = (key, *group);
+            }
+            let group = before.1;
+            let member = &mut members[group as usize];
+            member.count += 1;
+            member.differ |= difference(row, &self.rows[member.first as usize]);
+            divided.push(group);
+        }
         Division {
-            column,
+            position,
             groups: divided,
-            shared_bytes: members.iter().map(shared).sum(),
-            same: (0..self.columns.len())
-                .filter(|bit| everywhere >> bit & 1 == 1)
-                .map(|bit| self.columns[bit])
-                .collect(),
+            saved_bytes: members.iter().map(|group| self.saved_bytes(group)).sum(),
+            same: !members.iter().fold(0, |all, group| all | group.differ),
         }
     }
+
+    /// What all but one of a group need not repeat, less the call that the group takes: on average
+    /// half of its last unit is empty, and a call itself is worth as much.
+    fn saved_bytes(&self, group: &Group) -> usize {
+        let row = self.rows[group.first as usize].iter().enumerate();
+        let common = row.filter(|(position, cell)| **cell > 0 && group.differ >> position & 1 == 0);
+        let common = common.map(|(_, &cell)| self.attributes[cell as usize - 1].bytes);
+        let repeated = common.sum::<usize>() * (group.count as usize - 1);
+        repeated.saturating_sub(UNIT_BYTES)
+    }
+}
+
+/// A bit for each position in which the rows differ.
+fn difference(a: &[u32; MAX_STRUCTURAL], b: &[u32; MAX_STRUCTURAL]) -> u16 {
+    let mut bits = 0;
+    for position in 0..MAX_STRUCTURAL {
+        bits |= u16::from(a[position] != b[position]) << position;
+    }
+    bits
 }

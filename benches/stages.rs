@@ -1,0 +1,85 @@
+//! What a write request costs in each stage from its body to the bodies of its calls, for one core
+//! and without any I/O. `benches/write.rs` puts the figures into its table.
+
+#[allow(dead_code, reason = "each user needs a part of it")]
+#[path = "../tests/support/exporters.rs"]
+mod exporters;
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use timestream_prometheus_connector::convert::batch::batches;
+use timestream_prometheus_connector::convert::body::write_call;
+use timestream_prometheus_connector::convert::route::{RoutePart, Routing};
+use timestream_prometheus_connector::convert::series::{WritePolicy, series_to_records};
+use timestream_prometheus_connector::prompb;
+use timestream_prometheus_connector::wire::{self, RemoteWrite};
+
+const SAMPLES: usize = 2_000;
+const NO_LIMIT: usize = usize::MAX;
+
+fn stages(criterion: &mut Criterion) {
+    let sets = [
+        ("synthetic", exporters::synthetic(SAMPLES)),
+        ("node exporter", exporters::node_exporters(4).series),
+        ("pods", exporters::pods(80).series),
+    ];
+    for (name, mut series) in sets {
+        series.truncate(SAMPLES);
+        assert_eq!(series.len(), SAMPLES, "{name}");
+        let request = prompb::WriteRequest {
+            timeseries: series,
+            metadata: Vec::new(),
+        };
+        let body = wire::encode(&request).expect("it is small");
+        measure(criterion, name, &body);
+    }
+}
+
+fn measure(criterion: &mut Criterion, name: &str, body: &[u8]) {
+    let routing = Routing {
+        database: part("db"),
+        table: part("t"),
+    };
+    let policy = WritePolicy::default();
+    let message = wire::decompress(body, NO_LIMIT).expect("it was compressed");
+    let request = wire::read_request(RemoteWrite::V1, &message).expect("it was encoded");
+    let converted = series_to_records(&request, &routing, policy).expect("nothing is refused");
+    let compose = || batches(&converted.stored, &converted.destinations);
+    let composed = compose();
+
+    let mut group = criterion.benchmark_group("write");
+    group.throughput(Throughput::Elements(SAMPLES as u64));
+    let id = |stage| BenchmarkId::new(stage, name);
+    group.bench_function(id("decompress"), |bencher| {
+        bencher.iter(|| wire::decompress(black_box(body), NO_LIMIT));
+    });
+    group.bench_function(id("decode"), |bencher| {
+        bencher.iter(|| wire::read_request(RemoteWrite::V1, black_box(&message)).is_ok());
+    });
+    group.bench_function(id("convert"), |bencher| {
+        bencher.iter(|| series_to_records(black_box(&request), &routing, policy).is_ok());
+    });
+    group.bench_function(id("batch"), |bencher| {
+        bencher.iter(|| black_box(compose()).len());
+    });
+    group.bench_function(id("encode"), |bencher| {
+        bencher.iter(|| {
+            let calls = composed.iter().flat_map(|batches| batches.iter());
+            calls
+                .map(|batch| write_call(batch, None).body.len())
+                .sum::<usize>()
+        });
+    });
+    group.finish();
+}
+
+fn part(default: &str) -> RoutePart {
+    RoutePart {
+        label: None,
+        default: Some(default.to_owned()),
+    }
+}
+
+criterion_group!(benches, stages);
+criterion_main!(benches);

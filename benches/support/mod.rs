@@ -1,0 +1,119 @@
+//! The released connector as a process before an emulator in this one, and tables of what it took.
+
+use std::path::Path;
+use std::time::Duration;
+
+use soak::programs::Program;
+use tempfile::TempDir;
+use timestream_emulator::{Config, Emulator, TableSpec};
+use tokio::process::Command;
+
+/// A connector whose Timestream is an emulator of its own, both with nothing done yet.
+pub(crate) struct Bench {
+    pub(crate) emulator: Emulator,
+    pub(crate) connector: Program,
+    /// Where the connector logs.
+    _folder: TempDir,
+}
+
+impl Bench {
+    /// Starts both; the connector's default destination is a table that takes data of any age.
+    pub(crate) async fn start(config: Config) -> Self {
+        let table = TableSpec {
+            magnetic_writes: true,
+            ..TableSpec::new("db", "t")
+        };
+        let emulator = Emulator::start(Config {
+            tables: vec![table],
+            ..config
+        });
+        let emulator = emulator.await.expect("the emulator starts");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let endpoint = emulator.url();
+        let command = move |port| {
+            let mut command = Command::new(binary());
+            command
+                .env_clear()
+                .env("AWS_ACCESS_KEY_ID", "local")
+                .env("AWS_SECRET_ACCESS_KEY", "local")
+                .env("AWS_ENDPOINT_URL", &endpoint)
+                .args(["--default-database=db", "--default-table=t"])
+                .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+            command
+        };
+        let connector = Program::start("connector", folder.path(), "/-/ready", command).await;
+        Self {
+            emulator,
+            connector,
+            _folder: folder,
+        }
+    }
+}
+
+/// `BOOTSTRAP`, or the binary that cargo has built with the bench.
+fn binary() -> String {
+    std::env::var("BOOTSTRAP").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bootstrap").to_owned())
+}
+
+/// A table in Markdown whose columns are as wide as what they hold.
+pub(crate) struct Table(Vec<Vec<String>>);
+
+impl Table {
+    pub(crate) fn new(head: &[&str]) -> Self {
+        Self(vec![head.iter().map(|&it| it.to_owned()).collect()])
+    }
+
+    pub(crate) fn add(&mut self, row: impl IntoIterator<Item = String>) {
+        self.0.push(row.into_iter().collect());
+    }
+
+    /// Prints it; all but the first column are numbers.
+    pub(crate) fn print(&self, title: &str) {
+        println!("\n{title}\n");
+        let columns = self.0[0].len();
+        let width = |column: usize| self.0.iter().map(|row| row[column].len()).max();
+        let widths: Vec<usize> = (0..columns).filter_map(width).collect();
+        for (index, row) in self.0.iter().enumerate() {
+            let cells = row.iter().zip(&widths).enumerate();
+            let cells: Vec<String> = cells
+                .map(|(column, (cell, &width))| match column {
+                    0 => format!("{cell:<width$}"),
+                    _ => format!("{cell:>width$}"),
+                })
+                .collect();
+            println!("| {} |", cells.join(" | "));
+            if index == 0 {
+                let rules = widths
+                    .iter()
+                    .enumerate()
+                    .map(|(column, &width)| match column {
+                        0 => "-".repeat(width + 2),
+                        _ => format!("{}:", "-".repeat(width + 1)),
+                    });
+                println!("|{}|", rules.collect::<Vec<_>>().join("|"));
+            }
+        }
+    }
+}
+
+/// The value below which this share of the durations lies, in milliseconds.
+pub(crate) fn quantile_ms(sorted: &[Duration], share: f64) -> f64 {
+    let index = (sorted.len() as f64 * share) as usize;
+    sorted[index.min(sorted.len() - 1)].as_secs_f64() * 1_000.0
+}
+
+/// Whether a processor is left to the connector while this process sends and plays Timestream.
+pub(crate) fn machine() -> String {
+    let text = |path: &str| std::fs::read_to_string(Path::new(path)).unwrap_or_default();
+    let information = text("/proc/cpuinfo");
+    let model = information
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let load = text("/proc/loadavg");
+    format!(
+        "{cores} x {}, load average at the start {}",
+        model.map_or("unknown processor", |(_, model)| model.trim()),
+        load.split(' ').next().unwrap_or_default()
+    )
+}

@@ -1,0 +1,186 @@
+//! Series in their stored form.
+//!
+//! The series of a request have few different labels, each very often. So each different one is
+//! held once, with the text that stands for it in a call, and a series is a list of numbers.
+
+use std::borrow::Cow;
+
+use hashbrown::HashMap;
+
+use super::body::push_attribute;
+
+/// A dimension with its value, or a measure name.
+#[derive(Debug)]
+pub struct Attribute<'a> {
+    /// The stored name of the dimension; empty for a measure name.
+    pub name: Cow<'a, str>,
+    /// The value of the dimension, or the measure name.
+    pub value: Cow<'a, str>,
+    column: u32,
+    /// Where its text ends.
+    text_end: usize,
+}
+
+/// Which of the attributes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttributeId(u32);
+
+/// Which of the stored series of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SeriesId(u32);
+
+/// The stored series of a request, and the attributes that they have.
+#[derive(Debug, Default)]
+pub struct StoredSeries<'a> {
+    attributes: Vec<Attribute<'a>>,
+    /// The texts of all attributes, one after the other.
+    texts: Vec<u8>,
+    /// Positions of the names of dimensions, and of the empty one.
+    columns: HashMap<Cow<'a, str>, u32>,
+    /// The dimensions of all series, one after the other.
+    dimensions: Vec<AttributeId>,
+    series: Vec<Series>,
+}
+
+#[derive(Debug)]
+struct Series {
+    measure: AttributeId,
+    /// Where its dimensions start and end.
+    dimensions: (usize, usize),
+    bytes: usize,
+}
+
+impl Attribute<'_> {
+    /// UTF-8 bytes of name and value, as AWS counts them.
+    pub fn bytes(&self) -> usize {
+        self.name.len() + self.value.len()
+    }
+
+    /// The same for attributes of one name.
+    pub(super) fn column(&self) -> usize {
+        self.column as usize
+    }
+}
+
+impl AttributeId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl<'a> StoredSeries<'a> {
+    /// Adds a dimension that is not there yet.
+    pub(super) fn add_dimension(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> AttributeId {
+        let next = narrow(self.columns.len());
+        let column = match self.columns.get(name.as_ref()) {
+            Some(column) => *column,
+            None => *self.columns.entry(name.clone()).or_insert(next),
+        };
+        push_attribute(&mut self.texts, &name, &value);
+        self.attributes.push(Attribute {
+            name,
+            value,
+            column,
+            text_end: self.texts.len(),
+        });
+        AttributeId(narrow(self.attributes.len() - 1))
+    }
+
+    /// Adds a measure name that is not there yet.
+    pub(super) fn add_measure_name(&mut self, name: Cow<'a, str>) -> AttributeId {
+        self.add_dimension(Cow::Borrowed(""), name)
+    }
+
+    /// Adds a series, unless it has more bytes than that. It has at least one dimension, and no name
+    /// of one twice.
+    pub(super) fn add(
+        &mut self,
+        measure: AttributeId,
+        dimensions: &[AttributeId],
+        max_bytes: usize,
+    ) -> Option<SeriesId> {
+        let all = dimensions.iter().chain([&measure]);
+        let bytes = all.map(|&id| self.attribute(id).bytes()).sum();
+        if bytes > max_bytes {
+            return None;
+        }
+        let start = self.dimensions.len();
+        self.dimensions.extend_from_slice(dimensions);
+        self.series.push(Series {
+            measure,
+            dimensions: (start, self.dimensions.len()),
+            bytes,
+        });
+        Some(SeriesId(narrow(self.series.len() - 1)))
+    }
+
+    /// The dimensions of a series.
+    pub fn dimensions(&self, id: SeriesId) -> &[AttributeId] {
+        let (start, end) = self.series[id.0 as usize].dimensions;
+        &self.dimensions[start..end]
+    }
+
+    /// The measure name of a series.
+    pub fn measure(&self, id: SeriesId) -> AttributeId {
+        self.series[id.0 as usize].measure
+    }
+
+    /// UTF-8 bytes of the names and values that every record of a series has, as AWS counts them.
+    pub fn bytes(&self, id: SeriesId) -> usize {
+        self.series[id.0 as usize].bytes
+    }
+
+    /// What `id` stands for.
+    pub fn attribute(&self, id: AttributeId) -> &Attribute<'a> {
+        &self.attributes[id.index()]
+    }
+
+    /// What stands for the attribute in a call.
+    pub(super) fn text(&self, id: AttributeId) -> &[u8] {
+        let before = id.index().checked_sub(1);
+        let start = before.map_or(0, |before| self.attributes[before].text_end);
+        &self.texts[start..self.attributes[id.index()].text_end]
+    }
+
+    /// How many attributes there are.
+    pub(super) fn attribute_count(&self) -> usize {
+        self.attributes.len()
+    }
+
+    /// How many names attributes have.
+    pub(super) fn column_count(&self) -> usize {
+        self.columns.len()
+    }
+}
+
+#[cfg(test)]
+impl StoredSeries<'_> {
+    /// Adds a series, and what is new of its attributes.
+    pub(super) fn add_new(&mut self, measure: &str, dimensions: &[(&str, &str)]) -> SeriesId {
+        let mut id = |name: &str, value: &str| {
+            let known = |it: &Attribute<'_>| it.name == name && it.value == value;
+            match self.attributes.iter().position(known) {
+                Some(position) => AttributeId(narrow(position)),
+                None => self.add_dimension(name.to_owned().into(), value.to_owned().into()),
+            }
+        };
+        let measure = id("", measure);
+        let dimensions: Vec<_> = dimensions.iter().map(|it| id(it.0, it.1)).collect();
+        let added = self.add(measure, &dimensions, usize::MAX);
+        added.expect("nothing has so many bytes")
+    }
+
+    /// The series as people write it.
+    pub(super) fn show(&self, id: SeriesId) -> String {
+        let dimensions = self.dimensions(id).iter().map(|&id| self.attribute(id));
+        let dimensions = dimensions.map(|it| format!("{}={:?}", it.name, it.value));
+        let mut dimensions: Vec<_> = dimensions.collect();
+        dimensions.sort_unstable();
+        let measure = &self.attribute(self.measure(id)).value;
+        format!("{measure}{{{}}}", dimensions.join(", "))
+    }
+}
+
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).expect("a request has less than 4 GiB")
+}
