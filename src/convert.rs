@@ -2,11 +2,12 @@
 //!
 //! In: [`route`] (where a series goes), [`series`] (remote write to records, with
 //! [`value`]s), [`metadata`] (likewise), [`batch`] (records to calls), [`body`] (a call to JSON). Out: [`matcher`] and [`regex`] (what a query selects), [`schema`] (the columns of a
-//! table), [`sql`] (a query to SQL), [`rows`] (result rows to series),
+//! table), [`sql`] (a query to SQL), [`rows`] (result rows to series), [`chunk`] (samples encoded),
 //! [`response`] (series to the answer). Both: [`names`], [`limits`].
 
 pub mod batch;
 pub mod body;
+pub mod chunk;
 pub mod exemplar;
 pub mod histogram;
 mod labels;
