@@ -4,9 +4,11 @@
 mod deliver;
 mod letters;
 mod metadata;
+mod progress;
 mod read;
 mod replay;
 mod schemas;
+mod select;
 mod statements;
 mod versions;
 mod write;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 pub use metadata::{IgnoredMetadata, MetadataOutcome};
-pub use read::{ReadError, ReadOutcome};
+pub use read::{QueryResult, ReadError, ReadOutcome, Reading};
 pub use replay::{Fallback, Replayed};
 pub use statements::StatementCounts;
 pub use write::{Failure, Faulty, Kept, WriteOutcome};

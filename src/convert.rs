@@ -19,6 +19,7 @@ pub mod regex;
 pub mod response;
 pub mod route;
 pub mod rows;
+pub mod samples;
 pub mod schema;
 pub mod series;
 pub mod sql;

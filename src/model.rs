@@ -63,6 +63,21 @@ pub struct Histogram {
     pub custom_values: Vec<f64>,
 }
 
+impl Histogram {
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        let buckets = |it: &Buckets| {
+            it.spans.len() * size_of::<Span>()
+                + it.deltas.len() * size_of::<i64>()
+                + it.counts.len() * size_of::<f64>()
+        };
+        size_of::<Self>()
+            + buckets(&self.negative)
+            + buckets(&self.positive)
+            + self.custom_values.len() * size_of::<f64>()
+    }
+}
+
 /// A number of observations: whole in an integer histogram.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Count {
@@ -194,20 +209,20 @@ impl Labels {
     }
 
     /// The labels in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Label> {
+        self.0.iter()
+    }
+
+    /// Bytes of memory that they take.
+    pub fn bytes(&self) -> usize {
+        let texts = self.iter().map(|it| it.name.len() + it.value.len());
+        self.0.len() * size_of::<Label>() + texts.sum::<usize>()
+    }
+
+    /// The labels in the order of their names.
     pub fn into_vec(self) -> Vec<Label> {
         self.0
     }
-}
-
-/// One series of a read result.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Series {
-    /// The label set, the metric name included.
-    pub labels: Labels,
-    /// Samples sorted by time, each time once.
-    pub samples: Vec<Sample>,
-    /// Native histograms sorted by time, each time once.
-    pub histograms: Vec<Histogram>,
 }
 
 /// The operator of a label matcher.

@@ -5,8 +5,11 @@
 
 #[cfg(test)]
 mod agreement;
+mod block;
+mod frame;
 mod histogram;
 mod protobuf;
+mod results;
 mod room;
 mod write1;
 mod write2;
@@ -16,7 +19,9 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use prost::{Message, Name};
 
 use crate::received::Request;
+pub use frame::{frame_len, write_frame};
 use protobuf::Fault;
+pub use results::encode_results;
 
 /// Why a request body is not a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,37 +1,33 @@
-//! The read use case: for each query the destinations, their columns, the SQL, the rows.
+//! The read use case: queries of a request that run at once, and their results one by one.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::time::Instant;
 
 use super::Connector;
-use super::schemas::SchemaKey;
+use super::progress::Progress;
 use super::statements::{StatementCounts, Statements};
 use crate::convert::matcher::{QueryError, Selection, query_to_selection};
-use crate::convert::rows::{RowError, SeriesBuilder};
-use crate::convert::schema::{Schema, measures};
-use crate::convert::sql::{BINS, SeriesQuery, describe, selection_to_sql, show_measures};
-use crate::model::{Destination, Row, Series};
+use crate::convert::rows::{RowError, Series};
+use crate::model::Destination;
 use crate::prompb;
 use crate::timestream::TimestreamError;
 use crate::timestream::retry::Limits;
 
 /// Queries of one request that run at once, as many as Prometheus' own server answers.
 const MAX_CONCURRENT_QUERIES: usize = 10;
-/// The words with which the service refuses a result row of 1 MB or more.
-const ROW_TOO_LARGE: &str = "max page response size has been exceeded";
-/// More measures than this are cheaper to ask for at once, with the whole table.
-const MAX_SHOWN_MEASURES: usize = 2;
 
-/// What became of a read request and what that took.
-#[derive(Debug)]
+/// The series that a query selects, sorted by labels.
+pub type QueryResult = Arc<[Series]>;
+
+/// What a read request took and gave.
+#[derive(Clone, Debug, Default)]
 pub struct ReadOutcome {
-    /// One result for each query, in the order of the queries; or the first query that cannot be
-    /// answered.
-    pub results: Result<Vec<Vec<Series>>, ReadError>,
     /// The tables asked, each once.
     pub destinations: BTreeSet<Destination>,
     /// What was done, whether or not there are results.
@@ -42,27 +38,8 @@ pub struct ReadOutcome {
     pub samples: u64,
 }
 
-impl ReadOutcome {
-    fn new(
-        results: Result<Vec<Vec<Series>>, ReadError>,
-        destinations: BTreeSet<Destination>,
-        counts: StatementCounts,
-    ) -> Self {
-        let all = || results.iter().flatten().flatten();
-        Self {
-            series: all().count() as u64,
-            samples: all()
-                .map(|series| (series.samples.len() + series.histograms.len()) as u64)
-                .sum(),
-            results,
-            destinations,
-            counts,
-        }
-    }
-}
-
 /// Why a read request cannot be answered.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
     /// The query itself; the caller has to change it.
     #[error(transparent)]
@@ -75,11 +52,58 @@ pub enum ReadError {
     Row(#[from] RowError),
 }
 
+/// A read request that is being answered. If it is dropped, its queries are cancelled.
+pub struct Reading {
+    results: Pin<Box<dyn Stream<Item = Result<QueryResult, ReadError>> + Send>>,
+    /// Of each query.
+    progress: Vec<Arc<Progress>>,
+    /// Results that were returned.
+    returned: usize,
+    outcome: ReadOutcome,
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = (&self.progress, self.returned, &self.outcome);
+        f.debug_tuple("Reading").field(&fields).finish()
+    }
+}
+
+impl Reading {
+    /// The next result, in the order of the queries; `None` after the last one.
+    ///
+    /// # Errors
+    /// A query cannot be answered; then the others are not worth anything.
+    pub async fn next(&mut self) -> Option<Result<QueryResult, ReadError>> {
+        let result = self.results.next().await?;
+        if let Ok(series) = &result {
+            self.returned += 1;
+            self.outcome.series += series.len() as u64;
+            let samples = series.iter().map(|series| series.len() as u64);
+            self.outcome.samples += samples.sum::<u64>();
+        }
+        Some(result)
+    }
+
+    /// Whether no result that is still to come has native histograms, as far as that is known.
+    pub fn rest_excludes_histograms(&self) -> bool {
+        let mut rest = self.progress.iter().skip(self.returned);
+        rest.all(|progress| progress.excludes_histograms())
+    }
+
+    /// What was taken and given so far.
+    pub fn outcome(&mut self) -> ReadOutcome {
+        for progress in &self.progress {
+            self.outcome.counts += progress.take_counts();
+        }
+        self.outcome.clone()
+    }
+}
+
 impl Connector {
-    /// Answers the queries of `request`, several at once. When one cannot be answered the others
-    /// are cancelled.
-    pub async fn read(&self, request: &prompb::ReadRequest, deadline: Instant) -> ReadOutcome {
-        let selections: Result<Vec<_>, _> = request
+    /// Starts to answer the queries of `request`, several at once.
+    pub fn read(&self, request: &prompb::ReadRequest, deadline: Instant) -> Reading {
+        let selections: Result<Vec<Selection>, _> = request
             .queries
             .iter()
             .map(|query| query_to_selection(query, &self.routing))
@@ -87,137 +111,52 @@ impl Connector {
         let selections = match selections {
             Ok(selections) => selections,
             Err(error) => {
-                let counts = StatementCounts::default();
-                return ReadOutcome::new(Err(error.into()), BTreeSet::new(), counts);
+                let error = ReadError::from(error);
+                return Reading {
+                    results: Box::pin(stream::iter([Err(error)])),
+                    progress: Vec::new(),
+                    returned: 0,
+                    outcome: ReadOutcome::default(),
+                };
             }
         };
-        let limits = Limits {
-            max_retries: self.max_retries,
-            deadline,
+        let destinations = selections.iter().flat_map(|it| it.destinations.clone());
+        let outcome = ReadOutcome {
+            destinations: destinations.collect(),
+            ..ReadOutcome::default()
         };
-        let statements = Statements::new(&self.timestream, limits);
-        // Collected, because a future that holds this closure is not known to be Send.
-        let readings: Vec<_> = selections
-            .iter()
-            .map(|selection| self.select(selection, &statements))
-            .collect();
-        let answers = stream::iter(readings).buffered(MAX_CONCURRENT_QUERIES);
-        let results = answers.try_collect().await;
-        let destinations = selections
-            .iter()
-            .flat_map(|selection| selection.destinations.iter().cloned())
-            .collect();
-        ReadOutcome::new(results, destinations, statements.counts())
+        let (queries, progress): (Vec<_>, Vec<_>) = selections
+            .into_iter()
+            .map(|selection| {
+                let progress = Arc::default();
+                let query = self.start(selection, deadline, Arc::clone(&progress));
+                (query, progress)
+            })
+            .unzip();
+        Reading {
+            results: Box::pin(stream::iter(queries).buffered(MAX_CONCURRENT_QUERIES)),
+            progress,
+            returned: 0,
+            outcome,
+        }
     }
 
-    async fn select(
+    fn start(
         &self,
-        selection: &Selection,
-        statements: &Statements<'_>,
-    ) -> Result<Vec<Series>, ReadError> {
-        let mut series = SeriesBuilder::new(selection);
-        if selection.range.is_some() {
-            for destination in &selection.destinations {
-                let found = self.select_from(selection, destination, statements);
-                series.merge(found.await?);
-            }
-        }
-        Ok(series.finish())
-    }
-
-    /// The series of one table.
-    ///
-    /// A query that names too few columns merges series without any error to tell. So the columns
-    /// are asked for beside each query, and if they are not those that it named, it runs again.
-    async fn select_from<'s>(
-        &self,
-        selection: &'s Selection,
-        destination: &Destination,
-        statements: &Statements<'_>,
-    ) -> Result<SeriesBuilder<'s>, ReadError> {
-        let measures = measures(selection);
-        let key = (destination.clone(), measures);
-        let mut bins = BINS.iter();
-        let mut bin = bins.next().expect("there is at least one width");
-        let remembered = self.schemas.get(&key);
-        let mut is_present = remembered.is_none();
-        let mut used = match remembered {
-            Some(schema) => schema,
-            None => self.remember(&key, schema(&key, statements).await?),
-        };
-        loop {
-            let queries = selection_to_sql(selection, destination, &used, bin)?;
-            if queries.is_empty() && is_present {
-                return Ok(SeriesBuilder::new(selection));
-            }
-            let (result, present) = tokio::join!(
-                run(selection, queries, statements),
-                schema(&key, statements)
-            );
-            let present = present?;
-            if present != *used {
-                used = self.remember(&key, present);
-                is_present = true;
-                continue;
-            }
-            match result {
-                Err(ReadError::Timestream(error)) if error.message.contains(ROW_TOO_LARGE) => {
-                    bin = bins.next().ok_or(error)?;
-                }
-                result => return result,
-            }
-        }
-    }
-
-    fn remember(&self, key: &SchemaKey, schema: Schema) -> Arc<Schema> {
-        let schema = Arc::new(schema);
-        self.schemas.put(key.clone(), Arc::clone(&schema));
-        schema
-    }
-}
-
-/// The columns that the measures of `key` have, or those of the whole table where the measures are
-/// not known.
-async fn schema(key: &SchemaKey, statements: &Statements<'_>) -> Result<Schema, ReadError> {
-    let (destination, measures) = key;
-    match measures {
-        Some(measures) if measures.doubles.len() <= MAX_SHOWN_MEASURES => {
-            let mut rows = Vec::new();
-            for pattern in measures.patterns() {
-                rows.extend(
-                    statements
-                        .rows(show_measures(destination, &pattern))
-                        .await?,
-                );
-            }
-            Ok(Schema::from_show_measures(&rows, measures))
-        }
-        _ => Ok(Schema::from_describe(
-            &statements.rows(describe(destination)).await?,
-        )),
-    }
-}
-
-/// The series of all of the queries, which run at once.
-async fn run<'s>(
-    selection: &'s Selection,
-    queries: Vec<SeriesQuery>,
-    statements: &Statements<'_>,
-) -> Result<SeriesBuilder<'s>, ReadError> {
-    let runs = queries.into_iter().map(|SeriesQuery { text, columns }| {
-        let mut series = SeriesBuilder::new(selection);
+        selection: Selection,
+        deadline: Instant,
+        progress: Arc<Progress>,
+    ) -> BoxFuture<'static, Result<QueryResult, ReadError>> {
+        let connector = self.clone();
         async move {
-            let add = |rows: Vec<Row>| {
-                let mut rows = rows.into_iter();
-                rows.try_for_each(|row| series.add_row(&columns, row))
+            let limits = Limits {
+                max_retries: connector.max_retries,
+                deadline,
             };
-            statements.for_each_page(text, add).await?;
-            Ok::<_, ReadError>(series)
+            let statements = Statements::new(&connector.timestream, limits, &progress);
+            let series = connector.select(&selection, &statements).await?;
+            Ok(QueryResult::from(series))
         }
-    });
-    let mut all = SeriesBuilder::new(selection);
-    for found in try_join_all(runs).await? {
-        all.merge(found);
+        .boxed()
     }
-    Ok(all)
 }

@@ -1,19 +1,20 @@
 //! Running SQL statements to their last page, and counting what that took.
 
-use std::sync::{Mutex, MutexGuard};
+use std::ops::AddAssign;
 
 use super::ReadError;
+use super::progress::Progress;
 use crate::convert::rows::RowError;
 use crate::model::Row;
+use crate::timestream::Timestream;
 use crate::timestream::retry::Limits;
-use crate::timestream::{QueryBytes, Timestream};
 
-/// Runs the statements of one read request.
+/// Runs the statements of one query of a read request.
 #[derive(Debug)]
 pub(super) struct Statements<'c> {
     timestream: &'c Timestream,
     limits: Limits,
-    counts: Mutex<StatementCounts>,
+    progress: &'c Progress,
 }
 
 /// What the statements of a read request took.
@@ -31,18 +32,28 @@ pub struct StatementCounts {
     pub bytes_metered: u64,
 }
 
+impl AddAssign for StatementCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.statements += other.statements;
+        self.pages += other.pages;
+        self.retries += other.retries;
+        self.bytes_scanned += other.bytes_scanned;
+        self.bytes_metered += other.bytes_metered;
+    }
+}
+
 impl<'c> Statements<'c> {
-    pub(super) fn new(timestream: &'c Timestream, limits: Limits) -> Self {
+    pub(super) fn new(timestream: &'c Timestream, limits: Limits, progress: &'c Progress) -> Self {
         Self {
             timestream,
             limits,
-            counts: Mutex::default(),
+            progress,
         }
     }
 
-    /// What was done so far.
-    pub(super) fn counts(&self) -> StatementCounts {
-        *self.lock()
+    /// What is known of the query while it runs.
+    pub(super) fn progress(&self) -> &'c Progress {
+        self.progress
     }
 
     /// Hands the rows of each page to `page`.
@@ -51,15 +62,20 @@ impl<'c> Statements<'c> {
         statement: String,
         mut page: impl FnMut(Vec<Row>) -> Result<(), RowError>,
     ) -> Result<(), ReadError> {
-        self.lock().statements += 1;
+        self.progress.count(|counts| counts.statements += 1);
         let mut pages = self.timestream.query(statement);
         loop {
             let tried = pages.next(self.limits).await;
-            self.lock().retries += u64::from(tried.retries);
+            let retries = u64::from(tried.retries);
+            self.progress.count(|counts| counts.retries += retries);
             let Some(next) = tried.result? else {
                 return Ok(());
             };
-            self.add(next.bytes);
+            self.progress.count(|counts| {
+                counts.pages += 1;
+                counts.bytes_scanned += next.bytes.scanned;
+                counts.bytes_metered += next.bytes.metered;
+            });
             page(next.rows)?;
         }
     }
@@ -73,18 +89,5 @@ impl<'c> Statements<'c> {
         })
         .await?;
         Ok(all)
-    }
-
-    fn add(&self, bytes: QueryBytes) {
-        let mut counts = self.lock();
-        counts.pages += 1;
-        counts.bytes_scanned += bytes.scanned;
-        counts.bytes_metered += bytes.metered;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, StatementCounts> {
-        self.counts
-            .lock()
-            .expect("nothing panics while it holds the lock")
     }
 }

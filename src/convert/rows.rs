@@ -6,18 +6,65 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ops::AddAssign;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use super::chunk::Chunk;
 use super::histogram;
 use super::matcher::Selection;
 use super::names::{EXEMPLAR_PREFIX, histogram_metric, unescape};
-use super::series::is_special;
+use super::samples::{Samples, to_chunks};
 use crate::model::{
     Count, Datum, Histogram, Label, Labels, METRIC_NAME_LABEL, Row, STALE_MARKER_BITS, Sample,
-    Series,
 };
+
+/// One series of a read result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// The label set, the metric name included.
+    pub labels: Labels,
+    /// Samples in the order of time, each time once, all chunks full but the last one.
+    pub chunks: Vec<Chunk>,
+    /// Native histograms sorted by time, each time once.
+    pub histograms: Vec<Histogram>,
+}
+
+impl Series {
+    /// The float samples in their order.
+    pub fn samples(&self) -> impl Iterator<Item = Sample> {
+        self.chunks.iter().flat_map(Chunk::samples)
+    }
+
+    /// How many samples and native histograms there are.
+    pub fn len(&self) -> usize {
+        let samples: usize = self.chunks.iter().map(Chunk::len).sum();
+        samples + self.histograms.len()
+    }
+
+    /// Whether it is nothing but its labels.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.histograms.is_empty()
+    }
+}
+
+/// How much a result holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Samples and native histograms, those of one time among them.
+    pub samples: u64,
+    /// Bytes that they take, with the labels of their series.
+    pub bytes: u64,
+}
+
+impl AddAssign for Size {
+    fn add_assign(&mut self, other: Self) {
+        self.samples += other.samples;
+        self.bytes += other.bytes;
+    }
+}
 
 /// What the fields of a row are: the dimensions, the bits of special values if there is such a
 /// column, the measure name and what [`Self::content`] says.
@@ -66,12 +113,14 @@ pub enum RowError {
 pub struct SeriesBuilder<'s> {
     selection: &'s Selection,
     series: HashMap<Labels, Found>,
+    /// The samples of a row, which are in use while it is added.
+    row: Vec<Sample>,
 }
 
 /// What was found of one series.
 #[derive(Debug, Default)]
 struct Found {
-    samples: Vec<Sample>,
+    samples: Samples,
     histograms: Vec<Histogram>,
 }
 
@@ -81,14 +130,16 @@ impl<'s> SeriesBuilder<'s> {
         Self {
             selection,
             series: HashMap::new(),
+            row: Vec::new(),
         }
     }
 
-    /// Adds a row whose fields are `columns`.
+    /// Adds a row whose fields are `columns`, and returns what it added.
     ///
     /// # Errors
     /// The row has another shape, or a time or value in it cannot be read.
-    pub fn add_row(&mut self, columns: &Columns, row: Row) -> Result<(), RowError> {
+    pub fn add_row(&mut self, columns: &Columns, row: Row) -> Result<Size, RowError> {
+        let mut added = Size::default();
         let (dimensions, rest) = row
             .split_at_checked(columns.dimensions.len())
             .ok_or(RowError::Shape("too few fields"))?;
@@ -104,17 +155,22 @@ impl<'s> SeriesBuilder<'s> {
             _ => return Err(RowError::Shape("expected a measure name and a time series")),
         };
         let Some(metric_name) = metric_name(measure_name, columns.content) else {
-            return Ok(());
+            return Ok(added);
         };
         let labels = row_labels(&columns.dimensions, dimensions, &metric_name)?;
         if !self.selection.matches(&labels) {
-            return Ok(());
+            return Ok(added);
         }
         let (start, end) = self.selection.range.unwrap_or((0, -1));
-        let found = self.series.entry(labels).or_default();
-        if columns.content == Content::Samples {
-            found.samples.reserve(points.len());
-        }
+        let found = match self.series.entry(labels) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                added.bytes += (place.key().bytes() + size_of::<Found>()) as u64;
+                place.insert(Found::default())
+            }
+        };
+        let bytes_before = found.samples.bytes();
+        self.row.clear();
         for (time, text) in points {
             let timestamp_ms = parse_time_ms(time)?;
             if !(start..=end).contains(&timestamp_ms) {
@@ -123,35 +179,43 @@ impl<'s> SeriesBuilder<'s> {
             if columns.content == Content::Histograms {
                 let histogram = histogram::from_text(text, timestamp_ms);
                 let histogram = histogram.ok_or_else(|| RowError::Histogram(text.clone()))?;
+                added.samples += 1;
+                added.bytes += histogram.bytes() as u64;
                 found.histograms.push(histogram);
             } else {
                 let value = match value_bits {
                     Some(bits) => f64::from_bits(bits),
                     None => text.parse().map_err(|_| RowError::Value(text.clone()))?,
                 };
-                found.samples.push(Sample {
+                self.row.push(Sample {
                     timestamp_ms,
                     value,
                 });
             }
         }
-        Ok(())
+        added.samples += self.row.len() as u64;
+        found.samples.append(&mut self.row);
+        added.bytes += (found.samples.bytes() - bytes_before) as u64;
+        Ok(added)
     }
 
     /// Adds all series of `other`, which has the same selection.
     pub fn merge(&mut self, other: Self) {
+        if self.series.is_empty() {
+            self.series = other.series;
+            return;
+        }
         for (labels, found) in other.series {
             let known = self.series.entry(labels).or_default();
-            known.samples.extend(found.samples);
+            known.samples.append_all(found.samples);
             known.histograms.extend(found.histograms);
         }
     }
 
     /// The series found, sorted by labels, their samples and their histograms sorted by time, each
-    /// time once.
+    /// time once: see [`Samples::into_chunks`].
     ///
-    /// Where a time has several samples, an ordinary one wins over a special one. A series without
-    /// samples and histograms is left out unless only labels were wanted.
+    /// A series without samples and histograms is left out unless only labels were wanted.
     pub fn finish(self) -> Vec<Series> {
         let keep_empty = self.selection.labels_only;
         let mut all: Vec<Series> = self
@@ -162,21 +226,23 @@ impl<'s> SeriesBuilder<'s> {
                     mut samples,
                     mut histograms,
                 } = found;
-                samples.sort_by_key(|sample| (sample.timestamp_ms, rank(sample.value)));
-                samples.dedup_by_key(|sample| sample.timestamp_ms);
-                let ends = take_ends(&mut samples, &histograms);
-                histograms.extend(ends);
-                histograms.sort_by_key(|histogram| histogram.timestamp_ms);
-                histograms.dedup_by_key(|histogram| histogram.timestamp_ms);
+                let chunks = if histograms.is_empty() {
+                    samples.into_chunks()
+                } else {
+                    let mut samples = samples.to_samples();
+                    let ends = take_ends(&mut samples, &histograms);
+                    histograms.extend(ends);
+                    histograms.sort_by_key(|histogram| histogram.timestamp_ms);
+                    histograms.dedup_by_key(|histogram| histogram.timestamp_ms);
+                    to_chunks(samples)
+                };
                 Series {
                     labels,
-                    samples,
+                    chunks,
                     histograms,
                 }
             })
-            .filter(|series| {
-                keep_empty || !(series.samples.is_empty() && series.histograms.is_empty())
-            })
+            .filter(|series| keep_empty || !series.is_empty())
             .collect();
         all.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         all
@@ -189,9 +255,6 @@ impl<'s> SeriesBuilder<'s> {
 /// reader may rely on: version 3.15 passes over a float that follows histograms, now and then. Where
 /// nothing stands before, what follows tells the kind.
 fn take_ends(samples: &mut Vec<Sample>, histograms: &[Histogram]) -> Vec<Histogram> {
-    if histograms.is_empty() {
-        return Vec::new();
-    }
     let is_end = |sample: &Sample| sample.value.to_bits() == STALE_MARKER_BITS;
     let floats = samples.iter().filter(|sample| !is_end(sample));
     let floats = floats.map(|sample| (sample.timestamp_ms, None));
@@ -213,16 +276,6 @@ fn take_ends(samples: &mut Vec<Sample>, histograms: &[Histogram]) -> Vec<Histogr
         false
     });
     ends
-}
-
-/// The order in which samples of one time are preferred: what was observed before what says that
-/// nothing was, and special values among themselves by their bits.
-fn rank(value: f64) -> (u8, u64) {
-    match value.to_bits() {
-        _ if !is_special(value) => (0, 0),
-        STALE_MARKER_BITS => (2, 0),
-        bits => (1, bits),
-    }
 }
 
 /// Reads the bits of a special value.
@@ -346,20 +399,15 @@ mod tests {
             name: name.to_owned(),
             value: value.to_owned(),
         };
+        let samples = [(1_000, 1e10), (3_000, 3.0)].map(|(timestamp_ms, value)| Sample {
+            timestamp_ms,
+            value,
+        });
         assert_eq!(
             builder.finish(),
             [Series {
                 labels: Labels::new(vec![label("__name__", "a:b"), label("time", "x")]),
-                samples: vec![
-                    Sample {
-                        timestamp_ms: 1_000,
-                        value: 1e10
-                    },
-                    Sample {
-                        timestamp_ms: 3_000,
-                        value: 3.0
-                    },
-                ],
+                chunks: to_chunks(samples),
                 histograms: vec![],
             }]
         );
@@ -405,8 +453,8 @@ mod tests {
             let samples: Vec<_> = seconds.iter().map(|&second| (second, "0.0")).collect();
             builder.add_row(&columns, row(&[bits], &samples)).unwrap();
         }
-        let samples = builder.finish().remove(0).samples;
-        let bits: Vec<_> = samples.iter().map(|s| s.value.to_bits()).collect();
+        let series = builder.finish().remove(0);
+        let bits: Vec<_> = series.samples().map(|s| s.value.to_bits()).collect();
         let expected = [STALE_MARKER_BITS, 0x7ff8_0000_0000_0001, 1 << 63, 0];
         assert_eq!(bits, expected);
 
@@ -445,7 +493,7 @@ mod tests {
         assert_eq!(bad, Err(RowError::Histogram("?".to_owned())));
         let all = builder.finish();
         assert_eq!(all.len(), 1);
-        assert_eq!(all[0].samples.len(), 1);
+        assert_eq!(all[0].samples().count(), 1);
         assert_eq!(all[0].histograms, [histogram]);
     }
 
@@ -491,7 +539,6 @@ mod tests {
             .map(|it| (it.timestamp_ms, histogram::is_float(it)))
             .collect();
         assert_eq!(ends, [(5, false), (20, false), (50, true)]);
-        assert_eq!(take_ends(&mut samples, &[]), []);
     }
 
     #[test]

@@ -43,7 +43,9 @@ pub(super) async fn serve(State(app): State<App>, request: Request) -> Response 
     let bounds = parts.extensions.remove::<Bounds>().map(Extension);
     match Protocol::of(&parts.headers) {
         Some(Protocol::Write) => write::write(State(app), bounds, parts.headers, body).await,
-        Some(Protocol::Read) => read::read(State(app), bounds, parts.headers, body).await,
+        Some(Protocol::Read) => {
+            read::read(State(app), parts.version, bounds, parts.headers, body).await
+        }
         None => {
             let path = parts.uri.path();
             HttpError::missing_header(path, READ_VERSION, WRITE_VERSION).into_response()

@@ -92,6 +92,28 @@ impl HttpError {
         )
     }
 
+    /// The answer to a read whose client takes none of the forms that exist; the numbers are those of
+    /// the protocol.
+    pub(super) fn no_response_type(accepted: &[i32]) -> Self {
+        let accepted = cut(format!("{accepted:?}"), 300);
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!(
+                "accepted_response_types has none of 0 (SAMPLES) and 1 (STREAMED_XOR_CHUNKS), but \
+                 {accepted}"
+            ),
+        )
+    }
+
+    /// The end of a streamed answer, when a query finds what frames have no form for and what was not
+    /// there when it began.
+    pub(super) fn late_histograms() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the first native histograms of the table were written while it was read; ask again",
+        )
+    }
+
     /// The answer to a request that tells neither by path nor by header what it is.
     pub(super) fn missing_header(path: &str, read_header: &str, write_header: &str) -> Self {
         Self::new(

@@ -1,103 +1,134 @@
-//! `POST /read`: remote read, answered with SAMPLES.
+//! `POST /read`: remote read, answered with SAMPLES or STREAMED_XOR_CHUNKS.
+//!
+//! A streamed answer begins with the first result. Where an answer has to be one piece (see
+//! [`super::bounds`]), its frames are one body.
 
-use std::time::Instant;
+mod account;
+mod frames;
+
+use std::collections::VecDeque;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Version};
 
 use super::body::receive;
 use super::bounds::{Bounded, earliest};
-use super::{App, HttpError, log};
-use crate::connector::ReadOutcome;
-use crate::convert::response::results_to_response;
+use super::{App, HttpError};
+use crate::connector::QueryResult;
+use crate::convert::response::{ResponseType, frames, timeseries};
+use crate::convert::rows::Series;
 use crate::prompb;
 use crate::wire;
+use account::Account;
+use frames::FrameStream;
+
+/// Prometheus' client compares the beginning of it, with this space.
+const STREAMED: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
 
 pub(super) async fn read(
     State(app): State<App>,
+    version: Version,
     bounds: Bounded,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let start = Instant::now();
-    let _in_flight = app.metrics.in_flight();
-    let mut outcome = None;
-    let answer = answer(&app, &headers, body, &bounds, &mut outcome).await;
-    let status = answer
-        .as_ref()
-        .err()
-        .map_or(StatusCode::OK, HttpError::status);
-    let numbers = app
-        .metrics
-        .add_read(outcome.as_ref(), status.as_u16(), start.elapsed());
-    log(&answer, outcome.as_ref());
-    let mut response = match answer {
-        Ok(body) => {
+    let mut account = Account::open(&app);
+    let content = answer(&app, version, &headers, body, &bounds, &mut account).await;
+    let (mut response, numbers) = match content {
+        Ok(Content::Stream(results)) => {
+            let frames = FrameStream::new(results, account);
+            let headers = [(CONTENT_TYPE, STREAMED)];
+            return (headers, Body::from_stream(frames.into_stream())).into_response();
+        }
+        Ok(Content::Frames(body)) => {
+            let headers = [(CONTENT_TYPE, STREAMED)];
+            ((headers, body).into_response(), account.close(None))
+        }
+        Ok(Content::Samples(body)) => {
             let headers = [
                 (CONTENT_TYPE, "application/x-protobuf"),
                 (CONTENT_ENCODING, "snappy"),
             ];
-            (headers, body).into_response()
+            ((headers, body).into_response(), account.close(None))
         }
-        Err(error) => error.into_response(),
+        Err(error) => {
+            let numbers = account.close(Some(&error));
+            (error.into_response(), numbers)
+        }
     };
     response.extensions_mut().insert(numbers);
     response
 }
 
-/// The answer; `outcome` is set as soon as there is one, without its results.
+/// What an answer consists of.
+enum Content {
+    /// A whole SAMPLES answer.
+    Samples(Vec<u8>),
+    /// All frames.
+    Frames(Vec<u8>),
+    /// Frames of these results and of those that are still to come.
+    Stream(VecDeque<QueryResult>),
+}
+
 async fn answer(
     app: &App,
+    version: Version,
     headers: &HeaderMap,
     body: Body,
     bounds: &Bounded,
-    outcome: &mut Option<ReadOutcome>,
-) -> Result<Vec<u8>, HttpError> {
+    account: &mut Account,
+) -> Result<Content, HttpError> {
     let deadline = tokio::time::Instant::now() + app.settings.read_timeout;
     let deadline = earliest(deadline, bounds);
     let limit = app.settings.max_request_bytes;
     let mut share = app.admission.share();
     let request: prompb::ReadRequest = receive(headers, body, limit, &mut share, deadline).await?;
-    let outcome = outcome.insert(app.connector.read(&request, deadline).await);
-    let results = std::mem::replace(&mut outcome.results, Ok(Vec::new()));
-    let results = results.map_err(|error| HttpError::from(&error))?;
-    let response = results_to_response(results);
-    let body = wire::encode(&response).map_err(|error| HttpError::encoding(&error))?;
-    match bounds {
-        Some(bounds) if body.len() > bounds.max_answer_bytes => Err(HttpError::answer_too_large(
-            body.len(),
-            bounds.max_answer_bytes,
-        )),
-        _ => Ok(body),
+    let accepted = &request.accepted_response_types;
+    let mut form =
+        ResponseType::preferred(accepted).ok_or_else(|| HttpError::no_response_type(accepted))?;
+    // Without chunked transfer the end of a connection would be the end of the answer.
+    let is_whole = bounds.is_some() || version < Version::HTTP_11;
+    let reading = account.read(app.connector.read(&request, deadline));
+    let mut results = VecDeque::new();
+    while let Some(result) = reading.next().await {
+        let result = result.map_err(|error| HttpError::from(&error))?;
+        if result.iter().any(|series| !series.histograms.is_empty()) {
+            form = ResponseType::Samples;
+        }
+        results.push_back(result);
+        if form == ResponseType::Chunks && !is_whole && reading.rest_excludes_histograms() {
+            return Ok(Content::Stream(results));
+        }
     }
-}
-
-/// The one line about a request; numbers that nobody knows are left out.
-fn log(answer: &Result<Vec<u8>, HttpError>, outcome: Option<&ReadOutcome>) {
-    let destinations = log::destinations(outcome.iter().flat_map(|it| &it.destinations));
-    let counts = outcome.map(|outcome| outcome.counts);
-    match answer {
-        Ok(_) => tracing::debug!(
-            status = StatusCode::OK.as_u16(),
-            destinations,
-            series = outcome.map(|outcome| outcome.series),
-            samples = outcome.map(|outcome| outcome.samples),
-            statements = counts.map(|counts| counts.statements),
-            pages = counts.map(|counts| counts.pages),
-            retries = counts.map(|counts| counts.retries),
-            "Read request answered."
-        ),
-        Err(error) => tracing::error!(
-            error = error.text(),
-            status = error.status().as_u16(),
-            destinations,
-            statements = counts.map(|counts| counts.statements),
-            pages = counts.map(|counts| counts.pages),
-            retries = counts.map(|counts| counts.retries),
-            "Error occurred while reading the data back from Timestream."
-        ),
+    let max_bytes = bounds
+        .as_ref()
+        .map_or(usize::MAX, |bounds| bounds.max_answer_bytes);
+    let fitting = |len| match len > max_bytes {
+        true => Err(HttpError::answer_too_large(len, max_bytes)),
+        false => Ok(()),
+    };
+    let results = results.make_contiguous();
+    if form == ResponseType::Samples {
+        let body = wire::encode_results(results, timeseries);
+        let body = body.map_err(|error| HttpError::encoding(&error))?;
+        return fitting(body.len()).map(|()| Content::Samples(body));
     }
+    let all = || {
+        let indexed = results.iter().enumerate();
+        let series = |(index, result)| -> _ {
+            let series: &[Series] = AsRef::as_ref(result);
+            series.iter().flat_map(move |series| frames(index, series))
+        };
+        indexed.flat_map(series)
+    };
+    let len = all().map(|message| wire::frame_len(&message)).sum();
+    fitting(len)?;
+    let mut body = Vec::with_capacity(len);
+    for message in all() {
+        wire::write_frame(&message, &mut body);
+    }
+    Ok(Content::Frames(body))
 }

@@ -30,7 +30,8 @@ impl ReadMetrics {
             requests: add_by_code(
                 r,
                 "read_requests",
-                "Remote read requests, by the status of their answer",
+                "Remote read requests, by the status of their answer; 499 where the client left \
+                 before it was complete",
                 200,
             ),
             duration: add_durations(

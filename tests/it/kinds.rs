@@ -291,7 +291,7 @@ async fn native_histograms_of_every_kind_come_back() {
     assert_eq!(points.len(), 6);
     let measure = "U__histogram_of_U__latency_3a_5mx";
     assert!(points.iter().all(|point| point.measure_name == measure));
-    let read = app.read(vec![named("latency:5m")]).await;
+    let read = app.read_samples(vec![named("latency:5m")]).await;
     assert_same(&read[0], std::slice::from_ref(&written));
     // The columns twice, and one statement for what there is.
     assert_eq!(

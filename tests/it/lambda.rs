@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use timestream_emulator::{Emulator, Fault, FaultKind, When};
 use timestream_prometheus_connector::prompb::label_matcher::Type;
+use timestream_prometheus_connector::prompb::read_request::ResponseType;
 use timestream_prometheus_connector::prompb::{
     LabelMatcher, Query, ReadRequest, ReadResponse, TimeSeries, WriteRequest,
 };
 use timestream_prometheus_connector::wire;
 use tokio::process::Command;
 
+use crate::frames;
 use crate::runtime_api::{Ended, FUNCTION, Function, HttpAnswer, Left, RuntimeApi};
 use crate::support::{START_MS, TestApp, connect, query, series, start_emulator, table};
 use shapes::{END_MS, JOB, TEXT_JOB, TOKEN};
@@ -506,17 +508,29 @@ async fn an_answer_that_lambda_would_refuse_is_an_error_that_helps() {
         (Type::Eq, "__name__", "noise"),
         (Type::Eq, "half", "odd"),
     ])]);
+    let [all_streamed, half_streamed] = [&all, &half].map(|body| {
+        let mut request: ReadRequest =
+            wire::decode(&wire::decompress(body, usize::MAX).unwrap()).unwrap();
+        request.accepted_response_types = vec![ResponseType::StreamedXorChunks.into()];
+        wire::encode(&request).unwrap()
+    });
     // 5.5 MB do not fit once they are base64, half of it does; a load balancer takes 1 MB.
     let cases = [
         ("http-api", &all, 400),
         ("rest-api", &half, 200),
         ("alb", &half, 400),
+        ("http-api", &all_streamed, 400),
+        ("rest-api", &half_streamed, 200),
     ];
     for (shape, body, status) in cases {
         let answer = running.invoke(&event(shape, "/read", body)).await;
         assert_eq!(answer.status, status, "{shape}");
         if status == 200 {
             assert!(answer.body.len() > 2_700_000, "{}", answer.body.len());
+            if body == &half_streamed {
+                assert_eq!(answer.headers["content-type"], frames::STREAMED);
+                assert_eq!(frames::results(&answer.body, 1)[0].len(), 2_500);
+            }
             continue;
         }
         let text = answer.text();
@@ -528,7 +542,7 @@ async fn an_answer_that_lambda_would_refuse_is_an_error_that_helps() {
         .stderr
         .lines()
         .filter(|line| line.contains("status=400"));
-    assert_eq!(failed.count(), 2, "{}", left.stderr);
+    assert_eq!(failed.count(), 3, "{}", left.stderr);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod duplicates;
 #[path = "../support/exporters.rs"]
 mod exporters;
 mod faults;
+mod frames;
 mod fuzz;
 #[path = "../support/go_connector.rs"]
 mod go_connector;
@@ -39,8 +40,8 @@ mod schema;
 mod sender;
 mod short_soak;
 mod sql;
-
 mod standalone;
+mod streamed;
 mod support;
 mod tls;
 mod trust;

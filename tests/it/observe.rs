@@ -248,7 +248,8 @@ async fn what_reads_took_is_counted_even_if_they_fail() {
         app.metric(&format!("timestream_connector_read_{name}_total"))
             .await
     };
-    app.read(vec![query(&[(Type::Eq, "__name__", "m")])]).await;
+    app.read_samples(vec![query(&[(Type::Eq, "__name__", "m")])])
+        .await;
     assert_eq!(metric("series").await, 5.0);
     assert_eq!(metric("samples").await, 5.0);
     let statements = metric("statements").await;

@@ -1,18 +1,21 @@
 //! PromQL over Timestream gives what PromQL over local storage gives.
 //!
-//! The same data is written to one Prometheus and through the connector; a second Prometheus that
-//! has only `remote_read` must give exactly the same JSON.
+//! The same data is written to one Prometheus and through the connector; two more that have only
+//! `remote_read`, one by SAMPLES and one by STREAMED_XOR_CHUNKS, must give exactly the same JSON.
 
+mod form;
 mod special;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use form::FormProxy;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use special::{HISTOGRAM_QUERIES, VALUE_QUERIES};
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::prompb::TimeSeries;
+use timestream_prometheus_connector::prompb::read_request::ResponseType;
 
 use crate::prometheus::{Prometheus, ordered, program};
 use crate::standalone::Connector;
@@ -317,15 +320,37 @@ const FLAGS: [&str; 3] = [
     "--enable-feature=promql-experimental-functions,native-histograms",
 ];
 
-/// A Prometheus that holds the data itself, and one that reads it through the connector.
-struct Pair {
+/// A Prometheus that holds the data itself, and two that read it through the connector, each with
+/// answers of one form.
+struct Trio {
     local: Prometheus,
-    remote: Prometheus,
+    samples: Remote,
+    streamed: Remote,
     _connector: Connector,
     _emulator: Emulator,
 }
 
-impl Pair {
+/// A Prometheus that has nothing but what it reads.
+struct Remote {
+    prometheus: Prometheus,
+    proxy: FormProxy,
+}
+
+impl Remote {
+    async fn start(prometheus: &Path, connector: &Connector, form: ResponseType) -> Self {
+        let proxy = FormProxy::start(&connector.url, form).await;
+        let read = format!(
+            "remote_read:\n- {{ url: '{}/read', read_recent: true }}\n",
+            proxy.url
+        );
+        Self {
+            prometheus: Prometheus::start_with(prometheus, &FLAGS, |_| read, async |_| {}).await,
+            proxy,
+        }
+    }
+}
+
+impl Trio {
     /// The connector gets all of `written` and these flags; what is kept of it is `kept`.
     async fn start(
         prometheus: &Path,
@@ -340,13 +365,11 @@ impl Pair {
         let count: usize = kept.iter().map(count).sum();
         assert_eq!(emulator.counters().points_stored, count as u64);
 
-        let read = format!(
-            "remote_read:\n- {{ url: '{}/read', read_recent: true }}\n",
-            connector.url
+        let (local, samples, streamed) = tokio::join!(
+            Prometheus::start_with(prometheus, &FLAGS, |_| String::new(), async |_| {}),
+            Remote::start(prometheus, &connector, ResponseType::Samples),
+            Remote::start(prometheus, &connector, ResponseType::StreamedXorChunks),
         );
-        let local = Prometheus::start_with(prometheus, &FLAGS, |_| String::new(), async |_| {});
-        let remote = Prometheus::start_with(prometheus, &FLAGS, |_| read, async |_| {});
-        let (local, remote) = tokio::join!(local, remote);
         // Sums of floats depend on the order of the series, and the head keeps that of their arrival.
         let mut kept = kept.to_vec();
         kept.sort_by_cached_key(|series| {
@@ -357,20 +380,21 @@ impl Pair {
         local.write_in_order(&kept).await;
         Self {
             local,
-            remote,
+            samples,
+            streamed,
             _connector: connector,
             _emulator: emulator,
         }
     }
 
-    /// Asks both, at two times and over a range: the answers, the same from both.
+    /// Asks all, at two times and over a range: the answers, the same from all.
     async fn ask(&self, query: &str) -> Vec<Value> {
         let start = START_MS / 1_000;
         let range = [start + 1_800, start + 5_400].map(|time| time.to_string());
         let mut answers = Vec::new();
         for time in [start + 3_600, start + 5_407].map(|time| time.to_string()) {
             let instant = [("query", query), ("time", &*time)];
-            answers.push(same(&self.local, &self.remote, "query", &instant).await);
+            answers.push(self.same("query", &instant).await);
         }
         let range = [
             ("query", query),
@@ -378,8 +402,19 @@ impl Pair {
             ("end", &range[1]),
             ("step", "60"),
         ];
-        answers.push(same(&self.local, &self.remote, "query_range", &range).await);
+        answers.push(self.same("query_range", &range).await);
         answers
+    }
+
+    /// Asks all; returns the answer.
+    async fn same(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+        let ask = async |one: &Prometheus| ordered(one.api(path, parameters).await);
+        let expected = ask(&self.local).await;
+        for (form, remote) in [("samples", &self.samples), ("streamed", &self.streamed)] {
+            let actual = ask(&remote.prometheus).await;
+            assert_eq!(actual, expected, "{form} {path} {parameters:?}");
+        }
+        expected
     }
 
     /// The answers to each query.
@@ -400,8 +435,15 @@ async fn promql_over_timestream_equals_promql_over_local_storage() {
     let written = [data(), special::data()].concat();
     let kept = written.clone();
     let flags = ["--store-special-values"];
-    let pair = Pair::start(&prometheus, &flags, written, &kept).await;
-    let answers = pair.ask_all(&all).await;
+    let trio = Trio::start(&prometheus, &flags, written, &kept).await;
+    let answers = trio.ask_all(&all).await;
+
+    // Both forms were what was compared; where there are native histograms they come as SAMPLES.
+    let [samples, streamed] = [&trio.samples, &trio.streamed].map(|it| it.proxy.answers());
+    assert_eq!(samples.streamed, 0);
+    assert!(streamed.streamed > 500, "{streamed:?}");
+    assert!(streamed.samples > 100, "{streamed:?}");
+    assert_eq!(streamed.samples + streamed.streamed, samples.samples);
 
     // A query that never has a result compares nothing; these are meant to have none.
     let is_empty = |answer: &Value| {
@@ -421,7 +463,7 @@ async fn promql_over_timestream_equals_promql_over_local_storage() {
     // Timestream does not take, and `0` for `-0`; histograms are the same, stale ones included.
     let written = special::data();
     let kept = special::without_special_values(written.clone());
-    let without = Pair::start(&prometheus, &[], written, &kept).await;
+    let without = Trio::start(&prometheus, &[], written, &kept).await;
     let special = [VALUE_QUERIES, HISTOGRAM_QUERIES].concat();
     let differing: Vec<_> = without
         .ask_all(&special)
@@ -437,17 +479,4 @@ async fn promql_over_timestream_equals_promql_over_local_storage() {
         .filter(|query| HISTOGRAM_QUERIES.contains(query))
         .collect();
     assert!(histograms.is_empty(), "{histograms:?}");
-}
-
-/// Asks both; returns the answer.
-async fn same(
-    local: &Prometheus,
-    remote: &Prometheus,
-    path: &str,
-    parameters: &[(&str, &str)],
-) -> Value {
-    let expected = ordered(local.api(path, parameters).await);
-    let actual = ordered(remote.api(path, parameters).await);
-    assert_eq!(actual, expected, "{path} {parameters:?}");
-    expected
 }

@@ -66,7 +66,8 @@ async fn columns_are_asked_for_before_the_first_query_only() {
     let mut before = 0.0;
     // Columns, query and columns beside it; from then on only the last two.
     for expected in [3.0, 2.0, 2.0] {
-        app.read(vec![query(&[(Type::Eq, "__name__", "up")])]).await;
+        app.read_samples(vec![query(&[(Type::Eq, "__name__", "up")])])
+            .await;
         let statements = app
             .metric("timestream_connector_read_statements_total")
             .await;

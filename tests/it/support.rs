@@ -15,10 +15,13 @@ use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::dead_letter::DeadLetters;
 use timestream_prometheus_connector::http::{App, router};
 use timestream_prometheus_connector::prompb::label_matcher::Type;
+use timestream_prometheus_connector::prompb::read_request::ResponseType;
 use timestream_prometheus_connector::prompb::{self, LabelMatcher, Query, TimeSeries};
 use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
 use timestream_prometheus_connector::wire;
 use tower::ServiceExt;
+
+use crate::frames;
 
 /// A time that test data starts at, in milliseconds.
 pub(crate) const START_MS: i64 = 1_600_000_000_000;
@@ -70,27 +73,60 @@ impl TestApp {
 
     /// Sends a read request and returns the answer.
     pub(crate) async fn read_raw(&self, queries: Vec<Query>) -> Answer {
+        self.read_as(&[], queries).await
+    }
+
+    /// Sends a read request that accepts these forms of an answer, and returns the answer.
+    pub(crate) async fn read_as(&self, accepted: &[ResponseType], queries: Vec<Query>) -> Answer {
         let request = prompb::ReadRequest {
             queries,
-            accepted_response_types: vec![],
+            accepted_response_types: accepted.iter().map(|form| i32::from(*form)).collect(),
         };
         self.post("/read", &[], wire::encode(&request).unwrap())
             .await
     }
 
     /// Sends a read request that has to succeed and returns one list of series for each query.
+    ///
+    /// It is sent twice: the streamed answer, if there is one, has to say the same.
     pub(crate) async fn read(&self, queries: Vec<Query>) -> Vec<Vec<TimeSeries>> {
+        let (count, streamed) = (queries.len(), [ResponseType::StreamedXorChunks]);
+        let streamed = self.read_as(&streamed, queries.clone()).await;
+        let samples = self.read_raw(queries).await;
+        assert_eq!(samples.status, StatusCode::OK, "{}", samples.text());
+        let results = samples_of(&samples);
+        assert_eq!(streamed.status, StatusCode::OK, "{}", streamed.text());
+        let mut all = results.iter().flatten();
+        if all.any(|series| !series.histograms.is_empty()) {
+            assert_eq!(streamed.headers, samples.headers);
+            assert_eq!(streamed.body, samples.body);
+            return results;
+        }
+        assert_eq!(streamed.headers["content-type"], frames::STREAMED);
+        assert!(!streamed.headers.contains_key("content-encoding"));
+        let bits = |results: &[Vec<TimeSeries>]| -> Vec<_> {
+            let of_series = |series: &TimeSeries| {
+                let samples = series.samples.iter();
+                let samples = samples.map(|it| (it.timestamp, it.value.to_bits()));
+                (series.labels.clone(), samples.collect::<Vec<_>>())
+            };
+            let of_result =
+                |result: &Vec<TimeSeries>| -> Vec<_> { result.iter().map(of_series).collect() };
+            results.iter().map(of_result).collect()
+        };
+        let streamed: Vec<Vec<TimeSeries>> = frames::results(&streamed.body, count)
+            .into_iter()
+            .map(|result| result.into_iter().map(frames::decoded).collect())
+            .collect();
+        assert_eq!(bits(&streamed), bits(&results));
+        results
+    }
+
+    /// As [`Self::read`], but sent once, for a SAMPLES answer.
+    pub(crate) async fn read_samples(&self, queries: Vec<Query>) -> Vec<Vec<TimeSeries>> {
         let answer = self.read_raw(queries).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-        assert_eq!(answer.headers["content-type"], "application/x-protobuf");
-        assert_eq!(answer.headers["content-encoding"], "snappy");
-        let response: prompb::ReadResponse =
-            wire::decode(&wire::decompress(&answer.body, usize::MAX).unwrap()).unwrap();
-        response
-            .results
-            .into_iter()
-            .map(|result| result.timeseries)
-            .collect()
+        samples_of(&answer)
     }
 
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
@@ -125,6 +161,19 @@ impl TestApp {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }
+}
+
+/// The series of a SAMPLES answer, those of each query.
+fn samples_of(answer: &Answer) -> Vec<Vec<TimeSeries>> {
+    assert_eq!(answer.headers["content-type"], "application/x-protobuf");
+    assert_eq!(answer.headers["content-encoding"], "snappy");
+    let response: prompb::ReadResponse =
+        wire::decode(&wire::decompress(&answer.body, usize::MAX).unwrap()).unwrap();
+    response
+        .results
+        .into_iter()
+        .map(|result| result.timeseries)
+        .collect()
 }
 
 /// The body of a write request.

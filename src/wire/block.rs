@@ -1,0 +1,111 @@
+//! A snappy block that is compressed piece by piece.
+//!
+//! A block is the length of what it holds and elements that refer to what they have yielded before, so
+//! the elements of two blocks behind one another are those of a block of both. The encoder itself cuts
+//! what it is given into pieces of 64 KiB:
+//! <https://github.com/google/snappy/blob/main/format_description.txt>.
+
+use snap::raw::{Encoder, max_compress_len};
+
+/// Bytes that are compressed at once.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Compresses what is appended, in memory for a piece of it and for the result.
+#[derive(Debug)]
+pub(super) struct BlockWriter {
+    encoder: Encoder,
+    block: Vec<u8>,
+    piece: Vec<u8>,
+    compressed: Vec<u8>,
+}
+
+impl BlockWriter {
+    /// Begins the block of `len` bytes in all.
+    ///
+    /// # Errors
+    /// They are more than a block can hold, 4 GiB.
+    pub(super) fn new(len: usize) -> Result<Self, snap::Error> {
+        if u32::try_from(len).is_err() {
+            return Err(snap::Error::TooBig {
+                given: len as u64,
+                max: u64::from(u32::MAX),
+            });
+        }
+        let mut block = Vec::new();
+        prost::encode_length_delimiter(len, &mut block).expect("a Vec has room for everything");
+        Ok(Self {
+            encoder: Encoder::new(),
+            block,
+            piece: Vec::with_capacity(PIECE_BYTES),
+            compressed: vec![0; max_compress_len(PIECE_BYTES)],
+        })
+    }
+
+    /// Appends to what is compressed.
+    pub(super) fn write(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let free = PIECE_BYTES - self.piece.len();
+            let (now, later) = bytes.split_at(free.min(bytes.len()));
+            self.piece.extend_from_slice(now);
+            bytes = later;
+            if self.piece.len() == PIECE_BYTES {
+                self.compress_piece();
+            }
+        }
+    }
+
+    /// The complete block.
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        if !self.piece.is_empty() {
+            self.compress_piece();
+        }
+        self.block
+    }
+
+    fn compress_piece(&mut self) {
+        let written = self.encoder.compress(&self.piece, &mut self.compressed);
+        let written = written.expect("there is room for the largest result of a piece");
+        let length = prost::length_delimiter_len(self.piece.len());
+        self.block
+            .extend_from_slice(&self.compressed[length..written]);
+        self.piece.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn compress(pieces: &[Vec<u8>]) -> Vec<u8> {
+        let mut writer = BlockWriter::new(pieces.iter().map(Vec::len).sum()).unwrap();
+        for piece in pieces {
+            writer.write(piece);
+        }
+        writer.finish()
+    }
+
+    proptest! {
+        #[test]
+        fn a_block_decompresses_to_what_was_written(
+            pieces in prop::collection::vec((any::<u8>(), 0_usize..200_000, 1_usize..9), 0..6),
+        ) {
+            // Some of it repeats, some does not.
+            let bytes = |&(seed, len, step): &(u8, usize, usize)| -> Vec<u8> {
+                (0..len).map(|i| (i / step * i).wrapping_add(usize::from(seed)) as u8).collect()
+            };
+            let pieces: Vec<_> = pieces.iter().map(bytes).collect();
+            let block = compress(&pieces);
+            let whole = pieces.concat();
+            prop_assert_eq!(&snap::raw::Decoder::new().decompress_vec(&block).unwrap(), &whole);
+            // As good as at once.
+            prop_assert_eq!(block, Encoder::new().compress_vec(&whole).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_block_has_a_largest_size() {
+        assert!(BlockWriter::new(5 << 30).is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! Streamed answers as a client reads them.
+
+use timestream_prometheus_connector::convert::chunk::Decoder;
+use timestream_prometheus_connector::prompb::{
+    ChunkedReadResponse, ChunkedSeries, Sample, TimeSeries, chunk::Encoding,
+};
+use timestream_prometheus_connector::wire;
+
+pub(crate) const STREAMED: &str =
+    "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+
+/// CRC-32C, bit by bit.
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut checksum = !0_u32;
+    for byte in bytes {
+        checksum ^= u32::from(*byte);
+        for _ in 0..8 {
+            let is_odd = checksum & 1 == 1;
+            checksum = checksum >> 1 ^ if is_odd { 0x82f6_3b78 } else { 0 };
+        }
+    }
+    !checksum
+}
+
+/// The whole frames at the start of `body`, and what remains of it.
+pub(crate) fn frames(mut body: &[u8]) -> (Vec<ChunkedReadResponse>, &[u8]) {
+    let mut all = Vec::new();
+    loop {
+        let mut rest = body;
+        let Ok(len) = prost::decode_length_delimiter(&mut rest) else {
+            return (all, body);
+        };
+        let Some((expected, rest)) = rest.split_first_chunk() else {
+            return (all, body);
+        };
+        let Some((message, rest)) = rest.split_at_checked(len) else {
+            return (all, body);
+        };
+        assert_eq!(checksum(message), u32::from_be_bytes(*expected));
+        all.push(wire::decode(message).unwrap());
+        body = rest;
+    }
+}
+
+/// The series of each query, as many queries as there are; what has to hold of every answer is
+/// checked.
+pub(crate) fn results(body: &[u8], queries: usize) -> Vec<Vec<ChunkedSeries>> {
+    let (frames, rest) = frames(body);
+    assert!(rest.is_empty(), "{} bytes too many", rest.len());
+    let mut results = vec![Vec::new(); queries];
+    let mut last = 0;
+    for frame in frames {
+        let [series] = &frame.chunked_series[..] else {
+            panic!("{} series in a frame", frame.chunked_series.len())
+        };
+        assert!(frame.query_index >= last, "the queries have their order");
+        last = frame.query_index;
+        results[usize::try_from(last).unwrap()].push(series.clone());
+    }
+    for result in &results {
+        // By labels, each set once.
+        let labels = |series: &ChunkedSeries| -> Vec<(String, String)> {
+            let labels = series.labels.iter();
+            labels
+                .map(|it| (it.name.clone(), it.value.clone()))
+                .collect()
+        };
+        assert!(result.is_sorted_by(|a, b| labels(a) < labels(b)));
+        result.iter().for_each(check_chunks);
+    }
+    results
+}
+
+/// All but the last are full, and each begins after the end of the one before.
+fn check_chunks(series: &ChunkedSeries) {
+    let mut last_ms = i64::MIN;
+    for (place, chunk) in (1..).zip(&series.chunks) {
+        assert_eq!(chunk.r#type, i32::from(Encoding::Xor));
+        let times: Vec<i64> = Decoder::new(&chunk.data)
+            .map(|sample| sample.timestamp_ms)
+            .collect();
+        assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+        assert!(last_ms < times[0] || place == 1, "{last_ms} {times:?}");
+        last_ms = times[times.len() - 1];
+        assert_eq!((chunk.min_time_ms, chunk.max_time_ms), (times[0], last_ms));
+        let is_last = place == series.chunks.len();
+        assert!(times.len() == 120 || is_last && times.len() < 120);
+    }
+}
+
+/// What SAMPLES would have.
+pub(crate) fn decoded(series: ChunkedSeries) -> TimeSeries {
+    let chunks = series.chunks.iter();
+    let samples = chunks.flat_map(|chunk| Decoder::new(&chunk.data));
+    TimeSeries {
+        samples: samples
+            .map(|sample| Sample {
+                value: sample.value,
+                timestamp: sample.timestamp_ms,
+            })
+            .collect(),
+        labels: series.labels,
+        ..TimeSeries::default()
+    }
+}

@@ -1,0 +1,106 @@
+//! A proxy in front of remote read that makes a client take one form of answers, as Prometheus 3
+//! itself takes both.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use timestream_prometheus_connector::prompb::ReadRequest;
+use timestream_prometheus_connector::prompb::read_request::ResponseType;
+use timestream_prometheus_connector::wire;
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+use crate::frames::STREAMED;
+
+/// Answers that were passed on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answers {
+    pub(super) samples: u64,
+    pub(super) streamed: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct FormProxy {
+    pub(super) url: String,
+    target: Arc<Target>,
+    server: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Target {
+    url: String,
+    form: ResponseType,
+    client: reqwest::Client,
+    samples: AtomicU64,
+    streamed: AtomicU64,
+}
+
+impl FormProxy {
+    /// Passes reads on to the connector at `url`, as those of a client that takes `form` only.
+    pub(super) async fn start(url: &str, form: ResponseType) -> Self {
+        let target = Arc::new(Target {
+            url: format!("{url}/read"),
+            form,
+            client: reqwest::Client::new(),
+            samples: AtomicU64::new(0),
+            streamed: AtomicU64::new(0),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().route("/read", post(pass_on));
+        let router = router.with_state(Arc::clone(&target));
+        let server = tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+        Self {
+            url,
+            target,
+            server: server.abort_handle(),
+        }
+    }
+
+    pub(super) fn answers(&self) -> Answers {
+        Answers {
+            samples: self.target.samples.load(Ordering::Relaxed),
+            streamed: self.target.streamed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for FormProxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn pass_on(State(target): State<Arc<Target>>, body: Bytes) -> Response {
+    let body = wire::decompress(&body, usize::MAX).unwrap();
+    let mut request: ReadRequest = wire::decode(&body).unwrap();
+    request.accepted_response_types = vec![target.form.into()];
+    let body = wire::encode(&request).unwrap();
+    let answer = target.client.post(&target.url).body(body).send().await;
+    let answer = answer.unwrap();
+    let status = answer.status();
+    let is_streamed = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|it| it == STREAMED);
+    let count = if is_streamed {
+        &target.streamed
+    } else {
+        &target.samples
+    };
+    count.fetch_add(1, Ordering::Relaxed);
+    let kept = [CONTENT_TYPE, CONTENT_ENCODING].map(|name| {
+        let value = answer.headers().get(&name).cloned();
+        value.map(|value| (name, value))
+    });
+    let headers: HeaderMap = kept.into_iter().flatten().collect();
+    let body = answer.bytes().await.unwrap();
+    (status, headers, body).into_response()
+}
