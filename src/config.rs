@@ -28,8 +28,8 @@ use options::{
 };
 pub use value::ListenAddress;
 use value::{
-    Bytes, Concurrency, DestinationName, EndpointUrl, OptionalTable, Retries, TelemetryPath,
-    ThrottlingStatus, Value,
+    Bytes, Concurrency, DestinationName, EndpointUrl, OptionalTable, Retries, SampleLimit,
+    TelemetryPath, ThrottlingStatus, Value,
 };
 
 /// How requests reach the program.
@@ -118,6 +118,17 @@ pub struct Config {
     pub max_in_flight_bytes: usize,
     /// Limit of a request body and of its decompressed size, in bytes.
     pub max_request_bytes: usize,
+    /// How much one read may find.
+    pub read_limits: ReadLimits,
+}
+
+/// How much one read may find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// Samples and native histograms.
+    pub max_samples: u64,
+    /// Bytes that they take, and the labels of their series, while they are held.
+    pub max_bytes: u64,
 }
 
 /// What happens to a value for a time at which another one is stored.
@@ -272,6 +283,7 @@ pub fn read(
             .filter(|option| is_ignored(option.variable) && set(option.variable).is_some())
             .collect(),
         aws_region: given("AWS_REGION"),
+        function_mib: given("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|mib| mib.parse().ok()),
         roots: match given("SSL_CERT_FILE").or_else(|| given("SSL_CERT_DIR")) {
             Some(_) => TrustedRoots::System,
             None => TrustedRoots::Bundled,
@@ -295,6 +307,8 @@ struct Surroundings {
     mode: Mode,
     ignored_options: Vec<&'static OptionSpec>,
     aws_region: Option<String>,
+    /// Memory of the function, in MiB, in Lambda.
+    function_mib: Option<usize>,
     roots: TrustedRoots,
 }
 
@@ -324,6 +338,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let level = self.setting("log_level");
         let max_request_bytes = self.setting::<Bytes>("max_request_bytes").0;
         let max_in_flight_bytes = self.setting::<Bytes>("max_in_flight_bytes").0;
+        let max_read_bytes = match (surroundings.mode, surroundings.function_mib) {
+            (Mode::Lambda, Some(mib)) => {
+                let given = self.optional::<Bytes>("max_read_bytes");
+                given.map_or((mib << 20) / 4, |Bytes(bytes)| bytes)
+            }
+            _ => self.setting::<Bytes>("max_read_bytes").0,
+        };
         let option = (self.value)("region");
         let (region, region_source) = match (option, surroundings.aws_region) {
             (Some(region), _) => (region, RegionSource::Option),
@@ -375,6 +396,10 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             on_duplicate: self.setting("on_duplicate"),
             dead_letter: self.optional("dead_letter"),
             max_request_bytes,
+            read_limits: ReadLimits {
+                max_samples: self.setting::<SampleLimit>("max_read_samples").0,
+                max_bytes: max_read_bytes as u64,
+            },
             // One request of the allowed size, body and content, has to fit.
             max_in_flight_bytes: max_in_flight_bytes.max(2 * max_request_bytes),
         }
@@ -557,6 +582,11 @@ mod tests {
         assert_eq!((config.max_retries, config.max_write_retries), (3, 10));
         assert_eq!(config.request_timeout, Duration::from_secs(25));
         assert_eq!(config.max_request_bytes, 33_554_432);
+        let limits = ReadLimits {
+            max_samples: 50_000_000,
+            max_bytes: 256 << 20,
+        };
+        assert_eq!(config.read_limits, limits);
         assert_eq!(config.log.level, Some(tracing::Level::INFO));
         assert_eq!(config.throttling_status, 503);
     }
@@ -617,6 +647,19 @@ mod tests {
             .map(|it| it.variable)
             .collect();
         assert_eq!(ignored, ["web_listen_address", "web_config_file"]);
+    }
+
+    #[test]
+    fn a_function_may_hold_what_a_quarter_of_its_memory_takes() {
+        let max_bytes = |variables: &[(&str, &str)]| {
+            let lambda = [("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")];
+            let config = config(&DEFAULTS, &[&lambda[..], variables].concat());
+            config.read_limits.max_bytes
+        };
+        let memory = ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512");
+        assert_eq!(max_bytes(&[memory]), 128 << 20);
+        assert_eq!(max_bytes(&[memory, ("max_read_bytes", "9MiB")]), 9 << 20);
+        assert_eq!(max_bytes(&[]), 256 << 20);
     }
 
     #[test]

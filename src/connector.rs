@@ -23,7 +23,7 @@ pub use replay::{Fallback, Replayed};
 pub use statements::StatementCounts;
 pub use write::{Failure, Faulty, Kept, WriteOutcome};
 
-use crate::config::{Config, OnDuplicate};
+use crate::config::{Config, OnDuplicate, ReadLimits};
 use crate::convert::route::Routing;
 use crate::convert::series::WritePolicy;
 use crate::dead_letter::DeadLetters;
@@ -45,6 +45,7 @@ pub struct Connector {
     throttled_may_be_dropped: bool,
     max_retries: u32,
     max_write_retries: u32,
+    read_limits: ReadLimits,
     write_permits: Arc<Semaphore>,
     schemas: Arc<Schemas>,
     /// `None` if metadata is not kept.
@@ -64,6 +65,7 @@ impl Connector {
             policy: config.policy,
             max_retries: config.max_retries,
             max_write_retries: config.max_write_retries,
+            read_limits: config.read_limits,
             write_permits: Arc::new(Semaphore::new(config.write_concurrency)),
             schemas: Arc::default(),
             metadata: config

@@ -122,6 +122,20 @@ impl Value for Concurrency {
     }
 }
 
+/// The most samples of an answer.
+pub(super) struct SampleLimit(pub(super) u64);
+
+impl Value for SampleLimit {
+    const EXPECTED: &str = "a whole number from 1 to 1000000000000";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse()
+            .ok()
+            .filter(|number| (1..=1_000_000_000_000).contains(number))
+            .map(Self)
+    }
+}
+
 /// The status of an answer to a throttled write.
 pub(super) struct ThrottlingStatus(pub(super) u16);
 

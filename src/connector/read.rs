@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
@@ -12,8 +14,9 @@ use tokio::time::Instant;
 use super::Connector;
 use super::progress::Progress;
 use super::statements::{StatementCounts, Statements};
+use crate::config::ReadLimits;
 use crate::convert::matcher::{QueryError, Selection, query_to_selection};
-use crate::convert::rows::{RowError, Series};
+use crate::convert::rows::{RowError, Series, Size};
 use crate::model::Destination;
 use crate::prompb;
 use crate::timestream::TimestreamError;
@@ -50,13 +53,39 @@ pub enum ReadError {
     /// Timestream's answer cannot be read.
     #[error(transparent)]
     Row(#[from] RowError),
+    /// The results are larger than a limit allows.
+    #[error(
+        "ReadLimitError: the result has more than {limit} {unit}; ask for a shorter range or fewer series (more label matchers), or raise {option}"
+    )]
+    TooLarge {
+        /// The value of the option.
+        limit: u64,
+        /// What is limited.
+        unit: &'static str,
+        /// The option that limits it.
+        option: &'static str,
+    },
+}
+
+/// The limit that a request with results of this size exceeds, if there is one.
+fn exceeded(limits: ReadLimits, size: Size) -> Option<ReadError> {
+    let limit = |limit, unit, option| ReadError::TooLarge {
+        limit,
+        unit,
+        option,
+    };
+    if size.samples > limits.max_samples {
+        return Some(limit(limits.max_samples, "samples", "max_read_samples"));
+    }
+    let is_too_large = size.bytes > limits.max_bytes;
+    is_too_large.then(|| limit(limits.max_bytes, "bytes", "max_read_bytes"))
 }
 
 /// A read request that is being answered. If it is dropped, its queries are cancelled.
 pub struct Reading {
     results: Pin<Box<dyn Stream<Item = Result<QueryResult, ReadError>> + Send>>,
     /// Of each query.
-    progress: Vec<Arc<Progress>>,
+    progress: Arc<[Arc<Progress>]>,
     /// Results that were returned.
     returned: usize,
     outcome: ReadOutcome,
@@ -93,7 +122,7 @@ impl Reading {
 
     /// What was taken and given so far.
     pub fn outcome(&mut self) -> ReadOutcome {
-        for progress in &self.progress {
+        for progress in &*self.progress {
             self.outcome.counts += progress.take_counts();
         }
         self.outcome.clone()
@@ -114,7 +143,7 @@ impl Connector {
                 let error = ReadError::from(error);
                 return Reading {
                     results: Box::pin(stream::iter([Err(error)])),
-                    progress: Vec::new(),
+                    progress: Arc::default(),
                     returned: 0,
                     outcome: ReadOutcome::default(),
                 };
@@ -125,7 +154,7 @@ impl Connector {
             destinations: destinations.collect(),
             ..ReadOutcome::default()
         };
-        let (queries, progress): (Vec<_>, Vec<_>) = selections
+        let (queries, progress): (Vec<_>, Vec<Arc<Progress>>) = selections
             .into_iter()
             .map(|selection| {
                 let progress = Arc::default();
@@ -133,8 +162,13 @@ impl Connector {
                 (query, progress)
             })
             .unzip();
+        let progress: Arc<[_]> = progress.into();
+        let limited = queries
+            .into_iter()
+            .map(|query| within(self.read_limits, Arc::clone(&progress), query));
+        let limited: Vec<_> = limited.collect();
         Reading {
-            results: Box::pin(stream::iter(queries).buffered(MAX_CONCURRENT_QUERIES)),
+            results: Box::pin(stream::iter(limited).buffered(MAX_CONCURRENT_QUERIES)),
             progress,
             returned: 0,
             outcome,
@@ -159,4 +193,26 @@ impl Connector {
         }
         .boxed()
     }
+}
+
+/// The result of `query`, unless all queries of its request together hold too much: then it is
+/// dropped, and so cancelled.
+async fn within(
+    limits: ReadLimits,
+    all: Arc<[Arc<Progress>]>,
+    mut query: BoxFuture<'static, Result<QueryResult, ReadError>>,
+) -> Result<QueryResult, ReadError> {
+    poll_fn(|context| {
+        // A query is polled with each part of a page.
+        let polled = query.poll_unpin(context);
+        let mut size = Size::default();
+        for progress in &*all {
+            size += progress.size();
+        }
+        match exceeded(limits, size) {
+            Some(error) => Poll::Ready(Err(error)),
+            None => polled,
+        }
+    })
+    .await
 }

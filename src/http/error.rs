@@ -86,8 +86,8 @@ impl HttpError {
             StatusCode::BAD_REQUEST,
             format!(
                 "the result has {bytes} bytes, more than the {max_bytes} that can be returned this \
-                 way; ask for a shorter range, fewer series or a larger step, or run the connector \
-                 as a server, which has no such limit"
+                 way; ask for a shorter range or fewer series (more label matchers), or run the \
+                 connector as a server, which has no such limit"
             ),
         )
     }
@@ -355,6 +355,7 @@ impl From<&ReadError> for HttpError {
     fn from(error: &ReadError) -> Self {
         match error {
             ReadError::Query(error) => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
+            ReadError::TooLarge { .. } => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
             ReadError::Timestream(error) => {
                 let text = format!("{error}{}", remedy(error.kind));
                 Self::new(status_of(read_status(error.kind)), text)

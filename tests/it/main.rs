@@ -33,12 +33,14 @@ mod prometheus;
 mod prometheus_kinds;
 mod promql;
 mod queue;
+mod read_limits;
 mod round_trip;
 #[path = "../support/runtime_api.rs"]
 mod runtime_api;
 mod schema;
 mod sender;
 mod short_soak;
+mod side_by_side;
 mod sql;
 mod standalone;
 mod streamed;
