@@ -30,7 +30,9 @@ soak: ## Run everything under faults for SOAK_MINUTES (5) and compare every samp
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs a C++ compiler
 	@scripts/fuzz.sh
 
-bench: ## Measure writes to and queries of the emulator
+bench: ## Measure writing: its stages, end to end, and the bill; then the emulator by itself
+	cargo bench --bench stages -- --warm-up-time 1 --measurement-time 3
+	cargo bench --bench write
 	cargo bench -p timestream-emulator --bench throughput
 
 bench-coldstart: ## Measure time, memory and size of a cold start in Lambda
