@@ -40,7 +40,7 @@ pub(crate) fn check(input: &[u8]) {
                 None
             }
         });
-    for literal in literals.iter().flatten() {
+    for literal in literals.into_iter().flatten() {
         assert!(regex.matches(literal), "{literal:?} is an alternative");
     }
     for text in texts {

@@ -111,7 +111,7 @@ fn texts(matcher: &Matcher) -> Vec<String> {
     let mut texts = match &matcher.condition {
         Condition::Equal(text) | Condition::NotEqual(text) => vec![text.clone()],
         Condition::Regex(pattern) | Condition::NotRegex(pattern) => {
-            pattern.literals().into_iter().flatten().collect()
+            pattern.literals().unwrap_or_default().to_vec()
         }
     };
     let stored: Vec<String> = texts.iter().flat_map(|text| stored_forms(text)).collect();

@@ -1,6 +1,6 @@
 //! A remote read query to what it selects: destinations, matchers, a range of time.
 
-use super::regex::Pattern;
+use super::regex::{Pattern, Refused};
 use super::route::{RoutePart, Routing};
 use crate::convert::limits::MAX_TIME_MS;
 use crate::model::{Destination, Labels, MatchOp};
@@ -9,6 +9,9 @@ use crate::prompb;
 /// The value of [`prompb::ReadHints::func`] with which Prometheus asks for labels without samples.
 const LABELS_ONLY_FUNC: &str = "series";
 
+/// How much of a pattern an error shows.
+const MAX_SHOWN_PATTERN_BYTES: usize = 400;
+
 /// A condition on one label; an absent label has the empty value.
 #[derive(Clone, Debug)]
 pub struct Matcher {
@@ -16,6 +19,11 @@ pub struct Matcher {
     pub name: String,
     /// What its value has to satisfy.
     pub condition: Condition,
+}
+
+/// The start of a pattern, so that an answer has room for what is wrong with it.
+fn excerpt(pattern: &str) -> &str {
+    &pattern[..pattern.floor_char_boundary(MAX_SHOWN_PATTERN_BYTES)]
 }
 
 /// What the value of a label has to satisfy.
@@ -39,7 +47,7 @@ impl Matcher {
     pub fn new(op: MatchOp, name: &str, value: &str) -> Result<Self, QueryError> {
         let pattern = || {
             Pattern::new(value).map_err(|reason| QueryError::InvalidRegex {
-                matcher: format!("{name}{}{value:?}", op.symbol()),
+                matcher: format!("{name}{}{:?}", op.symbol(), excerpt(value)),
                 reason,
             })
         };
@@ -69,7 +77,7 @@ impl Matcher {
     pub fn values(&self) -> Option<Vec<String>> {
         match &self.condition {
             Condition::Equal(value) => Some(vec![value.clone()]),
-            Condition::Regex(pattern) => pattern.literals(),
+            Condition::Regex(pattern) => pattern.literals().map(<[_]>::to_vec),
             Condition::NotEqual(_) | Condition::NotRegex(_) => None,
         }
     }
@@ -86,10 +94,10 @@ pub enum QueryError {
     /// A regular expression cannot be compiled.
     #[error("invalid regular expression in the matcher {matcher}: {reason}")]
     InvalidRegex {
-        /// The matcher as PromQL writes it.
+        /// The matcher as PromQL writes it; a long pattern is cut.
         matcher: String,
         /// Why.
-        reason: String,
+        reason: Refused,
     },
     /// No matcher names the database and there is no default one.
     #[error(

@@ -1,5 +1,7 @@
 //! Matchers select what PromQL selects.
 
+mod regex;
+
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 
 use crate::support::{START_MS, TestApp, query, series};
@@ -57,6 +59,20 @@ async fn matchers_select_what_promql_selects() {
         (&[(Re, "path", "/api/v.")], "1"),
         (&[(Re, "path", "/api/v[0-9]\n?")], "12"),
         (&[(Re, "path", "/api/v\\d")], "1"),
+        // All of Go's syntax.
+        (&[(Re, "path", r"/api/v\d|\Qit's\E")], "13"),
+        (&[(Re, "path", r"/api/v[12]\s?")], "12"),
+        (&[(Re, "path", r"[[:alpha:]]{2}'s")], "3"),
+        (&[(Re, "path", r"/\w+/v[\d&&]\x0A?")], "12"),
+        (&[(Re, "path", "/api/v{0,1}.")], "1"),
+        (&[(Re, "path", "/api/v{,1}.|")], "456"),
+        (&[(Re, "path", "(?-s)/api/v.+$|^$")], "1456"),
+        (&[(Re, "path", r"(?m)/api/v2$\n")], "2"),
+        (&[(Nre, "path", r".*\bapi\b.*")], "3456"),
+        (&[(Re, "env", "(?i)^PROD(UCTION)?$")], "145"),
+        (&[(Re, "env", r"\p{Ll}{3}")], "2"),
+        (&[(Nre, "env", r"[^\p{Greek}]*")], ""),
+        (&[(Re, "env", "p(?U:ro+?)d(uction){0}")], "15"),
         (&[(Eq, "path", "it's")], "3"),
         (&[(Re, "path", "it's|x'y")], "3"),
         // A label that no series has.
@@ -69,6 +85,10 @@ async fn matchers_select_what_promql_selects() {
         (&[(Re, "__name__", "m|n")], "1234"),
         (&[(Re, "__name__", "m|a:b|none")], "1235"),
         (&[(Re, "__name__", "[mn]")], "1234"),
+        (&[(Re, "__name__", "(?i)^(M|time)$")], "1236"),
+        (&[(Re, "__name__", r"\Qa:b\E|\x6e")], "45"),
+        (&[(Re, "__name__", "[^mn].*")], "56"),
+        (&[(Nre, "__name__", r"\w+")], "5"),
         (&[(Re, "__name__", "a:.*|t.me")], "56"),
         (&[(Neq, "__name__", "m")], "456"),
         (&[(Neq, "__name__", "time")], "12345"),
@@ -105,13 +125,21 @@ async fn matchers_select_what_promql_selects() {
 #[tokio::test]
 async fn queries_that_cannot_be_answered_say_why() {
     let app = TestApp::start().await;
-    use Type::{Eq, Re};
+    use Type::{Eq, Nre, Re};
     let mut unknown = query(&[(Eq, "a", "b")]);
     unknown.matchers[0].r#type = 9;
     let cases = [
         (
             query(&[(Re, "l", "a(")]),
-            "invalid regular expression in the matcher l=~\"a(\"",
+            "invalid regular expression in the matcher l=~\"a(\": missing closing ): close the group",
+        ),
+        (
+            query(&[(Nre, "l", "(?=a)b")]),
+            "in the matcher l!~\"(?=a)b\": invalid or unsupported Perl syntax: `(?=`; groups are (a),",
+        ),
+        (
+            query(&[(Re, "l", &format!("{}**", "a".repeat(5_000)))]),
+            "invalid nested repetition operator: `**`; put what is repeated into a group",
         ),
         (
             query(&[(Re, "table", "o.*")]),
