@@ -4,6 +4,7 @@
 //! `remote_read`, one by SAMPLES and one by STREAMED_XOR_CHUNKS, must give exactly the same JSON.
 
 mod form;
+mod regexes;
 mod special;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::path::Path;
 
 use form::FormProxy;
 use futures_util::{StreamExt, stream};
+use regexes::REGEX_QUERIES;
 use serde_json::Value;
 use special::{HISTOGRAM_QUERIES, VALUE_QUERIES};
 use timestream_emulator::Emulator;
@@ -273,6 +275,16 @@ const QUERIES: &[&str] = &[
     "up and on (instance) memory_bytes",
     "up or memory_bytes",
     "up unless on (instance) memory_bytes",
+    "requests_total / on (instance, job) group_left memory_bytes",
+    "requests_total * on (instance) group_left (version) build_info{version=\"1.0\"}",
+    "build_info{version!=\"1.0\"} * on (instance) group_right (version) requests_total",
+    "memory_bytes * on (instance) group_left (version) (build_info{version!~\"1[.]1\"} == 1)",
+    "sum by (instance) (requests_total) / ignoring (job) group_right () memory_bytes",
+    "requests_total > on (instance) group_left () (memory_bytes / 1e7)",
+    "up == on (instance, job) (memory_bytes > bool 0)",
+    "memory_bytes and on () (vector(1) == 1)",
+    "up or on (instance) memory_bytes or on (instance) temperature",
+    "memory_bytes unless on (instance, job) (up == 0)",
     "-temperature",
     "1 - up",
     // Offsets and @.
@@ -283,12 +295,50 @@ const QUERIES: &[&str] = &[
     "rate(requests_total[10m] @ 1600005400)",
     "temperature @ start()",
     "temperature @ end()",
+    "memory_bytes offset 1h",
+    "memory_bytes offset -10m",
+    "rate(requests_total[5m] offset -5m)",
+    "rate(requests_total[5m] @ start() offset -5m)",
+    "rate(requests_total[10m] @ end())",
+    "increase(requests_total[1h] @ end() offset 20m)",
+    "avg_over_time(memory_bytes[10m] @ start())",
+    "memory_bytes @ 1600003600 offset 7m",
+    "temperature - temperature @ start()",
+    "build_info @ end() unless build_info @ start()",
+    "build_info offset 40m and on (instance) build_info",
+    "build_info offset 40m or build_info",
+    "requests_total - requests_total offset 5m",
+    "sum(rate(requests_total[5m])) / sum(rate(requests_total[5m] offset 1h))",
+    "topk(2, memory_bytes @ end())",
+    "temperature @ 1600003600.500",
+    "temperature offset 1h30m",
+    "temperature offset 250ms",
+    "requests_total @ 1500000000 or vector(0)",
     // Subqueries.
     "max_over_time(rate(requests_total[5m])[30m:1m])",
     "avg_over_time((up == bool 1)[20m:])",
     "min_over_time(sum by (job) (memory_bytes)[30m:2m])",
     "rate(sum(requests_total)[20m:30s])",
     "max_over_time(temperature[20m:90s] offset 5m)",
+    "count_over_time(memory_bytes[30m:1m])",
+    "sum_over_time(memory_bytes[1h:10m])",
+    "last_over_time(memory_bytes[20m:30s])",
+    "present_over_time(memory_bytes[3m:15s])",
+    "count_over_time(memory_bytes[30m:1m] offset -10m)",
+    "rate(requests_total[10m:1m])",
+    "avg_over_time(memory_bytes[10m:1m] @ end())",
+    "min_over_time(temperature[10m:1m] @ start())",
+    "max_over_time(temperature[10m:1m] @ 1600003600 offset 2m)",
+    "min_over_time(max_over_time(temperature[5m])[30m:5m])",
+    "max_over_time(avg_over_time(memory_bytes[5m:1m])[20m:5m])",
+    "count_over_time((memory_bytes > 1.05e9)[30m:30s])",
+    "quantile_over_time(0.5, rate(requests_total{code=\"200\"}[2m])[20m:1m])",
+    "absent_over_time(memory_bytes{instance=\"b:9100\"}[1m:30s])",
+    "changes(build_info[1h:1m])",
+    "deriv((temperature * 2)[20m:1m])",
+    "increase((sum by (code) (requests_total))[30m:1m])",
+    "stddev_over_time(up[30m:15s])",
+    "timestamp(memory_bytes offset 3m)",
     // Histograms.
     "histogram_quantile(0.9, sum by (le) (rate(latency_seconds_bucket[5m])))",
     "histogram_quantile(0.5, rate(latency_seconds_bucket[10m]))",
@@ -296,6 +346,22 @@ const QUERIES: &[&str] = &[
     // Functions.
     "absent(requests_total)",
     "absent(nope{a=\"b\"})",
+    "absent(nope{a=\"b\", c=~\"d.*\", e!=\"f\"})",
+    "absent(memory_bytes{instance=\"a:9100\"})",
+    "absent(sum(requests_total{code=\"418\"}))",
+    "absent_over_time(nope[10m])",
+    "absent_over_time(memory_bytes{instance=~\"b.*\", job=\"api\"}[1m])",
+    "limitk(2, requests_total)",
+    "limitk(1, memory_bytes) by (job)",
+    "limitk(100, up)",
+    "limit_ratio(0.5, requests_total)",
+    "limit_ratio(-0.5, requests_total)",
+    "sort_by_label(requests_total, \"code\", \"instance\")",
+    "label_replace(temperature, \"site\", \"\", \"site\", \"n.*\")",
+    "label_replace(requests_total, \"class\", \"${1}xx\", \"code\", \"(.)..\")",
+    "sum by (class) (label_replace(requests_total, \"class\", \"$1\", \"code\", \"([0-9]).*\"))",
+    "label_replace(up, \"nope\", \"x\", \"nope\", \"\")",
+    "label_join(temperature, \"unit\", \"\", \"unit\", \"site\")",
     "abs(temperature)",
     "ceil(temperature)",
     "round(temperature, 0.5)",
@@ -429,8 +495,8 @@ impl Trio {
 
 #[tokio::test]
 async fn promql_over_timestream_equals_promql_over_local_storage() {
-    let all = [QUERIES, VALUE_QUERIES, HISTOGRAM_QUERIES].concat();
-    assert!(all.len() >= 200, "{} queries", all.len());
+    let all = [QUERIES, REGEX_QUERIES, VALUE_QUERIES, HISTOGRAM_QUERIES].concat();
+    assert!(all.len() >= 400, "{} queries", all.len());
     let prometheus = program("prometheus").await;
     let written = [data(), special::data()].concat();
     let kept = written.clone();
