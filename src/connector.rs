@@ -2,6 +2,7 @@
 //! what a caller can know about it.
 
 mod deliver;
+mod flights;
 mod letters;
 mod metadata;
 mod progress;
@@ -28,6 +29,7 @@ use crate::convert::route::Routing;
 use crate::convert::series::WritePolicy;
 use crate::dead_letter::DeadLetters;
 use crate::timestream::Timestream;
+use flights::Flights;
 use metadata::MetadataTable;
 use schemas::Schemas;
 use versions::Versions;
@@ -48,6 +50,7 @@ pub struct Connector {
     read_limits: ReadLimits,
     write_permits: Arc<Semaphore>,
     schemas: Arc<Schemas>,
+    flights: Arc<Flights>,
     /// `None` if metadata is not kept.
     metadata: Option<Arc<MetadataTable>>,
 }
@@ -68,6 +71,7 @@ impl Connector {
             read_limits: config.read_limits,
             write_permits: Arc::new(Semaphore::new(config.write_concurrency)),
             schemas: Arc::default(),
+            flights: Arc::default(),
             metadata: config
                 .metadata_table
                 .clone()

@@ -121,6 +121,14 @@ pub struct TimestreamError {
 }
 
 impl TimestreamError {
+    /// There was no answer in time.
+    pub fn timeout() -> Self {
+        Self::new(
+            ErrorKind::Timeout,
+            "no answer from Timestream before the deadline of the request",
+        )
+    }
+
     /// An error without rejected records.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {

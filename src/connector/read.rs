@@ -6,12 +6,14 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::Shared;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::Connector;
+use super::flights::{Flight, FlightKey, Running};
 use super::progress::Progress;
 use super::statements::{StatementCounts, Statements};
 use crate::config::ReadLimits;
@@ -24,6 +26,9 @@ use crate::timestream::retry::Limits;
 
 /// Queries of one request that run at once, as many as Prometheus' own server answers.
 const MAX_CONCURRENT_QUERIES: usize = 10;
+
+/// Longer than anybody waits.
+const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// The series that a query selects, sorted by labels.
 pub type QueryResult = Arc<[Series]>;
@@ -39,6 +44,9 @@ pub struct ReadOutcome {
     pub series: u64,
     /// Samples in all results, native histograms among them.
     pub samples: u64,
+    /// Queries that took the result of another one, which ran already; what that took, one of the
+    /// two has in its counts.
+    pub shared_queries: u64,
 }
 
 /// Why a read request cannot be answered.
@@ -150,42 +158,45 @@ impl Connector {
             }
         };
         let destinations = selections.iter().flat_map(|it| it.destinations.clone());
-        let outcome = ReadOutcome {
+        let mut outcome = ReadOutcome {
             destinations: destinations.collect(),
             ..ReadOutcome::default()
         };
-        let (queries, progress): (Vec<_>, Vec<Arc<Progress>>) = selections
+        let flights = request.queries.iter().zip(selections);
+        let flights = flights.map(|(query, selection)| {
+            let key = FlightKey::new(query, &selection);
+            let start = |progress| self.start(selection, progress);
+            self.flights.join(key, start)
+        });
+        let flights: Vec<Flight> = flights.collect();
+        let joined = flights.iter().filter(|flight| flight.is_joined);
+        outcome.shared_queries = joined.count() as u64;
+        let progress = flights.iter().map(|flight| Arc::clone(&flight.progress));
+        let bounds = Bounds {
+            limits: self.read_limits,
+            deadline,
+            progress: progress.collect(),
+        };
+        let progress = Arc::clone(&bounds.progress);
+        let waiting: Vec<_> = flights
             .into_iter()
-            .map(|selection| {
-                let progress = Arc::default();
-                let query = self.start(selection, deadline, Arc::clone(&progress));
-                (query, progress)
-            })
-            .unzip();
-        let progress: Arc<[_]> = progress.into();
-        let limited = queries
-            .into_iter()
-            .map(|query| within(self.read_limits, Arc::clone(&progress), query));
-        let limited: Vec<_> = limited.collect();
+            .map(|flight| bounds.clone().wait(flight.result))
+            .collect();
         Reading {
-            results: Box::pin(stream::iter(limited).buffered(MAX_CONCURRENT_QUERIES)),
+            results: Box::pin(stream::iter(waiting).buffered(MAX_CONCURRENT_QUERIES)),
             progress,
             returned: 0,
             outcome,
         }
     }
 
-    fn start(
-        &self,
-        selection: Selection,
-        deadline: Instant,
-        progress: Arc<Progress>,
-    ) -> BoxFuture<'static, Result<QueryResult, ReadError>> {
+    /// The query itself, without a deadline: those who wait for it have theirs.
+    fn start(&self, selection: Selection, progress: Arc<Progress>) -> Running {
         let connector = self.clone();
         async move {
             let limits = Limits {
                 max_retries: connector.max_retries,
-                deadline,
+                deadline: Instant::now() + NEVER,
             };
             let statements = Statements::new(&connector.timestream, limits, &progress);
             let series = connector.select(&selection, &statements).await?;
@@ -195,24 +206,32 @@ impl Connector {
     }
 }
 
-/// The result of `query`, unless all queries of its request together hold too much: then it is
-/// dropped, and so cancelled.
-async fn within(
+/// What holds for all queries of a request.
+#[derive(Clone)]
+struct Bounds {
     limits: ReadLimits,
-    all: Arc<[Arc<Progress>]>,
-    mut query: BoxFuture<'static, Result<QueryResult, ReadError>>,
-) -> Result<QueryResult, ReadError> {
-    poll_fn(|context| {
-        // A query is polled with each part of a page.
-        let polled = query.poll_unpin(context);
-        let mut size = Size::default();
-        for progress in &*all {
-            size += progress.size();
+    deadline: Instant,
+    progress: Arc<[Arc<Progress>]>,
+}
+
+impl Bounds {
+    /// The result of one of the queries, unless the deadline passes or all together hold too much.
+    async fn wait(self, mut result: Shared<Running>) -> Result<QueryResult, ReadError> {
+        let within_limits = poll_fn(|context| {
+            // Whoever waits is woken with each part of a page.
+            let polled = result.poll_unpin(context);
+            let mut size = Size::default();
+            for progress in &*self.progress {
+                size += progress.size();
+            }
+            match exceeded(self.limits, size) {
+                Some(error) => Poll::Ready(Err(error)),
+                None => polled,
+            }
+        });
+        match timeout_at(self.deadline, within_limits).await {
+            Ok(result) => result,
+            Err(_) => Err(TimestreamError::timeout().into()),
         }
-        match exceeded(limits, size) {
-            Some(error) => Poll::Ready(Err(error)),
-            None => polled,
-        }
-    })
-    .await
+    }
 }

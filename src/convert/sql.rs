@@ -63,7 +63,7 @@ pub fn selection_to_sql(
         return Ok(Vec::new());
     }
     let time = format!("time BETWEEN from_milliseconds({start}) AND from_milliseconds({end})");
-    let mut on_labels = Vec::new();
+    let (mut comparisons, mut patterns) = (Vec::new(), Vec::new());
     for matcher in selection
         .matchers
         .iter()
@@ -72,7 +72,8 @@ pub fn selection_to_sql(
         match label_predicate(matcher, schema) {
             Predicate::Nothing => return Ok(Vec::new()),
             Predicate::Everything => {}
-            Predicate::Sql(sql) => on_labels.push(sql),
+            Predicate::Comparison(sql) => comparisons.push(sql),
+            Predicate::Pattern(sql) => patterns.push(sql),
         }
     }
     let query = |kinds: &[Kind], content: Content| {
@@ -83,7 +84,8 @@ pub fn selection_to_sql(
         };
         let (required, optional) = measure_predicates(selection, kinds);
         let required = vec![required, time.clone()];
-        let all = [&required[..], &optional, &on_labels].concat();
+        // A pattern is matched only where everything cheaper holds.
+        let all = [&required[..], &comparisons, &optional, &patterns].concat();
         let mut text = select(destination, &columns, &all, bin);
         if text.len() > MAX_QUERY_BYTES {
             // The rows are checked anyway, so the other predicates only save work.
@@ -180,8 +182,10 @@ enum Predicate {
     Nothing,
     /// Every row may match; the check on the rows decides.
     Everything,
-    /// Rows that may match satisfy this.
-    Sql(String),
+    /// Rows that may match satisfy this, which compares texts.
+    Comparison(String),
+    /// Rows that may match satisfy this, which matches a regular expression.
+    Pattern(String),
 }
 
 fn label_predicate(matcher: &Matcher, schema: &Schema) -> Predicate {
@@ -192,26 +196,36 @@ fn label_predicate(matcher: &Matcher, schema: &Schema) -> Predicate {
         [column] => column.clone(),
         several => format!("COALESCE({})", several.join(", ")),
     };
-    let present = match &matcher.condition {
-        Condition::Equal(value) if value.is_empty() => return Predicate::Sql(absent(&column)),
-        Condition::Equal(value) => one_of(&column, std::slice::from_ref(value)),
-        Condition::NotEqual(value) => format!("{column} <> {}", string(value)),
-        Condition::Regex(pattern) => match (pattern.literals(), pattern.to_java()) {
-            (Some(values), _) => one_of(&column, values),
-            (None, Some(java)) => format!("regexp_like({column}, {})", string(&java)),
-            (None, None) => return Predicate::Everything,
-        },
-        Condition::NotRegex(pattern) => match (pattern.literals(), pattern.to_java()) {
-            (Some(values), _) => format!("NOT {}", one_of(&column, values)),
-            (None, Some(java)) => format!("NOT regexp_like({column}, {})", string(&java)),
-            (None, None) => return Predicate::Everything,
-        },
-    };
     // A comparison with NULL is never true, but an absent label can match.
-    Predicate::Sql(match matcher.matches("") {
+    let or_absent = |present: String| match matcher.matches("") {
         true => format!("({column} IS NULL OR {present})"),
         false => present,
-    })
+    };
+    let (negation, pattern) = match &matcher.condition {
+        Condition::Equal(value) if value.is_empty() => {
+            return Predicate::Comparison(absent(&column));
+        }
+        Condition::Equal(value) => {
+            let equal = one_of(&column, std::slice::from_ref(value));
+            return Predicate::Comparison(or_absent(equal));
+        }
+        Condition::NotEqual(value) => {
+            let unequal = format!("{column} <> {}", string(value));
+            return Predicate::Comparison(or_absent(unequal));
+        }
+        Condition::Regex(pattern) => ("", pattern),
+        Condition::NotRegex(pattern) => ("NOT ", pattern),
+    };
+    match (pattern.literals(), pattern.to_java()) {
+        (Some(values), _) => {
+            Predicate::Comparison(or_absent(format!("{negation}{}", one_of(&column, values))))
+        }
+        (None, Some(java)) => {
+            let matched = format!("{negation}regexp_like({column}, {})", string(&java));
+            Predicate::Pattern(or_absent(matched))
+        }
+        (None, None) => Predicate::Everything,
+    }
 }
 
 impl Kind {
@@ -474,6 +488,32 @@ mod tests {
                 "{matcher:?}"
             );
         }
+    }
+
+    #[test]
+    fn patterns_come_after_all_that_is_cheaper() {
+        use MatchOp::{Equal, NotEqual, NotRegex, Regex};
+        let selection = selection(&[
+            (Regex, "__name__", "u.*"),
+            (NotRegex, "a", "x+"),
+            (Regex, "b", "y|z"),
+            (Regex, "c", "x+"),
+            (NotEqual, "d", "1"),
+            (Equal, "e", "2"),
+        ]);
+        let text = sql(&selection, &["a", "b", "c", "d", "e"]).unwrap();
+        let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
+        let order = [
+            "measure_value::double IS NOT NULL",
+            "time BETWEEN",
+            "\"b\" IN ('y', 'z')",
+            "\"d\" <> '1'",
+            "\"e\" = '2'",
+            "regexp_like(measure_name",
+            "NOT regexp_like(\"a\"",
+            "regexp_like(\"c\"",
+        ];
+        assert!(order.map(at).is_sorted(), "{text}");
     }
 
     #[test]

@@ -105,6 +105,7 @@ impl Numbers {
         numbers.count("read_statements", counts.statements);
         numbers.count("read_pages", counts.pages);
         numbers.count("read_retries", counts.retries);
+        numbers.count("read_shared_queries", outcome.shared_queries);
         numbers.add("read_scanned_bytes", Unit::Bytes, counts.bytes_scanned);
         numbers.add("read_metered_bytes", Unit::Bytes, counts.bytes_metered);
         numbers

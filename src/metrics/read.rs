@@ -19,6 +19,7 @@ pub(super) struct ReadMetrics {
     statements: Counter,
     pages: Counter,
     retries: Counter,
+    shared_queries: Counter,
     scanned_bytes: Counter,
     metered_bytes: Counter,
 }
@@ -44,6 +45,11 @@ impl ReadMetrics {
             statements: add(r, "read_statements", "SQL statements sent to Timestream"),
             pages: add(r, "read_pages", "Result pages received from Timestream"),
             retries: add(r, "read_retries", "Query calls made again"),
+            shared_queries: add(
+                r,
+                "read_shared_queries",
+                "Queries answered by the same query of another read, which was running",
+            ),
             scanned_bytes: add(
                 r,
                 "read_scanned_bytes",
@@ -63,6 +69,7 @@ impl ReadMetrics {
         let Some(outcome) = outcome else { return };
         self.series.inc_by(outcome.series);
         self.samples.inc_by(outcome.samples);
+        self.shared_queries.inc_by(outcome.shared_queries);
         let counts = outcome.counts;
         self.statements.inc_by(counts.statements);
         self.pages.inc_by(counts.pages);

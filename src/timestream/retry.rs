@@ -57,12 +57,8 @@ where
             }
             Ok(Err(error)) => error,
             Err(_) => {
-                let error = TimestreamError::new(
-                    ErrorKind::Timeout,
-                    "no answer from Timestream before the deadline of the request",
-                );
                 return Tried {
-                    result: Err(error),
+                    result: Err(TimestreamError::timeout()),
                     retries,
                 };
             }

@@ -39,6 +39,7 @@ mod round_trip;
 mod runtime_api;
 mod schema;
 mod sender;
+mod shared;
 mod short_soak;
 mod side_by_side;
 mod sql;
