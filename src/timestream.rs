@@ -1,10 +1,11 @@
 //! The port to Timestream: write a prepared batch, run a query, and what can go wrong.
 //!
 //! [`client`] speaks through the AWS SDK: `service` holds its clients, `endpoint` finds the cell to
-//! talk to, `prepared` hands over a finished body, `failure` reads the errors, `rejection` the reasons
+//! talk to, `prepared` hands over a finished body, `answer` reads the pages of queries, `failure` reads the errors, `rejection` the reasons
 //! of rejected records, `roots` has the authorities that are trusted, and [`retry`] is the one layer that
 //! tries again.
 
+mod answer;
 pub mod client;
 mod endpoint;
 mod failure;

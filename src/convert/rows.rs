@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Range};
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -19,6 +19,7 @@ use super::names::{EXEMPLAR_PREFIX, histogram_metric, unescape};
 use super::samples::{Samples, to_chunks};
 use crate::model::{
     Count, Datum, Histogram, Label, Labels, METRIC_NAME_LABEL, Row, STALE_MARKER_BITS, Sample,
+    TimeSeries,
 };
 
 /// One series of a read result.
@@ -148,10 +149,10 @@ impl<'s> SeriesBuilder<'s> {
             (_, rest) => (None, rest),
         };
         let (measure_name, points) = match (columns.content, rest) {
-            (Content::Labels, [Datum::Scalar(name)]) => (name, &[][..]),
+            (Content::Labels, [Datum::Scalar(name)]) => (name, None),
             (Content::Labels, _) => return Err(RowError::Shape("expected a measure name")),
-            (_, [Datum::Scalar(name), Datum::TimeSeries(points)]) => (name, points.as_slice()),
-            (_, [Datum::Scalar(name), Datum::Null]) => (name, &[][..]),
+            (_, [Datum::Scalar(name), Datum::TimeSeries(points)]) => (name, Some(points)),
+            (_, [Datum::Scalar(name), Datum::Null]) => (name, None),
             _ => return Err(RowError::Shape("expected a measure name and a time series")),
         };
         let Some(metric_name) = metric_name(measure_name, columns.content) else {
@@ -171,21 +172,21 @@ impl<'s> SeriesBuilder<'s> {
         };
         let bytes_before = found.samples.bytes();
         self.row.clear();
-        for (time, text) in points {
+        for (time, text) in points.into_iter().flat_map(TimeSeries::iter) {
             let timestamp_ms = parse_time_ms(time)?;
             if !(start..=end).contains(&timestamp_ms) {
                 continue;
             }
             if columns.content == Content::Histograms {
                 let histogram = histogram::from_text(text, timestamp_ms);
-                let histogram = histogram.ok_or_else(|| RowError::Histogram(text.clone()))?;
+                let histogram = histogram.ok_or_else(|| RowError::Histogram(text.to_owned()))?;
                 added.samples += 1;
                 added.bytes += histogram.bytes() as u64;
                 found.histograms.push(histogram);
             } else {
                 let value = match value_bits {
                     Some(bits) => f64::from_bits(bits),
-                    None => text.parse().map_err(|_| RowError::Value(text.clone()))?,
+                    None => text.parse().map_err(|_| RowError::Value(text.to_owned()))?,
                 };
                 self.row.push(Sample {
                     timestamp_ms,
@@ -332,14 +333,60 @@ fn row_labels(
 
 /// Reads `2020-08-08 01:00:00.123456789`, UTC, to whole milliseconds since the Unix epoch.
 fn parse_time_ms(text: &str) -> Result<i64, RowError> {
+    if let Some(time_ms) = parse_usual_time_ms(text.as_bytes()) {
+        return Ok(time_ms);
+    }
     let error = || RowError::Time(text.to_owned());
     let time: DateTime = text.parse().map_err(|_| error())?;
     let zoned = time.to_zoned(TimeZone::UTC).map_err(|_| error())?;
     Ok(zoned.timestamp().as_millisecond())
 }
 
+/// Reads the form that the service writes, with nine decimals, from 1970 on; every sample has one.
+fn parse_usual_time_ms(text: &[u8]) -> Option<i64> {
+    let text: &[u8; 29] = text.try_into().ok()?;
+    let separators = [4, 7, 10, 13, 16, 19].map(|place| text[place]);
+    if separators != *b"-- ::." {
+        return None;
+    }
+    let number = |places: Range<usize>| {
+        text[places].iter().try_fold(0, |number, digit| {
+            let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
+            Some(number * 10 + digit)
+        })
+    };
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    let (millisecond, _) = (number(20..23)?, number(23..29)?);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days_of_month = match month {
+        2 => 28 + i64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    let is_time = hour < 24 && minute < 60 && second < 60;
+    if year < 1970 || !(1..=days_of_month).contains(&day) || !is_time {
+        return None;
+    }
+    // Years that begin in March, so that the day of a leap year is the last one.
+    let (year, month) = match month {
+        1 | 2 => (year - 1, month + 9),
+        _ => (year, month - 3),
+    };
+    let days_of_years = year * 365 + year / 4 - year / 100 + year / 400;
+    let days = days_of_years + (153 * month + 2) / 5 + day - 1 - DAYS_TO_1970;
+    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000 + millisecond)
+}
+
+/// From 1 March of the year 0 to 1 January 1970.
+const DAYS_TO_1970: i64 = 719_468;
+
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
     use super::*;
     use crate::convert::matcher::Matcher;
     use crate::model::MatchOp;
@@ -370,7 +417,7 @@ mod tests {
         row.push(Datum::TimeSeries(
             samples
                 .iter()
-                .map(|(second, value)| (format!("1970-01-01 00:00:{second}"), (*value).to_owned()))
+                .map(|(second, value)| (format!("1970-01-01 00:00:{second}"), value))
                 .collect(),
         ));
         row
@@ -512,6 +559,54 @@ mod tests {
             parse_time_ms("yesterday"),
             Err(RowError::Time("yesterday".to_owned()))
         );
+    }
+
+    proptest! {
+        /// Every day of the centuries that Timestream has.
+        #[test]
+        fn usual_times_are_those_of_jiff(
+            days in 0_i64..110_000,
+            ns in 0_i64..86_400_000_000_000,
+            digit in 0_usize..29,
+            other in "[0-9 :.T-]",
+        ) {
+            let ns = i128::from(days) * 86_400_000_000_000 + i128::from(ns);
+            let time = Timestamp::from_nanosecond(ns).unwrap().to_zoned(TimeZone::UTC);
+            let text = time.strftime("%Y-%m-%d %H:%M:%S.%9f").to_string();
+            let expected = i64::try_from(ns / 1_000_000).unwrap();
+            prop_assert_eq!(parse_usual_time_ms(text.as_bytes()), Some(expected));
+            // What it does not take to be one, or takes to be another one, jiff does too.
+            let mut changed = text;
+            changed.replace_range(digit..=digit, &other);
+            if let Some(time_ms) = parse_usual_time_ms(changed.as_bytes()) {
+                let time: DateTime = changed.parse().unwrap();
+                let time = time.to_zoned(TimeZone::UTC).unwrap().timestamp();
+                prop_assert_eq!(time_ms, time.as_millisecond());
+            }
+        }
+    }
+
+    #[test]
+    fn times_that_are_none() {
+        for text in [
+            "1970-01-01 00:00:00.00000000",
+            "1969-12-31 23:59:59.000000000",
+            "1970-02-29 00:00:00.000000000",
+            "1900-02-29 00:00:00.000000000",
+            "1970-13-01 00:00:00.000000000",
+            "1970-00-01 00:00:00.000000000",
+            "1970-01-00 00:00:00.000000000",
+            "1970-04-31 00:00:00.000000000",
+            "1970-01-01 24:00:00.000000000",
+            "1970-01-01 00:60:00.000000000",
+            "1970-01-01 00:00:60.000000000",
+            "1970-01-01T00:00:00.000000000",
+            "1970-01-01 00:00:00.00000000x",
+        ] {
+            assert_eq!(parse_usual_time_ms(text.as_bytes()), None, "{text}");
+        }
+        let leap = parse_usual_time_ms(b"2000-02-29 00:00:00.000000000");
+        assert_eq!(leap, Some(951_782_400_000));
     }
 
     #[test]

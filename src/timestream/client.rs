@@ -11,13 +11,14 @@ use aws_smithy_types::retry::RetryConfig;
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use super::ErrorKind;
+use super::answer::{AnswerReader, QueryStatus};
 use super::failure::{classify, write_error};
 use super::prepared::PreparedBody;
 use super::retry::{Limits, Tried};
 use super::roots::TrustedRoots;
 use super::service::Service;
-use crate::model::{Datum, Row};
+use super::{ErrorKind, TimestreamError};
+use crate::model::Row;
 
 /// How to reach Timestream.
 #[derive(Clone, Debug)]
@@ -137,7 +138,7 @@ pub struct QueryBytes {
 
 impl QueryBytes {
     /// The service's numbers count from the start of the query.
-    fn total(status: Option<&query_sdk::types::QueryStatus>) -> Self {
+    fn total(status: Option<QueryStatus>) -> Self {
         let bytes = |count: i64| u64::try_from(count).unwrap_or(0);
         status.map_or_else(Self::default, |status| Self {
             scanned: bytes(status.cumulative_bytes_scanned),
@@ -182,20 +183,24 @@ impl Pages {
                 .query()
                 .query_string(&self.text)
                 .set_next_token(self.next_token.clone());
-            async { request.send().await.map_err(|error| classify(&error)) }.boxed()
+            async {
+                let reader = AnswerReader::default();
+                let operation = request.customize().interceptor(reader.clone());
+                operation.send().await.map_err(|error| classify(&error))?;
+                reader.take().ok_or_else(|| {
+                    TimestreamError::new(ErrorKind::Unavailable, "an answer without a page")
+                })
+            }
+            .boxed()
         };
         let Tried { result, retries } = self.service.call(limits, call).await;
-        let result = result.map(|output| {
-            self.query_id = Some(output.query_id);
-            self.finished = output.next_token.is_none();
-            self.next_token = output.next_token;
-            let total = QueryBytes::total(output.query_status.as_ref());
+        let result = result.map(|answer| {
+            self.query_id = Some(answer.query_id);
+            self.finished = answer.next_token.is_none();
+            self.next_token = answer.next_token;
+            let total = QueryBytes::total(answer.query_status);
             Some(Page {
-                rows: output
-                    .rows
-                    .into_iter()
-                    .map(|row| row.data.into_iter().map(datum).collect())
-                    .collect(),
+                rows: answer.rows,
                 bytes: self.counted.advance_to(total),
             })
         });
@@ -221,27 +226,6 @@ impl Drop for Pages {
                 tracing::debug!(error = %classify(&error), "Cannot cancel a query that nobody waits for.");
             }
         });
-    }
-}
-
-fn datum(datum: query_sdk::types::Datum) -> Datum {
-    if let Some(text) = datum.scalar_value {
-        Datum::Scalar(text)
-    } else if let Some(points) = datum.time_series_value {
-        let value =
-            |value: Option<query_sdk::types::Datum>| value.and_then(|datum| datum.scalar_value);
-        Datum::TimeSeries(
-            points
-                .into_iter()
-                .filter_map(|point| Some((point.time, value(point.value)?)))
-                .collect(),
-        )
-    } else if let Some(array) = datum.array_value {
-        Datum::Array(array.into_iter().map(self::datum).collect())
-    } else if let Some(row) = datum.row_value {
-        Datum::Row(row.data.into_iter().map(self::datum).collect())
-    } else {
-        Datum::Null
     }
 }
 

@@ -44,6 +44,7 @@ mod short_soak;
 mod side_by_side;
 mod sql;
 mod standalone;
+mod strange_answers;
 mod streamed;
 mod support;
 mod tls;
