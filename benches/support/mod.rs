@@ -29,25 +29,29 @@ impl Bench {
         });
         let emulator = emulator.await.expect("the emulator starts");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let endpoint = emulator.url();
-        let command = move |port| {
-            let mut command = Command::new(binary());
-            command
-                .env_clear()
-                .env("AWS_ACCESS_KEY_ID", "local")
-                .env("AWS_SECRET_ACCESS_KEY", "local")
-                .env("AWS_ENDPOINT_URL", &endpoint)
-                .args(["--default-database=db", "--default-table=t"])
-                .arg(format!("--web.listen-address=127.0.0.1:{port}"));
-            command
-        };
-        let connector = Program::start("connector", folder.path(), "/-/ready", command).await;
+        let connector = start_connector(emulator.url(), folder.path()).await;
         Self {
             emulator,
             connector,
             _folder: folder,
         }
     }
+}
+
+/// Starts a connector whose Timestream is at `endpoint`; it logs in `folder`.
+pub(crate) async fn start_connector(endpoint: String, folder: &Path) -> Program {
+    let command = move |port| {
+        let mut command = Command::new(binary());
+        command
+            .env_clear()
+            .env("AWS_ACCESS_KEY_ID", "local")
+            .env("AWS_SECRET_ACCESS_KEY", "local")
+            .env("AWS_ENDPOINT_URL", &endpoint)
+            .args(["--default-database=db", "--default-table=t"])
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        command
+    };
+    Program::start("connector", folder, "/-/ready", command).await
 }
 
 /// `BOOTSTRAP`, or the binary that cargo has built with the bench.
