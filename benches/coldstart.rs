@@ -96,7 +96,7 @@ async fn run(binary: &str) -> Run {
     let first_write = write(&api).await;
     let second_write = write(&api).await;
     assert_eq!(emulator.points("prometheus", "metrics").len(), 4);
-    let peak_kib = peak_kib(function.id());
+    let peak_kib = soak::process::peak_memory_kib(function.id()).expect("the function runs");
     function.stop().await;
     emulator.stop().await;
     Run {
@@ -112,14 +112,6 @@ async fn write(api: &RuntimeApi) -> Duration {
     let answer = api.invoke(WRITE).await.http();
     assert_eq!(answer.status, 204, "{}", answer.text());
     start.elapsed()
-}
-
-fn peak_kib(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
-    let status = status.expect("Linux tells about a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    number.expect("the peak is a number")
 }
 
 /// Bytes after the compression that a zip uses.

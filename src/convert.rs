@@ -1,9 +1,11 @@
 //! The conversions between Prometheus and Timestream: pure functions over values, no I/O.
 //!
-//! In: [`route`] (where a series goes), [`series`] (remote write to records, with
-//! [`value`]s), [`metadata`] (likewise), [`batch`] (records to calls), [`body`] (a call to JSON). Out: [`matcher`] and [`regex`] (what a query selects), [`schema`] (the columns of a
-//! table), [`sql`] (a query to SQL), [`rows`] (result rows to series), [`chunk`] (samples encoded),
-//! [`response`] (series to the answer). Both: [`names`], [`limits`].
+//! In: [`route`] (where a series goes), `labels` and [`stored`] (labels and series as they are stored),
+//! [`series`] (remote write to records, with [`value`]s), [`histogram`], [`exemplar`], [`metadata`]
+//! (likewise), [`batch`] (records to calls), [`body`] (a call to JSON). Out: [`matcher`] and [`regex`]
+//! (what a query selects), [`schema`] (the columns of a table), [`sql`] (a query to SQL), [`rows`]
+//! (result rows to series), [`chunk`] and [`samples`] (samples encoded), [`response`] (series to the
+//! answer). Both: [`names`], [`limits`].
 
 pub mod batch;
 pub mod body;

@@ -3,11 +3,12 @@
 //! A Prometheus scrapes synthetic [`targets`] and remote-writes through the connector into the
 //! emulator while [`phases`] order faults and kill processes; then [`run()`] lets the queue drain and
 //! compares what Prometheus' own storage holds with what Timestream would. [`programs`] are the
-//! processes; the tests of the connector use them too.
+//! processes ([`process`]: what they take); the tests and benches of the connector use them too.
 //!
 //! Whatever keeps a run from being one panics and says why, as in a test.
 
 pub mod phases;
+pub mod process;
 pub mod programs;
 pub mod prometheus;
 pub mod run;

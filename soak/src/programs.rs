@@ -11,6 +11,8 @@ use serde_json::Value;
 use timestream_emulator::{Config, Point};
 use tokio::process::{Child, Command};
 
+use crate::process;
+
 /// How long a program may take until it serves.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two looks whether something has happened.
@@ -112,17 +114,8 @@ impl Program {
 
     /// Processor time that its process has taken so far, to a hundredth of a second.
     pub fn cpu_time(&self) -> Duration {
-        // What Linux counts in, on every processor that this project builds for (USER_HZ).
-        const TICKS_PER_SECOND: u32 = 100;
         let pid = self.process.as_ref().and_then(Child::id);
-        let pid = pid.unwrap_or_else(|| panic!("{} is not running", self.name));
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-        let stat = stat.expect("Linux tells about a process");
-        // The name, in parentheses, may hold spaces. User and system time are fields 14 and 15.
-        let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
-        let ticks = fields.split_whitespace().skip(11).take(2);
-        let ticks: u32 = ticks.map(|it| it.parse::<u32>().expect("a number")).sum();
-        Duration::from_secs(1) * ticks / TICKS_PER_SECOND
+        process::cpu_time(pid.unwrap_or_else(|| panic!("{} is not running", self.name)))
     }
 
     /// How often it was killed.
@@ -132,11 +125,8 @@ impl Program {
 
     fn note_memory(&mut self) {
         let pid = self.process.as_ref().and_then(Child::id);
-        let status = pid.map(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")));
-        let Some(Ok(status)) = status else { return };
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse().ok());
-        self.peak_memory_kib = self.peak_memory_kib.max(kib.unwrap_or(0));
+        let peak = pid.and_then(process::peak_memory_kib);
+        self.peak_memory_kib = self.peak_memory_kib.max(peak.unwrap_or(0));
     }
 
     fn last_lines(&self) -> String {

@@ -94,46 +94,36 @@ impl Value for Place {
     }
 }
 
-/// Tries after the first one.
-pub(super) struct Retries(pub(super) u32);
+/// A type of whole numbers within bounds; the text about them says the same bounds.
+macro_rules! bounded {
+    ($(#[$doc:meta])* $name:ident($number:ty) from $min:literal to $max:literal) => {
+        $(#[$doc])*
+        pub(super) struct $name(pub(super) $number);
 
-impl Value for Retries {
-    const EXPECTED: &str = "a whole number from 0 to 1000";
+        impl Value for $name {
+            const EXPECTED: &str = concat!("a whole number from ", $min, " to ", $max);
 
-    fn parse(text: &str) -> Option<Self> {
-        text.parse()
-            .ok()
-            .filter(|number| *number <= 1_000)
-            .map(Self)
-    }
+            fn parse(text: &str) -> Option<Self> {
+                let number = text.parse().ok()?;
+                ($min..=$max).contains(&number).then_some(Self(number))
+            }
+        }
+    };
 }
 
-/// Calls in flight.
-pub(super) struct Concurrency(pub(super) usize);
-
-impl Value for Concurrency {
-    const EXPECTED: &str = "a whole number from 1 to 10000";
-
-    fn parse(text: &str) -> Option<Self> {
-        text.parse()
-            .ok()
-            .filter(|number| (1..=10_000).contains(number))
-            .map(Self)
-    }
+bounded! {
+    /// Tries after the first one.
+    Retries(u32) from 0 to 1000
 }
 
-/// The most samples of an answer.
-pub(super) struct SampleLimit(pub(super) u64);
+bounded! {
+    /// Calls in flight.
+    Concurrency(usize) from 1 to 10000
+}
 
-impl Value for SampleLimit {
-    const EXPECTED: &str = "a whole number from 1 to 1000000000000";
-
-    fn parse(text: &str) -> Option<Self> {
-        text.parse()
-            .ok()
-            .filter(|number| (1..=1_000_000_000_000).contains(number))
-            .map(Self)
-    }
+bounded! {
+    /// The most samples of an answer.
+    SampleLimit(u64) from 1 to 1000000000000
 }
 
 /// The status of an answer to a throttled write.

@@ -1,61 +1,16 @@
 //! Tables of the Go connector stay readable: the same layout, but no name is escaped.
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_timestreamwrite::types::{Dimension, MeasureValueType, Record};
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::timestream::{Discovery, Settings, TrustedRoots, sdk_config};
-
 use timestream_emulator::{Config as EmulatorConfig, Emulator};
+use timestream_prometheus_connector::prompb::label_matcher::Type;
 
+use crate::go_connector;
 use crate::support::{START_MS, TestApp, connect, query, series, table};
-
-/// Writes a record as the Go connector did.
-async fn write_as_go(app: &TestApp, measure: &str, dimensions: &[(&str, &str)], value: &str) {
-    let settings = Settings {
-        region: "us-east-1".to_owned(),
-        write_endpoint: None,
-        query_endpoint: None,
-        discovery: Discovery::Off,
-        roots: TrustedRoots::Bundled,
-    };
-    let credentials = Credentials::new("local", "local", None, None, "tests");
-    let config = sdk_config(&settings)
-        .endpoint_url(app.emulator.url())
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .load()
-        .await;
-    let dimensions = dimensions.iter().map(|&(name, value)| {
-        Dimension::builder()
-            .name(name)
-            .value(value)
-            .build()
-            .unwrap()
-    });
-    let record = Record::builder()
-        .set_dimensions(Some(dimensions.collect()))
-        .measure_name(measure)
-        .measure_value(value)
-        .measure_value_type(MeasureValueType::Double)
-        .time(START_MS.to_string())
-        .build();
-    aws_sdk_timestreamwrite::Client::new(&config)
-        .write_records()
-        .database_name("db")
-        .table_name("t")
-        .records(record)
-        .send()
-        .await
-        .unwrap();
-}
 
 #[tokio::test]
 async fn series_of_the_go_connector_and_of_this_one_read_as_one() {
     let app = TestApp::start().await;
-    let labels = [("instance", "a:9100"), ("job", "api")];
-    write_as_go(&app, "up", &labels, "1.000000").await;
-    let mut all = vec![("__name__", "up")];
-    all.extend(labels);
+    let all = [("__name__", "up"), ("instance", "a:9100"), ("job", "api")];
+    go_connector::write(&app.emulator.url(), &[series(&all, &[(START_MS, 1.0)])]).await;
     app.write_ok(vec![series(&all, &[(START_MS + 1, 2.0)])])
         .await;
     assert_eq!(
@@ -76,10 +31,14 @@ async fn columns_and_metrics_with_unescaped_names_are_found() {
     let router = connect(&emulator, &[]).await;
     let app = TestApp { emulator, router };
     // What the rules of the service let the Go connector write at one time or another.
-    let labels = [("_x", "1"), ("job", "api"), ("x_", "2"), ("日本", "ü")];
-    write_as_go(&app, "_metric_", &labels, "1.000000").await;
-    let mut all = vec![("__name__", "_metric_")];
-    all.extend(labels);
+    let all = [
+        ("__name__", "_metric_"),
+        ("_x", "1"),
+        ("job", "api"),
+        ("x_", "2"),
+        ("日本", "ü"),
+    ];
+    go_connector::write(&app.emulator.url(), &[series(&all, &[(START_MS, 1.0)])]).await;
     // The same series, now escaped, in other columns and under another measure name.
     app.write_ok(vec![series(&all, &[(START_MS + 1, 2.0)])])
         .await;

@@ -1,4 +1,4 @@
-//! What the Go connector sends: the measure of what writes cost.
+//! What the Go connector sends: the measure of what writes cost, and what its tables hold.
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -11,8 +11,18 @@ use timestream_prometheus_connector::timestream::{Discovery, Settings, TrustedRo
 const RECORDS: usize = 100;
 
 /// Writes the samples of `series` to table `db`/`t` as the Go connector does: calls of 100 records in
-/// the order received, each with all its attributes.
+/// the order received, each with all its attributes, values with six decimals.
 pub(crate) async fn write(url: &str, series: &[TimeSeries]) {
+    let client = client(url).await;
+    for series in series.chunks(RECORDS) {
+        let records = series.iter().flat_map(records).collect();
+        let call = client.write_records().database_name("db").table_name("t");
+        let written = call.set_records(Some(records)).send().await;
+        written.expect("the emulator takes them");
+    }
+}
+
+async fn client(url: &str) -> Client {
     let settings = Settings {
         region: "us-east-1".to_owned(),
         write_endpoint: None,
@@ -26,13 +36,7 @@ pub(crate) async fn write(url: &str, series: &[TimeSeries]) {
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .load()
         .await;
-    let client = Client::new(&config);
-    for series in series.chunks(RECORDS) {
-        let records = series.iter().flat_map(records).collect();
-        let call = client.write_records().database_name("db").table_name("t");
-        let written = call.set_records(Some(records)).send().await;
-        written.expect("the emulator takes them");
-    }
+    Client::new(&config)
 }
 
 fn records(series: &TimeSeries) -> impl Iterator<Item = Record> {
@@ -50,7 +54,7 @@ fn records(series: &TimeSeries) -> impl Iterator<Item = Record> {
         Record::builder()
             .set_dimensions(Some(dimensions.clone()))
             .measure_name(&metric_name)
-            .measure_value(sample.value.to_string())
+            .measure_value(format!("{:.6}", sample.value))
             .measure_value_type(MeasureValueType::Double)
             .time(sample.timestamp.to_string())
             .build()
