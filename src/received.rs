@@ -1,19 +1,31 @@
 //! A write request as it was received, whatever brought it: its texts borrowed, its series in two
 //! flat lists, so that a request of thousands of series costs a handful of allocations.
+//!
+//! The series of a request have few different labels, each very often, so each different one is held
+//! once.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+
+use hashbrown::HashMap;
 
 use crate::model::{Histogram, MetricType, Sample};
 
 /// Name and value of a label, as received.
 pub type Label<'a> = (&'a str, &'a str);
 
+/// Which of the different labels of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LabelId(u32);
+
 /// A write request.
 #[derive(Clone, Debug, Default)]
 pub struct Request<'a> {
-    labels: Vec<Label<'a>>,
+    /// Each different label once.
+    known: Vec<Label<'a>>,
+    ids: HashMap<Label<'a>, LabelId>,
+    labels: Vec<LabelId>,
     items: Vec<Item<'a>>,
     /// Where each series ends in the two lists.
     ends: Vec<(usize, usize)>,
@@ -134,7 +146,35 @@ pub struct Series<'r, 'a> {
 
 /// The labels of a series, shown as `{a="1", b="2"}`, cut to a readable length.
 #[derive(Clone, Copy, Debug)]
-pub struct Labels<'r, 'a>(pub &'r [Label<'a>]);
+pub struct Labels<'r, 'a> {
+    ids: &'r [LabelId],
+    known: &'r [Label<'a>],
+}
+
+impl LabelId {
+    /// Its position among the different labels of the request.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl<'r, 'a> Labels<'r, 'a> {
+    /// In the order received.
+    pub fn iter(self) -> impl ExactSizeIterator<Item = Label<'a>> + Clone + use<'r, 'a> {
+        self.ids.iter().map(move |id| self.known[id.index()])
+    }
+
+    /// The value of the first label of this name.
+    pub fn get(self, name: &str) -> Option<&'a str> {
+        let mut labels = self.iter();
+        labels.find_map(|label| (label.0 == name).then_some(label.1))
+    }
+
+    /// The same as [`Self::iter`], each with what it is called throughout the request.
+    pub fn with_ids(self) -> impl ExactSizeIterator<Item = (LabelId, Label<'a>)> + use<'r, 'a> {
+        self.ids.iter().map(move |&id| (id, self.known[id.index()]))
+    }
+}
 
 /// Some items of one series of a request, one after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -148,7 +188,6 @@ pub struct Items {
 impl Items {
     /// The items at `range`, counted through the whole request, of the series at `series`.
     fn new(series: usize, range: Range<usize>) -> Self {
-        let narrow = |index: usize| u32::try_from(index).expect("a request has less than 4 GiB");
         Self {
             series: narrow(series),
             first: narrow(range.start),
@@ -187,9 +226,26 @@ impl Items {
 }
 
 impl<'a> Request<'a> {
-    /// Adds a label to the series that is being put together.
-    pub fn push_label(&mut self, name: &'a str, value: &'a str) {
-        self.labels.push((name, value));
+    /// Adds a label to the series that is being put together. What it is called holds for the whole
+    /// request.
+    pub fn push_label(&mut self, name: &'a str, value: &'a str) -> LabelId {
+        let next = LabelId(narrow(self.known.len()));
+        let id = *self.ids.entry((name, value)).or_insert(next);
+        if id == next {
+            self.known.push((name, value));
+        }
+        self.labels.push(id);
+        id
+    }
+
+    /// Adds a label that a series of the request has already.
+    pub fn push_known_label(&mut self, id: LabelId) {
+        self.labels.push(id);
+    }
+
+    /// How many different labels there are.
+    pub fn label_count(&self) -> usize {
+        self.known.len()
     }
 
     /// Adds a sample to the series that is being put together.
@@ -235,7 +291,10 @@ impl<'a> Request<'a> {
         let end = self.ends[index];
         let unreadable = self.unreadable.binary_search_by_key(&index, |it| it.0);
         Series {
-            labels: Labels(&self.labels[start.0..end.0]),
+            labels: Labels {
+                ids: &self.labels[start.0..end.0],
+                known: &self.known,
+            },
             content: &self.items[start.1..end.1],
             items: Items::new(index, start.1..end.1),
             bad_reference: unreadable.ok().map(|found| self.unreadable[found].1),
@@ -307,7 +366,7 @@ impl fmt::Display for Labels<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MAX_BYTES: usize = 300;
         let mut text = String::from("{");
-        for (index, (name, value)) in self.0.iter().enumerate() {
+        for (index, (name, value)) in self.iter().enumerate() {
             if text.len() > MAX_BYTES {
                 text.push_str(", ...");
                 break;
@@ -320,6 +379,10 @@ impl fmt::Display for Labels<'_, '_> {
         text.push('}');
         f.write_str(&text)
     }
+}
+
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).expect("a request has less than 4 GiB")
 }
 
 /// At most `max_bytes` of `text`, with dots where something is missing.
@@ -384,10 +447,28 @@ mod tests {
     }
 
     #[test]
+    fn a_different_label_is_held_once() {
+        let mut request = Request::default();
+        let job = request.push_label("job", "a");
+        assert_ne!(request.push_label("job", "b"), job);
+        request.end_series();
+        assert_eq!(request.push_label("job", "a"), job);
+        request.push_known_label(job);
+        request.end_series();
+        assert_eq!(request.label_count(), 2);
+        let labels: Vec<_> = request.iter().map(|it| it.labels.to_string()).collect();
+        assert_eq!(labels, [r#"{job="a", job="b"}"#, r#"{job="a", job="a"}"#]);
+    }
+
+    #[test]
     fn long_labels_are_cut_in_texts() {
         let value = "ü".repeat(60);
-        let labels = vec![("name", value.as_str()); 20];
-        let text = Labels(&labels).to_string();
+        let mut request = Request::default();
+        for _ in 0..20 {
+            request.push_label("name", &value);
+        }
+        request.end_series();
+        let text = request.series(0).labels.to_string();
         assert!(text.len() < 600 && text.ends_with(", ...}"), "{text}");
     }
 }

@@ -303,7 +303,7 @@ mod tests {
             let request = read_request(version, &message).unwrap();
             assert_eq!(request.len(), 1);
             let series = request.series(0);
-            assert_eq!(series.labels.0, [("__name__", "up")]);
+            assert!(series.labels.iter().eq([("__name__", "up")]));
             let sample = Sample {
                 timestamp_ms: 1_600_000_000_000,
                 value: 1.0,

@@ -46,8 +46,8 @@ fn letter(
             letter.existing_version = *existing_version;
         }
     }
-    let text = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
-    letter.labels = series.labels.0.iter().map(text).collect();
+    let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    letter.labels = series.labels.iter().map(text).collect();
     for missing in same {
         for item in request.resolve(missing.items).content {
             match item {
@@ -56,7 +56,7 @@ fn letter(
                 Item::Exemplar(exemplar) => letter.exemplars.push(LetterExemplar(
                     exemplar.timestamp_ms,
                     exemplar.value,
-                    exemplar.labels.iter().map(text).collect(),
+                    exemplar.labels.iter().copied().map(text).collect(),
                 )),
             }
         }

@@ -8,12 +8,13 @@ use super::names::escape;
 use super::route::Routing;
 use super::stored::{AttributeId, StoredSeries};
 use crate::model::METRIC_NAME_LABEL;
-use crate::received::Label;
+use crate::received::{Label, LabelId, Labels, Request};
 
 /// The labels that were seen so far.
 pub(super) struct KnownLabels<'r, 'a> {
     routing: &'r Routing,
-    meanings: HashMap<Label<'a>, (usize, Meaning<'a>)>,
+    /// By what the labels are called in the request.
+    meanings: Vec<Option<(usize, Meaning<'a>)>>,
     positions: HashMap<&'a str, usize>,
     names: Vec<LabelName<'a>>,
     series: usize,
@@ -73,11 +74,11 @@ pub(super) struct Parts<'k, 'a> {
 }
 
 impl<'r, 'a> KnownLabels<'r, 'a> {
-    /// None yet; `routing` says which ones name the destination.
-    pub(super) fn new(routing: &'r Routing) -> Self {
+    /// None yet of those of `request`; `routing` says which ones name the destination.
+    pub(super) fn new(request: &Request<'_>, routing: &'r Routing) -> Self {
         Self {
             routing,
-            meanings: HashMap::new(),
+            meanings: vec![None; request.label_count()],
             positions: HashMap::new(),
             names: Vec::new(),
             series: 0,
@@ -88,7 +89,7 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
     /// Takes the labels of the next series apart; what is new among them becomes attributes.
     pub(super) fn take_apart(
         &mut self,
-        labels: &[Label<'a>],
+        labels: Labels<'_, 'a>,
         stored: &mut StoredSeries<'a>,
     ) -> Parts<'_, 'a> {
         self.series += 1;
@@ -96,10 +97,10 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
         let (mut metric, mut database, mut table, mut long_name) = (None, None, None, None);
         let mut is_repeated = false;
         let mut long_names = 0;
-        for label in labels {
-            let (name, meaning) = match self.meanings.get(label) {
-                Some(known) => *known,
-                None => self.learn(*label, stored),
+        for (id, label) in labels.with_ids() {
+            let (name, meaning) = match self.meanings[id.index()] {
+                Some(known) => known,
+                None => self.learn(id, label, stored),
             };
             let last_series = &mut self.names[name].last_series;
             is_repeated |= *last_series == self.series;
@@ -127,8 +128,12 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
         }
     }
 
-    fn learn(&mut self, label: Label<'a>, stored: &mut StoredSeries<'a>) -> (usize, Meaning<'a>) {
-        let (name, value) = label;
+    fn learn(
+        &mut self,
+        id: LabelId,
+        (name, value): Label<'a>,
+        stored: &mut StoredSeries<'a>,
+    ) -> (usize, Meaning<'a>) {
         let position = match self.positions.get(name) {
             Some(position) => *position,
             None => self.learn_name(name),
@@ -153,8 +158,7 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
                 None => Meaning::LongName,
             },
         };
-        self.meanings.insert(label, (position, meaning));
-        (position, meaning)
+        *self.meanings[id.index()].insert((position, meaning))
     }
 
     fn learn_name(&mut self, name: &'a str) -> usize {

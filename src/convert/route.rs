@@ -28,10 +28,8 @@ pub struct RoutePart {
 impl RoutePart {
     /// The name that this part has for `series`, whatever else is wrong with the series.
     pub fn of<'r, 'a: 'r>(&'r self, series: &Series<'_, 'a>) -> Option<&'r str> {
-        let named = self.label.as_deref().and_then(|label| {
-            let found = series.labels.0.iter().find(|(name, _)| *name == label);
-            found.map(|(_, value)| *value)
-        });
+        let label = self.label.as_deref();
+        let named = label.and_then(|label| series.labels.get(label));
         named
             .filter(|value| !value.is_empty())
             .or(self.default.as_deref())
@@ -117,12 +115,8 @@ impl SeriesFault {
             Self::InvalidDestination => {
                 let destination = [&routing.database, &routing.table].map(|part| {
                     let label = part.label.as_deref();
-                    let named = series
-                        .labels
-                        .0
-                        .iter()
-                        .find(|(name, _)| Some(*name) == label);
-                    named.map_or(Cow::Borrowed(""), |(_, value)| cut(value, 64))
+                    let named = label.and_then(|label| series.labels.get(label));
+                    named.map_or(Cow::Borrowed(""), |value| cut(value, 64))
                 });
                 let impossible = destination
                     .into_iter()
@@ -154,21 +148,8 @@ pub fn destination<'r, 'a: 'r>(
     series: &Series<'_, 'a>,
     routing: &'r Routing,
 ) -> [Option<&'r str>; 2] {
-    [&routing.database, &routing.table].map(|part| {
-        let label = part.label.as_deref();
-        let mut named = series
-            .labels
-            .0
-            .iter()
-            .filter(|(name, _)| Some(*name) == label);
-        let named = named
-            .next()
-            .map(|(_, value)| *value)
-            .filter(|value| !value.is_empty());
-        named
-            .or(part.default.as_deref())
-            .filter(|name| is_destination_name(name))
-    })
+    [&routing.database, &routing.table]
+        .map(|part| part.of(series).filter(|name| is_destination_name(name)))
 }
 
 /// Where a series goes and what it is called there.
@@ -204,7 +185,7 @@ pub(super) fn route<'r, 'a: 'r>(
 }
 
 fn sorted<'a>(series: &Series<'_, 'a>) -> Vec<Label<'a>> {
-    let mut labels = series.labels.0.to_vec();
+    let mut labels: Vec<_> = series.labels.iter().collect();
     labels.sort_unstable();
     labels
 }

@@ -215,14 +215,14 @@ pub fn series_to_records<'a>(
     policy: WritePolicy,
 ) -> Result<Conversion<'a>, Refusal> {
     let mut conversion = Conversion::default();
-    let mut labels = KnownLabels::new(routing);
+    let mut labels = KnownLabels::new(request, routing);
     let mut forms = FormAttributes::default();
     // Where the records of a destination are, if there can be one of these names.
     let mut slots: HashMap<(&str, &str), Option<usize>> = HashMap::new();
     let concerns =
         |series: &Series<'_, '_>| !series.content.is_empty() || series.bad_reference.is_some();
     for series in request.iter().filter(concerns) {
-        let parts = labels.take_apart(series.labels.0, &mut conversion.stored);
+        let parts = labels.take_apart(series.labels, &mut conversion.stored);
         let routed = route(&series, &parts, routing).and_then(|routed| {
             let slot = slots
                 .entry((routed.database, routed.table))

@@ -277,13 +277,13 @@ fn message_of(histogram: &Histogram) -> prompb::Histogram {
 
 /// The series of a request as messages of remote write 1.0.
 fn series_of(request: &Request<'_>) -> Vec<prompb::TimeSeries> {
-    let label = |&(name, value): &(&str, &str)| prompb::Label {
+    let label = |(name, value): (&str, &str)| prompb::Label {
         name: name.to_owned(),
         value: value.to_owned(),
     };
     let series = request.iter().map(|series| {
         let mut message = prompb::TimeSeries {
-            labels: series.labels.0.iter().map(label).collect(),
+            labels: series.labels.iter().map(label).collect(),
             ..prompb::TimeSeries::default()
         };
         for item in series.content {
@@ -293,7 +293,7 @@ fn series_of(request: &Request<'_>) -> Vec<prompb::TimeSeries> {
                     timestamp: sample.timestamp_ms,
                 }),
                 Item::Exemplar(exemplar) => message.exemplars.push(prompb::Exemplar {
-                    labels: exemplar.labels.iter().map(label).collect(),
+                    labels: exemplar.labels.iter().copied().map(label).collect(),
                     value: exemplar.value,
                     timestamp: exemplar.timestamp_ms,
                 }),
@@ -509,7 +509,7 @@ fn on_lists_that_are_packed_or_not_and_on_repeated_fields() {
             [series.as_slice(), &symbols].concat(),
         ] {
             let request = write2::request(&bytes).unwrap();
-            assert_eq!(request.series(0).labels.0, [("", "a")]);
+            assert!(request.series(0).labels.iter().eq([("", "a")]));
             assert_v2(&bytes);
         }
     }
@@ -521,7 +521,7 @@ fn on_lists_that_are_packed_or_not_and_on_repeated_fields() {
     let bytes = nested(1, &series);
     assert_v1(&bytes);
     let request = write1::request(&bytes).unwrap();
-    assert_eq!(request.series(0).labels.0, [("", "y")]);
+    assert!(request.series(0).labels.iter().eq([("", "y")]));
     let [sample, Item::Histogram(histogram)] = request.series(0).content else {
         panic!("{request:?}")
     };
@@ -576,4 +576,20 @@ fn more_than_a_request_may_hold_is_refused() {
         let fault = write2::request(&v2(symbols, labels)).unwrap_err();
         assert_eq!(fault, Fault::TooMany { what, limit });
     }
+}
+
+#[test]
+fn a_label_is_one_in_whatever_way_it_is_written() {
+    let (name, value) = (nested(1, b"a"), nested(2, b"b"));
+    let ways = [
+        [name.as_slice(), &value].concat(),
+        [value.as_slice(), &name].concat(),
+        [name.as_slice(), &value, &field(9, 0, &[1])].concat(),
+    ];
+    let series = ways.iter().chain(&ways);
+    let series: Vec<_> = series.map(|label| nested(1, &nested(1, label))).collect();
+    let bytes = series.concat();
+    assert_v1(&bytes);
+    let request = write1::request(&bytes).unwrap();
+    assert_eq!((request.len(), request.label_count()), (6, 1));
 }

@@ -3,62 +3,78 @@
 //! Field numbers: `proto/prometheus.proto`. Tests hold the result equal to that of the decoder
 //! generated from it.
 
+use hashbrown::HashMap;
+
 use super::histogram::histogram;
 use super::protobuf::{Fault, Reader};
 use super::room::{Left, Room};
 use crate::model::{MetricType, Sample};
-use crate::received::{Exemplar, Item, Label, Metadata, Request};
+use crate::received::{Exemplar, Item, Label, LabelId, Metadata, Request};
 
 pub(super) fn request(message: &[u8]) -> Result<Request<'_>, Fault> {
-    let mut request = Request::default();
-    let mut room = Room::default();
+    let mut decoder = Decoder::default();
     let mut message = Reader::new(message);
     while let Some((number, value)) = message.next()? {
         match number {
-            1 => series(message.message(value)?, &mut request, &mut room)?,
+            1 => decoder.add_series(message.message(value)?)?,
             3 => {
-                room.metadata.take()?;
+                decoder.room.metadata.take()?;
                 let read = metadata(message.message(value)?)?;
-                request.metadata.push(read);
+                decoder.request.metadata.push(read);
             }
             _ => {}
         }
     }
-    Ok(request)
+    Ok(decoder.request)
 }
 
-fn series<'a>(
-    mut message: Reader<'a>,
-    request: &mut Request<'a>,
-    room: &mut Room,
-) -> Result<(), Fault> {
-    room.series.take()?;
-    while let Some((number, value)) = message.next()? {
-        match number {
-            1 => {
-                room.labels.take()?;
-                let (name, value) = label(message.message(value)?)?;
-                request.push_label(name, value);
+#[derive(Default)]
+struct Decoder<'a> {
+    request: Request<'a>,
+    room: Room,
+    /// Labels that were read, by the bytes that stand for them: most labels are those of an earlier
+    /// series, and need not be read again.
+    known: HashMap<&'a [u8], LabelId>,
+}
+
+impl<'a> Decoder<'a> {
+    fn add_series(&mut self, mut message: Reader<'a>) -> Result<(), Fault> {
+        let room = &mut self.room;
+        let request = &mut self.request;
+        room.series.take()?;
+        while let Some((number, value)) = message.next()? {
+            match number {
+                1 => {
+                    room.labels.take()?;
+                    let bytes = value.bytes()?;
+                    match self.known.get(bytes) {
+                        Some(&id) => request.push_known_label(id),
+                        None => {
+                            let (name, value) = label(message.message(value)?)?;
+                            self.known.insert(bytes, request.push_label(name, value));
+                        }
+                    }
+                }
+                2 => {
+                    room.items.take()?;
+                    request.push_sample(sample(message.message(value)?)?);
+                }
+                3 => {
+                    room.items.take()?;
+                    let read = exemplar(message.message(value)?, &mut room.labels)?;
+                    request.push_item(Item::Exemplar(Box::new(read)));
+                }
+                4 => {
+                    room.items.take()?;
+                    let read = histogram(message.message(value)?, &mut room.buckets, false)?;
+                    request.push_item(Item::Histogram(Box::new(read)));
+                }
+                _ => {}
             }
-            2 => {
-                room.items.take()?;
-                request.push_sample(sample(message.message(value)?)?);
-            }
-            3 => {
-                room.items.take()?;
-                let read = exemplar(message.message(value)?, &mut room.labels)?;
-                request.push_item(Item::Exemplar(Box::new(read)));
-            }
-            4 => {
-                room.items.take()?;
-                let read = histogram(message.message(value)?, &mut room.buckets, false)?;
-                request.push_item(Item::Histogram(Box::new(read)));
-            }
-            _ => {}
         }
+        request.end_series();
+        Ok(())
     }
-    request.end_series();
-    Ok(())
 }
 
 fn label<'a>(mut message: Reader<'a>) -> Result<Label<'a>, Fault> {
