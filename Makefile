@@ -1,6 +1,6 @@
 # Everything a fresh machine needs besides Rust, make and a C compiler is obtained by the targets.
 
-.PHONY: help run watch test soak fuzz bench bench-read bench-coldstart events build-lambda \
+.PHONY: help run watch test soak fuzz bench bench-coldstart events build-lambda \
 	build-lambda-x86-64 validate deploy dist lint fmt
 
 help: ## List the targets
@@ -30,13 +30,11 @@ soak: ## Run everything under faults for SOAK_MINUTES (5) and compare every samp
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs a C++ compiler
 	@scripts/fuzz.sh
 
-bench: ## Measure writing: its stages, end to end, and the bill; then the emulator by itself
+bench: ## Measure writing: its stages, end to end, and the bill; reading; then the emulator by itself
 	cargo bench --bench stages -- --warm-up-time 1 --measurement-time 3
 	cargo bench --bench write
-	cargo bench -p timestream-emulator --bench throughput
-
-bench-read: ## Measure what reads cost, with the released connector
 	cargo bench --bench read
+	cargo bench -p timestream-emulator --bench throughput
 
 bench-coldstart: ## Measure time, memory and size of a cold start in Lambda
 	cargo bench --bench coldstart
