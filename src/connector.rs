@@ -22,7 +22,7 @@ pub use metadata::{IgnoredMetadata, MetadataOutcome};
 pub use read::{QueryResult, ReadError, ReadOutcome, Reading};
 pub use replay::{Fallback, Replayed};
 pub use statements::StatementCounts;
-pub use write::{Failure, Faulty, Kept, WriteOutcome};
+pub use write::{Failure, Faulty, Kept, Sender, WriteOutcome};
 
 use crate::config::{Config, OnDuplicate, ReadLimits};
 use crate::convert::route::Routing;

@@ -3,7 +3,7 @@
 //! Remote write and remote read requests come in over HTTP ([`http`]), are decoded ([`wire`],
 //! [`prompb`]), converted by pure functions ([`convert`], over the values of [`model`]) and
 //! exchanged with Timestream ([`timestream`]); [`connector`] holds the order of these steps.
-//! [`dead_letter`] keeps what cannot be stored. [`config`], [`web`] (who may ask), [`telemetry`] and [`metrics`] stand beside them, and [`entry`]
+//! [`dead_letter`] keeps what cannot be stored. [`jobs`] are connectors that run by themselves. [`config`], [`web`] (who may ask), [`telemetry`] and [`metrics`] stand beside them, and [`entry`]
 //! runs it all.
 
 pub mod config;
@@ -12,6 +12,7 @@ pub mod convert;
 pub mod dead_letter;
 pub mod entry;
 pub mod http;
+pub mod jobs;
 pub mod metrics;
 pub mod model;
 pub mod prompb;

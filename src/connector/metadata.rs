@@ -17,7 +17,7 @@ use super::Connector;
 use super::deliver::{Delivery, Failed, How, Why};
 use crate::convert::batch::batches;
 use crate::convert::metadata::{is_storable, metadata_to_records};
-use crate::convert::route::is_destination_name;
+use crate::convert::route::{Routing, is_destination_name};
 use crate::model::Destination;
 use crate::received::{Metadata, Request};
 use crate::timestream::ErrorKind;
@@ -109,6 +109,7 @@ impl Connector {
     pub(super) async fn deliver_metadata(
         &self,
         request: &Request<'_>,
+        routing: &Routing,
         deadline: Instant,
     ) -> MetadataOutcome {
         let mut outcome = MetadataOutcome::default();
@@ -125,7 +126,7 @@ impl Connector {
             // Each row has a time of its own.
             first_version: None,
         };
-        for (database, due) in self.due_metadata(table, request, now, &mut outcome) {
+        for (database, due) in due_metadata(table, request, routing, now, &mut outcome) {
             let destination = Arc::new(Destination {
                 database: database.to_owned(),
                 table: table.name.clone(),
@@ -144,79 +145,83 @@ impl Connector {
         }
         outcome
     }
+}
 
-    /// What has to be written, by database; of each metric the first entry.
-    fn due_metadata<'r>(
-        &'r self,
-        table: &MetadataTable,
-        request: &Request<'r>,
-        now: Instant,
-        outcome: &mut MetadataOutcome,
-    ) -> BTreeMap<&'r str, Due<'r>> {
-        let mut due: BTreeMap<&str, Due<'_>> = BTreeMap::new();
-        let mut seen = HashSet::new();
-        let mut known = table.known();
-        for entry in &request.metadata {
-            let mut ignore = |reason| *outcome.ignored.entry(reason).or_default() += 1;
-            let database = match entry.series {
-                Some(series) => self.routing.database.of(&request.series(series)),
-                None => self.routing.database.default.as_deref(),
-            };
-            let Some(database) = database.filter(|name| is_destination_name(name)) else {
-                ignore(IgnoredMetadata::NoDatabase);
-                continue;
-            };
-            if !is_storable(entry) {
-                ignore(IgnoredMetadata::MetricName);
-                continue;
-            }
-            if known.is_paused(database, now) || !seen.insert((database, entry.metric_name)) {
-                continue;
-            }
-            let hash = hash_of(entry);
-            let metric = (database.to_owned(), entry.metric_name.to_owned());
-            match known.is_due(&metric, hash, now) {
-                None => ignore(IgnoredMetadata::TooMany),
-                Some(false) => {}
-                Some(true) => {
-                    let due = due.entry(database).or_default();
-                    due.entries.push(*entry);
-                    due.hashes.push(hash);
-                }
+/// What has to be written, by database; of each metric the first entry.
+fn due_metadata<'r>(
+    table: &MetadataTable,
+    request: &Request<'r>,
+    routing: &'r Routing,
+    now: Instant,
+    outcome: &mut MetadataOutcome,
+) -> BTreeMap<&'r str, Due<'r>> {
+    let mut due: BTreeMap<&str, Due<'_>> = BTreeMap::new();
+    let mut seen = HashSet::new();
+    let mut known = table.known();
+    for entry in &request.metadata {
+        let mut ignore = |reason| *outcome.ignored.entry(reason).or_default() += 1;
+        let database = match entry.series {
+            Some(series) => routing.database.of(&request.series(series)),
+            None => routing.database.default.as_deref(),
+        };
+        let Some(database) = database.filter(|name| is_destination_name(name)) else {
+            ignore(IgnoredMetadata::NoDatabase);
+            continue;
+        };
+        if !is_storable(entry) {
+            ignore(IgnoredMetadata::MetricName);
+            continue;
+        }
+        if known.is_paused(database, now) || !seen.insert((database, entry.metric_name)) {
+            continue;
+        }
+        let hash = hash_of(entry);
+        let metric = (database.to_owned(), entry.metric_name.to_owned());
+        match known.is_due(&metric, hash, now) {
+            None => ignore(IgnoredMetadata::TooMany),
+            Some(false) => {}
+            Some(true) => {
+                let due = due.entry(database).or_default();
+                due.entries.push(*entry);
+                due.hashes.push(hash);
             }
         }
-        if due.is_empty() {
-            return due;
-        }
-        self.note_samples(table, request, &mut known);
-        due.retain(|database, due| {
-            let clash = known.holds_samples(database);
-            if clash {
-                let ignored = outcome.ignored.entry(IgnoredMetadata::SamplesTable);
-                *ignored.or_default() += due.entries.len() as u64;
-            }
-            !clash
-        });
-        due
     }
+    if due.is_empty() {
+        return due;
+    }
+    note_samples(table, request, routing, &mut known);
+    due.retain(|database, due| {
+        let clash = known.holds_samples(database);
+        if clash {
+            let ignored = outcome.ignored.entry(IgnoredMetadata::SamplesTable);
+            *ignored.or_default() += due.entries.len() as u64;
+        }
+        !clash
+    });
+    due
+}
 
-    /// Notes the databases where samples of `request` go to a table with the name of this one: a
-    /// label `unit` there would clash with the column of metadata.
-    fn note_samples(&self, table: &MetadataTable, request: &Request<'_>, known: &mut Known) {
-        let routing = &self.routing;
-        for series in request.iter() {
-            if routing.table.of(&series) != Some(table.name.as_str()) {
-                continue;
-            }
-            if let Some(database) = routing.database.of(&series)
-                && known.note_samples(database)
-            {
-                tracing::warn!(
-                    database,
-                    table = table.name,
-                    "Metadata of metrics is not kept: the table holds samples; name another one (--metadata-table), or none (off)."
-                );
-            }
+/// Notes the databases where samples of `request` go to a table with the name of this one: a
+/// label `unit` there would clash with the column of metadata.
+fn note_samples(
+    table: &MetadataTable,
+    request: &Request<'_>,
+    routing: &Routing,
+    known: &mut Known,
+) {
+    for series in request.iter() {
+        if routing.table.of(&series) != Some(table.name.as_str()) {
+            continue;
+        }
+        if let Some(database) = routing.database.of(&series)
+            && known.note_samples(database)
+        {
+            tracing::warn!(
+                database,
+                table = table.name,
+                "Metadata of metrics is not kept: the table holds samples; name another one (--metadata-table), or none (off)."
+            );
         }
     }
 }

@@ -93,6 +93,16 @@ pub struct Failure {
     pub message: String,
 }
 
+/// What whoever hands samples over does about those that are not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// It sends the whole request again after a failure that a later try may mend.
+    SendsAgain,
+    /// It has the samples this once: what is not stored now is for the dead letters, whatever the
+    /// reason.
+    SendsOnce,
+}
+
 impl Connector {
     /// Stores the samples of `request`. Every batch is sent, whatever happens to the others, and
     /// the outcome of each is known when this returns.
@@ -104,43 +114,80 @@ impl Connector {
         request: &Request<'_>,
         deadline: Instant,
     ) -> Result<WriteOutcome, Refusal> {
-        let delivery = self.deliver(request, &self.routing, deadline).await?;
+        self.write_routed(request, &self.routing, Sender::SendsAgain, deadline)
+            .await
+    }
+
+    /// As [`Self::write`], but all samples go to `destination`: no label decides.
+    ///
+    /// # Errors
+    /// As those of [`Self::write`].
+    pub async fn write_to(
+        &self,
+        request: &Request<'_>,
+        destination: &Destination,
+        sender: Sender,
+        deadline: Instant,
+    ) -> Result<WriteOutcome, Refusal> {
+        let routing = Routing::fixed(destination);
+        self.write_routed(request, &routing, sender, deadline).await
+    }
+
+    async fn write_routed(
+        &self,
+        request: &Request<'_>,
+        routing: &Routing,
+        sender: Sender,
+        deadline: Instant,
+    ) -> Result<WriteOutcome, Refusal> {
+        let delivery = self.deliver(request, routing, deadline).await?;
         log_ignored(request, &delivery);
-        let mut outcome = WriteOutcome::of(&delivery, request, &self.routing);
-        outcome.dead_letters = self.keep(&delivery, request, deadline).await;
+        let mut outcome = WriteOutcome::of(&delivery, request, routing);
+        let hopeless = self.hopeless(&delivery, sender);
+        outcome.dead_letters = self.keep(&hopeless, request, routing, deadline).await;
         if matches!(outcome.dead_letters, Kept::Samples(_)) {
-            for missing in &delivery.undelivered {
-                if self.is_kept(missing) && !matches!(missing.why, Why::Ignored(_)) {
+            for missing in hopeless {
+                if !matches!(missing.why, Why::Ignored(_)) {
                     outcome.written += Kinds::of(request.resolve(missing.items).content);
                 }
             }
         }
-        outcome.metadata = self.deliver_metadata(request, deadline).await;
+        outcome.metadata = self.deliver_metadata(request, routing, deadline).await;
         outcome.write_units += outcome.metadata.write_units;
         outcome.calls += outcome.metadata.calls;
         Ok(outcome)
     }
 
-    /// Keeps the samples that no later try can store, unless the sender sends them again anyway
-    /// because of others.
-    async fn keep(&self, delivery: &Delivery, request: &Request<'_>, deadline: Instant) -> Kept {
-        if delivery
-            .undelivered
-            .iter()
-            .any(|missing| self.is_sent_again(missing))
-        {
-            return Kept::Nothing;
+    /// The samples that no later try can store; none if the sender sends them again anyway because
+    /// of others.
+    fn hopeless<'d>(&self, delivery: &'d Delivery, sender: Sender) -> Vec<&'d Undelivered> {
+        let undelivered = &delivery.undelivered;
+        let are_sent_again = sender == Sender::SendsAgain
+            && undelivered
+                .iter()
+                .any(|missing| self.is_sent_again(missing));
+        if are_sent_again {
+            return Vec::new();
         }
-        let hopeless: Vec<_> = delivery
-            .undelivered
+        undelivered
             .iter()
-            .filter(|missing| self.is_kept(missing))
-            .collect();
+            .filter(|missing| self.is_kept(missing, sender))
+            .collect()
+    }
+
+    /// Keeps samples as dead letters.
+    async fn keep(
+        &self,
+        hopeless: &[&Undelivered],
+        request: &Request<'_>,
+        routing: &Routing,
+        deadline: Instant,
+    ) -> Kept {
         if hopeless.is_empty() {
             return Kept::Nothing;
         }
         let samples = hopeless.iter().map(|missing| missing.items.count()).sum();
-        let letters = letters(hopeless, request, &self.routing, Timestamp::now());
+        let letters = letters(hopeless.iter().copied(), request, routing, Timestamp::now());
         let deadline = deadline.max(Instant::now() + TIME_FOR_DEAD_LETTERS);
         let kept = timeout_at(deadline, self.dead_letters.keep(&letters)).await;
         match kept.unwrap_or(Err(KeepError::Timeout)) {
@@ -162,13 +209,13 @@ impl Connector {
     }
 
     /// Samples left out by policy are no news, so they do not go to the log.
-    fn is_kept(&self, missing: &Undelivered) -> bool {
+    fn is_kept(&self, missing: &Undelivered, sender: Sender) -> bool {
         match &missing.why {
             Why::Ignored(reason) => !reason.is_settled() && self.dead_letters.are_kept(),
             // Of such a series nobody knows the labels.
             Why::Faulty(SeriesFault::BadReference) => false,
             Why::Faulty(_) => true,
-            Why::Failed(failed) => !failed.kind.is_retryable(),
+            Why::Failed(failed) => sender == Sender::SendsOnce || !failed.kind.is_retryable(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::histogram;
 use super::labels::{Metric, Parts};
 use super::limits::MAX_DESTINATION_NAME_BYTES;
+use crate::model::Destination;
 use crate::received::{Item, Label, Series, cut};
 
 /// Which labels name the destination of a series, and where a series without them goes.
@@ -23,6 +24,20 @@ pub struct RoutePart {
     pub label: Option<String>,
     /// The name for series and queries without that label.
     pub default: Option<String>,
+}
+
+impl Routing {
+    /// All series go to `destination`, whatever their labels say.
+    pub fn fixed(destination: &Destination) -> Self {
+        let part = |name: &String| RoutePart {
+            label: None,
+            default: Some(name.clone()),
+        };
+        Self {
+            database: part(&destination.database),
+            table: part(&destination.table),
+        }
+    }
 }
 
 impl RoutePart {

@@ -1,0 +1,204 @@
+//! What the frame and the types of connector definitions have to do with one another.
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::client::Client;
+use super::secret::{Secrets, Unresolved};
+use crate::connector::Connector;
+use crate::model::Destination;
+
+/// One connector definition, its `config` checked.
+pub trait Job: fmt::Debug + Send + Sync {
+    /// Does the work of one tick, or of one call by hand.
+    fn run<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Report>;
+}
+
+/// What a run has to work with.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// The definition's name.
+    pub name: &'a str,
+    /// The definition's identifier.
+    pub id: &'a str,
+    /// Where rows go; the table is empty where the type does without.
+    pub destination: &'a Destination,
+    /// Start of the tick's bucket; by hand the time of the call.
+    pub scheduled_for: Timestamp,
+    /// When all has to be over; `None` where nobody waits.
+    pub deadline: Option<Instant>,
+    /// Whether to end early: finish the present call, save the cursor, return
+    /// [`RunError::Interrupted`].
+    pub stop: &'a Stop,
+    /// By which rows are written and read: [`Connector::write_to`].
+    pub connector: &'a Connector,
+    /// Outgoing HTTP.
+    pub http: &'a Client,
+    /// Resolves references to secrets.
+    pub secrets: &'a Secrets,
+    /// What the definition has saved.
+    pub cursors: &'a dyn Cursors,
+    /// Who is told how far the run is.
+    pub progress: &'a dyn Progress,
+    /// The time of day.
+    pub now: fn() -> Timestamp,
+}
+
+/// Tells a run to end early; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Receiver<bool>);
+
+/// Ends a run early.
+#[derive(Debug)]
+pub struct Stopper(watch::Sender<bool>);
+
+impl Stop {
+    /// A pair: what is told, and who tells it.
+    pub fn new() -> (Stopper, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (Stopper(sender), Self(receiver))
+    }
+
+    /// Whether the run is to end.
+    pub fn is_set(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns once the run is to end; never if nobody can say so any more.
+    pub async fn wait(&self) {
+        if self.0.clone().wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Stopper {
+    /// Tells the run to end.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+/// Texts by key that survive a run, those of one definition.
+pub trait Cursors: Send + Sync {
+    /// The text that was last set.
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<String>, StateError>>;
+
+    /// Saves a text; it is safe when this returns.
+    fn set<'a>(&'a self, key: &'a str, value: &'a str) -> BoxFuture<'a, Result<(), StateError>>;
+
+    /// Forgets all texts.
+    fn clear(&self) -> BoxFuture<'_, Result<(), StateError>>;
+}
+
+/// The place where state is kept did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the state cannot be read or written: {0}")]
+pub struct StateError(pub String);
+
+/// What became of a run; histograms and exemplars count as samples.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Samples that are stored now.
+    pub rows: u64,
+    /// Samples that the source gave.
+    pub received: u64,
+    /// Samples that cannot be stored, or were left out by policy.
+    pub rejected: u64,
+    /// Samples kept as dead letters; they count as rejected too.
+    pub dead_lettered: u64,
+    /// Why the run is not complete, if so.
+    pub error: Option<RunError>,
+    /// What somebody should know though the run went on.
+    pub warnings: Vec<String>,
+}
+
+/// Why a run is not complete.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// This run failed; the next tick tries again.
+    #[error("{0}")]
+    Failed(String),
+    /// Nothing runs until somebody resumes the definition.
+    #[error("{0}")]
+    Disable(String),
+    /// It was told to stop; the cursor says where to go on.
+    #[error("interrupted before the end")]
+    Interrupted,
+}
+
+impl From<Unresolved> for RunError {
+    fn from(unresolved: Unresolved) -> Self {
+        Self::Disable(unresolved.to_string())
+    }
+}
+
+impl From<StateError> for RunError {
+    fn from(error: StateError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Report {
+    /// A run that did nothing else but fail.
+    pub fn failed(error: impl Into<RunError>) -> Self {
+        Self {
+            error: Some(error.into()),
+            ..Self::default()
+        }
+    }
+}
+
+/// Is told how far a run is; units are the type's own.
+pub trait Progress: Send + Sync {
+    /// So many units are to be done, in addition to those before.
+    fn expect(&self, units: u64);
+    /// So many of them are.
+    fn advance(&self, units: u64);
+    /// Something that somebody who watches should read.
+    fn line(&self, text: &str);
+}
+
+/// Nobody is told.
+impl Progress for () {
+    fn expect(&self, _units: u64) {}
+    fn advance(&self, _units: u64) {}
+    fn line(&self, _text: &str) {}
+}
+
+/// One thing that is wrong with a definition: where, and what was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The key, with dots, `config.timeout_ms` for instance; empty for the whole.
+    pub key: String,
+    /// What is wrong and what was expected; never a secret.
+    pub text: String,
+}
+
+impl Fault {
+    /// A fault of `key`.
+    pub fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            text: text.into(),
+        }
+    }
+
+    /// The faults of a `config` in its definition.
+    pub fn config(error: &serde_json::Error) -> Vec<Self> {
+        vec![Self::new("config", error.to_string())]
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key.as_str() {
+            "" => f.write_str(&self.text),
+            key => write!(f, "{key}: {}", self.text),
+        }
+    }
+}
