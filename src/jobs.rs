@@ -1,9 +1,20 @@
 //! Connector definitions: jobs beside the serving of Prometheus, each described by one JSON object.
 //!
-//! [`run`] is what a type of definition implements and what it is given to work with; [`secret`] and
-//! [`auth`] are how it shows who it is to others, [`client`] how it reaches them.
+//! [`definition`] reads and checks them, [`registry`] keeps them, [`bucket`] decides who runs what
+//! and when, [`runner`] runs one and [`scheduler`] all of a process. [`state`] is where all of it
+//! survives. [`run`] is what a type of definition implements and what it is given to work with;
+//! [`secret`] and [`auth`] are how it shows who it is to others, [`client`] how it reaches them.
 
 pub mod auth;
+pub mod bucket;
 pub mod client;
+pub mod definition;
+pub mod registry;
 pub mod run;
+pub mod runner;
+pub mod scheduler;
 pub mod secret;
+pub mod state;
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The connector's own metrics: what there is, and the one place where outcomes are added.
 //!
-//! `write` and `read` hold a request's numbers, `process` those of the process, `live` what the
+//! `write` and `read` hold a request's numbers, `runs` those of connector definitions, `process` those of the process, `live` what the
 //! start page shows, `text` the formats that a scraper may ask for, [`emf`] the one of CloudWatch. A label whose values are known
 //! has all of them from the start, at zero, so that the first failure is an increase.
 
@@ -8,6 +8,7 @@ pub mod emf;
 mod live;
 mod process;
 mod read;
+mod runs;
 mod text;
 mod write;
 
@@ -24,6 +25,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 pub use live::{LiveCount, LiveRow, LiveView};
+pub use runs::RunCount;
 pub use text::Format;
 
 use crate::connector::{ReadOutcome, WriteOutcome};
@@ -31,6 +33,7 @@ use emf::Numbers;
 use live::Live;
 use process::Process;
 use read::ReadMetrics;
+use runs::RunMetrics;
 use write::WriteMetrics;
 
 /// The version of the connector.
@@ -52,6 +55,7 @@ pub struct Metrics {
     registry: Registry,
     write: WriteMetrics,
     read: ReadMetrics,
+    runs: RunMetrics,
     in_flight: Gauge,
     live: Live,
     started: Instant,
@@ -81,6 +85,7 @@ impl Metrics {
         let own = registry.sub_registry_with_prefix(PREFIX);
         let write = WriteMetrics::register(own);
         let read = ReadMetrics::register(own);
+        let runs = RunMetrics::register(own);
         let in_flight = add(own, "requests_in_flight", "Requests being answered");
         own.register(
             "build",
@@ -91,6 +96,7 @@ impl Metrics {
             registry,
             write,
             read,
+            runs,
             in_flight,
             live: Live::default(),
             started: Instant::now(),
@@ -131,6 +137,14 @@ impl Metrics {
         self.live
             .add(self.started.elapsed(), &live::read_counts(outcome, status));
         Numbers::of_read(outcome, status, duration)
+    }
+
+    /// Adds an attempt to run a connector definition.
+    ///
+    /// Returns what was added, for whoever is to know it too.
+    pub fn add_run(&self, run: &RunCount) -> Numbers {
+        self.runs.add(run);
+        Numbers::of_run(run)
     }
 
     /// All metrics in a text format.

@@ -1,4 +1,4 @@
-//! The numbers of one request for CloudWatch, which takes them out of lines on stdout.
+//! The numbers of one request, or of one run of a connector definition, for CloudWatch, which takes them out of lines on stdout.
 //!
 //! The embedded metric format is a JSON object with the values at its top and a description under
 //! `_aws`:
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::VERSION;
+use super::{RunCount, VERSION};
 use crate::connector::{Kept, ReadOutcome, WriteOutcome};
 
 /// Where CloudWatch files the metrics.
@@ -19,10 +19,11 @@ pub const NAMESPACE: &str = "TimestreamConnector";
 /// The dimension that all of them have.
 pub const DIMENSION: &str = "FunctionName";
 
-/// The numbers of a request.
+/// The numbers of a request or a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Numbers {
-    status: u16,
+    /// Of a request.
+    status: Option<u16>,
     values: Vec<(String, Unit, Value)>,
 }
 
@@ -111,9 +112,24 @@ impl Numbers {
         numbers
     }
 
+    pub(super) fn of_run(run: &RunCount) -> Self {
+        let mut numbers = Self {
+            status: None,
+            values: Vec::with_capacity(8),
+        };
+        numbers.count_by("connector_runs", [(run.result, 1)]);
+        if run.has_run() {
+            numbers.count_by("connector_rows", [(run.kind, run.rows)]);
+            numbers.count_by("connector_rejected_rows", [(run.kind, run.rejected)]);
+            let seconds = run.duration.as_secs_f64();
+            numbers.add("connector_run_duration_seconds", Unit::Seconds, seconds);
+        }
+        numbers
+    }
+
     fn of_request(kind: &str, status: u16, duration: Duration) -> Self {
         let mut numbers = Self {
-            status,
+            status: Some(status),
             values: Vec::with_capacity(16),
         };
         numbers.count_by(&format!("{kind}_requests"), [(&*status.to_string(), 1)]);
@@ -161,7 +177,9 @@ impl Numbers {
         line.insert("_aws".to_owned(), description);
         line.insert(DIMENSION.to_owned(), function.into());
         line.insert("request_id".to_owned(), request_id.into());
-        line.insert("status".to_owned(), self.status.into());
+        if let Some(status) = self.status {
+            line.insert("status".to_owned(), status.into());
+        }
         line.insert("version".to_owned(), VERSION.into());
         for (name, _, value) in &self.values {
             line.insert(name.clone(), value.clone());
@@ -233,6 +251,33 @@ mod tests {
         assert_eq!(line[DIMENSION], "f");
         assert_eq!(line["request_id"], "id");
         assert_eq!(line["status"], 400);
+    }
+
+    #[test]
+    fn a_run() {
+        let run = RunCount {
+            kind: "prometheus",
+            result: "failed",
+            rows: 5,
+            rejected: 0,
+            duration: Duration::from_millis(250),
+        };
+        let line = Numbers::of_run(&run).to_line("f", "id", 0);
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["connector_runs"], 1);
+        assert_eq!(line["connector_runs_failed"], 1);
+        assert_eq!(line["connector_rows"], 5);
+        assert_eq!(line["connector_rows_prometheus"], 5);
+        assert_eq!(line["connector_run_duration_seconds"], 0.25);
+        assert!(line["status"].is_null());
+        let lost = RunCount {
+            result: "claim_lost",
+            ..run
+        };
+        let line = Numbers::of_run(&lost).to_line("f", "id", 0);
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["connector_runs_claim_lost"], 1);
+        assert!(line["connector_run_duration_seconds"].is_null());
     }
 
     #[test]

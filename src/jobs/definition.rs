@@ -1,0 +1,558 @@
+//! A connector definition: one JSON object to what can run, with all that is wrong with it at once.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde_json::{Map, Value};
+
+use super::run::{Fault, Job};
+use super::secret::SecretRef;
+use crate::convert::route::is_destination_name;
+use crate::model::Destination;
+
+/// The keys of a definition.
+const KEYS: &[&str] = &[
+    "name",
+    "type",
+    "target_database",
+    "target_table",
+    "schedule_ms",
+    "config",
+];
+/// What stands for a secret in answers.
+pub const MASK: &str = "***";
+/// Bytes of a name: what EventBridge Scheduler takes as the name of a schedule
+/// (<https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html>).
+const MAX_NAME_BYTES: usize = 64;
+/// A schedule, in milliseconds.
+const SCHEDULE_MS: std::ops::RangeInclusive<u64> = 100..=86_400_000;
+
+/// A type of definition.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// The value of the key `type`.
+    pub name: &'static str,
+    /// Whether a definition has to name the database and the table.
+    pub needs: Needs,
+    /// Checks a `config`.
+    pub parse: fn(&Value) -> Result<Box<dyn Job>, Vec<Fault>>,
+}
+
+/// What of a destination a type cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Database and table.
+    Table,
+    /// The database.
+    Database,
+    /// Nothing.
+    Nothing,
+}
+
+/// The types that there are.
+pub const KINDS: &[Kind] = &[];
+
+/// A definition that can run.
+#[derive(Debug)]
+pub struct Definition {
+    /// Its name, which is its identifier too.
+    pub name: String,
+    /// The name of its type.
+    pub kind: &'static str,
+    /// Where rows go; parts that the type does without may be empty.
+    pub destination: Destination,
+    /// How often it runs; `None` if somebody else says when.
+    pub schedule: Option<Duration>,
+    /// What it does.
+    pub job: Box<dyn Job>,
+    /// The definition as it was given.
+    source: Map<String, Value>,
+}
+
+/// All that is wrong with a definition.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Faults(pub Vec<Fault>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&texts.join("; "))
+    }
+}
+
+impl Faults {
+    fn one(text: impl fmt::Display) -> Self {
+        Self(vec![Fault::new("", text.to_string())])
+    }
+}
+
+impl Definition {
+    /// Reads a definition of one of `kinds`.
+    ///
+    /// # Errors
+    /// All its faults.
+    pub fn parse(json: &[u8], kinds: &'static [Kind]) -> Result<Self, Faults> {
+        let value: Value = serde_json::from_slice(json).map_err(Faults::one)?;
+        Self::of(value, kinds)
+    }
+
+    /// Reads a list of definitions of `kinds`, whose names have to differ.
+    ///
+    /// # Errors
+    /// All faults of all of them.
+    pub fn parse_list(json: &[u8], kinds: &'static [Kind]) -> Result<Vec<Self>, Faults> {
+        let values: Vec<Value> = serde_json::from_slice(json).map_err(|error| {
+            Faults::one(format_args!("expected a list of definitions: {error}"))
+        })?;
+        let mut definitions: Vec<Self> = Vec::new();
+        let mut faults = Vec::new();
+        for (index, value) in values.into_iter().enumerate() {
+            match Self::of(value, kinds) {
+                Ok(definition) => {
+                    if definitions.iter().any(|it| it.name == definition.name) {
+                        let text = format!("the name {:?} is given twice", definition.name);
+                        faults.push(Fault::new(format!("[{index}].name"), text));
+                    }
+                    definitions.push(definition);
+                }
+                Err(Faults(found)) => faults.extend(found.into_iter().map(|fault| {
+                    let dot = if fault.key.is_empty() { "" } else { "." };
+                    Fault::new(format!("[{index}]{dot}{}", fault.key), fault.text)
+                })),
+            }
+        }
+        if faults.is_empty() {
+            Ok(definitions)
+        } else {
+            Err(Faults(faults))
+        }
+    }
+
+    /// Reads a definition that is JSON already.
+    ///
+    /// # Errors
+    /// All its faults.
+    pub fn of(value: Value, kinds: &'static [Kind]) -> Result<Self, Faults> {
+        let Value::Object(source) = value else {
+            return Err(Faults::one(
+                "expected a JSON object, a connector definition",
+            ));
+        };
+        let mut reader = Reader {
+            source: &source,
+            faults: Vec::new(),
+        };
+        for key in source.keys() {
+            if !KEYS.contains(&key.as_str()) {
+                let error = serde_json::Error::unknown_field(key, KEYS);
+                reader.faults.push(Fault::new("", error.to_string()));
+            }
+        }
+        let name = reader.required::<String>("name");
+        let name = name.filter(|name| reader.check("name", is_name(name), NAME_EXPECTED));
+        let kind = reader.required::<String>("type");
+        let kind = kind.and_then(|name| {
+            let kind = kinds.iter().find(|kind| kind.name == name);
+            if kind.is_none() {
+                reader.faults.push(unknown_kind(&name, kinds));
+            }
+            kind
+        });
+        let needs = kind.map_or(Needs::Nothing, |kind| kind.needs);
+        let database = reader.destination("target_database", needs != Needs::Nothing);
+        let table = reader.destination("target_table", needs == Needs::Table);
+        let schedule = reader.optional::<u64>("schedule_ms").flatten();
+        let schedule = schedule.filter(|schedule| {
+            let expected = "expected milliseconds, 100 to 86400000 (a day)";
+            reader.check("schedule_ms", SCHEDULE_MS.contains(schedule), expected)
+        });
+        let empty = Value::Object(Map::new());
+        let config = source.get("config").unwrap_or(&empty);
+        let job = kind.map(|kind| (kind.parse)(config));
+        let mut faults = reader.faults;
+        match (name, kind, job) {
+            (Some(name), Some(kind), Some(Ok(job))) if faults.is_empty() => Ok(Self {
+                name,
+                kind: kind.name,
+                destination: Destination { database, table },
+                schedule: schedule.map(Duration::from_millis),
+                job,
+                source,
+            }),
+            (_, _, job) => {
+                faults.extend(job.and_then(Result::err).into_iter().flatten());
+                Err(Faults(faults))
+            }
+        }
+    }
+
+    /// The definition as it was given, as text: what is kept of it.
+    pub fn text(&self) -> String {
+        serde_json::to_string(&self.source).expect("what was JSON is JSON")
+    }
+
+    /// The definition as it was given, secrets included.
+    pub fn source(&self) -> &Map<String, Value> {
+        &self.source
+    }
+
+    /// The definition for others to read: secrets that are no references are masked.
+    pub fn masked(&self) -> Map<String, Value> {
+        let mut shown = self.source.clone();
+        if let Some(config) = shown.get_mut("config") {
+            mask(config, false);
+        }
+        shown
+    }
+}
+
+/// What a definition becomes by `patch`, a JSON merge patch (RFC 7396). Where `patch` repeats the mask
+/// of a text, the text stays.
+pub fn patched(source: &Map<String, Value>, patch: Map<String, Value>) -> Map<String, Value> {
+    let mut target = source.clone();
+    for (key, value) in patch {
+        let patched = match (target.remove(&key), value) {
+            (_, Value::Null) => continue,
+            (Some(Value::String(old)), Value::String(new)) if is_mask_of(&new, &old) => {
+                Value::String(old)
+            }
+            (Some(Value::Object(old)), Value::Object(new)) => Value::Object(patched(&old, new)),
+            (_, Value::Object(new)) => Value::Object(patched(&Map::new(), new)),
+            (_, other) => other,
+        };
+        target.insert(key, patched);
+    }
+    target
+}
+
+/// Texts of an error about names.
+const NAME_EXPECTED: &str = "expected 1 to 64 letters, digits, '.', '-' and '_', a letter or digit \
+                             first";
+
+/// Whether a definition may have this name.
+pub fn is_name(name: &str) -> bool {
+    name.len() <= MAX_NAME_BYTES
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+}
+
+fn unknown_kind(name: &str, kinds: &[Kind]) -> Fault {
+    let known: Vec<String> = kinds
+        .iter()
+        .map(|kind| format!("`{}`", kind.name))
+        .collect();
+    let text = format!(
+        "unknown variant `{name}`, expected one of {}",
+        known.join(", ")
+    );
+    Fault::new("type", text)
+}
+
+/// Reads values by key and gathers what is wrong with them.
+struct Reader<'s> {
+    source: &'s Map<String, Value>,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    /// The value of `key`, `None` within if it is absent or null; `None` if it is faulty.
+    fn optional<T: DeserializeOwned>(&mut self, key: &str) -> Option<Option<T>> {
+        let Some(value) = self.source.get(key).filter(|value| !value.is_null()) else {
+            return Some(None);
+        };
+        match T::deserialize(value) {
+            Ok(value) => Some(Some(value)),
+            Err(error) => {
+                self.faults.push(Fault::new(key, error.to_string()));
+                None
+            }
+        }
+    }
+
+    fn required<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
+        let value = self.optional(key)?;
+        if value.is_none() {
+            let error = serde_json::Error::missing_field(key);
+            self.faults.push(Fault::new("", error.to_string()));
+        }
+        value
+    }
+
+    fn destination(&mut self, key: &'static str, is_required: bool) -> String {
+        let name = if is_required {
+            self.required::<String>(key)
+        } else {
+            self.optional::<String>(key).flatten()
+        };
+        let expected = "expected a name that Timestream can have: 1 to 256 letters, digits, '_', '.' \
+                        and '-'";
+        name.filter(|name| self.check(key, is_destination_name(name), expected))
+            .unwrap_or_default()
+    }
+
+    fn check(&mut self, key: &str, is_right: bool, expected: &str) -> bool {
+        if !is_right {
+            let given = &self.source[key];
+            let text = format!("is {given}; {expected}");
+            self.faults.push(Fault::new(key, text));
+        }
+        is_right
+    }
+}
+
+/// Whether the values of `key` are secrets, whatever type of definition has it.
+fn is_secret(key: &str) -> bool {
+    const PARTS: [&str; 8] = [
+        "pass",
+        "token",
+        "secret",
+        "authorization",
+        "credential",
+        "api_key",
+        "apikey",
+        "headers",
+    ];
+    let key = key.to_ascii_lowercase().replace('-', "_");
+    PARTS.iter().any(|part| key.contains(part))
+}
+
+fn mask(value: &mut Value, is_within_secret: bool) {
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                mask(value, is_within_secret || is_secret(key));
+            }
+        }
+        Value::Array(elements) => {
+            for element in elements {
+                mask(element, is_within_secret);
+            }
+        }
+        Value::String(text) if is_within_secret => {
+            if !text.is_empty() && SecretRef::parse(text).is_err() {
+                MASK.clone_into(text);
+            }
+        }
+        Value::String(text) => {
+            if let Some(masked) = without_password(text) {
+                *text = masked;
+            }
+        }
+        Value::Number(_) if is_within_secret => *value = MASK.into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// A URL with its password masked; `None` if it has none.
+fn without_password(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (user, host) = authority.rsplit_once('@')?;
+    let name = user.split_once(':').map_or("", |(name, _)| name);
+    Some(format!("{scheme}://{name}:{MASK}@{host}{path}"))
+}
+
+fn is_mask_of(new: &str, old: &str) -> bool {
+    new == MASK || without_password(old).as_deref() == Some(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::KINDS;
+    use super::*;
+
+    fn valid() -> Value {
+        json!({
+            "name": "node-exporter-1",
+            "type": "echo",
+            "target_database": "default",
+            "target_table": "metrics",
+            "schedule_ms": 15_000,
+            "config": {"rows": 3}
+        })
+    }
+
+    fn faults(value: Value) -> Vec<String> {
+        let Faults(faults) = Definition::of(value, KINDS).unwrap_err();
+        faults.iter().map(ToString::to_string).collect()
+    }
+
+    fn with(key: &str, value: Value) -> Value {
+        let mut definition = valid();
+        definition[key] = value;
+        definition
+    }
+
+    #[test]
+    fn a_definition() {
+        let definition = Definition::of(valid(), KINDS).unwrap();
+        assert_eq!(definition.name, "node-exporter-1");
+        assert_eq!(definition.kind, "echo");
+        assert_eq!(definition.destination.to_string(), "default/metrics");
+        assert_eq!(definition.schedule, Some(Duration::from_secs(15)));
+        let again = Definition::parse(definition.text().as_bytes(), KINDS).unwrap();
+        assert_eq!(Value::Object(again.masked()), valid());
+        let mut least = valid();
+        least.as_object_mut().unwrap().remove("schedule_ms");
+        least.as_object_mut().unwrap().remove("config");
+        assert_eq!(Definition::of(least, KINDS).unwrap().schedule, None);
+    }
+
+    #[test]
+    fn every_fault_is_told() {
+        let all = json!({
+            "name": "a/b", "type": "echo", "target_database": "", "schedule_ms": 99,
+            "schedule": 1, "config": {"rows": -1, "row": 1}
+        });
+        assert_eq!(
+            faults(all),
+            [
+                "unknown field `schedule`, expected one of `name`, `type`, `target_database`, \
+                 `target_table`, `schedule_ms`, `config`",
+                "name: is \"a/b\"; expected 1 to 64 letters, digits, '.', '-' and '_', a letter or \
+                 digit first",
+                "target_database: is \"\"; expected a name that Timestream can have: 1 to 256 \
+                 letters, digits, '_', '.' and '-'",
+                "missing field `target_table`",
+                "schedule_ms: is 99; expected milliseconds, 100 to 86400000 (a day)",
+                "config: unknown field `row`, expected one of `rows`, `fail`, `token_ref`, `step_ms`",
+            ]
+        );
+        let cases = [
+            (
+                with("type", json!("ech")),
+                "type: unknown variant `ech`, expected one of `echo`",
+            ),
+            (with("type", Value::Null), "missing field `type`"),
+            (
+                with("name", json!(1)),
+                "name: invalid type: integer `1`, expected a string",
+            ),
+            (with("name", json!("")), "name: is \"\"; expected 1 to 64"),
+            (with("name", json!("x".repeat(65))), "name: is \"xxx"),
+            (
+                with("schedule_ms", json!(86_400_001)),
+                "schedule_ms: is 86400001; expected",
+            ),
+            (
+                with("schedule_ms", json!(1.5)),
+                "schedule_ms: invalid type: floating point",
+            ),
+            (
+                with("schedule_ms", json!("15s")),
+                "schedule_ms: invalid type: string",
+            ),
+            (with("config", json!([])), "config: invalid"),
+            (json!([]), "expected a JSON object"),
+        ];
+        for (value, start) in cases {
+            let found = faults(value);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].starts_with(start), "{found:?}");
+        }
+        for schedule in [100, 86_400_000] {
+            assert!(Definition::of(with("schedule_ms", json!(schedule)), KINDS).is_ok());
+        }
+        let Faults(broken) = Definition::parse(b"{\"name\": }", KINDS).unwrap_err();
+        assert_eq!(broken[0].to_string(), "expected value at line 1 column 10");
+    }
+
+    #[test]
+    fn lists() {
+        let list = json!([valid(), with("name", json!("b"))]).to_string();
+        let read = Definition::parse_list(list.as_bytes(), KINDS).unwrap();
+        assert_eq!(read.len(), 2);
+        let list = json!([valid(), valid(), with("schedule_ms", json!(1)), 7]).to_string();
+        let error = Definition::parse_list(list.as_bytes(), KINDS).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "[1].name: the name \"node-exporter-1\" is given twice; [2].schedule_ms: is 1; expected \
+             milliseconds, 100 to 86400000 (a day); [3]: expected a JSON object, a connector \
+             definition"
+        );
+        let error = Definition::parse_list(valid().to_string().as_bytes(), KINDS).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("expected a list of definitions: ")
+        );
+    }
+
+    #[test]
+    fn secrets_are_masked_unless_they_are_references() {
+        let mut config = json!({
+            "url": "https://me:hunter2@example.com:9090/x?y",
+            "base": "http://tok@example.com",
+            "plain": "http://example.com/a@b",
+            "password": "hunter2",
+            "basic_auth_pass": "",
+            "bearer_token": "$env:TOKEN",
+            "pin_token": 7,
+            "auth": {"type": "bearer", "token_ref": "$file:x"},
+            "headers": {"X-Scope-OrgID": "tenant", "Authorization": ["a", "$env:B"]},
+            "metrics": ["up", 1, true, null]
+        });
+        mask(&mut config, false);
+        assert_eq!(
+            config,
+            json!({
+                "url": "https://me:***@example.com:9090/x?y",
+                "base": "http://:***@example.com",
+                "plain": "http://example.com/a@b",
+                "password": "***",
+                "basic_auth_pass": "",
+                "bearer_token": "$env:TOKEN",
+                "pin_token": "***",
+                "auth": {"type": "bearer", "token_ref": "$file:x"},
+                "headers": {"X-Scope-OrgID": "***", "Authorization": ["***", "$env:B"]},
+                "metrics": ["up", 1, true, null]
+            })
+        );
+    }
+
+    /// The examples of RFC 7396, appendix A, whose original and patch are objects, and masks.
+    #[test]
+    fn merge_patches() {
+        let cases = [
+            (json!({"a":"b"}), json!({"a":"c"}), json!({"a":"c"})),
+            (json!({"a":"b"}), json!({"b":"c"}), json!({"a":"b","b":"c"})),
+            (json!({"a":"b"}), json!({"a":null}), json!({})),
+            (
+                json!({"a":"b","b":"c"}),
+                json!({"a":null}),
+                json!({"b":"c"}),
+            ),
+            (json!({"a":["b"]}), json!({"a":"c"}), json!({"a":"c"})),
+            (json!({"a":"c"}), json!({"a":["b"]}), json!({"a":["b"]})),
+            (
+                json!({"a":{"b":"c"}}),
+                json!({"a":{"b":"d","c":null}}),
+                json!({"a":{"b":"d"}}),
+            ),
+            (json!({"a":[{"b":"c"}]}), json!({"a":[1]}), json!({"a":[1]})),
+            (json!({"e":null}), json!({"a":1}), json!({"e":null,"a":1})),
+            (
+                json!({}),
+                json!({"a":{"bb":{"ccc":null}}}),
+                json!({"a":{"bb":{}}}),
+            ),
+            (
+                json!({"config":{"password":"hunter2","url":"http://a:b@c/"}}),
+                json!({"config":{"password":"***","url":"http://a:***@c/"}}),
+                json!({"config":{"password":"hunter2","url":"http://a:b@c/"}}),
+            ),
+        ];
+        for (source, patch, expected) in cases {
+            let (Value::Object(source), Value::Object(patch)) = (source, patch) else {
+                panic!("both are objects");
+            };
+            assert_eq!(Value::Object(patched(&source, patch)), expected);
+        }
+    }
+}

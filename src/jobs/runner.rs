@@ -1,0 +1,344 @@
+//! One run of a definition: claim, lease, work, what is left of it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::bucket::{Cause, Claim, LEASE, RENEWAL, Record};
+use super::client::Client;
+use super::definition::Definition;
+use super::registry::{Registry, cursors_of};
+use super::run::{Cursors, Progress, Report, Run, RunError, StateError, Stop};
+use super::secret::Secrets;
+use super::state::{Expect, State};
+use crate::connector::Connector;
+use crate::metrics::emf::Numbers;
+use crate::metrics::{Metrics, RunCount};
+
+/// What all runs of a process share.
+#[derive(Debug)]
+pub struct Runner {
+    /// Where claims, leases and cursors are.
+    pub registry: Arc<Registry>,
+    /// By which rows are written.
+    pub connector: Connector,
+    /// Outgoing HTTP.
+    pub http: Client,
+    /// Resolves references to secrets.
+    pub secrets: Secrets,
+    /// Where runs are counted.
+    pub metrics: Arc<Metrics>,
+    /// The time of day.
+    pub now: fn() -> Timestamp,
+}
+
+/// Whom a run is for, and until when.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    /// When all has to be over; `None` where nobody waits.
+    pub deadline: Option<Instant>,
+    /// Whether to end early.
+    pub stop: &'a Stop,
+    /// Who is told how far the run is.
+    pub progress: &'a dyn Progress,
+}
+
+/// What became of the attempt to run a definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// It ran.
+    Run(Report),
+    /// Somebody else has claimed the bucket.
+    ClaimLost,
+    /// A run is still going on.
+    Busy,
+    /// It is paused.
+    Paused,
+    /// It is disabled, for this reason.
+    Disabled(String),
+    /// Nobody knows whether it may run.
+    Unknown(StateError),
+}
+
+impl Ran {
+    /// The value of the label `result` of metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Run(Report { error: None, .. }) => "complete",
+            Self::Run(Report {
+                error: Some(RunError::Interrupted),
+                ..
+            }) => "interrupted",
+            Self::Run(_) => "failed",
+            Self::ClaimLost => "claim_lost",
+            Self::Busy => "skipped",
+            Self::Paused => "paused",
+            Self::Disabled(_) => "disabled",
+            Self::Unknown(_) => "state_error",
+        }
+    }
+}
+
+impl Runner {
+    /// Runs `definition` because of `cause`, unless it is somebody else's turn. Also returns the
+    /// numbers that were added to the metrics.
+    pub async fn run(
+        &self,
+        definition: &Definition,
+        cause: Cause,
+        caller: Caller<'_>,
+    ) -> (Ran, Numbers) {
+        let holder = format!("{:016x}", fastrand::u64(..));
+        let began = Instant::now();
+        let ran = match self.claim(definition, cause, &holder).await {
+            Ok(()) => self.held(definition, cause, &holder, caller).await,
+            Err(ran) => ran,
+        };
+        let numbers = self.account(definition, cause, &ran, began);
+        (ran, numbers)
+    }
+
+    /// Begins a run that somebody waits for no longer than for its begin; `Err` says why there is
+    /// none.
+    ///
+    /// # Errors
+    /// It may not run now.
+    pub async fn begin(
+        self: &Arc<Self>,
+        definition: &Arc<Definition>,
+        deadline: Option<Instant>,
+        stop: &Stop,
+    ) -> Result<BoxFuture<'static, (Ran, Numbers)>, Ran> {
+        let holder = format!("{:016x}", fastrand::u64(..));
+        let began = Instant::now();
+        self.claim(definition, Cause::Hand, &holder).await?;
+        let (runner, definition) = (Arc::clone(self), Arc::clone(definition));
+        let stop = stop.clone();
+        Ok(async move {
+            let caller = Caller {
+                deadline,
+                stop: &stop,
+                progress: &(),
+            };
+            let ran = runner.held(&definition, Cause::Hand, &holder, caller).await;
+            let numbers = runner.account(&definition, Cause::Hand, &ran, began);
+            (ran, numbers)
+        }
+        .boxed())
+    }
+
+    /// Counts and logs an attempt; returns what was counted.
+    fn account(&self, definition: &Definition, cause: Cause, ran: &Ran, began: Instant) -> Numbers {
+        let report = match ran {
+            Ran::Run(report) => Some(report),
+            _ => None,
+        };
+        let numbers = self.metrics.add_run(&RunCount {
+            kind: definition.kind,
+            result: ran.as_str(),
+            rows: report.map_or(0, |report| report.rows),
+            rejected: report.map_or(0, |report| report.rejected),
+            duration: began.elapsed(),
+        });
+        log(definition, cause, ran);
+        numbers
+    }
+
+    async fn claim(&self, definition: &Definition, cause: Cause, holder: &str) -> Result<(), Ran> {
+        let now = self.now;
+        let claim = |record: &mut Record| record.claim(cause, holder, now());
+        match self.registry.change(&definition.name, claim).await {
+            Ok(Claim::Won) => Ok(()),
+            Ok(Claim::Lost) => Err(Ran::ClaimLost),
+            Ok(Claim::Held) => Err(Ran::Busy),
+            Ok(Claim::Paused) => Err(Ran::Paused),
+            Ok(Claim::Disabled(reason)) => Err(Ran::Disabled(reason)),
+            Err(error) => Err(Ran::Unknown(error)),
+        }
+    }
+
+    /// Works while `holder` has the lease, and gives it back.
+    async fn held(
+        &self,
+        definition: &Definition,
+        cause: Cause,
+        holder: &str,
+        caller: Caller<'_>,
+    ) -> Ran {
+        let began = (self.now)();
+        let name = &definition.name;
+        let cursors = Saved {
+            state: self.registry.state(),
+            collection: cursors_of(name),
+        };
+        let (stopper, stop) = Stop::new();
+        let run = Run {
+            name,
+            id: name,
+            destination: &definition.destination,
+            scheduled_for: match cause {
+                Cause::Bucket(start) => start,
+                Cause::Hand => began,
+            },
+            deadline: caller.deadline,
+            stop: &stop,
+            connector: &self.connector,
+            http: &self.http,
+            secrets: &self.secrets,
+            cursors: &cursors,
+            progress: caller.progress,
+            now: self.now,
+        };
+        // A panic ends this run alone, and its lease.
+        let work = AssertUnwindSafe(definition.job.run(&run)).catch_unwind();
+        let watch = async {
+            let lost = self.until_lost(name, holder);
+            tokio::select! {
+                () = caller.stop.wait() => {}
+                () = lost => {}
+            }
+            stopper.stop();
+            std::future::pending().await
+        };
+        let report = tokio::select! {
+            report = work => report.unwrap_or_else(|_| {
+                let text = "a fault of the program ended the run; its log has the place";
+                Report::failed(RunError::Failed(text.to_owned()))
+            }),
+            () = watch => unreachable!("it waits for ever"),
+        };
+        let now = self.now;
+        let finish = |record: &mut Record| record.finish(holder, began, now(), &report);
+        match self.registry.change(name, finish).await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(
+                connector = name,
+                "The lease was lost before the run had ended; another process may have run the \
+                 same connector meanwhile."
+            ),
+            // The lease ends by itself.
+            Err(error) => tracing::error!(
+                error = error.to_string(),
+                connector = name,
+                "What became of a run cannot be kept."
+            ),
+        }
+        Ran::Run(report)
+    }
+
+    /// Renews the lease; returns when another has it.
+    async fn until_lost(&self, name: &str, holder: &str) {
+        let now = self.now;
+        let mut renewed = Instant::now();
+        loop {
+            tokio::time::sleep(RENEWAL).await;
+            let renew = |record: &mut Record| record.renew(holder, now());
+            match self.registry.change(name, renew).await {
+                Ok(true) => renewed = Instant::now(),
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(
+                        error = error.to_string(),
+                        connector = name,
+                        "The lease of a run cannot be renewed."
+                    );
+                    if renewed.elapsed() + RENEWAL > LEASE {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One line about a run that somebody has to know of; the others are at debug.
+fn log(definition: &Definition, cause: Cause, ran: &Ran) {
+    let scheduled_for = match cause {
+        Cause::Bucket(start) => Some(start.to_string()),
+        Cause::Hand => None,
+    };
+    let scheduled_for = scheduled_for.as_deref();
+    let (connector, kind) = (&definition.name, definition.kind);
+    let result = ran.as_str();
+    match ran {
+        Ran::Run(report) => {
+            for warning in &report.warnings {
+                tracing::warn!(connector, error = warning, "A connector warns.");
+            }
+            let (rows, received, rejected) = (report.rows, report.received, report.rejected);
+            let destination = definition.destination.to_string();
+            match &report.error {
+                Some(RunError::Failed(text) | RunError::Disable(text)) => tracing::error!(
+                    error = text,
+                    connector,
+                    r#type = kind,
+                    scheduled_for,
+                    destination,
+                    rows,
+                    received,
+                    rejected,
+                    disabled = matches!(report.error, Some(RunError::Disable(_))),
+                    "A connector failed."
+                ),
+                Some(RunError::Interrupted) | None => tracing::debug!(
+                    connector,
+                    r#type = kind,
+                    scheduled_for,
+                    destination,
+                    rows,
+                    received,
+                    rejected,
+                    result,
+                    "A connector ran."
+                ),
+            }
+        }
+        Ran::Unknown(error) => tracing::error!(
+            error = error.to_string(),
+            connector,
+            r#type = kind,
+            scheduled_for,
+            "A connector did not run."
+        ),
+        Ran::ClaimLost | Ran::Busy | Ran::Paused | Ran::Disabled(_) => tracing::debug!(
+            connector,
+            r#type = kind,
+            scheduled_for,
+            result,
+            "A connector did not run."
+        ),
+    }
+}
+
+/// The cursors of one definition.
+struct Saved<'s> {
+    state: &'s State,
+    collection: String,
+}
+
+impl Cursors for Saved<'_> {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<String>, StateError>> {
+        async move {
+            let item = self.state.get(&self.collection, key).await?;
+            Ok(item.map(|item| item.value))
+        }
+        .boxed()
+    }
+
+    fn set<'a>(&'a self, key: &'a str, value: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
+        async move {
+            let anything = Expect::Anything;
+            let put = self.state.put(&self.collection, key, value, anything, None);
+            put.await.map(drop)
+        }
+        .boxed()
+    }
+
+    fn clear(&self) -> BoxFuture<'_, Result<(), StateError>> {
+        self.state.clear(&self.collection).boxed()
+    }
+}

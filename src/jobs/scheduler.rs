@@ -1,0 +1,129 @@
+//! The definitions of a process that have a schedule: each bucket of each is tried once.
+//!
+//! Definitions that other processes have changed are seen within [`REFRESH`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::bucket::{Cause, bucket, until_next};
+use super::definition::Definition;
+use super::registry::Entry;
+use super::run::{Stop, Stopper};
+use super::runner::{Caller, Runner};
+
+/// How often the definitions are listed again.
+pub const REFRESH: Duration = Duration::from_secs(10);
+
+/// A definition that is being ticked.
+struct Ticking {
+    version: String,
+    stopper: Stopper,
+}
+
+/// Runs what is due until `stop` is set and all runs have ended.
+pub async fn schedule(runner: Arc<Runner>, stop: Stop) {
+    let mut ticking: HashMap<String, Ticking> = HashMap::new();
+    let mut tickers = JoinSet::new();
+    loop {
+        match runner.registry.definitions().await {
+            Ok(entries) => reconcile(&runner, &entries, &mut ticking, &mut tickers),
+            Err(error) => tracing::error!(
+                error = error.to_string(),
+                "The connectors cannot be listed; those that are known go on."
+            ),
+        }
+        // Those that have ended.
+        while tickers.try_join_next().is_some() {}
+        tokio::select! {
+            () = stop.wait() => break,
+            () = runner.registry.changed() => {}
+            () = tokio::time::sleep(REFRESH) => {}
+        }
+    }
+    for ticking in ticking.values() {
+        ticking.stopper.stop();
+    }
+    while tickers.join_next().await.is_some() {}
+}
+
+/// Starts tickers of what is new, and stops those of what is gone or has changed.
+fn reconcile(
+    runner: &Arc<Runner>,
+    entries: &[Entry],
+    ticking: &mut HashMap<String, Ticking>,
+    tickers: &mut JoinSet<()>,
+) {
+    ticking.retain(|name, ticking| {
+        let is_same = entries
+            .iter()
+            .any(|entry| entry.name == *name && entry.version == ticking.version);
+        if !is_same {
+            ticking.stopper.stop();
+        }
+        is_same
+    });
+    for entry in entries {
+        let Some(definition) = &entry.definition else {
+            continue;
+        };
+        let Some(schedule) = definition.schedule else {
+            continue;
+        };
+        if ticking.contains_key(&entry.name) {
+            continue;
+        }
+        let (stopper, stop) = Stop::new();
+        tickers.spawn(tick(
+            Arc::clone(runner),
+            Arc::clone(definition),
+            entry.version.clone(),
+            schedule,
+            stop,
+        ));
+        let version = entry.version.clone();
+        ticking.insert(entry.name.clone(), Ticking { version, stopper });
+    }
+}
+
+/// Tries each bucket as it begins, also while a run of an earlier one goes on, which counts it as
+/// skipped.
+async fn tick(
+    runner: Arc<Runner>,
+    definition: Arc<Definition>,
+    version: String,
+    schedule: Duration,
+    stop: Stop,
+) {
+    let version: Arc<str> = version.into();
+    let mut runs = JoinSet::new();
+    loop {
+        let now = (runner.now)();
+        let wait = until_next(now, schedule);
+        let due = bucket(now + wait, schedule);
+        tokio::select! {
+            () = stop.wait() => break,
+            () = tokio::time::sleep(wait) => {}
+        }
+        while runs.try_join_next().is_some() {}
+        // The clock of the day may be a little behind the timer, or far ahead after a pause.
+        let cause = Cause::Bucket(due.max(bucket((runner.now)(), schedule)));
+        let (runner, definition) = (Arc::clone(&runner), Arc::clone(&definition));
+        let (version, stop) = (Arc::clone(&version), stop.clone());
+        runs.spawn(async move {
+            // Another process may have changed it; then the next listing tells.
+            if let Ok(false) = runner.registry.is_current(&definition.name, &version).await {
+                return;
+            }
+            let caller = Caller {
+                deadline: None,
+                stop: &stop,
+                progress: &(),
+            };
+            runner.run(&definition, cause, caller).await;
+        });
+    }
+    while runs.join_next().await.is_some() {}
+}

@@ -1,0 +1,322 @@
+//! State in files that several processes of a machine share: a folder for each collection, in it a
+//! file for each text.
+//!
+//! A file is written under another name and renamed, so that a reader, or whoever comes after a
+//! power cut or `kill -9`, finds the old text or the new one. Writers hold a lock, which the system
+//! takes back from a process that is gone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use super::{Expect, Item, StateError, new_version};
+
+/// The file that is locked for a change.
+const LOCK: &str = ".lock";
+/// How names of unfinished files start.
+const UNFINISHED: &str = ".new-";
+/// How names of complete files end.
+const COMPLETE: &str = ".json";
+/// Bytes of a file's name; file systems take 255.
+const MAX_NAME: usize = 200;
+
+/// Texts in a folder; clones share it.
+#[derive(Clone, Debug)]
+pub struct Folder(Arc<PathBuf>);
+
+/// The first line of a file; the text follows.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    name: String,
+    version: String,
+}
+
+impl Folder {
+    /// Uses the folder, which is made if it is missing. What other processes have left unfinished
+    /// is removed.
+    ///
+    /// # Errors
+    /// It cannot be made or written.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        make_private(path)?;
+        let folder = Self(Arc::new(path.to_owned()));
+        let _lock = folder.lock()?;
+        for collection in fs::read_dir(path)? {
+            let collection = collection?;
+            if !collection.file_type()?.is_dir() {
+                continue;
+            }
+            for file in fs::read_dir(collection.path())? {
+                let file = file?;
+                if file.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                    fs::remove_file(file.path())?;
+                }
+            }
+        }
+        Ok(folder)
+    }
+
+    pub(super) async fn get(
+        &self,
+        collection: &str,
+        name: &str,
+    ) -> Result<Option<Item>, StateError> {
+        let path = self.path(collection, name);
+        blocking(move || read(&path)).await
+    }
+
+    pub(super) async fn put(
+        &self,
+        collection: &str,
+        name: &str,
+        value: &str,
+        expect: Expect<'_>,
+    ) -> Result<bool, StateError> {
+        let (folder, path) = (self.clone(), self.path(collection, name));
+        let expected = match expect {
+            Expect::Version(version) => Some(version.to_owned()),
+            Expect::Absent | Expect::Anything => None,
+        };
+        let is_absent_expected = expect == Expect::Absent;
+        let head = Head {
+            name: name.to_owned(),
+            version: new_version(),
+        };
+        let head = serde_json::to_string(&head).expect("two texts are valid JSON");
+        let text = format!("{head}\n{value}");
+        blocking(move || {
+            let expect = match &expected {
+                Some(version) => Expect::Version(version),
+                None if is_absent_expected => Expect::Absent,
+                None => Expect::Anything,
+            };
+            let _lock = folder.lock()?;
+            if expect != Expect::Anything && !expect.is_met(read(&path)?.as_ref()) {
+                return Ok(false);
+            }
+            write(&folder.0, &path, &text)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    pub(super) async fn delete(&self, collection: &str, name: &str) -> Result<bool, StateError> {
+        let (folder, path) = (self.clone(), self.path(collection, name));
+        blocking(move || {
+            let _lock = folder.lock()?;
+            match fs::remove_file(&path) {
+                Ok(()) => sync_folder(parent(&path)).map(|()| true),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn list(&self, collection: &str) -> Result<Vec<Item>, StateError> {
+        let path = self.0.join(file_name(collection));
+        blocking(move || {
+            let files = match fs::read_dir(&path) {
+                Ok(files) => files,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) => return Err(error),
+            };
+            let mut items = Vec::new();
+            for file in files {
+                let path = file?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if name.ends_with(COMPLETE) && !name.starts_with(UNFINISHED) {
+                    // It may have been deleted meanwhile.
+                    items.extend(read(&path)?);
+                }
+            }
+            items.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(items)
+        })
+        .await
+    }
+
+    /// Waits until no other process, or task, changes anything.
+    fn lock(&self) -> io::Result<File> {
+        let path = self.0.join(LOCK);
+        let file = private().create(true).append(true).open(path)?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    fn path(&self, collection: &str, name: &str) -> PathBuf {
+        self.0
+            .join(file_name(collection))
+            .join(file_name(name) + COMPLETE)
+    }
+}
+
+/// A name that every file system takes, those that know no upper case too; one for each text.
+fn file_name(text: &str) -> String {
+    let mut name = String::new();
+    for byte in text.bytes() {
+        let is_plain = byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        // A leading dot would hide the file, or be one of the two special names.
+        if is_plain || matches!(byte, b'_' | b'-') || (byte == b'.' && !name.is_empty()) {
+            name.push(char::from(byte));
+        } else {
+            name += &format!("%{byte:02x}");
+        }
+    }
+    if name.len() <= MAX_NAME {
+        return name;
+    }
+    let digest = digest(&SHA256, text.as_bytes());
+    let hex: String = digest
+        .as_ref()
+        .iter()
+        .map(|it| format!("{it:02x}"))
+        .collect();
+    // No short name has this percent sign.
+    format!("%sha256-{hex}")
+}
+
+fn read(path: &Path) -> io::Result<Option<Item>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(of_file(path, &error)),
+    };
+    let (head, value) = text.split_once('\n').unwrap_or((&text, ""));
+    let head: Head = serde_json::from_str(head).map_err(|error| of_file(path, &error.into()))?;
+    Ok(Some(Item {
+        name: head.name,
+        value: value.to_owned(),
+        version: head.version,
+    }))
+}
+
+fn write(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let collection = parent(path);
+    if !collection.is_dir() {
+        make_private(collection)?;
+        sync_folder(folder)?;
+    }
+    let unfinished = collection.join(format!("{UNFINISHED}{}", new_version()));
+    let written = (|| {
+        let mut file = private().create_new(true).write(true).open(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    })();
+    if let Err(error) = written {
+        drop(fs::remove_file(&unfinished));
+        return Err(of_file(path, &error));
+    }
+    sync_folder(collection)
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().expect("every text is in a collection")
+}
+
+/// Makes changes of names safe from power cuts.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(path)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Definitions may hold secrets, so others of the machine read none of it.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn of_file(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Files are read and written where nobody else waits for it.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, StateError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| StateError(error.to_string())),
+        Err(_) => Err(StateError("the runtime is shutting down".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_has_a_file_name_of_its_own() {
+        let long = "é".repeat(100);
+        let longer = format!("{long}x");
+        let cases = [
+            ("node-exporter_1.x", "node-exporter_1.x"),
+            ("A", "%41"),
+            ("a", "a"),
+            ("a/b", "a%2fb"),
+            ("..", "%2e."),
+            (".new-1", "%2enew-1"),
+            ("", ""),
+            ("%41", "%2541"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(file_name(text), expected);
+        }
+        assert_ne!(file_name(&long), file_name(&longer));
+        assert!(file_name(&longer).len() <= MAX_NAME);
+        assert!(file_name(&long).starts_with("%sha256-"));
+    }
+
+    #[tokio::test]
+    async fn what_was_left_unfinished_is_never_read_and_goes() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Folder::open(temp.path()).unwrap();
+        assert!(folder.put("c", "n", "v", Expect::Absent).await.unwrap());
+        let left = temp.path().join("c").join(format!("{UNFINISHED}1"));
+        fs::write(&left, "hal").unwrap();
+        assert_eq!(folder.list("c").await.unwrap().len(), 1);
+        let again = Folder::open(temp.path()).unwrap();
+        assert!(!left.exists());
+        assert_eq!(again.get("c", "n").await.unwrap().unwrap().value, "v");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn others_of_the_machine_read_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("state");
+        let folder = Folder::open(&path).unwrap();
+        assert!(folder.put("c", "n", "v", Expect::Absent).await.unwrap());
+        for (path, mode) in [(path.clone(), 0o700), (path.join("c/n.json"), 0o600)] {
+            let permissions = fs::metadata(&path).unwrap().permissions();
+            assert_eq!(permissions.mode() & 0o777, mode, "{}", path.display());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_broken_file_is_named() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Folder::open(temp.path()).unwrap();
+        assert!(folder.put("c", "n", "v", Expect::Absent).await.unwrap());
+        fs::write(temp.path().join("c/n.json"), "garbage").unwrap();
+        let error = folder.get("c", "n").await.unwrap_err().to_string();
+        assert!(error.contains("n.json: expected value"), "{error}");
+    }
+}

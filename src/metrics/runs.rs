@@ -1,0 +1,143 @@
+//! The metrics of connector definitions, by their type: names of definitions are as many as somebody
+//! likes.
+
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::{DURATION_BUCKETS, add};
+use crate::jobs::definition::KINDS;
+
+/// How attempts to run end.
+const RESULTS: [&str; 8] = [
+    "complete",
+    "failed",
+    "interrupted",
+    "skipped",
+    "claim_lost",
+    "paused",
+    "disabled",
+    "state_error",
+];
+/// Those after which something has run.
+const RAN: [&str; 3] = ["complete", "failed", "interrupted"];
+
+/// An attempt to run a definition.
+#[derive(Clone, Copy, Debug)]
+pub struct RunCount {
+    /// The definition's type.
+    pub kind: &'static str,
+    /// How it ended.
+    pub result: &'static str,
+    /// Samples that it stored.
+    pub rows: u64,
+    /// Samples that cannot be stored.
+    pub rejected: u64,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl RunCount {
+    /// Whether anything has run.
+    pub(super) fn has_run(&self) -> bool {
+        RAN.contains(&self.result)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct RunMetrics {
+    runs: Family<Outcome, Counter>,
+    rows: Family<Kind, Counter>,
+    rejected: Family<Kind, Counter>,
+    duration: Family<Kind, Histogram, fn() -> Histogram>,
+    last_success: Family<Kind, Gauge<f64, AtomicU64>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    r#type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    r#type: &'static str,
+    result: &'static str,
+}
+
+impl RunMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let r = registry;
+        let duration: Family<Kind, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS));
+        r.register(
+            "connector_run_duration_seconds",
+            "Duration of runs of connector definitions",
+            duration.clone(),
+        );
+        let metrics = Self {
+            runs: add(
+                r,
+                "connector_runs",
+                "Attempts to run connector definitions, by how they ended; skipped: a run was still \
+                 going on; claim_lost: another process has the tick",
+            ),
+            rows: add(
+                r,
+                "connector_rows",
+                "Samples that connector definitions stored in Timestream",
+            ),
+            rejected: add(
+                r,
+                "connector_rejected_rows",
+                "Samples of connector definitions that cannot be stored, or were left out by policy",
+            ),
+            duration,
+            last_success: add(
+                r,
+                "connector_last_success_timestamp_seconds",
+                "When a connector definition was last run to its end by this process; 0 if none was",
+            ),
+        };
+        for kind in KINDS {
+            for result in RESULTS {
+                drop(metrics.runs.get_or_create(&Outcome {
+                    r#type: kind.name,
+                    result,
+                }));
+            }
+            let kind = Kind { r#type: kind.name };
+            drop(metrics.rows.get_or_create(&kind));
+            drop(metrics.rejected.get_or_create(&kind));
+            drop(metrics.duration.get_or_create(&kind));
+            drop(metrics.last_success.get_or_create(&kind));
+        }
+        metrics
+    }
+
+    pub(super) fn add(&self, run: &RunCount) {
+        let kind = Kind { r#type: run.kind };
+        let outcome = Outcome {
+            r#type: run.kind,
+            result: run.result,
+        };
+        self.runs.get_or_create(&outcome).inc();
+        if !run.has_run() {
+            return;
+        }
+        self.rows.get_or_create(&kind).inc_by(run.rows);
+        self.rejected.get_or_create(&kind).inc_by(run.rejected);
+        let seconds = run.duration.as_secs_f64();
+        self.duration.get_or_create(&kind).observe(seconds);
+        if run.result == "complete" {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            let now = now.unwrap_or_default().as_secs_f64();
+            self.last_success.get_or_create(&kind).set(now);
+        }
+    }
+}
