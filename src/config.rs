@@ -11,7 +11,8 @@ mod value;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
@@ -20,15 +21,18 @@ use clap::error::{ContextKind, ContextValue};
 use crate::convert::route::{RoutePart, Routing};
 use crate::convert::series::WritePolicy;
 use crate::dead_letter::Place;
+use crate::jobs::definition::{Definition, KINDS};
+use crate::jobs::state::Place as State;
 use crate::replay::{Fallback, Source};
 use crate::timestream::{Settings, TrustedRoots};
 use crate::web::{Users, Web};
 use options::{
-    CHECK_CONFIG, FALLBACKS, HEALTHCHECK, OPTIONS, OptionSpec, REPLAY, SOURCES, command,
+    CHECK_CONFIG, DEFINITION, FALLBACKS, HEALTHCHECK, OPTIONS, OptionSpec, REPLAY, RUN, SOURCES,
+    command,
 };
 pub use value::ListenAddress;
 use value::{
-    Bytes, Concurrency, DestinationName, EndpointUrl, OptionalTable, Retries, SampleLimit,
+    Bytes, Concurrency, DestinationName, EndpointUrl, Folder, OptionalTable, Retries, SampleLimit,
     TelemetryPath, ThrottlingStatus, Value,
 };
 
@@ -120,6 +124,12 @@ pub struct Config {
     pub max_request_bytes: usize,
     /// How much one read may find.
     pub read_limits: ReadLimits,
+    /// Connector definitions that are given by file.
+    pub connectors: Vec<Arc<Definition>>,
+    /// Where connector definitions, their claims and cursors are kept.
+    pub state: Option<State>,
+    /// Where files with secrets of connector definitions are.
+    pub secrets_dir: Option<PathBuf>,
 }
 
 /// How much one read may find.
@@ -179,6 +189,8 @@ pub enum Invocation {
     Checked,
     /// Write dead letters again.
     Replay(Box<Config>, Replaying),
+    /// Run the connector definition in this file once.
+    Run(Box<Config>, PathBuf),
 }
 
 /// Which dead letters are written again.
@@ -245,6 +257,9 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// The option that names a file of connector definitions.
+const CONNECTORS_FILE: &str = "connectors_file";
+
 /// The region where neither the option nor `AWS_REGION` names one.
 const DEFAULT_REGION: &str = "us-east-1";
 
@@ -260,8 +275,9 @@ pub fn read(
         .try_get_matches_from(arguments)
         .map_err(|error| ConfigError::CommandLine(without_value(error)))?;
     let replay = matches.subcommand_matches(REPLAY);
+    let run = matches.subcommand_matches(RUN);
     let healthcheck = matches.subcommand_matches(HEALTHCHECK);
-    let matches = replay.or(healthcheck).unwrap_or(&matches);
+    let matches = replay.or(healthcheck).or(run).unwrap_or(&matches);
     let mode = Mode::of(&environment);
     let given = |name: &str| environment(name).filter(|value| !value.is_empty());
     let set = |variable: &str| {
@@ -269,12 +285,15 @@ pub fn read(
         flag.or_else(|| environment(variable))
             .filter(|value| !value.is_empty())
     };
-    let is_ignored = |variable: &str| mode == Mode::Lambda && variable.starts_with("web_");
+    // Lambda has no socket of ours to serve, and nobody there waits for the next tick.
+    let is_ignored = |variable: &str| {
+        mode == Mode::Lambda && (variable.starts_with("web_") || variable == CONNECTORS_FILE)
+    };
     let mut reader = Reader {
         value: |variable: &str| set(variable).filter(|_| !is_ignored(variable)),
         faults: Vec::new(),
-        // Letters may know where they belong, and who asks for health sends nothing.
-        needs_destination: replay.or(healthcheck).is_none(),
+        // Letters and definitions know where they belong, and who asks for health sends nothing.
+        needs_destination: replay.or(healthcheck).or(run).is_none(),
     };
     let surroundings = Surroundings {
         mode,
@@ -296,6 +315,11 @@ pub fn read(
     }
     Ok(match replaying {
         Some(replaying) => Invocation::Replay(Box::new(config), replaying),
+        None if run.is_some() => {
+            let path = run.and_then(|matches| matches.get_one::<String>(DEFINITION));
+            let path = path.expect("clap demands it");
+            Invocation::Run(Box::new(config), path.into())
+        }
         None if healthcheck.is_some() => Invocation::AskHealth(Box::new(config)),
         None if matches.get_flag(CHECK_CONFIG) => Invocation::Checked,
         None => Invocation::Serve(Box::new(config)),
@@ -402,6 +426,9 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             },
             // One request of the allowed size, body and content, has to fit.
             max_in_flight_bytes: max_in_flight_bytes.max(2 * max_request_bytes),
+            connectors: self.connectors(),
+            state: self.optional("state"),
+            secrets_dir: self.optional("secrets_dir").map(|Folder(path)| path),
         }
     }
 
@@ -420,6 +447,27 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         Replaying {
             sources: sources.map(|source| Source::of(source)).collect(),
             fallback: Fallback { database, table },
+        }
+    }
+
+    fn connectors(&mut self) -> Vec<Arc<Definition>> {
+        let Some(path) = (self.value)(CONNECTORS_FILE) else {
+            return Vec::new();
+        };
+        let read = std::fs::read(&path).map_err(|error| vec![error.to_string()]);
+        let definitions = read.and_then(|text| {
+            let parsed = Definition::parse_list(&text, KINDS);
+            parsed.map_err(|faults| faults.0.iter().map(ToString::to_string).collect())
+        });
+        match definitions {
+            Ok(definitions) => definitions.into_iter().map(Arc::new).collect(),
+            Err(faults) => {
+                for fault in faults {
+                    let option = OptionSpec::of(CONNECTORS_FILE);
+                    self.add_fault(INVALID_OPTION, format!("{option} is {path:?}: {fault}"));
+                }
+                Vec::new()
+            }
         }
     }
 
@@ -546,6 +594,7 @@ mod tests {
 
     use super::options::command;
     use super::*;
+    use crate::web::BearerToken;
 
     fn read_from(
         arguments: &[&str],
@@ -647,6 +696,84 @@ mod tests {
             .map(|it| it.variable)
             .collect();
         assert_eq!(ignored, ["web_listen_address", "web_config_file"]);
+    }
+
+    #[test]
+    fn state_and_secrets() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let flags = ["--state=dynamodb:state", &format!("--secrets-dir={path}")];
+        let config = config(&[&DEFAULTS[..], &flags].concat(), &[]);
+        assert_eq!(config.state, Some(State::DynamoDb("state".to_owned())));
+        assert_eq!(config.secrets_dir.as_deref(), Some(folder.path()));
+        let found = faults(
+            &[
+                DEFAULTS[0],
+                DEFAULTS[1],
+                "--state=state",
+                "--secrets-dir=/none",
+            ],
+            &[],
+        );
+        assert_eq!(
+            found,
+            [
+                "InvalidOptionError: --state (state) is \"state\"; expected file:DIR, or dynamodb: \
+                 and the name or ARN of a table",
+                "InvalidOptionError: --secrets-dir (secrets_dir) is \"/none\"; expected a folder \
+                 that exists",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_fault_of_a_file_of_connectors_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("connectors.json");
+        let flag = format!("--connectors.file={}", path.display());
+        let read = || faults(&[DEFAULTS[0], DEFAULTS[1], &flag], &[]);
+        assert!(read()[0].contains("No such file"), "{:?}", read());
+        std::fs::write(&path, r#"[{"name": "a"}, {"type": "none"}]"#).unwrap();
+        let found = read();
+        let option = format!(
+            "InvalidOptionError: --connectors.file (connectors_file) is {:?}: ",
+            path.display().to_string()
+        );
+        assert!(
+            found.iter().all(|fault| fault.starts_with(&option)),
+            "{found:?}"
+        );
+        let faults: Vec<&str> = found.iter().map(|fault| &fault[option.len()..]).collect();
+        assert_eq!(
+            faults[..2],
+            ["[0]: missing field `type`", "[1]: missing field `name`"]
+        );
+        assert!(
+            faults[2].starts_with("[1].type: unknown variant `none`"),
+            "{faults:?}"
+        );
+        std::fs::write(&path, "[]").unwrap();
+        assert!(
+            config(&[DEFAULTS[0], DEFAULTS[1], &flag], &[])
+                .connectors
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn options_that_are_secrets_are_none_of_a_definition() {
+        use crate::jobs::secret::{OWN, SecretRef};
+        let is_secret = |variable: &str| match variable {
+            "basic_auth_users" => Users::SECRET,
+            "bearer_token" => BearerToken::SECRET,
+            _ => false,
+        };
+        for option in OPTIONS {
+            let is_own = OWN.contains(&option.variable);
+            assert_eq!(is_secret(option.variable), is_own, "{}", option.variable);
+            let reference = SecretRef::parse(&format!("$env:{}", option.variable));
+            assert_eq!(reference.is_err(), is_own, "{}", option.variable);
+        }
     }
 
     #[test]

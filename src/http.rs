@@ -5,6 +5,7 @@ mod auth;
 mod body;
 mod bounds;
 mod by_header;
+mod connectors;
 mod error;
 mod log;
 mod misconfigured;
@@ -15,6 +16,7 @@ mod router;
 mod write;
 
 pub use bounds::Bounds;
+pub use connectors::Connectors;
 pub use error::HttpError;
 pub use misconfigured::misconfigured;
 pub use router::{App, router};

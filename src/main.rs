@@ -2,9 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use axum::Router;
 use timestream_prometheus_connector::config::{
     self, Config, ConfigError, ConfigFault, Invocation, LogSettings, Mode, Replaying,
@@ -12,10 +15,11 @@ use timestream_prometheus_connector::config::{
 use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::dead_letter::DeadLetters;
 use timestream_prometheus_connector::entry;
-use timestream_prometheus_connector::entry::healthcheck;
-use timestream_prometheus_connector::entry::lambda::{self, Replayer};
+use timestream_prometheus_connector::entry::lambda::{self, Handlers, Replayer};
 use timestream_prometheus_connector::entry::standalone::{self, Ended, Patience};
-use timestream_prometheus_connector::http::{App, misconfigured, router};
+use timestream_prometheus_connector::entry::{connectors, healthcheck};
+use timestream_prometheus_connector::http::{App, Connectors, misconfigured, router};
+use timestream_prometheus_connector::jobs::run::Stop;
 use timestream_prometheus_connector::telemetry;
 use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
 use tokio::net::TcpListener;
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
             Mode::Lambda => start(config.log, serve_lambda(Ok(&config))),
         },
         Ok(Invocation::Replay(config, replaying)) => start(config.log, replay(&config, &replaying)),
+        Ok(Invocation::Run(config, path)) => start(config.log, run(&config, &path)),
         Ok(Invocation::AskHealth(config)) => start(config.log, ask_health(&config)),
         Ok(Invocation::Checked) => {
             println!("the configuration is valid");
@@ -72,6 +77,15 @@ async fn replay(config: &Config, replaying: &Replaying) -> ExitCode {
     }
 }
 
+async fn run(config: &Config, path: &Path) -> ExitCode {
+    let stop = match standalone::stop_signal() {
+        Ok(stop) => stop,
+        Err(error) => return failed("Cannot wait for signals.", &error),
+    };
+    let shared = sdk_config(&config.timestream).load().await;
+    ExitCode::from(entry::run::run(config, path, &shared, stop).await as u8)
+}
+
 async fn serve(config: &Config) -> ExitCode {
     let stop = match standalone::stop_signal() {
         Ok(stop) => stop,
@@ -87,8 +101,9 @@ async fn serve(config: &Config) -> ExitCode {
             return failed(&message, &error);
         }
     };
-    let app = match app(config).await {
-        Ok((app, _)) => app,
+    let shared = sdk_config(&config.timestream).load().await;
+    let (app, connector) = match app(config, &shared) {
+        Ok(built) => built,
         Err(error) => {
             let place = config.dead_letter.as_ref().map(ToString::to_string);
             let message = format!(
@@ -97,6 +112,26 @@ async fn serve(config: &Config) -> ExitCode {
             );
             return failed(&message, &error);
         }
+    };
+    let state = match connectors::open_state(config, &shared) {
+        Ok(state) => state,
+        Err(error) => {
+            let place = config.state.as_ref().map(ToString::to_string);
+            let message = format!(
+                "Cannot keep connectors in {} (--state, state).",
+                place.unwrap_or_default()
+            );
+            return failed(&message, &error);
+        }
+    };
+    let runner = connectors::runner(config, connector, state, Arc::clone(app.metrics()));
+    let (stopper, told) = Stop::new();
+    let (api, work) = connectors::serve(runner, told, is_local(&listener));
+    let app = app.with_connectors(api);
+    let work = tokio::spawn(work);
+    let stop = async {
+        stop.await;
+        stopper.stop();
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -112,7 +147,10 @@ async fn serve(config: &Config) -> ExitCode {
     );
     let grace = config.request_timeout.max(config.read_timeout) + GRACE_BEYOND_DEADLINE;
     warn_if_open(config, &listener);
-    match standalone::serve(listener, app, Patience::default(), stop, grace).await {
+    let ended = standalone::serve(listener, app, Patience::default(), stop, grace).await;
+    stopper.stop();
+    connectors::finish(work, grace).await;
+    match ended {
         Ended::Stopped => {
             tracing::info!("Stopped.");
             ExitCode::SUCCESS
@@ -142,7 +180,7 @@ async fn serve_lambda(config: Result<&Config, Vec<ConfigFault>>) -> ExitCode {
         Ok(config) => lambda_router(config, &function).await,
         Err(faults) => Err(faults),
     };
-    let (router, replayer) = router.unwrap_or_else(|faults| {
+    let (router, handlers) = router.unwrap_or_else(|faults| {
         for fault in &faults {
             tracing::error!(error = fault.to_string(), "Cannot use the configuration.");
         }
@@ -150,7 +188,7 @@ async fn serve_lambda(config: Result<&Config, Vec<ConfigFault>>) -> ExitCode {
     });
     tokio::select! {
         () = stop => ExitCode::SUCCESS,
-        result = lambda::serve(router, replayer, function) => match result {
+        result = lambda::serve(router, handlers, function) => match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("Cannot speak to the runtime API of Lambda. {error}");
@@ -163,11 +201,20 @@ async fn serve_lambda(config: Result<&Config, Vec<ConfigFault>>) -> ExitCode {
 async fn lambda_router(
     config: &Config,
     function: &str,
-) -> Result<(Router, Option<Replayer>), Vec<ConfigFault>> {
-    let (app, connector) = app(config).await.map_err(|error| {
+) -> Result<(Router, Option<Handlers>), Vec<ConfigFault>> {
+    let shared = sdk_config(&config.timestream).load().await;
+    let (app, connector) = app(config, &shared).map_err(|error| {
         let place = config.dead_letter.as_ref().map(ToString::to_string);
         let place = place.unwrap_or_default();
         vec![ConfigFault::unusable("dead_letter", &place, &error)]
+    })?;
+    let state = connectors::open_state(config, &shared).map_err(|error| {
+        let place = config.state.as_ref().map(ToString::to_string);
+        vec![ConfigFault::unusable(
+            "state",
+            &place.unwrap_or_default(),
+            &error,
+        )]
     })?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -179,7 +226,7 @@ async fn lambda_router(
     for option in &config.ignored_options {
         tracing::warn!(
             option = option.variable,
-            "An option is ignored because Lambda has no socket of ours to serve."
+            "An option is ignored because a function has no socket and no schedules of its own."
         );
     }
     if !config.web.current().has_credentials() {
@@ -189,21 +236,35 @@ async fn lambda_router(
              (basic_auth_users, bearer_token)."
         );
     }
+    let is_kept = state.is_kept();
+    let metrics = Arc::clone(app.metrics());
+    let runner = connectors::runner(config, connector.clone(), state, metrics);
+    let app = if is_kept {
+        // Invocations have deadlines of their own.
+        let (_, stop) = Stop::new();
+        app.with_connectors(Connectors {
+            runner: Arc::clone(&runner),
+            stop,
+            background: None,
+            is_local: false,
+        })
+    } else {
+        app
+    };
     let replayer = Replayer {
         connector,
         timeout: config.request_timeout,
     };
-    Ok((router(app), Some(replayer)))
+    Ok((router(app), Some(Handlers { replayer, runner })))
 }
 
 /// Builds what all requests share, clients included.
 ///
 /// # Errors
 /// The place for dead letters cannot be used.
-async fn app(config: &Config) -> io::Result<(App, Connector)> {
-    let shared = sdk_config(&config.timestream).load().await;
-    let timestream = Timestream::new(&config.timestream, &shared);
-    let dead_letters = DeadLetters::open(config.dead_letter.as_ref(), &shared)?;
+fn app(config: &Config, shared: &SdkConfig) -> io::Result<(App, Connector)> {
+    let timestream = Timestream::new(&config.timestream, shared);
+    let dead_letters = DeadLetters::open(config.dead_letter.as_ref(), shared)?;
     let connector = Connector::new(config, timestream, dead_letters);
     Ok((App::new(config, connector.clone()), connector))
 }
@@ -211,15 +272,19 @@ async fn app(config: &Config) -> io::Result<(App, Connector)> {
 /// Warns where anybody on the network may read and write.
 fn warn_if_open(config: &Config, listener: &TcpListener) {
     let web = config.web.current();
-    let is_local = |address: SocketAddr| address.ip().to_canonical().is_loopback();
-    if !web.has_credentials() && !web.verifies_clients && !listener.local_addr().is_ok_and(is_local)
-    {
+    if !web.has_credentials() && !web.verifies_clients && !is_local(listener) {
         tracing::warn!(
             "Everybody who reaches the address can read and write all data: no users, token or \
              client certificates are configured (--basic-auth-users, --bearer-token, \
              --web.config.file)."
         );
     }
+}
+
+/// Whether only this machine can reach the socket.
+fn is_local(listener: &TcpListener) -> bool {
+    let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    listener.local_addr().is_ok_and(is_loopback)
 }
 
 /// Tells a container engine whether the server beside this process is healthy.

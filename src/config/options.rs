@@ -68,6 +68,9 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "max-read-bytes" "max_read_bytes" "256MiB" "Limit of the memory for what a read has found, samples in their encoded form; by default a quarter of the function's memory in Lambda"
     "on-duplicate" "on_duplicate" "reject" "What happens to a value for a time at which another one is stored: reject (Timestream keeps the first), or overwrite (the later one wins)"
     "dead-letter" "dead_letter" "" "Where samples are kept that cannot be stored: file:DIR or sqs:QUEUE_URL (a standard queue); otherwise they go to the log, as far as a bound"
+    "connectors.file" "connectors_file" "" "File with a list of connector definitions to run; ignored in Lambda, where schedules bring them"
+    "state" "state" "" "Where connector definitions, claims and cursors are kept: file:DIR or dynamodb:TABLE; otherwise in memory"
+    "secrets-dir" "secrets_dir" "" "Folder of the files that connector definitions mean by $file:NAME"
     "endpoint-discovery" "endpoint_discovery" "auto" "Whether to ask Timestream for the endpoint of this account: auto (unless a custom endpoint is set), on or off"
     "write-base-endpoint" "write_base_endpoint" "" "URL of a custom or PrivateLink endpoint for writes"
     "query-base-endpoint" "query_base_endpoint" "" "URL of a custom or PrivateLink endpoint for queries"
@@ -86,6 +89,11 @@ pub(super) const SOURCES: &str = "sources";
 /// Its flags for samples without a destination.
 pub(super) const FALLBACKS: [&str; 2] = ["database", "table"];
 
+/// The command that runs a connector definition once.
+pub(super) const RUN: &str = "run";
+/// Its argument: the file with the definition.
+pub(super) const DEFINITION: &str = "definition";
+
 /// The command that asks a running server for its health.
 pub(super) const HEALTHCHECK: &str = "healthcheck";
 
@@ -102,8 +110,8 @@ const BUILD: &str = concat!(
     env!("BUILD_COMPILER"),
 );
 
-/// The command line: every option and [`CHECK_CONFIG`], or [`REPLAY`] or [`HEALTHCHECK`] with every
-/// option.
+/// The command line: every option and [`CHECK_CONFIG`], or [`REPLAY`], [`RUN`] or
+/// [`HEALTHCHECK`] with every option.
 pub(super) fn command() -> Command {
     let sources = Arg::new(SOURCES)
         .value_name("FILE|DIR|sqs:QUEUE_URL")
@@ -125,6 +133,20 @@ pub(super) fn command() -> Command {
         .arg(sources)
         .args(fallbacks)
         .args(arguments());
+    let definition = Arg::new(DEFINITION)
+        .value_name("DEFINITION.json")
+        .required(true)
+        .help("File with one connector definition");
+    let run = Command::new(RUN)
+        .about("Runs a connector definition once; after an interruption it goes on where it was")
+        .after_help(
+            "Without --state, cursors are kept in the folder DEFINITION.json.state.\n\
+             Exit status: 0 the run is complete, 1 it failed, 2 the definition or configuration \
+             cannot be used, 130 it was interrupted",
+        )
+        .args_override_self(true)
+        .arg(definition)
+        .args(arguments());
     let healthcheck = Command::new(HEALTHCHECK)
         .about("Asks the server with this configuration, on this machine, whether it is healthy")
         .after_help("Exit status: 0 it is, 1 it is not, 2 the configuration cannot be used")
@@ -143,6 +165,7 @@ pub(super) fn command() -> Command {
         .args(arguments())
         .arg(check)
         .subcommand(replay)
+        .subcommand(run)
         .subcommand(healthcheck)
 }
 

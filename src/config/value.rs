@@ -1,11 +1,12 @@
 //! Which texts are accepted as the value of an option, by the type of the value.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing::Level;
 
-use super::{LogFormat, OnDuplicate};
+use super::{LogFormat, OnDuplicate, State};
 use crate::convert::route::is_destination_name;
 use crate::dead_letter::Place;
 use crate::timestream::Discovery;
@@ -82,6 +83,26 @@ impl Value for OnDuplicate {
             "overwrite" => Some(Self::Overwrite),
             _ => None,
         }
+    }
+}
+
+impl Value for State {
+    const EXPECTED: &str = "file:DIR, or dynamodb: and the name or ARN of a table";
+
+    fn parse(text: &str) -> Option<Self> {
+        State::parse(text)
+    }
+}
+
+/// A folder that is there.
+pub(super) struct Folder(pub(super) PathBuf);
+
+impl Value for Folder {
+    const EXPECTED: &str = "a folder that exists";
+
+    fn parse(text: &str) -> Option<Self> {
+        let path = PathBuf::from(text);
+        path.is_dir().then_some(Self(path))
     }
 }
 

@@ -6,6 +6,7 @@
 //! once.
 
 mod answer;
+mod definition;
 mod events;
 mod identified;
 mod request;
@@ -17,7 +18,7 @@ use lambda_http::request::RequestContext;
 use lambda_http::tower::ServiceExt;
 use lambda_http::{Body, Request, RequestExt, Response, service_fn};
 
-pub use events::{EventError, Replayer};
+pub use events::{EventError, Handlers, Replayer};
 use identified::Identify;
 
 /// Variables that Lambda sets in every process and that [`serve`] needs; the first is the function's
@@ -33,13 +34,13 @@ pub const VARIABLES: [&str; 3] = [
 struct Function {
     name: String,
     router: Router,
-    replayer: Option<Replayer>,
+    handlers: Option<Handlers>,
 }
 
 /// Serves invocations, each within its own deadline, until the runtime API fails.
 ///
-/// `function` is the function's name, the dimension of its metrics. Without a `replayer`, which needs
-/// a configuration, events of queues fail.
+/// `function` is the function's name, the dimension of its metrics. Without `handlers`, which need
+/// a configuration, events that are no HTTP requests fail.
 ///
 /// # Errors
 /// The runtime API cannot be reached.
@@ -48,13 +49,13 @@ struct Function {
 /// One of [`VARIABLES`] is not set.
 pub async fn serve(
     router: Router,
-    replayer: Option<Replayer>,
+    handlers: Option<Handlers>,
     function: String,
 ) -> Result<(), lambda_runtime::Error> {
     let function = Arc::new(Function {
         name: function,
         router,
-        replayer,
+        handlers,
     });
     let handler = service_fn(move |request| invoke(Arc::clone(&function), request));
     lambda_http::runtime_concurrent(handler)
@@ -67,9 +68,12 @@ async fn invoke(function: Arc<Function>, request: Request) -> Result<Response<Bo
     let context = request.lambda_context();
     let deadline = request::deadline(&context);
     if let Some(RequestContext::PassThrough) = request.request_context_ref() {
-        let replayer = function.replayer.as_ref();
-        let answer = events::answer(request.body(), replayer, deadline).await?;
-        return Ok(Response::new(Body::Text(answer.to_string())));
+        let handlers = function.handlers.as_ref();
+        let (answer, numbers) = events::answer(request.body(), handlers, deadline).await;
+        if let Some(numbers) = numbers {
+            answer::print(&numbers, &function.name, &context.request_id);
+        }
+        return Ok(Response::new(Body::Text(answer?.to_string())));
     }
     let max_answer_bytes = answer::max_bytes(&request);
     let request = request::to_router(request, deadline, max_answer_bytes);

@@ -11,6 +11,8 @@ pub struct Bounds {
     pub deadline: Instant,
     /// Bytes that the body of the answer may have.
     pub max_answer_bytes: usize,
+    /// Whether a gateway has found out who asks.
+    pub is_authorized: bool,
 }
 
 /// The bounds of a request that may have none.

@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use tokio::sync::Notify;
 
 use super::admission::Admission;
+use super::connectors::{self, Connectors};
 use super::pressure::Pressure;
 use super::{auth, by_header, error, pages, read, write};
 use crate::config::Config;
@@ -28,6 +29,8 @@ pub struct App {
     pub(super) refused: Arc<Notify>,
     pub(super) web: Web,
     pub(super) verifier: Arc<Verifier>,
+    /// `None` where no definitions are kept.
+    pub(super) connectors: Option<Connectors>,
 }
 
 /// The settings that concern HTTP.
@@ -62,7 +65,22 @@ impl App {
             refused: Arc::new(Notify::new()),
             web: config.web.clone(),
             verifier: Arc::default(),
+            connectors: None,
         }
+    }
+
+    /// Serves `/v1/connectors` too.
+    #[must_use]
+    pub fn with_connectors(self, connectors: Connectors) -> Self {
+        Self {
+            connectors: Some(connectors),
+            ..self
+        }
+    }
+
+    /// The metrics of the process.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Who may ask, and how they reach the server.
@@ -76,7 +94,7 @@ impl App {
     }
 }
 
-/// All routes: `/write`, `/read`, the connector's own metrics, health and a start page. What is
+/// All routes: `/write`, `/read`, `/v1/connectors`, the connector's own metrics, health and a start page. What is
 /// posted elsewhere is served by its header.
 pub fn router(app: App) -> Router {
     let telemetry_path = app.settings.telemetry_path.clone();
@@ -85,6 +103,7 @@ pub fn router(app: App) -> Router {
         .route("/read", post(read::read).fallback(error::post_only))
         .route(&telemetry_path, get(pages::metrics).post(by_header::serve))
         .route("/", get(pages::start).post(by_header::serve))
+        .merge(connectors::routes(&app))
         .fallback(by_header::serve)
         .layer(from_fn_with_state(app.clone(), auth::require))
         // Beyond the layer: load balancers and kubelets ask without credentials.

@@ -70,7 +70,9 @@ struct Lease {
 pub enum Cause {
     /// The bucket that starts here has begun.
     Bucket(Timestamp),
-    /// Somebody wants it.
+    /// An event came that belongs to no bucket.
+    Event,
+    /// Somebody wants it, paused or not.
     Hand,
 }
 
@@ -96,11 +98,11 @@ impl Record {
         if let Some(reason) = &self.disabled_reason {
             return Claim::Disabled(reason.clone());
         }
+        if self.paused && cause != Cause::Hand {
+            return Claim::Paused;
+        }
         let is_own = self.is_held_by(holder);
         if let Cause::Bucket(start) = cause {
-            if self.paused {
-                return Claim::Paused;
-            }
             let start = start.as_millisecond();
             if self.bucket == Some(start) && is_own {
                 return Claim::Won;
@@ -111,7 +113,7 @@ impl Record {
             self.bucket = Some(start);
         }
         if self.is_running(now) && !is_own {
-            self.skipped += u64::from(cause != Cause::Hand);
+            self.skipped += u64::from(matches!(cause, Cause::Bucket(_)));
             return Claim::Held;
         }
         self.lease = Some(Lease {
@@ -163,6 +165,11 @@ impl Record {
     /// Lets ticks run again, and what was disabled.
     pub fn resume(&mut self) {
         self.paused = false;
+        self.enable();
+    }
+
+    /// Lets what was disabled run again.
+    pub fn enable(&mut self) {
         self.disabled_reason = None;
     }
 
@@ -313,6 +320,7 @@ mod tests {
         };
         let bucket = Cause::Bucket(at(1_000));
         assert_eq!(won(&mut record, bucket, "a", 1_000), Claim::Paused);
+        assert_eq!(won(&mut record, Cause::Event, "a", 1_000), Claim::Paused);
         assert_eq!(won(&mut record, Cause::Hand, "a", 1_000), Claim::Won);
         record.resume();
         assert!(record.finish("a", at(1_000), at(1_001), &Report::default()));

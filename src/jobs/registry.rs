@@ -74,11 +74,11 @@ pub enum RegistryError {
 
 impl Registry {
     /// Definitions of `kinds` in `state`, beside those that are `given`.
-    pub fn new(state: State, kinds: &'static [Kind], given: Vec<Definition>) -> Self {
+    pub fn new(state: State, kinds: &'static [Kind], given: Vec<Arc<Definition>>) -> Self {
         Self {
             state,
             kinds,
-            given: given.into_iter().map(Arc::new).collect(),
+            given,
             changed: Notify::new(),
             has_warned: AtomicBool::new(false),
         }

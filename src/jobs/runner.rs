@@ -182,7 +182,7 @@ impl Runner {
             destination: &definition.destination,
             scheduled_for: match cause {
                 Cause::Bucket(start) => start,
-                Cause::Hand => began,
+                Cause::Event | Cause::Hand => began,
             },
             deadline: caller.deadline,
             stop: &stop,
@@ -259,7 +259,7 @@ impl Runner {
 fn log(definition: &Definition, cause: Cause, ran: &Ran) {
     let scheduled_for = match cause {
         Cause::Bucket(start) => Some(start.to_string()),
-        Cause::Hand => None,
+        Cause::Event | Cause::Hand => None,
     };
     let scheduled_for = scheduled_for.as_deref();
     let (connector, kind) = (&definition.name, definition.kind);

@@ -7,9 +7,26 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::definition::{Kind, Needs};
-use super::run::{Fault, Job, Report, Run, RunError};
-use super::secret::SecretRef;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::bucket::{Cause, LEASE};
+use super::client::Client;
+use super::definition::{Definition, Kind, Needs};
+use super::registry::{Registry, RegistryError};
+use super::run::{Fault, Job, Report, Run, RunError, Stop};
+use super::runner::{Caller, Ran, Runner};
+use super::scheduler::schedule;
+use super::secret::{SecretRef, Secrets};
+use super::state::{Memory, State};
+use crate::config::{Invocation, read};
+use crate::connector::Connector;
+use crate::dead_letter::DeadLetters;
+use crate::metrics::{Format, Metrics};
+use crate::timestream::{Timestream, sdk_config};
 
 pub(super) const KINDS: &[Kind] = &[Kind {
     name: "echo",
@@ -73,4 +90,317 @@ impl Echo {
             .clone()
             .map_or(Ok(()), |text| Err(RunError::Failed(text)))
     }
+}
+
+/// Time that stands still with the runtime's, whatever the clock of the machine does.
+fn now() -> Timestamp {
+    static START: std::sync::LazyLock<std::time::Instant> =
+        std::sync::LazyLock::new(std::time::Instant::now);
+    let start = *START;
+    let passed = Instant::now().into_std().saturating_duration_since(start);
+    Timestamp::from_second(1_700_000_000).unwrap() + passed
+}
+
+/// A process that shares `state` with others.
+async fn process(state: &State) -> Arc<Runner> {
+    let arguments = ["bootstrap", "--default-database=d", "--default-table=t"];
+    let Ok(Invocation::Serve(config)) = read(arguments, |_| None) else {
+        panic!("the configuration is valid");
+    };
+    let shared = sdk_config(&config.timestream).load().await;
+    let timestream = Timestream::new(&config.timestream, &shared);
+    Arc::new(Runner {
+        registry: Arc::new(Registry::new(state.clone(), KINDS, Vec::new())),
+        connector: Connector::new(&config, timestream, DeadLetters::Log),
+        http: Client::default(),
+        secrets: Secrets::new(None, |name| (name == "SET").then(|| "secret".to_owned())),
+        metrics: Arc::new(Metrics::new()),
+        now,
+    })
+}
+
+fn echo(name: &str, schedule_ms: Option<u64>, config: Value) -> Vec<u8> {
+    let definition = json!({
+        "name": name, "type": "echo", "target_database": "d", "target_table": "t",
+        "schedule_ms": schedule_ms, "config": config,
+    });
+    definition.to_string().into_bytes()
+}
+
+fn memory() -> State {
+    State::Memory(Memory::default())
+}
+
+/// How often `result` was counted.
+fn counted(runner: &Runner, result: &str) -> u64 {
+    let name = format!(r#"_connector_runs_total{{type="echo",result="{result}"}} "#);
+    let text = runner.metrics.encode(Format::Prometheus);
+    let line = text.lines().find_map(|line| line.split_once(&name));
+    line.map_or(0, |(_, count)| count.parse().unwrap())
+}
+
+async fn run(runner: &Runner, definition: &[u8], cause: Cause) -> Ran {
+    let definition = Definition::parse(definition, KINDS).unwrap();
+    let (_stopper, stop) = Stop::new();
+    let caller = Caller {
+        deadline: None,
+        stop: &stop,
+        progress: &(),
+    };
+    runner.run(&definition, cause, caller).await.0
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_processes_each_bucket_is_run_by_one() {
+    let state = memory();
+    let (a, b) = (process(&state).await, process(&state).await);
+    let definition = echo("x", Some(1_000), json!({"rows": 1}));
+    let name = a.registry.create(&definition);
+    assert_eq!(name.await.unwrap(), "x");
+    let (stopper, stop) = Stop::new();
+    let both = tokio::spawn({
+        let (a, b) = (Arc::clone(&a), Arc::clone(&b));
+        async move { tokio::join!(schedule(a, stop.clone()), schedule(b, stop)) }
+    });
+    tokio::time::sleep(Duration::from_millis(20_500)).await;
+    stopper.stop();
+    both.await.unwrap();
+    let ran = counted(&a, "complete") + counted(&b, "complete");
+    let lost = counted(&a, "claim_lost") + counted(&b, "claim_lost");
+    assert!((20..=21).contains(&ran), "{ran}");
+    assert_eq!(lost, ran, "each of them tried each bucket");
+    assert_eq!(counted(&a, "skipped") + counted(&b, "skipped"), 0);
+    let record = a.registry.get("x").await.unwrap().record;
+    assert_eq!(record.last_rows_ingested, Some(1));
+    assert_eq!(record.last_error, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn buckets_that_find_a_run_are_skipped_and_counted() {
+    let state = memory();
+    let runner = process(&state).await;
+    let slow = echo("x", Some(1_000), json!({"rows": 5, "step_ms": 500}));
+    runner.registry.create(&slow).await.unwrap();
+    let (stopper, stop) = Stop::new();
+    let scheduler = tokio::spawn(schedule(Arc::clone(&runner), stop));
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    stopper.stop();
+    scheduler.await.unwrap();
+    // A run takes two and a half buckets.
+    let (ran, skipped) = (counted(&runner, "complete"), counted(&runner, "skipped"));
+    assert!((3..=4).contains(&ran), "{ran}");
+    assert!((7..=8).contains(&skipped), "{skipped}");
+    let record = runner.registry.get("x").await.unwrap().record;
+    assert_eq!(record.skipped, skipped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_count_at_once_and_pauses_hold() {
+    let state = memory();
+    let runner = process(&state).await;
+    let (stopper, stop) = Stop::new();
+    let scheduler = tokio::spawn(schedule(Arc::clone(&runner), stop));
+    let registry = &runner.registry;
+    let second = Duration::from_secs(1);
+    registry
+        .create(&echo("x", Some(1_000), json!({"rows": 1})))
+        .await
+        .unwrap();
+    tokio::time::sleep(second * 3).await;
+    let ran = counted(&runner, "complete");
+    assert!((2..=3).contains(&ran), "{ran}");
+
+    registry.pause("x").await.unwrap();
+    tokio::time::sleep(second * 5).await;
+    assert_eq!(counted(&runner, "complete"), ran);
+    assert!(counted(&runner, "paused") >= 4);
+    registry.resume("x").await.unwrap();
+    tokio::time::sleep(second * 3).await;
+    assert!(counted(&runner, "complete") > ran + 1);
+
+    registry
+        .patch("x", br#"{"config": {"rows": 7}}"#)
+        .await
+        .unwrap();
+    tokio::time::sleep(second * 2).await;
+    let record = registry.get("x").await.unwrap().record;
+    assert_eq!(record.last_rows_ingested, Some(7));
+
+    registry.delete("x").await.unwrap();
+    let ran = counted(&runner, "complete");
+    tokio::time::sleep(second * 20).await;
+    assert_eq!(counted(&runner, "complete"), ran);
+    assert_eq!(registry.list().await.unwrap().len(), 0);
+    stopper.stop();
+    scheduler.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_run_keeps_its_lease_and_a_crashed_one_loses_it() {
+    let state = memory();
+    let (a, b) = (process(&state).await, process(&state).await);
+    // Four leases long.
+    let long = echo("x", None, json!({"rows": 240, "step_ms": 1_000}));
+    let running = tokio::spawn({
+        let (a, long) = (Arc::clone(&a), long.clone());
+        async move { run(&a, &long, Cause::Hand).await }
+    });
+    tokio::time::sleep(LEASE * 3).await;
+    assert_eq!(run(&b, &long, Cause::Hand).await, Ran::Busy);
+    let Ran::Run(report) = running.await.unwrap() else {
+        panic!("it runs");
+    };
+    assert_eq!((report.rows, report.error), (240, None));
+
+    let crashed = tokio::spawn({
+        let (a, long) = (Arc::clone(&a), long.clone());
+        async move { run(&a, &long, Cause::Hand).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100_500)).await;
+    crashed.abort();
+    assert_eq!(run(&b, &long, Cause::Hand).await, Ran::Busy);
+    tokio::time::sleep(LEASE).await;
+    // It goes on where the other one was.
+    let Ran::Run(report) = run(&b, &long, Cause::Hand).await else {
+        panic!("it runs");
+    };
+    assert_eq!((report.rows, report.error), (140, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_lease_another_has_taken_stops() {
+    let state = memory();
+    let runner = process(&state).await;
+    let long = echo("x", Some(60_000), json!({"rows": 1_000, "step_ms": 1_000}));
+    runner.registry.create(&long).await.unwrap();
+    let running = tokio::spawn({
+        let (runner, long) = (Arc::clone(&runner), long.clone());
+        async move { run(&runner, &long, Cause::Hand).await }
+    });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    runner.registry.delete("x").await.unwrap();
+    let began = Instant::now();
+    let Ran::Run(report) = running.await.unwrap() else {
+        panic!("it runs");
+    };
+    assert_eq!(report.error, Some(RunError::Interrupted));
+    assert!(began.elapsed() <= LEASE, "{:?}", began.elapsed());
+    assert_eq!(counted(&runner, "interrupted"), 1);
+    // Nothing is left of it but a cursor, which a new one of its name does not see.
+    assert!(runner.registry.list().await.unwrap().is_empty());
+    runner.registry.create(&long).await.unwrap();
+    let cursors = state.list("cursors-x").await.unwrap();
+    assert!(cursors.is_empty(), "{cursors:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_does_not_resolve_disables_until_resumed() {
+    let state = memory();
+    let runner = process(&state).await;
+    let registry = &runner.registry;
+    let secret = |name: &str| {
+        echo(
+            "x",
+            Some(1_000),
+            json!({"token_ref": format!("$env:{name}")}),
+        )
+    };
+    registry.create(&secret("UNSET")).await.unwrap();
+    let reason = "token resolve: the variable UNSET is not set, or empty".to_owned();
+    let bucket = |second: i64| Cause::Bucket(Timestamp::from_second(second).unwrap());
+    let failed = Report::failed(RunError::Disable(reason.clone()));
+    assert_eq!(
+        run(&runner, &secret("UNSET"), bucket(1)).await,
+        Ran::Run(failed)
+    );
+    // Mended, but not resumed.
+    registry
+        .patch("x", br#"{"config": {"token_ref": "$env:SET"}}"#)
+        .await
+        .unwrap();
+    let disabled = Ran::Disabled(reason.clone());
+    assert_eq!(run(&runner, &secret("SET"), bucket(2)).await, disabled);
+    assert_eq!(run(&runner, &secret("SET"), Cause::Hand).await, disabled);
+    let record = registry.get("x").await.unwrap().record;
+    assert_eq!(record.disabled_reason, Some(reason));
+    registry.resume("x").await.unwrap();
+    let complete = Ran::Run(Report::default());
+    assert_eq!(run(&runner, &secret("SET"), bucket(3)).await, complete);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_one_run() {
+    let state = memory();
+    let runner = process(&state).await;
+    let Ran::Run(report) = run(
+        &runner,
+        &echo("x", None, json!({"fail": "panic"})),
+        Cause::Hand,
+    )
+    .await
+    else {
+        panic!("it runs");
+    };
+    assert!(
+        matches!(report.error, Some(RunError::Failed(_))),
+        "{report:?}"
+    );
+    let complete = Ran::Run(Report::default());
+    assert_eq!(
+        run(&runner, &echo("x", None, json!({})), Cause::Hand).await,
+        complete
+    );
+}
+
+#[tokio::test]
+async fn what_the_registry_refuses() {
+    let state = memory();
+    let given = Definition::parse(&echo("given", None, json!({})), KINDS).unwrap();
+    let registry = Registry::new(state.clone(), KINDS, vec![Arc::new(given)]);
+    let ok = echo("x", Some(1_000), json!({"rows": 1}));
+    let faulty = registry.create(b"{}").await.unwrap_err();
+    assert!(matches!(faulty, RegistryError::Faulty(_)), "{faulty}");
+    registry.create(&ok).await.unwrap();
+    let exists = registry.create(&ok).await.unwrap_err();
+    assert_eq!(exists, RegistryError::Exists("x".to_owned()));
+    let missing = RegistryError::Missing("y".to_owned());
+    assert_eq!(registry.get("y").await.unwrap_err(), missing);
+    assert_eq!(registry.delete("y").await.unwrap_err(), missing);
+    assert_eq!(registry.pause("y").await.unwrap_err(), missing);
+    assert_eq!(registry.patch("y", b"{}").await.unwrap_err(), missing);
+    let of_file = RegistryError::Given("given".to_owned());
+    assert_eq!(registry.patch("given", b"{}").await.unwrap_err(), of_file);
+    assert_eq!(registry.delete("given").await.unwrap_err(), of_file);
+    let again = registry.create(&echo("given", None, json!({}))).await;
+    assert_eq!(again.unwrap_err(), of_file);
+    registry.pause("given").await.unwrap();
+    assert!(registry.get("given").await.unwrap().record.paused);
+    for (patch, text) in [
+        (&b"[]"[..], "expected a JSON merge patch: "),
+        (br#"{"name": "z"}"#, "name: cannot be changed"),
+        (br#"{"schedule_ms": 1}"#, "schedule_ms: is 1; expected"),
+        (br#"{"config": {"row": 1}}"#, "config: unknown field `row`"),
+        (br#"{"target_table": null}"#, "missing field `target_table`"),
+        (
+            br#"{"config": {"token_ref": "$env:AWS_SECRET_ACCESS_KEY"}}"#,
+            "config: $env:AWS_SECRET",
+        ),
+    ] {
+        let error = registry.patch("x", patch).await.unwrap_err().to_string();
+        assert!(error.starts_with(text), "{error}");
+    }
+    // What is there is as it was.
+    let definition = registry.get("x").await.unwrap().definition.unwrap();
+    assert_eq!(definition.text().as_bytes(), &*json_of(&ok));
+    registry
+        .patch("x", br#"{"schedule_ms": null}"#)
+        .await
+        .unwrap();
+    let definition = registry.get("x").await.unwrap().definition.unwrap();
+    assert_eq!(definition.schedule, None);
+}
+
+fn json_of(text: &[u8]) -> Vec<u8> {
+    let value: Value = serde_json::from_slice(text).unwrap();
+    value.to_string().into_bytes()
 }

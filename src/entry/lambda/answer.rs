@@ -31,9 +31,13 @@ pub(super) fn max_bytes(request: &Request) -> usize {
 
 /// Hands the numbers of the request to CloudWatch, if it got as far as having any.
 pub(super) fn print_numbers(answer: &axum::response::Response, function: &str, request_id: &str) {
-    let Some(numbers) = answer.extensions().get::<Numbers>() else {
-        return;
-    };
+    if let Some(numbers) = answer.extensions().get::<Numbers>() {
+        print(numbers, function, request_id);
+    }
+}
+
+/// Hands numbers to CloudWatch.
+pub(super) fn print(numbers: &Numbers, function: &str, request_id: &str) {
     let line = numbers.to_line(function, request_id, Timestamp::now().as_millisecond());
     // Whoever has closed stdout wants no metrics.
     let _ = writeln!(std::io::stdout().lock(), "{line}");

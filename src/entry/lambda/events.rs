@@ -1,17 +1,23 @@
 //! Events that are no HTTP requests.
 //!
-//! Messages of a queue are dead letters that are written again. [`answer`] is the one place where a
+//! Messages of a queue are dead letters that are written again; a connector definition, as a schedule
+//! of EventBridge sends it, is run. [`answer`] is the one place where a
 //! handler of such events is called. An event that has none fails its invocation, so that the sender
 //! keeps or reports it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lambda_runtime::Diagnostic;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::definition;
 use crate::connector::Connector;
+use crate::jobs::definition::Faults;
+use crate::jobs::runner::Runner;
+use crate::metrics::emf::Numbers;
 use crate::replay::queue::SqsEvent;
 use crate::replay::{Fallback, Replay, Summary};
 
@@ -25,12 +31,23 @@ enum Kind {
     Records(String),
     /// An event of EventBridge, by its source.
     EventBridge(String),
+    /// A connector definition, or what is meant to be one.
+    Definition,
     /// Anything else.
     Other(String),
 }
 
 /// The event source of a queue.
 const SQS: &str = "aws:sqs";
+
+/// What events need; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handlers {
+    /// Writes dead letters again.
+    pub replayer: Replayer,
+    /// Runs connector definitions.
+    pub runner: Arc<Runner>,
+}
 
 /// Writes dead letters again.
 #[derive(Clone, Debug)]
@@ -47,18 +64,30 @@ pub enum EventError {
     /// No handler takes it.
     #[error(
         "UnsupportedEvent: received {received}; expected an HTTP request of an API Gateway HTTP API or \
-         REST API, a function URL or an Application Load Balancer, or messages of an SQS queue"
+         REST API, a function URL or an Application Load Balancer, messages of an SQS queue, or a \
+         connector definition"
     )]
     Unsupported {
         /// What it is.
         received: String,
     },
-    /// The messages cannot be written: the configuration cannot be used.
+    /// Nothing can be written: the configuration cannot be used.
     #[error(
-        "NotConfigured: messages of a queue cannot be written while the configuration of the function \
-         cannot be used; its log says what to set"
+        "NotConfigured: messages of a queue cannot be written and connectors cannot run while the \
+         configuration of the function cannot be used; its log says what to set"
     )]
     NotConfigured,
+    /// The connector definition cannot be used.
+    #[error("InvalidDefinition: {0}")]
+    Definition(#[from] Faults),
+    /// The connector did not run to its end.
+    #[error("ConnectorFailed: {name}: {error}")]
+    Failed {
+        /// The definition's name.
+        name: String,
+        /// Why.
+        error: String,
+    },
     /// It does not have the shape of its source.
     #[error("InvalidEvent: the event is not what SQS sends: {0}")]
     Invalid(serde_json::Error),
@@ -77,6 +106,8 @@ impl From<EventError> for Diagnostic {
             EventError::Unsupported { .. } => "UnsupportedEvent",
             EventError::NotConfigured => "NotConfigured",
             EventError::Invalid(_) => "InvalidEvent",
+            EventError::Definition(_) => "InvalidDefinition",
+            EventError::Failed { .. } => "ConnectorFailed",
         };
         Self {
             error_type: error_type.to_owned(),
@@ -85,27 +116,34 @@ impl From<EventError> for Diagnostic {
     }
 }
 
-/// The answer to an event, before `deadline`.
-///
-/// # Errors
-/// No handler takes it. The invocation fails.
+/// The answer to an event, before `deadline`, and the numbers for CloudWatch, if it has any. An error
+/// fails the invocation.
 pub(super) async fn answer(
     event: &[u8],
-    replayer: Option<&Replayer>,
+    handlers: Option<&Handlers>,
     deadline: Instant,
-) -> Result<Value, EventError> {
+) -> (Result<Value, EventError>, Option<Numbers>) {
     let event: Value = serde_json::from_slice(event).unwrap_or_default();
-    match Kind::of(&event) {
-        Kind::Records(source) if source == SQS => {
-            let replayer = replayer.ok_or(EventError::NotConfigured)?;
-            let event = serde_json::from_value(event).map_err(EventError::Invalid)?;
-            Ok(replayer.replay(&event, deadline).await)
-        }
+    let kind = Kind::of(&event);
+    let handlers = handlers.ok_or(EventError::NotConfigured);
+    let answer = match kind {
+        Kind::Definition => match handlers {
+            Ok(handlers) => return definition::answer(event, &handlers.runner, deadline).await,
+            Err(error) => Err(error),
+        },
+        Kind::Records(source) if source == SQS => match handlers {
+            Ok(handlers) => match serde_json::from_value(event) {
+                Ok(event) => Ok(handlers.replayer.replay(&event, deadline).await),
+                Err(error) => Err(EventError::Invalid(error)),
+            },
+            Err(error) => Err(error),
+        },
         kind @ (Kind::Records(_) | Kind::EventBridge(_) | Kind::Other(_)) => {
             let received = kind.to_string();
             Err(EventError::Unsupported { received })
         }
-    }
+    };
+    (answer, None)
 }
 
 impl Replayer {
@@ -149,6 +187,10 @@ impl Kind {
         if let (Some(source), true) = (event["source"].as_str(), event["detail-type"].is_string()) {
             return Self::EventBridge(shown(source));
         }
+        // Not all of its keys: one that lacks some is told what it lacks.
+        if event["type"].is_string() && (event["name"].is_string() || event["config"].is_object()) {
+            return Self::Definition;
+        }
         Self::Other(match event {
             Value::Object(members) if members.is_empty() => "an empty object".to_owned(),
             Value::Object(members) => {
@@ -169,6 +211,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Records(source) => write!(f, "records of the event source '{source}'"),
             Self::EventBridge(source) => write!(f, "an EventBridge event of the source '{source}'"),
+            Self::Definition => f.write_str("a connector definition"),
             Self::Other(what) => f.write_str(what),
         }
     }
@@ -203,6 +246,9 @@ mod tests {
                 json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}),
                 "an EventBridge event of the source 'aws.events'",
             ),
+            (json!({"name": "a", "type": "b"}), "a connector definition"),
+            (json!({"type": "b", "config": {}}), "a connector definition"),
+            (json!({"type": "b"}), "an object with the keys type"),
             (json!({"Records": []}), "an object with the keys Records"),
             (json!({"b": 1, "a": 2}), "an object with the keys a, b"),
             (json!({}), "an empty object"),

@@ -37,11 +37,13 @@ pub(super) fn to_router(
     max_answer_bytes: usize,
 ) -> axum::extract::Request {
     let path_and_query = path_and_query(&request);
+    let is_authorized = is_authorized(&request);
     let (mut parts, body) = request.into_parts();
     parts.uri = Uri::from(path_and_query);
     parts.extensions.insert(Bounds {
         deadline,
         max_answer_bytes,
+        is_authorized,
     });
     let body = match body {
         Body::Text(text) => axum::body::Body::from(text),
@@ -49,6 +51,18 @@ pub(super) fn to_router(
         _ => axum::body::Body::empty(),
     };
     axum::extract::Request::from_parts(parts, body)
+}
+
+/// Whether a gateway, or Lambda itself in front of a function URL, has checked the caller's signature.
+fn is_authorized(request: &Request) -> bool {
+    match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => {
+            let authorizer = context.authorizer.as_ref();
+            authorizer.is_some_and(|authorizer| authorizer.iam.is_some())
+        }
+        Some(RequestContext::ApiGatewayV1(context)) => context.identity.user_arn.is_some(),
+        _ => false,
+    }
 }
 
 /// The path that the router knows: without the stage, which `lambda_http` puts in front of each path

@@ -1,0 +1,92 @@
+//! A connector definition as an event: it runs, and the answer says what it did.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::events::EventError;
+use crate::jobs::bucket::{Cause, bucket};
+use crate::jobs::definition::Definition;
+use crate::jobs::run::{Report, RunError, Stop};
+use crate::jobs::runner::{Caller, Ran, Runner};
+use crate::metrics::emf::Numbers;
+
+/// What a run has after it was told to end, to save its cursor.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// Runs the definition `event`, and ends before `deadline`. With a schedule it is for the bucket that
+/// is now, so of two invocations for one tick one runs.
+pub(super) async fn answer(
+    event: Value,
+    runner: &Runner,
+    deadline: Instant,
+) -> (Result<Value, EventError>, Option<Numbers>) {
+    let definition = match Definition::of(event, runner.registry.kinds()) {
+        Ok(definition) => definition,
+        Err(faults) => return (Err(faults.into()), None),
+    };
+    let cause = match definition.schedule {
+        Some(schedule) => Cause::Bucket(bucket((runner.now)(), schedule)),
+        None => Cause::Event,
+    };
+    let end = deadline.checked_sub(MARGIN).unwrap_or(deadline);
+    let (stopper, stop) = Stop::new();
+    let caller = Caller {
+        deadline: Some(end),
+        stop: &stop,
+        progress: &(),
+    };
+    let mut running = std::pin::pin!(runner.run(&definition, cause, caller));
+    let ran = tokio::select! {
+        done = &mut running => Ok(done),
+        () = sleep_until(end) => {
+            stopper.stop();
+            timeout_at(deadline, running).await
+        }
+    };
+    let Ok((ran, numbers)) = ran else {
+        let name = definition.name.clone();
+        // Its lease ends by itself.
+        let error = "it did not end within the time of the invocation".to_owned();
+        tracing::error!(error, connector = name, "A connector failed.");
+        return (Err(EventError::Failed { name, error }), None);
+    };
+    (report(definition.name.clone(), cause, ran), Some(numbers))
+}
+
+fn report(name: String, cause: Cause, ran: Ran) -> Result<Value, EventError> {
+    let result = ran.as_str();
+    match ran {
+        Ran::Run(Report {
+            error: Some(RunError::Failed(error) | RunError::Disable(error)),
+            ..
+        }) => Err(EventError::Failed { name, error }),
+        Ran::Disabled(reason) => {
+            let error = format!("disabled: {reason}");
+            Err(EventError::Failed { name, error })
+        }
+        Ran::Unknown(error) => {
+            let error = error.to_string();
+            Err(EventError::Failed { name, error })
+        }
+        Ran::Run(report) => {
+            let scheduled_for: Option<Timestamp> = match cause {
+                Cause::Bucket(start) => Some(start),
+                Cause::Event | Cause::Hand => None,
+            };
+            Ok(json!({
+                "name": name,
+                "result": result,
+                "scheduled_for": scheduled_for,
+                "rows": report.rows,
+                "received": report.received,
+                "rejected": report.rejected,
+                "dead_lettered": report.dead_lettered,
+                "warnings": report.warnings,
+            }))
+        }
+        Ran::ClaimLost | Ran::Busy | Ran::Paused => Ok(json!({"name": name, "result": result})),
+    }
+}

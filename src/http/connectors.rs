@@ -1,0 +1,398 @@
+//! `/v1/connectors`: definitions made, read, changed, run and deleted over HTTP, in JSON.
+//!
+//! A definition makes the connector call any endpoint, with secrets of its own. So this answers only
+//! who has shown a credential, or, where none is configured, a caller on this machine that is no page
+//! in a browser.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Extension, Path, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, LOCATION, ORIGIN};
+use http::uri::Authority;
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::App;
+use super::bounds::Bounded;
+use crate::jobs::registry::{Entry, RegistryError};
+use crate::jobs::run::Stop;
+use crate::jobs::runner::{Ran, Runner};
+
+/// Bytes of a definition or a patch.
+const MAX_BODY_BYTES: usize = 256 << 10;
+/// How long one may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the routes need; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Connectors {
+    /// By which definitions run.
+    pub runner: Arc<Runner>,
+    /// Tells runs to end early.
+    pub stop: Stop,
+    /// Who goes on with a run that was begun by hand; where nobody does, the answer waits for its
+    /// end.
+    pub background: Option<UnboundedSender<BoxFuture<'static, ()>>>,
+    /// Whether only this machine can reach the server.
+    pub is_local: bool,
+}
+
+/// An answer that is no success: `{"error": text}`.
+struct Refused(StatusCode, String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let Self(status, text) = self;
+        answer(status, &json!({ "error": text }))
+    }
+}
+
+impl From<RegistryError> for Refused {
+    fn from(error: RegistryError) -> Self {
+        let status = match &error {
+            RegistryError::Faulty(_) => StatusCode::BAD_REQUEST,
+            RegistryError::Missing(_) => StatusCode::NOT_FOUND,
+            RegistryError::Exists(_) | RegistryError::Given(_) => StatusCode::CONFLICT,
+            RegistryError::State(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        if status.is_server_error() {
+            tracing::error!(
+                error = error.to_string(),
+                status = status.as_u16(),
+                "Refused a request about connectors."
+            );
+        }
+        Self(status, error.to_string())
+    }
+}
+
+/// The routes, behind the rule of who may use them.
+pub(super) fn routes(app: &App) -> Router<App> {
+    Router::new()
+        .route("/v1/connectors", get(list).post(create))
+        .route(
+            "/v1/connectors/{id}",
+            get(show).patch(change).delete(delete),
+        )
+        .route("/v1/connectors/{id}/trigger", post(trigger))
+        .route("/v1/connectors/{id}/pause", post(pause))
+        .route("/v1/connectors/{id}/resume", post(resume))
+        .layer(from_fn_with_state(app.clone(), guard))
+}
+
+/// Lets through who may use the routes, with what they need.
+async fn guard(
+    State(app): State<App>,
+    bounds: Bounded,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(connectors) = app.connectors.clone() else {
+        let text = "this function keeps no connectors: give it a table by state=dynamodb:TABLE";
+        return Refused(StatusCode::NOT_FOUND, text.to_owned()).into_response();
+    };
+    let web = app.web.current();
+    let has_shown = web.has_credentials()
+        || web.verifies_clients
+        || bounds.is_some_and(|bounds| bounds.is_authorized);
+    if let Err(refused) = admit(request.headers(), has_shown, connectors.is_local) {
+        tracing::error!(
+            error = refused.1,
+            status = refused.0.as_u16(),
+            path = request.uri().path(),
+            "Refused a request about connectors."
+        );
+        return refused.into_response();
+    }
+    request.extensions_mut().insert(connectors);
+    let mut response = next.run(request).await;
+    let no_store = http::HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
+    response
+}
+
+/// `has_shown` says that the caller has shown a credential, `is_local` that it is on this machine.
+fn admit(headers: &HeaderMap, has_shown: bool, is_local: bool) -> Result<(), Refused> {
+    if !has_shown && !is_local {
+        return Err(Refused(
+            StatusCode::UNAUTHORIZED,
+            "AuthenticationError: /v1/connectors answers only where a credential is configured: set \
+             --bearer-token (bearer_token), --basic-auth-users (basic_auth_users) or users in \
+             --web.config.file (web_config_file), or listen on this machine alone \
+             (--web.listen-address=localhost:9201)"
+                .to_owned(),
+        ));
+    }
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text(HOST);
+    // A browser sends the credentials that it knows with requests of any page.
+    if let Some(origin) = headers.get(ORIGIN) {
+        let origin = origin.to_str().ok().and_then(|it| it.split_once("://"));
+        if origin.is_none_or(|(_, authority)| Some(authority) != host) {
+            return Err(Refused(
+                StatusCode::FORBIDDEN,
+                "/v1/connectors does not answer pages of other origins".to_owned(),
+            ));
+        }
+    }
+    // Nor does a name that leads here make a page one of this machine.
+    if !has_shown && !host.is_none_or(is_this_machine) {
+        return Err(Refused(
+            StatusCode::FORBIDDEN,
+            "without a credential /v1/connectors answers only requests to localhost or a loopback \
+             address"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
+    let name = authority.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+type Shared = Extension<Connectors>;
+
+async fn list(Extension(connectors): Shared) -> Result<Response, Refused> {
+    let registry = &connectors.runner.registry;
+    let entries = registry.list().await?;
+    let now = (connectors.runner.now)();
+    let items: Vec<Value> = entries.iter().map(|entry| item(entry, now)).collect();
+    Ok(answer(StatusCode::OK, &json!({ "items": items })))
+}
+
+async fn create(Extension(connectors): Shared, body: Body) -> Result<Response, Refused> {
+    let body = receive(body).await?;
+    let id = connectors.runner.registry.create(&body).await?;
+    tracing::info!(connector = id, "A connector was made.");
+    let location = [(LOCATION, format!("/v1/connectors/{id}"))];
+    Ok((location, answer(StatusCode::CREATED, &json!({ "id": id }))).into_response())
+}
+
+async fn show(Extension(connectors): Shared, Path(id): Path<String>) -> Result<Response, Refused> {
+    shown(&connectors, &id).await
+}
+
+async fn change(
+    Extension(connectors): Shared,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<Response, Refused> {
+    let body = receive(body).await?;
+    connectors.runner.registry.patch(&id, &body).await?;
+    tracing::info!(connector = id, "A connector was changed.");
+    shown(&connectors, &id).await
+}
+
+async fn delete(
+    Extension(connectors): Shared,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refused> {
+    connectors.runner.registry.delete(&id).await?;
+    tracing::info!(connector = id, "A connector was deleted.");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn pause(
+    Extension(connectors): Shared,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refused> {
+    connectors.runner.registry.pause(&id).await?;
+    tracing::info!(connector = id, "A connector was paused.");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn resume(
+    Extension(connectors): Shared,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refused> {
+    connectors.runner.registry.resume(&id).await?;
+    tracing::info!(connector = id, "A connector was resumed.");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn trigger(
+    Extension(connectors): Shared,
+    Path(id): Path<String>,
+    bounds: Bounded,
+) -> Result<Response, Refused> {
+    let entry = connectors.runner.registry.get(&id).await?;
+    let definition = entry.definition.as_ref().ok_or_else(|| {
+        let text = match &entry.unusable {
+            Some(faults) => format!("the connector {id:?} cannot be used: {faults}"),
+            None => format!("the definition of {id:?} is not kept here; run it where it is"),
+        };
+        Refused(StatusCode::CONFLICT, text)
+    })?;
+    let deadline = bounds.map(|bounds| bounds.deadline);
+    let begun = connectors
+        .runner
+        .begin(definition, deadline, &connectors.stop);
+    let run = begun.await.map_err(|ran| not_begun(&id, ran))?;
+    let mut response = answer(StatusCode::ACCEPTED, &json!({ "id": id }));
+    match connectors.background {
+        Some(background) => {
+            // The receiver is gone where the process ends; so does the run then, by its lease.
+            drop(background.send(run.map(drop).boxed()));
+        }
+        None => {
+            let (_, numbers) = run.await;
+            response.extensions_mut().insert(numbers);
+        }
+    }
+    Ok(response)
+}
+
+fn not_begun(id: &str, ran: Ran) -> Refused {
+    match ran {
+        Ran::Disabled(reason) => Refused(
+            StatusCode::CONFLICT,
+            format!("the connector {id:?} is disabled: {reason}; mend that and resume it"),
+        ),
+        Ran::Unknown(error) => RegistryError::State(error).into(),
+        _ => Refused(
+            StatusCode::CONFLICT,
+            format!("a run of the connector {id:?} is still going on"),
+        ),
+    }
+}
+
+async fn shown(connectors: &Connectors, id: &str) -> Result<Response, Refused> {
+    let entry = connectors.runner.registry.get(id).await?;
+    let item = item(&entry, (connectors.runner.now)());
+    Ok(answer(StatusCode::OK, &item))
+}
+
+/// A definition, secrets masked, with what is known of its runs.
+fn item(entry: &Entry, now: Timestamp) -> Value {
+    let mut item = match &entry.definition {
+        Some(definition) => definition.masked(),
+        None => Map::from_iter([("name".to_owned(), entry.name.clone().into())]),
+    };
+    let record = &entry.record;
+    let time = |time: Option<Timestamp>| time.map(|time| format!("{time:.3}"));
+    let source = match (&entry.definition, entry.is_given) {
+        (_, true) => "file",
+        (None, false) if entry.unusable.is_none() => "event",
+        _ => "api",
+    };
+    let known = json!({
+        "id": entry.name,
+        "source": source,
+        "paused": record.paused,
+        "running": record.is_running(now),
+        "last_run_at": time(record.last_run_at),
+        "last_success_at": time(record.last_success_at),
+        "last_error": record.last_error,
+        "last_rows_ingested": record.last_rows_ingested,
+        "skipped": record.skipped,
+        "disabled_reason": record.disabled_reason,
+    });
+    let Value::Object(known) = known else {
+        unreachable!("it was written as an object");
+    };
+    item.extend(known);
+    if let Some(faults) = &entry.unusable {
+        item.insert("unusable".to_owned(), faults.to_string().into());
+    }
+    Value::Object(item)
+}
+
+/// An answer in JSON.
+fn answer(status: StatusCode, body: &Value) -> Response {
+    let headers = [(CONTENT_TYPE, "application/json")];
+    (status, headers, body.to_string()).into_response()
+}
+
+async fn receive(body: Body) -> Result<Vec<u8>, Refused> {
+    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
+        Ok(Ok(body)) => Ok(body.into()),
+        Ok(Err(_)) => Err(Refused(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body did not arrive whole, or has more than {MAX_BODY_BYTES} bytes"),
+        )),
+        Err(_) => Err(Refused(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive in time".to_owned(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn who_may_use_the_routes() {
+        const OK: u16 = 200;
+        let cases: [(&[(&str, &str)], bool, bool, u16); 17] = [
+            (&[], false, false, 401),
+            (&[("host", "localhost:9201")], false, false, 401),
+            (&[("host", "example.com")], true, false, OK),
+            (&[("host", "localhost:9201")], false, true, OK),
+            (&[("host", "127.0.0.1:9201")], false, true, OK),
+            (&[("host", "127.8.8.8")], false, true, OK),
+            (&[("host", "[::1]:9201")], false, true, OK),
+            (&[], false, true, OK),
+            // A name of somebody else that leads to 127.0.0.1.
+            (&[("host", "rebound.example:9201")], false, true, 403),
+            (&[("host", "localhost.example")], false, true, 403),
+            (&[("host", "a b")], false, true, 403),
+            (&[("host", "rebound.example")], true, true, OK),
+            (
+                &[("host", "a.b"), ("origin", "https://a.b")],
+                true,
+                false,
+                OK,
+            ),
+            (
+                &[("host", "a.b"), ("origin", "https://x.y")],
+                true,
+                false,
+                403,
+            ),
+            (&[("host", "a.b"), ("origin", "null")], true, false, 403),
+            (
+                &[("host", "localhost"), ("origin", "http://localhost")],
+                false,
+                true,
+                OK,
+            ),
+            (
+                &[("host", "localhost"), ("origin", "http://x.y")],
+                false,
+                true,
+                403,
+            ),
+        ];
+        for (headers, has_shown, is_local, expected) in cases {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.insert(*name, HeaderValue::from_static(value));
+            }
+            let admitted = admit(&map, has_shown, is_local);
+            let status = admitted.map_or_else(|refused| refused.0.as_u16(), |()| OK);
+            assert_eq!(status, expected, "{headers:?} {has_shown} {is_local}");
+        }
+    }
+}
