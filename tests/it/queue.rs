@@ -1,7 +1,5 @@
 //! Dead letters in SQS, which a server from PyPI plays over the real wire protocol.
 
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,9 +11,8 @@ use timestream_prometheus_connector::prompb::TimeSeries;
 use timestream_prometheus_connector::replay::queue::SqsEvent;
 use timestream_prometheus_connector::replay::{Fallback, Replay, Summary};
 use timestream_prometheus_connector::timestream::Timestream;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 
+use crate::moto::Moto;
 use crate::standalone::{Connector, command};
 use crate::support::{
     START_MS, create_table, series, shared_config, start_emulator, table, write_body,
@@ -23,39 +20,15 @@ use crate::support::{
 
 /// A server that plays SQS, with one queue.
 struct Sqs {
-    _server: Child,
-    url: String,
+    server: Moto,
     queue: String,
     http: reqwest::Client,
 }
 
 impl Sqs {
     async fn start() -> Self {
-        // Port 0 is not told by the server's own command, so its library is asked.
-        let program = "\
-import sys
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
-server = make_server('127.0.0.1', 0, DomainDispatcherApplication(create_backend_app), threaded=True)
-print(server.server_port, flush=True)
-server.serve_forever()
-";
-        let mut server = Command::new(python())
-            .args(["-c", program])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        let port = lines
-            .next_line()
-            .await
-            .unwrap()
-            .expect("the server tells its port");
         let mut sqs = Self {
-            _server: server,
-            url: format!("http://127.0.0.1:{port}"),
+            server: Moto::start().await,
             queue: String::new(),
             http: reqwest::Client::new(),
         };
@@ -71,7 +44,7 @@ server.serve_forever()
         let credential = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/sqs/aws4_request";
         let answer = self
             .http
-            .post(&self.url)
+            .post(&self.server.url)
             .header("x-amz-target", format!("AmazonSQS.{operation}"))
             .header("content-type", "application/x-amz-json-1.0")
             .header(
@@ -108,26 +81,11 @@ server.serve_forever()
 
     fn variables(&self) -> [(&str, &str); 3] {
         [
-            ("AWS_ENDPOINT_URL_SQS", &self.url),
+            ("AWS_ENDPOINT_URL_SQS", &self.server.url),
             ("AWS_ACCESS_KEY_ID", "local"),
             ("AWS_SECRET_ACCESS_KEY", "local"),
         ]
     }
-}
-
-/// A Python with the server, from the cache or made: see the script.
-fn python() -> PathBuf {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/python.sh");
-    let output = std::process::Command::new("bash")
-        .args([script, "queue"])
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("bash runs");
-    assert!(
-        output.status.success(),
-        "no Python can be had; the lines above say why"
-    );
-    String::from_utf8(output.stdout).unwrap().trim_end().into()
 }
 
 const FLAGS: [&str; 3] = [

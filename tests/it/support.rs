@@ -223,6 +223,12 @@ pub(crate) async fn shared_config(config: &Config) -> SdkConfig {
         .await
 }
 
+/// The same for clients of the server at `url`.
+pub(crate) async fn shared_at(url: &str) -> SdkConfig {
+    let shared = shared_config(&configuration(url, &[])).await;
+    shared.into_builder().endpoint_url(url).build()
+}
+
 /// Creates a table that takes data of any age, as an administrator would.
 pub(crate) async fn create_table(url: &str, database: &str, table: &str) {
     let shared = shared_config(&configuration(url, &[])).await;
@@ -242,13 +248,18 @@ pub(crate) async fn create_table(url: &str, database: &str, table: &str) {
 /// A connector in front of `emulator`, ready to be served.
 pub(crate) async fn app(emulator: &Emulator, flags: &[&str]) -> App {
     let config = configuration(&emulator.url(), flags);
-    let shared = shared_config(&config).await;
-    let timestream = Timestream::new(&config.timestream, &shared);
-    let dead_letters = DeadLetters::open(config.dead_letter.as_ref(), &shared).unwrap();
-    App::new(&config, Connector::new(&config, timestream, dead_letters))
+    App::new(&config, core(&config).await)
 }
 
-fn configuration(url: &str, flags: &[&str]) -> Config {
+/// What converts and forwards.
+pub(crate) async fn core(config: &Config) -> Connector {
+    let shared = shared_config(config).await;
+    let timestream = Timestream::new(&config.timestream, &shared);
+    let dead_letters = DeadLetters::open(config.dead_letter.as_ref(), &shared).unwrap();
+    Connector::new(config, timestream, dead_letters)
+}
+
+pub(crate) fn configuration(url: &str, flags: &[&str]) -> Config {
     let mut arguments: Vec<String> = [
         "bootstrap",
         "--default-database=db",
