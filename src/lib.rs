@@ -11,6 +11,7 @@ pub mod connector;
 pub mod convert;
 pub mod dead_letter;
 pub mod entry;
+pub mod exposition;
 pub mod http;
 pub mod jobs;
 pub mod metrics;

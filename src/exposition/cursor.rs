@@ -1,0 +1,169 @@
+//! A position in a body, and the tokens that both formats have.
+
+use std::borrow::Cow;
+
+use super::ParseError;
+use super::escape::{self, Escapes};
+use crate::received::cut;
+
+/// How much of what stands there an error shows, in bytes.
+const SHOWN_BYTES: usize = 40;
+
+pub(super) struct Cursor<'a> {
+    body: &'a [u8],
+    /// The next byte.
+    pub(super) at: usize,
+}
+
+/// Whether double quotes may hold a line feed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum LineFeeds {
+    Allowed,
+    Refused,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        Self { body, at: 0 }
+    }
+
+    /// The next byte; `None` at the end.
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.body.get(self.at).copied()
+    }
+
+    /// Whether nothing is left, apart from what programs in C send of the end of a string.
+    pub(super) fn is_over(&self) -> bool {
+        match self.peek() {
+            None => true,
+            Some(0) => self.rest().iter().all(|byte| matches!(byte, 0 | b'\n')),
+            Some(_) => false,
+        }
+    }
+
+    /// What is left.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        &self.body[self.at..]
+    }
+
+    /// Goes on behind `token`, if that comes next.
+    pub(super) fn eat(&mut self, token: &[u8]) -> bool {
+        let is_next = self.rest().starts_with(token);
+        if is_next {
+            self.at += token.len();
+        }
+        is_next
+    }
+
+    /// The bytes from here on that `belongs` is true of.
+    pub(super) fn take_while(&mut self, belongs: impl Fn(u8) -> bool) -> &'a [u8] {
+        let rest = self.rest();
+        let count = rest.iter().position(|byte| !belongs(*byte));
+        let taken = &rest[..count.unwrap_or(rest.len())];
+        self.at += taken.len();
+        taken
+    }
+
+    /// Goes on behind spaces and tabs.
+    pub(super) fn skip_blanks(&mut self) {
+        self.take_while(is_blank);
+    }
+
+    /// The line from here on, without its line feed, which comes next.
+    pub(super) fn take_line(&mut self) -> &'a [u8] {
+        self.take_while(|byte| byte != b'\n')
+    }
+
+    /// The name that comes next and needs no quotes; empty if there is none.
+    pub(super) fn take_name(&mut self, colons: bool) -> Cow<'a, str> {
+        let begins =
+            |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || (colons && byte == b':');
+        if !self.peek().is_some_and(begins) {
+            return Cow::Borrowed("");
+        }
+        let name = self.take_while(|byte| begins(byte) || byte.is_ascii_digit());
+        Cow::Borrowed(str::from_utf8(name).expect("only ASCII was taken"))
+    }
+
+    /// What stands in double quotes from here on.
+    pub(super) fn take_quoted(
+        &mut self,
+        what: &str,
+        line_feeds: LineFeeds,
+    ) -> Result<Cow<'a, str>, ParseError> {
+        let start = self.at;
+        if !self.eat(b"\"") {
+            return Err(self.expected(&format!("a {what} in double quotes")));
+        }
+        let mut has_escapes = false;
+        loop {
+            self.take_while(|byte| !matches!(byte, b'"' | b'\\' | b'\n'));
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\n') if line_feeds == LineFeeds::Allowed => self.at += 1,
+                // A line feed is no character that a backslash may stand before.
+                Some(b'\\') if !matches!(self.body.get(self.at + 1), None | Some(b'\n')) => {
+                    has_escapes = true;
+                    self.at += 2;
+                }
+                _ => {
+                    self.at = start;
+                    return Err(self.error(format!("the {what} has no closing double quote")));
+                }
+            }
+        }
+        let text = self.text(start + 1..self.at, what)?;
+        self.at += 1;
+        Ok(match has_escapes {
+            true => escape::resolve(text, Escapes::WithQuotes),
+            false => Cow::Borrowed(text),
+        })
+    }
+
+    /// These bytes of the body as a text.
+    pub(super) fn text(
+        &self,
+        range: std::ops::Range<usize>,
+        what: &str,
+    ) -> Result<&'a str, ParseError> {
+        str::from_utf8(&self.body[range.clone()]).map_err(|error| {
+            let reason = format!("the {what} is no valid UTF-8");
+            self.error_at(range.start + error.valid_up_to(), reason)
+        })
+    }
+
+    /// An error about what comes next.
+    pub(super) fn expected(&self, what: &str) -> ParseError {
+        let rest = self.rest();
+        let found = match self.peek() {
+            None => "the end of the body".to_owned(),
+            Some(b'\n') => "the end of the line".to_owned(),
+            Some(_) => {
+                let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                let shown = String::from_utf8_lossy(&line[..line.len().min(4 * SHOWN_BYTES)]);
+                format!("{:?}", cut(&shown, SHOWN_BYTES))
+            }
+        };
+        self.error(format!("expected {what}, found {found}"))
+    }
+
+    /// An error at the next byte.
+    pub(super) fn error(&self, reason: String) -> ParseError {
+        self.error_at(self.at, reason)
+    }
+
+    pub(super) fn error_at(&self, position: usize, reason: String) -> ParseError {
+        let before = &self.body[..position];
+        let line_feeds = before.iter().filter(|byte| **byte == b'\n').count();
+        let line_start = before.iter().rposition(|byte| *byte == b'\n');
+        ParseError {
+            line: line_feeds + 1,
+            offset: position - line_start.map_or(0, |line_feed| line_feed + 1),
+            reason,
+        }
+    }
+}
+
+pub(super) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}

@@ -1,0 +1,162 @@
+//! Numbers of expositions: as Go reads them, less hexadecimal digits and underscores.
+
+use std::borrow::Cow;
+
+use crate::model::PROMETHEUS_NAN_BITS;
+
+/// The value that `text` stands for, if it is a number.
+///
+/// Decimal, with or without exponent; `NaN` without a sign, `Inf` and `Infinity` with or without
+/// one, all in any case. A number too large for a float is none, one too small is 0.
+pub(super) fn value(text: &[u8]) -> Option<f64> {
+    let value: f64 = str::from_utf8(text).ok()?.parse().ok()?;
+    if value.is_finite() {
+        return Some(value);
+    }
+    let unsigned = text.trim_prefix_sign();
+    if value.is_nan() {
+        let is_signed = unsigned.len() < text.len();
+        return (!is_signed).then(|| f64::from_bits(PROMETHEUS_NAN_BITS));
+    }
+    // Digits that are infinite are too many.
+    let is_word = unsigned.first().is_some_and(u8::is_ascii_alphabetic);
+    is_word.then_some(value)
+}
+
+/// The time in milliseconds that seconds since the Unix epoch stand for; what is left of a
+/// millisecond is cut off, as Prometheus does.
+pub(super) fn milliseconds(seconds: &[u8]) -> Option<i64> {
+    let seconds = value(seconds).filter(|seconds| seconds.is_finite())?;
+    // Saturates.
+    Some((seconds * 1000.0) as i64)
+}
+
+/// The one way of writing the number that a bucket boundary or a quantile is: OpenMetrics'. Whatever
+/// is no number stays.
+pub(super) fn canonical(text: Cow<'_, str>) -> Cow<'_, str> {
+    let Some(number) = value(text.as_bytes()) else {
+        return text;
+    };
+    let canonical = written(number);
+    match canonical == text.as_ref() {
+        true => text,
+        false => Cow::Owned(canonical),
+    }
+}
+
+/// Shortest digits, with an exponent below 1e-4 and from 1e6, else with a point
+/// (`model/labels/float.go` of Prometheus).
+fn written(number: f64) -> String {
+    if number.is_nan() {
+        return "NaN".to_owned();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    if number == 0.0 {
+        return "0.0".to_owned();
+    }
+    let scientific = format!("{number:e}");
+    let (digits, exponent) = scientific.split_once('e').expect("an exponent is written");
+    let exponent: i32 = exponent.parse().expect("it is a small number");
+    if !(-4..6).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.abs());
+    }
+    let mut plain = number.to_string();
+    if !plain.contains('.') {
+        plain.push_str(".0");
+    }
+    plain
+}
+
+trait Signed {
+    fn trim_prefix_sign(&self) -> &[u8];
+}
+
+impl Signed for [u8] {
+    fn trim_prefix_sign(&self) -> &[u8] {
+        match self {
+            [b'+' | b'-', rest @ ..] => rest,
+            all => all,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_what_go_reads() {
+        let cases = [
+            ("1", 1.0),
+            ("+1.5", 1.5),
+            ("-0", -0.0),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("1e3", 1000.0),
+            ("1E-3", 0.001),
+            ("1e-999", 0.0),
+            ("+Inf", f64::INFINITY),
+            ("-inf", f64::NEG_INFINITY),
+            ("iNFinity", f64::INFINITY),
+            ("nan", f64::from_bits(PROMETHEUS_NAN_BITS)),
+        ];
+        for (text, expected) in cases {
+            let read = value(text.as_bytes()).map(f64::to_bits);
+            assert_eq!(read, Some(expected.to_bits()), "{text}");
+        }
+        let refused = [
+            "", ".", "+", "e5", "1e", "1,5", "0x10", "0x1p-2", "1_000", "+NaN", "-nan", "1e999",
+            "-1e999", "infinit", "1 ", "\u{661}", "\r",
+        ];
+        for text in refused {
+            assert_eq!(value(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(value(b"\xff"), None);
+    }
+
+    #[test]
+    fn boundaries_are_written_in_one_way() {
+        let cases = [
+            ("1", "1.0"),
+            ("-1", "-1.0"),
+            ("0", "0.0"),
+            ("-0", "0.0"),
+            ("0.99", "0.99"),
+            (".5", "0.5"),
+            ("100000", "100000.0"),
+            ("999999.5", "999999.5"),
+            ("1000000", "1e+06"),
+            ("123456789", "1.23456789e+08"),
+            ("0.0001", "0.0001"),
+            ("0.00001", "1e-05"),
+            ("1e100", "1e+100"),
+            ("+inf", "+Inf"),
+            ("-Infinity", "-Inf"),
+            ("nan", "NaN"),
+            ("fast", "fast"),
+            ("", ""),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(canonical(Cow::Borrowed(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn seconds_become_whole_milliseconds() {
+        let cases = [
+            ("1520879607.789", Some(1_520_879_607_789)),
+            ("0.0019", Some(1)),
+            ("-1.5", Some(-1500)),
+            ("1e300", Some(i64::MAX)),
+            ("NaN", None),
+            ("Inf", None),
+            ("x", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(milliseconds(text.as_bytes()), expected, "{text}");
+        }
+    }
+}
