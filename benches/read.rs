@@ -124,7 +124,7 @@ fn series(kind: Kind, index: usize, samples: usize) -> TimeSeries {
 }
 
 async fn write(bench: &Bench, kind: Kind, series_count: usize, samples: usize) {
-    let client = reqwest::Client::new();
+    let client = soak::http::client();
     let all: Vec<usize> = (0..series_count).collect();
     for indexes in all.chunks(SAMPLES_PER_SEND.div_ceil(samples)) {
         let request = WriteRequest {
@@ -150,7 +150,7 @@ async fn measure(bench: &Bench, samples: usize, form: ResponseType) -> Vec<Strin
     let idle_kib = connector.peak_memory_kib();
     let cpu_before = connector.cpu_time();
     let start = Instant::now();
-    let request = reqwest::Client::new().post(format!("{}/read", connector.url));
+    let request = soak::http::client().post(format!("{}/read", connector.url));
     let mut answer = request
         .body(request_body(samples, form))
         .send()
@@ -164,7 +164,7 @@ async fn measure(bench: &Bench, samples: usize, form: ResponseType) -> Vec<Strin
     }
     let duration = start.elapsed();
     let cpu = connector.cpu_time() - cpu_before;
-    let metrics = reqwest::get(format!("{}/metrics", connector.url)).await;
+    let metrics = soak::http::get(format!("{}/metrics", connector.url)).await;
     let metrics = metrics.expect("the connector answers").text().await;
     let metrics = metrics.expect("metrics are text");
     assert_eq!(metric(&metrics, "read_samples_total"), samples as u64);

@@ -157,7 +157,7 @@ async fn bill_of_exporters() {
         let naive = bench.emulator.counters();
         let samples = set.series.len() as f64;
         for body in bodies(set.series, SAMPLES_PER_SEND) {
-            send(&reqwest::Client::new(), &bench.connector.url, body).await;
+            send(&soak::http::client(), &bench.connector.url, body).await;
         }
         let ours = bench.emulator.counters();
         let units_of_ours = ours.write_units - naive.write_units;
@@ -207,7 +207,7 @@ async fn measure(bodies: &Arc<Vec<bytes::Bytes>>, samples: usize, load: Load) ->
     let url = Arc::new(bench.connector.url.clone());
     // Connections, credentials and allocator are there when the measurement starts.
     for body in bodies.iter().take(3) {
-        send(&reqwest::Client::new(), &url, body.clone()).await;
+        send(&soak::http::client(), &url, body.clone()).await;
     }
     let before = bench.emulator.counters();
     let cpu_before = bench.connector.cpu_time();
@@ -218,7 +218,7 @@ async fn measure(bodies: &Arc<Vec<bytes::Bytes>>, samples: usize, load: Load) ->
     for _ in 0..load.senders {
         let (bodies, url, next) = (Arc::clone(bodies), Arc::clone(&url), Arc::clone(&next));
         senders.spawn(async move {
-            let client = reqwest::Client::new();
+            let client = soak::http::client();
             let mut latencies = Vec::new();
             while Instant::now() < end {
                 let body = &bodies[next.fetch_add(1, Ordering::Relaxed) % bodies.len()];

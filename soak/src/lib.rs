@@ -7,6 +7,7 @@
 //!
 //! Whatever keeps a run from being one panics and says why, as in a test.
 
+pub mod http;
 pub mod phases;
 pub mod process;
 pub mod programs;

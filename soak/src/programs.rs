@@ -70,7 +70,7 @@ impl Program {
         self.process = Some(process.unwrap_or_else(|error| panic!("{}: {error}", self.name)));
         let url = format!("{}{}", self.url, self.ready_path);
         let deadline = Instant::now() + START_TIMEOUT;
-        while !reqwest::get(&url)
+        while !crate::http::get(&url)
             .await
             .is_ok_and(|it| it.status().is_success())
         {
@@ -175,7 +175,7 @@ impl Emulator {
 
     /// Orders a fault, given as the JSON of the admin path.
     pub async fn order(&self, fault: &str) {
-        let request = reqwest::Client::new().post(format!("{}/_emulator/faults", self.program.url));
+        let request = crate::http::client().post(format!("{}/_emulator/faults", self.program.url));
         let answer = request.body(fault.to_owned()).send().await;
         let answer = answer.expect("the emulator answers");
         assert!(answer.status().is_success(), "{fault}: {answer:?}");
@@ -184,7 +184,7 @@ impl Emulator {
     /// Withdraws all orders.
     pub async fn withdraw_orders(&self) {
         let request =
-            reqwest::Client::new().delete(format!("{}/_emulator/faults", self.program.url));
+            crate::http::client().delete(format!("{}/_emulator/faults", self.program.url));
         let answer = request.send().await.expect("the emulator answers");
         assert!(answer.status().is_success(), "{answer:?}");
     }
@@ -247,7 +247,9 @@ pub async fn start_connector(
 
 /// The text of a successful answer.
 pub async fn get(url: &str) -> String {
-    let answer = reqwest::get(url).await.and_then(|it| it.error_for_status());
+    let answer = crate::http::get(url)
+        .await
+        .and_then(|it| it.error_for_status());
     let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
     answer.text().await.expect("the answer is text")
 }

@@ -1,12 +1,123 @@
 //! The one client for outgoing HTTP.
 
-/// Calls others over HTTP; cheap to clone.
-#[derive(Clone, Debug, Default)]
+use std::error::Error;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::redirect::Policy;
+use reqwest::{Response, header};
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::crypto::ring;
+
+use crate::timestream::TrustedRoots;
+
+/// What servers read about who calls them.
+pub const USER_AGENT: &str = concat!(
+    "timestream-prometheus-connector/",
+    env!("CARGO_PKG_VERSION")
+);
+/// As many as Prometheus' client follows.
+const MAX_REDIRECTS: usize = 10;
+/// Time for a connection and its TLS; a call has a limit of its own.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Calls others over HTTP/1.1, with or without TLS; cheap to clone.
+///
+/// Answers in gzip are decompressed. Redirects are followed; credentials go neither to another host
+/// or port nor from `https` to `http`. Variables that name proxies are not looked at, as in
+/// Prometheus.
+#[derive(Clone, Debug)]
 pub struct Client(reqwest::Client);
 
+/// Why there is no body.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// It is longer than it may be.
+    #[error("the body has more than {limit} bytes")]
+    TooLong {
+        /// What it may have.
+        limit: usize,
+    },
+    /// It ended early, or cannot be decompressed.
+    #[error("{}", describe(.0))]
+    Broken(reqwest::Error),
+}
+
 impl Client {
+    /// A client that trusts these authorities.
+    ///
+    /// # Errors
+    /// None of the authorities that the environment names can be read.
+    pub fn new(roots: TrustedRoots) -> Result<Self, String> {
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring has cipher suites for them")
+            .with_root_certificates(roots.store()?)
+            .with_no_client_auth();
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(USER_AGENT)
+            .redirect(Policy::limited(MAX_REDIRECTS))
+            .referer(false)
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+            .expect("nothing of these settings can be refused");
+        Ok(Self(client))
+    }
+
     /// The client itself.
     pub fn inner(&self) -> &reqwest::Client {
         &self.0
     }
+}
+
+/// Trusts Mozilla's authorities.
+impl Default for Client {
+    fn default() -> Self {
+        Self::new(TrustedRoots::Bundled).expect("they are part of the program")
+    }
+}
+
+/// The whole body of an answer, decompressed, of at most `limit` bytes.
+///
+/// # Errors
+/// It is longer, ends early or cannot be decompressed.
+pub async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyError> {
+    let declared = response.headers().get(header::CONTENT_LENGTH);
+    let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    // What is declared is not believed, only refused.
+    if declared.is_some_and(|length| length > limit) {
+        return Err(BodyError::TooLong { limit });
+    }
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(BodyError::Broken)? {
+        add(&mut body, &piece, limit)?;
+    }
+    Ok(body)
+}
+
+fn add(body: &mut Vec<u8>, piece: &Bytes, limit: usize) -> Result<(), BodyError> {
+    if piece.len() > limit - body.len() {
+        return Err(BodyError::TooLong { limit });
+    }
+    body.extend_from_slice(piece);
+    Ok(())
+}
+
+/// What went wrong with a call, with all causes; without the URL, which the caller knows.
+pub fn describe(error: &reqwest::Error) -> String {
+    let mut text = match error.url() {
+        // Its own text names the URL.
+        Some(url) => error.to_string().replace(&format!(" for url ({url})"), ""),
+        None => error.to_string(),
+    };
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        write!(text, ": {error}").expect("a text takes everything");
+        cause = error.source();
+    }
+    text
 }

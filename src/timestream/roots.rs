@@ -1,8 +1,9 @@
-//! The authorities whose certificates are trusted when Timestream is called.
+//! The authorities whose certificates are trusted when others are called, Timestream above all.
 
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tokio_rustls::rustls::RootCertStore;
 
 /// Which authorities are trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,35 @@ impl TrustedRoots {
     }
 }
 
+impl TrustedRoots {
+    /// The same for a client that takes rustls' own settings.
+    ///
+    /// # Errors
+    /// The environment names certificates, and none of them can be read.
+    pub fn store(self) -> Result<RootCertStore, String> {
+        let mut store = RootCertStore::empty();
+        match self {
+            Self::Bundled => {
+                let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+                store.add_parsable_certificates(roots.iter().cloned());
+            }
+            Self::System => {
+                let found = rustls_native_certs::load_native_certs();
+                let (added, _) = store.add_parsable_certificates(found.certs);
+                if added == 0 {
+                    let errors = found.errors.iter().map(ToString::to_string);
+                    let errors: Vec<_> = errors.collect();
+                    return Err(format!(
+                        "SSL_CERT_FILE or SSL_CERT_DIR names no certificate that can be read: {}",
+                        errors.join("; ")
+                    ));
+                }
+            }
+        }
+        Ok(store)
+    }
+}
+
 /// Mozilla's roots in the one form that the HTTP client takes.
 fn bundled() -> String {
     let mut pem = String::new();
@@ -44,6 +74,12 @@ mod tests {
     use tokio_rustls::rustls::pki_types::pem::PemObject;
 
     use super::*;
+
+    #[test]
+    fn rustls_takes_every_bundled_root() {
+        let roots = TrustedRoots::Bundled.store().unwrap();
+        assert_eq!(roots.len(), webpki_root_certs::TLS_SERVER_ROOT_CERTS.len());
+    }
 
     #[test]
     fn every_bundled_root_survives_the_text_form() {

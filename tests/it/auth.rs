@@ -296,7 +296,7 @@ async fn an_open_server_warns_and_a_refused_request_is_logged_without_secrets() 
         ),
     ] {
         let connector = Connector::start(&emulator, flags).await;
-        let client = reqwest::Client::new();
+        let client = soak::http::client();
         let url = connector.url.replace("0.0.0.0", "127.0.0.1");
         let request = client.get(format!("{url}/nowhere")).bearer_auth("a-secret");
         let status = request.send().await.unwrap().status();

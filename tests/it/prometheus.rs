@@ -85,7 +85,7 @@ impl Prometheus {
         let times = samples().map(|sample| sample.timestamp);
         let times = times.chain(histograms().map(|histogram| histogram.timestamp));
         let slots: BTreeSet<i64> = times.map(|time| time / REQUEST_MS).collect();
-        let client = reqwest::Client::new();
+        let client = soak::http::client();
         for slot in slots {
             let part = |series: &TimeSeries| {
                 let mut part = series.clone();
@@ -122,7 +122,7 @@ impl Prometheus {
     pub(crate) async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
         let url =
             Url::parse_with_params(&format!("{}/api/v1/{path}", self.url), parameters).unwrap();
-        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let text = soak::http::get(url).await.unwrap().text().await.unwrap();
         let answer: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(answer["status"], "success", "{parameters:?}: {text}");
         answer
@@ -165,7 +165,7 @@ fn free_port() -> u16 {
 async fn wait_for(url: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        match reqwest::get(url).await {
+        match soak::http::get(url).await {
             Ok(response) if response.status().is_success() => return,
             result if Instant::now() > deadline => panic!("{url}: {result:?}"),
             _ => tokio::time::sleep(Duration::from_millis(20)).await,

@@ -158,7 +158,7 @@ async fn held(url: &str, times: (i64, i64)) -> Held {
         queries: vec![query],
         accepted_response_types: vec![],
     };
-    let answer = reqwest::Client::new()
+    let answer = soak::http::client()
         .post(url)
         .header("content-type", "application/x-protobuf")
         .header("content-encoding", "snappy")

@@ -30,7 +30,7 @@ impl Sqs {
         let mut sqs = Self {
             server: Moto::start().await,
             queue: String::new(),
-            http: reqwest::Client::new(),
+            http: soak::http::client(),
         };
         let created = sqs
             .call("CreateQueue", json!({"QueueName": "letters"}))

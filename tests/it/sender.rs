@@ -66,7 +66,10 @@ impl Sender {
     /// Sends the samples of each shard, one in each series as Prometheus does it, and returns when
     /// every batch has its answer.
     pub(crate) async fn send<T>(&self, shards: Vec<Vec<(T, TimeSeries)>>) -> Vec<Sent<T>> {
-        let client = Client::builder().timeout(ATTEMPT_TIMEOUT).build().unwrap();
+        let client = soak::http::builder()
+            .timeout(ATTEMPT_TIMEOUT)
+            .build()
+            .unwrap();
         let shards = shards
             .into_iter()
             .map(|shard| self.send_shard(&client, shard));

@@ -83,7 +83,7 @@ impl Connector {
 
     /// Writes `timeseries`, a series at a time, and expects success.
     pub(crate) async fn write(&self, timeseries: Vec<TimeSeries>) {
-        let client = reqwest::Client::new();
+        let client = soak::http::client();
         for series in timeseries {
             let request = prompb::WriteRequest {
                 timeseries: vec![series],
@@ -143,7 +143,7 @@ fn body(value: f64) -> Vec<u8> {
 }
 
 async fn post(url: String, body: Vec<u8>) -> reqwest::Response {
-    reqwest::Client::new()
+    soak::http::client()
         .post(url)
         .body(body)
         .send()
@@ -167,7 +167,7 @@ async fn it_serves_writes_and_reads_and_stops_on_sigterm() {
         ("/", "Remote write"),
         ("/metrics", "timestream_connector_written_samples_total 1"),
     ] {
-        let text = reqwest::get(format!("{url}{path}"))
+        let text = soak::http::get(format!("{url}{path}"))
             .await
             .unwrap()
             .text()

@@ -227,13 +227,13 @@ async fn until(mut condition: impl FnMut() -> bool) {
 }
 
 async fn metrics(connector: &Connector) -> String {
-    let answer = reqwest::get(format!("{}/metrics", connector.url)).await;
+    let answer = soak::http::get(format!("{}/metrics", connector.url)).await;
     answer.unwrap().text().await.unwrap()
 }
 
 /// Sends the request; the answer, once its head and the frame of the first result are there.
 async fn begin(connector: &Connector, body: Vec<u8>, emulator: &Emulator) -> reqwest::Response {
-    let request = reqwest::Client::new().post(format!("{}/read", connector.url));
+    let request = soak::http::client().post(format!("{}/read", connector.url));
     let mut answer = request.body(body).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["content-type"], STREAMED);

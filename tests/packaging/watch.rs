@@ -68,7 +68,7 @@ fn free_port() -> u16 {
 async fn send(url: &str, event: &str) -> reqwest::Response {
     let event: Value = serde_json::from_str(&text(event)).expect("an event");
     let mut request =
-        reqwest::Client::new().post(format!("{url}{}", event["rawPath"].as_str().unwrap()));
+        soak::http::client().post(format!("{url}{}", event["rawPath"].as_str().unwrap()));
     for (name, value) in event["headers"].as_object().expect("headers") {
         if !["host", "content-length"].contains(&name.as_str()) {
             request = request.header(name, value.as_str().expect("a text"));

@@ -48,7 +48,7 @@ impl FormProxy {
         let target = Arc::new(Target {
             url: format!("{url}/read"),
             form,
-            client: reqwest::Client::new(),
+            client: soak::http::client(),
             samples: AtomicU64::new(0),
             streamed: AtomicU64::new(0),
         });
