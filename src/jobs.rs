@@ -13,6 +13,7 @@ pub mod registry;
 pub mod run;
 pub mod runner;
 pub mod scheduler;
+pub mod scrape;
 pub mod secret;
 pub mod state;
 

@@ -198,39 +198,3 @@ fn prometheus_reads_the_same_where_no_case_says_why_not() {
         answers.keys()
     );
 }
-
-/// Prints the files with what is read now, for new cases:
-/// `cargo test --lib exposition::corpus -- --ignored --nocapture`.
-#[test]
-#[ignore = "a tool for whoever adds cases"]
-fn print() {
-    for (file, format) in FILES {
-        let text = std::fs::read_to_string(folder().join(file)).unwrap();
-        let (mut kept, mut index) = (Vec::new(), 0);
-        let cases = cases(file);
-        let flush = |kept: &mut Vec<String>, index: usize| {
-            if index > 0 {
-                let at = kept.iter().rposition(|line| !line.is_empty()).unwrap();
-                let notes = kept[..=at]
-                    .iter()
-                    .rev()
-                    .take_while(|it| it.starts_with('?'))
-                    .count();
-                let at = at + 1 - notes;
-                kept.splice(at..at, shown(&cases[index - 1].body, format));
-            }
-        };
-        for line in text.lines() {
-            if line.starts_with("--- ") {
-                flush(&mut kept, index);
-                index += 1;
-            }
-            if index == 0 || !line.starts_with(['=', '~', 'x']) {
-                kept.push(line.to_owned());
-            }
-        }
-        flush(&mut kept, index);
-        std::fs::write(std::env::temp_dir().join(file), kept.join("\n") + "\n").unwrap();
-        println!("{}", std::env::temp_dir().join(file).display());
-    }
-}

@@ -7,13 +7,16 @@ use proptest::prelude::*;
 use super::{Format, parse};
 use crate::model::PROMETHEUS_NAN_BITS;
 
+/// Names and values of labels.
+type Texts = Vec<(String, String)>;
+
 #[derive(Clone, Debug, PartialEq)]
 struct Line {
     name: String,
     labels: Vec<(String, String)>,
     value: u64,
     timestamp_ms: Option<i64>,
-    exemplar: Option<(Vec<(String, String)>, u64, Option<i64>)>,
+    exemplar: Option<(Texts, u64, Option<i64>)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -51,7 +51,11 @@ pub enum Needs {
 }
 
 /// The types that there are.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[Kind {
+    name: "prometheus",
+    needs: Needs::Table,
+    parse: super::scrape::parse,
+}];
 
 /// A definition that can run.
 #[derive(Debug)]

@@ -1,0 +1,156 @@
+//! Connector definitions of the type `prometheus`: scrape a metrics URL, as Prometheus would, and
+//! store what it shows, without any Prometheus.
+//!
+//! [`config`] checks what is asked for, [`fetch`] gets the body, [`labels`] and [`rows`] make series of
+//! it. A tick is one scrape: all of its body is stored, or, where a part of it cannot be read, none.
+//! What is known about the scrape itself (`up`, how long it took, how many samples) is stored in both
+//! cases.
+
+mod config;
+mod fetch;
+mod labels;
+mod rows;
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tokio::time::Instant;
+
+pub use config::Scrape;
+
+use super::run::{Fault, Job, Report, Run, RunError};
+use crate::connector::{Kept, Sender, WriteOutcome};
+use crate::exposition::{self, Exposition};
+use crate::received::Request;
+use rows::About;
+
+/// Time for writing what was scraped, retries included.
+const WRITE_TIME: Duration = Duration::from_secs(30);
+
+/// Checks a `config`.
+///
+/// # Errors
+/// All its faults.
+pub fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
+    Ok(Box::new(Scrape::parse(config)?))
+}
+
+impl Job for Scrape {
+    fn run<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Report> {
+        let scraped = async {
+            tokio::select! {
+                // What is half fetched is worth nothing; what is being written is.
+                () = run.stop.wait() => Report::failed(RunError::Interrupted),
+                (body, took) = self.timed(run) => self.store(run, body, took).await,
+            }
+        };
+        scraped.boxed()
+    }
+}
+
+impl Scrape {
+    async fn timed(&self, run: &Run<'_>) -> (Result<fetch::Body, RunError>, Duration) {
+        let start = Instant::now();
+        let body = fetch::fetch(self, run).await;
+        (body, start.elapsed())
+    }
+
+    /// Stores what a body shows, or that there is none.
+    async fn store(
+        &self,
+        run: &Run<'_>,
+        body: Result<fetch::Body, RunError>,
+        took: Duration,
+    ) -> Report {
+        let (exposition, error) = match body.as_ref().map_err(Clone::clone).and_then(read) {
+            Ok(exposition) => (exposition, None),
+            Err(error) => (Exposition::default(), Some(error)),
+        };
+        let about = About {
+            is_up: error.is_none(),
+            took,
+            samples: exposition.samples.len(),
+        };
+        let exported = labels::Exported::of(&self.target, &exposition);
+        let mut rows = rows::Rows::new(self, &exported, run.scheduled_for.as_millisecond());
+        if self.adds_target_labels {
+            rows.add_about(&about);
+        }
+        rows.add(&exposition);
+        let mut report = Report {
+            received: exposition.samples.len() as u64,
+            rejected: rows.repeated,
+            error,
+            ..Report::default()
+        };
+        if rows.repeated > 0 {
+            let text = format!(
+                "{} samples of series that were there before in the same scrape were dropped",
+                rows.repeated
+            );
+            report.warnings.push(text);
+        }
+        write(run, &rows.request, &mut report).await;
+        report
+    }
+}
+
+fn read(body: &fetch::Body) -> Result<Exposition<'_>, RunError> {
+    // As in Prometheus, whatever the format says: a target without metrics is up.
+    if body.bytes.is_empty() {
+        return Ok(Exposition::default());
+    }
+    exposition::parse(&body.bytes, body.format).map_err(|error| RunError::Failed(error.to_string()))
+}
+
+/// Writes, and adds what became of it to `report`.
+async fn write(run: &Run<'_>, request: &Request<'_>, report: &mut Report) {
+    if request.is_empty() && request.metadata.is_empty() {
+        return;
+    }
+    let latest = Instant::now() + WRITE_TIME;
+    let deadline = run.deadline.map_or(latest, |deadline| deadline.min(latest));
+    let sender = Sender::SendsOnce;
+    let written = run
+        .connector
+        .write_to(request, run.destination, sender, deadline);
+    match written.await {
+        Ok(outcome) => add(&outcome, report),
+        Err(refusal) => {
+            report.rejected += request.count();
+            report
+                .error
+                .get_or_insert(RunError::Failed(refusal.to_string()));
+        }
+    }
+}
+
+fn add(outcome: &WriteOutcome, report: &mut Report) {
+    report.rows += outcome.stored;
+    report.rejected += outcome.received - outcome.stored;
+    match &outcome.dead_letters {
+        Kept::Nothing => {}
+        Kept::Samples(samples) => report.dead_lettered += samples,
+        Kept::Failed { samples, error } => {
+            let text = format!("{samples} samples could not be kept as dead letters: {error}");
+            report.warnings.push(text);
+        }
+    }
+    let faults = outcome.faults.iter();
+    let faults = faults.map(|faulty| format!("{} samples: {}", faulty.samples, faulty.text));
+    let failures = outcome.failures.iter().map(|failure| {
+        let (samples, destination) = (failure.samples, &failure.destination);
+        format!(
+            "{samples} samples not stored in {destination}: {}",
+            failure.message
+        )
+    });
+    let texts: Vec<_> = faults.chain(failures).collect();
+    if !texts.is_empty() {
+        report
+            .error
+            .get_or_insert(RunError::Failed(texts.join("; ")));
+    }
+}

@@ -1,0 +1,142 @@
+//! Labels of the target on series that it shows: a label of the same name becomes `exported_...`, as
+//! often as it takes until the name is free.
+
+use crate::exposition::Exposition;
+
+const PREFIX: &str = "exported_";
+
+/// The names that labels of the target may get, kept so that series can borrow them.
+pub(super) struct Exported<'t> {
+    /// Name and value of each label of the target, and its name with the prefix more often than any
+    /// series needs: each shorter form is an end of it.
+    target: Vec<(&'t str, &'t str, String)>,
+}
+
+impl<'t> Exported<'t> {
+    pub(super) fn of(target: &'t [(String, String)], exposition: &Exposition<'_>) -> Self {
+        let names = || {
+            let samples = exposition.samples.iter();
+            let labels = samples.flat_map(|sample| exposition.labels(sample));
+            let names = labels.map(|(name, _)| name.as_ref());
+            names.chain(target.iter().map(|(name, _)| name.as_str()))
+        };
+        let of_target = target.iter().map(|(name, value)| {
+            let most = names().filter_map(|it| prefixes(it, name)).max();
+            let prefixes = most.unwrap_or_default() + target.len() + 1;
+            let longest = PREFIX.repeat(prefixes) + name;
+            (name.as_str(), value.as_str(), longest)
+        });
+        Self {
+            target: of_target.collect(),
+        }
+    }
+
+    /// Puts the labels of the target on a series. `labels` are those of the series, without its name;
+    /// they come back sorted by name.
+    pub(super) fn put<'a>(&'a self, labels: &mut Vec<(&'a str, &'a str)>, honor_labels: bool) {
+        let mut clashes = Vec::new();
+        for (name, value, longest) in &self.target {
+            let known = labels.iter_mut().find(|label| label.0 == *name);
+            match known {
+                None => labels.push((name, value)),
+                Some(_) if honor_labels => {}
+                Some(label) => {
+                    let of_source = std::mem::replace(&mut label.1, value);
+                    clashes.push((*name, longest.as_str(), of_source));
+                }
+            }
+        }
+        clashes.sort_by_key(|(name, ..)| name.len());
+        for (name, longest, value) in clashes {
+            let mut length = name.len();
+            let free = loop {
+                length += PREFIX.len();
+                let exported = &longest[longest.len() - length..];
+                if labels.iter().all(|label| label.0 != exported) {
+                    break exported;
+                }
+            };
+            labels.push((free, value));
+        }
+        labels.sort_unstable();
+    }
+}
+
+/// How often the prefix stands before `name` in `exported`, if that is what it is.
+fn prefixes(exported: &str, name: &str) -> Option<usize> {
+    let mut rest = exported.strip_suffix(name)?;
+    let mut count = 0;
+    while let Some(shorter) = rest.strip_prefix(PREFIX) {
+        rest = shorter;
+        count += 1;
+    }
+    rest.is_empty().then_some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exposition::{Format, parse};
+
+    fn labelled(body: &str, target: &[(&str, &str)], honor_labels: bool) -> String {
+        let body = format!("a{body} 1");
+        let exposition = parse(body.as_bytes(), Format::Text).unwrap();
+        let target: Vec<_> = target
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let exported = Exported::of(&target, &exposition);
+        let labels = exposition.labels(&exposition.samples[0]).iter();
+        let mut labels: Vec<_> = labels.map(|(name, value)| (&**name, &**value)).collect();
+        exported.put(&mut labels, honor_labels);
+        let texts = labels.iter().map(|(name, value)| format!("{name}={value}"));
+        texts.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn labels_of_the_target_win_and_others_are_renamed() {
+        let target = [("instance", "t:1"), ("job", "j")];
+        let cases = [
+            ("", "instance=t:1 job=j"),
+            (r#"{z="1",b="2"}"#, "b=2 instance=t:1 job=j z=1"),
+            (
+                r#"{instance="x"}"#,
+                "exported_instance=x instance=t:1 job=j",
+            ),
+            // The same value clashes too.
+            (r#"{job="j"}"#, "exported_job=j instance=t:1 job=j"),
+            (
+                r#"{job="a",exported_job="b"}"#,
+                "exported_exported_job=a exported_job=b instance=t:1 job=j",
+            ),
+            (r#"{exported_job="b"}"#, "exported_job=b instance=t:1 job=j"),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(labelled(body, &target, false), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn labels_of_the_source_win_if_they_are_honoured() {
+        let target = [("instance", "t:1"), ("job", "j")];
+        let body = r#"{instance="x",exported_job="b"}"#;
+        assert_eq!(
+            labelled(body, &target, true),
+            "exported_job=b instance=x job=j"
+        );
+    }
+
+    #[test]
+    fn shorter_names_are_renamed_first() {
+        let target = [("exported_job", "e"), ("job", "j")];
+        let body = r#"{job="a",exported_job="b"}"#;
+        let expected =
+            "exported_exported_exported_job=b exported_exported_job=a exported_job=e job=j";
+        assert_eq!(labelled(body, &target, false), expected);
+    }
+
+    #[test]
+    fn no_labels_of_a_target_leave_all_as_it_is() {
+        assert_eq!(labelled(r#"{job="a",a="b"}"#, &[], false), "a=b job=a");
+    }
+}

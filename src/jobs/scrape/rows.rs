@@ -1,0 +1,237 @@
+//! What a target shows -> the series of a write request.
+
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::Scrape;
+use super::labels::Exported;
+use crate::exposition::Exposition;
+use crate::model::{METRIC_NAME_LABEL, Sample};
+use crate::received::{Metadata, Request};
+
+/// What is known about a scrape itself.
+pub(super) struct About {
+    /// Whether all of the body was read.
+    pub(super) is_up: bool,
+    /// How long it took, retries included.
+    pub(super) took: Duration,
+    /// How many samples the target showed.
+    pub(super) samples: usize,
+}
+
+/// The series of a scrape, put together.
+pub(super) struct Rows<'a> {
+    scrape: &'a Scrape,
+    exported: &'a Exported<'a>,
+    /// The tick's, in milliseconds since the Unix epoch.
+    timestamp_ms: i64,
+    seen: HashTable<Seen>,
+    hasher: DefaultHashBuilder,
+    /// The labels of one series.
+    labels: Vec<(&'a str, &'a str)>,
+    pub(super) request: Request<'a>,
+    /// Samples left out because their series was there before, at the same time.
+    pub(super) repeated: u64,
+}
+
+/// A series of the request, and the hash of its labels and time.
+struct Seen {
+    series: usize,
+    hash: u64,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(scrape: &'a Scrape, exported: &'a Exported<'a>, timestamp_ms: i64) -> Self {
+        Self {
+            scrape,
+            exported,
+            timestamp_ms,
+            seen: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            labels: Vec::new(),
+            request: Request::default(),
+            repeated: 0,
+        }
+    }
+
+    /// Adds the series about the scrape. They come first, so that no series of the target can take
+    /// their place.
+    pub(super) fn add_about(&mut self, about: &About) {
+        let series = [
+            ("up", f64::from(u8::from(about.is_up))),
+            ("scrape_duration_seconds", about.took.as_secs_f64()),
+            ("scrape_samples_scraped", about.samples as f64),
+        ];
+        for (name, value) in series {
+            self.labels.clear();
+            self.add_series(name, value, self.timestamp_ms);
+        }
+    }
+
+    /// Adds what the target shows.
+    pub(super) fn add(&mut self, exposition: &'a Exposition<'a>) {
+        for sample in &exposition.samples {
+            let own = sample.timestamp_ms.filter(|_| self.scrape.honor_timestamps);
+            let labels = exposition.labels(sample).iter();
+            self.labels.clear();
+            self.labels
+                .extend(labels.map(|(name, value)| (&**name, &**value)));
+            self.add_series(&sample.name, sample.value, own.unwrap_or(self.timestamp_ms));
+        }
+        // They are rows of another table: not among what the target's rows are alone.
+        if self.scrape.adds_target_labels {
+            let families = exposition.families.iter();
+            self.request
+                .metadata
+                .extend(families.map(|family| Metadata {
+                    metric_name: &family.name,
+                    metric_type: family.metric_type,
+                    help: &family.help,
+                    unit: &family.unit,
+                    series: None,
+                }));
+        }
+    }
+
+    /// Adds the series of this name with `labels`.
+    fn add_series(&mut self, name: &'a str, value: f64, timestamp_ms: i64) {
+        self.labels.push((METRIC_NAME_LABEL, name));
+        self.exported
+            .put(&mut self.labels, self.scrape.honor_labels);
+        let hash = self.hasher.hash_one((&self.labels, timestamp_ms));
+        let is_same = |seen: &Seen| {
+            let known = self.request.series(seen.series);
+            known.content[0].timestamp_ms() == timestamp_ms
+                && known.labels.iter().eq(self.labels.iter().copied())
+        };
+        if self.seen.find(hash, is_same).is_some() {
+            self.repeated += 1;
+            return;
+        }
+        let seen = Seen {
+            series: self.request.len(),
+            hash,
+        };
+        self.seen.insert_unique(hash, seen, |seen| seen.hash);
+        for (name, value) in &self.labels {
+            self.request.push_label(name, value);
+        }
+        let sample = Sample {
+            timestamp_ms,
+            value,
+        };
+        self.request.push_sample(sample);
+        self.request.end_series();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::exposition::{Format, parse};
+
+    const TICK_MS: i64 = 1_600_000_000_000;
+
+    /// The series as texts, and how many were repeated.
+    fn rows(body: &str, format: Format, config: &Value) -> (Vec<String>, u64) {
+        let mut config = config.clone();
+        config["endpoint"] = json!("http://t:1/metrics");
+        let scrape = Scrape::parse(&config).unwrap();
+        let exposition = parse(body.as_bytes(), format).unwrap();
+        let exported = Exported::of(&scrape.target, &exposition);
+        let mut rows = Rows::new(&scrape, &exported, TICK_MS);
+        rows.add(&exposition);
+        let shown = rows.request.iter().map(|series| {
+            let item = &series.content[0];
+            let after = item.timestamp_ms() - TICK_MS;
+            format!("{} {} {after:+}", series.labels, item.value())
+        });
+        (shown.collect(), rows.repeated)
+    }
+
+    #[test]
+    fn rows_have_the_time_of_the_tick() {
+        let body = "a 1\nb{x=\"2\"} NaN 5\n";
+        let (found, _) = rows(body, Format::Text, &json!({}));
+        let expected = [
+            r#"{__name__="a", instance="t:1"} 1 +0"#,
+            r#"{__name__="b", instance="t:1", x="2"} NaN +0"#,
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn times_of_the_source_are_kept_if_they_are_honoured() {
+        let body = "a 1\nb 2 1600000000007\n";
+        let (found, _) = rows(body, Format::Text, &json!({"honor_timestamps": true}));
+        let expected = [
+            r#"{__name__="a", instance="t:1"} 1 +0"#,
+            r#"{__name__="b", instance="t:1"} 2 +7"#,
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_first_of_repeated_series_is_kept() {
+        let body =
+            "a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 2\na{x=\"1\",y=\"2\",z=\"\"} 3 5\nb 4\n";
+        let config = json!({"target_labels": false});
+        let (found, repeated) = rows(body, Format::Text, &config);
+        let expected = [
+            r#"{__name__="a", x="1", y="2"} 1 +0"#,
+            r#"{__name__="b"} 4 +0"#,
+        ];
+        assert_eq!(
+            (found.as_slice(), repeated),
+            (expected.map(str::to_owned).as_slice(), 2)
+        );
+        let config = json!({"target_labels": false, "honor_timestamps": true});
+        assert_eq!(rows(body, Format::Text, &config).1, 1);
+    }
+
+    #[test]
+    fn what_is_said_about_families_goes_along() {
+        let body = b"# TYPE a_seconds gauge\n# UNIT a_seconds seconds\n# HELP a_seconds How long.\n# EOF\n";
+        let exposition = parse(body, Format::OpenMetrics).unwrap();
+        for (target_labels, count) in [(true, 1), (false, 0)] {
+            let config = json!({"endpoint": "http://a", "target_labels": target_labels});
+            let scrape = Scrape::parse(&config).unwrap();
+            let exported = Exported::of(&scrape.target, &exposition);
+            let mut rows = Rows::new(&scrape, &exported, TICK_MS);
+            rows.add(&exposition);
+            assert_eq!(rows.request.metadata.len(), count);
+            for known in &rows.request.metadata {
+                let texts = (known.metric_name, known.help, known.unit);
+                assert_eq!(texts, ("a_seconds", "How long.", "seconds"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_series_of_the_target_does_not_replace_ours() {
+        let scrape = Scrape::parse(&json!({"endpoint": "http://t:1"})).unwrap();
+        let exposition = parse(b"up 0\n", Format::Text).unwrap();
+        let exported = Exported::of(&scrape.target, &exposition);
+        let mut rows = Rows::new(&scrape, &exported, TICK_MS);
+        let about = About {
+            is_up: true,
+            took: Duration::from_millis(1500),
+            samples: 1,
+        };
+        rows.add_about(&about);
+        rows.add(&exposition);
+        let values: Vec<_> = rows
+            .request
+            .iter()
+            .map(|it| it.content[0].value())
+            .collect();
+        assert_eq!(
+            (values.as_slice(), rows.repeated),
+            ([1.0, 1.5, 1.0].as_slice(), 1)
+        );
+    }
+}
