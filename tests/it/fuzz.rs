@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 #[path = "../../fuzz/checks/config.rs"]
 mod config;
+#[path = "../../fuzz/checks/exposition.rs"]
+mod exposition;
 #[path = "../../fuzz/checks/matchers.rs"]
 mod matchers;
 #[path = "../../fuzz/checks/sql.rs"]
@@ -14,8 +16,9 @@ mod web_file;
 #[path = "../../fuzz/checks/wire.rs"]
 mod wire;
 
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+const TARGETS: [(&str, fn(&[u8])); 6] = [
     ("config", config::check),
+    ("exposition", exposition::check),
     ("matchers", matchers::check),
     ("sql", sql::check),
     ("web_file", web_file::check),
