@@ -14,7 +14,9 @@ pub(crate) fn check(input: &[u8]) {
                     let labels = exposition.labels(sample);
                     let names: HashSet<_> = labels.iter().map(|label| &label.0).collect();
                     assert_eq!(names.len(), labels.len(), "{labels:?}");
-                    assert!(!sample.name.is_empty() && !names.contains(&"__name__".into()));
+                    assert!(
+                        !sample.name.is_empty() && names.iter().all(|name| **name != "__name__")
+                    );
                     assert!(labels.iter().all(|it| !it.0.is_empty() && !it.1.is_empty()));
                 }
                 let names: HashSet<_> = exposition.families.iter().map(|it| &it.name).collect();

@@ -34,7 +34,7 @@ pub fn runner(
     Arc::new(Runner {
         registry: Arc::new(Registry::new(state, KINDS, config.connectors.clone())),
         connector,
-        http: Client::default(),
+        http: Client::new(config.timestream.roots),
         secrets: Secrets::new(config.secrets_dir.clone(), environment),
         metrics,
         now: Timestamp::now,

@@ -2,14 +2,14 @@
 
 use std::error::Error;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::redirect::Policy;
 use reqwest::{Response, header};
-use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::timestream::TrustedRoots;
 
@@ -28,8 +28,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Answers in gzip are decompressed. Redirects are followed; credentials go neither to another host
 /// or port nor from `https` to `http`. Variables that name proxies are not looked at, as in
 /// Prometheus.
-#[derive(Clone, Debug)]
-pub struct Client(reqwest::Client);
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    roots: TrustedRoots,
+    /// Made when it is first needed: most functions never are.
+    client: Arc<OnceLock<reqwest::Client>>,
+}
 
 /// Why there is no body.
 #[derive(Debug, thiserror::Error)]
@@ -47,38 +51,38 @@ pub enum BodyError {
 
 impl Client {
     /// A client that trusts these authorities.
-    ///
-    /// # Errors
-    /// None of the authorities that the environment names can be read.
-    pub fn new(roots: TrustedRoots) -> Result<Self, String> {
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring has cipher suites for them")
-            .with_root_certificates(roots.store()?)
-            .with_no_client_auth();
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(USER_AGENT)
-            .redirect(Policy::limited(MAX_REDIRECTS))
-            .referer(false)
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()
-            .expect("nothing of these settings can be refused");
-        Ok(Self(client))
+    pub fn new(roots: TrustedRoots) -> Self {
+        Self {
+            roots,
+            client: Arc::default(),
+        }
     }
 
     /// The client itself.
     pub fn inner(&self) -> &reqwest::Client {
-        &self.0
+        self.client.get_or_init(|| build(self.roots))
     }
 }
 
-/// Trusts Mozilla's authorities.
-impl Default for Client {
-    fn default() -> Self {
-        Self::new(TrustedRoots::Bundled).expect("they are part of the program")
-    }
+fn build(roots: TrustedRoots) -> reqwest::Client {
+    let roots = roots.store().unwrap_or_else(|error| {
+        tracing::error!(error, "No server is trusted by connectors.");
+        RootCertStore::empty()
+    });
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has cipher suites for them")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(USER_AGENT)
+        .redirect(Policy::limited(MAX_REDIRECTS))
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .build()
+        .expect("nothing of these settings can be refused")
 }
 
 /// The whole body of an answer, decompressed, of at most `limit` bytes.

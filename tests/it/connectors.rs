@@ -436,7 +436,9 @@ async fn a_real_server_on_all_addresses_answers_401() {
         let flag = format!("--web.listen-address={address}");
         let connector = Connector::start(&emulator, &[&flag]).await;
         let url = connector.url.replace("0.0.0.0", "127.0.0.1");
-        let answer = reqwest::get(format!("{url}/v1/connectors")).await.unwrap();
+        let answer = soak::http::get(format!("{url}/v1/connectors"))
+            .await
+            .unwrap();
         assert_eq!(answer.status().as_u16(), expected, "{address}");
         assert_eq!(connector.terminate().await.0, Some(0));
     }

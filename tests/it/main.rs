@@ -40,6 +40,7 @@ mod round_trip;
 #[path = "../support/runtime_api.rs"]
 mod runtime_api;
 mod schema;
+mod scrape;
 mod sender;
 mod shared;
 mod short_soak;

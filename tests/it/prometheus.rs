@@ -156,13 +156,13 @@ impl Prometheus {
 }
 
 /// A port that nothing listens on.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 /// Asks until the answer is a success.
-async fn wait_for(url: &str) {
+pub(crate) async fn wait_for(url: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         match soak::http::get(url).await {

@@ -1,5 +1,7 @@
 //! Gets a body, with the headers and the patience of a scraper.
 
+use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
@@ -122,7 +124,8 @@ fn of_status(status: StatusCode) -> Failure {
 
 /// A call without a whole answer: only what the target said can be wrong for good.
 fn of_call(error: &reqwest::Error) -> Failure {
-    let is_lasting = error.is_redirect() || error.is_decode() || error.is_builder();
+    let is_broken = error.is_decode() && !ends_early(error);
+    let is_lasting = error.is_redirect() || is_broken || error.is_builder();
     let text = match error.is_timeout() {
         true => "the target did not answer in time (timeout_ms)".to_owned(),
         false => describe(error),
@@ -131,6 +134,25 @@ fn of_call(error: &reqwest::Error) -> Failure {
         true => Failure::Lasting(text),
         false => Failure::Passing(text),
     }
+}
+
+/// Whether a body is not all there, whatever layer noticed.
+fn ends_early(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let http = error.downcast_ref::<hyper::Error>();
+        let io = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if http.is_some_and(hyper::Error::is_incomplete_message)
+            || matches!(
+                io,
+                Some(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset)
+            )
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The format that the media type says; an unknown one fails, as in Prometheus 3.
