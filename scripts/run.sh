@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 #
-# Runs everything on this machine: the Timestream emulator, the connector in front of it, and a
-# real Prometheus that scrapes itself and the connector, remote-writes to the connector and
-# remote-reads from it. Ctrl-C stops everything that was started.
+# Runs everything on this machine: the Timestream emulator, the connector in front of it, a small
+# exporter that the connector itself scrapes, by a connector definition, and a real Prometheus that
+# scrapes itself and the connector, remote-writes to the connector and remote-reads from it. Ctrl-C
+# stops everything that was started.
 #
 # What Timestream holds is kept in .run/timestream. Prometheus starts empty each time, so whatever
 # it answers about earlier runs can only come from Timestream.
 #
-# Variables: EMULATOR_PORT (9202), CONNECTOR_PORT (9201), PROMETHEUS_PORT (9090), and those of
-# scripts/prometheus.sh.
+# Variables: EMULATOR_PORT (9202), CONNECTOR_PORT (9201), EXPORTER_PORT (9203), PROMETHEUS_PORT (9090),
+# and those of scripts/prometheus.sh.
 set -euo pipefail
 # Each program gets a process group of its own: Ctrl-C reaches this script alone, which then stops
 # them in order.
@@ -17,6 +18,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 emulator_port=${EMULATOR_PORT:-9202}
 connector_port=${CONNECTOR_PORT:-9201}
+exporter_port=${EXPORTER_PORT:-9203}
 prometheus_port=${PROMETHEUS_PORT:-9090}
 folder=.run
 started=()
@@ -62,9 +64,9 @@ stop() {
 trap stop EXIT
 trap 'say; say "Stopping."; exit 0' INT TERM
 
-for port in "$emulator_port" "$connector_port" "$prometheus_port"; do
+for port in "$emulator_port" "$connector_port" "$exporter_port" "$prometheus_port"; do
   if listens "$port"; then
-    fail "port $port is in use; choose others with EMULATOR_PORT, CONNECTOR_PORT and PROMETHEUS_PORT"
+    fail "port $port is in use; choose others with EMULATOR_PORT, CONNECTOR_PORT, EXPORTER_PORT and PROMETHEUS_PORT"
   fi
 done
 
@@ -79,15 +81,32 @@ start emulator "$emulator_port" "$target/timestream-emulator" \
   --listen "127.0.0.1:$emulator_port" --data-dir "$folder/timestream" \
   --table prometheus/samples,magnetic_writes=true --table prometheus/metrics
 
+start exporter "$exporter_port" "$target/examples/exporter" "127.0.0.1:$exporter_port"
+
+cat >"$folder/connectors.json" <<JSON
+[
+  {
+    "name": "shop",
+    "type": "prometheus",
+    "target_database": "prometheus",
+    "target_table": "samples",
+    "schedule_ms": 5000,
+    "config": { "endpoint": "http://127.0.0.1:$exporter_port/metrics", "job": "shop" }
+  }
+]
+JSON
+
 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local \
   AWS_ENDPOINT_URL="http://127.0.0.1:$emulator_port" \
   start connector "$connector_port" "$target/bootstrap" \
   --web.listen-address="127.0.0.1:$connector_port" \
-  --default-database=prometheus --default-table=samples
+  --default-database=prometheus --default-table=samples \
+  --connectors.file="$folder/connectors.json" --state="file:$folder/connectors"
 
 say
 say "Timestream emulator  http://127.0.0.1:$emulator_port  (credentials local / local, data in $folder/timestream)"
 say "Connector            http://127.0.0.1:$connector_port  (remote write at /write, remote read at /read)"
+say "Exporter             http://127.0.0.1:$exporter_port/metrics  (scraped by the connector, see /v1/connectors there)"
 
 if [ -n "$prometheus" ]; then
   cat >"$folder/prometheus.yml" <<YAML

@@ -1,6 +1,11 @@
 //! The documentation says what the program does.
 
+use saphyr::{LoadableYamlNode, Yaml};
+use serde_json::{Value, json};
 use timestream_prometheus_connector::config::options::OPTIONS;
+use timestream_prometheus_connector::config::{Invocation, read};
+use timestream_prometheus_connector::jobs::definition::{Definition, KINDS};
+use timestream_prometheus_connector::jobs::scrape;
 
 #[test]
 fn the_option_table_of_the_readme_is_that_of_the_program() {
@@ -24,4 +29,123 @@ fn the_option_table_of_the_readme_is_that_of_the_program() {
         table, expected,
         "put this table into the README:\n{expected}"
     );
+}
+
+/// The blocks of JSON in a document.
+fn json_blocks(text: &str) -> Vec<&str> {
+    let blocks = text.split("```json\n").skip(1);
+    blocks
+        .map(|rest| rest.split_once("```").expect("a block ends").0)
+        .collect()
+}
+
+/// Each definition in a text, or the list of them, is one that the program takes.
+fn assert_definitions(json: &str) {
+    let value: Value = serde_json::from_str(json).unwrap();
+    let definitions = match value {
+        Value::Array(list) => list,
+        one => vec![one],
+    };
+    assert!(!definitions.is_empty());
+    for definition in definitions {
+        let parsed = Definition::parse(definition.to_string().as_bytes(), KINDS);
+        assert!(parsed.is_ok(), "{parsed:?}");
+    }
+}
+
+#[test]
+fn definitions_in_the_documents_are_accepted() {
+    let blocks = json_blocks(include_str!("../../docs/connectors/scrape.md"));
+    assert_eq!(blocks.len(), 2);
+    blocks.into_iter().for_each(assert_definitions);
+    assert_definitions(include_str!("../../docs/compose/connectors.json"));
+    let (_, rest) = include_str!("../../scripts/run.sh")
+        .split_once("<<JSON\n")
+        .unwrap();
+    let (json, _) = rest.split_once("JSON\n").unwrap();
+    assert_definitions(&json.replace("$exporter_port", "9203"));
+}
+
+#[test]
+fn the_keys_of_a_scrape_are_those_of_the_program() {
+    let text = include_str!("../../docs/connectors/scrape.md");
+    let (_, rest) = text.split_once("|---|---|---|\n").unwrap();
+    let (table, _) = rest.split_once("\n\n").unwrap();
+    let keys = table.lines().map(|row| row.split('`').nth(1).unwrap());
+    let keys: Vec<&str> = keys.collect();
+    // serde names all keys that there are.
+    let faults = scrape::parse(&json!({"no_such_key": 1})).unwrap_err();
+    let (_, known) = faults[0].text.split_once("expected one of ").unwrap();
+    let known = known.split('`').skip(1).step_by(2);
+    let mut known: Vec<&str> = known.collect();
+    known.sort_unstable();
+    let mut documented = keys.clone();
+    documented.sort_unstable();
+    assert_eq!(documented, known);
+}
+
+/// Flags and variables of a service of the compose file.
+fn service<'y>(compose: &'y Yaml<'y>, name: &str) -> (Vec<String>, Vec<(String, String)>) {
+    let service = &compose["services"][name];
+    let text = |value: &Yaml<'_>| value.as_str().expect("a text").to_owned();
+    let command = service["command"].as_sequence().expect("a list");
+    let variables = service
+        .as_mapping()
+        .and_then(|it| it.get(&Yaml::value_from_str("environment")));
+    let variables = variables.and_then(Yaml::as_mapping).into_iter().flatten();
+    let variables = variables.map(|(name, value)| (text(name), text(value)));
+    (command.iter().map(text).collect(), variables.collect())
+}
+
+#[test]
+fn the_compose_file_says_what_the_programs_understand() {
+    let documents = Yaml::load_from_str(include_str!("../../docs/compose/compose.yml")).unwrap();
+    let compose = &documents[0];
+    let services: Vec<&str> = compose["services"]
+        .as_mapping()
+        .expect("services")
+        .keys()
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    assert_eq!(
+        services,
+        ["emulator", "exporter", "connector", "prometheus"]
+    );
+
+    let (command, variables) = service(compose, "connector");
+    assert_eq!(command[0], "bootstrap");
+    // The file is where the compose file puts it, which is not here.
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/compose/connectors.json");
+    let flags = command
+        .iter()
+        .map(|flag| flag.replace("/etc/connector/connectors.json", here));
+    let environment = |name: &str| {
+        let mut variables = variables.iter();
+        variables
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+    };
+    match read(flags, environment) {
+        Ok(Invocation::Serve(config)) => assert_eq!(config.connectors.len(), 1),
+        other => panic!("{other:?}"),
+    }
+    let volumes = compose["services"]["connector"]["volumes"].as_sequence();
+    let volumes: Vec<_> = volumes
+        .unwrap()
+        .iter()
+        .map(|it| it.as_str().unwrap())
+        .collect();
+    assert_eq!(
+        volumes[0],
+        "./connectors.json:/etc/connector/connectors.json:ro"
+    );
+    // What the others are called by.
+    let prometheus = include_str!("../../docs/compose/prometheus.yml");
+    assert!(prometheus.contains("http://connector:9201/write"));
+    assert!(Yaml::load_from_str(prometheus).is_ok());
+    let (emulator, _) = service(compose, "emulator");
+    assert!(emulator.contains(&"--listen=0.0.0.0:9202".to_owned()));
+    let endpoint = environment("AWS_ENDPOINT_URL");
+    assert_eq!(endpoint.as_deref(), Some("http://emulator:9202"));
+    assert_eq!(service(compose, "exporter").0, ["exporter", "0.0.0.0:9203"]);
 }
