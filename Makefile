@@ -6,15 +6,16 @@
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-run: ## Run emulator, connector and a real Prometheus on this machine; Ctrl-C stops them
+run: ## Run emulator, connector, an exporter and a real Prometheus on this machine; Ctrl-C stops them
 	@scripts/run.sh
 
 watch: ## Run the function by cargo lambda watch, with the emulator beside it; Ctrl-C stops them
 	@scripts/watch.sh
 
-test: ## Run all tests; obtains a Prometheus, the Python and the Lambda tools they need
+test: ## Run all tests; obtains a Prometheus, a node exporter, the Python and the Lambda tools they need
 	@scripts/prometheus.sh prometheus >/dev/null
 	@scripts/prometheus.sh promtool >/dev/null
+	@scripts/node-exporter.sh >/dev/null
 	@scripts/python.sh strangers >/dev/null
 	@scripts/python.sh queue >/dev/null
 	@scripts/python.sh lambda >/dev/null

@@ -76,18 +76,24 @@ pub(super) fn read<'a>(
         }
         blanks(cursor);
         let value = cursor.take_quoted("label value", line_feeds(is_text))?;
-        if is_repeated(&labels[first..], &name) || name == METRIC_NAME_LABEL {
-            let reason = format!("the label {name:?} is there twice");
-            return Err(cursor.error_at(start, reason));
+        // Of an exemplar nothing is checked, as it must not cost the sample.
+        if within == Within::Exemplar {
+            labels.push((name, value));
+        } else if !value.is_empty() {
+            if is_repeated(&labels[first..], &name) || name == METRIC_NAME_LABEL {
+                let reason = format!("the label {name:?} is there twice");
+                return Err(cursor.error_at(start, reason));
+            }
+            // One without a value is none.
+            labels.push((name, value));
         }
-        labels.push((name, value));
         blanks(cursor);
         // The text format as Prometheus reads it does without commas.
         if !cursor.eat(b",") && !is_text && cursor.peek() != Some(b'}') {
             return Err(cursor.expected("\",\" or \"}\" after the label value"));
         }
     }
-    if labels.len() - first > FEW {
+    if labels.len() - first > FEW && within != Within::Exemplar {
         let mut seen = HashSet::new();
         let repeated = labels[first..].iter().find(|label| !seen.insert(&label.0));
         if let Some((name, _)) = repeated {

@@ -51,20 +51,11 @@ impl<'a> Series<'a> {
     ) {
         let labels = &mut exposition.labels;
         normalize(&mut labels[self.first_label..], last_type);
-        // Labels without a value are no labels.
-        let mut kept = self.first_label;
-        for index in self.first_label..labels.len() {
-            if !labels[index].1.is_empty() {
-                labels.swap(kept, index);
-                kept += 1;
-            }
-        }
-        labels.truncate(kept);
         let narrow =
             |index: usize| u32::try_from(index).expect("a body has less than 4 GiB of labels");
         exposition.samples.push(Sample {
             name: self.name,
-            labels: narrow(self.first_label)..narrow(kept),
+            labels: narrow(self.first_label)..narrow(labels.len()),
             value,
             timestamp_ms,
             exemplar: None,
