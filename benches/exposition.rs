@@ -1,5 +1,5 @@
 //! What reading metrics costs that programs show as text: 100,000 lines, for one core and without any
-//! I/O. Prints a table.
+//! I/O, the fastest of many runs. Prints a table.
 //!
 //! Each row is a process of its own, as memory that was freed once stays with a process.
 
@@ -18,8 +18,9 @@ use timestream_prometheus_connector::prompb::TimeSeries;
 const LINES: usize = 100_000;
 /// How long each row is measured.
 const TIME: Duration = Duration::from_secs(3);
-/// The row that a process is to measure.
+/// The row that a process is to measure, and the body.
 const ROW: &str = "EXPOSITION_ROW";
+const FILE: &str = "EXPOSITION_FILE";
 const ROWS: [(&str, Format); 4] = [
     ("synthetic", Format::Text),
     ("synthetic", Format::OpenMetrics),
@@ -28,39 +29,43 @@ const ROWS: [(&str, Format); 4] = [
 ];
 
 fn main() {
-    if let Ok(row) = std::env::var(ROW) {
-        let (name, format) = ROWS[row.parse::<usize>().expect("a number")];
-        measure(name, format);
+    if let Ok(file) = std::env::var(FILE) {
+        let row: usize = std::env::var(ROW).expect("both").parse().expect("a number");
+        measure(ROWS[row].0, ROWS[row].1, &file);
         return;
     }
     println!("| lines, format | bytes a line | lines/s | MiB/s | memory, bytes a line |");
     println!("|---|---:|---:|---:|---:|");
-    for row in 0..ROWS.len() {
-        let program = std::env::current_exe().expect("it runs");
-        let status = Command::new(program).env(ROW, row.to_string()).status();
-        assert!(status.expect("it starts").success());
+    let folder = tempfile::tempdir().expect("there is room");
+    let file = folder.path().join("body");
+    for (row, (name, format)) in ROWS.into_iter().enumerate() {
+        let series = match name {
+            "synthetic" => exporters::synthetic(LINES),
+            _ => exporters::node_exporters(LINES / 400).series,
+        };
+        std::fs::write(&file, shown(&series, format)).expect("there is room");
+        let mut program = Command::new(std::env::current_exe().expect("it runs"));
+        let row = program.env(ROW, row.to_string()).env(FILE, &file).status();
+        assert!(row.expect("it starts").success());
     }
 }
 
-fn measure(name: &str, format: Format) {
-    let series = match name {
-        "synthetic" => exporters::synthetic(LINES),
-        _ => exporters::node_exporters(LINES / 400).series,
-    };
-    let body = shown(&series, format);
-    drop(series);
+fn measure(name: &str, format: Format, file: &str) {
+    let body = std::fs::read(file).expect("it was written");
     let before = resident_bytes();
     let exposition = parse(&body, format).expect("it is well-formed");
     let memory = resident_bytes().saturating_sub(before);
     assert_eq!(exposition.samples.len(), LINES);
     drop(exposition);
 
-    let (start, mut runs) = (Instant::now(), 0_u32);
+    let (start, mut fastest) = (Instant::now(), Duration::MAX);
     while start.elapsed() < TIME {
-        black_box(parse(black_box(&body), format)).expect("it is well-formed");
-        runs += 1;
+        let run = Instant::now();
+        let exposition = parse(black_box(&body), format);
+        fastest = fastest.min(run.elapsed());
+        assert!(black_box(exposition).is_ok());
     }
-    let seconds = start.elapsed().as_secs_f64() / f64::from(runs);
+    let seconds = fastest.as_secs_f64();
     println!(
         "| {name}, {format} | {} | {:.0} | {:.0} | {} |",
         body.len() / LINES,

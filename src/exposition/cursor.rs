@@ -140,8 +140,9 @@ impl<'a> Cursor<'a> {
             Some(b'\n') => "the end of the line".to_owned(),
             Some(_) => {
                 let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                let shown = String::from_utf8_lossy(&line[..line.len().min(4 * SHOWN_BYTES)]);
-                format!("{:?}", cut(&shown, SHOWN_BYTES))
+                shown(&String::from_utf8_lossy(
+                    &line[..line.len().min(4 * SHOWN_BYTES)],
+                ))
             }
         };
         self.error(format!("expected {what}, found {found}"))
@@ -162,6 +163,11 @@ impl<'a> Cursor<'a> {
             reason,
         }
     }
+}
+
+/// In quotes, and not too much of it.
+pub(super) fn shown(text: &str) -> String {
+    format!("{:?}", cut(text, SHOWN_BYTES))
 }
 
 pub(super) fn is_blank(byte: u8) -> bool {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use hashbrown::HashSet;
 
-use super::cursor::{Cursor, LineFeeds};
+use super::cursor::{Cursor, LineFeeds, shown};
 use super::{Format, Label, ParseError};
 use crate::model::METRIC_NAME_LABEL;
 
@@ -81,7 +81,7 @@ pub(super) fn read<'a>(
             labels.push((name, value));
         } else if !value.is_empty() {
             if is_repeated(&labels[first..], &name) || name == METRIC_NAME_LABEL {
-                let reason = format!("the label {name:?} is there twice");
+                let reason = format!("the label {} is there twice", shown(&name));
                 return Err(cursor.error_at(start, reason));
             }
             // One without a value is none.
@@ -97,7 +97,7 @@ pub(super) fn read<'a>(
         let mut seen = HashSet::new();
         let repeated = labels[first..].iter().find(|label| !seen.insert(&label.0));
         if let Some((name, _)) = repeated {
-            return Err(cursor.error(format!("the label {name:?} is there twice")));
+            return Err(cursor.error(format!("the label {} is there twice", shown(name))));
         }
     }
     Ok(metric_name)

@@ -1,7 +1,7 @@
 //! Connector definitions of the type `prometheus`: scrape a metrics URL, as Prometheus would, and
 //! store what it shows, without any Prometheus.
 //!
-//! [`config`] checks what is asked for, [`fetch`] gets the body, [`labels`] and [`rows`] make series of
+//! `config` checks what is asked for, `fetch` gets the body, `labels` and `rows` make series of
 //! it. A tick is one scrape: all of its body is stored, or, where a part of it cannot be read, none.
 //! What is known about the scrape itself (`up`, how long it took, how many samples) is stored in both
 //! cases.

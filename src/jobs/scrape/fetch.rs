@@ -12,6 +12,7 @@ use super::super::client::{BodyError, describe, read_body};
 use super::super::run::{Run, RunError};
 use super::Scrape;
 use crate::exposition::Format;
+use crate::received::cut;
 
 /// The formats that are read, OpenMetrics first, as Prometheus asks for them.
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
@@ -162,8 +163,9 @@ fn format_of(response: &Response, fallback: Option<Format>) -> Result<Format, St
     let known = content_type.as_deref().and_then(Format::of_content_type);
     known.or(fallback).ok_or_else(|| match content_type {
         Some(found) => format!(
-            "the target answered with Content-Type {found:?}, expected {} or {}; set \
+            "the target answered with Content-Type {:?}, expected {} or {}; set \
              fallback_protocol if it is one of them all the same",
+            cut(&found, 100),
             Format::Text,
             Format::OpenMetrics
         ),
