@@ -21,7 +21,7 @@ BEARER = {"Authentication": "bearer", "BearerToken": TOKEN}
 NETWORK = {"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2"}
 CELLS = NETWORK | {"IngestCell": "ingest-cell1", "QueryCell": "query-cell2"}
 # Without a meaning in Lambda.
-STANDALONE_ONLY = re.compile("web_.*")
+STANDALONE_ONLY = re.compile("web_.*|connectors_file")
 # AWS has no narrower form for these.
 WITHOUT_RESOURCE = {
     "timestream:DescribeEndpoints",
@@ -58,6 +58,9 @@ def stacks():
             "DeadLetters": ["false", "true"],
             "DeadLetterReplay": ["false", "true"],
             "Tracing": ["false", "true"],
+            "Connectors": ["false", "true"],
+            "ScrapeEndpoint": ["", "http://node:9100/metrics"],
+            "DefaultTable": ["samples"],
             "VpcId": ["", "vpc-1"],
             "SubnetIds": ["subnet-1"],
         }
@@ -97,12 +100,16 @@ class Options(unittest.TestCase):
         self.assertFalse(missing, "options without a parameter in template.yaml")
 
     def test_a_parameter_is_what_its_variable_is_made_from(self):
-        switched = {"basic_auth_users": {"Authentication": "basic"}, "dead_letter": {"DeadLetters": "true"}}
+        switched = {"basic_auth_users": {"Authentication": "basic"}}
+        made = {
+            "dead_letter": ({"DeadLetters": "true"}, "sqs:<DeadLetterQueue>"),
+            "state": ({"Connectors": "true"}, "dynamodb:<ConnectorTable>"),
+        }
         for variable in self.options:
             with self.subTest(variable):
-                if variable == "dead_letter":
-                    stack = Stack(**BEARER, **switched[variable])
-                    self.assertEqual(stack.variables()[variable], "sqs:<DeadLetterQueue>")
+                if variable in made:
+                    parameters, value = made[variable]
+                    self.assertEqual(Stack(**BEARER, **parameters).variables()[variable], value)
                     continue
                 name = self.parameter_of(variable)
                 value = self.another_value(name)
@@ -138,6 +145,7 @@ class Authentication(unittest.TestCase):
             "BearerToken": ["", TOKEN],
             "BasicAuthUsers": ["", USERS],
             "DeadLetters": ["false", "true"],
+            "Connectors": ["false", "true"],
             "AccessLogs": ["false", "true"],
             "VpcId": ["", "vpc-1"],
             "SubnetIds": ["subnet-1"],
@@ -148,23 +156,29 @@ class Authentication(unittest.TestCase):
             variables = stack.variables()
             asked = {name for name in ("bearer_token", "basic_auth_users") if variables[name]}
             routes = stack.of_type("AWS::ApiGatewayV2::Route").values()
-            self.assertEqual({route["RouteKey"] for route in routes}, {"POST /write", "POST /read"})
+            keys = {"POST /write", "POST /read"}
+            if stack.parameters["Connectors"] == "true":
+                keys |= {"ANY /v1/connectors", "ANY /v1/connectors/{proxy+}"}
+            self.assertEqual({route["RouteKey"] for route in routes}, keys)
             for route in routes:
                 self.assertTrue(route["AuthorizationType"] == "AWS_IAM" or asked, stack.parameters)
             expected = {"bearer": {"bearer_token"}, "basic": {"basic_auth_users"}, "iam": set()}
             self.assertEqual(asked, expected[mode])
         self.assertEqual(seen, {"bearer", "basic", "iam"})
 
-    def test_nothing_but_the_two_routes_reaches_the_function(self):
+    def test_nothing_but_the_routes_reaches_the_function(self):
         kinds = {resource["Type"] for resource in template()["Resources"].values()}
         for kind in ("AWS::Lambda::Url", "AWS::Serverless::Api", "AWS::Serverless::HttpApi", "AWS::ApiGateway::RestApi"):
             self.assertNotIn(kind, kinds)
-        permissions = Stack(**BEARER).of_type("AWS::Lambda::Permission").values()
-        prefix = "arn:aws:execute-api:eu-west-1:123456789012:<Api>/$default/POST/"
-        self.assertEqual(
-            {(permission["Principal"], permission["SourceArn"]) for permission in permissions},
-            {("apigateway.amazonaws.com", prefix + path) for path in ("write", "read")},
-        )
+        prefix = "arn:aws:execute-api:eu-west-1:123456789012:<Api>/$default/"
+        always = ["POST/write", "POST/read"]
+        connectors = ["*/v1/connectors", "*/v1/connectors/{proxy+}"]
+        for parameters, paths in (({}, always), ({"Connectors": "true"}, always + connectors)):
+            permissions = Stack(**BEARER, **parameters).of_type("AWS::Lambda::Permission").values()
+            self.assertEqual(
+                {(permission["Principal"], permission["SourceArn"]) for permission in permissions},
+                {("apigateway.amazonaws.com", prefix + path) for path in paths},
+            )
 
     def test_missing_and_weak_credentials_are_refused(self):
         for parameters in (
@@ -201,6 +215,9 @@ class Permissions(unittest.TestCase):
                     if resource == "*":
                         self.assertLessEqual(set(actions), WITHOUT_RESOURCE)
                         continue
+                    if actions == ["execute-api:Invoke"]:
+                        # Every method of one API's routes.
+                        resource = re.sub(r"/\*/v1/connectors(/\*)?$", "", resource)
                     narrowed = resource.removesuffix("/table/*")
                     if every_database:
                         narrowed = narrowed.removesuffix(":database/*")
@@ -229,7 +246,7 @@ class Permissions(unittest.TestCase):
                 granted(Databases=refused)
 
     def test_everything_that_the_program_calls_is_allowed(self):
-        stack = Stack(**BEARER, DeadLetters="true", DeadLetterReplay="true", Tracing="true", **CELLS)
+        stack = Stack(**BEARER, Connectors="true", DeadLetters="true", DeadLetterReplay="true", Tracing="true", **CELLS)
         on_tables = "WriteRecords Select ListMeasures DescribeTable"
         for action in on_tables.split():
             self.assertEqual(stack.granted(f"timestream:{action}"), stack.granted("timestream:Select"))
@@ -237,6 +254,8 @@ class Permissions(unittest.TestCase):
             self.assertEqual(stack.granted(f"timestream:{action}"), ["*"])
         for action in "SendMessage ReceiveMessage DeleteMessage GetQueueAttributes".split():
             self.assertEqual(stack.granted(f"sqs:{action}"), ["<DeadLetterQueue.Arn>"])
+        for action in "GetItem PutItem DeleteItem Query".split():
+            self.assertEqual(stack.granted(f"dynamodb:{action}"), ["<ConnectorTable.Arn>"])
         self.assertEqual(stack.granted("logs:PutLogEvents"), ["<LogGroup.Arn>"])
         self.assertEqual(stack.granted("xray:PutTraceSegments"), ["*"])
         self.assertEqual(stack.granted("ec2:CreateNetworkInterface"), ["*"])
@@ -257,6 +276,7 @@ class Rules(unittest.TestCase):
             ("CellsNeedAVpc", NETWORK | {"IngestCell": "ingest-cell1"}),
             ("CellsNeedAVpc", CELLS | {"WriteBaseEndpoint": "https://x.example"}),
             ("ReplayNeedsAQueue", {"DeadLetterReplay": "true"}),
+            ("ScrapeNeedsATable", {"ScrapeEndpoint": "http://x/", "DefaultTable": "", "PrometheusTableLabel": "x"}),
             ("CreatedTableHasAName", {"CreateTable": "true", "DefaultTable": "", "PrometheusTableLabel": "x"}),
             ("CreatedInTheRegionOfTheStack", {"CreateDatabase": "true", "Region": "us-east-1"}),
         ):
@@ -293,6 +313,35 @@ class Parts(unittest.TestCase):
         self.assertEqual(queue["RedrivePolicy"]["deadLetterTargetArn"], "<UnreplayableQueue.Arn>")
         (function,) = replayed.of_type("AWS::Lambda::Function").values()
         self.assertGreaterEqual(queue["VisibilityTimeout"], 6 * function["Timeout"])
+
+    def test_connectors_are_kept_only_on_request(self):
+        self.assertFalse(Stack(**BEARER).of_type("AWS::DynamoDB::Table"))
+        stack = Stack(**BEARER, Connectors="true")
+        (table,) = stack.of_type("AWS::DynamoDB::Table").values()
+        keys = [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]]
+        self.assertEqual(keys, [("collection", "HASH"), ("name", "RANGE")])
+        self.assertEqual(table["TimeToLiveSpecification"], {"AttributeName": "expires_at", "Enabled": True})
+        self.assertEqual(stack.resources["ConnectorTable"]["DeletionPolicy"], "Retain")
+        self.assertFalse(stack.of_type("AWS::IAM::ManagedPolicy"))
+        signed = Stack(Authentication="iam", Connectors="true")
+        self.assertEqual(signed.of_type("AWS::IAM::ManagedPolicy").keys(), {"InvokePolicy", "ConnectorsPolicy"})
+
+    def test_a_schedule_brings_its_definition(self):
+        self.assertFalse(Stack(**BEARER).of_type("AWS::Scheduler::Schedule"))
+        endpoint = "https://node.example:9100/metrics?a=b&c=%20"
+        stack = Stack(**BEARER, ScrapeEndpoint=endpoint)
+        (schedule,) = stack.of_type("AWS::Scheduler::Schedule").values()
+        target = schedule["Target"]
+        self.assertEqual(target["Arn"], "<Function.Arn>")
+        self.assertEqual(stack.granted("lambda:InvokeFunction"), ["<Function.Arn>"])
+        definition = json.loads(target["Input"])
+        self.assertEqual(definition["config"], {"endpoint": endpoint})
+        self.assertEqual(definition["schedule_ms"], 60_000)
+        destination = (definition["target_database"], definition["target_table"])
+        self.assertEqual(destination, ("prometheus", "samples"))
+        for broken in ('http://x/"', "http://x/\\", "ftp://x/", "http://x/ y"):
+            with self.subTest(broken), self.assertRaises(Refused):
+                Stack(**BEARER, ScrapeEndpoint=broken)
 
     def test_private_endpoints_are_those_that_the_function_calls(self):
         stack = Stack(**BEARER, DeadLetters="true", **CELLS)
