@@ -1,5 +1,5 @@
 //! The events of this directory: what Prometheus sends, in the shape of each service that can stand in
-//! front of the function.
+//! front of the function, and what a schedule sends.
 //!
 //! Sources of the shapes: API Gateway payloads 1.0 and 2.0
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>),
@@ -56,7 +56,33 @@ pub(crate) fn files() -> Vec<(String, String)> {
             }
         }
     }
+    for (name, definition) in definitions() {
+        files.push((
+            format!("scheduler-{name}.json"),
+            format!("{definition:#}\n"),
+        ));
+    }
     files
+}
+
+/// A connector definition of each type, by the type: the input of a schedule is the event.
+fn definitions() -> [(&'static str, Value); 1] {
+    [(
+        "prometheus",
+        json!({
+            "name": "node-exporter-1",
+            "type": "prometheus",
+            "target_database": "prometheus",
+            "target_table": "metrics",
+            "schedule_ms": 60_000,
+            "config": {
+                "endpoint": "http://node-exporter:9100/metrics",
+                "auth": {"type": "bearer", "token_ref": "$env:NODE_EXPORTER_TOKEN"},
+                "timeout_ms": 5_000,
+                "job": "node",
+            },
+        }),
+    )]
 }
 
 /// The shapes by the names of their files.

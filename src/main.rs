@@ -20,6 +20,7 @@ use timestream_prometheus_connector::entry::standalone::{self, Ended, Patience};
 use timestream_prometheus_connector::entry::{connectors, healthcheck};
 use timestream_prometheus_connector::http::{App, Connectors, misconfigured, router};
 use timestream_prometheus_connector::jobs::run::Stop;
+use timestream_prometheus_connector::jobs::state::State;
 use timestream_prometheus_connector::telemetry;
 use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
 use tokio::net::TcpListener;
@@ -113,7 +114,7 @@ async fn serve(config: &Config) -> ExitCode {
             return failed(&message, &error);
         }
     };
-    let state = match connectors::open_state(config, &shared) {
+    let state = match State::open(config.state.as_ref(), &shared) {
         Ok(state) => state,
         Err(error) => {
             let place = config.state.as_ref().map(ToString::to_string);
@@ -124,7 +125,8 @@ async fn serve(config: &Config) -> ExitCode {
             return failed(&message, &error);
         }
     };
-    let runner = connectors::runner(config, connector, state, Arc::clone(app.metrics()));
+    let metrics = Arc::clone(app.metrics());
+    let runner = connectors::runner(config, connector, state, metrics);
     let (stopper, told) = Stop::new();
     let (api, work) = connectors::serve(runner, told, is_local(&listener));
     let app = app.with_connectors(api);
@@ -147,6 +149,7 @@ async fn serve(config: &Config) -> ExitCode {
     );
     let grace = config.request_timeout.max(config.read_timeout) + GRACE_BEYOND_DEADLINE;
     warn_if_open(config, &listener);
+    connectors::warn_if_forgotten(config);
     let ended = standalone::serve(listener, app, Patience::default(), stop, grace).await;
     stopper.stop();
     connectors::finish(work, grace).await;
@@ -208,7 +211,7 @@ async fn lambda_router(
         let place = place.unwrap_or_default();
         vec![ConfigFault::unusable("dead_letter", &place, &error)]
     })?;
-    let state = connectors::open_state(config, &shared).map_err(|error| {
+    let state = State::open(config.state.as_ref(), &shared).map_err(|error| {
         let place = config.state.as_ref().map(ToString::to_string);
         vec![ConfigFault::unusable(
             "state",

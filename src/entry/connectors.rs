@@ -1,10 +1,8 @@
 //! Connector definitions in a process: what runs them, put together from the configuration.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::SdkConfig;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -41,19 +39,14 @@ pub fn runner(
     })
 }
 
-/// Opens what is configured for state, and says what it means where nothing is.
-///
-/// # Errors
-/// The folder cannot be written.
-pub fn open_state(config: &Config, shared: &SdkConfig) -> io::Result<State> {
-    let state = State::open(config.state.as_ref(), shared)?;
-    if !state.is_kept() && !config.connectors.is_empty() {
+/// Warns of connectors whose state ends with the process.
+pub fn warn_if_forgotten(config: &Config) {
+    if config.state.is_none() && !config.connectors.is_empty() {
         tracing::warn!(
             "What connectors have done is kept in memory: after a restart they start anew, and a \
              second process would run them too; set --state (state)."
         );
     }
-    Ok(state)
 }
 
 /// What a server answers `/v1/connectors` with, and the work behind it: all schedules, and runs begun

@@ -133,7 +133,7 @@ fn memory() -> State {
 
 /// How often `result` was counted.
 fn counted(runner: &Runner, result: &str) -> u64 {
-    let name = format!(r#"_connector_runs_total{{type="echo",result="{result}"}} "#);
+    let name = format!(r#"_connector_definition_runs_total{{result="{result}",type="echo"}} "#);
     let text = runner.metrics.encode(Format::Prometheus);
     let line = text.lines().find_map(|line| line.split_once(&name));
     line.map_or(0, |(_, count)| count.parse().unwrap())

@@ -117,12 +117,12 @@ impl Numbers {
             status: None,
             values: Vec::with_capacity(8),
         };
-        numbers.count_by("connector_runs", [(run.result, 1)]);
+        numbers.count_by("definition_runs", [(run.result, 1)]);
         if run.has_run() {
-            numbers.count_by("connector_rows", [(run.kind, run.rows)]);
-            numbers.count_by("connector_rejected_rows", [(run.kind, run.rejected)]);
+            numbers.count_by("definition_rows", [(run.kind, run.rows)]);
+            numbers.count_by("definition_rejected_rows", [(run.kind, run.rejected)]);
             let seconds = run.duration.as_secs_f64();
-            numbers.add("connector_run_duration_seconds", Unit::Seconds, seconds);
+            numbers.add("definition_run_duration_seconds", Unit::Seconds, seconds);
         }
         numbers
     }
@@ -264,11 +264,11 @@ mod tests {
         };
         let line = Numbers::of_run(&run).to_line("f", "id", 0);
         let line: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(line["connector_runs"], 1);
-        assert_eq!(line["connector_runs_failed"], 1);
-        assert_eq!(line["connector_rows"], 5);
-        assert_eq!(line["connector_rows_prometheus"], 5);
-        assert_eq!(line["connector_run_duration_seconds"], 0.25);
+        assert_eq!(line["definition_runs"], 1);
+        assert_eq!(line["definition_runs_failed"], 1);
+        assert_eq!(line["definition_rows"], 5);
+        assert_eq!(line["definition_rows_prometheus"], 5);
+        assert_eq!(line["definition_run_duration_seconds"], 0.25);
         assert!(line["status"].is_null());
         let lost = RunCount {
             result: "claim_lost",
@@ -276,8 +276,8 @@ mod tests {
         };
         let line = Numbers::of_run(&lost).to_line("f", "id", 0);
         let line: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(line["connector_runs_claim_lost"], 1);
-        assert!(line["connector_run_duration_seconds"].is_null());
+        assert_eq!(line["definition_runs_claim_lost"], 1);
+        assert!(line["definition_run_duration_seconds"].is_null());
     }
 
     #[test]

@@ -66,8 +66,8 @@ struct Kind {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
-    r#type: &'static str,
     result: &'static str,
+    r#type: &'static str,
 }
 
 impl RunMetrics {
@@ -76,31 +76,31 @@ impl RunMetrics {
         let duration: Family<Kind, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS));
         r.register(
-            "connector_run_duration_seconds",
+            "definition_run_duration_seconds",
             "Duration of runs of connector definitions",
             duration.clone(),
         );
         let metrics = Self {
             runs: add(
                 r,
-                "connector_runs",
+                "definition_runs",
                 "Attempts to run connector definitions, by how they ended; skipped: a run was still \
                  going on; claim_lost: another process has the tick",
             ),
             rows: add(
                 r,
-                "connector_rows",
+                "definition_rows",
                 "Samples that connector definitions stored in Timestream",
             ),
             rejected: add(
                 r,
-                "connector_rejected_rows",
+                "definition_rejected_rows",
                 "Samples of connector definitions that cannot be stored, or were left out by policy",
             ),
             duration,
             last_success: add(
                 r,
-                "connector_last_success_timestamp_seconds",
+                "definition_last_success_timestamp_seconds",
                 "When a connector definition was last run to its end by this process; 0 if none was",
             ),
         };

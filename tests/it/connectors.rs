@@ -486,7 +486,7 @@ async fn runs(router: &Router, result: &str) -> usize {
     let answer = router.clone().oneshot(request).await.unwrap();
     let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await;
     let text = String::from_utf8(body.unwrap().into()).unwrap();
-    let name = format!(r#"_connector_runs_total{{type="tell",result="{result}"}} "#);
+    let name = format!(r#"_connector_definition_runs_total{{result="{result}",type="tell"}} "#);
     let count = text.lines().find_map(|line| line.split_once(&name));
     count.map_or(0, |(_, count)| count.parse().unwrap())
 }

@@ -16,8 +16,10 @@ use timestream_prometheus_connector::prompb::{
 use timestream_prometheus_connector::wire;
 use tokio::process::Command;
 
+use crate::exporter::Exporter;
 use crate::frames;
 use crate::runtime_api::{Ended, FUNCTION, Function, HttpAnswer, Left, RuntimeApi};
+use crate::state::Dynamo;
 use crate::support::{START_MS, TestApp, connect, query, series, start_emulator, table};
 use shapes::{END_MS, JOB, TEXT_JOB, TOKEN};
 
@@ -161,6 +163,7 @@ fn the_files_are_those_of_the_generator() {
 async fn every_event_is_served_by_one_process() {
     let running = Running::start().await;
     let names = shapes::files().into_iter().map(|(name, _)| name);
+    let names = names.filter(|name| !name.starts_with("scheduler-"));
     let (writes, reads): (Vec<_>, Vec<_>) = names.partition(|name| name.contains("-write"));
     assert!(writes.len() >= 14 && writes.len() == reads.len());
     for name in writes {
@@ -568,6 +571,13 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
     }
     let read = read_body(vec![query(&[(Type::Eq, "__name__", "m")])]);
     assert_eq!(running.post("/read", &read).await.status, 200);
+    let exporter = Exporter::start(None).await;
+    for endpoint in [exporter.url.as_str(), "http://127.0.0.1:1/metrics"] {
+        let mut scrape = scheduled(endpoint);
+        scrape["config"]["auth"] = json!({"type": "none"});
+        scrape.as_object_mut().unwrap().remove("schedule_ms");
+        running.api.invoke(scrape.to_string()).await;
+    }
     let mut page = event("http-api", "/metrics", b"");
     page["requestContext"]["http"]["method"] = "GET".into();
     let page = running.invoke(&page).await;
@@ -598,7 +608,12 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(lines.len(), 6, "one for each request: {}", left.stdout);
+    assert_eq!(
+        lines.len(),
+        8,
+        "one for each request and run: {}",
+        left.stdout
+    );
     for line in &lines {
         assert_eq!(line["FunctionName"], FUNCTION);
         assert!(
@@ -616,7 +631,11 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
             *printed.entry(name.to_owned()).or_default() += value;
         }
     }
-    for duration in ["write_duration_seconds", "read_duration_seconds"] {
+    for duration in [
+        "write_duration_seconds",
+        "read_duration_seconds",
+        "definition_run_duration_seconds",
+    ] {
         assert!(printed.remove(duration).unwrap() > 0.0);
     }
     assert_eq!(printed, on_page);
@@ -627,6 +646,8 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
         "write_requests_403",
         "write_retries",
         "read_samples",
+        "definition_runs_failed",
+        "definition_rows_prometheus",
     ] {
         assert!(printed[name] > 0.0, "{name}: {printed:?}");
     }
@@ -677,4 +698,194 @@ async fn a_request_to_another_path_goes_by_its_header() {
         }
     }
     assert_eq!(app.get("/anything").await.status, 404);
+}
+
+/// A definition as a schedule sends it, of the metrics at this URL.
+fn scheduled(endpoint: &str) -> Value {
+    let mut definition = file("scheduler-prometheus");
+    definition["config"]["endpoint"] = endpoint.into();
+    definition
+}
+
+fn failed(ended: Ended) -> (String, String) {
+    match ended {
+        Ended::Failed {
+            error_type,
+            message,
+        } => (error_type, message),
+        Ended::Answered(answer) => panic!("{answer}"),
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_runs_its_definition() {
+    let exporter = Exporter::start(Some("Bearer node-token")).await;
+    let token = [("NODE_EXPORTER_TOKEN", "node-token")];
+    let running = Running::start_with(&[&LABELS[..], &token].concat()).await;
+    let mut definition = scheduled(&exporter.url);
+    definition.as_object_mut().unwrap().remove("schedule_ms");
+    let Ended::Answered(answer) = running.api.invoke(definition.to_string()).await else {
+        panic!("it runs");
+    };
+    assert_eq!(answer["name"], "node-exporter-1");
+    assert_eq!(answer["result"], "complete");
+    assert_eq!(answer["received"], 2);
+    let points = running.emulator.points("prometheus", "metrics");
+    assert_eq!(answer["rows"], points.len());
+    let names: BTreeSet<&str> = points.iter().map(|it| it.measure_name.as_str()).collect();
+    assert!(
+        names.contains("up") && names.contains("scrapes_total"),
+        "{names:?}"
+    );
+    let left = running.stop().await;
+    let numbers: Value = serde_json::from_str(left.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(numbers["definition_runs_complete"], 1);
+    assert_eq!(numbers["definition_rows_prometheus"], points.len());
+}
+
+#[tokio::test]
+async fn a_definition_that_fails_fails_the_invocation() {
+    let exporter = Exporter::start(Some("Bearer node-token")).await;
+    let running = Running::start().await;
+    let invoke =
+        async |definition: &Value| failed(running.api.invoke(definition.to_string()).await);
+    let mut unknown = scheduled(&exporter.url);
+    unknown["scheduel_ms"] = 1.into();
+    unknown["config"]["timeout_ms"] = 1.into();
+    let (error_type, message) = invoke(&unknown).await;
+    assert_eq!(error_type, "InvalidDefinition");
+    assert!(message.contains("unknown field `scheduel_ms`"), "{message}");
+    assert!(message.contains("timeout_ms"), "{message}");
+    let mut stolen = scheduled(&exporter.url);
+    stolen["config"]["auth"]["token_ref"] = "$env:AWS_SECRET_ACCESS_KEY".into();
+    assert_eq!(invoke(&stolen).await.0, "InvalidDefinition");
+
+    let reason = "token resolve: the variable NODE_EXPORTER_TOKEN is not set, or empty";
+    let (error_type, message) = invoke(&scheduled(&exporter.url)).await;
+    assert_eq!(error_type, "ConnectorFailed");
+    assert_eq!(
+        message,
+        format!("ConnectorFailed: node-exporter-1: {reason}")
+    );
+    // This instance remembers it.
+    let (_, message) = invoke(&scheduled(&exporter.url)).await;
+    assert!(
+        message.ends_with(&format!("disabled: {reason}")),
+        "{message}"
+    );
+
+    let mut gone = scheduled("http://127.0.0.1:1/metrics");
+    gone["name"] = "other".into();
+    gone["config"]["auth"] = json!({"type": "none"});
+    let (error_type, message) = invoke(&gone).await;
+    assert_eq!(error_type, "ConnectorFailed");
+    assert!(message.starts_with("ConnectorFailed: other: "), "{message}");
+    assert_eq!(exporter.hits(), 0);
+    let left = running.stop().await;
+    assert!(
+        left.stderr.contains("A connector failed."),
+        "{}",
+        left.stderr
+    );
+}
+
+#[tokio::test]
+async fn of_two_invocations_for_a_tick_one_runs() {
+    let dynamo = Dynamo::start().await;
+    let exporter = Exporter::start(None).await;
+    let state = format!("dynamodb:{}", crate::state::TABLE);
+    let variables = [
+        ("state", state.as_str()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", &dynamo.moto.url),
+    ];
+    let variables = [&LABELS[..], &variables].concat();
+    // Two instances of the function.
+    let instances = [
+        Running::start_with(&variables).await,
+        Running::start_with(&variables).await,
+    ];
+    let mut definition = scheduled(&exporter.url);
+    definition["config"]["auth"] = Value::Null;
+    definition["config"].as_object_mut().unwrap().remove("auth");
+    // A tick that no test lives to see the end of.
+    definition["schedule_ms"] = 86_400_000.into();
+    let mut results = Vec::new();
+    for running in instances.iter().chain(&instances) {
+        match running.api.invoke(definition.to_string()).await {
+            Ended::Answered(answer) => results.push(answer["result"].as_str().unwrap().to_owned()),
+            Ended::Failed { message, .. } => panic!("{message}"),
+        }
+    }
+    assert_eq!(
+        results,
+        ["complete", "claim_lost", "claim_lost", "claim_lost"]
+    );
+    assert_eq!(exporter.hits(), 1);
+
+    // What is known of it is told by the other instance.
+    let get = |path: &str| {
+        let mut event = event("http-api", path, b"");
+        event["requestContext"]["http"]["method"] = "GET".into();
+        event
+    };
+    let answer = instances[1].invoke(&get("/v1/connectors")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let list: Value = serde_json::from_slice(&answer.body).unwrap();
+    let item = &list["items"][0];
+    assert_eq!(
+        (&item["id"], &item["source"]),
+        (&json!("node-exporter-1"), &json!("event"))
+    );
+    assert!(item["last_success_at"].is_string(), "{item}");
+    let path = "/v1/connectors/node-exporter-1/pause";
+    assert_eq!(instances[1].post(path, b"").await.status, 204);
+    let Ended::Answered(answer) = instances[0].api.invoke(definition.to_string()).await else {
+        panic!("it answers");
+    };
+    assert_eq!(answer["result"], "paused");
+
+    // One that is kept is run by hand, within the invocation.
+    definition["name"] = "kept".into();
+    let body = definition.to_string();
+    let made = instances[0].post("/v1/connectors", body.as_bytes()).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let answer = instances[1].post("/v1/connectors/kept/trigger", b"").await;
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    assert_eq!(exporter.hits(), 2);
+}
+
+#[tokio::test]
+async fn connectors_over_http_need_a_table_and_a_credential() {
+    let get = |signed: bool| {
+        let mut event = event("http-api", "/v1/connectors", b"");
+        event["requestContext"]["http"]["method"] = "GET".into();
+        if signed {
+            event["requestContext"]["authorizer"] = json!({"iam": {
+                "accessKey": "AKIA", "accountId": "123456789012", "callerId": "AIDA",
+                "userArn": "arn:aws:iam::123456789012:user/admin", "userId": "AIDA"
+            }});
+        }
+        event
+    };
+    let running = Running::start().await;
+    let answer = running.invoke(&get(false)).await;
+    assert_eq!(answer.status, 404);
+    assert!(
+        answer.text().contains("state=dynamodb:TABLE"),
+        "{}",
+        answer.text()
+    );
+
+    let dynamo = Dynamo::start().await;
+    let state = format!("dynamodb:{}", crate::state::TABLE);
+    let kept = [
+        ("state", state.as_str()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", &dynamo.moto.url),
+    ];
+    let open = Running::start_with(&[&DEFAULTS[..], &kept].concat()).await;
+    let answer = open.invoke(&get(false)).await;
+    assert_eq!(answer.status, 401, "{}", answer.text());
+    // Where the gateway asks for a signature, it tells whose it was.
+    let answer = open.invoke(&get(true)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
 }

@@ -6,11 +6,13 @@ mod bad_input;
 mod bill;
 mod cancel;
 mod compliance;
+mod connector_processes;
 mod connectors;
 mod dead_letters;
 mod destinations;
 mod docs;
 mod duplicates;
+mod exporter;
 #[allow(dead_code, reason = "the benches need more of it")]
 #[path = "../support/exporters.rs"]
 mod exporters;

@@ -124,6 +124,11 @@ impl Connector {
         self.ended().await
     }
 
+    /// Ends it as a crash would.
+    pub(crate) async fn kill(mut self) {
+        self.process.kill().await.unwrap();
+    }
+
     async fn ended(mut self) -> (Option<i32>, String) {
         let status = self.process.wait().await.unwrap();
         (status.code(), self.log.await.unwrap())

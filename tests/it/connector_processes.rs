@@ -1,0 +1,282 @@
+//! Connector definitions in the real binary: by schedule, by file, by hand, killed and started again.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use timestream_emulator::Emulator;
+use tokio::process::Command;
+
+use crate::exporter::Exporter;
+use crate::standalone::{Connector, command};
+use crate::state::{Dynamo, TABLE};
+use crate::support::{start_emulator, table};
+
+fn definition(name: &str, endpoint: &str, schedule_ms: Option<u64>) -> Value {
+    json!({
+        "name": name, "type": "prometheus", "target_database": "db", "target_table": "t",
+        "schedule_ms": schedule_ms, "config": {"endpoint": endpoint},
+    })
+}
+
+/// Asks for JSON; `null` where the answer has no body.
+async fn ask(connector: &Connector, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let url = format!("{}/v1/connectors{path}", connector.url);
+    let answer = soak::http::client()
+        .request(method.parse().unwrap(), url)
+        .body(body.to_string())
+        .send()
+        .await
+        .unwrap();
+    let status = answer.status().as_u16();
+    let text = answer.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+}
+
+/// Times at which `scrapes_total` was stored, in milliseconds.
+fn stored(emulator: &Emulator) -> BTreeSet<i64> {
+    let points = emulator.points("db", "t").into_iter();
+    let counters = points.filter(|point| point.measure_name == "scrapes_total");
+    counters.map(|point| point.time_ns / 1_000_000).collect()
+}
+
+/// Waits until so many ticks are stored.
+async fn until_stored(emulator: &Emulator, count: usize) {
+    let waiting = async {
+        while stored(emulator).len() < count {
+            // The emulator tells nobody of what it stores.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+    waited.expect("ticks are stored");
+}
+
+#[tokio::test]
+async fn definitions_survive_kill_9() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let exporter = Exporter::start(None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let state = format!("--state=file:{}", folder.path().join("state").display());
+    let connector = Connector::start(&emulator, &[&state]).await;
+    for (name, schedule) in [("a", Some(200)), ("b", None)] {
+        let made = ask(
+            &connector,
+            "POST",
+            "",
+            &definition(name, &exporter.url, schedule),
+        )
+        .await;
+        assert_eq!(made, (201, json!({"id": name})));
+    }
+    until_stored(&emulator, 3).await;
+    assert_eq!(
+        ask(&connector, "POST", "/b/pause", &Value::Null).await.0,
+        204
+    );
+    connector.kill().await;
+
+    let before = stored(&emulator).len();
+    let connector = Connector::start(&emulator, &[&state]).await;
+    let (_, list) = ask(&connector, "GET", "", &Value::Null).await;
+    let items = list["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2);
+    assert_eq!(
+        (&items[0]["id"], &items[0]["schedule_ms"]),
+        (&json!("a"), &json!(200))
+    );
+    assert!(items[0]["last_success_at"].is_string(), "{list}");
+    assert_eq!(
+        (&items[1]["id"], &items[1]["paused"]),
+        (&json!("b"), &json!(true))
+    );
+    // A run that was cut off kept its lease, which is not taken over before it ends.
+    if items[0]["running"] == false {
+        until_stored(&emulator, before + 3).await;
+    }
+    assert_eq!(ask(&connector, "DELETE", "/a", &Value::Null).await.0, 204);
+    let (status, log) = connector.terminate().await;
+    assert_eq!(status, Some(0), "{log}");
+}
+
+#[tokio::test]
+async fn of_two_processes_on_one_table_each_bucket_is_run_by_one() {
+    let dynamo = Dynamo::start().await;
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let exporter = Exporter::start(None).await;
+    let flags = [
+        "--default-database=db",
+        "--default-table=t",
+        &format!("--state=dynamodb:{TABLE}"),
+        "--log.level=debug",
+    ];
+    let variables = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamo.moto.url.as_str()),
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+    ];
+    let made = Connector::start_with(&emulator, &flags, &variables).await;
+    let scrape = definition("a", &exporter.url, Some(500));
+    assert_eq!(ask(&made, "POST", "", &scrape).await.0, 201);
+    let second = Connector::start_with(&emulator, &flags, &variables).await;
+    until_stored(&emulator, 20).await;
+    let (status, first_log) = made.terminate().await;
+    assert_eq!(status, Some(0), "{first_log}");
+    let (status, second_log) = second.terminate().await;
+    assert_eq!(status, Some(0), "{second_log}");
+
+    // Each scrape was told another number, so two of one bucket would have been told apart, and one
+    // that was cut off at the end was not stored.
+    let stored = stored(&emulator);
+    assert!(stored.iter().all(|time| time % 500 == 0), "{stored:?}");
+    let ran = |log: &str| log.matches("result=complete").count();
+    let lost = |log: &str| log.matches("result=claim_lost").count();
+    assert_eq!(ran(&first_log) + ran(&second_log), stored.len());
+    let unfinished = exporter.hits() - stored.len() as u64;
+    assert!(unfinished <= 1, "{unfinished}");
+    assert!(
+        lost(&first_log) + lost(&second_log) >= 10,
+        "both have tried"
+    );
+}
+
+#[tokio::test]
+async fn a_file_of_definitions_is_run() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let exporter = Exporter::start(Some("Basic bWU6b3BlbiBzZXNhbWU=")).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("password"), "open sesame\n").unwrap();
+    let mut scrape = definition("a", &exporter.url, Some(200));
+    scrape["config"]["auth"] =
+        json!({"type": "basic", "username": "me", "password_ref": "$file:password"});
+    let file = folder.path().join("connectors.json");
+    std::fs::write(&file, json!([scrape]).to_string()).unwrap();
+    let file = format!("--connectors.file={}", file.display());
+    let secrets = format!("--secrets-dir={}", folder.path().display());
+    let connector = Connector::start(&emulator, &[&file, &secrets]).await;
+    until_stored(&emulator, 3).await;
+    let (_, item) = ask(&connector, "GET", "/a", &Value::Null).await;
+    assert_eq!(item["source"], "file");
+    assert_eq!(ask(&connector, "DELETE", "/a", &Value::Null).await.0, 409);
+    let (status, log) = connector.terminate().await;
+    assert_eq!(status, Some(0), "{log}");
+    assert!(log.contains("kept in memory"), "{log}");
+}
+
+#[tokio::test]
+async fn a_missing_secret_disables_and_the_log_says_so() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let exporter = Exporter::start(None).await;
+    let connector = Connector::start(&emulator, &[]).await;
+    let mut scrape = definition("a", &exporter.url, None);
+    scrape["config"]["auth"] =
+        json!({"type": "basic", "username": "me", "password_ref": "$file:password"});
+    assert_eq!(ask(&connector, "POST", "", &scrape).await.0, 201);
+    assert_eq!(
+        ask(&connector, "POST", "/a/trigger", &Value::Null).await.0,
+        202
+    );
+    let item = loop {
+        let (_, item) = ask(&connector, "GET", "/a", &Value::Null).await;
+        if item["disabled_reason"].is_string() {
+            break item;
+        }
+    };
+    let reason = item["disabled_reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("password resolve: $file:password needs"),
+        "{reason}"
+    );
+    let (_, log) = connector.terminate().await;
+    assert!(log.contains("A connector failed."), "{log}");
+    assert!(log.contains("disabled=true"), "{log}");
+    assert_eq!(exporter.hits(), 0);
+}
+
+/// Runs a definition by hand; the exit status, standard output and standard error.
+async fn run(emulator: &Emulator, file: &Path, flags: &[&str]) -> (Option<i32>, String, String) {
+    let path = file.to_str().unwrap();
+    let output = command(&[&["run", path], flags].concat())
+        .env("AWS_ENDPOINT_URL", emulator.url())
+        .env("AWS_ACCESS_KEY_ID", "local")
+        .env("AWS_SECRET_ACCESS_KEY", "local")
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[tokio::test]
+async fn a_definition_runs_by_hand() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let exporter = Exporter::start(None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scrape.json");
+    std::fs::write(
+        &file,
+        definition("a", &exporter.url, Some(15_000)).to_string(),
+    )
+    .unwrap();
+    let (status, out, log) = run(&emulator, &file, &[]).await;
+    assert_eq!(status, Some(0), "{log}");
+    let count = emulator.points("db", "t").len();
+    assert_eq!(
+        out,
+        format!("a: complete\n  2 samples received, {count} stored, 0 rejected, 0 dead letters\n")
+    );
+    assert!(folder.path().join("scrape.json.state").is_dir());
+
+    let gone = definition("b", "http://127.0.0.1:1/metrics", None);
+    std::fs::write(&file, gone.to_string()).unwrap();
+    let (status, out, log) = run(&emulator, &file, &[]).await;
+    assert_eq!(status, Some(1), "{log}");
+    assert!(out.starts_with("b: failed\n"), "{out}");
+    assert!(out.contains("\n  error: "), "{out}");
+    assert!(log.contains("level=error"), "{log}");
+
+    std::fs::write(&file, r#"{"name": "a", "type": "prometheus", "confg": 1}"#).unwrap();
+    let (status, out, log) = run(&emulator, &file, &[]).await;
+    assert_eq!((status, out.as_str()), (Some(2), ""));
+    for fault in [
+        "unknown field `confg`",
+        "missing field `target_database`",
+        "endpoint",
+    ] {
+        assert!(log.contains(fault), "{log}");
+    }
+    let (status, _, log) = run(&emulator, &folder.path().join("none"), &[]).await;
+    assert_eq!(status, Some(2), "{log}");
+}
+
+#[tokio::test]
+async fn a_run_by_hand_that_is_interrupted_says_so() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let exporter = Exporter::start(None).await;
+    exporter.hold();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scrape.json");
+    let mut scrape = definition("a", &exporter.url, None);
+    scrape["config"]["timeout_ms"] = 60_000.into();
+    std::fs::write(&file, scrape.to_string()).unwrap();
+    let running = command(&["run", file.to_str().unwrap()])
+        .env("AWS_ENDPOINT_URL", emulator.url())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while exporter.hits() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let pid = running.id().unwrap().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().await;
+    assert!(sent.unwrap().success());
+    let output = running.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(out.starts_with("a: interrupted; run it again"), "{out}");
+}

@@ -1,0 +1,79 @@
+//! A program with metrics, as connectors scrape it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use http::{HeaderMap, StatusCode};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Answers with two series, one of which counts the answers.
+pub(crate) struct Exporter {
+    pub(crate) url: String,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+struct Shared {
+    hits: AtomicU64,
+    /// What the header `Authorization` has to be.
+    authorization: Option<&'static str>,
+    /// Answers wait while it is set.
+    holds: watch::Sender<bool>,
+}
+
+impl Exporter {
+    pub(crate) async fn start(authorization: Option<&'static str>) -> Self {
+        let shared = Arc::new(Shared {
+            hits: AtomicU64::new(0),
+            authorization,
+            holds: watch::Sender::new(false),
+        });
+        let router = Router::new()
+            .route("/metrics", get(metrics))
+            .with_state(Arc::clone(&shared));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self {
+            url,
+            shared,
+            server,
+        }
+    }
+
+    /// How often it was asked.
+    pub(crate) fn hits(&self) -> u64 {
+        self.shared.hits.load(Ordering::SeqCst)
+    }
+
+    /// Lets no answer leave.
+    pub(crate) fn hold(&self) {
+        self.shared.holds.send_replace(true);
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn metrics(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Result<([(&'static str, &'static str); 1], String), StatusCode> {
+    let shown = headers.get("authorization").map(|it| it.to_str().unwrap());
+    if shown != shared.authorization {
+        return Err(StatusCode::UNAUTHORIZED);
+    }
+    let hits = shared.hits.fetch_add(1, Ordering::SeqCst) + 1;
+    let mut holds = shared.holds.subscribe();
+    holds.wait_for(|holds| !*holds).await.unwrap();
+    let text = format!("# TYPE scrapes_total counter\nscrapes_total {hits}\nload 0.5\n");
+    Ok(([("content-type", "text/plain; version=0.0.4")], text))
+}
