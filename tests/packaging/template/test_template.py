@@ -343,6 +343,16 @@ class Parts(unittest.TestCase):
             with self.subTest(broken), self.assertRaises(Refused):
                 Stack(**BEARER, ScrapeEndpoint=broken)
 
+    def test_only_connectors_call_any_port(self):
+        def ports(**parameters):
+            (group,) = Stack(**BEARER, **NETWORK, **parameters).of_type("AWS::EC2::SecurityGroup").values()
+            return [(rule["FromPort"], rule["ToPort"]) for rule in group["SecurityGroupEgress"]]
+
+        aws, everything = (443, 443), (1, 65535)
+        self.assertEqual(ports(), [aws])
+        self.assertEqual(ports(Connectors="true"), [aws, everything])
+        self.assertEqual(ports(ScrapeEndpoint="http://node:9100/metrics"), [aws, everything])
+
     def test_private_endpoints_are_those_that_the_function_calls(self):
         stack = Stack(**BEARER, DeadLetters="true", **CELLS)
         services = {endpoint["ServiceName"] for endpoint in stack.of_type("AWS::EC2::VPCEndpoint").values()}
