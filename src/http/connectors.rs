@@ -254,8 +254,19 @@ async fn trigger(
             drop(background.send(run.map(drop).boxed()));
         }
         None => {
-            let (_, numbers) = run.await;
-            response.extensions_mut().insert(numbers);
+            let run = match deadline {
+                Some(deadline) => tokio::time::timeout_at(deadline, run).await,
+                None => Ok(run.await),
+            };
+            match run {
+                Ok((_, numbers)) => drop(response.extensions_mut().insert(numbers)),
+                // Its lease ends by itself.
+                Err(_) => tracing::error!(
+                    error = "it did not end within the time of the invocation",
+                    connector = id,
+                    "A connector failed."
+                ),
+            }
         }
     }
     Ok(response)

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use super::bucket::Record;
-use super::definition::{Definition, Faults, Kind, patched};
+use super::definition::{Definition, Faults, Kind, is_name, patched};
 use super::run::{Fault, StateError};
 use super::state::{Expect, State};
 
@@ -186,6 +186,7 @@ impl Registry {
     /// # Errors
     /// There is none, or the state cannot be read.
     pub async fn get(&self, name: &str) -> Result<Entry, RegistryError> {
+        check_name(name)?;
         let record = self.record(name).await?;
         let given = self.given.iter().find(|it| it.name == name);
         if let Some(definition) = given {
@@ -211,6 +212,7 @@ impl Registry {
     /// # Errors
     /// There is none, it is given by file, or what it becomes cannot be used.
     pub async fn patch(&self, name: &str, patch: &[u8]) -> Result<(), RegistryError> {
+        check_name(name)?;
         let patch: Map<String, Value> = serde_json::from_slice(patch)
             .map_err(|error| fault("", &format!("expected a JSON merge patch: {error}")))?;
         if self.is_given(name) {
@@ -244,6 +246,7 @@ impl Registry {
     /// # Errors
     /// There is none, it is given by file, or the state cannot be written.
     pub async fn delete(&self, name: &str) -> Result<(), RegistryError> {
+        check_name(name)?;
         if self.is_given(name) {
             return Err(RegistryError::Given(name.to_owned()));
         }
@@ -358,6 +361,15 @@ impl Entry {
 /// The collection of the cursors of the definition `name`.
 pub(super) fn cursors_of(name: &str) -> String {
     format!("cursors-{name}")
+}
+
+/// What cannot be a name is none of a definition; nor would every state take it.
+fn check_name(name: &str) -> Result<(), RegistryError> {
+    if is_name(name) {
+        Ok(())
+    } else {
+        Err(RegistryError::Missing(name.to_owned()))
+    }
 }
 
 fn read_record(text: &str) -> Result<Record, StateError> {

@@ -368,6 +368,13 @@ async fn what_the_registry_refuses() {
     assert_eq!(registry.delete("y").await.unwrap_err(), missing);
     assert_eq!(registry.pause("y").await.unwrap_err(), missing);
     assert_eq!(registry.patch("y", b"{}").await.unwrap_err(), missing);
+    let long = "y".repeat(3_000);
+    for name in ["", "a/b", long.as_str()] {
+        let missing = RegistryError::Missing(name.to_owned());
+        assert_eq!(registry.get(name).await.unwrap_err(), missing);
+        assert_eq!(registry.delete(name).await.unwrap_err(), missing);
+        assert_eq!(registry.patch(name, b"{}").await.unwrap_err(), missing);
+    }
     let of_file = RegistryError::Given("given".to_owned());
     assert_eq!(registry.patch("given", b"{}").await.unwrap_err(), of_file);
     assert_eq!(registry.delete("given").await.unwrap_err(), of_file);
