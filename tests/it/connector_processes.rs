@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use timestream_emulator::Emulator;
@@ -41,18 +40,6 @@ fn stored(emulator: &Emulator) -> BTreeSet<i64> {
     counters.map(|point| point.time_ns / 1_000_000).collect()
 }
 
-/// Waits until so many ticks are stored.
-async fn until_stored(emulator: &Emulator, count: usize) {
-    let waiting = async {
-        while stored(emulator).len() < count {
-            // The emulator tells nobody of what it stores.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
-    waited.expect("ticks are stored");
-}
-
 #[tokio::test]
 async fn definitions_survive_kill_9() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
@@ -70,31 +57,30 @@ async fn definitions_survive_kill_9() {
         .await;
         assert_eq!(made, (201, json!({"id": name})));
     }
-    until_stored(&emulator, 3).await;
-    assert_eq!(
-        ask(&connector, "POST", "/b/pause", &Value::Null).await.0,
-        204
-    );
+    exporter.until_scraped(3).await;
+    let post = async |connector: &Connector, path: &str| {
+        let (status, _) = ask(connector, "POST", path, &Value::Null).await;
+        assert_eq!(status, 204, "{path}");
+    };
+    // A run that is cut off would keep its lease for a minute.
+    post(&connector, "/a/pause").await;
+    while ask(&connector, "GET", "/a", &Value::Null).await.1["running"] == true {
+        tokio::task::yield_now().await;
+    }
     connector.kill().await;
 
     let before = stored(&emulator).len();
     let connector = Connector::start(&emulator, &[&state]).await;
     let (_, list) = ask(&connector, "GET", "", &Value::Null).await;
     let items = list["items"].as_array().unwrap();
+    let known = |item: &Value| ["id", "schedule_ms", "paused"].map(|key| item[key].clone());
+    assert_eq!(known(&items[0]), [json!("a"), json!(200), json!(true)]);
+    assert_eq!(known(&items[1]), [json!("b"), json!(null), json!(false)]);
     assert_eq!(items.len(), 2);
-    assert_eq!(
-        (&items[0]["id"], &items[0]["schedule_ms"]),
-        (&json!("a"), &json!(200))
-    );
     assert!(items[0]["last_success_at"].is_string(), "{list}");
-    assert_eq!(
-        (&items[1]["id"], &items[1]["paused"]),
-        (&json!("b"), &json!(true))
-    );
-    // A run that was cut off kept its lease, which is not taken over before it ends.
-    if items[0]["running"] == false {
-        until_stored(&emulator, before + 3).await;
-    }
+    post(&connector, "/a/resume").await;
+    exporter.until_scraped(3).await;
+    assert!(stored(&emulator).len() >= before + 3);
     assert_eq!(ask(&connector, "DELETE", "/a", &Value::Null).await.0, 204);
     let (status, log) = connector.terminate().await;
     assert_eq!(status, Some(0), "{log}");
@@ -120,7 +106,7 @@ async fn of_two_processes_on_one_table_each_bucket_is_run_by_one() {
     let scrape = definition("a", &exporter.url, Some(500));
     assert_eq!(ask(&made, "POST", "", &scrape).await.0, 201);
     let second = Connector::start_with(&emulator, &flags, &variables).await;
-    until_stored(&emulator, 20).await;
+    exporter.until_scraped(20).await;
     let (status, first_log) = made.terminate().await;
     assert_eq!(status, Some(0), "{first_log}");
     let (status, second_log) = second.terminate().await;
@@ -155,7 +141,7 @@ async fn a_file_of_definitions_is_run() {
     let file = format!("--connectors.file={}", file.display());
     let secrets = format!("--secrets-dir={}", folder.path().display());
     let connector = Connector::start(&emulator, &[&file, &secrets]).await;
-    until_stored(&emulator, 3).await;
+    exporter.until_scraped(3).await;
     let (_, item) = ask(&connector, "GET", "/a", &Value::Null).await;
     assert_eq!(item["source"], "file");
     assert_eq!(ask(&connector, "DELETE", "/a", &Value::Null).await.0, 409);
@@ -269,9 +255,7 @@ async fn a_run_by_hand_that_is_interrupted_says_so() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    while exporter.hits() == 0 {
-        tokio::task::yield_now().await;
-    }
+    exporter.until_asked(1).await;
     let pid = running.id().unwrap().to_string();
     let sent = Command::new("kill").args(["-INT", &pid]).status().await;
     assert!(sent.unwrap().success());

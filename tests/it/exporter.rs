@@ -1,7 +1,7 @@
 //! A program with metrics, as connectors scrape it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -19,7 +19,7 @@ pub(crate) struct Exporter {
 }
 
 struct Shared {
-    hits: AtomicU64,
+    hits: watch::Sender<u64>,
     /// What the header `Authorization` has to be.
     authorization: Option<&'static str>,
     /// Answers wait while it is set.
@@ -29,7 +29,7 @@ struct Shared {
 impl Exporter {
     pub(crate) async fn start(authorization: Option<&'static str>) -> Self {
         let shared = Arc::new(Shared {
-            hits: AtomicU64::new(0),
+            hits: watch::Sender::new(0),
             authorization,
             holds: watch::Sender::new(false),
         });
@@ -48,7 +48,20 @@ impl Exporter {
 
     /// How often it was asked.
     pub(crate) fn hits(&self) -> u64 {
-        self.shared.hits.load(Ordering::SeqCst)
+        *self.shared.hits.borrow()
+    }
+
+    /// Waits until it was asked so often in all.
+    pub(crate) async fn until_asked(&self, hits: u64) {
+        let mut asked = self.shared.hits.subscribe();
+        let asked = asked.wait_for(|asked| *asked >= hits);
+        let waited = tokio::time::timeout(Duration::from_secs(60), asked).await;
+        drop(waited.expect("it is asked").unwrap());
+    }
+
+    /// Waits until so many more scrapes of one connector have ended: it scrapes again only then.
+    pub(crate) async fn until_scraped(&self, more: u64) {
+        self.until_asked(self.hits() + more + 1).await;
     }
 
     /// Lets no answer leave.
@@ -71,7 +84,8 @@ async fn metrics(
     if shown != shared.authorization {
         return Err(StatusCode::UNAUTHORIZED);
     }
-    let hits = shared.hits.fetch_add(1, Ordering::SeqCst) + 1;
+    shared.hits.send_modify(|hits| *hits += 1);
+    let hits = *shared.hits.borrow();
     let mut holds = shared.holds.subscribe();
     holds.wait_for(|holds| !*holds).await.unwrap();
     let text = format!("# TYPE scrapes_total counter\nscrapes_total {hits}\nload 0.5\n");
