@@ -1,6 +1,6 @@
 //! Where connector definitions are kept: the same tests for every place.
 
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
@@ -182,6 +182,22 @@ async fn what_nobody_needs_any_more_may_expire() {
     let item = item.send().await.unwrap().item.unwrap();
     let expires_at = AttributeValue::N("1900000000".to_owned());
     assert_eq!(item["expires_at"], expires_at);
+}
+
+#[tokio::test]
+async fn a_table_by_its_arn_is_in_its_own_region() {
+    let dynamo = Dynamo::start().await;
+    let table = dynamo.client.describe_table().table_name(TABLE);
+    let table = table.send().await.unwrap().table.unwrap();
+    let arn = table.table_arn.unwrap();
+    let elsewhere = Region::new("eu-west-1");
+    let shared = dynamo.shared.into_builder().region(elsewhere).build();
+    let by_name = State::DynamoDb(Table::new(&shared, TABLE));
+    assert!(by_name.get("c", "n").await.is_err());
+    let by_arn = State::DynamoDb(Table::new(&shared, &arn));
+    let put = by_arn.put("c", "n", "v", Expect::Absent, None).await;
+    assert!(put.unwrap());
+    assert_eq!(by_arn.list("c").await.unwrap().len(), 1);
 }
 
 #[tokio::test]

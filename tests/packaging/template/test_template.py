@@ -103,7 +103,7 @@ class Options(unittest.TestCase):
         switched = {"basic_auth_users": {"Authentication": "basic"}}
         made = {
             "dead_letter": ({"DeadLetters": "true"}, "sqs:<DeadLetterQueue>"),
-            "state": ({"Connectors": "true"}, "dynamodb:<ConnectorTable>"),
+            "state": ({"Connectors": "true"}, "dynamodb:<ConnectorTable.Arn>"),
         }
         for variable in self.options:
             with self.subTest(variable):
