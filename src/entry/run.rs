@@ -1,26 +1,32 @@
 //! The command `bootstrap run`: one definition, once, with progress, a summary and an exit status.
 
 use std::fmt::Write as _;
+use std::fs::{File, TryLockError};
 use std::future::Future;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::{Instant, sleep};
 
 use super::connectors::runner;
 use crate::config::Config;
 use crate::connector::Connector;
 use crate::dead_letter::DeadLetters;
-use crate::jobs::bucket::Cause;
+use crate::jobs::bucket::{Cause, LEASE, Record};
 use crate::jobs::definition::{Definition, KINDS};
 use crate::jobs::run::{Progress, Report, RunError, Stop};
-use crate::jobs::runner::{Caller, Ran};
+use crate::jobs::runner::{Caller, Ran, Runner};
 use crate::jobs::state::{Folder, Memory, State};
 use crate::metrics::Metrics;
 use crate::timestream::Timestream;
+
+/// How long a run waits before it asks again whether it may begin.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,29 +57,39 @@ pub async fn run(
             return Exit::Unusable;
         }
     };
-    let opened = open_state(config, path, shared);
-    let dead_letters = DeadLetters::open(config.dead_letter.as_ref(), shared);
-    let (state, dead_letters) = match (opened, dead_letters) {
-        (Ok(state), Ok(dead_letters)) => (state, dead_letters),
-        (state, dead_letters) => {
-            let faults = [state.err(), dead_letters.err()];
-            for error in faults.into_iter().flatten() {
-                eprintln!(
-                    "Cannot use the state (--state) or dead letters (--dead-letter): {error}"
-                );
-            }
+    let kept = match keep(config, path, shared) {
+        Ok(kept) => kept,
+        Err(Unkept::Running) => {
+            println!(
+                "{}: did not run: a run of it is still going on",
+                definition.name
+            );
+            return Exit::Failed;
+        }
+        Err(Unkept::Unusable(error)) => {
+            eprintln!("Cannot use the state (--state): {error}");
+            return Exit::Unusable;
+        }
+    };
+    let dead_letters = match DeadLetters::open(config.dead_letter.as_ref(), shared) {
+        Ok(dead_letters) => dead_letters,
+        Err(error) => {
+            eprintln!("Cannot write dead letters (--dead-letter): {error}");
             return Exit::Unusable;
         }
     };
     let timestream = Timestream::new(&config.timestream, shared);
     let connector = Connector::new(config, timestream, dead_letters);
-    let runner = runner(config, connector, state, Arc::new(Metrics::new()));
-    // Whoever runs it by hand has seen what is wrong.
-    if let Err(error) = runner
-        .registry
-        .change(&definition.name, |it| it.enable())
-        .await
-    {
+    let runner = runner(config, connector, kept.state, Arc::new(Metrics::new()));
+    let prepare = |record: &mut Record| {
+        // Whoever runs it by hand has seen what is wrong.
+        record.enable();
+        if kept.lock.is_some() {
+            // Of a run that was killed.
+            record.release();
+        }
+    };
+    if let Err(error) = runner.registry.change(&definition.name, prepare).await {
         eprintln!("{error}");
         return Exit::Failed;
     }
@@ -84,9 +100,9 @@ pub async fn run(
         stop: &told,
         progress: &watcher,
     };
-    let mut running = std::pin::pin!(runner.run(&definition, Cause::Hand, caller));
-    let (ran, _) = tokio::select! {
-        done = &mut running => done,
+    let mut running = std::pin::pin!(run_when_free(&runner, &definition, caller));
+    let ran = tokio::select! {
+        ran = &mut running => ran,
         () = stop => {
             watcher.line("stopping after the present call");
             stopper.stop();
@@ -111,25 +127,75 @@ fn read(path: &Path) -> Result<Definition, Vec<String>> {
         .map_err(|faults| faults.0.iter().map(ToString::to_string).collect())
 }
 
+/// Runs the definition; waits for the lease of a run that may have been killed, which ends by itself.
+async fn run_when_free(runner: &Runner, definition: &Definition, caller: Caller<'_>) -> Ran {
+    let begin = Instant::now();
+    let mut is_told = false;
+    loop {
+        let (ran, _) = runner.run(definition, Cause::Hand, caller).await;
+        if ran != Ran::Busy || begin.elapsed() > LEASE || caller.stop.is_set() {
+            return ran;
+        }
+        if !is_told {
+            is_told = true;
+            caller
+                .progress
+                .line("another run has the lease; if it was killed, that ends within a minute");
+        }
+        tokio::select! {
+            () = sleep(BETWEEN_ATTEMPTS) => {}
+            () = caller.stop.wait() => {}
+        }
+    }
+}
+
+/// Where the cursor is.
+struct Kept {
+    state: State,
+    /// Held while nobody else runs the definition on this machine.
+    lock: Option<File>,
+}
+
+/// Why there is no place for the cursor.
+enum Unkept {
+    Running,
+    Unusable(io::Error),
+}
+
 /// The state that is configured; else a folder beside the definition, because a run that is
-/// interrupted has to find its cursor again.
-fn open_state(config: &Config, path: &Path, shared: &SdkConfig) -> io::Result<State> {
+/// interrupted has to find its cursor again. A lock of the system tells at once whether a run there
+/// was killed.
+fn keep(config: &Config, path: &Path, shared: &SdkConfig) -> Result<Kept, Unkept> {
     if config.state.is_some() {
-        return State::open(config.state.as_ref(), shared);
+        let state = State::open(config.state.as_ref(), shared).map_err(Unkept::Unusable)?;
+        return Ok(Kept { state, lock: None });
     }
     let mut folder = path.as_os_str().to_owned();
     folder.push(".state");
     let folder = PathBuf::from(folder);
-    Ok(match Folder::open(&folder) {
-        Ok(folder) => State::Folder(folder),
+    let opened = Folder::open(&folder).and_then(|state| {
+        let lock = File::create(folder.join("running"))?;
+        Ok((state, lock))
+    });
+    let (state, lock) = match opened {
+        Ok(opened) => opened,
         Err(error) => {
             eprintln!(
                 "{} cannot be written ({error}): an interrupted run will start anew; set --state",
                 folder.display()
             );
-            State::Memory(Memory::default())
+            let state = State::Memory(Memory::default());
+            return Ok(Kept { state, lock: None });
         }
-    })
+    };
+    match lock.try_lock() {
+        Ok(()) => Ok(Kept {
+            state: State::Folder(state),
+            lock: Some(lock),
+        }),
+        Err(TryLockError::WouldBlock) => Err(Unkept::Running),
+        Err(TryLockError::Error(error)) => Err(Unkept::Unusable(error)),
+    }
 }
 
 /// A bar on standard error if that is a terminal, else a line for each tenth.

@@ -241,6 +241,31 @@ async fn a_definition_runs_by_hand() {
 }
 
 #[tokio::test]
+async fn a_run_by_hand_that_was_killed_is_in_nobodys_way() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let exporter = Exporter::start(None).await;
+    exporter.hold();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scrape.json");
+    let mut scrape = definition("a", &exporter.url, None);
+    scrape["config"]["timeout_ms"] = 60_000.into();
+    std::fs::write(&file, scrape.to_string()).unwrap();
+    let mut killed = command(&["run", file.to_str().unwrap()])
+        .env("AWS_ENDPOINT_URL", emulator.url())
+        .spawn()
+        .unwrap();
+    exporter.until_asked(1).await;
+    let (status, out, log) = run(&emulator, &file, &[]).await;
+    assert_eq!(status, Some(1), "{log}");
+    assert_eq!(out, "a: did not run: a run of it is still going on\n");
+    killed.kill().await.unwrap();
+    exporter.release();
+    let (status, out, log) = run(&emulator, &file, &[]).await;
+    assert_eq!(status, Some(0), "{log}");
+    assert!(out.starts_with("a: complete\n"), "{out}");
+}
+
+#[tokio::test]
 async fn a_run_by_hand_that_is_interrupted_says_so() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let exporter = Exporter::start(None).await;

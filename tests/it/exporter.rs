@@ -68,6 +68,11 @@ impl Exporter {
     pub(crate) fn hold(&self) {
         self.shared.holds.send_replace(true);
     }
+
+    /// Lets answers leave again.
+    pub(crate) fn release(&self) {
+        self.shared.holds.send_replace(false);
+    }
 }
 
 impl Drop for Exporter {
