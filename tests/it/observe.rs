@@ -353,7 +353,7 @@ async fn the_alerts_watch_metrics_that_exist() {
 #[tokio::test]
 async fn alerts_fire_when_they_should() {
     // Per minute: what the connector counts, and the alerts that fire after an hour.
-    let cases: [(&str, &[(&str, &str)], &[&str]); 7] = [
+    let cases: [(&str, &[(&str, &str)], &[&str]); 9] = [
         ("all is well", &[], &[]),
         (
             "stale markers",
@@ -400,6 +400,36 @@ async fn alerts_fire_when_they_should() {
                 "TimestreamConnectorSamplesRejected",
                 "TimestreamConnectorSamplesIgnored",
             ],
+        ),
+        (
+            "connectors fail",
+            &[
+                (
+                    "definition_runs_total{result=\"failed\", type=\"prometheus\"",
+                    "0+3x60",
+                ),
+                (
+                    "definition_runs_total{result=\"complete\", type=\"prometheus\"",
+                    "0+1x60",
+                ),
+                (
+                    "definition_runs_total{result=\"complete\", type=\"other\"",
+                    "0+4x60",
+                ),
+                (
+                    "definition_runs_total{result=\"claim_lost\", type=\"other\"",
+                    "0+4x60",
+                ),
+            ],
+            &["TimestreamConnectorDefinitionsFail"],
+        ),
+        (
+            "a connector is disabled",
+            &[(
+                "definition_runs_total{result=\"disabled\", type=\"prometheus\"",
+                "0+4x60",
+            )],
+            &["TimestreamConnectorDefinitionDisabled"],
         ),
         (
             "queries fail",
