@@ -145,12 +145,15 @@ fn admit(headers: &HeaderMap, has_shown: bool, is_local: bool) -> Result<(), Ref
             ));
         }
     }
-    // Nor does a name that leads here make a page one of this machine.
-    if !has_shown && !host.is_none_or(is_this_machine) {
+    // Nor does a name that leads here make a page one of this machine, or a proxy here its clients.
+    let is_forwarded = ["forwarded", "x-forwarded-for"]
+        .iter()
+        .any(|name| headers.contains_key(*name));
+    if !has_shown && (is_forwarded || !host.is_none_or(is_this_machine)) {
         return Err(Refused(
             StatusCode::FORBIDDEN,
-            "without a credential /v1/connectors answers only requests to localhost or a loopback \
-             address"
+            "without a credential /v1/connectors answers only requests of this machine to localhost \
+             or a loopback address; set --bearer-token (bearer_token) for others"
                 .to_owned(),
         ));
     }
@@ -356,7 +359,7 @@ mod tests {
     #[test]
     fn who_may_use_the_routes() {
         const OK: u16 = 200;
-        let cases: [(&[(&str, &str)], bool, bool, u16); 17] = [
+        let cases: [(&[(&str, &str)], bool, bool, u16); 19] = [
             (&[], false, false, 401),
             (&[("host", "localhost:9201")], false, false, 401),
             (&[("host", "example.com")], true, false, OK),
@@ -370,6 +373,18 @@ mod tests {
             (&[("host", "localhost.example")], false, true, 403),
             (&[("host", "a b")], false, true, 403),
             (&[("host", "rebound.example")], true, true, OK),
+            (
+                &[("host", "localhost"), ("x-forwarded-for", "192.0.2.1")],
+                false,
+                true,
+                403,
+            ),
+            (
+                &[("host", "localhost"), ("forwarded", "for=192.0.2.1")],
+                true,
+                true,
+                OK,
+            ),
             (
                 &[("host", "a.b"), ("origin", "https://a.b")],
                 true,

@@ -2,7 +2,7 @@
 //!
 //! Definitions that other processes have changed are seen within [`REFRESH`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,9 +27,13 @@ struct Ticking {
 pub async fn schedule(runner: Arc<Runner>, stop: Stop) {
     let mut ticking: HashMap<String, Ticking> = HashMap::new();
     let mut tickers = JoinSet::new();
+    let mut reported = HashSet::new();
     loop {
         match runner.registry.definitions().await {
-            Ok(entries) => reconcile(&runner, &entries, &mut ticking, &mut tickers),
+            Ok(entries) => {
+                report_unusable(&entries, &mut reported);
+                reconcile(&runner, &entries, &mut ticking, &mut tickers);
+            }
             Err(error) => tracing::error!(
                 error = error.to_string(),
                 "The connectors cannot be listed; those that are known go on."
@@ -47,6 +51,21 @@ pub async fn schedule(runner: Arc<Runner>, stop: Stop) {
         ticking.stopper.stop();
     }
     while tickers.join_next().await.is_some() {}
+}
+
+/// Tells once of each version of a definition that this program cannot use.
+fn report_unusable(entries: &[Entry], reported: &mut HashSet<String>) {
+    for entry in entries {
+        if let Some(faults) = &entry.unusable
+            && reported.insert(entry.version.clone())
+        {
+            tracing::error!(
+                error = faults.to_string(),
+                connector = entry.name,
+                "A connector that is kept cannot be used; change or delete it."
+            );
+        }
+    }
 }
 
 /// Starts tickers of what is new, and stops those of what is gone or has changed.

@@ -21,7 +21,7 @@ use super::run::{Fault, Job, Report, Run, RunError, Stop};
 use super::runner::{Caller, Ran, Runner};
 use super::scheduler::schedule;
 use super::secret::{SecretRef, Secrets};
-use super::state::{Memory, State};
+use super::state::{Expect, Memory, State};
 use crate::config::{Invocation, read};
 use crate::connector::Connector;
 use crate::dead_letter::DeadLetters;
@@ -405,6 +405,30 @@ async fn what_the_registry_refuses() {
         .unwrap();
     let definition = registry.get("x").await.unwrap().definition.unwrap();
     assert_eq!(definition.schedule, None);
+}
+
+#[tokio::test]
+async fn what_another_version_has_kept_is_shown_and_can_be_mended() {
+    let state = memory();
+    let registry = Registry::new(state.clone(), KINDS, Vec::new());
+    let text = r#"{"name":"x","type":"later","target_database":"d","target_table":"t"}"#;
+    let put = state
+        .put("definitions", "x", text, Expect::Absent, None)
+        .await;
+    assert!(put.unwrap());
+    for entry in [
+        registry.get("x").await.unwrap(),
+        registry.list().await.unwrap().remove(0),
+    ] {
+        assert!(entry.definition.is_none());
+        let faults = entry.unusable.unwrap().to_string();
+        assert!(
+            faults.starts_with("type: unknown variant `later`"),
+            "{faults}"
+        );
+    }
+    registry.patch("x", br#"{"type": "echo"}"#).await.unwrap();
+    assert!(registry.get("x").await.unwrap().definition.is_some());
 }
 
 fn json_of(text: &[u8]) -> Vec<u8> {
