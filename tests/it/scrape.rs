@@ -134,9 +134,9 @@ enum Answer {
 }
 
 /// A server that answers each request with the next of its answers, the last one for ever.
-struct Target {
+pub(crate) struct Target {
     /// Host and port.
-    address: String,
+    pub(crate) address: String,
     /// The heads of the requests.
     requests: Arc<Mutex<Vec<String>>>,
 }
@@ -185,7 +185,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, heads: Arc<Mutex<Vec<Strin
     }
 }
 
-const TEXT: &str = "content-type: text/plain; version=0.0.4\r\n";
+pub(crate) const TEXT: &str = "content-type: text/plain; version=0.0.4\r\n";
 const OPENMETRICS: &str = "content-type: application/openmetrics-text; version=1.0.0\r\n";
 
 fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
@@ -197,7 +197,7 @@ fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// A server that shows this.
-async fn showing(headers: &str, body: &[u8]) -> Target {
+pub(crate) async fn showing(headers: &str, body: &[u8]) -> Target {
     Target::start(vec![Answer::Bytes(answer(200, headers, body))]).await
 }
 
@@ -285,6 +285,22 @@ async fn without_labels_of_the_target_there_are_its_rows_and_nothing_else() {
     assert_eq!(report.error, Some(RunError::Failed(text.to_owned())));
     assert_eq!((report.rows, report.received), (0, 0));
     assert_eq!(scraper.shown(), expected);
+}
+
+#[tokio::test]
+async fn values_that_are_not_finite_are_left_to_the_policy_of_the_connector() {
+    let body = "a{b=\"1\"} NaN\na{b=\"2\"} -Inf\na{b=\"3\"} 4\n";
+    for (flags, rows) in [(&[][..], 1), (&["--store-special-values"][..], 3)] {
+        let scraper = Scraper::start(flags).await;
+        let target = showing(TEXT, body.as_bytes()).await;
+        let config = json!({"endpoint": target.url(), "target_labels": false});
+        let report = scraper.tick(config).await;
+        let counts = (report.received, report.rows, report.rejected);
+        assert_eq!(counts, (3, rows, 3 - rows), "{flags:?}");
+        assert_eq!(report.error, None);
+        let points = scraper.emulator.points("db", "scraped");
+        assert_eq!(points.len() as u64, rows);
+    }
 }
 
 #[tokio::test]

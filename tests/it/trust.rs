@@ -1,9 +1,9 @@
-//! Whose certificates are trusted when Timestream is called.
+//! Whose certificates are trusted when Timestream and targets are called.
 
 use std::sync::Arc;
 
+use serde_json::json;
 use tempfile::NamedTempFile;
-use timestream_emulator::Emulator;
 use timestream_prometheus_connector::prompb::WriteRequest;
 use timestream_prometheus_connector::wire;
 use tokio::io::copy_bidirectional;
@@ -13,13 +13,14 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use crate::standalone::{Connector, DEFAULTS};
+use crate::scrape::{TEXT, showing};
+use crate::standalone::{Connector, DEFAULTS, command};
 use crate::support::{START_MS, series, start_emulator, table};
 
 use crate::tls::{Authority, authority, identity};
 
-/// Puts TLS in front of an emulator, with a certificate of this authority. Returns the URL.
-async fn encrypt(emulator: &Emulator, authority: &Authority) -> String {
+/// Puts TLS in front of a server, with a certificate of this authority. Returns the URL.
+async fn encrypt(address: &str, authority: &Authority) -> String {
     let server = identity(authority, "localhost");
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(server.key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -31,7 +32,7 @@ async fn encrypt(emulator: &Emulator, authority: &Authority) -> String {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("localhost:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let address = emulator.url().strip_prefix("http://").unwrap().to_owned();
+    let address = address.to_owned();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, address) = (acceptor.clone(), address.clone());
@@ -52,7 +53,8 @@ async fn encrypt(emulator: &Emulator, authority: &Authority) -> String {
 async fn a_variable_names_further_authorities() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let authority = authority();
-    let url = encrypt(&emulator, &authority).await;
+    let url = emulator.url();
+    let url = encrypt(url.strip_prefix("http://").unwrap(), &authority).await;
     let file = NamedTempFile::new().unwrap();
     std::fs::write(file.path(), authority.pem()).unwrap();
     let path = file.path().to_str().unwrap();
@@ -78,5 +80,36 @@ async fn a_variable_names_further_authorities() {
         let connector = Connector::start_with(&emulator, &DEFAULTS, &variables).await;
         assert_eq!(connector.post("/write", body.clone()).await, status);
         assert_eq!(emulator.points("db", "t").len(), points);
+    }
+}
+
+#[tokio::test]
+async fn targets_are_trusted_as_timestream_is() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let authority = authority();
+    let target = showing(TEXT, b"a{b=\"1\"} 2\n").await;
+    let url = encrypt(&target.address, &authority).await;
+    let folder = tempfile::tempdir().unwrap();
+    let [roots, definition] = ["roots.pem", "definition.json"].map(|it| folder.path().join(it));
+    std::fs::write(&roots, authority.pem()).unwrap();
+    let config = json!({
+        "name": "x", "type": "prometheus", "target_database": "db", "target_table": "t",
+        "config": {"endpoint": url, "target_labels": false},
+    });
+    std::fs::write(&definition, config.to_string()).unwrap();
+    for (roots, status, points) in [(None, 1, 0), (Some(&roots), 0, 1)] {
+        let flags = [&["run", definition.to_str().unwrap()], &DEFAULTS[..]].concat();
+        let mut run = command(&flags);
+        run.env("AWS_ACCESS_KEY_ID", "local")
+            .env("AWS_SECRET_ACCESS_KEY", "local")
+            .env("AWS_ENDPOINT_URL", emulator.url());
+        if let Some(roots) = roots {
+            run.env("SSL_CERT_FILE", roots);
+        }
+        let output = run.output().await.unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{log}");
+        assert_eq!(emulator.points("db", "t").len(), points);
+        assert_eq!(log.contains("UnknownIssuer"), roots.is_none(), "{log}");
     }
 }
