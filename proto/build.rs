@@ -17,6 +17,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .field_attribute("prometheus.Sample.value", "#[prost(required)]")
         .field_attribute("prometheus.Histogram.sum", "#[prost(required)]")
         .field_attribute("prometheus.Histogram.zero_threshold", "#[prost(required)]")
+        .field_attribute("io.prometheus.write.v2.Sample.value", "#[prost(required)]")
+        .field_attribute("io.prometheus.write.v2.Histogram.sum", "#[prost(required)]")
         .compile_fds(files)?;
     println!("cargo::rerun-if-env-changed=SOURCE_REVISION");
     let given = std::env::var("SOURCE_REVISION").ok();

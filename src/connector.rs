@@ -3,6 +3,7 @@
 
 mod deliver;
 mod flights;
+mod history;
 mod letters;
 mod metadata;
 mod progress;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+pub use history::Answer;
 pub use metadata::{IgnoredMetadata, MetadataOutcome};
 pub use read::{QueryResult, ReadError, ReadOutcome, Reading};
 pub use replay::{Fallback, Replayed};

@@ -4,6 +4,7 @@
 //! and when, [`runner`] runs one and [`scheduler`] all of a process. [`state`] is where all of it
 //! survives. [`run`] is what a type of definition implements and what it is given to work with;
 //! [`secret`] and [`auth`] are how it shows who it is to others, [`client`] how it reaches them.
+//! The types are [`sink`]; what is in their `config` is read by `values`.
 
 pub mod auth;
 pub mod bucket;
@@ -15,7 +16,9 @@ pub mod runner;
 pub mod scheduler;
 pub mod scrape;
 pub mod secret;
+pub mod sink;
 pub mod state;
+mod values;
 
 #[cfg(test)]
 mod tests;

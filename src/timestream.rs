@@ -15,7 +15,7 @@ pub mod retry;
 mod roots;
 mod service;
 
-pub use client::{Discovery, Page, QueryBytes, Settings, Timestream, sdk_config};
+pub use client::{Discovery, Page, Pages, QueryBytes, Settings, Timestream, sdk_config};
 pub use rejection::{RejectReason, Rejection};
 pub use roots::TrustedRoots;
 

@@ -2,11 +2,30 @@
 
 use jiff::Timestamp;
 
+use super::Connector;
 use super::deliver::{Failed, Undelivered, Why};
 use crate::convert::route::{Routing, destination};
-use crate::dead_letter::Letter;
 use crate::dead_letter::letter::LetterExemplar;
+use crate::dead_letter::{KeepError, Letter};
 use crate::received::{Item, Request};
+
+impl Connector {
+    /// Whether dead letters have a place other than the log.
+    pub fn keeps_letters(&self) -> bool {
+        self.dead_letters.are_kept()
+    }
+
+    /// Keeps `letters`; returns whether they are kept for good, and not just in the log.
+    ///
+    /// # Errors
+    /// At least one of them is not kept.
+    pub async fn keep_letters(&self, letters: &[Letter]) -> Result<bool, KeepError> {
+        if !letters.is_empty() {
+            self.dead_letters.keep(letters).await?;
+        }
+        Ok(self.dead_letters.are_kept())
+    }
+}
 
 /// One letter for all samples of a series that have the same fate.
 pub(super) fn letters<'u>(

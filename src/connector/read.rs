@@ -28,7 +28,7 @@ use crate::timestream::retry::Limits;
 const MAX_CONCURRENT_QUERIES: usize = 10;
 
 /// Longer than anybody waits.
-const NEVER: Duration = Duration::from_secs(365 * 86_400);
+pub(super) const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// The series that a query selects, sorted by labels.
 pub type QueryResult = Arc<[Series]>;

@@ -332,7 +332,7 @@ fn row_labels(
 }
 
 /// Reads `2020-08-08 01:00:00.123456789`, UTC, to whole milliseconds since the Unix epoch.
-fn parse_time_ms(text: &str) -> Result<i64, RowError> {
+pub(crate) fn parse_time_ms(text: &str) -> Result<i64, RowError> {
     if let Some(time_ms) = parse_usual_time_ms(text.as_bytes()) {
         return Ok(time_ms);
     }

@@ -39,6 +39,14 @@ pub fn describe(destination: &Destination) -> String {
     format!("DESCRIBE {}", table(destination))
 }
 
+/// The first time at or after `from_ms` at which a table has a row.
+pub fn first_time(destination: &Destination, from_ms: i64) -> String {
+    format!(
+        "SELECT min(time) FROM {} WHERE time >= from_milliseconds({from_ms})",
+        table(destination)
+    )
+}
+
 /// The queries for what `selection` wants from `destination`: one for float samples and one for
 /// native histograms, as far as there are such columns, since a time series has values of one type;
 /// a single one where only labels are wanted. None if nothing there can match.

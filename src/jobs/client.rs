@@ -1,8 +1,9 @@
 //! The one client for outgoing HTTP.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,6 +34,8 @@ pub struct Client {
     roots: TrustedRoots,
     /// Made when it is first needed: most functions never are.
     client: Arc<OnceLock<reqwest::Client>>,
+    /// By the time that their connections may take.
+    senders: Arc<Mutex<BTreeMap<Duration, reqwest::Client>>>,
 }
 
 /// Why there is no body.
@@ -55,16 +58,30 @@ impl Client {
         Self {
             roots,
             client: Arc::default(),
+            senders: Arc::default(),
         }
     }
 
     /// The client itself.
     pub fn inner(&self) -> &reqwest::Client {
-        self.client.get_or_init(|| build(self.roots))
+        let redirects = Policy::limited(MAX_REDIRECTS);
+        self.client
+            .get_or_init(|| build(self.roots, redirects, CONNECT_TIMEOUT))
+    }
+
+    /// One that follows no redirect, which would make a GET of a POST; its connections come about within
+    /// `connect_timeout`, or not at all.
+    pub fn sender(&self, connect_timeout: Duration) -> reqwest::Client {
+        // Nothing that runs under the lock can leave it half done.
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = senders
+            .entry(connect_timeout)
+            .or_insert_with(|| build(self.roots, Policy::none(), connect_timeout));
+        sender.clone()
     }
 }
 
-fn build(roots: TrustedRoots) -> reqwest::Client {
+fn build(roots: TrustedRoots, redirects: Policy, connect_timeout: Duration) -> reqwest::Client {
     let roots = roots.store().unwrap_or_else(|error| {
         tracing::error!(error, "No server is trusted by connectors.");
         RootCertStore::empty()
@@ -77,10 +94,10 @@ fn build(roots: TrustedRoots) -> reqwest::Client {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(USER_AGENT)
-        .redirect(Policy::limited(MAX_REDIRECTS))
+        .redirect(redirects)
         .referer(false)
         .no_proxy()
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(connect_timeout)
         .build()
         .expect("nothing of these settings can be refused")
 }

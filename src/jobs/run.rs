@@ -16,6 +16,14 @@ use crate::model::Destination;
 pub trait Job: fmt::Debug + Send + Sync {
     /// Does the work of one tick, or of one call by hand.
     fn run<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Report>;
+
+    /// Takes rows that somebody hands over, where the type does so. When this is over, the samples that
+    /// the report counts as stored or rejected are settled; whoever handed over others has to do so
+    /// again.
+    fn take_rows<'a>(&'a self, run: &'a Run<'a>, rows: &'a [u8]) -> Option<BoxFuture<'a, Report>> {
+        let _ = (run, rows);
+        None
+    }
 }
 
 /// What a run has to work with.

@@ -31,6 +31,9 @@ pub(super) struct Answer {
     pub(super) query_id: String,
     pub(super) next_token: Option<String>,
     pub(super) query_status: Option<QueryStatus>,
+    /// The names of the columns; empty for one without a name.
+    #[serde(default, deserialize_with = "names")]
+    pub(super) column_info: Vec<String>,
     #[serde(deserialize_with = "rows")]
     pub(super) rows: Vec<Row>,
 }
@@ -41,6 +44,17 @@ pub(super) struct Answer {
 pub(super) struct QueryStatus {
     pub(super) cumulative_bytes_scanned: i64,
     pub(super) cumulative_bytes_metered: i64,
+}
+
+fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct WireColumn {
+        #[serde(default)]
+        name: Option<String>,
+    }
+    let columns = Vec::<WireColumn>::deserialize(deserializer)?.into_iter();
+    Ok(columns.map(|it| it.name.unwrap_or_default()).collect())
 }
 
 fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Row>, D::Error> {
@@ -198,7 +212,7 @@ mod tests {
         let body = r#"{
             "QueryId": "Q", "NextToken": "N",
             "QueryStatus": {"CumulativeBytesMetered": 10, "CumulativeBytesScanned": 7, "ProgressPercentage": 50.0},
-            "ColumnInfo": [{"Name": "a", "Type": {"ScalarType": "VARCHAR"}}],
+            "ColumnInfo": [{"Name": "a", "Type": {"ScalarType": "VARCHAR"}}, {"Type": {}}],
             "Rows": [
                 {"Data": [{"ScalarValue": "a\n\u00fc"}, {"NullValue": true}]},
                 {"Data": [
@@ -221,6 +235,7 @@ mod tests {
                 cumulative_bytes_scanned: 7,
                 cumulative_bytes_metered: 10,
             }),
+            column_info: vec!["a".to_owned(), String::new()],
             rows: vec![
                 vec![scalar("a\nü"), Datum::Null],
                 vec![

@@ -121,6 +121,8 @@ impl Timestream {
 /// One page of a result.
 #[derive(Debug, Default)]
 pub struct Page {
+    /// The names of the columns; empty for one without a name.
+    pub columns: Vec<String>,
     /// Its rows, which may be none.
     pub rows: Vec<Row>,
     /// What the query read since the page before.
@@ -200,6 +202,7 @@ impl Pages {
             self.next_token = answer.next_token;
             let total = QueryBytes::total(answer.query_status);
             Some(Page {
+                columns: answer.column_info,
                 rows: answer.rows,
                 bytes: self.counted.advance_to(total),
             })

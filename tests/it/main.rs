@@ -23,6 +23,7 @@ mod fuzz;
 mod go_connector;
 mod go_tables;
 mod healthcheck;
+mod jobs;
 mod kinds;
 mod lambda;
 mod logs;

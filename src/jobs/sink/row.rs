@@ -1,0 +1,303 @@
+//! Rows, as JSON objects, to samples.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
+
+use super::point::{Content, Point};
+use crate::model::{Label, Labels, METRIC_NAME_LABEL, Sample};
+use crate::received::cut;
+
+/// Bytes of a row that an error shows.
+const MAX_SHOWN_BYTES: usize = 300;
+
+/// Which fields of a row are what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fields {
+    /// A map of labels, the metric name among them.
+    pub(super) labels: String,
+    /// The value.
+    pub(super) value: String,
+    /// The time; of a row without it, that is when it is read.
+    pub(super) timestamp: Option<String>,
+}
+
+/// A row that is no sample.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("row {number}: {why}; the row: {row}")]
+pub(super) struct BadRow {
+    /// Its number, from 1.
+    pub(super) number: usize,
+    /// What is wrong with it.
+    pub(super) why: String,
+    /// Its start.
+    pub(super) row: String,
+}
+
+/// The samples of `body`, a JSON array of rows or one row on each line, and the rows that are none.
+pub(super) fn read_rows(
+    body: &[u8],
+    fields: &Fields,
+    now_ms: i64,
+) -> Result<(Vec<Point>, Vec<BadRow>), String> {
+    let rows: Vec<Value> = match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'[') => serde_json::from_slice(body).map_err(|error| error.to_string())?,
+        _ => serde_json::Deserializer::from_slice(body)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|error| error.to_string())?,
+    };
+    let (mut points, mut bad) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (index, row) in rows.iter().enumerate() {
+        match point(row, fields, now_ms) {
+            Ok(point) => points.push(point),
+            Err(why) => bad.push(BadRow {
+                number: index + 1,
+                why,
+                row: cut(&row.to_string(), MAX_SHOWN_BYTES).into_owned(),
+            }),
+        }
+    }
+    Ok((points, bad))
+}
+
+/// The sample that a row is.
+fn point(row: &Value, fields: &Fields, now_ms: i64) -> Result<Point, String> {
+    let row = row.as_object().ok_or("expected an object")?;
+    let given = |key: &str| row.get(key).filter(|it| !it.is_null());
+    let labels = given(&fields.labels).ok_or_else(|| absent(&fields.labels))?;
+    let labels = match labels {
+        Value::Object(labels) => labels_of(labels)?,
+        Value::String(text) => labels_of_text(text)?,
+        _ => return Err(format!("'{}' is no map of labels", fields.labels)),
+    };
+    let value = given(&fields.value).ok_or_else(|| absent(&fields.value))?;
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => number(text),
+        _ => None,
+    };
+    let value = number.ok_or_else(|| format!("'{}' is no number: {value}", fields.value))?;
+    let time = fields.timestamp.as_deref().and_then(given);
+    Ok(Point {
+        labels: Arc::new(labels),
+        content: Content::Float(Sample {
+            timestamp_ms: time.map_or(Ok(now_ms), timestamp_ms)?,
+            value,
+        }),
+    })
+}
+
+fn absent(key: &str) -> String {
+    format!("the field '{key}' is absent")
+}
+
+/// The labels of a map.
+///
+/// # Errors
+/// They are not the labels of a series: Prometheus passes over such a series without a word.
+pub(super) fn labels_of(map: &Map<String, Value>) -> Result<Labels, String> {
+    let mut labels = Vec::with_capacity(map.len());
+    for (name, value) in map {
+        let value = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(_) | Value::Bool(_) => value.to_string(),
+            Value::Null => continue,
+            Value::Array(_) | Value::Object(_) => {
+                return Err(format!("the label '{name}' has no text as its value"));
+            }
+        };
+        labels.push(Label {
+            name: name.clone(),
+            value,
+        });
+    }
+    checked(labels)
+}
+
+/// The labels that a text, a JSON object, holds.
+pub(super) fn labels_of_text(text: &str) -> Result<Labels, String> {
+    let map = serde_json::from_str(text).map_err(|error| format!("no map of labels: {error}"))?;
+    labels_of(&map)
+}
+
+/// A label set with a metric name and no empty name.
+pub(super) fn checked(labels: Vec<Label>) -> Result<Labels, String> {
+    if labels.iter().any(|label| label.name.is_empty()) {
+        return Err("a label has an empty name".to_owned());
+    }
+    let labels = Labels::new(labels);
+    if labels.get(METRIC_NAME_LABEL).is_empty() {
+        return Err(format!(
+            "the labels have no {METRIC_NAME_LABEL}, the name of the metric"
+        ));
+    }
+    Ok(labels)
+}
+
+/// A number in Go's or JSON's spelling, the special ones included.
+pub(super) fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok()
+}
+
+/// Milliseconds since 1970: a whole number is that, another number is seconds; texts are RFC 3339, or
+/// without a zone and then in UTC.
+pub(super) fn timestamp_ms(value: &Value) -> Result<i64, String> {
+    let invalid = || {
+        format!(
+            "no time: {value}; expected milliseconds as a whole number, seconds as another number, or a text such as 2026-01-31T00:00:00Z"
+        )
+    };
+    let of_seconds = |seconds: f64| {
+        let ms = (seconds * 1e3).round();
+        // Beyond that a double does not tell milliseconds apart.
+        (ms.abs() < 9e15).then_some(ms as i64)
+    };
+    let read = match value {
+        Value::Number(number) => match number.as_i64() {
+            Some(ms) => Some(ms),
+            None => number.as_f64().and_then(of_seconds),
+        },
+        Value::String(text) => {
+            let text = text.trim();
+            let number = || match text.parse() {
+                Ok(ms) => Some(ms),
+                Err(_) => text.parse().ok().and_then(of_seconds),
+            };
+            time_of_text(text).or_else(number)
+        }
+        _ => None,
+    };
+    read.ok_or_else(invalid)
+}
+
+fn time_of_text(text: &str) -> Option<i64> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(time.as_millisecond());
+    }
+    let time: DateTime = text.parse().ok()?;
+    let time = time.to_zoned(TimeZone::UTC).ok()?;
+    Some(time.timestamp().as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields() -> Fields {
+        Fields {
+            labels: "labels".to_owned(),
+            value: "value".to_owned(),
+            timestamp: Some("time".to_owned()),
+        }
+    }
+
+    #[test]
+    fn rows_come_as_an_array_or_on_lines() {
+        let rows = [
+            json!({"labels": {"__name__": "a", "x": "1", "y": ""}, "value": 1, "time": 5, "more": {}}),
+            json!({"labels": "{\"__name__\": \"b\", \"n\": 7}", "value": "2.5e1"}),
+        ];
+        let array = json!(rows).to_string();
+        let lines = rows.iter().map(|row| format!("{row}\n\n"));
+        let lines: String = lines.collect();
+        for body in [array, lines, format!("\n {}", json!(rows))] {
+            let (points, bad) = read_rows(body.as_bytes(), &fields(), 77).unwrap();
+            assert_eq!(bad, []);
+            let shown: Vec<_> = points
+                .iter()
+                .map(|point| {
+                    let labels = point.labels.iter();
+                    let labels: Vec<_> = labels
+                        .map(|it| format!("{}={}", it.name, it.value))
+                        .collect();
+                    let Content::Float(sample) = &point.content else {
+                        panic!("{point:?}")
+                    };
+                    (labels.join(","), sample.timestamp_ms, sample.value)
+                })
+                .collect();
+            let expected = [("__name__=a,x=1", 5, 1.0), ("__name__=b,n=7", 77, 25.0)];
+            assert_eq!(shown, expected.map(|(a, b, c)| (a.to_owned(), b, c)));
+        }
+        assert_eq!(read_rows(b"", &fields(), 0).unwrap().0.len(), 0);
+        assert!(read_rows(b"[{", &fields(), 0).is_err());
+        assert!(read_rows(b"{}\n{", &fields(), 0).is_err());
+    }
+
+    #[test]
+    fn what_is_no_row_is_told() {
+        let name = json!({"__name__": "a"});
+        for (row, why) in [
+            (json!(1), "expected an object"),
+            (json!({"value": 1}), "the field 'labels' is absent"),
+            (json!({"labels": name}), "the field 'value' is absent"),
+            (
+                json!({"labels": [], "value": 1}),
+                "'labels' is no map of labels",
+            ),
+            (
+                json!({"labels": "x", "value": 1}),
+                "no map of labels: expected value",
+            ),
+            (
+                json!({"labels": {"a": "b"}, "value": 1}),
+                "the labels have no __name__",
+            ),
+            (
+                json!({"labels": {"__name__": "a", "": "b"}, "value": 1}),
+                "a label has an empty name",
+            ),
+            (
+                json!({"labels": {"__name__": "a", "b": []}, "value": 1}),
+                "the label 'b'",
+            ),
+            (
+                json!({"labels": name, "value": true}),
+                "'value' is no number: true",
+            ),
+            (
+                json!({"labels": name, "value": "x"}),
+                "'value' is no number: \"x\"",
+            ),
+            (
+                json!({"labels": name, "value": 1, "time": "noon"}),
+                "no time: \"noon\"",
+            ),
+        ] {
+            let (points, bad) =
+                read_rows(json!([row]).to_string().as_bytes(), &fields(), 0).unwrap();
+            assert_eq!(points.len(), 0);
+            assert!(
+                bad[0].to_string().starts_with(&format!("row 1: {why}")),
+                "{}",
+                bad[0]
+            );
+        }
+    }
+
+    #[test]
+    fn times() {
+        for (time, ms) in [
+            (json!(1_600_000_000_000_i64), 1_600_000_000_000),
+            (json!(1_600_000_000.5), 1_600_000_000_500),
+            (json!(1.6e9), 1_600_000_000_000),
+            (json!("1600000000000"), 1_600_000_000_000),
+            (json!("2020-09-13T12:26:40Z"), 1_600_000_000_000),
+            (json!("2020-09-13T14:26:40.25+02:00"), 1_600_000_000_250),
+            (json!("2020-09-13T12:26:40"), 1_600_000_000_000),
+            (json!("2020-09-13 12:26:40.001000000"), 1_600_000_000_001),
+            (json!("2020-09-13"), 1_599_955_200_000),
+        ] {
+            assert_eq!(timestamp_ms(&time), Ok(ms), "{time}");
+        }
+        for wrong in [json!("noon"), json!([]), json!(1e300), json!("")] {
+            assert!(timestamp_ms(&wrong).is_err(), "{wrong}");
+        }
+    }
+}

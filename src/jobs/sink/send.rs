@@ -1,0 +1,473 @@
+//! Samples to the endpoint: in batches, again after failures, halved where the receiver refuses some,
+//! and what it never takes to the dead letters.
+//!
+//! Requests go one after the other: a receiver refuses a sample that is older than the last one of its
+//! series.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::blame::{Blamed, blame};
+use super::body::body;
+use super::config::{Protocol, Settings};
+use super::point::{Content, Point, arrange, by_series};
+use super::verdict::{Reason, Verdict, verdict};
+use crate::convert::histogram::from_message;
+use crate::dead_letter::Letter;
+use crate::jobs::client::describe;
+use crate::jobs::run::{Report, Run, RunError};
+use crate::model::Label;
+use crate::received::cut;
+
+const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
+const ATTEMPT: HeaderName = HeaderName::from_static("retry-attempt");
+/// Bytes of an answer that are read; it may have a line for each sample.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// Bytes of the receiver's words in a dead letter.
+const MAX_WORDS_BYTES: usize = 400;
+
+/// Sends the samples of one run.
+pub(super) struct Sender<'r> {
+    settings: &'r Settings,
+    run: &'r Run<'r>,
+    origin: Origin,
+    client: reqwest::Client,
+    authorization: Option<HeaderValue>,
+    protocol: Protocol,
+    /// What waits for a full batch.
+    buffer: Vec<Point>,
+    /// When the first of them came.
+    since: Instant,
+    counts: Counts,
+}
+
+/// Where the samples of a run come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A source that has them still, whatever becomes of them.
+    Source,
+    /// Somebody hands them over.
+    HandedOver,
+}
+
+/// What became of the samples of a run.
+#[derive(Debug, Default)]
+struct Counts {
+    received: u64,
+    delivered: u64,
+    /// Samples that the receiver never takes, by reason.
+    refused: BTreeMap<Reason, u64>,
+    dead_lettered: u64,
+    /// The receiver's words for the first of them.
+    first_refusal: Option<String>,
+    warnings: Vec<String>,
+}
+
+/// A sample that the receiver never takes.
+struct Hopeless {
+    point: Point,
+    reason: Reason,
+    text: String,
+}
+
+impl<'r> Sender<'r> {
+    /// Starts without anything to send.
+    ///
+    /// # Errors
+    /// A secret cannot be had.
+    pub(super) fn new(
+        settings: &'r Settings,
+        run: &'r Run<'r>,
+        origin: Origin,
+    ) -> Result<Self, RunError> {
+        Ok(Self {
+            settings,
+            run,
+            origin,
+            client: run.http.sender(settings.connect_timeout),
+            authorization: settings.auth.header(run.secrets)?,
+            protocol: settings.protocol,
+            buffer: Vec::new(),
+            since: Instant::now(),
+            counts: Counts::default(),
+        })
+    }
+
+    /// Takes a sample. When this returns a full batch is delivered.
+    pub(super) async fn push(&mut self, point: Point) -> Result<(), RunError> {
+        if self.buffer.is_empty() {
+            self.since = Instant::now();
+        }
+        self.counts.received += 1;
+        self.buffer.push(point);
+        if self.buffer.len() >= self.settings.batch_size {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether samples wait that nobody may hold back any longer.
+    pub(super) fn is_due(&self) -> bool {
+        !self.buffer.is_empty() && self.since.elapsed() >= self.settings.flush_interval
+    }
+
+    /// How many samples wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Delivers what waits. After an error it still waits.
+    pub(super) async fn flush(&mut self) -> Result<(), RunError> {
+        let mut points = self.buffer.clone();
+        let repeated = arrange(&mut points);
+        let mut hopeless = Vec::new();
+        let sent = self.deliver(&points, &mut hopeless).await;
+        let kept = self.keep(&hopeless).await;
+        sent?;
+        kept?;
+        self.counts.delivered += repeated;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Notes rows that are no samples, and keeps them as dead letters.
+    pub(super) async fn keep_bad_rows(&mut self, rows: &[String]) -> Result<(), RunError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let now = (self.run.now)();
+        let letter = |text: &String| {
+            let mut letter = Letter::new(now, Reason::BadRow.as_str());
+            letter.message = text.clone();
+            letter
+        };
+        let letters: Vec<_> = rows.iter().map(letter).collect();
+        self.counts.received += rows.len() as u64;
+        *self.counts.refused.entry(Reason::BadRow).or_default() += rows.len() as u64;
+        self.counts
+            .first_refusal
+            .get_or_insert_with(|| rows[0].clone());
+        self.keep_letters(&letters, rows.len() as u64).await
+    }
+
+    /// What the run came to. Samples that the receiver never takes make it a failure.
+    pub(super) fn report(self, ended: Result<(), RunError>) -> Report {
+        let Counts {
+            received,
+            delivered,
+            refused,
+            dead_lettered,
+            first_refusal,
+            warnings,
+        } = self.counts;
+        let rejected = refused.values().sum();
+        let reasons = refused
+            .iter()
+            .map(|(reason, samples)| format!("{samples} {}", reason.as_str()));
+        let reasons = reasons.collect::<Vec<_>>().join(", ");
+        let of_refused = || {
+            let remedy = match refused.keys().any(|it| it.is_about_time()) {
+                true => {
+                    "; a receiver that takes older samples has out_of_order_time_window in its storage.tsdb"
+                }
+                false => "",
+            };
+            let first = first_refusal.unwrap_or_default();
+            RunError::Failed(format!(
+                "the endpoint does not take {rejected} samples ({reasons}): {first}{remedy}"
+            ))
+        };
+        Report {
+            rows: delivered,
+            received,
+            rejected,
+            dead_lettered,
+            error: match ended {
+                Err(error) => Some(error),
+                Ok(()) => (rejected > 0).then(of_refused),
+            },
+            warnings,
+        }
+    }
+
+    /// Sends `points`, which are arranged; what the receiver never takes goes to `hopeless`.
+    async fn deliver(
+        &mut self,
+        points: &[Point],
+        hopeless: &mut Vec<Hopeless>,
+    ) -> Result<(), RunError> {
+        let mut parts = match points.is_empty() {
+            true => Vec::new(),
+            false => vec![points],
+        };
+        while let Some(part) = parts.pop() {
+            match self.send(part).await? {
+                Verdict::Stored { unconfirmed } => {
+                    self.counts.delivered += part.len() as u64;
+                    if unconfirmed > 0 {
+                        self.warn(format!(
+                            "the endpoint answered success but does not say that {unconfirmed} samples are written"
+                        ));
+                    }
+                }
+                Verdict::Rejected { written, text } => {
+                    if written > 0
+                        && let Some(blamed) = blame(part, written, &text)
+                    {
+                        self.counts.delivered += written;
+                        self.note(part, blamed, hopeless);
+                    } else if part.len() > 1 {
+                        let (first, second) = halves(part);
+                        parts.extend([second, first]);
+                    } else {
+                        let blamed = Blamed {
+                            index: 0,
+                            reason: Reason::of(&text),
+                            text,
+                        };
+                        self.note(part, vec![blamed], hopeless);
+                    }
+                }
+                Verdict::WrongVersion(why) if self.protocol == Protocol::V2 => {
+                    self.protocol = Protocol::V1;
+                    self.warn(format!(
+                        "the endpoint does not take remote write 2.0 ({why}), so 1.0 is used; set protobuf_message to 1.0"
+                    ));
+                    parts.push(part);
+                }
+                Verdict::Unacceptable(why) => self.note_all(part, &why, hopeless),
+                Verdict::WrongVersion(why) | Verdict::Refused(why) => {
+                    // What can be read again stays where it is; so does what has no other place.
+                    if self.origin == Origin::Source || !self.run.connector.keeps_letters() {
+                        return Err(RunError::Failed(format!(
+                            "the endpoint takes nothing from this sender: {why}"
+                        )));
+                    }
+                    self.note_all(part, &why, hopeless);
+                }
+                Verdict::Retry { why, .. } => {
+                    return Err(RunError::Failed(format!(
+                        "{} samples are not delivered after {} tries: {why}",
+                        part.len() + parts.iter().map(|part| part.len()).sum::<usize>(),
+                        self.settings.retries.max + 1,
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the samples of a part that are not stored.
+    fn note(&mut self, part: &[Point], blamed: Vec<Blamed>, hopeless: &mut Vec<Hopeless>) {
+        for Blamed {
+            index,
+            reason,
+            text,
+        } in blamed
+        {
+            let point = part[index].clone();
+            let reason = match (&point.content, reason) {
+                // Of histograms Prometheus says no more than this where they differ.
+                (Content::Histogram(_), Reason::Stored) => Reason::Duplicate,
+                (_, reason) => reason,
+            };
+            if reason == Reason::Stored {
+                self.counts.delivered += 1;
+                continue;
+            }
+            *self.counts.refused.entry(reason).or_default() += 1;
+            let text = cut(&text, MAX_WORDS_BYTES).into_owned();
+            self.counts
+                .first_refusal
+                .get_or_insert_with(|| text.clone());
+            hopeless.push(Hopeless {
+                point,
+                reason,
+                text,
+            });
+        }
+    }
+
+    fn note_all(&mut self, part: &[Point], why: &str, hopeless: &mut Vec<Hopeless>) {
+        let blamed = (0..part.len()).map(|index| Blamed {
+            index,
+            reason: Reason::Refused,
+            text: why.to_owned(),
+        });
+        self.note(part, blamed.collect(), hopeless);
+    }
+
+    fn warn(&mut self, text: String) {
+        if !self.counts.warnings.contains(&text) && self.counts.warnings.len() < 10 {
+            self.counts.warnings.push(text);
+        }
+    }
+
+    /// One request, sent again as often as the settings say; the last verdict.
+    async fn send(&self, part: &[Point]) -> Result<Verdict, RunError> {
+        let body = bytes::Bytes::from(body(part, self.protocol));
+        let mut retries = 0;
+        loop {
+            let verdict = self.post(body.clone(), part.len() as u64, retries).await?;
+            let Verdict::Retry { after, why } = &verdict else {
+                return Ok(verdict);
+            };
+            if retries >= self.settings.retries.max {
+                return Ok(verdict);
+            }
+            let pause = self.settings.retries.pause(retries, *after);
+            tracing::debug!(
+                connector = self.run.name,
+                error = why,
+                pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+                "A batch is sent again."
+            );
+            if self.left().is_some_and(|left| left <= pause) {
+                return Ok(verdict);
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.run.stop.wait() => return Err(RunError::Interrupted),
+            }
+            retries += 1;
+        }
+    }
+
+    /// The time that is left for the run.
+    fn left(&self) -> Option<Duration> {
+        let deadline = self.run.deadline?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// One try.
+    async fn post(&self, body: bytes::Bytes, sent: u64, attempt: u32) -> Result<Verdict, RunError> {
+        if self.run.stop.is_set() {
+            return Err(RunError::Interrupted);
+        }
+        let limit = self.settings.connect_timeout + self.settings.socket_timeout;
+        let limit = self.left().map_or(limit, |left| left.min(limit));
+        if limit.is_zero() {
+            return Err(RunError::Interrupted);
+        }
+        let mut request = self
+            .client
+            .post(self.settings.url.clone())
+            .headers(self.settings.headers.clone())
+            .header(CONTENT_TYPE, self.protocol.content_type())
+            .header(CONTENT_ENCODING, "snappy")
+            .header(VERSION, self.protocol.version())
+            .body(body);
+        if let Some(value) = &self.authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        if attempt > 0 {
+            request = request.header(ATTEMPT, attempt);
+        }
+        let exchange = async {
+            let mut response = request.send().await?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let mut answer = Vec::new();
+            while let Some(chunk) = response.chunk().await? {
+                answer.extend_from_slice(&chunk);
+                if answer.len() >= MAX_ANSWER_BYTES {
+                    break;
+                }
+            }
+            Ok::<_, reqwest::Error>((status, headers, answer))
+        };
+        let why = match timeout(limit, exchange).await {
+            Ok(Ok((status, headers, answer))) => {
+                let text = String::from_utf8_lossy(&answer);
+                let now = (self.run.now)();
+                return Ok(verdict(status, &headers, &text, sent, self.protocol, now));
+            }
+            Ok(Err(error)) => describe(&error),
+            Err(_) => format!("no answer within {} ms", limit.as_millis()),
+        };
+        Ok(Verdict::Retry { why, after: None })
+    }
+
+    /// Keeps samples as dead letters, one letter for those of a series with the same reason.
+    async fn keep(&mut self, hopeless: &[Hopeless]) -> Result<(), RunError> {
+        if hopeless.is_empty() {
+            return Ok(());
+        }
+        let points: Vec<Point> = hopeless.iter().map(|it| it.point.clone()).collect();
+        let now = (self.run.now)();
+        let mut letters: Vec<Letter> = Vec::new();
+        let mut start = 0;
+        for series in by_series(&points) {
+            let same = &hopeless[start..start + series.len()];
+            start += series.len();
+            for same in same.chunk_by(|a, b| a.reason == b.reason) {
+                letters.push(letter(same, now));
+            }
+        }
+        self.keep_letters(&letters, hopeless.len() as u64).await
+    }
+
+    async fn keep_letters(&mut self, letters: &[Letter], samples: u64) -> Result<(), RunError> {
+        let kept = self.run.connector.keep_letters(letters).await;
+        if kept.map_err(|error| RunError::Failed(error.to_string()))? {
+            self.counts.dead_lettered += samples;
+        }
+        Ok(())
+    }
+}
+
+fn letter(same: &[Hopeless], now: jiff::Timestamp) -> Letter {
+    let first = &same[0];
+    let label = |label: &Label| (label.name.clone(), label.value.clone());
+    let mut letter = Letter::new(now, first.reason.as_str());
+    letter.message = first.text.clone();
+    letter.labels = first.point.labels.iter().map(label).collect();
+    for hopeless in same {
+        match &hopeless.point.content {
+            Content::Float(sample) => letter.samples.push(*sample),
+            Content::Histogram(it) => letter.histograms.push(from_message((**it).clone())),
+        }
+    }
+    letter
+}
+
+/// Two halves of arranged points, cut between series if there are several.
+fn halves(points: &[Point]) -> (&[Point], &[Point]) {
+    let middle = points.len() / 2;
+    let mut ends: Vec<usize> = Vec::new();
+    for series in by_series(points) {
+        ends.push(ends.last().copied().unwrap_or(0) + series.len());
+    }
+    // The last one is the end of all.
+    ends.pop();
+    let nearest = ends.into_iter().min_by_key(|end| end.abs_diff(middle));
+    points.split_at(nearest.unwrap_or(middle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::point::tests::point;
+    use super::*;
+
+    #[test]
+    fn halves_are_cut_between_series_as_long_as_there_are_several() {
+        let series =
+            |name: &str, count: i64| (0..count).map(|time| point(name, "1", time, 0.0)).collect();
+        let cut = |points: Vec<Vec<Point>>| {
+            let points = points.concat();
+            let (first, second) = halves(&points);
+            (first.len(), second.len())
+        };
+        assert_eq!(cut(vec![series("a", 7)]), (3, 4));
+        assert_eq!(cut(vec![series("a", 1), series("b", 7)]), (1, 7));
+        assert_eq!(
+            cut(vec![series("a", 3), series("b", 3), series("c", 3)]),
+            (3, 6)
+        );
+        assert_eq!(cut(vec![series("a", 1), series("b", 1)]), (1, 1));
+        assert_eq!(cut(vec![series("a", 2)]), (1, 1));
+    }
+}

@@ -1,0 +1,327 @@
+//! What the answer of a receiver means for what was sent.
+//!
+//! Status codes: <https://prometheus.io/docs/specs/prw/remote_write_spec/#error-handling-and-backward-compatibility>;
+//! written counts: <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/#required-written-response-headers>.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
+use super::config::Protocol;
+use crate::received::cut;
+
+/// Bytes of an answer that errors show.
+const MAX_SHOWN_BYTES: usize = 400;
+
+/// Headers of remote write 2.0 that tell how much is stored.
+const WRITTEN: [&str; 2] = [
+    "x-prometheus-remote-write-samples-written",
+    "x-prometheus-remote-write-histograms-written",
+];
+
+/// What an answer means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// All is stored, as far as the receiver says.
+    Stored {
+        /// How many of the samples it does not speak of.
+        unconfirmed: u64,
+    },
+    /// A later try may succeed.
+    Retry {
+        /// Why this one did not.
+        why: String,
+        /// The pause that the receiver asks for.
+        after: Option<Duration>,
+    },
+    /// Something in it can never be stored.
+    Rejected {
+        /// How many of the samples are stored all the same.
+        written: u64,
+        /// The receiver's words.
+        text: String,
+    },
+    /// The receiver does not know this version of the protocol.
+    WrongVersion(String),
+    /// The receiver does not take these samples, whatever they are cut to.
+    Unacceptable(String),
+    /// The receiver does not take anything from this sender.
+    Refused(String),
+}
+
+/// Why a receiver does not take a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Reason {
+    /// There is one with this time, and it says the same.
+    Stored,
+    /// There is one with this time, and it says something else.
+    Duplicate,
+    /// There is a later one in its series.
+    OutOfOrder,
+    /// It is older than the receiver takes.
+    TooOld,
+    /// Something else; the receiver's words tell.
+    Other,
+    /// The receiver takes nothing from this sender.
+    Refused,
+    /// What was handed over is no sample.
+    BadRow,
+}
+
+impl Reason {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+            Self::OutOfOrder => "out_of_order",
+            Self::TooOld => "too_old",
+            Self::Other => "rejected",
+            Self::Refused => "refused",
+            Self::BadRow => "bad_row",
+        }
+    }
+
+    /// Whether a receiver could be set up to take such samples.
+    pub(super) fn is_about_time(self) -> bool {
+        matches!(self, Self::OutOfOrder | Self::TooOld)
+    }
+
+    /// Reads the words with which Prometheus, Mimir, Thanos and their kin refuse one sample.
+    pub(super) fn of(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        if has(&[
+            "duplicate sample",
+            "duplicate-timestamp",
+            "duplicate timestamp",
+        ]) {
+            return match conflicting(&text) {
+                true => Self::Duplicate,
+                false => Self::Stored,
+            };
+        }
+        // "too old" first: some say of such a sample that it is out of order, too.
+        if has(&["too old", "too-old", "out of bounds", "too far in the past"]) {
+            return Self::TooOld;
+        }
+        if has(&["out of order", "out-of-order"]) {
+            return Self::OutOfOrder;
+        }
+        Self::Other
+    }
+}
+
+/// Whether the words about a duplicate tell of two values that differ.
+///
+/// Prometheus: `duplicate sample for timestamp 5; overrides not allowed: existing 1, new value 2`.
+fn conflicting(text: &str) -> bool {
+    let after = |mark: &str| {
+        let (_, rest) = text.split_once(mark)?;
+        let end = rest.find([',', ';', ' ', '\n', '"']).unwrap_or(rest.len());
+        Some(rest[..end].to_owned())
+    };
+    match (after("existing "), after("new value ")) {
+        (Some(existing), Some(new)) => existing != new,
+        _ => text.contains("not allowed") || text.contains("different value"),
+    }
+}
+
+/// What `status` means for `sent` samples.
+pub(super) fn verdict(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &str,
+    sent: u64,
+    protocol: Protocol,
+    now: Timestamp,
+) -> Verdict {
+    let text = || format!("{status}: {}", cut(body.trim(), MAX_SHOWN_BYTES));
+    if status.is_success() {
+        let unconfirmed = match protocol {
+            Protocol::V1 => 0,
+            Protocol::V2 => sent.saturating_sub(written(headers).unwrap_or(0)),
+        };
+        // It may have read the message as one of version 1.0, which is an empty one.
+        if sent > 0 && unconfirmed == sent {
+            return Verdict::WrongVersion(format!("{status}, but no sample was written"));
+        }
+        return Verdict::Stored { unconfirmed };
+    }
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => Verdict::Retry {
+            why: text(),
+            after: retry_after(headers, now),
+        },
+        _ if status.is_server_error() => Verdict::Retry {
+            why: text(),
+            after: retry_after(headers, now),
+        },
+        StatusCode::BAD_REQUEST => Verdict::Rejected {
+            written: match protocol {
+                Protocol::V1 => 0,
+                Protocol::V2 => written(headers).unwrap_or(0),
+            },
+            text: body.trim().to_owned(),
+        },
+        // A smaller one may pass.
+        StatusCode::PAYLOAD_TOO_LARGE => Verdict::Rejected {
+            written: 0,
+            text: text(),
+        },
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Verdict::WrongVersion(text()),
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::NOT_FOUND
+        | StatusCode::METHOD_NOT_ALLOWED
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED => Verdict::Refused(text()),
+        _ if status.is_client_error() => Verdict::Unacceptable(text()),
+        _ => Verdict::Refused(text()),
+    }
+}
+
+/// The samples that the receiver says it has stored; `None` if it does not say.
+fn written(headers: &HeaderMap) -> Option<u64> {
+    let counts: [Option<u64>; 2] =
+        WRITTEN.map(|name| headers.get(name)?.to_str().ok()?.trim().parse().ok());
+    match counts {
+        [None, None] => None,
+        counts => Some(counts.into_iter().flatten().sum::<u64>()),
+    }
+}
+
+/// Seconds or a date (RFC 9110, 10.2.3).
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers
+        .get(http::header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = rfc2822::parse(text).ok()?.timestamp();
+    Some(
+        date.duration_since(now)
+            .try_into()
+            .unwrap_or(Duration::ZERO),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn judge(status: u16, headers: &[(&'static str, &str)], protocol: Protocol) -> Verdict {
+        let headers = headers
+            .iter()
+            .map(|&(name, value)| {
+                (
+                    http::HeaderName::from_static(name),
+                    HeaderValue::from_str(value).unwrap(),
+                )
+            })
+            .collect();
+        let status = StatusCode::from_u16(status).unwrap();
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        verdict(status, &headers, " words\n", 7, protocol, now)
+    }
+
+    #[test]
+    fn answers() {
+        let retry = |why: &str, after: Option<u64>| Verdict::Retry {
+            why: why.to_owned(),
+            after: after.map(Duration::from_secs),
+        };
+        let stored = |unconfirmed| Verdict::Stored { unconfirmed };
+        let rejected = |written| Verdict::Rejected {
+            written,
+            text: "words".to_owned(),
+        };
+        let refused = |text: &str| Verdict::Refused(text.to_owned());
+        let [samples, histograms] = WRITTEN;
+        use Protocol::{V1, V2};
+        let unsaid = Verdict::WrongVersion("200 OK, but no sample was written".to_owned());
+        for (status, headers, protocol, expected) in [
+            (200, &[][..], V1, stored(0)),
+            (299, &[], V1, stored(0)),
+            (200, &[], V2, unsaid.clone()),
+            (200, &[(samples, "0")], V2, unsaid),
+            (204, &[(samples, "5"), (histograms, "2")], V2, stored(0)),
+            (204, &[(samples, "5")], V2, stored(2)),
+            (
+                500,
+                &[],
+                V1,
+                retry("500 Internal Server Error: words", None),
+            ),
+            (
+                503,
+                &[("retry-after", "7")],
+                V1,
+                retry("503 Service Unavailable: words", Some(7)),
+            ),
+            (
+                429,
+                &[("retry-after", "Thu, 01 Jan 2026 00:01:00 GMT")],
+                V2,
+                retry("429 Too Many Requests: words", Some(60)),
+            ),
+            (400, &[(samples, "3")], V1, rejected(0)),
+            (400, &[(samples, "3")], V2, rejected(3)),
+            (400, &[], V2, rejected(0)),
+            (401, &[], V1, refused("401 Unauthorized: words")),
+            (404, &[], V1, refused("404 Not Found: words")),
+            (301, &[], V1, refused("301 Moved Permanently: words")),
+            (
+                422,
+                &[],
+                V1,
+                Verdict::Unacceptable("422 Unprocessable Entity: words".to_owned()),
+            ),
+        ] {
+            assert_eq!(
+                judge(status, headers, protocol),
+                expected,
+                "{status} {headers:?}"
+            );
+        }
+        assert!(matches!(judge(415, &[], V2), Verdict::WrongVersion(_)));
+    }
+
+    #[test]
+    fn reasons() {
+        for (text, reason) in [
+            ("out of order sample", Reason::OutOfOrder),
+            ("out of bounds", Reason::TooOld),
+            ("too old sample", Reason::TooOld),
+            ("duplicate sample for timestamp", Reason::Stored),
+            (
+                "duplicate sample for timestamp 5; overrides not allowed: existing 1.5, new value 2",
+                Reason::Duplicate,
+            ),
+            (
+                "duplicate sample for timestamp 5; overrides not allowed: existing 2, new value 2",
+                Reason::Stored,
+            ),
+            (
+                "the sample has been rejected (err-mimir-sample-timestamp-too-old)",
+                Reason::TooOld,
+            ),
+            (
+                "the sample is out of order (err-mimir-sample-out-of-order)",
+                Reason::OutOfOrder,
+            ),
+            (
+                "another sample with the same timestamp but a different value (err-mimir-sample-duplicate-timestamp)",
+                Reason::Duplicate,
+            ),
+            ("label limit exceeded", Reason::Other),
+        ] {
+            assert_eq!(Reason::of(text), reason, "{text}");
+        }
+    }
+}

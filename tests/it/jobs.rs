@@ -1,0 +1,158 @@
+//! Types of connector definitions, each run as the frame runs it.
+
+mod sink;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use timestream_emulator::Emulator;
+use timestream_prometheus_connector::connector::Connector;
+use timestream_prometheus_connector::jobs::client::Client;
+use timestream_prometheus_connector::jobs::run::{
+    Cursors, Job, Report, Run, StateError, Stop, Stopper,
+};
+use timestream_prometheus_connector::jobs::secret::Secrets;
+use timestream_prometheus_connector::model::Destination;
+
+use crate::support::{configuration, core, start_emulator, table};
+
+/// What runs have to work with, and what is left of them.
+pub(crate) struct Workplace {
+    pub(crate) emulator: Emulator,
+    connector: Connector,
+    pub(crate) cursors: Memory,
+    destination: Destination,
+    pub(crate) letters: tempfile::TempDir,
+}
+
+/// Cursors that tell a run to stop, as if by SIGTERM, or lose all that comes after, as a process does
+/// that is killed.
+#[derive(Clone, Default)]
+pub(crate) struct Memory(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    texts: BTreeMap<String, String>,
+    sets: usize,
+    /// After so many sets the run is stopped.
+    stop_after: Option<(usize, Arc<Stopper>)>,
+    /// After so many sets there is no further one.
+    dies_after: Option<usize>,
+}
+
+impl Memory {
+    pub(crate) fn texts(&self) -> BTreeMap<String, String> {
+        self.0.lock().unwrap().texts.clone()
+    }
+
+    pub(crate) fn dies_after(&self, more: usize) {
+        let mut state = self.0.lock().unwrap();
+        state.dies_after = Some(state.sets + more);
+    }
+
+    pub(crate) fn lives(&self) {
+        self.0.lock().unwrap().dies_after = None;
+    }
+}
+
+impl Cursors for Memory {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<String>, StateError>> {
+        let found = self.0.lock().unwrap().texts.get(key).cloned();
+        async move { Ok(found) }.boxed()
+    }
+
+    fn set<'a>(&'a self, key: &'a str, value: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
+        let mut state = self.0.lock().unwrap();
+        if state.dies_after.is_some_and(|limit| state.sets >= limit) {
+            return async { Err(StateError("killed".to_owned())) }.boxed();
+        }
+        state.sets += 1;
+        state.texts.insert(key.to_owned(), value.to_owned());
+        if let Some((limit, stopper)) = &state.stop_after
+            && state.sets >= *limit
+        {
+            stopper.stop();
+        }
+        async { Ok(()) }.boxed()
+    }
+
+    fn clear(&self) -> BoxFuture<'_, Result<(), StateError>> {
+        self.0.lock().unwrap().texts.clear();
+        async { Ok(()) }.boxed()
+    }
+}
+
+impl Workplace {
+    /// With the tables `db`/`t`, `db`/`other` and `db`/`metrics`, which take data of any age.
+    pub(crate) async fn start() -> Self {
+        let tables = ["t", "other", "metrics"].map(|it| table("db", it));
+        let emulator = start_emulator(tables.into()).await;
+        let letters = tempfile::tempdir().unwrap();
+        let flag = format!("--dead-letter=file:{}", letters.path().display());
+        let connector = core(&configuration(&emulator.url(), &[&flag])).await;
+        Self {
+            emulator,
+            connector,
+            cursors: Memory::default(),
+            destination: Destination {
+                database: "db".to_owned(),
+                table: "t".to_owned(),
+            },
+            letters,
+        }
+    }
+
+    /// Dead letters go to the log.
+    pub(crate) async fn without_letters(mut self) -> Self {
+        self.connector = core(&configuration(&self.emulator.url(), &[])).await;
+        self
+    }
+
+    /// One run to its end.
+    pub(crate) async fn run(&self, job: &dyn Job) -> Report {
+        let (_stopper, stop) = Stop::new();
+        self.within(&stop, async |run| job.run(run).await).await
+    }
+
+    /// One run that is told to stop when it has saved its cursor so many times.
+    pub(crate) async fn run_until(&self, job: &dyn Job, saves: usize) -> Report {
+        let (stopper, stop) = Stop::new();
+        {
+            let mut state = self.cursors.0.lock().unwrap();
+            state.stop_after = Some((state.sets + saves, Arc::new(stopper)));
+        }
+        let report = self.within(&stop, async |run| job.run(run).await).await;
+        self.cursors.0.lock().unwrap().stop_after = None;
+        report
+    }
+
+    /// Hands rows over.
+    pub(crate) async fn hand_over(&self, job: &dyn Job, rows: &str) -> Report {
+        let (_stopper, stop) = Stop::new();
+        let take = async |run: &Run<'_>| job.take_rows(run, rows.as_bytes()).unwrap().await;
+        self.within(&stop, take).await
+    }
+
+    async fn within(&self, stop: &Stop, work: impl AsyncFnOnce(&Run<'_>) -> Report) -> Report {
+        let secrets = Secrets::new(None, |name| (name == "PASSWORD").then(|| "open".to_owned()));
+        let client = Client::default();
+        let run = Run {
+            name: "test",
+            id: "1",
+            destination: &self.destination,
+            scheduled_for: Timestamp::now(),
+            deadline: None,
+            stop,
+            connector: &self.connector,
+            http: &client,
+            secrets: &secrets,
+            cursors: &self.cursors,
+            progress: &(),
+            now: Timestamp::now,
+        };
+        work(&run).await
+    }
+}
