@@ -1,6 +1,7 @@
 //! The two use cases, write and read: the order of the steps, what became of each sample, and
 //! what a caller can know about it.
 
+mod copy;
 mod deliver;
 mod flights;
 mod history;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+pub use copy::Shape;
 pub use history::Answer;
 pub use metadata::{IgnoredMetadata, MetadataOutcome};
 pub use read::{QueryResult, ReadError, ReadOutcome, Reading};

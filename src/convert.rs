@@ -14,6 +14,7 @@ pub mod exemplar;
 pub mod histogram;
 mod labels;
 pub mod limits;
+pub mod long;
 pub mod matcher;
 pub mod metadata;
 pub mod names;

@@ -4,7 +4,7 @@
 //! and when, [`runner`] runs one and [`scheduler`] all of a process. [`state`] is where all of it
 //! survives. [`run`] is what a type of definition implements and what it is given to work with;
 //! [`secret`] and [`auth`] are how it shows who it is to others, [`client`] how it reaches them.
-//! The types are [`sink`]; what is in their `config` is read by `values`.
+//! The types are [`sink`] and [`sync`]; what is in their `config` is read by `values`.
 
 pub mod auth;
 pub mod bucket;
@@ -18,6 +18,7 @@ pub mod scrape;
 pub mod secret;
 pub mod sink;
 pub mod state;
+pub mod sync;
 mod values;
 
 #[cfg(test)]

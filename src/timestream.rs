@@ -2,7 +2,7 @@
 //!
 //! [`client`] speaks through the AWS SDK: `service` holds its clients, `endpoint` finds the cell to
 //! talk to, `prepared` hands over a finished body, `answer` reads the pages of queries, `failure` reads the errors, `rejection` the reasons
-//! of rejected records, `roots` has the authorities that are trusted, and [`retry`] is the one layer that
+//! of rejected records, `roots` has the authorities that are trusted, [`tables`] creates and deletes tables, and [`retry`] is the one layer that
 //! tries again.
 
 mod answer;
@@ -14,6 +14,7 @@ mod rejection;
 pub mod retry;
 mod roots;
 mod service;
+pub mod tables;
 
 pub use client::{Discovery, Page, Pages, QueryBytes, Settings, Timestream, sdk_config};
 pub use rejection::{RejectReason, Rejection};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value as Json;
 use timestream_prometheus_connector::convert::batch::{Batch, BatchRecord, batches};
-use timestream_prometheus_connector::convert::body::write_call;
+use timestream_prometheus_connector::convert::body::{Versions, write_call};
 use timestream_prometheus_connector::convert::matcher::query_to_selection;
 use timestream_prometheus_connector::convert::names::VALUE_BITS_DIMENSION;
 use timestream_prometheus_connector::convert::route::{RoutePart, Routing};
@@ -137,7 +137,7 @@ fn dimensions<'s>(stored: &'s StoredSeries<'_>, series: SeriesId) -> BTreeMap<&'
 
 /// What the call says is what went into it.
 fn check_body(batch: Batch<'_>) {
-    let call = write_call(batch, Some(1));
+    let call = write_call(batch, Some(Versions::From(1)));
     let body: Json = serde_json::from_slice(&call.body).expect("the body is JSON");
     assert_eq!(body["DatabaseName"], batch.destination.database);
     assert_eq!(body["TableName"], batch.destination.table);

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::Connector;
 use crate::convert::batch::{Batch, BatchRecord, batches};
-use crate::convert::body::write_call;
+use crate::convert::body::{Versions, write_call};
 use crate::convert::route::{Routing, SeriesFault};
-use crate::convert::series::{IgnoreReason, Refusal, WhyLeftOut, series_to_records};
+use crate::convert::series::{Conversion, IgnoreReason, Refusal, WhyLeftOut, series_to_records};
 use crate::model::Destination;
 use crate::received::{Items, Request};
 use crate::timestream::retry::Limits;
@@ -64,8 +64,8 @@ pub(crate) struct Failed {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct How {
     pub(super) limits: Limits,
-    /// The version of the request's first record, where records have versions.
-    pub(super) first_version: Option<i64>,
+    /// The versions of the records, where they have some.
+    pub(super) versions: Option<Versions>,
 }
 
 impl Why {
@@ -77,6 +77,14 @@ impl Why {
             Self::Failed(failed) => failed
                 .reject_reason()
                 .map_or(failed.kind.as_str(), RejectReason::as_str),
+        }
+    }
+
+    /// What went wrong, in words.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Failed(failed) => format!("{}: {}", failed.kind.as_str(), failed.message),
+            other => other.reason().to_owned(),
         }
     }
 
@@ -99,6 +107,18 @@ impl Connector {
         deadline: Instant,
     ) -> Result<Delivery, Refusal> {
         let conversion = series_to_records(request, routing, self.policy)?;
+        let versions = self.versions.as_ref();
+        let versions = versions.map(|it| Versions::From(it.reserve(request.count())));
+        Ok(self.deliver_records(conversion, versions, deadline).await)
+    }
+
+    /// As [`Self::deliver`], of records.
+    pub(super) async fn deliver_records(
+        &self,
+        conversion: Conversion<'_>,
+        versions: Option<Versions>,
+        deadline: Instant,
+    ) -> Delivery {
         let left_out = conversion.left_out.iter().map(|left_out| Undelivered {
             items: left_out.items,
             why: match left_out.why {
@@ -115,10 +135,7 @@ impl Connector {
             deadline,
         };
         let batches = batches(&conversion.stored, &conversion.destinations);
-        let how = How {
-            limits,
-            first_version: self.versions.as_ref().map(|it| it.reserve(request.count())),
-        };
+        let how = How { limits, versions };
         let mut sends = FuturesUnordered::new();
         for (records, batches) in conversion.destinations.iter().zip(&batches) {
             let destination = Arc::new(records.destination.clone());
@@ -128,7 +145,7 @@ impl Connector {
         while let Some(sent) = sends.next().await {
             delivery.add(sent);
         }
-        Ok(delivery)
+        delivery
     }
 
     /// Sends one batch. If the service refuses it as a whole because of what it holds, it is
@@ -161,10 +178,7 @@ impl Connector {
         how: How,
         sent: &mut Delivery,
     ) -> Result<(), TimestreamError> {
-        let How {
-            limits,
-            first_version,
-        } = how;
+        let How { limits, versions } = how;
         let permit = tokio::time::timeout_at(limits.deadline, self.write_permits.acquire());
         let _permit = permit.await.map_err(|_| {
             TimestreamError::new(
@@ -172,7 +186,7 @@ impl Connector {
                 "too many calls are in flight (write_concurrency)",
             )
         })?;
-        let call = write_call(batch, first_version);
+        let call = write_call(batch, versions);
         let tried = self.timestream.write_records(call.body, limits).await;
         sent.calls += 1;
         sent.retries += u64::from(tried.retries);
@@ -207,7 +221,7 @@ impl Delivery {
                 message,
                 existing_version,
             };
-            let is_superseded = how.first_version.is_some()
+            let is_superseded = how.versions.is_some()
                 && failed.reject_reason() == Some(RejectReason::LowerVersion);
             self.undelivered.push(Undelivered {
                 items: record.record.item,

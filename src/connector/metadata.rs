@@ -124,7 +124,7 @@ impl Connector {
                 deadline: deadline.min(now + PATIENCE),
             },
             // Each row has a time of its own.
-            first_version: None,
+            versions: None,
         };
         for (database, due) in due_metadata(table, request, routing, now, &mut outcome) {
             let destination = Arc::new(Destination {

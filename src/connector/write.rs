@@ -101,6 +101,9 @@ pub enum Sender {
     /// It has the samples this once: what is not stored now is for the dead letters, whatever the
     /// reason.
     SendsOnce,
+    /// It can read the samples again where it has them from. What another value keeps out is not
+    /// wanted any more.
+    CanReadAgain,
 }
 
 impl Connector {
@@ -141,9 +144,27 @@ impl Connector {
         deadline: Instant,
     ) -> Result<WriteOutcome, Refusal> {
         let delivery = self.deliver(request, routing, deadline).await?;
-        log_ignored(request, &delivery);
-        let mut outcome = WriteOutcome::of(&delivery, request, routing);
-        let hopeless = self.hopeless(&delivery, sender);
+        let mut outcome = self
+            .settle(&delivery, request, routing, sender, deadline)
+            .await;
+        outcome.metadata = self.deliver_metadata(request, routing, deadline).await;
+        outcome.write_units += outcome.metadata.write_units;
+        outcome.calls += outcome.metadata.calls;
+        Ok(outcome)
+    }
+
+    /// Adds up what became of the samples, and keeps as dead letters those that are for them.
+    pub(super) async fn settle(
+        &self,
+        delivery: &Delivery,
+        request: &Request<'_>,
+        routing: &Routing,
+        sender: Sender,
+        deadline: Instant,
+    ) -> WriteOutcome {
+        log_ignored(request, delivery);
+        let mut outcome = WriteOutcome::of(delivery, request, routing);
+        let hopeless = self.hopeless(delivery, sender);
         outcome.dead_letters = self.keep(&hopeless, request, routing, deadline).await;
         if matches!(outcome.dead_letters, Kept::Samples(_)) {
             for missing in hopeless {
@@ -152,17 +173,14 @@ impl Connector {
                 }
             }
         }
-        outcome.metadata = self.deliver_metadata(request, routing, deadline).await;
-        outcome.write_units += outcome.metadata.write_units;
-        outcome.calls += outcome.metadata.calls;
-        Ok(outcome)
+        outcome
     }
 
     /// The samples that no later try can store; none if the sender sends them again anyway because
     /// of others.
     fn hopeless<'d>(&self, delivery: &'d Delivery, sender: Sender) -> Vec<&'d Undelivered> {
         let undelivered = &delivery.undelivered;
-        let are_sent_again = sender == Sender::SendsAgain
+        let are_sent_again = sender != Sender::SendsOnce
             && undelivered
                 .iter()
                 .any(|missing| self.is_sent_again(missing));
@@ -215,7 +233,13 @@ impl Connector {
             // Of such a series nobody knows the labels.
             Why::Faulty(SeriesFault::BadReference) => false,
             Why::Faulty(_) => true,
-            Why::Failed(failed) => sender == Sender::SendsOnce || !failed.kind.is_retryable(),
+            Why::Failed(failed) => match sender {
+                Sender::SendsOnce => true,
+                Sender::SendsAgain => !failed.kind.is_retryable(),
+                Sender::CanReadAgain => failed
+                    .reject_reason()
+                    .is_some_and(|reason| !reason.is_about_versions()),
+            },
         }
     }
 }
@@ -243,7 +267,7 @@ fn log_ignored(request: &Request<'_>, delivery: &Delivery) {
 }
 
 impl WriteOutcome {
-    fn of(delivery: &Delivery, request: &Request<'_>, routing: &Routing) -> Self {
+    pub(super) fn of(delivery: &Delivery, request: &Request<'_>, routing: &Routing) -> Self {
         let undelivered = &delivery.undelivered;
         let missing: u64 = undelivered
             .iter()

@@ -28,15 +28,32 @@ pub struct WriteCall {
     pub write_units: u64,
 }
 
-/// The call that writes `batch`.
-///
-/// With `first_version` each record has a version, which grows with its position in the request: of
-/// two values for one time the later one wins, whatever the order in which calls arrive. Versions
-/// are not billed.
-pub fn write_call(batch: Batch<'_>, first_version: Option<i64>) -> WriteCall {
+/// The versions of records. Of two values for one time the one with the higher version wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    /// That of the request's first record; they grow with the position in the request, so the later
+    /// one wins, whatever the order in which calls arrive.
+    From(i64),
+    /// All have this one.
+    All(i64),
+}
+
+impl Versions {
+    /// The version of the record at a position in the request.
+    fn of(self, position: usize) -> i64 {
+        match self {
+            Self::From(first) => first.saturating_add_unsigned(position as u64),
+            Self::All(version) => version,
+        }
+    }
+}
+
+/// The call that writes `batch`, whose records have versions if there are `versions`; they are not
+/// billed.
+pub fn write_call(batch: Batch<'_>, versions: Option<Versions>) -> WriteCall {
     let common = Common::of(batch);
     WriteCall {
-        body: body(batch, &common, first_version),
+        body: body(batch, &common, versions),
         write_units: write_units(batch, &common),
     }
 }
@@ -61,7 +78,7 @@ fn write_units(batch: Batch<'_>, common: &Common) -> u64 {
     bytes.div_ceil(UNIT_BYTES) as u64
 }
 
-fn body(batch: Batch<'_>, common: &Common, first_version: Option<i64>) -> Bytes {
+fn body(batch: Batch<'_>, common: &Common, versions: Option<Versions>) -> Bytes {
     let Batch {
         destination,
         stored,
@@ -102,10 +119,9 @@ fn body(batch: Batch<'_>, common: &Common, first_version: Option<i64>) -> Bytes 
         if common.time.is_none() {
             push_time(&mut body, record.time(), unit);
         }
-        if let Some(first) = first_version {
-            let version = first.saturating_add_unsigned(record.item.position() as u64);
+        if let Some(versions) = versions {
             body.extend_from_slice(b",\"Version\":");
-            push_number(&mut body, version);
+            push_number(&mut body, versions.of(record.item.position()));
         }
         body.push(b'}');
     }
@@ -252,7 +268,7 @@ mod tests {
 
     use super::*;
     use crate::convert::series::Record;
-    use crate::convert::value::{NamedText, Value as MeasureValue};
+    use crate::convert::value::{Attribute as MeasureAttribute, Scalar, Value as MeasureValue};
     use crate::model::Destination;
     use crate::received::Items;
 
@@ -364,11 +380,11 @@ mod tests {
         let a: Series<'_> = ("up", &[("a", "1")]);
         let b: Series<'_> = ("text", &[("a", "1")]);
         let text = MeasureValue::Varchar("\"ü\"".into());
-        let attribute = |name, value: &'static str| NamedText {
-            name,
-            value: value.into(),
-        };
-        let multi = MeasureValue::Multi(vec![attribute("unit", "bytes"), attribute("help", "H.")]);
+        let attribute = |name, value| MeasureAttribute { name, value };
+        let multi = MeasureValue::Multi(vec![
+            attribute("unit", Scalar::Varchar("bytes".into())),
+            attribute("value", Scalar::Double(0.1)),
+        ]);
         let written = body_of(&[
             (a, (1, 0), MeasureValue::Double(1.0)),
             (b, (1, 0), text.clone()),
@@ -384,7 +400,7 @@ mod tests {
                     "MeasureName": "text",
                     "MeasureValues": [
                         {"Name": "unit", "Value": "bytes", "Type": "VARCHAR"},
-                        {"Name": "help", "Value": "H.", "Type": "VARCHAR"},
+                        {"Name": "value", "Value": "0.1", "Type": "DOUBLE"},
                     ],
                     "MeasureValueType": "MULTI",
                 },

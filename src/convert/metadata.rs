@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::limits::{MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES};
 use super::names::escape;
 use super::series::{Conversion, DestinationRecords, Record};
-use super::value::{NUMBER_BYTES, NamedText, Value};
+use super::value::{Attribute, NUMBER_BYTES, Scalar, Value};
 use crate::model::Destination;
 use crate::received::{Items, Metadata, cut};
 
@@ -67,10 +67,10 @@ pub fn metadata_to_records<'a>(
     conversion
 }
 
-fn texts<'a>(entry: &Metadata<'a>) -> Vec<NamedText<'a>> {
-    let mut texts = vec![NamedText {
+fn texts<'a>(entry: &Metadata<'a>) -> Vec<Attribute<'a>> {
+    let mut texts = vec![Attribute {
         name: METRIC_TYPE,
-        value: Cow::Borrowed(entry.metric_type.as_str()),
+        value: Scalar::Varchar(Cow::Borrowed(entry.metric_type.as_str())),
     }];
     let mut left = MAX_RECORD_BYTES
         - (NUMBER_BYTES + MEASURE_NAME.len() + METRIC_NAME.len() + entry.metric_name.len())
@@ -85,7 +85,8 @@ fn texts<'a>(entry: &Metadata<'a>) -> Vec<NamedText<'a>> {
         }
         let value = shortened(text, limit.min(left - name.len()));
         left -= name.len() + value.len();
-        texts.push(NamedText { name, value });
+        let value = Scalar::Varchar(value);
+        texts.push(Attribute { name, value });
     }
     texts
 }
@@ -123,6 +124,13 @@ mod tests {
         metadata_to_records(destination, entries, 5)
     }
 
+    fn text<'v>(value: &'v Scalar<'_>) -> &'v str {
+        match value {
+            Scalar::Varchar(text) => text,
+            Scalar::Double(number) => panic!("{number}"),
+        }
+    }
+
     #[test]
     fn empty_texts_are_left_out() {
         let conversion = records(&[
@@ -137,7 +145,9 @@ mod tests {
             let Value::Multi(texts) = value else {
                 panic!("{value:?}")
             };
-            let texts = texts.iter().map(|it| format!("{}={}", it.name, it.value));
+            let texts = texts
+                .iter()
+                .map(|it| format!("{}={}", it.name, text(&it.value)));
             texts.collect::<Vec<_>>().join(" ")
         };
         let seen = records.records.iter().map(|record| {
@@ -170,6 +180,7 @@ mod tests {
                 panic!("{record:?}")
             };
             for (text, whole) in [(&texts[1].value, &unit), (&texts[2].value, &help)] {
+                let text = self::text(text);
                 let kept = text.strip_suffix("...").unwrap_or(text);
                 assert!(whole.starts_with(kept) && (kept.len() == whole.len() || text.len() > 250));
             }

@@ -55,11 +55,13 @@ pub enum IgnoreReason {
     Superseded,
     /// The record of a native histogram would exceed 2 KB.
     HistogramTooLarge,
+    /// A row of the layouts `rows` and `table_per_metric` holds no native histogram and no exemplar.
+    NotAFloat,
 }
 
 impl IgnoreReason {
     /// All reasons.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::LongMetricName,
         Self::LongLabelName,
         Self::TooManyLabels,
@@ -68,6 +70,7 @@ impl IgnoreReason {
         Self::NegativeTimestamp,
         Self::Superseded,
         Self::HistogramTooLarge,
+        Self::NotAFloat,
     ];
 
     /// Whether nothing is missing in Timestream although the sample was left out.
@@ -86,6 +89,7 @@ impl IgnoreReason {
             Self::NegativeTimestamp => "negative_timestamp",
             Self::Superseded => "superseded",
             Self::HistogramTooLarge => "histogram_too_large",
+            Self::NotAFloat => "not_a_float",
         }
     }
 }

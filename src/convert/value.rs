@@ -14,17 +14,56 @@ pub enum Value<'a> {
     Double(f64),
     /// A text, not empty.
     Varchar(Cow<'a, str>),
-    /// Several texts under names of their own; at least one.
-    Multi(Vec<NamedText<'a>>),
+    /// Several under names of their own; at least one.
+    Multi(Vec<Attribute<'a>>),
 }
 
-/// One text of a multi-measure record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedText<'a> {
+/// One value of a multi-measure record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attribute<'a> {
     /// The column that holds it.
     pub name: &'static str,
-    /// The text, not empty.
-    pub value: Cow<'a, str>,
+    /// What it holds.
+    pub value: Scalar<'a>,
+}
+
+/// A text or a number.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar<'a> {
+    /// A finite number; never `-0.0`.
+    Double(f64),
+    /// A text, not empty.
+    Varchar(Cow<'a, str>),
+}
+
+impl Scalar<'_> {
+    fn type_name(&self) -> &'static str {
+        match self {
+            Self::Double(_) => "DOUBLE",
+            Self::Varchar(_) => "VARCHAR",
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Double(_) => NUMBER_BYTES,
+            Self::Varchar(text) => text.len(),
+        }
+    }
+
+    fn push(&self, body: &mut Vec<u8>) {
+        match self {
+            Self::Double(value) => push_number(body, *value),
+            Self::Varchar(text) => push_string(body, text),
+        }
+    }
+}
+
+/// The shortest text that reads back to the same bits.
+fn push_number(body: &mut Vec<u8>, value: f64) {
+    body.push(b'"');
+    serde_json::to_writer(&mut *body, &value).expect("it is finite, a Vec takes all");
+    body.push(b'"');
 }
 
 impl Value<'_> {
@@ -45,7 +84,7 @@ impl Value<'_> {
             Self::Varchar(text) => text.len(),
             Self::Multi(attributes) => attributes
                 .iter()
-                .map(|attribute| attribute.name.len() + attribute.value.len())
+                .map(|attribute| attribute.name.len() + attribute.value.bytes())
                 .sum(),
         }
     }
@@ -53,11 +92,9 @@ impl Value<'_> {
     /// Writes it as the first field of a record.
     pub(super) fn push(&self, body: &mut Vec<u8>) {
         match self {
-            // The shortest text that reads back to the same bits.
             Self::Double(value) => {
-                body.extend_from_slice(b"\"MeasureValue\":\"");
-                serde_json::to_writer(&mut *body, value).expect("it is finite, a Vec takes all");
-                body.push(b'"');
+                body.extend_from_slice(b"\"MeasureValue\":");
+                push_number(body, *value);
             }
             Self::Varchar(text) => {
                 body.extend_from_slice(b"\"MeasureValue\":");
@@ -73,8 +110,10 @@ impl Value<'_> {
                     });
                     push_string(body, attribute.name);
                     body.extend_from_slice(b",\"Value\":");
-                    push_string(body, &attribute.value);
-                    body.extend_from_slice(b",\"Type\":\"VARCHAR\"}");
+                    attribute.value.push(body);
+                    body.extend_from_slice(b",\"Type\":\"");
+                    body.extend_from_slice(attribute.value.type_name().as_bytes());
+                    body.extend_from_slice(b"\"}");
                 }
                 body.push(b']');
             }

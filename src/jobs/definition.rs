@@ -51,11 +51,23 @@ pub enum Needs {
 }
 
 /// The types that there are.
-pub const KINDS: &[Kind] = &[Kind {
-    name: "prometheus",
-    needs: Needs::Table,
-    parse: super::scrape::parse,
-}];
+pub const KINDS: &[Kind] = &[
+    Kind {
+        name: "prometheus",
+        needs: Needs::Table,
+        parse: super::scrape::parse,
+    },
+    Kind {
+        name: "prometheus_api",
+        needs: Needs::Table,
+        parse: super::sync::parse,
+    },
+    Kind {
+        name: "prometheus_sink",
+        needs: Needs::Nothing,
+        parse: super::sink::parse,
+    },
+];
 
 /// A definition that can run.
 #[derive(Debug)]

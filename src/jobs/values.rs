@@ -54,6 +54,19 @@ impl Values {
         }
     }
 
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, key: &str, value: Option<&Value>) -> Option<bool> {
+        let value = self.given(value)?;
+        let flag = match value {
+            Value::String(text) if self.lenient => text.trim().to_ascii_lowercase().parse().ok(),
+            other => other.as_bool(),
+        };
+        if flag.is_none() {
+            self.wrong(key, value, "true or false");
+        }
+        flag
+    }
+
     /// A text that is not empty.
     pub(super) fn text(&mut self, key: &str, value: Option<&Value>) -> Option<String> {
         let value = self.given(value)?;
@@ -143,6 +156,7 @@ mod tests {
         let number = |values: &mut Values, value: Value| values.number("n", Some(&value), 1..=100);
         assert_eq!(number(&mut lenient, json!(" 24 ")), Some(24));
         assert_eq!(number(&mut lenient, json!("")), None);
+        assert_eq!(lenient.flag("f", Some(&json!("True"))), Some(true));
         assert_eq!(lenient.text("t", Some(&json!(""))), None);
         assert!(lenient.faults.is_empty(), "{:?}", lenient.faults);
         assert_eq!(number(&mut strict, json!(24)), Some(24));
@@ -151,12 +165,14 @@ mod tests {
         assert_eq!(number(&mut strict, json!(0)), None);
         assert_eq!(number(&mut strict, json!(1.5)), None);
         assert_eq!(strict.text("t", Some(&json!(""))), None);
+        assert_eq!(strict.flag("f", Some(&json!("true"))), None);
         let texts: Vec<_> = strict.faults.iter().map(ToString::to_string).collect();
         let expected = [
             "config.n: invalid value \"24\": expected a whole number from 1 to 100",
             "config.n: invalid value 0: expected a whole number from 1 to 100",
             "config.n: invalid value 1.5: expected a whole number from 1 to 100",
             "config.t: invalid value \"\": expected a text that is not empty",
+            "config.f: invalid value \"true\": expected true or false",
         ];
         assert_eq!(texts, expected);
     }

@@ -105,6 +105,11 @@ impl Timestream {
             .await
     }
 
+    /// The service that writes and has the tables.
+    pub(super) fn write_service(&self) -> &Service<write_sdk::Client> {
+        &self.write
+    }
+
     /// Starts a query; its pages come from [`Pages::next`].
     pub fn query(&self, text: String) -> Pages {
         Pages {

@@ -68,6 +68,11 @@ impl RejectReason {
         }
     }
 
+    /// Whether another value is stored at the same time.
+    pub fn is_about_versions(self) -> bool {
+        matches!(self, Self::DuplicateVersion | Self::LowerVersion)
+    }
+
     /// The value of the label `reason` of `timestream_connector_rejected_samples_total`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,6 +1,7 @@
 //! Types of connector definitions, each run as the frame runs it.
 
 mod sink;
+mod sync;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,7 @@ use timestream_prometheus_connector::jobs::run::{
 };
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::model::Destination;
+use timestream_prometheus_connector::timestream::tables::Table;
 
 use crate::support::{configuration, core, start_emulator, table};
 
@@ -109,6 +111,22 @@ impl Workplace {
     pub(crate) async fn without_letters(mut self) -> Self {
         self.connector = core(&configuration(&self.emulator.url(), &[])).await;
         self
+    }
+
+    pub(crate) fn target(&mut self, database: &str, table: &str) {
+        self.destination.database = database.to_owned();
+        self.destination.table = table.to_owned();
+    }
+
+    /// What is known of a table of `db`.
+    pub(crate) async fn describe(&self, table: &str) -> Option<Table> {
+        let destination = Destination {
+            database: "db".to_owned(),
+            table: table.to_owned(),
+        };
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+        let described = self.connector.describe_table(&destination, deadline);
+        described.await.unwrap()
     }
 
     /// One run to its end.

@@ -1,0 +1,147 @@
+//! Copying what another store holds: samples that can be read there again, so nothing is lost that is
+//! not stored at once.
+
+use tokio::time::Instant;
+
+use super::Connector;
+use super::deliver::{Delivery, How};
+use super::write::{Sender, WriteOutcome};
+use crate::convert::batch::batches;
+use crate::convert::body::Versions;
+use crate::convert::long::samples_to_rows;
+use crate::convert::metadata::{is_storable, metadata_to_records};
+use crate::convert::route::Routing;
+use crate::convert::series::{Refusal, WritePolicy, series_to_records};
+use crate::model::Destination;
+use crate::received::Request;
+use crate::timestream::retry::Limits;
+use crate::timestream::tables::{Table, TableError};
+
+/// How samples are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// As remote write stores them.
+    Series,
+    /// As rows that name metric and labels.
+    Rows,
+}
+
+impl Connector {
+    /// Stores the samples of `request` in `destination`, with `version` as the version of their
+    /// records. What the policy has to say about names and values applies, but nothing makes the
+    /// whole request fail.
+    ///
+    /// Samples that another value keeps out are no dead letters: the value that is stored is the one
+    /// that is wanted.
+    ///
+    /// # Errors
+    /// None that the policy could cause.
+    pub async fn copy(
+        &self,
+        request: &Request<'_>,
+        destination: &Destination,
+        shape: Shape,
+        version: Option<i64>,
+        deadline: Instant,
+    ) -> Result<WriteOutcome, Refusal> {
+        let routing = Routing::fixed(destination);
+        let versions = version.map(Versions::All);
+        if shape == Shape::Rows {
+            let conversion = samples_to_rows(request, destination.clone());
+            let delivery = self.deliver_records(conversion, versions, deadline).await;
+            // Dead letters are written again as series, which would not fit the table.
+            return Ok(WriteOutcome::of(&delivery, request, &routing));
+        }
+        let conversion = series_to_records(request, &routing, self.lenient_policy())?;
+        let delivery = self.deliver_records(conversion, versions, deadline).await;
+        Ok(self
+            .settle(&delivery, request, &routing, Sender::CanReadAgain, deadline)
+            .await)
+    }
+
+    /// Stores what `request` says about metrics in `destination`; returns how many entries are
+    /// stored, and the first error.
+    pub async fn copy_metadata(
+        &self,
+        request: &Request<'_>,
+        destination: &Destination,
+        now_ms: i64,
+        deadline: Instant,
+    ) -> (u64, Option<String>) {
+        let entries = request.metadata.iter().filter(|entry| is_storable(entry));
+        let entries: Vec<_> = entries.copied().collect();
+        let records = metadata_to_records(destination.clone(), &entries, now_ms);
+        let how = How {
+            limits: self.table_limits(deadline),
+            versions: None,
+        };
+        let mut sent = Delivery::default();
+        for batches in batches(&records.stored, &records.destinations) {
+            for batch in batches.iter() {
+                sent.add(self.send(destination.clone().into(), batch, how).await);
+            }
+        }
+        let stored = entries.len().saturating_sub(sent.undelivered.len());
+        (
+            stored as u64,
+            sent.undelivered.first().map(|it| it.why.text()),
+        )
+    }
+
+    /// What is known of a table; `None` if there is no such table.
+    ///
+    /// # Errors
+    /// It cannot be asked for.
+    pub async fn describe_table(
+        &self,
+        destination: &Destination,
+        deadline: Instant,
+    ) -> Result<Option<Table>, TableError> {
+        let limits = self.table_limits(deadline);
+        self.timestream.describe_table(destination, limits).await
+    }
+
+    /// Creates a table.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    pub async fn create_table(
+        &self,
+        destination: &Destination,
+        table: &Table,
+        deadline: Instant,
+    ) -> Result<(), TableError> {
+        let limits = self.table_limits(deadline);
+        self.timestream
+            .create_table(destination, table, limits)
+            .await
+    }
+
+    /// Deletes a table with all that is in it; that there is none is no error.
+    ///
+    /// # Errors
+    /// It cannot be deleted.
+    pub async fn delete_table(
+        &self,
+        destination: &Destination,
+        deadline: Instant,
+    ) -> Result<(), TableError> {
+        let limits = self.table_limits(deadline);
+        self.timestream.delete_table(destination, limits).await
+    }
+
+    fn table_limits(&self, deadline: Instant) -> Limits {
+        Limits {
+            max_retries: self.max_write_retries,
+            deadline,
+        }
+    }
+
+    fn lenient_policy(&self) -> WritePolicy {
+        WritePolicy {
+            fail_on_long_label: false,
+            fail_on_invalid_sample_value: false,
+            ..self.policy
+        }
+    }
+}

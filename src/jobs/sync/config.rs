@@ -1,0 +1,501 @@
+//! The `config` of a sync.
+//!
+//! Configuration files of other programs work as they are: numbers and booleans may be texts, an
+//! empty text counts as absent, and keys of another kind of authentication are passed over.
+
+use std::ops::RangeInclusive;
+
+use http::HeaderValue;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use reqwest::Url;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::super::auth::{basic, bearer};
+use super::super::run::Fault;
+use super::super::secret::{SecretRef, Secrets, Unresolved};
+use super::super::values::Values;
+
+const HOUR_MS: i64 = 3_600_000;
+/// A hundred years.
+const HOURS: RangeInclusive<u64> = 1..=876_600;
+/// Of Timestream.
+const MEMORY_HOURS: RangeInclusive<u64> = 1..=8_766;
+const MAGNETIC_DAYS: RangeInclusive<u64> = 1..=73_000;
+/// Seconds between two samples.
+const STEP: RangeInclusive<u64> = 1..=86_400;
+
+/// A sync's settings, all checked.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    /// The server.
+    pub(super) url: Url,
+    pub(super) credentials: Credentials,
+    /// All, if there are none.
+    pub(super) metrics: Vec<String>,
+    pub(super) start: Start,
+    pub(super) step_ms: i64,
+    pub(super) mode: Mode,
+    pub(super) layout: Layout,
+    /// Whether samples are read as they are, instead of in steps.
+    pub(super) raw: bool,
+    pub(super) tables: Tables,
+}
+
+/// How the tables are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tables {
+    /// Whether those that are missing are created.
+    pub(super) create: bool,
+    /// Retention in the memory store of tables that are created.
+    pub(super) memory_hours: Option<u64>,
+    /// Retention in the magnetic store of tables that are created.
+    pub(super) magnetic_days: Option<u64>,
+    /// Whether created tables take data older than the memory store's.
+    pub(super) magnetic_writes: bool,
+}
+
+/// Where the first run starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// So many milliseconds ago.
+    Ago(i64),
+    /// At a time, in milliseconds since the Unix epoch.
+    At(i64),
+}
+
+/// What a run reads, and what happens to what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// From the cursor on; a stored value stays.
+    IncrementalAppend,
+    /// From the cursor on; the newer run's value wins.
+    IncrementalDeduped,
+    /// All of it; a stored value stays.
+    FullRefreshAppend,
+    /// All of it, into tables that are dropped before.
+    FullRefreshOverwrite,
+}
+
+impl Mode {
+    pub(super) fn is_full(self) -> bool {
+        matches!(self, Self::FullRefreshAppend | Self::FullRefreshOverwrite)
+    }
+}
+
+/// What rows look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// As remote write stores them.
+    Native,
+    /// One table of rows that name metric and labels.
+    Rows,
+    /// Such a table for each metric.
+    TablePerMetric,
+}
+
+/// How the sync shows who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Credentials {
+    None,
+    Basic { username: String, password: Secret },
+    Bearer(Secret),
+}
+
+/// A secret, or a reference to one.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Secret {
+    Plain(String),
+    Reference(SecretRef),
+}
+
+/// Shows no secret.
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Plain(_) => f.write_str("***"),
+            Self::Reference(reference) => write!(f, "{reference}"),
+        }
+    }
+}
+
+impl Secret {
+    fn resolve(&self, what: &'static str, secrets: &Secrets) -> Result<String, Unresolved> {
+        match self {
+            Self::Plain(text) => Ok(text.clone()),
+            Self::Reference(reference) => secrets.resolve(what, reference),
+        }
+    }
+}
+
+impl Credentials {
+    /// The value of the header `Authorization`, which logs do not show.
+    pub(super) fn header(&self, secrets: &Secrets) -> Result<Option<HeaderValue>, Unresolved> {
+        match self {
+            Self::None => Ok(None),
+            Self::Basic { username, password } => Ok(Some(basic(
+                username,
+                &password.resolve("password", secrets)?,
+            ))),
+            Self::Bearer(token) => {
+                let token = token.resolve("token", secrets)?;
+                bearer(&token).map(Some).ok_or(Unresolved {
+                    what: "token",
+                    why: "it holds what no header can have".to_owned(),
+                })
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    prometheus_url: Option<Value>,
+    base_url: Option<Value>,
+    auth_type: Option<Value>,
+    username: Option<Value>,
+    password: Option<Value>,
+    bearer_token: Option<Value>,
+    basic_auth_user: Option<Value>,
+    basic_auth_pass: Option<Value>,
+    metrics_filter: Option<Value>,
+    lookback_hours: Option<Value>,
+    start_date: Option<Value>,
+    step: Option<Value>,
+    sync_mode: Option<Value>,
+    layout: Option<Value>,
+    raw: Option<Value>,
+    allow_table_drop: Option<Value>,
+    create_tables: Option<Value>,
+    memory_hours: Option<Value>,
+    magnetic_days: Option<Value>,
+    magnetic_writes: Option<Value>,
+}
+
+#[derive(Clone, Copy)]
+enum AuthType {
+    None,
+    Basic,
+    Bearer,
+}
+
+impl Settings {
+    /// Reads a `config`; `secrets` in it are plain texts or references.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub(super) fn parse(config: &Value) -> Result<Self, Vec<Fault>> {
+        let raw = Raw::deserialize(config).map_err(|error| Fault::config(&error))?;
+        let mut values = Values {
+            lenient: true,
+            ..Values::default()
+        };
+        let url = url(&mut values, &raw);
+        let credentials = credentials(&mut values, &raw);
+        let metrics = metrics(&mut values, raw.metrics_filter.as_ref());
+        let start = start(&mut values, &raw);
+        let step = values.number("step", raw.step.as_ref(), STEP).unwrap_or(15);
+        let modes = [
+            ("incremental_append", Mode::IncrementalAppend),
+            ("incremental_deduped", Mode::IncrementalDeduped),
+            ("full_refresh_append", Mode::FullRefreshAppend),
+            ("full_refresh_overwrite", Mode::FullRefreshOverwrite),
+        ];
+        let mode = values.choice("sync_mode", raw.sync_mode.as_ref(), &modes);
+        let mode = mode.unwrap_or(Mode::IncrementalAppend);
+        let layouts = [
+            ("native", Layout::Native),
+            ("rows", Layout::Rows),
+            ("table_per_metric", Layout::TablePerMetric),
+        ];
+        let layout = values.choice("layout", raw.layout.as_ref(), &layouts);
+        let is_raw = values.flag("raw", raw.raw.as_ref());
+        let may_drop = values.flag("allow_table_drop", raw.allow_table_drop.as_ref());
+        if mode == Mode::FullRefreshOverwrite && may_drop != Some(true) {
+            values.fault(
+                "sync_mode",
+                "full_refresh_overwrite drops the target tables with all that is in them; set allow_table_drop to true if that is meant",
+            );
+        }
+        let tables = Tables {
+            create: values
+                .flag("create_tables", raw.create_tables.as_ref())
+                .unwrap_or(true),
+            memory_hours: values.number("memory_hours", raw.memory_hours.as_ref(), MEMORY_HOURS),
+            magnetic_days: values.number(
+                "magnetic_days",
+                raw.magnetic_days.as_ref(),
+                MAGNETIC_DAYS,
+            ),
+            magnetic_writes: values
+                .flag("magnetic_writes", raw.magnetic_writes.as_ref())
+                .unwrap_or(true),
+        };
+        match url {
+            Some(url) if values.faults.is_empty() => Ok(Self {
+                url,
+                credentials,
+                metrics,
+                start,
+                step_ms: step.cast_signed() * 1_000,
+                mode,
+                layout: layout.unwrap_or(Layout::Native),
+                raw: is_raw.unwrap_or(false),
+                tables,
+            }),
+            _ => Err(values.faults),
+        }
+    }
+
+    /// The first millisecond that is wanted at `now_ms`.
+    pub(super) fn start_ms(&self, now_ms: i64) -> i64 {
+        match self.start {
+            Start::Ago(ms) => (now_ms - ms).max(0),
+            Start::At(ms) => ms,
+        }
+    }
+}
+
+fn url(values: &mut Values, raw: &Raw) -> Option<Url> {
+    let url = values.url("prometheus_url", raw.prometheus_url.as_ref());
+    let alias = values.url("base_url", raw.base_url.as_ref());
+    match (url, alias) {
+        (Some(one), Some(other)) if one != other => {
+            values.fault(
+                "base_url",
+                "is another name of prometheus_url, and they differ; give one",
+            );
+            None
+        }
+        (None, None) if values.faults.is_empty() => {
+            values.fault(
+                "prometheus_url",
+                "missing: the server, a form like http://prometheus:9090",
+            );
+            None
+        }
+        (url, alias) => url.or(alias),
+    }
+}
+
+fn credentials(values: &mut Values, raw: &Raw) -> Credentials {
+    let types = [
+        ("none", AuthType::None),
+        ("basic", AuthType::Basic),
+        ("bearer", AuthType::Bearer),
+    ];
+    let auth_type = values.choice("auth_type", raw.auth_type.as_ref(), &types);
+    let mut secret = |key: &str, value: Option<&Value>, what: &str| {
+        let text = values.secret(key, value);
+        let Some(text) = text else {
+            values.fault(
+                key,
+                format!("missing: {what}, or a reference such as $env:NAME"),
+            );
+            return None;
+        };
+        if !text.starts_with('$') {
+            return Some(Secret::Plain(text));
+        }
+        match SecretRef::parse(&text) {
+            Ok(reference) => Some(Secret::Reference(reference)),
+            Err(error) => {
+                values.fault(key, error.to_string());
+                None
+            }
+        }
+    };
+    let read = match auth_type.unwrap_or(AuthType::None) {
+        AuthType::None => return Credentials::None,
+        AuthType::Bearer => {
+            secret("bearer_token", raw.bearer_token.as_ref(), "the token").map(Credentials::Bearer)
+        }
+        AuthType::Basic => {
+            let (key, value) = either(
+                ("password", raw.password.as_ref()),
+                ("basic_auth_pass", raw.basic_auth_pass.as_ref()),
+            );
+            let password = secret(key, value, "the password");
+            let (key, value) = either(
+                ("username", raw.username.as_ref()),
+                ("basic_auth_user", raw.basic_auth_user.as_ref()),
+            );
+            let username = values.text(key, value);
+            match &username {
+                None => values.fault(key, "missing: the user"),
+                Some(name) if name.contains(':') => values.fault(key, "a user has no colon"),
+                Some(_) => {}
+            }
+            username
+                .zip(password)
+                .map(|(username, password)| Credentials::Basic { username, password })
+        }
+    };
+    read.unwrap_or(Credentials::None)
+}
+
+/// The first of two keys that mean the same, unless only the other one says something.
+fn either<'v>(
+    one: (&'static str, Option<&'v Value>),
+    other: (&'static str, Option<&'v Value>),
+) -> (&'static str, Option<&'v Value>) {
+    let says = |value: Option<&Value>| value.is_some_and(|it| !it.is_null() && it != "");
+    match says(one.1) || !says(other.1) {
+        true => one,
+        false => other,
+    }
+}
+
+/// A list, or a text with commas.
+fn metrics(values: &mut Values, value: Option<&Value>) -> Vec<String> {
+    let mut names: Vec<String> = match value {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::String(text)) => text.split(',').map(str::to_owned).collect(),
+        Some(Value::Array(all)) if all.iter().all(Value::is_string) => {
+            let texts = all.iter().filter_map(Value::as_str);
+            texts.map(str::to_owned).collect()
+        }
+        Some(other) => {
+            let text = format!(
+                "invalid value {other}: expected names in a list, or in a text with commas"
+            );
+            values.fault("metrics_filter", text);
+            Vec::new()
+        }
+    };
+    for name in &mut names {
+        *name = name.trim().to_owned();
+    }
+    names.retain(|name| !name.is_empty());
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn start(values: &mut Values, raw: &Raw) -> Start {
+    let hours = values.number("lookback_hours", raw.lookback_hours.as_ref(), HOURS);
+    let ago = Start::Ago(hours.unwrap_or(24).cast_signed() * HOUR_MS);
+    let Some(text) = values.text("start_date", raw.start_date.as_ref()) else {
+        return ago;
+    };
+    let date = text.trim().parse::<Date>().ok();
+    let start = date.and_then(|date| date.to_zoned(TimeZone::UTC).ok());
+    let start = start.map(|start| start.timestamp().as_millisecond());
+    match start.filter(|ms| *ms >= 0) {
+        Some(ms) => Start::At(ms),
+        None => {
+            let text = format!("invalid value {text:?}: expected a day from 1970 on, YYYY-MM-DD");
+            values.fault("start_date", text);
+            ago
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn faults(config: &Value) -> Vec<String> {
+        let faults = Settings::parse(config).unwrap_err();
+        faults.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn files_of_other_programs_work_as_they_are() {
+        let settings = Settings::parse(&json!({
+            "prometheus_url": "http://localhost:9090", "auth_type": "none", "username": "",
+            "lookback_hours": "24", "metrics_filter": "up,go_goroutines",
+        }))
+        .unwrap();
+        assert_eq!(settings.metrics, ["go_goroutines", "up"]);
+        assert_eq!(settings.start, Start::Ago(86_400_000));
+        assert_eq!(settings.credentials, Credentials::None);
+        assert_eq!((settings.step_ms, settings.raw), (15_000, false));
+        assert_eq!(settings.mode, Mode::IncrementalAppend);
+        assert_eq!(settings.layout, Layout::Native);
+        let tables = Tables {
+            create: true,
+            memory_hours: None,
+            magnetic_days: None,
+            magnetic_writes: true,
+        };
+        assert_eq!(settings.tables, tables);
+        let settings = Settings::parse(&json!({
+            "base_url": "http://p", "auth_type": "basic", "username": "", "basic_auth_user": "u",
+            "basic_auth_pass": "hunter2", "bearer_token": "unused", "start_date": "2026-01-02",
+            "step": "60", "metrics_filter": ["b", " a ", "", "b"], "create_tables": "false",
+            "lookback_hours": "", "sync_mode": "incremental_deduped", "layout": "rows",
+        }))
+        .unwrap();
+        assert_eq!(settings.start, Start::At(1_767_312_000_000));
+        assert_eq!((settings.step_ms, settings.tables.create), (60_000, false));
+        assert_eq!(settings.metrics, ["a", "b"]);
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        let secrets = Secrets::new(None, |_| None);
+        let header = settings.credentials.header(&secrets).unwrap().unwrap();
+        assert_eq!(header, "Basic dTpodW50ZXIy");
+    }
+
+    #[test]
+    fn all_faults_are_told_together_without_secrets() {
+        let config = json!({
+            "prometheus_url": "ftp://p", "auth_type": "bearer", "bearer_token": "$env:AWS_SECRET_ACCESS_KEY",
+            "metrics_filter": 7, "lookback_hours": "1.5", "start_date": "yesterday", "step": 0,
+            "sync_mode": "full_refresh_overwrite", "layout": "wide", "raw": "maybe",
+            "memory_hours": 9000,
+        });
+        let faults = faults(&config);
+        let keys: Vec<_> = faults
+            .iter()
+            .map(|fault| fault.split(':').next().unwrap())
+            .collect();
+        let expected = [
+            "prometheus_url",
+            "bearer_token",
+            "metrics_filter",
+            "lookback_hours",
+            "start_date",
+            "step",
+            "layout",
+            "raw",
+            "sync_mode",
+            "memory_hours",
+        ];
+        assert_eq!(keys, expected.map(|key| format!("config.{key}")));
+        assert!(
+            faults[8].contains("set allow_table_drop to true"),
+            "{faults:?}"
+        );
+        for (config, why) in [
+            (json!({}), "config.prometheus_url: missing"),
+            (
+                json!({"prometheus_url": "http://a", "base_url": "http://b"}),
+                "config.base_url: is another name",
+            ),
+            (
+                json!({"prometheus_url": "http://a", "auth_type": "basic", "password": "p"}),
+                "config.username: missing",
+            ),
+            (
+                json!({"prometheus_url": "http://a", "auth_type": "basic", "username": "u"}),
+                "config.password: missing",
+            ),
+            (
+                json!({"prometheus_url": "http://a", "auth_type": "bearer"}),
+                "config.bearer_token: missing",
+            ),
+            (
+                json!({"prometheus_url": "http://a", "x": 1}),
+                "config: unknown field `x`",
+            ),
+        ] {
+            let faults = self::faults(&config);
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert!(faults[0].starts_with(why), "{faults:?}");
+        }
+    }
+}

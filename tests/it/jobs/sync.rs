@@ -1,0 +1,498 @@
+//! `prometheus_api`: from a real Prometheus with blocks of a week, and from a server that answers as it
+//! is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::{Value, json};
+use soak::samples::{Samples, compare};
+use timestream_emulator::{Emulator, Value as Stored};
+use timestream_prometheus_connector::jobs::run::{Job, Report, RunError};
+use timestream_prometheus_connector::jobs::sync::parse;
+use tokio::process::Command;
+
+use super::Workplace;
+use crate::prometheus::{Prometheus, program};
+use crate::support::now_ms;
+
+/// Between two samples.
+const STEP_S: i64 = 300;
+const WEEK: i64 = 7 * 86_400 / STEP_S;
+
+/// The metrics of the blocks, and how many series each has.
+const METRICS: [(&str, usize); 3] = [("level", 5), ("requests_total", 6), ("job:rate5m", 1)];
+
+/// The first time of the blocks, in seconds: more than a week ago.
+fn start_s() -> i64 {
+    (now_ms() / 1_000 - 8 * 86_400) / 86_400 * 86_400
+}
+
+/// A week as OpenMetrics.
+fn exposition(start_s: i64) -> String {
+    let mut text = String::new();
+    for (metric, series) in METRICS {
+        let family = metric.trim_end_matches("_total");
+        let kind = if family == metric { "gauge" } else { "counter" };
+        writeln!(text, "# HELP {family} Help.\n# TYPE {family} {kind}").unwrap();
+        for id in 0..series {
+            for i in 0..WEEK {
+                let (value, time) = ((i * (id as i64 + 1)) as f64 / 7.0, start_s + i * STEP_S);
+                writeln!(text, "{metric}{{id=\"{id}\",job=\"a\"}} {value} {time}").unwrap();
+            }
+        }
+    }
+    text + "# EOF\n"
+}
+
+/// A Prometheus that has the week, and scrapes nothing.
+async fn prometheus(start_s: i64) -> Prometheus {
+    let (server, promtool) = (program("prometheus").await, program("promtool").await);
+    let flags = ["--storage.tsdb.retention.time=100y"];
+    let prepare = async |folder: &std::path::Path| {
+        let file = folder.join("week.om");
+        std::fs::write(&file, exposition(start_s)).unwrap();
+        let made = Command::new(promtool)
+            .args(["tsdb", "create-blocks-from", "openmetrics"])
+            .args([file, folder.join("data")])
+            .output();
+        let made = made.await.unwrap();
+        assert!(made.status.success(), "{made:?}");
+    };
+    Prometheus::start_with(&server, &flags, |_| String::new(), prepare).await
+}
+
+/// All that the blocks hold.
+async fn held(prometheus: &Prometheus, start_s: i64) -> Samples {
+    let mut samples = Samples::default();
+    for day in 1..=8 {
+        let end = (start_s + day * 86_400 - 1).to_string();
+        let query = [("query", "{id=~\".+\"}[1d]"), ("time", end.as_str())];
+        let answer = prometheus.api("query", &query).await;
+        samples.add_matrix(&answer["data"]["result"]);
+    }
+    assert_eq!(samples.count() as i64, WEEK * 12);
+    samples
+}
+
+fn sync(url: &str, more: Value) -> Box<dyn Job> {
+    let mut config = json!({
+        "prometheus_url": url, "auth_type": "none", "username": "", "lookback_hours": "240",
+        "step": STEP_S.to_string(), "metrics_filter": "level,requests_total,job:rate5m",
+    });
+    let more = more.as_object().unwrap().clone();
+    config.as_object_mut().unwrap().extend(more);
+    parse(&config).unwrap()
+}
+
+fn stored(emulator: &Emulator, table: &str) -> Samples {
+    Samples::of_points(emulator.points("db", table))
+}
+
+fn failure(report: &Report) -> &str {
+    match &report.error {
+        Some(RunError::Failed(text) | RunError::Disable(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_week_is_copied_across_kills_and_interruptions() {
+    let start_s = start_s();
+    let prometheus = prometheus(start_s).await;
+    let expected = held(&prometheus, start_s).await;
+    let count = expected.count() as u64;
+    for raw in [false, true] {
+        let workplace = Workplace::start().await;
+        let sync = sync(&prometheus.url, json!({"raw": raw}));
+        // Killed when it has stored something that no cursor knows of.
+        workplace.cursors.dies_after(9);
+        let first = workplace.run(&*sync).await;
+        assert!(failure(&first).contains("killed"), "{first:?}");
+        assert!(first.rows > 1_000 && first.rows < count / 2, "{first:?}");
+        workplace.cursors.lives();
+        // Told to stop.
+        let second = workplace.run_until(&*sync, 5).await;
+        assert_eq!(second.error, Some(RunError::Interrupted));
+        let third = workplace.run(&*sync).await;
+        assert_eq!(third.error, None);
+        let difference = compare(&expected, &stored(&workplace.emulator, "t"));
+        assert!(difference.is_none(), "{difference:?}");
+        let rows = first.rows + second.rows + third.rows;
+        assert!(
+            (count..=count + 1_000).contains(&rows),
+            "{rows}, not {count}"
+        );
+        assert_eq!(first.rejected + second.rejected + third.rejected, 0);
+        // From there on there is nothing new.
+        let again = workplace.run(&*sync).await;
+        assert_eq!((again.rows, &again.error), (0, &None));
+    }
+}
+
+#[tokio::test]
+async fn modes_say_which_value_stays() {
+    let start_s = start_s();
+    let prometheus = prometheus(start_s).await;
+    let mut workplace = Workplace::start().await;
+    let config = |mode: &str| {
+        json!({
+            "sync_mode": mode, "metrics_filter": ["level"], "allow_table_drop": true,
+            // Of what is in the magnetic store no answer tells that a value was not taken.
+            "memory_hours": 300,
+        })
+    };
+    workplace.target("db", "new");
+    let count = (WEEK * 5) as u64;
+    let run = async |workplace: &Workplace, mode: &str| {
+        let report = workplace.run(&*sync(&prometheus.url, config(mode))).await;
+        assert_eq!(report.error, None, "{mode}");
+        report
+    };
+    let values = |workplace: &Workplace| -> BTreeSet<(i64, u64)> {
+        let points = workplace.emulator.points("db", "new").into_iter();
+        let points = points.filter(|point| point.dimensions.get("id").is_some_and(|id| id == "1"));
+        points
+            .map(|point| match point.value {
+                Stored::Double(value) => (point.time_ns / 1_000_000, value.to_bits()),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    assert_eq!(run(&workplace, "incremental_append").await.rows, count);
+    let first = values(&workplace);
+    // Another server says something else of the same times.
+    let changed = exposition(start_s).replace("{id=\"1\",job=\"a\"} ", "{id=\"1\",job=\"a\"} 1");
+    let second = Server::of(&changed, "level").await;
+    let from = |mode: &str| sync(&second.url, config(mode));
+    let report = workplace.run(&*from("full_refresh_append")).await;
+    assert_eq!(
+        (report.rejected, report.dead_lettered, &report.error),
+        (WEEK as u64, 0, &None)
+    );
+    assert_eq!(values(&workplace), first);
+    workplace.cursors = Default::default();
+    let report = workplace.run(&*from("incremental_deduped")).await;
+    assert_eq!(
+        (report.rows, report.rejected, &report.error),
+        (count, 0, &None)
+    );
+    let newer = values(&workplace);
+    assert!(newer != first && newer.len() == first.len());
+    // Back to what the first server says, in a table that is as it was, though the run is killed when it
+    // has dropped it, and tables are created in another way now.
+    let before = workplace.describe("new").await;
+    assert_eq!(before.as_ref().unwrap().memory_hours, Some(300));
+    let mut config = config("full_refresh_overwrite");
+    config["memory_hours"] = json!(400);
+    let overwrite = sync(&prometheus.url, config);
+    workplace.cursors.dies_after(2);
+    assert!(failure(&workplace.run(&*overwrite).await).contains("killed"));
+    workplace.cursors.lives();
+    assert_eq!(workplace.emulator.points("db", "new").len(), 0);
+    assert_eq!(workplace.run(&*overwrite).await.error, None);
+    assert_eq!(workplace.describe("new").await, before);
+    assert_eq!(values(&workplace), first);
+    assert_eq!(workplace.emulator.points("db", "new").len() as u64, count);
+}
+
+#[tokio::test]
+async fn layouts_for_sql_name_metric_and_labels() {
+    let start_s = start_s();
+    let prometheus = prometheus(start_s).await;
+    for (layout, tables) in [
+        ("rows", &["time_series"][..]),
+        (
+            "table_per_metric",
+            &[
+                "metric_level",
+                "metric_requests_total",
+                "metric_U__job_3a_rate5mx",
+            ],
+        ),
+    ] {
+        let workplace = Workplace::start().await;
+        let report = workplace
+            .run(&*sync(&prometheus.url, json!({"layout": layout})))
+            .await;
+        assert_eq!((report.rows, &report.error), ((WEEK * 12) as u64, &None));
+        let points: Vec<_> = tables
+            .iter()
+            .flat_map(|table| workplace.emulator.points("db", table))
+            .collect();
+        assert_eq!(points.len() as i64, WEEK * 12);
+        let point = points.iter().find(|point| {
+            // printf 'level{id=3,job=a}' | md5sum
+            point.dimensions["series_id"] == "17d940a0fdb62487e74a24f249696003"
+                && point.time_ns / 1_000_000_000 == start_s + 7 * STEP_S
+        });
+        let Stored::Multi(columns) = &point.unwrap().value else {
+            panic!("{point:?}")
+        };
+        let text = |text: &str| Stored::Varchar(text.to_owned());
+        let expected = BTreeMap::from([
+            ("labels".to_owned(), text(r#"{"id":"3","job":"a"}"#)),
+            ("metric_name".to_owned(), text("level")),
+            ("value".to_owned(), Stored::Double(4.0)),
+        ]);
+        assert_eq!(*columns, expected);
+        assert_eq!(workplace.emulator.points("db", "t").len(), 0);
+    }
+}
+
+/// What a server was asked: path and query.
+type Asked = Arc<Mutex<Vec<(String, String)>>>;
+
+/// A server that answers as it is told.
+struct Server {
+    url: String,
+    asked: Asked,
+}
+
+impl Server {
+    async fn start<R: IntoResponse>(
+        answer: impl Fn(&str, &str) -> R + Send + Sync + 'static,
+    ) -> Self {
+        let asked: Asked = Arc::default();
+        let seen = Arc::clone(&asked);
+        let answer = Arc::new(move |path: &str, query: &str| answer(path, query).into_response());
+        let handle = move |request: Request| {
+            let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
+            async move {
+                let uri = request.uri();
+                let (path, query) = (uri.path().to_owned(), uri.query().unwrap_or("").to_owned());
+                seen.lock().unwrap().push((path.clone(), query.clone()));
+                answer(&path, &query)
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(handle);
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, asked }
+    }
+
+    /// One that answers range queries with the samples of a metric in `exposition`.
+    async fn of(exposition: &str, metric: &str) -> Self {
+        let mut series: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
+        for line in exposition
+            .lines()
+            .filter(|line| line.starts_with(&format!("{metric}{{")))
+        {
+            let [labels, value, time] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+            let id = labels.split('"').nth(1).unwrap().to_owned();
+            let time = time.parse().unwrap();
+            series.entry(id).or_default().push((time, value.to_owned()));
+        }
+        let metric = metric.to_owned();
+        Self::start(move |path, query| {
+            if !path.ends_with("query_range") {
+                return StatusCode::NOT_FOUND.into_response();
+            }
+            let seconds = |key: &str| -> f64 {
+                let (_, rest) = query.split_once(&format!("{key}=")).unwrap();
+                rest.split('&').next().unwrap().parse().unwrap()
+            };
+            let inside = seconds("start") as i64..=seconds("end") as i64;
+            let result: Vec<Value> = series
+                .iter()
+                .map(|(id, samples)| {
+                    let samples = samples.iter().filter(|(time, _)| inside.contains(time));
+                    let values: Vec<_> = samples.collect();
+                    json!({"metric": {"__name__": metric, "id": id, "job": "a"}, "values": values})
+                })
+                .collect();
+            answer(json!({"resultType": "matrix", "result": result}))
+        })
+        .await
+    }
+
+    fn asked(&self, path: &str) -> Vec<String> {
+        let asked = self.asked.lock().unwrap();
+        let asked = asked.iter().filter(|(it, _)| it.ends_with(path));
+        asked.map(|(_, query)| query.clone()).collect()
+    }
+}
+
+fn answer(data: Value) -> Response {
+    let body = json!({"status": "success", "data": data}).to_string();
+    ([("content-type", "application/json")], body).into_response()
+}
+
+#[tokio::test]
+async fn tables_are_created_and_a_window_that_they_refuse_is_told() {
+    let start_s = start_s();
+    let server = Server::of(&exposition(start_s), "level").await;
+    let mut workplace = Workplace::start().await;
+    let only = |more: Value| {
+        let mut config = json!({"metrics_filter": "level"});
+        config
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        sync(&server.url, config)
+    };
+    workplace.target("db", "new");
+    let report = workplace.run(&*only(json!({"create_tables": false}))).await;
+    assert!(
+        failure(&report)
+            .contains("the table db/new does not exist; create it, or set create_tables"),
+        "{report:?}"
+    );
+    let report = workplace
+        .run(&*only(
+            json!({"magnetic_writes": false, "memory_hours": 12}),
+        ))
+        .await;
+    assert!(matches!(report.error, Some(RunError::Disable(_))));
+    assert!(
+        failure(&report).contains("takes only the 12 hours of its memory store"),
+        "{report:?}"
+    );
+    assert_eq!(server.asked("query_range").len(), 0);
+    let report = workplace
+        .run(&*only(json!({"memory_hours": 12, "magnetic_days": "30"})))
+        .await;
+    assert_eq!((report.rows, &report.error), ((WEEK * 5) as u64, &None));
+    assert_eq!(stored(&workplace.emulator, "new").count() as i64, WEEK * 5);
+    workplace.target("nowhere", "new");
+    workplace.cursors = Default::default();
+    let report = workplace.run(&*only(json!({}))).await;
+    assert!(
+        failure(&report).contains("create the database"),
+        "{report:?}"
+    );
+}
+
+#[tokio::test]
+async fn metadata_comes_from_the_targets_or_from_the_server() {
+    for has_targets in [true, false] {
+        let server = Server::start(move |path, _| {
+            let entry = |metric: &str, kind: &str| json!({"metric": metric, "type": kind, "help": "H.", "unit": "s"});
+            match (path, has_targets) {
+                ("/api/v1/targets/metadata", true) => answer(json!([entry("level", "gauge"), entry("other", "gauge")])),
+                ("/api/v1/targets/metadata", false) => answer(json!([])),
+                ("/api/v1/metadata", false) => answer(json!({"requests": [entry("", "counter")], "level": []})),
+                ("/api/v1/query_range", _) => answer(json!({"resultType": "matrix", "result": []})),
+                _ => StatusCode::NOT_FOUND.into_response(),
+            }
+        })
+        .await;
+        let workplace = Workplace::start().await;
+        let sync = sync(&server.url, json!({}));
+        for _ in 0..2 {
+            let report = workplace.run(&*sync).await;
+            assert_eq!(report, Report::default());
+            // What is known already is not written again.
+            let points = workplace.emulator.points("db", "metrics");
+            assert_eq!(points.len(), 1);
+            let (name, kind) = if has_targets {
+                ("level", "gauge")
+            } else {
+                ("requests", "counter")
+            };
+            assert_eq!(points[0].dimensions["metric_name"], name);
+            let Stored::Multi(texts) = &points[0].value else {
+                panic!("{points:?}")
+            };
+            assert_eq!(texts["metric_type"], Stored::Varchar(kind.to_owned()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_says_is_told_and_too_much_is_asked_for_in_parts() {
+    let workplace = Workplace::start().await;
+    for (status, body, words) in [
+        (
+            401,
+            "who are you",
+            "401 Unauthorized: who are you; check auth_type",
+        ),
+        (404, "", "404 Not Found"),
+        (200, "<html>", "is not that of Prometheus' API"),
+        (
+            200,
+            r#"{"status":"error","errorType":"internal","error":"no"}"#,
+            "status error: internal no",
+        ),
+    ] {
+        let status = StatusCode::from_u16(status).unwrap();
+        let server = Server::start(move |_, _| (status, body)).await;
+        let report = workplace.run(&*sync(&server.url, json!({}))).await;
+        let text = failure(&report);
+        assert!(
+            text.starts_with("metric job:rate5m, ") && text.contains(words),
+            "{text}"
+        );
+        assert_eq!(server.asked("query_range").len(), 1);
+        assert!(
+            report
+                .warnings
+                .iter()
+                .any(|it| it.starts_with("metadata is not copied: "))
+        );
+    }
+    let too_much = r#"{"status":"error","errorType":"execution","error":"query processing would load too many samples into memory in query execution"}"#;
+    let server = Server::start(move |_, query| {
+        let end_of = |key: &str| {
+            query
+                .split_once(key)
+                .map(|it| it.1.split('.').next().unwrap())
+        };
+        let [start, end] =
+            ["start=", "end="].map(|key| end_of(key).map_or(0, |it| it.parse::<i64>().unwrap()));
+        match end - start > 50 * STEP_S {
+            true => (StatusCode::UNPROCESSABLE_ENTITY, too_much.to_owned()).into_response(),
+            false => {
+                let series = json!({"metric": {"__name__": "level"}, "values": [[end, "1"]]});
+                let data = json!({"resultType": "matrix", "result": [series]});
+                json!({"status": "success", "data": data, "warnings": ["partial"]})
+                    .to_string()
+                    .into_response()
+            }
+        }
+    })
+    .await;
+    let sync = sync(
+        &server.url,
+        json!({"metrics_filter": "level", "lookback_hours": 24}),
+    );
+    let workplace = Workplace::start().await;
+    let report = workplace.run(&*sync).await;
+    assert_eq!(report.error, None);
+    assert!(report.rows > 5, "{report:?}");
+    assert!(
+        report.warnings.contains(&"level: partial".to_owned()),
+        "{report:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_busy_is_asked_again() {
+    let failures = Mutex::new(2);
+    let server = Server::start(move |path, _| {
+        let mut failures = failures.lock().unwrap();
+        if path.ends_with("query_range") && *failures > 0 {
+            *failures -= 1;
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        answer(json!({"resultType": "matrix", "result": []}))
+    })
+    .await;
+    let workplace = Workplace::start().await;
+    let sync = sync(
+        &server.url,
+        json!({"metrics_filter": "level", "lookback_hours": 1}),
+    );
+    let started = std::time::Instant::now();
+    let report = workplace.run(&*sync).await;
+    assert_eq!(report.error, None);
+    assert_eq!(server.asked("query_range").len(), 3);
+    // A second, and then two.
+    assert!(started.elapsed().as_secs() >= 3);
+}
