@@ -62,27 +62,136 @@ pub(crate) fn files() -> Vec<(String, String)> {
             format!("{definition:#}\n"),
         ));
     }
+    for (name, event) in [
+        ("sqs-rows.json", queue_with_rows()),
+        ("kinesis-rows.json", stream_with_rows()),
+    ] {
+        files.push((name.to_owned(), format!("{event:#}\n")));
+    }
     files
 }
 
 /// A connector definition of each type, by the type: the input of a schedule is the event.
-fn definitions() -> [(&'static str, Value); 1] {
-    [(
-        "prometheus",
+fn definitions() -> [(&'static str, Value); 3] {
+    [
+        (
+            "prometheus",
+            json!({
+                "name": "node-exporter-1",
+                "type": "prometheus",
+                "target_database": "prometheus",
+                "target_table": "metrics",
+                "schedule_ms": 60_000,
+                "config": {
+                    "endpoint": "http://node-exporter:9100/metrics",
+                    "auth": {"type": "bearer", "token_ref": "$env:NODE_EXPORTER_TOKEN"},
+                    "timeout_ms": 5_000,
+                    "job": "node",
+                },
+            }),
+        ),
+        (
+            "prometheus_api",
+            json!({
+                "name": "prometheus-1",
+                "type": "prometheus_api",
+                "target_database": "prometheus",
+                "target_table": "synced",
+                "schedule_ms": 3_600_000,
+                "config": {
+                    "prometheus_url": "http://prometheus:9090",
+                    "auth_type": "basic",
+                    "username": "reader",
+                    "password": "$env:PROMETHEUS_PASSWORD",
+                    "metrics_filter": ["up", "go_goroutines"],
+                    "lookback_hours": 24,
+                    "step": 15,
+                },
+            }),
+        ),
+        (
+            "prometheus_sink",
+            json!({
+                "name": "mimir-1",
+                "type": "prometheus_sink",
+                "schedule_ms": 60_000,
+                "config": {
+                    "url": "http://mimir:9009/api/v1/push",
+                    "key_label": "labels",
+                    "key_value": "value",
+                    "key_timestamp": "time",
+                    "auth": {"type": "basic", "username": "writer", "password_ref": "$env:MIMIR_PASSWORD"},
+                    "source": {"database": "prometheus", "table": "metrics", "start": "2026-01-01T00:00:00Z"},
+                },
+            }),
+        ),
+    ]
+}
+
+/// Rows for a sink.
+fn rows() -> [Value; 2] {
+    [1.5, 2.5].map(|value| {
         json!({
-            "name": "node-exporter-1",
-            "type": "prometheus",
-            "target_database": "prometheus",
-            "target_table": "metrics",
-            "schedule_ms": 60_000,
-            "config": {
-                "endpoint": "http://node-exporter:9100/metrics",
-                "auth": {"type": "bearer", "token_ref": "$env:NODE_EXPORTER_TOKEN"},
-                "timeout_ms": 5_000,
-                "job": "node",
+            "labels": {"__name__": "temperature", "site": "north"},
+            "value": value,
+            "time": 1_600_000_000_000_i64 + (value * 1e4) as i64,
+        })
+    })
+}
+
+/// Messages of a queue with rows for the sink that they name.
+fn queue_with_rows() -> Value {
+    let message = |(index, row): (usize, Value)| {
+        json!({
+            "messageId": format!("059f36b4-87a3-44ab-83d2-66197{index:07}"),
+            "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
+            "body": row.to_string(),
+            "attributes": {
+                "ApproximateReceiveCount": "1",
+                "SentTimestamp": "1600000000000",
+                "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                "ApproximateFirstReceiveTimestamp": "1600000000001",
             },
-        }),
-    )]
+            "messageAttributes": {
+                "connector": {
+                    "stringValue": "mimir-1",
+                    "stringListValues": [],
+                    "binaryListValues": [],
+                    "dataType": "String",
+                },
+            },
+            "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:rows",
+            "awsRegion": "us-east-1",
+        })
+    };
+    let messages = rows().into_iter().enumerate().map(message);
+    json!({"Records": messages.collect::<Vec<_>>()})
+}
+
+/// Records of a stream with rows for the only sink.
+fn stream_with_rows() -> Value {
+    let record = |(index, row): (usize, Value)| {
+        json!({
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": "north",
+                "sequenceNumber": format!("49590338271490256608559692538361571095921575989136588{index:03}"),
+                "data": STANDARD.encode(row.to_string()),
+                "approximateArrivalTimestamp": 1_600_000_000.5,
+            },
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": format!("shardId-000000000006:{index}"),
+            "eventName": "aws:kinesis:record",
+            "invokeIdentityArn": "arn:aws:iam::123456789012:role/lambda",
+            "awsRegion": "us-east-1",
+            "eventSourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/rows",
+        })
+    };
+    let records = rows().into_iter().enumerate().map(record);
+    json!({"Records": records.collect::<Vec<_>>()})
 }
 
 /// The shapes by the names of their files.

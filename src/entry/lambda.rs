@@ -10,6 +10,7 @@ mod definition;
 mod events;
 mod identified;
 mod request;
+mod rows;
 
 use std::sync::Arc;
 

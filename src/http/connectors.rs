@@ -24,12 +24,15 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::App;
 use super::bounds::Bounded;
+use crate::jobs::definition::Definition;
 use crate::jobs::registry::{Entry, RegistryError};
 use crate::jobs::run::Stop;
-use crate::jobs::runner::{Ran, Runner};
+use crate::jobs::runner::{Caller, Ran, Runner};
 
 /// Bytes of a definition or a patch.
 const MAX_BODY_BYTES: usize = 256 << 10;
+/// Bytes of rows.
+const MAX_ROWS_BYTES: usize = 32 << 20;
 /// How long one may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -85,6 +88,7 @@ pub(super) fn routes(app: &App) -> Router<App> {
             get(show).patch(change).delete(delete),
         )
         .route("/v1/connectors/{id}/trigger", post(trigger))
+        .route("/v1/connectors/{id}/rows", post(rows))
         .route("/v1/connectors/{id}/pause", post(pause))
         .route("/v1/connectors/{id}/resume", post(resume))
         .layer(from_fn_with_state(app.clone(), guard))
@@ -183,7 +187,7 @@ async fn list(Extension(connectors): Shared) -> Result<Response, Refused> {
 }
 
 async fn create(Extension(connectors): Shared, body: Body) -> Result<Response, Refused> {
-    let body = receive(body).await?;
+    let body = receive(body, MAX_BODY_BYTES).await?;
     let id = connectors.runner.registry.create(&body).await?;
     tracing::info!(connector = id, "A connector was made.");
     let location = [(LOCATION, format!("/v1/connectors/{id}"))];
@@ -199,7 +203,7 @@ async fn change(
     Path(id): Path<String>,
     body: Body,
 ) -> Result<Response, Refused> {
-    let body = receive(body).await?;
+    let body = receive(body, MAX_BODY_BYTES).await?;
     connectors.runner.registry.patch(&id, &body).await?;
     tracing::info!(connector = id, "A connector was changed.");
     shown(&connectors, &id).await
@@ -237,14 +241,7 @@ async fn trigger(
     Path(id): Path<String>,
     bounds: Bounded,
 ) -> Result<Response, Refused> {
-    let entry = connectors.runner.registry.get(&id).await?;
-    let definition = entry.definition.as_ref().ok_or_else(|| {
-        let text = match &entry.unusable {
-            Some(faults) => format!("the connector {id:?} cannot be used: {faults}"),
-            None => format!("the definition of {id:?} is not kept here; run it where it is"),
-        };
-        Refused(StatusCode::CONFLICT, text)
-    })?;
+    let definition = &usable(&connectors, &id).await?;
     let deadline = bounds.map(|bounds| bounds.deadline);
     let begun = connectors
         .runner
@@ -275,6 +272,59 @@ async fn trigger(
     Ok(response)
 }
 
+/// The definition of this name, if it can run here.
+async fn usable(connectors: &Connectors, id: &str) -> Result<Arc<Definition>, Refused> {
+    let entry = connectors.runner.registry.get(id).await?;
+    entry.definition.ok_or_else(|| {
+        let text = match &entry.unusable {
+            Some(faults) => format!("the connector {id:?} cannot be used: {faults}"),
+            None => format!("the definition of {id:?} is not kept here; run it where it is"),
+        };
+        Refused(StatusCode::CONFLICT, text)
+    })
+}
+
+/// Takes rows. The answer comes when each is delivered, or is known not to be: 200 if all are, 400 if
+/// some never can be and the others are, 503 if the whole has to be sent again.
+async fn rows(
+    Extension(connectors): Shared,
+    Path(id): Path<String>,
+    bounds: Bounded,
+    body: Body,
+) -> Result<Response, Refused> {
+    let definition = usable(&connectors, &id).await?;
+    let rows = receive(body, MAX_ROWS_BYTES).await?;
+    let caller = Caller {
+        deadline: bounds.map(|bounds| bounds.deadline),
+        stop: &connectors.stop,
+        progress: &(),
+    };
+    let handed = connectors
+        .runner
+        .hand_over(&definition, &rows, caller)
+        .await;
+    let Some((report, numbers)) = handed.map_err(|ran| not_begun(&id, ran))? else {
+        let text = format!("a connector of the type {} takes no rows", definition.kind);
+        return Err(Refused(StatusCode::BAD_REQUEST, text));
+    };
+    let status = match (&report.error, report.is_settled()) {
+        (None, _) => StatusCode::OK,
+        (Some(_), true) => StatusCode::BAD_REQUEST,
+        (Some(_), false) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let body = json!({
+        "received": report.received,
+        "delivered": report.rows,
+        "rejected": report.rejected,
+        "dead_lettered": report.dead_lettered,
+        "warnings": report.warnings,
+        "error": report.error.map(|error| error.to_string()),
+    });
+    let mut response = answer(status, &body);
+    response.extensions_mut().insert(numbers);
+    Ok(response)
+}
+
 fn not_begun(id: &str, ran: Ran) -> Refused {
     match ran {
         Ran::Disabled(reason) => Refused(
@@ -282,6 +332,10 @@ fn not_begun(id: &str, ran: Ran) -> Refused {
             format!("the connector {id:?} is disabled: {reason}; mend that and resume it"),
         ),
         Ran::Unknown(error) => RegistryError::State(error).into(),
+        Ran::Paused => Refused(
+            StatusCode::CONFLICT,
+            format!("the connector {id:?} is paused; resume it"),
+        ),
         _ => Refused(
             StatusCode::CONFLICT,
             format!("a run of the connector {id:?} is still going on"),
@@ -336,12 +390,12 @@ fn answer(status: StatusCode, body: &Value) -> Response {
     (status, headers, body.to_string()).into_response()
 }
 
-async fn receive(body: Body) -> Result<Vec<u8>, Refused> {
-    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
+async fn receive(body: Body, max_bytes: usize) -> Result<Vec<u8>, Refused> {
+    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, max_bytes)).await {
         Ok(Ok(body)) => Ok(body.into()),
         Ok(Err(_)) => Err(Refused(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body did not arrive whole, or has more than {MAX_BODY_BYTES} bytes"),
+            format!("the body did not arrive whole, or has more than {max_bytes} bytes"),
         )),
         Err(_) => Err(Refused(
             StatusCode::REQUEST_TIMEOUT,

@@ -152,6 +152,15 @@ impl From<StateError> for RunError {
 }
 
 impl Report {
+    /// Whether every sample is stored or can never be, so that to hand it over again cannot help.
+    pub fn is_settled(&self) -> bool {
+        self.rows + self.rejected >= self.received
+            && !matches!(
+                self.error,
+                Some(RunError::Disable(_) | RunError::Interrupted)
+            )
+    }
+
     /// A run that did nothing else but fail.
     pub fn failed(error: impl Into<RunError>) -> Self {
         Self {

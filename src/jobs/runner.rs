@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::bucket::{Cause, Claim, LEASE, RENEWAL, Record};
 use super::client::Client;
 use super::definition::Definition;
-use super::registry::{Registry, cursors_of};
+use super::registry::{Registry, RegistryError, cursors_of};
 use super::run::{Cursors, Progress, Report, Run, RunError, StateError, Stop};
 use super::secret::Secrets;
 use super::state::{Expect, State};
@@ -129,6 +129,60 @@ impl Runner {
             (ran, numbers)
         }
         .boxed())
+    }
+
+    /// Hands rows to a definition, if its type takes some. This is no run: it needs no lease, and those of
+    /// several callers are delivered at the same time.
+    ///
+    /// # Errors
+    /// It is paused or disabled, or nobody knows.
+    pub async fn hand_over(
+        &self,
+        definition: &Definition,
+        rows: &[u8],
+        caller: Caller<'_>,
+    ) -> Result<Option<(Report, Numbers)>, Ran> {
+        let name = &definition.name;
+        let record = match self.registry.get(name).await {
+            Ok(entry) => entry.record,
+            // A definition that an event brought is not kept.
+            Err(RegistryError::State(error)) => return Err(Ran::Unknown(error)),
+            Err(_) => Record::default(),
+        };
+        if record.paused {
+            return Err(Ran::Paused);
+        }
+        if let Some(reason) = record.disabled_reason {
+            return Err(Ran::Disabled(reason));
+        }
+        let began = Instant::now();
+        let cursors = Saved {
+            state: self.registry.state(),
+            collection: cursors_of(name),
+        };
+        let run = Run {
+            name,
+            id: name,
+            destination: &definition.destination,
+            scheduled_for: (self.now)(),
+            deadline: caller.deadline,
+            stop: caller.stop,
+            connector: &self.connector,
+            http: &self.http,
+            secrets: &self.secrets,
+            cursors: &cursors,
+            progress: caller.progress,
+            now: self.now,
+        };
+        let Some(taking) = definition.job.take_rows(&run, rows) else {
+            return Ok(None);
+        };
+        let ran = Ran::Run(taking.await);
+        let numbers = self.account(definition, Cause::Hand, &ran, began);
+        let Ran::Run(report) = ran else {
+            unreachable!("it was made as one");
+        };
+        Ok(Some((report, numbers)))
     }
 
     /// Counts and logs an attempt; returns what was counted.

@@ -1,7 +1,8 @@
 //! Types of connector definitions, each run as the frame runs it.
 
-mod sink;
-mod sync;
+mod processes;
+pub(crate) mod sink;
+pub(crate) mod sync;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

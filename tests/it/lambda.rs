@@ -6,6 +6,7 @@ mod shapes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use serde_json::{Value, json};
 use timestream_emulator::{Emulator, Fault, FaultKind, When};
 use timestream_prometheus_connector::prompb::label_matcher::Type;
@@ -18,6 +19,8 @@ use tokio::process::Command;
 
 use crate::exporter::Exporter;
 use crate::frames;
+use crate::jobs::sink::{Received, Receiver};
+use crate::jobs::sync::Server;
 use crate::runtime_api::{Ended, FUNCTION, Function, HttpAnswer, Left, RuntimeApi};
 use crate::state::Dynamo;
 use crate::support::{START_MS, TestApp, connect, query, series, start_emulator, table};
@@ -163,7 +166,7 @@ fn the_files_are_those_of_the_generator() {
 async fn every_event_is_served_by_one_process() {
     let running = Running::start().await;
     let names = shapes::files().into_iter().map(|(name, _)| name);
-    let names = names.filter(|name| !name.starts_with("scheduler-"));
+    let names = names.filter(|name| name.contains("-write") || name.contains("-read"));
     let (writes, reads): (Vec<_>, Vec<_>) = names.partition(|name| name.contains("-write"));
     assert!(writes.len() >= 14 && writes.len() == reads.len());
     for name in writes {
@@ -301,7 +304,7 @@ async fn an_event_that_is_none_of_ours_fails_and_the_process_goes_on() {
     broken["body"] = "no base64!".into();
     let mut host = file("http-api-write");
     host["headers"]["host"] = "[ no host".into();
-    let kinesis = json!({"Records": [{"eventSource": "aws:kinesis", "kinesis": {}}]});
+    let foreign = json!({"Records": [{"eventSource": "aws:dynamodb", "dynamodb": {}}]});
     let broken_sqs = json!({"Records": [{"eventSource": "aws:sqs", "body": "x"}]});
     let cases = [
         ("not json".to_owned(), "", "expected"),
@@ -311,9 +314,9 @@ async fn an_event_that_is_none_of_ours_fails_and_the_process_goes_on() {
             "received an empty object",
         ),
         (
-            kinesis.to_string(),
+            foreign.to_string(),
             "UnsupportedEvent",
-            "event source 'aws:kinesis'",
+            "event source 'aws:dynamodb'",
         ),
         (
             broken_sqs.to_string(),
@@ -343,9 +346,9 @@ async fn an_event_that_is_none_of_ours_fails_and_the_process_goes_on() {
         .lines()
         .filter(|line| line.starts_with("level=error"));
     assert!(lines.all(|line| line.contains(" request_id=00000000-") && !line.contains("caller=/")));
-    let kinesis =
-        "message=\"UnsupportedEvent: received records of the event source 'aws:kinesis'; expected";
-    assert_eq!(left.stderr.matches(kinesis).count(), 1, "{}", left.stderr);
+    let foreign =
+        "message=\"UnsupportedEvent: received records of the event source 'aws:dynamodb'; expected";
+    assert_eq!(left.stderr.matches(foreign).count(), 1, "{}", left.stderr);
 }
 
 #[tokio::test]
@@ -888,4 +891,140 @@ async fn connectors_over_http_need_a_table_and_a_credential() {
     // Where the gateway asks for a signature, it tells whose it was.
     let answer = open.invoke(&get(true)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// A function with a table for connectors, and the sink of the events in it, which sends to `url`.
+async fn with_sink(dynamo: &Dynamo, url: &str) -> Running {
+    let state = format!("dynamodb:{}", crate::state::TABLE);
+    let variables = [
+        ("state", state.as_str()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", &dynamo.moto.url),
+        ("MIMIR_PASSWORD", "open"),
+    ];
+    let running = Running::start_with(&[&DEFAULTS[..], &variables].concat()).await;
+    let mut sink = file("scheduler-prometheus_sink");
+    sink["config"]["url"] = url.into();
+    sink["config"]["retry_backoff_multiplier_ms"] = 1.into();
+    let mut made = event("http-api", "/v1/connectors", sink.to_string().as_bytes());
+    made["requestContext"]["authorizer"] = json!({"iam": {
+        "accessKey": "AKIA", "accountId": "123456789012", "callerId": "AIDA",
+        "userArn": "arn:aws:iam::123456789012:user/admin", "userId": "AIDA"
+    }});
+    let answer = running.invoke(&made).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    running
+}
+
+#[tokio::test]
+async fn rows_of_a_queue_and_of_a_stream_reach_the_sink() {
+    let dynamo = Dynamo::start().await;
+    let receiver = Receiver::start(|number, _: &Received| match number {
+        // Four tries of a delivery that fails.
+        1..=4 => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::NO_CONTENT,
+    })
+    .await;
+    let running = with_sink(&dynamo, &receiver.url).await;
+    let failures = async |event: &Value| {
+        let Ended::Answered(answer) = running.api.invoke(event.to_string()).await else {
+            panic!("it is answered");
+        };
+        let failures = answer["batchItemFailures"].as_array().unwrap().iter();
+        let failures = failures.map(|it| it["itemIdentifier"].as_str().unwrap().to_owned());
+        failures.collect::<Vec<_>>()
+    };
+    let queue = file("sqs-rows");
+    let all: Vec<_> = queue["Records"].as_array().unwrap().iter().collect();
+    let ids: Vec<_> = all
+        .iter()
+        .map(|it| it["messageId"].as_str().unwrap())
+        .collect();
+    assert_eq!(failures(&queue).await, ids);
+    assert_eq!(receiver.requests().len(), 4);
+    // A message for nobody, and dead letters among the rows.
+    let mut mixed = queue.clone();
+    mixed["Records"][1]["messageAttributes"]["connector"]["stringValue"] = "nobody".into();
+    let letter = r#"{"dead_letter":1,"time":"2026-01-01T00:00:00Z","reason":"x","message":"","database":"prometheus","table":"metrics","labels":[["__name__","again"],["a","1"]],"samples":[[1600000000000,"1"]]}"#;
+    let letters = json!({"messageId": "7", "body": letter, "eventSource": "aws:sqs"});
+    mixed["Records"].as_array_mut().unwrap().push(letters);
+    assert_eq!(failures(&mixed).await, [ids[1]]);
+    let points = running.emulator.points("prometheus", "metrics");
+    assert_eq!(
+        (points.len(), points[0].measure_name.as_str()),
+        (1, "again")
+    );
+    assert_eq!(failures(&queue).await, Vec::<String>::new());
+    assert_eq!(failures(&file("kinesis-rows")).await, Vec::<String>::new());
+    let samples = receiver.samples();
+    let labels = r#"{__name__="temperature", site="north"}"#;
+    let row = |value: f64| {
+        (
+            labels.to_owned(),
+            1_600_000_000_000 + (value * 1e4) as i64,
+            value,
+        )
+    };
+    assert_eq!(samples[4], [row(1.5)]);
+    assert_eq!(samples[5], [row(1.5), row(2.5)]);
+    assert_eq!(samples[6], samples[5]);
+    let authorization = &receiver.requests()[6].headers["authorization"];
+    assert_eq!(authorization, "Basic d3JpdGVyOm9wZW4=");
+    // What is no row is kept, so that it does not come for ever.
+    let mut broken = queue.clone();
+    broken["Records"][0]["body"] = "{".into();
+    assert_eq!(failures(&broken).await, Vec::<String>::new());
+    assert_eq!(receiver.samples()[7], [row(2.5)]);
+    let left = running.stop().await;
+    assert!(
+        left.stderr.contains("expected an object; the row:"),
+        "{}",
+        left.stderr
+    );
+}
+
+#[tokio::test]
+async fn schedules_run_a_sync_and_a_sink() {
+    let server = Server::start(|path, query| {
+        let data = match path {
+            "/api/v1/query_range" if query.contains("%22up%22") => {
+                let end = query.split_once("end=").unwrap().1.split('.').next().unwrap();
+                json!({"resultType": "matrix", "result": [
+                    {"metric": {"__name__": "up", "job": "a"}, "values": [[end.parse::<i64>().unwrap(), "1"]]}
+                ]})
+            }
+            "/api/v1/query_range" => json!({"resultType": "matrix", "result": []}),
+            _ => json!([]),
+        };
+        json!({"status": "success", "data": data}).to_string()
+    })
+    .await;
+    let receiver = Receiver::start(|_, _: &Received| StatusCode::NO_CONTENT).await;
+    let secrets = [("PROMETHEUS_PASSWORD", "p"), ("MIMIR_PASSWORD", "m")];
+    let running = Running::start_with(&[&LABELS[..], &secrets].concat()).await;
+    let invoke = async |definition: &Value| match running.api.invoke(definition.to_string()).await {
+        Ended::Answered(answer) => answer,
+        failed => panic!("{failed:?}"),
+    };
+    let mut sync = file("scheduler-prometheus_api");
+    sync["config"]["prometheus_url"] = server.url.clone().into();
+    sync["target_table"] = "metrics".into();
+    let answer = invoke(&sync).await;
+    assert_eq!(
+        (&answer["result"], &answer["rejected"]),
+        (&json!("complete"), &json!(0)),
+        "{answer}"
+    );
+    let stored = running.emulator.points("prometheus", "metrics").into_iter();
+    let stored = stored.filter(|point| point.measure_name == "up").count();
+    assert!(stored > 1 && answer["rows"] == stored, "{answer}");
+    let mut sink = file("scheduler-prometheus_sink");
+    sink["config"]["url"] = receiver.url.clone().into();
+    let answer = invoke(&sink).await;
+    assert_eq!(answer["result"], "complete", "{answer}");
+    // The newest minute is left for the next run.
+    let sent: usize = receiver.samples().iter().map(Vec::len).sum();
+    assert!(
+        (stored - 1..=stored).contains(&sent) && answer["rows"] == sent,
+        "{answer}"
+    );
 }

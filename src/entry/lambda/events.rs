@@ -1,7 +1,7 @@
 //! Events that are no HTTP requests.
 //!
-//! Messages of a queue are dead letters that are written again; a connector definition, as a schedule
-//! of EventBridge sends it, is run. [`answer`] is the one place where a
+//! Messages of a queue are dead letters that are written again, or rows for a sink, as the records of a
+//! stream are; a connector definition, as a schedule of EventBridge sends it, is run. [`answer`] is the one place where a
 //! handler of such events is called. An event that has none fails its invocation, so that the sender
 //! keeps or reports it.
 
@@ -14,11 +14,12 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::definition;
+use super::rows::{self, Item};
 use crate::connector::Connector;
 use crate::jobs::definition::Faults;
 use crate::jobs::runner::Runner;
 use crate::metrics::emf::Numbers;
-use crate::replay::queue::SqsEvent;
+use crate::replay::queue::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use crate::replay::{Fallback, Replay, Summary};
 
 /// Characters of an event's keys and names that are repeated in an error.
@@ -39,6 +40,8 @@ enum Kind {
 
 /// The event source of a queue.
 const SQS: &str = "aws:sqs";
+/// The event source of a stream.
+const KINESIS: &str = "aws:kinesis";
 
 /// What events need; cheap to clone.
 #[derive(Clone, Debug)]
@@ -64,8 +67,8 @@ pub enum EventError {
     /// No handler takes it.
     #[error(
         "UnsupportedEvent: received {received}; expected an HTTP request of an API Gateway HTTP API or \
-         REST API, a function URL or an Application Load Balancer, messages of an SQS queue, or a \
-         connector definition"
+         REST API, a function URL or an Application Load Balancer, messages of an SQS queue, records of a \
+         Kinesis stream, or a connector definition"
     )]
     Unsupported {
         /// What it is.
@@ -91,6 +94,11 @@ pub enum EventError {
     /// It does not have the shape of its source.
     #[error("InvalidEvent: the event is not what SQS sends: {0}")]
     Invalid(serde_json::Error),
+    /// It does not have the shape of a stream's.
+    #[error(
+        "InvalidEvent: the event is not what Kinesis sends: a record lacks kinesis.sequenceNumber or kinesis.data in Base64"
+    )]
+    InvalidStream,
 }
 
 /// The runtime logs an error in this form.
@@ -105,7 +113,7 @@ impl From<EventError> for Diagnostic {
         let error_type = match error {
             EventError::Unsupported { .. } => "UnsupportedEvent",
             EventError::NotConfigured => "NotConfigured",
-            EventError::Invalid(_) => "InvalidEvent",
+            EventError::Invalid(_) | EventError::InvalidStream => "InvalidEvent",
             EventError::Definition(_) => "InvalidDefinition",
             EventError::Failed { .. } => "ConnectorFailed",
         };
@@ -132,10 +140,11 @@ pub(super) async fn answer(
             Err(error) => Err(error),
         },
         Kind::Records(source) if source == SQS => match handlers {
-            Ok(handlers) => match serde_json::from_value(event) {
-                Ok(event) => Ok(handlers.replayer.replay(&event, deadline).await),
-                Err(error) => Err(EventError::Invalid(error)),
-            },
+            Ok(handlers) => queue(event, handlers, deadline).await,
+            Err(error) => Err(error),
+        },
+        Kind::Records(source) if source == KINESIS => match handlers {
+            Ok(handlers) => stream(&event, handlers, deadline).await,
             Err(error) => Err(error),
         },
         kind @ (Kind::Records(_) | Kind::EventBridge(_) | Kind::Other(_)) => {
@@ -146,9 +155,67 @@ pub(super) async fn answer(
     (answer, None)
 }
 
+/// Messages of a queue: rows for a sink, or dead letters. What is neither counts as rows where there is a
+/// sink.
+async fn queue(event: Value, handlers: &Handlers, deadline: Instant) -> Result<Value, EventError> {
+    let items: Vec<Option<Item>> = records(&event).iter().map(Item::of_queue).collect();
+    let sinks = match items.iter().flatten().all(Item::holds_letters) {
+        true => Vec::new(),
+        false => rows::sinks(&handlers.runner).await,
+    };
+    let is_rows = |item: &Item| item.names_a_sink() || (!sinks.is_empty() && !item.holds_letters());
+    let of_rows: Vec<Item> = items
+        .iter()
+        .flatten()
+        .filter(|it| is_rows(it))
+        .cloned()
+        .collect();
+    let mut event: SqsEvent = serde_json::from_value(event).map_err(EventError::Invalid)?;
+    event
+        .records
+        .retain(|message| of_rows.iter().all(|item| item.id != message.message_id));
+    let mut response = match event.records.is_empty() {
+        true => SqsBatchResponse::default(),
+        false => handlers.replayer.replay(&event, deadline).await,
+    };
+    if !of_rows.is_empty() {
+        let again = rows::deliver(&of_rows, &sinks, &handlers.runner, deadline).await;
+        let again = again
+            .into_iter()
+            .map(|item_identifier| BatchItemFailure { item_identifier });
+        response.batch_item_failures.extend(again);
+    }
+    Ok(serde_json::to_value(response).expect("the answer is valid JSON"))
+}
+
+/// Records of a stream: rows for a sink.
+async fn stream(
+    event: &Value,
+    handlers: &Handlers,
+    deadline: Instant,
+) -> Result<Value, EventError> {
+    let items: Vec<Item> = records(event).iter().filter_map(Item::of_stream).collect();
+    if items.len() < records(event).len() {
+        return Err(EventError::InvalidStream);
+    }
+    let sinks = rows::sinks(&handlers.runner).await;
+    let again = rows::deliver(&items, &sinks, &handlers.runner, deadline).await;
+    let again = again
+        .into_iter()
+        .map(|item_identifier| BatchItemFailure { item_identifier });
+    let response = SqsBatchResponse {
+        batch_item_failures: again.collect(),
+    };
+    Ok(serde_json::to_value(response).expect("the answer is valid JSON"))
+}
+
+fn records(event: &Value) -> &[Value] {
+    event["Records"].as_array().map_or(&[], Vec::as_slice)
+}
+
 impl Replayer {
     /// Writes the dead letters of the messages again, and says which messages the queue has to keep.
-    async fn replay(&self, event: &SqsEvent, deadline: Instant) -> Value {
+    async fn replay(&self, event: &SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let mut summary = Summary::default();
         let replay = Replay::new(&self.connector, Fallback::default(), self.timeout, ());
         let response = replay.until(deadline).event(event, &mut summary).await;
@@ -171,7 +238,7 @@ impl Replayer {
                 "Some dead letters are still not stored."
             );
         }
-        serde_json::to_value(response).expect("the answer is valid JSON")
+        response
     }
 }
 

@@ -37,19 +37,19 @@ pub(super) struct BadRow {
     pub(super) row: String,
 }
 
-/// The samples of `body`, a JSON array of rows or one row on each line, and the rows that are none.
+/// The samples of `body`, JSON rows and arrays of rows one after the other, and the rows that are none.
 pub(super) fn read_rows(
     body: &[u8],
     fields: &Fields,
     now_ms: i64,
 ) -> Result<(Vec<Point>, Vec<BadRow>), String> {
-    let rows: Vec<Value> = match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        Some(b'[') => serde_json::from_slice(body).map_err(|error| error.to_string())?,
-        _ => serde_json::Deserializer::from_slice(body)
-            .into_iter()
-            .collect::<Result<_, _>>()
-            .map_err(|error| error.to_string())?,
-    };
+    let mut rows: Vec<Value> = Vec::new();
+    for value in serde_json::Deserializer::from_slice(body).into_iter() {
+        match value.map_err(|error| error.to_string())? {
+            Value::Array(array) => rows.extend(array),
+            row => rows.push(row),
+        }
+    }
     let (mut points, mut bad) = (Vec::with_capacity(rows.len()), Vec::new());
     for (index, row) in rows.iter().enumerate() {
         match point(row, fields, now_ms) {

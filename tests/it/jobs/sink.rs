@@ -22,20 +22,20 @@ use crate::prometheus::{Prometheus, program};
 use crate::support::{START_MS, connect, series, write_body};
 
 /// A sample as a receiver sees it: labels, time, value.
-type Seen = (String, i64, f64);
+pub(crate) type Seen = (String, i64, f64);
 
 /// What a receiver got in one request.
 #[derive(Clone, Debug)]
-struct Received {
-    headers: HeaderMap,
-    samples: Vec<Seen>,
+pub(crate) struct Received {
+    pub(crate) headers: HeaderMap,
+    pub(crate) samples: Vec<Seen>,
 }
 
 type Answer = Box<dyn Fn(usize, &Received) -> Response + Send + Sync>;
 
 /// A receiver of remote write.
-struct Receiver {
-    url: String,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
     received: Arc<Mutex<Vec<Received>>>,
 }
 
@@ -46,7 +46,7 @@ struct Inside {
 
 impl Receiver {
     /// One that answers a request, whose number is told, as `answer` says.
-    async fn start<R: IntoResponse>(
+    pub(crate) async fn start<R: IntoResponse>(
         answer: impl Fn(usize, &Received) -> R + Send + Sync + 'static,
     ) -> Self {
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -61,12 +61,12 @@ impl Receiver {
         Self { url, received }
     }
 
-    fn requests(&self) -> Vec<Received> {
+    pub(crate) fn requests(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
 
     /// The samples of each request.
-    fn samples(&self) -> Vec<Vec<Seen>> {
+    pub(crate) fn samples(&self) -> Vec<Vec<Seen>> {
         self.requests().into_iter().map(|it| it.samples).collect()
     }
 }
@@ -100,7 +100,7 @@ fn sink(url: &str, more: Value) -> Box<dyn Job> {
     parse(&config).unwrap()
 }
 
-fn row(name: &str, x: &str, time: i64, value: f64) -> Value {
+pub(crate) fn row(name: &str, x: &str, time: i64, value: f64) -> Value {
     json!({"labels": {"x": x, "__name__": name}, "time": time, "value": value})
 }
 

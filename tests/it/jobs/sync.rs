@@ -28,7 +28,7 @@ const WEEK: i64 = 7 * 86_400 / STEP_S;
 const METRICS: [(&str, usize); 3] = [("level", 5), ("requests_total", 6), ("job:rate5m", 1)];
 
 /// The first time of the blocks, in seconds: more than a week ago.
-fn start_s() -> i64 {
+pub(crate) fn start_s() -> i64 {
     (now_ms() / 1_000 - 8 * 86_400) / 86_400 * 86_400
 }
 
@@ -50,7 +50,7 @@ fn exposition(start_s: i64) -> String {
 }
 
 /// A Prometheus that has the week, and scrapes nothing.
-async fn prometheus(start_s: i64) -> Prometheus {
+pub(crate) async fn prometheus(start_s: i64) -> Prometheus {
     let (server, promtool) = (program("prometheus").await, program("promtool").await);
     let flags = ["--storage.tsdb.retention.time=100y"];
     let prepare = async |folder: &std::path::Path| {
@@ -67,7 +67,7 @@ async fn prometheus(start_s: i64) -> Prometheus {
 }
 
 /// All that the blocks hold.
-async fn held(prometheus: &Prometheus, start_s: i64) -> Samples {
+pub(crate) async fn held(prometheus: &Prometheus, start_s: i64) -> Samples {
     let mut samples = Samples::default();
     for day in 1..=8 {
         let end = (start_s + day * 86_400 - 1).to_string();
@@ -248,13 +248,13 @@ async fn layouts_for_sql_name_metric_and_labels() {
 type Asked = Arc<Mutex<Vec<(String, String)>>>;
 
 /// A server that answers as it is told.
-struct Server {
-    url: String,
+pub(crate) struct Server {
+    pub(crate) url: String,
     asked: Asked,
 }
 
 impl Server {
-    async fn start<R: IntoResponse>(
+    pub(crate) async fn start<R: IntoResponse>(
         answer: impl Fn(&str, &str) -> R + Send + Sync + 'static,
     ) -> Self {
         let asked: Asked = Arc::default();
