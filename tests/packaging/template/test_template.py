@@ -260,6 +260,12 @@ class Permissions(unittest.TestCase):
         self.assertEqual(stack.granted("xray:PutTraceSegments"), ["*"])
         self.assertEqual(stack.granted("ec2:CreateNetworkInterface"), ["*"])
 
+    def test_tables_are_created_and_dropped_only_where_that_is_said(self):
+        on = Stack(**BEARER, ConnectorsManageTables="true")
+        for action in "timestream:CreateTable timestream:DeleteTable".split():
+            self.assertEqual(on.granted(action), on.granted("timestream:WriteRecords"))
+            self.assertEqual(Stack(**BEARER).granted(action), [])
+
     def test_what_is_off_is_not_allowed(self):
         actions = {action for statement in Stack(**BEARER).statements() for action in as_list(statement["Action"])}
         self.assertEqual({action.split(":")[0] for action in actions}, {"logs", "timestream"})
