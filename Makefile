@@ -31,11 +31,12 @@ soak: ## Run everything under faults for SOAK_MINUTES (5) and compare every samp
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs a C++ compiler
 	@scripts/fuzz.sh
 
-bench: ## Measure writing: its stages, end to end, and the bill; reading; scraped text; then the emulator by itself
+bench: ## Measure writing: its stages, end to end, and the bill; reading; scraped text; syncs and sinks; then the emulator by itself
 	cargo bench --bench stages -- --warm-up-time 1 --measurement-time 3
 	cargo bench --bench write
 	cargo bench --bench read
 	cargo bench --bench exposition
+	cargo bench --bench connectors
 	cargo bench -p timestream-emulator --bench throughput
 
 bench-coldstart: ## Measure time, memory and size of a cold start in Lambda

@@ -55,7 +55,7 @@ pub(crate) async fn start_connector(endpoint: String, folder: &Path) -> Program 
 }
 
 /// `BOOTSTRAP`, or the binary that cargo has built with the bench.
-fn binary() -> String {
+pub(crate) fn binary() -> String {
     std::env::var("BOOTSTRAP").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bootstrap").to_owned())
 }
 
