@@ -249,8 +249,8 @@ impl<'r> Work<'r> {
             };
             let series = match self.read(metric, window).await {
                 Ok(series) => series,
-                // A window that is begun is remembered by its ends, so it is not cut.
-                Err(Failure::TooMuch(_)) if partial.is_none() && windows.shrink() => continue,
+                // What is stored of a window that was begun is stored again.
+                Err(Failure::TooMuch(_)) if windows.shrink() => continue,
                 Err(failure) => {
                     let error = RunError::from(failure);
                     return Err(self.failed(metric, window, error));

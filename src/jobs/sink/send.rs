@@ -127,6 +127,13 @@ impl<'r> Sender<'r> {
         let mut hopeless = Vec::new();
         let sent = self.deliver(&points, &mut hopeless).await;
         let kept = self.keep(&hopeless).await;
+        if kept.is_err() {
+            // Nothing has become of them.
+            for it in &hopeless {
+                let count = self.counts.refused.entry(it.reason).or_default();
+                *count = count.saturating_sub(1);
+            }
+        }
         sent?;
         kept?;
         self.counts.delivered += repeated;
@@ -146,12 +153,14 @@ impl<'r> Sender<'r> {
             letter
         };
         let letters: Vec<_> = rows.iter().map(letter).collect();
-        self.counts.received += rows.len() as u64;
-        *self.counts.refused.entry(Reason::BadRow).or_default() += rows.len() as u64;
+        let count = rows.len() as u64;
+        self.counts.received += count;
+        self.keep_letters(&letters, count).await?;
+        *self.counts.refused.entry(Reason::BadRow).or_default() += count;
         self.counts
             .first_refusal
             .get_or_insert_with(|| rows[0].clone());
-        self.keep_letters(&letters, rows.len() as u64).await
+        Ok(())
     }
 
     /// What the run came to. Samples that the receiver never takes make it a failure.
@@ -159,11 +168,12 @@ impl<'r> Sender<'r> {
         let Counts {
             received,
             delivered,
-            refused,
+            mut refused,
             dead_lettered,
             first_refusal,
             warnings,
         } = self.counts;
+        refused.retain(|_, samples| *samples > 0);
         let rejected = refused.values().sum();
         let reasons = refused
             .iter()
