@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use timestream_prometheus_connector::config::options::OPTIONS;
 use timestream_prometheus_connector::config::{Invocation, read};
 use timestream_prometheus_connector::jobs::definition::{Definition, KINDS};
-use timestream_prometheus_connector::jobs::scrape;
+use timestream_prometheus_connector::jobs::run::{Fault, Job};
+use timestream_prometheus_connector::jobs::{scrape, sink, sync};
 
 #[test]
 fn the_option_table_of_the_readme_is_that_of_the_program() {
@@ -67,21 +68,34 @@ fn definitions_in_the_documents_are_accepted() {
 }
 
 #[test]
-fn the_keys_of_a_scrape_are_those_of_the_program() {
-    let text = include_str!("../../docs/connectors/scrape.md");
-    let (_, rest) = text.split_once("|---|---|---|\n").unwrap();
-    let (table, _) = rest.split_once("\n\n").unwrap();
-    let keys = table.lines().map(|row| row.split('`').nth(1).unwrap());
-    let keys: Vec<&str> = keys.collect();
-    // serde names all keys that there are.
-    let faults = scrape::parse(&json!({"no_such_key": 1})).unwrap_err();
-    let (_, known) = faults[0].text.split_once("expected one of ").unwrap();
-    let known = known.split('`').skip(1).step_by(2);
-    let mut known: Vec<&str> = known.collect();
-    known.sort_unstable();
-    let mut documented = keys.clone();
-    documented.sort_unstable();
-    assert_eq!(documented, known);
+fn the_keys_of_each_type_are_those_of_the_program() {
+    type Parse = fn(&Value) -> Result<Box<dyn Job>, Vec<Fault>>;
+    let types: [(&str, Parse); 3] = [
+        (
+            include_str!("../../docs/connectors/scrape.md"),
+            scrape::parse,
+        ),
+        (
+            include_str!("../../docs/connectors/prometheus-api.md"),
+            sync::parse,
+        ),
+        (include_str!("../../docs/connectors/sink.md"), sink::parse),
+    ];
+    for (text, parse) in types {
+        let (_, rest) = text.split_once("|---|---|---|\n").unwrap();
+        let (table, _) = rest.split_once("\n\n").unwrap();
+        // A row may have several keys.
+        let cells = table.lines().map(|row| row.split(" | ").next().unwrap());
+        let keys = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        let mut documented: Vec<&str> = keys.collect();
+        documented.sort_unstable();
+        // serde names all keys that there are.
+        let faults = parse(&json!({"no_such_key": 1})).unwrap_err();
+        let (_, known) = faults[0].text.split_once("expected one of ").unwrap();
+        let mut known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        known.sort_unstable();
+        assert_eq!(documented, known);
+    }
 }
 
 /// Flags and variables of a service of the compose file.
