@@ -283,6 +283,9 @@ class Rules(unittest.TestCase):
             ("CellsNeedAVpc", CELLS | {"WriteBaseEndpoint": "https://x.example"}),
             ("ReplayNeedsAQueue", {"DeadLetterReplay": "true"}),
             ("ScrapeNeedsATable", {"ScrapeEndpoint": "http://x/", "DefaultTable": "", "PrometheusTableLabel": "x"}),
+            ("CopiesNeedATable", {"SyncFrom": "http://x/", "Connectors": "true", "DefaultTable": "", "PrometheusTableLabel": "x"}),
+            ("CopiesNeedATable", {"SyncFrom": "http://x/"}),
+            ("CopiesNeedATable", {"SinkTo": "http://x/"}),
             ("CreatedTableHasAName", {"CreateTable": "true", "DefaultTable": "", "PrometheusTableLabel": "x"}),
             ("CreatedInTheRegionOfTheStack", {"CreateDatabase": "true", "Region": "us-east-1"}),
         ):
@@ -348,6 +351,17 @@ class Parts(unittest.TestCase):
         for broken in ('http://x/"', "http://x/\\", "ftp://x/", "http://x/ y"):
             with self.subTest(broken), self.assertRaises(Refused):
                 Stack(**BEARER, ScrapeEndpoint=broken)
+
+    def test_the_other_types_have_schedules_too(self):
+        stack = Stack(**BEARER, Connectors="true", SyncFrom="http://prometheus:9090", SinkTo="http://mimir/push")
+        schedules = stack.of_type("AWS::Scheduler::Schedule")
+        self.assertEqual(schedules.keys(), {"SyncSchedule", "SinkSchedule"})
+        sync, sink = (json.loads(schedules[name]["Target"]["Input"]) for name in ("SyncSchedule", "SinkSchedule"))
+        self.assertEqual((sync["type"], sink["type"]), ("prometheus_api", "prometheus_sink"))
+        self.assertEqual(sync["config"], {"prometheus_url": "http://prometheus:9090", "create_tables": False})
+        source = {"database": "prometheus", "table": "samples"}
+        self.assertEqual(sink["config"], {"url": "http://mimir/push", "source": source})
+        self.assertEqual(stack.granted("lambda:InvokeFunction"), ["<Function.Arn>"])
 
     def test_only_connectors_call_any_port(self):
         def ports(**parameters):
