@@ -464,11 +464,6 @@ impl<'r> Work<'r> {
             let text = format!("{about}: {warning}");
             let known = &mut self.report.warnings;
             if !known.contains(&text) && known.len() < MAX_WARNINGS {
-                tracing::warn!(
-                    connector = self.run.name,
-                    warning = text,
-                    "A sync has a warning."
-                );
                 known.push(text);
             }
         }
