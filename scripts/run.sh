@@ -9,6 +9,7 @@
 # it answers about earlier runs can only come from Timestream.
 #
 # Variables: EMULATOR_PORT (9202), CONNECTOR_PORT (9201), EXPORTER_PORT (9203), PROMETHEUS_PORT (9090),
+# RUN_DIR (.run),
 # and those of scripts/prometheus.sh.
 set -euo pipefail
 # Each program gets a process group of its own: Ctrl-C reaches this script alone, which then stops
@@ -20,7 +21,7 @@ emulator_port=${EMULATOR_PORT:-9202}
 connector_port=${CONNECTOR_PORT:-9201}
 exporter_port=${EXPORTER_PORT:-9203}
 prometheus_port=${PROMETHEUS_PORT:-9090}
-folder=.run
+folder=${RUN_DIR:-.run}
 started=()
 
 say() { printf '%s\n' "$*"; }

@@ -14,6 +14,7 @@ pub mod programs;
 pub mod prometheus;
 pub mod run;
 pub mod samples;
+pub mod shop;
 pub mod targets;
 
 pub use run::{Plan, Summary, run};

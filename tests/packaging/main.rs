@@ -1,13 +1,15 @@
-//! What is built and deployed: the archives, SAM's template and build, `cargo lambda watch`.
+//! What is built, run and deployed: the archives, SAM's template and build, `make run`, `make watch`.
 //!
 //! It builds the program anew, twice for release, so it stands apart from the other tests, which
 //! would run beside it otherwise.
 
 mod artefacts;
 mod documents;
+mod run;
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "../support/runtime_api.rs"]
 mod runtime_api;
+mod script;
 mod support;
 mod template;
 mod watch;

@@ -1,9 +1,6 @@
 //! `make watch`: the emulator, `cargo lambda watch` and a function that it builds and starts.
 
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,58 +8,8 @@ use serde_json::Value;
 use timestream_prometheus_connector::prompb::ReadResponse;
 use timestream_prometheus_connector::wire;
 
+use crate::script::{Script, free_port};
 use crate::support::{OPTIONS, program, text};
-
-/// How long emulator and function may take to be built.
-const PATIENCE: Duration = Duration::from_secs(20 * 60);
-/// How often a condition is looked at.
-const POLL: Duration = Duration::from_millis(100);
-const STOPPING: Duration = Duration::from_secs(60);
-
-/// A running `make watch` with its log; dropping it stops all of it.
-struct Watch {
-    script: Child,
-    log: PathBuf,
-}
-
-impl Watch {
-    fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// Stops it as Ctrl-C does, and returns its status.
-    fn stop(&mut self) -> Option<i32> {
-        if let Ok(Some(status)) = self.script.try_wait() {
-            return status.code();
-        }
-        // Its children have groups of their own.
-        let _ = program("kill")
-            .args(["-INT", &self.script.id().to_string()])
-            .status();
-        let asked = Instant::now();
-        while asked.elapsed() < STOPPING {
-            if let Ok(Some(status)) = self.script.try_wait() {
-                return status.code();
-            }
-            std::thread::sleep(POLL);
-        }
-        None
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.stop();
-        let _ = self.script.kill();
-        let _ = self.script.wait();
-    }
-}
-
-/// A port that nobody uses now.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports");
-    listener.local_addr().expect("it has an address").port()
-}
 
 /// Sends the request of an event to an address, as `curl` would.
 async fn send(url: &str, event: &str) -> reqwest::Response {
@@ -83,29 +30,18 @@ async fn send(url: &str, event: &str) -> reqwest::Response {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_and_a_read_through_cargo_lambda_watch() {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let log = directory.join("watch.log");
     let data = directory.join("watch-timestream");
     let _ = std::fs::remove_dir_all(&data);
-    let file = std::fs::File::create(&log).expect("target can be written");
     let (emulator_port, lambda_port) = (free_port(), free_port());
-    let script = program("scripts/watch.sh")
+    let mut command = program("scripts/watch.sh");
+    command
         .env("EMULATOR_PORT", emulator_port.to_string())
         .env("LAMBDA_PORT", lambda_port.to_string())
         .env("RUN_DIR", &data)
-        .envs(OPTIONS)
-        .stdin(Stdio::null())
-        .stdout(file.try_clone().expect("a second handle"))
-        .stderr(file)
-        .spawn()
-        .expect("bash runs");
-    let mut watch = Watch { script, log };
+        .envs(OPTIONS);
+    let mut watch = Script::start(command, directory.join("watch.log"));
     let url = format!("http://127.0.0.1:{lambda_port}");
-    let start = Instant::now();
-    while TcpStream::connect(("127.0.0.1", lambda_port)).is_err() {
-        let running = matches!(watch.script.try_wait(), Ok(None));
-        assert!(running && start.elapsed() < PATIENCE, "{}", watch.log());
-        tokio::time::sleep(POLL).await;
-    }
+    watch.until_served(lambda_port).await;
 
     let answer = send(&url, "events/http-api-write.json").await;
     let status = answer.status();
@@ -117,8 +53,5 @@ async fn a_write_and_a_read_through_cargo_lambda_watch() {
     let response: ReadResponse = wire::decode(&message).expect("an answer");
     assert_eq!(response.results[0].timeseries[0].samples.len(), 2);
 
-    assert_eq!(watch.stop(), Some(0), "{}", watch.log());
-    for port in [emulator_port, lambda_port] {
-        TcpListener::bind(("127.0.0.1", port)).expect("everything is stopped");
-    }
+    watch.stop_all(&[emulator_port, lambda_port]);
 }

@@ -1,0 +1,93 @@
+//! The scripts that run everything, as processes that Ctrl-C stops.
+
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long all of it may take to be built and to do what is waited for.
+const PATIENCE: Duration = Duration::from_secs(20 * 60);
+/// How often a condition is looked at.
+const POLL: Duration = Duration::from_millis(100);
+const STOPPING: Duration = Duration::from_secs(60);
+
+/// A running script with its log; dropping it stops all that it has started.
+pub(crate) struct Script {
+    process: Child,
+    log: PathBuf,
+}
+
+impl Script {
+    /// Starts `command`; what it prints goes to `log`.
+    pub(crate) fn start(mut command: Command, log: PathBuf) -> Self {
+        let file = File::create(&log).expect("target can be written");
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a second handle"))
+            .stderr(file)
+            .spawn()
+            .expect("bash runs");
+        Self { process, log }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Returns once `condition` holds; panics with the log if the script has ended before.
+    pub(crate) async fn until(&mut self, mut condition: impl AsyncFnMut() -> bool) {
+        let start = Instant::now();
+        while !condition().await {
+            let running = matches!(self.process.try_wait(), Ok(None));
+            assert!(running && start.elapsed() < PATIENCE, "{}", self.log());
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Returns once somebody listens on the port.
+    pub(crate) async fn until_served(&mut self, port: u16) {
+        self.until(async || TcpStream::connect(("127.0.0.1", port)).is_ok())
+            .await;
+    }
+
+    /// Stops it as Ctrl-C does; it has to succeed, and nobody listens on the ports afterwards.
+    pub(crate) fn stop_all(&mut self, ports: &[u16]) {
+        assert_eq!(self.stop(), Some(0), "{}", self.log());
+        for port in ports {
+            TcpListener::bind(("127.0.0.1", *port)).expect("everything is stopped");
+        }
+    }
+
+    fn stop(&mut self) -> Option<i32> {
+        if let Ok(Some(status)) = self.process.try_wait() {
+            return status.code();
+        }
+        // Its children have groups of their own.
+        let _ = Command::new("kill")
+            .args(["-INT", &self.process.id().to_string()])
+            .status();
+        let asked = Instant::now();
+        while asked.elapsed() < STOPPING {
+            if let Ok(Some(status)) = self.process.try_wait() {
+                return status.code();
+            }
+            std::thread::sleep(POLL);
+        }
+        None
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        self.stop();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A port that nobody uses now.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports");
+    listener.local_addr().expect("it has an address").port()
+}
