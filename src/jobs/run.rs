@@ -1,4 +1,4 @@
-//! What the frame and the types of connector definitions have to do with one another.
+//! What running a connector definition and the type of it have to do with one another.
 
 use std::fmt;
 
