@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::redirect::Policy;
-use reqwest::{Response, header};
+use reqwest::{Response, Url, header};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
@@ -141,4 +141,33 @@ pub fn describe(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Why a URL is not one that a definition may have called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum UrlFault {
+    /// It is no URL, for this reason.
+    Invalid(String),
+    /// It has this scheme.
+    Scheme(String),
+    /// It holds user or password.
+    Credentials,
+    /// It has a fragment.
+    Fragment,
+}
+
+/// Reads a URL that a definition may have called. A fault repeats no more of it than the scheme: the
+/// rest may be a password.
+pub(super) fn url(text: &str) -> Result<Url, UrlFault> {
+    let url = Url::parse(text).map_err(|error| UrlFault::Invalid(error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(UrlFault::Scheme(url.scheme().to_owned()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(UrlFault::Credentials);
+    }
+    if url.fragment().is_some() {
+        return Err(UrlFault::Fragment);
+    }
+    Ok(url)
 }

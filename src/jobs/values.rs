@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use reqwest::Url;
 use serde_json::Value;
 
+use super::client::{self, UrlFault};
 use super::run::Fault;
 
 /// Reads keys and gathers what is wrong with them.
@@ -124,20 +125,16 @@ impl Values {
 }
 
 fn url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text.trim()).map_err(|error| {
-        format!("not a URL: {error}; expected a form like http://prometheus:9090")
-    })?;
-    if !matches!(url.scheme(), "http" | "https") {
-        let scheme = url.scheme();
-        return Err(format!("the scheme is {scheme}; expected http or https"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("user and password do not belong into the URL; use authentication".to_owned());
-    }
-    if url.fragment().is_some() {
-        return Err("a URL to call has no fragment (#)".to_owned());
-    }
-    Ok(url)
+    client::url(text.trim()).map_err(|fault| match fault {
+        UrlFault::Invalid(error) => {
+            format!("not a URL: {error}; expected a form like http://prometheus:9090")
+        }
+        UrlFault::Scheme(scheme) => format!("the scheme is {scheme}; expected http or https"),
+        UrlFault::Credentials => {
+            "user and password do not belong into the URL; use authentication".to_owned()
+        }
+        UrlFault::Fragment => "a URL to call has no fragment (#)".to_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Connector definitions in the real binary: by schedule, by file, by hand, killed and started again.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use timestream_emulator::Emulator;
@@ -240,16 +240,22 @@ async fn a_definition_runs_by_hand() {
     assert_eq!(status, Some(2), "{log}");
 }
 
+/// The file of a definition `a` whose run does not end before the exporter lets it.
+fn held_scrape(exporter: &Exporter, folder: &Path) -> PathBuf {
+    exporter.hold();
+    let file = folder.join("scrape.json");
+    let mut scrape = definition("a", &exporter.url, None);
+    scrape["config"]["timeout_ms"] = 60_000.into();
+    std::fs::write(&file, scrape.to_string()).unwrap();
+    file
+}
+
 #[tokio::test]
 async fn a_run_by_hand_that_was_killed_is_in_nobodys_way() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let exporter = Exporter::start(None).await;
-    exporter.hold();
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("scrape.json");
-    let mut scrape = definition("a", &exporter.url, None);
-    scrape["config"]["timeout_ms"] = 60_000.into();
-    std::fs::write(&file, scrape.to_string()).unwrap();
+    let file = held_scrape(&exporter, folder.path());
     let mut killed = command(&["run", file.to_str().unwrap()])
         .env("AWS_ENDPOINT_URL", emulator.url())
         .spawn()
@@ -269,12 +275,8 @@ async fn a_run_by_hand_that_was_killed_is_in_nobodys_way() {
 async fn a_run_by_hand_that_is_interrupted_says_so() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let exporter = Exporter::start(None).await;
-    exporter.hold();
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("scrape.json");
-    let mut scrape = definition("a", &exporter.url, None);
-    scrape["config"]["timeout_ms"] = 60_000.into();
-    std::fs::write(&file, scrape.to_string()).unwrap();
+    let file = held_scrape(&exporter, folder.path());
     let running = command(&["run", file.to_str().unwrap()])
         .env("AWS_ENDPOINT_URL", emulator.url())
         .stdout(std::process::Stdio::piped())

@@ -169,6 +169,13 @@ impl Process {
         self.ask(Method::POST, path, body).await
     }
 
+    /// Has a connector run now.
+    async fn trigger(&self, id: &str) {
+        let path = format!("/v1/connectors/{id}/trigger");
+        let (status, body) = self.post(&path, &Value::Null).await;
+        assert_eq!(status, 202, "{body}");
+    }
+
     async fn stop(self) {
         self.stopper.stop();
         self.work.await.unwrap();
@@ -239,13 +246,7 @@ async fn a_definition_lives_over_http() {
         })
     );
 
-    assert_eq!(
-        process
-            .post("/v1/connectors/x/trigger", &Value::Null)
-            .await
-            .0,
-        202
-    );
+    process.trigger("x").await;
     let item = until(&process, "/v1/connectors/x", |it| {
         it["last_run_at"].is_string()
     })
@@ -263,13 +264,7 @@ async fn a_definition_lives_over_http() {
     let patch = json!({"target_table": "gone", "config": {"value": 8.0, "password": "***"}});
     let (status, item) = process.ask(Method::PATCH, "/v1/connectors/x", &patch).await;
     assert_eq!((status, &item["target_table"]), (200, &json!("gone")));
-    assert_eq!(
-        process
-            .post("/v1/connectors/x/trigger", &Value::Null)
-            .await
-            .0,
-        202
-    );
+    process.trigger("x").await;
     let item = until(&process, "/v1/connectors/x", |it| {
         it["last_error"].is_string()
     })
@@ -326,13 +321,7 @@ async fn a_run_is_one_at_a_time_and_stops_when_it_is_told() {
     let process = Process::start(&emulator, State::Memory(Memory::default()), true, &[]).await;
     let made = definition("x", None, json!({"waits": true}));
     assert_eq!(process.post("/v1/connectors", &made).await.0, 201);
-    assert_eq!(
-        process
-            .post("/v1/connectors/x/trigger", &Value::Null)
-            .await
-            .0,
-        202
-    );
+    process.trigger("x").await;
     assert_eq!(process.get("/v1/connectors/x").await["running"], true);
     let (status, body) = process.post("/v1/connectors/x/trigger", &Value::Null).await;
     assert_eq!(status, 409);
@@ -366,13 +355,7 @@ async fn secrets_of_the_connector_are_out_of_reach() {
     }
     let unset = definition("x", None, json!({"token_ref": "$env:UNSET"}));
     assert_eq!(process.post("/v1/connectors", &unset).await.0, 201);
-    assert_eq!(
-        process
-            .post("/v1/connectors/x/trigger", &Value::Null)
-            .await
-            .0,
-        202
-    );
+    process.trigger("x").await;
     let item = until(&process, "/v1/connectors/x", |it| {
         it["disabled_reason"].is_string()
     })
@@ -390,13 +373,7 @@ async fn secrets_of_the_connector_are_out_of_reach() {
             .0,
         204
     );
-    assert_eq!(
-        process
-            .post("/v1/connectors/x/trigger", &Value::Null)
-            .await
-            .0,
-        202
-    );
+    process.trigger("x").await;
     process.stop().await;
 }
 

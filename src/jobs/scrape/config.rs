@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::auth::Auth;
+use super::super::client::{self, UrlFault};
 use super::super::run::Fault;
 use crate::exposition::Format;
 
@@ -149,17 +150,12 @@ impl Scrape {
 
 fn endpoint(text: &str) -> Result<Url, String> {
     let expected = "expected a URL, http://HOST[:PORT]/PATH or https://...";
-    let url = Url::parse(text).map_err(|error| format!("{expected}: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("{expected}, not {}:", url.scheme()));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("user and password belong in auth, not in the URL".to_owned());
-    }
-    if url.fragment().is_some() {
-        return Err(format!("{expected}, without #"));
-    }
-    Ok(url)
+    client::url(text).map_err(|fault| match fault {
+        UrlFault::Invalid(error) => format!("{expected}: {error}"),
+        UrlFault::Scheme(scheme) => format!("{expected}, not {scheme}:"),
+        UrlFault::Credentials => "user and password belong in auth, not in the URL".to_owned(),
+        UrlFault::Fragment => format!("{expected}, without #"),
+    })
 }
 
 /// Host and port, the latter also where the URL goes without.
