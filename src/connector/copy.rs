@@ -4,9 +4,7 @@
 use tokio::time::Instant;
 
 use super::Connector;
-use super::deliver::{Delivery, How};
 use super::write::{Sender, WriteOutcome};
-use crate::convert::batch::batches;
 use crate::convert::body::Versions;
 use crate::convert::long::samples_to_rows;
 use crate::convert::metadata::{is_storable, metadata_to_records};
@@ -71,16 +69,7 @@ impl Connector {
         let entries = request.metadata.iter().filter(|entry| is_storable(entry));
         let entries: Vec<_> = entries.copied().collect();
         let records = metadata_to_records(destination.clone(), &entries, now_ms);
-        let how = How {
-            limits: self.table_limits(deadline),
-            versions: None,
-        };
-        let mut sent = Delivery::default();
-        for batches in batches(&records.stored, &records.destinations) {
-            for batch in batches.iter() {
-                sent.add(self.send(destination.clone().into(), batch, how).await);
-            }
-        }
+        let sent = self.deliver_records(records, None, deadline).await;
         let stored = entries.len().saturating_sub(sent.undelivered.len());
         (
             stored as u64,

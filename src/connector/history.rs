@@ -1,6 +1,7 @@
 //! Reading by name what tables hold, without a query of remote read: series over a range of time, and
 //! the rows of any statement.
 
+use regex_syntax::escape;
 use tokio::time::Instant;
 
 use super::Connector;
@@ -13,9 +14,6 @@ use crate::convert::sql::first_time;
 use crate::model::{Datum, Destination, METRIC_NAME_LABEL, MatchOp, Row};
 use crate::timestream::Pages;
 use crate::timestream::retry::Limits;
-
-/// Characters that mean something in a regular expression.
-const SPECIAL: &str = r"\.+*?()|[]{}^$";
 
 /// The rows of a statement, page by page. If it is dropped before its end, the query is cancelled.
 #[derive(Debug)]
@@ -52,7 +50,7 @@ impl Connector {
         let matcher = match metrics {
             [] => Matcher::new(MatchOp::NotEqual, METRIC_NAME_LABEL, ""),
             names => {
-                let names: Vec<_> = names.iter().map(|name| literal(name)).collect();
+                let names: Vec<_> = names.iter().map(|name| escape(name)).collect();
                 Matcher::new(MatchOp::Regex, METRIC_NAME_LABEL, &names.join("|"))
             }
         };
@@ -105,26 +103,22 @@ impl Connector {
     }
 }
 
-/// A pattern for `text` itself.
-fn literal(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len());
-    for character in text.chars() {
-        if SPECIAL.contains(character) {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_are_patterns_for_themselves() {
-        let names = ["up", "a:b", "http.code", "a|b", r"x\y", "(z)+[1]{2}^$*?"];
-        let pattern = names.map(literal).join("|");
+        let names = [
+            "up",
+            "a:b",
+            "http.code",
+            "a|b",
+            r"x\y",
+            "(z)+[1]{2}^$*?",
+            "a-b#c&d~e",
+        ];
+        let pattern = names.map(escape).join("|");
         let matcher = Matcher::new(MatchOp::Regex, METRIC_NAME_LABEL, &pattern).unwrap();
         for name in names {
             assert!(matcher.matches(name), "{name}");
