@@ -187,6 +187,18 @@ async fn it_serves_writes_and_reads_and_stops_on_sigterm() {
 }
 
 #[tokio::test]
+async fn the_head_of_a_request_may_be_large() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let connector = Connector::start(&emulator, &[]).await;
+    let cookie = "a".repeat(60_000);
+    let head = format!(
+        "GET /-/healthy HTTP/1.1\r\nHost: connector\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
+    );
+    let answer = connector.raw(head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
 async fn without_credentials_data_stays_with_the_sender() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let no_credentials = [("AWS_EC2_METADATA_DISABLED", "true")];

@@ -41,6 +41,10 @@ impl Default for Patience {
     }
 }
 
+/// What a connection buffers of what it reads and writes; the head of a request has to fit. More would
+/// not be faster, and each open connection keeps what its largest request has needed.
+const MAX_BUFFERED_BYTES: usize = 64 << 10;
+
 /// Serves a connection to its end. Failures concern its client alone.
 pub(super) async fn serve(
     stream: TcpStream,
@@ -93,6 +97,7 @@ async fn serve_http(
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
+            .max_buf_size(MAX_BUFFERED_BYTES)
             // It runs between requests too.
             .header_read_timeout(patience.idle)
             .serve_connection(io, service)
