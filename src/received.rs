@@ -28,7 +28,7 @@ pub struct Request<'a> {
     labels: Vec<LabelId>,
     items: Vec<Item<'a>>,
     /// Where each series ends in the two lists.
-    ends: Vec<(usize, usize)>,
+    ends: Vec<(u32, u32)>,
     /// Positions of series that could not be read whole, ascending, and why.
     unreadable: Vec<(usize, BadReference)>,
     /// What is known about metric families.
@@ -226,6 +226,15 @@ impl Items {
 }
 
 impl<'a> Request<'a> {
+    /// No series yet, and room for so many with a sample each.
+    pub fn with_room_for(series: usize) -> Self {
+        Self {
+            items: Vec::with_capacity(series),
+            ends: Vec::with_capacity(series),
+            ..Self::default()
+        }
+    }
+
     /// Adds a label to the series that is being put together. What it is called holds for the whole
     /// request.
     pub fn push_label(&mut self, name: &'a str, value: &'a str) -> LabelId {
@@ -244,8 +253,13 @@ impl<'a> Request<'a> {
     }
 
     /// How many different labels there are.
-    pub fn label_count(&self) -> usize {
+    pub fn different_labels(&self) -> usize {
         self.known.len()
+    }
+
+    /// How many labels all series have together.
+    pub fn label_count(&self) -> usize {
+        self.labels.len()
     }
 
     /// Adds a sample to the series that is being put together.
@@ -260,7 +274,8 @@ impl<'a> Request<'a> {
 
     /// Ends the series that is being put together.
     pub fn end_series(&mut self) {
-        self.ends.push((self.labels.len(), self.items.len()));
+        self.ends
+            .push((narrow(self.labels.len()), narrow(self.items.len())));
     }
 
     /// Ends the series that is being put together, and whose labels are not all known.
@@ -289,14 +304,16 @@ impl<'a> Request<'a> {
             None => (0, 0),
         };
         let end = self.ends[index];
+        let labels = start.0 as usize..end.0 as usize;
+        let items = start.1 as usize..end.1 as usize;
         let unreadable = self.unreadable.binary_search_by_key(&index, |it| it.0);
         Series {
             labels: Labels {
-                ids: &self.labels[start.0..end.0],
+                ids: &self.labels[labels],
                 known: &self.known,
             },
-            content: &self.items[start.1..end.1],
-            items: Items::new(index, start.1..end.1),
+            content: &self.items[items.clone()],
+            items: Items::new(index, items),
             bad_reference: unreadable.ok().map(|found| self.unreadable[found].1),
         }
     }
@@ -381,7 +398,8 @@ impl fmt::Display for Labels<'_, '_> {
     }
 }
 
-fn narrow(number: usize) -> u32 {
+/// A position or a number of things in a request.
+pub(crate) fn narrow(number: usize) -> u32 {
     u32::try_from(number).expect("a request has less than 4 GiB")
 }
 
@@ -455,7 +473,7 @@ mod tests {
         assert_eq!(request.push_label("job", "a"), job);
         request.push_known_label(job);
         request.end_series();
-        assert_eq!(request.label_count(), 2);
+        assert_eq!((request.different_labels(), request.label_count()), (2, 4));
         let labels: Vec<_> = request.iter().map(|it| it.labels.to_string()).collect();
         assert_eq!(labels, [r#"{job="a", job="b"}"#, r#"{job="a", job="a"}"#]);
     }

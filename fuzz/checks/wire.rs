@@ -159,7 +159,7 @@ fn check_body(batch: Batch<'_>) {
                 let read: f64 = text.parse().expect("doubles are numbers");
                 assert_eq!(read.to_bits(), value.to_bits());
             }
-            Value::Varchar(value) => assert_eq!(text, value),
+            Value::Varchar(value) => assert_eq!(text, &**value),
             Value::Multi(_) => panic!("series have one value at a time"),
         }
         let value_type = only_one(common, written, "MeasureValueType");

@@ -78,11 +78,11 @@ pub fn batches<'r>(
         let order = numbering.order(stored, &records.series);
         let mut sorted: Vec<&Record<'_>> = records.records.iter().collect();
         // Stable, so the order within a series stays.
-        sorted.sort_by_key(|record| order.places[record.series]);
+        sorted.sort_by_key(|record| order.places[record.series as usize]);
         let ends = cut(&weights(stored, records, &order, &sorted));
         let with_series = |record: &'r Record<'r>| BatchRecord {
             record,
-            series: records.series[record.series],
+            series: records.series[record.series as usize],
         };
         Batches {
             destination: &records.destination,
@@ -104,11 +104,11 @@ fn weights(
     sorted
         .iter()
         .map(|record| {
-            let place = order.places[record.series];
-            let bytes = stored.bytes(records.series[record.series]);
+            let place = order.places[record.series as usize];
+            let bytes = stored.bytes(records.series[record.series as usize]);
             let shared = before.map_or(0, |before| {
                 // Places without a record may stand between them.
-                let between = &order.shared_bytes[order.places[before.series] + 1..=place];
+                let between = &order.shared_bytes[order.places[before.series as usize] + 1..=place];
                 between.iter().copied().min().unwrap_or(bytes)
             });
             let same_time = before.is_some_and(|it| it.time() == record.time());
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::convert::limits::MAX_RECORDS_PER_WRITE;
     use crate::convert::value::Value;
-    use crate::received::Items;
+    use crate::received::{Items, narrow};
 
     /// Series of one dimension each, and records of them by position and time.
     fn composed(series: &[(&str, &str)], records: &[(usize, i64)]) -> Vec<Vec<(usize, i64)>> {
@@ -138,7 +138,7 @@ mod tests {
         let series: Vec<_> = series.iter().map(add).collect();
         let records = records.iter().map(|&(series, timestamp_ms)| Record {
             item: Items::default(),
-            series,
+            series: narrow(series),
             timestamp_ms,
             nanos: 0,
             value: Value::Double(1.0),
@@ -153,7 +153,7 @@ mod tests {
         };
         let destinations = [destination];
         let [batches] = batches(&stored, &destinations).try_into().unwrap();
-        let record = |it: &BatchRecord<'_>| (it.record.series, it.record.timestamp_ms);
+        let record = |it: &BatchRecord<'_>| (it.record.series as usize, it.record.timestamp_ms);
         let calls = batches
             .iter()
             .map(|batch| batch.records.iter().map(record).collect());

@@ -126,6 +126,8 @@ fn body(batch: Batch<'_>, common: &Common, versions: Option<Versions>) -> Bytes 
         body.push(b'}');
     }
     body.extend_from_slice(b"]}");
+    // Some calls wait for their answers at once, and most have much less in each record.
+    body.shrink_to_fit();
     Bytes::from(body)
 }
 

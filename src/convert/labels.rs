@@ -78,7 +78,7 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
     pub(super) fn new(request: &Request<'_>, routing: &'r Routing) -> Self {
         Self {
             routing,
-            meanings: vec![None; request.label_count()],
+            meanings: vec![None; request.different_labels()],
             positions: HashMap::new(),
             names: Vec::new(),
             series: 0,

@@ -14,7 +14,7 @@ use super::limits::{MAX_RECORD_BYTES, TIME_BYTES};
 use super::series::{Conversion, DestinationRecords, IgnoreReason, LeftOut, Record, WhyLeftOut};
 use super::value::{Attribute, Scalar, Value};
 use crate::model::{Destination, METRIC_NAME_LABEL};
-use crate::received::{Item, Items, Label, Request};
+use crate::received::{Item, Items, Label, Request, narrow};
 
 /// The measure name of all these records.
 const MEASURE_NAME: &str = "sample";
@@ -50,7 +50,7 @@ pub fn samples_to_rows<'a>(request: &Request<'a>, destination: Destination) -> C
             match value(name, &json, content, fixed) {
                 Ok((timestamp_ms, value)) => records.push(Record {
                     item,
-                    series: place,
+                    series: narrow(place),
                     timestamp_ms,
                     nanos: 0,
                     value,

@@ -10,7 +10,7 @@ use super::names::escape;
 use super::series::{Conversion, DestinationRecords, Record};
 use super::value::{Attribute, NUMBER_BYTES, Scalar, Value};
 use crate::model::Destination;
-use crate::received::{Items, Metadata, cut};
+use crate::received::{Items, Metadata, cut, narrow};
 
 /// The measure name of all these records.
 const MEASURE_NAME: &str = "metadata";
@@ -54,7 +54,7 @@ pub fn metadata_to_records<'a>(
     let series = series.collect();
     let records = entries.iter().enumerate().map(|(index, entry)| Record {
         item: Items::alone(index),
-        series: index,
+        series: narrow(index),
         timestamp_ms: now_ms,
         nanos: 0,
         value: Value::Multi(texts(entry)),
@@ -151,7 +151,9 @@ mod tests {
             texts.collect::<Vec<_>>().join(" ")
         };
         let seen = records.records.iter().map(|record| {
-            let series = conversion.stored.show(records.series[record.series]);
+            let series = conversion
+                .stored
+                .show(records.series[record.series as usize]);
             format!("{} {series} {}", record.timestamp_ms, texts(&record.value))
         });
         let expected = [

@@ -18,12 +18,12 @@ use super::limits::{
 use super::names::{
     EXEMPLAR_PREFIX, HISTOGRAM_PREFIX, NO_LABELS_DIMENSION, NO_LABELS_VALUE, VALUE_BITS_DIMENSION,
 };
-use super::route::{Routing, SeriesFault, is_destination_name, route};
+use super::route::{Routed, Routing, SeriesFault, is_destination_name, route};
 use super::stored::{AttributeId, SeriesId, StoredSeries};
 use super::value::{NUMBER_BYTES, Value};
 use super::{exemplar, histogram};
 use crate::model::Destination;
-use crate::received::{Item, Items, Labels, Request, Series, cut};
+use crate::received::{Item, Items, Labels, Request, Series, cut, narrow};
 
 /// What to do with samples that Timestream cannot store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -191,11 +191,11 @@ pub struct Record<'a> {
     /// What it stores.
     pub item: Items,
     /// Index into [`DestinationRecords::series`].
-    pub series: usize,
-    /// Milliseconds since the Unix epoch, not negative.
-    pub timestamp_ms: i64,
+    pub series: u32,
     /// Nanoseconds past the millisecond: they tell the exemplars of one millisecond apart.
     pub nanos: u32,
+    /// Milliseconds since the Unix epoch, not negative.
+    pub timestamp_ms: i64,
     /// What the series is at this time.
     pub value: Value<'a>,
 }
@@ -218,7 +218,10 @@ pub fn series_to_records<'a>(
     routing: &Routing,
     policy: WritePolicy,
 ) -> Result<Conversion<'a>, Refusal> {
-    let mut conversion = Conversion::default();
+    let mut conversion = Conversion {
+        stored: StoredSeries::with_room_for(request.len(), request.label_count()),
+        ..Conversion::default()
+    };
     let mut labels = KnownLabels::new(request, routing);
     let mut forms = FormAttributes::default();
     // Where the records of a destination are, if there can be one of these names.
@@ -233,7 +236,7 @@ pub fn series_to_records<'a>(
                 .or_insert_with(|| {
                     let exists =
                         is_destination_name(routed.database) && is_destination_name(routed.table);
-                    exists.then(|| conversion.add_destination(routed.database, routed.table))
+                    exists.then(|| conversion.add_destination(&routed, request))
                 });
             Ok((routed.metric, slot.ok_or(SeriesFault::InvalidDestination)?))
         });
@@ -258,14 +261,19 @@ pub fn series_to_records<'a>(
 }
 
 impl<'a> Conversion<'a> {
-    fn add_destination(&mut self, database: &str, table: &str) -> usize {
+    fn add_destination(&mut self, routed: &Routed<'_, '_>, request: &Request<'_>) -> usize {
+        // Most requests have one destination, and a record for each of their items.
+        let (series, items) = match self.destinations.len() {
+            0 => (request.len(), request.count() as usize),
+            _ => (0, 0),
+        };
         self.destinations.push(DestinationRecords {
             destination: Destination {
-                database: database.to_owned(),
-                table: table.to_owned(),
+                database: routed.database.to_owned(),
+                table: routed.table.to_owned(),
             },
-            series: Vec::new(),
-            records: Vec::new(),
+            series: Vec::with_capacity(series),
+            records: Vec::with_capacity(items),
         });
         self.destinations.len() - 1
     }
@@ -293,9 +301,9 @@ impl<'a> Conversion<'a> {
             match to_record(content, &mut forms, policy) {
                 Ok((series, value, nanos)) => destination.records.push(Record {
                     item,
-                    series,
-                    timestamp_ms: content.timestamp_ms(),
+                    series: narrow(series),
                     nanos,
+                    timestamp_ms: content.timestamp_ms(),
                     value,
                 }),
                 Err(unstorable) => {
@@ -603,7 +611,7 @@ mod tests {
     /// Each destination with its records as `time value series`.
     fn records(conversion: &Conversion<'_>) -> Vec<(String, Vec<String>)> {
         let text = |all: &DestinationRecords<'_>, record: &Record<'_>| {
-            let series = conversion.stored.show(all.series[record.series]);
+            let series = conversion.stored.show(all.series[record.series as usize]);
             let Value::Double(value) = record.value else {
                 panic!("{record:?}")
             };

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use hashbrown::HashMap;
 
 use super::body::push_attribute;
+use crate::received::narrow;
 
 /// A dimension with its value, or a measure name.
 #[derive(Debug)]
@@ -45,9 +46,9 @@ pub struct StoredSeries<'a> {
 #[derive(Debug)]
 struct Series {
     measure: AttributeId,
-    /// Where its dimensions start and end.
-    dimensions: (usize, usize),
-    bytes: usize,
+    /// Where its dimensions end.
+    dimensions_end: u32,
+    bytes: u32,
 }
 
 impl Attribute<'_> {
@@ -69,6 +70,15 @@ impl AttributeId {
 }
 
 impl<'a> StoredSeries<'a> {
+    /// No series yet, and room for so many that have so many dimensions together.
+    pub(super) fn with_room_for(series: usize, dimensions: usize) -> Self {
+        Self {
+            dimensions: Vec::with_capacity(dimensions),
+            series: Vec::with_capacity(series),
+            ..Self::default()
+        }
+    }
+
     /// Adds a dimension that is not there yet.
     pub(super) fn add_dimension(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> AttributeId {
         let next = narrow(self.columns.len());
@@ -104,20 +114,22 @@ impl<'a> StoredSeries<'a> {
         if bytes > max_bytes {
             return None;
         }
-        let start = self.dimensions.len();
         self.dimensions.extend_from_slice(dimensions);
         self.series.push(Series {
             measure,
-            dimensions: (start, self.dimensions.len()),
-            bytes,
+            dimensions_end: narrow(self.dimensions.len()),
+            bytes: narrow(bytes),
         });
         Some(SeriesId(narrow(self.series.len() - 1)))
     }
 
     /// The dimensions of a series.
     pub fn dimensions(&self, id: SeriesId) -> &[AttributeId] {
-        let (start, end) = self.series[id.0 as usize].dimensions;
-        &self.dimensions[start..end]
+        let index = id.0 as usize;
+        let before = index.checked_sub(1);
+        let start = before.map_or(0, |before| self.series[before].dimensions_end);
+        let end = self.series[index].dimensions_end;
+        &self.dimensions[start as usize..end as usize]
     }
 
     /// The measure name of a series.
@@ -127,7 +139,7 @@ impl<'a> StoredSeries<'a> {
 
     /// UTF-8 bytes of the names and values that every record of a series has, as AWS counts them.
     pub fn bytes(&self, id: SeriesId) -> usize {
-        self.series[id.0 as usize].bytes
+        self.series[id.0 as usize].bytes as usize
     }
 
     /// What `id` stands for.
@@ -179,8 +191,4 @@ impl StoredSeries<'_> {
         let measure = &self.attribute(self.measure(id)).value;
         format!("{measure}{{{}}}", dimensions.join(", "))
     }
-}
-
-fn narrow(number: usize) -> u32 {
-    u32::try_from(number).expect("a request has less than 4 GiB")
 }

@@ -13,7 +13,7 @@ pub enum Value<'a> {
     /// A finite number; never `-0.0`, which Timestream refuses.
     Double(f64),
     /// A text, not empty.
-    Varchar(Cow<'a, str>),
+    Varchar(Box<str>),
     /// Several under names of their own; at least one.
     Multi(Vec<Attribute<'a>>),
 }

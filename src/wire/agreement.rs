@@ -591,5 +591,5 @@ fn a_label_is_one_in_whatever_way_it_is_written() {
     let bytes = series.concat();
     assert_v1(&bytes);
     let request = write1::request(&bytes).unwrap();
-    assert_eq!((request.len(), request.label_count()), (6, 1));
+    assert_eq!((request.len(), request.different_labels()), (6, 1));
 }

@@ -11,12 +11,22 @@ use super::room::{Left, Room};
 use crate::model::{MetricType, Sample};
 use crate::received::{Exemplar, Item, Label, LabelId, Metadata, Request};
 
+/// The field of a write request that is a series.
+const SERIES: u32 = 1;
+
 pub(super) fn request(message: &[u8]) -> Result<Request<'_>, Fault> {
-    let mut decoder = Decoder::default();
+    let mut room = Room::default();
     let mut message = Reader::new(message);
+    let series = message.clone().count(SERIES)?;
+    room.series.take_all(series)?;
+    let mut decoder = Decoder {
+        request: Request::with_room_for(series),
+        room,
+        known: HashMap::new(),
+    };
     while let Some((number, value)) = message.next()? {
         match number {
-            1 => decoder.add_series(message.message(value)?)?,
+            SERIES => decoder.add_series(message.message(value)?)?,
             3 => {
                 decoder.room.metadata.take()?;
                 let read = metadata(message.message(value)?)?;
@@ -28,7 +38,6 @@ pub(super) fn request(message: &[u8]) -> Result<Request<'_>, Fault> {
     Ok(decoder.request)
 }
 
-#[derive(Default)]
 struct Decoder<'a> {
     request: Request<'a>,
     room: Room,
@@ -41,7 +50,6 @@ impl<'a> Decoder<'a> {
     fn add_series(&mut self, mut message: Reader<'a>) -> Result<(), Fault> {
         let room = &mut self.room;
         let request = &mut self.request;
-        room.series.take()?;
         while let Some((number, value)) = message.next()? {
             match number {
                 1 => {

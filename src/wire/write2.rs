@@ -13,23 +13,28 @@ use super::room::Room;
 use crate::model::{METRIC_NAME_LABEL, MetricType, Sample};
 use crate::received::{BadReference, Exemplar, Item, Label, Metadata, Request};
 
+/// The field of a write request that is a series.
+const SERIES: u32 = 5;
+
 pub(super) fn request(message: &[u8]) -> Result<Request<'_>, Fault> {
     let mut room = Room::default();
     // The table may stand anywhere, so it is read first.
     let symbols = symbols(Reader::new(message), &mut room)?;
-    let mut series = Decoder {
+    let mut message = Reader::new(message);
+    let series = message.clone().count(SERIES)?;
+    room.series.take_all(series)?;
+    let mut decoder = Decoder {
         symbols,
-        request: Request::default(),
+        request: Request::with_room_for(series),
         room,
         references: Vec::new(),
     };
-    let mut message = Reader::new(message);
     while let Some((number, value)) = message.next()? {
-        if number == 5 {
-            series.add(message.message(value)?)?;
+        if number == SERIES {
+            decoder.add(message.message(value)?)?;
         }
     }
-    Ok(series.request)
+    Ok(decoder.request)
 }
 
 /// The table of symbols.
@@ -63,7 +68,6 @@ struct Decoder<'a> {
 impl<'a> Decoder<'a> {
     /// Adds a series. A reference that leads nowhere costs this series only.
     fn add(&mut self, mut message: Reader<'a>) -> Result<(), Fault> {
-        self.room.series.take()?;
         let mut references = std::mem::take(&mut self.references);
         references.clear();
         let mut bad = None;

@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 
 use crate::convert::body::UNIT_BYTES;
 use crate::convert::stored::{AttributeId, SeriesId, StoredSeries};
+use crate::received::narrow;
 
 /// Attributes that are looked at closely: those that most series have. More cost time and change
 /// nothing, because an attribute of few series cannot divide all of them.
@@ -49,7 +50,7 @@ struct Rows {
     /// The attributes of all series, one after the other.
     cells: Vec<u32>,
     /// Where each series ends.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
     attributes: Vec<Attribute>,
     columns: Vec<Column>,
 }
@@ -110,7 +111,7 @@ impl Numbering {
                 rows.attributes[*number as usize].uses += 1;
                 rows.cells.push(*number);
             }
-            rows.ends.push(rows.cells.len());
+            rows.ends.push(narrow(rows.cells.len()));
         }
         for attribute in &rows.attributes {
             let column = &mut rows.columns[attribute.column as usize];
@@ -130,12 +131,12 @@ impl Numbering {
         let ranks = ranks(&rows);
         let mut start = 0;
         for &end in &rows.ends {
-            let row = &mut rows.cells[start..end];
+            let row = &mut rows.cells[start..end as usize];
             for cell in row.iter_mut() {
                 *cell = ranks[*cell as usize];
             }
             row.sort_unstable();
-            start = end;
+            start = end as usize;
         }
         let mut bytes = vec![0; ranks.len()];
         for (attribute, &rank) in rows.attributes.iter().zip(&ranks) {
@@ -167,12 +168,8 @@ impl Numbering {
 impl Rows {
     fn row(&self, series: usize) -> &[u32] {
         let start = series.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.cells[start..self.ends[series]]
+        &self.cells[start as usize..self.ends[series] as usize]
     }
-}
-
-fn narrow(number: usize) -> u32 {
-    u32::try_from(number).expect("a request has less than 4 GiB")
 }
 
 /// For each attribute its position among all, sorted by the importance of their names.
