@@ -185,6 +185,7 @@ fn time_of_text(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -278,6 +279,60 @@ mod tests {
                 "{}",
                 bad[0]
             );
+        }
+    }
+
+    /// Values as rows may hold them, at the places where something is read and at others.
+    fn json_value() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![
+            Just("__name__".to_owned()),
+            Just("1600000000.5".to_owned()),
+            Just(r#"{"__name__":"a"}"#.to_owned()),
+            "-?[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{0,12}Z?",
+            "\\PC{0,5}",
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        let key = prop_oneof![
+            Just("labels".to_owned()),
+            Just("value".to_owned()),
+            Just("time".to_owned()),
+            Just("__name__".to_owned()),
+            "\\PC{0,3}",
+        ];
+        leaf.prop_recursive(3, 24, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(key.clone(), inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_is_a_sample_or_told(rows in prop::collection::vec(json_value(), 0..6)) {
+            let body = Value::from(rows.clone()).to_string();
+            let (points, bad) = read_rows(body.as_bytes(), &fields(), 7).unwrap();
+            prop_assert_eq!(points.len() + bad.len(), rows.len());
+            for point in points {
+                prop_assert!(!point.labels.get(METRIC_NAME_LABEL).is_empty());
+                prop_assert!(point.labels.iter().all(|it| !it.name.is_empty()));
+            }
+            for bad in bad {
+                prop_assert!(bad.row.len() <= MAX_SHOWN_BYTES + "...".len(), "{}", bad);
+            }
+        }
+
+        #[test]
+        fn no_body_is_too_strange(body in "[\\[\\]{}:,\"a0-9e.\n -]{0,40}") {
+            let _ = read_rows(body.as_bytes(), &fields(), 7);
         }
     }
 
