@@ -5,9 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use serde::Deserialize;
 
-use super::secret::{SecretRef, Secrets, Unresolved};
+use super::secret::{Secret, SecretRef, Secrets, Unresolved};
 
-/// The key `auth` of a definition.
+/// How it shows that; the key `auth` of a definition, where secrets are references.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Auth {
@@ -16,7 +16,8 @@ pub enum Auth {
     /// A bearer token (RFC 6750).
     Bearer {
         /// The token.
-        token_ref: SecretRef,
+        #[serde(rename = "token_ref", deserialize_with = "reference")]
+        token: Secret,
     },
     /// User and password (RFC 7617).
     Basic {
@@ -24,7 +25,8 @@ pub enum Auth {
         #[serde(deserialize_with = "username")]
         username: String,
         /// The password.
-        password_ref: SecretRef,
+        #[serde(rename = "password_ref", deserialize_with = "reference")]
+        password: Secret,
     },
 }
 
@@ -42,20 +44,17 @@ impl Auth {
     pub fn header(&self, secrets: &Secrets) -> Result<Option<HeaderValue>, Unresolved> {
         match self {
             Self::None {} => Ok(None),
-            Self::Bearer { token_ref } => {
-                let token = secrets.resolve("token", token_ref)?;
+            Self::Bearer { token: from } => {
+                let token = from.resolve("token", secrets)?;
                 bearer(&token).map(Some).ok_or_else(|| Unresolved {
                     what: "token",
                     why: format!(
-                        "{token_ref} holds what no header can have: line ends or control characters"
+                        "{from} holds what no header can have: line ends or control characters"
                     ),
                 })
             }
-            Self::Basic {
-                username,
-                password_ref,
-            } => {
-                let password = secrets.resolve("password", password_ref)?;
+            Self::Basic { username, password } => {
+                let password = password.resolve("password", secrets)?;
                 Ok(Some(basic(username, &password)))
             }
         }
@@ -63,19 +62,23 @@ impl Auth {
 }
 
 /// `Bearer` and a token; `None` if no header can hold it.
-pub fn bearer(token: &str) -> Option<HeaderValue> {
+fn bearer(token: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
 /// `Basic` with user and password.
-pub fn basic(username: &str, password: &str) -> HeaderValue {
+fn basic(username: &str, password: &str) -> HeaderValue {
     let encoded = STANDARD.encode(format!("{username}:{password}"));
     let mut value = HeaderValue::from_str(&format!("Basic {encoded}"))
         .expect("Base64 is made of characters that headers may have");
     value.set_sensitive(true);
     value
+}
+
+fn reference<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    SecretRef::deserialize(deserializer).map(Secret::from)
 }
 
 fn username<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -101,8 +104,8 @@ mod tests {
     fn kinds() {
         assert_eq!(read(json!({"type": "none"})), Ok(Auth::None {}));
         let bearer = read(json!({"type": "bearer", "token_ref": "$env:T"}));
-        let token_ref = SecretRef::Env("T".to_owned());
-        assert_eq!(bearer, Ok(Auth::Bearer { token_ref }));
+        let token = SecretRef::Env("T".to_owned()).into();
+        assert_eq!(bearer, Ok(Auth::Bearer { token }));
         let basic = json!({"type": "basic", "username": "u", "password_ref": "$file:p"});
         assert!(matches!(read(basic), Ok(Auth::Basic { .. })));
         for (value, text) in [
@@ -138,11 +141,11 @@ mod tests {
         });
         let header = |auth: Auth| auth.header(&secrets);
         let bearer = |name: &str| Auth::Bearer {
-            token_ref: SecretRef::Env(name.to_owned()),
+            token: SecretRef::Env(name.to_owned()).into(),
         };
         let basic = |name: &str| Auth::Basic {
             username: "Aladdin".to_owned(),
-            password_ref: SecretRef::Env(name.to_owned()),
+            password: SecretRef::Env(name.to_owned()).into(),
         };
         assert_eq!(header(Auth::default()), Ok(None));
         let value = header(bearer("T")).unwrap().unwrap();
@@ -165,6 +168,15 @@ mod tests {
             assert_eq!(header(auth).unwrap_err().to_string(), text);
         }
         let error = header(bearer("BAD")).unwrap_err().to_string();
-        assert!(error.starts_with("token resolve: "), "{error}");
+        assert!(
+            error.starts_with("token resolve: $env:BAD holds"),
+            "{error}"
+        );
+        let token = Secret::Plain("hunter2\n".to_owned());
+        let error = header(Auth::Bearer { token }).unwrap_err().to_string();
+        assert!(
+            error.starts_with("token resolve: the text in the definition holds"),
+            "{error}"
+        );
     }
 }

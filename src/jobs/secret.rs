@@ -28,6 +28,15 @@ pub enum SecretRef {
     File(String),
 }
 
+/// A secret in a definition, or a reference to one.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The secret itself.
+    Plain(String),
+    /// Where it is.
+    Reference(SecretRef),
+}
+
 /// Text that is no reference to a secret. It is never shown: it may be the secret itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -107,6 +116,41 @@ impl fmt::Display for SecretRef {
             Self::Env(name) => write!(f, "{ENV}{name}"),
             Self::File(name) => write!(f, "{FILE}{name}"),
         }
+    }
+}
+
+impl Secret {
+    /// The secret; `what` it is starts the text of the error.
+    ///
+    /// # Errors
+    /// It cannot be had, see [`Secrets::resolve`].
+    pub fn resolve(&self, what: &'static str, secrets: &Secrets) -> Result<String, Unresolved> {
+        match self {
+            Self::Plain(text) => Ok(text.clone()),
+            Self::Reference(reference) => secrets.resolve(what, reference),
+        }
+    }
+}
+
+impl From<SecretRef> for Secret {
+    fn from(reference: SecretRef) -> Self {
+        Self::Reference(reference)
+    }
+}
+
+/// Never the secret.
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(_) => f.write_str("the text in the definition"),
+            Self::Reference(reference) => reference.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

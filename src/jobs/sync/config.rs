@@ -5,16 +5,15 @@
 
 use std::ops::RangeInclusive;
 
-use http::HeaderValue;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::auth::{basic, bearer};
+use super::super::auth::Auth;
 use super::super::run::Fault;
-use super::super::secret::{SecretRef, Secrets, Unresolved};
+use super::super::secret::{Secret, SecretRef};
 use super::super::values::Values;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -31,7 +30,7 @@ const STEP: RangeInclusive<u64> = 1..=86_400;
 pub(super) struct Settings {
     /// The server.
     pub(super) url: Url,
-    pub(super) credentials: Credentials,
+    pub(super) auth: Auth,
     /// All, if there are none.
     pub(super) metrics: Vec<String>,
     pub(super) start: Start,
@@ -95,60 +94,6 @@ pub(super) enum Layout {
     TablePerMetric,
 }
 
-/// How the sync shows who it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Credentials {
-    None,
-    Basic { username: String, password: Secret },
-    Bearer(Secret),
-}
-
-/// A secret, or a reference to one.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) enum Secret {
-    Plain(String),
-    Reference(SecretRef),
-}
-
-/// Shows no secret.
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Plain(_) => f.write_str("***"),
-            Self::Reference(reference) => write!(f, "{reference}"),
-        }
-    }
-}
-
-impl Secret {
-    fn resolve(&self, what: &'static str, secrets: &Secrets) -> Result<String, Unresolved> {
-        match self {
-            Self::Plain(text) => Ok(text.clone()),
-            Self::Reference(reference) => secrets.resolve(what, reference),
-        }
-    }
-}
-
-impl Credentials {
-    /// The value of the header `Authorization`, which logs do not show.
-    pub(super) fn header(&self, secrets: &Secrets) -> Result<Option<HeaderValue>, Unresolved> {
-        match self {
-            Self::None => Ok(None),
-            Self::Basic { username, password } => Ok(Some(basic(
-                username,
-                &password.resolve("password", secrets)?,
-            ))),
-            Self::Bearer(token) => {
-                let token = token.resolve("token", secrets)?;
-                bearer(&token).map(Some).ok_or(Unresolved {
-                    what: "token",
-                    why: "it holds what no header can have".to_owned(),
-                })
-            }
-        }
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -193,7 +138,7 @@ impl Settings {
             ..Values::default()
         };
         let url = url(&mut values, &raw);
-        let credentials = credentials(&mut values, &raw);
+        let auth = auth(&mut values, &raw);
         let metrics = metrics(&mut values, raw.metrics_filter.as_ref());
         let start = start(&mut values, &raw);
         let step = values.number("step", raw.step.as_ref(), STEP).unwrap_or(15);
@@ -236,7 +181,7 @@ impl Settings {
         match url {
             Some(url) if values.faults.is_empty() => Ok(Self {
                 url,
-                credentials,
+                auth,
                 metrics,
                 start,
                 step_ms: step.cast_signed() * 1_000,
@@ -280,7 +225,7 @@ fn url(values: &mut Values, raw: &Raw) -> Option<Url> {
     }
 }
 
-fn credentials(values: &mut Values, raw: &Raw) -> Credentials {
+fn auth(values: &mut Values, raw: &Raw) -> Auth {
     let types = [
         ("none", AuthType::None),
         ("basic", AuthType::Basic),
@@ -308,9 +253,10 @@ fn credentials(values: &mut Values, raw: &Raw) -> Credentials {
         }
     };
     let read = match auth_type.unwrap_or(AuthType::None) {
-        AuthType::None => return Credentials::None,
+        AuthType::None => None,
         AuthType::Bearer => {
-            secret("bearer_token", raw.bearer_token.as_ref(), "the token").map(Credentials::Bearer)
+            let token = secret("bearer_token", raw.bearer_token.as_ref(), "the token");
+            token.map(|token| Auth::Bearer { token })
         }
         AuthType::Basic => {
             let (key, value) = either(
@@ -330,10 +276,10 @@ fn credentials(values: &mut Values, raw: &Raw) -> Credentials {
             }
             username
                 .zip(password)
-                .map(|(username, password)| Credentials::Basic { username, password })
+                .map(|(username, password)| Auth::Basic { username, password })
         }
     };
-    read.unwrap_or(Credentials::None)
+    read.unwrap_or_default()
 }
 
 /// The first of two keys that mean the same, unless only the other one says something.
@@ -397,6 +343,7 @@ fn start(values: &mut Values, raw: &Raw) -> Start {
 mod tests {
     use serde_json::json;
 
+    use super::super::super::secret::Secrets;
     use super::*;
 
     fn faults(config: &Value) -> Vec<String> {
@@ -413,7 +360,7 @@ mod tests {
         .unwrap();
         assert_eq!(settings.metrics, ["go_goroutines", "up"]);
         assert_eq!(settings.start, Start::Ago(86_400_000));
-        assert_eq!(settings.credentials, Credentials::None);
+        assert_eq!(settings.auth, Auth::default());
         assert_eq!((settings.step_ms, settings.raw), (15_000, false));
         assert_eq!(settings.mode, Mode::IncrementalAppend);
         assert_eq!(settings.layout, Layout::Native);
@@ -436,7 +383,7 @@ mod tests {
         assert_eq!(settings.metrics, ["a", "b"]);
         assert!(!format!("{settings:?}").contains("hunter2"));
         let secrets = Secrets::new(None, |_| None);
-        let header = settings.credentials.header(&secrets).unwrap().unwrap();
+        let header = settings.auth.header(&secrets).unwrap().unwrap();
         assert_eq!(header, "Basic dTpodW50ZXIy");
     }
 

@@ -82,7 +82,7 @@ impl<'r> Server<'r> {
             run,
             url: &settings.url,
             client: run.http.inner().clone(),
-            authorization: settings.credentials.header(run.secrets)?,
+            authorization: settings.auth.header(run.secrets)?,
             pauses: &PAUSES,
         })
     }
