@@ -217,21 +217,23 @@ impl<'a> Value<'a> {
     /// Hands over each number of a repeated field of varints: one, or several that are packed.
     pub(super) fn each_varint(
         self,
-        mut push: impl FnMut(Value<'a>) -> Result<(), Fault>,
+        push: impl FnMut(Value<'a>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let Self::Bytes(packed) = self else {
-            return push(self);
-        };
-        let mut packed = Reader::new(packed);
-        while !packed.rest.is_empty() {
-            push(Value::Varint(packed.varint()?))?;
-        }
-        Ok(())
+        self.each(|packed| Ok(Value::Varint(packed.varint()?)), push)
     }
 
     /// Hands over each number of a repeated field of doubles: one, or several that are packed.
     pub(super) fn each_double(
         self,
+        push: impl FnMut(Value<'a>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.each(|packed| Ok(Value::Fixed64(packed.fixed64()?)), push)
+    }
+
+    #[inline]
+    fn each(
+        self,
+        next: impl Fn(&mut Reader<'a>) -> Result<Value<'a>, Fault>,
         mut push: impl FnMut(Value<'a>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let Self::Bytes(packed) = self else {
@@ -239,7 +241,7 @@ impl<'a> Value<'a> {
         };
         let mut packed = Reader::new(packed);
         while !packed.rest.is_empty() {
-            push(Value::Fixed64(packed.fixed64()?))?;
+            push(next(&mut packed)?)?;
         }
         Ok(())
     }
