@@ -63,9 +63,10 @@ impl Script {
         if let Ok(Some(status)) = self.process.try_wait() {
             return status.code();
         }
-        // Its children have groups of their own.
+        // Its children have groups of their own. Scripts do the same on Ctrl-C, but where this runs in the
+        // background of a shell, SIGINT is ignored, and bash cannot trap what was ignored at its start.
         let _ = Command::new("kill")
-            .args(["-INT", &self.process.id().to_string()])
+            .args(["-TERM", &self.process.id().to_string()])
             .status();
         let asked = Instant::now();
         while asked.elapsed() < STOPPING {
