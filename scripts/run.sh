@@ -9,8 +9,7 @@
 # it answers about earlier runs can only come from Timestream.
 #
 # Variables: EMULATOR_PORT (9202), CONNECTOR_PORT (9201), EXPORTER_PORT (9203), PROMETHEUS_PORT (9090),
-# RUN_DIR (.run),
-# and those of scripts/prometheus.sh.
+# RUN_DIR (.run), and those of scripts/prometheus.sh.
 set -euo pipefail
 # Each program gets a process group of its own: Ctrl-C reaches this script alone, which then stops
 # them in order.

@@ -45,15 +45,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How many fields of this number there are.
-    pub(super) fn count(mut self, number: u32) -> Result<usize, Fault> {
-        let mut count = 0;
-        while let Some((found, _)) = self.next()? {
-            count += usize::from(found == number);
-        }
-        Ok(count)
-    }
-
     /// Number and value of the next field; `None` at the end.
     #[inline]
     pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Fault> {

@@ -35,12 +35,7 @@ impl Left {
 
     /// Takes one.
     pub(super) fn take(&mut self) -> Result<(), Fault> {
-        self.take_all(1)
-    }
-
-    /// Takes so many.
-    pub(super) fn take_all(&mut self, count: usize) -> Result<(), Fault> {
-        match self.left.checked_sub(count) {
+        match self.left.checked_sub(1) {
             Some(left) => {
                 self.left = left;
                 Ok(())

@@ -17,8 +17,7 @@ const SERIES: u32 = 1;
 pub(super) fn request(message: &[u8]) -> Result<Request<'_>, Fault> {
     let mut room = Room::default();
     let mut message = Reader::new(message);
-    let series = message.clone().count(SERIES)?;
-    room.series.take_all(series)?;
+    let series = count_series(message.clone(), &mut room)?;
     let mut decoder = Decoder {
         request: Request::with_room_for(series),
         room,
@@ -36,6 +35,17 @@ pub(super) fn request(message: &[u8]) -> Result<Request<'_>, Fault> {
         }
     }
     Ok(decoder.request)
+}
+
+fn count_series(mut message: Reader<'_>, room: &mut Room) -> Result<usize, Fault> {
+    let mut series = 0;
+    while let Some((number, _)) = message.next()? {
+        if number == SERIES {
+            room.series.take()?;
+            series += 1;
+        }
+    }
+    Ok(series)
 }
 
 struct Decoder<'a> {

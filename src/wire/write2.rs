@@ -19,10 +19,8 @@ const SERIES: u32 = 5;
 pub(super) fn request(message: &[u8]) -> Result<Request<'_>, Fault> {
     let mut room = Room::default();
     // The table may stand anywhere, so it is read first.
-    let symbols = symbols(Reader::new(message), &mut room)?;
     let mut message = Reader::new(message);
-    let series = message.clone().count(SERIES)?;
-    room.series.take_all(series)?;
+    let (symbols, series) = symbols(message.clone(), &mut room)?;
     let mut decoder = Decoder {
         symbols,
         request: Request::with_room_for(series),
@@ -37,17 +35,24 @@ pub(super) fn request(message: &[u8]) -> Result<Request<'_>, Fault> {
     Ok(decoder.request)
 }
 
-/// The table of symbols.
-fn symbols<'a>(mut message: Reader<'a>, room: &mut Room) -> Result<Vec<&'a str>, Fault> {
-    let mut symbols = Vec::new();
+/// The table of symbols, and how many series there are.
+fn symbols<'a>(mut message: Reader<'a>, room: &mut Room) -> Result<(Vec<&'a str>, usize), Fault> {
+    let (mut symbols, mut series) = (Vec::new(), 0);
     while let Some((number, value)) = message.next()? {
-        if number == 4 {
-            room.symbols.take()?;
-            symbols.push(value.text()?);
+        match number {
+            4 => {
+                room.symbols.take()?;
+                symbols.push(value.text()?);
+            }
+            SERIES => {
+                room.series.take()?;
+                series += 1;
+            }
+            _ => {}
         }
     }
     match symbols.first() {
-        Some(&"") => Ok(symbols),
+        Some(&"") => Ok((symbols, series)),
         Some(_) => Err(Fault::Malformed(
             "the first symbol of remote write 2.0 must be empty",
         )),
