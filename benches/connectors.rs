@@ -20,6 +20,7 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use support::{Table, binary, machine};
 use timestream_emulator::{Config, Emulator, TableSpec};
+use timestream_prometheus_connector::budget::MemoryBudget;
 use timestream_prometheus_connector::wire::{RemoteWrite, decompress, read_request};
 use tokio::process::{Child, Command};
 
@@ -89,7 +90,12 @@ async fn copy(samples: usize) -> [(&'static str, Used, usize); 2] {
 async fn serve(taken: Arc<AtomicUsize>) -> String {
     let take = move |body: Bytes| async move {
         let message = decompress(&body, 1 << 26).expect("a body of ours is snappy");
-        let request = read_request(RemoteWrite::V1, &message).expect("it is a message");
+        let request = read_request(
+            RemoteWrite::V1,
+            &message,
+            &mut MemoryBudget::unlimited().reservation(),
+        )
+        .expect("it is a message");
         taken.fetch_add(request.count() as usize, Ordering::Relaxed);
     };
     let router = Router::new()

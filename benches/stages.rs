@@ -8,6 +8,7 @@ mod exporters;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use timestream_prometheus_connector::budget::MemoryBudget;
 use timestream_prometheus_connector::convert::batch::batches;
 use timestream_prometheus_connector::convert::body::write_call;
 use timestream_prometheus_connector::convert::route::{RoutePart, Routing};
@@ -43,7 +44,12 @@ fn measure(criterion: &mut Criterion, name: &str, body: &[u8]) {
     };
     let policy = WritePolicy::default();
     let message = wire::decompress(body, NO_LIMIT).expect("it was compressed");
-    let request = wire::read_request(RemoteWrite::V1, &message).expect("it was encoded");
+    let request = wire::read_request(
+        RemoteWrite::V1,
+        &message,
+        &mut MemoryBudget::unlimited().reservation(),
+    )
+    .expect("it was encoded");
     let converted = series_to_records(&request, &routing, policy).expect("nothing is refused");
     let compose = || batches(&converted.stored, &converted.destinations);
     let composed = compose();
@@ -55,7 +61,14 @@ fn measure(criterion: &mut Criterion, name: &str, body: &[u8]) {
         bencher.iter(|| wire::decompress(black_box(body), NO_LIMIT));
     });
     group.bench_function(id("decode"), |bencher| {
-        bencher.iter(|| wire::read_request(RemoteWrite::V1, black_box(&message)).is_ok());
+        bencher.iter(|| {
+            wire::read_request(
+                RemoteWrite::V1,
+                black_box(&message),
+                &mut MemoryBudget::unlimited().reservation(),
+            )
+            .is_ok()
+        });
     });
     group.bench_function(id("convert"), |bencher| {
         bencher.iter(|| series_to_records(black_box(&request), &routing, policy).is_ok());

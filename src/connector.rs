@@ -26,8 +26,9 @@ pub use metadata::{IgnoredMetadata, MetadataOutcome};
 pub use read::{QueryResult, ReadError, ReadOutcome, Reading};
 pub use replay::{Fallback, Replayed};
 pub use statements::StatementCounts;
-pub use write::{Failure, Faulty, Kept, Sender, WriteOutcome};
+pub use write::{Failure, Faulty, Kept, Sender, WriteOutcome, WriteProgress};
 
+use crate::compute::ComputePool;
 use crate::config::{Config, OnDuplicate, ReadLimits};
 use crate::convert::route::Routing;
 use crate::convert::series::WritePolicy;
@@ -52,9 +53,12 @@ pub struct Connector {
     max_retries: u32,
     max_write_retries: u32,
     read_limits: ReadLimits,
+    /// Calls in flight in the process.
+    write_concurrency: usize,
     write_permits: Arc<Semaphore>,
     schemas: Arc<Schemas>,
     flights: Arc<Flights>,
+    compute: ComputePool,
     /// `None` if metadata is not kept.
     metadata: Option<Arc<MetadataTable>>,
 }
@@ -73,13 +77,20 @@ impl Connector {
             max_retries: config.max_retries,
             max_write_retries: config.max_write_retries,
             read_limits: config.read_limits,
+            write_concurrency: config.write_concurrency,
             write_permits: Arc::new(Semaphore::new(config.write_concurrency)),
             schemas: Arc::default(),
             flights: Arc::default(),
+            compute: ComputePool::default(),
             metadata: config
                 .metadata_table
                 .clone()
                 .map(|name| Arc::new(MetadataTable::new(name))),
         }
+    }
+
+    /// Returns the threads that do long computations.
+    pub fn compute(&self) -> &ComputePool {
+        &self.compute
     }
 }

@@ -20,6 +20,8 @@ pub use queue::{Queue, QueueError};
 
 /// Letters of one request that go to the log.
 const MAX_LOGGED: usize = 100;
+/// Letters of a request that are in memory at a time.
+const MAX_AT_ONCE: usize = 1_000;
 
 /// Where dead letters are kept, as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,13 +97,39 @@ impl DeadLetters {
         !matches!(self, Self::Log)
     }
 
+    /// As [`Self::keep`], of letters that are made as they are needed: one copies all labels of its
+    /// series, and a request can have many.
+    ///
+    /// # Errors
+    /// At least one of them is not kept.
+    pub async fn keep_all(
+        &self,
+        mut letters: impl ExactSizeIterator<Item = Letter>,
+    ) -> Result<(), KeepError> {
+        if let Self::Log = self {
+            let first: Vec<_> = letters.by_ref().take(MAX_LOGGED).collect();
+            log(&first, letters.len());
+            return Ok(());
+        }
+        loop {
+            let some: Vec<_> = letters.by_ref().take(MAX_AT_ONCE).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            self.keep(&some).await?;
+        }
+    }
+
     /// Keeps `letters`; when this returns they are safe, unless they only went to the log.
     ///
     /// # Errors
     /// At least one of them is not kept.
     pub async fn keep(&self, letters: &[Letter]) -> Result<(), KeepError> {
         match self {
-            Self::Log => log(letters),
+            Self::Log => {
+                let (first, more) = letters.split_at(letters.len().min(MAX_LOGGED));
+                log(first, more.len());
+            }
             Self::Folder(folder) => {
                 let (folder, lines) = (folder.clone(), lines(letters));
                 let append = move || folder.append(lines.as_bytes());
@@ -120,8 +148,9 @@ pub fn lines(letters: &[Letter]) -> String {
     letters.iter().map(|letter| format!("{letter}\n")).collect()
 }
 
-fn log(letters: &[Letter]) {
-    for letter in letters.iter().take(MAX_LOGGED) {
+/// Logs `letters`, and that there are so many more.
+fn log(letters: &[Letter], more: usize) {
+    for letter in letters {
         tracing::error!(
             error = letter.message,
             reason = letter.reason,
@@ -129,7 +158,6 @@ fn log(letters: &[Letter]) {
             "Sample not stored; bootstrap replay can write it again from this line."
         );
     }
-    let more = letters.len().saturating_sub(MAX_LOGGED);
     if more > 0 {
         tracing::error!(
             error = "too many for the log: set dead_letter to keep all",

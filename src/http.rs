@@ -1,6 +1,5 @@
 //! The HTTP surface: one router for every way of running the connector.
 
-mod admission;
 mod auth;
 mod body;
 mod bounds;
@@ -12,6 +11,7 @@ mod misconfigured;
 mod pages;
 mod pressure;
 mod read;
+mod recorder;
 mod router;
 mod write;
 

@@ -6,6 +6,8 @@
 //! [`dead_letter`] keeps what cannot be stored. [`jobs`] are connectors that run by themselves. [`config`], [`web`] (who may ask), [`telemetry`] and [`metrics`] stand beside them, and [`entry`]
 //! runs it all.
 
+pub mod budget;
+pub mod compute;
 pub mod config;
 pub mod connector;
 pub mod convert;

@@ -8,9 +8,10 @@ mod agreement;
 mod block;
 mod frame;
 mod histogram;
+mod limits;
 mod protobuf;
+mod read;
 mod results;
-mod room;
 mod write1;
 mod write2;
 
@@ -18,10 +19,12 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use prost::{Message, Name};
 
+use crate::budget::{BudgetExceeded, Reservation};
 use crate::received::Request;
 pub use frame::{frame_len, write_frame};
 use protobuf::Fault;
-pub use results::encode_results;
+pub use read::decode_read_request;
+pub use results::ResultsEncoder;
 
 /// Why a request body is not a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,12 +70,38 @@ pub enum DecodeError {
         /// How many a request may hold.
         limit: usize,
     },
+    /// A read request holds more than one may.
+    #[error(
+        "ReadLimitError: the read request has more than {limit} {what}; send several requests, or fewer and simpler label matchers"
+    )]
+    TooManyInRead {
+        /// Of what there is too much.
+        what: &'static str,
+        /// How many a request may hold.
+        limit: usize,
+    },
+    /// There is no memory for what the body holds.
+    #[error("{}", describe(.0))]
+    Memory(BudgetExceeded),
     /// The body is not a snappy block.
     #[error("the request body is not valid snappy (block format): {0}")]
     Snappy(String),
     /// The decompressed body is not the expected message.
     #[error("the decompressed request body is not a valid protobuf message: {0}")]
     Protobuf(String),
+}
+
+fn describe(exceeded: &BudgetExceeded) -> String {
+    match exceeded {
+        BudgetExceeded::Busy { limit } => format!(
+            "the requests in work take all of the {limit} bytes that they may take together; send \
+             again, or raise max_in_flight_bytes"
+        ),
+        BudgetExceeded::TooLarge { limit } => format!(
+            "decoded, the request needs more than the {limit} bytes that one may take; send smaller \
+             batches (max_samples_per_send) or fewer label matchers, or raise max_in_flight_bytes"
+        ),
+    }
 }
 
 /// The versions of remote write.
@@ -199,18 +228,25 @@ pub fn decode<M: Message + Default>(message: &[u8]) -> Result<M, DecodeError> {
     M::decode(message).map_err(|error| DecodeError::Protobuf(error.to_string()))
 }
 
-/// Reads a decompressed write request; its texts are borrowed.
+/// Reads a decompressed write request; its texts are borrowed. The memory that it occupies, with its
+/// records, is taken from `reservation` before.
 ///
 /// # Errors
-/// It is not the message of this version, or it holds more than a request may.
-pub fn read_request(version: RemoteWrite, message: &[u8]) -> Result<Request<'_>, DecodeError> {
+/// It is not the message of this version, it holds more than a request may, or there is no memory
+/// for it.
+pub fn read_request<'a>(
+    version: RemoteWrite,
+    message: &'a [u8],
+    reservation: &mut Reservation,
+) -> Result<Request<'a>, DecodeError> {
     let read = match version {
-        RemoteWrite::V1 => write1::request(message),
-        RemoteWrite::V2 => write2::request(message),
+        RemoteWrite::V1 => write1::request(message, reservation),
+        RemoteWrite::V2 => write2::request(message, reservation),
     };
     read.map_err(|fault| match fault {
         Fault::Malformed(what) => DecodeError::Protobuf(what.to_owned()),
         Fault::TooMany { what, limit } => DecodeError::TooMany { what, limit },
+        Fault::Memory(exceeded) => DecodeError::Memory(exceeded),
     })
 }
 
@@ -225,11 +261,20 @@ pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, snap::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::MemoryBudget;
     use crate::model::Sample;
     use crate::prompb;
     use crate::received::Item;
 
     const LIMIT: usize = 1 << 20;
+
+    fn read(version: RemoteWrite, message: &[u8]) -> Result<Request<'_>, DecodeError> {
+        read_request(
+            version,
+            message,
+            &mut MemoryBudget::unlimited().reservation(),
+        )
+    }
 
     fn hex(text: &str) -> Vec<u8> {
         (0..text.len())
@@ -274,18 +319,16 @@ mod tests {
             ("0100ff", "not a valid protobuf"),
         ];
         for (body, expected) in cases {
-            let read = |body: &[u8]| {
+            let read_body = |body: &[u8]| {
                 let message = decompress(body, LIMIT)?;
-                read_request(RemoteWrite::V1, &message).map(drop)
+                read(RemoteWrite::V1, &message).map(drop)
             };
-            let error = read(&hex(body)).unwrap_err();
+            let error = read_body(&hex(body)).unwrap_err();
             assert!(error.to_string().contains(expected), "{body}: {error}");
         }
         let empty = decompress(&[0], LIMIT).unwrap();
-        assert!(read_request(RemoteWrite::V1, &empty).unwrap().is_empty());
-        let error = read_request(RemoteWrite::V2, &empty)
-            .unwrap_err()
-            .to_string();
+        assert!(read(RemoteWrite::V1, &empty).unwrap().is_empty());
+        let error = read(RemoteWrite::V2, &empty).unwrap_err().to_string();
         assert!(
             error.contains("needs symbols, and there are none"),
             "{error}"
@@ -300,7 +343,7 @@ mod tests {
     fn both_versions_say_the_same() {
         for (version, body) in [(RemoteWrite::V1, UP), (RemoteWrite::V2, UP_V2)] {
             let message = decompress(&hex(body), LIMIT).unwrap();
-            let request = read_request(version, &message).unwrap();
+            let request = read(version, &message).unwrap();
             assert_eq!(request.len(), 1);
             let series = request.series(0);
             assert!(series.labels.iter().eq([("__name__", "up")]));

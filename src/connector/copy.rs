@@ -4,6 +4,7 @@
 use tokio::time::Instant;
 
 use super::Connector;
+use super::deliver::Delivery;
 use super::write::{Sender, WriteOutcome};
 use crate::convert::body::Versions;
 use crate::convert::long::samples_to_rows;
@@ -46,12 +47,16 @@ impl Connector {
         let versions = version.map(Versions::All);
         if shape == Shape::Rows {
             let conversion = samples_to_rows(request, destination.clone());
-            let delivery = self.deliver_records(conversion, versions, deadline).await;
+            let mut delivery = Delivery::default();
+            self.deliver_records(conversion, versions, deadline, &mut delivery)
+                .await;
             // Dead letters are written again as series, which would not fit the table.
             return Ok(WriteOutcome::of(&delivery, request, &routing));
         }
         let conversion = series_to_records(request, &routing, self.lenient_policy())?;
-        let delivery = self.deliver_records(conversion, versions, deadline).await;
+        let mut delivery = Delivery::default();
+        self.deliver_records(conversion, versions, deadline, &mut delivery)
+            .await;
         Ok(self
             .settle(&delivery, request, &routing, Sender::CanReadAgain, deadline)
             .await)
@@ -69,7 +74,9 @@ impl Connector {
         let entries = request.metadata.iter().filter(|entry| is_storable(entry));
         let entries: Vec<_> = entries.copied().collect();
         let records = metadata_to_records(destination.clone(), &entries, now_ms);
-        let sent = self.deliver_records(records, None, deadline).await;
+        let mut sent = Delivery::default();
+        self.deliver_records(records, None, deadline, &mut sent)
+            .await;
         let stored = entries.len().saturating_sub(sent.undelivered.len());
         (
             stored as u64,

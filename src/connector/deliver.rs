@@ -1,5 +1,6 @@
 //! Samples to Timestream: convert, send every batch, and know of each sample what became of it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -16,9 +17,20 @@ use crate::received::{Items, Request};
 use crate::timestream::retry::Limits;
 use crate::timestream::{ErrorKind, RejectReason, Rejection, TimestreamError};
 
-/// What became of the samples of a request: those that are not listed are stored.
+/// Calls that one request may make beyond one for each batch, to find out which records of refused
+/// batches Timestream refuses. One such record among 100 takes 14.
+const MAX_SPLIT_CALLS: u32 = 500;
+
+/// A request of so many samples and labels takes longer to convert than a thread that serves
+/// connections may be occupied.
+const LONG_WORK: usize = 20_000;
+
+/// What became of the samples of a request: once it is complete, those that are not listed are
+/// stored.
 #[derive(Debug, Default)]
 pub(crate) struct Delivery {
+    /// Samples in calls that have succeeded, or that succeeded in part.
+    pub(crate) delivered: u64,
     /// Samples that Timestream does not hold.
     pub(crate) undelivered: Vec<Undelivered>,
     /// Billed units of the calls that stored something.
@@ -96,7 +108,8 @@ impl Why {
 
 impl Connector {
     /// Sends the samples of `request` to where `routing` says. Every batch is sent, whatever
-    /// happens to the others, and the outcome of each is known when this returns.
+    /// happens to the others, and the outcome of each is in `delivery` when this returns. If it is
+    /// dropped before, `delivery` has the outcome of the calls that had ended.
     ///
     /// # Errors
     /// A `fail_on_*` option refuses the request; then nothing has been written.
@@ -105,11 +118,15 @@ impl Connector {
         request: &Request<'_>,
         routing: &Routing,
         deadline: Instant,
-    ) -> Result<Delivery, Refusal> {
-        let conversion = series_to_records(request, routing, self.policy)?;
+        delivery: &mut Delivery,
+    ) -> Result<(), Refusal> {
+        let convert = || series_to_records(request, routing, self.policy);
+        let conversion = self.compute.run_if(is_long(request), convert).await?;
         let versions = self.versions.as_ref();
         let versions = versions.map(|it| Versions::From(it.reserve(request.count())));
-        Ok(self.deliver_records(conversion, versions, deadline).await)
+        self.deliver_records(conversion, versions, deadline, delivery)
+            .await;
+        Ok(())
     }
 
     /// As [`Self::deliver`], of records.
@@ -118,7 +135,8 @@ impl Connector {
         conversion: Conversion<'_>,
         versions: Option<Versions>,
         deadline: Instant,
-    ) -> Delivery {
+        delivery: &mut Delivery,
+    ) {
         let left_out = conversion.left_out.iter().map(|left_out| Undelivered {
             items: left_out.items,
             why: match left_out.why {
@@ -126,97 +144,173 @@ impl Connector {
                 WhyLeftOut::Faulty(fault) => Why::Faulty(fault),
             },
         });
-        let mut delivery = Delivery {
-            undelivered: left_out.collect(),
-            ..Delivery::default()
-        };
+        delivery.undelivered.extend(left_out);
         let limits = Limits {
             max_retries: self.max_write_retries,
             deadline,
         };
-        let batches = batches(&conversion.stored, &conversion.destinations);
         let how = How { limits, versions };
-        let mut sends = FuturesUnordered::new();
-        for (records, batches) in conversion.destinations.iter().zip(&batches) {
-            let destination = Arc::new(records.destination.clone());
-            let sent = |batch| self.send(Arc::clone(&destination), batch, how);
-            sends.extend(batches.iter().map(sent));
-        }
-        while let Some(sent) = sends.next().await {
-            delivery.add(sent);
-        }
-        delivery
+        self.send_records(&conversion, how, delivery).await;
     }
 
-    /// Sends one batch. If the service refuses it as a whole because of what it holds, it is
-    /// halved until the refused records stand alone.
-    pub(super) async fn send(
+    /// Sends all records of a conversion, as many calls at a time as the process makes.
+    ///
+    /// A batch that the service refuses as a whole because of what it holds is halved until the
+    /// refused records stand alone, or until [`MAX_SPLIT_CALLS`] are made: the rest counts as refused
+    /// then.
+    pub(super) async fn send_records(
         &self,
-        destination: Arc<Destination>,
-        batch: Batch<'_>,
+        conversion: &Conversion<'_>,
         how: How,
-    ) -> Delivery {
-        let mut sent = Delivery::default();
-        let mut parts = vec![batch];
-        while let Some(part) = parts.pop() {
-            match self.call(part, how, &mut sent).await {
-                Ok(()) => {}
-                Err(error) if error.kind == ErrorKind::Validation && part.records.len() > 1 => {
-                    let [first, second] = part.halves();
-                    parts.extend([second, first]);
-                }
-                Err(error) => sent.fail(&destination, part.records, &error, how),
+        delivery: &mut Delivery,
+    ) {
+        let records: usize = conversion
+            .destinations
+            .iter()
+            .map(|it| it.records.len())
+            .sum();
+        let batch = || batches(&conversion.stored, &conversion.destinations);
+        let batches = self.compute.run_if(records > LONG_WORK, batch).await;
+        let mut whole = VecDeque::new();
+        for batches in &batches {
+            let destination = Arc::new(batches.destination().clone());
+            for batch in batches.iter() {
+                whole.push_back(Part {
+                    destination: Arc::clone(&destination),
+                    batch,
+                    refused: None,
+                });
             }
         }
-        sent
+        let mut halves = VecDeque::new();
+        let mut split_calls = MAX_SPLIT_CALLS;
+        let mut calls = FuturesUnordered::new();
+        loop {
+            while calls.len() < self.write_concurrency {
+                let Some(part) = halves.pop_front().or_else(|| whole.pop_front()) else {
+                    break;
+                };
+                calls.push(self.call(part, how));
+            }
+            let Some((part, called)) = calls.next().await else {
+                break;
+            };
+            delivery.count(&called, part.batch.records.len());
+            let Err(error) = called.result else { continue };
+            let is_split = error.kind == ErrorKind::Validation
+                && part.batch.records.len() > 1
+                && split_calls >= 2;
+            if is_split {
+                split_calls -= 2;
+                halves.extend(part.halves(error));
+            } else {
+                delivery.fail(&part, &error, how);
+            }
+        }
     }
 
     /// One call, once the process has a place for it.
-    async fn call(
-        &self,
-        batch: Batch<'_>,
-        how: How,
-        sent: &mut Delivery,
-    ) -> Result<(), TimestreamError> {
+    async fn call<'b>(&self, part: Part<'b>, how: How) -> (Part<'b>, Called) {
         let How { limits, versions } = how;
         let permit = tokio::time::timeout_at(limits.deadline, self.write_permits.acquire());
-        let _permit = permit.await.map_err(|_| {
-            TimestreamError::new(
+        let Ok(_permit) = permit.await else {
+            let result = Err(TimestreamError::new(
                 ErrorKind::Timeout,
                 "too many calls are in flight (write_concurrency)",
-            )
-        })?;
-        let call = write_call(batch, versions);
+            ));
+            let called = Called {
+                result,
+                ..Called::default()
+            };
+            return (part, called);
+        };
+        let call = write_call(part.batch, versions);
         let tried = self.timestream.write_records(call.body, limits).await;
-        sent.calls += 1;
-        sent.retries += u64::from(tried.retries);
-        if stores_something(&tried.result, batch.records.len()) {
-            sent.write_units += call.write_units;
+        let called = Called {
+            result: tried.result,
+            calls: 1,
+            retries: u64::from(tried.retries),
+            write_units: call.write_units,
+        };
+        (part, called)
+    }
+}
+
+/// Whether converting the request takes long.
+fn is_long(request: &Request<'_>) -> bool {
+    request.count() as usize + request.label_count() / 8 > LONG_WORK
+}
+
+/// Records that go into one call.
+struct Part<'b> {
+    destination: Arc<Destination>,
+    batch: Batch<'b>,
+    /// The error with which the service refused a batch that they were part of.
+    refused: Option<Arc<TimestreamError>>,
+}
+
+impl Part<'_> {
+    /// Returns its two halves; it has at least two records.
+    fn halves(self, refused: TimestreamError) -> [Self; 2] {
+        let refused = Arc::new(refused);
+        self.batch.halves().map(|batch| Self {
+            destination: Arc::clone(&self.destination),
+            batch,
+            refused: Some(Arc::clone(&refused)),
+        })
+    }
+}
+
+/// How a call ended.
+struct Called {
+    result: Result<(), TimestreamError>,
+    calls: u64,
+    retries: u64,
+    /// Billed units, if it stored anything.
+    write_units: u64,
+}
+
+impl Default for Called {
+    fn default() -> Self {
+        Self {
+            result: Ok(()),
+            calls: 0,
+            retries: 0,
+            write_units: 0,
         }
-        tried.result
     }
 }
 
 impl Delivery {
-    pub(super) fn add(&mut self, other: Self) {
-        self.undelivered.extend(other.undelivered);
-        self.write_units += other.write_units;
-        self.calls += other.calls;
-        self.retries += other.retries;
+    /// Counts a call of so many records.
+    fn count(&mut self, called: &Called, records: usize) {
+        self.calls += called.calls;
+        self.retries += called.retries;
+        let missing = match &called.result {
+            Ok(()) => 0,
+            Err(error) => match rejections(error, records).len() {
+                0 => records,
+                rejected => rejected,
+            },
+        };
+        self.delivered += (records - missing) as u64;
+        if missing < records {
+            self.write_units += called.write_units;
+        }
     }
 
     /// Notes which records of a failed call are not stored: those that the service names, or all
     /// where it names none.
-    fn fail(
-        &mut self,
-        destination: &Arc<Destination>,
-        records: &[BatchRecord<'_>],
-        error: &TimestreamError,
-        how: How,
-    ) {
+    fn fail(&mut self, part: &Part<'_>, error: &TimestreamError, how: How) {
+        // Sent again, the records would be refused again, and the time would be over again.
+        let error = match &part.refused {
+            Some(refused) if error.kind == ErrorKind::Timeout => refused,
+            _ => error,
+        };
+        let records = part.batch.records;
         let mut fail = |record: &BatchRecord<'_>, message: Arc<str>, existing_version| {
             let failed = Failed {
-                destination: Arc::clone(destination),
+                destination: Arc::clone(&part.destination),
                 kind: error.kind,
                 message,
                 existing_version,
@@ -259,14 +353,6 @@ fn rejections(error: &TimestreamError, records: usize) -> Vec<&Rejection> {
     rejections.sort_by_key(|rejection| rejection.index);
     rejections.dedup_by_key(|rejection| rejection.index);
     rejections
-}
-
-/// Whether Timestream holds a record of the call now.
-fn stores_something(result: &Result<(), TimestreamError>, records: usize) -> bool {
-    match result {
-        Ok(()) => true,
-        Err(error) => (1..records).contains(&rejections(error, records).len()),
-    }
 }
 
 impl Failed {

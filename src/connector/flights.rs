@@ -62,7 +62,15 @@ pub(super) struct Flight {
 
 /// The queries that are running.
 #[derive(Debug, Default)]
-pub(super) struct Flights(Mutex<HashMap<FlightKey, Known>>);
+pub(super) struct Flights(Mutex<Registered>);
+
+#[derive(Debug, Default)]
+struct Registered {
+    known: HashMap<FlightKey, Known>,
+    /// Those that have ended are removed once there are as many: twice as many as were running at the
+    /// last time, so that a query is looked at twice on average.
+    clean_at: usize,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -91,11 +99,15 @@ impl Flights {
         key: FlightKey,
         start: impl FnOnce(Arc<Progress>) -> Running,
     ) -> Flight {
-        let mut known = self
+        let mut registered = self
             .0
             .lock()
             .expect("nothing panics while it holds the lock");
-        known.retain(|_, known| known.progress.strong_count() > 0);
+        let Registered { known, clean_at } = &mut *registered;
+        if known.len() >= *clean_at {
+            known.retain(|_, known| known.progress.strong_count() > 0);
+            *clean_at = 2 * known.len() + 1;
+        }
         if let Some(flight) = known.get(&key).and_then(Known::join) {
             return flight;
         }
@@ -211,11 +223,12 @@ mod tests {
         assert!(!second.is_joined);
         advance(OPEN).await;
         assert!(!join("a").is_joined);
-        // What nobody waits for any more is forgotten.
         drop((kept, second));
-        drop(join("c"));
-        let known = flights.0.lock().unwrap();
-        assert_eq!(known.keys().collect::<Vec<_>>(), [&key("c")]);
+        // Those that have ended are removed as others come.
+        for name in ["c", "d", "e", "f", "g", "h"] {
+            drop(join(name));
+            assert!(flights.0.lock().unwrap().known.len() <= 4, "{name}");
+        }
     }
 
     #[test]

@@ -27,22 +27,21 @@ impl Connector {
     }
 }
 
-/// One letter for all samples of a series that have the same fate.
-pub(super) fn letters<'u>(
-    undelivered: impl IntoIterator<Item = &'u Undelivered>,
-    request: &Request<'_>,
-    routing: &Routing,
-    now: Timestamp,
-) -> Vec<Letter> {
+/// Samples of a series that have the same fate; they become one letter.
+pub(super) type Group<'u> = Vec<&'u Undelivered>;
+
+/// Puts samples into groups, in the order of the request.
+pub(super) fn groups<'u>(undelivered: impl IntoIterator<Item = &'u Undelivered>) -> Vec<Group<'u>> {
     let mut undelivered: Vec<_> = undelivered.into_iter().collect();
     undelivered.sort_by_key(|missing| missing.items);
     undelivered
         .chunk_by(|a, b| a.items.series() == b.items.series() && a.why == b.why)
-        .map(|same| letter(same, request, routing, now))
+        .map(<[_]>::to_vec)
         .collect()
 }
 
-fn letter(
+/// Returns the letter of a group.
+pub(super) fn letter(
     same: &[&Undelivered],
     request: &Request<'_>,
     routing: &Routing,

@@ -8,14 +8,13 @@ mod known;
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
 use super::Connector;
 use super::deliver::{Delivery, Failed, How, Why};
-use crate::convert::batch::batches;
 use crate::convert::metadata::{is_storable, metadata_to_records};
 use crate::convert::route::{Routing, is_destination_name};
 use crate::model::Destination;
@@ -127,18 +126,13 @@ impl Connector {
             versions: None,
         };
         for (database, due) in due_metadata(table, request, routing, now, &mut outcome) {
-            let destination = Arc::new(Destination {
+            let destination = Destination {
                 database: database.to_owned(),
                 table: table.name.clone(),
-            });
-            let records =
-                metadata_to_records(Destination::clone(&destination), &due.entries, now_ms());
+            };
+            let records = metadata_to_records(destination, &due.entries, now_ms());
             let mut sent = Delivery::default();
-            for batches in batches(&records.stored, &records.destinations) {
-                for batch in batches.iter() {
-                    sent.add(self.send(Arc::clone(&destination), batch, how).await);
-                }
-            }
+            self.send_records(&records, how, &mut sent).await;
             table.note(database, &due, &sent, now, &mut outcome);
             outcome.write_units += sent.write_units;
             outcome.calls += sent.calls;

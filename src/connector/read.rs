@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::Shared;
@@ -14,10 +12,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Connector;
 use super::flights::{Flight, FlightKey, Running};
-use super::progress::Progress;
+use super::progress::{Progress, RequestSize};
 use super::statements::{StatementCounts, Statements};
+use crate::budget::Reservation;
 use crate::config::ReadLimits;
-use crate::convert::matcher::{QueryError, Selection, query_to_selection};
+use crate::convert::matcher::{QueryError, Selection, queries_to_selections};
+use crate::convert::regex::{PatternLimits, PatternsTooLarge};
 use crate::convert::rows::{RowError, Series, Size};
 use crate::model::Destination;
 use crate::prompb;
@@ -75,18 +75,20 @@ pub enum ReadError {
     },
 }
 
-/// The limit that a request with results of this size exceeds, if there is one.
-fn exceeded(limits: ReadLimits, size: Size) -> Option<ReadError> {
-    let limit = |limit, unit, option| ReadError::TooLarge {
-        limit,
-        unit,
-        option,
-    };
-    if size.samples > limits.max_samples {
-        return Some(limit(limits.max_samples, "samples", "max_read_samples"));
+impl ReadError {
+    /// Returns the limit that a request with results of this size exceeds, if there is one.
+    pub(super) fn of_size(limits: ReadLimits, size: Size) -> Option<Self> {
+        let limit = |limit, unit, option| Self::TooLarge {
+            limit,
+            unit,
+            option,
+        };
+        if size.samples > limits.max_samples {
+            return Some(limit(limits.max_samples, "samples", "max_read_samples"));
+        }
+        let is_too_large = size.bytes > limits.max_bytes;
+        is_too_large.then(|| limit(limits.max_bytes, "bytes", "max_read_bytes"))
     }
-    let is_too_large = size.bytes > limits.max_bytes;
-    is_too_large.then(|| limit(limits.max_bytes, "bytes", "max_read_bytes"))
 }
 
 /// A read request that is being answered. If it is dropped, its queries are cancelled.
@@ -107,6 +109,16 @@ impl fmt::Debug for Reading {
 }
 
 impl Reading {
+    /// Returns a reading that ends with an error.
+    fn failed(error: ReadError) -> Self {
+        Self {
+            results: Box::pin(stream::iter([Err(error)])),
+            progress: Arc::default(),
+            returned: 0,
+            outcome: ReadOutcome::default(),
+        }
+    }
+
     /// The next result, in the order of the queries; `None` after the last one.
     ///
     /// # Errors
@@ -128,34 +140,33 @@ impl Reading {
         rest.all(|progress| progress.excludes_histograms())
     }
 
-    /// What was taken and given so far.
-    pub fn outcome(&mut self) -> ReadOutcome {
+    /// Adds what the queries took since the last time to the outcome.
+    pub fn take_counts(&mut self) {
         for progress in &*self.progress {
             self.outcome.counts += progress.take_counts();
         }
+    }
+
+    /// Returns what was taken, up to [`Self::take_counts`], and given so far.
+    pub fn outcome(&self) -> ReadOutcome {
         self.outcome.clone()
     }
 }
 
 impl Connector {
-    /// Starts to answer the queries of `request`, several at once.
-    pub fn read(&self, request: &prompb::ReadRequest, deadline: Instant) -> Reading {
-        let selections: Result<Vec<Selection>, _> = request
-            .queries
-            .iter()
-            .map(|query| query_to_selection(query, &self.routing))
-            .collect();
+    /// Starts to answer the queries of `request`, several at once. The memory of their patterns is
+    /// taken from `reservation`.
+    pub async fn read(
+        &self,
+        request: &prompb::ReadRequest,
+        reservation: &mut Reservation,
+        deadline: Instant,
+    ) -> Reading {
+        let selections = timeout_at(deadline, self.selections(&request.queries, reservation)).await;
         let selections = match selections {
-            Ok(selections) => selections,
-            Err(error) => {
-                let error = ReadError::from(error);
-                return Reading {
-                    results: Box::pin(stream::iter([Err(error)])),
-                    progress: Arc::default(),
-                    returned: 0,
-                    outcome: ReadOutcome::default(),
-                };
-            }
+            Ok(Ok(selections)) => selections,
+            Ok(Err(error)) => return Reading::failed(error.into()),
+            Err(_) => return Reading::failed(TimestreamError::timeout().into()),
         };
         let destinations = selections.iter().flat_map(|it| it.destinations.clone());
         let mut outcome = ReadOutcome {
@@ -171,22 +182,42 @@ impl Connector {
         let flights: Vec<Flight> = flights.collect();
         let joined = flights.iter().filter(|flight| flight.is_joined);
         outcome.shared_queries = joined.count() as u64;
+        let size = Arc::new(RequestSize::new(self.read_limits));
         let progress = flights.iter().map(|flight| Arc::clone(&flight.progress));
-        let bounds = Bounds {
-            limits: self.read_limits,
-            deadline,
-            progress: progress.collect(),
-        };
-        let progress = Arc::clone(&bounds.progress);
+        let progress: Arc<[_]> = progress.collect();
+        for progress in &*progress {
+            progress.add_to(&size);
+        }
         let waiting: Vec<_> = flights
             .into_iter()
-            .map(|flight| bounds.clone().wait(flight.result))
+            .map(|flight| wait(flight.result, Arc::clone(&size), deadline))
             .collect();
         Reading {
             results: Box::pin(stream::iter(waiting).buffered(MAX_CONCURRENT_QUERIES)),
             progress,
             returned: 0,
             outcome,
+        }
+    }
+
+    /// Reads what the queries select; patterns that take long are compiled in the compute pool.
+    async fn selections(
+        &self,
+        queries: &[prompb::Query],
+        reservation: &mut Reservation,
+    ) -> Result<Vec<Selection>, QueryError> {
+        let before = reservation.bytes();
+        let light = PatternLimits::light(reservation);
+        match queries_to_selections(queries, &self.routing, light) {
+            Err(QueryError::Patterns(PatternsTooLarge::Long)) => {
+                reservation.shrink(reservation.bytes() - before);
+                let compile = || {
+                    let limits = PatternLimits::new(reservation);
+                    queries_to_selections(queries, &self.routing, limits)
+                };
+                self.compute.run_if(true, compile).await
+            }
+            selections => selections,
         }
     }
 
@@ -206,32 +237,23 @@ impl Connector {
     }
 }
 
-/// What holds for all queries of a request.
-#[derive(Clone)]
-struct Bounds {
-    limits: ReadLimits,
+/// Returns the result of a query of a request, unless the deadline passes or the results of all its
+/// queries hold too much.
+async fn wait(
+    result: Shared<Running>,
+    size: Arc<RequestSize>,
     deadline: Instant,
-    progress: Arc<[Arc<Progress>]>,
-}
-
-impl Bounds {
-    /// The result of one of the queries, unless the deadline passes or all together hold too much.
-    async fn wait(self, mut result: Shared<Running>) -> Result<QueryResult, ReadError> {
-        let within_limits = poll_fn(|context| {
-            // Whoever waits is woken with each part of a page.
-            let polled = result.poll_unpin(context);
-            let mut size = Size::default();
-            for progress in &*self.progress {
-                size += progress.size();
-            }
-            match exceeded(self.limits, size) {
-                Some(error) => Poll::Ready(Err(error)),
-                None => polled,
-            }
-        });
-        match timeout_at(self.deadline, within_limits).await {
-            Ok(result) => result,
-            Err(_) => Err(TimestreamError::timeout().into()),
+) -> Result<QueryResult, ReadError> {
+    let result = async {
+        tokio::select! {
+            biased;
+            error = size.exceeded() => Err(error),
+            // The last of a result may come with its end.
+            result = result => size.error().map_or(result, Err),
         }
+    };
+    match timeout_at(deadline, result).await {
+        Ok(result) => result,
+        Err(_) => Err(TimestreamError::timeout().into()),
     }
 }

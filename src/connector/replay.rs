@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Connector;
 use super::deliver::{Delivery, Undelivered, Why};
-use super::letters::letters;
+use super::letters::{groups, letter};
 use crate::convert::route::{RoutePart, Routing};
 use crate::dead_letter::Letter;
 use crate::dead_letter::letter::LetterExemplar;
@@ -112,15 +112,19 @@ impl Connector {
             table: part(&self.routing.table, &recorded.table, &fallback.table),
         };
         let request = request(group);
-        let delivery = match self.deliver(&request, &routing, deadline).await {
-            Ok(delivery) => delivery,
-            Err(refusal) => return refused(group, &refusal.to_string()),
-        };
-        let left = letters(unsettled(&delivery), &request, &routing, Timestamp::now());
+        let mut delivery = Delivery::default();
+        let delivered = self.deliver(&request, &routing, deadline, &mut delivery);
+        if let Err(refusal) = delivered.await {
+            return refused(group, &refusal.to_string());
+        }
+        let (left, now) = (groups(unsettled(&delivery)), Timestamp::now());
+        let left = left
+            .iter()
+            .map(|same| letter(same, &request, &routing, now));
         let mut replayed = Replayed {
             samples: request.count(),
             stored: request.count(),
-            left,
+            left: left.collect(),
             ..Replayed::default()
         };
         for missing in unsettled(&delivery) {

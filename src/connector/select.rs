@@ -11,12 +11,17 @@ use crate::convert::matcher::Selection;
 use crate::convert::rows::{Content, Series, SeriesBuilder};
 use crate::convert::schema::{Schema, measures};
 use crate::convert::sql::{BINS, SeriesQuery, describe, selection_to_sql, show_measures};
-use crate::model::{Destination, Row};
+use crate::model::Destination;
 
 /// The words with which the service refuses a result row of 1 MB or more.
 const ROW_TOO_LARGE: &str = "max page response size has been exceeded";
 /// More measures than this are cheaper to ask for at once, with the whole table.
 const MAX_SHOWN_MEASURES: usize = 2;
+
+/// A result of this size takes longer to put into order than a thread that serves connections may be
+/// occupied.
+const LONG_SAMPLES: u64 = 500_000;
+const LONG_BYTES: u64 = 2 << 20;
 
 impl Connector {
     /// The series that `selection` selects, sorted by labels.
@@ -35,7 +40,9 @@ impl Connector {
             let found = self.select_from(selection, destination, is_last, statements);
             series.merge(found.await?);
         }
-        Ok(series.finish())
+        let size = statements.progress().size();
+        let is_long = size.samples > LONG_SAMPLES || size.bytes > LONG_BYTES;
+        Ok(self.compute.run_if(is_long, || series.finish()).await)
     }
 
     /// The series of one table.
@@ -49,8 +56,9 @@ impl Connector {
         is_last: bool,
         statements: &Statements<'_>,
     ) -> Result<SeriesBuilder<'s>, ReadError> {
-        let measures = measures(selection);
-        let key = (destination.clone(), measures);
+        // Of the whole table where asking for measures would cost more.
+        let few = measures(selection).filter(|it| it.doubles.len() <= MAX_SHOWN_MEASURES);
+        let key = (destination.clone(), few);
         let mut bins = BINS.iter();
         let mut bin = bins.next().expect("there is at least one width");
         let remembered = self.schemas.get(&key);
@@ -62,7 +70,7 @@ impl Connector {
         let progress = statements.progress();
         let before = progress.size();
         loop {
-            progress.set_size(before);
+            progress.shrink_to(before);
             let queries = selection_to_sql(selection, destination, &used, bin)?;
             if queries.is_empty() && is_present {
                 return Ok(SeriesBuilder::new(selection));
@@ -71,7 +79,7 @@ impl Connector {
             let may_have_histograms = contents.any(|content| content == Content::Histograms);
             progress.plan(may_have_histograms, is_last);
             let (result, present) = tokio::join!(
-                run(selection, queries, statements),
+                self.run(selection, queries, statements),
                 schema(&key, statements)
             );
             let present = present?;
@@ -89,6 +97,42 @@ impl Connector {
         }
     }
 
+    /// The series of all of the queries, which run at once.
+    async fn run<'s>(
+        &self,
+        selection: &'s Selection,
+        queries: Vec<SeriesQuery>,
+        statements: &Statements<'_>,
+    ) -> Result<SeriesBuilder<'s>, ReadError> {
+        let is_heavy = selection.is_heavy();
+        let runs = queries.into_iter().map(|SeriesQuery { text, columns }| {
+            let mut series = SeriesBuilder::new(selection);
+            async move {
+                let mut pages = statements.pages(text);
+                while let Some(rows) = pages.next().await? {
+                    let mut rows = rows.into_iter();
+                    let add_row = || match rows.next() {
+                        None => Some(Ok(())),
+                        Some(row) => match series.add_row(&columns, row) {
+                            Ok(added) => {
+                                statements.progress().grow(added);
+                                None
+                            }
+                            Err(error) => Some(Err(error)),
+                        },
+                    };
+                    self.compute.run_in_slices(is_heavy, add_row).await?;
+                }
+                Ok::<_, ReadError>(series)
+            }
+        });
+        let mut all = SeriesBuilder::new(selection);
+        for found in try_join_all(runs).await? {
+            all.merge(found);
+        }
+        Ok(all)
+    }
+
     fn remember(&self, key: &SchemaKey, schema: Schema) -> Arc<Schema> {
         let schema = Arc::new(schema);
         self.schemas.put(key.clone(), Arc::clone(&schema));
@@ -101,7 +145,7 @@ impl Connector {
 async fn schema(key: &SchemaKey, statements: &Statements<'_>) -> Result<Schema, ReadError> {
     let (destination, measures) = key;
     match measures {
-        Some(measures) if measures.doubles.len() <= MAX_SHOWN_MEASURES => {
+        Some(measures) => {
             let mut rows = Vec::new();
             for pattern in measures.patterns() {
                 rows.extend(
@@ -112,35 +156,8 @@ async fn schema(key: &SchemaKey, statements: &Statements<'_>) -> Result<Schema, 
             }
             Ok(Schema::from_show_measures(&rows, measures))
         }
-        _ => Ok(Schema::from_describe(
+        None => Ok(Schema::from_describe(
             &statements.rows(describe(destination)).await?,
         )),
     }
-}
-
-/// The series of all of the queries, which run at once.
-async fn run<'s>(
-    selection: &'s Selection,
-    queries: Vec<SeriesQuery>,
-    statements: &Statements<'_>,
-) -> Result<SeriesBuilder<'s>, ReadError> {
-    let runs = queries.into_iter().map(|SeriesQuery { text, columns }| {
-        let mut series = SeriesBuilder::new(selection);
-        async move {
-            let add = |rows: Vec<Row>| {
-                for row in rows {
-                    let added = series.add_row(&columns, row)?;
-                    statements.progress().grow(added);
-                }
-                Ok(())
-            };
-            statements.for_each_page(text, add).await?;
-            Ok::<_, ReadError>(series)
-        }
-    });
-    let mut all = SeriesBuilder::new(selection);
-    for found in try_join_all(runs).await? {
-        all.merge(found);
-    }
-    Ok(all)
 }

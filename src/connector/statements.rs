@@ -4,10 +4,9 @@ use std::ops::AddAssign;
 
 use super::ReadError;
 use super::progress::Progress;
-use crate::convert::rows::RowError;
 use crate::model::Row;
-use crate::timestream::Timestream;
 use crate::timestream::retry::Limits;
+use crate::timestream::{Pages, Timestream};
 
 /// Runs the statements of one query of a read request.
 #[derive(Debug)]
@@ -56,38 +55,49 @@ impl<'c> Statements<'c> {
         self.progress
     }
 
-    /// Hands the rows of each page to `page`.
-    pub(super) async fn for_each_page(
-        &self,
-        statement: String,
-        mut page: impl FnMut(Vec<Row>) -> Result<(), RowError>,
-    ) -> Result<(), ReadError> {
+    /// Starts a statement.
+    pub(super) fn pages(&self, statement: String) -> StatementPages<'c> {
         self.progress.count(|counts| counts.statements += 1);
-        let mut pages = self.timestream.query(statement);
-        loop {
-            let tried = pages.next(self.limits).await;
-            let retries = u64::from(tried.retries);
-            self.progress.count(|counts| counts.retries += retries);
-            let Some(next) = tried.result? else {
-                return Ok(());
-            };
-            self.progress.count(|counts| {
-                counts.pages += 1;
-                counts.bytes_scanned += next.bytes.scanned;
-                counts.bytes_metered += next.bytes.metered;
-            });
-            page(next.rows)?;
+        StatementPages {
+            pages: self.timestream.query(statement),
+            limits: self.limits,
+            progress: self.progress,
         }
     }
 
     /// All rows of a statement whose result is small.
     pub(super) async fn rows(&self, statement: String) -> Result<Vec<Row>, ReadError> {
+        let mut pages = self.pages(statement);
         let mut all = Vec::new();
-        self.for_each_page(statement, |rows| {
+        while let Some(rows) = pages.next().await? {
             all.extend(rows);
-            Ok(())
-        })
-        .await?;
+        }
         Ok(all)
+    }
+}
+
+/// The pages of the result of a statement. If it is dropped before its end, the query is cancelled.
+#[derive(Debug)]
+pub(super) struct StatementPages<'c> {
+    pages: Pages,
+    limits: Limits,
+    progress: &'c Progress,
+}
+
+impl StatementPages<'_> {
+    /// Returns the rows of the next page, which may be none; `None` after the last one.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Row>>, ReadError> {
+        let tried = self.pages.next(self.limits).await;
+        let retries = u64::from(tried.retries);
+        self.progress.count(|counts| counts.retries += retries);
+        let Some(next) = tried.result? else {
+            return Ok(None);
+        };
+        self.progress.count(|counts| {
+            counts.pages += 1;
+            counts.bytes_scanned += next.bytes.scanned;
+            counts.bytes_metered += next.bytes.metered;
+        });
+        Ok(Some(next.rows))
     }
 }

@@ -1,14 +1,17 @@
 //! The write use case: deliver, and add up what became of the samples.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use super::Connector;
 use super::deliver::{Delivery, Undelivered, Why};
-use super::letters::letters;
+use super::letters::{groups, letter};
 use super::metadata::MetadataOutcome;
 use crate::convert::route::{Routing, SeriesFault};
 use crate::convert::series::{IgnoreReason, Refusal};
@@ -20,9 +23,14 @@ use crate::timestream::{ErrorKind, RejectReason};
 /// What dead letters have at least, where the request took all its time.
 const TIME_FOR_DEAD_LETTERS: Duration = Duration::from_secs(2);
 
+/// A list of so many samples that are not stored takes longer to add up than a thread that serves
+/// connections may be occupied.
+const LONG_LIST: usize = 20_000;
+
 /// What became of the samples of a write request; histograms and exemplars count as samples.
 ///
-/// `received` is the sum of `stored`, `ignored`, the samples of `faults` and those of `failures`.
+/// `received` is the sum of `stored`, `ignored`, the samples of `faults`, those of `failures` and
+/// `aborted`.
 #[derive(Debug, Default)]
 pub struct WriteOutcome {
     /// Samples in the request.
@@ -38,6 +46,9 @@ pub struct WriteOutcome {
     pub faults: Vec<Faulty>,
     /// Samples that Timestream did not take, by destination and kind.
     pub failures: Vec<Failure>,
+    /// Samples of a request that was aborted, in calls that had not ended by then: Timestream may
+    /// hold them.
+    pub aborted: u64,
     /// The samples of those failures that are rejections, by reason.
     pub rejected: BTreeMap<RejectReason, u64>,
     /// Whether the samples that no later try can store are kept as dead letters.
@@ -50,6 +61,44 @@ pub struct WriteOutcome {
     pub calls: u64,
     /// Calls made again.
     pub retries: u64,
+}
+
+/// How far a write has come: the outcome of the calls that have ended.
+#[derive(Debug, Default)]
+pub struct WriteProgress {
+    received: u64,
+    delivery: Delivery,
+}
+
+impl WriteProgress {
+    /// Returns the outcome of a write that was aborted, if it had begun.
+    pub fn aborted(&self) -> Option<WriteOutcome> {
+        if self.received == 0 {
+            return None;
+        }
+        let Delivery {
+            delivered,
+            undelivered,
+            write_units,
+            calls,
+            retries,
+        } = &self.delivery;
+        let mut outcome = WriteOutcome {
+            received: self.received,
+            stored: *delivered,
+            write_units: *write_units,
+            calls: *calls,
+            retries: *retries,
+            ..WriteOutcome::default()
+        };
+        let mut sums = Sums::default();
+        for missing in undelivered {
+            outcome.add(missing, &mut sums, |_| String::new());
+        }
+        let ended = outcome.stored + outcome.ignored.values().sum::<u64>() + outcome.lost();
+        outcome.aborted = self.received.saturating_sub(ended);
+        Some(outcome)
+    }
 }
 
 /// What became of the samples of a request that no later try can store.
@@ -108,7 +157,7 @@ pub enum Sender {
 
 impl Connector {
     /// Stores the samples of `request`. Every batch is sent, whatever happens to the others, and
-    /// the outcome of each is known when this returns.
+    /// the outcome of each is known when this returns; `progress` has those that are known before.
     ///
     /// # Errors
     /// A `fail_on_*` option refuses the request; then nothing has been written.
@@ -116,9 +165,16 @@ impl Connector {
         &self,
         request: &Request<'_>,
         deadline: Instant,
+        progress: &mut WriteProgress,
     ) -> Result<WriteOutcome, Refusal> {
-        self.write_routed(request, &self.routing, Sender::SendsAgain, deadline)
-            .await
+        self.write_routed(
+            request,
+            &self.routing,
+            Sender::SendsAgain,
+            deadline,
+            progress,
+        )
+        .await
     }
 
     /// As [`Self::write`], but all samples go to `destination`: no label decides.
@@ -133,7 +189,9 @@ impl Connector {
         deadline: Instant,
     ) -> Result<WriteOutcome, Refusal> {
         let routing = Routing::fixed(destination);
-        self.write_routed(request, &routing, sender, deadline).await
+        let progress = &mut WriteProgress::default();
+        self.write_routed(request, &routing, sender, deadline, progress)
+            .await
     }
 
     async fn write_routed(
@@ -142,10 +200,13 @@ impl Connector {
         routing: &Routing,
         sender: Sender,
         deadline: Instant,
+        progress: &mut WriteProgress,
     ) -> Result<WriteOutcome, Refusal> {
-        let delivery = self.deliver(request, routing, deadline).await?;
+        progress.received = request.count();
+        let delivery = &mut progress.delivery;
+        self.deliver(request, routing, deadline, delivery).await?;
         let mut outcome = self
-            .settle(&delivery, request, routing, sender, deadline)
+            .settle(delivery, request, routing, sender, deadline)
             .await;
         outcome.metadata = self.deliver_metadata(request, routing, deadline).await;
         outcome.write_units += outcome.metadata.write_units;
@@ -163,7 +224,9 @@ impl Connector {
         deadline: Instant,
     ) -> WriteOutcome {
         log_ignored(request, delivery);
-        let mut outcome = WriteOutcome::of(delivery, request, routing);
+        let is_long = delivery.undelivered.len() > LONG_LIST;
+        let add_up = || WriteOutcome::of(delivery, request, routing);
+        let mut outcome = self.compute.run_if(is_long, add_up).await;
         let hopeless = self.hopeless(delivery, sender);
         outcome.dead_letters = self.keep(&hopeless, request, routing, deadline).await;
         if matches!(outcome.dead_letters, Kept::Samples(_)) {
@@ -205,9 +268,15 @@ impl Connector {
             return Kept::Nothing;
         }
         let samples = hopeless.iter().map(|missing| missing.items.count()).sum();
-        let letters = letters(hopeless.iter().copied(), request, routing, Timestamp::now());
+        let is_long = hopeless.len() > LONG_LIST;
+        let group = || groups(hopeless.iter().copied());
+        let groups = self.compute.run_if(is_long, group).await;
+        let now = Timestamp::now();
+        let letters = groups
+            .iter()
+            .map(|same| letter(same, request, routing, now));
         let deadline = deadline.max(Instant::now() + TIME_FOR_DEAD_LETTERS);
-        let kept = timeout_at(deadline, self.dead_letters.keep(&letters)).await;
+        let kept = timeout_at(deadline, self.dead_letters.keep_all(letters)).await;
         match kept.unwrap_or(Err(KeepError::Timeout)) {
             Ok(()) if self.dead_letters.are_kept() => Kept::Samples(samples),
             Ok(()) => Kept::Nothing,
@@ -242,6 +311,12 @@ impl Connector {
             },
         }
     }
+}
+
+/// Where failures stand that are added up already: there can be one for each series.
+#[derive(Debug, Default)]
+struct Sums {
+    failures: HashMap<(ErrorKind, Arc<Destination>), usize>,
 }
 
 /// One line for each sample left out by policy.
@@ -282,17 +357,26 @@ impl WriteOutcome {
             retries: delivery.retries,
             ..Self::default()
         };
+        let mut sums = Sums::default();
         for missing in undelivered {
-            outcome.add(missing, request, routing);
+            if !matches!(missing.why, Why::Ignored(_)) {
+                outcome.written -= Kinds::of(request.resolve(missing.items).content);
+            }
+            let describe =
+                |fault: SeriesFault| fault.describe(&request.resolve(missing.items), routing);
+            outcome.add(missing, &mut sums, describe);
         }
         outcome
     }
 
-    fn add(&mut self, missing: &Undelivered, request: &Request<'_>, routing: &Routing) {
+    /// Adds samples that are not stored; `describe` says of the first with a fault which it is.
+    fn add(
+        &mut self,
+        missing: &Undelivered,
+        sums: &mut Sums,
+        describe: impl FnOnce(SeriesFault) -> String,
+    ) {
         let samples = missing.items.count();
-        if !matches!(missing.why, Why::Ignored(_)) {
-            self.written -= Kinds::of(request.resolve(missing.items).content);
-        }
         match &missing.why {
             Why::Ignored(reason) => *self.ignored.entry(*reason).or_default() += samples,
             Why::Faulty(fault) => {
@@ -301,7 +385,7 @@ impl WriteOutcome {
                     None => self.faults.push(Faulty {
                         fault: *fault,
                         samples,
-                        text: fault.describe(&request.resolve(missing.items), routing),
+                        text: describe(*fault),
                     }),
                 }
             }
@@ -309,17 +393,18 @@ impl WriteOutcome {
                 if let Some(reason) = failed.reject_reason() {
                     *self.rejected.entry(reason).or_default() += samples;
                 }
-                let known = self.failures.iter_mut().find(|failure| {
-                    failure.kind == failed.kind && failure.destination == *failed.destination
-                });
-                match known {
-                    Some(failure) => failure.samples += samples,
-                    None => self.failures.push(Failure {
-                        destination: Destination::clone(&failed.destination),
-                        kind: failed.kind,
-                        samples,
-                        message: failed.message.to_string(),
-                    }),
+                let key = (failed.kind, Arc::clone(&failed.destination));
+                match sums.failures.entry(key) {
+                    Entry::Occupied(known) => self.failures[*known.get()].samples += samples,
+                    Entry::Vacant(new) => {
+                        self.failures.push(Failure {
+                            destination: Destination::clone(&failed.destination),
+                            kind: failed.kind,
+                            samples,
+                            message: failed.message.to_string(),
+                        });
+                        new.insert(self.failures.len() - 1);
+                    }
                 }
             }
         }
@@ -329,6 +414,6 @@ impl WriteOutcome {
     pub fn lost(&self) -> u64 {
         let faults: u64 = self.faults.iter().map(|faulty| faulty.samples).sum();
         let failures: u64 = self.failures.iter().map(|failure| failure.samples).sum();
-        faults + failures
+        faults + failures + self.aborted
     }
 }

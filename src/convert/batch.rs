@@ -47,6 +47,11 @@ pub struct Batch<'b> {
 }
 
 impl Batches<'_> {
+    /// Where the records go.
+    pub fn destination(&self) -> &Destination {
+        self.destination
+    }
+
     /// The batch of each call.
     pub fn iter(&self) -> impl Iterator<Item = Batch<'_>> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());

@@ -1,6 +1,6 @@
 //! A remote read query to what it selects: destinations, matchers, a range of time.
 
-use super::regex::{Pattern, Refused};
+use super::regex::{Pattern, PatternLimits, PatternsTooLarge, Refused};
 use super::route::{RoutePart, Routing};
 use crate::convert::limits::MAX_TIME_MS;
 use crate::model::{Destination, Labels, MatchOp};
@@ -8,6 +8,11 @@ use crate::prompb;
 
 /// The value of [`prompb::ReadHints::func`] with which Prometheus asks for labels without samples.
 const LABELS_ONLY_FUNC: &str = "series";
+
+/// Tables that one query may read; each costs two statements at least.
+pub const MAX_DESTINATIONS: usize = 100;
+/// Tables that the queries of one request may read.
+pub const MAX_DESTINATIONS_OF_REQUEST: usize = 200;
 
 /// How much of a pattern an error shows.
 const MAX_SHOWN_PATTERN_BYTES: usize = 400;
@@ -45,10 +50,23 @@ impl Matcher {
     /// # Errors
     /// The operator is a regular expression and `value` is not a valid one.
     pub fn new(op: MatchOp, name: &str, value: &str) -> Result<Self, QueryError> {
-        let pattern = || {
-            Pattern::new(value).map_err(|reason| QueryError::InvalidRegex {
-                matcher: format!("{name}{}{:?}", op.symbol(), excerpt(value)),
-                reason,
+        let compile = |pattern: &str| Pattern::new(pattern).map_err(PatternsTooLarge::Refused);
+        Self::with(op, name, value, compile)
+    }
+
+    fn with(
+        op: MatchOp,
+        name: &str,
+        value: &str,
+        mut compile: impl FnMut(&str) -> Result<Pattern, PatternsTooLarge>,
+    ) -> Result<Self, QueryError> {
+        let mut pattern = || {
+            compile(value).map_err(|error| match error {
+                PatternsTooLarge::Refused(reason) => QueryError::InvalidRegex {
+                    matcher: format!("{}{}{:?}", excerpt(name), op.symbol(), excerpt(value)),
+                    reason,
+                },
+                error => QueryError::Patterns(error),
             })
         };
         let condition = match op {
@@ -73,7 +91,7 @@ impl Matcher {
         }
     }
 
-    /// The only values that can satisfy the matcher, if there are few enough to be listed.
+    /// The only values that can satisfy the matcher, sorted, if there are few enough to be listed.
     pub fn values(&self) -> Option<Vec<String>> {
         match &self.condition {
             Condition::Equal(value) => Some(vec![value.clone()]),
@@ -91,6 +109,19 @@ pub enum QueryError {
         "UnknownMatcherError: unknown matcher type {0}; the matchers that exist are 0 (=), 1 (!=), 2 (=~) and 3 (!~)"
     )]
     UnknownMatcher(i32),
+    /// The regular expressions of the request are over a limit.
+    #[error(transparent)]
+    Patterns(PatternsTooLarge),
+    /// The queries read too many tables.
+    #[error(
+        "ReadLimitError: the {of} reads more than {limit} tables; name fewer in the matchers on the labels of database and table"
+    )]
+    TooManyDestinations {
+        /// `query` or `request`.
+        of: &'static str,
+        /// How many it may read.
+        limit: usize,
+    },
     /// A regular expression cannot be compiled.
     #[error("invalid regular expression in the matcher {matcher}: {reason}")]
     InvalidRegex {
@@ -133,6 +164,17 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Returns whether one series can take longer to match than a thread that serves connections may
+    /// be occupied.
+    pub fn is_heavy(&self) -> bool {
+        self.matchers
+            .iter()
+            .any(|matcher| match &matcher.condition {
+                Condition::Regex(pattern) | Condition::NotRegex(pattern) => pattern.is_heavy(),
+                Condition::Equal(_) | Condition::NotEqual(_) => false,
+            })
+    }
+
     /// Whether a series with these labels is selected.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.matchers
@@ -151,11 +193,12 @@ impl Selection {
 pub fn query_to_selection(
     query: &prompb::Query,
     routing: &Routing,
+    limits: &mut PatternLimits<'_>,
 ) -> Result<Selection, QueryError> {
     let mut matchers = query
         .matchers
         .iter()
-        .map(read_matcher)
+        .map(|matcher| read_matcher(matcher, limits))
         .collect::<Result<Vec<_>, _>>()?;
     let databases = take_destinations(
         &mut matchers,
@@ -163,6 +206,9 @@ pub fn query_to_selection(
         QueryError::MissingDatabase,
     )?;
     let tables = take_destinations(&mut matchers, &routing.table, QueryError::MissingTable)?;
+    if databases.len().saturating_mul(tables.len()) > MAX_DESTINATIONS {
+        return Err(TOO_MANY_DESTINATIONS);
+    }
     let destinations = databases
         .iter()
         .flat_map(|database| {
@@ -183,7 +229,40 @@ pub fn query_to_selection(
     })
 }
 
-fn read_matcher(matcher: &prompb::LabelMatcher) -> Result<Matcher, QueryError> {
+/// Reads what all queries of a request select.
+///
+/// # Errors
+/// See [`QueryError`].
+pub fn queries_to_selections(
+    queries: &[prompb::Query],
+    routing: &Routing,
+    mut limits: PatternLimits<'_>,
+) -> Result<Vec<Selection>, QueryError> {
+    let mut destinations = 0;
+    let mut selections = Vec::with_capacity(queries.len());
+    for query in queries {
+        let selection = query_to_selection(query, routing, &mut limits)?;
+        destinations += selection.destinations.len();
+        if destinations > MAX_DESTINATIONS_OF_REQUEST {
+            return Err(QueryError::TooManyDestinations {
+                of: "request",
+                limit: MAX_DESTINATIONS_OF_REQUEST,
+            });
+        }
+        selections.push(selection);
+    }
+    Ok(selections)
+}
+
+const TOO_MANY_DESTINATIONS: QueryError = QueryError::TooManyDestinations {
+    of: "query",
+    limit: MAX_DESTINATIONS,
+};
+
+fn read_matcher(
+    matcher: &prompb::LabelMatcher,
+    limits: &mut PatternLimits<'_>,
+) -> Result<Matcher, QueryError> {
     use prompb::label_matcher::Type;
     let op = match Type::try_from(matcher.r#type) {
         Ok(Type::Eq) => MatchOp::Equal,
@@ -192,7 +271,9 @@ fn read_matcher(matcher: &prompb::LabelMatcher) -> Result<Matcher, QueryError> {
         Ok(Type::Nre) => MatchOp::NotRegex,
         Err(_) => return Err(QueryError::UnknownMatcher(matcher.r#type)),
     };
-    Matcher::new(op, &matcher.name, &matcher.value)
+    Matcher::with(op, &matcher.name, &matcher.value, |pattern| {
+        limits.compile(pattern)
+    })
 }
 
 /// Takes the matchers on one destination label out and returns the names they leave.
@@ -204,13 +285,20 @@ fn take_destinations(
     let label = part.label.clone().unwrap_or_default();
     let mut names: Option<Vec<String>> = None;
     for matcher in matchers.extract_if(.., |matcher| Some(&matcher.name) == part.label.as_ref()) {
+        // Sorted, so that each name is found without reading all of them.
         let values = matcher
             .values()
             .ok_or_else(|| QueryError::OpenDestination(label.clone()))?;
         match &mut names {
             None => names = Some(values),
-            Some(names) => names.retain(|name| values.contains(name)),
+            Some(names) => names.retain(|name| values.binary_search(name).is_ok()),
         }
+    }
+    if names
+        .as_ref()
+        .is_some_and(|names| names.len() > MAX_DESTINATIONS)
+    {
+        return Err(TOO_MANY_DESTINATIONS);
     }
     // The empty value is that of a series without the label: it went to the default.
     let mut found = Vec::new();
@@ -244,7 +332,13 @@ fn range(query: &prompb::Query) -> Option<(i64, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::MemoryBudget;
     use crate::prompb::label_matcher::Type;
+
+    fn selected(query: &prompb::Query) -> Result<Selection, QueryError> {
+        let reservation = &mut MemoryBudget::new(1 << 30).reservation();
+        query_to_selection(query, &routing(), &mut PatternLimits::new(reservation))
+    }
 
     fn routing() -> Routing {
         let part = |label: &str, default: Option<&str>| RoutePart {
@@ -275,7 +369,7 @@ mod tests {
     }
 
     fn destinations(matchers: &[(Type, &str, &str)]) -> Result<Vec<String>, QueryError> {
-        let selection = query_to_selection(&query(matchers), &routing())?;
+        let selection = selected(&query(matchers))?;
         assert!(
             selection
                 .matchers
@@ -325,6 +419,46 @@ mod tests {
                 expected.map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>());
             assert_eq!(destinations(matchers), expected, "{matchers:?}");
         }
+    }
+
+    #[test]
+    fn the_tables_of_a_query_and_of_a_request_are_limited() {
+        let names = |count: usize| {
+            let names: Vec<_> = (0..count).map(|n| format!("n{n}")).collect();
+            names.join("|")
+        };
+        let of = |databases: usize, tables: usize| {
+            query(&[
+                (Type::Re, "db", &names(databases)),
+                (Type::Re, "tbl", &names(tables)),
+            ])
+        };
+        let cases = [
+            (10, 10, true),
+            (1, 100, true),
+            (11, 10, false),
+            (4_000, 4_000, false),
+        ];
+        for (databases, tables, fits) in cases {
+            let selected = selected(&of(databases, tables)).map(|it| it.destinations.len());
+            let expected = match fits {
+                true => Ok(databases * tables),
+                false => Err(TOO_MANY_DESTINATIONS),
+            };
+            assert_eq!(selected, expected, "{databases} {tables}");
+        }
+        let reservation = &mut MemoryBudget::new(1 << 30).reservation();
+        let mut selected = |queries: &[prompb::Query]| {
+            let limits = PatternLimits::new(reservation);
+            queries_to_selections(queries, &routing(), limits).map(|it| it.len())
+        };
+        let queries = [of(10, 10), of(10, 10), of(1, 1)];
+        assert_eq!(selected(&queries[..2]), Ok(2));
+        let error = selected(&queries).unwrap_err().to_string();
+        assert!(
+            error.contains("request reads more than 200 tables"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -387,7 +521,7 @@ mod tests {
     fn an_unknown_matcher_type_is_named() {
         let mut query = query(&[(Type::Eq, "tbl", "t")]);
         query.matchers[0].r#type = 7;
-        let error = query_to_selection(&query, &routing()).unwrap_err();
+        let error = selected(&query).unwrap_err();
         assert_eq!(error, QueryError::UnknownMatcher(7));
     }
 }

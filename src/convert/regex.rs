@@ -10,6 +10,7 @@
 mod class;
 mod hir;
 mod java;
+mod limits;
 mod node;
 mod parse;
 mod refused;
@@ -18,11 +19,10 @@ mod unicode;
 
 use regex_automata::meta::{BuildError, Regex};
 
+use limits::{CACHE_BYTES, MAX_COMPILED_BYTES};
+pub use limits::{PatternLimits, PatternsTooLarge};
 use node::Node;
 pub use refused::Refused;
-
-/// How large the compiled form of a pattern may become; Prometheus has 128 MiB for the same.
-const MAX_COMPILED_BYTES: usize = 10 << 20;
 
 /// Patterns that are deeper than this are compiled on a stack of their own, as compiling recurses.
 const MAX_DEPTH_ON_STACK: u32 = 100;
@@ -51,23 +51,28 @@ impl Pattern {
     /// # Errors
     /// Go refuses it, or its compiled form would be too large.
     pub fn new(pattern: &str) -> Result<Self, Refused> {
+        Self::of_size(pattern, MAX_COMPILED_BYTES)
+    }
+
+    /// As [`Self::new`], with another limit of the compiled form.
+    fn of_size(pattern: &str, max_compiled_bytes: usize) -> Result<Self, Refused> {
         let (node, depth) = parse::parse(pattern)?;
         if depth <= MAX_DEPTH_ON_STACK {
-            return Self::compile(node);
+            return Self::compile(node, max_compiled_bytes);
         }
         let failed = |error: &dyn std::fmt::Debug| Refused::Compile(format!("{error:?}"));
         let thread = std::thread::Builder::new()
             .stack_size(OWN_STACK_BYTES)
-            .spawn(|| Self::compile(node))
+            .spawn(move || Self::compile(node, max_compiled_bytes))
             .map_err(|error| failed(&error))?;
         thread.join().unwrap_or_else(|error| Err(failed(&error)))
     }
 
-    fn compile(node: Node) -> Result<Self, Refused> {
+    fn compile(node: Node, max_compiled_bytes: usize) -> Result<Self, Refused> {
         let node = node.without_outer_anchors();
         let form = match texts::texts(&node) {
             Some(texts) => Form::Texts(texts),
-            None => Form::Compiled(compile(&node)?),
+            None => Form::Compiled(compile(&node, max_compiled_bytes)?),
         };
         let java = java::java(&node);
         Ok(Self { form, java })
@@ -79,6 +84,20 @@ impl Pattern {
             Form::Texts(texts) => texts.binary_search_by(|it| it.as_str().cmp(text)).is_ok(),
             Form::Compiled(regex) => regex.is_match(text),
         }
+    }
+
+    /// Returns the bytes of memory that the compiled form takes; 0 where the pattern lists texts.
+    fn compiled_bytes(&self) -> usize {
+        match &self.form {
+            Form::Texts(_) => 0,
+            Form::Compiled(regex) => regex.memory_usage(),
+        }
+    }
+
+    /// Returns whether one text can take longer to match than a thread that serves connections may
+    /// be occupied.
+    pub fn is_heavy(&self) -> bool {
+        self.compiled_bytes() > limits::LIGHT_BYTES
     }
 
     /// The texts that the pattern matches, sorted, if they can be listed. There is at least one.
@@ -103,8 +122,10 @@ impl Pattern {
     }
 }
 
-fn compile(node: &Node) -> Result<Regex, Refused> {
-    let config = Regex::config().nfa_size_limit(Some(MAX_COMPILED_BYTES));
+fn compile(node: &Node, max_compiled_bytes: usize) -> Result<Regex, Refused> {
+    let config = Regex::config()
+        .nfa_size_limit(Some(max_compiled_bytes))
+        .hybrid_cache_capacity(CACHE_BYTES);
     let compiled = Regex::builder()
         .configure(config)
         .build_from_hir(&hir::anchored(node));

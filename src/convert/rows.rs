@@ -45,6 +45,13 @@ impl Series {
         samples + self.histograms.len()
     }
 
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        let chunks: usize = self.chunks.iter().map(|chunk| chunk.data.len()).sum();
+        let histograms: usize = self.histograms.iter().map(Histogram::bytes).sum();
+        self.labels.bytes() + chunks + histograms
+    }
+
     /// Whether it is nothing but its labels.
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty() && self.histograms.is_empty()

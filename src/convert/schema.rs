@@ -5,6 +5,7 @@
 //! <https://docs.aws.amazon.com/timestream/latest/developerguide/supported-sql-constructs.SHOW.html>,
 //! <https://docs.aws.amazon.com/timestream/latest/developerguide/supported-sql-constructs.DESCRIBE.html>.
 
+use super::limits::MAX_MEASURE_NAME_BYTES;
 use super::matcher::Selection;
 use super::names::{
     HISTOGRAM_PREFIX, NO_LABELS_DIMENSION, VALUE_BITS_DIMENSION, escape, stored_forms, unescape,
@@ -46,6 +47,10 @@ impl Measures {
     }
 }
 
+/// More metrics than these are not listed: a list that long would have to be looked through again and
+/// again, and Timestream's statements take no such.
+const MAX_METRICS: usize = 1_000;
+
 /// The measures of the metrics that a selection can match, if they can be listed.
 ///
 /// `None` means those of any metric.
@@ -54,15 +59,23 @@ pub fn measures(selection: &Selection) -> Option<Measures> {
         .matchers
         .iter()
         .filter(|matcher| matcher.name == METRIC_NAME_LABEL);
-    let names = on_name.clone().find_map(|matcher| matcher.values())?;
+    let lists = on_name.clone().filter_map(|matcher| matcher.values());
+    let names = lists.min_by_key(Vec::len)?;
+    if names.len() > MAX_METRICS {
+        return None;
+    }
     let mut measures = Measures::default();
     // The other matchers on the name are checked before anything is asked.
     let is_wanted =
         |name: &&String| !name.is_empty() && on_name.clone().all(|matcher| matcher.matches(name));
     for name in names.iter().filter(is_wanted) {
-        measures.doubles.extend(stored_forms(name));
+        // No measure has a longer name, so nothing can match there.
+        let fits = |name: &String| name.len() <= MAX_MEASURE_NAME_BYTES;
+        measures
+            .doubles
+            .extend(stored_forms(name).into_iter().filter(fits));
         let histograms = format!("{HISTOGRAM_PREFIX}{}", escape(name));
-        measures.histograms.push(histograms);
+        measures.histograms.extend(Some(histograms).filter(fits));
     }
     Some(measures)
 }

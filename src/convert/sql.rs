@@ -579,7 +579,8 @@ mod tests {
             &["l"],
         );
         assert!(text.unwrap().len() < 1000);
-        let over = selection(&[(MatchOp::Equal, "__name__", &long)]);
+        let names: Vec<_> = (0..1_000).map(|i| format!("_{i:0>200}")).collect();
+        let over = selection(&[(MatchOp::Regex, "__name__", &names.join("|"))]);
         let result = selection_to_sql(&over, &destination(), &schema(&["l"]), "1h");
         assert_eq!(result, Err(QueryError::TooLong));
     }

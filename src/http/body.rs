@@ -1,4 +1,4 @@
-//! A request to its message: headers, then the body with limit and deadline, then decompression.
+//! The body of a request to its decompressed message: with limit, deadline and reserved memory.
 
 use std::time::Duration;
 
@@ -6,37 +6,27 @@ use axum::body::Body;
 use futures_util::StreamExt;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
-use prost::{Message, Name};
 use tokio::time::{Instant, timeout_at};
 
 use super::HttpError;
-use super::admission::Share;
+use crate::budget::Reservation;
+use crate::compute::ComputePool;
 use crate::wire::{self, DecodeError};
 
 /// How long a body may stand still.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
-/// Reads the message `M` of a request. What the headers announce is checked before any of the body
-/// is read.
-pub(super) async fn receive<M: Message + Name + Default>(
-    headers: &HeaderMap,
-    body: Body,
-    limit: usize,
-    share: &mut Share,
-    deadline: Instant,
-) -> Result<M, HttpError> {
-    wire::check_headers::<M>(headers)?;
-    let message = decompressed(headers, body, limit, share, deadline).await?;
-    Ok(wire::decode(&message)?)
-}
+/// Bodies and messages that are larger than this take longer than a thread that serves connections
+/// may be occupied.
+pub(super) const LONG_BYTES: usize = 1 << 20;
 
-/// Reads the body of a request and decompresses it. Not more than `limit` bytes of it are ever held,
-/// nor of what it decompresses to, and no byte that `share` has not.
-pub(super) async fn decompressed(
+/// Reads the body of a request. Not more than `limit` bytes of it are ever held, and no byte that
+/// `reservation` has not.
+pub(super) async fn receive(
     headers: &HeaderMap,
     body: Body,
     limit: usize,
-    share: &mut Share,
+    reservation: &mut Reservation,
     deadline: Instant,
 ) -> Result<Vec<u8>, HttpError> {
     let declared = headers
@@ -45,20 +35,6 @@ pub(super) async fn decompressed(
     if declared.is_some_and(|length: u64| length > limit as u64) {
         return Err(DecodeError::TooLarge { limit }.into());
     }
-    let body = read(body, limit, share, deadline).await?;
-    let declared = wire::declared_len(&body, limit)?;
-    share
-        .grow(declared)
-        .map_err(|full| HttpError::busy(full.limit))?;
-    Ok(wire::decompress(&body, limit)?)
-}
-
-async fn read(
-    body: Body,
-    limit: usize,
-    share: &mut Share,
-    deadline: Instant,
-) -> Result<Vec<u8>, HttpError> {
     let mut bytes = Vec::new();
     let mut chunks = body.into_data_stream();
     loop {
@@ -68,12 +44,45 @@ async fn read(
             return Ok(bytes);
         };
         let chunk = chunk.map_err(|error| HttpError::incomplete_body(&error))?;
-        if bytes.len() + chunk.len() > limit {
+        let len = bytes.len() + chunk.len();
+        if len > limit {
             return Err(DecodeError::TooLarge { limit }.into());
         }
-        share
-            .grow(chunk.len())
-            .map_err(|full| HttpError::busy(full.limit))?;
+        let capacity = bytes.capacity();
+        if len > capacity {
+            let wanted = (2 * capacity).min(limit).max(len);
+            let grown = reservation.grow(wanted - capacity);
+            grown.map_err(DecodeError::Memory)?;
+            bytes.reserve_exact(wanted - bytes.len());
+        }
         bytes.extend_from_slice(&chunk);
     }
+}
+
+/// Reads the body of a request and decompresses it; the limit holds for both.
+pub(super) async fn receive_message(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    reservation: &mut Reservation,
+    compute: &ComputePool,
+    deadline: Instant,
+) -> Result<Vec<u8>, HttpError> {
+    let body = receive(headers, body, limit, reservation, deadline).await?;
+    let declared = wire::declared_len(&body, limit)?;
+    reservation.grow(declared).map_err(DecodeError::Memory)?;
+    let decompress = || wire::decompress(&body, limit);
+    let is_long = body.len().max(declared) > LONG_BYTES;
+    let message = within(deadline, compute.run_if(is_long, decompress)).await??;
+    reservation.shrink(body.capacity());
+    Ok(message)
+}
+
+/// Waits for a computation, until the deadline of its request.
+pub(super) async fn within<T>(
+    deadline: Instant,
+    computation: impl Future<Output = T>,
+) -> Result<T, HttpError> {
+    let done = timeout_at(deadline, computation).await;
+    done.map_err(|_| HttpError::overloaded())
 }

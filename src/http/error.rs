@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 
+use crate::budget::BudgetExceeded;
 use crate::config::ConfigFault;
 use crate::connector::{Failure, Kept, ReadError, WriteOutcome};
 use crate::convert::route::SeriesFault;
@@ -63,6 +64,15 @@ impl HttpError {
         )
     }
 
+    /// The response to a request whose deadline passed while it waited for a processor.
+    pub(super) fn overloaded() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the connector had no processor for the request before its deadline; send again, or give \
+             the connector more processors (a function: more memory)",
+        )
+    }
+
     /// The answer to a request that may not be served; `fault` says what its credential lacks.
     pub(super) fn unauthenticated(fault: &str, remedy: &str) -> Self {
         Self::new(
@@ -95,12 +105,16 @@ impl HttpError {
     /// The answer to a read whose client takes none of the forms that exist; the numbers are those of
     /// the protocol.
     pub(super) fn no_response_type(accepted: &[i32]) -> Self {
-        let accepted = cut(format!("{accepted:?}"), 300);
+        let shown = &accepted[..accepted.len().min(20)];
+        let more = match accepted.len() - shown.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
         Self::new(
             StatusCode::BAD_REQUEST,
             format!(
                 "accepted_response_types has none of 0 (SAMPLES) and 1 (STREAMED_XOR_CHUNKS), but \
-                 {accepted}"
+                 {shown:?}{more}"
             ),
         )
     }
@@ -173,16 +187,6 @@ impl HttpError {
         );
         let text = cut(parts.join("; "), MAX_TEXT_BYTES - summary.len()) + &summary;
         Some(Self::new(status, text))
-    }
-
-    pub(super) fn busy(limit: usize) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!(
-                "the requests in work take all of the {limit} bytes that they may take together; send \
-                 again, or raise max_in_flight_bytes"
-            ),
-        )
     }
 
     /// With the seconds after which a sender should try again, if it should.
@@ -331,10 +335,12 @@ impl From<DecodeError> for HttpError {
             DecodeError::ContentType(_)
             | DecodeError::MessageType(_)
             | DecodeError::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            DecodeError::TooLarge { .. } | DecodeError::TooMany { .. } => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
+            DecodeError::TooLarge { .. }
+            | DecodeError::TooMany { .. }
+            | DecodeError::Memory(BudgetExceeded::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            DecodeError::Memory(BudgetExceeded::Busy { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             DecodeError::TooLargeDecoded { .. }
+            | DecodeError::TooManyInRead { .. }
             | DecodeError::Snappy(_)
             | DecodeError::Protobuf(_) => StatusCode::BAD_REQUEST,
         };

@@ -3,8 +3,8 @@
 //! A streamed answer begins with the first result. Where an answer has to be one piece (see
 //! [`super::bounds`]), its frames are one body.
 
-mod account;
 mod frames;
+mod record;
 
 use std::collections::VecDeque;
 
@@ -12,18 +12,19 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, Version};
+use http::{HeaderMap, StatusCode, Version};
 
-use super::body::receive;
+use super::body::{LONG_BYTES, receive_message, within};
 use super::bounds::{Bounded, earliest};
+use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
 use crate::connector::QueryResult;
 use crate::convert::response::{ResponseType, frames, timeseries};
 use crate::convert::rows::Series;
-use crate::prompb;
+use crate::prompb::ReadRequest;
 use crate::wire;
-use account::Account;
 use frames::FrameStream;
+use record::ReadRecord;
 
 /// Prometheus' client compares the beginning of it, with this space.
 const STREAMED: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
@@ -35,27 +36,28 @@ pub(super) async fn read(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let mut account = Account::open(&app);
-    let content = answer(&app, version, &headers, body, &bounds, &mut account).await;
+    let mut recorder = RequestRecorder::open(&app, ReadRecord::default());
+    let content = answer(&app, version, &headers, body, &bounds, recorder.record()).await;
+    let completed = End::Completed(StatusCode::OK);
     let (mut response, numbers) = match content {
         Ok(Content::Stream(results)) => {
-            let frames = FrameStream::new(results, account);
+            let frames = FrameStream::new(results, recorder);
             let headers = [(CONTENT_TYPE, STREAMED)];
             return (headers, Body::from_stream(frames.into_stream())).into_response();
         }
         Ok(Content::Frames(body)) => {
             let headers = [(CONTENT_TYPE, STREAMED)];
-            ((headers, body).into_response(), account.close(None))
+            ((headers, body).into_response(), recorder.close(completed))
         }
         Ok(Content::Samples(body)) => {
             let headers = [
                 (CONTENT_TYPE, "application/x-protobuf"),
                 (CONTENT_ENCODING, "snappy"),
             ];
-            ((headers, body).into_response(), account.close(None))
+            ((headers, body).into_response(), recorder.close(completed))
         }
         Err(error) => {
-            let numbers = account.close(Some(&error));
+            let numbers = recorder.close(End::Failed(&error));
             (error.into_response(), numbers)
         }
     };
@@ -79,19 +81,26 @@ async fn answer(
     headers: &HeaderMap,
     body: Body,
     bounds: &Bounded,
-    account: &mut Account,
+    record: &mut ReadRecord,
 ) -> Result<Content, HttpError> {
     let deadline = tokio::time::Instant::now() + app.settings.read_timeout;
     let deadline = earliest(deadline, bounds);
     let limit = app.settings.max_request_bytes;
-    let mut share = app.admission.share();
-    let request: prompb::ReadRequest = receive(headers, body, limit, &mut share, deadline).await?;
+    let compute = app.connector.compute();
+    let reservation = &mut app.budget.reservation();
+    wire::check_headers::<ReadRequest>(headers)?;
+    let message = receive_message(headers, body, limit, reservation, compute, deadline).await?;
+    let is_long = message.len() > LONG_BYTES;
+    let decode = || wire::decode_read_request(&message, reservation);
+    let request = within(deadline, compute.run_if(is_long, decode)).await??;
+    drop(message);
     let accepted = &request.accepted_response_types;
     let mut form =
         ResponseType::preferred(accepted).ok_or_else(|| HttpError::no_response_type(accepted))?;
     // Without chunked transfer the end of a connection would be the end of the answer.
     let is_whole = bounds.is_some() || version < Version::HTTP_11;
-    let reading = account.read(app.connector.read(&request, deadline));
+    let reading = app.connector.read(&request, reservation, deadline).await;
+    let reading = record.reading.insert(reading);
     let mut results = VecDeque::new();
     while let Some(result) = reading.next().await {
         let result = result.map_err(|error| HttpError::from(&error))?;
@@ -111,24 +120,46 @@ async fn answer(
         false => Ok(()),
     };
     let results = results.make_contiguous();
+    let bytes: usize = results
+        .iter()
+        .flat_map(|it| it.iter())
+        .map(Series::bytes)
+        .sum();
+    let is_long = bytes > LONG_BYTES;
     if form == ResponseType::Samples {
-        let body = wire::encode_results(results, timeseries);
+        let mut encoder = wire::ResultsEncoder::new(results, timeseries);
+        let encoding = compute.run_in_slices(is_long, || encoder.step());
+        let body = within(deadline, encoding).await?;
         let body = body.map_err(|error| HttpError::encoding(&error))?;
         return fitting(body.len()).map(|()| Content::Samples(body));
     }
-    let all = || {
-        let indexed = results.iter().enumerate();
-        let series = |(index, result)| -> _ {
-            let series: &[Series] = AsRef::as_ref(result);
-            series.iter().flat_map(move |series| frames(index, series))
+    let mut all: Vec<(usize, &Series)> = Vec::new();
+    for (index, result) in results.iter().enumerate() {
+        all.extend(result.iter().map(|series| (index, series)));
+    }
+    let mut len = 0;
+    let (mut uncounted, mut unwritten) = (all.iter(), all.iter());
+    let count = || {
+        let Some((index, series)) = uncounted.next() else {
+            return Some(());
         };
-        indexed.flat_map(series)
+        for message in frames(*index, series) {
+            len += wire::frame_len(&message);
+        }
+        None
     };
-    let len = all().map(|message| wire::frame_len(&message)).sum();
+    within(deadline, compute.run_in_slices(is_long, count)).await?;
     fitting(len)?;
     let mut body = Vec::with_capacity(len);
-    for message in all() {
-        wire::write_frame(&message, &mut body);
-    }
+    let write = || {
+        let Some((index, series)) = unwritten.next() else {
+            return Some(());
+        };
+        for message in frames(*index, series) {
+            wire::write_frame(&message, &mut body);
+        }
+        None
+    };
+    within(deadline, compute.run_in_slices(is_long, write)).await?;
     Ok(Content::Frames(body))
 }

@@ -8,10 +8,10 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::sync::Notify;
 
-use super::admission::Admission;
 use super::connectors::{self, Connectors};
 use super::pressure::Pressure;
 use super::{auth, by_header, error, pages, read, write};
+use crate::budget::MemoryBudget;
 use crate::config::Config;
 use crate::connector::Connector;
 use crate::convert::route::Routing;
@@ -24,7 +24,7 @@ pub struct App {
     pub(super) connector: Connector,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: HttpSettings,
-    pub(super) admission: Admission,
+    pub(super) budget: MemoryBudget,
     pub(super) pressure: Arc<Pressure>,
     pub(super) refused: Arc<Notify>,
     pub(super) web: Web,
@@ -60,7 +60,7 @@ impl App {
                 throttling_status: config.throttling_status,
                 max_request_bytes: config.max_request_bytes,
             },
-            admission: Admission::new(config.max_in_flight_bytes),
+            budget: MemoryBudget::new(config.max_in_flight_bytes),
             pressure: Arc::default(),
             refused: Arc::new(Notify::new()),
             web: config.web.clone(),
@@ -81,6 +81,11 @@ impl App {
     /// The metrics of the process.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// The memory that requests share.
+    pub fn budget(&self) -> &MemoryBudget {
+        &self.budget
     }
 
     /// Who may ask, and how they reach the server.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::write::ABORTED;
 use super::{RunCount, VERSION};
 use crate::connector::{Kept, ReadOutcome, WriteOutcome};
 
@@ -74,7 +75,8 @@ impl Numbers {
         numbers.count("received_samples", outcome.received);
         numbers.count("written_samples", outcome.stored);
         numbers.count_by("ignored_samples", ignored);
-        numbers.count_by("failed_samples", faults.chain(failures));
+        let aborted = (outcome.aborted > 0).then_some((ABORTED, outcome.aborted));
+        numbers.count_by("failed_samples", faults.chain(failures).chain(aborted));
         numbers.count_by("rejected_samples", rejected);
         let (kept, errors) = match outcome.dead_letters {
             Kept::Nothing => (0, 0),

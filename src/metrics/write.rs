@@ -12,6 +12,9 @@ use crate::connector::{IgnoredMetadata, Kept, WriteOutcome};
 use crate::convert::series::IgnoreReason;
 use crate::timestream::{ErrorKind, RejectReason};
 
+/// The reason of samples in calls that had not ended when their request was aborted.
+pub(super) const ABORTED: &str = "aborted";
+
 #[derive(Debug)]
 pub(super) struct WriteMetrics {
     received_samples: Counter,
@@ -47,7 +50,10 @@ impl WriteMetrics {
                 r,
                 "failed_samples",
                 "Samples neither stored nor left out, by the error that kept them out",
-                ErrorKind::ALL.map(ErrorKind::as_str),
+                ErrorKind::ALL
+                    .map(ErrorKind::as_str)
+                    .into_iter()
+                    .chain([ABORTED]),
             ),
             rejected_samples: add_by_reason(
                 r,
@@ -85,7 +91,8 @@ impl WriteMetrics {
             requests: add_by_code(
                 r,
                 "write_requests",
-                "Remote write requests, by the status of their answer",
+                "Remote write requests, by the status of their response; 499 where the client left \
+                 before it",
                 204,
             ),
             duration: add_durations(
@@ -124,6 +131,9 @@ impl WriteMetrics {
         }
         for failure in &outcome.failures {
             inc_by(&self.failed_samples, failure.kind.as_str(), failure.samples);
+        }
+        if outcome.aborted > 0 {
+            inc_by(&self.failed_samples, ABORTED, outcome.aborted);
         }
         match outcome.dead_letters {
             Kept::Nothing => {}

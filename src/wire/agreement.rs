@@ -7,10 +7,19 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::protobuf::Fault;
-use super::{write1, write2};
+use super::{DecodeError, decode_read_request, write1, write2};
+use crate::budget::MemoryBudget;
 use crate::model::{Buckets, Count, Histogram, METRIC_NAME_LABEL, MetricType};
 use crate::prompb::{self, histogram};
 use crate::received::{Item, Request};
+
+fn read1(message: &[u8]) -> Result<Request<'_>, Fault> {
+    write1::request(message, &mut MemoryBudget::unlimited().reservation())
+}
+
+fn read2(message: &[u8]) -> Result<Request<'_>, Fault> {
+    write2::request(message, &mut MemoryBudget::unlimited().reservation())
+}
 
 /// The messages of remote write 2.0.
 mod v2 {
@@ -314,7 +323,7 @@ fn metadata_of(request: &Request<'_>) -> Vec<(MetricType, String, String, String
 }
 
 fn assert_v1(bytes: &[u8]) {
-    let (read, expected) = match (write1::request(bytes), prompb::WriteRequest::decode(bytes)) {
+    let (read, expected) = match (read1(bytes), prompb::WriteRequest::decode(bytes)) {
         (Ok(read), Ok(expected)) => (read, expected),
         (Err(Fault::Malformed(_)), Err(_)) => return,
         (read, expected) => panic!("{bytes:02x?}\nread: {read:?}\nexpected: {expected:?}"),
@@ -361,7 +370,7 @@ fn resolved(references: &[u32], symbols: &[String]) -> (Vec<prompb::Label>, bool
 fn assert_v2(bytes: &[u8]) {
     let expected = v2::Request::decode(bytes).ok();
     let expected = expected.filter(|it| it.symbols.first().is_some_and(String::is_empty));
-    let (read, expected) = match (write2::request(bytes), expected) {
+    let (read, expected) = match (read2(bytes), expected) {
         (Ok(read), Some(expected)) => (read, expected),
         (Err(Fault::Malformed(_)), None) => return,
         (read, expected) => panic!("{bytes:02x?}\nread: {read:?}\nexpected: {expected:?}"),
@@ -426,7 +435,7 @@ proptest! {
     #[test]
     fn on_messages_of_version_1(message in v1_messages()) {
         let bytes = message.encode_to_vec();
-        prop_assert!(write1::request(&bytes).is_ok());
+        prop_assert!(read1(&bytes).is_ok());
         assert_v1(&bytes);
     }
 
@@ -439,7 +448,7 @@ proptest! {
     fn on_messages_of_version_2(message in v2_messages()) {
         let bytes = message.encode_to_vec();
         let has_table = message.symbols.first().is_some_and(String::is_empty);
-        prop_assert_eq!(write2::request(&bytes).is_ok(), has_table);
+        prop_assert_eq!(read2(&bytes).is_ok(), has_table);
         assert_v2(&bytes);
     }
 
@@ -508,7 +517,7 @@ fn on_lists_that_are_packed_or_not_and_on_repeated_fields() {
             [symbols.as_slice(), &series].concat(),
             [series.as_slice(), &symbols].concat(),
         ] {
-            let request = write2::request(&bytes).unwrap();
+            let request = read2(&bytes).unwrap();
             assert!(request.series(0).labels.iter().eq([("", "a")]));
             assert_v2(&bytes);
         }
@@ -520,7 +529,7 @@ fn on_lists_that_are_packed_or_not_and_on_repeated_fields() {
     let series = [nested(1, &label), nested(2, &sample), nested(4, &histogram)].concat();
     let bytes = nested(1, &series);
     assert_v1(&bytes);
-    let request = write1::request(&bytes).unwrap();
+    let request = read1(&bytes).unwrap();
     assert!(request.series(0).labels.iter().eq([("", "y")]));
     let [sample, Item::Histogram(histogram)] = request.series(0).content else {
         panic!("{request:?}")
@@ -562,8 +571,8 @@ fn more_than_a_request_may_hold_is_refused() {
         ("metadata entries", 100_000, &|count| empty(3).repeat(count)),
     ];
     for (what, limit, message) in v1 {
-        assert_eq!(write1::request(&message(limit)).err(), None, "{what}");
-        let fault = write1::request(&message(limit + 1)).unwrap_err();
+        assert_eq!(read1(&message(limit)).err(), None, "{what}");
+        let fault = read1(&message(limit + 1)).unwrap_err();
         assert_eq!(fault, Fault::TooMany { what, limit });
     }
     let limit = 1_000_000;
@@ -571,9 +580,9 @@ fn more_than_a_request_may_hold_is_refused() {
         let series = nested(1, &vec![0; 2 * labels]);
         [empty(4).repeat(symbols), nested(5, &series)].concat()
     };
-    assert_eq!(write2::request(&v2(limit, limit)).err(), None);
+    assert_eq!(read2(&v2(limit, limit)).err(), None);
     for (symbols, labels, what) in [(limit + 1, 1, "symbols"), (1, limit + 1, "labels")] {
-        let fault = write2::request(&v2(symbols, labels)).unwrap_err();
+        let fault = read2(&v2(symbols, labels)).unwrap_err();
         assert_eq!(fault, Fault::TooMany { what, limit });
     }
 }
@@ -590,6 +599,101 @@ fn a_label_is_one_in_whatever_way_it_is_written() {
     let series: Vec<_> = series.map(|label| nested(1, &nested(1, label))).collect();
     let bytes = series.concat();
     assert_v1(&bytes);
-    let request = write1::request(&bytes).unwrap();
+    let request = read1(&bytes).unwrap();
     assert_eq!((request.len(), request.different_labels()), (6, 1));
+}
+
+fn read_messages() -> impl Strategy<Value = prompb::ReadRequest> {
+    let matcher = (-1..5, text(), text());
+    let matcher = matcher.prop_map(|(r#type, name, value)| prompb::LabelMatcher {
+        r#type,
+        name,
+        value,
+    });
+    let hints = (
+        any::<(i64, i64, i64, bool, i64)>(),
+        text(),
+        vec(text(), 0..3),
+    )
+        .prop_map(
+            |((step_ms, start_ms, end_ms, by, range_ms), func, grouping)| prompb::ReadHints {
+                step_ms,
+                func,
+                start_ms,
+                end_ms,
+                grouping,
+                by,
+                range_ms,
+            },
+        );
+    let query = (any::<(i64, i64)>(), vec(matcher, 0..4), option::of(hints)).prop_map(
+        |((start_timestamp_ms, end_timestamp_ms), matchers, hints)| prompb::Query {
+            start_timestamp_ms,
+            end_timestamp_ms,
+            matchers,
+            hints,
+        },
+    );
+    (vec(query, 0..4), vec(-1..3, 0..4)).prop_map(|(queries, accepted_response_types)| {
+        prompb::ReadRequest {
+            queries,
+            accepted_response_types,
+        }
+    })
+}
+
+fn assert_read(bytes: &[u8]) {
+    let read = decode_read_request(bytes, &mut MemoryBudget::unlimited().reservation());
+    let generated = prompb::ReadRequest::decode(bytes);
+    assert_eq!(read.ok(), generated.ok(), "{bytes:02x?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
+
+    #[test]
+    fn on_read_requests(message in read_messages()) {
+        let bytes = message.encode_to_vec();
+        let mut reservation = MemoryBudget::unlimited().reservation();
+        prop_assert_eq!(decode_read_request(&bytes, &mut reservation), Ok(message));
+    }
+
+    #[test]
+    fn on_broken_read_requests(message in read_messages(), changes in changes()) {
+        assert_read(&changed(message.encode_to_vec(), &changes));
+    }
+}
+
+#[test]
+fn a_read_request_has_limits_too() {
+    let empty = |number| nested(number, &[]);
+    let query = |fields: &[u8]| nested(1, fields);
+    let cases: [(&str, usize, &dyn Fn(usize) -> Vec<u8>); 5] = [
+        ("queries", 100, &|count| empty(1).repeat(count)),
+        ("matchers in a query", 200, &|count| {
+            query(&empty(3).repeat(count))
+        }),
+        ("grouping labels", 10_000, &|count| {
+            let hints = |count| nested(4, &empty(5).repeat(count));
+            [query(&hints(1)), query(&hints(count - 1))].concat()
+        }),
+        ("accepted response types", 100, &|count| {
+            nested(2, &vec![1; count])
+        }),
+        ("accepted response types", 100, &|count| {
+            field(2, 0, &[1]).repeat(count)
+        }),
+    ];
+    for (what, limit, message) in cases {
+        let decode = |count| {
+            let mut reservation = MemoryBudget::unlimited().reservation();
+            decode_read_request(&message(count), &mut reservation).map(drop)
+        };
+        assert_eq!(decode(limit), Ok(()), "{what}");
+        let error = DecodeError::TooManyInRead { what, limit };
+        assert_eq!(decode(limit + 1), Err(error));
+    }
+    // Each query has its own matchers.
+    let two = query(&empty(3).repeat(200)).repeat(2);
+    assert!(decode_read_request(&two, &mut MemoryBudget::unlimited().reservation()).is_ok());
 }

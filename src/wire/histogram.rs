@@ -1,13 +1,13 @@
 //! Native histograms, which both versions of remote write carry alike.
 
+use super::limits::DecodeLimits;
 use super::protobuf::{Fault, Reader, Value};
-use super::room::Left;
 use crate::model::{Buckets, Count, Histogram, Span};
 
 /// Reads a histogram; remote write 2.0 adds a start timestamp to the fields of 1.0.
 pub(super) fn histogram(
     mut message: Reader<'_>,
-    buckets: &mut Left,
+    limits: &mut DecodeLimits<'_>,
     has_start: bool,
 ) -> Result<Histogram, Fault> {
     let mut read = Histogram::default();
@@ -20,11 +20,11 @@ pub(super) fn histogram(
             5 => read.zero_threshold = value.double()?,
             6 => read.zero_count = Some(Count::Int(value.uint64()?)),
             7 => read.zero_count = Some(Count::Float(value.double()?)),
-            8..=10 => side(&mut read.negative, number - 8, &message, value, buckets)?,
-            11..=13 => side(&mut read.positive, number - 11, &message, value, buckets)?,
+            8..=10 => side(&mut read.negative, number - 8, &message, value, limits)?,
+            11..=13 => side(&mut read.positive, number - 11, &message, value, limits)?,
             14 => read.reset_hint = value.int32()?,
             15 => read.timestamp_ms = value.int64()?,
-            16 => doubles(&mut read.custom_values, value, buckets)?,
+            16 => doubles(&mut read.custom_values, value, limits)?,
             // The start timestamp is not kept, but has to be a number all the same.
             17 if has_start => {
                 value.int64()?;
@@ -41,26 +41,30 @@ fn side<'a>(
     field: u32,
     histogram: &Reader<'a>,
     value: Value<'a>,
-    buckets: &mut Left,
+    limits: &mut DecodeLimits<'_>,
 ) -> Result<(), Fault> {
     match field {
         0 => {
-            buckets.take()?;
+            limits.bucket()?;
             side.spans.push(span(histogram.message(value)?)?);
             Ok(())
         }
         1 => value.each_varint(|value| {
-            buckets.take()?;
+            limits.bucket()?;
             side.deltas.push(value.sint64()?);
             Ok(())
         }),
-        _ => doubles(&mut side.counts, value, buckets),
+        _ => doubles(&mut side.counts, value, limits),
     }
 }
 
-fn doubles(list: &mut Vec<f64>, value: Value<'_>, buckets: &mut Left) -> Result<(), Fault> {
+fn doubles(
+    list: &mut Vec<f64>,
+    value: Value<'_>,
+    limits: &mut DecodeLimits<'_>,
+) -> Result<(), Fault> {
     value.each_double(|value| {
-        buckets.take()?;
+        limits.bucket()?;
         list.push(value.double()?);
         Ok(())
     })

@@ -7,6 +7,8 @@
 //! The readers of messages call what is here for each byte or two; with the hints to inline they
 //! take less than half of the time.
 
+use crate::budget::BudgetExceeded;
+
 /// Why bytes are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -14,6 +16,8 @@ pub(super) enum Fault {
     Malformed(&'static str),
     /// There is more of something than one request may hold.
     TooMany { what: &'static str, limit: usize },
+    /// There is no memory for what they hold.
+    Memory(BudgetExceeded),
 }
 
 /// Messages and groups within one another.

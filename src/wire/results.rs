@@ -1,42 +1,99 @@
-//! The results of queries to the body of a SAMPLES answer.
+//! The results of queries to the body of a SAMPLES response.
+
+use std::fmt;
 
 use prost::Message;
 
 use super::block::BlockWriter;
 use crate::prompb;
 
-/// Encodes and compresses a [`prompb::ReadResponse`] with these results, in the order of the
-/// queries. Of the messages only one is held at a time.
-///
-/// # Errors
-/// The answer exceeds what snappy can hold, 4 GiB.
-pub fn encode_results<S>(
-    results: &[impl AsRef<[S]>],
-    message: impl Fn(&S) -> prompb::TimeSeries,
-) -> Result<Vec<u8>, snap::Error> {
-    let result_len = |result: &[S]| -> usize {
-        let series = result.iter();
-        series.map(|it| field_len(message(it).encoded_len())).sum()
-    };
-    // A length stands before what it is about.
-    let lens: Vec<usize> = results.iter().map(|it| result_len(it.as_ref())).collect();
-    let mut block = BlockWriter::new(lens.iter().map(|len| field_len(*len)).sum())?;
-    let mut bytes = Vec::new();
-    for (result, len) in results.iter().zip(lens) {
-        write_field_head(len, &mut bytes);
-        for series in result.as_ref() {
-            let series = message(series);
-            write_field_head(series.encoded_len(), &mut bytes);
-            series
-                .encode(&mut bytes)
-                .expect("a Vec has room for everything");
-            block.write(&bytes);
-            bytes.clear();
-        }
-        block.write(&bytes);
-        bytes.clear();
+/// Encodes and compresses a [`prompb::ReadResponse`] with results, in the order of the queries, a
+/// series at a time. Of the messages only one is held at a time.
+pub struct ResultsEncoder<'r, R, F> {
+    results: &'r [R],
+    message: F,
+    /// The next series, by the positions of its result and of itself.
+    next: (usize, usize),
+    /// The lengths of the results: each stands before its result, so all are made twice.
+    lens: Vec<usize>,
+    block: Option<BlockWriter>,
+    bytes: Vec<u8>,
+}
+
+impl<R, F> fmt::Debug for ResultsEncoder<'_, R, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResultsEncoder")
+            .field("next", &self.next)
+            .finish_non_exhaustive()
     }
-    Ok(block.finish())
+}
+
+impl<'r, R, F> ResultsEncoder<'r, R, F> {
+    /// Returns an encoder of `results`, which makes the message of each series by `message`.
+    pub fn new(results: &'r [R], message: F) -> Self {
+        Self {
+            results,
+            message,
+            next: (0, 0),
+            lens: vec![0; results.len()],
+            block: None,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Goes on by a series; returns the body once it is complete.
+    ///
+    /// # Errors
+    /// The response exceeds what snappy can hold, 4 GiB.
+    pub fn step<S>(&mut self) -> Option<Result<Vec<u8>, snap::Error>>
+    where
+        R: AsRef<[S]>,
+        F: Fn(&S) -> prompb::TimeSeries,
+    {
+        let (result_index, series_index) = self.next;
+        let Some(result) = self.results.get(result_index) else {
+            return self.end_pass();
+        };
+        if let Some(block) = &mut self.block
+            && series_index == 0
+        {
+            write_field_head(self.lens[result_index], &mut self.bytes);
+            block.write(&self.bytes);
+            self.bytes.clear();
+        }
+        let Some(series) = result.as_ref().get(series_index) else {
+            self.next = (result_index + 1, 0);
+            return None;
+        };
+        let message = (self.message)(series);
+        let len = message.encoded_len();
+        match &mut self.block {
+            None => self.lens[result_index] += field_len(len),
+            Some(block) => {
+                write_field_head(len, &mut self.bytes);
+                message
+                    .encode(&mut self.bytes)
+                    .expect("a Vec has room for everything");
+                block.write(&self.bytes);
+                self.bytes.clear();
+            }
+        }
+        self.next.1 += 1;
+        None
+    }
+
+    /// Ends the first pass, which finds the lengths, or the second one.
+    fn end_pass(&mut self) -> Option<Result<Vec<u8>, snap::Error>> {
+        if let Some(block) = self.block.take() {
+            return Some(Ok(block.finish()));
+        }
+        match BlockWriter::new(self.lens.iter().map(|len| field_len(*len)).sum()) {
+            Ok(block) => self.block = Some(block),
+            Err(error) => return Some(Err(error)),
+        }
+        self.next = (0, 0);
+        None
+    }
 }
 
 /// The key of a field with number 1 and a length: what [`prompb::ReadResponse`] and
@@ -73,6 +130,15 @@ mod tests {
         }
     }
 
+    fn encoded(results: &[Vec<i64>]) -> Vec<u8> {
+        let mut encoder = ResultsEncoder::new(results, |it: &i64| series(*it));
+        loop {
+            if let Some(body) = encoder.step() {
+                return body.unwrap();
+            }
+        }
+    }
+
     #[test]
     fn series_by_series_it_is_the_whole_message() {
         let results = [vec![500, 0, 1], vec![], vec![20_000, 1]];
@@ -84,12 +150,12 @@ mod tests {
                 })
                 .collect(),
         };
-        let block = encode_results(&results, |it| series(*it)).unwrap();
+        let block = encoded(&results);
         assert_eq!(
             decompress(&block, usize::MAX).unwrap(),
             whole.encode_to_vec()
         );
         let none: [Vec<i64>; 0] = [];
-        assert_eq!(encode_results(&none, |it| series(*it)).unwrap(), [0]);
+        assert_eq!(encoded(&none), [0]);
     }
 }

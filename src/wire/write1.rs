@@ -6,28 +6,32 @@
 use hashbrown::HashMap;
 
 use super::histogram::histogram;
+use super::limits::DecodeLimits;
 use super::protobuf::{Fault, Reader};
-use super::room::{Left, Room};
+use crate::budget::Reservation;
 use crate::model::{MetricType, Sample};
 use crate::received::{Exemplar, Item, Label, LabelId, Metadata, Request};
 
 /// The field of a write request that is a series.
 const SERIES: u32 = 1;
 
-pub(super) fn request(message: &[u8]) -> Result<Request<'_>, Fault> {
-    let mut room = Room::default();
+pub(super) fn request<'a>(
+    message: &'a [u8],
+    reservation: &mut Reservation,
+) -> Result<Request<'a>, Fault> {
+    let mut limits = DecodeLimits::new(reservation);
     let mut message = Reader::new(message);
-    let series = count_series(message.clone(), &mut room)?;
+    let series = count_series(message.clone(), &mut limits)?;
     let mut decoder = Decoder {
         request: Request::with_room_for(series),
-        room,
+        limits,
         known: HashMap::new(),
     };
     while let Some((number, value)) = message.next()? {
         match number {
             SERIES => decoder.add_series(message.message(value)?)?,
             3 => {
-                decoder.room.metadata.take()?;
+                decoder.limits.metadata(value.bytes()?.len())?;
                 let read = metadata(message.message(value)?)?;
                 decoder.request.metadata.push(read);
             }
@@ -37,54 +41,55 @@ pub(super) fn request(message: &[u8]) -> Result<Request<'_>, Fault> {
     Ok(decoder.request)
 }
 
-fn count_series(mut message: Reader<'_>, room: &mut Room) -> Result<usize, Fault> {
+fn count_series(mut message: Reader<'_>, limits: &mut DecodeLimits<'_>) -> Result<usize, Fault> {
     let mut series = 0;
     while let Some((number, _)) = message.next()? {
         if number == SERIES {
-            room.series.take()?;
+            limits.series()?;
             series += 1;
         }
     }
     Ok(series)
 }
 
-struct Decoder<'a> {
+struct Decoder<'a, 'm> {
     request: Request<'a>,
-    room: Room,
+    limits: DecodeLimits<'m>,
     /// Labels that were read, by the bytes that stand for them: most labels are those of an earlier
     /// series, and need not be read again.
     known: HashMap<&'a [u8], LabelId>,
 }
 
-impl<'a> Decoder<'a> {
+impl<'a> Decoder<'a, '_> {
     fn add_series(&mut self, mut message: Reader<'a>) -> Result<(), Fault> {
-        let room = &mut self.room;
+        let limits = &mut self.limits;
         let request = &mut self.request;
         while let Some((number, value)) = message.next()? {
             match number {
                 1 => {
-                    room.labels.take()?;
+                    limits.label()?;
                     let bytes = value.bytes()?;
                     match self.known.get(bytes) {
                         Some(&id) => request.push_known_label(id),
                         None => {
                             let (name, value) = label(message.message(value)?)?;
+                            limits.new_label(name, value)?;
                             self.known.insert(bytes, request.push_label(name, value));
                         }
                     }
                 }
                 2 => {
-                    room.items.take()?;
+                    limits.sample()?;
                     request.push_sample(sample(message.message(value)?)?);
                 }
                 3 => {
-                    room.items.take()?;
-                    let read = exemplar(message.message(value)?, &mut room.labels)?;
+                    limits.exemplar()?;
+                    let read = exemplar(message.message(value)?, limits)?;
                     request.push_item(Item::Exemplar(Box::new(read)));
                 }
                 4 => {
-                    room.items.take()?;
-                    let read = histogram(message.message(value)?, &mut room.buckets, false)?;
+                    limits.histogram()?;
+                    let read = histogram(message.message(value)?, limits, false)?;
                     request.push_item(Item::Histogram(Box::new(read)));
                 }
                 _ => {}
@@ -122,13 +127,18 @@ fn sample(mut message: Reader<'_>) -> Result<Sample, Fault> {
     Ok(sample)
 }
 
-fn exemplar<'a>(mut message: Reader<'a>, labels: &mut Left) -> Result<Exemplar<'a>, Fault> {
+fn exemplar<'a>(
+    mut message: Reader<'a>,
+    limits: &mut DecodeLimits<'_>,
+) -> Result<Exemplar<'a>, Fault> {
     let mut exemplar = Exemplar::default();
     while let Some((number, value)) = message.next()? {
         match number {
             1 => {
-                labels.take()?;
-                exemplar.labels.push(label(message.message(value)?)?);
+                let (name, value) = label(message.message(value)?)?;
+                limits.label()?;
+                limits.exemplar_label(name, value)?;
+                exemplar.labels.push((name, value));
             }
             2 => exemplar.value = value.double()?,
             3 => exemplar.timestamp_ms = value.int64()?,

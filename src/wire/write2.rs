@@ -7,25 +7,32 @@
 //! Not kept: start timestamps, and field 6 of a series, where they once stood: the answers of remote
 //! read that all versions of Prometheus take have no field for them.
 
+use hashbrown::HashMap;
+
 use super::histogram::histogram;
+use super::limits::DecodeLimits;
 use super::protobuf::{Fault, Reader};
-use super::room::Room;
+use crate::budget::Reservation;
 use crate::model::{METRIC_NAME_LABEL, MetricType, Sample};
-use crate::received::{BadReference, Exemplar, Item, Label, Metadata, Request};
+use crate::received::{BadReference, Exemplar, Item, LabelId, Metadata, Request};
 
 /// The field of a write request that is a series.
 const SERIES: u32 = 5;
 
-pub(super) fn request(message: &[u8]) -> Result<Request<'_>, Fault> {
-    let mut room = Room::default();
+pub(super) fn request<'a>(
+    message: &'a [u8],
+    reservation: &mut Reservation,
+) -> Result<Request<'a>, Fault> {
+    let mut limits = DecodeLimits::new(reservation);
     // The table may stand anywhere, so it is read first.
     let mut message = Reader::new(message);
-    let (symbols, series) = symbols(message.clone(), &mut room)?;
+    let (symbols, series) = symbols(message.clone(), &mut limits)?;
     let mut decoder = Decoder {
         symbols,
         request: Request::with_room_for(series),
-        room,
+        limits,
         references: Vec::new(),
+        known: HashMap::new(),
     };
     while let Some((number, value)) = message.next()? {
         if number == SERIES {
@@ -36,16 +43,19 @@ pub(super) fn request(message: &[u8]) -> Result<Request<'_>, Fault> {
 }
 
 /// The table of symbols, and how many series there are.
-fn symbols<'a>(mut message: Reader<'a>, room: &mut Room) -> Result<(Vec<&'a str>, usize), Fault> {
+fn symbols<'a>(
+    mut message: Reader<'a>,
+    limits: &mut DecodeLimits<'_>,
+) -> Result<(Vec<&'a str>, usize), Fault> {
     let (mut symbols, mut series) = (Vec::new(), 0);
     while let Some((number, value)) = message.next()? {
         match number {
             4 => {
-                room.symbols.take()?;
+                limits.symbol()?;
                 symbols.push(value.text()?);
             }
             SERIES => {
-                room.series.take()?;
+                limits.series()?;
                 series += 1;
             }
             _ => {}
@@ -62,15 +72,18 @@ fn symbols<'a>(mut message: Reader<'a>, room: &mut Room) -> Result<(Vec<&'a str>
     }
 }
 
-struct Decoder<'a> {
+struct Decoder<'a, 'm> {
     symbols: Vec<&'a str>,
     request: Request<'a>,
-    room: Room,
-    /// Those of the labels being read; kept for its memory.
+    limits: DecodeLimits<'m>,
+    /// Those of the labels being read; reused for its memory.
     references: Vec<u32>,
+    /// Labels that were read, by the references that stand for them: the text of a symbol is hashed
+    /// once for each label that it is in, however often series refer to it.
+    known: HashMap<[u32; 2], LabelId>,
 }
 
-impl<'a> Decoder<'a> {
+impl<'a> Decoder<'a, '_> {
     /// Adds a series. A reference that leads nowhere costs this series only.
     fn add(&mut self, mut message: Reader<'a>) -> Result<(), Fault> {
         let mut references = std::mem::take(&mut self.references);
@@ -80,21 +93,21 @@ impl<'a> Decoder<'a> {
         while let Some((number, value)) = message.next()? {
             match number {
                 1 => value.each_varint(|value| {
-                    push_reference(&mut references, value.uint32()?, &mut self.room)
+                    push_reference(&mut references, value.uint32()?, &mut self.limits)
                 })?,
                 2 => {
-                    self.room.items.take()?;
+                    self.limits.sample()?;
                     let read = sample(message.message(value)?)?;
                     self.request.push_sample(read);
                 }
                 3 => {
-                    self.room.items.take()?;
+                    self.limits.histogram()?;
                     let message = message.message(value)?;
-                    let read = histogram(message, &mut self.room.buckets, true)?;
+                    let read = histogram(message, &mut self.limits, true)?;
                     self.request.push_item(Item::Histogram(Box::new(read)));
                 }
                 4 => {
-                    self.room.items.take()?;
+                    self.limits.exemplar()?;
                     let read = self.exemplar(message.message(value)?, &mut bad)?;
                     self.request.push_item(Item::Exemplar(Box::new(read)));
                 }
@@ -102,18 +115,12 @@ impl<'a> Decoder<'a> {
                 _ => {}
             }
         }
-        let mut metric_name = None;
-        self.labels(&references, &mut bad, |request, (name, value)| {
-            if name == METRIC_NAME_LABEL {
-                metric_name = Some(value);
-            }
-            request.push_label(name, value);
-        });
+        let metric_name = self.labels(&references, &mut bad)?;
         self.references = references;
         let help = self.symbol(metadata.help_reference, &mut bad);
         let unit = self.symbol(metadata.unit_reference, &mut bad);
         if let (Some(name), None, true) = (metric_name, bad, metadata.says_something()) {
-            self.room.metadata.take()?;
+            self.limits.metadata(name.len() + help.len() + unit.len())?;
             self.request.metadata.push(Metadata {
                 metric_name: metadata.metric_type.family(name),
                 metric_type: metadata.metric_type,
@@ -139,34 +146,45 @@ impl<'a> Decoder<'a> {
         while let Some((number, value)) = message.next()? {
             match number {
                 1 => value.each_varint(|value| {
-                    push_reference(&mut references, value.uint32()?, &mut self.room)
+                    push_reference(&mut references, value.uint32()?, &mut self.limits)
                 })?,
                 2 => exemplar.value = value.double()?,
                 3 => exemplar.timestamp_ms = value.int64()?,
                 _ => {}
             }
         }
-        self.labels(&references, bad, |_, label| exemplar.labels.push(label));
+        for &[name, value] in pairs(&references, bad) {
+            let (name, value) = (self.symbol(name, bad), self.symbol(value, bad));
+            self.limits.exemplar_label(name, value)?;
+            exemplar.labels.push((name, value));
+        }
         Ok(exemplar)
     }
 
-    /// Hands over the labels that pairs of references stand for.
+    /// Adds the labels that pairs of references stand for to the series; returns the metric name.
     fn labels(
         &mut self,
         references: &[u32],
         bad: &mut Option<BadReference>,
-        mut push: impl FnMut(&mut Request<'a>, Label<'a>),
-    ) {
-        let (pairs, odd) = references.as_chunks();
-        if !odd.is_empty() {
-            bad.get_or_insert(BadReference::Odd {
-                count: references.len(),
-            });
+    ) -> Result<Option<&'a str>, Fault> {
+        let mut metric_name = None;
+        for &pair in pairs(references, bad) {
+            let [name, value] = pair.map(|reference| self.symbol(reference, bad));
+            if name == METRIC_NAME_LABEL {
+                metric_name = Some(value);
+            }
+            // Whatever copies or compares the texts of a series works through them at each reference.
+            self.limits.text(name.len() + value.len())?;
+            match self.known.get(&pair) {
+                Some(&id) => self.request.push_known_label(id),
+                None => {
+                    self.limits.new_label(name, value)?;
+                    let id = self.request.push_label(name, value);
+                    self.known.insert(pair, id);
+                }
+            }
         }
-        for &[name, value] in pairs {
-            let label = (self.symbol(name, bad), self.symbol(value, bad));
-            push(&mut self.request, label);
-        }
+        Ok(metric_name)
     }
 
     /// The text that a reference stands for.
@@ -182,9 +200,24 @@ impl<'a> Decoder<'a> {
     }
 }
 
-fn push_reference(references: &mut Vec<u32>, reference: u32, room: &mut Room) -> Result<(), Fault> {
+/// The pairs of references that labels are; an odd one is `bad`.
+fn pairs<'r>(references: &'r [u32], bad: &mut Option<BadReference>) -> &'r [[u32; 2]] {
+    let (pairs, odd) = references.as_chunks();
+    if !odd.is_empty() {
+        bad.get_or_insert(BadReference::Odd {
+            count: references.len(),
+        });
+    }
+    pairs
+}
+
+fn push_reference(
+    references: &mut Vec<u32>,
+    reference: u32,
+    limits: &mut DecodeLimits<'_>,
+) -> Result<(), Fault> {
     if references.len().is_multiple_of(2) {
-        room.labels.take()?;
+        limits.label()?;
     }
     references.push(reference);
     Ok(())

@@ -43,10 +43,10 @@ fn unfinished(bytes: Vec<u8>) -> (Body, oneshot::Receiver<()>) {
 
 #[tokio::test]
 async fn while_others_take_the_memory_the_answer_is_503_and_a_resend_succeeds() {
-    let flags = ["--max-request-bytes=64KiB", "--max-in-flight-bytes=128KiB"];
+    let flags = ["--max-request-bytes=64KiB", "--max-in-flight-bytes=1MiB"];
     let app = TestApp::start_with(&flags).await;
     let mut slow = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..17 {
         let (body, heard) = unfinished([claiming(60_000), vec![0; 50_000]].concat());
         slow.push(tokio::spawn(app.router.clone().oneshot(request(body))));
         heard.await.unwrap();
@@ -64,7 +64,7 @@ async fn while_others_take_the_memory_the_answer_is_503_and_a_resend_succeeds() 
     let answer = app.send(request(Body::from(big.clone()))).await;
     assert_eq!(answer.status, 503);
     assert!(
-        answer.text().contains("all of the 131072 bytes"),
+        answer.text().contains("all of the 917504 bytes"),
         "{}",
         answer.text()
     );
@@ -73,12 +73,37 @@ async fn while_others_take_the_memory_the_answer_is_503_and_a_resend_succeeds() 
     let small = vec![series(&[("__name__", "m"), ("i", "1")], &[(START_MS, 1.0)])];
     app.write_ok(small).await;
 
-    let last = slow.pop().unwrap();
-    last.abort();
-    assert!(last.await.unwrap_err().is_cancelled());
+    for last in slow.split_off(12) {
+        last.abort();
+        assert!(last.await.unwrap_err().is_cancelled());
+    }
     let answer = app.send(request(Body::from(big))).await;
     assert_eq!(answer.status, 204, "{}", answer.text());
-    slow[0].abort();
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// A request of a few bytes can hold what takes a thousand times as much memory.
+#[tokio::test]
+async fn the_decoded_form_counts() {
+    let flags = ["--max-request-bytes=64KiB", "--max-in-flight-bytes=1MiB"];
+    let app = TestApp::start_with(&flags).await;
+    let samples = |count: i64| {
+        let samples: Vec<_> = (0..count).map(|i| (START_MS + i, 1.0)).collect();
+        write_body(vec![series(&[("__name__", "m"), ("i", "1")], &samples)])
+    };
+    let body = samples(2_500);
+    assert!(body.len() < 30_000);
+    let answer = app.send(request(Body::from(body))).await;
+    assert_eq!(answer.status, 413);
+    assert!(
+        answer
+            .text()
+            .contains("decoded, the request needs more than the 917504 bytes"),
+        "{}",
+        answer.text()
+    );
+    let answer = app.send(request(Body::from(samples(1_000)))).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
 }
 
 #[tokio::test]

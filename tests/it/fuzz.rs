@@ -9,6 +9,8 @@ mod config;
 mod exposition;
 #[path = "../../fuzz/checks/matchers.rs"]
 mod matchers;
+#[path = "../../fuzz/checks/read.rs"]
+mod read;
 #[path = "../../fuzz/checks/sql.rs"]
 mod sql;
 #[path = "../../fuzz/checks/web_file.rs"]
@@ -16,10 +18,11 @@ mod web_file;
 #[path = "../../fuzz/checks/wire.rs"]
 mod wire;
 
-const TARGETS: [(&str, fn(&[u8])); 6] = [
+const TARGETS: [(&str, fn(&[u8])); 7] = [
     ("config", config::check),
     ("exposition", exposition::check),
     ("matchers", matchers::check),
+    ("read", read::check),
     ("sql", sql::check),
     ("web_file", web_file::check),
     ("wire", wire::check),

@@ -18,7 +18,7 @@ pub(super) const MAX_HEIGHT: u32 = 1_000;
 
 /// How many parts and ranges of characters a pattern may have. Go takes more; of these, hardly as
 /// many fit into the compiled form, where most need 40 bytes. Texts count as one part each.
-pub(super) const MAX_PARTS: usize = super::MAX_COMPILED_BYTES / 40;
+pub(super) const MAX_PARTS: usize = super::limits::MAX_COMPILED_BYTES / 40;
 
 /// Reads a pattern; also says how deep it is, at most.
 ///

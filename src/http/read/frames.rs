@@ -6,8 +6,11 @@ use std::io;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
+use http::StatusCode;
+
 use super::super::HttpError;
-use super::account::Account;
+use super::super::recorder::{End, RequestRecorder};
+use super::record::ReadRecord;
 use crate::connector::QueryResult;
 use crate::convert::response::frames;
 use crate::wire;
@@ -23,17 +26,20 @@ pub(super) struct FrameStream {
     query_index: usize,
     /// The first series of it that was not sent.
     series_index: usize,
-    account: Account,
+    recorder: RequestRecorder<ReadRecord>,
 }
 
 impl FrameStream {
-    /// Frames of the first `results`, and of those that the reading of `account` still gives.
-    pub(super) fn new(results: VecDeque<QueryResult>, account: Account) -> Self {
+    /// Frames of the first `results`, and of those that the reading of the request still gives.
+    pub(super) fn new(
+        results: VecDeque<QueryResult>,
+        recorder: RequestRecorder<ReadRecord>,
+    ) -> Self {
         Self {
             results,
             query_index: 0,
             series_index: 0,
-            account,
+            recorder,
         }
     }
 
@@ -54,10 +60,10 @@ impl FrameStream {
             if let Some(piece) = self.piece_of_first() {
                 return Some(Ok(piece));
             }
-            let reading = self.account.reading()?;
+            let reading = self.recorder.record().reading.as_mut()?;
             match reading.next().await {
                 None => {
-                    self.account.close(None);
+                    self.recorder.close(End::Completed(StatusCode::OK));
                     return None;
                 }
                 Some(Ok(result)) if has_histograms(&result) => {
@@ -93,7 +99,7 @@ impl FrameStream {
     }
 
     fn abort(&mut self, error: &HttpError) -> io::Error {
-        self.account.close(Some(error));
+        self.recorder.close(End::Failed(error));
         io::Error::other(error.text().to_owned())
     }
 }

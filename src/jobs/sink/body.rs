@@ -133,6 +133,7 @@ mod tests {
 
     use super::super::point::tests::point;
     use super::*;
+    use crate::budget::MemoryBudget;
     use crate::received::Item;
     use crate::wire::{RemoteWrite, decompress, read_request};
 
@@ -179,7 +180,12 @@ mod tests {
         ];
         let read = |protocol, version| {
             let message = decompress(&body(&points, protocol), 1 << 20).unwrap();
-            let request = read_request(version, &message).unwrap();
+            let request = read_request(
+                version,
+                &message,
+                &mut MemoryBudget::unlimited().reservation(),
+            )
+            .unwrap();
             let mut seen = Vec::new();
             for series in request.iter() {
                 for item in series.content {

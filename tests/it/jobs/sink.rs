@@ -11,6 +11,7 @@ use axum::routing::post;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use soak::samples::{Samples, compare};
+use timestream_prometheus_connector::budget::MemoryBudget;
 use timestream_prometheus_connector::jobs::run::{Job, Report, RunError};
 use timestream_prometheus_connector::jobs::sink::parse;
 use timestream_prometheus_connector::prompb::TimeSeries;
@@ -73,7 +74,12 @@ impl Receiver {
 
 async fn take(State(inside): State<Arc<Inside>>, headers: HeaderMap, body: Bytes) -> Response {
     let message = wire::decompress(&body, 1 << 24).unwrap();
-    let request = wire::read_request(wire::negotiate(&headers).unwrap(), &message).unwrap();
+    let request = wire::read_request(
+        wire::negotiate(&headers).unwrap(),
+        &message,
+        &mut MemoryBudget::unlimited().reservation(),
+    )
+    .unwrap();
     let mut samples = Vec::new();
     for series in request.iter() {
         for item in series.content {

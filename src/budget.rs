@@ -1,0 +1,179 @@
+//! The memory that all requests may occupy together: their bodies as they arrive, and the decoded
+//! form of these.
+//!
+//! A decoded request can be a hundred times as large as its body, so decoders reserve memory for
+//! each thing before they make it. A sender reserves no more than what it has sent makes, so slow
+//! senders cannot keep others out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A request is small up to this part of the budget: 1 MiB of the default.
+const SMALL_PART: usize = 128;
+/// The part of the budget that is left to small requests, so that large ones cannot keep them out.
+const PART_FOR_SMALL: usize = 8;
+
+/// The memory that all requests share; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct MemoryBudget {
+    limit: usize,
+    reserved: Arc<AtomicUsize>,
+}
+
+/// The part of a [`MemoryBudget`] that one request occupies; dropping it gives the memory back.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: MemoryBudget,
+    bytes: usize,
+}
+
+/// A request cannot reserve the memory that it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BudgetExceeded {
+    /// Other requests occupy the memory now.
+    Busy {
+        /// Bytes that all requests of its size may occupy together.
+        limit: usize,
+    },
+    /// The request alone needs more than all requests may occupy.
+    TooLarge {
+        /// Bytes that all requests of its size may occupy together.
+        limit: usize,
+    },
+}
+
+impl MemoryBudget {
+    /// Returns a budget of `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            reserved: Arc::default(),
+        }
+    }
+
+    /// Returns a budget that nothing exceeds, for requests that are bounded in another way.
+    pub fn unlimited() -> Self {
+        Self::new(usize::MAX)
+    }
+
+    /// Returns a reservation of nothing.
+    pub fn reservation(&self) -> Reservation {
+        Reservation {
+            budget: self.clone(),
+            bytes: 0,
+        }
+    }
+
+    /// Returns the bytes that all reservations hold.
+    pub fn reserved(&self) -> usize {
+        self.reserved.load(Ordering::Relaxed)
+    }
+}
+
+impl Reservation {
+    /// Reserves `bytes` more.
+    ///
+    /// # Errors
+    /// The budget has not as much left for a request of this size; then the reservation stays as it
+    /// is.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
+        let all = self.budget.limit;
+        let limit = match self.bytes.saturating_add(bytes) > all / SMALL_PART {
+            true => all - all / PART_FOR_SMALL,
+            false => all,
+        };
+        if bytes > limit.saturating_sub(self.bytes) {
+            return Err(BudgetExceeded::TooLarge { limit });
+        }
+        let grown = |reserved: usize| reserved.checked_add(bytes).filter(|all| *all <= limit);
+        let reserved = &self.budget.reserved;
+        reserved
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
+            .map_err(|_| BudgetExceeded::Busy { limit })?;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Gives `bytes` back, or all of it if it holds less.
+    pub fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.budget.reserved.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns the bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.shrink(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What large requests may occupy of the budgets below, and all of it.
+    const LARGE: usize = 112_000;
+    const ALL: usize = 128_000;
+
+    const BUSY: Result<(), BudgetExceeded> = Err(BudgetExceeded::Busy { limit: LARGE });
+    const TOO_LARGE: Result<(), BudgetExceeded> = Err(BudgetExceeded::TooLarge { limit: LARGE });
+
+    #[test]
+    fn reservations_add_up_to_the_limit_and_come_back() {
+        let budget = MemoryBudget::new(ALL);
+        let mut one = budget.reservation();
+        for _ in 0..1_000 {
+            one.grow(40).unwrap();
+        }
+        let mut other = budget.reservation();
+        other.grow(LARGE - 40_000).unwrap();
+        assert_eq!(other.grow(1), BUSY);
+        assert_eq!(other.bytes(), LARGE - 40_000);
+        one.shrink(1);
+        other.grow(1).unwrap();
+        drop(one);
+        other.grow(39_999).unwrap();
+        assert_eq!(budget.reserved(), LARGE);
+        drop(other);
+        let mut more = budget.reservation();
+        more.grow(LARGE).unwrap();
+        more.shrink(usize::MAX);
+        assert_eq!((more.bytes(), budget.reserved()), (0, 0));
+    }
+
+    #[test]
+    fn large_requests_leave_memory_to_small_ones() {
+        let budget = MemoryBudget::new(ALL);
+        let mut large = budget.reservation();
+        large.grow(LARGE).unwrap();
+        assert_eq!(budget.reservation().grow(1_001), BUSY);
+        let small: Vec<_> = (0..16)
+            .map(|_| {
+                let mut small = budget.reservation();
+                small.grow(1_000).unwrap();
+                small
+            })
+            .collect();
+        assert_eq!(budget.reserved(), ALL);
+        let busy = Err(BudgetExceeded::Busy { limit: ALL });
+        assert_eq!(budget.reservation().grow(1), busy);
+        drop(small);
+    }
+
+    #[test]
+    fn more_than_the_whole_budget_never_fits() {
+        let budget = MemoryBudget::new(ALL);
+        let mut request = budget.reservation();
+        assert_eq!(request.grow(LARGE + 1), TOO_LARGE);
+        request.grow(1).unwrap();
+        assert_eq!(request.grow(LARGE), TOO_LARGE);
+        assert_eq!(request.grow(usize::MAX), TOO_LARGE);
+        assert_eq!(budget.reserved(), 1);
+    }
+}

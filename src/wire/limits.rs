@@ -1,0 +1,255 @@
+//! The limits of one request: how many of each thing it may hold, and the memory that these occupy,
+//! so that a small body cannot become a large structure.
+//!
+//! Each thing is counted and its memory reserved before it is made. The charges cover what the thing
+//! occupies from here to the response: its decoded form, its records and its part of the calls. A
+//! test (`tests/memory`) holds them above the measured use.
+
+use super::protobuf::Fault;
+use crate::budget::Reservation;
+
+/// Time series, histograms' buckets and so on of one write request. Prometheus sends 2,000 items in
+/// a request by default, and 100,000 where `max_samples_per_send` is raised to what its largest
+/// queues hold.
+const MAX_SERIES: usize = 100_000;
+const MAX_LABELS: usize = 1_000_000;
+const MAX_ITEMS: usize = 1_000_000;
+const MAX_BUCKETS: usize = 2_000_000;
+const MAX_METADATA: usize = 100_000;
+const MAX_SYMBOLS: usize = 1_000_000;
+
+/// Queries of one read request. Prometheus sends one, Thanos and Mimir a few.
+pub(crate) const MAX_QUERIES: usize = 100;
+/// Matchers of one query.
+pub(crate) const MAX_MATCHERS: usize = 200;
+/// Labels that the hints of all queries name as the grouping of an aggregation.
+pub(crate) const MAX_GROUPING_LABELS: usize = 10_000;
+/// Response types that a client accepts; there are two.
+pub(crate) const MAX_RESPONSE_TYPES: usize = 100;
+
+const SERIES_BYTES: usize = 240;
+/// Of a label of a series, wherever the same one occurs.
+const LABEL_BYTES: usize = 32;
+/// Of the first occurrence of a label, with a copy or two of its text.
+const NEW_LABEL_BYTES: usize = 640;
+const SAMPLE_BYTES: usize = 400;
+const HISTOGRAM_BYTES: usize = 1_200;
+const BUCKET_BYTES: usize = 64;
+const EXEMPLAR_BYTES: usize = 1_000;
+const EXEMPLAR_LABEL_BYTES: usize = 160;
+const METADATA_BYTES: usize = 1_000;
+const SYMBOL_BYTES: usize = 48;
+/// A query with the state of its statements while they run.
+const QUERY_BYTES: usize = 16 << 10;
+const MATCHER_BYTES: usize = 512;
+const GROUPING_LABEL_BYTES: usize = 128;
+const RESPONSE_TYPE_BYTES: usize = 16;
+/// Copies of a text that a query keeps: in the message, in the key by which queries are shared and in
+/// the matcher; and in the statement, where quotes are doubled.
+const TEXT_COPIES: usize = 6;
+
+/// Memory is reserved in steps of this, so that most things cost an addition.
+const STEP_BYTES: usize = 16 << 10;
+
+/// The limits of one request that is decoded now.
+#[derive(Debug)]
+pub(super) struct DecodeLimits<'m> {
+    memory: Meter<'m>,
+    series: Quota,
+    labels: Quota,
+    items: Quota,
+    buckets: Quota,
+    metadata: Quota,
+    symbols: Quota,
+    queries: Quota,
+    grouping_labels: Quota,
+    response_types: Quota,
+}
+
+/// How many of one thing a request may still hold.
+#[derive(Debug)]
+struct Quota {
+    what: &'static str,
+    limit: usize,
+    left: usize,
+}
+
+impl Quota {
+    const fn of(what: &'static str, limit: usize) -> Self {
+        Self {
+            what,
+            limit,
+            left: limit,
+        }
+    }
+
+    #[inline]
+    fn consume(&mut self) -> Result<(), Fault> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(Fault::TooMany {
+                what: self.what,
+                limit: self.limit,
+            }),
+        }
+    }
+}
+
+/// Reserves memory a step ahead; the rest is given back at the end.
+#[derive(Debug)]
+struct Meter<'m> {
+    reservation: &'m mut Reservation,
+    ahead: usize,
+}
+
+impl Meter<'_> {
+    #[inline]
+    fn charge(&mut self, bytes: usize) -> Result<(), Fault> {
+        match self.ahead.checked_sub(bytes) {
+            Some(ahead) => {
+                self.ahead = ahead;
+                Ok(())
+            }
+            None => self.reserve(bytes),
+        }
+    }
+
+    #[cold]
+    fn reserve(&mut self, bytes: usize) -> Result<(), Fault> {
+        let missing = bytes - self.ahead;
+        let step = missing.max(STEP_BYTES);
+        self.reservation.grow(step).map_err(Fault::Memory)?;
+        self.ahead = step - missing;
+        Ok(())
+    }
+}
+
+impl Drop for Meter<'_> {
+    fn drop(&mut self) {
+        self.reservation.shrink(self.ahead);
+    }
+}
+
+impl<'m> DecodeLimits<'m> {
+    /// Returns the limits of a request of which nothing is decoded; its memory is taken from
+    /// `reservation`.
+    pub(super) fn new(reservation: &'m mut Reservation) -> Self {
+        Self {
+            memory: Meter {
+                reservation,
+                ahead: 0,
+            },
+            series: Quota::of("time series", MAX_SERIES),
+            labels: Quota::of("labels", MAX_LABELS),
+            items: Quota::of("samples, histograms and exemplars", MAX_ITEMS),
+            buckets: Quota::of("buckets of histograms", MAX_BUCKETS),
+            metadata: Quota::of("metadata entries", MAX_METADATA),
+            symbols: Quota::of("symbols", MAX_SYMBOLS),
+            queries: Quota::of("queries", MAX_QUERIES),
+            grouping_labels: Quota::of("grouping labels", MAX_GROUPING_LABELS),
+            response_types: Quota::of("accepted response types", MAX_RESPONSE_TYPES),
+        }
+    }
+
+    pub(super) fn series(&mut self) -> Result<(), Fault> {
+        self.series.consume()?;
+        self.memory.charge(SERIES_BYTES)
+    }
+
+    /// An occurrence of a label in a series.
+    #[inline]
+    pub(super) fn label(&mut self) -> Result<(), Fault> {
+        self.labels.consume()?;
+        self.memory.charge(LABEL_BYTES)
+    }
+
+    /// A label that the request has not had so far.
+    pub(super) fn new_label(&mut self, name: &str, value: &str) -> Result<(), Fault> {
+        self.memory
+            .charge(NEW_LABEL_BYTES + escaped_bytes(name) + escaped_bytes(value))
+    }
+
+    #[inline]
+    pub(super) fn sample(&mut self) -> Result<(), Fault> {
+        self.items.consume()?;
+        self.memory.charge(SAMPLE_BYTES)
+    }
+
+    pub(super) fn histogram(&mut self) -> Result<(), Fault> {
+        self.items.consume()?;
+        self.memory.charge(HISTOGRAM_BYTES)
+    }
+
+    #[inline]
+    pub(super) fn bucket(&mut self) -> Result<(), Fault> {
+        self.buckets.consume()?;
+        self.memory.charge(BUCKET_BYTES)
+    }
+
+    pub(super) fn exemplar(&mut self) -> Result<(), Fault> {
+        self.items.consume()?;
+        self.memory.charge(EXEMPLAR_BYTES)
+    }
+
+    /// A label of an exemplar, beside what [`Self::label`] takes.
+    pub(super) fn exemplar_label(&mut self, name: &str, value: &str) -> Result<(), Fault> {
+        self.memory
+            .charge(EXEMPLAR_LABEL_BYTES + escaped_bytes(name) + escaped_bytes(value))
+    }
+
+    /// An entry of metadata with texts of so many bytes.
+    pub(super) fn metadata(&mut self, text_bytes: usize) -> Result<(), Fault> {
+        self.metadata.consume()?;
+        self.memory
+            .charge(METADATA_BYTES + TEXT_COPIES * text_bytes)
+    }
+
+    pub(super) fn symbol(&mut self) -> Result<(), Fault> {
+        self.symbols.consume()?;
+        self.memory.charge(SYMBOL_BYTES)
+    }
+
+    pub(super) fn query(&mut self) -> Result<(), Fault> {
+        self.queries.consume()?;
+        self.memory.charge(QUERY_BYTES)
+    }
+
+    /// The matcher of a query that has so many by now, with texts of so many bytes.
+    pub(super) fn matcher(&mut self, matchers: usize, text_bytes: usize) -> Result<(), Fault> {
+        if matchers > MAX_MATCHERS {
+            return Err(Fault::TooMany {
+                what: "matchers in a query",
+                limit: MAX_MATCHERS,
+            });
+        }
+        self.memory.charge(MATCHER_BYTES + TEXT_COPIES * text_bytes)
+    }
+
+    pub(super) fn grouping_label(&mut self, text_bytes: usize) -> Result<(), Fault> {
+        self.grouping_labels.consume()?;
+        self.memory.charge(GROUPING_LABEL_BYTES + text_bytes)
+    }
+
+    /// Texts of so many bytes that are copied, or worked through, once.
+    #[inline]
+    pub(super) fn text(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.memory.charge(bytes)
+    }
+
+    pub(super) fn response_type(&mut self) -> Result<(), Fault> {
+        self.response_types.consume()?;
+        self.memory.charge(RESPONSE_TYPE_BYTES)
+    }
+}
+
+/// Returns the most bytes that the stored and JSON forms of a text occupy while they are made: lists
+/// of them grow by doubling, and a control character has six bytes in JSON.
+fn escaped_bytes(text: &str) -> usize {
+    let escaped = text
+        .bytes()
+        .filter(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'));
+    3 * text.len() + 15 * escaped.count()
+}

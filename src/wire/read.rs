@@ -1,0 +1,70 @@
+//! Remote read: the message `prometheus.ReadRequest`, once it is known to be within the limits.
+//!
+//! Generated code decodes the message, and it makes whatever the message holds. So the fields are
+//! counted first, without making anything.
+
+use prost::Message;
+
+use super::DecodeError;
+use super::limits::DecodeLimits;
+use super::protobuf::{Fault, Reader};
+use crate::budget::Reservation;
+use crate::prompb::ReadRequest;
+
+/// Decodes a decompressed read request; the memory that its decoded form occupies, with what its
+/// queries make of it, is taken from `reservation` before.
+///
+/// # Errors
+/// It is no such message, it holds more than a request may, or there is no memory for it.
+pub fn decode_read_request(
+    message: &[u8],
+    reservation: &mut Reservation,
+) -> Result<ReadRequest, DecodeError> {
+    count(message, &mut DecodeLimits::new(reservation)).map_err(|fault| match fault {
+        Fault::Malformed(what) => DecodeError::Protobuf(what.to_owned()),
+        Fault::TooMany { what, limit } => DecodeError::TooManyInRead { what, limit },
+        Fault::Memory(exceeded) => DecodeError::Memory(exceeded),
+    })?;
+    ReadRequest::decode(message).map_err(|error| DecodeError::Protobuf(error.to_string()))
+}
+
+fn count(message: &[u8], limits: &mut DecodeLimits<'_>) -> Result<(), Fault> {
+    let mut message = Reader::new(message);
+    while let Some((number, value)) = message.next()? {
+        match number {
+            1 => {
+                limits.query()?;
+                count_query(message.message(value)?, limits)?;
+            }
+            2 => value.each_varint(|_| limits.response_type())?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn count_query(mut query: Reader<'_>, limits: &mut DecodeLimits<'_>) -> Result<(), Fault> {
+    let mut matchers = 0;
+    while let Some((number, value)) = query.next()? {
+        match number {
+            3 => {
+                matchers += 1;
+                limits.matcher(matchers, value.bytes()?.len())?;
+            }
+            4 => count_hints(query.message(value)?, limits)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn count_hints(mut hints: Reader<'_>, limits: &mut DecodeLimits<'_>) -> Result<(), Fault> {
+    while let Some((number, value)) = hints.next()? {
+        match number {
+            2 => limits.text(value.bytes()?.len())?,
+            5 => limits.grouping_label(value.bytes()?.len())?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
