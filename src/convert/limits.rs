@@ -21,7 +21,7 @@ pub const TIME_BYTES: usize = 8;
 pub const MAX_DESTINATION_NAME_BYTES: usize = 256;
 /// Bytes of the text of a query.
 pub const MAX_QUERY_BYTES: usize = 262_144;
-/// The latest time that a query accepts, 2262-04-11, in milliseconds since the Unix epoch
+/// The latest time that a query accepts and a record can have, 2262-04-11, in milliseconds since the Unix epoch
 /// (<https://docs.aws.amazon.com/timestream/latest/developerguide/supported-data-types.html>).
 /// The earliest is 0: an operation that gives a negative time is an error.
 pub const MAX_TIME_MS: i64 = 9_223_372_036_854;

@@ -118,8 +118,8 @@ fn value<'a>(
     if !sample.value.is_finite() {
         return Err(IgnoreReason::ValueNotFinite);
     }
-    if sample.timestamp_ms < 0 {
-        return Err(IgnoreReason::NegativeTimestamp);
+    if let Some(reason) = IgnoreReason::of_time(sample.timestamp_ms) {
+        return Err(reason);
     }
     let attribute = |name, value| Attribute { name, value };
     let mut attributes = vec![

@@ -13,7 +13,8 @@ use hashbrown::HashMap;
 
 use super::labels::{KnownLabels, Metric, Parts};
 use super::limits::{
-    MAX_DIMENSION_NAME_BYTES, MAX_DIMENSIONS, MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES, TIME_BYTES,
+    MAX_DIMENSION_NAME_BYTES, MAX_DIMENSIONS, MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES,
+    MAX_TIME_MS, TIME_BYTES,
 };
 use super::names::{
     EXEMPLAR_PREFIX, HISTOGRAM_PREFIX, NO_LABELS_DIMENSION, NO_LABELS_VALUE, VALUE_BITS_DIMENSION,
@@ -30,7 +31,7 @@ use crate::received::{Item, Items, Labels, Request, Series, cut, narrow};
 pub struct WritePolicy {
     /// Refuse the whole request when a name or a label set is over the limits.
     pub fail_on_long_label: bool,
-    /// Refuse the whole request when a value cannot be stored or a timestamp is negative.
+    /// Refuse the whole request when a value or a timestamp cannot be stored.
     pub fail_on_invalid_sample_value: bool,
     /// Store the values that Timestream refuses: NaN, infinities, stale markers and `-0.0`.
     pub store_special_values: bool,
@@ -51,6 +52,9 @@ pub enum IgnoreReason {
     ValueNotFinite,
     /// The time is before 1970.
     NegativeTimestamp,
+    /// The time is beyond what Timestream can represent, the year 2262: nanoseconds where
+    /// milliseconds are due, for instance.
+    TimestampOutOfRange,
     /// A value of a later version is stored; only where records have versions.
     Superseded,
     /// The record of a native histogram would exceed 2 KB.
@@ -61,17 +65,28 @@ pub enum IgnoreReason {
 
 impl IgnoreReason {
     /// All reasons.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LongMetricName,
         Self::LongLabelName,
         Self::TooManyLabels,
         Self::RecordTooLarge,
         Self::ValueNotFinite,
         Self::NegativeTimestamp,
+        Self::TimestampOutOfRange,
         Self::Superseded,
         Self::HistogramTooLarge,
         Self::NotAFloat,
     ];
+
+    /// Returns why no sample of this time can be stored, if so.
+    pub(super) fn of_time(timestamp_ms: i64) -> Option<Self> {
+        match timestamp_ms {
+            ..0 => Some(Self::NegativeTimestamp),
+            // Exemplars have nanoseconds beside it, which have to fit as well.
+            MAX_TIME_MS.. => Some(Self::TimestampOutOfRange),
+            _ => None,
+        }
+    }
 
     /// Whether nothing is missing in Timestream although the sample was left out.
     pub fn is_settled(self) -> bool {
@@ -87,6 +102,7 @@ impl IgnoreReason {
             Self::RecordTooLarge => "record_too_large",
             Self::ValueNotFinite => "value_not_finite",
             Self::NegativeTimestamp => "negative_timestamp",
+            Self::TimestampOutOfRange => "timestamp_out_of_range",
             Self::Superseded => "superseded",
             Self::HistogramTooLarge => "histogram_too_large",
             Self::NotAFloat => "not_a_float",
@@ -121,7 +137,7 @@ pub enum Refusal {
     },
     /// The sample cannot be stored.
     #[error(
-        "InvalidSampleValueError: invalid sample value {value} at timestamp {timestamp_ms} of the time series {labels}; only finite values at times from 1970 on are accepted: drop the series by relabelling, set store_special_values to keep such values, or unset fail_on_invalid_sample_value to leave such samples out"
+        "InvalidSampleValueError: invalid sample value {value} at timestamp {timestamp_ms} of the time series {labels}; only finite values at times from 1970 to 2262, in milliseconds, are accepted: drop the series by relabelling, set store_special_values to keep such values, or unset fail_on_invalid_sample_value to leave such samples out"
     )]
     InvalidSample {
         /// The value.
@@ -343,8 +359,8 @@ fn to_record<'a>(
     forms: &mut Forms<'_, 'a>,
     policy: WritePolicy,
 ) -> Result<(usize, Value<'a>, u32), Unstorable<'a>> {
-    if content.timestamp_ms() < 0 {
-        return Err(Unstorable::Invalid(IgnoreReason::NegativeTimestamp));
+    if let Some(reason) = IgnoreReason::of_time(content.timestamp_ms()) {
+        return Err(Unstorable::Invalid(reason));
     }
     match content {
         Item::Sample(sample) if !is_special(sample.value) => {
@@ -764,5 +780,25 @@ mod tests {
             let refused = series_to_records(&request, &routing, strict).is_err();
             assert_eq!(refused, expected.is_some(), "{name} {}", labels.len());
         }
+    }
+
+    #[test]
+    fn times_that_can_be_represented_are_stored() {
+        let cases = [
+            (-1, Some(IgnoreReason::NegativeTimestamp)),
+            (0, None),
+            (MAX_TIME_MS - 1, None),
+            (MAX_TIME_MS, Some(IgnoreReason::TimestampOutOfRange)),
+            (i64::MAX, Some(IgnoreReason::TimestampOutOfRange)),
+        ];
+        for (timestamp_ms, expected) in cases {
+            assert_eq!(
+                IgnoreReason::of_time(timestamp_ms),
+                expected,
+                "{timestamp_ms}"
+            );
+        }
+        // With the nanoseconds of an exemplar it is still a time.
+        assert!((MAX_TIME_MS - 1).checked_mul(1_000_000).unwrap() < i64::MAX - 999_999);
     }
 }

@@ -185,6 +185,8 @@ async fn what_cannot_be_stored_is_counted_and_costs_nothing_else() {
                 (START_MS + 1, f64::INFINITY),
                 (START_MS + 2, f64::NEG_INFINITY),
                 (-1, 1.0),
+                // Nanoseconds.
+                (START_MS * 1_000_000, 1.0),
                 (START_MS + 3, -0.0),
             ],
         ),
@@ -202,6 +204,11 @@ async fn what_cannot_be_stored_is_counted_and_costs_nothing_else() {
     assert_eq!(ignored("too_many_labels").await, 1.0);
     assert_eq!(ignored("value_not_finite").await, 3.0);
     assert_eq!(ignored("negative_timestamp").await, 1.0);
+    assert_eq!(ignored("timestamp_out_of_range").await, 1.0);
+    assert_eq!(
+        app.metric("timestream_connector_write_calls_total").await,
+        1.0
+    );
     let read = app.read(vec![query(&[])]).await;
     assert_eq!(read[0].len(), 1);
     // Timestream refuses -0.0, so it is stored as 0.
