@@ -40,8 +40,8 @@ pub(super) async fn read(
     let content = answer(&app, version, &headers, body, &bounds, recorder.record()).await;
     let completed = End::Completed(StatusCode::OK);
     let (mut response, numbers) = match content {
-        Ok(Content::Stream(results)) => {
-            let frames = FrameStream::new(results, recorder);
+        Ok(Content::Stream(results, deadline)) => {
+            let frames = FrameStream::new(results, recorder, deadline);
             let headers = [(CONTENT_TYPE, STREAMED)];
             return (headers, Body::from_stream(frames.into_stream())).into_response();
         }
@@ -71,8 +71,8 @@ enum Content {
     Samples(Vec<u8>),
     /// All frames.
     Frames(Vec<u8>),
-    /// Frames of these results and of those that are still to come.
-    Stream(VecDeque<QueryResult>),
+    /// Frames of these results and of those that are still to come, until a deadline.
+    Stream(VecDeque<QueryResult>, tokio::time::Instant),
 }
 
 async fn answer(
@@ -87,7 +87,7 @@ async fn answer(
     let deadline = earliest(deadline, bounds);
     let limit = app.settings.max_request_bytes;
     let compute = app.connector.compute();
-    let reservation = &mut app.budget.reservation();
+    let reservation = record.reservation.insert(app.budget.reservation());
     wire::check_headers::<ReadRequest>(headers)?;
     let message = receive_message(headers, body, limit, reservation, compute, deadline).await?;
     let is_long = message.len() > LONG_BYTES;
@@ -109,7 +109,7 @@ async fn answer(
         }
         results.push_back(result);
         if form == ResponseType::Chunks && !is_whole && reading.rest_excludes_histograms() {
-            return Ok(Content::Stream(results));
+            return Ok(Content::Stream(results, deadline));
         }
     }
     let max_bytes = bounds

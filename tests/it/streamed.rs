@@ -4,7 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use axum::body::Body;
+use futures_util::StreamExt;
+use http::{Request, StatusCode};
 use timestream_emulator::{Emulator, Fault, FaultKind, When};
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::read_request::ResponseType::{
@@ -14,6 +16,7 @@ use timestream_prometheus_connector::prompb::{Query, ReadHints, ReadRequest};
 use timestream_prometheus_connector::wire;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tower::ServiceExt;
 
 use crate::frames::{self, STREAMED};
 use crate::kinds::{histograms, integers};
@@ -65,6 +68,33 @@ async fn the_client_says_which_form_it_prefers() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_its_time_gets_until_the_deadline() {
+    let app = TestApp::start_with(&["--read-timeout=1s"]).await;
+    for instance in 0..10 {
+        // Values that no encoding makes small.
+        let samples: Vec<_> = (0..2_000_i64)
+            .map(|i| (START_MS + i * 1_000, ((i * 7_919 + instance) as f64).sin()))
+            .collect();
+        let labels = [("__name__", "m"), ("i", &*instance.to_string())];
+        app.write_ok(vec![series(&labels, &samples)]).await;
+    }
+    let request = ReadRequest {
+        queries: vec![named("m")],
+        accepted_response_types: vec![StreamedXorChunks.into()],
+    };
+    let request = Request::post("/read").body(Body::from(wire::encode(&request).unwrap()));
+    let response = app.router.clone().oneshot(request.unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let mut pieces = response.into_body().into_data_stream();
+    assert!(pieces.next().await.unwrap().is_ok());
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert!(pieces.next().await.unwrap().is_err());
+    assert!(pieces.next().await.is_none());
+    let ended = "timestream_connector_read_requests_total{code=\"504\"}";
+    assert_eq!(app.metric(ended).await, 1.0);
 }
 
 #[tokio::test]

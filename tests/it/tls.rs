@@ -282,6 +282,7 @@ const SHORT: Patience = Patience {
     handshake: Duration::from_millis(400),
     head: Duration::from_millis(400),
     idle: Duration::from_millis(400),
+    write: Duration::from_secs(60),
 };
 /// So long that a test would hang.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -358,6 +359,7 @@ async fn a_request_in_flight_is_finished_and_others_are_let_go() {
         handshake: LONG,
         head: LONG,
         idle: LONG,
+        write: Duration::from_secs(60),
     };
     let server = serve(&[], patience).await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();

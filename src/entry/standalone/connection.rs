@@ -27,16 +27,20 @@ pub struct Patience {
     pub head: Duration,
     /// Between two requests.
     pub idle: Duration,
+    /// Without taking anything of a response.
+    pub write: Duration,
 }
 
 impl Default for Patience {
-    /// The last one is that of Prometheus' own server (`--web.read-timeout`), and longer than what
-    /// load balancers wait: they must close first, or requests get lost in between.
+    /// That between requests is that of Prometheus' own server (`--web.read-timeout`), and longer than what
+    /// load balancers wait: they must close first, or requests get lost in between. A
+    /// query of Prometheus ends after two minutes (`--query.timeout`), so nothing waits for longer.
     fn default() -> Self {
         Self {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(300),
+            write: Duration::from_secs(120),
         }
     }
 }
@@ -82,7 +86,12 @@ async fn serve_http(
     peer: &str,
 ) {
     let answering = Answering::default();
-    let io = TokioIo::new(Patient::new(stream, patience.head, answering.clone()));
+    let io = TokioIo::new(Patient::new(
+        stream,
+        patience.head,
+        patience.write,
+        answering.clone(),
+    ));
     let router = TowerToHyperService::new(router);
     let service = service_fn(|request| {
         answering.begin_or_end();

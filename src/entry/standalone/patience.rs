@@ -1,4 +1,4 @@
-//! How long a client may take to send the head of a request.
+//! How long a client may take to send the head of a request, and to take what is sent to it.
 //!
 //! hyper's own time-out for heads runs while a kept connection is idle too, so it would have to be as
 //! long as clients and load balancers keep their connections. Here the clock starts with the
@@ -29,11 +29,15 @@ impl Answering {
     }
 }
 
-/// A connection whose reads fail once a head takes longer than the limit.
+/// A connection whose reads fail once a head takes longer than the limit, and whose writes fail once
+/// the client takes nothing for longer than another.
 #[derive(Debug)]
 pub(super) struct Patient<Io> {
     io: Io,
     limit: Duration,
+    write_limit: Duration,
+    /// Runs while the client takes nothing.
+    write_deadline: Option<Pin<Box<Sleep>>>,
     answering: Answering,
     /// The count at the last read.
     seen: u64,
@@ -42,14 +46,40 @@ pub(super) struct Patient<Io> {
 
 impl<Io> Patient<Io> {
     /// The first head has to be there after `limit` from now.
-    pub(super) fn new(io: Io, limit: Duration, answering: Answering) -> Self {
+    pub(super) fn new(
+        io: Io,
+        limit: Duration,
+        write_limit: Duration,
+        answering: Answering,
+    ) -> Self {
         Self {
             io,
             limit,
+            write_limit,
+            write_deadline: None,
             seen: answering.count(),
             answering,
             deadline: Some(Box::pin(sleep(limit))),
         }
+    }
+
+    /// Passes on what a write has come to, unless nothing was taken for too long.
+    fn watched<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.write_deadline = None;
+            return written;
+        }
+        let limit = self.write_limit;
+        let deadline = self
+            .write_deadline
+            .get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(deadline.as_mut().poll(context));
+        let text = "the client took nothing of the response for too long";
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
     }
 }
 
@@ -88,7 +118,8 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.watched(context, written)
     }
 
     fn poll_write_vectored(
@@ -96,7 +127,8 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, bytes)
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, bytes);
+        self.watched(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -104,7 +136,8 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        let flushed = Pin::new(&mut self.io).poll_flush(context);
+        self.watched(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -124,7 +157,7 @@ mod tests {
     fn connection() -> (DuplexStream, Patient<DuplexStream>, Answering) {
         let (client, server) = duplex(64);
         let answering = Answering::default();
-        let server = Patient::new(server, LIMIT, answering.clone());
+        let server = Patient::new(server, LIMIT, LIMIT, answering.clone());
         (client, server, answering)
     }
 
@@ -184,5 +217,28 @@ mod tests {
         let start = Instant::now();
         server.read_u8().await.unwrap_err();
         assert_eq!(start.elapsed(), LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_loses_its_connection() {
+        let (mut client, mut server, _) = connection();
+        // The other side has room for 64 bytes.
+        server.write_all(&[0; 64]).await.unwrap();
+        let start = Instant::now();
+        let error = server.write_u8(1).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed(), LIMIT);
+
+        // One that takes a byte now and then does not.
+        let (mut slow, mut server, _) = connection();
+        let taking = async {
+            for _ in 0..70 {
+                tokio::time::sleep(LIMIT / 2).await;
+                slow.read_u8().await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(server.write_all(&[0; 134]), taking);
+        written.unwrap();
+        drop(client.shutdown().await);
     }
 }

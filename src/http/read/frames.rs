@@ -7,12 +7,14 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 
 use http::StatusCode;
+use tokio::time::Instant;
 
 use super::super::HttpError;
 use super::super::recorder::{End, RequestRecorder};
 use super::record::ReadRecord;
-use crate::connector::QueryResult;
+use crate::connector::{QueryResult, ReadError};
 use crate::convert::response::frames;
+use crate::timestream::TimestreamError;
 use crate::wire;
 
 /// Frames are handed on together from so many bytes on.
@@ -27,6 +29,7 @@ pub(super) struct FrameStream {
     /// The first series of it that was not sent.
     series_index: usize,
     recorder: RequestRecorder<ReadRecord>,
+    deadline: Instant,
 }
 
 impl FrameStream {
@@ -34,12 +37,14 @@ impl FrameStream {
     pub(super) fn new(
         results: VecDeque<QueryResult>,
         recorder: RequestRecorder<ReadRecord>,
+        deadline: Instant,
     ) -> Self {
         Self {
             results,
             query_index: 0,
             series_index: 0,
             recorder,
+            deadline,
         }
     }
 
@@ -57,6 +62,11 @@ impl FrameStream {
 
     async fn next_piece(&mut self) -> Option<io::Result<Bytes>> {
         loop {
+            // A client that takes its time would hold the results for as long.
+            if Instant::now() >= self.deadline {
+                let error = ReadError::from(TimestreamError::timeout());
+                return Some(Err(self.abort(&HttpError::from(&error))));
+            }
             if let Some(piece) = self.piece_of_first() {
                 return Some(Ok(piece));
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::log;
 use super::super::recorder::{End, Record};
+use crate::budget::Reservation;
 use crate::connector::{ReadOutcome, Reading};
 use crate::metrics::Metrics;
 use crate::metrics::emf::Numbers;
@@ -11,6 +12,8 @@ use crate::metrics::emf::Numbers;
 /// What is known of a read request.
 #[derive(Debug, Default)]
 pub(super) struct ReadRecord {
+    /// The memory of the request and of the patterns of its queries.
+    pub(super) reservation: Option<Reservation>,
     /// Once it has begun.
     pub(super) reading: Option<Reading>,
 }
