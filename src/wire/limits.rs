@@ -27,16 +27,16 @@ pub(crate) const MAX_GROUPING_LABELS: usize = 10_000;
 /// Response types that a client accepts; there are two.
 pub(crate) const MAX_RESPONSE_TYPES: usize = 100;
 
-const SERIES_BYTES: usize = 240;
+const SERIES_BYTES: usize = 200;
 /// Of a label of a series, wherever the same one occurs.
 const LABEL_BYTES: usize = 32;
 /// Of the first occurrence of a label, with a copy or two of its text.
-const NEW_LABEL_BYTES: usize = 640;
-const SAMPLE_BYTES: usize = 400;
-const HISTOGRAM_BYTES: usize = 1_200;
-const BUCKET_BYTES: usize = 64;
-const EXEMPLAR_BYTES: usize = 1_000;
-const EXEMPLAR_LABEL_BYTES: usize = 160;
+const NEW_LABEL_BYTES: usize = 560;
+const SAMPLE_BYTES: usize = 340;
+const HISTOGRAM_BYTES: usize = 800;
+const BUCKET_BYTES: usize = 32;
+const EXEMPLAR_BYTES: usize = 640;
+const EXEMPLAR_LABEL_BYTES: usize = 128;
 const METADATA_BYTES: usize = 1_000;
 const SYMBOL_BYTES: usize = 48;
 /// A query with the state of its statements while they run.

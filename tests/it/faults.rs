@@ -1,7 +1,9 @@
 //! Faults of Timestream: what is answered, and that a resend completes what is missing.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::body::Body;
+use http::Request;
 use timestream_emulator::{Fault, FaultKind, When};
 use timestream_prometheus_connector::prompb::TimeSeries;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
@@ -214,6 +216,100 @@ async fn a_batch_refused_as_a_whole_is_halved() {
         app.metric("timestream_connector_write_calls_total").await,
         7.0
     );
+}
+
+#[tokio::test]
+async fn refused_records_cost_a_bounded_number_of_calls() {
+    let app = TestApp::start().await;
+    let refused = FaultKind::Validation("no record of it".to_owned());
+    app.emulator.order_fault(always("WriteRecords", refused));
+    let answer = app.write(numbered(2_000)).await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    let text = answer.text();
+    assert!(
+        text.contains("2000 samples for db/t are not stored: no record of it"),
+        "{text}"
+    );
+    let calls = app.metric("timestream_connector_write_calls_total").await;
+    assert!((500.0..=540.0).contains(&calls), "{calls}");
+
+    // The samples that stand alone by then are stored once the service takes them.
+    app.emulator.clear_faults();
+    let refused = FaultKind::Validation("the first calls are refused".to_owned());
+    app.emulator
+        .order_fault(Fault::next("WriteRecords", 40, refused));
+    app.write_ok(numbered(2_000)).await;
+    assert_eq!(app.emulator.points("db", "t").len(), 2_000);
+}
+
+#[tokio::test]
+async fn what_the_service_has_refused_is_not_sent_again_because_the_time_is_over() {
+    let app = TestApp::start_with(&["--request-timeout=3s"]).await;
+    let first = |kind| Fault::next("WriteRecords", 1, kind);
+    let latency = |millis| FaultKind::Latency(Duration::from_millis(millis));
+    app.emulator.order_fault(first(latency(500)));
+    let refused = FaultKind::Validation("a record of it".to_owned());
+    app.emulator.order_fault(first(refused));
+    // The first call is on its way when this is ordered, so it meets the halves of its batch.
+    let slow_down = async {
+        while !app.emulator.counters().calls.contains_key("WriteRecords") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        app.emulator
+            .order_fault(always("WriteRecords", latency(3_600_000)));
+    };
+    let (answer, ()) = tokio::join!(app.write(numbered(100)), slow_down);
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    let text = answer.text();
+    assert!(
+        text.contains("100 samples for db/t are not stored: a record of it"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_write_whose_client_leaves_is_counted_with_what_is_stored() {
+    let app = TestApp::start().await;
+    let status = |code: u16| {
+        let app = &app;
+        async move {
+            let name = format!("timestream_connector_write_requests_total{{code=\"{code}\"}}");
+            app.metric(&name).await
+        }
+    };
+    // One of two calls does not come back.
+    let slow = FaultKind::Latency(Duration::from_secs(3_600));
+    app.emulator
+        .order_fault(Fault::next("WriteRecords", 1, slow));
+    let write = tokio::time::timeout(Duration::from_secs(2), app.write(numbered(150)));
+    assert!(write.await.is_err());
+    assert_eq!((status(204).await, status(499).await), (0.0, 1.0));
+    let received = app
+        .metric("timestream_connector_received_samples_total")
+        .await;
+    let written = app
+        .metric("timestream_connector_written_samples_total")
+        .await;
+    let aborted = "timestream_connector_failed_samples_total{reason=\"aborted\"}";
+    assert_eq!(received, 150.0);
+    assert_eq!(written + app.metric(aborted).await, received);
+    assert_eq!(app.emulator.points("db", "t").len() as f64, written);
+    assert!(written > 0.0);
+
+    // So is one of which nothing was read, and the sender gets all of it stored by sending again.
+    app.emulator.clear_faults();
+    let never = Body::from_stream(futures_util::stream::pending::<
+        Result<Vec<u8>, std::io::Error>,
+    >());
+    let write = app.send(Request::post("/write").body(never).unwrap());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(10), write)
+            .await
+            .is_err()
+    );
+    app.write_ok(numbered(150)).await;
+    assert_eq!((status(204).await, status(499).await), (1.0, 2.0));
+    assert_eq!(app.emulator.points("db", "t").len(), 150);
 }
 
 #[tokio::test]

@@ -1,0 +1,428 @@
+//! The memory that requests are charged with covers what they occupy, measured by an allocator that
+//! counts; a target of its own, because the count is that of the whole process.
+
+use peak_alloc::PeakAlloc;
+use prost::Message;
+use timestream_prometheus_connector::budget::{MemoryBudget, Reservation};
+use timestream_prometheus_connector::convert::batch::batches;
+use timestream_prometheus_connector::convert::body::write_call;
+use timestream_prometheus_connector::convert::matcher::{QueryError, queries_to_selections};
+use timestream_prometheus_connector::convert::metadata::metadata_to_records;
+use timestream_prometheus_connector::convert::regex::{PatternLimits, PatternsTooLarge};
+use timestream_prometheus_connector::convert::route::{RoutePart, Routing};
+use timestream_prometheus_connector::convert::series::{WritePolicy, series_to_records};
+use timestream_prometheus_connector::model::Destination;
+use timestream_prometheus_connector::prompb::label_matcher::Type;
+use timestream_prometheus_connector::prompb::{LabelMatcher, Query, ReadRequest};
+use timestream_prometheus_connector::wire::{self, DecodeError, RemoteWrite};
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+/// Bytes that a step may take beside what grows with the request.
+const SLACK: usize = 256 << 10;
+
+/// A field with a length in front of it.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![number << 3 | 2];
+    prost::encoding::encode_varint(content.len() as u64, &mut bytes);
+    bytes.extend_from_slice(content);
+    bytes
+}
+
+fn label(name: &str, value: &str) -> Vec<u8> {
+    field(
+        1,
+        &[field(1, name.as_bytes()), field(2, value.as_bytes())].concat(),
+    )
+}
+
+fn named(name: &str) -> Vec<u8> {
+    [label("__name__", name), label("job", "j")].concat()
+}
+
+/// A sample at 1,600,000,000,000 ms.
+const SAMPLE: &[u8] = b"\x12\x10\x09\x00\x00\x00\x00\x00\x00\xf0\x3f\x10\x80\x80\xba\xbb\xc8\x2e";
+/// One of which nothing is given.
+const EMPTY_SAMPLE: &[u8] = b"\x12\x00";
+
+fn series(parts: &[&[u8]]) -> Vec<u8> {
+    field(1, &parts.concat())
+}
+
+/// Runs `work`; returns the most bytes that it occupied at a time.
+fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = ALLOCATOR.current_usage();
+    ALLOCATOR.reset_peak_usage();
+    let result = work();
+    (result, ALLOCATOR.peak_usage().saturating_sub(before))
+}
+
+fn routing() -> Routing {
+    let part = |name: &str| RoutePart {
+        label: Some(name.to_owned()),
+        default: Some(name.to_owned()),
+    };
+    Routing {
+        database: part("db"),
+        table: part("t"),
+    }
+}
+
+/// Decodes and converts a write request, and makes its calls one after the other; returns whether
+/// there was memory for it.
+fn write(version: RemoteWrite, message: &[u8], reservation: &mut Reservation) -> bool {
+    let policy = WritePolicy {
+        store_special_values: true,
+        ..WritePolicy::default()
+    };
+    let request = match wire::read_request(version, message, reservation) {
+        Ok(request) => request,
+        Err(DecodeError::Memory(_)) => return false,
+        Err(error) => panic!("{error}"),
+    };
+    let conversion = series_to_records(&request, &routing(), policy).unwrap();
+    for batches in batches(&conversion.stored, &conversion.destinations) {
+        for batch in batches.iter() {
+            write_call(batch, None);
+        }
+    }
+    let destination = Destination::default();
+    let entries = &request.metadata;
+    let records = metadata_to_records(destination, entries, 1_600_000_000_000);
+    batches(&records.stored, &records.destinations);
+    true
+}
+
+/// Decodes a read request and compiles its patterns; returns whether there was memory for it.
+fn read(message: &[u8], reservation: &mut Reservation) -> bool {
+    let request = match wire::decode_read_request(message, reservation) {
+        Ok(request) => request,
+        Err(DecodeError::Memory(_)) => return false,
+        Err(error) => panic!("{error}"),
+    };
+    let limits = PatternLimits::new(reservation);
+    let selections = queries_to_selections(&request.queries, &routing(), limits);
+    !matches!(
+        selections,
+        Err(QueryError::Patterns(PatternsTooLarge::Memory(_)))
+    )
+}
+
+fn writes() -> Vec<(&'static str, RemoteWrite, Vec<u8>)> {
+    let of = |count: usize, part: &dyn Fn(usize) -> Vec<u8>| -> Vec<u8> {
+        (0..count).flat_map(part).collect()
+    };
+    let v1 = RemoteWrite::V1;
+    let pod = |i: usize| {
+        let labels = of(9, &|l| {
+            label(&format!("label_{l}"), &format!("value-{}", i * l % 300))
+        });
+        series(&[&named(&format!("metric_{}", i % 100)), &labels, SAMPLE])
+    };
+    let histogram = |deltas: usize| {
+        let spans = field(
+            11,
+            &[b"\x08\x02\x10", &[deltas.min(127) as u8][..]].concat(),
+        );
+        let one = [
+            b"\x08\x01\x19\0\0\0\0\0\0\0\0\x20\x00",
+            &spans[..],
+            &field(12, &vec![2; deltas]),
+        ];
+        field(4, &one.concat())
+    };
+    let symbols = of(1_000, &|i| {
+        field(
+            4,
+            if i == 0 {
+                String::new()
+            } else {
+                format!("s{i}")
+            }
+            .as_bytes(),
+        )
+    });
+    vec![
+        ("2,000 pods", v1, of(2_000, &pod)),
+        ("50,000 pods", v1, of(50_000, &pod)),
+        (
+            "samples of one series",
+            v1,
+            series(&[&named("m"), &SAMPLE.repeat(200_000)]),
+        ),
+        (
+            "samples of which nothing is given",
+            v1,
+            series(&[&named("m"), &EMPTY_SAMPLE.repeat(300_000)]),
+        ),
+        (
+            "series of one label",
+            v1,
+            of(100_000, &|_| series(&[&label("__name__", "m"), SAMPLE])),
+        ),
+        ("series of nothing", v1, of(100_000, &|_| series(&[]))),
+        (
+            "series with NaN",
+            v1,
+            of(50_000, &|_| {
+                series(&[&named("m"), b"\x12\x09\x09\x01\0\0\0\0\0\xf8\x7f"])
+            }),
+        ),
+        (
+            "tables",
+            v1,
+            of(50_000, &|i| {
+                series(&[&named("m"), &label("t", &format!("t{i}")), SAMPLE])
+            }),
+        ),
+        (
+            "labels of one series",
+            v1,
+            series(&[&named("m"), &label("a", "b").repeat(300_000), SAMPLE]),
+        ),
+        (
+            "different labels of one series",
+            v1,
+            series(&[
+                &named("m"),
+                &of(100_000, &|i| label(&format!("n{i}"), "v")),
+                SAMPLE,
+            ]),
+        ),
+        (
+            "different values",
+            v1,
+            of(100_000, &|i| {
+                series(&[
+                    &label("__name__", "m"),
+                    &label("l", &format!("{i}")),
+                    SAMPLE,
+                ])
+            }),
+        ),
+        (
+            "long values",
+            v1,
+            of(2_000, &|i| {
+                series(&[&named("m"), &label("l", &format!("{i:01500}")), SAMPLE])
+            }),
+        ),
+        (
+            "names to escape",
+            v1,
+            of(20_000, &|i| {
+                series(&[
+                    &named(&format!("a:{i}:b")),
+                    &label(&format!("ü.{i}"), "v"),
+                    SAMPLE,
+                ])
+            }),
+        ),
+        (
+            "control characters",
+            v1,
+            of(100, &|i| {
+                series(&[
+                    &named("m"),
+                    &label("l", &format!("{i}{}", "\x01".repeat(40_000))),
+                    SAMPLE,
+                ])
+            }),
+        ),
+        (
+            "empty histograms",
+            v1,
+            series(&[&named("m"), &field(4, &[]).repeat(50_000)]),
+        ),
+        (
+            "histograms",
+            v1,
+            series(&[&named("m"), &histogram(60).repeat(10_000)]),
+        ),
+        (
+            "a large histogram",
+            v1,
+            series(&[&named("m"), &histogram(500_000)]),
+        ),
+        (
+            "spans",
+            v1,
+            series(&[&named("m"), &field(4, &field(8, &[]).repeat(500_000))]),
+        ),
+        (
+            "empty exemplars",
+            v1,
+            series(&[&named("m"), &field(3, &[]).repeat(80_000)]),
+        ),
+        (
+            "labels of exemplars",
+            v1,
+            series(&[
+                &named("m"),
+                &field(3, &label("a", "b").repeat(10)).repeat(30_000),
+            ]),
+        ),
+        (
+            "empty labels of an exemplar",
+            v1,
+            series(&[&named("m"), &field(3, &field(1, &[]).repeat(300_000))]),
+        ),
+        (
+            "metadata",
+            v1,
+            of(50_000, &|i| {
+                field(
+                    3,
+                    &[
+                        &b"\x08\x01"[..],
+                        &field(2, format!("m{i}").as_bytes()),
+                        &field(4, b"It is."),
+                    ]
+                    .concat(),
+                )
+            }),
+        ),
+        (
+            "symbols",
+            RemoteWrite::V2,
+            of(500_000, &|i| field(4, if i == 0 { b"" } else { b"s" })),
+        ),
+        (
+            "references",
+            RemoteWrite::V2,
+            [
+                symbols,
+                of(10_000, &|i| {
+                    let name = 1 + i % 100;
+                    let references = of(10, &|l| {
+                        let mut bytes = Vec::new();
+                        prost::encoding::encode_varint((1 + l) as u64, &mut bytes);
+                        prost::encoding::encode_varint((1 + (name + l) % 900) as u64, &mut bytes);
+                        bytes
+                    });
+                    field(5, &[field(1, &references), SAMPLE.to_vec()].concat())
+                }),
+            ]
+            .concat(),
+        ),
+    ]
+}
+
+fn reads() -> Vec<(&'static str, Vec<u8>)> {
+    let query = |matchers: &[(Type, &str, &str)]| Query {
+        matchers: matchers
+            .iter()
+            .map(|(op, name, value)| LabelMatcher {
+                r#type: i32::from(*op),
+                name: (*name).to_owned(),
+                value: (*value).to_owned(),
+            })
+            .collect(),
+        ..Query::default()
+    };
+    let encode = |queries: Vec<Query>| {
+        let request = ReadRequest {
+            queries,
+            ..ReadRequest::default()
+        };
+        request.encode_to_vec()
+    };
+    let texts = |count: usize| -> String {
+        let names: Vec<_> = (0..count).map(|i| format!("pod-{i}")).collect();
+        names.join("|")
+    };
+    vec![
+        (
+            "a query",
+            encode(vec![query(&[
+                (Type::Eq, "__name__", "up"),
+                (Type::Re, "job", "a.*"),
+            ])]),
+        ),
+        ("empty queries", field(1, &[]).repeat(100)),
+        (
+            "empty matchers",
+            field(1, &field(3, &[]).repeat(200)).repeat(100),
+        ),
+        (
+            "grouping labels",
+            field(1, &field(4, &field(5, &[]).repeat(10_000))),
+        ),
+        (
+            "a long value",
+            encode(vec![query(&[(Type::Eq, "a", &"x".repeat(4_000_000))])]),
+        ),
+        (
+            "texts",
+            encode(vec![query(&[(Type::Re, "a", &texts(100_000))])]),
+        ),
+        (
+            "short texts",
+            encode(vec![query(&[(Type::Re, "a", &"a|".repeat(200_000))])]),
+        ),
+        (
+            "parts",
+            encode(vec![query(&[(Type::Re, "a", &".?".repeat(30_000))])]),
+        ),
+        (
+            "groups",
+            encode(vec![query(&[(Type::Re, "a", &"(?:a.|b)".repeat(20_000))])]),
+        ),
+        (
+            "classes",
+            encode(vec![query(&[(Type::Re, "a", r"\pL{150}")])]),
+        ),
+        (
+            "more classes",
+            encode(vec![query(&[(Type::Re, "a", r"\pL{150}"); 10])]),
+        ),
+        (
+            "ranges",
+            encode(vec![query(&[(Type::Re, "a", &r"\pL".repeat(400))])]),
+        ),
+        (
+            "patterns",
+            encode(vec![query(&[(Type::Re, "a", "x.*y.*z"); 200])]),
+        ),
+    ]
+}
+
+/// The least budget with which a request is served, and what it occupies at most with that. With
+/// less it is refused before it occupies more than the budget.
+fn least_budget(name: &str, mut serve: impl FnMut(&mut Reservation) -> bool) -> (usize, usize) {
+    let mut budget_bytes = 64 << 10;
+    loop {
+        let budget = MemoryBudget::new(budget_bytes);
+        let (is_served, peak) = peak(|| serve(&mut budget.reservation()));
+        assert!(
+            peak <= budget_bytes + SLACK,
+            "{name} occupies {peak} bytes of {budget_bytes}"
+        );
+        if is_served {
+            return (budget_bytes, peak);
+        }
+        budget_bytes += budget_bytes / 8;
+    }
+}
+
+#[test]
+fn no_request_occupies_more_than_the_budget() {
+    let mut rows = Vec::new();
+    for (name, version, message) in writes() {
+        let served = least_budget(name, |reservation| write(version, &message, reservation));
+        rows.push((name, message.len(), served));
+    }
+    for (name, message) in reads() {
+        let served = least_budget(name, |reservation| read(&message, reservation));
+        rows.push((name, message.len(), served));
+    }
+    for (name, len, (budget, peak)) in &rows {
+        let ratio = *budget as f64 / *peak as f64;
+        println!("{name:<36} {len:>9} bytes: {peak:>10} of {budget:>10}, {ratio:.2}");
+    }
+    // Ordinary requests do not need a budget much larger than what they occupy.
+    for (name, _, (budget, peak)) in &rows[..2] {
+        assert!(budget / peak < 4, "{name}: {peak} of {budget} bytes");
+    }
+}
