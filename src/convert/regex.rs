@@ -14,6 +14,7 @@ mod limits;
 mod node;
 mod parse;
 mod refused;
+mod steps;
 mod texts;
 mod unicode;
 

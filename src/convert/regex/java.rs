@@ -5,15 +5,15 @@
 //! flag for case, as Java's Unicode is another (13.0 in JDK 17), and no conditions on places, as
 //! Java's words and lines are others. `tests/golden/regex/java.tsv` holds them to a JDK.
 //!
-//! Java backtracks, so that a pattern can take it time that grows exponentially with the text. What
-//! might is not written.
+//! Java backtracks, so that a pattern can take it time that grows exponentially with the text, or as
+//! its fourth power: `.*a.*a.*a.*b`. What might is not written: see [`steps`].
 
 use std::fmt::Write as _;
 
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 use super::node::Node;
-use super::unicode;
+use super::{steps, unicode};
 
 /// More ranges than these are not listed in a class.
 const MAX_CLASS_RANGES: usize = 100;
@@ -31,7 +31,8 @@ pub(super) fn java(node: &Node) -> Option<String> {
     }
     let mut java = String::new();
     write(node, 0, &mut java)?;
-    Some(java)
+    // After writing, which bounds the depth.
+    steps::are_few(node).then_some(java)
 }
 
 /// In how many places there are several ways to go on. `None` if there is no bound to it.
@@ -54,7 +55,7 @@ fn choices(node: &Node) -> Option<usize> {
     }
 }
 
-fn is_never_empty(node: &Node) -> bool {
+pub(super) fn is_never_empty(node: &Node) -> bool {
     match node {
         Node::Empty | Node::Look(_) => false,
         Node::Text(_) | Node::Class(_) => true,
@@ -65,7 +66,7 @@ fn is_never_empty(node: &Node) -> bool {
 }
 
 /// Whether the first character tells which of the alternatives it is.
-fn start_differently(nodes: &[Node]) -> bool {
+pub(super) fn start_differently(nodes: &[Node]) -> bool {
     let mut ranges = Vec::with_capacity(nodes.len());
     for node in nodes {
         match first_characters(node) {

@@ -9,6 +9,10 @@ use timestream_prometheus_connector::convert::regex::Pattern;
 
 const GO: &str = include_str!("../../golden/regex/go.tsv");
 const JAVA: &str = include_str!("../../golden/regex/java.tsv");
+const STEPS: &str = include_str!("../../golden/regex/steps.tsv");
+
+/// The steps that a form may take a JDK, for texts of 256 characters.
+const MAX_STEPS: u64 = 4 * 256 * 256;
 
 /// The rows of a table, with their comments left out.
 fn rows<const N: usize>(table: &'static str) -> impl Iterator<Item = [String; N]> {
@@ -79,4 +83,28 @@ fn forms_for_java_mean_the_same_to_java() {
         answers.insert(answer);
     }
     assert!(forms.len() > 200 && without > 50 && answers.len() == 2);
+}
+
+#[test]
+fn forms_for_java_take_it_few_steps() {
+    let (mut forms, mut without, mut costly) = (0, 0, BTreeSet::new());
+    for [pattern, expected, steps] in rows(STEPS) {
+        let steps: u64 = steps.parse().unwrap();
+        let form = Pattern::new(&pattern).unwrap().to_java();
+        assert_eq!(form.as_deref().unwrap_or("none"), expected, "{pattern}");
+        if form.is_some() {
+            assert!(steps <= MAX_STEPS, "{pattern}: {steps}");
+            forms += 1;
+            continue;
+        }
+        without += 1;
+        if steps > MAX_STEPS {
+            costly.insert(pattern);
+        }
+    }
+    // Those that a JDK takes long for are among the patterns that are matched here.
+    for repeats in 3..=9 {
+        assert!(costly.contains(&format!("{}.*b", ".*a".repeat(repeats))));
+    }
+    assert!(forms > 80 && without > 50 && costly.len() > 30);
 }
