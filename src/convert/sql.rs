@@ -1,7 +1,7 @@
 //! A selection to SQL text: the only place that quotes names and values.
 //!
 //! The SQL may select more than the matchers allow, never less: what Timestream cannot decide as
-//! PromQL does is left to the check on the rows.
+//! PromQL does is left to the check on the rows, and so is what would make a query too large.
 
 use super::limits::MAX_QUERY_BYTES;
 use super::matcher::{Condition, Matcher, QueryError, Selection};
@@ -15,6 +15,19 @@ use crate::model::{Destination, METRIC_NAME_LABEL};
 /// A row may not reach 1 MB, about 15,000 samples: narrower ones are for series with more samples
 /// in an hour than that.
 pub const BINS: [&str; 5] = ["1h", "10m", "1m", "10s", "1s"];
+
+/// How many comparisons with columns a query makes at most.
+///
+/// AWS documents no limit. Engines of Timestream's family refuse a query with more than some 100
+/// ("exceeded maximum filters", and "compiler failed" from about 360), so this stays well below.
+const MAX_COMPARISONS: usize = 50;
+
+/// How many of [`MAX_COMPARISONS`] are for time, measures and what measures hold.
+const RESERVED_COMPARISONS: usize = 8;
+
+/// How many values the lists of label values in a query have together at most, and how many names
+/// the list of measures has.
+const MAX_LISTED_VALUES: usize = 1_000;
 
 /// The text of a query and what its result rows hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +84,7 @@ pub fn selection_to_sql(
         return Ok(Vec::new());
     }
     let time = format!("time BETWEEN from_milliseconds({start}) AND from_milliseconds({end})");
-    let (mut comparisons, mut patterns) = (Vec::new(), Vec::new());
+    let mut on_labels = Vec::new();
     for matcher in selection
         .matchers
         .iter()
@@ -80,8 +93,7 @@ pub fn selection_to_sql(
         match label_predicate(matcher, schema) {
             Predicate::Nothing => return Ok(Vec::new()),
             Predicate::Everything => {}
-            Predicate::Comparison(sql) => comparisons.push(sql),
-            Predicate::Pattern(sql) => patterns.push(sql),
+            Predicate::Filter(filter) => on_labels.push(filter),
         }
     }
     let query = |kinds: &[Kind], content: Content| {
@@ -90,15 +102,17 @@ pub fn selection_to_sql(
             has_value_bits: content == Content::Samples && schema.has_value_bits(),
             content,
         };
-        let (required, optional) = measure_predicates(selection, kinds);
-        let required = vec![required, time.clone()];
-        // A pattern is matched only where everything cheaper holds.
-        let all = [&required[..], &comparisons, &optional, &patterns].concat();
-        let mut text = select(destination, &columns, &all, bin);
-        if text.len() > MAX_QUERY_BYTES {
-            // The rows are checked anyway, so the other predicates only save work.
-            text = select(destination, &columns, &required, bin);
-        }
+        let (required, on_name) = measure_predicates(selection, kinds);
+        let required = [required, time.clone()];
+        let mut chosen = most_selective(on_name.iter().chain(&on_labels));
+        let text = loop {
+            let all = [&required[..], &in_order(&chosen, kinds)].concat();
+            let text = select(destination, &columns, &all, bin);
+            // The rows are checked anyway, so a filter only saves work.
+            if text.len() <= MAX_QUERY_BYTES || chosen.pop().is_none() {
+                break text;
+            }
+        };
         match text.len() > MAX_QUERY_BYTES {
             true => Err(QueryError::TooLong),
             false => Ok(SeriesQuery { text, columns }),
@@ -155,33 +169,34 @@ fn select(
     )
 }
 
-/// The predicate on measures that a query for these kinds needs, and those that only save work.
-fn measure_predicates(selection: &Selection, kinds: &[Kind]) -> (String, Vec<String>) {
+/// Returns the predicate on measures that a query for these kinds needs, and the filters on their
+/// names.
+fn measure_predicates(selection: &Selection, kinds: &[Kind]) -> (String, Vec<Filter>) {
     if let Some(measures) = measures(selection) {
         let of = |kind: &Kind| match kind {
             Kind::Doubles => &measures.doubles[..],
             Kind::Histograms => &measures.histograms,
         };
         let names: Vec<String> = kinds.iter().flat_map(of).cloned().collect();
-        return (one_of("measure_name", &names), Vec::new());
+        if names.len() <= MAX_LISTED_VALUES {
+            return (one_of("measure_name", &names), Vec::new());
+        }
+        // As if the names were not known: the rows of others are dropped by the check on the rows.
     }
-    let on_name = |kind: &Kind| -> Vec<String> {
-        let matchers = selection.matchers.iter();
-        let matchers = matchers.filter(|matcher| matcher.name == METRIC_NAME_LABEL);
-        matchers
-            .filter_map(|it| name_predicate(it, *kind))
-            .collect()
+    let required = match kinds {
+        [kind] => kind.predicate().to_owned(),
+        kinds => either(kinds.iter().map(|kind| kind.predicate().to_owned())),
     };
-    if let [kind] = kinds {
-        return (kind.predicate().to_owned(), on_name(kind));
-    }
-    let either = |parts: Vec<String>| format!("({})", parts.join(" OR "));
-    let required = kinds.iter().map(|kind| kind.predicate().to_owned());
-    let narrowed = kinds.iter().map(|kind| {
-        let parts = [&[kind.predicate().to_owned()], &on_name(kind)[..]].concat();
-        format!("({})", parts.join(" AND "))
-    });
-    (either(required.collect()), vec![either(narrowed.collect())])
+    let on_name = selection
+        .matchers
+        .iter()
+        .filter(|matcher| matcher.name == METRIC_NAME_LABEL);
+    let filters = on_name.filter_map(|matcher| name_filter(matcher, kinds));
+    (required, filters.collect())
+}
+
+fn either(parts: impl Iterator<Item = String>) -> String {
+    format!("({})", parts.collect::<Vec<_>>().join(" OR "))
 }
 
 /// What a matcher asks of the rows of a table.
@@ -190,10 +205,89 @@ enum Predicate {
     Nothing,
     /// Every row may match; the check on the rows decides.
     Everything,
-    /// Rows that may match satisfy this, which compares texts.
+    /// Rows that may match satisfy this.
+    Filter(Filter),
+}
+
+/// A predicate that a query can do without, as the rows are checked.
+struct Filter {
+    sql: FilterSql,
+    selectivity: Selectivity,
+    /// How many comparisons with columns it makes.
+    comparisons: usize,
+    /// How many values its list has, if it is one.
+    values: usize,
+}
+
+enum FilterSql {
+    /// Compares strings.
     Comparison(String),
-    /// Rows that may match satisfy this, which matches a regular expression.
+    /// Matches a regular expression.
     Pattern(String),
+    /// Is on the name of a measure: one predicate for each kind of the query.
+    Name(Vec<String>),
+}
+
+/// How few rows a filter is likely to leave, fewest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Selectivity {
+    /// One value.
+    Equal,
+    /// One of so many values.
+    Listed(usize),
+    Pattern,
+    /// Series without the label match too.
+    MayBeAbsent,
+    /// All but some values.
+    Negated,
+}
+
+/// Returns the most selective filters that a query has room for, most selective first; those that
+/// are equally selective in the order of the matchers.
+fn most_selective<'f>(filters: impl Iterator<Item = &'f Filter>) -> Vec<&'f Filter> {
+    let mut filters: Vec<_> = filters.collect();
+    filters.sort_by_key(|filter| filter.selectivity);
+    let mut comparisons = MAX_COMPARISONS - RESERVED_COMPARISONS;
+    let mut values = MAX_LISTED_VALUES;
+    filters.retain(|filter| {
+        let has_room = filter.comparisons <= comparisons && filter.values <= values;
+        if has_room {
+            comparisons -= filter.comparisons;
+            values -= filter.values;
+        }
+        has_room
+    });
+    filters
+}
+
+/// Returns the predicates of these filters, such that a pattern is matched only where everything
+/// cheaper holds.
+fn in_order(filters: &[&Filter], kinds: &[Kind]) -> Vec<String> {
+    let (mut comparisons, mut patterns) = (Vec::new(), Vec::new());
+    let mut on_name: Vec<Vec<String>> = vec![Vec::new(); kinds.len()];
+    for filter in filters {
+        match &filter.sql {
+            FilterSql::Comparison(sql) => comparisons.push(sql.clone()),
+            FilterSql::Pattern(sql) => patterns.push(sql.clone()),
+            FilterSql::Name(of_kinds) => {
+                let predicates = on_name.iter_mut().zip(of_kinds);
+                predicates.for_each(|(all, sql)| all.push(sql.clone()));
+            }
+        }
+    }
+    match (kinds, &on_name[..]) {
+        ([_], [names]) => comparisons.extend_from_slice(names),
+        (kinds, all) if all.iter().any(|names| !names.is_empty()) => {
+            let of_kinds = kinds.iter().zip(all).map(|(kind, names)| {
+                let parts = [&[kind.predicate().to_owned()], &names[..]].concat();
+                format!("({})", parts.join(" AND "))
+            });
+            comparisons.push(either(of_kinds));
+        }
+        _ => {}
+    }
+    comparisons.append(&mut patterns);
+    comparisons
 }
 
 fn label_predicate(matcher: &Matcher, schema: &Schema) -> Predicate {
@@ -204,33 +298,57 @@ fn label_predicate(matcher: &Matcher, schema: &Schema) -> Predicate {
         [column] => column.clone(),
         several => format!("COALESCE({})", several.join(", ")),
     };
+    let columns = columns.len();
     // A comparison with NULL is never true, but an absent label can match.
-    let or_absent = |present: String| match matcher.matches("") {
+    let may_be_absent = matcher.matches("");
+    let or_absent = |present: String| match may_be_absent {
         true => format!("({column} IS NULL OR {present})"),
         false => present,
     };
+    let filter = |sql: FilterSql, selectivity: Selectivity, values: usize| {
+        let selectivity = match selectivity {
+            Selectivity::Negated => Selectivity::Negated,
+            _ if may_be_absent => Selectivity::MayBeAbsent,
+            positive => positive,
+        };
+        Predicate::Filter(Filter {
+            sql,
+            selectivity,
+            comparisons: columns * (1 + usize::from(may_be_absent)),
+            values,
+        })
+    };
+    let comparison =
+        |sql, selectivity, values| filter(FilterSql::Comparison(sql), selectivity, values);
     let (negation, pattern) = match &matcher.condition {
         Condition::Equal(value) if value.is_empty() => {
-            return Predicate::Comparison(absent(&column));
+            return comparison(absent(&column), Selectivity::MayBeAbsent, 0);
         }
         Condition::Equal(value) => {
             let equal = one_of(&column, std::slice::from_ref(value));
-            return Predicate::Comparison(or_absent(equal));
+            return comparison(or_absent(equal), Selectivity::Equal, 0);
         }
         Condition::NotEqual(value) => {
             let unequal = format!("{column} <> {}", string(value));
-            return Predicate::Comparison(or_absent(unequal));
+            return comparison(or_absent(unequal), Selectivity::Negated, 0);
         }
         Condition::Regex(pattern) => ("", pattern),
         Condition::NotRegex(pattern) => ("NOT ", pattern),
     };
+    let selectivity = match (negation, pattern.literals()) {
+        ("", Some([_])) => Selectivity::Equal,
+        ("", Some(values)) => Selectivity::Listed(values.len()),
+        ("", None) => Selectivity::Pattern,
+        _ => Selectivity::Negated,
+    };
     match (pattern.literals(), pattern.to_java()) {
         (Some(values), _) => {
-            Predicate::Comparison(or_absent(format!("{negation}{}", one_of(&column, values))))
+            let listed = format!("{negation}{}", one_of(&column, values));
+            comparison(or_absent(listed), selectivity, values.len())
         }
         (None, Some(java)) => {
             let matched = format!("{negation}regexp_like({column}, {})", string(&java));
-            Predicate::Pattern(or_absent(matched))
+            filter(FilterSql::Pattern(or_absent(matched)), selectivity, 0)
         }
         (None, None) => Predicate::Everything,
     }
@@ -255,6 +373,21 @@ impl Kind {
             Self::Histograms => HISTOGRAM_PREFIX,
         }
     }
+}
+
+fn name_filter(matcher: &Matcher, kinds: &[Kind]) -> Option<Filter> {
+    let of_kinds = kinds.iter().map(|kind| name_predicate(matcher, *kind));
+    let selectivity = match &matcher.condition {
+        Condition::Equal(_) | Condition::Regex(_) => Selectivity::Pattern,
+        Condition::NotEqual(_) | Condition::NotRegex(_) => Selectivity::Negated,
+    };
+    Some(Filter {
+        sql: FilterSql::Name(of_kinds.collect::<Option<_>>()?),
+        selectivity,
+        // A pattern, and whether the name is escaped.
+        comparisons: 2 * kinds.len(),
+        values: 0,
+    })
 }
 
 /// A predicate on the names of measures; an escaped name is not the text that the matcher means,
@@ -499,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_come_after_all_that_is_cheaper() {
+    fn patterns_come_after_all_that_is_cheaper_and_the_most_selective_first() {
         use MatchOp::{Equal, NotEqual, NotRegex, Regex};
         let selection = selection(&[
             (Regex, "__name__", "u.*"),
@@ -514,12 +647,12 @@ mod tests {
         let order = [
             "measure_value::double IS NOT NULL",
             "time BETWEEN",
+            "\"e\" = '2'",
             "\"b\" IN ('y', 'z')",
             "\"d\" <> '1'",
-            "\"e\" = '2'",
             "regexp_like(measure_name",
-            "NOT regexp_like(\"a\"",
             "regexp_like(\"c\"",
+            "NOT regexp_like(\"a\"",
         ];
         assert!(order.map(at).is_sorted(), "{text}");
     }
@@ -583,6 +716,150 @@ mod tests {
         let over = selection(&[(MatchOp::Regex, "__name__", &names.join("|"))]);
         let result = selection_to_sql(&over, &destination(), &schema(&["l"]), "1h");
         assert_eq!(result, Err(QueryError::TooLong));
+    }
+
+    /// How many comparisons with columns a query makes.
+    fn comparisons(text: &str) -> usize {
+        let (_, predicates) = text.split_once(" WHERE ").unwrap();
+        let of = [
+            " IS N",
+            " = ",
+            " <> ",
+            " IN (",
+            "BETWEEN",
+            "milliseconds(2) AND",
+            "regexp_like(",
+        ];
+        of.iter().map(|it| predicates.matches(it).count()).sum()
+    }
+
+    #[test]
+    fn a_query_has_the_most_selective_filters_that_there_is_room_for() {
+        use MatchOp::{Equal, NotEqual, NotRegex, Regex};
+        type Make = fn(usize) -> (MatchOp, String);
+        let kinds: [Make; 8] = [
+            |n| (NotRegex, format!("n{n}.+")),
+            |n| (NotEqual, format!("u{n}")),
+            |n| (Regex, format!("z{n}|")),
+            |_| (Equal, String::new()),
+            |n| (Regex, format!("p{n}.+")),
+            |n| (Regex, format!("a{n}|b{n}|c{n}")),
+            |n| (Regex, format!("a{n}|b{n}")),
+            |n| (Equal, format!("e{n}")),
+        ];
+        let starts = [
+            "NOT regexp_like(",
+            " <> ",
+            " IN ('', 'z",
+            " = ''",
+            "regexp_like(\"l\", '(?s)\\A(?:p",
+            ", 'c",
+            " IN ('a",
+            " = 'e",
+        ];
+        // As many of each as listed, last kinds first.
+        let cases = [
+            ([50; 8], [0, 0, 0, 0, 0, 0, 0, 42]),
+            ([50, 50, 50, 50, 50, 50, 50, 2], [0, 0, 0, 0, 0, 0, 40, 2]),
+            ([50, 50, 50, 50, 50, 10, 10, 0], [0, 0, 0, 0, 22, 10, 20, 0]),
+            ([50, 50, 3, 4, 20, 1, 1, 0], [3, 0, 3, 4, 20, 1, 2, 0]),
+            ([400, 0, 0, 0, 0, 0, 0, 0], [21, 0, 0, 0, 0, 0, 0, 0]),
+        ];
+        for (counts, expected) in cases {
+            let made: Vec<(MatchOp, String)> = kinds
+                .iter()
+                .zip(counts)
+                .flat_map(|(make, count)| (0..count).map(make))
+                .collect();
+            let mut matchers: Vec<_> = made
+                .iter()
+                .map(|(op, value)| (*op, "l", value.as_str()))
+                .collect();
+            matchers.insert(0, (Equal, "__name__", "up"));
+            let text = sql(&selection(&matchers), &["l"]).unwrap();
+            let found = starts.map(|start| text.matches(start).count());
+            assert_eq!(found, expected, "{counts:?}: {text}");
+            assert!(comparisons(&text) <= MAX_COMPARISONS, "{text}");
+        }
+
+        // Equal ones are kept in the order of the matchers; those on names count too.
+        let values: Vec<_> = (0..400).map(|n| format!("x{n}")).collect();
+        let all = |op, name| values.iter().map(move |value| (op, name, value.as_str()));
+        let matchers: Vec<_> = all(Equal, "l").chain(all(NotEqual, "__name__")).collect();
+        let text = sql(&selection(&matchers), &["l"]).unwrap();
+        assert!(
+            text.contains("= 'x41'") && !text.contains("= 'x42'"),
+            "{text}"
+        );
+        assert!(!text.contains("measure_name <>"), "{text}");
+
+        let names: Vec<_> = all(NotEqual, "__name__").collect();
+        let mut open = selection(&names);
+        open.labels_only = true;
+        let schema = schema_of(&["l"], &["double", "varchar"]);
+        let queries = selection_to_sql(&open, &destination(), &schema, "1h").unwrap();
+        let found = queries[0].text.matches("measure_name <>").count();
+        assert_eq!(found, 2 * (42 / 4), "{}", queries[0].text);
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        use MatchOp::{Equal, NotRegex, Regex};
+        let list = |start: &str, count: usize| {
+            let values: Vec<_> = (0..count).map(|n| format!("{start}{n}")).collect();
+            values.join("|")
+        };
+        let (long, most, half, small) = (
+            list("v", MAX_LISTED_VALUES + 1),
+            list("v", MAX_LISTED_VALUES),
+            list("h", MAX_LISTED_VALUES / 2 + 1),
+            list("s", 10),
+        );
+        let cases: [(&[(MatchOp, &str)], &[&str]); 5] = [
+            (&[(Regex, &long)], &[]),
+            (&[(NotRegex, &long)], &[]),
+            (&[(Regex, &most)], &["'v999'"]),
+            (
+                &[(Regex, &most), (Regex, &half), (Regex, &small)],
+                &["'h500'", "'s9'"],
+            ),
+            (&[(NotRegex, &half), (Regex, &half)], &["'h500'"]),
+        ];
+        for (matchers, expected) in cases {
+            let matchers = matchers.iter().map(|&(op, value)| (op, "l", value));
+            let matchers: Vec<_> = [(Equal, "__name__", "up")]
+                .into_iter()
+                .chain(matchers)
+                .collect();
+            let text = sql(&selection(&matchers), &["l"]).unwrap();
+            let found = ["'v999'", "'h500'", "'s9'"];
+            let found: Vec<_> = found.into_iter().filter(|it| text.contains(it)).collect();
+            assert_eq!(found, expected, "{text}");
+            assert_eq!(text.matches(" IN (").count(), expected.len());
+        }
+
+        // Too many names are not listed; the pattern of them narrows what is read.
+        let named = |names: &str| sql(&selection(&[(Regex, "__name__", names)]), &["l"]).unwrap();
+        assert!(named(&most).contains(" WHERE measure_name IN ("));
+        let text = named(&long);
+        assert!(
+            text.contains(" WHERE measure_value::double IS NOT NULL AND time ")
+                && text.contains("(?:v0|v1|"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_text_over_the_limit_keeps_the_most_selective_filters() {
+        use MatchOp::{Equal, NotEqual};
+        let long = "x".repeat(MAX_QUERY_BYTES);
+        let matchers = [
+            (Equal, "__name__", "up"),
+            (NotEqual, "l", &*long),
+            (Equal, "l", "y"),
+        ];
+        let text = sql(&selection(&matchers), &["l"]).unwrap();
+        assert!(text.contains("AND \"l\" = 'y' GROUP BY"), "{}", text.len());
     }
 
     /// Reads a quoted text back as Presto does.

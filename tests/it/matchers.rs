@@ -122,6 +122,68 @@ async fn matchers_select_what_promql_selects() {
     }
 }
 
+/// One matcher for each of `values`.
+fn each<'v>(op: Type, name: &'v str, values: &'v [String]) -> Vec<(Type, &'v str, &'v str)> {
+    values.iter().map(|it| (op, name, it.as_str())).collect()
+}
+
+#[tokio::test]
+async fn more_matchers_than_timestream_is_given_select_what_promql_selects() {
+    let app = TestApp::start().await;
+    let labels = |id, env, name| [("__name__", name), ("env", env), ("id", id)];
+    let all = [
+        labels("1", "prod", "m"),
+        labels("2", "dev", "m"),
+        labels("3", "v299", "m"),
+        labels("4", "prod", "n299"),
+        labels("5", "prod", "n1500"),
+    ];
+    app.write_ok(
+        all.iter()
+            .map(|labels| series(labels, &[(START_MS, 1.0)]))
+            .collect(),
+    )
+    .await;
+
+    use Type::{Eq, Neq, Nre, Re};
+    let texts = |start: &str, count: usize| -> Vec<String> {
+        (0..count).map(|n| format!("{start}{n}")).collect()
+    };
+    let (values, names) = (texts("v", 300), texts("n", 300));
+    let patterns: Vec<_> = values.iter().map(|it| format!("{it}.*")).collect();
+    let list = texts("v", 1_500).join("|");
+    let name_list = format!("m|{}", texts("n", 1_501).join("|"));
+    let cases = [
+        (each(Neq, "env", &values), "1245"),
+        (each(Nre, "env", &patterns), "1245"),
+        (each(Re, "env", &patterns[299..]).repeat(300), "3"),
+        (each(Eq, "env", &values[299..]).repeat(300), "3"),
+        (each(Eq, "env", &values), ""),
+        (
+            [each(Neq, "env", &values), each(Neq, "__name__", &names)].concat(),
+            "125",
+        ),
+        (vec![(Re, "env", &list)], "3"),
+        (vec![(Nre, "env", &list)], "1245"),
+        (vec![(Re, "__name__", &name_list)], "12345"),
+        (
+            vec![(Re, "__name__", &name_list), (Neq, "__name__", "m")],
+            "45",
+        ),
+        (vec![(Nre, "__name__", &name_list)], ""),
+    ];
+    for (matchers, expected) in cases {
+        let read = app.read(vec![query(&matchers)]).await;
+        let labels = read[0].iter().flat_map(|series| &series.labels);
+        let mut ids: Vec<_> = labels
+            .filter(|it| it.name == "id")
+            .map(|it| &*it.value)
+            .collect();
+        ids.sort_unstable();
+        assert_eq!(ids.concat(), expected, "{:?} ...", matchers[0]);
+    }
+}
+
 #[tokio::test]
 async fn queries_that_cannot_be_answered_say_why() {
     let app = TestApp::start().await;
