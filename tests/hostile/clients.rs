@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::group::{Group, LIMIT, RUNTIME, is_selected};
 use crate::row::{Expected, Outcome, Route, tally};
 
 /// Time that a client keeps its connection open without reading the response.
-const UNREAD: Duration = Duration::from_secs(8);
+const UNREAD: Duration = Duration::from_secs(3);
 
 pub(crate) fn measure(group: &mut Group) {
     let large = snappy(&series_of_long_labels());
@@ -21,12 +22,11 @@ pub(crate) fn measure(group: &mut Group) {
     let mut streamed = query_of_all();
     streamed.extend_from_slice(&number(2, 1));
     let streamed = snappy(&streamed);
-    for (name, route, body) in [
-        ("a write that stalls half way", Route::Write1, &large),
-        ("a read that stalls half way", Route::Read, &query),
-    ] {
-        stalled(group, name, route, body);
-    }
+    stalled(
+        group,
+        "writes and reads that stall half way",
+        [(Route::Write1, &large), (Route::Read, &query)],
+    );
     for (name, route, body) in [
         ("a write whose client leaves", Route::Write1, &large),
         ("a read whose client leaves", Route::Read, &query),
@@ -94,23 +94,28 @@ fn connect(group: &Group, buffer: Option<u32>) -> TcpStream {
     stream
 }
 
-/// The head announces the whole body, of which half is sent.
-fn stalled(group: &mut Group, name: &str, route: Route, body: &[u8]) {
+/// The head announces the whole body, of which half is sent. Half of the clients send each request.
+fn stalled(group: &mut Group, name: &str, requests: [(Route, &Vec<u8>); 2]) {
     if !is_selected(name) {
         return;
     }
-    let sent = [&head(route, body.len())[..], &body[..body.len() / 2]].concat();
+    let sent = requests.map(|(route, body)| {
+        let half = &body[..body.len() / 2];
+        [&head(route, body.len())[..], half].concat()
+    });
     let address = group.server.address;
+    let clients = AtomicUsize::new(0);
     let request = || {
-        let Ok(stream) = TcpStream::connect(address) else {
+        let client = clients.fetch_add(1, Ordering::Relaxed);
+        let stream = TcpStream::connect(address);
+        let Ok(stream) = stream.and_then(|it| (&it).write_all(&sent[client % 2]).map(|()| it))
+        else {
             return Outcome::Broken;
         };
-        if (&stream).write_all(&sent).is_err() {
-            return Outcome::Broken;
-        }
         receive(&stream, Instant::now() + LIMIT)
     };
-    group.measure_row(name, (body.len(), 0), &request, |outcomes| {
+    let len = sent.iter().map(Vec::len).sum();
+    group.measure_row(name, (len, 0), &request, |outcomes| {
         Expected::Definite.violation(outcomes)
     });
 }
