@@ -1,6 +1,6 @@
 //! A remote read query to what it selects: destinations, matchers, a range of time.
 
-use super::regex::{Pattern, PatternLimits, PatternsTooLarge, Refused};
+use super::regex::{LIGHT_BYTES, Pattern, PatternLimits, PatternsTooLarge, Refused};
 use super::route::{RoutePart, Routing};
 use crate::convert::limits::MAX_TIME_MS;
 use crate::model::{Destination, Labels, MatchOp};
@@ -91,6 +91,28 @@ impl Matcher {
         }
     }
 
+    /// As [`Self::matches`], but true where a regular expression would have to be matched: that can
+    /// take long.
+    pub fn may_match(&self, value: &str) -> bool {
+        match &self.condition {
+            Condition::Regex(pattern) | Condition::NotRegex(pattern)
+                if pattern.literals().is_none() =>
+            {
+                true
+            }
+            _ => self.matches(value),
+        }
+    }
+
+    /// Returns how many values [`Self::values`] has.
+    pub fn value_count(&self) -> Option<usize> {
+        match &self.condition {
+            Condition::Equal(_) => Some(1),
+            Condition::Regex(pattern) => pattern.literals().map(<[_]>::len),
+            Condition::NotEqual(_) | Condition::NotRegex(_) => None,
+        }
+    }
+
     /// The only values that can satisfy the matcher, sorted, if there are few enough to be listed.
     pub fn values(&self) -> Option<Vec<String>> {
         match &self.condition {
@@ -167,12 +189,16 @@ impl Selection {
     /// Returns whether one series can take longer to match than a thread that serves connections may
     /// be occupied.
     pub fn is_heavy(&self) -> bool {
-        self.matchers
+        let compiled_bytes = self
+            .matchers
             .iter()
-            .any(|matcher| match &matcher.condition {
-                Condition::Regex(pattern) | Condition::NotRegex(pattern) => pattern.is_heavy(),
-                Condition::Equal(_) | Condition::NotEqual(_) => false,
-            })
+            .map(|matcher| match &matcher.condition {
+                Condition::Regex(pattern) | Condition::NotRegex(pattern) => {
+                    pattern.compiled_bytes()
+                }
+                Condition::Equal(_) | Condition::NotEqual(_) => 0,
+            });
+        compiled_bytes.sum::<usize>() > LIGHT_BYTES
     }
 
     /// Whether a series with these labels is selected.

@@ -20,6 +20,7 @@ mod unicode;
 
 use regex_automata::meta::{BuildError, Regex};
 
+pub(super) use limits::LIGHT_BYTES;
 use limits::{CACHE_BYTES, MAX_COMPILED_BYTES};
 pub use limits::{PatternLimits, PatternsTooLarge};
 use node::Node;
@@ -88,17 +89,11 @@ impl Pattern {
     }
 
     /// Returns the bytes of memory that the compiled form takes; 0 where the pattern lists texts.
-    fn compiled_bytes(&self) -> usize {
+    pub(super) fn compiled_bytes(&self) -> usize {
         match &self.form {
             Form::Texts(_) => 0,
             Form::Compiled(regex) => regex.memory_usage(),
         }
-    }
-
-    /// Returns whether one text can take longer to match than a thread that serves connections may
-    /// be occupied.
-    pub fn is_heavy(&self) -> bool {
-        self.compiled_bytes() > limits::LIGHT_BYTES
     }
 
     /// The texts that the pattern matches, sorted, if they can be listed. There is at least one.

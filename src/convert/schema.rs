@@ -59,18 +59,21 @@ pub fn measures(selection: &Selection) -> Option<Measures> {
         .matchers
         .iter()
         .filter(|matcher| matcher.name == METRIC_NAME_LABEL);
-    let lists = on_name.clone().filter_map(|matcher| matcher.values());
-    let names = lists.min_by_key(Vec::len)?;
-    if names.len() > MAX_METRICS {
-        return None;
-    }
+    let lists = on_name
+        .clone()
+        .filter_map(|matcher| Some((matcher.value_count()?, matcher)));
+    let (_, listing) = lists
+        .min_by_key(|(count, _)| *count)
+        .filter(|(count, _)| *count <= MAX_METRICS)?;
+    let names = listing.values()?;
     let mut measures = Measures::default();
+    // No measure has a longer name, so nothing can match there.
+    let fits = |name: &String| name.len() <= MAX_MEASURE_NAME_BYTES;
     // The other matchers on the name are checked before anything is asked.
-    let is_wanted =
-        |name: &&String| !name.is_empty() && on_name.clone().all(|matcher| matcher.matches(name));
+    let is_wanted = |name: &&String| {
+        !name.is_empty() && fits(name) && on_name.clone().all(|matcher| matcher.may_match(name))
+    };
     for name in names.iter().filter(is_wanted) {
-        // No measure has a longer name, so nothing can match there.
-        let fits = |name: &String| name.len() <= MAX_MEASURE_NAME_BYTES;
         measures
             .doubles
             .extend(stored_forms(name).into_iter().filter(fits));

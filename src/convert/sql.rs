@@ -29,6 +29,9 @@ const RESERVED_COMPARISONS: usize = 8;
 /// the list of measures has.
 const MAX_LISTED_VALUES: usize = 1_000;
 
+/// Bytes of the values of one filter at most; patterns have a limit of their own.
+const MAX_FILTER_BYTES: usize = 32 << 10;
+
 /// The text of a query and what its result rows hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeriesQuery {
@@ -290,11 +293,26 @@ fn in_order(filters: &[&Filter], kinds: &[Kind]) -> Vec<String> {
     comparisons
 }
 
+/// Returns whether a filter on the texts of a condition is short enough to be made: longer ones cost
+/// more than they save, and there can be thousands of times as much as a query has room for.
+fn is_short(condition: &Condition) -> bool {
+    match condition {
+        Condition::Equal(value) | Condition::NotEqual(value) => value.len() <= MAX_FILTER_BYTES,
+        Condition::Regex(pattern) | Condition::NotRegex(pattern) => {
+            pattern.literals().is_none_or(|values| {
+                let bytes = || values.iter().map(String::len).sum::<usize>();
+                values.len() <= MAX_LISTED_VALUES && bytes() <= MAX_FILTER_BYTES
+            })
+        }
+    }
+}
+
 fn label_predicate(matcher: &Matcher, schema: &Schema) -> Predicate {
     let columns: Vec<String> = schema.columns_of(&matcher.name).map(identifier).collect();
     let column = match columns.as_slice() {
         [] if matcher.matches("") => return Predicate::Everything,
         [] => return Predicate::Nothing,
+        _ if !is_short(&matcher.condition) => return Predicate::Everything,
         [column] => column.clone(),
         several => format!("COALESCE({})", several.join(", ")),
     };
@@ -393,6 +411,9 @@ fn name_filter(matcher: &Matcher, kinds: &[Kind]) -> Option<Filter> {
 /// A predicate on the names of measures; an escaped name is not the text that the matcher means,
 /// so it always passes.
 fn name_predicate(matcher: &Matcher, kind: Kind) -> Option<String> {
+    if !is_short(&matcher.condition) {
+        return None;
+    }
     let prefix = kind.prefix();
     let (negation, java) = match &matcher.condition {
         Condition::Equal(_) => return None,

@@ -18,13 +18,17 @@ use super::{steps, unicode};
 /// More ranges than these are not listed in a class.
 const MAX_CLASS_RANGES: usize = 100;
 
+/// Bytes of a form at most: a query has room for 256 KiB.
+const MAX_BYTES: usize = 32 << 10;
+
 /// More levels of groups are not written.
 const MAX_DEPTH: usize = 50;
 
 /// In how many places Java may have to try several ways.
 const MAX_CHOICES: usize = 10;
 
-/// `node` for Java. `None` if it has no form that means the same, or might cost too much.
+/// `node` for Java. `None` if it has no form that means the same, or might cost too much; a long one
+/// is not written either.
 pub(super) fn java(node: &Node) -> Option<String> {
     if choices(node)? > MAX_CHOICES {
         return None;
@@ -32,7 +36,7 @@ pub(super) fn java(node: &Node) -> Option<String> {
     let mut java = String::new();
     write(node, 0, &mut java)?;
     // After writing, which bounds the depth.
-    steps::are_few(node).then_some(java)
+    (java.len() <= MAX_BYTES && steps::are_few(node)).then_some(java)
 }
 
 /// In how many places there are several ways to go on. `None` if there is no bound to it.

@@ -13,8 +13,9 @@ pub(super) const MAX_COMPILED_BYTES: usize = 10 << 20;
 /// Patterns of a request that are no lists of texts. Each needs a cache to match with.
 const MAX_PATTERNS: usize = 200;
 
-/// As far as this, the patterns of a request are compiled within a few milliseconds.
-pub(super) const LIGHT_BYTES: usize = 256 << 10;
+/// As far as this, the patterns of a request are compiled, and a text is matched, within a few
+/// milliseconds.
+pub(in crate::convert) const LIGHT_BYTES: usize = 256 << 10;
 const LIGHT_PATTERNS: usize = 20;
 const LIGHT_TEXT_BYTES: usize = 16 << 10;
 
