@@ -28,14 +28,22 @@ pub struct Reservation {
 }
 
 /// A request cannot reserve the memory that it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BudgetExceeded {
     /// Other requests occupy the memory now.
+    #[error(
+        "requests in flight occupy all of the {limit} bytes that they may occupy together; send \
+         again, or raise max_in_flight_bytes"
+    )]
     Busy {
         /// Bytes that all requests of its size may occupy together.
         limit: usize,
     },
     /// The request alone needs more than all requests may occupy.
+    #[error(
+        "decoded, it needs more than the {limit} bytes that one request may occupy; send less at a \
+         time, or raise max_in_flight_bytes"
+    )]
     TooLarge {
         /// Bytes that all requests of its size may occupy together.
         limit: usize,

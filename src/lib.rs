@@ -16,6 +16,7 @@ pub mod entry;
 pub mod exposition;
 pub mod http;
 pub mod jobs;
+pub mod json;
 pub mod metrics;
 pub mod model;
 pub mod prompb;

@@ -258,7 +258,12 @@ async fn lambda_router(
         connector,
         timeout: config.request_timeout,
     };
-    Ok((router(app), Some(Handlers { replayer, runner })))
+    let handlers = Handlers {
+        replayer,
+        runner,
+        budget: app.budget().clone(),
+    };
+    Ok((router(app), Some(handlers)))
 }
 
 /// Builds what all requests share, clients included.

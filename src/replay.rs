@@ -121,6 +121,11 @@ impl<'c, P: Progress> Replay<'c, P> {
         }
     }
 
+    /// Returns true once everything has to be over.
+    fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|end| end <= Instant::now())
+    }
+
     async fn write(&self, letters: &[Letter]) -> Replayed {
         let mut replayed = Replayed::default();
         for part in letters.chunks(LETTERS_AT_ONCE) {

@@ -9,6 +9,7 @@ mod answer;
 mod definition;
 mod events;
 mod identified;
+mod kind;
 mod request;
 mod rows;
 

@@ -265,6 +265,7 @@ fn describe(definition: &Definition, ran: &Ran) -> String {
     let report = match ran {
         Ran::Run(report) => report,
         Ran::Unknown(error) => return format!("{name}: did not run: {error}\n"),
+        Ran::NoMemory(error) => return format!("{name}: did not run: {error}\n"),
         Ran::Disabled(reason) => return format!("{name}: did not run: disabled: {reason}\n"),
         Ran::ClaimLost | Ran::Busy | Ran::Paused => {
             return format!("{name}: did not run: a run of it is still going on\n");

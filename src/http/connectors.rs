@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Extension, Path, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -22,15 +22,15 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::App;
-use super::bounds::Bounded;
+use super::bounds::{Bounded, earliest};
+use super::{App, HttpError, body};
+use crate::budget::{BudgetExceeded, Reservation};
 use crate::jobs::definition::Definition;
-use crate::jobs::registry::{Entry, RegistryError};
-use crate::jobs::run::Stop;
+use crate::jobs::registry::{Entry, MAX_DEFINITION_BYTES, RegistryError};
+use crate::jobs::run::{RunError, Stop};
 use crate::jobs::runner::{Caller, Ran, Runner};
+use crate::wire::DecodeError;
 
-/// Bytes of a definition or a patch.
-const MAX_BODY_BYTES: usize = 256 << 10;
 /// Bytes of rows.
 const MAX_ROWS_BYTES: usize = 32 << 20;
 /// How long one may take to arrive.
@@ -67,6 +67,7 @@ impl From<RegistryError> for Refused {
             RegistryError::Missing(_) => StatusCode::NOT_FOUND,
             RegistryError::Exists(_) | RegistryError::Given(_) => StatusCode::CONFLICT,
             RegistryError::State(_) => StatusCode::SERVICE_UNAVAILABLE,
+            RegistryError::Memory(exceeded) => status_of(exceeded),
         };
         if status.is_server_error() {
             tracing::error!(
@@ -76,6 +77,13 @@ impl From<RegistryError> for Refused {
             );
         }
         Self(status, error.to_string())
+    }
+}
+
+fn status_of(exceeded: &BudgetExceeded) -> StatusCode {
+    match exceeded {
+        BudgetExceeded::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        BudgetExceeded::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
     }
 }
 
@@ -186,9 +194,18 @@ async fn list(Extension(connectors): Shared) -> Result<Response, Refused> {
     Ok(answer(StatusCode::OK, &json!({ "items": items })))
 }
 
-async fn create(Extension(connectors): Shared, body: Body) -> Result<Response, Refused> {
-    let body = receive(body, MAX_BODY_BYTES).await?;
-    let id = connectors.runner.registry.create(&body).await?;
+async fn create(
+    State(app): State<App>,
+    Extension(connectors): Shared,
+    bounds: Bounded,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refused> {
+    let reservation = &mut app.budget.reservation();
+    let received = receive(&headers, body, MAX_DEFINITION_BYTES, &bounds, reservation);
+    let body = received.await?;
+    let registry = &connectors.runner.registry;
+    let id = registry.create(&body, reservation).await?;
     tracing::info!(connector = id, "A connector was made.");
     let location = [(LOCATION, format!("/v1/connectors/{id}"))];
     Ok((location, answer(StatusCode::CREATED, &json!({ "id": id }))).into_response())
@@ -199,12 +216,18 @@ async fn show(Extension(connectors): Shared, Path(id): Path<String>) -> Result<R
 }
 
 async fn change(
+    State(app): State<App>,
     Extension(connectors): Shared,
     Path(id): Path<String>,
+    bounds: Bounded,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    let body = receive(body, MAX_BODY_BYTES).await?;
-    connectors.runner.registry.patch(&id, &body).await?;
+    let reservation = &mut app.budget.reservation();
+    let received = receive(&headers, body, MAX_DEFINITION_BYTES, &bounds, reservation);
+    let body = received.await?;
+    let registry = &connectors.runner.registry;
+    registry.patch(&id, &body, reservation).await?;
     tracing::info!(connector = id, "A connector was changed.");
     shown(&connectors, &id).await
 }
@@ -284,16 +307,21 @@ async fn usable(connectors: &Connectors, id: &str) -> Result<Arc<Definition>, Re
     })
 }
 
-/// Takes rows. The answer comes when each is delivered, or is known not to be: 200 if all are, 400 if
-/// some never can be and the others are, 503 if the whole has to be sent again.
+/// Accepts rows. The response comes when each is delivered, or is known not to be: 200 if all are, 400
+/// if some never can be and the others are, 413 if they are too many and none is delivered, 503 if the
+/// whole has to be sent again.
 async fn rows(
+    State(app): State<App>,
     Extension(connectors): Shared,
     Path(id): Path<String>,
     bounds: Bounded,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
     let definition = usable(&connectors, &id).await?;
-    let rows = receive(body, MAX_ROWS_BYTES).await?;
+    let reservation = &mut app.budget.reservation();
+    let received = receive(&headers, body, MAX_ROWS_BYTES, &bounds, reservation);
+    let rows = received.await?;
     let caller = Caller {
         deadline: bounds.map(|bounds| bounds.deadline),
         stop: &connectors.stop,
@@ -301,7 +329,7 @@ async fn rows(
     };
     let handed = connectors
         .runner
-        .hand_over(&definition, &rows, caller)
+        .hand_over(&definition, &rows, reservation, caller)
         .await;
     let Some((report, numbers)) = handed.map_err(|ran| not_begun(&id, ran))? else {
         let text = format!("a connector of the type {} takes no rows", definition.kind);
@@ -309,6 +337,7 @@ async fn rows(
     };
     let status = match (&report.error, report.is_settled()) {
         (None, _) => StatusCode::OK,
+        (Some(RunError::TooManyRows(_)), _) => StatusCode::PAYLOAD_TOO_LARGE,
         (Some(_), true) => StatusCode::BAD_REQUEST,
         (Some(_), false) => StatusCode::SERVICE_UNAVAILABLE,
     };
@@ -332,6 +361,7 @@ fn not_begun(id: &str, ran: Ran) -> Refused {
             format!("the connector {id:?} is disabled: {reason}; mend that and resume it"),
         ),
         Ran::Unknown(error) => RegistryError::State(error).into(),
+        Ran::NoMemory(error) => RegistryError::Memory(error).into(),
         Ran::Paused => Refused(
             StatusCode::CONFLICT,
             format!("the connector {id:?} is paused; resume it"),
@@ -390,18 +420,28 @@ fn answer(status: StatusCode, body: &Value) -> Response {
     (status, headers, body.to_string()).into_response()
 }
 
-async fn receive(body: Body, max_bytes: usize) -> Result<Vec<u8>, Refused> {
-    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, max_bytes)).await {
-        Ok(Ok(body)) => Ok(body.into()),
-        Ok(Err(_)) => Err(Refused(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body did not arrive whole, or has more than {max_bytes} bytes"),
-        )),
-        Err(_) => Err(Refused(
-            StatusCode::REQUEST_TIMEOUT,
-            "the body did not arrive in time".to_owned(),
-        )),
-    }
+/// Reads the body of a request, as those of the other routes are read.
+async fn receive(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    bounds: &Bounded,
+    reservation: &mut Reservation,
+) -> Result<Vec<u8>, Refused> {
+    let deadline = earliest(tokio::time::Instant::now() + BODY_TIMEOUT, bounds);
+    let received = body::receive(headers, body, limit, reservation, deadline).await;
+    received.map_err(|error| {
+        // These two have other words for senders of remote write.
+        if error == HttpError::slow_body() {
+            let text = "the body did not arrive in time".to_owned();
+            return Refused(StatusCode::REQUEST_TIMEOUT, text);
+        }
+        if error == HttpError::from(DecodeError::TooLarge { limit }) {
+            let text = format!("the body has more than {limit} bytes; send less at a time");
+            return Refused(StatusCode::PAYLOAD_TOO_LARGE, text);
+        }
+        Refused(error.status(), error.text().to_owned())
+    })
 }
 
 #[cfg(test)]

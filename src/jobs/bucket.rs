@@ -152,7 +152,7 @@ impl Record {
         match &report.error {
             None => self.last_success_at = Some(now),
             Some(RunError::Disable(reason)) => self.disabled_reason = Some(reason.clone()),
-            Some(RunError::Failed(_) | RunError::Interrupted) => {}
+            Some(RunError::Failed(_) | RunError::Interrupted | RunError::TooManyRows(_)) => {}
         }
         true
     }

@@ -15,6 +15,8 @@ use super::bucket::Record;
 use super::definition::{Definition, Faults, Kind, is_name, patched};
 use super::run::{Fault, StateError};
 use super::state::{Expect, State};
+use crate::budget::{BudgetExceeded, Reservation};
+use crate::json::tree_bytes;
 
 /// The collection of definitions.
 const DEFINITIONS: &str = "definitions";
@@ -22,6 +24,15 @@ const DEFINITIONS: &str = "definitions";
 const RECORDS: &str = "records";
 /// How often a change is tried again because somebody else was faster; each time somebody was.
 const MAX_CHANGES: usize = 100;
+
+/// Bytes of a definition as it is stored; a new one and a patch have no more either.
+pub const MAX_DEFINITION_BYTES: usize = 256 << 10;
+/// A definition is in memory so many times while it is checked: as it was given, and as its type reads
+/// it.
+pub const TREES_OF_DEFINITION: usize = 2;
+/// A patch and the definition that it changes: each before they are merged, a copy of each for the
+/// merge, and as the type reads them.
+const TREES_OF_PATCH: usize = 3;
 
 /// Knows the definitions; one for the whole process.
 #[derive(Debug)]
@@ -70,6 +81,9 @@ pub enum RegistryError {
     /// Where definitions are kept cannot be used now.
     #[error(transparent)]
     State(#[from] StateError),
+    /// There is no memory to read it.
+    #[error(transparent)]
+    Memory(#[from] BudgetExceeded),
 }
 
 impl Registry {
@@ -99,11 +113,16 @@ impl Registry {
         self.changed.notified().await;
     }
 
-    /// Keeps a new definition and returns its name.
+    /// Keeps a new definition and returns its name. `reservation` has what it occupies before it is read.
     ///
     /// # Errors
-    /// It cannot be used, or there is one of its name.
-    pub async fn create(&self, json: &[u8]) -> Result<String, RegistryError> {
+    /// It cannot be used, there is one of its name, or there is no memory.
+    pub async fn create(
+        &self,
+        json: &[u8],
+        reservation: &mut Reservation,
+    ) -> Result<String, RegistryError> {
+        reservation.grow(TREES_OF_DEFINITION * tree_bytes(json))?;
         let definition = Definition::parse(json, self.kinds)?;
         let name = &definition.name;
         if self.is_given(name) {
@@ -207,12 +226,18 @@ impl Registry {
     }
 
     /// Changes a definition by a JSON merge patch (RFC 7396); what it becomes is checked as a new one
-    /// would be.
+    /// would be. `reservation` has what both occupy before they are read.
     ///
     /// # Errors
-    /// There is none, it is given by file, or what it becomes cannot be used.
-    pub async fn patch(&self, name: &str, patch: &[u8]) -> Result<(), RegistryError> {
+    /// There is none, it is given by file, what it becomes cannot be used, or there is no memory.
+    pub async fn patch(
+        &self,
+        name: &str,
+        patch: &[u8],
+        reservation: &mut Reservation,
+    ) -> Result<(), RegistryError> {
         check_name(name)?;
+        reservation.grow(TREES_OF_PATCH * tree_bytes(patch))?;
         let patch: Map<String, Value> = serde_json::from_slice(patch)
             .map_err(|error| fault("", &format!("expected a JSON merge patch: {error}")))?;
         if self.is_given(name) {
@@ -221,6 +246,8 @@ impl Registry {
         for _ in 0..MAX_CHANGES {
             let found = self.state.get(DEFINITIONS, name).await?;
             let item = found.ok_or_else(|| RegistryError::Missing(name.to_owned()))?;
+            let memory = TREES_OF_PATCH * tree_bytes(item.value.as_bytes());
+            reservation.grow(memory)?;
             let source = serde_json::from_str(&item.value).map_err(|error| unreadable(&error))?;
             let changed = Value::Object(patched(&source, patch.clone()));
             let definition = Definition::of(changed, self.kinds)?;
@@ -228,6 +255,11 @@ impl Registry {
                 return Err(fault("name", "cannot be changed; create another connector").into());
             }
             let text = definition.text();
+            if text.len() > MAX_DEFINITION_BYTES {
+                let bytes = text.len();
+                let text = format!("has {bytes} bytes; expected at most {MAX_DEFINITION_BYTES}");
+                return Err(fault("", &text).into());
+            }
             let expect = Expect::Version(&item.version);
             if self
                 .state
@@ -237,6 +269,7 @@ impl Registry {
                 self.changed.notify_one();
                 return Ok(());
             }
+            reservation.shrink(memory);
         }
         Err(contended(name).into())
     }

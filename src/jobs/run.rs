@@ -1,6 +1,7 @@
 //! What running a connector definition and the type of it have to do with one another.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -23,6 +24,12 @@ pub trait Job: fmt::Debug + Send + Sync {
     fn take_rows<'a>(&'a self, run: &'a Run<'a>, rows: &'a [u8]) -> Option<BoxFuture<'a, Report>> {
         let _ = (run, rows);
         None
+    }
+
+    /// Returns the bytes that [`Self::take_rows`] occupies at most, besides the `len` bytes of rows.
+    fn rows_memory(&self, len: usize) -> usize {
+        let _ = len;
+        0
     }
 }
 
@@ -52,8 +59,37 @@ pub struct Run<'a> {
     pub cursors: &'a dyn Cursors,
     /// Who is told how far the run is.
     pub progress: &'a dyn Progress,
+    /// Counts of the samples that are settled by now.
+    pub tally: &'a Tally,
     /// The time of day.
     pub now: fn() -> Timestamp,
+}
+
+/// Counts of a run that has not ended yet, so that a run that is dropped is counted too.
+#[derive(Debug, Default)]
+pub struct Tally {
+    rows: AtomicU64,
+    received: AtomicU64,
+    rejected: AtomicU64,
+}
+
+impl Tally {
+    /// Replaces the counts, which mean what those of a [`Report`] do.
+    pub fn set(&self, rows: u64, received: u64, rejected: u64) {
+        self.rows.store(rows, Ordering::Relaxed);
+        self.received.store(received, Ordering::Relaxed);
+        self.rejected.store(rejected, Ordering::Relaxed);
+    }
+
+    /// Returns a report of these counts alone.
+    pub fn report(&self) -> Report {
+        Report {
+            rows: self.rows.load(Ordering::Relaxed),
+            received: self.received.load(Ordering::Relaxed),
+            rejected: self.rejected.load(Ordering::Relaxed),
+            ..Report::default()
+        }
+    }
 }
 
 /// Tells a run to end early; cheap to clone.
@@ -137,6 +173,9 @@ pub enum RunError {
     /// It was told to stop; the cursor says where to go on.
     #[error("interrupted before the end")]
     Interrupted,
+    /// More rows were handed over than one delivery may have; none of them is delivered.
+    #[error("{0}")]
+    TooManyRows(String),
 }
 
 impl From<Unresolved> for RunError {
@@ -157,7 +196,7 @@ impl Report {
         self.rows + self.rejected >= self.received
             && !matches!(
                 self.error,
-                Some(RunError::Disable(_) | RunError::Interrupted)
+                Some(RunError::Disable(_) | RunError::Interrupted | RunError::TooManyRows(_))
             )
     }
 

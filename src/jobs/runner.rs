@@ -12,9 +12,10 @@ use super::bucket::{Cause, Claim, LEASE, RENEWAL, Record};
 use super::client::Client;
 use super::definition::Definition;
 use super::registry::{Registry, RegistryError, cursors_of};
-use super::run::{Cursors, Progress, Report, Run, RunError, StateError, Stop};
+use super::run::{Cursors, Progress, Report, Run, RunError, StateError, Stop, Tally};
 use super::secret::Secrets;
 use super::state::{Expect, State};
+use crate::budget::{BudgetExceeded, Reservation};
 use crate::connector::Connector;
 use crate::metrics::emf::Numbers;
 use crate::metrics::{Metrics, RunCount};
@@ -62,6 +63,8 @@ pub enum Ran {
     Disabled(String),
     /// Nobody knows whether it may run.
     Unknown(StateError),
+    /// There is no memory for the rows that are handed over.
+    NoMemory(BudgetExceeded),
 }
 
 impl Ran {
@@ -79,6 +82,7 @@ impl Ran {
             Self::Paused => "paused",
             Self::Disabled(_) => "disabled",
             Self::Unknown(_) => "state_error",
+            Self::NoMemory(_) => "no_memory",
         }
     }
 }
@@ -93,12 +97,15 @@ impl Runner {
         caller: Caller<'_>,
     ) -> (Ran, Numbers) {
         let holder = format!("{:016x}", fastrand::u64(..));
-        let began = Instant::now();
+        let attempt = self.attempt(definition, cause);
         let ran = match self.claim(definition, cause, &holder).await {
-            Ok(()) => self.held(definition, cause, &holder, caller).await,
+            Ok(()) => {
+                let tally = &attempt.tally;
+                self.held(definition, cause, &holder, caller, tally).await
+            }
             Err(ran) => ran,
         };
-        let numbers = self.account(definition, cause, &ran, began);
+        let numbers = attempt.close(&ran);
         (ran, numbers)
     }
 
@@ -114,8 +121,8 @@ impl Runner {
         stop: &Stop,
     ) -> Result<BoxFuture<'static, (Ran, Numbers)>, Ran> {
         let holder = format!("{:016x}", fastrand::u64(..));
-        let began = Instant::now();
         self.claim(definition, Cause::Hand, &holder).await?;
+        let attempt = self.attempt(definition, Cause::Hand);
         let (runner, definition) = (Arc::clone(self), Arc::clone(definition));
         let stop = stop.clone();
         Ok(async move {
@@ -124,22 +131,26 @@ impl Runner {
                 stop: &stop,
                 progress: &(),
             };
-            let ran = runner.held(&definition, Cause::Hand, &holder, caller).await;
-            let numbers = runner.account(&definition, Cause::Hand, &ran, began);
+            let tally = &attempt.tally;
+            let held = runner.held(&definition, Cause::Hand, &holder, caller, tally);
+            let ran = held.await;
+            let numbers = attempt.close(&ran);
             (ran, numbers)
         }
         .boxed())
     }
 
     /// Hands rows to a definition, if its type takes some. This is no run: it needs no lease, and those of
-    /// several callers are delivered at the same time.
+    /// several callers are delivered at the same time. While they are, `reservation`, which has the rows
+    /// already, also has what the delivery occupies.
     ///
     /// # Errors
-    /// It is paused or disabled, or nobody knows.
+    /// It is paused or disabled, nobody knows, or there is no memory.
     pub async fn hand_over(
         &self,
         definition: &Definition,
         rows: &[u8],
+        reservation: &mut Reservation,
         caller: Caller<'_>,
     ) -> Result<Option<(Report, Numbers)>, Ran> {
         let name = &definition.name;
@@ -155,7 +166,9 @@ impl Runner {
         if let Some(reason) = record.disabled_reason {
             return Err(Ran::Disabled(reason));
         }
-        let began = Instant::now();
+        let memory = definition.job.rows_memory(rows.len());
+        reservation.grow(memory).map_err(Ran::NoMemory)?;
+        let attempt = self.attempt(definition, Cause::Hand);
         let cursors = Saved {
             state: self.registry.state(),
             collection: cursors_of(name),
@@ -172,34 +185,34 @@ impl Runner {
             secrets: &self.secrets,
             cursors: &cursors,
             progress: caller.progress,
+            tally: &attempt.tally,
             now: self.now,
         };
         let Some(taking) = definition.job.take_rows(&run, rows) else {
+            attempt.forget();
             return Ok(None);
         };
         let ran = Ran::Run(taking.await);
-        let numbers = self.account(definition, Cause::Hand, &ran, began);
+        reservation.shrink(memory);
+        let numbers = attempt.close(&ran);
         let Ran::Run(report) = ran else {
             unreachable!("it was made as one");
         };
         Ok(Some((report, numbers)))
     }
 
-    /// Counts and logs an attempt; returns what was counted.
-    fn account(&self, definition: &Definition, cause: Cause, ran: &Ran, began: Instant) -> Numbers {
-        let report = match ran {
-            Ran::Run(report) => Some(report),
-            _ => None,
-        };
-        let numbers = self.metrics.add_run(&RunCount {
+    /// Begins to account for an attempt.
+    fn attempt(&self, definition: &Definition, cause: Cause) -> Attempt {
+        Attempt {
+            metrics: Arc::clone(&self.metrics),
+            connector: definition.name.clone(),
             kind: definition.kind,
-            result: ran.as_str(),
-            rows: report.map_or(0, |report| report.rows),
-            rejected: report.map_or(0, |report| report.rejected),
-            duration: began.elapsed(),
-        });
-        log(definition, cause, ran);
-        numbers
+            destination: definition.destination.to_string(),
+            cause,
+            began: Instant::now(),
+            tally: Tally::default(),
+            is_closed: false,
+        }
     }
 
     async fn claim(&self, definition: &Definition, cause: Cause, holder: &str) -> Result<(), Ran> {
@@ -222,6 +235,7 @@ impl Runner {
         cause: Cause,
         holder: &str,
         caller: Caller<'_>,
+        tally: &Tally,
     ) -> Ran {
         let began = (self.now)();
         let name = &definition.name;
@@ -245,6 +259,7 @@ impl Runner {
             secrets: &self.secrets,
             cursors: &cursors,
             progress: caller.progress,
+            tally,
             now: self.now,
         };
         // A panic ends this run alone, and its lease.
@@ -309,62 +324,134 @@ impl Runner {
     }
 }
 
-/// One line about a run that somebody has to know of; the others are at debug.
-fn log(definition: &Definition, cause: Cause, ran: &Ran) {
-    let scheduled_for = match cause {
-        Cause::Bucket(start) => Some(start.to_string()),
-        Cause::Event | Cause::Hand => None,
-    };
-    let scheduled_for = scheduled_for.as_deref();
-    let (connector, kind) = (&definition.name, definition.kind);
-    let result = ran.as_str();
-    match ran {
-        Ran::Run(report) => {
-            for warning in &report.warnings {
-                tracing::warn!(connector, error = warning, "A connector warns.");
+/// An attempt to run a definition. It is counted and logged exactly once: when it is closed, or when it
+/// is dropped without that, because its caller left or its time was over.
+struct Attempt {
+    metrics: Arc<Metrics>,
+    connector: String,
+    kind: &'static str,
+    destination: String,
+    cause: Cause,
+    began: Instant,
+    tally: Tally,
+    is_closed: bool,
+}
+
+impl Attempt {
+    /// Counts and logs the attempt; returns what was counted.
+    fn close(mut self, ran: &Ran) -> Numbers {
+        self.is_closed = true;
+        let numbers = match ran {
+            Ran::Run(report) => self.count(ran.as_str(), report),
+            _ => self.count(ran.as_str(), &Report::default()),
+        };
+        self.log(ran);
+        numbers
+    }
+
+    /// Ends it without a trace: nothing was attempted.
+    fn forget(mut self) {
+        self.is_closed = true;
+    }
+
+    fn count(&self, result: &'static str, report: &Report) -> Numbers {
+        self.metrics.add_run(&RunCount {
+            kind: self.kind,
+            result,
+            rows: report.rows,
+            rejected: report.rejected,
+            duration: self.began.elapsed(),
+        })
+    }
+
+    fn scheduled_for(&self) -> Option<String> {
+        match self.cause {
+            Cause::Bucket(start) => Some(start.to_string()),
+            Cause::Event | Cause::Hand => None,
+        }
+    }
+
+    /// Writes one line about a run that needs attention; the others are at debug.
+    fn log(&self, ran: &Ran) {
+        let scheduled_for = self.scheduled_for();
+        let scheduled_for = scheduled_for.as_deref();
+        let (connector, kind) = (&self.connector, self.kind);
+        let result = ran.as_str();
+        match ran {
+            Ran::Run(report) => {
+                for warning in &report.warnings {
+                    tracing::warn!(connector, error = warning, "A connector warns.");
+                }
+                let (rows, received, rejected) = (report.rows, report.received, report.rejected);
+                let destination = &self.destination;
+                match &report.error {
+                    Some(
+                        RunError::Failed(text)
+                        | RunError::Disable(text)
+                        | RunError::TooManyRows(text),
+                    ) => tracing::error!(
+                        error = text,
+                        connector,
+                        r#type = kind,
+                        scheduled_for,
+                        destination,
+                        rows,
+                        received,
+                        rejected,
+                        disabled = matches!(report.error, Some(RunError::Disable(_))),
+                        "A connector failed."
+                    ),
+                    Some(RunError::Interrupted) | None => tracing::debug!(
+                        connector,
+                        r#type = kind,
+                        scheduled_for,
+                        destination,
+                        rows,
+                        received,
+                        rejected,
+                        result,
+                        "A connector ran."
+                    ),
+                }
             }
-            let (rows, received, rejected) = (report.rows, report.received, report.rejected);
-            let destination = definition.destination.to_string();
-            match &report.error {
-                Some(RunError::Failed(text) | RunError::Disable(text)) => tracing::error!(
-                    error = text,
+            Ran::Unknown(error) => tracing::error!(
+                error = error.to_string(),
+                connector,
+                r#type = kind,
+                scheduled_for,
+                "A connector did not run."
+            ),
+            Ran::ClaimLost | Ran::Busy | Ran::Paused | Ran::Disabled(_) | Ran::NoMemory(_) => {
+                tracing::debug!(
                     connector,
                     r#type = kind,
                     scheduled_for,
-                    destination,
-                    rows,
-                    received,
-                    rejected,
-                    disabled = matches!(report.error, Some(RunError::Disable(_))),
-                    "A connector failed."
-                ),
-                Some(RunError::Interrupted) | None => tracing::debug!(
-                    connector,
-                    r#type = kind,
-                    scheduled_for,
-                    destination,
-                    rows,
-                    received,
-                    rejected,
                     result,
-                    "A connector ran."
-                ),
+                    "A connector did not run."
+                );
             }
         }
-        Ran::Unknown(error) => tracing::error!(
-            error = error.to_string(),
-            connector,
-            r#type = kind,
-            scheduled_for,
-            "A connector did not run."
-        ),
-        Ran::ClaimLost | Ran::Busy | Ran::Paused | Ran::Disabled(_) => tracing::debug!(
-            connector,
-            r#type = kind,
-            scheduled_for,
-            result,
-            "A connector did not run."
-        ),
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.is_closed {
+            return;
+        }
+        let report = self.tally.report();
+        self.count("aborted", &report);
+        tracing::error!(
+            error = "the caller left, or the time was over, before the run ended",
+            connector = self.connector,
+            r#type = self.kind,
+            scheduled_for = self.scheduled_for(),
+            destination = self.destination,
+            rows = report.rows,
+            received = report.received,
+            rejected = report.rejected,
+            "A connector was aborted."
+        );
     }
 }
 

@@ -22,6 +22,7 @@ use super::runner::{Caller, Ran, Runner};
 use super::scheduler::schedule;
 use super::secret::{SecretRef, Secrets};
 use super::state::{Expect, Memory, State};
+use crate::budget::{MemoryBudget, Reservation};
 use crate::config::{Invocation, read};
 use crate::connector::Connector;
 use crate::dead_letter::DeadLetters;
@@ -127,6 +128,10 @@ fn echo(name: &str, schedule_ms: Option<u64>, config: Value) -> Vec<u8> {
     definition.to_string().into_bytes()
 }
 
+fn unlimited() -> Reservation {
+    MemoryBudget::unlimited().reservation()
+}
+
 fn memory() -> State {
     State::Memory(Memory::default())
 }
@@ -155,8 +160,8 @@ async fn of_two_processes_each_bucket_is_run_by_one() {
     let state = memory();
     let (a, b) = (process(&state).await, process(&state).await);
     let definition = echo("x", Some(1_000), json!({"rows": 1}));
-    let name = a.registry.create(&definition);
-    assert_eq!(name.await.unwrap(), "x");
+    let name = a.registry.create(&definition, &mut unlimited()).await;
+    assert_eq!(name.unwrap(), "x");
     let (stopper, stop) = Stop::new();
     let both = tokio::spawn({
         let (a, b) = (Arc::clone(&a), Arc::clone(&b));
@@ -180,7 +185,11 @@ async fn buckets_that_find_a_run_are_skipped_and_counted() {
     let state = memory();
     let runner = process(&state).await;
     let slow = echo("x", Some(1_000), json!({"rows": 5, "step_ms": 500}));
-    runner.registry.create(&slow).await.unwrap();
+    runner
+        .registry
+        .create(&slow, &mut unlimited())
+        .await
+        .unwrap();
     let (stopper, stop) = Stop::new();
     let scheduler = tokio::spawn(schedule(Arc::clone(&runner), stop));
     tokio::time::sleep(Duration::from_secs(12)).await;
@@ -203,7 +212,10 @@ async fn changes_count_at_once_and_pauses_hold() {
     let registry = &runner.registry;
     let second = Duration::from_secs(1);
     registry
-        .create(&echo("x", Some(1_000), json!({"rows": 1})))
+        .create(
+            &echo("x", Some(1_000), json!({"rows": 1})),
+            &mut unlimited(),
+        )
         .await
         .unwrap();
     tokio::time::sleep(second * 3).await;
@@ -219,7 +231,7 @@ async fn changes_count_at_once_and_pauses_hold() {
     assert!(counted(&runner, "complete") > ran + 1);
 
     registry
-        .patch("x", br#"{"config": {"rows": 7}}"#)
+        .patch("x", br#"{"config": {"rows": 7}}"#, &mut unlimited())
         .await
         .unwrap();
     tokio::time::sleep(second * 2).await;
@@ -272,7 +284,11 @@ async fn a_run_whose_lease_another_has_taken_stops() {
     let state = memory();
     let runner = process(&state).await;
     let long = echo("x", Some(60_000), json!({"rows": 1_000, "step_ms": 1_000}));
-    runner.registry.create(&long).await.unwrap();
+    runner
+        .registry
+        .create(&long, &mut unlimited())
+        .await
+        .unwrap();
     let running = tokio::spawn({
         let (runner, long) = (Arc::clone(&runner), long.clone());
         async move { run(&runner, &long, Cause::Hand).await }
@@ -288,7 +304,11 @@ async fn a_run_whose_lease_another_has_taken_stops() {
     assert_eq!(counted(&runner, "interrupted"), 1);
     // Nothing is left of it but a cursor, which a new one of its name does not see.
     assert!(runner.registry.list().await.unwrap().is_empty());
-    runner.registry.create(&long).await.unwrap();
+    runner
+        .registry
+        .create(&long, &mut unlimited())
+        .await
+        .unwrap();
     let cursors = state.list("cursors-x").await.unwrap();
     assert!(cursors.is_empty(), "{cursors:?}");
 }
@@ -305,7 +325,10 @@ async fn a_secret_that_does_not_resolve_disables_until_resumed() {
             json!({"token_ref": format!("$env:{name}")}),
         )
     };
-    registry.create(&secret("UNSET")).await.unwrap();
+    registry
+        .create(&secret("UNSET"), &mut unlimited())
+        .await
+        .unwrap();
     let reason = "token resolve: the variable UNSET is not set, or empty".to_owned();
     let bucket = |second: i64| Cause::Bucket(Timestamp::from_second(second).unwrap());
     let failed = Report::failed(RunError::Disable(reason.clone()));
@@ -315,7 +338,11 @@ async fn a_secret_that_does_not_resolve_disables_until_resumed() {
     );
     // Mended, but not resumed.
     registry
-        .patch("x", br#"{"config": {"token_ref": "$env:SET"}}"#)
+        .patch(
+            "x",
+            br#"{"config": {"token_ref": "$env:SET"}}"#,
+            &mut unlimited(),
+        )
         .await
         .unwrap();
     let disabled = Ran::Disabled(reason.clone());
@@ -358,27 +385,46 @@ async fn what_the_registry_refuses() {
     let given = Definition::parse(&echo("given", None, json!({})), KINDS).unwrap();
     let registry = Registry::new(state.clone(), KINDS, vec![Arc::new(given)]);
     let ok = echo("x", Some(1_000), json!({"rows": 1}));
-    let faulty = registry.create(b"{}").await.unwrap_err();
+    let faulty = registry.create(b"{}", &mut unlimited()).await.unwrap_err();
     assert!(matches!(faulty, RegistryError::Faulty(_)), "{faulty}");
-    registry.create(&ok).await.unwrap();
-    let exists = registry.create(&ok).await.unwrap_err();
+    registry.create(&ok, &mut unlimited()).await.unwrap();
+    let exists = registry.create(&ok, &mut unlimited()).await.unwrap_err();
     assert_eq!(exists, RegistryError::Exists("x".to_owned()));
     let missing = RegistryError::Missing("y".to_owned());
     assert_eq!(registry.get("y").await.unwrap_err(), missing);
     assert_eq!(registry.delete("y").await.unwrap_err(), missing);
     assert_eq!(registry.pause("y").await.unwrap_err(), missing);
-    assert_eq!(registry.patch("y", b"{}").await.unwrap_err(), missing);
+    assert_eq!(
+        registry
+            .patch("y", b"{}", &mut unlimited())
+            .await
+            .unwrap_err(),
+        missing
+    );
     let long = "y".repeat(3_000);
     for name in ["", "a/b", long.as_str()] {
         let missing = RegistryError::Missing(name.to_owned());
         assert_eq!(registry.get(name).await.unwrap_err(), missing);
         assert_eq!(registry.delete(name).await.unwrap_err(), missing);
-        assert_eq!(registry.patch(name, b"{}").await.unwrap_err(), missing);
+        assert_eq!(
+            registry
+                .patch(name, b"{}", &mut unlimited())
+                .await
+                .unwrap_err(),
+            missing
+        );
     }
     let of_file = RegistryError::Given("given".to_owned());
-    assert_eq!(registry.patch("given", b"{}").await.unwrap_err(), of_file);
+    assert_eq!(
+        registry
+            .patch("given", b"{}", &mut unlimited())
+            .await
+            .unwrap_err(),
+        of_file
+    );
     assert_eq!(registry.delete("given").await.unwrap_err(), of_file);
-    let again = registry.create(&echo("given", None, json!({}))).await;
+    let given = echo("given", None, json!({}));
+    let again = registry.create(&given, &mut unlimited()).await;
     assert_eq!(again.unwrap_err(), of_file);
     registry.pause("given").await.unwrap();
     assert!(registry.get("given").await.unwrap().record.paused);
@@ -393,14 +439,18 @@ async fn what_the_registry_refuses() {
             "config: $env:AWS_SECRET",
         ),
     ] {
-        let error = registry.patch("x", patch).await.unwrap_err().to_string();
+        let error = registry
+            .patch("x", patch, &mut unlimited())
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with(text), "{error}");
     }
     // What is there is as it was.
     let definition = registry.get("x").await.unwrap().definition.unwrap();
     assert_eq!(definition.text().as_bytes(), &*json_of(&ok));
     registry
-        .patch("x", br#"{"schedule_ms": null}"#)
+        .patch("x", br#"{"schedule_ms": null}"#, &mut unlimited())
         .await
         .unwrap();
     let definition = registry.get("x").await.unwrap().definition.unwrap();
@@ -427,11 +477,66 @@ async fn what_another_version_has_kept_is_shown_and_can_be_mended() {
             "{faults}"
         );
     }
-    registry.patch("x", br#"{"type": "echo"}"#).await.unwrap();
+    registry
+        .patch("x", br#"{"type": "echo"}"#, &mut unlimited())
+        .await
+        .unwrap();
     assert!(registry.get("x").await.unwrap().definition.is_some());
 }
 
 fn json_of(text: &[u8]) -> Vec<u8> {
     let value: Value = serde_json::from_slice(text).unwrap();
     value.to_string().into_bytes()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_dropped_is_counted_once() {
+    let runner = process(&memory()).await;
+    let slow = echo("x", None, json!({"rows": 5, "step_ms": 500}));
+    let cause = Cause::Event;
+    let second = Duration::from_secs(1);
+    let dropped = tokio::time::timeout(second, run(&runner, &slow, cause)).await;
+    assert!(dropped.is_err());
+    assert_eq!(counted(&runner, "aborted"), 1);
+    // One that was begun, and that nobody ever goes on with.
+    let definition = Arc::new(Definition::parse(&echo("y", None, json!({})), KINDS).unwrap());
+    let (_stopper, stop) = Stop::new();
+    drop(runner.begin(&definition, None, &stop).await.unwrap());
+    assert_eq!(counted(&runner, "aborted"), 2);
+    let complete = runner.begin(&definition, None, &stop).await;
+    assert!(matches!(complete, Err(Ran::Busy)), "its lease goes on");
+    // A type that takes no rows has not tried to.
+    let caller = Caller {
+        deadline: None,
+        stop: &stop,
+        progress: &(),
+    };
+    let reservation = &mut unlimited();
+    let handed = runner.hand_over(&definition, b"", reservation, caller);
+    assert_eq!(handed.await, Ok(None));
+    assert_eq!(counted(&runner, "aborted"), 2);
+}
+
+#[tokio::test]
+async fn definitions_are_charged_before_they_are_read() {
+    let runner = process(&memory()).await;
+    let registry = &runner.registry;
+    let dense = json!({"x": vec![json!([0]); 20_000]});
+    let dense = echo("x", None, dense);
+    let budget = MemoryBudget::new(8 << 20);
+    let mut reservation = budget.reservation();
+    let error = registry.create(&dense, &mut reservation).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Memory(_)), "{error}");
+    assert!(budget.reserved() < 1 << 20);
+    let made = echo("x", None, json!({"rows": 3}));
+    registry.create(&made, &mut reservation).await.unwrap();
+    let patch = registry.patch("x", &dense, &mut reservation).await;
+    assert!(matches!(patch, Err(RegistryError::Memory(_))), "{patch:?}");
+    drop(reservation);
+    assert_eq!(budget.reserved(), 0);
+    // A definition does not grow patch by patch.
+    let long = json!({"config": {"fail": "x".repeat(300_000)}}).to_string();
+    let patched = registry.patch("x", long.as_bytes(), &mut unlimited()).await;
+    let error = patched.unwrap_err().to_string();
+    assert!(error.contains("expected at most 262144"), "{error}");
 }

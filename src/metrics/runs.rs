@@ -15,10 +15,11 @@ use super::{DURATION_BUCKETS, add};
 use crate::jobs::definition::KINDS;
 
 /// How attempts to run end.
-const RESULTS: [&str; 8] = [
+const RESULTS: [&str; 9] = [
     "complete",
     "failed",
     "interrupted",
+    "aborted",
     "skipped",
     "claim_lost",
     "paused",
@@ -26,7 +27,7 @@ const RESULTS: [&str; 8] = [
     "state_error",
 ];
 /// Those after which something has run.
-const RAN: [&str; 3] = ["complete", "failed", "interrupted"];
+const RAN: [&str; 4] = ["complete", "failed", "interrupted", "aborted"];
 
 /// An attempt to run a definition.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +86,8 @@ impl RunMetrics {
                 r,
                 "definition_runs",
                 "Attempts to run connector definitions, by how they ended; skipped: a run was still \
-                 going on; claim_lost: another process has the tick",
+                 going on; claim_lost: another process has the tick; aborted: the caller left, or the \
+                 time was over, before the run ended",
             ),
             rows: add(
                 r,

@@ -2,13 +2,28 @@
 //! a function.
 
 use std::collections::HashSet;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use tokio::task::yield_now;
 
 use super::lines::{Line, read};
-use super::{Progress, Replay, Summary};
+use super::{LETTERS_AT_ONCE, Progress, Replay, Summary};
+use crate::compute::SLICE;
 use crate::connector::Replayed;
 use crate::dead_letter::{Letter, Queue, QueueError, lines};
+
+/// Records of an event: the largest batch that AWS sends from a queue or a stream
+/// (<https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html>, `BatchSize`).
+pub const MAX_RECORDS: usize = 10_000;
+/// Bytes of letters that are written at a time, unless one alone has more.
+const MAX_BATCH_BYTES: usize = 256 << 10;
+/// Bytes of memory that a byte of a letter becomes at most, as a letter and as a request: the 7 bytes of
+/// `[0,""],`, an empty native histogram.
+const MEMORY_PER_BYTE: usize = 128;
 
 impl<P: Progress> Replay<'_, P> {
     /// Replays every message of a queue. What is still not stored stays there.
@@ -33,10 +48,16 @@ impl<P: Progress> Replay<'_, P> {
                 any_new = true;
                 let body = message.body().unwrap_or_default();
                 self.progress.expect(body.len() as u64);
-                let outcome = self.message(body).await;
+                let place = message.message_id().unwrap_or("message");
+                let mut rest = String::new();
+                let keep = |line: &str| {
+                    rest.push_str(line);
+                    rest.push('\n');
+                };
+                let replayed = self.message(place, body, summary, keep).await;
                 self.progress.advance(body.len() as u64);
-                outcome.report(message.message_id().unwrap_or("message"), summary);
-                match outcome.rest() {
+                summary.replayed.add(replayed);
+                match (!rest.is_empty()).then_some(rest) {
                     None => queue.delete(&message).await?,
                     Some(rest) if rest.len() < body.len() => {
                         // The rest is safe before the whole is removed.
@@ -45,7 +66,6 @@ impl<P: Progress> Replay<'_, P> {
                     }
                     Some(_) => stay.push(message),
                 }
-                summary.replayed.add(outcome.replayed);
             }
             if !any_new {
                 break;
@@ -61,60 +81,71 @@ impl<P: Progress> Replay<'_, P> {
     pub async fn event(&self, event: &SqsEvent, summary: &mut Summary) -> SqsBatchResponse {
         let mut response = SqsBatchResponse::default();
         for message in &event.records {
-            let outcome = self.message(&message.body).await;
-            outcome.report(&message.message_id, summary);
-            if outcome.rest().is_some() {
+            let mut is_kept = false;
+            let keep = |_: &str| is_kept = true;
+            let place = &message.message_id;
+            let replayed = self.message(place, &message.body, summary, keep).await;
+            summary.replayed.add(replayed);
+            if is_kept {
                 response.batch_item_failures.push(BatchItemFailure {
                     item_identifier: message.message_id.clone(),
                 });
             }
-            summary.replayed.add(outcome.replayed);
         }
         response
     }
 
-    async fn message(&self, body: &str) -> MessageOutcome {
-        let mut outcome = MessageOutcome::default();
-        let mut letters: Vec<Letter> = Vec::new();
+    /// Replays the lines of a message, a batch of letters at a time; calls `keep` with each line that the
+    /// queue has to keep, and notes at `place` those that are no letters.
+    async fn message(
+        &self,
+        place: &str,
+        body: &str,
+        summary: &mut Summary,
+        mut keep: impl FnMut(&str),
+    ) -> Replayed {
+        let mut all = Replayed::default();
+        let (mut letters, mut bytes) = (Vec::new(), 0);
+        let mut began = Instant::now();
         for line in body.lines().filter(|line| !line.is_empty()) {
+            if began.elapsed() >= SLICE {
+                yield_now().await;
+                began = Instant::now();
+            }
+            if self.is_over() {
+                keep(line);
+                continue;
+            }
+            if letters.len() >= LETTERS_AT_ONCE || bytes + line.len() > MAX_BATCH_BYTES {
+                all.add(self.batch(&mut letters, &mut keep).await);
+                bytes = 0;
+            }
             let fault = match read(line) {
                 Line::Letter(letter) => {
                     letters.push(*letter);
+                    bytes += line.len();
                     continue;
                 }
                 Line::Unreadable(error) => error.to_string(),
                 Line::Logged(_) | Line::Other => "not a dead letter".to_owned(),
             };
-            outcome.unreadable.push((line.to_owned(), fault));
+            summary.unreadable(place, &fault);
+            keep(line);
         }
-        outcome.replayed = self.write(&letters).await;
-        outcome
-    }
-}
-
-/// What became of one message.
-#[derive(Debug, Default)]
-struct MessageOutcome {
-    replayed: Replayed,
-    /// Lines that are no letters, with what is wrong with them.
-    unreadable: Vec<(String, String)>,
-}
-
-impl MessageOutcome {
-    fn report(&self, place: &str, summary: &mut Summary) {
-        for (_, fault) in &self.unreadable {
-            summary.unreadable(place, fault);
-        }
+        all.add(self.batch(&mut letters, &mut keep).await);
+        all
     }
 
-    /// What the queue has to keep of it.
-    fn rest(&self) -> Option<String> {
-        let mut rest = lines(&self.replayed.left);
-        for (line, _) in &self.unreadable {
-            rest.push_str(line);
-            rest.push('\n');
-        }
-        (!rest.is_empty()).then_some(rest)
+    /// Writes letters; of those that are left one stays in the result, which tells why.
+    async fn batch(&self, letters: &mut Vec<Letter>, keep: &mut impl FnMut(&str)) -> Replayed {
+        let mut replayed = self.write(letters).await;
+        letters.clear();
+        let left = std::mem::take(&mut replayed.left);
+        lines(&left).lines().for_each(keep);
+        let example = left.iter().position(|letter| !letter.message.is_empty());
+        let example = left.into_iter().nth(example.unwrap_or_default());
+        replayed.left.extend(example);
+        replayed
     }
 }
 
@@ -122,19 +153,82 @@ impl MessageOutcome {
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>).
 #[derive(Clone, Debug, Deserialize)]
 pub struct SqsEvent {
-    /// The messages.
-    #[serde(rename = "Records")]
+    /// The messages, at most [`MAX_RECORDS`].
+    #[serde(rename = "Records", deserialize_with = "records")]
     pub records: Vec<SqsMessage>,
 }
 
-/// A message of an event; what it holds besides these two is of no use here.
+/// A message of an event; what it holds besides these is of no use here.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SqsMessage {
     /// Identifies it in the answer.
     pub message_id: String,
-    /// Lines of letters.
+    /// Lines of letters, or rows.
     pub body: String,
+    #[serde(default)]
+    message_attributes: Option<Attributes>,
+}
+
+/// The attributes of a message that have a meaning here.
+#[derive(Clone, Debug, Deserialize)]
+struct Attributes {
+    connector: Option<Attribute>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Attribute {
+    string_value: Option<String>,
+}
+
+impl SqsEvent {
+    /// Returns the bytes of memory that [`Replay::event`] occupies at most besides the event.
+    pub fn letters_memory(&self) -> usize {
+        let bodies = self.records.iter().map(|message| message.body.as_str());
+        let longest = bodies.clone().map(str::len).max().unwrap_or_default();
+        let lines = bodies.flat_map(str::lines).map(str::len);
+        let longest_line = lines.max().unwrap_or_default();
+        MEMORY_PER_BYTE * longest.min(MAX_BATCH_BYTES).max(longest_line)
+    }
+}
+
+impl SqsMessage {
+    /// Returns the attribute `connector`: the sink that the rows of the message are for.
+    pub fn connector(&self) -> Option<&str> {
+        let attribute = self.message_attributes.as_ref()?.connector.as_ref()?;
+        attribute.string_value.as_deref()
+    }
+}
+
+/// Reads the records of an event, and no more than one can have.
+pub(crate) fn records<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Records<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Records<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of records")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+            let mut records = Vec::new();
+            while let Some(record) = seq.next_element()? {
+                if records.len() == MAX_RECORDS {
+                    return Err(A::Error::custom(format!(
+                        "it has more than {MAX_RECORDS} records, the most that AWS sends at once"
+                    )));
+                }
+                records.push(record);
+            }
+            Ok(records)
+        }
+    }
+
+    deserializer.deserialize_seq(Records(PhantomData))
 }
 
 /// The answer to an event: messages that are not named are removed from the queue
@@ -152,4 +246,41 @@ pub struct SqsBatchResponse {
 pub struct BatchItemFailure {
     /// The identifier of the message.
     pub item_identifier: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(messages: &[&str]) -> Result<SqsEvent, serde_json::Error> {
+        let message = |body: &&str| serde_json::json!({"messageId": "1", "body": body});
+        let messages: Vec<_> = messages.iter().map(message).collect();
+        serde_json::from_str(&serde_json::json!({"Records": messages}).to_string())
+    }
+
+    #[test]
+    fn an_event_has_as_many_records_as_aws_sends() {
+        let most = event(&vec!["x"; MAX_RECORDS]).unwrap();
+        assert_eq!(most.records.len(), MAX_RECORDS);
+        let error = event(&vec!["x"; MAX_RECORDS + 1]).unwrap_err().to_string();
+        assert!(error.contains("more than 10000 records"), "{error}");
+    }
+
+    #[test]
+    fn letters_are_charged_by_the_batch() {
+        let charged =
+            |messages: &[&str]| event(messages).unwrap().letters_memory() / MEMORY_PER_BYTE;
+        let line = "x".repeat(1_000);
+        let many = format!("{line}\n").repeat(1_000);
+        assert_eq!(charged(&[]), 0);
+        assert_eq!(charged(&[&line, "x", &line]), 1_000);
+        assert_eq!(charged(&[&many]), MAX_BATCH_BYTES);
+        let long = "x".repeat(MAX_BATCH_BYTES + 7);
+        assert_eq!(charged(&[&many, &long]), MAX_BATCH_BYTES + 7);
+        let histogram = size_of::<crate::model::Histogram>();
+        assert!(
+            3 * histogram <= MEMORY_PER_BYTE * "[0,\"\"],".len(),
+            "{histogram}"
+        );
+    }
 }

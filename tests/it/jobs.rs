@@ -14,7 +14,7 @@ use timestream_emulator::Emulator;
 use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::jobs::client::Client;
 use timestream_prometheus_connector::jobs::run::{
-    Cursors, Job, Report, Run, StateError, Stop, Stopper,
+    Cursors, Job, Report, Run, StateError, Stop, Stopper, Tally,
 };
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::model::Destination;
@@ -170,6 +170,7 @@ impl Workplace {
             secrets: &secrets,
             cursors: &self.cursors,
             progress: &(),
+            tally: &Tally::default(),
             now: Timestamp::now,
         };
         work(&run).await

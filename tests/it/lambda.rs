@@ -352,6 +352,89 @@ async fn an_event_that_is_none_of_ours_fails_and_the_process_goes_on() {
 }
 
 #[tokio::test]
+async fn an_event_of_many_values_gets_a_definite_error() {
+    let running = Running::start_with(&DEFAULTS).await;
+    let filled = |start: &str, element: &str, end: &str| {
+        let count = 5_900_000 / (element.len() + 1);
+        let elements = format!("{element},").repeat(count);
+        format!("{start}[{elements}{element}]{end}")
+    };
+    let message = r#"{"eventSource":"aws:sqs","messageId":"1","body":""}"#;
+    let deep = format!("{}{}", "[".repeat(2_000_000), "]".repeat(2_000_000));
+    let no_message = format!("{message},{}", "{},".repeat(1_900_000));
+    let cases = [
+        (filled("", "0", ""), "UnsupportedEvent", "received an array"),
+        (deep, "UnsupportedEvent", "received an array"),
+        (
+            filled(r#"{"Records":"#, "{}", "}"),
+            "UnsupportedEvent",
+            "received an object with the keys Records",
+        ),
+        (
+            filled(r#"{"Records":"#, message, "}"),
+            "InvalidEvent",
+            "more than 10000 records",
+        ),
+        (
+            format!(r#"{{"Records":[{no_message}{{}}]}}"#),
+            "InvalidEvent",
+            "missing field `messageId`",
+        ),
+        (
+            filled(
+                r#"{"type":"prometheus","name":"x","config":{"x":"#,
+                "{}",
+                "}}",
+            ),
+            "InvalidDefinition",
+            "expected at most 262144",
+        ),
+    ];
+    for (payload, error_type, text) in cases {
+        let start = payload[..60].to_owned();
+        match running.api.invoke(payload).await {
+            Ended::Failed {
+                error_type: found,
+                message,
+            } => {
+                assert_eq!(found, error_type, "{start}: {message}");
+                assert!(message.contains(text), "{start}: {message}");
+            }
+            answered => panic!("{start}: {answered:?}"),
+        }
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_for_which_there_is_no_memory_is_left_to_its_sender() {
+    let limits = [
+        ("max_request_bytes", "32KiB"),
+        ("max_in_flight_bytes", "64KiB"),
+    ];
+    let running = Running::start_with(&[&DEFAULTS[..], &limits].concat()).await;
+    let event = |bytes: usize| {
+        let body = "x".repeat(bytes);
+        json!({"Records": [{"eventSource": "aws:sqs", "messageId": "7", "body": body}]})
+    };
+    let (error_type, message) = failed(running.api.invoke(event(100_000).to_string()).await);
+    assert_eq!(error_type, "MemoryBudgetExceeded");
+    assert!(message.contains("raise max_in_flight_bytes"), "{message}");
+    // Here it is known already which messages the queue has to keep.
+    let Ended::Answered(answer) = running.api.invoke(event(1_000).to_string()).await else {
+        panic!("it is answered");
+    };
+    let expected = json!({"batchItemFailures": [{"itemIdentifier": "7"}]});
+    assert_eq!(answer, expected);
+    let left = running.stop().await;
+    assert!(
+        left.stderr.contains("Dead letters are not read."),
+        "{}",
+        left.stderr
+    );
+}
+
+#[tokio::test]
 async fn dead_letters_of_a_queue_are_written_again() {
     let running = Running::start_with(&DEFAULTS).await;
     let letter = |table: &str, i: u32| {

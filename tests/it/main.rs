@@ -40,6 +40,7 @@ mod promql;
 mod queue;
 mod read_limits;
 mod round_trip;
+mod rows;
 #[path = "../support/runtime_api.rs"]
 mod runtime_api;
 mod schema;

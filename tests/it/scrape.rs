@@ -14,7 +14,7 @@ use timestream_emulator::Emulator;
 use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::jobs::client::Client;
 use timestream_prometheus_connector::jobs::run::{
-    Cursors, Report, Run, RunError, StateError, Stop,
+    Cursors, Report, Run, RunError, StateError, Stop, Tally,
 };
 use timestream_prometheus_connector::jobs::scrape::parse;
 use timestream_prometheus_connector::jobs::secret::Secrets;
@@ -75,6 +75,7 @@ impl Scraper {
             secrets: &self.secrets,
             cursors: &NoCursors,
             progress: &(),
+            tally: &Tally::default(),
             now: Timestamp::now,
         };
         job.run(&run).await

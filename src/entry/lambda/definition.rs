@@ -48,9 +48,8 @@ pub(super) async fn answer(
     };
     let Ok((ran, numbers)) = ran else {
         let name = definition.name.clone();
-        // Its lease ends by itself.
+        // Its lease ends by itself. The run is counted and logged where it is dropped.
         let error = "it did not end within the time of the invocation".to_owned();
-        tracing::error!(error, connector = name, "A connector failed.");
         return (Err(EventError::Failed { name, error }), None);
     };
     (report(definition.name.clone(), cause, ran), Some(numbers))
@@ -60,7 +59,12 @@ fn report(name: String, cause: Cause, ran: Ran) -> Result<Value, EventError> {
     let result = ran.as_str();
     match ran {
         Ran::Run(Report {
-            error: Some(RunError::Failed(error) | RunError::Disable(error)),
+            error:
+                Some(
+                    RunError::Failed(error)
+                    | RunError::Disable(error)
+                    | RunError::TooManyRows(error),
+                ),
             ..
         }) => Err(EventError::Failed { name, error }),
         Ran::Disabled(reason) => {
@@ -68,6 +72,10 @@ fn report(name: String, cause: Cause, ran: Ran) -> Result<Value, EventError> {
             Err(EventError::Failed { name, error })
         }
         Ran::Unknown(error) => {
+            let error = error.to_string();
+            Err(EventError::Failed { name, error })
+        }
+        Ran::NoMemory(error) => {
             let error = error.to_string();
             Err(EventError::Failed { name, error })
         }

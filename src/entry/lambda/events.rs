@@ -4,44 +4,46 @@
 //! stream are; a connector definition, as a schedule of EventBridge sends it, is run. [`answer`] is the one place where a
 //! handler of such events is called. An event that has none fails its invocation, so that the sender
 //! keeps or reports it.
+//!
+//! Lambda passes events of up to 6 MB. The kind is found first, without reading the rest; then no more
+//! is read than the kind needs, after its memory is reserved.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lambda_runtime::Diagnostic;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::definition;
-use super::rows::{self, Item};
+use super::kind::Kind;
+use super::rows::{self, Item, StreamEvent};
+use crate::budget::{BudgetExceeded, MemoryBudget, Reservation};
+use crate::compute::ComputePool;
 use crate::connector::Connector;
-use crate::jobs::definition::Faults;
+use crate::jobs::definition::{Definition, Faults};
+use crate::jobs::registry::{MAX_DEFINITION_BYTES, TREES_OF_DEFINITION};
+use crate::jobs::run::Fault;
 use crate::jobs::runner::Runner;
+use crate::json::tree_bytes;
 use crate::metrics::emf::Numbers;
-use crate::replay::queue::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use crate::replay::queue::{BatchItemFailure, MAX_RECORDS, SqsBatchResponse, SqsEvent, SqsMessage};
 use crate::replay::{Fallback, Replay, Summary};
-
-/// Characters of an event's keys and names that are repeated in an error.
-const MAX_SHOWN: usize = 200;
-
-/// What an event is, as far as its shape tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
-    /// A batch of records of an event source such as `aws:sqs` or `aws:kinesis`.
-    Records(String),
-    /// An event of EventBridge, by its source.
-    EventBridge(String),
-    /// A connector definition, or what is meant to be one.
-    Definition,
-    /// Anything else.
-    Other(String),
-}
 
 /// The event source of a queue.
 const SQS: &str = "aws:sqs";
 /// The event source of a stream.
 const KINESIS: &str = "aws:kinesis";
+/// Reading an event of more bytes than this may occupy a thread for longer than a slice.
+const LONG_BYTES: usize = 1 << 20;
+/// Bytes of the shortest record.
+const MIN_RECORD_BYTES: usize = 16;
+/// Bytes of memory of a record besides its texts, in a vector that grows.
+const RECORD_MEMORY: usize = 3 * (size_of::<SqsMessage>() + size_of::<Item>());
+/// The time after the deadline in which handlers that keep it themselves still can respond.
+const BACKSTOP: Duration = Duration::from_millis(200);
 
 /// What events need; cheap to clone.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct Handlers {
     pub replayer: Replayer,
     /// Runs connector definitions.
     pub runner: Arc<Runner>,
+    /// The memory that events share with requests.
+    pub budget: MemoryBudget,
 }
 
 /// Writes dead letters again.
@@ -95,10 +99,17 @@ pub enum EventError {
     #[error("InvalidEvent: the event is not what SQS sends: {0}")]
     Invalid(serde_json::Error),
     /// It does not have the shape of a stream's.
+    #[error("InvalidEvent: the event is not what Kinesis sends: {0}")]
+    InvalidStream(serde_json::Error),
+    /// There is no memory for it; the sender sends it again.
+    #[error("MemoryBudgetExceeded: the event is not handled: {0}")]
+    Memory(#[from] BudgetExceeded),
+    /// The time of the invocation was over; the sender sends it again.
     #[error(
-        "InvalidEvent: the event is not what Kinesis sends: a record lacks kinesis.sequenceNumber or kinesis.data in Base64"
+        "DeadlineExceeded: the event was not handled within the time of the invocation; it has to be sent \
+         again, in smaller batches or to a function with more time or memory"
     )]
-    InvalidStream,
+    Late,
 }
 
 /// The runtime logs an error in this form.
@@ -113,9 +124,11 @@ impl From<EventError> for Diagnostic {
         let error_type = match error {
             EventError::Unsupported { .. } => "UnsupportedEvent",
             EventError::NotConfigured => "NotConfigured",
-            EventError::Invalid(_) | EventError::InvalidStream => "InvalidEvent",
+            EventError::Invalid(_) | EventError::InvalidStream(_) => "InvalidEvent",
             EventError::Definition(_) => "InvalidDefinition",
             EventError::Failed { .. } => "ConnectorFailed",
+            EventError::Memory(_) => "MemoryBudgetExceeded",
+            EventError::Late => "DeadlineExceeded",
         };
         Self {
             error_type: error_type.to_owned(),
@@ -131,86 +144,195 @@ pub(super) async fn answer(
     handlers: Option<&Handlers>,
     deadline: Instant,
 ) -> (Result<Value, EventError>, Option<Numbers>) {
-    let event: Value = serde_json::from_slice(event).unwrap_or_default();
-    let kind = Kind::of(&event);
-    let handlers = handlers.ok_or(EventError::NotConfigured);
-    let answer = match kind {
-        Kind::Definition => match handlers {
-            Ok(handlers) => return definition::answer(event, &handlers.runner, deadline).await,
-            Err(error) => Err(error),
-        },
-        Kind::Records(source) if source == SQS => match handlers {
-            Ok(handlers) => queue(event, handlers, deadline).await,
-            Err(error) => Err(error),
-        },
-        Kind::Records(source) if source == KINESIS => match handlers {
-            Ok(handlers) => stream(&event, handlers, deadline).await,
-            Err(error) => Err(error),
-        },
-        kind @ (Kind::Records(_) | Kind::EventBridge(_) | Kind::Other(_)) => {
-            let received = kind.to_string();
-            Err(EventError::Unsupported { received })
+    match handlers {
+        Some(handlers) => {
+            let reservation = handlers.budget.reservation();
+            let mut invocation = Invocation {
+                event,
+                handlers,
+                reservation,
+                deadline,
+            };
+            invocation.answer().await
         }
-    };
-    (answer, None)
-}
-
-/// Messages of a queue: rows for a sink, or dead letters. What is neither counts as rows where there is a
-/// sink.
-async fn queue(event: Value, handlers: &Handlers, deadline: Instant) -> Result<Value, EventError> {
-    let items: Vec<Option<Item>> = records(&event).iter().map(Item::of_queue).collect();
-    let sinks = match items.iter().flatten().all(Item::holds_letters) {
-        true => Vec::new(),
-        false => rows::sinks(&handlers.runner).await,
-    };
-    let is_rows = |item: &Item| item.names_a_sink() || (!sinks.is_empty() && !item.holds_letters());
-    let of_rows: Vec<Item> = items
-        .iter()
-        .flatten()
-        .filter(|it| is_rows(it))
-        .cloned()
-        .collect();
-    let mut event: SqsEvent = serde_json::from_value(event).map_err(EventError::Invalid)?;
-    event
-        .records
-        .retain(|message| of_rows.iter().all(|item| item.id != message.message_id));
-    let mut response = match event.records.is_empty() {
-        true => SqsBatchResponse::default(),
-        false => handlers.replayer.replay(&event, deadline).await,
-    };
-    if !of_rows.is_empty() {
-        let again = rows::deliver(&of_rows, &sinks, &handlers.runner, deadline).await;
-        let again = again
-            .into_iter()
-            .map(|item_identifier| BatchItemFailure { item_identifier });
-        response.batch_item_failures.extend(again);
+        None => (Err(without_handlers(event, deadline).await), None),
     }
-    Ok(serde_json::to_value(response).expect("the answer is valid JSON"))
 }
 
-/// Records of a stream: rows for a sink.
-async fn stream(
-    event: &Value,
-    handlers: &Handlers,
+async fn without_handlers(event: &[u8], deadline: Instant) -> EventError {
+    let compute = ComputePool::default();
+    match kind_of(event, &compute, deadline).await {
+        Ok(kind @ (Kind::EventBridge(_) | Kind::Other(_))) => unsupported(&kind),
+        Ok(Kind::Records(source)) if source != SQS && source != KINESIS => {
+            unsupported(&Kind::Records(source))
+        }
+        Ok(Kind::Records(_) | Kind::Definition) => EventError::NotConfigured,
+        Err(error) => error,
+    }
+}
+
+fn unsupported(kind: &Kind) -> EventError {
+    EventError::Unsupported {
+        received: kind.to_string(),
+    }
+}
+
+async fn kind_of(
+    event: &[u8],
+    compute: &ComputePool,
     deadline: Instant,
-) -> Result<Value, EventError> {
-    let items: Vec<Item> = records(event).iter().filter_map(Item::of_stream).collect();
-    if items.len() < records(event).len() {
-        return Err(EventError::InvalidStream);
-    }
-    let sinks = rows::sinks(&handlers.runner).await;
-    let again = rows::deliver(&items, &sinks, &handlers.runner, deadline).await;
-    let again = again
-        .into_iter()
-        .map(|item_identifier| BatchItemFailure { item_identifier });
-    let response = SqsBatchResponse {
-        batch_item_failures: again.collect(),
-    };
-    Ok(serde_json::to_value(response).expect("the answer is valid JSON"))
+) -> Result<Kind, EventError> {
+    let finding = compute.run_if(event.len() > LONG_BYTES, || Kind::of(event));
+    timeout_at(deadline, finding)
+        .await
+        .map_err(|_| EventError::Late)
 }
 
-fn records(event: &Value) -> &[Value] {
-    event["Records"].as_array().map_or(&[], Vec::as_slice)
+/// An event on its way through its handler.
+struct Invocation<'e> {
+    event: &'e [u8],
+    handlers: &'e Handlers,
+    reservation: Reservation,
+    deadline: Instant,
+}
+
+impl Invocation<'_> {
+    async fn answer(&mut self) -> (Result<Value, EventError>, Option<Numbers>) {
+        // The event, and one byte for each bracket that is open while it is passed over.
+        let memory = self.event.len() + self.event.len().next_power_of_two();
+        if let Err(exceeded) = self.reservation.grow(memory) {
+            return (Err(exceeded.into()), None);
+        }
+        let compute = self.handlers.runner.connector.compute();
+        let end = self.deadline + BACKSTOP;
+        let answer = match kind_of(self.event, compute, self.deadline).await {
+            Ok(Kind::Definition) => return self.definition().await,
+            Ok(Kind::Records(source)) if source == SQS => timeout_at(end, self.queue()).await,
+            Ok(Kind::Records(source)) if source == KINESIS => timeout_at(end, self.stream()).await,
+            Ok(kind @ (Kind::Records(_) | Kind::EventBridge(_) | Kind::Other(_))) => {
+                Ok(Err(unsupported(&kind)))
+            }
+            Err(error) => Ok(Err(error)),
+        };
+        (answer.unwrap_or(Err(EventError::Late)), None)
+    }
+
+    /// Runs the definition that the event is.
+    async fn definition(&mut self) -> (Result<Value, EventError>, Option<Numbers>) {
+        let faults = |text: String| EventError::from(Faults(vec![Fault::new("", text)]));
+        let bytes = self.event.len();
+        if bytes > MAX_DEFINITION_BYTES {
+            let text = format!("has {bytes} bytes; expected at most {MAX_DEFINITION_BYTES}");
+            return (Err(faults(text)), None);
+        }
+        let memory = TREES_OF_DEFINITION * tree_bytes(self.event);
+        if let Err(exceeded) = self.reservation.grow(memory) {
+            return (Err(exceeded.into()), None);
+        }
+        let event = match serde_json::from_slice(self.event) {
+            Ok(event) => event,
+            Err(error) => return (Err(faults(error.to_string())), None),
+        };
+        definition::answer(event, &self.handlers.runner, self.deadline).await
+    }
+
+    /// Messages of a queue: rows for a sink, or dead letters. A message that is neither counts as rows
+    /// where there is a sink.
+    async fn queue(&mut self) -> Result<Value, EventError> {
+        let event: SqsEvent = self.read().await?.map_err(EventError::Invalid)?;
+        let runner = &self.handlers.runner;
+        let compute = runner.connector.compute();
+        let (mut messages, mut are_letters) = (event.records.iter(), Vec::new());
+        let step = || {
+            let Some(message) = messages.next() else {
+                return Some(());
+            };
+            are_letters.push(rows::holds_letters(message));
+            None
+        };
+        let is_long = self.event.len() > LONG_BYTES;
+        compute.run_in_slices(is_long, step).await;
+        let sinks = match are_letters.contains(&false) {
+            true => rows::sinks(runner).await,
+            false => Vec::new(),
+        };
+        let (mut letters, mut of_rows) = (Vec::new(), Vec::new());
+        for (message, is_letters) in event.records.into_iter().zip(are_letters) {
+            if message.connector().is_some() || (!sinks.is_empty() && !is_letters) {
+                of_rows.push(Item::from(message));
+            } else {
+                letters.push(message);
+            }
+        }
+        let letters = SqsEvent { records: letters };
+        let mut response = self.replay(&letters).await;
+        let again = self.deliver(&of_rows, &sinks).await;
+        response.batch_item_failures.extend(again);
+        Ok(serde_json::to_value(response).expect("the answer is valid JSON"))
+    }
+
+    /// Records of a stream: rows for a sink.
+    async fn stream(&mut self) -> Result<Value, EventError> {
+        let event: StreamEvent = self.read().await?.map_err(EventError::InvalidStream)?;
+        let items: Vec<Item> = event.records.into_iter().map(Item::from).collect();
+        let sinks = rows::sinks(&self.handlers.runner).await;
+        let response = SqsBatchResponse {
+            batch_item_failures: self.deliver(&items, &sinks).await,
+        };
+        Ok(serde_json::to_value(response).expect("the answer is valid JSON"))
+    }
+
+    /// Reads the event as its kind needs it.
+    async fn read<T: DeserializeOwned>(
+        &mut self,
+    ) -> Result<Result<T, serde_json::Error>, EventError> {
+        let bytes = self.event.len();
+        let records = MAX_RECORDS.min(bytes / MIN_RECORD_BYTES);
+        self.reservation.grow(bytes + records * RECORD_MEMORY)?;
+        let compute = self.handlers.runner.connector.compute();
+        let read = || serde_json::from_slice(self.event);
+        Ok(compute.run_if(bytes > LONG_BYTES, read).await)
+    }
+
+    /// Writes dead letters again; without memory for that, the queue has to keep them.
+    async fn replay(&mut self, letters: &SqsEvent) -> SqsBatchResponse {
+        if letters.records.is_empty() {
+            return SqsBatchResponse::default();
+        }
+        let memory = letters.letters_memory();
+        if let Err(exceeded) = self.reservation.grow(memory) {
+            let messages = letters.records.len();
+            tracing::error!(
+                error = exceeded.to_string(),
+                messages_kept = messages,
+                "Dead letters are not read."
+            );
+            let ids = letters.records.iter().map(|it| it.message_id.clone());
+            return SqsBatchResponse {
+                batch_item_failures: failures(ids),
+            };
+        }
+        let replayer = &self.handlers.replayer;
+        let response = replayer.replay(letters, self.deadline).await;
+        self.reservation.shrink(memory);
+        response
+    }
+
+    async fn deliver(
+        &mut self,
+        items: &[Item],
+        sinks: &[Arc<Definition>],
+    ) -> Vec<BatchItemFailure> {
+        let runner = &self.handlers.runner;
+        let reservation = &mut self.reservation;
+        failures(rows::deliver(items, sinks, runner, reservation, self.deadline).await)
+    }
+}
+
+fn failures(ids: impl IntoIterator<Item = String>) -> Vec<BatchItemFailure> {
+    let ids = ids.into_iter();
+    ids.map(|item_identifier| BatchItemFailure { item_identifier })
+        .collect()
 }
 
 impl Replayer {
@@ -239,92 +361,5 @@ impl Replayer {
             );
         }
         response
-    }
-}
-
-impl Kind {
-    fn of(event: &Value) -> Self {
-        let records = event["Records"].as_array().and_then(|them| them.first());
-        // Services spell it in two ways.
-        let source =
-            records.and_then(|it| it["eventSource"].as_str().or(it["EventSource"].as_str()));
-        if let Some(source) = source {
-            return Self::Records(shown(source));
-        }
-        if let (Some(source), true) = (event["source"].as_str(), event["detail-type"].is_string()) {
-            return Self::EventBridge(shown(source));
-        }
-        // Not all of its keys: one that lacks some is told what it lacks.
-        if event["type"].is_string() && (event["name"].is_string() || event["config"].is_object()) {
-            return Self::Definition;
-        }
-        Self::Other(match event {
-            Value::Object(members) if members.is_empty() => "an empty object".to_owned(),
-            Value::Object(members) => {
-                let keys: Vec<&str> = members.keys().map(String::as_str).collect();
-                format!("an object with the keys {}", shown(&keys.join(", ")))
-            }
-            Value::Array(_) => "an array".to_owned(),
-            Value::String(_) => "a string".to_owned(),
-            Value::Number(_) => "a number".to_owned(),
-            Value::Bool(_) => "a boolean".to_owned(),
-            Value::Null => "null".to_owned(),
-        })
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Records(source) => write!(f, "records of the event source '{source}'"),
-            Self::EventBridge(source) => write!(f, "an EventBridge event of the source '{source}'"),
-            Self::Definition => f.write_str("a connector definition"),
-            Self::Other(what) => f.write_str(what),
-        }
-    }
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(MAX_SHOWN).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn kinds() {
-        let cases = [
-            (
-                json!({"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": "x"}]}),
-                "records of the event source 'aws:sqs'",
-            ),
-            (
-                json!({"Records": [{"eventSource": "aws:kinesis", "kinesis": {}}]}),
-                "records of the event source 'aws:kinesis'",
-            ),
-            (
-                json!({"Records": [{"EventSource": "aws:sns"}]}),
-                "records of the event source 'aws:sns'",
-            ),
-            (
-                json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}),
-                "an EventBridge event of the source 'aws.events'",
-            ),
-            (json!({"name": "a", "type": "b"}), "a connector definition"),
-            (json!({"type": "b", "config": {}}), "a connector definition"),
-            (json!({"type": "b"}), "an object with the keys type"),
-            (json!({"Records": []}), "an object with the keys Records"),
-            (json!({"b": 1, "a": 2}), "an object with the keys a, b"),
-            (json!({}), "an empty object"),
-            (json!([1]), "an array"),
-            (json!("x"), "a string"),
-            (json!(null), "null"),
-        ];
-        for (event, expected) in cases {
-            assert_eq!(Kind::of(&event).to_string(), expected, "{event}");
-        }
     }
 }

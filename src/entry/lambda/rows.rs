@@ -9,72 +9,123 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::IgnoredAny;
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::budget::Reservation;
 use crate::jobs::definition::Definition;
+use crate::jobs::run::Report;
 use crate::jobs::run::Stop;
-use crate::jobs::runner::{Caller, Runner};
+use crate::jobs::runner::{Caller, Ran, Runner};
+use crate::metrics::emf::Numbers;
+use crate::received::cut;
+use crate::replay::queue::{SqsMessage, records};
 
-/// The attribute of a message.
-const ATTRIBUTE: &str = "connector";
 /// The type of definition that takes rows.
 const SINK: &str = "prometheus_sink";
+/// Bytes of a body that is no JSON which are kept as a row; a dead letter shows fewer.
+const MAX_TEXT_BYTES: usize = 1024;
+/// Finding the rows of more bytes than this may occupy a thread for longer than a slice.
+const LONG_BYTES: usize = 1 << 20;
 
 /// A message or a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Item {
     /// Identifies it in the answer.
-    pub(super) id: String,
+    id: String,
     /// The sink that it names.
     connector: Option<String>,
     body: Vec<u8>,
 }
 
-impl Item {
-    /// A message of a queue.
-    pub(super) fn of_queue(record: &Value) -> Option<Self> {
-        let attribute = &record["messageAttributes"][ATTRIBUTE]["stringValue"];
-        Some(Self {
-            id: record["messageId"].as_str()?.to_owned(),
-            connector: attribute.as_str().map(str::to_owned),
-            body: record["body"].as_str()?.into(),
-        })
-    }
+/// The event that a stream sends to a function
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html>).
+#[derive(Debug, Deserialize)]
+pub(super) struct StreamEvent {
+    /// Its records, at most as many as AWS sends.
+    #[serde(rename = "Records", deserialize_with = "records")]
+    pub(super) records: Vec<StreamRecord>,
+}
 
-    /// A record of a stream.
-    pub(super) fn of_stream(record: &Value) -> Option<Self> {
-        let kinesis = &record["kinesis"];
-        Some(Self {
-            id: kinesis["sequenceNumber"].as_str()?.to_owned(),
-            connector: None,
-            body: STANDARD.decode(kinesis["data"].as_str()?).ok()?,
-        })
-    }
+/// A record of a stream.
+#[derive(Debug, Deserialize)]
+pub(super) struct StreamRecord {
+    kinesis: Kinesis,
+}
 
-    /// Whether it says which sink its rows are for.
-    pub(super) fn names_a_sink(&self) -> bool {
-        self.connector.is_some()
-    }
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kinesis {
+    sequence_number: String,
+    #[serde(deserialize_with = "base64")]
+    data: Vec<u8>,
+}
 
-    /// Whether it holds dead letters.
-    pub(super) fn holds_letters(&self) -> bool {
-        let mut values = serde_json::Deserializer::from_slice(&self.body)
-            .into_iter::<BTreeMap<String, IgnoredAny>>();
-        let is_letter = |it: BTreeMap<_, _>| it.contains_key("dead_letter");
-        self.connector.is_none() && values.next().is_some_and(|it| it.is_ok_and(is_letter))
-    }
+fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let decoded = STANDARD.decode(text);
+    decoded.map_err(|error| D::Error::custom(format!("kinesis.data is not Base64: {error}")))
+}
 
-    /// Its rows; what is no JSON becomes a text, which is no row either and is kept as a dead letter.
-    fn rows(&self) -> Vec<u8> {
-        let mut values = serde_json::Deserializer::from_slice(&self.body).into_iter::<IgnoredAny>();
-        if values.all(|value| value.is_ok()) {
-            return self.body.clone();
+impl From<SqsMessage> for Item {
+    fn from(message: SqsMessage) -> Self {
+        Self {
+            connector: message.connector().map(str::to_owned),
+            id: message.message_id,
+            body: message.body.into(),
         }
-        let text = String::from_utf8_lossy(&self.body);
-        Value::from(text).to_string().into_bytes()
     }
+}
+
+impl From<StreamRecord> for Item {
+    fn from(record: StreamRecord) -> Self {
+        Self {
+            id: record.kinesis.sequence_number,
+            connector: None,
+            body: record.kinesis.data,
+        }
+    }
+}
+
+impl Item {
+    /// Adds its rows to `rows`; a body that is no JSON becomes a text, which is no row either and is
+    /// kept as a dead letter.
+    fn add_rows(&self, rows: &mut Vec<u8>) {
+        let mut values = serde_json::Deserializer::from_slice(&self.body).into_iter::<IgnoredAny>();
+        if values.all(|value| value.is_ok()) && std::str::from_utf8(&self.body).is_ok() {
+            rows.extend_from_slice(&self.body);
+        } else {
+            let start = &self.body[..self.body.len().min(MAX_TEXT_BYTES)];
+            let text = String::from_utf8_lossy(start);
+            let text = cut(&text, MAX_TEXT_BYTES);
+            rows.extend_from_slice(Value::from(text).to_string().as_bytes());
+        }
+        rows.push(b'\n');
+    }
+}
+
+/// Returns true if a message holds dead letters: its first value has their key.
+pub(super) fn holds_letters(message: &SqsMessage) -> bool {
+    #[derive(Deserialize)]
+    struct MaybeLetter {
+        #[serde(default, deserialize_with = "is_there")]
+        dead_letter: bool,
+    }
+
+    fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| true)
+    }
+
+    let body = message.body.trim_ascii_start();
+    let mut values = serde_json::Deserializer::from_str(body).into_iter::<MaybeLetter>();
+    // An array would be read as the members in their order.
+    message.connector().is_none()
+        && body.starts_with('{')
+        && values
+            .next()
+            .is_some_and(|first| first.is_ok_and(|it| it.dead_letter))
 }
 
 /// The sinks that there are.
@@ -92,6 +143,7 @@ pub(super) async fn deliver(
     items: &[Item],
     sinks: &[Arc<Definition>],
     runner: &Runner,
+    reservation: &mut Reservation,
     deadline: Instant,
 ) -> Vec<String> {
     let mut by_sink: BTreeMap<&str, (&Definition, Vec<&Item>)> = BTreeMap::new();
@@ -120,18 +172,22 @@ pub(super) async fn deliver(
     }
     let (_stopper, stop) = Stop::new();
     for (sink, items) in by_sink.into_values() {
-        let rows: Vec<Vec<u8>> = items.iter().map(|item| item.rows()).collect();
         let caller = Caller {
             deadline: Some(deadline),
             stop: &stop,
             progress: &(),
         };
-        let handed = runner.hand_over(sink, &rows.join(&b'\n'), caller).await;
+        let handed = hand_over(sink, &items, runner, reservation, caller).await;
         let is_settled = match &handed {
             Ok(Some((report, _))) => report.is_settled(),
             Ok(None) => false,
             Err(ran) => {
+                let exceeded = match ran {
+                    Ran::NoMemory(exceeded) => Some(exceeded.to_string()),
+                    _ => None,
+                };
                 tracing::error!(
+                    error = exceeded,
                     connector = sink.name,
                     result = ran.as_str(),
                     "A sink takes no rows now."
@@ -146,43 +202,112 @@ pub(super) async fn deliver(
     again
 }
 
+/// Hands the rows of `items` over together.
+async fn hand_over(
+    sink: &Definition,
+    items: &[&Item],
+    runner: &Runner,
+    reservation: &mut Reservation,
+    caller: Caller<'_>,
+) -> Result<Option<(Report, Numbers)>, Ran> {
+    // A body that is no JSON becomes longer by its quotes, and its control characters take six bytes.
+    let len = |item: &&Item| item.body.len() + 6 * item.body.len().min(MAX_TEXT_BYTES) + 8;
+    let memory = items.iter().map(len).sum();
+    reservation.grow(memory).map_err(Ran::NoMemory)?;
+    let bytes = items.iter().map(|item| item.body.len() + 1).sum();
+    let (mut rest, mut rows) = (items.iter(), Vec::with_capacity(bytes));
+    let step = || {
+        let Some(item) = rest.next() else {
+            return Some(());
+        };
+        item.add_rows(&mut rows);
+        None
+    };
+    let compute = runner.connector.compute();
+    compute.run_in_slices(bytes > LONG_BYTES, step).await;
+    let handed = runner.hand_over(sink, &rows, reservation, caller).await;
+    reservation.shrink(memory);
+    handed
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    #[test]
-    fn messages_and_records() {
-        let message = json!({
-            "messageId": "1", "body": "{\"a\":1}", "eventSource": "aws:sqs",
-            "messageAttributes": {"connector": {"stringValue": "s", "dataType": "String"}},
-        });
-        let item = Item::of_queue(&message).unwrap();
-        assert_eq!(
-            (item.id.as_str(), item.connector.as_deref()),
-            ("1", Some("s"))
-        );
-        assert_eq!(item.rows(), b"{\"a\":1}");
-        let record = json!({"kinesis": {"sequenceNumber": "7", "data": "eyJhIjoxfQ=="}});
-        let item = Item::of_stream(&record).unwrap();
-        assert_eq!((item.id.as_str(), item.connector), ("7", None));
-        assert_eq!(item.body, b"{\"a\":1}");
-        assert_eq!(Item::of_queue(&json!({})), None);
-        assert_eq!(
-            Item::of_stream(&json!({"kinesis": {"sequenceNumber": "7", "data": "%"}})),
-            None
-        );
+    fn message(value: &Value) -> Result<SqsMessage, String> {
+        serde_json::from_value(value.clone()).map_err(|error| error.to_string())
     }
 
-    #[test]
-    fn what_a_body_holds() {
-        let item = |body: &str| Item {
+    fn rows(body: &[u8]) -> String {
+        let item = Item {
             id: String::new(),
             connector: None,
             body: body.into(),
         };
-        assert!(item("{\"dead_letter\":1,\"time\":\"x\"}\n").holds_letters());
+        let mut rows = Vec::new();
+        item.add_rows(&mut rows);
+        String::from_utf8(rows).unwrap()
+    }
+
+    #[test]
+    fn messages_and_records() {
+        let attributes = json!({"connector": {"stringValue": "s", "dataType": "String"}});
+        let made = json!({
+            "messageId": "1", "body": "{\"a\":1}", "eventSource": "aws:sqs",
+            "messageAttributes": attributes,
+        });
+        let item = Item::from(message(&made).unwrap());
+        let expected = Item {
+            id: "1".to_owned(),
+            connector: Some("s".to_owned()),
+            body: b"{\"a\":1}".into(),
+        };
+        assert_eq!(item, expected);
+        for attributes in [
+            json!(null),
+            json!({}),
+            json!({"connector": {"binaryValue": "cw==", "dataType": "Binary"}}),
+        ] {
+            let made = json!({"messageId": "1", "body": "", "messageAttributes": attributes});
+            assert_eq!(message(&made).unwrap().connector(), None, "{made}");
+        }
+        let error = message(&json!({})).unwrap_err();
+        assert_eq!(error, "missing field `messageId`");
+
+        let stream = |record: Value| {
+            let event = json!({"Records": [record]}).to_string();
+            serde_json::from_str::<StreamEvent>(&event).map_err(|error| error.to_string())
+        };
+        let record = json!({"kinesis": {"sequenceNumber": "7", "data": "eyJhIjoxfQ=="}});
+        let event = stream(record).unwrap();
+        let item = event.records.into_iter().map(Item::from).next().unwrap();
+        assert_eq!((item.id.as_str(), item.connector), ("7", None));
+        assert_eq!(item.body, b"{\"a\":1}");
+        for (record, expected) in [
+            (json!({}), "missing field `kinesis`"),
+            (
+                json!({"kinesis": {"data": ""}}),
+                "missing field `sequenceNumber`",
+            ),
+            (
+                json!({"kinesis": {"sequenceNumber": "7", "data": "%"}}),
+                "kinesis.data is not Base64",
+            ),
+        ] {
+            let error = stream(record).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn contents_of_a_body() {
+        let holds = |body: &str| {
+            let made = json!({"messageId": "1", "body": body});
+            holds_letters(&message(&made).unwrap())
+        };
+        assert!(holds("{\"dead_letter\":1,\"time\":\"x\"}\n"));
         for body in [
             "",
             "{}",
@@ -190,9 +315,13 @@ mod tests {
             "x",
             "{\"labels\":{}}\n{\"dead_letter\":1}",
         ] {
-            assert!(!item(body).holds_letters(), "{body}");
+            assert!(!holds(body), "{body}");
         }
-        assert_eq!(item("not \"JSON\"").rows(), br#""not \"JSON\"""#);
-        assert_eq!(item("{}\n{").rows(), br#""{}\n{""#);
+        assert_eq!(rows(b"{\"a\":1}"), "{\"a\":1}\n");
+        assert_eq!(rows(b"not \"JSON\""), "\"not \\\"JSON\\\"\"\n");
+        assert_eq!(rows(b"{}\n{"), "\"{}\\n{\"\n");
+        assert_eq!(rows(b"\"\xff\""), "\"\\\"\u{fffd}\\\"\"\n");
+        let long = rows(&[b'\x01'; 100_000]);
+        assert_eq!(long.len(), 6 * MAX_TEXT_BYTES + 3);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Labels, Sample};
+use crate::model::{Label, Labels, Sample};
 use crate::prompb;
 
 /// One sample or native histogram of a series.
@@ -27,6 +27,14 @@ impl Point {
             Content::Float(sample) => sample.timestamp_ms,
             Content::Histogram(histogram) => histogram.timestamp,
         }
+    }
+
+    /// Returns the bytes of memory that a sample with these labels occupies at most.
+    pub(super) fn memory(&self) -> usize {
+        // Two allocations a label, and the vector of labels may be twice as large as it has to be.
+        let label =
+            |label: &Label| 2 * size_of::<Label>() + 2 * 24 + label.name.len() + label.value.len();
+        2 * size_of::<Self>() + 64 + self.labels.iter().map(label).sum::<usize>()
     }
 
     fn is_same_series(&self, other: &Self) -> bool {
@@ -68,7 +76,6 @@ pub(super) fn by_series(points: &[Point]) -> impl Iterator<Item = &[Point]> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::model::Label;
 
     /// A sample of the metric `name` with the label `x`.
     pub(crate) fn point(name: &str, x: &str, timestamp_ms: i64, value: f64) -> Point {

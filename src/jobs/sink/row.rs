@@ -8,11 +8,17 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::point::{Content, Point};
+use super::reader::RawRow;
+use crate::json::tree_bytes;
 use crate::model::{Label, Labels, METRIC_NAME_LABEL, Sample};
 use crate::received::cut;
 
-/// Bytes of a row that an error shows.
+/// Bytes of a row that an error shows, and of a value in it.
 const MAX_SHOWN_BYTES: usize = 300;
+/// Bytes of a row: some 2,000 labels.
+pub(super) const MAX_ROW_BYTES: usize = 64 << 10;
+/// Bytes of memory that a row occupies while it is read.
+pub(super) const MAX_ROW_MEMORY: usize = 2 << 20;
 
 /// Which fields of a row are what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,31 +43,33 @@ pub(super) struct BadRow {
     pub(super) row: String,
 }
 
-/// The samples of `body`, JSON rows and arrays of rows one after the other, and the rows that are none.
-pub(super) fn read_rows(
-    body: &[u8],
-    fields: &Fields,
-    now_ms: i64,
-) -> Result<(Vec<Point>, Vec<BadRow>), String> {
-    let mut rows: Vec<Value> = Vec::new();
-    for value in serde_json::Deserializer::from_slice(body).into_iter() {
-        match value.map_err(|error| error.to_string())? {
-            Value::Array(array) => rows.extend(array),
-            row => rows.push(row),
-        }
+/// Returns the sample that a row is. A row that is too large is not parsed.
+pub(super) fn sample_of(row: RawRow<'_>, fields: &Fields, now_ms: i64) -> Result<Point, BadRow> {
+    let bad = |why: &str, shown: &str| BadRow {
+        number: row.number,
+        why: cut(why, MAX_SHOWN_BYTES).into_owned(),
+        row: cut(shown, MAX_SHOWN_BYTES).into_owned(),
+    };
+    let as_given = |why: &str| {
+        // An error is one line.
+        let start = cut(row.json, MAX_SHOWN_BYTES).replace(['\n', '\r', '\t'], " ");
+        bad(why, &start)
+    };
+    let bytes = row.json.len();
+    if bytes > MAX_ROW_BYTES {
+        let why = format!("it has {bytes} bytes of JSON; expected at most {MAX_ROW_BYTES}");
+        return Err(as_given(&why));
     }
-    let (mut points, mut bad) = (Vec::with_capacity(rows.len()), Vec::new());
-    for (index, row) in rows.iter().enumerate() {
-        match point(row, fields, now_ms) {
-            Ok(point) => points.push(point),
-            Err(why) => bad.push(BadRow {
-                number: index + 1,
-                why,
-                row: cut(&row.to_string(), MAX_SHOWN_BYTES).into_owned(),
-            }),
-        }
+    let memory = tree_bytes(row.json.as_bytes());
+    if memory > MAX_ROW_MEMORY {
+        let why = format!(
+            "it has so many values that it needs {memory} bytes of memory; expected at most \
+             {MAX_ROW_MEMORY}"
+        );
+        return Err(as_given(&why));
     }
-    Ok((points, bad))
+    let value: Value = serde_json::from_str(row.json).map_err(|it| as_given(&it.to_string()))?;
+    point(&value, fields, now_ms).map_err(|why| bad(&why, &value.to_string()))
 }
 
 /// The sample that a row is.
@@ -188,7 +196,25 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    use super::super::reader::RowReader;
     use super::*;
+
+    /// All samples of a body, and the rows that are none.
+    fn read_rows(
+        body: &[u8],
+        fields: &Fields,
+        now_ms: i64,
+    ) -> Result<(Vec<Point>, Vec<BadRow>), String> {
+        let mut reader = RowReader::new(body);
+        let (mut points, mut bad) = (Vec::new(), Vec::new());
+        while let Some(row) = reader.next() {
+            match sample_of(row?, fields, now_ms) {
+                Ok(point) => points.push(point),
+                Err(row) => bad.push(row),
+            }
+        }
+        Ok((points, bad))
+    }
 
     fn fields() -> Fields {
         Fields {
@@ -280,6 +306,37 @@ mod tests {
                 bad[0]
             );
         }
+    }
+
+    #[test]
+    fn a_row_that_is_too_large_is_not_parsed() {
+        let read = |row: &str| {
+            let row = RawRow {
+                number: 7,
+                json: row,
+            };
+            sample_of(row, &fields(), 0).map_err(|bad| bad.to_string())
+        };
+        let row = |more: &str| {
+            format!("{{\"labels\": {{\"__name__\": \"a\"}},\n\"value\": 1, \"more\": {more}}}")
+        };
+        assert!(read(&row(&json!("x".repeat(60_000)).to_string())).is_ok());
+        let error = read(&row(&json!("x".repeat(70_000)).to_string())).unwrap_err();
+        let expected = "row 7: it has 70053 bytes of JSON; expected at most 65536; the row: \
+                        {\"labels\": {\"__name__\": \"a\"}, \"value\": 1";
+        assert!(error.starts_with(expected), "{error}");
+        assert!(error.len() < 500, "{error}");
+        // As a tree this would occupy 10 MB.
+        let dense = row(&format!("[{}0]", "{\"\":0},".repeat(9_000)));
+        let error = read(&dense).unwrap_err();
+        assert!(error.contains("so many values"), "{error}");
+        let deep = row(&format!("{}{}", "[".repeat(5_000), "]".repeat(5_000)));
+        let error = read(&deep).unwrap_err();
+        assert!(error.contains("recursion limit exceeded"), "{error}");
+        let error = read(&row("1e999")).unwrap_err();
+        assert!(error.contains("number out of range"), "{error}");
+        let long = json!({"labels": {"__name__": "a"}, "value": "x".repeat(60_000)});
+        assert!(read(&long.to_string()).unwrap_err().len() < 800);
     }
 
     /// Values as rows may hold them, at the places where something is read and at others.

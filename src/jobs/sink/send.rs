@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::blame::{Blamed, blame};
 use super::body::body;
@@ -138,29 +138,45 @@ impl<'r> Sender<'r> {
         kept?;
         self.counts.delivered += repeated;
         self.buffer.clear();
+        self.tell();
         Ok(())
     }
 
     /// Notes rows that are no samples, and keeps them as dead letters.
-    pub(super) async fn keep_bad_rows(&mut self, rows: &[String]) -> Result<(), RunError> {
-        if rows.is_empty() {
+    pub(super) async fn keep_bad_rows(&mut self, rows: &[impl ToString]) -> Result<(), RunError> {
+        let Some(first) = rows.first() else {
             return Ok(());
-        }
+        };
         let now = (self.run.now)();
-        let letter = |text: &String| {
+        let letter = |row: &_| {
             let mut letter = Letter::new(now, Reason::BadRow.as_str());
-            letter.message = text.clone();
+            letter.message = ToString::to_string(row);
             letter
         };
-        let letters: Vec<_> = rows.iter().map(letter).collect();
+        let before = self.counts.refused.get(&Reason::BadRow);
+        // The log has the first of them; the report has the count of all.
+        let are_kept = self.run.connector.keeps_letters() || before.is_none();
         let count = rows.len() as u64;
         self.counts.received += count;
-        self.keep_letters(&letters, count).await?;
+        if are_kept {
+            let letters: Vec<_> = rows.iter().map(letter).collect();
+            self.keep_letters(&letters, count).await?;
+        }
         *self.counts.refused.entry(Reason::BadRow).or_default() += count;
         self.counts
             .first_refusal
-            .get_or_insert_with(|| rows[0].clone());
+            .get_or_insert_with(|| first.to_string());
+        self.tell();
         Ok(())
+    }
+
+    /// Tells how much is settled, for a run that does not get to its report.
+    fn tell(&self) {
+        let counts = &self.counts;
+        let rejected = counts.refused.values().sum();
+        self.run
+            .tally
+            .set(counts.delivered, counts.received, rejected);
     }
 
     /// What the run came to. Samples that the receiver never takes make it a failure.
@@ -218,6 +234,7 @@ impl<'r> Sender<'r> {
             match self.send(part).await? {
                 Verdict::Stored { unconfirmed } => {
                     self.counts.delivered += part.len() as u64;
+                    self.tell();
                     if unconfirmed > 0 {
                         self.warn(format!(
                             "the endpoint answered success but does not say that {unconfirmed} samples are written"
@@ -421,7 +438,13 @@ impl<'r> Sender<'r> {
     }
 
     async fn keep_letters(&mut self, letters: &[Letter], samples: u64) -> Result<(), RunError> {
-        let kept = self.run.connector.keep_letters(letters).await;
+        let keeping = self.run.connector.keep_letters(letters);
+        let kept = match self.run.deadline {
+            Some(deadline) => timeout_at(deadline, keeping)
+                .await
+                .map_err(|_| RunError::Interrupted)?,
+            None => keeping.await,
+        };
         if kept.map_err(|error| RunError::Failed(error.to_string()))? {
             self.counts.dead_lettered += samples;
         }
