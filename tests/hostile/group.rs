@@ -57,14 +57,15 @@ pub(crate) fn is_selected(name: &str) -> bool {
     std::env::var("HOSTILE_ROWS").map_or(true, |part| name.contains(&part))
 }
 
-/// An emulator with the tables of the ordinary requests.
+/// An emulator with the table of the ordinary requests, and one for rows that invent label names: a table
+/// has at most 128 of them.
 pub(crate) fn emulator() -> Emulator {
-    let table = TableSpec {
+    let table = |name| TableSpec {
         magnetic_writes: true,
-        ..TableSpec::new("db", "t")
+        ..TableSpec::new("db", name)
     };
     let config = Config {
-        tables: vec![table],
+        tables: vec![table("t"), table("wide")],
         ..Config::default()
     };
     let started = RUNTIME.block_on(Emulator::start(config));

@@ -33,7 +33,8 @@ pub(crate) enum Route {
 /// The statuses that a row allows.
 #[derive(Clone, Copy)]
 pub(crate) enum Expected {
-    /// Any status by which a sender knows what to do: 2xx, 400, 413 or 503.
+    /// Any status by which a sender knows what to do: 2xx, 400, 413 or 503. Also 419, which reports
+    /// records that Timestream has rejected.
     Definite,
     /// One of these from each response.
     Always(&'static [u16]),
@@ -136,8 +137,8 @@ impl Expected {
         let mut statuses = outcomes.iter().map(status);
         let (is_met, allowed) = match self {
             Self::Definite => (
-                statuses.all(|it| matches!(it, 200..=299 | 400 | 413 | 503)),
-                "2xx, 400, 413 or 503".to_owned(),
+                statuses.all(|it| matches!(it, 200..=299 | 400 | 413 | 419 | 503)),
+                "2xx, 400, 413, 419 or 503".to_owned(),
             ),
             Self::Always(allowed) => (
                 statuses.all(|it| allowed.contains(&it)),

@@ -179,12 +179,14 @@ pub(crate) fn rows() -> Vec<Row> {
             let labels = each(100_000, |out, i| {
                 out.extend_from_slice(&label(&format!("a{i}"), "b"));
             });
+            let labels = [label("table", "wide"), labels].concat();
             series("m", &[labels, sample(1.0, START_MS)].concat())
         }),
         (Write1, "1,000,000 labels of a series", Definite, || {
-            let labels = each(999_999, |out, i| {
+            let labels = each(999_998, |out, i| {
                 out.extend_from_slice(&label(&format!("a{i}"), "b"));
             });
+            let labels = [label("table", "wide"), labels].concat();
             series("m", &[labels, sample(1.0, START_MS)].concat())
         }),
         (
@@ -193,6 +195,7 @@ pub(crate) fn rows() -> Vec<Row> {
             Definite,
             || {
                 many(100_000, |out, i| {
+                    out.extend_from_slice(&label("table", "wide"));
                     out.extend_from_slice(&label(&format!("a{i}"), "b"));
                 })
             },
