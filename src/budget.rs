@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const SMALL_PART: usize = 128;
 /// The part of the budget that is left to small requests, so that large ones cannot keep them out.
 const PART_FOR_SMALL: usize = 8;
+/// The part of the budget that one request leaves to others, so that a request which never fits is
+/// told from one that has to wait for them.
+const PART_FOR_OTHERS: usize = 4;
 
 /// The memory that all requests share; cheap to clone.
 #[derive(Clone, Debug)]
@@ -86,13 +89,15 @@ impl Reservation {
     /// is.
     pub fn grow(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         let all = self.budget.limit;
-        let limit = match self.bytes.saturating_add(bytes) > all / SMALL_PART {
+        let wanted = self.bytes.saturating_add(bytes);
+        let one = all - all / PART_FOR_OTHERS;
+        if wanted > one {
+            return Err(BudgetExceeded::TooLarge { limit: one });
+        }
+        let limit = match wanted > all / SMALL_PART {
             true => all - all / PART_FOR_SMALL,
             false => all,
         };
-        if bytes > limit.saturating_sub(self.bytes) {
-            return Err(BudgetExceeded::TooLarge { limit });
-        }
         let grown = |reserved: usize| reserved.checked_add(bytes).filter(|all| *all <= limit);
         let reserved = &self.budget.reserved;
         reserved
@@ -125,12 +130,13 @@ impl Drop for Reservation {
 mod tests {
     use super::*;
 
-    /// What large requests may occupy of the budgets below, and all of it.
+    /// Of the budgets below what one request may occupy, and large ones together, and all.
+    const ONE: usize = 96_000;
     const LARGE: usize = 112_000;
     const ALL: usize = 128_000;
 
     const BUSY: Result<(), BudgetExceeded> = Err(BudgetExceeded::Busy { limit: LARGE });
-    const TOO_LARGE: Result<(), BudgetExceeded> = Err(BudgetExceeded::TooLarge { limit: LARGE });
+    const TOO_LARGE: Result<(), BudgetExceeded> = Err(BudgetExceeded::TooLarge { limit: ONE });
 
     #[test]
     fn reservations_add_up_to_the_limit_and_come_back() {
@@ -146,11 +152,11 @@ mod tests {
         one.shrink(1);
         other.grow(1).unwrap();
         drop(one);
-        other.grow(39_999).unwrap();
-        assert_eq!(budget.reserved(), LARGE);
+        other.grow(ONE - other.bytes()).unwrap();
+        assert_eq!(budget.reserved(), ONE);
         drop(other);
         let mut more = budget.reservation();
-        more.grow(LARGE).unwrap();
+        more.grow(ONE).unwrap();
         more.shrink(usize::MAX);
         assert_eq!((more.bytes(), budget.reserved()), (0, 0));
     }
@@ -158,8 +164,9 @@ mod tests {
     #[test]
     fn large_requests_leave_memory_to_small_ones() {
         let budget = MemoryBudget::new(ALL);
-        let mut large = budget.reservation();
-        large.grow(LARGE).unwrap();
+        let mut large = [budget.reservation(), budget.reservation()];
+        large[0].grow(ONE).unwrap();
+        large[1].grow(LARGE - ONE).unwrap();
         assert_eq!(budget.reservation().grow(1_001), BUSY);
         let small: Vec<_> = (0..16)
             .map(|_| {
@@ -175,13 +182,16 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_whole_budget_never_fits() {
+    fn what_never_fits_is_told_from_what_has_to_wait() {
         let budget = MemoryBudget::new(ALL);
+        let mut others = budget.reservation();
+        others.grow(LARGE - ONE).unwrap();
         let mut request = budget.reservation();
-        assert_eq!(request.grow(LARGE + 1), TOO_LARGE);
+        assert_eq!(request.grow(ONE + 1), TOO_LARGE);
         request.grow(1).unwrap();
-        assert_eq!(request.grow(LARGE), TOO_LARGE);
+        assert_eq!(request.grow(ONE), TOO_LARGE);
         assert_eq!(request.grow(usize::MAX), TOO_LARGE);
-        assert_eq!(budget.reserved(), 1);
+        request.grow(ONE - 1).unwrap();
+        assert_eq!(budget.reserved(), LARGE);
     }
 }

@@ -7,6 +7,7 @@
 //! runs it all.
 
 pub mod budget;
+pub mod buffer;
 pub mod compute;
 pub mod config;
 pub mod connector;

@@ -21,6 +21,7 @@ use prost::{Message, Name};
 
 use crate::budget::{BudgetExceeded, Reservation};
 use crate::received::Request;
+pub use block::EncodeError;
 pub use frame::{frame_len, write_frame};
 use protobuf::Fault;
 pub use read::decode_read_request;
@@ -217,6 +218,18 @@ pub fn decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
     declared_len(body, limit)?;
     snap::raw::Decoder::new()
         .decompress_vec(body)
+        .map_err(|error| DecodeError::Snappy(error.to_string()))
+}
+
+/// Decompresses a body into `message`, which has the length that [`declared_len`] returns.
+///
+/// # Errors
+/// The body is no snappy block of this length.
+pub fn decompress_into(body: &[u8], message: &mut [u8]) -> Result<(), DecodeError> {
+    let mut decoder = snap::raw::Decoder::new();
+    let decompressed = decoder.decompress(body, message);
+    decompressed
+        .map(drop)
         .map_err(|error| DecodeError::Snappy(error.to_string()))
 }
 

@@ -1,24 +1,31 @@
 //! The body of a request to its decompressed message: with limit, deadline and reserved memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::StreamExt;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use super::HttpError;
+use super::{App, HttpError};
 use crate::budget::Reservation;
+use crate::buffer::Buffer;
 use crate::compute::ComputePool;
 use crate::wire::{self, DecodeError};
+
+/// The most that a request takes to be decoded, on a slow processor. It cannot be interrupted, so it is
+/// not begun later than this before the deadline.
+const DECODING_TIME: Duration = Duration::from_secs(2);
 
 /// How long a body may stand still.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// Bodies and messages that are larger than this take longer than a thread that serves connections
-/// may be occupied.
-pub(super) const LONG_BYTES: usize = 1 << 20;
+/// may be occupied. Requests of 2,000 samples are smaller.
+pub(super) const LONG_BYTES: usize = 640 << 10;
 
 /// Reads the body of a request. Not more than `limit` bytes of it are ever held, and no byte that
 /// `reservation` has not.
@@ -28,14 +35,15 @@ pub(super) async fn receive(
     limit: usize,
     reservation: &mut Reservation,
     deadline: Instant,
-) -> Result<Vec<u8>, HttpError> {
+) -> Result<Buffer, HttpError> {
     let declared = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
     if declared.is_some_and(|length: u64| length > limit as u64) {
         return Err(DecodeError::TooLarge { limit }.into());
     }
-    let mut bytes = Vec::new();
+    let declared = declared.map_or(0, |length| length as usize);
+    let mut bytes = Buffer::with_capacity(0).map_err(|error| HttpError::no_memory(&error))?;
     let mut chunks = body.into_data_stream();
     loop {
         let deadline = deadline.min(Instant::now() + MAX_PAUSE);
@@ -48,34 +56,70 @@ pub(super) async fn receive(
         if len > limit {
             return Err(DecodeError::TooLarge { limit }.into());
         }
-        let capacity = bytes.capacity();
-        if len > capacity {
-            let wanted = (2 * capacity).min(limit).max(len);
-            let grown = reservation.grow(wanted - capacity);
-            grown.map_err(DecodeError::Memory)?;
-            bytes.reserve_exact(wanted - bytes.len());
-        }
-        bytes.extend_from_slice(&chunk);
+        reservation.grow(chunk.len()).map_err(DecodeError::Memory)?;
+        // What is declared occupies nothing before it is there, and is not copied as it grows.
+        let capacity = (2 * bytes.capacity()).min(limit).max(declared);
+        let appended = bytes.append(&chunk, capacity);
+        appended.map_err(|error| HttpError::no_memory(&error))?;
     }
 }
 
-/// Reads the body of a request and decompresses it; the limit holds for both.
-pub(super) async fn receive_message(
-    headers: &HeaderMap,
-    body: Body,
-    limit: usize,
-    reservation: &mut Reservation,
-    compute: &ComputePool,
-    deadline: Instant,
-) -> Result<Vec<u8>, HttpError> {
-    let body = receive(headers, body, limit, reservation, deadline).await?;
-    let declared = wire::declared_len(&body, limit)?;
-    reservation.grow(declared).map_err(DecodeError::Memory)?;
-    let decompress = || wire::decompress(&body, limit);
-    let is_long = body.len().max(declared) > LONG_BYTES;
-    let message = within(deadline, compute.run_if(is_long, decompress)).await??;
-    reservation.shrink(body.capacity());
-    Ok(message)
+/// A body that is whole and not decompressed yet.
+pub(super) struct Compressed {
+    body: Buffer,
+    /// Bytes that it decompresses to.
+    declared: usize,
+    /// Large requests are decoded one after the other: together they could keep memory from one
+    /// another until none has enough.
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+/// The turn of a request among those that are decoded; held until it is.
+pub(super) type Turn = Option<OwnedSemaphorePermit>;
+
+impl Compressed {
+    /// Reads the body of a request; the limit holds for what it decompresses to, too. Returns when
+    /// it is the request's turn to be decoded.
+    pub(super) async fn receive(
+        app: &App,
+        headers: &HeaderMap,
+        body: Body,
+        reservation: &mut Reservation,
+        deadline: Instant,
+    ) -> Result<Self, HttpError> {
+        let limit = app.settings.max_request_bytes;
+        let body = receive(headers, body, limit, reservation, deadline).await?;
+        let declared = wire::declared_len(&body, limit)?;
+        let turn = if body.len().max(declared) > LONG_BYTES {
+            let turn = Arc::clone(&app.decoding).acquire_owned();
+            let latest = deadline.checked_sub(DECODING_TIME).unwrap_or(deadline);
+            let turn = within(latest, turn).await?;
+            Some(turn.expect("the semaphore is never closed"))
+        } else {
+            None
+        };
+        Ok(Self {
+            body,
+            declared,
+            turn,
+        })
+    }
+
+    /// Decompresses the body.
+    pub(super) async fn decompress(
+        self,
+        compute: &ComputePool,
+        reservation: &mut Reservation,
+    ) -> Result<(Buffer, Turn), HttpError> {
+        let declared = self.declared;
+        reservation.grow(declared).map_err(DecodeError::Memory)?;
+        let message = Buffer::zeros(declared);
+        let mut message = message.map_err(|error| HttpError::no_memory(&error))?;
+        let decompress = || wire::decompress_into(&self.body, message.as_mut_slice());
+        compute.run_if(self.turn.is_some(), decompress).await?;
+        reservation.shrink(self.body.len());
+        Ok((message, self.turn))
+    }
 }
 
 /// Waits for a computation, until the deadline of its request.

@@ -25,6 +25,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::bounds::{Bounded, earliest};
 use super::{App, HttpError, body};
 use crate::budget::{BudgetExceeded, Reservation};
+use crate::buffer::Buffer;
 use crate::jobs::definition::Definition;
 use crate::jobs::registry::{Entry, MAX_DEFINITION_BYTES, RegistryError};
 use crate::jobs::run::{RunError, Stop};
@@ -427,7 +428,7 @@ async fn receive(
     limit: usize,
     bounds: &Bounded,
     reservation: &mut Reservation,
-) -> Result<Vec<u8>, Refused> {
+) -> Result<Buffer, Refused> {
     let deadline = earliest(tokio::time::Instant::now() + BODY_TIMEOUT, bounds);
     let received = body::receive(headers, body, limit, reservation, deadline).await;
     received.map_err(|error| {

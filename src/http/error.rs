@@ -14,7 +14,7 @@ use crate::connector::{Failure, Kept, ReadError, WriteOutcome};
 use crate::convert::route::SeriesFault;
 use crate::convert::series::Refusal;
 use crate::timestream::ErrorKind;
-use crate::wire::DecodeError;
+use crate::wire::{DecodeError, EncodeError};
 
 /// Bytes of an error body; Prometheus logs no more of it.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -64,6 +64,17 @@ impl HttpError {
         )
     }
 
+    /// The response to a request for which the system has no memory.
+    pub(super) fn no_memory(error: &std::io::Error) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!(
+                "the system has no memory for the request: {error}; send again, or lower \
+                 max_in_flight_bytes or give the connector more memory"
+            ),
+        )
+    }
+
     /// The response to a request whose deadline passed while it waited for a processor.
     pub(super) fn overloaded() -> Self {
         Self::new(
@@ -81,13 +92,13 @@ impl HttpError {
         )
     }
 
-    pub(super) fn encoding(error: &snap::Error) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            format!(
-                "the result cannot be encoded: {error}; ask for a shorter range or fewer series"
-            ),
-        )
+    pub(super) fn encoding(error: &EncodeError) -> Self {
+        let status = match error {
+            EncodeError::TooLarge(_) => StatusCode::BAD_REQUEST,
+            EncodeError::Memory(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let text = format!("{error}; ask for a shorter range or fewer series");
+        Self::new(status, text)
     }
 
     /// The answer to a read whose result is larger than the way back takes.

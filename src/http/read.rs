@@ -11,13 +11,15 @@ use std::collections::VecDeque;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode, Version};
 
-use super::body::{LONG_BYTES, receive_message, within};
+use super::body::{Compressed, LONG_BYTES, within};
 use super::bounds::{Bounded, earliest};
 use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
+use crate::buffer::Buffer;
 use crate::connector::QueryResult;
 use crate::convert::response::{ResponseType, frames, timeseries};
 use crate::convert::rows::Series;
@@ -47,14 +49,20 @@ pub(super) async fn read(
         }
         Ok(Content::Frames(body)) => {
             let headers = [(CONTENT_TYPE, STREAMED)];
-            ((headers, body).into_response(), recorder.close(completed))
+            (
+                (headers, Bytes::from_owner(body)).into_response(),
+                recorder.close(completed),
+            )
         }
         Ok(Content::Samples(body)) => {
             let headers = [
                 (CONTENT_TYPE, "application/x-protobuf"),
                 (CONTENT_ENCODING, "snappy"),
             ];
-            ((headers, body).into_response(), recorder.close(completed))
+            (
+                (headers, Bytes::from_owner(body)).into_response(),
+                recorder.close(completed),
+            )
         }
         Err(error) => {
             let numbers = recorder.close(End::Failed(&error));
@@ -68,9 +76,9 @@ pub(super) async fn read(
 /// What an answer consists of.
 enum Content {
     /// A whole SAMPLES answer.
-    Samples(Vec<u8>),
+    Samples(Buffer),
     /// All frames.
-    Frames(Vec<u8>),
+    Frames(Buffer),
     /// Frames of these results and of those that are still to come, until a deadline.
     Stream(VecDeque<QueryResult>, tokio::time::Instant),
 }
@@ -85,15 +93,14 @@ async fn answer(
 ) -> Result<Content, HttpError> {
     let deadline = tokio::time::Instant::now() + app.settings.read_timeout;
     let deadline = earliest(deadline, bounds);
-    let limit = app.settings.max_request_bytes;
     let compute = app.connector.compute();
     let reservation = record.reservation.insert(app.budget.reservation());
     wire::check_headers::<ReadRequest>(headers)?;
-    let message = receive_message(headers, body, limit, reservation, compute, deadline).await?;
-    let is_long = message.len() > LONG_BYTES;
+    let body = Compressed::receive(app, headers, body, reservation, deadline).await?;
+    let (message, turn) = within(deadline, body.decompress(compute, reservation)).await??;
     let decode = || wire::decode_read_request(&message, reservation);
-    let request = within(deadline, compute.run_if(is_long, decode)).await??;
-    drop(message);
+    let request = within(deadline, compute.run_if(turn.is_some(), decode)).await??;
+    drop((message, turn));
     let accepted = &request.accepted_response_types;
     let mut form =
         ResponseType::preferred(accepted).ok_or_else(|| HttpError::no_response_type(accepted))?;
@@ -150,16 +157,20 @@ async fn answer(
     };
     within(deadline, compute.run_in_slices(is_long, count)).await?;
     fitting(len)?;
-    let mut body = Vec::with_capacity(len);
+    let body = Buffer::with_capacity(len);
+    let mut body = body.map_err(|error| HttpError::no_memory(&error))?;
+    let mut piece = Vec::new();
     let write = || {
         let Some((index, series)) = unwritten.next() else {
-            return Some(());
+            return Some(Ok(()));
         };
+        piece.clear();
         for message in frames(*index, series) {
-            wire::write_frame(&message, &mut body);
+            wire::write_frame(&message, &mut piece);
         }
-        None
+        body.append(&piece, len).err().map(Err)
     };
-    within(deadline, compute.run_in_slices(is_long, write)).await?;
+    let written = within(deadline, compute.run_in_slices(is_long, write)).await?;
+    written.map_err(|error| HttpError::no_memory(&error))?;
     Ok(Content::Frames(body))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::connectors::{self, Connectors};
 use super::pressure::Pressure;
@@ -25,6 +25,8 @@ pub struct App {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: HttpSettings,
     pub(super) budget: MemoryBudget,
+    /// The turn of large requests to be decoded.
+    pub(super) decoding: Arc<Semaphore>,
     pub(super) pressure: Arc<Pressure>,
     pub(super) refused: Arc<Notify>,
     pub(super) web: Web,
@@ -61,6 +63,7 @@ impl App {
                 max_request_bytes: config.max_request_bytes,
             },
             budget: MemoryBudget::new(config.max_in_flight_bytes),
+            decoding: Arc::new(Semaphore::new(1)),
             pressure: Arc::default(),
             refused: Arc::new(Notify::new()),
             web: config.web.clone(),

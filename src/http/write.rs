@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::body::{LONG_BYTES, receive_message, within};
+use super::body::{Compressed, within};
 use super::bounds::{Bounded, earliest};
 use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
@@ -91,13 +91,13 @@ async fn store(
     deadline: tokio::time::Instant,
     record: &mut WriteRecord,
 ) -> Result<(), HttpError> {
-    let limit = app.settings.max_request_bytes;
     let compute = app.connector.compute();
     let reservation = &mut app.budget.reservation();
-    let message = receive_message(headers, body, limit, reservation, compute, deadline).await?;
-    let is_long = message.len() > LONG_BYTES;
+    let body = Compressed::receive(app, headers, body, reservation, deadline).await?;
+    let (message, turn) = within(deadline, body.decompress(compute, reservation)).await??;
     let decode = || wire::read_request(version, &message, reservation);
-    let request = within(deadline, compute.run_if(is_long, decode)).await??;
+    let request = within(deadline, compute.run_if(turn.is_some(), decode)).await??;
+    drop(turn);
     let progress = &mut record.progress;
     let written = app.connector.write(&request, deadline, progress).await;
     let written = written.map_err(|refusal| {

@@ -5,16 +5,33 @@
 //! what it is given into pieces of 64 KiB:
 //! <https://github.com/google/snappy/blob/main/format_description.txt>.
 
+use std::io;
+
 use snap::raw::{Encoder, max_compress_len};
+
+use crate::buffer::Buffer;
 
 /// Bytes that are compressed at once.
 const PIECE_BYTES: usize = 64 << 10;
+
+/// Why a response cannot be encoded.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// Snappy's blocks hold up to 4 GiB.
+    #[error("the result has {0} bytes, more than the 4 GiB that snappy can hold")]
+    TooLarge(usize),
+    /// The system has no memory.
+    #[error("the system has no memory for the result: {0}")]
+    Memory(#[from] io::Error),
+}
 
 /// Compresses what is appended, in memory for a piece of it and for the result.
 #[derive(Debug)]
 pub(super) struct BlockWriter {
     encoder: Encoder,
-    block: Vec<u8>,
+    block: Buffer,
+    /// What was wrong with the memory for the block; nothing is appended after that.
+    failed: Option<io::Error>,
     piece: Vec<u8>,
     compressed: Vec<u8>,
 }
@@ -23,19 +40,19 @@ impl BlockWriter {
     /// Begins the block of `len` bytes in all.
     ///
     /// # Errors
-    /// They are more than a block can hold, 4 GiB.
-    pub(super) fn new(len: usize) -> Result<Self, snap::Error> {
+    /// They are more than a block can hold, 4 GiB, or there is no memory.
+    pub(super) fn new(len: usize) -> Result<Self, EncodeError> {
         if u32::try_from(len).is_err() {
-            return Err(snap::Error::TooBig {
-                given: len as u64,
-                max: u64::from(u32::MAX),
-            });
+            return Err(EncodeError::TooLarge(len));
         }
-        let mut block = Vec::new();
-        prost::encode_length_delimiter(len, &mut block).expect("a Vec has room for everything");
+        let mut head = Vec::new();
+        prost::encode_length_delimiter(len, &mut head).expect("a Vec has room for everything");
+        let mut block = Buffer::with_capacity(0)?;
+        block.append(&head, PIECE_BYTES)?;
         Ok(Self {
             encoder: Encoder::new(),
             block,
+            failed: None,
             piece: Vec::with_capacity(PIECE_BYTES),
             compressed: vec![0; max_compress_len(PIECE_BYTES)],
         })
@@ -54,20 +71,31 @@ impl BlockWriter {
         }
     }
 
-    /// The complete block.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    /// Returns the complete block.
+    ///
+    /// # Errors
+    /// There was no memory for it.
+    pub(super) fn finish(mut self) -> Result<Buffer, EncodeError> {
         if !self.piece.is_empty() {
             self.compress_piece();
         }
-        self.block
+        match self.failed {
+            Some(error) => Err(error.into()),
+            None => Ok(self.block),
+        }
     }
 
     fn compress_piece(&mut self) {
         let written = self.encoder.compress(&self.piece, &mut self.compressed);
         let written = written.expect("there is room for the largest result of a piece");
         let length = prost::length_delimiter_len(self.piece.len());
-        self.block
-            .extend_from_slice(&self.compressed[length..written]);
+        if self.failed.is_none() {
+            let capacity = 2 * self.block.capacity();
+            let appended = self
+                .block
+                .append(&self.compressed[length..written], capacity);
+            self.failed = appended.err();
+        }
         self.piece.clear();
     }
 }
@@ -83,7 +111,7 @@ mod tests {
         for piece in pieces {
             writer.write(piece);
         }
-        writer.finish()
+        writer.finish().unwrap().to_vec()
     }
 
     proptest! {

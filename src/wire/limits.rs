@@ -27,13 +27,13 @@ pub(crate) const MAX_GROUPING_LABELS: usize = 10_000;
 /// Response types that a client accepts; there are two.
 pub(crate) const MAX_RESPONSE_TYPES: usize = 100;
 
-const SERIES_BYTES: usize = 200;
+const SERIES_BYTES: usize = 120;
 /// Of a label of a series, wherever the same one occurs.
-const LABEL_BYTES: usize = 32;
+const LABEL_BYTES: usize = 24;
 /// Of the first occurrence of a label, with a copy or two of its text.
-const NEW_LABEL_BYTES: usize = 560;
-const SAMPLE_BYTES: usize = 340;
-const HISTOGRAM_BYTES: usize = 800;
+const NEW_LABEL_BYTES: usize = 500;
+const SAMPLE_BYTES: usize = 260;
+const HISTOGRAM_BYTES: usize = 700;
 const BUCKET_BYTES: usize = 32;
 const EXEMPLAR_BYTES: usize = 640;
 const EXEMPLAR_LABEL_BYTES: usize = 128;

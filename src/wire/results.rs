@@ -4,7 +4,8 @@ use std::fmt;
 
 use prost::Message;
 
-use super::block::BlockWriter;
+use super::block::{BlockWriter, EncodeError};
+use crate::buffer::Buffer;
 use crate::prompb;
 
 /// Encodes and compresses a [`prompb::ReadResponse`] with results, in the order of the queries, a
@@ -44,8 +45,8 @@ impl<'r, R, F> ResultsEncoder<'r, R, F> {
     /// Goes on by a series; returns the body once it is complete.
     ///
     /// # Errors
-    /// The response exceeds what snappy can hold, 4 GiB.
-    pub fn step<S>(&mut self) -> Option<Result<Vec<u8>, snap::Error>>
+    /// The response exceeds what snappy can hold, 4 GiB, or there is no memory for it.
+    pub fn step<S>(&mut self) -> Option<Result<Buffer, EncodeError>>
     where
         R: AsRef<[S]>,
         F: Fn(&S) -> prompb::TimeSeries,
@@ -83,9 +84,9 @@ impl<'r, R, F> ResultsEncoder<'r, R, F> {
     }
 
     /// Ends the first pass, which finds the lengths, or the second one.
-    fn end_pass(&mut self) -> Option<Result<Vec<u8>, snap::Error>> {
+    fn end_pass(&mut self) -> Option<Result<Buffer, EncodeError>> {
         if let Some(block) = self.block.take() {
-            return Some(Ok(block.finish()));
+            return Some(block.finish());
         }
         match BlockWriter::new(self.lens.iter().map(|len| field_len(*len)).sum()) {
             Ok(block) => self.block = Some(block),
@@ -134,7 +135,7 @@ mod tests {
         let mut encoder = ResultsEncoder::new(results, |it: &i64| series(*it));
         loop {
             if let Some(body) = encoder.step() {
-                return body.unwrap();
+                return body.unwrap().to_vec();
             }
         }
     }

@@ -191,14 +191,17 @@ impl Group {
         let pid = self.server.process.id();
         let began = Instant::now();
         let memory = Memory::watch(pid);
-        let (outcomes, healthy, (write, busy)) = beside(self.server.address, request);
+        let (outcomes, healthy, (longest, busy)) = beside(self.server.address, request);
         let hangs = outcomes.contains(&Outcome::Late) || outcomes.contains(&Outcome::Broken);
         let settling = if hangs { Duration::ZERO } else { MAX_SETTLING };
-        let after = fallen(pid, self.idle + MAX_KEPT_BYTES, settling);
+        let address = self.server.address;
+        let mut retried = 0;
+        let ordinary = || write(address, &mut retried);
+        let after = fallen(pid, self.idle + MAX_KEPT_BYTES, settling, ordinary);
         let numbers = Numbers {
             outcomes,
             healthy,
-            write,
+            write: longest,
             busy,
             peak: memory.peak().saturating_sub(self.idle),
             after: after.saturating_sub(self.idle),

@@ -141,14 +141,16 @@ pub(crate) fn resident(pid: u32) -> u64 {
 }
 
 /// Waits until a process has at most `bytes` resident, but no longer than `limit`, and returns how many
-/// it has then.
-pub(crate) fn fallen(pid: u32, bytes: u64, limit: Duration) -> u64 {
+/// it has then. Meanwhile it gets ordinary requests, as any server does: an allocator gives memory back
+/// as others use it.
+pub(crate) fn fallen(pid: u32, bytes: u64, limit: Duration, mut ordinary: impl FnMut()) -> u64 {
     let deadline = Instant::now() + limit;
     loop {
         let now = resident(pid);
         if now <= bytes || Instant::now() >= deadline {
             return now;
         }
+        ordinary();
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -91,14 +91,14 @@ async fn the_decoded_form_counts() {
         let samples: Vec<_> = (0..count).map(|i| (START_MS + i, 1.0)).collect();
         write_body(vec![series(&[("__name__", "m"), ("i", "1")], &samples)])
     };
-    let body = samples(2_500);
+    let body = samples(3_000);
     assert!(body.len() < 30_000);
     let answer = app.send(request(Body::from(body))).await;
     assert_eq!(answer.status, 413);
     assert!(
         answer
             .text()
-            .contains("decoded, the request needs more than the 917504 bytes"),
+            .contains("decoded, the request needs more than the 786432 bytes"),
         "{}",
         answer.text()
     );

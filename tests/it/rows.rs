@@ -216,7 +216,7 @@ async fn a_dense_definition_is_refused_before_it_is_read() {
     assert_eq!(status, 413, "{body}");
     let error = body["error"].as_str().unwrap();
     assert!(
-        error.contains("decoded, it needs more than the 7340032 bytes"),
+        error.contains("decoded, it needs more than the 6291456 bytes"),
         "{error}"
     );
     let (status, _) = server.send(Method::PATCH, "/v1/connectors/s", made).await;
@@ -235,8 +235,9 @@ async fn a_dense_definition_is_refused_before_it_is_read() {
 async fn while_others_occupy_the_memory_the_response_is_503() {
     let receiver = accepting().await;
     let server = Server::start(&receiver.url, json!({}), &[]).await;
-    let mut others = server.budget.reservation();
-    others.grow(112 << 20).unwrap();
+    let mut others = [server.budget.reservation(), server.budget.reservation()];
+    others[0].grow(96 << 20).unwrap();
+    others[1].grow(16 << 20).unwrap();
     let mut small_ones: Vec<_> = (0..16).map(|_| server.budget.reservation()).collect();
     for small in &mut small_ones {
         small.grow(1 << 20).unwrap();
