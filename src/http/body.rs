@@ -8,10 +8,10 @@ use futures_util::StreamExt;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{App, HttpError};
-use crate::budget::Reservation;
+use crate::budget::{BudgetExceeded, Reservation};
 use crate::buffer::Buffer;
 use crate::compute::ComputePool;
 use crate::wire::{self, DecodeError};
@@ -19,6 +19,10 @@ use crate::wire::{self, DecodeError};
 /// The most that a request takes to be decoded, on a slow processor. It cannot be interrupted, so it is
 /// not begun later than this before the deadline.
 const DECODING_TIME: Duration = Duration::from_secs(2);
+
+/// How long a request waits for memory at its turn, and how often it asks.
+const MAX_MEMORY_WAIT: Duration = Duration::from_secs(1);
+const MEMORY_WAIT_STEP: Duration = Duration::from_millis(50);
 
 /// How long a body may stand still.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
@@ -112,13 +116,45 @@ impl Compressed {
         reservation: &mut Reservation,
     ) -> Result<(Buffer, Turn), HttpError> {
         let declared = self.declared;
-        reservation.grow(declared).map_err(DecodeError::Memory)?;
+        let mut wait = MemoryWait::new(self.turn.is_some());
+        while let Err(exceeded) = reservation.grow(declared) {
+            wait.once(exceeded).await?;
+        }
         let message = Buffer::zeros(declared);
         let mut message = message.map_err(|error| HttpError::no_memory(&error))?;
         let decompress = || wire::decompress_into(&self.body, message.as_mut_slice());
         compute.run_if(self.turn.is_some(), decompress).await?;
         reservation.shrink(self.body.len());
         Ok((message, self.turn))
+    }
+}
+
+/// The time that a request whose turn it is waits for memory: those before it, which are stored now, give
+/// theirs back within a fraction of a second. Others do not wait, as each could hold what another needs.
+pub(super) struct MemoryWait {
+    end: Option<Instant>,
+}
+
+impl MemoryWait {
+    pub(super) fn new(has_turn: bool) -> Self {
+        Self {
+            end: has_turn.then(|| Instant::now() + MAX_MEMORY_WAIT),
+        }
+    }
+
+    /// Waits before the memory is asked for once more.
+    ///
+    /// # Errors
+    /// The time is over, or the request does not fit at any time.
+    pub(super) async fn once(&mut self, exceeded: BudgetExceeded) -> Result<(), DecodeError> {
+        let may_wait = self.end.is_some_and(|end| Instant::now() < end);
+        match exceeded {
+            BudgetExceeded::Busy { .. } if may_wait => {
+                sleep(MEMORY_WAIT_STEP).await;
+                Ok(())
+            }
+            exceeded => Err(DecodeError::Memory(exceeded)),
+        }
     }
 }
 

@@ -7,13 +7,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::body::{Compressed, within};
+use super::body::{Compressed, MemoryWait, within};
 use super::bounds::{Bounded, earliest};
 use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
 use crate::connector::WriteOutcome;
 use crate::received::Kinds;
-use crate::wire::{self, RemoteWrite};
+use crate::wire::{self, DecodeError, RemoteWrite};
 use record::WriteRecord;
 
 pub(super) async fn write(
@@ -95,8 +95,18 @@ async fn store(
     let reservation = &mut app.budget.reservation();
     let body = Compressed::receive(app, headers, body, reservation, deadline).await?;
     let (message, turn) = within(deadline, body.decompress(compute, reservation)).await??;
-    let decode = || wire::read_request(version, &message, reservation);
-    let request = within(deadline, compute.run_if(turn.is_some(), decode)).await??;
+    let before = reservation.bytes();
+    let mut wait = MemoryWait::new(turn.is_some());
+    let request = loop {
+        let decode = || wire::read_request(version, &message, reservation);
+        match within(deadline, compute.run_if(turn.is_some(), decode)).await? {
+            Err(DecodeError::Memory(exceeded)) => {
+                reservation.shrink(reservation.bytes() - before);
+                wait.once(exceeded).await?;
+            }
+            decoded => break decoded?,
+        }
+    };
     drop(turn);
     let progress = &mut record.progress;
     let written = app.connector.write(&request, deadline, progress).await;
