@@ -411,9 +411,6 @@ fn name_filter(matcher: &Matcher, kinds: &[Kind]) -> Option<Filter> {
 /// A predicate on the names of measures; an escaped name is not the text that the matcher means,
 /// so it always passes.
 fn name_predicate(matcher: &Matcher, kind: Kind) -> Option<String> {
-    if !is_short(&matcher.condition) {
-        return None;
-    }
     let prefix = kind.prefix();
     let (negation, java) = match &matcher.condition {
         Condition::Equal(_) => return None,
@@ -421,6 +418,8 @@ fn name_predicate(matcher: &Matcher, kind: Kind) -> Option<String> {
         Condition::NotEqual(name) if name.is_empty() || name.starts_with(ESCAPE_PREFIX) => {
             return None;
         }
+        // No measure has such a name.
+        Condition::NotEqual(name) if name.len() > MAX_FILTER_BYTES => return None,
         Condition::NotEqual(name) => {
             let name = string(&format!("{prefix}{name}"));
             return Some(format!("measure_name <> {name}"));
@@ -733,9 +732,11 @@ mod tests {
             &["l"],
         );
         assert!(text.unwrap().len() < 1000);
-        let names: Vec<_> = (0..1_000).map(|i| format!("_{i:0>200}")).collect();
+        let names: Vec<_> = (0..1_000).map(|i| format!("a{i:0>255}")).collect();
         let over = selection(&[(MatchOp::Regex, "__name__", &names.join("|"))]);
-        let result = selection_to_sql(&over, &destination(), &schema(&["l"]), "1h");
+        let columns: Vec<_> = (0..60).map(|i| format!("l{i:0>59}")).collect();
+        let columns: Vec<_> = columns.iter().map(String::as_str).collect();
+        let result = selection_to_sql(&over, &destination(), &schema(&columns), "1h");
         assert_eq!(result, Err(QueryError::TooLong));
     }
 
