@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const SMALL_PART: usize = 128;
 /// The part of the budget that is left to small requests, so that large ones cannot keep them out.
 const PART_FOR_SMALL: usize = 8;
-/// The part of the budget that one request leaves to others, so that a request which never fits is
-/// told from one that has to wait for them.
+/// The part of the budget that one request leaves to others, so that a request which never fits differs
+/// from one that has to wait for them.
 const PART_FOR_OTHERS: usize = 4;
 
 /// The memory that all requests share; cheap to clone.
@@ -42,13 +42,13 @@ pub enum BudgetExceeded {
         /// Bytes that all requests of its size may occupy together.
         limit: usize,
     },
-    /// The request alone needs more than all requests may occupy.
+    /// The request needs more than one may occupy.
     #[error(
         "decoded, it needs more than the {limit} bytes that one request may occupy; send less at a \
-         time, or raise max_in_flight_bytes"
+         time (max_samples_per_send in remote_write), or raise max_in_flight_bytes"
     )]
     TooLarge {
-        /// Bytes that all requests of its size may occupy together.
+        /// Bytes that one request may occupy.
         limit: usize,
     },
 }

@@ -82,7 +82,7 @@ pub enum DecodeError {
         limit: usize,
     },
     /// There is no memory for what the body holds.
-    #[error("{}", describe(.0))]
+    #[error(transparent)]
     Memory(BudgetExceeded),
     /// The body is not a snappy block.
     #[error("the request body is not valid snappy (block format): {0}")]
@@ -90,19 +90,6 @@ pub enum DecodeError {
     /// The decompressed body is not the expected message.
     #[error("the decompressed request body is not a valid protobuf message: {0}")]
     Protobuf(String),
-}
-
-fn describe(exceeded: &BudgetExceeded) -> String {
-    match exceeded {
-        BudgetExceeded::Busy { limit } => format!(
-            "the requests in work take all of the {limit} bytes that they may take together; send \
-             again, or raise max_in_flight_bytes"
-        ),
-        BudgetExceeded::TooLarge { limit } => format!(
-            "decoded, the request needs more than the {limit} bytes that one may take; send smaller \
-             batches (max_samples_per_send) or fewer label matchers, or raise max_in_flight_bytes"
-        ),
-    }
 }
 
 /// The versions of remote write.

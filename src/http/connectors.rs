@@ -23,8 +23,9 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::bounds::{Bounded, earliest};
+use super::error::budget_status;
 use super::{App, HttpError, body};
-use crate::budget::{BudgetExceeded, Reservation};
+use crate::budget::Reservation;
 use crate::buffer::Buffer;
 use crate::jobs::definition::Definition;
 use crate::jobs::registry::{Entry, MAX_DEFINITION_BYTES, RegistryError};
@@ -68,7 +69,7 @@ impl From<RegistryError> for Refused {
             RegistryError::Missing(_) => StatusCode::NOT_FOUND,
             RegistryError::Exists(_) | RegistryError::Given(_) => StatusCode::CONFLICT,
             RegistryError::State(_) => StatusCode::SERVICE_UNAVAILABLE,
-            RegistryError::Memory(exceeded) => status_of(exceeded),
+            RegistryError::Memory(exceeded) => budget_status(exceeded),
         };
         if status.is_server_error() {
             tracing::error!(
@@ -78,13 +79,6 @@ impl From<RegistryError> for Refused {
             );
         }
         Self(status, error.to_string())
-    }
-}
-
-fn status_of(exceeded: &BudgetExceeded) -> StatusCode {
-    match exceeded {
-        BudgetExceeded::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        BudgetExceeded::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
     }
 }
 

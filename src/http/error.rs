@@ -11,6 +11,8 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use crate::budget::BudgetExceeded;
 use crate::config::ConfigFault;
 use crate::connector::{Failure, Kept, ReadError, WriteOutcome};
+use crate::convert::matcher::QueryError;
+use crate::convert::regex::PatternsTooLarge;
 use crate::convert::route::SeriesFault;
 use crate::convert::series::Refusal;
 use crate::timestream::ErrorKind;
@@ -230,6 +232,14 @@ impl IntoResponse for HttpError {
     }
 }
 
+/// The status of a request for which there is no memory.
+pub(super) fn budget_status(exceeded: &BudgetExceeded) -> StatusCode {
+    match exceeded {
+        BudgetExceeded::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        BudgetExceeded::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+    }
+}
+
 /// The status of a write; `None` if every sample is stored, was left out by policy or is kept as a
 /// dead letter.
 fn write_status(outcome: &WriteOutcome, throttling_status: u16) -> Option<StatusCode> {
@@ -346,10 +356,10 @@ impl From<DecodeError> for HttpError {
             DecodeError::ContentType(_)
             | DecodeError::MessageType(_)
             | DecodeError::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            DecodeError::TooLarge { .. }
-            | DecodeError::TooMany { .. }
-            | DecodeError::Memory(BudgetExceeded::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            DecodeError::Memory(BudgetExceeded::Busy { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+            DecodeError::TooLarge { .. } | DecodeError::TooMany { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            DecodeError::Memory(exceeded) => budget_status(&exceeded),
             DecodeError::TooLargeDecoded { .. }
             | DecodeError::TooManyInRead { .. }
             | DecodeError::Snappy(_)
@@ -371,7 +381,15 @@ impl From<Refusal> for HttpError {
 impl From<&ReadError> for HttpError {
     fn from(error: &ReadError) -> Self {
         match error {
-            ReadError::Query(error) => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
+            ReadError::Query(error) => {
+                let status = match error {
+                    QueryError::Patterns(PatternsTooLarge::Memory(exceeded)) => {
+                        budget_status(exceeded)
+                    }
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                Self::new(status, error.to_string())
+            }
             ReadError::TooLarge { .. } => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
             ReadError::Timestream(error) => {
                 let text = format!("{error}{}", remedy(error.kind));

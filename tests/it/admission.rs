@@ -8,10 +8,11 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::Request;
 use timestream_emulator::{Fault, FaultKind, When};
+use timestream_prometheus_connector::prompb::label_matcher::Type;
 use tokio::sync::oneshot;
 use tower::ServiceExt;
 
-use crate::support::{START_MS, TestApp, series, write_body};
+use crate::support::{START_MS, TestApp, query, series, write_body};
 
 fn request(body: Body) -> Request<Body> {
     Request::post("/write").body(body).unwrap()
@@ -98,12 +99,41 @@ async fn the_decoded_form_counts() {
     assert!(
         answer
             .text()
-            .contains("decoded, the request needs more than the 786432 bytes"),
+            .contains("decoded, it needs more than the 786432 bytes"),
         "{}",
         answer.text()
     );
     let answer = app.send(request(Body::from(samples(1_000)))).await;
     assert_eq!(answer.status, 204, "{}", answer.text());
+}
+
+/// A pattern needs memory to be compiled, and a read that has to wait for it is no bad request.
+#[tokio::test]
+async fn a_read_without_memory_for_its_patterns_is_503() {
+    let flags = ["--max-request-bytes=64KiB", "--max-in-flight-bytes=2MiB"];
+    let app = TestApp::start_with(&flags).await;
+    let mut slow = Vec::new();
+    for _ in 0..24 {
+        let (body, heard) = unfinished([claiming(60_000), vec![0; 50_000]].concat());
+        slow.push(tokio::spawn(app.router.clone().oneshot(request(body))));
+        heard.await.unwrap();
+    }
+    let query = || {
+        vec![query(&[
+            (Type::Eq, "__name__", "m"),
+            (Type::Re, "l", "a.*b"),
+        ])]
+    };
+    let response = app.read_raw(query()).await;
+    assert_eq!(response.status, 503, "{}", response.text());
+    assert_eq!(response.headers["retry-after"], "1");
+    assert!(response.text().contains("raise max_in_flight_bytes"));
+    for other in slow {
+        other.abort();
+        assert!(other.await.unwrap_err().is_cancelled());
+    }
+    let response = app.read_raw(query()).await;
+    assert_eq!(response.status, 200, "{}", response.text());
 }
 
 #[tokio::test]

@@ -43,8 +43,8 @@ pub enum PatternsTooLarge {
     #[error(transparent)]
     Refused(#[from] Refused),
     /// There is no memory for them.
-    #[error("the regular expressions need more memory than there is")]
-    Memory(BudgetExceeded),
+    #[error(transparent)]
+    Memory(#[from] BudgetExceeded),
 }
 
 /// What the patterns of one request may still take.
@@ -119,9 +119,7 @@ impl<'m> PatternLimits<'m> {
     }
 
     fn grow(&mut self, bytes: usize) -> Result<(), PatternsTooLarge> {
-        self.reservation
-            .grow(bytes)
-            .map_err(PatternsTooLarge::Memory)
+        Ok(self.reservation.grow(bytes)?)
     }
 }
 
