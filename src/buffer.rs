@@ -1,8 +1,7 @@
 //! Bytes of a request or a response, large ones in memory of their own.
 //!
-//! An allocator holds on to what it gets back: glibc's does to up to 64 MiB for each thread, after bodies of
-//! 32 MiB. A mapping goes back to the system when it is dropped, and of one that is larger than its
-//! content only what is written occupies memory.
+//! An allocator holds on to what it gets back. A mapping goes back to the system when it is dropped, and of
+//! one that is larger than its content only what is written occupies memory.
 
 use std::io;
 use std::ops::Deref;
@@ -71,19 +70,23 @@ impl Buffer {
     }
 
     /// Returns for how many bytes there is room.
-    pub fn capacity(&self) -> usize {
+    fn capacity(&self) -> usize {
         self.memory.bytes().len()
     }
 
-    /// Appends `bytes`. Where there is no room for them, it is made for `capacity` bytes, or for as
-    /// many as are needed.
+    /// Appends `bytes`. Where there is no room for them, it is doubled; a mapping is made for the
+    /// `expected` bytes at once. Before the buffer is one, what is expected alone occupies nothing.
     ///
     /// # Errors
     /// The system has no memory.
-    pub fn append(&mut self, bytes: &[u8], capacity: usize) -> io::Result<()> {
+    pub fn append(&mut self, bytes: &[u8], expected: usize) -> io::Result<()> {
         let len = self.len + bytes.len();
         if len > self.capacity() {
-            let mut memory = Memory::new(capacity.max(len))?;
+            let mut capacity = len.max(2 * self.capacity());
+            if len >= MAPPED_BYTES {
+                capacity = capacity.max(expected);
+            }
+            let mut memory = Memory::new(capacity)?;
             memory.bytes_mut()[..self.len].copy_from_slice(self);
             self.memory = memory;
         }
@@ -123,14 +126,24 @@ mod tests {
             let bytes: Vec<u8> = (0..4 * MAPPED_BYTES).map(|i| (i % 251) as u8).collect();
             let mut expected = 0;
             for chunk in bytes.chunks(step).take(3_000) {
-                let capacity = 2 * buffer.capacity();
-                buffer.append(chunk, capacity).unwrap();
+                buffer.append(chunk, 0).unwrap();
                 expected += chunk.len();
             }
             assert_eq!(&*buffer, &bytes[..expected], "{step}");
             let is_mapped = matches!(buffer.memory, Memory::Mapped(_));
             assert_eq!(is_mapped, buffer.capacity() >= MAPPED_BYTES);
         }
+    }
+
+    #[test]
+    fn what_is_expected_occupies_nothing_before_there_is_a_mapping() {
+        let mut buffer = Buffer::with_capacity(0).unwrap();
+        buffer.append(b"a", 3 * MAPPED_BYTES).unwrap();
+        assert_eq!(buffer.capacity(), 1);
+        buffer
+            .append(&vec![0; MAPPED_BYTES], 3 * MAPPED_BYTES)
+            .unwrap();
+        assert_eq!(buffer.capacity(), 3 * MAPPED_BYTES);
     }
 
     #[test]

@@ -61,9 +61,7 @@ pub(super) async fn receive(
             return Err(DecodeError::TooLarge { limit }.into());
         }
         reservation.grow(chunk.len()).map_err(DecodeError::Memory)?;
-        // What is declared occupies nothing before it is there, and is not copied as it grows.
-        let capacity = (2 * bytes.capacity()).min(limit).max(declared);
-        let appended = bytes.append(&chunk, capacity);
+        let appended = bytes.append(&chunk, declared);
         appended.map_err(|error| HttpError::no_memory(&error))?;
     }
 }

@@ -48,7 +48,7 @@ impl BlockWriter {
         let mut head = Vec::new();
         prost::encode_length_delimiter(len, &mut head).expect("a Vec has room for everything");
         let mut block = Buffer::with_capacity(0)?;
-        block.append(&head, PIECE_BYTES)?;
+        block.append(&head, 0)?;
         Ok(Self {
             encoder: Encoder::new(),
             block,
@@ -90,10 +90,7 @@ impl BlockWriter {
         let written = written.expect("there is room for the largest result of a piece");
         let length = prost::length_delimiter_len(self.piece.len());
         if self.failed.is_none() {
-            let capacity = 2 * self.block.capacity();
-            let appended = self
-                .block
-                .append(&self.compressed[length..written], capacity);
+            let appended = self.block.append(&self.compressed[length..written], 0);
             self.failed = appended.err();
         }
         self.piece.clear();
