@@ -2,6 +2,10 @@
 
 use serde_json::Value;
 
+/// Reading JSON of more bytes than this may occupy a thread for longer than a slice of
+/// [`compute`](crate::compute).
+pub const LONG_BYTES: usize = 1 << 20;
+
 /// Bytes of an allocation that the allocator has for itself.
 const ALLOCATION: usize = 16;
 /// Bytes of an array with its first element: a vector begins with room for four.

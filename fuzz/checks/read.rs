@@ -10,7 +10,7 @@ use timestream_prometheus_connector::convert::route::{RoutePart, Routing};
 use timestream_prometheus_connector::prompb::{LabelMatcher, Query, ReadHints, ReadRequest};
 use timestream_prometheus_connector::wire;
 
-/// What all requests may take here; a default server has half of it.
+/// Memory of all requests here; a default server has half of it.
 const BUDGET_BYTES: usize = 256 << 20;
 
 /// Takes `input` as a decompressed read request.

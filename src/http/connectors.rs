@@ -196,11 +196,10 @@ async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    let reservation = &mut app.budget.reservation();
-    let received = receive(&headers, body, MAX_DEFINITION_BYTES, &bounds, reservation);
-    let body = received.await?;
+    let received = receive(&app, &headers, body, MAX_DEFINITION_BYTES, &bounds).await;
+    let (body, mut reservation) = received?;
     let registry = &connectors.runner.registry;
-    let id = registry.create(&body, reservation).await?;
+    let id = registry.create(&body, &mut reservation).await?;
     tracing::info!(connector = id, "A connector was made.");
     let location = [(LOCATION, format!("/v1/connectors/{id}"))];
     Ok((location, answer(StatusCode::CREATED, &json!({ "id": id }))).into_response())
@@ -218,11 +217,10 @@ async fn change(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    let reservation = &mut app.budget.reservation();
-    let received = receive(&headers, body, MAX_DEFINITION_BYTES, &bounds, reservation);
-    let body = received.await?;
+    let received = receive(&app, &headers, body, MAX_DEFINITION_BYTES, &bounds).await;
+    let (body, mut reservation) = received?;
     let registry = &connectors.runner.registry;
-    registry.patch(&id, &body, reservation).await?;
+    registry.patch(&id, &body, &mut reservation).await?;
     tracing::info!(connector = id, "A connector was changed.");
     shown(&connectors, &id).await
 }
@@ -314,9 +312,8 @@ async fn rows(
     body: Body,
 ) -> Result<Response, Refused> {
     let definition = usable(&connectors, &id).await?;
-    let reservation = &mut app.budget.reservation();
-    let received = receive(&headers, body, MAX_ROWS_BYTES, &bounds, reservation);
-    let rows = received.await?;
+    let received = receive(&app, &headers, body, MAX_ROWS_BYTES, &bounds).await;
+    let (rows, mut reservation) = received?;
     let caller = Caller {
         deadline: bounds.map(|bounds| bounds.deadline),
         stop: &connectors.stop,
@@ -324,7 +321,7 @@ async fn rows(
     };
     let handed = connectors
         .runner
-        .hand_over(&definition, &rows, reservation, caller)
+        .hand_over(&definition, &rows, &mut reservation, caller)
         .await;
     let Some((report, numbers)) = handed.map_err(|ran| not_begun(&id, ran))? else {
         let text = format!("a connector of the type {} takes no rows", definition.kind);
@@ -415,17 +412,19 @@ fn answer(status: StatusCode, body: &Value) -> Response {
     (status, headers, body.to_string()).into_response()
 }
 
-/// Reads the body of a request, as those of the other routes are read.
+/// Reads the body of a request, as those of the other routes are read; returns it with the memory that
+/// is reserved for it.
 async fn receive(
+    app: &App,
     headers: &HeaderMap,
     body: Body,
     limit: usize,
     bounds: &Bounded,
-    reservation: &mut Reservation,
-) -> Result<Buffer, Refused> {
+) -> Result<(Buffer, Reservation), Refused> {
     let deadline = earliest(tokio::time::Instant::now() + BODY_TIMEOUT, bounds);
-    let received = body::receive(headers, body, limit, reservation, deadline).await;
-    received.map_err(|error| {
+    let mut reservation = app.budget.reservation();
+    let received = body::receive(headers, body, limit, &mut reservation, deadline).await;
+    let body = received.map_err(|error| {
         // These two have other words for senders of remote write.
         if error == HttpError::slow_body() {
             let text = "the body did not arrive in time".to_owned();
@@ -436,7 +435,8 @@ async fn receive(
             return Refused(StatusCode::PAYLOAD_TOO_LARGE, text);
         }
         Refused(error.status(), error.text().to_owned())
-    })
+    })?;
+    Ok((body, reservation))
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Connector definitions over HTTP and by schedule, with a type of their own that tells of its runs.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,21 +8,17 @@ use axum::body::Body;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, Request};
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::connector::Sender;
 use timestream_prometheus_connector::entry::connectors::serve;
 use timestream_prometheus_connector::http::{App, router};
-use timestream_prometheus_connector::jobs::client::Client;
-use timestream_prometheus_connector::jobs::definition::{Definition, Kind, Needs};
-use timestream_prometheus_connector::jobs::registry::Registry;
+use timestream_prometheus_connector::jobs::definition::{Kind, Needs};
 use timestream_prometheus_connector::jobs::run::{
     Fault, Job, Report, Run, RunError, Stop, Stopper,
 };
-use timestream_prometheus_connector::jobs::runner::Runner;
-use timestream_prometheus_connector::jobs::secret::{SecretRef, Secrets};
+use timestream_prometheus_connector::jobs::secret::SecretRef;
 use timestream_prometheus_connector::jobs::state::{Memory, State};
 use timestream_prometheus_connector::model::Sample;
 use timestream_prometheus_connector::received;
@@ -31,7 +26,7 @@ use tower::ServiceExt;
 
 use crate::standalone::Connector;
 use crate::state::Dynamo;
-use crate::support::{configuration, core, start_emulator, table};
+use crate::support::{configuration, core, job_runner, start_emulator, table};
 
 const KINDS: &[Kind] = &[Kind {
     name: "tell",
@@ -112,16 +107,7 @@ impl Process {
         let app = App::new(&config, connector.clone());
         let given =
             br#"[{"name": "given", "type": "tell", "target_database": "db", "target_table": "t"}]"#;
-        let given = Definition::parse_list(given, KINDS).unwrap();
-        let given = given.into_iter().map(Arc::new).collect();
-        let runner = Arc::new(Runner {
-            registry: Arc::new(Registry::new(state, KINDS, given)),
-            connector,
-            http: Client::default(),
-            secrets: Secrets::new(None, |_| None),
-            metrics: Arc::clone(app.metrics()),
-            now: Timestamp::now,
-        });
+        let runner = job_runner(&app, connector, state, KINDS, given);
         let (stopper, stop) = Stop::new();
         let (connectors, work) = serve(runner, stop, is_local);
         Self {

@@ -8,24 +8,19 @@ use axum::Router;
 use axum::body::Body;
 use futures_util::{StreamExt, stream};
 use http::{Method, Request, StatusCode};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::budget::MemoryBudget;
 use timestream_prometheus_connector::entry::connectors::serve;
 use timestream_prometheus_connector::http::{App, router};
-use timestream_prometheus_connector::jobs::client::Client;
-use timestream_prometheus_connector::jobs::definition::{Definition, KINDS};
-use timestream_prometheus_connector::jobs::registry::Registry;
+use timestream_prometheus_connector::jobs::definition::KINDS;
 use timestream_prometheus_connector::jobs::run::{Stop, Stopper};
-use timestream_prometheus_connector::jobs::runner::Runner;
-use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::jobs::state::{Memory, State};
 use tower::ServiceExt;
 
 use crate::dead_letters::letters;
 use crate::jobs::sink::{Received, Receiver, row};
-use crate::support::{configuration, core, start_emulator};
+use crate::support::{configuration, core, job_runner, start_emulator};
 
 /// A server with the sink `s`, on which only this machine can call it.
 struct Server {
@@ -51,17 +46,8 @@ impl Server {
         let more = config.as_object().unwrap().clone();
         sink.as_object_mut().unwrap().extend(more);
         let given = json!([{"name": "s", "type": "prometheus_sink", "config": sink}]).to_string();
-        let given = Definition::parse_list(given.as_bytes(), KINDS).unwrap();
-        let given = given.into_iter().map(Arc::new).collect();
         let state = State::Memory(Memory::default());
-        let runner = Arc::new(Runner {
-            registry: Arc::new(Registry::new(state, KINDS, given)),
-            connector,
-            http: Client::default(),
-            secrets: Secrets::new(None, |_| None),
-            metrics: Arc::clone(app.metrics()),
-            now: Timestamp::now,
-        });
+        let runner = job_runner(&app, connector, state, KINDS, given.as_bytes());
         let (stopper, stop) = Stop::new();
         let (connectors, _work) = serve(runner, stop, true);
         Self {

@@ -1,5 +1,6 @@
 //! What the tests share: a connector over an emulator, and requests to it.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_config::SdkConfig;
@@ -9,11 +10,18 @@ use aws_sdk_timestreamwrite::types::MagneticStoreWriteProperties;
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
+use jiff::Timestamp;
 use timestream_emulator::{Config as EmulatorConfig, Emulator, TableSpec};
 use timestream_prometheus_connector::config::{Config, Invocation, read};
 use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::dead_letter::DeadLetters;
 use timestream_prometheus_connector::http::{App, router};
+use timestream_prometheus_connector::jobs::client::Client;
+use timestream_prometheus_connector::jobs::definition::{Definition, Kind};
+use timestream_prometheus_connector::jobs::registry::Registry;
+use timestream_prometheus_connector::jobs::runner::Runner;
+use timestream_prometheus_connector::jobs::secret::Secrets;
+use timestream_prometheus_connector::jobs::state::State;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::read_request::ResponseType;
 use timestream_prometheus_connector::prompb::{self, LabelMatcher, Query, TimeSeries};
@@ -257,6 +265,26 @@ pub(crate) async fn core(config: &Config) -> Connector {
     let timestream = Timestream::new(&config.timestream, &shared);
     let dead_letters = DeadLetters::open(config.dead_letter.as_ref(), &shared).unwrap();
     Connector::new(config, timestream, dead_letters)
+}
+
+/// Returns what runs the definitions of the list `given`, and those in `state`, which have these kinds.
+pub(crate) fn job_runner(
+    app: &App,
+    connector: Connector,
+    state: State,
+    kinds: &'static [Kind],
+    given: &[u8],
+) -> Arc<Runner> {
+    let given = Definition::parse_list(given, kinds).unwrap();
+    let given = given.into_iter().map(Arc::new).collect();
+    Arc::new(Runner {
+        registry: Arc::new(Registry::new(state, kinds, given)),
+        connector,
+        http: Client::default(),
+        secrets: Secrets::new(None, |_| None),
+        metrics: Arc::clone(app.metrics()),
+        now: Timestamp::now,
+    })
 }
 
 pub(crate) fn configuration(url: &str, flags: &[&str]) -> Config {

@@ -27,7 +27,7 @@ use crate::jobs::definition::{Definition, Faults};
 use crate::jobs::registry::{MAX_DEFINITION_BYTES, TREES_OF_DEFINITION};
 use crate::jobs::run::Fault;
 use crate::jobs::runner::Runner;
-use crate::json::tree_bytes;
+use crate::json::{LONG_BYTES, tree_bytes};
 use crate::metrics::emf::Numbers;
 use crate::replay::queue::{BatchItemFailure, MAX_RECORDS, SqsBatchResponse, SqsEvent, SqsMessage};
 use crate::replay::{Fallback, Replay, Summary};
@@ -36,8 +36,6 @@ use crate::replay::{Fallback, Replay, Summary};
 const SQS: &str = "aws:sqs";
 /// The event source of a stream.
 const KINESIS: &str = "aws:kinesis";
-/// Reading an event of more bytes than this may occupy a thread for longer than a slice.
-const LONG_BYTES: usize = 1 << 20;
 /// Bytes of the shortest record.
 const MIN_RECORD_BYTES: usize = 16;
 /// Bytes of memory of a record besides its texts, in a vector that grows.

@@ -16,9 +16,9 @@ use tokio::time::Instant;
 
 use crate::budget::Reservation;
 use crate::jobs::definition::Definition;
-use crate::jobs::run::Report;
-use crate::jobs::run::Stop;
+use crate::jobs::run::{Report, Stop};
 use crate::jobs::runner::{Caller, Ran, Runner};
+use crate::json::LONG_BYTES;
 use crate::metrics::emf::Numbers;
 use crate::received::cut;
 use crate::replay::queue::{SqsMessage, records};
@@ -27,8 +27,6 @@ use crate::replay::queue::{SqsMessage, records};
 const SINK: &str = "prometheus_sink";
 /// Bytes of a body that is no JSON which are kept as a row; a dead letter shows fewer.
 const MAX_TEXT_BYTES: usize = 1024;
-/// Finding the rows of more bytes than this may occupy a thread for longer than a slice.
-const LONG_BYTES: usize = 1 << 20;
 
 /// A message or a record.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,13 +10,12 @@ use super::point::Point;
 use super::reader::{RawRow, RowReader};
 use super::row::{BadRow, Fields, sample_of};
 use crate::jobs::run::{Run, RunError};
+use crate::json::LONG_BYTES;
 
 /// Rows of a body: about as many as 32 MiB of the shortest samples, of 28 to 37 bytes, have.
 const MAX_ROWS: usize = 1_000_000;
 /// Rows that are stored as dead letters at a time.
 const MAX_BAD_AT_ONCE: usize = 1_000;
-/// Reading a body of more bytes than this may occupy a thread for longer than a slice.
-const LONG_BYTES: usize = 1 << 20;
 
 /// The rows of one body.
 pub(super) struct HandedOver<'a> {
