@@ -11,7 +11,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tokio::task::{block_in_place, yield_now};
 
-/// How long work may occupy a thread of the runtime.
+/// The time that work may occupy a thread of the runtime.
 pub const SLICE: Duration = Duration::from_millis(10);
 
 /// The threads that do long computations; cheap to clone.

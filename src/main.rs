@@ -25,8 +25,8 @@ use timestream_prometheus_connector::telemetry;
 use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
 use tokio::net::TcpListener;
 
-/// What a large request has occupied goes back to the system when it is over: the allocator of glibc
-/// kept 66 to 92 MiB of it (`tests/hostile`).
+/// The memory of a large request goes back to the system when it is over: the allocator of glibc held
+/// 66 to 92 MiB of it (`tests/hostile`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

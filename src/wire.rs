@@ -78,7 +78,7 @@ pub enum DecodeError {
     TooManyInRead {
         /// Of what there is too much.
         what: &'static str,
-        /// How many a request may hold.
+        /// The most that a request may hold.
         limit: usize,
     },
     /// There is no memory for what the body holds.

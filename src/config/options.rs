@@ -63,7 +63,7 @@ pub const OPTIONS: &[OptionSpec] = options! {
         "store-special-values" "store_special_values" "false" "Keep values that Timestream does not take: NaN, infinities, stale markers and -0"
     "throttling-status" "throttling_status" "503" "Status that answers a throttled write: 503 or 429 (Prometheus drops data on 429 unless retry_on_http_429 is set)"
     "max-request-bytes" "max_request_bytes" "32MiB" "Limit of a request body, and of its decompressed size"
-    "max-in-flight-bytes" "max_in_flight_bytes" "128MiB" "Limit of all requests and events in flight, their bodies and what these become decoded, at least twice max_request_bytes; beyond it the answer is 503 with Retry-After"
+    "max-in-flight-bytes" "max_in_flight_bytes" "128MiB" "Limit of the memory of all requests and events in flight, their bodies and their decoded form, at least twice max_request_bytes; beyond it the response is 503 with Retry-After"
     "max-read-samples" "max_read_samples" "50000000" "Limit of the samples of a read; beyond it the answer is 400 and the query is cancelled"
     "max-read-bytes" "max_read_bytes" "256MiB" "Limit of the memory for what a read has found, samples in their encoded form; by default a quarter of the function's memory in Lambda"
     "on-duplicate" "on_duplicate" "reject" "What happens to a value for a time at which another one is stored: reject (Timestream keeps the first), or overwrite (the later one wins)"

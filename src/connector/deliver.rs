@@ -25,8 +25,7 @@ const MAX_SPLIT_CALLS: u32 = 500;
 /// connections may be occupied.
 const LONG_WORK: usize = 20_000;
 
-/// What became of the samples of a request: once it is complete, those that are not listed are
-/// stored.
+/// The fate of the samples of a request: once it is complete, those that are not listed are stored.
 #[derive(Debug, Default)]
 pub(crate) struct Delivery {
     /// Samples in calls that have succeeded, or that succeeded in part.
@@ -236,7 +235,7 @@ impl Connector {
     }
 }
 
-/// Whether converting the request takes long.
+/// Returns whether converting the request takes long.
 fn is_long(request: &Request<'_>) -> bool {
     request.count() as usize + request.label_count() / 8 > LONG_WORK
 }
@@ -261,7 +260,7 @@ impl Part<'_> {
     }
 }
 
-/// How a call ended.
+/// The end of a call.
 struct Called {
     result: Result<(), TimestreamError>,
     calls: u64,

@@ -154,7 +154,7 @@ impl Reading {
 }
 
 impl Connector {
-    /// Starts to answer the queries of `request`, several at once. The memory of their patterns is
+    /// Starts the queries of `request`, several at once. The memory of their patterns is
     /// taken from `reservation`.
     pub async fn read(
         &self,

@@ -63,7 +63,7 @@ pub struct WriteOutcome {
     pub retries: u64,
 }
 
-/// How far a write has come: the outcome of the calls that have ended.
+/// The progress of a write: the outcome of the calls that have ended.
 #[derive(Debug, Default)]
 pub struct WriteProgress {
     received: u64,
@@ -313,7 +313,7 @@ impl Connector {
     }
 }
 
-/// Where failures stand that are added up already: there can be one for each series.
+/// The positions of failures that are added up already: there can be one for each series.
 #[derive(Debug, Default)]
 struct Sums {
     failures: HashMap<(ErrorKind, Arc<Destination>), usize>,

@@ -47,7 +47,7 @@ pub struct Batch<'b> {
 }
 
 impl Batches<'_> {
-    /// Where the records go.
+    /// Returns the destination of the records.
     pub fn destination(&self) -> &Destination {
         self.destination
     }

@@ -141,7 +141,7 @@ pub enum QueryError {
     TooManyDestinations {
         /// `query` or `request`.
         of: &'static str,
-        /// How many it may read.
+        /// The most that it may read.
         limit: usize,
     },
     /// A regular expression cannot be compiled.

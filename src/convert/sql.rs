@@ -16,17 +16,17 @@ use crate::model::{Destination, METRIC_NAME_LABEL};
 /// in an hour than that.
 pub const BINS: [&str; 5] = ["1h", "10m", "1m", "10s", "1s"];
 
-/// How many comparisons with columns a query makes at most.
+/// The most comparisons with columns that a query makes.
 ///
 /// AWS documents no limit. Engines of Timestream's family refuse a query with more than some 100
 /// ("exceeded maximum filters", and "compiler failed" from about 360), so this stays well below.
 const MAX_COMPARISONS: usize = 50;
 
-/// How many of [`MAX_COMPARISONS`] are for time, measures and what measures hold.
+/// Those of [`MAX_COMPARISONS`] that are for time, measures and what measures hold.
 const RESERVED_COMPARISONS: usize = 8;
 
-/// How many values the lists of label values in a query have together at most, and how many names
-/// the list of measures has.
+/// The most values that the lists of label values in a query have together, and names that the list of
+/// measures has.
 const MAX_LISTED_VALUES: usize = 1_000;
 
 /// Bytes of the values of one filter at most; patterns have a limit of their own.
@@ -216,9 +216,9 @@ enum Predicate {
 struct Filter {
     sql: FilterSql,
     selectivity: Selectivity,
-    /// How many comparisons with columns it makes.
+    /// The comparisons with columns that it makes.
     comparisons: usize,
-    /// How many values its list has, if it is one.
+    /// The values of its list, if it is one.
     values: usize,
 }
 
@@ -231,7 +231,7 @@ enum FilterSql {
     Name(Vec<String>),
 }
 
-/// How few rows a filter is likely to leave, fewest first.
+/// The share of rows that a filter is likely to leave, least first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Selectivity {
     /// One value.
@@ -740,7 +740,7 @@ mod tests {
         assert_eq!(result, Err(QueryError::TooLong));
     }
 
-    /// How many comparisons with columns a query makes.
+    /// Returns the comparisons with columns that a query makes.
     fn comparisons(text: &str) -> usize {
         let (_, predicates) = text.split_once(" WHERE ").unwrap();
         let of = [

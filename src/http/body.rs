@@ -20,7 +20,7 @@ use crate::wire::{self, DecodeError};
 /// not begun later than this before the deadline.
 const DECODING_TIME: Duration = Duration::from_secs(2);
 
-/// How long a request waits for memory at its turn, and how often it asks.
+/// The time that a request waits for memory at its turn, and the pause between two tries.
 const MAX_MEMORY_WAIT: Duration = Duration::from_secs(1);
 const MEMORY_WAIT_STEP: Duration = Duration::from_millis(50);
 
@@ -73,7 +73,7 @@ pub(super) struct Compressed {
     declared: usize,
     /// Large requests are decoded one after the other: together they could keep memory from one
     /// another until none has enough.
-    turn: Option<OwnedSemaphorePermit>,
+    turn: Turn,
 }
 
 /// The turn of a request among those that are decoded; held until it is.
@@ -140,7 +140,7 @@ impl MemoryWait {
         }
     }
 
-    /// Waits before the memory is asked for once more.
+    /// Waits before the next try to reserve the memory.
     ///
     /// # Errors
     /// The time is over, or the request does not fit at any time.

@@ -1,4 +1,4 @@
-//! What every request leaves behind, however it ends: its numbers and one log line.
+//! The record of every request, however it ends: its numbers and one log line.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::metrics::{InFlight, Metrics};
 /// it. Other servers use it too, as Prometheus' own API does.
 const CLIENT_LEFT: u16 = 499;
 
-/// What is recorded of the requests of one kind.
+/// The record of requests of one kind.
 pub(super) trait Record {
     /// Adds the numbers of the request to the metrics, and returns them.
     fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> Numbers;
@@ -22,7 +22,7 @@ pub(super) trait Record {
     fn log(&mut self, end: End<'_>);
 }
 
-/// How a request ended.
+/// The end of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum End<'e> {
     /// The response is complete.

@@ -14,7 +14,7 @@ use crate::buffer::Buffer;
 /// Bytes that are compressed at once.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Why a response cannot be encoded.
+/// The reasons why a response cannot be encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     /// Snappy's blocks hold up to 4 GiB.
@@ -30,7 +30,7 @@ pub enum EncodeError {
 pub(super) struct BlockWriter {
     encoder: Encoder,
     block: Buffer,
-    /// What was wrong with the memory for the block; nothing is appended after that.
+    /// The error of the memory for the block; nothing is appended after that.
     failed: Option<io::Error>,
     piece: Vec<u8>,
     compressed: Vec<u8>,

@@ -19,13 +19,13 @@ const MAX_METADATA: usize = 100_000;
 const MAX_SYMBOLS: usize = 1_000_000;
 
 /// Queries of one read request. Prometheus sends one, Thanos and Mimir a few.
-pub(crate) const MAX_QUERIES: usize = 100;
+const MAX_QUERIES: usize = 100;
 /// Matchers of one query.
-pub(crate) const MAX_MATCHERS: usize = 200;
+const MAX_MATCHERS: usize = 200;
 /// Labels that the hints of all queries name as the grouping of an aggregation.
-pub(crate) const MAX_GROUPING_LABELS: usize = 10_000;
+const MAX_GROUPING_LABELS: usize = 10_000;
 /// Response types that a client accepts; there are two.
-pub(crate) const MAX_RESPONSE_TYPES: usize = 100;
+const MAX_RESPONSE_TYPES: usize = 100;
 
 const SERIES_BYTES: usize = 120;
 /// Of a label of a series, wherever the same one occurs.
@@ -66,7 +66,7 @@ pub(super) struct DecodeLimits<'m> {
     response_types: Quota,
 }
 
-/// How many of one thing a request may still hold.
+/// The number of one thing that a request may still hold.
 #[derive(Debug)]
 struct Quota {
     what: &'static str,

@@ -285,7 +285,7 @@ fn longest(done: &AtomicBool, mut probe: impl FnMut()) -> Duration {
     }
 }
 
-/// Asks for the health until the server responds.
+/// Requests the health until the server responds.
 fn healthy(address: SocketAddr) {
     let head = b"GET /-/healthy HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
     repeat(|left| send(address, head, b"", left) == Outcome::Status(200));
@@ -333,7 +333,7 @@ impl Numbers {
             ),
             (
                 self.after > MAX_KEPT_BYTES,
-                format!("{} MiB of memory were kept", mib(self.after)),
+                format!("{} MiB of memory were not given back", mib(self.after)),
             ),
         ];
         let violated = checks.into_iter().filter(|(is_violated, _)| *is_violated);

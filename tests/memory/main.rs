@@ -109,17 +109,19 @@ fn read(message: &[u8], reservation: &mut Reservation) -> bool {
     )
 }
 
+/// A series with eleven labels and a sample, as scrapes of pods have.
+fn pod(i: usize) -> Vec<u8> {
+    let labels =
+        (0..9).flat_map(|l| label(&format!("label_{l}"), &format!("value-{}", i * l % 300)));
+    let labels: Vec<u8> = labels.collect();
+    series(&[&named(&format!("metric_{}", i % 100)), &labels, SAMPLE])
+}
+
 fn writes() -> Vec<(&'static str, RemoteWrite, Vec<u8>)> {
     let of = |count: usize, part: &dyn Fn(usize) -> Vec<u8>| -> Vec<u8> {
         (0..count).flat_map(part).collect()
     };
     let v1 = RemoteWrite::V1;
-    let pod = |i: usize| {
-        let labels = of(9, &|l| {
-            label(&format!("label_{l}"), &format!("value-{}", i * l % 300))
-        });
-        series(&[&named(&format!("metric_{}", i % 100)), &labels, SAMPLE])
-    };
     let histogram = |deltas: usize| {
         let spans = field(
             11,
@@ -425,4 +427,9 @@ fn no_request_occupies_more_than_the_budget() {
     for (name, _, (budget, peak)) in &rows[..2] {
         assert!(budget / peak < 4, "{name}: {peak} of {budget} bytes");
     }
+    // A request with about as many labels as one may have fits into the default.
+    let message: Vec<u8> = (0..90_000).flat_map(pod).collect();
+    let mut reservation = MemoryBudget::new(128 << 20).reservation();
+    reservation.grow(message.len()).unwrap();
+    assert!(write(RemoteWrite::V1, &message, &mut reservation));
 }

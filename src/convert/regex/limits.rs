@@ -6,8 +6,7 @@
 use super::{Pattern, Refused};
 use crate::budget::{BudgetExceeded, Reservation};
 
-/// How large the compiled forms of all patterns of a request may become together; Prometheus has
-/// 128 MiB for one.
+/// Bytes of the compiled forms of all patterns of a request; Prometheus has 128 MiB for one.
 pub(super) const MAX_COMPILED_BYTES: usize = 10 << 20;
 
 /// Patterns of a request that are no lists of texts. Each needs a cache to match with.
@@ -47,7 +46,7 @@ pub enum PatternsTooLarge {
     Memory(#[from] BudgetExceeded),
 }
 
-/// What the patterns of one request may still take.
+/// The memory and the time that the patterns of one request may still take.
 #[derive(Debug)]
 pub struct PatternLimits<'m> {
     reservation: &'m mut Reservation,

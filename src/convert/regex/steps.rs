@@ -30,11 +30,11 @@ use super::unicode;
 /// that Timestream stores.
 const TEXT_LENGTHS: [u64; 2] = [256, crate::convert::limits::MAX_RECORD_BYTES as u64];
 
-/// How many steps are accepted, in squares of the length of the text. Two repeats that compete for the
+/// The most steps that are accepted, in squares of the length of the text. Two repeats that compete for the
 /// same characters, as in `.*a.*b`, need three squares.
 const MAX_SQUARES: u64 = 4;
 
-/// How much of a literal counts towards its period.
+/// The start of a literal that counts towards its period.
 const MAX_RUN: usize = 16;
 
 /// Returns true if a backtracking matcher takes at most [`MAX_SQUARES`] squares of steps for each of
@@ -51,7 +51,7 @@ fn max_steps(node: &Node, length: u64) -> Option<u64> {
     Some(walked.steps)
 }
 
-/// How often a part of the pattern is entered.
+/// The number of times that a part of the pattern is entered.
 #[derive(Clone, Copy)]
 struct Entries {
     /// Sets of entries, each of which is in different places of the text.
@@ -91,7 +91,7 @@ struct Follow {
     first: ClassUnicode,
     /// The steps that such a failure takes, at most.
     tests: u64,
-    /// Whether nothing but the end of the text follows.
+    /// Nothing but the end of the text follows.
     is_end: bool,
 }
 

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 /// Characters of an event's keys and names that are repeated in an error.
 const MAX_SHOWN: usize = 200;
-/// Keys of an event that are kept for an error: more than [`MAX_SHOWN`] characters hold.
+/// Keys of an event that an error may show: more than [`MAX_SHOWN`] characters hold.
 const MAX_KEYS: usize = 101;
 
 /// The kind of an event, as far as its shape tells.

@@ -25,7 +25,7 @@ use crate::replay::queue::{SqsMessage, records};
 
 /// The type of definition that takes rows.
 const SINK: &str = "prometheus_sink";
-/// Bytes of a body that is no JSON which are kept as a row; a dead letter shows fewer.
+/// Bytes of a body that is no JSON which become a row; a dead letter shows fewer.
 const MAX_TEXT_BYTES: usize = 1024;
 
 /// A message or a record.

@@ -1,4 +1,4 @@
-//! How long a client may take to send the head of a request, and to take what is sent to it.
+//! The time that a client has to send the head of a request, and to accept what is sent to it.
 //!
 //! hyper's own time-out for heads runs while a kept connection is idle too, so it would have to be as
 //! long as clients and load balancers keep their connections. Here the clock starts with the

@@ -1,4 +1,4 @@
-//! What a read request leaves behind.
+//! The record of a read request.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::connector::{ReadOutcome, Reading};
 use crate::metrics::Metrics;
 use crate::metrics::emf::Numbers;
 
-/// What is known of a read request.
+/// The numbers of a read request so far.
 #[derive(Debug, Default)]
 pub(super) struct ReadRecord {
     /// The memory of the request and of the patterns of its queries.

@@ -1,4 +1,4 @@
-//! What a write request leaves behind.
+//! The record of a write request.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::metrics::emf::Numbers;
 const NOT_CONVERTED: &str =
     "Unable to convert the received Prometheus write request to Timestream Records.";
 
-/// What is known of a write request.
+/// The numbers of a write request so far.
 #[derive(Debug, Default)]
 pub(super) struct WriteRecord {
     /// Up to now, once the request is decoded.
