@@ -26,7 +26,8 @@ use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
 use tokio::net::TcpListener;
 
 /// The memory of a large request goes back to the system when it is over: the allocator of glibc held
-/// 66 to 92 MiB of it (`tests/hostile`).
+/// 66 to 92 MiB of it (`tests/hostile`). The features leave huge pages alone, which tripled the memory
+/// of an ordinary write (`benches/write`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
