@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use self::{
     cells::{Cells, Door},
     connection::{Connections, CutHandle},
-    dispatch::{OPERATIONS, dispatch},
+    dispatch::{dispatch, is_operation},
     rates::RateLimits,
 };
 use crate::{
@@ -251,7 +251,7 @@ fn operation_name(request: &Request<Body>) -> Option<&str> {
     let is_json = header("content-type") == Some(protocol::CONTENT_TYPE_JSON);
     let is_post = request.method() == http::Method::POST && request.uri().path() == "/";
     let operation = header("x-amz-target")?.strip_prefix(TARGET_PREFIX)?;
-    (is_json && is_post && OPERATIONS.contains(&operation)).then_some(operation)
+    (is_json && is_post && is_operation(operation)).then_some(operation)
 }
 
 async fn run(

@@ -29,7 +29,7 @@ pub(crate) use self::{
 };
 use self::{
     literals::{bind_interval, literal, typed_string},
-    names::{identifiers, is_quoted_measure_value, qualifier},
+    names::{identifiers, qualifier},
 };
 use super::{
     aggregates::Aggregate,
@@ -323,9 +323,6 @@ impl<'a> Binder<'a> {
             format!("{}.{name}", qualifier.join("."))
         };
         let missing = || error(ast, format!("Column '{shown}' does not exist"));
-        if is_quoted_measure_value(ast) {
-            return Err(missing());
-        }
         let mut matching = self.scope.matching(&qualifier, &name);
         let Some((index, column)) = matching.next() else {
             let outer = self.context.outer_column(&qualifier, &name);

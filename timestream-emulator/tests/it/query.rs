@@ -484,8 +484,8 @@ async fn refusals_name_what_and_where() {
             "line 1:8: Column 'measure_value::bigint' does not exist",
         ),
         (
-            "SELECT \"measure_value::double\" FROM db.old",
-            "line 1:8: Column 'measure_value::double' does not exist",
+            "SELECT \"measure_value::bigint\" FROM db.old",
+            "line 1:8: Column 'measure_value::bigint' does not exist",
         ),
         (
             "SELECT job FROM db.new",
