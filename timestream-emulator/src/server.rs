@@ -33,7 +33,7 @@ use self::{
 };
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{ColumnCase, Config},
     counters::{Counters, Ledger},
     error::{ErrorKind, ServiceError},
     faults::{Fault, FaultKind, FaultOrders},
@@ -58,6 +58,7 @@ pub(crate) struct Shared {
     rates: RateLimits,
     null_sink: bool,
     names: NameRule,
+    column_case: ColumnCase,
     queries: Queries,
     /// `None` once the emulator is stopped. Calls hold it for reading, closing it waits for them.
     store: RwLock<Option<Store>>,
@@ -80,6 +81,7 @@ impl Shared {
                 true => NameRule::Wide,
                 false => NameRule::Of2021,
             },
+            column_case: config.column_case,
             queries: Queries::default(),
             store: RwLock::new(Some(store)),
         }

@@ -116,7 +116,9 @@ pub(super) fn dispatch(
             let request = &protocol::parse(body)?;
             shared.with_store(|store| {
                 let snapshot = store.snapshot()?;
-                query::on_large_stack(move || query::prepare(&snapshot, request, now_ns))
+                query::on_large_stack(move || {
+                    query::prepare(&snapshot, request, shared.column_case, now_ns)
+                })
             })
         }
         _ if SCHEDULED_QUERIES.contains(&operation) => Err(ServiceError::validation(format!(
@@ -178,7 +180,9 @@ fn run_query(shared: &Shared, body: &[u8], now_ns: i64) -> Result<Vec<u8>, Servi
     let page = shared.queries.query(&request, now_ns, |sql| {
         let result = shared.with_store(|store| {
             let snapshot = store.snapshot()?;
-            query::on_large_stack(move || query::execute(&snapshot, sql, now_ns))
+            query::on_large_stack(move || {
+                query::execute(&snapshot, sql, shared.column_case, now_ns)
+            })
         })?;
         shared.ledger.record(|counters| {
             counters.query_bytes_scanned += result.bytes_scanned;
