@@ -7,9 +7,7 @@
 
 use super::limits::MAX_MEASURE_NAME_BYTES;
 use super::matcher::Selection;
-use super::names::{
-    HISTOGRAM_PREFIX, NO_LABELS_DIMENSION, VALUE_BITS_DIMENSION, escape, stored_forms, unescape,
-};
+use super::names::{Dimension, HISTOGRAM_PREFIX, escape, stored_forms};
 use crate::model::{Datum, METRIC_NAME_LABEL, Row};
 
 /// The measures that can hold what a selection asks for.
@@ -86,14 +84,12 @@ pub fn measures(selection: &Selection) -> Option<Measures> {
 /// What a query may name in a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
-    /// Names of the dimension columns that hold labels, sorted, each once.
+    /// Names of the dimension columns, sorted, each once.
     dimensions: Vec<String>,
     /// Whether any DOUBLE has been written.
     has_doubles: bool,
     /// Whether any histogram may have been written.
     has_histograms: bool,
-    /// Whether any value has been written that only its bits tell.
-    has_value_bits: bool,
 }
 
 impl Schema {
@@ -148,10 +144,6 @@ impl Schema {
     }
 
     fn tidied(mut self) -> Self {
-        self.has_value_bits = self.dimensions.iter().any(|it| it == VALUE_BITS_DIMENSION);
-        self.dimensions.retain(|column| {
-            ![NO_LABELS_DIMENSION, VALUE_BITS_DIMENSION].contains(&column.as_str())
-        });
         self.dimensions.sort_unstable();
         self.dimensions.dedup();
         self
@@ -167,22 +159,22 @@ impl Schema {
         self.has_histograms
     }
 
-    /// Whether the reserved dimension with the bits of a value is a column.
-    pub fn has_value_bits(&self) -> bool {
-        self.has_value_bits
-    }
-
-    /// Names of the dimension columns that hold labels, sorted.
+    /// Names of the dimension columns, sorted, the reserved ones among them: a table of another writer
+    /// may hold labels there, which only the values tell.
     pub fn dimensions(&self) -> &[String] {
         &self.dimensions
     }
 
     /// All columns that stand for the label `name`.
     pub fn columns_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.dimensions
-            .iter()
-            .map(String::as_str)
-            .filter(move |column| unescape(column) == name)
+        let columns = self.dimensions.iter().map(String::as_str);
+        columns.filter(move |column| Dimension::of(column) == Dimension::Label(name.into()))
+    }
+
+    /// Whether there is a reserved column of this name, in which labels of another writer may be.
+    pub fn has_reserved(&self, name: &str) -> bool {
+        !matches!(Dimension::of(name), Dimension::Label(_))
+            && self.dimensions.iter().any(|column| column == name)
     }
 }
 
@@ -190,6 +182,7 @@ impl Schema {
 mod tests {
     use super::*;
     use crate::convert::matcher::Matcher;
+    use crate::convert::names::{NO_LABELS_DIMENSION, VALUE_BITS_DIMENSION};
     use crate::model::MatchOp;
 
     fn scalar(text: &str) -> Datum {
@@ -225,6 +218,7 @@ mod tests {
             measure("a_b", "varchar", &["text"]),
             measure("U__histogram_of_a_b", "varchar", &["job", "zone"]),
             measure("U__exemplar_of_a_b", "varchar", &["exemplars"]),
+            measure("U__U____histogram__of__a__bx", "double", &["like"]),
             measure("b", "double", &["job", VALUE_BITS_DIMENSION]),
         ];
         let of = |name: &str| {
@@ -232,12 +226,17 @@ mod tests {
             Schema::from_show_measures(&rows, &wanted)
         };
         let schema = of("a_b");
-        assert_eq!(schema.dimensions(), ["_x", "job", "zone"]);
-        assert!(schema.has_doubles() && schema.has_histograms() && !schema.has_value_bits());
+        let dimensions = [NO_LABELS_DIMENSION, "_x", "job", "zone"];
+        assert_eq!(schema.dimensions(), dimensions);
+        assert!(schema.has_doubles() && schema.has_histograms());
         let schema = of("b");
-        assert_eq!(schema.dimensions(), ["job"]);
-        assert!(schema.has_doubles() && !schema.has_histograms() && schema.has_value_bits());
+        assert_eq!(schema.dimensions(), [VALUE_BITS_DIMENSION, "job"]);
+        assert!(schema.has_doubles() && !schema.has_histograms());
         assert_eq!(of("c"), Schema::default());
+        // One that looks like a reserved form is found under its own.
+        let schema = of("U__histogram_of_a_b");
+        assert_eq!(schema.dimensions(), ["like"]);
+        assert!(schema.has_doubles() && !schema.has_histograms());
     }
 
     #[test]
@@ -269,9 +268,11 @@ mod tests {
         rows.push(column(VALUE_BITS_DIMENSION, "varchar", "DIMENSION"));
         rows.push(column("measure_value::varchar", "varchar", "MEASURE_VALUE"));
         let schema = Schema::from_describe(&rows);
-        assert!(schema.has_histograms() && schema.has_value_bits());
-        // No label has this column, not even one of its name.
+        assert!(schema.has_histograms());
+        // No label has this column for itself, not even one of its name.
         assert_eq!(schema.columns_of(VALUE_BITS_DIMENSION).count(), 0);
+        assert!(schema.has_reserved(VALUE_BITS_DIMENSION));
+        assert!(!schema.has_reserved(NO_LABELS_DIMENSION) && !schema.has_reserved("job"));
     }
 
     #[test]
