@@ -8,6 +8,11 @@
 //! every name. Names that start with `U__` are escaped as well, so no two names share a stored
 //! form.
 //!
+//! Reserved names and prefixes, `U__` among them, are compared without regard to case: whether the
+//! service tells `time` and a column `Time` apart is not documented, and engines of its family refuse
+//! every query on such a table. So only labels that themselves differ in nothing but case have stored
+//! forms that do.
+//!
 //! Reserved by the service: `time`, `measure_name` and `measure_value` (the last two also as
 //! prefixes) and the prefix `ts_`
 //! (<https://docs.aws.amazon.com/timestream/latest/developerguide/ts-limits.html>).
@@ -140,10 +145,15 @@ fn is_storable(name: &str) -> bool {
         && bytes
             .iter()
             .all(|b| b.is_ascii_alphanumeric() || *b == b'_')
-        && name != "time"
+        && !name.eq_ignore_ascii_case("time")
         && !["ts_", "measure_name", "measure_value", ESCAPE_PREFIX]
             .iter()
-            .any(|prefix| name.starts_with(prefix))
+            .any(|prefix| starts_with_in_any_case(name, prefix))
+}
+
+fn starts_with_in_any_case(name: &str, prefix: &str) -> bool {
+    let start = name.as_bytes().get(..prefix.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
 fn decode(stored: &str) -> Option<String> {
@@ -176,7 +186,13 @@ mod tests {
             ("a_b_1", "a_b_1"),
             ("Times", "Times"),
             ("timestamp", "timestamp"),
-            ("Time", "Time"),
+            ("u_a", "u_a"),
+            ("Time", "U__Timex"),
+            ("TIME", "U__TIMEx"),
+            ("Ts_x", "U__Ts__xx"),
+            ("Measure_Name", "U__Measure__Namex"),
+            ("MEASURE_VALUES", "U__MEASURE__VALUESx"),
+            ("u__a", "U__u____ax"),
             ("time", "U__timex"),
             ("ts_x", "U__ts__xx"),
             ("measure_name", "U__measure__namex"),
@@ -227,6 +243,8 @@ mod tests {
         assert_eq!(stored_forms("_x"), ["U____xx", "_x"]);
         assert_eq!(stored_forms("a:b"), ["U__a_3a_bx"]);
         assert_eq!(stored_forms("U__timex"), ["U__U____timexx"]);
+        assert_eq!(stored_forms("Ts_x"), ["U__Ts__xx", "Ts_x"]);
+        assert_eq!(stored_forms("u__timex"), ["U__u____timexx", "u__timex"]);
         // Dimensions of these names are reserved, measures are not.
         assert_eq!(
             stored_forms(NO_LABELS_DIMENSION),
@@ -248,7 +266,7 @@ mod tests {
     fn reserved_columns_are_no_labels() {
         assert_eq!(Dimension::of("U__no_labels"), Dimension::NoLabels);
         assert_eq!(Dimension::of("U__value_bits"), Dimension::ValueBits);
-        for name in ["U__no_labels", "U__value_bits", "time"] {
+        for name in ["U__no_labels", "U__value_bits", "u__value_bits", "time"] {
             let stored = escape(name);
             assert_eq!(Dimension::of(&stored), Dimension::Label(name.into()));
         }
@@ -296,6 +314,35 @@ mod tests {
             for form in stored_forms(&name) {
                 prop_assert_eq!(Measure::of(&form), Measure::Samples(name.as_str().into()));
             }
+        }
+
+        #[test]
+        fn forms_differ_in_case_alone_where_names_do(
+            name in any_near_the_escape(),
+            flips in any::<u64>(),
+            other in any_near_the_escape(),
+        ) {
+            let (stored, of_other) = (escape(&name), escape(&other));
+            prop_assert_eq!(
+                stored.to_lowercase() == of_other.to_lowercase(),
+                name.eq_ignore_ascii_case(&other)
+            );
+            for reserved in ["time", "measure_name", NO_LABELS_DIMENSION, VALUE_BITS_DIMENSION] {
+                prop_assert_ne!(stored.to_lowercase(), reserved.to_lowercase());
+            }
+            // The same name with other cases is escaped if this one is.
+            let flipped: String = name
+                .chars()
+                .enumerate()
+                .map(|(index, c)| match flips >> (index % 64) & 1 {
+                    1 if c.is_ascii_lowercase() => c.to_ascii_uppercase(),
+                    1 => c.to_ascii_lowercase(),
+                    _ => c,
+                })
+                .collect();
+            let of_flipped = escape(&flipped);
+            prop_assert_eq!(unescape(&of_flipped), flipped.as_str());
+            prop_assert!(stored.eq_ignore_ascii_case(&of_flipped));
         }
 
         /// Any text: what no name is stored as stands for itself.

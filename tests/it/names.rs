@@ -1,7 +1,9 @@
-//! Names that look like what the connector reserves: each label and metric is read as what was written.
+//! Names that Timestream reserves, that differ from such in case alone, or that look like what the
+//! connector reserves: each label and metric is read as what was written.
 
+use http::StatusCode;
 use timestream_emulator::{ColumnCase, Config as EmulatorConfig, Emulator};
-use timestream_prometheus_connector::prompb::label_matcher::Type::{self, Eq, Neq, Re};
+use timestream_prometheus_connector::prompb::label_matcher::Type::{self, Eq, Neq, Nre, Re};
 use timestream_prometheus_connector::prompb::{Exemplar, TimeSeries};
 
 use crate::go_connector;
@@ -31,6 +33,101 @@ fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
 
 fn one(labels: &[(&str, &str)], value: f64) -> TimeSeries {
     series(labels, &[(START_MS, value)])
+}
+
+/// Names that are reserved but for their case, with the column that each is stored in.
+const IN_OTHER_CASE: [(&str, &str); 7] = [
+    ("MEASURE_VALUE_a", "U__MEASURE__VALUE__ax"),
+    ("Measure_Name", "U__Measure__Namex"),
+    ("TIME", "U__TIMEx"),
+    ("TS_b", "U__TS__bx"),
+    ("Ts_a", "U__Ts__ax"),
+    ("u__no_labels", "U__u____no__labelsx"),
+    ("u__value_bits", "U__u____value__bitsx"),
+];
+
+#[tokio::test]
+async fn labels_that_are_reserved_but_for_their_case_are_read_whether_case_counts_or_not() {
+    for column_case in ALL_CASES {
+        let app = app(column_case, &["--store-special-values"]).await;
+        let mut labels = vec![("__name__", "m")];
+        labels.extend(IN_OTHER_CASE.map(|(name, _)| (name, "x")));
+        let written = series(&labels, &[(START_MS, 1.0), (START_MS + 1, f64::INFINITY)]);
+        let bare = series(&[("__name__", "m")], &[(START_MS + 2, 2.0)]);
+        app.write_ok(vec![written.clone(), bare.clone()]).await;
+        let points = app.emulator.points("db", "t");
+        for (name, column) in IN_OTHER_CASE {
+            assert!(points[0].dimensions.contains_key(column), "{name}");
+            for (op, value) in [(Eq, "x"), (Neq, ""), (Re, "x+"), (Nre, "y|")] {
+                let matchers = [(Eq, "__name__", "m"), (op, name, value)];
+                let found = app.read(vec![query(&matchers)]).await;
+                assert_eq!(found, [[written.clone()]], "{column_case:?} {matchers:?}");
+            }
+        }
+        // By the columns of the whole table too.
+        for matchers in [[(Re, "__name__", "m.*")], [(Eq, "__name__", "m")]] {
+            let found = app.read(vec![query(&matchers)]).await;
+            let expected = [[written.clone(), bare.clone()]];
+            assert_eq!(found, expected, "{column_case:?} {matchers:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn metrics_and_columns_that_were_stored_in_another_case_stay_readable() {
+    let app = app(ColumnCase::Exact, &[]).await;
+    let mut labels = vec![("__name__", "Ts_m")];
+    labels.extend(IN_OTHER_CASE.map(|(name, _)| (name, "x")));
+    go_connector::write(&app.emulator.url(), &[one(&labels, 1.0)]).await;
+    app.write_ok(vec![series(&labels, &[(START_MS + 1, 2.0)])])
+        .await;
+    let points = app.emulator.points("db", "t");
+    let measures: Vec<_> = points.iter().map(|it| it.measure_name.as_str()).collect();
+    assert!(
+        measures.contains(&"Ts_m") && measures.contains(&"U__Ts__mx"),
+        "{measures:?}"
+    );
+
+    let expected = [[series(&labels, &[(START_MS, 1.0), (START_MS + 1, 2.0)])]];
+    for on_name in [
+        (Eq, "__name__", "Ts_m"),
+        (Re, "__name__", "T.*"),
+        (Neq, "__name__", "ts_m"),
+    ] {
+        assert_eq!(
+            app.read(vec![query(&[on_name])]).await,
+            expected,
+            "{on_name:?}"
+        );
+        for (name, _) in IN_OTHER_CASE {
+            let matchers = [on_name, (Eq, name, "x")];
+            assert_eq!(
+                app.read(vec![query(&matchers)]).await,
+                expected,
+                "{matchers:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_labels_that_differ_in_case_alone_depend_on_the_service() {
+    for column_case in ALL_CASES {
+        let app = app(column_case, &[]).await;
+        let pair = one(&[("__name__", "m"), ("Zone", "1"), ("zone", "2")], 1.0);
+        let other = one(&[("__name__", "n"), ("job", "a")], 2.0);
+        app.write_ok(vec![pair.clone(), other.clone()]).await;
+        // Of a metric by its name only the columns of that metric are named.
+        assert_eq!(app.read(vec![named("n")]).await, [[other]]);
+        let answer = app.read_raw(vec![named("m")]).await;
+        if column_case == ColumnCase::Exact {
+            assert_eq!(app.read(vec![named("m")]).await, [[pair]]);
+            continue;
+        }
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text());
+        let text = answer.text();
+        assert!(text.contains("Column 'Zone' is ambiguous"), "{text}");
+    }
 }
 
 /// Names that start as the reserved measures of `m` do, and those of reserved columns.
