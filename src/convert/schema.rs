@@ -8,6 +8,7 @@
 use super::limits::MAX_MEASURE_NAME_BYTES;
 use super::matcher::Selection;
 use super::names::{Dimension, HISTOGRAM_PREFIX, escape, stored_forms};
+use super::rows::RowError;
 use crate::model::{Datum, METRIC_NAME_LABEL, Row};
 
 /// The measures that can hold what a selection asks for.
@@ -97,50 +98,76 @@ impl Schema {
     ///
     /// An answer may list other measures; they are passed over, as are measures of another type
     /// than the wanted one.
-    pub fn from_show_measures(rows: &[Row], wanted: &Measures) -> Self {
+    ///
+    /// # Errors
+    /// A row has another shape.
+    pub fn from_show_measures(rows: &[Row], wanted: &Measures) -> Result<Self, RowError> {
         let mut schema = Self::default();
         for row in rows {
-            let [measure, data_type, Datum::Array(dimensions)] = row.as_slice() else {
+            let [
+                Datum::Scalar(measure),
+                Datum::Scalar(data_type),
+                dimensions,
+                ..,
+            ] = row.as_slice()
+            else {
+                return Err(RowError::Shape(
+                    "expected the name, type and dimensions of a measure from SHOW MEASURES",
+                ));
+            };
+            let is = |name: &str| data_type.eq_ignore_ascii_case(name);
+            if is("double") && wanted.doubles.contains(measure) {
+                schema.has_doubles = true;
+            } else if is("varchar") && wanted.histograms.contains(measure) {
+                schema.has_histograms = true;
+            } else {
                 continue;
-            };
-            let is_among = |names: &[String]| {
-                let name = measure.as_scalar();
-                names.iter().any(|wanted| Some(wanted.as_str()) == name)
-            };
-            match data_type.as_scalar() {
-                Some("double") if is_among(&wanted.doubles) => schema.has_doubles = true,
-                Some("varchar") if is_among(&wanted.histograms) => schema.has_histograms = true,
-                _ => continue,
             }
-            schema
-                .dimensions
-                .extend(dimensions.iter().filter_map(|dimension| match dimension {
-                    Datum::Row(fields) => fields.first()?.as_scalar().map(str::to_owned),
+            let dimensions = match dimensions {
+                Datum::Array(dimensions) => &dimensions[..],
+                Datum::Null => &[],
+                _ => {
+                    return Err(RowError::Shape(
+                        "expected a list of dimensions from SHOW MEASURES",
+                    ));
+                }
+            };
+            for dimension in dimensions {
+                let name = match dimension {
+                    Datum::Row(fields) => fields.first().and_then(Datum::as_scalar),
                     _ => None,
-                }));
+                };
+                let name = name.ok_or(RowError::Shape(
+                    "expected the name of a dimension from SHOW MEASURES",
+                ))?;
+                schema.dimensions.push(name.to_owned());
+            }
         }
-        schema.tidied()
+        Ok(schema.tidied())
     }
 
     /// Reads the answer of `DESCRIBE`.
-    pub fn from_describe(rows: &[Row]) -> Self {
+    ///
+    /// # Errors
+    /// A row has another shape.
+    pub fn from_describe(rows: &[Row]) -> Result<Self, RowError> {
         let mut schema = Self::default();
         for row in rows {
-            let mut fields = row
-                .iter()
-                .map(|field| field.as_scalar().unwrap_or_default());
-            let (Some(column), Some(_), Some(kind)) = (fields.next(), fields.next(), fields.next())
-            else {
-                continue;
+            let [Datum::Scalar(column), _, Datum::Scalar(kind), ..] = row.as_slice() else {
+                return Err(RowError::Shape(
+                    "expected the name, type and attribute type of a column from DESCRIBE",
+                ));
             };
-            match kind {
-                "DIMENSION" => schema.dimensions.push(column.to_owned()),
-                _ if column == "measure_value::double" => schema.has_doubles = true,
-                _ if column == "measure_value::varchar" => schema.has_histograms = true,
-                _ => {}
+            let is_column = |name: &str| column.eq_ignore_ascii_case(name);
+            if kind.eq_ignore_ascii_case("DIMENSION") {
+                schema.dimensions.push(column.clone());
+            } else if is_column("measure_value::double") {
+                schema.has_doubles = true;
+            } else if is_column("measure_value::varchar") {
+                schema.has_histograms = true;
             }
         }
-        schema.tidied()
+        Ok(schema.tidied())
     }
 
     fn tidied(mut self) -> Self {
@@ -223,7 +250,7 @@ mod tests {
         ];
         let of = |name: &str| {
             let wanted = measures(&selection(&[(MatchOp::Equal, name)])).unwrap();
-            Schema::from_show_measures(&rows, &wanted)
+            Schema::from_show_measures(&rows, &wanted).unwrap()
         };
         let schema = of("a_b");
         let dimensions = [NO_LABELS_DIMENSION, "_x", "job", "zone"];
@@ -255,9 +282,9 @@ mod tests {
             column("measure_name", "varchar", "MEASURE_NAME"),
             column("time", "timestamp", "TIMESTAMP"),
         ];
-        assert!(!Schema::from_describe(&rows).has_doubles());
+        assert!(!Schema::from_describe(&rows).unwrap().has_doubles());
         rows.push(column("measure_value::double", "double", "MEASURE_VALUE"));
-        let schema = Schema::from_describe(&rows);
+        let schema = Schema::from_describe(&rows).unwrap();
         assert!(schema.has_doubles() && !schema.has_histograms());
         assert_eq!(
             schema.columns_of("_x").collect::<Vec<_>>(),
@@ -267,12 +294,58 @@ mod tests {
 
         rows.push(column(VALUE_BITS_DIMENSION, "varchar", "DIMENSION"));
         rows.push(column("measure_value::varchar", "varchar", "MEASURE_VALUE"));
-        let schema = Schema::from_describe(&rows);
+        let schema = Schema::from_describe(&rows).unwrap();
         assert!(schema.has_histograms());
         // No label has this column for itself, not even one of its name.
         assert_eq!(schema.columns_of(VALUE_BITS_DIMENSION).count(), 0);
         assert!(schema.has_reserved(VALUE_BITS_DIMENSION));
         assert!(!schema.has_reserved(NO_LABELS_DIMENSION) && !schema.has_reserved("job"));
+    }
+
+    #[test]
+    fn types_may_be_in_capitals_and_more_may_follow() {
+        let mut row = measure("up", "DOUBLE", &["job"]);
+        row.push(scalar("new"));
+        let wanted = measures(&selection(&[(MatchOp::Equal, "up")])).unwrap();
+        let schema = Schema::from_show_measures(&[row], &wanted).unwrap();
+        assert!(schema.has_doubles());
+        assert_eq!(schema.dimensions(), ["job"]);
+        let column = |texts: [&str; 4]| texts.map(scalar).to_vec();
+        let rows = [
+            column(["job", "VARCHAR", "dimension", "new"]),
+            column(["measure_value::DOUBLE", "DOUBLE", "measure_value", "new"]),
+        ];
+        assert_eq!(Schema::from_describe(&rows), Ok(schema));
+    }
+
+    #[test]
+    fn rows_of_another_shape_are_no_absent_columns() {
+        let wanted = measures(&selection(&[(MatchOp::Equal, "up")])).unwrap();
+        let dimensions = |of: Datum| vec![scalar("up"), scalar("double"), of];
+        let bad = [
+            vec![],
+            vec![scalar("up"), scalar("double")],
+            vec![Datum::Null, scalar("double"), Datum::Array(vec![])],
+            dimensions(scalar("job")),
+            dimensions(Datum::Array(vec![scalar("job")])),
+            dimensions(Datum::Array(vec![Datum::Row(vec![])])),
+            dimensions(Datum::Array(vec![Datum::Row(vec![Datum::Null])])),
+        ];
+        for row in bad {
+            let read = Schema::from_show_measures(std::slice::from_ref(&row), &wanted);
+            assert!(matches!(read, Err(RowError::Shape(_))), "{row:?}");
+        }
+        let none = Schema::from_show_measures(&[dimensions(Datum::Null)], &wanted).unwrap();
+        assert!(none.has_doubles() && none.dimensions().is_empty());
+        for row in [
+            vec![],
+            vec![scalar("job"), scalar("varchar")],
+            vec![Datum::Null, scalar("varchar"), scalar("DIMENSION")],
+            vec![scalar("job"), scalar("varchar"), Datum::Null],
+        ] {
+            let read = Schema::from_describe(std::slice::from_ref(&row));
+            assert!(matches!(read, Err(RowError::Shape(_))), "{row:?}");
+        }
     }
 
     #[test]

@@ -509,7 +509,7 @@ mod tests {
             let column = format!("measure_value::{name}");
             vec![scalar(&column), scalar(name), scalar("MEASURE_VALUE")]
         }));
-        Schema::from_describe(&rows)
+        Schema::from_describe(&rows).unwrap()
     }
 
     fn selection(matchers: &[(MatchOp, &str, &str)]) -> Selection {

@@ -146,10 +146,9 @@ pub struct QueryBytes {
 impl QueryBytes {
     /// The service's numbers count from the start of the query.
     fn total(status: Option<QueryStatus>) -> Self {
-        let bytes = |count: i64| u64::try_from(count).unwrap_or(0);
         status.map_or_else(Self::default, |status| Self {
-            scanned: bytes(status.cumulative_bytes_scanned),
-            metered: bytes(status.cumulative_bytes_metered),
+            scanned: status.cumulative_bytes_scanned,
+            metered: status.cumulative_bytes_metered,
         })
     }
 
@@ -195,7 +194,9 @@ impl Pages {
                 let operation = request.customize().interceptor(reader.clone());
                 operation.send().await.map_err(|error| classify(&error))?;
                 reader.take().ok_or_else(|| {
-                    TimestreamError::new(ErrorKind::Unavailable, "an answer without a page")
+                    let message =
+                        "the response to Query has another status than 200, without an error";
+                    TimestreamError::new(ErrorKind::UnexpectedResponse, message)
                 })
             }
             .boxed()

@@ -6,6 +6,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::answer::MalformedPage;
 use super::{ErrorKind, Rejection, TimestreamError};
 
 /// As [`classify`], with the records that were rejected.
@@ -31,6 +32,10 @@ where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
     let kind = match error {
+        // The SDK could not read what was sent with it.
+        SdkError::ServiceError(service) if service.raw().status().is_success() => {
+            ErrorKind::UnexpectedResponse
+        }
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
             service_kind(service.err().meta().code().unwrap_or_default(), status)
@@ -39,22 +44,29 @@ where
         SdkError::DispatchFailure(failure) if failure.is_timeout() => ErrorKind::Timeout,
         // The SDK reports a chain that yields no credentials as a failure to dispatch.
         SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)
-            if is_caused_by_credentials(error) =>
+            if is_caused_by::<CredentialsError>(error) =>
         {
             ErrorKind::Credentials
+        }
+        // Others are of connections that broke.
+        SdkError::ResponseError(_) if is_caused_by::<MalformedPage>(error) => {
+            ErrorKind::UnexpectedResponse
         }
         _ => ErrorKind::Unavailable,
     };
     let message = error
         .as_service_error()
-        .and_then(|service| service.meta().message())
-        .map_or_else(|| causes(error), str::to_owned);
+        .and_then(|service| service.meta().message());
+    let message = match message {
+        Some(message) => message.to_owned(),
+        None if kind == ErrorKind::UnexpectedResponse => unreadable(error),
+        None => causes(error),
+    };
     TimestreamError::new(kind, message)
 }
 
-fn is_caused_by_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source())
-        .any(|error| error.is::<CredentialsError>())
+fn is_caused_by<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<E>())
 }
 
 /// The kind of an error that the service answered.
@@ -87,6 +99,16 @@ fn service_kind(code: &str, status: u16) -> ErrorKind {
         _ if status >= 500 => ErrorKind::InternalServer,
         // An answer that nobody has described: data is not given up for it.
         _ => ErrorKind::Unavailable,
+    }
+}
+
+/// The words for a response that cannot be read.
+fn unreadable(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let cause = causes.last().unwrap_or(error);
+    match cause.downcast_ref::<MalformedPage>() {
+        Some(page) => page.to_string(),
+        None => format!("the response cannot be read: {cause}"),
     }
 }
 
