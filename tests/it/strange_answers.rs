@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::Request;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
+use tempfile::TempDir;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::read_request::ResponseType::{
     Samples, StreamedXorChunks,
@@ -157,6 +158,123 @@ async fn a_query_is_run_again_after_a_response_that_cannot_be_read() {
     assert_eq!(found, [[]]);
     assert_eq!(
         app.metric("timestream_connector_read_retries_total").await,
+        1.0
+    );
+}
+
+/// A status and a body.
+fn with(status: u16, body: &'static str) -> Response {
+    (StatusCode::from_u16(status).unwrap(), body).into_response()
+}
+
+#[tokio::test]
+async fn records_are_stored_only_where_the_response_says_so() {
+    const REJECTED: &str = r#"{"__type": "RejectedRecordsException", "Message": "words"}"#;
+    const BEYOND: &str = r#"{"__type": "RejectedRecordsException", "Message": "words",
+        "RejectedRecords": [{"RecordIndex": 0, "Reason": "a"}, {"RecordIndex": 3, "Reason": "b"}]}"#;
+    let cases = [
+        (always!(""), "of 3 records has no RecordsIngested"),
+        (always!("{}"), "of 3 records has no RecordsIngested"),
+        (
+            always!(StatusCode::NO_CONTENT),
+            "of 3 records has no RecordsIngested",
+        ),
+        (
+            always!(r#"{"RecordsIngested": null}"#),
+            "has no RecordsIngested",
+        ),
+        (
+            always!(r#"{"RecordsIngested": {}}"#),
+            "says that 0 of 3 records are stored",
+        ),
+        (
+            always!(r#"{"RecordsIngested": {"Total": 2, "MemoryStore": 2}}"#),
+            "says that 2 of 3 records are stored, and rejects none",
+        ),
+        (
+            always!(r#"{"RecordsIngested": {"Total": "3"}}"#),
+            "the response cannot be read: ",
+        ),
+        (always!("<html>"), "the response cannot be read: "),
+        (
+            always!(with(419, REJECTED)),
+            "of 3 records rejects some that it does not name",
+        ),
+        (
+            always!(with(419, BEYOND)),
+            "of 3 records rejects some at position 3",
+        ),
+    ];
+    for (url, fault) in cases {
+        let folder = TempDir::new().unwrap();
+        let endpoint = format!("--write-base-endpoint={url}");
+        let letters = format!("--dead-letter=file:{}", folder.path().display());
+        let flags = [
+            &endpoint,
+            "--max-write-retries=1",
+            "--metadata-table=off",
+            &letters,
+        ];
+        let app = TestApp::start_with(&flags).await;
+        let three = [(START_MS, 1.0), (START_MS + 1, 2.0), (START_MS + 2, 3.0)];
+        let answer = app
+            .write(vec![series(&[("__name__", "m"), ("a", "b")], &three)])
+            .await;
+        let text = answer.text();
+        assert_eq!(
+            answer.status,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "{fault}: {text}"
+        );
+        let start = "UnexpectedResponse: 3 samples for db/t are not stored: ";
+        assert!(
+            text.starts_with(start) && text.contains(fault),
+            "{fault}: {text}"
+        );
+        assert!(
+            text.ends_with("of 3 samples 0 are stored, 0 ignored, 3 not stored"),
+            "{text}"
+        );
+        assert_eq!(
+            app.metric("timestream_connector_written_samples_total")
+                .await,
+            0.0
+        );
+        assert_eq!(
+            app.metric("timestream_connector_write_retries_total").await,
+            1.0
+        );
+        // The sender sends them again, so nothing is kept.
+        assert_eq!(
+            app.metric("timestream_connector_dead_letter_samples_total")
+                .await,
+            0.0
+        );
+    }
+}
+
+#[tokio::test]
+async fn records_are_sent_again_after_a_response_that_does_not_say_they_are_stored() {
+    let (url, calls) = stranger(|_, _, before| match before {
+        0 => "",
+        1 => "{}",
+        _ => r#"{"RecordsIngested": {"Total": 1, "MemoryStore": 1, "MagneticStore": 0}}"#,
+    })
+    .await;
+    let flags = [
+        &*format!("--write-base-endpoint={url}"),
+        "--metadata-table=off",
+    ];
+    let app = TestApp::start_with(&flags).await;
+    app.write_ok(vec![series(
+        &[("__name__", "m"), ("a", "b")],
+        &[(START_MS, 1.0)],
+    )])
+    .await;
+    assert_eq!(calls.load(Ordering::Relaxed), 3);
+    assert_eq!(
+        app.metric("timestream_connector_written_samples_total")
+            .await,
         1.0
     );
 }
