@@ -97,18 +97,30 @@ fn service_kind(code: &str, status: u16) -> ErrorKind {
         | "RequestTimeTooSkewed" => ErrorKind::Credentials,
         _ if status == 429 => ErrorKind::Throttled,
         _ if status >= 500 => ErrorKind::InternalServer,
-        // An answer that nobody has described: data is not given up for it.
+        // Every error of the service has a code.
+        "" => ErrorKind::UnexpectedResponse,
+        // An error that nobody has described: data is not given up for it.
         _ => ErrorKind::Unavailable,
     }
 }
 
 /// The words for a response that cannot be read.
-fn unreadable(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let cause = causes.last().unwrap_or(error);
-    match cause.downcast_ref::<MalformedPage>() {
-        Some(page) => page.to_string(),
-        None => format!("the response cannot be read: {cause}"),
+fn unreadable<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: std::error::Error + 'static,
+{
+    let first: &(dyn std::error::Error + 'static) = error;
+    let causes = std::iter::successors(Some(first), |error| error.source());
+    let cause = causes.last().unwrap_or(first);
+    if let Some(page) = cause.downcast_ref::<MalformedPage>() {
+        return page.to_string();
+    }
+    match error.raw_response().map(|response| response.status()) {
+        Some(status) if !status.is_success() => format!(
+            "the response has the status {} and is no error of Timestream: {cause}",
+            status.as_u16()
+        ),
+        _ => format!("the response cannot be read: {cause}"),
     }
 }
 
@@ -140,6 +152,8 @@ mod tests {
             ("UnknownOperationException", 404, ErrorKind::InvalidEndpoint),
             ("", 429, ErrorKind::Throttled),
             ("", 502, ErrorKind::InternalServer),
+            ("", 404, ErrorKind::UnexpectedResponse),
+            ("", 302, ErrorKind::UnexpectedResponse),
             ("SomethingNew", 400, ErrorKind::Unavailable),
         ];
         for (code, status, expected) in cases {

@@ -67,6 +67,14 @@ async fn what_is_no_page_is_no_empty_result() {
             "ColumnInfo: invalid type: integer `1`",
         ),
         (always!(StatusCode::NO_CONTENT), "another status than 200"),
+        (
+            always!(with(404, "<html>")),
+            "the response has the status 404 and is no error of Timestream: ",
+        ),
+        (
+            always!(with(302, "{}")),
+            "has the status 302 and is no error",
+        ),
         // A page of another statement.
         (
             always!(r#"{"QueryId": "Q", "Rows": [{"Data": [{"ScalarValue": "up"}]}]}"#),
