@@ -181,10 +181,10 @@ fn time_series<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time
 /// A response that is no page of a result.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the response to Query is no page of a result: {fault} (it has {length} bytes of the type {content_type})"
+    "the response to Query is no page of a result: {reason} (it has {length} bytes of the type {content_type})"
 )]
 pub(super) struct MalformedPage {
-    fault: serde_json::Error,
+    reason: serde_json::Error,
     length: usize,
     content_type: String,
 }
@@ -226,8 +226,8 @@ impl DeserializeResponse for AnswerReader {
         _config: &ConfigBag,
     ) -> OutputOrError {
         let body = response.body().bytes().unwrap_or_default();
-        let malformed = |fault| MalformedPage {
-            fault,
+        let malformed = |reason| MalformedPage {
+            reason,
             length: body.len(),
             content_type: response
                 .headers()
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn what_is_malformed_is_named() {
-        for (text, fault) in [
+        for (text, reason) in [
             ("", "EOF while parsing a value at line 1 column 0"),
             ("{}", "missing field `QueryId` at line 1 column 2"),
             ("{", "EOF while parsing an object"),
@@ -361,7 +361,7 @@ mod tests {
             let error = serde_json::from_str::<Answer>(text)
                 .unwrap_err()
                 .to_string();
-            assert!(error.starts_with(fault), "{text}: {error}");
+            assert!(error.starts_with(reason), "{text}: {error}");
         }
     }
 }

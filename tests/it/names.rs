@@ -119,13 +119,18 @@ async fn two_labels_that_differ_in_case_alone_depend_on_the_service() {
         app.write_ok(vec![pair.clone(), other.clone()]).await;
         // Of a metric by its name only the columns of that metric are named.
         assert_eq!(app.read(vec![named("n")]).await, [[other]]);
-        let answer = app.read_raw(vec![named("m")]).await;
+        let response = app.read_raw(vec![named("m")]).await;
         if column_case == ColumnCase::Exact {
             assert_eq!(app.read(vec![named("m")]).await, [[pair]]);
             continue;
         }
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text());
-        let text = answer.text();
+        assert_eq!(
+            response.status,
+            StatusCode::BAD_REQUEST,
+            "{}",
+            response.text()
+        );
+        let text = response.text();
         assert!(text.contains("Column 'Zone' is ambiguous"), "{text}");
     }
 }
@@ -143,7 +148,7 @@ const LOOK_ALIKES: [&str; 8] = [
 ];
 
 #[tokio::test]
-async fn metrics_that_look_like_reserved_measures_are_told_from_them() {
+async fn metrics_that_look_like_reserved_measures_are_not_taken_for_them() {
     for column_case in ALL_CASES {
         let app = app(column_case, &["--store-special-values"]).await;
         let labels = [("__name__", "m"), ("job", "a")];
@@ -184,7 +189,7 @@ async fn metrics_that_look_like_reserved_measures_are_told_from_them() {
 }
 
 #[tokio::test]
-async fn labels_that_look_like_reserved_columns_are_told_from_them() {
+async fn labels_that_look_like_reserved_columns_are_not_taken_for_them() {
     let columns = ["U__no_labels", "U__value_bits"];
     let values = ["1", "2", "7ff", "label", "3ff0000000000000"];
     for column_case in ALL_CASES {

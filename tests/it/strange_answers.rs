@@ -81,16 +81,16 @@ async fn what_is_no_page_is_no_empty_result() {
             "expected the name, type and dimensions of a measure from SHOW MEASURES",
         ),
     ];
-    for (url, fault) in cases {
+    for (url, reason) in cases {
         let endpoint = format!("--query-base-endpoint={url}");
         let app = TestApp::start_with(&[&endpoint, "--max-retries=0"]).await;
         for form in [Samples, StreamedXorChunks] {
             let queries = vec![query(&[(Type::Eq, "__name__", "m")])];
-            let answer = app.read_as(&[form], queries).await;
-            let text = answer.text();
-            assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{fault}: {text}");
+            let response = app.read_as(&[form], queries).await;
+            let text = response.text();
+            assert_eq!(response.status, StatusCode::BAD_GATEWAY, "{reason}: {text}");
             assert!(text.starts_with("UnexpectedResponse: "), "{text}");
-            assert!(text.contains(fault), "{fault}: {text}");
+            assert!(text.contains(reason), "{reason}: {text}");
             assert!(
                 text.contains("(check that the endpoint is Timestream's"),
                 "{text}"
@@ -108,11 +108,11 @@ async fn a_result_row_of_another_shape_is_named() {
     .await;
     let endpoint = format!("--query-base-endpoint={url}");
     let app = TestApp::start_with(&[&endpoint, "--max-retries=0"]).await;
-    let answer = app
+    let response = app
         .read_raw(vec![query(&[(Type::Eq, "__name__", "m")])])
         .await;
-    let text = answer.text();
-    assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{text}");
+    let text = response.text();
+    assert_eq!(response.status, StatusCode::BAD_GATEWAY, "{text}");
     assert!(
         text.starts_with("UnexpectedResponse: unexpected result row from Timestream: "),
         "{text}"
@@ -213,7 +213,7 @@ async fn records_are_stored_only_where_the_response_says_so() {
             "of 3 records rejects some at position 3",
         ),
     ];
-    for (url, fault) in cases {
+    for (url, reason) in cases {
         let folder = TempDir::new().unwrap();
         let endpoint = format!("--write-base-endpoint={url}");
         let letters = format!("--dead-letter=file:{}", folder.path().display());
@@ -225,19 +225,19 @@ async fn records_are_stored_only_where_the_response_says_so() {
         ];
         let app = TestApp::start_with(&flags).await;
         let three = [(START_MS, 1.0), (START_MS + 1, 2.0), (START_MS + 2, 3.0)];
-        let answer = app
+        let response = app
             .write(vec![series(&[("__name__", "m"), ("a", "b")], &three)])
             .await;
-        let text = answer.text();
+        let text = response.text();
         assert_eq!(
-            answer.status,
+            response.status,
             StatusCode::SERVICE_UNAVAILABLE,
-            "{fault}: {text}"
+            "{reason}: {text}"
         );
         let start = "UnexpectedResponse: 3 samples for db/t are not stored: ";
         assert!(
-            text.starts_with(start) && text.contains(fault),
-            "{fault}: {text}"
+            text.starts_with(start) && text.contains(reason),
+            "{reason}: {text}"
         );
         assert!(
             text.ends_with("of 3 samples 0 are stored, 0 ignored, 3 not stored"),
@@ -252,7 +252,7 @@ async fn records_are_stored_only_where_the_response_says_so() {
             app.metric("timestream_connector_write_retries_total").await,
             1.0
         );
-        // The sender sends them again, so nothing is kept.
+        // The sender sends them again, so there are no dead letters.
         assert_eq!(
             app.metric("timestream_connector_dead_letter_samples_total")
                 .await,
@@ -302,7 +302,7 @@ async fn an_endpoint_that_cannot_be_called_is_named() {
             "an address that is no host: 'a b'",
         ),
     ];
-    for (url, fault) in cases {
+    for (url, reason) in cases {
         let endpoints = ["write", "query"].map(|it| format!("--{it}-base-endpoint={url}"));
         let flags = [
             &*endpoints[0],
@@ -317,11 +317,11 @@ async fn an_endpoint_that_cannot_be_called_is_named() {
             .await;
         let written = series(&[("__name__", "m"), ("a", "b")], &[(START_MS, 1.0)]);
         let write = app.write(vec![written]).await;
-        for (answer, status) in [(read, 502), (write, 503)] {
-            let text = answer.text();
-            assert_eq!(answer.status, status, "{fault}: {text}");
+        for (response, status) in [(read, 502), (write, 503)] {
+            let text = response.text();
+            assert_eq!(response.status, status, "{reason}: {text}");
             assert!(text.starts_with("UnexpectedResponse: "), "{text}");
-            assert!(text.contains(fault), "{fault}: {text}");
+            assert!(text.contains(reason), "{reason}: {text}");
         }
     }
 }

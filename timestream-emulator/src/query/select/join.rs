@@ -226,12 +226,12 @@ fn side<'s>(
     check_name(name)?;
     let place = position(name.span.start);
     let name = &name.value;
-    let fault = match scope.find(context.column_case, &[], name) {
+    let problem = match scope.find(context.column_case, &[], name) {
         Found::One(index, column) => return Ok((index, column)),
         Found::Several => format!("ambiguous on {side} side of join"),
         Found::None => format!("missing from {side} side of join"),
     };
-    let text = format!("{place}Column '{name}' is {fault}");
+    let text = format!("{place}Column '{name}' is {problem}");
     Err(ServiceError::validation(text))
 }
 
