@@ -27,8 +27,11 @@ pub enum ErrorKind {
     Throttled,
     /// The service failed.
     InternalServer,
-    /// The service cannot be reached, or its answer cannot be read.
+    /// The service cannot be reached.
     Unavailable,
+    /// The response cannot be read, or contradicts the request: something else than the service may
+    /// have sent it.
+    UnexpectedResponse,
     /// No answer within the deadline.
     Timeout,
     /// The endpoint no longer serves this account.
@@ -53,10 +56,11 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Throttled,
         Self::InternalServer,
         Self::Unavailable,
+        Self::UnexpectedResponse,
         Self::Timeout,
         Self::InvalidEndpoint,
         Self::Credentials,
@@ -77,6 +81,7 @@ impl ErrorKind {
             Self::Throttled
             | Self::InternalServer
             | Self::Unavailable
+            | Self::UnexpectedResponse
             | Self::Timeout
             | Self::InvalidEndpoint
             | Self::Credentials => true,
@@ -96,6 +101,7 @@ impl ErrorKind {
             Self::Throttled => "ThrottlingException",
             Self::InternalServer => "InternalServerException",
             Self::Unavailable => "Unavailable",
+            Self::UnexpectedResponse => "UnexpectedResponse",
             Self::Timeout => "Timeout",
             Self::InvalidEndpoint => "InvalidEndpointException",
             Self::Credentials => "CredentialsError",

@@ -77,7 +77,8 @@ pub(crate) fn check(input: &[u8]) {
         selection.labels_only |= op_byte & 8 != 0;
     }
     let schema =
-        Schema::from_describe(&columns.iter().map(|name| column(name)).collect::<Vec<_>>());
+        Schema::from_describe(&columns.iter().map(|name| column(name)).collect::<Vec<_>>())
+            .expect("the rows have their shape");
     for bin in BINS {
         let queries = selection_to_sql(&selection, &destination, &schema, bin);
         for query in queries.into_iter().flatten() {

@@ -224,7 +224,11 @@ impl Connector {
             return (part, called);
         };
         let call = write_call(part.batch, versions);
-        let tried = self.timestream.write_records(call.body, limits).await;
+        let records = part.batch.records.len();
+        let tried = self
+            .timestream
+            .write_records(call.body, records, limits)
+            .await;
         let called = Called {
             result: tried.result,
             calls: 1,

@@ -154,10 +154,10 @@ async fn schema(key: &SchemaKey, statements: &Statements<'_>) -> Result<Schema, 
                         .await?,
                 );
             }
-            Ok(Schema::from_show_measures(&rows, measures))
+            Ok(Schema::from_show_measures(&rows, measures)?)
         }
         None => Ok(Schema::from_describe(
             &statements.rows(describe(destination)).await?,
-        )),
+        )?),
     }
 }

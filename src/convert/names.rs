@@ -8,6 +8,11 @@
 //! every name. Names that start with `U__` are escaped as well, so no two names share a stored
 //! form.
 //!
+//! Reserved names and prefixes, `U__` among them, are compared without regard to case: whether the
+//! service tells `time` and a column `Time` apart is not documented, and engines of its family refuse
+//! every query on such a table. So only labels that themselves differ in nothing but case have stored
+//! forms that do.
+//!
 //! Reserved by the service: `time`, `measure_name` and `measure_value` (the last two also as
 //! prefixes) and the prefix `ts_`
 //! (<https://docs.aws.amazon.com/timestream/latest/developerguide/ts-limits.html>).
@@ -71,20 +76,65 @@ pub fn unescape(stored: &str) -> Cow<'_, str> {
     }
 }
 
-/// The metric whose native histograms have the measure name `stored`, if it is one of those.
-pub fn histogram_metric(stored: &str) -> Option<Cow<'_, str>> {
-    stored.strip_prefix(HISTOGRAM_PREFIX).map(unescape)
+/// What the records of a measure hold, with the metric that they belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Measure<'a> {
+    /// Float samples.
+    Samples(Cow<'a, str>),
+    /// Native histograms.
+    Histograms(Cow<'a, str>),
+    /// Exemplars.
+    Exemplars(Cow<'a, str>),
 }
 
-/// All stored forms that stand for `name`: the one that this connector writes, then the name
-/// itself where a table of another writer may hold it unescaped.
+impl<'a> Measure<'a> {
+    /// Returns what the measure name `stored` stands for.
+    pub fn of(stored: &'a str) -> Self {
+        if let Some(metric) = stored.strip_prefix(HISTOGRAM_PREFIX) {
+            Self::Histograms(unescape(metric))
+        } else if let Some(metric) = stored.strip_prefix(EXEMPLAR_PREFIX) {
+            Self::Exemplars(unescape(metric))
+        } else {
+            Self::Samples(unescape(stored))
+        }
+    }
+}
+
+/// What a dimension column holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dimension<'a> {
+    /// The values of the label of this name.
+    Label(Cow<'a, str>),
+    /// [`NO_LABELS_VALUE`] where a series has no label. Any other value is one of a label of this name,
+    /// which a table of another writer may hold.
+    NoLabels,
+    /// The bits of special values. Any other value is one of a label of this name, as above.
+    ValueBits,
+}
+
+impl<'a> Dimension<'a> {
+    /// Returns what the column `stored` holds.
+    pub fn of(stored: &'a str) -> Self {
+        match stored {
+            NO_LABELS_DIMENSION => Self::NoLabels,
+            VALUE_BITS_DIMENSION => Self::ValueBits,
+            stored => Self::Label(unescape(stored)),
+        }
+    }
+}
+
+/// Returns all measure names under which float samples of the metric `name` are stored: the one that
+/// this connector writes, then the name itself where a table of another writer may hold it unescaped.
+///
+/// A name that is read as something else is none of them, whichever form is reserved.
 pub fn stored_forms(name: &str) -> Vec<String> {
     let escaped = escape(name);
-    let mut forms = vec![escaped.clone().into_owned()];
-    // Timestream has never accepted a colon, so no table holds one.
-    if escaped != name && !name.contains(':') && unescape(name) == name {
-        forms.push(name.to_owned());
-    }
+    let is_verbatim = escaped != name
+        // Timestream has never accepted a colon, so no table holds one.
+        && !name.contains(':')
+        && Measure::of(name) == Measure::Samples(Cow::Borrowed(name));
+    let mut forms = vec![escaped.into_owned()];
+    forms.extend(is_verbatim.then(|| name.to_owned()));
     forms
 }
 
@@ -95,10 +145,15 @@ fn is_storable(name: &str) -> bool {
         && bytes
             .iter()
             .all(|b| b.is_ascii_alphanumeric() || *b == b'_')
-        && name != "time"
+        && !name.eq_ignore_ascii_case("time")
         && !["ts_", "measure_name", "measure_value", ESCAPE_PREFIX]
             .iter()
-            .any(|prefix| name.starts_with(prefix))
+            .any(|prefix| starts_with_in_any_case(name, prefix))
+}
+
+fn starts_with_in_any_case(name: &str, prefix: &str) -> bool {
+    let start = name.as_bytes().get(..prefix.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
 fn decode(stored: &str) -> Option<String> {
@@ -129,8 +184,15 @@ mod tests {
         let cases = [
             ("job", "job"),
             ("a_b_1", "a_b_1"),
-            ("Time", "Time"),
+            ("Times", "Times"),
             ("timestamp", "timestamp"),
+            ("u_a", "u_a"),
+            ("Time", "U__Timex"),
+            ("TIME", "U__TIMEx"),
+            ("Ts_x", "U__Ts__xx"),
+            ("Measure_Name", "U__Measure__Namex"),
+            ("MEASURE_VALUES", "U__MEASURE__VALUESx"),
+            ("u__a", "U__u____ax"),
             ("time", "U__timex"),
             ("ts_x", "U__ts__xx"),
             ("measure_name", "U__measure__namex"),
@@ -164,6 +226,8 @@ mod tests {
             "U__a_d800_x",
             "U__a_2E_x",
             "U__plainx",
+            "u__timex",
+            "Time",
             NO_LABELS_DIMENSION,
             VALUE_BITS_DIMENSION,
             "U__histogram_of_a_x",
@@ -179,6 +243,46 @@ mod tests {
         assert_eq!(stored_forms("_x"), ["U____xx", "_x"]);
         assert_eq!(stored_forms("a:b"), ["U__a_3a_bx"]);
         assert_eq!(stored_forms("U__timex"), ["U__U____timexx"]);
+        assert_eq!(stored_forms("Ts_x"), ["U__Ts__xx", "Ts_x"]);
+        assert_eq!(stored_forms("u__timex"), ["U__u____timexx", "u__timex"]);
+        // Dimensions of these names are reserved, measures are not.
+        assert_eq!(
+            stored_forms(NO_LABELS_DIMENSION),
+            ["U__U____no__labelsx", NO_LABELS_DIMENSION]
+        );
+    }
+
+    #[test]
+    fn no_reserved_form_is_taken_for_a_metric_that_looks_like_it() {
+        for prefix in [HISTOGRAM_PREFIX, EXEMPLAR_PREFIX] {
+            for metric in ["m", "U__timex", "time", "", "a x"] {
+                let name = format!("{prefix}{metric}");
+                assert_eq!(stored_forms(&name), [escape(&name)]);
+            }
+        }
+    }
+
+    #[test]
+    fn reserved_columns_are_no_labels() {
+        assert_eq!(Dimension::of("U__no_labels"), Dimension::NoLabels);
+        assert_eq!(Dimension::of("U__value_bits"), Dimension::ValueBits);
+        for name in ["U__no_labels", "U__value_bits", "u__value_bits", "time"] {
+            let stored = escape(name);
+            assert_eq!(Dimension::of(&stored), Dimension::Label(name.into()));
+        }
+    }
+
+    fn any_near_the_escape() -> impl Strategy<Value = String> {
+        let reserved = "[Tt][Ii][Mm][Ee]|[Tt][Ss]_|[Mm]easure_([Nn]ame|[Vv]alue)|[Uu]__(histogram_of_|exemplar_of_)?";
+        const FORMS: [&str; 6] = ["no_labels", "value_bits", "timex", "_2e_x", "_2E_x", ""];
+        let near = (
+            prop_oneof![Just(String::new()), reserved],
+            prop_oneof![
+                "[_a-cA-CxX:0-9.é]{0,8}",
+                proptest::sample::select(&FORMS[..]).prop_map(str::to_owned)
+            ],
+        );
+        prop_oneof![any::<String>(), near.prop_map(|(start, end)| start + &end)]
     }
 
     proptest! {
@@ -191,14 +295,63 @@ mod tests {
         #[test]
         fn reserved_measures_are_those_of_one_metric_and_no_metric_itself(name in any::<String>()) {
             let stored = format!("{HISTOGRAM_PREFIX}{}", escape(&name));
-            prop_assert_eq!(histogram_metric(&stored).unwrap(), name.as_str());
+            prop_assert_eq!(Measure::of(&stored), Measure::Histograms(name.as_str().into()));
+            let stored = format!("{EXEMPLAR_PREFIX}{}", escape(&name));
+            prop_assert_eq!(Measure::of(&stored), Measure::Exemplars(name.as_str().into()));
             for prefix in [HISTOGRAM_PREFIX, EXEMPLAR_PREFIX] {
                 let stored = format!("{prefix}{}", escape(&name));
                 prop_assert_eq!(unescape(&stored), stored.as_str());
                 // Not even one that looks like it.
                 prop_assert!(!escape(&stored).starts_with(prefix));
             }
-            prop_assert!(histogram_metric(&escape(&name)).is_none());
+            let stored = escape(&name);
+            prop_assert_eq!(Measure::of(&stored), Measure::Samples(name.as_str().into()));
+        }
+
+        /// What a query selects is read as what was asked for, and only one of the forms is written.
+        #[test]
+        fn every_form_of_a_name_stands_for_it(name in any_near_the_escape()) {
+            for form in stored_forms(&name) {
+                prop_assert_eq!(Measure::of(&form), Measure::Samples(name.as_str().into()));
+            }
+        }
+
+        #[test]
+        fn forms_differ_in_case_alone_where_names_do(
+            name in any_near_the_escape(),
+            flips in any::<u64>(),
+            other in any_near_the_escape(),
+        ) {
+            let (stored, of_other) = (escape(&name), escape(&other));
+            prop_assert_eq!(
+                stored.to_lowercase() == of_other.to_lowercase(),
+                name.eq_ignore_ascii_case(&other)
+            );
+            for reserved in ["time", "measure_name", NO_LABELS_DIMENSION, VALUE_BITS_DIMENSION] {
+                prop_assert_ne!(stored.to_lowercase(), reserved.to_lowercase());
+            }
+            // The same name with other cases is escaped if this one is.
+            let flipped: String = name
+                .chars()
+                .enumerate()
+                .map(|(index, c)| match flips >> (index % 64) & 1 {
+                    1 if c.is_ascii_lowercase() => c.to_ascii_uppercase(),
+                    1 => c.to_ascii_lowercase(),
+                    _ => c,
+                })
+                .collect();
+            let of_flipped = escape(&flipped);
+            prop_assert_eq!(unescape(&of_flipped), flipped.as_str());
+            prop_assert!(stored.eq_ignore_ascii_case(&of_flipped));
+        }
+
+        /// Any text: what no name is stored as stands for itself.
+        #[test]
+        fn a_stored_form_stands_for_one_name(stored in any_near_the_escape()) {
+            let name = unescape(&stored);
+            if escape(&name) != stored {
+                prop_assert_eq!(name, stored.as_str());
+            }
         }
 
         #[test]

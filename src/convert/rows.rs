@@ -15,8 +15,9 @@ use jiff::tz::TimeZone;
 use super::chunk::Chunk;
 use super::histogram;
 use super::matcher::Selection;
-use super::names::{EXEMPLAR_PREFIX, histogram_metric, unescape};
+use super::names::{Dimension, Measure, NO_LABELS_DIMENSION, NO_LABELS_VALUE};
 use super::samples::{Samples, to_chunks};
+use super::series::is_special;
 use crate::model::{
     Count, Datum, Histogram, Label, Labels, METRIC_NAME_LABEL, Row, STALE_MARKER_BITS, Sample,
     TimeSeries,
@@ -74,14 +75,11 @@ impl AddAssign for Size {
     }
 }
 
-/// What the fields of a row are: the dimensions, the bits of special values if there is such a
-/// column, the measure name and what [`Self::content`] says.
+/// What the fields of a row are: the dimensions, the measure name and what [`Self::content`] says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Columns {
     /// Names of the dimensions.
     pub dimensions: Vec<String>,
-    /// Whether the bits of special values follow.
-    pub has_value_bits: bool,
     /// What follows the measure name.
     pub content: Content,
 }
@@ -151,10 +149,6 @@ impl<'s> SeriesBuilder<'s> {
         let (dimensions, rest) = row
             .split_at_checked(columns.dimensions.len())
             .ok_or(RowError::Shape("too few fields"))?;
-        let (value_bits, rest) = match (columns.has_value_bits, rest) {
-            (true, [bits, rest @ ..]) => (read_bits(bits)?, rest),
-            (_, rest) => (None, rest),
-        };
         let (measure_name, points) = match (columns.content, rest) {
             (Content::Labels, [Datum::Scalar(name)]) => (name, None),
             (Content::Labels, _) => return Err(RowError::Shape("expected a measure name")),
@@ -165,7 +159,7 @@ impl<'s> SeriesBuilder<'s> {
         let Some(metric_name) = metric_name(measure_name, columns.content) else {
             return Ok(added);
         };
-        let labels = row_labels(&columns.dimensions, dimensions, &metric_name)?;
+        let (labels, special) = row_labels(&columns.dimensions, dimensions, &metric_name)?;
         if !self.selection.matches(&labels) {
             return Ok(added);
         }
@@ -191,8 +185,8 @@ impl<'s> SeriesBuilder<'s> {
                 added.bytes += histogram.bytes() as u64;
                 found.histograms.push(histogram);
             } else {
-                let value = match value_bits {
-                    Some(bits) => f64::from_bits(bits),
+                let value = match special {
+                    Some(value) => value,
                     None => text.parse().map_err(|_| RowError::Value(text.to_owned()))?,
                 };
                 self.row.push(Sample {
@@ -286,34 +280,31 @@ fn take_ends(samples: &mut Vec<Sample>, histograms: &[Histogram]) -> Vec<Histogr
     ends
 }
 
-/// Reads the bits of a special value.
-fn read_bits(field: &Datum) -> Result<Option<u64>, RowError> {
-    match field {
-        Datum::Null => Ok(None),
-        Datum::Scalar(text) => {
-            let is_bits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
-            let bits = u64::from_str_radix(text, 16).ok().filter(|_| is_bits);
-            Ok(Some(bits.ok_or_else(|| RowError::Value(text.clone()))?))
-        }
-        _ => Err(RowError::Shape("expected a text as the bits of a value")),
-    }
+/// Returns the special value whose bits `text` has, if it is in the form in which they are stored.
+fn special_value(text: &str) -> Option<f64> {
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let is_bits = text.len() == 16 && text.bytes().all(is_hex);
+    let bits = u64::from_str_radix(text, 16).ok().filter(|_| is_bits)?;
+    Some(f64::from_bits(bits)).filter(|value| is_special(*value))
 }
 
 /// The metric that has the measure `stored`; `None` if what it holds was not asked for.
 fn metric_name(stored: &str, content: Content) -> Option<Cow<'_, str>> {
-    match content {
-        Content::Samples => Some(unescape(stored)),
-        Content::Histograms => histogram_metric(stored),
-        Content::Labels if stored.starts_with(EXEMPLAR_PREFIX) => None,
-        Content::Labels => Some(histogram_metric(stored).unwrap_or_else(|| unescape(stored))),
+    match (content, Measure::of(stored)) {
+        (Content::Samples | Content::Labels, Measure::Samples(name))
+        | (Content::Histograms | Content::Labels, Measure::Histograms(name)) => Some(name),
+        (_, Measure::Samples(_) | Measure::Histograms(_) | Measure::Exemplars(_)) => None,
     }
 }
 
+/// Returns the labels of a row and, if its values are such, the special value that they stand for.
 fn row_labels(
     dimensions: &[String],
     values: &[Datum],
     metric_name: &str,
-) -> Result<Labels, RowError> {
+) -> Result<(Labels, Option<f64>), RowError> {
+    let mut special = None;
+    let mut has_no_labels = false;
     let mut labels = Vec::with_capacity(dimensions.len() + 1);
     labels.push(Label {
         name: METRIC_NAME_LABEL.to_owned(),
@@ -323,8 +314,21 @@ fn row_labels(
         match value {
             Datum::Null => {}
             Datum::Scalar(value) => {
+                let name = match Dimension::of(dimension) {
+                    Dimension::Label(name) => name,
+                    Dimension::NoLabels if value == NO_LABELS_VALUE => {
+                        has_no_labels = true;
+                        continue;
+                    }
+                    Dimension::ValueBits if let Some(value) = special_value(value) => {
+                        special = Some(value);
+                        continue;
+                    }
+                    // A label of another writer.
+                    Dimension::NoLabels | Dimension::ValueBits => dimension.into(),
+                };
                 labels.push(Label {
-                    name: unescape(dimension).into_owned(),
+                    name: name.into_owned(),
                     value: value.clone(),
                 });
             }
@@ -335,7 +339,14 @@ fn row_labels(
             }
         }
     }
-    Ok(Labels::new(labels))
+    // The same: a series that has labels is not one without.
+    if has_no_labels && labels.len() > 1 {
+        labels.push(Label {
+            name: NO_LABELS_DIMENSION.to_owned(),
+            value: NO_LABELS_VALUE.to_owned(),
+        });
+    }
+    Ok((Labels::new(labels), special))
 }
 
 /// Reads `2020-08-08 01:00:00.123456789`, UTC, to whole milliseconds since the Unix epoch.
@@ -410,7 +421,6 @@ mod tests {
     fn columns(dimensions: &[&str], content: Content) -> Columns {
         Columns {
             dimensions: dimensions.iter().map(|&name| name.to_owned()).collect(),
-            has_value_bits: false,
             content,
         }
     }
@@ -494,10 +504,7 @@ mod tests {
     fn special_values_are_turned_back_and_yield_to_ordinary_ones() {
         let selection = selection(false);
         let mut builder = SeriesBuilder::new(&selection);
-        let columns = Columns {
-            has_value_bits: true,
-            ..columns(&[], Content::Samples)
-        };
+        let columns = columns(&["U__value_bits"], Content::Samples);
         for (bits, seconds) in [
             (Some("7ff0000000000002"), &["01", "02", "03", "04"][..]),
             (Some("7ff8000000000001"), &["02", "04"]),
@@ -511,11 +518,52 @@ mod tests {
         let bits: Vec<_> = series.samples().map(|s| s.value.to_bits()).collect();
         let expected = [STALE_MARKER_BITS, 0x7ff8_0000_0000_0001, 1 << 63, 0];
         assert_eq!(bits, expected);
+    }
 
-        let mut builder = SeriesBuilder::new(&selection);
-        for bits in ["", "7ff", "+ff0000000000002", "label"] {
-            let error = builder.add_row(&columns, row(&[Some(bits)], &[]));
-            assert_eq!(error, Err(RowError::Value(bits.to_owned())));
+    #[test]
+    fn labels_in_reserved_columns_are_labels() {
+        let selection = selection(false);
+        let columns = columns(&["U__no_labels", "U__value_bits", "a"], Content::Samples);
+        let cases: [(&[Option<&str>], &[(&str, &str)]); 12] = [
+            (&[None, None, None], &[]),
+            (&[Some("1"), None, None], &[]),
+            (&[Some("1"), Some("7ff0000000000002"), None], &[]),
+            (
+                &[Some("1"), None, Some("b")],
+                &[("U__no_labels", "1"), ("a", "b")],
+            ),
+            (&[Some("2"), None, None], &[("U__no_labels", "2")]),
+            (
+                &[Some("2"), Some("fff0000000000000"), None],
+                &[("U__no_labels", "2")],
+            ),
+            (&[None, Some("7ff8000000000001"), Some("b")], &[("a", "b")]),
+            // No bits, no hexadecimal digits in small letters, an ordinary value.
+            (&[None, Some("7ff"), None], &[("U__value_bits", "7ff")]),
+            (&[None, Some("label"), None], &[("U__value_bits", "label")]),
+            (
+                &[None, Some("+ff0000000000002"), None],
+                &[("U__value_bits", "+ff0000000000002")],
+            ),
+            (
+                &[None, Some("7FF0000000000002"), None],
+                &[("U__value_bits", "7FF0000000000002")],
+            ),
+            (
+                &[None, Some("3ff0000000000000"), Some("b")],
+                &[("U__value_bits", "3ff0000000000000"), ("a", "b")],
+            ),
+        ];
+        for (dimensions, labels) in cases {
+            let mut builder = SeriesBuilder::new(&selection);
+            let samples = [("02.000000000", "0.0")];
+            builder
+                .add_row(&columns, row(dimensions, &samples))
+                .unwrap();
+            let series = builder.finish().remove(0);
+            let all = series.labels.iter().map(|it| (&*it.name, &*it.value));
+            let found: Vec<_> = all.filter(|(name, _)| *name != "__name__").collect();
+            assert_eq!(found, labels, "{dimensions:?}");
         }
     }
 

@@ -7,9 +7,8 @@
 
 use super::limits::MAX_MEASURE_NAME_BYTES;
 use super::matcher::Selection;
-use super::names::{
-    HISTOGRAM_PREFIX, NO_LABELS_DIMENSION, VALUE_BITS_DIMENSION, escape, stored_forms, unescape,
-};
+use super::names::{Dimension, HISTOGRAM_PREFIX, escape, stored_forms};
+use super::rows::RowError;
 use crate::model::{Datum, METRIC_NAME_LABEL, Row};
 
 /// The measures that can hold what a selection asks for.
@@ -86,14 +85,12 @@ pub fn measures(selection: &Selection) -> Option<Measures> {
 /// What a query may name in a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
-    /// Names of the dimension columns that hold labels, sorted, each once.
+    /// Names of the dimension columns, sorted, each once.
     dimensions: Vec<String>,
     /// Whether any DOUBLE has been written.
     has_doubles: bool,
     /// Whether any histogram may have been written.
     has_histograms: bool,
-    /// Whether any value has been written that only its bits tell.
-    has_value_bits: bool,
 }
 
 impl Schema {
@@ -101,57 +98,79 @@ impl Schema {
     ///
     /// An answer may list other measures; they are passed over, as are measures of another type
     /// than the wanted one.
-    pub fn from_show_measures(rows: &[Row], wanted: &Measures) -> Self {
+    ///
+    /// # Errors
+    /// A row has another shape.
+    pub fn from_show_measures(rows: &[Row], wanted: &Measures) -> Result<Self, RowError> {
         let mut schema = Self::default();
         for row in rows {
-            let [measure, data_type, Datum::Array(dimensions)] = row.as_slice() else {
+            let [
+                Datum::Scalar(measure),
+                Datum::Scalar(data_type),
+                dimensions,
+                ..,
+            ] = row.as_slice()
+            else {
+                return Err(RowError::Shape(
+                    "expected the name, type and dimensions of a measure from SHOW MEASURES",
+                ));
+            };
+            let is = |name: &str| data_type.eq_ignore_ascii_case(name);
+            if is("double") && wanted.doubles.contains(measure) {
+                schema.has_doubles = true;
+            } else if is("varchar") && wanted.histograms.contains(measure) {
+                schema.has_histograms = true;
+            } else {
                 continue;
-            };
-            let is_among = |names: &[String]| {
-                let name = measure.as_scalar();
-                names.iter().any(|wanted| Some(wanted.as_str()) == name)
-            };
-            match data_type.as_scalar() {
-                Some("double") if is_among(&wanted.doubles) => schema.has_doubles = true,
-                Some("varchar") if is_among(&wanted.histograms) => schema.has_histograms = true,
-                _ => continue,
             }
-            schema
-                .dimensions
-                .extend(dimensions.iter().filter_map(|dimension| match dimension {
-                    Datum::Row(fields) => fields.first()?.as_scalar().map(str::to_owned),
+            let dimensions = match dimensions {
+                Datum::Array(dimensions) => &dimensions[..],
+                Datum::Null => &[],
+                _ => {
+                    return Err(RowError::Shape(
+                        "expected a list of dimensions from SHOW MEASURES",
+                    ));
+                }
+            };
+            for dimension in dimensions {
+                let name = match dimension {
+                    Datum::Row(fields) => fields.first().and_then(Datum::as_scalar),
                     _ => None,
-                }));
+                };
+                let name = name.ok_or(RowError::Shape(
+                    "expected the name of a dimension from SHOW MEASURES",
+                ))?;
+                schema.dimensions.push(name.to_owned());
+            }
         }
-        schema.tidied()
+        Ok(schema.tidied())
     }
 
     /// Reads the answer of `DESCRIBE`.
-    pub fn from_describe(rows: &[Row]) -> Self {
+    ///
+    /// # Errors
+    /// A row has another shape.
+    pub fn from_describe(rows: &[Row]) -> Result<Self, RowError> {
         let mut schema = Self::default();
         for row in rows {
-            let mut fields = row
-                .iter()
-                .map(|field| field.as_scalar().unwrap_or_default());
-            let (Some(column), Some(_), Some(kind)) = (fields.next(), fields.next(), fields.next())
-            else {
-                continue;
+            let [Datum::Scalar(column), _, Datum::Scalar(kind), ..] = row.as_slice() else {
+                return Err(RowError::Shape(
+                    "expected the name, type and attribute type of a column from DESCRIBE",
+                ));
             };
-            match kind {
-                "DIMENSION" => schema.dimensions.push(column.to_owned()),
-                _ if column == "measure_value::double" => schema.has_doubles = true,
-                _ if column == "measure_value::varchar" => schema.has_histograms = true,
-                _ => {}
+            let is_column = |name: &str| column.eq_ignore_ascii_case(name);
+            if kind.eq_ignore_ascii_case("DIMENSION") {
+                schema.dimensions.push(column.clone());
+            } else if is_column("measure_value::double") {
+                schema.has_doubles = true;
+            } else if is_column("measure_value::varchar") {
+                schema.has_histograms = true;
             }
         }
-        schema.tidied()
+        Ok(schema.tidied())
     }
 
     fn tidied(mut self) -> Self {
-        self.has_value_bits = self.dimensions.iter().any(|it| it == VALUE_BITS_DIMENSION);
-        self.dimensions.retain(|column| {
-            ![NO_LABELS_DIMENSION, VALUE_BITS_DIMENSION].contains(&column.as_str())
-        });
         self.dimensions.sort_unstable();
         self.dimensions.dedup();
         self
@@ -167,22 +186,22 @@ impl Schema {
         self.has_histograms
     }
 
-    /// Whether the reserved dimension with the bits of a value is a column.
-    pub fn has_value_bits(&self) -> bool {
-        self.has_value_bits
-    }
-
-    /// Names of the dimension columns that hold labels, sorted.
+    /// Names of the dimension columns, sorted, the reserved ones among them: a table of another writer
+    /// may hold labels there, which only the values tell.
     pub fn dimensions(&self) -> &[String] {
         &self.dimensions
     }
 
     /// All columns that stand for the label `name`.
     pub fn columns_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.dimensions
-            .iter()
-            .map(String::as_str)
-            .filter(move |column| unescape(column) == name)
+        let columns = self.dimensions.iter().map(String::as_str);
+        columns.filter(move |column| Dimension::of(column) == Dimension::Label(name.into()))
+    }
+
+    /// Whether there is a reserved column of this name, in which labels of another writer may be.
+    pub fn has_reserved(&self, name: &str) -> bool {
+        !matches!(Dimension::of(name), Dimension::Label(_))
+            && self.dimensions.iter().any(|column| column == name)
     }
 }
 
@@ -190,6 +209,7 @@ impl Schema {
 mod tests {
     use super::*;
     use crate::convert::matcher::Matcher;
+    use crate::convert::names::{NO_LABELS_DIMENSION, VALUE_BITS_DIMENSION};
     use crate::model::MatchOp;
 
     fn scalar(text: &str) -> Datum {
@@ -225,19 +245,25 @@ mod tests {
             measure("a_b", "varchar", &["text"]),
             measure("U__histogram_of_a_b", "varchar", &["job", "zone"]),
             measure("U__exemplar_of_a_b", "varchar", &["exemplars"]),
+            measure("U__U____histogram__of__a__bx", "double", &["like"]),
             measure("b", "double", &["job", VALUE_BITS_DIMENSION]),
         ];
         let of = |name: &str| {
             let wanted = measures(&selection(&[(MatchOp::Equal, name)])).unwrap();
-            Schema::from_show_measures(&rows, &wanted)
+            Schema::from_show_measures(&rows, &wanted).unwrap()
         };
         let schema = of("a_b");
-        assert_eq!(schema.dimensions(), ["_x", "job", "zone"]);
-        assert!(schema.has_doubles() && schema.has_histograms() && !schema.has_value_bits());
+        let dimensions = [NO_LABELS_DIMENSION, "_x", "job", "zone"];
+        assert_eq!(schema.dimensions(), dimensions);
+        assert!(schema.has_doubles() && schema.has_histograms());
         let schema = of("b");
-        assert_eq!(schema.dimensions(), ["job"]);
-        assert!(schema.has_doubles() && !schema.has_histograms() && schema.has_value_bits());
+        assert_eq!(schema.dimensions(), [VALUE_BITS_DIMENSION, "job"]);
+        assert!(schema.has_doubles() && !schema.has_histograms());
         assert_eq!(of("c"), Schema::default());
+        // One that looks like a reserved form is found under its own.
+        let schema = of("U__histogram_of_a_b");
+        assert_eq!(schema.dimensions(), ["like"]);
+        assert!(schema.has_doubles() && !schema.has_histograms());
     }
 
     #[test]
@@ -256,9 +282,9 @@ mod tests {
             column("measure_name", "varchar", "MEASURE_NAME"),
             column("time", "timestamp", "TIMESTAMP"),
         ];
-        assert!(!Schema::from_describe(&rows).has_doubles());
+        assert!(!Schema::from_describe(&rows).unwrap().has_doubles());
         rows.push(column("measure_value::double", "double", "MEASURE_VALUE"));
-        let schema = Schema::from_describe(&rows);
+        let schema = Schema::from_describe(&rows).unwrap();
         assert!(schema.has_doubles() && !schema.has_histograms());
         assert_eq!(
             schema.columns_of("_x").collect::<Vec<_>>(),
@@ -268,10 +294,58 @@ mod tests {
 
         rows.push(column(VALUE_BITS_DIMENSION, "varchar", "DIMENSION"));
         rows.push(column("measure_value::varchar", "varchar", "MEASURE_VALUE"));
-        let schema = Schema::from_describe(&rows);
-        assert!(schema.has_histograms() && schema.has_value_bits());
-        // No label has this column, not even one of its name.
+        let schema = Schema::from_describe(&rows).unwrap();
+        assert!(schema.has_histograms());
+        // No label has this column for itself, not even one of its name.
         assert_eq!(schema.columns_of(VALUE_BITS_DIMENSION).count(), 0);
+        assert!(schema.has_reserved(VALUE_BITS_DIMENSION));
+        assert!(!schema.has_reserved(NO_LABELS_DIMENSION) && !schema.has_reserved("job"));
+    }
+
+    #[test]
+    fn types_may_be_in_capitals_and_more_may_follow() {
+        let mut row = measure("up", "DOUBLE", &["job"]);
+        row.push(scalar("new"));
+        let wanted = measures(&selection(&[(MatchOp::Equal, "up")])).unwrap();
+        let schema = Schema::from_show_measures(&[row], &wanted).unwrap();
+        assert!(schema.has_doubles());
+        assert_eq!(schema.dimensions(), ["job"]);
+        let column = |texts: [&str; 4]| texts.map(scalar).to_vec();
+        let rows = [
+            column(["job", "VARCHAR", "dimension", "new"]),
+            column(["measure_value::DOUBLE", "DOUBLE", "measure_value", "new"]),
+        ];
+        assert_eq!(Schema::from_describe(&rows), Ok(schema));
+    }
+
+    #[test]
+    fn rows_of_another_shape_are_no_absent_columns() {
+        let wanted = measures(&selection(&[(MatchOp::Equal, "up")])).unwrap();
+        let dimensions = |of: Datum| vec![scalar("up"), scalar("double"), of];
+        let bad = [
+            vec![],
+            vec![scalar("up"), scalar("double")],
+            vec![Datum::Null, scalar("double"), Datum::Array(vec![])],
+            dimensions(scalar("job")),
+            dimensions(Datum::Array(vec![scalar("job")])),
+            dimensions(Datum::Array(vec![Datum::Row(vec![])])),
+            dimensions(Datum::Array(vec![Datum::Row(vec![Datum::Null])])),
+        ];
+        for row in bad {
+            let read = Schema::from_show_measures(std::slice::from_ref(&row), &wanted);
+            assert!(matches!(read, Err(RowError::Shape(_))), "{row:?}");
+        }
+        let none = Schema::from_show_measures(&[dimensions(Datum::Null)], &wanted).unwrap();
+        assert!(none.has_doubles() && none.dimensions().is_empty());
+        for row in [
+            vec![],
+            vec![scalar("job"), scalar("varchar")],
+            vec![Datum::Null, scalar("varchar"), scalar("DIMENSION")],
+            vec![scalar("job"), scalar("varchar"), Datum::Null],
+        ] {
+            let read = Schema::from_describe(std::slice::from_ref(&row));
+            assert!(matches!(read, Err(RowError::Shape(_))), "{row:?}");
+        }
     }
 
     #[test]

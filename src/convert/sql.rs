@@ -5,7 +5,7 @@
 
 use super::limits::MAX_QUERY_BYTES;
 use super::matcher::{Condition, Matcher, QueryError, Selection};
-use super::names::{ESCAPE_PREFIX, HISTOGRAM_PREFIX, VALUE_BITS_DIMENSION};
+use super::names::{ESCAPE_PREFIX, HISTOGRAM_PREFIX};
 use super::rows::{Columns, Content};
 use super::schema::{Schema, measures};
 use crate::model::{Destination, METRIC_NAME_LABEL};
@@ -102,7 +102,6 @@ pub fn selection_to_sql(
     let query = |kinds: &[Kind], content: Content| {
         let columns = Columns {
             dimensions: schema.dimensions().to_vec(),
-            has_value_bits: content == Content::Samples && schema.has_value_bits(),
             content,
         };
         let (required, on_name) = measure_predicates(selection, kinds);
@@ -153,9 +152,6 @@ fn select(
     bin: &str,
 ) -> String {
     let mut keys: Vec<String> = columns.dimensions.iter().map(|it| identifier(it)).collect();
-    if columns.has_value_bits {
-        keys.push(identifier(VALUE_BITS_DIMENSION));
-    }
     keys.push("measure_name".to_owned());
     let keys = keys.join(", ");
     let (table, predicates) = (table(destination), predicates.join(" AND "));
@@ -163,8 +159,8 @@ fn select(
         Content::Labels => {
             return format!("SELECT DISTINCT {keys} FROM {table} WHERE {predicates}");
         }
-        Content::Samples => "measure_value::double",
-        Content::Histograms => "measure_value::varchar",
+        Content::Samples => Kind::Doubles.value(),
+        Content::Histograms => Kind::Histograms.value(),
     };
     format!(
         "SELECT {keys}, CREATE_TIME_SERIES(time, {value}) AS \"samples\" FROM {table} \
@@ -182,14 +178,13 @@ fn measure_predicates(selection: &Selection, kinds: &[Kind]) -> (String, Vec<Fil
         };
         let names: Vec<String> = kinds.iter().flat_map(of).cloned().collect();
         if names.len() <= MAX_LISTED_VALUES {
-            return (one_of("measure_name", &names), Vec::new());
+            let named = one_of("measure_name", &names);
+            let has_value = any_of(kinds.iter().map(|kind| kind.has_value()).collect());
+            return (format!("{named} AND {has_value}"), Vec::new());
         }
         // As if the names were not known: the rows of others are dropped by the check on the rows.
     }
-    let required = match kinds {
-        [kind] => kind.predicate().to_owned(),
-        kinds => either(kinds.iter().map(|kind| kind.predicate().to_owned())),
-    };
+    let required = any_of(kinds.iter().map(|kind| kind.predicate()).collect());
     let on_name = selection
         .matchers
         .iter()
@@ -198,8 +193,15 @@ fn measure_predicates(selection: &Selection, kinds: &[Kind]) -> (String, Vec<Fil
     (required, filters.collect())
 }
 
-fn either(parts: impl Iterator<Item = String>) -> String {
-    format!("({})", parts.collect::<Vec<_>>().join(" OR "))
+/// Returns what holds where one of `parts` does; there is at least one.
+fn any_of(mut parts: Vec<String>) -> String {
+    match parts.len() {
+        1 => parts.remove(0),
+        _ => {
+            let parts = parts.iter().map(|part| format!("({part})"));
+            format!("({})", parts.collect::<Vec<_>>().join(" OR "))
+        }
+    }
 }
 
 /// What a matcher asks of the rows of a table.
@@ -282,10 +284,10 @@ fn in_order(filters: &[&Filter], kinds: &[Kind]) -> Vec<String> {
         ([_], [names]) => comparisons.extend_from_slice(names),
         (kinds, all) if all.iter().any(|names| !names.is_empty()) => {
             let of_kinds = kinds.iter().zip(all).map(|(kind, names)| {
-                let parts = [&[kind.predicate().to_owned()], &names[..]].concat();
-                format!("({})", parts.join(" AND "))
+                let parts = [&[kind.predicate()], &names[..]].concat();
+                parts.join(" AND ")
             });
-            comparisons.push(either(of_kinds));
+            comparisons.push(any_of(of_kinds.collect()));
         }
         _ => {}
     }
@@ -310,6 +312,8 @@ fn is_short(condition: &Condition) -> bool {
 fn label_predicate(matcher: &Matcher, schema: &Schema) -> Predicate {
     let columns: Vec<String> = schema.columns_of(&matcher.name).map(identifier).collect();
     let column = match columns.as_slice() {
+        // Only the values of a reserved column tell labels from what it is reserved for.
+        _ if schema.has_reserved(&matcher.name) => return Predicate::Everything,
         [] if matcher.matches("") => return Predicate::Everything,
         [] => return Predicate::Nothing,
         _ if !is_short(&matcher.condition) => return Predicate::Everything,
@@ -373,14 +377,25 @@ fn label_predicate(matcher: &Matcher, schema: &Schema) -> Predicate {
 }
 
 impl Kind {
-    /// What all rows of this kind satisfy; the others have no value of its type, and a time series
-    /// takes no NULL.
-    fn predicate(self) -> &'static str {
+    /// The column of its values.
+    fn value(self) -> &'static str {
         match self {
-            Self::Doubles => "measure_value::double IS NOT NULL",
-            Self::Histograms => {
-                "measure_value::varchar IS NOT NULL AND substr(measure_name, 1, 16) = 'U__histogram_of_'"
-            }
+            Self::Doubles => "measure_value::double",
+            Self::Histograms => "measure_value::varchar",
+        }
+    }
+
+    /// Holds for the rows that have a value of this kind. A time series takes no NULL, and of a measure
+    /// that another writer has made only the name may be what is looked for.
+    fn has_value(self) -> String {
+        format!("{} IS NOT NULL", self.value())
+    }
+
+    /// Holds for all rows of this kind and no others.
+    fn predicate(self) -> String {
+        match self.prefix() {
+            "" => self.has_value(),
+            prefix => format!("{} AND {}", self.has_value(), starts_with(prefix)),
         }
     }
 
@@ -427,13 +442,17 @@ fn name_predicate(matcher: &Matcher, kind: Kind) -> Option<String> {
         Condition::Regex(pattern) => ("", pattern.to_java_after(prefix)?),
         Condition::NotRegex(pattern) => ("NOT ", pattern.to_java_after(prefix)?),
     };
-    let escaped = format!("{prefix}{ESCAPE_PREFIX}");
+    let is_escaped = starts_with(&format!("{prefix}{ESCAPE_PREFIX}"));
     Some(format!(
-        "({negation}regexp_like(measure_name, {}) OR substr(measure_name, 1, {}) = {})",
+        "({negation}regexp_like(measure_name, {}) OR {is_escaped})",
         string(&java),
-        escaped.len(),
-        string(&escaped)
     ))
+}
+
+/// Holds for the measures whose names start with `prefix`, which is ASCII.
+fn starts_with(prefix: &str) -> String {
+    let length = prefix.len();
+    format!("substr(measure_name, 1, {length}) = {}", string(prefix))
 }
 
 fn absent(column: &str) -> String {
@@ -473,6 +492,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::convert::names::{VALUE_BITS_DIMENSION, escape};
     use crate::model::{Datum, MatchOp};
 
     fn schema(dimensions: &[&str]) -> Schema {
@@ -489,7 +509,7 @@ mod tests {
             let column = format!("measure_value::{name}");
             vec![scalar(&column), scalar(name), scalar("MEASURE_VALUE")]
         }));
-        Schema::from_describe(&rows)
+        Schema::from_describe(&rows).unwrap()
     }
 
     fn selection(matchers: &[(MatchOp, &str, &str)]) -> Selection {
@@ -529,14 +549,16 @@ mod tests {
             sql(&selection, &["job", "a"]).unwrap(),
             "SELECT \"a\", \"job\", measure_name, \
              CREATE_TIME_SERIES(time, measure_value::double) AS \"samples\" FROM \"d\".\"t\"\"x\" \
-             WHERE measure_name = 'up' AND time BETWEEN from_milliseconds(1) AND from_milliseconds(2) \
+             WHERE measure_name = 'up' AND measure_value::double IS NOT NULL \
+             AND time BETWEEN from_milliseconds(1) AND from_milliseconds(2) \
              AND \"job\" = 'a''b' GROUP BY \"a\", \"job\", measure_name, bin(time, 1h)"
         );
         selection.labels_only = true;
         assert_eq!(
             sql(&selection, &["job"]).unwrap(),
             "SELECT DISTINCT \"job\", measure_name FROM \"d\".\"t\"\"x\" \
-             WHERE measure_name = 'up' AND time BETWEEN from_milliseconds(1) AND from_milliseconds(2) \
+             WHERE measure_name = 'up' AND measure_value::double IS NOT NULL \
+             AND time BETWEEN from_milliseconds(1) AND from_milliseconds(2) \
              AND \"job\" = 'a''b'"
         );
     }
@@ -555,23 +577,23 @@ mod tests {
         assert_eq!(
             samples.text,
             format!(
-                "SELECT \"job\", \"U__value_bits\", measure_name, \
+                "SELECT \"U__value_bits\", \"job\", measure_name, \
                  CREATE_TIME_SERIES(time, measure_value::double) AS \"samples\" \
-                 FROM \"d\".\"t\"\"x\" WHERE measure_name = 'up' AND {time} \
-                 GROUP BY \"job\", \"U__value_bits\", measure_name, bin(time, 1h)"
+                 FROM \"d\".\"t\"\"x\" \
+                 WHERE measure_name = 'up' AND measure_value::double IS NOT NULL AND {time} \
+                 GROUP BY \"U__value_bits\", \"job\", measure_name, bin(time, 1h)"
             )
         );
-        assert!(samples.columns.has_value_bits);
         assert_eq!(
             histograms.text,
             format!(
-                "SELECT \"job\", measure_name, \
+                "SELECT \"U__value_bits\", \"job\", measure_name, \
                  CREATE_TIME_SERIES(time, measure_value::varchar) AS \"samples\" \
-                 FROM \"d\".\"t\"\"x\" WHERE measure_name = 'U__histogram_of_up' AND {time} \
-                 GROUP BY \"job\", measure_name, bin(time, 1h)"
+                 FROM \"d\".\"t\"\"x\" WHERE measure_name = 'U__histogram_of_up' \
+                 AND measure_value::varchar IS NOT NULL AND {time} \
+                 GROUP BY \"U__value_bits\", \"job\", measure_name, bin(time, 1h)"
             )
         );
-        assert!(!histograms.columns.has_value_bits);
         assert_eq!(queries(&named, &["varchar"])[0].text, histograms.text);
         assert_eq!(queries(&named, &["bigint"]), []);
 
@@ -593,10 +615,10 @@ mod tests {
         let [labels] = &queries(&open, &["double", "varchar"])[..] else {
             panic!()
         };
-        let is_either = format!("(measure_value::double IS NOT NULL OR {is_histogram})");
+        let is_either = format!("((measure_value::double IS NOT NULL) OR ({is_histogram}))");
         assert!(
             labels.text.starts_with(&format!(
-                "SELECT DISTINCT \"job\", measure_name FROM \"d\".\"t\"\"x\" \
+                "SELECT DISTINCT \"U__value_bits\", \"job\", measure_name FROM \"d\".\"t\"\"x\" \
                  WHERE {is_either} AND {time} AND ((measure_value::double IS NOT NULL AND ("
             )),
             "{}",
@@ -689,6 +711,33 @@ mod tests {
     }
 
     #[test]
+    fn what_looks_reserved_is_never_selected() {
+        use MatchOp::{Equal, NotEqual, Regex};
+        for name in ["U__histogram_of_m", "U__exemplar_of_m"] {
+            for named in [
+                selection(&[(Equal, "__name__", name)]),
+                selection(&[(Regex, "__name__", name)]),
+            ] {
+                let schema = schema_of(&["job"], &["double"]);
+                let queries = selection_to_sql(&named, &destination(), &schema, "1h").unwrap();
+                let [query] = &queries[..] else { panic!() };
+                let stored = escape(name);
+                let expected = format!(
+                    "WHERE measure_name = '{stored}' AND measure_value::double IS NOT NULL"
+                );
+                assert!(query.text.contains(&expected), "{}", query.text);
+                assert!(!query.text.contains(&format!("'{name}'")), "{}", query.text);
+            }
+        }
+        // The values of a reserved column decide, so no comparison does.
+        for (op, value) in [(Equal, "x"), (Equal, ""), (NotEqual, "x"), (Regex, "x.+")] {
+            let matchers = [(Equal, "__name__", "up"), (op, VALUE_BITS_DIMENSION, value)];
+            let text = sql(&selection(&matchers), &["l", VALUE_BITS_DIMENSION]).unwrap();
+            assert!(text.contains("milliseconds(2) GROUP BY"), "{text}");
+        }
+    }
+
+    #[test]
     fn names_of_measures() {
         use MatchOp::{NotEqual, NotRegex, Regex};
         let predicate = |matcher: (MatchOp, &str)| {
@@ -699,7 +748,9 @@ mod tests {
         let time = "time BETWEEN from_milliseconds(1) AND from_milliseconds(2)";
         assert_eq!(
             predicate((Regex, "up|a:b")),
-            format!("measure_name IN ('U__a_3a_bx', 'up') AND {time}")
+            format!(
+                "measure_name IN ('U__a_3a_bx', 'up') AND measure_value::double IS NOT NULL AND {time}"
+            )
         );
         assert_eq!(
             predicate((Regex, "u.")),

@@ -290,6 +290,7 @@ fn permanent_write_status(kind: ErrorKind) -> Option<u16> {
         ErrorKind::Throttled
         | ErrorKind::InternalServer
         | ErrorKind::Unavailable
+        | ErrorKind::UnexpectedResponse
         | ErrorKind::Timeout
         | ErrorKind::InvalidEndpoint
         | ErrorKind::Credentials => None,
@@ -306,6 +307,7 @@ fn read_status(kind: ErrorKind) -> u16 {
         ErrorKind::Rejected => 419,
         ErrorKind::Throttled => 429,
         ErrorKind::InternalServer => 500,
+        ErrorKind::UnexpectedResponse => 502,
         ErrorKind::Unavailable | ErrorKind::InvalidEndpoint | ErrorKind::Credentials => 503,
         ErrorKind::Timeout => 504,
     }
@@ -333,6 +335,10 @@ fn remedy(kind: ErrorKind) -> &'static str {
         ErrorKind::InternalServer | ErrorKind::Timeout => " (send again)",
         ErrorKind::Unavailable | ErrorKind::InvalidEndpoint => {
             " (check region, endpoint and network of the connector; send again)"
+        }
+        ErrorKind::UnexpectedResponse => {
+            " (check that the endpoint is Timestream's and that no proxy changes its responses; send \
+             again)"
         }
         ErrorKind::Credentials => {
             " (check the AWS credentials and the clock of the connector; send again)"
@@ -396,7 +402,9 @@ impl From<&ReadError> for HttpError {
                 Self::new(status_of(read_status(error.kind)), text)
             }
             ReadError::Row(error) => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+                let kind = ErrorKind::UnexpectedResponse;
+                let text = format!("{}: {error}{}", kind.as_str(), remedy(kind));
+                Self::new(status_of(read_status(kind)), text)
             }
         }
     }
@@ -471,9 +479,10 @@ mod tests {
     fn statuses_of_writes() {
         use ErrorKind::{
             AccessDenied, Conflict, Credentials, InternalServer, InvalidEndpoint, NotFound,
-            QuotaExceeded, Rejected, Throttled, Timeout, Unavailable, Validation,
+            QuotaExceeded, Rejected, Throttled, Timeout, Unavailable, UnexpectedResponse,
+            Validation,
         };
-        let cases: [(&[ErrorKind], bool, Option<u16>); 21] = [
+        let cases: [(&[ErrorKind], bool, Option<u16>); 22] = [
             (&[], false, None),
             (&[Throttled], false, Some(503)),
             (&[Throttled, Throttled], false, Some(503)),
@@ -481,6 +490,7 @@ mod tests {
             (&[InternalServer], false, Some(500)),
             (&[InternalServer, NotFound], true, Some(500)),
             (&[Unavailable], false, Some(503)),
+            (&[UnexpectedResponse], false, Some(503)),
             (&[Timeout], false, Some(503)),
             (&[InvalidEndpoint], false, Some(503)),
             (&[Credentials], false, Some(503)),
@@ -515,6 +525,7 @@ mod tests {
             (ErrorKind::Throttled, 429),
             (ErrorKind::InternalServer, 500),
             (ErrorKind::Unavailable, 503),
+            (ErrorKind::UnexpectedResponse, 502),
             (ErrorKind::InvalidEndpoint, 503),
             (ErrorKind::Credentials, 503),
             (ErrorKind::Timeout, 504),

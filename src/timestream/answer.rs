@@ -1,4 +1,4 @@
-//! The answer of Query, read from its bytes.
+//! The response to Query, read from its bytes.
 //!
 //! The SDK would make two texts and three structs of each sample; that took most of the time of a large
 //! read. So it is given an empty output instead, and what matters is read here. Errors stay the
@@ -29,12 +29,14 @@ use crate::model::{Datum, Row, TimeSeries};
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Answer {
     pub(super) query_id: String,
+    /// `None` on the last page.
+    #[serde(default, deserialize_with = "next_token")]
     pub(super) next_token: Option<String>,
     pub(super) query_status: Option<QueryStatus>,
     /// The names of the columns; empty for one without a name.
     #[serde(default, deserialize_with = "names")]
     pub(super) column_info: Vec<String>,
-    #[serde(deserialize_with = "rows")]
+    #[serde(default, deserialize_with = "rows")]
     pub(super) rows: Vec<Row>,
 }
 
@@ -42,8 +44,30 @@ pub(super) struct Answer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct QueryStatus {
-    pub(super) cumulative_bytes_scanned: i64,
-    pub(super) cumulative_bytes_metered: i64,
+    #[serde(deserialize_with = "bytes")]
+    pub(super) cumulative_bytes_scanned: u64,
+    #[serde(deserialize_with = "bytes")]
+    pub(super) cumulative_bytes_metered: u64,
+}
+
+/// Reads a number of bytes, which is written as a decimal one by some.
+fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = Option::<serde_json::Number>::deserialize(deserializer)?;
+    let whole = |number: serde_json::Number| {
+        let decimal = || number.as_f64().map(|number| number as u64);
+        number.as_u64().or_else(decimal)
+    };
+    Ok(number.and_then(whole).unwrap_or(0))
+}
+
+fn next_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let token = Option::<String>::deserialize(deserializer).map_err(within("NextToken"))?;
+    Ok(token.filter(|token| !token.is_empty()))
+}
+
+/// Says in which part of a page an error is.
+fn within<E: serde::de::Error>(part: &str) -> impl Fn(E) -> E {
+    move |error| E::custom(format_args!("{part}: {error}"))
 }
 
 fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -53,13 +77,15 @@ fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
         #[serde(default)]
         name: Option<String>,
     }
-    let columns = Vec::<WireColumn>::deserialize(deserializer)?.into_iter();
+    let columns = Option::<Vec<WireColumn>>::deserialize(deserializer);
+    let columns = columns.map_err(within("ColumnInfo"))?.into_iter().flatten();
     Ok(columns.map(|it| it.name.unwrap_or_default()).collect())
 }
 
 fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Row>, D::Error> {
-    let rows = Vec::<WireRow>::deserialize(deserializer)?;
-    Ok(rows.into_iter().map(WireRow::into_row).collect())
+    let rows = Option::<Vec<WireRow>>::deserialize(deserializer).map_err(within("Rows"))?;
+    let rows = rows.into_iter().flatten();
+    Ok(rows.map(WireRow::into_row).collect())
 }
 
 #[derive(Default, Deserialize)]
@@ -152,6 +178,17 @@ fn time_series<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time
     deserializer.deserialize_any(Points)
 }
 
+/// A response that is no page of a result.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the response to Query is no page of a result: {reason} (it has {length} bytes of the type {content_type})"
+)]
+pub(super) struct MalformedPage {
+    reason: serde_json::Error,
+    length: usize,
+    content_type: String,
+}
+
 /// Reads the answer of the operation it is given to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AnswerReader(Arc<Mutex<Option<Answer>>>);
@@ -189,8 +226,16 @@ impl DeserializeResponse for AnswerReader {
         _config: &ConfigBag,
     ) -> OutputOrError {
         let body = response.body().bytes().unwrap_or_default();
+        let malformed = |reason| MalformedPage {
+            reason,
+            length: body.len(),
+            content_type: response
+                .headers()
+                .get("content-type")
+                .map_or_else(|| "(none)".to_owned(), |it| it.chars().take(60).collect()),
+        };
         let answer: Answer = serde_json::from_slice(body)
-            .map_err(|error| OrchestratorError::response(error.into()))?;
+            .map_err(|error| OrchestratorError::response(malformed(error).into()))?;
         let output = QueryOutput::builder()
             .query_id(&answer.query_id)
             .set_rows(Some(Vec::new()))
@@ -246,18 +291,77 @@ mod tests {
             ],
         };
         assert_eq!(serde_json::from_str::<Answer>(body).unwrap(), expected);
-        let empty: Answer = serde_json::from_str(r#"{"QueryId": "Q", "Rows": []}"#).unwrap();
-        assert_eq!((empty.next_token, empty.rows), (None, vec![]));
-        // What lacks a part is no empty result.
+    }
+
+    #[test]
+    fn parts_may_be_absent_or_in_another_form() {
+        let empty = r#"{"QueryId": "Q", "Rows": []}"#;
+        let empty: Answer = serde_json::from_str(empty).unwrap();
+        assert_eq!((&empty.next_token, &empty.rows), (&None, &vec![]));
         for text in [
-            "",
-            "{}",
-            "{",
             r#"{"QueryId": "Q"}"#,
-            r#"{"Rows": []}"#,
-            r#"{"QueryId": "Q", "Rows": [{"Data": 1}]}"#,
+            r#"{"QueryId": "Q", "Rows": null, "ColumnInfo": null, "NextToken": null, "QueryStatus": null}"#,
+            r#"{"QueryId": "Q", "NextToken": "", "New": {"Rows": 1}}"#,
         ] {
-            assert!(serde_json::from_str::<Answer>(text).is_err(), "{text}");
+            assert_eq!(
+                serde_json::from_str::<Answer>(text).unwrap(),
+                empty,
+                "{text}"
+            );
+        }
+        for (count, expected) in [
+            ("7", 7),
+            ("7.0", 7),
+            ("7.9", 7),
+            ("1.0E7", 10_000_000),
+            ("18446744073709551615", u64::MAX),
+            ("1e300", u64::MAX),
+            ("-1", 0),
+            ("null", 0),
+        ] {
+            let status = format!(r#"{{"CumulativeBytesScanned": {count}}}"#);
+            let status: QueryStatus = serde_json::from_str(&status).unwrap();
+            assert_eq!(status.cumulative_bytes_scanned, expected, "{count}");
+        }
+    }
+
+    #[test]
+    fn what_is_malformed_is_named() {
+        for (text, reason) in [
+            ("", "EOF while parsing a value at line 1 column 0"),
+            ("{}", "missing field `QueryId` at line 1 column 2"),
+            ("{", "EOF while parsing an object"),
+            ("<html>", "expected value at line 1 column 1"),
+            (r#"{"Rows": []}"#, "missing field `QueryId`"),
+            (
+                r#"{"QueryId": "Q", "Rows": [{"Data": 1}]}"#,
+                "Rows: invalid type: integer `1`, expected a sequence at line 1 column 36",
+            ),
+            (
+                r#"{"QueryId": "Q", "Rows": 1}"#,
+                "Rows: invalid type: integer `1`",
+            ),
+            (
+                r#"{"QueryId": "Q", "Rows": [{"Data": [{"TimeSeriesValue": [{}]}]}]}"#,
+                "Rows: missing field `Time`",
+            ),
+            (
+                r#"{"QueryId": "Q", "ColumnInfo": [1]}"#,
+                "ColumnInfo: invalid type",
+            ),
+            (
+                r#"{"QueryId": "Q", "NextToken": 1}"#,
+                "NextToken: invalid type",
+            ),
+            (
+                r#"{"QueryId": "Q", "QueryStatus": {"CumulativeBytesScanned": "7"}}"#,
+                "invalid type: string",
+            ),
+        ] {
+            let error = serde_json::from_str::<Answer>(text)
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with(reason), "{text}: {error}");
         }
     }
 }

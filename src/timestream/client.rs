@@ -17,7 +17,7 @@ use super::prepared::PreparedBody;
 use super::retry::{Limits, Tried};
 use super::roots::TrustedRoots;
 use super::service::Service;
-use super::{ErrorKind, TimestreamError};
+use super::{ErrorKind, Rejection, TimestreamError};
 use crate::model::Row;
 
 /// How to reach Timestream.
@@ -94,13 +94,20 @@ impl Timestream {
 
     /// Writes a batch whose JSON `body` is complete, database and table included.
     ///
-    /// The body is shared by all attempts, not copied.
-    pub async fn write_records(&self, body: Bytes, limits: Limits) -> Tried<()> {
+    /// The body is shared by all attempts, not copied. A response that does not say that all of its
+    /// `records` are stored is an error, after which the same may be sent again.
+    pub async fn write_records(&self, body: Bytes, records: usize, limits: Limits) -> Tried<()> {
         self.write
             .call(limits, |client| {
                 let body = PreparedBody(body.clone());
                 let operation = client.write_records().customize().interceptor(body);
-                async { operation.send().await.map(drop).map_err(write_error) }.boxed()
+                async move {
+                    match operation.send().await {
+                        Ok(output) => check_stored(output.records_ingested(), records),
+                        Err(error) => Err(check_rejections(write_error(error), records)),
+                    }
+                }
+                .boxed()
             })
             .await
     }
@@ -121,6 +128,41 @@ impl Timestream {
             finished: false,
         }
     }
+}
+
+/// Checks that the response to WriteRecords counts all of the records that were sent as stored.
+///
+/// A success without a body, from something that stands between, would lose them otherwise.
+fn check_stored(
+    ingested: Option<&write_sdk::types::RecordsIngested>,
+    records: usize,
+) -> Result<(), TimestreamError> {
+    let message = match ingested.map(|it| it.total()) {
+        None => format!("the response to WriteRecords of {records} records has no RecordsIngested"),
+        Some(total) if usize::try_from(total).is_ok_and(|total| total >= records) => return Ok(()),
+        Some(total) => format!(
+            "the response to WriteRecords says that {total} of {records} records are stored, and \
+             rejects none"
+        ),
+    };
+    Err(TimestreamError::new(ErrorKind::UnexpectedResponse, message))
+}
+
+/// Returns an error that says which of the records are rejected as it is, and another one where this
+/// cannot be known.
+fn check_rejections(error: TimestreamError, records: usize) -> TimestreamError {
+    let is_known = |rejection: &Rejection| rejection.index < records;
+    if error.kind != ErrorKind::Rejected
+        || !error.rejections.is_empty() && error.rejections.iter().all(is_known)
+    {
+        return error;
+    }
+    let which = match error.rejections.iter().find(|it| !is_known(it)) {
+        Some(rejection) => format!("at position {}", rejection.index),
+        None => "that it does not name".to_owned(),
+    };
+    let message = format!("the response to WriteRecords of {records} records rejects some {which}");
+    TimestreamError::new(ErrorKind::UnexpectedResponse, message)
 }
 
 /// One page of a result.
@@ -146,10 +188,9 @@ pub struct QueryBytes {
 impl QueryBytes {
     /// The service's numbers count from the start of the query.
     fn total(status: Option<QueryStatus>) -> Self {
-        let bytes = |count: i64| u64::try_from(count).unwrap_or(0);
         status.map_or_else(Self::default, |status| Self {
-            scanned: bytes(status.cumulative_bytes_scanned),
-            metered: bytes(status.cumulative_bytes_metered),
+            scanned: status.cumulative_bytes_scanned,
+            metered: status.cumulative_bytes_metered,
         })
     }
 
@@ -195,7 +236,9 @@ impl Pages {
                 let operation = request.customize().interceptor(reader.clone());
                 operation.send().await.map_err(|error| classify(&error))?;
                 reader.take().ok_or_else(|| {
-                    TimestreamError::new(ErrorKind::Unavailable, "an answer without a page")
+                    let message =
+                        "the response to Query has another status than 200, without an error";
+                    TimestreamError::new(ErrorKind::UnexpectedResponse, message)
                 })
             }
             .boxed()
@@ -240,6 +283,50 @@ impl Drop for Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_count_as_stored_where_the_response_says_so() {
+        use write_sdk::types::RecordsIngested;
+        let ingested = |total| RecordsIngested::builder().total(total).build();
+        for (ingested, is_stored) in [
+            (None, false),
+            (Some(RecordsIngested::builder().build()), false),
+            (Some(ingested(-1)), false),
+            (Some(ingested(2)), false),
+            (Some(ingested(3)), true),
+            (Some(ingested(4)), true),
+        ] {
+            let checked = check_stored(ingested.as_ref(), 3);
+            let kind = checked.err().map(|error| error.kind);
+            let expected = (!is_stored).then_some(ErrorKind::UnexpectedResponse);
+            assert_eq!(kind, expected, "{ingested:?}");
+        }
+    }
+
+    #[test]
+    fn rejected_records_are_those_that_were_sent() {
+        use ErrorKind::{NotFound, Rejected, UnexpectedResponse};
+        let cases: [(ErrorKind, &[usize], ErrorKind); 6] = [
+            (Rejected, &[0, 2], Rejected),
+            (Rejected, &[], UnexpectedResponse),
+            (Rejected, &[3], UnexpectedResponse),
+            (Rejected, &[0, usize::MAX], UnexpectedResponse),
+            (NotFound, &[], NotFound),
+            (Rejected, &[2, 2], Rejected),
+        ];
+        for (kind, indexes, expected) in cases {
+            let mut error = TimestreamError::new(kind, "words");
+            error.rejections = indexes
+                .iter()
+                .map(|&index| Rejection {
+                    index,
+                    reason: "words".to_owned(),
+                    existing_version: None,
+                })
+                .collect();
+            assert_eq!(check_rejections(error, 3).kind, expected, "{indexes:?}");
+        }
+    }
 
     #[test]
     fn cumulative_bytes_are_counted_once() {

@@ -131,15 +131,23 @@ impl Discoverer {
 
 impl Known {
     fn new(address: &Address) -> Result<Self, TimestreamError> {
-        if address.address.is_empty() {
-            let message = "DescribeEndpoints answered an empty address";
-            return Err(TimestreamError::new(ErrorKind::Unavailable, message));
-        }
         let url = if address.address.contains("://") {
             address.address.clone()
         } else {
             format!("https://{}", address.address)
         };
+        let parsed: Result<http::Uri, _> = url.parse();
+        let is_url = |uri: http::Uri| {
+            let host = uri.host().is_some_and(|host| !host.is_empty());
+            host && matches!(uri.scheme_str(), Some("http" | "https"))
+        };
+        if !parsed.is_ok_and(is_url) {
+            let message = format!(
+                "the response to DescribeEndpoints has an address that is no host: '{}'",
+                address.address
+            );
+            return Err(TimestreamError::new(ErrorKind::UnexpectedResponse, message));
+        }
         // An hour at least, should the service ever say 0.
         let valid_for = address.valid_for.max(Duration::from_secs(3600));
         Ok(Self {
@@ -179,6 +187,29 @@ mod tests {
             .ensure(async { panic!("asked again") })
             .await
             .unwrap();
+    }
+
+    #[test]
+    fn addresses() {
+        for (text, url) in [
+            ("cell1.example", "https://cell1.example"),
+            ("cell1.example:8443", "https://cell1.example:8443"),
+            ("http://127.0.0.1:9203", "http://127.0.0.1:9203"),
+        ] {
+            assert_eq!(Known::new(&address(text)).unwrap().url, url);
+        }
+        for text in [
+            "",
+            "a b",
+            "://",
+            "ftp://cell1",
+            "http://",
+            "https://:1",
+            "<html>",
+        ] {
+            let error = Known::new(&address(text)).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::UnexpectedResponse, "{text}");
+        }
     }
 
     #[tokio::test]

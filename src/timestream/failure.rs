@@ -6,6 +6,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::answer::MalformedPage;
 use super::{ErrorKind, Rejection, TimestreamError};
 
 /// As [`classify`], with the records that were rejected.
@@ -31,6 +32,10 @@ where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
     let kind = match error {
+        // The SDK could not read what was sent with it.
+        SdkError::ServiceError(service) if service.raw().status().is_success() => {
+            ErrorKind::UnexpectedResponse
+        }
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
             service_kind(service.err().meta().code().unwrap_or_default(), status)
@@ -39,22 +44,29 @@ where
         SdkError::DispatchFailure(failure) if failure.is_timeout() => ErrorKind::Timeout,
         // The SDK reports a chain that yields no credentials as a failure to dispatch.
         SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)
-            if is_caused_by_credentials(error) =>
+            if is_caused_by::<CredentialsError>(error) =>
         {
             ErrorKind::Credentials
+        }
+        // Others are of connections that broke.
+        SdkError::ResponseError(_) if is_caused_by::<MalformedPage>(error) => {
+            ErrorKind::UnexpectedResponse
         }
         _ => ErrorKind::Unavailable,
     };
     let message = error
         .as_service_error()
-        .and_then(|service| service.meta().message())
-        .map_or_else(|| causes(error), str::to_owned);
+        .and_then(|service| service.meta().message());
+    let message = match message {
+        Some(message) => message.to_owned(),
+        None if kind == ErrorKind::UnexpectedResponse => unreadable(error),
+        None => causes(error),
+    };
     TimestreamError::new(kind, message)
 }
 
-fn is_caused_by_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source())
-        .any(|error| error.is::<CredentialsError>())
+fn is_caused_by<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<E>())
 }
 
 /// The kind of an error that the service answered.
@@ -85,8 +97,30 @@ fn service_kind(code: &str, status: u16) -> ErrorKind {
         | "RequestTimeTooSkewed" => ErrorKind::Credentials,
         _ if status == 429 => ErrorKind::Throttled,
         _ if status >= 500 => ErrorKind::InternalServer,
-        // An answer that nobody has described: data is not given up for it.
+        // Every error of the service has a code.
+        "" => ErrorKind::UnexpectedResponse,
+        // An error that nobody has described: data is not given up for it.
         _ => ErrorKind::Unavailable,
+    }
+}
+
+/// The words for a response that cannot be read.
+fn unreadable<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: std::error::Error + 'static,
+{
+    let first: &(dyn std::error::Error + 'static) = error;
+    let causes = std::iter::successors(Some(first), |error| error.source());
+    let cause = causes.last().unwrap_or(first);
+    if let Some(page) = cause.downcast_ref::<MalformedPage>() {
+        return page.to_string();
+    }
+    match error.raw_response().map(|response| response.status()) {
+        Some(status) if !status.is_success() => format!(
+            "the response has the status {} and is no error of Timestream: {cause}",
+            status.as_u16()
+        ),
+        _ => format!("the response cannot be read: {cause}"),
     }
 }
 
@@ -118,6 +152,8 @@ mod tests {
             ("UnknownOperationException", 404, ErrorKind::InvalidEndpoint),
             ("", 429, ErrorKind::Throttled),
             ("", 502, ErrorKind::InternalServer),
+            ("", 404, ErrorKind::UnexpectedResponse),
+            ("", 302, ErrorKind::UnexpectedResponse),
             ("SomethingNew", 400, ErrorKind::Unavailable),
         ];
         for (code, status, expected) in cases {

@@ -149,8 +149,8 @@ fn custom_endpoint(shared: &SdkConfig, option: Option<&str>, service_id: &str) -
 fn first_address(first: Option<(String, i64)>) -> Result<Address, TimestreamError> {
     let (address, minutes) = first.ok_or_else(|| {
         TimestreamError::new(
-            ErrorKind::Unavailable,
-            "DescribeEndpoints answered no endpoint",
+            ErrorKind::UnexpectedResponse,
+            "the response to DescribeEndpoints lists no endpoint",
         )
     })?;
     let valid_for = Duration::from_secs(60 * u64::try_from(minutes).unwrap_or(0));

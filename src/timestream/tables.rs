@@ -63,7 +63,13 @@ impl Timestream {
             async { request.send().await.map_err(|error| classify(&error)) }.boxed()
         });
         match described.await.result {
-            Ok(output) => Ok(output.table.map(|table| Table::of(&table))),
+            Ok(output) => match &output.table {
+                Some(table) => Ok(Some(Table::of(table))),
+                None => Err(TableError::new(
+                    ErrorKind::UnexpectedResponse,
+                    "the response to DescribeTable has no Table",
+                )),
+            },
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

@@ -19,12 +19,12 @@ const STALE: u64 = 0x7ff0_0000_0000_0002;
 const NAN: u64 = 0x7ff8_0000_0000_0001;
 const NEGATIVE_ZERO: u64 = 1 << 63;
 
-fn named(name: &str) -> Query {
+pub(crate) fn named(name: &str) -> Query {
     query(&[(Type::Eq, "__name__", name)])
 }
 
 /// The label sets that Prometheus gets where it asks for series alone.
-async fn label_sets(app: &TestApp, mut query: Query) -> Vec<TimeSeries> {
+pub(crate) async fn label_sets(app: &TestApp, mut query: Query) -> Vec<TimeSeries> {
     query.hints = Some(ReadHints {
         func: "series".to_owned(),
         ..ReadHints::default()

@@ -31,6 +31,7 @@ mod loss;
 mod matchers;
 mod metadata;
 mod moto;
+mod names;
 mod observe;
 mod original;
 mod programs;

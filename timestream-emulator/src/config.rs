@@ -33,6 +33,8 @@ pub struct Config {
     /// Whether dimension names may have any character but a colon, as data written in recent years
     /// has, instead of following the rule of 2021.
     pub wide_names: bool,
+    /// Which columns a name in a query means, with regard to case.
+    pub column_case: ColumnCase,
     /// Which calls the faults ordered by rate meet: the same ones of the same sequence of calls for
     /// the same seed; without one, others each time.
     pub seed: Option<u64>,
@@ -54,8 +56,36 @@ impl Default for Config {
             rate_limits: false,
             null_sink: false,
             wide_names: false,
+            column_case: ColumnCase::default(),
             seed: None,
             clock: Clock::default(),
+        }
+    }
+}
+
+/// Which columns a name in a query means. The service's names are said to differ by case; engines of
+/// its family do not tell such columns apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ColumnCase {
+    /// The one of exactly this name, and none if another column differs from it by case alone: a
+    /// query that is right here is right by either reading.
+    #[default]
+    Strict,
+    /// The one of exactly this name.
+    Exact,
+    /// The one of this name in any case, and none if there are several.
+    Ignored,
+}
+
+impl FromStr for ColumnCase {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "strict" => Ok(ColumnCase::Strict),
+            "exact" => Ok(ColumnCase::Exact),
+            "ignored" => Ok(ColumnCase::Ignored),
+            _ => Err("expected strict, exact or ignored".to_owned()),
         }
     }
 }

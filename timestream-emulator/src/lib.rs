@@ -42,7 +42,7 @@ mod write;
 
 pub use self::{
     clock::Clock,
-    config::{Config, TableSpec, TableSpecError},
+    config::{ColumnCase, Config, TableSpec, TableSpecError},
     counters::Counters,
     emulator::{Emulator, StartError},
     faults::{Fault, FaultKind, When},

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Parser;
-use timestream_emulator::{Clock, Config, Emulator, TableSpec};
+use timestream_emulator::{Clock, ColumnCase, Config, Emulator, TableSpec};
 use tracing_subscriber::filter::LevelFilter;
 
 /// A strict emulator of Amazon Timestream for LiveAnalytics.
@@ -49,6 +49,10 @@ struct Flags {
     /// Take dimension names with any character but a colon, not only those of the rule of 2021.
     #[arg(long)]
     wide_names: bool,
+    /// Which columns a name in a query means: the one of exactly this name (exact), the one of this
+    /// name in any case (ignored), or only one that both readings agree on (strict).
+    #[arg(long, value_name = "strict|exact|ignored", default_value = "strict")]
+    column_case: ColumnCase,
     /// Let faults that are ordered by rate meet the same calls of the same sequence each time.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -73,6 +77,7 @@ async fn main() -> ExitCode {
         rate_limits: flags.rate_limits,
         null_sink: flags.null_sink,
         wide_names: flags.wide_names,
+        column_case: flags.column_case,
         seed: flags.seed,
         clock: Clock::default(),
     };

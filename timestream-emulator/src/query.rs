@@ -26,7 +26,7 @@ use sqlparser::ast::{SetExpr, TableFactor};
 
 use self::{context::Context, dialect::Statement, source::Rows};
 pub(crate) use self::{paging::Queries, prepare::prepare};
-use crate::{error::ServiceError, limits, store::Snapshot};
+use crate::{config::ColumnCase, error::ServiceError, limits, store::Snapshot};
 
 /// Stack of the thread that runs a query: long chains of operators are trees that deep.
 const STACK_BYTES: usize = 512 * 1024 * 1024;
@@ -53,6 +53,7 @@ pub(crate) struct QueryResult {
 pub(crate) fn execute(
     store: &Snapshot,
     sql: &str,
+    column_case: ColumnCase,
     now_ns: i64,
 ) -> Result<QueryResult, ServiceError> {
     let statement = dialect::parse(sql)?;
@@ -60,7 +61,7 @@ pub(crate) fn execute(
         Statement::Show(show) => (show::show(store, show)?, 0),
         Statement::Describe(name) => (show::describe(store, name)?, 0),
         Statement::Select(query) => {
-            let context = Context::new(store, now_ns);
+            let context = Context::new(store, column_case, now_ns);
             (select::run(&context, query)?, MIN_BYTES_METERED)
         }
     };

@@ -28,12 +28,12 @@ use tokio::sync::watch;
 use self::{
     cells::{Cells, Door},
     connection::{Connections, CutHandle},
-    dispatch::{OPERATIONS, dispatch},
+    dispatch::{dispatch, is_operation},
     rates::RateLimits,
 };
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{ColumnCase, Config},
     counters::{Counters, Ledger},
     error::{ErrorKind, ServiceError},
     faults::{Fault, FaultKind, FaultOrders},
@@ -58,6 +58,7 @@ pub(crate) struct Shared {
     rates: RateLimits,
     null_sink: bool,
     names: NameRule,
+    column_case: ColumnCase,
     queries: Queries,
     /// `None` once the emulator is stopped. Calls hold it for reading, closing it waits for them.
     store: RwLock<Option<Store>>,
@@ -80,6 +81,7 @@ impl Shared {
                 true => NameRule::Wide,
                 false => NameRule::Of2021,
             },
+            column_case: config.column_case,
             queries: Queries::default(),
             store: RwLock::new(Some(store)),
         }
@@ -251,7 +253,7 @@ fn operation_name(request: &Request<Body>) -> Option<&str> {
     let is_json = header("content-type") == Some(protocol::CONTENT_TYPE_JSON);
     let is_post = request.method() == http::Method::POST && request.uri().path() == "/";
     let operation = header("x-amz-target")?.strip_prefix(TARGET_PREFIX)?;
-    (is_json && is_post && OPERATIONS.contains(&operation)).then_some(operation)
+    (is_json && is_post && is_operation(operation)).then_some(operation)
 }
 
 async fn run(

@@ -29,7 +29,7 @@ pub(crate) use self::{
 };
 use self::{
     literals::{bind_interval, literal, typed_string},
-    names::{identifiers, is_quoted_measure_value, qualifier},
+    names::{identifiers, qualifier},
 };
 use super::{
     aggregates::Aggregate,
@@ -39,7 +39,7 @@ use super::{
     output::Column,
     types::{Datum, Type},
 };
-use crate::error::ServiceError;
+use crate::{config::ColumnCase, error::ServiceError};
 
 /// A bound expression and its type.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +54,15 @@ pub(crate) struct Scope {
     pub(crate) columns: Vec<Column>,
     /// Of each column, the names that may stand before its own.
     pub(crate) qualifiers: Vec<Rc<[Vec<String>]>>,
+}
+
+/// What a name means in a [`Scope`].
+pub(crate) enum Found<'s> {
+    /// This column, at this position.
+    One(usize, &'s Column),
+    /// One of several, and nothing says which.
+    Several,
+    None,
 }
 
 /// The keys and aggregates of a grouped query. A bound expression then refers to a row that holds
@@ -323,21 +332,17 @@ impl<'a> Binder<'a> {
             format!("{}.{name}", qualifier.join("."))
         };
         let missing = || error(ast, format!("Column '{shown}' does not exist"));
-        if is_quoted_measure_value(ast) {
-            return Err(missing());
+        match self.scope.find(self.context.column_case, &qualifier, &name) {
+            Found::One(index, column) => Ok(Typed {
+                expr: Expr::Column(index),
+                data_type: column.data_type.clone(),
+            }),
+            Found::Several => Err(error(ast, format!("Column '{shown}' is ambiguous"))),
+            Found::None => {
+                let outer = self.context.outer_column(&qualifier, &name);
+                outer.ok_or_else(missing)
+            }
         }
-        let mut matching = self.scope.matching(&qualifier, &name);
-        let Some((index, column)) = matching.next() else {
-            let outer = self.context.outer_column(&qualifier, &name);
-            return outer.ok_or_else(missing);
-        };
-        if matching.next().is_some() {
-            return Err(error(ast, format!("Column '{shown}' is ambiguous")));
-        }
-        Ok(Typed {
-            expr: Expr::Column(index),
-            data_type: column.data_type.clone(),
-        })
     }
 }
 
@@ -351,16 +356,25 @@ impl Scope {
         }
     }
 
-    /// Columns and positions of this name, behind this qualifier if there is one.
-    pub(crate) fn matching<'s>(
-        &'s self,
-        qualifier: &'s [String],
-        name: &'s str,
-    ) -> impl Iterator<Item = (usize, &'s Column)> {
+    /// The column that `name` means, behind this qualifier if there is one.
+    pub(crate) fn find(&self, case: ColumnCase, qualifier: &[String], name: &str) -> Found<'_> {
+        let folded = name.to_lowercase();
         let columns = self.columns.iter().enumerate();
-        columns.filter(move |(index, column)| {
-            column.name == name && (qualifier.is_empty() || self.has_qualifier(*index, qualifier))
-        })
+        let mut matching = columns.filter(|(index, column)| {
+            let is_named = match case {
+                ColumnCase::Exact => column.name == name,
+                ColumnCase::Ignored | ColumnCase::Strict => column.name.to_lowercase() == folded,
+            };
+            is_named && (qualifier.is_empty() || self.has_qualifier(*index, qualifier))
+        });
+        match (matching.next(), matching.next()) {
+            (Some(_), Some(_)) => Found::Several,
+            (Some((_, column)), None) if case == ColumnCase::Strict && column.name != name => {
+                Found::None
+            }
+            (Some((index, column)), None) => Found::One(index, column),
+            (None, _) => Found::None,
+        }
     }
 
     /// Whether these names may stand before the column's.

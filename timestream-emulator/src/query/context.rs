@@ -6,18 +6,19 @@ use std::{
 };
 
 use super::{
-    bind::{Scope, Typed},
+    bind::{Found, Scope, Typed},
     expr::Expr,
     source::Rows,
     types::{Datum, Type},
 };
-use crate::store::Snapshot;
+use crate::{config::ColumnCase, store::Snapshot};
 
 /// The store, the clock, and the names that a query can refer to beyond its own FROM.
 #[derive(Clone)]
 pub(crate) struct Context<'a> {
     pub(crate) store: &'a Snapshot,
     pub(crate) now_ns: i64,
+    pub(crate) column_case: ColumnCase,
     /// Rows of the names that WITH has introduced so far.
     pub(crate) with: Vec<(String, Rc<Rows>)>,
     /// Names and types are bound, but nothing is read: every source is empty.
@@ -47,10 +48,11 @@ pub(crate) struct Parameter {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(store: &'a Snapshot, now_ns: i64) -> Self {
+    pub(crate) fn new(store: &'a Snapshot, column_case: ColumnCase, now_ns: i64) -> Self {
         Context {
             store,
             now_ns,
+            column_case,
             with: Vec::new(),
             is_dry: false,
             outer: Vec::new(),
@@ -59,11 +61,15 @@ impl<'a> Context<'a> {
     }
 
     /// For a query that is checked, not run, and may have parameters.
-    pub(crate) fn for_preparation(store: &'a Snapshot, now_ns: i64) -> Self {
+    pub(crate) fn for_preparation(
+        store: &'a Snapshot,
+        column_case: ColumnCase,
+        now_ns: i64,
+    ) -> Self {
         Context {
             is_dry: true,
             parameters: Some(Rc::default()),
-            ..Context::new(store, now_ns)
+            ..Context::new(store, column_case, now_ns)
         }
     }
 
@@ -95,7 +101,10 @@ impl<'a> Context<'a> {
     /// A column of a query around this one: for its current row it is a constant.
     pub(crate) fn outer_column(&self, qualifier: &[String], name: &str) -> Option<Typed> {
         self.outer.iter().rev().find_map(|outer| {
-            let (index, column) = outer.scope.matching(qualifier, name).next()?;
+            let Found::One(index, column) = outer.scope.find(self.column_case, qualifier, name)
+            else {
+                return None;
+            };
             outer.is_used.set(true);
             let datum = outer
                 .row

@@ -55,12 +55,19 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, ServiceError> {
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(MAX_DEPTH)
         .with_tokens_with_locations(tokens);
+    let start = parser.peek_token_ref().span.start;
     let statement = if next_is(&mut parser, "SHOW") {
         parse_show(&mut parser).map(Statement::Show)
     } else if next_is(&mut parser, "DESCRIBE") || next_is(&mut parser, "DESC") {
         parse_name(&mut parser).map(Statement::Describe)
     } else if starts_query(&parser) {
         parser.parse_query().map(Statement::Select)
+    } else if next_is(&mut parser, "UNLOAD") {
+        return Err(ServiceError::validation(format!(
+            "{}UNLOAD is not supported by the emulator: there is no S3 to write to. Run the query in \
+             its brackets alone and read the result page by page.",
+            position(start)
+        )));
     } else {
         Err(unexpected(&parser))
     };

@@ -7,7 +7,8 @@ use super::{
     select,
 };
 use crate::{
-    error::ServiceError, limits, protocol::PrepareQueryRequest, store::Snapshot, write::Violations,
+    config::ColumnCase, error::ServiceError, limits, protocol::PrepareQueryRequest,
+    store::Snapshot, write::Violations,
 };
 
 /// The answer's JSON: columns of the result and parameters with their types.
@@ -18,6 +19,7 @@ use crate::{
 pub(crate) fn prepare(
     store: &Snapshot,
     request: &PrepareQueryRequest,
+    column_case: ColumnCase,
     now_ns: i64,
 ) -> Result<Vec<u8>, ServiceError> {
     let mut violations = Violations::default();
@@ -37,7 +39,7 @@ pub(crate) fn prepare(
             "PrepareQuery takes only queries, not SHOW or DESCRIBE.",
         ));
     };
-    let context = Context::for_preparation(store, now_ns);
+    let context = Context::for_preparation(store, column_case, now_ns);
     let result = select::run(&context, &query)?;
     let columns: Vec<String> = result.columns.iter().map(column_json).collect();
     let parameters: Vec<String> = context

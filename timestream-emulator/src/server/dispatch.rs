@@ -16,8 +16,8 @@ use crate::{
 /// What the service was seen to answer.
 const ENDPOINT_CACHE_MINUTES: i64 = 1440;
 
-/// Operations that [`dispatch`] serves.
-pub(super) const OPERATIONS: [&str; 20] = [
+/// Operations that [`dispatch`] serves. The others of the service are refused by name.
+const SERVED: [&str; 20] = [
     "DescribeEndpoints",
     "CreateDatabase",
     "DescribeDatabase",
@@ -39,6 +39,31 @@ pub(super) const OPERATIONS: [&str; 20] = [
     "CancelQuery",
     "PrepareQuery",
 ];
+
+/// Operations of scheduled queries, which read a table on a schedule and write into another one.
+const SCHEDULED_QUERIES: [&str; 6] = [
+    "CreateScheduledQuery",
+    "DeleteScheduledQuery",
+    "DescribeScheduledQuery",
+    "ExecuteScheduledQuery",
+    "ListScheduledQueries",
+    "UpdateScheduledQuery",
+];
+
+/// Operations of batch load, which reads files in S3.
+const BATCH_LOAD: [&str; 4] = [
+    "CreateBatchLoadTask",
+    "DescribeBatchLoadTask",
+    "ListBatchLoadTasks",
+    "ResumeBatchLoadTask",
+];
+
+/// Whether the service has the operation, served here or not.
+pub(super) fn is_operation(name: &str) -> bool {
+    [&SERVED[..], &SCHEDULED_QUERIES, &BATCH_LOAD]
+        .iter()
+        .any(|names| names.contains(&name))
+}
 
 /// Runs an operation at the time `now_ns`; `host` is how the caller reaches the emulator.
 pub(super) fn dispatch(
@@ -91,9 +116,19 @@ pub(super) fn dispatch(
             let request = &protocol::parse(body)?;
             shared.with_store(|store| {
                 let snapshot = store.snapshot()?;
-                query::on_large_stack(move || query::prepare(&snapshot, request, now_ns))
+                query::on_large_stack(move || {
+                    query::prepare(&snapshot, request, shared.column_case, now_ns)
+                })
             })
         }
+        _ if SCHEDULED_QUERIES.contains(&operation) => Err(ServiceError::validation(format!(
+            "{operation} is not supported by the emulator: it has no scheduled queries. Run the query \
+             itself by Query, and write its result by WriteRecords."
+        ))),
+        _ if BATCH_LOAD.contains(&operation) => Err(ServiceError::validation(format!(
+            "{operation} is not supported by the emulator: it has no batch load, as there is no S3 to \
+             read from. Write the records by WriteRecords."
+        ))),
         _ => Err(ServiceError::new(ErrorKind::UnknownOperation, "")),
     }
 }
@@ -145,7 +180,9 @@ fn run_query(shared: &Shared, body: &[u8], now_ns: i64) -> Result<Vec<u8>, Servi
     let page = shared.queries.query(&request, now_ns, |sql| {
         let result = shared.with_store(|store| {
             let snapshot = store.snapshot()?;
-            query::on_large_stack(move || query::execute(&snapshot, sql, now_ns))
+            query::on_large_stack(move || {
+                query::execute(&snapshot, sql, shared.column_case, now_ns)
+            })
         })?;
         shared.ledger.record(|counters| {
             counters.query_bytes_scanned += result.bytes_scanned;

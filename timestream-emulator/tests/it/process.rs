@@ -179,6 +179,7 @@ fn the_help_names_every_flag() {
         "--rate-limits",
         "--null-sink",
         "--wide-names",
+        "--column-case",
         "--seed",
     ] {
         assert!(help.contains(flag), "{flag} in {help}");

@@ -2,6 +2,8 @@
 
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 
+use timestream_emulator::ColumnCase;
+
 use crate::support::{OLD, Service, T0, measure, sample};
 
 const HOUR: i64 = 3_600_000;
@@ -468,6 +470,52 @@ async fn show_and_describe() {
 }
 
 #[tokio::test]
+async fn columns_that_differ_in_case_are_told_apart_or_not() {
+    use ColumnCase::{Exact, Ignored, Strict};
+    let of_pair = "SELECT \"zone\" FROM db.old";
+    let of_time = "SELECT time FROM db.old";
+    let joined = "SELECT a.job FROM db.old a JOIN db.old b USING (time)";
+    let other_case = "SELECT \"JOB\" FROM db.old";
+    let cases = [
+        (Exact, of_pair, Ok("z")),
+        (Exact, of_time, Ok("2020-09-13 12:26:40.000000000")),
+        (Exact, other_case, Err("Column 'JOB' does not exist")),
+        (Ignored, of_pair, Err("Column 'zone' is ambiguous")),
+        (Ignored, of_time, Err("Column 'time' is ambiguous")),
+        (
+            Ignored,
+            joined,
+            Err("Column 'time' is ambiguous on left side of join"),
+        ),
+        (Ignored, other_case, Ok("j")),
+        (Strict, of_pair, Err("Column 'zone' is ambiguous")),
+        (Strict, of_time, Err("Column 'time' is ambiguous")),
+        (
+            Strict,
+            joined,
+            Err("Column 'time' is ambiguous on left side of join"),
+        ),
+        (Strict, other_case, Err("Column 'JOB' does not exist")),
+        (Strict, "SELECT job FROM db.old", Ok("j")),
+    ];
+    for (column_case, sql, expected) in cases {
+        let service = Service::start_with(|config| config.column_case = column_case).await;
+        let dimensions = [("job", "j"), ("zone", "z"), ("Zone", "Z"), ("Time", "t")];
+        service.put(OLD, vec![sample(&dimensions, T0, "1")]).await;
+        match expected {
+            Ok(value) => assert_eq!(service.value(sql).await, value, "{column_case:?} {sql}"),
+            Err(message) => {
+                let refusal = service.refusal(sql).await;
+                assert!(
+                    refusal.ends_with(message),
+                    "{column_case:?} {sql}: {refusal}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn refusals_name_what_and_where() {
     let service = filled().await;
     let cases = [
@@ -484,8 +532,8 @@ async fn refusals_name_what_and_where() {
             "line 1:8: Column 'measure_value::bigint' does not exist",
         ),
         (
-            "SELECT \"measure_value::double\" FROM db.old",
-            "line 1:8: Column 'measure_value::double' does not exist",
+            "SELECT \"measure_value::bigint\" FROM db.old",
+            "line 1:8: Column 'measure_value::bigint' does not exist",
         ),
         (
             "SELECT job FROM db.new",

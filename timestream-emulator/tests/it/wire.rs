@@ -85,6 +85,27 @@ async fn unknown_operations() {
 }
 
 #[tokio::test]
+async fn operations_that_are_not_played_say_so_and_what_to_do_instead() {
+    let service = Service::start().await;
+    let scheduled = service.query.list_scheduled_queries().send().await;
+    let loads = service.write.list_batch_load_tasks().send().await;
+    let refusals = [
+        (
+            code_and_message(&scheduled.expect_err("it is refused")),
+            "ListScheduledQueries is not supported by the emulator: it has no scheduled queries",
+        ),
+        (
+            code_and_message(&loads.expect_err("it is refused")),
+            "ListBatchLoadTasks is not supported by the emulator: it has no batch load",
+        ),
+    ];
+    for ((code, message), expected) in refusals {
+        assert_eq!(code, "ValidationException");
+        assert!(message.starts_with(expected), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn unsigned_requests() {
     let service = Service::start().await;
     let headers = [JSON, ("x-amz-target", "Timestream_20181101.Query")];

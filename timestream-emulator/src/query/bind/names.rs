@@ -138,16 +138,6 @@ pub(crate) fn column_name(ast: &Ast) -> Option<String> {
     }
 }
 
-/// The column is only known to be called `measure_value::double` without quotes.
-pub(super) fn is_quoted_measure_value(ast: &Ast) -> bool {
-    let name = match ast {
-        Ast::Identifier(name) => Some(name),
-        Ast::CompoundIdentifier(parts) => parts.last(),
-        _ => None,
-    };
-    name.is_some_and(|name| name.value.starts_with("measure_value::"))
-}
-
 /// The names before a column's.
 pub(super) fn qualifier(ast: &Ast) -> Vec<String> {
     match ast {

@@ -8,7 +8,7 @@ use super::clauses::unsupported;
 use crate::{
     error::ServiceError,
     query::{
-        bind::{Binder, Scope, Typed, check_name, coerce},
+        bind::{Binder, Found, Scope, Typed, check_name, coerce},
         context::Context,
         dialect::position,
         expr::{Comparison, Expr},
@@ -145,7 +145,7 @@ pub(super) fn join(
                 _ => Err(unsupported(&name.to_string())),
             });
             let names = names.collect::<Result<Vec<_>, _>>()?;
-            using(&left, &right, &names, keeps)
+            using(context, &left, &right, &names, keeps)
         }
         JoinConstraint::Natural => Err(unsupported("NATURAL JOIN")),
         JoinConstraint::None => Err(unsupported("a join without ON or USING")),
@@ -154,6 +154,7 @@ pub(super) fn join(
 
 /// USING: the named columns come first, once and without a qualifier, then the others.
 fn using(
+    context: &Context<'_>,
     left: &Relation,
     right: &Relation,
     names: &[&Ident],
@@ -166,8 +167,8 @@ fn using(
     let mut projection = Vec::new();
     let mut used = Vec::new();
     for name in names {
-        let (at_left, of_left) = side(&left.scope, name, "left")?;
-        let (at_right, of_right) = side(&right.scope, name, "right")?;
+        let (at_left, of_left) = side(context, &left.scope, name, "left")?;
+        let (at_right, of_right) = side(context, &right.scope, name, "right")?;
         let at_right = width + at_right;
         let common = of_left.data_type.common(&of_right.data_type);
         let common = common.filter(|common| common.is_orderable());
@@ -217,6 +218,7 @@ fn using(
 }
 
 fn side<'s>(
+    context: &Context<'_>,
     scope: &'s Scope,
     name: &'s Ident,
     side: &str,
@@ -224,16 +226,13 @@ fn side<'s>(
     check_name(name)?;
     let place = position(name.span.start);
     let name = &name.value;
-    let mut matching = scope.matching(&[], name);
-    let found = matching.next().ok_or_else(|| {
-        let text = format!("{place}Column '{name}' is missing from {side} side of join");
-        ServiceError::validation(text)
-    })?;
-    if matching.next().is_some() {
-        let text = format!("{place}Column '{name}' is ambiguous on {side} side of join");
-        return Err(ServiceError::validation(text));
-    }
-    Ok(found)
+    let problem = match scope.find(context.column_case, &[], name) {
+        Found::One(index, column) => return Ok((index, column)),
+        Found::Several => format!("ambiguous on {side} side of join"),
+        Found::None => format!("missing from {side} side of join"),
+    };
+    let text = format!("{place}Column '{name}' is {problem}");
+    Err(ServiceError::validation(text))
 }
 
 /// The pairs for which the condition is true, and the rows that are kept without a partner.

@@ -127,6 +127,16 @@ pub(super) const CASES: &[Case] = &[
         &["3", "-1"],
     ),
     rows(
+        "SELECT o.host FROM db.old o WHERE o.\"measure_value::double\" > 50",
+        "host VARCHAR",
+        &["c"],
+    ),
+    rows(
+        "SELECT \"measure_value::varchar\" FROM db.old WHERE \"measure_value::varchar\" = 'it''s'",
+        "measure_value::varchar VARCHAR",
+        &["it's"],
+    ),
+    rows(
         "SELECT o.host FROM db.old o WHERE o.measure_value::double > 50",
         "host VARCHAR",
         &["c"],

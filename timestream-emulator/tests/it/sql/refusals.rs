@@ -33,10 +33,13 @@ pub(super) const CASES: &[Case] = &[
         "DESCRIBE db.nothere",
         "line 1:10: Table 'db.nothere' does not exist",
     ),
-    // The name in quotes is not known to exist; the stricter reading.
     refused(
-        "SELECT \"measure_value::double\" FROM db.old",
-        "line 1:8: Column 'measure_value::double' does not exist",
+        "SELECT \"measure_value::timestamp\" FROM db.old",
+        "line 1:8: Column 'measure_value::timestamp' does not exist",
+    ),
+    refused(
+        "UNLOAD (SELECT host FROM db.old) TO 's3://bucket/prefix'",
+        "line 1:1: UNLOAD is not supported by the emulator: there is no S3 to write to. Run the query in its brackets alone and read the result page by page.",
     ),
     refused(
         "SELECT measure_value::timestamp FROM db.old",
