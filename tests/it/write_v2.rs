@@ -5,11 +5,12 @@ use prost::Message;
 use timestream_emulator::{Fault, FaultKind};
 use timestream_prometheus_connector::connector::Fallback;
 use timestream_prometheus_connector::dead_letter::Letter;
+use timestream_prometheus_connector::prompb;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 
 use crate::dead_letters::letters;
 use crate::support::{START_MS, TestApp, configuration, core, query};
-use crate::v2::message::{Exemplar, Metadata, Request, Sample, TimeSeries};
+use crate::v2::message::{Exemplar, Histogram, Metadata, Request, Sample, TimeSeries};
 use crate::v2::{Series, body, compressed, series};
 
 fn up(instance: &str) -> Series {
@@ -293,6 +294,59 @@ async fn an_exemplar_that_cannot_be_read_costs_no_sample() {
     }
     // A sample and an exemplar.
     assert_eq!(app.emulator.points("db", "t").len(), 2);
+}
+
+#[tokio::test]
+async fn times_that_cannot_be_stored_are_dropped_whatever_they_are_of_and_in_both_versions() {
+    /// The first that Timestream cannot represent with all nanoseconds that an exemplar may have.
+    const END_MS: i64 = 9_223_372_036_854;
+    let cases = [
+        (i64::MIN, "negative_timestamp"),
+        (-1, "negative_timestamp"),
+        (END_MS, "timestamp_out_of_range"),
+        // The year 10000, and nanoseconds.
+        (253_402_300_800_000, "timestamp_out_of_range"),
+        (START_MS * 1_000_000, "timestamp_out_of_range"),
+        (i64::MAX, "timestamp_out_of_range"),
+    ];
+    for (timestamp, reason) in cases {
+        let app = TestApp::start().await;
+        let all = up("a")
+            .sample(timestamp, 1.0)
+            .sample(START_MS, 1.0)
+            .histogram(Histogram {
+                timestamp,
+                ..Histogram::default()
+            })
+            .exemplar(&[("trace_id", "a")], timestamp, 1.0);
+        let answer = app.write_v2(&[all]).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.written()),
+            (204, Some([2, 1, 1])),
+            "{timestamp}: {}",
+            answer.text()
+        );
+        let labels = [("__name__", "up"), ("instance", "a")];
+        let all = prompb::TimeSeries {
+            histograms: vec![prompb::Histogram {
+                timestamp,
+                ..prompb::Histogram::default()
+            }],
+            exemplars: vec![prompb::Exemplar {
+                timestamp,
+                ..prompb::Exemplar::default()
+            }],
+            ..crate::support::series(&labels, &[(START_MS, 1.0), (timestamp, 1.0)])
+        };
+        app.write_ok(vec![all]).await;
+        let ignored = format!("timestream_connector_ignored_samples_total{{reason=\"{reason}\"}}");
+        assert_eq!(app.metric(&ignored).await, 6.0, "{timestamp}");
+        assert_eq!(app.emulator.points("db", "t").len(), 1, "{timestamp}");
+    }
+    // The last one before is not dropped here: that it is in the future is for Timestream to say.
+    let app = TestApp::start().await;
+    let answer = app.write_v2(&[up("a").sample(END_MS - 1, 1.0)]).await;
+    assert_eq!(answer.status, 419, "{}", answer.text());
 }
 
 #[tokio::test]
