@@ -479,11 +479,12 @@ impl fmt::Display for Bytes<'_> {
         const MAX_BYTES: usize = 80;
         // The first byte that is wrong is what somebody looks for.
         let wrong = str::from_utf8(self.0).map_or_else(|error| error.valid_up_to(), |_| 0);
-        let mut start = wrong.saturating_sub(MAX_BYTES / 2);
-        while start < wrong && self.0[start] & 0xc0 == 0x80 {
-            start += 1;
-        }
+        // A good character is not cut, which would look like a bad one.
+        let is_start = |at: &usize| self.0.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+        let start = wrong.saturating_sub(MAX_BYTES / 2);
+        let start = (start..wrong).find(is_start).unwrap_or(wrong);
         let end = self.0.len().min(start + MAX_BYTES);
+        let end = (end.saturating_sub(3)..=end).rfind(is_start).unwrap_or(end);
         if start > 0 {
             f.write_str("...")?;
         }
@@ -600,6 +601,48 @@ mod tests {
         assert_eq!((request.different_labels(), request.label_count()), (2, 4));
         let labels: Vec<_> = request.iter().map(|it| it.labels.to_string()).collect();
         assert_eq!(labels, [r#"{job="a", job="b"}"#, r#"{job="a", job="a"}"#]);
+    }
+
+    #[test]
+    fn a_label_that_is_not_utf8_makes_each_of_its_series_unreadable() {
+        let mut request = Request::default();
+        request.push_label("", "");
+        assert!(request.end_series());
+        let broken = request.push_broken_label(b"l", b"caf\xe9");
+        request.push_label("a", "1");
+        assert!(!request.end_series());
+        // It is another one than the empty one that stands in its place.
+        request.push_label("", "");
+        assert!(request.end_series());
+        request.push_known_label(broken);
+        request.end_unreadable_series(Unreadable::OddReferences { count: 1 });
+        request.push_known_label(broken);
+        assert!(!request.end_series());
+
+        let why = Unreadable::Label {
+            name: b"l",
+            value: b"caf\xe9",
+        };
+        let odd = Unreadable::OddReferences { count: 1 };
+        let unreadable: Vec<_> = request.iter().map(|it| it.unreadable).collect();
+        assert_eq!(unreadable, [None, Some(why), None, Some(odd), Some(why)]);
+        let series = request.series(1);
+        assert!(series.labels.iter().eq([("", ""), ("a", "1")]));
+        assert_eq!(series.labels.to_string(), "{l=\"caf\u{fffd}\", a=\"1\"}");
+        assert!(why.to_string().contains("value 'caf\\xe9' of label 'l'"));
+    }
+
+    #[test]
+    fn of_bytes_that_are_not_utf8_the_first_bad_one_is_shown() {
+        let text = |bytes: &[u8]| Bytes(bytes).to_string();
+        assert_eq!(text("a\n'ü'\u{200b}".as_bytes()), "a\\n\\'ü\\'\\u{200b}");
+        assert_eq!(text(b"\xed\xa0\x80x\xff"), "\\xed\\xa0\\x80x\\xff");
+        let long = "ü".repeat(1_000);
+        let shown = text(&[b"a", long.as_bytes(), b"\xff", long.as_bytes()].concat());
+        let around = "ü".repeat(20);
+        assert!(shown.starts_with(&format!("...{around}\\xffü")), "{shown}");
+        assert!(shown.ends_with("ü...") && shown.len() < 100, "{shown}");
+        assert!(text(&[0x80; 1_000]).len() < 400);
     }
 
     #[test]
