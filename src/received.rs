@@ -169,7 +169,7 @@ pub struct Series<'r, 'a> {
     /// What this content is called outside of the request.
     pub items: Items,
     /// Why the labels cannot be read, if so: then they are for display alone.
-    pub unreadable: Option<Unreadable<'a>>,
+    pub unreadable: Option<&'r Unreadable<'a>>,
 }
 
 /// The labels of a series, shown as `{a="1", b="2"}`, cut to a readable length.
@@ -395,7 +395,7 @@ impl<'a> Request<'a> {
             },
             content: &self.items[items.clone()],
             items: Items::new(index, items),
-            unreadable: unreadable.ok().map(|found| self.unreadable[found].1),
+            unreadable: unreadable.ok().map(|found| &self.unreadable[found].1),
         }
     }
 
@@ -624,7 +624,7 @@ mod tests {
             value: b"caf\xe9",
         };
         let odd = Unreadable::OddReferences { count: 1 };
-        let unreadable: Vec<_> = request.iter().map(|it| it.unreadable).collect();
+        let unreadable: Vec<_> = request.iter().map(|it| it.unreadable.copied()).collect();
         assert_eq!(unreadable, [None, Some(why), None, Some(odd), Some(why)]);
         let series = request.series(1);
         assert!(series.labels.iter().eq([("", ""), ("a", "1")]));

@@ -92,7 +92,7 @@ impl SeriesFault {
     ];
 
     /// Returns the fault of a series that cannot be read.
-    pub fn of_series(why: Unreadable<'_>) -> Self {
+    pub fn of_series(why: &Unreadable<'_>) -> Self {
         match why {
             Unreadable::OddReferences { .. } | Unreadable::UnknownReference { .. } => {
                 Self::BadReference
@@ -138,7 +138,7 @@ impl SeriesFault {
         match self {
             Self::BadReference | Self::NotUtf8 => match series.unreadable {
                 // It has all of this already.
-                Some(Unreadable::Letter { message }) => message.to_owned(),
+                Some(Unreadable::Letter { message }) => (*message).to_owned(),
                 why => {
                     let why = why.map(|why| why.to_string()).unwrap_or_default();
                     format!("{name}: {why} in the time series {labels}; correct the sender")

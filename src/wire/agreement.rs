@@ -689,7 +689,7 @@ fn what_is_not_utf8_costs_what_it_is_part_of() {
         .concat();
         assert_v1(&bytes);
         let request = read1(&bytes).unwrap();
-        let unreadable: Vec<_> = request.iter().map(|it| it.unreadable).collect();
+        let unreadable: Vec<_> = request.iter().map(|it| it.unreadable.copied()).collect();
         let value = |name| {
             Some(Unreadable::Label {
                 name,
@@ -736,7 +736,7 @@ fn a_symbol_that_is_not_utf8_costs_what_refers_to_it() {
         .concat();
         assert_v2(&bytes);
         let request = read2(&bytes).unwrap();
-        let unreadable: Vec<_> = request.iter().map(|it| it.unreadable).collect();
+        let unreadable: Vec<_> = request.iter().map(|it| it.unreadable.copied()).collect();
         let label = |name, value| Some(Unreadable::Label { name, value });
         let nowhere = Unreadable::UnknownReference {
             reference: 9,
