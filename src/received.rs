@@ -15,6 +15,9 @@ use crate::model::{Histogram, MetricType, Sample};
 /// Name and value of a label, as received.
 pub type Label<'a> = (&'a str, &'a str);
 
+/// The bytes of the name and the value of a label, of which one at least is not UTF-8.
+type BrokenLabel<'a> = (&'a [u8], &'a [u8]);
+
 /// Which of the different labels of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LabelId(u32);
@@ -25,14 +28,18 @@ pub struct Request<'a> {
     /// Each different label once.
     known: Vec<Label<'a>>,
     ids: HashMap<Label<'a>, LabelId>,
+    /// The labels that are not UTF-8; `known` has empty ones in their places.
+    broken: HashMap<LabelId, BrokenLabel<'a>>,
     labels: Vec<LabelId>,
     items: Vec<Item<'a>>,
     /// Where each series ends in the two lists.
     ends: Vec<(u32, u32)>,
-    /// Positions of series that could not be read whole, ascending, and why.
-    unreadable: Vec<(usize, BadReference)>,
+    /// Positions of series that cannot be read whole, ascending, and why.
+    unreadable: Vec<(usize, Unreadable<'a>)>,
     /// What is known about metric families.
     pub metadata: Vec<Metadata<'a>>,
+    /// Why each entry of metadata that cannot be read cannot be read.
+    pub unreadable_metadata: Vec<Unreadable<'a>>,
 }
 
 /// What a series carries: samples, most of the time, so the others stand apart.
@@ -89,10 +96,11 @@ impl std::ops::SubAssign for Kinds {
 }
 
 /// One observation that stands for many, usually with the trace that made it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Exemplar<'a> {
-    /// Its own labels, in the order received; nothing about them has been checked.
-    pub labels: Vec<Label<'a>>,
+    /// Its own labels, in the order received; nothing about them has been checked. If they cannot be
+    /// read, why not: that costs the exemplar, and not its series.
+    pub labels: Result<Vec<Label<'a>>, Unreadable<'a>>,
     /// Milliseconds since the Unix epoch; 0 if the sender gave none.
     pub timestamp_ms: i64,
     /// The value; compared and copied by its bits.
@@ -114,20 +122,40 @@ pub struct Metadata<'a> {
     pub series: Option<usize>,
 }
 
-/// Why not all of a series is known: it refers to texts that the request does not hold.
+/// Why a series, an exemplar or an entry of metadata cannot be read whole: it refers to texts that
+/// the request does not hold, or one of its texts is not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadReference {
-    /// Labels are pairs, and one half is missing.
-    Odd {
+pub enum Unreadable<'a> {
+    /// Labels are pairs of references, and one half is missing.
+    OddReferences {
         /// How many references there are.
         count: usize,
     },
     /// A reference leads nowhere.
-    Unknown {
+    UnknownReference {
         /// The reference.
         reference: u32,
         /// How many texts there are.
         symbols: usize,
+    },
+    /// The name or the value of a label is not UTF-8.
+    Label {
+        /// The bytes of the name.
+        name: &'a [u8],
+        /// The bytes of the value.
+        value: &'a [u8],
+    },
+    /// A text of an entry of metadata is not UTF-8.
+    Metadata {
+        /// Which text.
+        what: &'static str,
+        /// Its bytes.
+        text: &'a [u8],
+    },
+    /// The labels were not UTF-8 when they became a dead letter, and nobody has corrected them.
+    Letter {
+        /// The message of the letter.
+        message: &'a str,
     },
 }
 
@@ -140,8 +168,8 @@ pub struct Series<'r, 'a> {
     pub content: &'r [Item<'a>],
     /// What this content is called outside of the request.
     pub items: Items,
-    /// Why the labels are not all there, if so.
-    pub bad_reference: Option<BadReference>,
+    /// Why the labels cannot be read, if so: then they are for display alone.
+    pub unreadable: Option<&'r Unreadable<'a>>,
 }
 
 /// The labels of a series, shown as `{a="1", b="2"}`, cut to a readable length.
@@ -149,6 +177,7 @@ pub struct Series<'r, 'a> {
 pub struct Labels<'r, 'a> {
     ids: &'r [LabelId],
     known: &'r [Label<'a>],
+    broken: &'r HashMap<LabelId, BrokenLabel<'a>>,
 }
 
 impl LabelId {
@@ -159,7 +188,7 @@ impl LabelId {
 }
 
 impl<'r, 'a> Labels<'r, 'a> {
-    /// In the order received.
+    /// In the order received; one that is not UTF-8 has no name and no value here.
     pub fn iter(self) -> impl ExactSizeIterator<Item = Label<'a>> + Clone + use<'r, 'a> {
         self.ids.iter().map(move |id| self.known[id.index()])
     }
@@ -173,6 +202,29 @@ impl<'r, 'a> Labels<'r, 'a> {
     /// The same as [`Self::iter`], each with what it is called throughout the request.
     pub fn with_ids(self) -> impl ExactSizeIterator<Item = (LabelId, Label<'a>)> + use<'r, 'a> {
         self.ids.iter().map(move |&id| (id, self.known[id.index()]))
+    }
+
+    /// In the order received, with replacement characters for what is not UTF-8: for people to read.
+    pub fn shown(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'r, 'a> {
+        self.shown_up_to(usize::MAX)
+    }
+
+    /// As [`Self::shown`]; of a broken text at least so many bytes are looked at, not many more.
+    fn shown_up_to(
+        self,
+        bytes: usize,
+    ) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'r, 'a> {
+        let lossy = move |text: &'a [u8]| {
+            let end = text.len().min(bytes.saturating_add(1));
+            String::from_utf8_lossy(&text[..end])
+        };
+        self.ids.iter().map(move |id| match self.broken.get(id) {
+            Some((name, value)) => (lossy(name), lossy(value)),
+            None => {
+                let (name, value) = self.known[id.index()];
+                (Cow::Borrowed(name), Cow::Borrowed(value))
+            }
+        })
     }
 }
 
@@ -247,6 +299,16 @@ impl<'a> Request<'a> {
         id
     }
 
+    /// Adds a label whose name or value is not UTF-8 to the series that is being put together. Every
+    /// series that has it is unreadable.
+    pub fn push_broken_label(&mut self, name: &'a [u8], value: &'a [u8]) -> LabelId {
+        let id = LabelId(narrow(self.known.len()));
+        self.known.push(("", ""));
+        self.broken.insert(id, (name, value));
+        self.labels.push(id);
+        id
+    }
+
     /// Adds a label that a series of the request has already.
     pub fn push_known_label(&mut self, id: LabelId) {
         self.labels.push(id);
@@ -272,16 +334,34 @@ impl<'a> Request<'a> {
         self.items.push(item);
     }
 
-    /// Ends the series that is being put together.
-    pub fn end_series(&mut self) {
+    /// Ends the series that is being put together; returns whether all its labels can be read.
+    pub fn end_series(&mut self) -> bool {
+        let broken = self.broken_label();
+        if let Some(why) = broken {
+            self.unreadable.push((self.len(), why));
+        }
+        self.ends
+            .push((narrow(self.labels.len()), narrow(self.items.len())));
+        broken.is_none()
+    }
+
+    /// Ends the series that is being put together, and that cannot be read whole.
+    pub fn end_unreadable_series(&mut self, why: Unreadable<'a>) {
+        self.unreadable.push((self.len(), why));
         self.ends
             .push((narrow(self.labels.len()), narrow(self.items.len())));
     }
 
-    /// Ends the series that is being put together, and whose labels are not all known.
-    pub fn end_unreadable_series(&mut self, why: BadReference) {
-        self.unreadable.push((self.len(), why));
-        self.end_series();
+    /// Returns the first label of the series that is being put together that is not UTF-8.
+    #[inline]
+    fn broken_label(&self) -> Option<Unreadable<'a>> {
+        if self.broken.is_empty() {
+            return None;
+        }
+        let start = self.ends.last().map_or(0, |end| end.0 as usize);
+        let mut ids = self.labels[start..].iter();
+        let &(name, value) = ids.find_map(|id| self.broken.get(id))?;
+        Some(Unreadable::Label { name, value })
     }
 
     /// How many series there are.
@@ -311,10 +391,11 @@ impl<'a> Request<'a> {
             labels: Labels {
                 ids: &self.labels[labels],
                 known: &self.known,
+                broken: &self.broken,
             },
             content: &self.items[items.clone()],
             items: Items::new(index, items),
-            bad_reference: unreadable.ok().map(|found| self.unreadable[found].1),
+            unreadable: unreadable.ok().map(|found| &self.unreadable[found].1),
         }
     }
 
@@ -364,34 +445,78 @@ impl Item<'_> {
     }
 }
 
-impl fmt::Display for BadReference {
+impl fmt::Display for Unreadable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Odd { count } => write!(
+            Self::OddReferences { count } => write!(
                 f,
                 "{count} references do not make pairs of label name and value"
             ),
-            Self::Unknown { reference, symbols } => write!(
+            Self::UnknownReference { reference, symbols } => write!(
                 f,
                 "reference {reference} leads beyond the {symbols} symbols of the request"
             ),
+            Self::Label { name, value } => match str::from_utf8(name) {
+                Ok(_) => {
+                    let (name, value) = (Bytes(name), Bytes(value));
+                    write!(f, "the value '{value}' of label '{name}' is not UTF-8")
+                }
+                Err(_) => write!(f, "the label name '{}' is not UTF-8", Bytes(name)),
+            },
+            Self::Metadata { what, text } => {
+                write!(f, "the {what} '{}' is not UTF-8", Bytes(text))
+            }
+            Self::Letter { message } => f.write_str(message),
         }
+    }
+}
+
+/// Bytes that should be UTF-8, shown to people: `caf\xe9`, cut to a readable length.
+struct Bytes<'a>(&'a [u8]);
+
+impl fmt::Display for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MAX_BYTES: usize = 80;
+        // The first byte that is wrong is what somebody looks for.
+        let wrong = str::from_utf8(self.0).map_or_else(|error| error.valid_up_to(), |_| 0);
+        // A good character is not cut, which would look like a bad one.
+        let is_start = |at: &usize| self.0.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+        let start = wrong.saturating_sub(MAX_BYTES / 2);
+        let start = (start..wrong).find(is_start).unwrap_or(wrong);
+        let end = self.0.len().min(start + MAX_BYTES);
+        let end = (end.saturating_sub(3)..=end).rfind(is_start).unwrap_or(end);
+        if start > 0 {
+            f.write_str("...")?;
+        }
+        for chunk in self.0[start..end].utf8_chunks() {
+            for character in chunk.valid().chars() {
+                write!(f, "{}", character.escape_debug())?;
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        if end < self.0.len() {
+            f.write_str("...")?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Display for Labels<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MAX_BYTES: usize = 300;
+        const MAX_TEXT_BYTES: usize = 80;
         let mut text = String::from("{");
-        for (index, (name, value)) in self.iter().enumerate() {
+        for (index, (name, value)) in self.shown_up_to(MAX_TEXT_BYTES).enumerate() {
             if text.len() > MAX_BYTES {
                 text.push_str(", ...");
                 break;
             }
             let separator = if index == 0 { "" } else { ", " };
             text.push_str(separator);
-            text.push_str(&cut(name, 80));
-            text.push_str(&format!("={:?}", cut(value, 80)));
+            text.push_str(&cut(&name, MAX_TEXT_BYTES));
+            text.push_str(&format!("={:?}", cut(&value, MAX_TEXT_BYTES)));
         }
         text.push('}');
         f.write_str(&text)
@@ -476,6 +601,48 @@ mod tests {
         assert_eq!((request.different_labels(), request.label_count()), (2, 4));
         let labels: Vec<_> = request.iter().map(|it| it.labels.to_string()).collect();
         assert_eq!(labels, [r#"{job="a", job="b"}"#, r#"{job="a", job="a"}"#]);
+    }
+
+    #[test]
+    fn a_label_that_is_not_utf8_makes_each_of_its_series_unreadable() {
+        let mut request = Request::default();
+        request.push_label("", "");
+        assert!(request.end_series());
+        let broken = request.push_broken_label(b"l", b"caf\xe9");
+        request.push_label("a", "1");
+        assert!(!request.end_series());
+        // It is another one than the empty one that stands in its place.
+        request.push_label("", "");
+        assert!(request.end_series());
+        request.push_known_label(broken);
+        request.end_unreadable_series(Unreadable::OddReferences { count: 1 });
+        request.push_known_label(broken);
+        assert!(!request.end_series());
+
+        let why = Unreadable::Label {
+            name: b"l",
+            value: b"caf\xe9",
+        };
+        let odd = Unreadable::OddReferences { count: 1 };
+        let unreadable: Vec<_> = request.iter().map(|it| it.unreadable.copied()).collect();
+        assert_eq!(unreadable, [None, Some(why), None, Some(odd), Some(why)]);
+        let series = request.series(1);
+        assert!(series.labels.iter().eq([("", ""), ("a", "1")]));
+        assert_eq!(series.labels.to_string(), "{l=\"caf\u{fffd}\", a=\"1\"}");
+        assert!(why.to_string().contains("value 'caf\\xe9' of label 'l'"));
+    }
+
+    #[test]
+    fn of_bytes_that_are_not_utf8_the_first_bad_one_is_shown() {
+        let text = |bytes: &[u8]| Bytes(bytes).to_string();
+        assert_eq!(text("a\n'ü'\u{200b}".as_bytes()), "a\\n\\'ü\\'\\u{200b}");
+        assert_eq!(text(b"\xed\xa0\x80x\xff"), "\\xed\\xa0\\x80x\\xff");
+        let long = "ü".repeat(1_000);
+        let shown = text(&[b"a", long.as_bytes(), b"\xff", long.as_bytes()].concat());
+        let around = "ü".repeat(20);
+        assert!(shown.starts_with(&format!("...{around}\\xffü")), "{shown}");
+        assert!(shown.ends_with("ü...") && shown.len() < 100, "{shown}");
+        assert!(text(&[0x80; 1_000]).len() < 400);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod limits;
 mod protobuf;
 mod read;
 mod results;
+mod text;
 mod write1;
 mod write2;
 

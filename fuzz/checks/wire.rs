@@ -10,7 +10,7 @@ use timestream_prometheus_connector::convert::body::{Versions, write_call};
 use timestream_prometheus_connector::convert::names::VALUE_BITS_DIMENSION;
 use timestream_prometheus_connector::convert::route::{RoutePart, Routing};
 use timestream_prometheus_connector::convert::series::{
-    Conversion, WritePolicy, series_to_records,
+    Conversion, WhyLeftOut, WritePolicy, series_to_records,
 };
 use timestream_prometheus_connector::convert::stored::{SeriesId, StoredSeries};
 use timestream_prometheus_connector::convert::value::Value;
@@ -90,6 +90,10 @@ fn check_conversion(request: &Request<'_>, conversion: &Conversion<'_>) {
     for item in conversion.left_out.iter().flat_map(|it| it.items.each()) {
         found[item.position()] += 1;
     }
+    for left_out in &conversion.left_out {
+        let is_unreadable = request.series(left_out.items.series()).unreadable.is_some();
+        assert!(!is_unreadable || matches!(left_out.why, WhyLeftOut::Faulty(_)));
+    }
     let mut last_of_series = HashMap::new();
     for batches in batches(&conversion.stored, &conversion.destinations) {
         for batch in batches.iter() {
@@ -99,7 +103,9 @@ fn check_conversion(request: &Request<'_>, conversion: &Conversion<'_>) {
                 found[record.item.position()] += 1;
                 let before = last_of_series.insert(series, record.item.position());
                 assert!(before < Some(record.item.position()), "the order is kept");
-                let item = &request.resolve(record.item).content[0];
+                let of = request.resolve(record.item);
+                assert_eq!(of.unreadable, None, "what cannot be read is no record");
+                let item = &of.content[0];
                 assert_eq!(record.timestamp_ms, item.timestamp_ms());
                 check_value(item, &record.value, dimensions(batch.stored, series));
             }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::Connector;
 use super::deliver::{Failed, Undelivered, Why};
-use crate::convert::route::{Routing, destination};
+use crate::convert::route::{Routing, SeriesFault, destination};
 use crate::dead_letter::letter::LetterExemplar;
 use crate::dead_letter::{KeepError, Letter};
 use crate::received::{Item, Request};
@@ -65,7 +65,11 @@ pub(super) fn letter(
         }
     }
     let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    letter.labels = series.labels.iter().map(text).collect();
+    letter.not_utf8 = matches!(why, Why::Faulty(SeriesFault::NotUtf8));
+    let shown = series.labels.shown();
+    letter.labels = shown
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
     for missing in same {
         for item in request.resolve(missing.items).content {
             match item {
@@ -74,7 +78,13 @@ pub(super) fn letter(
                 Item::Exemplar(exemplar) => letter.exemplars.push(LetterExemplar(
                     exemplar.timestamp_ms,
                     exemplar.value,
-                    exemplar.labels.iter().copied().map(text).collect(),
+                    exemplar
+                        .labels
+                        .iter()
+                        .flatten()
+                        .copied()
+                        .map(text)
+                        .collect(),
                 )),
             }
         }

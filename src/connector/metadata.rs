@@ -52,15 +52,18 @@ pub enum IgnoredMetadata {
     SamplesTable,
     /// There are more metrics than a process remembers.
     TooMany,
+    /// A text is not UTF-8.
+    NotUtf8,
 }
 
 impl IgnoredMetadata {
     /// All reasons.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::NoDatabase,
         Self::MetricName,
         Self::SamplesTable,
         Self::TooMany,
+        Self::NotUtf8,
     ];
 
     /// The value of the label `reason` of `timestream_connector_ignored_metadata_total`.
@@ -70,6 +73,7 @@ impl IgnoredMetadata {
             Self::MetricName => "metric_name",
             Self::SamplesTable => "samples_table",
             Self::TooMany => "too_many",
+            Self::NotUtf8 => "not_utf8",
         }
     }
 }
@@ -115,6 +119,17 @@ impl Connector {
         let Some(table) = &self.metadata else {
             return outcome;
         };
+        if let Some(first) = request.unreadable_metadata.first() {
+            let entries = request.unreadable_metadata.len();
+            tracing::warn!(
+                entries,
+                error = format!("{first}; correct the sender"),
+                "Metadata of metrics cannot be read. Samples are not concerned."
+            );
+            outcome
+                .ignored
+                .insert(IgnoredMetadata::NotUtf8, entries as u64);
+        }
         let now = Instant::now();
         let how = How {
             limits: Limits {

@@ -11,7 +11,7 @@ use super::letters::{groups, letter};
 use crate::convert::route::{RoutePart, Routing};
 use crate::dead_letter::Letter;
 use crate::dead_letter::letter::LetterExemplar;
-use crate::received::{Exemplar, Item, Request};
+use crate::received::{Exemplar, Item, Request, Unreadable};
 
 /// What became of letters that were written again.
 #[derive(Debug, Default)]
@@ -164,12 +164,17 @@ fn request<'a>(letters: &[&'a Letter]) -> Request<'a> {
         for LetterExemplar(timestamp_ms, value, labels) in &letter.exemplars {
             let labels = labels.iter().map(|(name, value)| (&**name, &**value));
             request.push_item(Item::Exemplar(Box::new(Exemplar {
-                labels: labels.collect(),
+                labels: Ok(labels.collect()),
                 timestamp_ms: *timestamp_ms,
                 value: *value,
             })));
         }
-        request.end_series();
+        if letter.not_utf8 {
+            let message = letter.message.as_str();
+            request.end_unreadable_series(Unreadable::Letter { message });
+        } else {
+            request.end_series();
+        }
     }
     request
 }

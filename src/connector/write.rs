@@ -299,9 +299,7 @@ impl Connector {
     fn is_kept(&self, missing: &Undelivered, sender: Sender) -> bool {
         match &missing.why {
             Why::Ignored(reason) => !reason.is_settled() && self.dead_letters.are_kept(),
-            // Of such a series nobody knows the labels.
-            Why::Faulty(SeriesFault::BadReference) => false,
-            Why::Faulty(_) => true,
+            Why::Faulty(fault) => fault.is_kept(),
             Why::Failed(failed) => match sender {
                 Sender::SendsOnce => true,
                 Sender::SendsAgain => !failed.kind.is_retryable(),

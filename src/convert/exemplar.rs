@@ -7,19 +7,19 @@
 use std::fmt::Write as _;
 
 use crate::model::PROMETHEUS_NAN_BITS;
-use crate::received::Exemplar;
+use crate::received::Label;
 
 /// Nanoseconds in a millisecond.
 const NANOS_PER_MS: u64 = 1_000_000;
 
-/// The text that stores `exemplar`.
-pub fn to_text(exemplar: &Exemplar<'_>) -> String {
+/// The text that stores an exemplar.
+pub fn to_text(labels: &[Label<'_>], value: f64, timestamp_ms: i64) -> String {
     let mut text = String::from("{\"labels\":{");
-    for (index, (name, value)) in exemplar.labels.iter().enumerate() {
+    for (index, (name, value)) in labels.iter().enumerate() {
         let separator = if index == 0 { "" } else { "," };
         write!(text, "{separator}{}:{}", json(name), json(value)).expect("a String takes all");
     }
-    let (value, timestamp_ms) = (json_value(exemplar.value), exemplar.timestamp_ms);
+    let value = json_value(value);
     write!(text, "}},\"value\":{value},\"timestamp\":{timestamp_ms}}}")
         .expect("a String takes all");
     text
@@ -75,12 +75,7 @@ mod tests {
             ),
         ];
         for (labels, value, expected) in cases {
-            let exemplar = Exemplar {
-                labels,
-                timestamp_ms: 1_600_000_000_001,
-                value,
-            };
-            let text = to_text(&exemplar);
+            let text = to_text(&labels, value, 1_600_000_000_001);
             assert_eq!(text, expected);
             let json: serde_json::Value = serde_json::from_str(&text).unwrap();
             let read = json["value"].as_f64().unwrap();

@@ -49,6 +49,8 @@ enum Meaning<'a> {
     Dimension(AttributeId),
     /// Its stored name is too long.
     LongName,
+    /// Its name is empty, which no label may have, whatever its value.
+    EmptyName,
 }
 
 /// The metric name of a series.
@@ -66,6 +68,8 @@ pub(super) struct Parts<'k, 'a> {
     pub(super) table: Option<&'a str>,
     /// Whether a label name occurs twice.
     pub(super) is_repeated: bool,
+    /// Whether a label name is empty.
+    pub(super) has_empty_name: bool,
     pub(super) dimensions: &'k [AttributeId],
     /// Labels that would be dimensions.
     pub(super) count: usize,
@@ -95,7 +99,7 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
         self.series += 1;
         self.dimensions.clear();
         let (mut metric, mut database, mut table, mut long_name) = (None, None, None, None);
-        let mut is_repeated = false;
+        let (mut is_repeated, mut has_empty_name) = (false, false);
         let mut long_names = 0;
         for (id, label) in labels.with_ids() {
             let (name, meaning) = match self.meanings[id.index()] {
@@ -115,6 +119,7 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
                     long_names += 1;
                     long_name = Some(label.0);
                 }
+                Meaning::EmptyName => has_empty_name = true,
             }
         }
         Parts {
@@ -122,6 +127,7 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
             database,
             table,
             is_repeated,
+            has_empty_name,
             dimensions: &self.dimensions,
             count: self.dimensions.len() + long_names,
             long_name,
@@ -140,6 +146,7 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
         };
         let known = &self.names[position];
         let meaning = match known.role {
+            _ if name.is_empty() => Meaning::EmptyName,
             _ if value.is_empty() => Meaning::Nothing,
             Role::Metric => {
                 let stored_name = escape(value);

@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use md5::{Digest, Md5};
 
 use super::limits::{MAX_RECORD_BYTES, TIME_BYTES};
+use super::route::SeriesFault;
 use super::series::{Conversion, DestinationRecords, IgnoreReason, LeftOut, Record, WhyLeftOut};
 use super::value::{Attribute, Scalar, Value};
 use crate::model::{Destination, METRIC_NAME_LABEL};
@@ -31,6 +32,14 @@ pub fn samples_to_rows<'a>(request: &Request<'a>, destination: Destination) -> C
     let mut known = HashMap::new();
     let (mut series_ids, mut records) = (Vec::new(), Vec::new());
     for series in request.iter() {
+        if let Some(why) = series.unreadable {
+            let why = WhyLeftOut::Faulty(SeriesFault::of_series(why));
+            conversion.left_out.push(LeftOut {
+                items: series.items,
+                why,
+            });
+            continue;
+        }
         let (name, labels) = parts(series.labels.iter());
         let id = series_id(name, &labels);
         let place = *known.entry(id.clone()).or_insert_with(|| {

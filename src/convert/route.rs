@@ -6,7 +6,7 @@ use super::histogram;
 use super::labels::{Metric, Parts};
 use super::limits::MAX_DESTINATION_NAME_BYTES;
 use crate::model::Destination;
-use crate::received::{Item, Label, Series, cut};
+use crate::received::{Item, Label, Series, Unreadable, cut};
 
 /// Which labels name the destination of a series, and where a series without them goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,10 @@ impl RoutePart {
 pub enum SeriesFault {
     /// The series refers to texts that the request does not hold.
     BadReference,
+    /// A label name or a label value is not UTF-8.
+    NotUtf8,
+    /// A label has an empty name.
+    EmptyLabelName,
     /// The series has no metric name.
     NoMetricName,
     /// A label name occurs twice.
@@ -68,30 +72,55 @@ pub enum SeriesFault {
     InvalidDestination,
     /// A native histogram breaks the rules.
     InvalidHistogram,
+    /// The labels of an exemplar cannot be read; the samples of the series are stored.
+    UnreadableExemplar,
 }
 
 impl SeriesFault {
     /// All faults.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::BadReference,
+        Self::NotUtf8,
+        Self::EmptyLabelName,
         Self::NoMetricName,
         Self::RepeatedLabel,
         Self::MissingDatabase,
         Self::MissingTable,
         Self::InvalidDestination,
         Self::InvalidHistogram,
+        Self::UnreadableExemplar,
     ];
+
+    /// Returns the fault of a series that cannot be read.
+    pub fn of_series(why: &Unreadable<'_>) -> Self {
+        match why {
+            Unreadable::OddReferences { .. } | Unreadable::UnknownReference { .. } => {
+                Self::BadReference
+            }
+            Unreadable::Label { .. } | Unreadable::Metadata { .. } | Unreadable::Letter { .. } => {
+                Self::NotUtf8
+            }
+        }
+    }
+
+    /// Whether a dead letter can hold what has this fault: not where nobody knows the labels.
+    pub fn is_kept(self) -> bool {
+        !matches!(self, Self::BadReference | Self::UnreadableExemplar)
+    }
 
     /// The name that starts its text, and the value of the label `reason` of metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::BadReference => "BadSymbolReference",
+            Self::NotUtf8 => "InvalidUtf8",
+            Self::EmptyLabelName => "EmptyLabelName",
             Self::NoMetricName => "MissingMetricName",
             Self::RepeatedLabel => "RepeatedLabelName",
             Self::MissingDatabase => "MissingDatabaseWithWriteError",
             Self::MissingTable => "MissingTableWithWriteError",
             Self::InvalidDestination => "InvalidDestinationName",
             Self::InvalidHistogram => "InvalidNativeHistogram",
+            Self::UnreadableExemplar => "UnreadableExemplar",
         }
     }
 
@@ -107,13 +136,17 @@ impl SeriesFault {
             )
         };
         match self {
-            Self::BadReference => {
-                let why = series.bad_reference.map(|why| why.to_string());
-                format!(
-                    "{name}: {} in the time series {labels}; correct the sender",
-                    why.unwrap_or_default()
-                )
-            }
+            Self::BadReference | Self::NotUtf8 => match series.unreadable {
+                // It has all of this already.
+                Some(Unreadable::Letter { message }) => (*message).to_owned(),
+                why => {
+                    let why = why.map(|why| why.to_string()).unwrap_or_default();
+                    format!("{name}: {why} in the time series {labels}; correct the sender")
+                }
+            },
+            Self::EmptyLabelName => format!(
+                "{name}: a label of the time series {labels} has an empty name; correct the sender"
+            ),
             Self::NoMetricName => format!(
                 "{name}: the time series {labels} has no label __name__; give it a metric name"
             ),
@@ -153,6 +186,16 @@ impl SeriesFault {
                      {fault}; correct the sender"
                 )
             }
+            Self::UnreadableExemplar => {
+                let why = series.content.iter().find_map(|item| match item {
+                    Item::Exemplar(exemplar) => exemplar.labels.as_ref().err(),
+                    Item::Sample(_) | Item::Histogram(_) => None,
+                });
+                let why = why.map(|why| why.to_string()).unwrap_or_default();
+                format!(
+                    "{name}: {why} in an exemplar of the time series {labels}; correct the sender"
+                )
+            }
         }
     }
 }
@@ -174,17 +217,16 @@ pub(super) struct Routed<'r, 'a> {
     pub(super) metric: Metric<'a>,
 }
 
-/// Decides by the labels of `series`, which are `parts`.
+/// Decides by the labels of a series, which are `parts`.
 ///
 /// # Errors
-/// The series cannot be read whole, has no metric name, a repeated label name, or no destination.
+/// The series has an empty or a repeated label name, no metric name, or no destination.
 pub(super) fn route<'r, 'a: 'r>(
-    series: &Series<'_, 'a>,
     parts: &Parts<'_, 'a>,
     routing: &'r Routing,
 ) -> Result<Routed<'r, 'a>, SeriesFault> {
-    if series.bad_reference.is_some() {
-        return Err(SeriesFault::BadReference);
+    if parts.has_empty_name {
+        return Err(SeriesFault::EmptyLabelName);
     }
     if parts.is_repeated {
         return Err(SeriesFault::RepeatedLabel);

@@ -243,10 +243,15 @@ pub fn series_to_records<'a>(
     // Where the records of a destination are, if there can be one of these names.
     let mut slots: HashMap<(&str, &str), Option<usize>> = HashMap::new();
     let concerns =
-        |series: &Series<'_, '_>| !series.content.is_empty() || series.bad_reference.is_some();
+        |series: &Series<'_, '_>| !series.content.is_empty() || series.unreadable.is_some();
     for series in request.iter().filter(concerns) {
+        if let Some(why) = series.unreadable {
+            let fault = SeriesFault::of_series(why);
+            conversion.leave_out(series.items, WhyLeftOut::Faulty(fault));
+            continue;
+        }
         let parts = labels.take_apart(series.labels, &mut conversion.stored);
-        let routed = route(&series, &parts, routing).and_then(|routed| {
+        let routed = route(&parts, routing).and_then(|routed| {
             let slot = slots
                 .entry((routed.database, routed.table))
                 .or_insert_with(|| {
@@ -384,8 +389,11 @@ fn to_record<'a>(
             }
         }
         Item::Exemplar(exemplar) => {
+            let Ok(labels) = &exemplar.labels else {
+                return Err(Unstorable::Faulty(SeriesFault::UnreadableExemplar));
+            };
             let series = forms.get(Form::Exemplar)?;
-            let text = exemplar::to_text(exemplar);
+            let text = exemplar::to_text(labels, exemplar.value, exemplar.timestamp_ms);
             let nanos = exemplar::nanos(&text);
             let value = Value::Varchar(text.into());
             match forms.record_bytes(series, &value) {

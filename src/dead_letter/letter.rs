@@ -7,7 +7,9 @@
 //! ```
 //!
 //! `labels` are those received, in their order, so that a series whose labels are the fault is kept
-//! as it was. A value is the shortest decimal text that reads back to the same bits; what no decimal
+//! as it was; only where they are not UTF-8 replacement characters stand in them, and `"not_utf8":true`
+//! before them: no replay stores such a letter before somebody has corrected the labels and removed the
+//! mark. A value is the shortest decimal text that reads back to the same bits; what no decimal
 //! text can say (NaN) is `bits:` and 16 hexadecimal digits. Where there are any, native histograms
 //! follow, as `"histograms":[[1600000000000,"CBsZ..."]]` with the text under which they are stored, and
 //! exemplars, as `"exemplars":[[1600000000000,"0.25",[["trace_id","ab12"]]]]`.
@@ -48,6 +50,10 @@ pub struct Letter {
     /// The table it was to go to, if that was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
+    /// Whether labels were received that are not UTF-8: replacement characters stand in them here. Such
+    /// a letter is not stored, but kept, until somebody has corrected the labels and removed this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_utf8: bool,
     /// The labels received, destination labels included.
     pub labels: Vec<(String, String)>,
     /// The samples.
@@ -95,6 +101,7 @@ impl Letter {
             existing_version: None,
             database: None,
             table: None,
+            not_utf8: false,
             labels: Vec::new(),
             samples: Vec::new(),
             histograms: Vec::new(),

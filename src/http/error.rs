@@ -13,7 +13,6 @@ use crate::config::ConfigFault;
 use crate::connector::{Failure, Kept, ReadError, WriteOutcome};
 use crate::convert::matcher::QueryError;
 use crate::convert::regex::PatternsTooLarge;
-use crate::convert::route::SeriesFault;
 use crate::convert::series::Refusal;
 use crate::timestream::ErrorKind;
 use crate::wire::{DecodeError, EncodeError};
@@ -257,10 +256,8 @@ fn write_status(outcome: &WriteOutcome, throttling_status: u16) -> Option<Status
     }
     match &outcome.dead_letters {
         Kept::Nothing => {}
-        // Of a series with bad references nothing can be kept.
         Kept::Samples(_) => {
-            let faults = &mut outcome.faults.iter();
-            let is_lost = faults.any(|faulty| faulty.fault == SeriesFault::BadReference);
+            let is_lost = outcome.faults.iter().any(|it| !it.fault.is_kept());
             return is_lost.then_some(StatusCode::BAD_REQUEST);
         }
         Kept::Failed { .. } => return Some(StatusCode::SERVICE_UNAVAILABLE),
@@ -445,6 +442,7 @@ fn cut(mut text: String, max_bytes: usize) -> String {
 mod tests {
     use super::*;
     use crate::connector::Faulty;
+    use crate::convert::route::SeriesFault;
     use crate::model::Destination;
     use crate::timestream::TimestreamError;
 

@@ -1,5 +1,9 @@
 //! The readers written by hand agree with generated decoders: over messages, over messages with
 //! broken bytes and over any fields, they take and refuse the same bytes and find the same in them.
+//!
+//! The decoders of write requests are generated with bytes in the places of texts. What is not UTF-8
+//! makes the series, the exemplar or the entry of metadata that it belongs to unreadable, and nothing
+//! else.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -10,8 +14,8 @@ use super::protobuf::Fault;
 use super::{DecodeError, decode_read_request, write1, write2};
 use crate::budget::MemoryBudget;
 use crate::model::{Buckets, Count, Histogram, METRIC_NAME_LABEL, MetricType};
-use crate::prompb::{self, histogram};
-use crate::received::{Item, Request};
+use crate::prompb;
+use crate::received::{Item, Request, Unreadable};
 
 fn read1(message: &[u8]) -> Result<Request<'_>, Fault> {
     write1::request(message, &mut MemoryBudget::unlimited().reservation())
@@ -21,11 +25,21 @@ fn read2(message: &[u8]) -> Result<Request<'_>, Fault> {
     write2::request(message, &mut MemoryBudget::unlimited().reservation())
 }
 
-/// The messages of remote write 2.0.
-mod v2 {
-    #![allow(missing_docs, unreachable_pub)] // generated
+/// The messages of remote write 1.0, whose texts are bytes.
+mod v1 {
+    #![allow(missing_docs, unreachable_pub, dead_code)] // generated
 
-    include!(concat!(env!("OUT_DIR"), "/io.prometheus.write.v2.rs"));
+    include!(concat!(env!("OUT_DIR"), "/with_bytes/prometheus.rs"));
+}
+
+/// The messages of remote write 2.0, whose texts are bytes.
+mod v2 {
+    #![allow(missing_docs, unreachable_pub, dead_code)] // generated
+
+    include!(concat!(
+        env!("OUT_DIR"),
+        "/with_bytes/io.prometheus.write.v2.rs"
+    ));
 }
 
 /// As many as find a wrong bit in each field within a second or two.
@@ -39,10 +53,28 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![Just("__name__".to_owned()), "[a-cü]{0,3}"]
 }
 
-fn spans() -> impl Strategy<Value = Vec<prompb::BucketSpan>> {
+/// A text as bytes, which now and then are not UTF-8.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        12 => text().prop_map(String::into_bytes),
+        1 => prop::sample::select(BROKEN).prop_map(<[u8]>::to_vec),
+    ]
+}
+
+/// A lonely byte, a cut character, a surrogate, an overlong form, a character beyond the last one.
+const BROKEN: &[&[u8]] = &[
+    b"\xff",
+    b"caf\xe9",
+    b"\xc3",
+    b"\xed\xa0\x80",
+    b"a\xc0\x80",
+    b"\xf4\x90\x80\x80",
+];
+
+fn spans() -> impl Strategy<Value = Vec<v1::BucketSpan>> {
     let span = (any::<i32>(), any::<u32>());
     vec(
-        span.prop_map(|(offset, length)| prompb::BucketSpan { offset, length }),
+        span.prop_map(|(offset, length)| v1::BucketSpan { offset, length }),
         0..3,
     )
 }
@@ -50,12 +82,12 @@ fn spans() -> impl Strategy<Value = Vec<prompb::BucketSpan>> {
 prop_compose! {
     fn histograms()(
         count in option::of(prop_oneof![
-            any::<u64>().prop_map(histogram::Count::CountInt),
-            double().prop_map(histogram::Count::CountFloat),
+            any::<u64>().prop_map(v1::histogram::Count::CountInt),
+            double().prop_map(v1::histogram::Count::CountFloat),
         ]),
         zero_count in option::of(prop_oneof![
-            any::<u64>().prop_map(histogram::ZeroCount::ZeroCountInt),
-            double().prop_map(histogram::ZeroCount::ZeroCountFloat),
+            any::<u64>().prop_map(v1::histogram::ZeroCount::ZeroCountInt),
+            double().prop_map(v1::histogram::ZeroCount::ZeroCountFloat),
         ]),
         (sum, zero_threshold) in (double(), double()),
         (schema, reset_hint) in (any::<i32>(), any::<i32>()),
@@ -64,8 +96,8 @@ prop_compose! {
         (negative_deltas, positive_deltas) in (vec(any::<i64>(), 0..3), vec(any::<i64>(), 0..3)),
         (negative_counts, positive_counts) in (vec(double(), 0..3), vec(double(), 0..3)),
         custom_values in vec(double(), 0..3),
-    ) -> prompb::Histogram {
-        prompb::Histogram {
+    ) -> v1::Histogram {
+        v1::Histogram {
             count, sum, schema, zero_threshold, zero_count, negative_spans, negative_deltas,
             negative_counts, positive_spans, positive_deltas, positive_counts, reset_hint,
             timestamp, custom_values,
@@ -73,13 +105,13 @@ prop_compose! {
     }
 }
 
-fn v1_messages() -> impl Strategy<Value = prompb::WriteRequest> {
-    let label = || (text(), text()).prop_map(|(name, value)| prompb::Label { name, value });
+fn v1_messages() -> impl Strategy<Value = v1::WriteRequest> {
+    let label = || (bytes(), bytes()).prop_map(|(name, value)| v1::Label { name, value });
     let sample =
-        (double(), any::<i64>()).prop_map(|(value, timestamp)| prompb::Sample { value, timestamp });
+        (double(), any::<i64>()).prop_map(|(value, timestamp)| v1::Sample { value, timestamp });
     let exemplar =
         (vec(label(), 0..3), double(), any::<i64>()).prop_map(|(labels, value, timestamp)| {
-            prompb::Exemplar {
+            v1::Exemplar {
                 labels,
                 value,
                 timestamp,
@@ -91,29 +123,25 @@ fn v1_messages() -> impl Strategy<Value = prompb::WriteRequest> {
         vec(exemplar, 0..2),
         vec(histograms(), 0..2),
     );
-    let series = series.prop_map(
-        |(labels, samples, exemplars, histograms)| prompb::TimeSeries {
-            labels,
-            samples,
-            exemplars,
-            histograms,
-        },
-    );
-    let metadata = (-1..9, text(), text(), text());
+    let series = series.prop_map(|(labels, samples, exemplars, histograms)| v1::TimeSeries {
+        labels,
+        samples,
+        exemplars,
+        histograms,
+    });
+    let metadata = (-1..9, bytes(), bytes(), bytes());
     let metadata =
         metadata.prop_map(
-            |(r#type, metric_family_name, help, unit)| prompb::MetricMetadata {
+            |(r#type, metric_family_name, help, unit)| v1::MetricMetadata {
                 r#type,
                 metric_family_name,
                 help,
                 unit,
             },
         );
-    (vec(series, 0..4), vec(metadata, 0..3)).prop_map(|(timeseries, metadata)| {
-        prompb::WriteRequest {
-            timeseries,
-            metadata,
-        }
+    (vec(series, 0..4), vec(metadata, 0..3)).prop_map(|(timeseries, metadata)| v1::WriteRequest {
+        timeseries,
+        metadata,
     })
 }
 
@@ -170,11 +198,11 @@ fn v2_messages() -> impl Strategy<Value = v2::Request> {
             },
         );
     let symbols = prop_oneof![
-        9 => vec(text(), 5).prop_map(|mut symbols| {
-            symbols.insert(0, String::new());
+        9 => vec(bytes(), 5).prop_map(|mut symbols| {
+            symbols.insert(0, Vec::new());
             symbols
         }),
-        1 => vec(text(), 0..2),
+        1 => vec(bytes(), 0..2),
     ];
     (symbols, vec(series, 0..4)).prop_map(|(symbols, timeseries)| v2::Request {
         symbols,
@@ -250,27 +278,27 @@ fn told_apart(message: &(impl Message + std::fmt::Debug)) -> (Vec<u8>, String) {
     (message.encode_to_vec(), format!("{message:?}"))
 }
 
-fn message_of(histogram: &Histogram) -> prompb::Histogram {
+fn message_of(histogram: &Histogram) -> v1::Histogram {
     let spans = |buckets: &Buckets| {
         let spans = buckets.spans.iter();
         spans
-            .map(|span| prompb::BucketSpan {
+            .map(|span| v1::BucketSpan {
                 offset: span.offset,
                 length: span.length,
             })
             .collect()
     };
-    prompb::Histogram {
+    v1::Histogram {
         count: histogram.count.map(|count| match count {
-            Count::Int(count) => histogram::Count::CountInt(count),
-            Count::Float(count) => histogram::Count::CountFloat(count),
+            Count::Int(count) => v1::histogram::Count::CountInt(count),
+            Count::Float(count) => v1::histogram::Count::CountFloat(count),
         }),
         sum: histogram.sum,
         schema: histogram.schema,
         zero_threshold: histogram.zero_threshold,
         zero_count: histogram.zero_count.map(|count| match count {
-            Count::Int(count) => histogram::ZeroCount::ZeroCountInt(count),
-            Count::Float(count) => histogram::ZeroCount::ZeroCountFloat(count),
+            Count::Int(count) => v1::histogram::ZeroCount::ZeroCountInt(count),
+            Count::Float(count) => v1::histogram::ZeroCount::ZeroCountFloat(count),
         }),
         negative_spans: spans(&histogram.negative),
         negative_deltas: histogram.negative.deltas.clone(),
@@ -284,92 +312,141 @@ fn message_of(histogram: &Histogram) -> prompb::Histogram {
     }
 }
 
-/// The series of a request as messages of remote write 1.0.
-fn series_of(request: &Request<'_>) -> Vec<prompb::TimeSeries> {
-    let label = |(name, value): (&str, &str)| prompb::Label {
-        name: name.to_owned(),
-        value: value.to_owned(),
-    };
-    let series = request.iter().map(|series| {
-        let mut message = prompb::TimeSeries {
-            labels: series.labels.iter().map(label).collect(),
-            ..prompb::TimeSeries::default()
-        };
+/// Name and value of a label, of any bytes.
+type RawLabel = (Vec<u8>, Vec<u8>);
+
+/// What is to be found of a series, or of an exemplar: its labels, or that they cannot be read.
+type Found = Option<Vec<(String, String)>>;
+
+/// The labels as texts, if all of them are UTF-8.
+fn readable(labels: &[RawLabel]) -> Found {
+    let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).ok();
+    let labels = labels.iter();
+    labels
+        .map(|(name, value)| Some((text(name)?, text(value)?)))
+        .collect()
+}
+
+/// A series that is expected: its labels, and those of its exemplars, beside everything else.
+#[derive(Debug)]
+struct ExpectedSeries {
+    labels: Found,
+    exemplars: Vec<Found>,
+    /// The rest, without any text.
+    rest: v1::TimeSeries,
+}
+
+/// An entry of metadata: type, name, help text, unit and series; `None` if it cannot be read.
+type Entry = Option<(MetricType, String, String, String, Option<usize>)>;
+
+fn entry(
+    metric_type: MetricType,
+    [name, help, unit]: [&Vec<u8>; 3],
+    series: Option<usize>,
+) -> Entry {
+    let [name, help, unit] = [name, help, unit].map(|bytes| String::from_utf8(bytes.clone()).ok());
+    Some((metric_type, name?, help?, unit?, series))
+}
+
+fn owned(labels: &[(&str, &str)]) -> Vec<(String, String)> {
+    let labels = labels.iter();
+    labels
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn assert_series(read: &Request<'_>, expected: &[ExpectedSeries], bytes: &[u8]) {
+    assert_eq!(read.len(), expected.len(), "{bytes:02x?}");
+    for (series, expected) in read.iter().zip(expected) {
+        let labels: Vec<_> = series.labels.iter().collect();
+        let labels = series.unreadable.is_none().then(|| owned(&labels));
+        assert_eq!(labels, expected.labels, "{bytes:02x?}");
+        let mut exemplars = Vec::new();
+        let mut rest = v1::TimeSeries::default();
         for item in series.content {
             match item {
-                Item::Sample(sample) => message.samples.push(prompb::Sample {
+                Item::Sample(sample) => rest.samples.push(v1::Sample {
                     value: sample.value,
                     timestamp: sample.timestamp_ms,
                 }),
-                Item::Exemplar(exemplar) => message.exemplars.push(prompb::Exemplar {
-                    labels: exemplar.labels.iter().copied().map(label).collect(),
-                    value: exemplar.value,
-                    timestamp: exemplar.timestamp_ms,
-                }),
-                Item::Histogram(histogram) => message.histograms.push(message_of(histogram)),
+                Item::Exemplar(exemplar) => {
+                    exemplars.push(exemplar.labels.as_ref().ok().map(|labels| owned(labels)));
+                    rest.exemplars.push(v1::Exemplar {
+                        labels: vec![],
+                        value: exemplar.value,
+                        timestamp: exemplar.timestamp_ms,
+                    });
+                }
+                Item::Histogram(histogram) => rest.histograms.push(message_of(histogram)),
             }
         }
-        message
-    });
-    series.collect()
+        assert_eq!(exemplars, expected.exemplars, "{bytes:02x?}");
+        assert_eq!(
+            told_apart(&rest),
+            told_apart(&expected.rest),
+            "{bytes:02x?}"
+        );
+    }
 }
 
-fn metadata_of(request: &Request<'_>) -> Vec<(MetricType, String, String, String, Option<usize>)> {
-    let metadata = request.metadata.iter().map(|it| {
+fn assert_metadata(read: &Request<'_>, expected: Vec<Entry>, bytes: &[u8]) {
+    let found = read.metadata.iter().map(|it| {
         let [name, help, unit] = [it.metric_name, it.help, it.unit].map(str::to_owned);
         (it.metric_type, name, help, unit, it.series)
     });
-    metadata.collect()
+    let unreadable = expected.iter().filter(|entry| entry.is_none()).count();
+    assert_eq!(read.unreadable_metadata.len(), unreadable, "{bytes:02x?}");
+    let expected: Vec<_> = expected.into_iter().flatten().collect();
+    assert_eq!(found.collect::<Vec<_>>(), expected, "{bytes:02x?}");
 }
 
 fn assert_v1(bytes: &[u8]) {
-    let (read, expected) = match (read1(bytes), prompb::WriteRequest::decode(bytes)) {
+    let (read, expected) = match (read1(bytes), v1::WriteRequest::decode(bytes)) {
         (Ok(read), Ok(expected)) => (read, expected),
         (Err(Fault::Malformed(_)), Err(_)) => return,
         (read, expected) => panic!("{bytes:02x?}\nread: {read:?}\nexpected: {expected:?}"),
     };
-    let timeseries = series_of(&read);
-    let metadata = expected.metadata.iter().map(|it| {
-        let [name, help, unit] = [&it.metric_family_name, &it.help, &it.unit].map(String::clone);
-        (MetricType::of(it.r#type), name, help, unit, None)
-    });
-    assert_eq!(
-        metadata_of(&read),
-        metadata.collect::<Vec<_>>(),
-        "{bytes:02x?}"
-    );
-    let of = |timeseries| prompb::WriteRequest {
-        timeseries,
-        metadata: vec![],
+    let raw = |labels: Vec<v1::Label>| -> Vec<RawLabel> {
+        let labels = labels.into_iter();
+        labels.map(|label| (label.name, label.value)).collect()
     };
-    assert_eq!(
-        told_apart(&of(timeseries)),
-        told_apart(&of(expected.timeseries)),
-        "{bytes:02x?}"
-    );
+    let series = expected.timeseries.into_iter().map(|mut series| {
+        let labels = raw(std::mem::take(&mut series.labels));
+        let exemplars = series.exemplars.iter_mut();
+        let exemplars = exemplars.map(|it| readable(&raw(std::mem::take(&mut it.labels))));
+        ExpectedSeries {
+            labels: readable(&labels),
+            exemplars: exemplars.collect(),
+            rest: series,
+        }
+    });
+    assert_series(&read, &series.collect::<Vec<_>>(), bytes);
+    let metadata = expected.metadata.iter().map(|it| {
+        let metric_type = MetricType::of(it.r#type);
+        entry(
+            metric_type,
+            [&it.metric_family_name, &it.help, &it.unit],
+            None,
+        )
+    });
+    assert_metadata(&read, metadata.collect(), bytes);
 }
 
-/// The labels that references stand for, as far as they lead somewhere, and whether all do.
-fn resolved(references: &[u32], symbols: &[String]) -> (Vec<prompb::Label>, bool) {
-    let mut good = references.len().is_multiple_of(2);
-    let mut text = |reference: u32| {
-        let text = symbols.get(reference as usize).cloned();
-        good &= text.is_some();
-        text.unwrap_or_default()
-    };
-    let labels = references
-        .chunks_exact(2)
-        .map(|pair| prompb::Label {
-            name: text(pair[0]),
-            value: text(pair[1]),
-        })
-        .collect();
-    (labels, good)
+/// The labels that references stand for; `None` if one of them leads nowhere.
+fn resolved(references: &[u32], symbols: &[Vec<u8>]) -> Option<Vec<RawLabel>> {
+    let text = |reference: u32| symbols.get(reference as usize).cloned();
+    if !references.len().is_multiple_of(2) {
+        return None;
+    }
+    let pairs = references.chunks_exact(2);
+    pairs
+        .map(|pair| Some((text(pair[0])?, text(pair[1])?)))
+        .collect()
 }
 
 fn assert_v2(bytes: &[u8]) {
     let expected = v2::Request::decode(bytes).ok();
-    let expected = expected.filter(|it| it.symbols.first().is_some_and(String::is_empty));
+    let expected = expected.filter(|it| it.symbols.first().is_some_and(Vec::is_empty));
     let (read, expected) = match (read2(bytes), expected) {
         (Ok(read), Some(expected)) => (read, expected),
         (Err(Fault::Malformed(_)), None) => return,
@@ -377,56 +454,53 @@ fn assert_v2(bytes: &[u8]) {
     };
     let symbols = &expected.symbols;
     let mut metadata = Vec::new();
-    let mut timeseries = Vec::new();
+    let mut all = Vec::new();
     for (index, series) in expected.timeseries.iter().enumerate() {
-        let (labels, mut good) = resolved(&series.labels_refs, symbols);
-        let exemplars = series.exemplars.iter().map(|exemplar| {
-            let (labels, all) = resolved(&exemplar.labels_refs, symbols);
-            good &= all;
-            prompb::Exemplar {
-                labels,
-                value: exemplar.value,
-                timestamp: exemplar.timestamp,
-            }
-        });
-        let exemplars = exemplars.collect();
         let said = series.metadata.unwrap_or_default();
         let [help, unit] = [said.help_ref, said.unit_ref].map(|it| symbols.get(it as usize));
-        good &= help.is_some() && unit.is_some();
-        let name = labels.iter().rfind(|label| label.name == METRIC_NAME_LABEL);
+        let labels = resolved(&series.labels_refs, symbols);
+        let labels = labels.filter(|_| help.is_some() && unit.is_some());
+        let labels = labels.and_then(|labels| readable(&labels));
+        let name = labels.iter().flatten();
+        let name = name.rev().find(|label| label.0 == METRIC_NAME_LABEL);
         let metric_type = MetricType::of(said.r#type);
         let silent = metric_type == MetricType::Unknown && said.help_ref == 0 && said.unit_ref == 0;
-        if let (true, false, Some(name)) = (good, silent, name) {
-            let name = metric_type.family(&name.value).to_owned();
-            let (help, unit) = (help.unwrap().clone(), unit.unwrap().clone());
-            metadata.push((metric_type, name, help, unit, Some(index)));
+        if let (false, Some((_, name)), Some(help), Some(unit)) = (silent, name, help, unit) {
+            let name = metric_type.family(name).as_bytes().to_vec();
+            metadata.push(entry(metric_type, [&name, help, unit], Some(index)));
         }
-        let read = read.series(index);
-        assert_eq!(read.bad_reference.is_none(), good, "{bytes:02x?}");
-        let histograms = series.histograms.iter().map(|histogram| {
-            prompb::Histogram::decode(histogram.encode_to_vec().as_slice()).unwrap()
+        let exemplars = series.exemplars.iter();
+        let found = exemplars.clone().map(|exemplar| {
+            let labels = resolved(&exemplar.labels_refs, symbols);
+            labels.and_then(|labels| readable(&labels))
         });
-        let samples = series.samples.iter().map(|sample| prompb::Sample {
+        let found = found.collect();
+        let exemplars = exemplars.map(|exemplar| v1::Exemplar {
+            labels: vec![],
+            value: exemplar.value,
+            timestamp: exemplar.timestamp,
+        });
+        let histograms = series
+            .histograms
+            .iter()
+            .map(|histogram| v1::Histogram::decode(histogram.encode_to_vec().as_slice()).unwrap());
+        let samples = series.samples.iter().map(|sample| v1::Sample {
             value: sample.value,
             timestamp: sample.timestamp,
         });
-        timeseries.push(prompb::TimeSeries {
+        all.push(ExpectedSeries {
             labels,
-            samples: samples.collect(),
-            exemplars,
-            histograms: histograms.collect(),
+            exemplars: found,
+            rest: v1::TimeSeries {
+                labels: vec![],
+                samples: samples.collect(),
+                exemplars: exemplars.collect(),
+                histograms: histograms.collect(),
+            },
         });
     }
-    assert_eq!(metadata_of(&read), metadata, "{bytes:02x?}");
-    let of = |timeseries| prompb::WriteRequest {
-        timeseries,
-        metadata: vec![],
-    };
-    assert_eq!(
-        told_apart(&of(series_of(&read))),
-        told_apart(&of(timeseries)),
-        "{bytes:02x?}"
-    );
+    assert_series(&read, &all, bytes);
+    assert_metadata(&read, metadata, bytes);
 }
 
 proptest! {
@@ -447,7 +521,7 @@ proptest! {
     #[test]
     fn on_messages_of_version_2(message in v2_messages()) {
         let bytes = message.encode_to_vec();
-        let has_table = message.symbols.first().is_some_and(String::is_empty);
+        let has_table = message.symbols.first().is_some_and(Vec::is_empty);
         prop_assert_eq!(read2(&bytes).is_ok(), has_table);
         assert_v2(&bytes);
     }
@@ -584,6 +658,107 @@ fn more_than_a_request_may_hold_is_refused() {
     for (symbols, labels, what) in [(limit + 1, 1, "symbols"), (1, limit + 1, "labels")] {
         let fault = read2(&v2(symbols, labels)).unwrap_err();
         assert_eq!(fault, Fault::TooMany { what, limit });
+    }
+}
+
+#[test]
+fn what_is_not_utf8_costs_what_it_is_part_of() {
+    let text = |field_number, bytes: &[u8]| nested(field_number, bytes);
+    let label = |name: &[u8], value: &[u8]| nested(1, &[text(1, name), text(2, value)].concat());
+    for broken in BROKEN {
+        let series = [
+            label(b"a", broken),
+            label(broken, b"b"),
+            label(b"a", b"b"),
+            // The last of two values counts.
+            nested(1, &[text(2, broken), text(2, b"b")].concat()),
+            nested(1, &[text(2, b"b"), text(2, broken)].concat()),
+        ];
+        let series = series.iter().chain(&series).map(|label| nested(1, label));
+        let exemplars = [
+            nested(3, &label(b"a", broken)),
+            nested(3, &label(b"a", b"b")),
+        ];
+        let metadata = [2, 4, 5].map(|of| nested(3, &[text(2, b"m"), text(of, broken)].concat()));
+        let bytes = [
+            series.collect::<Vec<_>>().concat(),
+            nested(1, &exemplars.concat()),
+            metadata.concat(),
+            nested(3, &text(2, b"m")),
+        ]
+        .concat();
+        assert_v1(&bytes);
+        let request = read1(&bytes).unwrap();
+        let unreadable: Vec<_> = request.iter().map(|it| it.unreadable.copied()).collect();
+        let value = |name| {
+            Some(Unreadable::Label {
+                name,
+                value: broken,
+            })
+        };
+        let name = Some(Unreadable::Label {
+            name: broken,
+            value: b"b",
+        });
+        let half = [value(b"a"), name, None, None, value(b"")];
+        assert_eq!(unreadable, [&half[..], &half, &[None]].concat());
+        assert_eq!(request.different_labels(), 5);
+        assert_eq!(
+            (request.metadata.len(), request.unreadable_metadata.len()),
+            (1, 3)
+        );
+    }
+}
+
+#[test]
+fn a_symbol_that_is_not_utf8_costs_what_refers_to_it() {
+    for broken in BROKEN {
+        let symbols = [&b""[..], b"__name__", b"m", broken];
+        let symbols = symbols.map(|symbol| nested(4, symbol)).concat();
+        let series = |references: &[u8], others: &[u8]| {
+            nested(5, &[nested(1, references), others.to_vec()].concat())
+        };
+        let help = nested(5, &field(3, 0, &[3]));
+        let exemplars = [
+            nested(4, &nested(1, &[1, 3])),
+            nested(4, &nested(1, &[1, 9])),
+        ];
+        let bytes = [
+            symbols,
+            series(&[1, 2], &[]),
+            series(&[1, 3], &help),
+            series(&[1, 2, 3, 2], &[]),
+            series(&[1, 2], &help),
+            series(&[1, 2], &exemplars.concat()),
+            // A reference that leads nowhere is what counts.
+            series(&[1, 3, 9, 1], &[]),
+        ]
+        .concat();
+        assert_v2(&bytes);
+        let request = read2(&bytes).unwrap();
+        let unreadable: Vec<_> = request.iter().map(|it| it.unreadable.copied()).collect();
+        let label = |name, value| Some(Unreadable::Label { name, value });
+        let nowhere = Unreadable::UnknownReference {
+            reference: 9,
+            symbols: 4,
+        };
+        let expected = [
+            None,
+            label(b"__name__", broken),
+            label(broken, b"m"),
+            None,
+            None,
+            Some(nowhere),
+        ];
+        assert_eq!(unreadable, expected);
+        let what = "help text of a metric";
+        let help = Unreadable::Metadata { what, text: broken };
+        assert_eq!(request.unreadable_metadata, [help]);
+        let exemplars = request.series(4).content.iter().map(|item| match item {
+            Item::Exemplar(exemplar) => exemplar.labels.as_ref().err().copied(),
+            other => panic!("{other:?}"),
+        });
+        assert!(exemplars.eq([label(b"__name__", broken), Some(nowhere)]));
     }
 }
 

@@ -39,6 +39,12 @@ const EXEMPLAR_BYTES: usize = 640;
 const EXEMPLAR_LABEL_BYTES: usize = 128;
 const METADATA_BYTES: usize = 1_000;
 const SYMBOL_BYTES: usize = 48;
+/// Of a symbol that is not UTF-8, which is noted in a map.
+const BROKEN_SYMBOL_BYTES: usize = 96;
+/// Of the reason why a series cannot be read.
+const UNREADABLE_SERIES_BYTES: usize = 176;
+/// Of each byte of a label that is not UTF-8, in the text that a dead letter has in its place.
+const BROKEN_BYTES: usize = 15;
 /// A query with the state of its statements while they run.
 const QUERY_BYTES: usize = 16 << 10;
 const MATCHER_BYTES: usize = 512;
@@ -172,6 +178,13 @@ impl<'m> DecodeLimits<'m> {
             .charge(NEW_LABEL_BYTES + escaped_bytes(name) + escaped_bytes(value))
     }
 
+    /// A label that the request has not had so far, with bytes that are not UTF-8. A dead letter may
+    /// hold it, with three bytes in the place of each.
+    pub(super) fn broken_label(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+        let bytes = name.len() + value.len();
+        self.memory.charge(NEW_LABEL_BYTES + BROKEN_BYTES * bytes)
+    }
+
     #[inline]
     pub(super) fn sample(&mut self) -> Result<(), Fault> {
         self.items.consume()?;
@@ -210,6 +223,16 @@ impl<'m> DecodeLimits<'m> {
     pub(super) fn symbol(&mut self) -> Result<(), Fault> {
         self.symbols.consume()?;
         self.memory.charge(SYMBOL_BYTES)
+    }
+
+    /// A symbol that is not UTF-8, beside what [`Self::symbol`] takes.
+    pub(super) fn broken_symbol(&mut self) -> Result<(), Fault> {
+        self.memory.charge(BROKEN_SYMBOL_BYTES)
+    }
+
+    /// A series that cannot be read, beside what [`Self::series`] takes.
+    pub(super) fn unreadable_series(&mut self) -> Result<(), Fault> {
+        self.memory.charge(UNREADABLE_SERIES_BYTES)
     }
 
     pub(super) fn query(&mut self) -> Result<(), Fault> {

@@ -166,11 +166,6 @@ impl<'a> Value<'a> {
         }
     }
 
-    #[inline]
-    pub(super) fn text(self) -> Result<&'a str, Fault> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Fault::Malformed("a text is not UTF-8"))
-    }
-
     pub(super) fn double(self) -> Result<f64, Fault> {
         match self {
             Self::Fixed64(bits) => Ok(f64::from_bits(bits)),

@@ -1,16 +1,17 @@
 //! Remote write 1.0: the message `prometheus.WriteRequest` to a request that borrows its texts.
 //!
-//! Field numbers: `proto/prometheus.proto`. Tests hold the result equal to that of the decoder
-//! generated from it.
+//! Field numbers: `proto/prometheus.proto`. Tests hold the result equal to that of a decoder generated
+//! from it, in which texts are bytes.
 
 use hashbrown::HashMap;
 
 use super::histogram::histogram;
 use super::limits::DecodeLimits;
 use super::protobuf::{Fault, Reader};
+use super::text::{RawMetadata, Text, push_exemplar_label, push_metadata, push_new_label, text};
 use crate::budget::Reservation;
 use crate::model::{MetricType, Sample};
-use crate::received::{Exemplar, Item, Label, LabelId, Metadata, Request};
+use crate::received::{Exemplar, Item, LabelId, Request};
 
 /// The field of a write request that is a series.
 const SERIES: u32 = 1;
@@ -31,9 +32,8 @@ pub(super) fn request<'a>(
         match number {
             SERIES => decoder.add_series(message.message(value)?)?,
             3 => {
-                decoder.limits.metadata(value.bytes()?.len())?;
-                let read = metadata(message.message(value)?)?;
-                decoder.request.metadata.push(read);
+                let raw = metadata(message.message(value)?)?;
+                push_metadata(&mut decoder.request, &mut decoder.limits, raw)?;
             }
             _ => {}
         }
@@ -72,9 +72,9 @@ impl<'a> Decoder<'a, '_> {
                     match self.known.get(bytes) {
                         Some(&id) => request.push_known_label(id),
                         None => {
-                            let (name, value) = label(message.message(value)?)?;
-                            limits.new_label(name, value)?;
-                            self.known.insert(bytes, request.push_label(name, value));
+                            let label = label(message.message(value)?)?;
+                            let id = push_new_label(request, limits, label)?;
+                            self.known.insert(bytes, id);
                         }
                     }
                 }
@@ -95,21 +95,25 @@ impl<'a> Decoder<'a, '_> {
                 _ => {}
             }
         }
-        request.end_series();
+        if !request.end_series() {
+            limits.unreadable_series()?;
+        }
         Ok(())
     }
 }
 
-fn label<'a>(mut message: Reader<'a>) -> Result<Label<'a>, Fault> {
-    let (mut name, mut text) = ("", "");
+/// Reads name and value of a label. Of a field that is there twice the last one counts, so no text is
+/// looked at before the end.
+fn label<'a>(mut message: Reader<'a>) -> Result<(Text<'a>, Text<'a>), Fault> {
+    let (mut name, mut label_value): (&[u8], &[u8]) = (b"", b"");
     while let Some((number, value)) = message.next()? {
         match number {
-            1 => name = value.text()?,
-            2 => text = value.text()?,
+            1 => name = value.bytes()?,
+            2 => label_value = value.bytes()?,
             _ => {}
         }
     }
-    Ok((name, text))
+    Ok((text(name), text(label_value)))
 }
 
 fn sample(mut message: Reader<'_>) -> Result<Sample, Fault> {
@@ -131,14 +135,17 @@ fn exemplar<'a>(
     mut message: Reader<'a>,
     limits: &mut DecodeLimits<'_>,
 ) -> Result<Exemplar<'a>, Fault> {
-    let mut exemplar = Exemplar::default();
+    let mut exemplar = Exemplar {
+        labels: Ok(Vec::new()),
+        timestamp_ms: 0,
+        value: 0.0,
+    };
     while let Some((number, value)) = message.next()? {
         match number {
             1 => {
-                let (name, value) = label(message.message(value)?)?;
                 limits.label()?;
-                limits.exemplar_label(name, value)?;
-                exemplar.labels.push((name, value));
+                let label = label(message.message(value)?)?;
+                push_exemplar_label(&mut exemplar.labels, limits, label)?;
             }
             2 => exemplar.value = value.double()?,
             3 => exemplar.timestamp_ms = value.int64()?,
@@ -148,22 +155,23 @@ fn exemplar<'a>(
     Ok(exemplar)
 }
 
-fn metadata<'a>(mut message: Reader<'a>) -> Result<Metadata<'a>, Fault> {
-    let mut metadata = Metadata {
-        metric_name: "",
-        metric_type: MetricType::Unknown,
-        help: "",
-        unit: "",
-        series: None,
-    };
+fn metadata<'a>(mut message: Reader<'a>) -> Result<RawMetadata<'a>, Fault> {
+    let mut metric_type = MetricType::Unknown;
+    let (mut name, mut help, mut unit): (&[u8], &[u8], &[u8]) = (b"", b"", b"");
     while let Some((number, value)) = message.next()? {
         match number {
-            1 => metadata.metric_type = MetricType::of(value.int32()?),
-            2 => metadata.metric_name = value.text()?,
-            4 => metadata.help = value.text()?,
-            5 => metadata.unit = value.text()?,
+            1 => metric_type = MetricType::of(value.int32()?),
+            2 => name = value.bytes()?,
+            4 => help = value.bytes()?,
+            5 => unit = value.bytes()?,
             _ => {}
         }
     }
-    Ok(metadata)
+    Ok(RawMetadata {
+        metric_name: text(name),
+        metric_type,
+        help: text(help),
+        unit: text(unit),
+        series: None,
+    })
 }

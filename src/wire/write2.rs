@@ -3,7 +3,8 @@
 //!
 //! Every text stands once in a table of symbols and is referred to by its position there
 //! (<https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>). Field numbers:
-//! `proto/write_v2.proto`; tests hold the result equal to that of the decoder generated from it.
+//! `proto/write_v2.proto`; tests hold the result equal to that of a decoder generated from it, in which
+//! texts are bytes.
 //! Not kept: start timestamps, and field 6 of a series, where they once stood: the answers of remote
 //! read that all versions of Prometheus take have no field for them.
 
@@ -12,9 +13,12 @@ use hashbrown::HashMap;
 use super::histogram::histogram;
 use super::limits::DecodeLimits;
 use super::protobuf::{Fault, Reader};
+use super::text::{
+    RawMetadata, Text, byte_count, push_exemplar_label, push_metadata, push_new_label, text,
+};
 use crate::budget::Reservation;
 use crate::model::{METRIC_NAME_LABEL, MetricType, Sample};
-use crate::received::{BadReference, Exemplar, Item, LabelId, Metadata, Request};
+use crate::received::{Exemplar, Item, LabelId, Request, Unreadable, narrow};
 
 /// The field of a write request that is a series.
 const SERIES: u32 = 5;
@@ -42,17 +46,17 @@ pub(super) fn request<'a>(
     Ok(decoder.request)
 }
 
-/// The table of symbols, and how many series there are.
+/// Reads the table of symbols, and counts the series.
 fn symbols<'a>(
     mut message: Reader<'a>,
     limits: &mut DecodeLimits<'_>,
-) -> Result<(Vec<&'a str>, usize), Fault> {
-    let (mut symbols, mut series) = (Vec::new(), 0);
+) -> Result<(Symbols<'a>, usize), Fault> {
+    let (mut symbols, mut series) = (Symbols::default(), 0);
     while let Some((number, value)) = message.next()? {
         match number {
             4 => {
                 limits.symbol()?;
-                symbols.push(value.text()?);
+                symbols.push(value.bytes()?, limits)?;
             }
             SERIES => {
                 limits.series()?;
@@ -61,8 +65,8 @@ fn symbols<'a>(
             _ => {}
         }
     }
-    match symbols.first() {
-        Some(&"") => Ok((symbols, series)),
+    match symbols.get(0) {
+        Some(Ok("")) => Ok((symbols, series)),
         Some(_) => Err(Fault::Malformed(
             "the first symbol of remote write 2.0 must be empty",
         )),
@@ -72,8 +76,56 @@ fn symbols<'a>(
     }
 }
 
+/// The table of symbols. Each is looked at once, however often it is referred to; one that is not UTF-8
+/// costs nothing until something refers to it.
+#[derive(Default)]
+struct Symbols<'a> {
+    texts: Vec<&'a str>,
+    /// Those that are not UTF-8, by position; `texts` has empty ones in their places.
+    broken: HashMap<u32, &'a [u8]>,
+}
+
+impl<'a> Symbols<'a> {
+    #[inline]
+    fn push(&mut self, bytes: &'a [u8], limits: &mut DecodeLimits<'_>) -> Result<(), Fault> {
+        match text(bytes) {
+            Ok(text) => self.texts.push(text),
+            Err(bytes) => {
+                limits.broken_symbol()?;
+                self.broken.insert(narrow(self.texts.len()), bytes);
+                self.texts.push("");
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn get(&self, reference: u32) -> Option<Text<'a>> {
+        match *self.texts.get(reference as usize)? {
+            "" => Some(
+                self.broken
+                    .get(&reference)
+                    .map_or(Ok(""), |bytes| Err(bytes)),
+            ),
+            text => Some(Ok(text)),
+        }
+    }
+
+    /// The text that a reference stands for; one that leads nowhere is `bad`.
+    #[inline]
+    fn resolve(&self, reference: u32, bad: &mut Option<Unreadable<'a>>) -> Text<'a> {
+        self.get(reference).unwrap_or_else(|| {
+            bad.get_or_insert(Unreadable::UnknownReference {
+                reference,
+                symbols: self.texts.len(),
+            });
+            Ok("")
+        })
+    }
+}
+
 struct Decoder<'a, 'm> {
-    symbols: Vec<&'a str>,
+    symbols: Symbols<'a>,
     request: Request<'a>,
     limits: DecodeLimits<'m>,
     /// Those of the labels being read; reused for its memory.
@@ -84,7 +136,8 @@ struct Decoder<'a, 'm> {
 }
 
 impl<'a> Decoder<'a, '_> {
-    /// Adds a series. A reference that leads nowhere costs this series only.
+    /// Adds a series. A label or a reference that cannot be read costs this series only; one of an
+    /// exemplar costs the exemplar, a text of the metadata the entry of metadata.
     fn add(&mut self, mut message: Reader<'a>) -> Result<(), Fault> {
         let mut references = std::mem::take(&mut self.references);
         references.clear();
@@ -108,7 +161,7 @@ impl<'a> Decoder<'a, '_> {
                 }
                 4 => {
                     self.limits.exemplar()?;
-                    let read = self.exemplar(message.message(value)?, &mut bad)?;
+                    let read = self.exemplar(message.message(value)?)?;
                     self.request.push_item(Item::Exemplar(Box::new(read)));
                 }
                 5 => metadata.read(message.message(value)?)?,
@@ -117,31 +170,40 @@ impl<'a> Decoder<'a, '_> {
         }
         let metric_name = self.labels(&references, &mut bad)?;
         self.references = references;
-        let help = self.symbol(metadata.help_reference, &mut bad);
-        let unit = self.symbol(metadata.unit_reference, &mut bad);
-        if let (Some(name), None, true) = (metric_name, bad, metadata.says_something()) {
-            self.limits.metadata(name.len() + help.len() + unit.len())?;
-            self.request.metadata.push(Metadata {
-                metric_name: metadata.metric_type.family(name),
-                metric_type: metadata.metric_type,
-                help,
-                unit,
-                series: Some(self.request.len()),
-            });
-        }
-        match bad {
+        let help = self.symbols.resolve(metadata.help_reference, &mut bad);
+        let unit = self.symbols.resolve(metadata.unit_reference, &mut bad);
+        let series = self.request.len();
+        let is_readable = match bad {
             None => self.request.end_series(),
-            Some(bad) => self.request.end_unreadable_series(bad),
+            Some(bad) => {
+                self.request.end_unreadable_series(bad);
+                false
+            }
+        };
+        if !is_readable {
+            return self.limits.unreadable_series();
         }
-        Ok(())
+        match metric_name {
+            Some(name) if metadata.says_something() => {
+                let raw = RawMetadata {
+                    metric_name: Ok(metadata.metric_type.family(name)),
+                    metric_type: metadata.metric_type,
+                    help,
+                    unit,
+                    series: Some(series),
+                };
+                push_metadata(&mut self.request, &mut self.limits, raw)
+            }
+            _ => Ok(()),
+        }
     }
 
-    fn exemplar(
-        &mut self,
-        mut message: Reader<'a>,
-        bad: &mut Option<BadReference>,
-    ) -> Result<Exemplar<'a>, Fault> {
-        let mut exemplar = Exemplar::default();
+    fn exemplar(&mut self, mut message: Reader<'a>) -> Result<Exemplar<'a>, Fault> {
+        let mut exemplar = Exemplar {
+            labels: Ok(Vec::new()),
+            timestamp_ms: 0,
+            value: 0.0,
+        };
         let mut references = Vec::new();
         while let Some((number, value)) = message.next()? {
             match number {
@@ -153,10 +215,13 @@ impl<'a> Decoder<'a, '_> {
                 _ => {}
             }
         }
-        for &[name, value] in pairs(&references, bad) {
-            let (name, value) = (self.symbol(name, bad), self.symbol(value, bad));
-            self.limits.exemplar_label(name, value)?;
-            exemplar.labels.push((name, value));
+        let mut bad = None;
+        for pair in pairs(&references, &mut bad) {
+            let [name, value] = pair.map(|reference| self.symbols.resolve(reference, &mut bad));
+            push_exemplar_label(&mut exemplar.labels, &mut self.limits, (name, value))?;
+        }
+        if let Some(bad) = bad {
+            exemplar.labels = Err(bad);
         }
         Ok(exemplar)
     }
@@ -165,46 +230,34 @@ impl<'a> Decoder<'a, '_> {
     fn labels(
         &mut self,
         references: &[u32],
-        bad: &mut Option<BadReference>,
+        bad: &mut Option<Unreadable<'a>>,
     ) -> Result<Option<&'a str>, Fault> {
         let mut metric_name = None;
         for &pair in pairs(references, bad) {
-            let [name, value] = pair.map(|reference| self.symbol(reference, bad));
-            if name == METRIC_NAME_LABEL {
-                metric_name = Some(value);
+            let [name, value] = pair.map(|reference| self.symbols.resolve(reference, bad));
+            if name == Ok(METRIC_NAME_LABEL) {
+                metric_name = value.ok();
             }
             // Whatever copies or compares the texts of a series works through them at each reference.
-            self.limits.text(name.len() + value.len())?;
+            self.limits.text(byte_count(name) + byte_count(value))?;
             match self.known.get(&pair) {
                 Some(&id) => self.request.push_known_label(id),
                 None => {
-                    self.limits.new_label(name, value)?;
-                    let id = self.request.push_label(name, value);
+                    let label = (name, value);
+                    let id = push_new_label(&mut self.request, &mut self.limits, label)?;
                     self.known.insert(pair, id);
                 }
             }
         }
         Ok(metric_name)
     }
-
-    /// The text that a reference stands for.
-    fn symbol(&self, reference: u32, bad: &mut Option<BadReference>) -> &'a str {
-        let symbol = self.symbols.get(reference as usize);
-        symbol.copied().unwrap_or_else(|| {
-            bad.get_or_insert(BadReference::Unknown {
-                reference,
-                symbols: self.symbols.len(),
-            });
-            ""
-        })
-    }
 }
 
 /// The pairs of references that labels are; an odd one is `bad`.
-fn pairs<'r>(references: &'r [u32], bad: &mut Option<BadReference>) -> &'r [[u32; 2]] {
+fn pairs<'r>(references: &'r [u32], bad: &mut Option<Unreadable<'_>>) -> &'r [[u32; 2]] {
     let (pairs, odd) = references.as_chunks();
     if !odd.is_empty() {
-        bad.get_or_insert(BadReference::Odd {
+        bad.get_or_insert(Unreadable::OddReferences {
             count: references.len(),
         });
     }

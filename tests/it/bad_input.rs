@@ -6,6 +6,7 @@ use timestream_prometheus_connector::prompb;
 use timestream_prometheus_connector::wire;
 
 use crate::support::{START_MS, TestApp, series};
+use crate::v2::compressed;
 
 fn good_body() -> Vec<u8> {
     let timeseries = vec![series(&[("__name__", "m"), ("l", "1")], &[(START_MS, 1.0)])];
@@ -21,7 +22,6 @@ async fn bodies_that_cannot_be_read_are_refused() {
     let app = TestApp::start_with(&["--max-request-bytes=1KiB"]).await;
     let mut truncated = good_body();
     truncated.truncate(20);
-    let invalid_utf8 = [0x0a, 0x06, 0x0a, 0x04, 0x0a, 0x02, 0xff, 0xfe];
     let cases = [
         (vec![], 400, "the body is empty"),
         (b"not snappy at all".to_vec(), 400, "not valid snappy"),
@@ -49,13 +49,6 @@ async fn bodies_that_cannot_be_read_are_refused() {
             400,
             "not a valid protobuf",
         ),
-        (
-            snap::raw::Encoder::new()
-                .compress_vec(&invalid_utf8)
-                .unwrap(),
-            400,
-            "not a valid protobuf",
-        ),
     ];
     for (body, status, expected) in cases {
         for path in ["/write", "/read"] {
@@ -74,6 +67,115 @@ async fn bodies_that_cannot_be_read_are_refused() {
         }
     }
     assert!(app.emulator.points("db", "t").is_empty());
+}
+
+/// A field of protobuf that has a length, which is less than 128.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(content.len()).unwrap();
+    assert!(length < 128);
+    [&[number << 3 | 2, length], content].concat()
+}
+
+fn label(name: &[u8], value: &[u8]) -> Vec<u8> {
+    field(1, &[field(1, name), field(2, value)].concat())
+}
+
+/// A series with the metric name `m`, this label and a sample at [`START_MS`].
+fn raw_series(name: &[u8], value: &[u8]) -> Vec<u8> {
+    let sample = b"\x12\x10\x09\0\0\0\0\0\0\xf0\x3f\x10\x80\x80\xba\xbb\xc8\x2e";
+    let content = [&label(b"__name__", b"m"), &label(name, value), &sample[..]];
+    field(1, &content.concat())
+}
+
+#[tokio::test]
+async fn a_label_that_is_not_utf8_costs_its_series() {
+    let cases: [(&[u8], &[u8], &str); 3] = [
+        (
+            b"city",
+            b"caf\xe9",
+            r#"the value 'caf\xe9' of label 'city' is not UTF-8 in the time series {__name__="m", city="caf\u{fffd}"}; correct the sender"#,
+        ),
+        (
+            b"\xffx",
+            b"1",
+            r#"the label name '\xffx' is not UTF-8 in the time series {__name__="m", \u{fffd}x="1"}"#,
+        ),
+        (
+            b"city",
+            b"\xed\xa0\x80",
+            r"the value '\xed\xa0\x80' of label 'city' is not UTF-8",
+        ),
+    ];
+    for (name, value, expected) in cases {
+        let app = TestApp::start().await;
+        // The bad label occurs twice, and is looked at once.
+        let message = [
+            raw_series(b"city", b"a"),
+            raw_series(name, value),
+            raw_series(name, value),
+            raw_series(b"city", b"b"),
+        ];
+        let answer = app.post("/write", &[], compressed(&message.concat())).await;
+        let text = answer.text();
+        assert_eq!(answer.status, 400, "{text}");
+        let expected = expected.replace("\\u{fffd}", "\u{fffd}");
+        assert!(
+            text.starts_with(&format!("InvalidUtf8: {expected}")),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("(2 samples); of 4 samples 2 are stored, 0 ignored, 2 not stored"),
+            "{text}"
+        );
+        assert_eq!(app.emulator.points("db", "t").len(), 2);
+        let failed = "timestream_connector_failed_samples_total{reason=\"InvalidUtf8\"}";
+        assert_eq!(app.metric(failed).await, 2.0);
+    }
+}
+
+#[tokio::test]
+async fn a_series_with_an_empty_label_name_is_rejected() {
+    let app = TestApp::start().await;
+    for value in ["x", ""] {
+        let answer = app
+            .write(vec![
+                series(&[("__name__", "lat"), ("", value)], &[(START_MS, 1.0)]),
+                series(&[("__name__", "lat"), ("l", "1")], &[(START_MS, 1.0)]),
+            ])
+            .await;
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert!(
+            answer
+                .text()
+                .starts_with("EmptyLabelName: a label of the time series {__name__=\"lat\", =\""),
+            "{}",
+            answer.text()
+        );
+    }
+    assert_eq!(app.emulator.points("db", "t").len(), 1);
+}
+
+#[tokio::test]
+async fn metadata_that_is_not_utf8_costs_its_entry() {
+    let app = TestApp::start_with(&["--metadata-table=other"]).await;
+    let metadata = |texts: &[(u8, &[u8])]| {
+        let texts = texts.iter().map(|(number, text)| field(*number, text));
+        field(3, &texts.collect::<Vec<_>>().concat())
+    };
+    let message = [
+        metadata(&[(2, b"a"), (4, b"caf\xe9")]),
+        metadata(&[(2, b"b\xff")]),
+        metadata(&[(2, b"c"), (5, b"\xc3")]),
+        metadata(&[(2, b"d"), (4, b"Help.")]),
+        raw_series(b"city", b"a"),
+    ];
+    let answer = app.post("/write", &[], compressed(&message.concat())).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    assert_eq!(app.emulator.points("db", "t").len(), 1);
+    let stored = app.emulator.points("db", "other");
+    assert_eq!(stored.len(), 1, "{stored:?}");
+    let ignored = "timestream_connector_ignored_metadata_total{reason=\"not_utf8\"}";
+    assert_eq!(app.metric(ignored).await, 3.0);
 }
 
 #[tokio::test]

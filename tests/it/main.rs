@@ -40,6 +40,7 @@ mod prometheus_kinds;
 mod promql;
 mod queue;
 mod read_limits;
+mod receiver;
 mod round_trip;
 mod rows;
 #[path = "../support/runtime_api.rs"]

@@ -3,9 +3,14 @@
 
 use prost::Message;
 use timestream_emulator::{Fault, FaultKind};
+use timestream_prometheus_connector::connector::Fallback;
+use timestream_prometheus_connector::dead_letter::Letter;
+use timestream_prometheus_connector::prompb;
+use timestream_prometheus_connector::prompb::label_matcher::Type;
 
-use crate::support::{START_MS, TestApp};
-use crate::v2::message::{Request, Sample, TimeSeries};
+use crate::dead_letters::letters;
+use crate::support::{START_MS, TestApp, configuration, core, query};
+use crate::v2::message::{Exemplar, Histogram, Metadata, Request, Sample, TimeSeries};
 use crate::v2::{Series, body, compressed, series};
 
 fn up(instance: &str) -> Series {
@@ -184,6 +189,212 @@ async fn a_series_without_known_labels_is_no_dead_letter() {
             .await,
         2.0
     );
+}
+
+/// A message with these symbols, of any bytes, and these series.
+fn with_symbols(symbols: &[&[u8]], timeseries: Vec<TimeSeries>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for symbol in symbols {
+        prost::encoding::bytes::encode(4, &symbol.to_vec(), &mut bytes);
+    }
+    let request = Request {
+        symbols: vec![],
+        timeseries,
+    };
+    compressed(&[bytes, request.encode_to_vec()].concat())
+}
+
+fn one_sample(labels_refs: Vec<u32>) -> TimeSeries {
+    TimeSeries {
+        labels_refs,
+        samples: vec![Sample {
+            value: 1.0,
+            timestamp: START_MS,
+            start_timestamp: 0,
+        }],
+        ..TimeSeries::default()
+    }
+}
+
+const SYMBOLS: &[&[u8]] = &[b"", b"__name__", b"up", b"l", b"1", b"caf\xe9"];
+
+#[tokio::test]
+async fn a_symbol_that_is_not_utf8_costs_what_refers_to_it() {
+    let app = TestApp::start_with(&["--metadata-table=other"]).await;
+    let unused = with_symbols(SYMBOLS, vec![one_sample(vec![1, 2])]);
+    let answer = app.post_v2(unused).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.written()),
+        (204, Some([1, 0, 0]))
+    );
+    // A help text costs the entry of metadata.
+    let described = TimeSeries {
+        metadata: Some(Metadata {
+            r#type: 0,
+            help_ref: 5,
+            unit_ref: 0,
+        }),
+        ..one_sample(vec![1, 2, 3, 4])
+    };
+    let answer = app.post_v2(with_symbols(SYMBOLS, vec![described])).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.written()),
+        (204, Some([1, 0, 0]))
+    );
+    let ignored = "timestream_connector_ignored_metadata_total{reason=\"not_utf8\"}";
+    assert_eq!(app.metric(ignored).await, 1.0);
+    // A label costs its series.
+    let all = vec![one_sample(vec![1, 2, 3, 5]), one_sample(vec![1, 2, 3, 1])];
+    let answer = app.post_v2(with_symbols(SYMBOLS, all)).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.written()),
+        (400, Some([1, 0, 0]))
+    );
+    assert!(
+        answer
+            .text()
+            .starts_with("InvalidUtf8: the value 'caf\\xe9' of label 'l' is not UTF-8"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(app.emulator.points("db", "t").len(), 3);
+}
+
+#[tokio::test]
+async fn an_exemplar_that_cannot_be_read_costs_no_sample() {
+    let app = TestApp::start().await;
+    for (references, expected) in [
+        (vec![3, 5], "the value 'caf\\xe9' of label 'l' is not UTF-8"),
+        (vec![3, 9], "reference 9 leads beyond the 6 symbols"),
+        (vec![3], "1 references do not make pairs"),
+    ] {
+        let exemplar = |labels_refs| Exemplar {
+            labels_refs,
+            value: 1.0,
+            timestamp: START_MS,
+        };
+        let series = TimeSeries {
+            exemplars: vec![exemplar(references), exemplar(vec![3, 4])],
+            ..one_sample(vec![1, 2])
+        };
+        let answer = app.post_v2(with_symbols(SYMBOLS, vec![series])).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.written()),
+            (400, Some([1, 0, 1]))
+        );
+        let text = answer.text();
+        assert!(
+            text.starts_with("UnreadableExemplar: ") && text.contains(expected),
+            "{text}"
+        );
+        assert!(
+            text.contains("in an exemplar of the time series {__name__=\"up\"}"),
+            "{text}"
+        );
+    }
+    // A sample and an exemplar.
+    assert_eq!(app.emulator.points("db", "t").len(), 2);
+}
+
+#[tokio::test]
+async fn times_that_cannot_be_stored_are_dropped_whatever_they_are_of_and_in_both_versions() {
+    /// The first that Timestream cannot represent with all nanoseconds that an exemplar may have.
+    const END_MS: i64 = 9_223_372_036_854;
+    let cases = [
+        (i64::MIN, "negative_timestamp"),
+        (-1, "negative_timestamp"),
+        (END_MS, "timestamp_out_of_range"),
+        // The year 10000, and nanoseconds.
+        (253_402_300_800_000, "timestamp_out_of_range"),
+        (START_MS * 1_000_000, "timestamp_out_of_range"),
+        (i64::MAX, "timestamp_out_of_range"),
+    ];
+    for (timestamp, reason) in cases {
+        let app = TestApp::start().await;
+        let all = up("a")
+            .sample(timestamp, 1.0)
+            .sample(START_MS, 1.0)
+            .histogram(Histogram {
+                timestamp,
+                ..Histogram::default()
+            })
+            .exemplar(&[("trace_id", "a")], timestamp, 1.0);
+        let answer = app.write_v2(&[all]).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.written()),
+            (204, Some([2, 1, 1])),
+            "{timestamp}: {}",
+            answer.text()
+        );
+        let labels = [("__name__", "up"), ("instance", "a")];
+        let all = prompb::TimeSeries {
+            histograms: vec![prompb::Histogram {
+                timestamp,
+                ..prompb::Histogram::default()
+            }],
+            exemplars: vec![prompb::Exemplar {
+                timestamp,
+                ..prompb::Exemplar::default()
+            }],
+            ..crate::support::series(&labels, &[(START_MS, 1.0), (timestamp, 1.0)])
+        };
+        app.write_ok(vec![all]).await;
+        let ignored = format!("timestream_connector_ignored_samples_total{{reason=\"{reason}\"}}");
+        assert_eq!(app.metric(&ignored).await, 6.0, "{timestamp}");
+        assert_eq!(app.emulator.points("db", "t").len(), 1, "{timestamp}");
+    }
+    // The last one before is not dropped here: that it is in the future is for Timestream to say.
+    let app = TestApp::start().await;
+    let answer = app.write_v2(&[up("a").sample(END_MS - 1, 1.0)]).await;
+    assert_eq!(answer.status, 419, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_series_that_is_not_utf8_is_a_dead_letter_until_it_is_corrected() {
+    let folder = tempfile::tempdir().unwrap();
+    let flag = format!("--dead-letter=file:{}", folder.path().display());
+    let app = TestApp::start_with(&[&flag]).await;
+    let all = vec![one_sample(vec![1, 2, 3, 5]), one_sample(vec![1, 2])];
+    let answer = app.post_v2(with_symbols(SYMBOLS, all)).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.written()),
+        (204, Some([2, 0, 0])),
+        "{}",
+        answer.text()
+    );
+    let letters = letters(folder.path());
+    let [letter] = letters.as_slice() else {
+        panic!("{letters:?}")
+    };
+    assert!(letter.not_utf8);
+    assert_eq!(letter.reason, "InvalidUtf8");
+    assert_eq!(letter.labels[1], ("l".to_owned(), "caf\u{fffd}".to_owned()));
+    let text = letter.to_string();
+    assert!(text.contains(r#""not_utf8":true,"labels":"#), "{text}");
+    assert_eq!(&Letter::parse(&text).unwrap(), letter);
+
+    // It is not stored as it is, and stays what it was.
+    let config = configuration(&app.emulator.url(), &[]);
+    let connector = core(&config).await;
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    let fallback = Fallback::default();
+    let replayed = connector.replay(&letters, &fallback, deadline).await;
+    assert_eq!((replayed.stored, replayed.samples), (0, 1));
+    assert_eq!(replayed.refused["InvalidUtf8"], 1);
+    let [again] = replayed.left.as_slice() else {
+        panic!("{:?}", replayed.left)
+    };
+    let mut again = again.clone();
+    again.time = letter.time;
+    assert_eq!(&again, letter);
+
+    let mut corrected = again;
+    corrected.not_utf8 = false;
+    "café".clone_into(&mut corrected.labels[1].1);
+    let replayed = connector.replay(&[corrected], &fallback, deadline).await;
+    assert_eq!((replayed.stored, replayed.left.len()), (1, 0));
+    let found = app.read(vec![query(&[(Type::Eq, "l", "café")])]).await;
+    assert_eq!(found[0].len(), 1);
 }
 
 #[tokio::test]

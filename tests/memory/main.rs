@@ -43,6 +43,8 @@ fn named(name: &str) -> Vec<u8> {
 
 /// A sample at 1,600,000,000,000 ms.
 const SAMPLE: &[u8] = b"\x12\x10\x09\x00\x00\x00\x00\x00\x00\xf0\x3f\x10\x80\x80\xba\xbb\xc8\x2e";
+/// A label whose value is not UTF-8.
+const BROKEN_LABEL: &[u8] = b"\x0a\x06\x0a\x01l\x12\x01\xff";
 /// One of which nothing is given.
 const EMPTY_SAMPLE: &[u8] = b"\x12\x00";
 
@@ -284,6 +286,35 @@ fn writes() -> Vec<(&'static str, RemoteWrite, Vec<u8>)> {
                     .concat(),
                 )
             }),
+        ),
+        (
+            "series of one label that is not UTF-8",
+            v1,
+            of(100_000, &|_| series(&[BROKEN_LABEL, SAMPLE])),
+        ),
+        (
+            "different labels that are not UTF-8",
+            v1,
+            of(100_000, &|i| {
+                let value = [format!("{i}").as_bytes(), b"\xff"].concat();
+                let label = field(1, &[field(1, b"l"), field(2, &value)].concat());
+                series(&[&label, SAMPLE])
+            }),
+        ),
+        (
+            "exemplars that are not UTF-8",
+            v1,
+            series(&[&named("m"), &field(3, BROKEN_LABEL).repeat(80_000)]),
+        ),
+        (
+            "metadata that is not UTF-8",
+            v1,
+            field(3, &field(4, b"\xff")).repeat(100_000),
+        ),
+        (
+            "symbols that are not UTF-8",
+            RemoteWrite::V2,
+            of(500_000, &|i| field(4, if i == 0 { b"" } else { b"\xff" })),
         ),
         (
             "symbols",

@@ -1,0 +1,107 @@
+//! Texts of write requests: one that is not UTF-8 costs the series, the exemplar or the entry of
+//! metadata that it belongs to, in both versions of remote write alike.
+
+use super::limits::DecodeLimits;
+use super::protobuf::Fault;
+use crate::model::MetricType;
+use crate::received::{Label, LabelId, Metadata, Request, Unreadable};
+
+/// A text, or the bytes that are none because they are not UTF-8.
+pub(super) type Text<'a> = Result<&'a str, &'a [u8]>;
+
+#[inline]
+pub(super) fn text(bytes: &[u8]) -> Text<'_> {
+    std::str::from_utf8(bytes).map_err(|_| bytes)
+}
+
+/// How many bytes there are.
+#[inline]
+pub(super) fn byte_count(text: Text<'_>) -> usize {
+    text.map_or_else(<[u8]>::len, str::len)
+}
+
+fn bytes(text: Text<'_>) -> &[u8] {
+    text.map_or_else(|bytes| bytes, str::as_bytes)
+}
+
+/// Adds a label that the request has not had so far to the series that is being put together.
+#[inline]
+pub(super) fn push_new_label<'a>(
+    request: &mut Request<'a>,
+    limits: &mut DecodeLimits<'_>,
+    label: (Text<'a>, Text<'a>),
+) -> Result<LabelId, Fault> {
+    match label {
+        (Ok(name), Ok(value)) => {
+            limits.new_label(name, value)?;
+            Ok(request.push_label(name, value))
+        }
+        (name, value) => {
+            let (name, value) = (bytes(name), bytes(value));
+            limits.broken_label(name, value)?;
+            Ok(request.push_broken_label(name, value))
+        }
+    }
+}
+
+/// Adds a label to those of an exemplar, as long as they can be read.
+pub(super) fn push_exemplar_label<'a>(
+    labels: &mut Result<Vec<Label<'a>>, Unreadable<'a>>,
+    limits: &mut DecodeLimits<'_>,
+    label: (Text<'a>, Text<'a>),
+) -> Result<(), Fault> {
+    match (labels.as_mut(), label) {
+        (Err(_), _) => {}
+        (Ok(labels), (Ok(name), Ok(value))) => {
+            limits.exemplar_label(name, value)?;
+            labels.push((name, value));
+        }
+        (Ok(_), (name, value)) => {
+            let (name, value) = (bytes(name), bytes(value));
+            *labels = Err(Unreadable::Label { name, value });
+        }
+    }
+    Ok(())
+}
+
+/// An entry of metadata as it was received.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawMetadata<'a> {
+    pub(super) metric_name: Text<'a>,
+    pub(super) metric_type: MetricType,
+    pub(super) help: Text<'a>,
+    pub(super) unit: Text<'a>,
+    /// Position of the series that brought it.
+    pub(super) series: Option<usize>,
+}
+
+/// Adds an entry of metadata, or why it cannot be read.
+pub(super) fn push_metadata<'a>(
+    request: &mut Request<'a>,
+    limits: &mut DecodeLimits<'_>,
+    raw: RawMetadata<'a>,
+) -> Result<(), Fault> {
+    let texts = [
+        ("name of a metric", raw.metric_name),
+        ("help text of a metric", raw.help),
+        ("unit of a metric", raw.unit),
+    ];
+    limits.metadata(texts.iter().map(|(_, text)| byte_count(*text)).sum())?;
+    match texts.map(|(_, text)| text) {
+        [Ok(metric_name), Ok(help), Ok(unit)] => request.metadata.push(Metadata {
+            metric_name,
+            metric_type: raw.metric_type,
+            help,
+            unit,
+            series: raw.series,
+        }),
+        _ => {
+            let broken = texts
+                .into_iter()
+                .find_map(|(what, text)| Some((what, text.err()?)));
+            let why = broken.map(|(what, text)| Unreadable::Metadata { what, text });
+            request.unreadable_metadata.extend(why);
+        }
+    }
+    Ok(())
+}
