@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use futures_util::StreamExt;
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Version};
 use timestream_emulator::{Emulator, Fault, FaultKind, When};
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::read_request::ResponseType::{
@@ -186,6 +186,37 @@ async fn floats_and_histograms_of_a_series_have_one_order() {
         (3, 650, 650),
     ];
     assert_eq!(chunks, expected);
+}
+
+#[tokio::test]
+async fn native_histograms_in_one_piece_are_those_of_a_stream() {
+    let app = TestApp::start().await;
+    let at = |step: i64| START_MS + step * 15_000;
+    for instance in ["1", "2", "3"] {
+        let counted = |step: i64| Histogram {
+            timestamp: at(step),
+            ..integers(0)
+        };
+        let labels = [("__name__", "m"), ("l", instance)];
+        let one = histograms(&labels, (0..200).map(counted).collect());
+        app.write_ok(vec![one]).await;
+    }
+    let request = ReadRequest {
+        queries: vec![named("m"), named("nothing"), named("m")],
+        accepted_response_types: vec![StreamedXorChunks.into()],
+    };
+    let body = wire::encode(&request).unwrap();
+    let read = |version| {
+        let request = Request::post("/read").version(version);
+        app.send(request.body(Body::from(body.clone())).unwrap())
+    };
+    let streamed = read(Version::HTTP_11).await;
+    let whole = read(Version::HTTP_10).await;
+    assert_eq!([whole.status, streamed.status], [StatusCode::OK; 2]);
+    assert_eq!(whole.body, streamed.body);
+    let results = frames::results(&whole.body, 3);
+    assert_eq!(results.iter().map(Vec::len).collect::<Vec<_>>(), [3, 0, 3]);
+    assert_eq!(results[2][2].chunks.len(), 2);
 }
 
 #[tokio::test]
