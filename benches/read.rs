@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use support::{Bench, Table, machine, start_connector};
 use timestream_emulator::Config;
+use timestream_prometheus_connector::prompb::histogram::Count;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::read_request::ResponseType;
 use timestream_prometheus_connector::prompb::{
-    Label, LabelMatcher, Query, ReadRequest, Sample, TimeSeries, WriteRequest,
+    BucketSpan, Histogram, Label, LabelMatcher, Query, ReadRequest, Sample, TimeSeries,
+    WriteRequest,
 };
 use timestream_prometheus_connector::wire;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
@@ -43,6 +45,7 @@ async fn main() {
     for (kind, series, samples) in [
         (Kind::Scraped, 1_000, 1_000),
         (Kind::Noise, 1_000, 1_000),
+        (Kind::Histograms, 100, 400),
         (Kind::Scraped, 10, 100),
         (Kind::Scraped, 100, 100),
         (Kind::Scraped, 1_000, 100),
@@ -68,6 +71,8 @@ enum Kind {
     Scraped,
     /// Random values at random times: no encoding helps.
     Noise,
+    /// Native histograms of 60 buckets, a few of which are observed between scrapes.
+    Histograms,
 }
 
 fn series(kind: Kind, index: usize, samples: usize) -> TimeSeries {
@@ -92,7 +97,7 @@ fn series(kind: Kind, index: usize, samples: usize) -> TimeSeries {
                 value = random.f64() * 1e6;
                 random.i64(0..1_000)
             }
-            (Kind::Scraped, source) => {
+            (Kind::Scraped | Kind::Histograms, source) => {
                 match source {
                     0 => value += f64::from(random.u32(0..40)),
                     1 => value += f64::from(random.u32(0..6) / 5),
@@ -110,7 +115,7 @@ fn series(kind: Kind, index: usize, samples: usize) -> TimeSeries {
             value,
         }
     };
-    TimeSeries {
+    let mut series = TimeSeries {
         labels: labels
             .iter()
             .map(|&(name, value)| Label {
@@ -120,7 +125,42 @@ fn series(kind: Kind, index: usize, samples: usize) -> TimeSeries {
             .collect(),
         samples: (0..samples).map(sample).collect(),
         ..TimeSeries::default()
+    };
+    if let Kind::Histograms = kind {
+        let times = std::mem::take(&mut series.samples);
+        series.histograms = histograms(times.iter().map(|it| it.timestamp), index as u64);
     }
+    series
+}
+
+/// Histograms at these times.
+fn histograms(times: impl Iterator<Item = i64>, seed: u64) -> Vec<Histogram> {
+    const BUCKETS: usize = 60;
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut counts, mut sum) = ([0_i64; BUCKETS], 0.0);
+    let observed = times.map(|timestamp| {
+        for _ in 0..20 {
+            // Most are about the middle.
+            let bucket = (random.usize(0..BUCKETS) + random.usize(0..BUCKETS)) / 2;
+            counts[bucket] += 1;
+            sum += bucket as f64 / 7.0;
+        }
+        let before = [0].into_iter().chain(counts);
+        Histogram {
+            count: Some(Count::CountInt(counts.iter().sum::<i64>() as u64)),
+            sum,
+            schema: 3,
+            zero_threshold: 2_f64.powi(-128),
+            positive_spans: vec![BucketSpan {
+                offset: -20,
+                length: BUCKETS as u32,
+            }],
+            positive_deltas: counts.iter().zip(before).map(|(a, b)| a - b).collect(),
+            timestamp,
+            ..Histogram::default()
+        }
+    });
+    observed.collect()
 }
 
 async fn write(bench: &Bench, kind: Kind, series_count: usize, samples: usize) {

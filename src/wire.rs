@@ -18,7 +18,7 @@ mod write2;
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use prost::{Message, Name};
+use prost::Message;
 
 use crate::budget::{BudgetExceeded, Reservation};
 use crate::received::Request;
@@ -32,9 +32,7 @@ pub use results::ResultsEncoder;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The content type is not the one of the protocol.
-    #[error(
-        "unsupported Content-Type '{0}'; expected application/x-protobuf (remote write or remote read)"
-    )]
+    #[error("unsupported Content-Type '{0}'; expected application/x-protobuf")]
     ContentType(String),
     /// The body is another message than those of the protocol.
     #[error(
@@ -119,19 +117,6 @@ pub fn negotiate(headers: &HeaderMap) -> Result<RemoteWrite, DecodeError> {
         None | Some(WRITE_V1) => Ok(RemoteWrite::V1),
         Some(WRITE_V2) => Ok(RemoteWrite::V2),
         Some(other) => Err(DecodeError::MessageType(other.to_owned())),
-    }
-}
-
-/// Checks that the headers announce the message `M`; to be called before the body is read.
-///
-/// A missing header counts as the expected value.
-///
-/// # Errors
-/// Another content type, message or content encoding.
-pub fn check_headers<M: Name>(headers: &HeaderMap) -> Result<(), DecodeError> {
-    match announced_message(headers)? {
-        Some(other) if other != M::full_name() => Err(DecodeError::MessageType(other)),
-        _ => Ok(()),
     }
 }
 
@@ -428,11 +413,5 @@ mod tests {
             let expected = Err(DecodeError::ContentEncoding(encoding.to_owned()));
             assert_eq!(negotiate(&headers(None, Some(encoding))), expected);
         }
-        let read = "application/x-protobuf;proto=prometheus.ReadRequest";
-        let check =
-            |content_type| check_headers::<prompb::ReadRequest>(&headers(content_type, None));
-        assert_eq!(check(None), Ok(()));
-        assert_eq!(check(Some(read)), Ok(()));
-        assert!(check(Some("application/x-protobuf;proto=prometheus.WriteRequest")).is_err());
     }
 }

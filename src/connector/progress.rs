@@ -18,8 +18,6 @@ pub(super) struct Progress(Mutex<State>);
 struct State {
     counts: StatementCounts,
     size: Size,
-    may_have_histograms: bool,
-    is_planned: bool,
     /// Requests that wait for the query.
     requests: Vec<Arc<RequestSize>>,
 }
@@ -122,20 +120,6 @@ impl Progress {
         for request in &state.requests {
             request.subtract(removed);
         }
-    }
-
-    /// Says whether the statements for a table can find native histograms, and whether there are
-    /// further tables.
-    pub(super) fn plan(&self, may_have_histograms: bool, is_last: bool) {
-        let mut state = self.lock();
-        state.may_have_histograms |= may_have_histograms;
-        state.is_planned |= is_last;
-    }
-
-    /// Returns whether no native histogram is going to be found, as far as the columns tell now.
-    pub(super) fn excludes_histograms(&self) -> bool {
-        let state = self.lock();
-        state.is_planned && !state.may_have_histograms
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -134,12 +134,6 @@ impl Reading {
         Some(result)
     }
 
-    /// Whether no result that is still to come has native histograms, as far as that is known.
-    pub fn rest_excludes_histograms(&self) -> bool {
-        let mut rest = self.progress.iter().skip(self.returned);
-        rest.all(|progress| progress.excludes_histograms())
-    }
-
     /// Adds what the queries took since the last time to the outcome.
     pub fn take_counts(&mut self) {
         for progress in &*self.progress {

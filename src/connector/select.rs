@@ -8,7 +8,7 @@ use super::schemas::SchemaKey;
 use super::statements::Statements;
 use super::{Connector, ReadError};
 use crate::convert::matcher::Selection;
-use crate::convert::rows::{Content, Series, SeriesBuilder};
+use crate::convert::rows::{Series, SeriesBuilder};
 use crate::convert::schema::{Schema, measures};
 use crate::convert::sql::{BINS, SeriesQuery, describe, selection_to_sql, show_measures};
 use crate::model::Destination;
@@ -35,9 +35,8 @@ impl Connector {
             Some(_) => &selection.destinations[..],
             None => &[],
         };
-        for (place, destination) in destinations.iter().enumerate() {
-            let is_last = place + 1 == destinations.len();
-            let found = self.select_from(selection, destination, is_last, statements);
+        for destination in destinations {
+            let found = self.select_from(selection, destination, statements);
             series.merge(found.await?);
         }
         let size = statements.progress().size();
@@ -53,7 +52,6 @@ impl Connector {
         &self,
         selection: &'s Selection,
         destination: &Destination,
-        is_last: bool,
         statements: &Statements<'_>,
     ) -> Result<SeriesBuilder<'s>, ReadError> {
         // Of the whole table where asking for measures would cost more.
@@ -75,9 +73,6 @@ impl Connector {
             if queries.is_empty() && is_present {
                 return Ok(SeriesBuilder::new(selection));
             }
-            let mut contents = queries.iter().map(|query| query.columns.content);
-            let may_have_histograms = contents.any(|content| content == Content::Histograms);
-            progress.plan(may_have_histograms, is_last);
             let (result, present) = tokio::join!(
                 self.run(selection, queries, statements),
                 schema(&key, statements)

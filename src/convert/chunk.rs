@@ -1,4 +1,5 @@
-//! Float samples to the XOR chunks of Prometheus, and back.
+//! Float samples to the XOR chunks of Prometheus, and back; native histograms have chunks of their own
+//! ([`HistogramChunks`]).
 //!
 //! A chunk is the number of its samples (16 bits), the first sample, and for each further one how
 //! much the distance to the one before has changed and which bits of the value have. The format is
@@ -6,9 +7,18 @@
 //! `tests/golden/xor` has chunks that Prometheus' own encoder made.
 
 mod bits;
+mod decode;
+mod fit;
+mod histogram;
+mod layout;
+mod value;
+mod varbit;
 
 use crate::model::Sample;
 use bits::{BitReader, BitWriter};
+pub use decode::decode_histograms;
+pub use histogram::{HistogramChunk, HistogramChunks};
+use value::XorValue;
 
 /// Samples of a full chunk: as many as Prometheus itself puts into one.
 pub const MAX_SAMPLES: usize = 120;
@@ -53,23 +63,7 @@ pub struct Encoder {
     min_time_ms: i64,
     time_ms: i64,
     distance: u64,
-    value: u64,
-    window: Option<Window>,
-}
-
-/// Which bits of a value changed last: all others are left out again where they fit.
-#[derive(Clone, Copy, Debug)]
-struct Window {
-    /// Zeros in front.
-    leading: u32,
-    /// Zeros behind.
-    trailing: u32,
-}
-
-impl Window {
-    fn width(self) -> u32 {
-        64 - self.leading - self.trailing
-    }
+    value: XorValue,
 }
 
 impl Encoder {
@@ -107,20 +101,20 @@ impl Encoder {
                 self.bits.write(0, 16);
                 self.bits.write_varint(zigzag(time_ms));
                 self.bits.write(value, 64);
+                self.value = XorValue::new(value);
                 self.min_time_ms = time_ms;
             }
             1 => {
                 self.bits.write_varint(distance);
-                self.write_value(value);
+                self.value.write(value, &mut self.bits);
             }
             _ => {
                 self.write_change(distance.wrapping_sub(self.distance) as i64);
-                self.write_value(value);
+                self.value.write(value, &mut self.bits);
             }
         }
         self.distance = distance;
         self.time_ms = time_ms;
-        self.value = value;
         self.count += 1;
     }
 
@@ -148,38 +142,13 @@ impl Encoder {
             return self.bits.write(0, 1);
         }
         for (width, prefix, prefix_bits) in DISTANCES {
-            let limit = 1_i64 << (width - 1);
-            if (1 - limit..=limit).contains(&change) {
+            if varbit::fits(change, width) {
                 self.bits.write(prefix, prefix_bits);
                 return self.bits.write(change as u64, width);
             }
         }
         self.bits.write(0b1111, 4);
         self.bits.write(change as u64, 64);
-    }
-
-    fn write_value(&mut self, value: u64) {
-        let changed = value ^ self.value;
-        if changed == 0 {
-            return self.bits.write(0, 1);
-        }
-        // The count of zeros in front has 5 bits.
-        let leading = changed.leading_zeros().min(31);
-        let trailing = changed.trailing_zeros();
-        if let Some(window) = self.window
-            && leading >= window.leading
-            && trailing >= window.trailing
-        {
-            self.bits.write(0b10, 2);
-            return self.bits.write(changed >> window.trailing, window.width());
-        }
-        let window = Window { leading, trailing };
-        self.bits.write(0b11, 2);
-        self.bits.write(u64::from(leading), 5);
-        // 64 is written as 0, which no other width is.
-        self.bits.write(u64::from(window.width()), 6);
-        self.bits.write(changed >> trailing, window.width());
-        self.window = Some(window);
     }
 }
 
@@ -193,8 +162,7 @@ pub struct Decoder<'c> {
     is_second: bool,
     time_ms: i64,
     distance: u64,
-    value: u64,
-    window: Option<Window>,
+    value: XorValue,
 }
 
 impl<'c> Decoder<'c> {
@@ -208,27 +176,28 @@ impl<'c> Decoder<'c> {
             is_second: false,
             time_ms: 0,
             distance: 0,
-            value: 0,
-            window: None,
+            value: XorValue::default(),
         }
     }
 
     fn read_sample(&mut self) -> Option<Sample> {
-        if self.is_first {
+        let value = if self.is_first {
             self.time_ms = unzigzag(self.bits.read_varint()?);
-            self.value = self.bits.read(64)?;
+            let value = self.bits.read(64)?;
+            self.value = XorValue::new(value);
+            value
         } else {
             self.distance = match self.is_second {
                 true => self.bits.read_varint()?,
                 false => self.distance.wrapping_add(self.read_change()? as u64),
             };
             self.time_ms = self.time_ms.wrapping_add(self.distance as i64);
-            self.value ^= self.read_changed_bits()?;
-        }
+            self.value.read(&mut self.bits)?
+        };
         self.is_second = std::mem::take(&mut self.is_first);
         Some(Sample {
             timestamp_ms: self.time_ms,
-            value: f64::from_bits(self.value),
+            value: f64::from_bits(value),
         })
     }
 
@@ -238,34 +207,10 @@ impl<'c> Decoder<'c> {
         }
         for (width, ..) in DISTANCES {
             if !self.bits.read_bit()? {
-                let read = self.bits.read(width)? as i64;
-                // The largest number is the one that two's complement has not.
-                let limit = 1 << (width - 1);
-                return Some(if read > limit {
-                    read - (1 << width)
-                } else {
-                    read
-                });
+                return varbit::read_signed(&mut self.bits, width);
             }
         }
         Some(self.bits.read(64)? as i64)
-    }
-
-    fn read_changed_bits(&mut self) -> Option<u64> {
-        if !self.bits.read_bit()? {
-            return Some(0);
-        }
-        if self.bits.read_bit()? {
-            let leading = self.bits.read(5)? as u32;
-            let width = match self.bits.read(6)? as u32 {
-                0 => 64,
-                width => width,
-            };
-            let trailing = 64_u32.checked_sub(leading + width)?;
-            self.window = Some(Window { leading, trailing });
-        }
-        let window = self.window?;
-        Some(self.bits.read(window.width())? << window.trailing)
     }
 }
 

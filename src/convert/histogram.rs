@@ -17,7 +17,7 @@ const CUSTOM_BUCKETS: i32 = -53;
 const EXPONENTIAL: std::ops::RangeInclusive<i32> = -4..=52;
 
 /// Why a histogram is not valid.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HistogramFault {
     /// The schema does not exist.
     #[error("schema {0} is none of -4 to 52 and -53")]
@@ -117,11 +117,8 @@ pub fn check(histogram: &Histogram) -> Result<(), HistogramFault> {
                 return Err(HistogramFault::NegativeTotal);
             }
         }
-        count => {
-            let count = match count {
-                Some(Count::Int(count)) => count,
-                _ => 0,
-            };
+        _ => {
+            let count = int_count(histogram);
             let buckets = positive + negative + u128::from(int_zero_count(histogram));
             // Observations of NaN are in no bucket.
             let fits = match histogram.sum.is_nan() {
@@ -233,15 +230,34 @@ pub fn is_float(histogram: &Histogram) -> bool {
     matches!(histogram.count, Some(Count::Float(_)))
 }
 
+/// The observations of an integer histogram.
+///
 /// As Prometheus does, a number of the other kind is taken for none.
-fn int_zero_count(histogram: &Histogram) -> u64 {
+pub(super) fn int_count(histogram: &Histogram) -> u64 {
+    match histogram.count {
+        Some(Count::Int(count)) => count,
+        _ => 0,
+    }
+}
+
+/// The observations of a float histogram.
+pub(super) fn float_count(histogram: &Histogram) -> f64 {
+    match histogram.count {
+        Some(Count::Float(count)) => count,
+        _ => 0.0,
+    }
+}
+
+/// The observations in the zero bucket of an integer histogram.
+pub(super) fn int_zero_count(histogram: &Histogram) -> u64 {
     match histogram.zero_count {
         Some(Count::Int(count)) if !is_float(histogram) => count,
         _ => 0,
     }
 }
 
-fn float_zero_count(histogram: &Histogram) -> f64 {
+/// The observations in the zero bucket of a float histogram.
+pub(super) fn float_zero_count(histogram: &Histogram) -> f64 {
     match histogram.zero_count {
         Some(Count::Float(count)) if is_float(histogram) => count,
         _ => 0.0,

@@ -13,10 +13,10 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::chunk::Chunk;
-use super::histogram;
+use super::histogram::{self, HistogramFault};
 use super::matcher::Selection;
 use super::names::{Dimension, Measure, NO_LABELS_DIMENSION, NO_LABELS_VALUE};
-use super::samples::{Samples, to_chunks};
+use super::samples::{Samples, to_chunks_between};
 use super::series::is_special;
 use crate::model::{
     Count, Datum, Histogram, Label, Labels, METRIC_NAME_LABEL, Row, STALE_MARKER_BITS, Sample,
@@ -28,7 +28,8 @@ use crate::model::{
 pub struct Series {
     /// The label set, the metric name included.
     pub labels: Labels,
-    /// Samples in the order of time, each time once, all chunks full but the last one.
+    /// Samples in the order of time, each time once. All chunks are full but the last one and those after
+    /// which a native histogram comes: none has samples on both sides of one.
     pub chunks: Vec<Chunk>,
     /// Native histograms sorted by time, each time once.
     pub histograms: Vec<Histogram>,
@@ -112,6 +113,16 @@ pub enum RowError {
     /// The text of a native histogram cannot be read.
     #[error("unexpected text of a native histogram from Timestream: '{0}'")]
     Histogram(String),
+    /// A native histogram that breaks a rule: the connector never stores such a one.
+    #[error(
+        "the native histogram '{text}' from Timestream breaks a rule of Prometheus: {fault}; ask for a range without it"
+    )]
+    InvalidHistogram {
+        /// Its stored text.
+        text: String,
+        /// The rule.
+        fault: HistogramFault,
+    },
 }
 
 /// Gathers result rows, of one or several queries, into series.
@@ -181,6 +192,11 @@ impl<'s> SeriesBuilder<'s> {
             if columns.content == Content::Histograms {
                 let histogram = histogram::from_text(text, timestamp_ms);
                 let histogram = histogram.ok_or_else(|| RowError::Histogram(text.to_owned()))?;
+                // A reader of chunks has no means to find out.
+                histogram::check(&histogram).map_err(|fault| RowError::InvalidHistogram {
+                    text: text.to_owned(),
+                    fault,
+                })?;
                 added.samples += 1;
                 added.bytes += histogram.bytes() as u64;
                 found.histograms.push(histogram);
@@ -236,7 +252,7 @@ impl<'s> SeriesBuilder<'s> {
                     histograms.extend(ends);
                     histograms.sort_by_key(|histogram| histogram.timestamp_ms);
                     histograms.dedup_by_key(|histogram| histogram.timestamp_ms);
-                    to_chunks(samples)
+                    to_chunks_between(samples, &histograms)
                 };
                 Series {
                     labels,
@@ -407,6 +423,7 @@ mod tests {
 
     use super::*;
     use crate::convert::matcher::Matcher;
+    use crate::convert::samples::to_chunks;
     use crate::model::MatchOp;
 
     fn selection(labels_only: bool) -> Selection {
@@ -593,6 +610,17 @@ mod tests {
         }
         let bad = builder.add_row(&histograms, named("U__histogram_of_x", "?"));
         assert_eq!(bad, Err(RowError::Histogram("?".to_owned())));
+        let invalid = histogram::to_text(&Histogram {
+            count: Some(Count::Int(9)),
+            ..Histogram::default()
+        });
+        let bad = builder.add_row(&histograms, named("U__histogram_of_x", &invalid));
+        let fault = HistogramFault::Count {
+            buckets: 0,
+            count: 9,
+        };
+        let text = invalid;
+        assert_eq!(bad, Err(RowError::InvalidHistogram { text, fault }));
         let all = builder.finish();
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].samples().count(), 1);

@@ -131,15 +131,6 @@ impl HttpError {
         )
     }
 
-    /// The end of a streamed answer, when a query finds what frames have no form for and what was not
-    /// there when it began.
-    pub(super) fn late_histograms() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the first native histograms of the table were written while it was read; ask again",
-        )
-    }
-
     /// The answer to a request that tells neither by path nor by header what it is.
     pub(super) fn missing_header(path: &str, read_header: &str, write_header: &str) -> Self {
         Self::new(

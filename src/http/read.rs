@@ -1,7 +1,8 @@
 //! `POST /read`: remote read, answered with SAMPLES or STREAMED_XOR_CHUNKS.
 //!
 //! A streamed answer begins with the first result. Where an answer has to be one piece (see
-//! [`super::bounds`]), its frames are one body.
+//! [`super::bounds`]), its frames are one body. A request is a message in snappy, whatever its content
+//! headers say: Prometheus does not look at them, and clients name there what they want to receive.
 
 mod frames;
 mod record;
@@ -23,7 +24,7 @@ use crate::buffer::Buffer;
 use crate::connector::QueryResult;
 use crate::convert::response::{ResponseType, frames, timeseries};
 use crate::convert::rows::Series;
-use crate::prompb::ReadRequest;
+use crate::prompb::ChunkedReadResponse;
 use crate::wire;
 use frames::FrameStream;
 use record::ReadRecord;
@@ -43,7 +44,8 @@ pub(super) async fn read(
     let completed = End::Completed(StatusCode::OK);
     let (mut response, numbers) = match content {
         Ok(Content::Stream(results, deadline)) => {
-            let frames = FrameStream::new(results, recorder, deadline);
+            let compute = app.connector.compute().clone();
+            let frames = FrameStream::new(results, recorder, deadline, compute);
             let headers = [(CONTENT_TYPE, STREAMED)];
             return (headers, Body::from_stream(frames.into_stream())).into_response();
         }
@@ -95,14 +97,13 @@ async fn answer(
     let deadline = earliest(deadline, bounds);
     let compute = app.connector.compute();
     let reservation = record.reservation.insert(app.budget.reservation());
-    wire::check_headers::<ReadRequest>(headers)?;
     let body = Compressed::receive(app, headers, body, reservation, deadline).await?;
     let (message, turn) = within(deadline, body.decompress(compute, reservation)).await??;
     let decode = || wire::decode_read_request(&message, reservation);
     let request = within(deadline, compute.run_if(turn.is_some(), decode)).await??;
     drop((message, turn));
     let accepted = &request.accepted_response_types;
-    let mut form =
+    let form =
         ResponseType::preferred(accepted).ok_or_else(|| HttpError::no_response_type(accepted))?;
     // Without chunked transfer the end of a connection would be the end of the answer.
     let is_whole = bounds.is_some() || version < Version::HTTP_11;
@@ -110,12 +111,8 @@ async fn answer(
     let reading = record.reading.insert(reading);
     let mut results = VecDeque::new();
     while let Some(result) = reading.next().await {
-        let result = result.map_err(|error| HttpError::from(&error))?;
-        if result.iter().any(|series| !series.histograms.is_empty()) {
-            form = ResponseType::Samples;
-        }
-        results.push_back(result);
-        if form == ResponseType::Chunks && !is_whole && reading.rest_excludes_histograms() {
+        results.push_back(result.map_err(|error| HttpError::from(&error))?);
+        if form == ResponseType::Chunks && !is_whole {
             return Ok(Content::Stream(results, deadline));
         }
     }
@@ -140,37 +137,42 @@ async fn answer(
         let body = body.map_err(|error| HttpError::encoding(&error))?;
         return fitting(body.len()).map(|()| Content::Samples(body));
     }
-    let mut all: Vec<(usize, &Series)> = Vec::new();
-    for (index, result) in results.iter().enumerate() {
-        all.extend(result.iter().map(|series| (index, series)));
-    }
+    // They are made twice, because their length stands before them.
     let mut len = 0;
-    let (mut uncounted, mut unwritten) = (all.iter(), all.iter());
-    let count = || {
-        let Some((index, series)) = uncounted.next() else {
-            return Some(());
-        };
-        for message in frames(*index, series) {
-            len += wire::frame_len(&message);
+    let (mut uncounted, mut unwritten) = (all_frames(results), all_frames(results));
+    let count = || match uncounted.next() {
+        None => Some(()),
+        Some(frame) => {
+            len += frame.map_or(0, |message| wire::frame_len(&message));
+            None
         }
-        None
     };
     within(deadline, compute.run_in_slices(is_long, count)).await?;
     fitting(len)?;
     let body = Buffer::with_capacity(len);
     let mut body = body.map_err(|error| HttpError::no_memory(&error))?;
     let mut piece = Vec::new();
-    let write = || {
-        let Some((index, series)) = unwritten.next() else {
-            return Some(Ok(()));
-        };
-        piece.clear();
-        for message in frames(*index, series) {
-            wire::write_frame(&message, &mut piece);
+    let write = || match unwritten.next() {
+        None => Some(Ok(())),
+        Some(frame) => {
+            piece.clear();
+            wire::write_frame(&frame?, &mut piece);
+            body.append(&piece, len).err().map(Err)
         }
-        body.append(&piece, len).err().map(Err)
     };
     let written = within(deadline, compute.run_in_slices(is_long, write)).await?;
     written.map_err(|error| HttpError::no_memory(&error))?;
     Ok(Content::Frames(body))
+}
+
+/// The frames of results, made as [`frames`] makes those of a series.
+fn all_frames(
+    results: &[QueryResult],
+) -> Box<dyn Iterator<Item = Option<ChunkedReadResponse>> + Send + '_> {
+    let results = results.iter().enumerate();
+    Box::new(
+        results.flat_map(|(index, result)| {
+            result.iter().flat_map(move |series| frames(index, series))
+        }),
+    )
 }

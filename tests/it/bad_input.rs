@@ -3,9 +3,10 @@
 use axum::body::Body;
 use http::Request;
 use timestream_prometheus_connector::prompb;
+use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::wire;
 
-use crate::support::{START_MS, TestApp, series};
+use crate::support::{START_MS, TestApp, query, series};
 use crate::v2::compressed;
 
 fn good_body() -> Vec<u8> {
@@ -247,6 +248,55 @@ async fn headers_of_real_senders_are_accepted() {
         assert!(answer.body.is_empty());
     }
     assert_eq!(app.emulator.points("db", "t").len(), 1);
+}
+
+#[tokio::test]
+async fn a_read_request_is_read_whatever_its_headers_say() {
+    let app = TestApp::start().await;
+    app.post("/write", &[], good_body()).await;
+    let request = prompb::ReadRequest {
+        queries: vec![query(&[(Type::Eq, "__name__", "m")])],
+        accepted_response_types: vec![],
+    };
+    let body = wire::encode(&request).unwrap();
+    let expected = app.post("/read", &[], body.clone()).await;
+    assert_eq!(expected.status, 200, "{}", expected.text());
+    assert!(expected.body.len() > 10, "nothing is found");
+    let read = |headers: Vec<(&'static str, &'static str)>| {
+        app.post("/read", headers.leak(), body.clone())
+    };
+    for content_type in [
+        "application/x-protobuf",
+        // vmctl, with --remote-read-use-stream.
+        "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse",
+        // The sidecar of Thanos.
+        "application/x-stream-protobuf",
+        "application/x-protobuf;proto=prometheus.WriteRequest",
+        "application/json",
+        "",
+    ] {
+        let answer = read(vec![
+            ("content-type", content_type),
+            ("content-encoding", "snappy"),
+            ("x-prometheus-remote-read-version", "0.1.0"),
+        ])
+        .await;
+        assert_eq!(answer.status, 200, "{content_type}: {}", answer.text());
+        assert_eq!(answer.body, expected.body, "{content_type}");
+    }
+    for encoding in ["identity", "gzip", ""] {
+        let answer = read(vec![("content-encoding", encoding)]).await;
+        assert_eq!(answer.status, 200, "{encoding}: {}", answer.text());
+    }
+    // What is no snappy is refused, whatever it is called.
+    let message = prost::Message::encode_to_vec(&request);
+    for encoding in ["snappy", "identity"] {
+        let headers = [("content-encoding", encoding)];
+        let answer = app.post("/read", &headers, message.clone()).await;
+        assert_eq!(answer.status, 400);
+        let text = answer.text();
+        assert!(text.contains("not valid snappy"), "{text}");
+    }
 }
 
 #[tokio::test]

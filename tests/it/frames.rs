@@ -1,8 +1,9 @@
 //! Streamed answers as a client reads them.
 
-use timestream_prometheus_connector::convert::chunk::Decoder;
+use timestream_prometheus_connector::convert::chunk::{Decoder, decode_histograms};
+use timestream_prometheus_connector::convert::histogram::to_message;
 use timestream_prometheus_connector::prompb::{
-    ChunkedReadResponse, ChunkedSeries, Sample, TimeSeries, chunk::Encoding,
+    Chunk, ChunkedReadResponse, ChunkedSeries, Histogram, Sample, TimeSeries, chunk::Encoding,
 };
 use timestream_prometheus_connector::wire;
 
@@ -71,35 +72,62 @@ pub(crate) fn results(body: &[u8], queries: usize) -> Vec<Vec<ChunkedSeries>> {
     results
 }
 
-/// All but the last are full, and each begins after the end of the one before.
+/// Each begins after the end of the one before. Those of floats are full, but the last one and those before
+/// histograms.
 fn check_chunks(series: &ChunkedSeries) {
     let mut last_ms = i64::MIN;
-    for (place, chunk) in (1..).zip(&series.chunks) {
-        assert_eq!(chunk.r#type, i32::from(Encoding::Xor));
-        let times: Vec<i64> = Decoder::new(&chunk.data)
-            .map(|sample| sample.timestamp_ms)
-            .collect();
+    let mut later = series.chunks.iter().peekable();
+    while let Some(chunk) = later.next() {
+        let times: Vec<i64> = match samples(chunk) {
+            (floats, histograms) if histograms.is_empty() => {
+                let may_be_short = later.peek().is_none_or(|next| !is_of_floats(next));
+                assert!(floats.len() == 120 || may_be_short, "{}", floats.len());
+                floats.iter().map(|it| it.timestamp).collect()
+            }
+            (_, histograms) => histograms.iter().map(|it| it.timestamp).collect(),
+        };
+        assert!((1..=120).contains(&times.len()), "{}", times.len());
         assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
-        assert!(last_ms < times[0] || place == 1, "{last_ms} {times:?}");
+        assert!(
+            last_ms < times[0] || last_ms == i64::MIN,
+            "{last_ms} {times:?}"
+        );
         last_ms = times[times.len() - 1];
         assert_eq!((chunk.min_time_ms, chunk.max_time_ms), (times[0], last_ms));
-        let is_last = place == series.chunks.len();
-        assert!(times.len() == 120 || is_last && times.len() < 120);
     }
 }
 
-/// What SAMPLES would have.
-pub(crate) fn decoded(series: ChunkedSeries) -> TimeSeries {
-    let chunks = series.chunks.iter();
-    let samples = chunks.flat_map(|chunk| Decoder::new(&chunk.data));
-    TimeSeries {
-        samples: samples
-            .map(|sample| Sample {
+fn is_of_floats(chunk: &Chunk) -> bool {
+    chunk.r#type == i32::from(Encoding::Xor)
+}
+
+/// The floats or the histograms of a chunk.
+fn samples(chunk: &Chunk) -> (Vec<Sample>, Vec<Histogram>) {
+    let is_float = match Encoding::try_from(chunk.r#type) {
+        Ok(Encoding::Xor) => {
+            let samples = Decoder::new(&chunk.data).map(|sample| Sample {
                 value: sample.value,
                 timestamp: sample.timestamp_ms,
-            })
-            .collect(),
+            });
+            return (samples.collect(), vec![]);
+        }
+        Ok(Encoding::Histogram) => false,
+        Ok(Encoding::FloatHistogram) => true,
+        other => panic!("{other:?}"),
+    };
+    let histograms = decode_histograms(is_float, &chunk.data).into_iter();
+    (vec![], histograms.map(to_message).collect())
+}
+
+/// The series as SAMPLES would have it.
+pub(crate) fn decoded(series: ChunkedSeries) -> TimeSeries {
+    let mut all = TimeSeries {
         labels: series.labels,
         ..TimeSeries::default()
+    };
+    for (floats, histograms) in series.chunks.iter().map(samples) {
+        all.samples.extend(floats);
+        all.histograms.extend(histograms);
     }
+    all
 }

@@ -8,6 +8,7 @@ mod cancel;
 mod compliance;
 mod connector_processes;
 mod connectors;
+mod content;
 mod dead_letters;
 mod destinations;
 mod docs;

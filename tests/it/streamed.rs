@@ -6,22 +6,25 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use futures_util::StreamExt;
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Version};
 use timestream_emulator::{Emulator, Fault, FaultKind, When};
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::read_request::ResponseType::{
     self, Samples, StreamedXorChunks,
 };
-use timestream_prometheus_connector::prompb::{Query, ReadHints, ReadRequest};
+use timestream_prometheus_connector::prompb::{Histogram, Query, ReadHints, ReadRequest};
 use timestream_prometheus_connector::wire;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
 use crate::frames::{self, STREAMED};
-use crate::kinds::{histograms, integers};
+use crate::kinds::{custom, floats, histograms, integers};
 use crate::standalone::Connector;
 use crate::support::{START_MS, TestApp, query, series, start_emulator, table, write_body};
+
+/// Bits of the value with which Prometheus ends a series.
+const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 fn named(name: &str) -> Query {
     query(&[(Type::Eq, "__name__", name)])
@@ -98,7 +101,7 @@ async fn a_client_that_takes_its_time_gets_until_the_deadline() {
 }
 
 #[tokio::test]
-async fn native_histograms_come_as_samples() {
+async fn native_histograms_come_in_chunks_of_their_own() {
     let app = TestApp::start().await;
     let float = series(&[("__name__", "f"), ("l", "1")], &[(START_MS, 1.0)]);
     let other = [("__name__", "h"), ("table", "other")];
@@ -110,22 +113,110 @@ async fn native_histograms_come_as_samples() {
     .await;
     let h_of_other = query(&[(Type::Eq, "__name__", "h"), (Type::Eq, "table", "other")]);
     let all = query(&[(Type::Re, "__name__", ".+")]);
-    let cases = [
-        (vec![named("f")], true),
-        (vec![named("h")], false),
-        (vec![all], false),
-        // Whichever comes first.
-        (vec![named("f"), named("h")], false),
-        (vec![named("f"), named("f"), h_of_other], false),
-        (vec![named("f"), named("nothing"), named("f")], true),
-    ];
-    for (queries, is_streamed) in cases {
-        let count = queries.len();
-        let answer = app.read_as(&[StreamedXorChunks], queries).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-        let streamed = answer.headers["content-type"] == STREAMED;
-        assert_eq!(streamed, is_streamed, "{count}");
+    for queries in [
+        vec![named("f")],
+        vec![named("h")],
+        vec![all],
+        vec![named("f"), named("h")],
+        vec![named("f"), named("f"), h_of_other],
+        vec![named("f"), named("nothing"), named("f")],
+    ] {
+        for accepted in [&[StreamedXorChunks][..], &[StreamedXorChunks, Samples]] {
+            let answer = app.read_as(accepted, queries.clone()).await;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+            assert_eq!(answer.headers["content-type"], STREAMED);
+        }
+        let answer = app
+            .read_as(&[Samples, StreamedXorChunks], queries.clone())
+            .await;
+        assert_eq!(answer.headers["content-type"], "application/x-protobuf");
+        // Both say the same.
+        app.read(queries).await;
     }
+}
+
+#[tokio::test]
+async fn floats_and_histograms_of_a_series_have_one_order() {
+    let app = TestApp::start_with(&["--store-special-values"]).await;
+    let labels = [("__name__", "m"), ("l", "1")];
+    let at = |step: i64| START_MS + step * 15_000;
+    // Floats, integers, floats at their end, gauges of floats, custom buckets, and an hour that has all.
+    let counted = |step: i64| Histogram {
+        timestamp: at(step),
+        ..integers(0)
+    };
+    let mut written = histograms(&labels, (200..500).map(counted).collect());
+    let written_floats = (0..200).chain(500..640);
+    let samples: Vec<_> = written_floats.map(|step| (at(step), step as f64)).collect();
+    written.samples = series(&labels, &samples).samples;
+    let later = [
+        floats(at(640)),
+        floats(at(641)),
+        custom(at(642)),
+        floats(at(650)),
+    ];
+    written.histograms.extend(later);
+    // A float that a histogram shares its time with, and a stale marker that ends histograms.
+    let more = series(&labels, &[(at(641), 7.0), (at(643), f64::from_bits(STALE))]);
+    written.samples.extend(more.samples);
+    app.write_ok(vec![written]).await;
+    let mut all = named("m");
+    all.end_timestamp_ms = at(1_000);
+    let read = app.read(vec![all.clone()]).await.remove(0).remove(0);
+    assert_eq!((read.samples.len(), read.histograms.len()), (341, 305));
+    let answer = app.read_as(&[StreamedXorChunks], vec![all]).await;
+    let results = frames::results(&answer.body, 1);
+    let chunks = results[0][0].chunks.iter();
+    let steps = |ms: i64| (ms - START_MS) / 15_000;
+    let chunks: Vec<_> = chunks
+        .map(|it| (it.r#type, steps(it.min_time_ms), steps(it.max_time_ms)))
+        .collect();
+    let expected = [
+        (1, 0, 119),
+        (1, 120, 199),
+        (2, 200, 319),
+        (2, 320, 439),
+        (2, 440, 499),
+        (1, 500, 619),
+        (1, 620, 639),
+        (3, 640, 640),
+        (1, 641, 641),
+        // The stale one ends the histogram before it.
+        (2, 642, 643),
+        (3, 650, 650),
+    ];
+    assert_eq!(chunks, expected);
+}
+
+#[tokio::test]
+async fn native_histograms_in_one_piece_are_those_of_a_stream() {
+    let app = TestApp::start().await;
+    let at = |step: i64| START_MS + step * 15_000;
+    for instance in ["1", "2", "3"] {
+        let counted = |step: i64| Histogram {
+            timestamp: at(step),
+            ..integers(0)
+        };
+        let labels = [("__name__", "m"), ("l", instance)];
+        let one = histograms(&labels, (0..200).map(counted).collect());
+        app.write_ok(vec![one]).await;
+    }
+    let request = ReadRequest {
+        queries: vec![named("m"), named("nothing"), named("m")],
+        accepted_response_types: vec![StreamedXorChunks.into()],
+    };
+    let body = wire::encode(&request).unwrap();
+    let read = |version| {
+        let request = Request::post("/read").version(version);
+        app.send(request.body(Body::from(body.clone())).unwrap())
+    };
+    let streamed = read(Version::HTTP_11).await;
+    let whole = read(Version::HTTP_10).await;
+    assert_eq!([whole.status, streamed.status], [StatusCode::OK; 2]);
+    assert_eq!(whole.body, streamed.body);
+    let results = frames::results(&whole.body, 3);
+    assert_eq!(results.iter().map(Vec::len).collect::<Vec<_>>(), [3, 0, 3]);
+    assert_eq!(results[2][2].chunks.len(), 2);
 }
 
 #[tokio::test]

@@ -10,10 +10,13 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::super::HttpError;
+use super::super::body::{LONG_BYTES, within};
 use super::super::recorder::{End, RequestRecorder};
 use super::record::ReadRecord;
+use crate::compute::ComputePool;
 use crate::connector::{QueryResult, ReadError};
-use crate::convert::response::frames;
+use crate::convert::response::{Frames, frames};
+use crate::convert::rows::Series;
 use crate::timestream::TimestreamError;
 use crate::wire;
 
@@ -30,6 +33,7 @@ pub(super) struct FrameStream {
     series_index: usize,
     recorder: RequestRecorder<ReadRecord>,
     deadline: Instant,
+    compute: ComputePool,
 }
 
 impl FrameStream {
@@ -38,6 +42,7 @@ impl FrameStream {
         results: VecDeque<QueryResult>,
         recorder: RequestRecorder<ReadRecord>,
         deadline: Instant,
+        compute: ComputePool,
     ) -> Self {
         Self {
             results,
@@ -45,6 +50,7 @@ impl FrameStream {
             series_index: 0,
             recorder,
             deadline,
+            compute,
         }
     }
 
@@ -67,17 +73,16 @@ impl FrameStream {
                 let error = ReadError::from(TimestreamError::timeout());
                 return Some(Err(self.abort(&HttpError::from(&error))));
             }
-            if let Some(piece) = self.piece_of_first() {
-                return Some(Ok(piece));
+            match self.piece_of_first().await {
+                Ok(None) => {}
+                Ok(Some(piece)) => return Some(Ok(piece)),
+                Err(error) => return Some(Err(self.abort(&error))),
             }
             let reading = self.recorder.record().reading.as_mut()?;
             match reading.next().await {
                 None => {
                     self.recorder.close(End::Completed(StatusCode::OK));
                     return None;
-                }
-                Some(Ok(result)) if has_histograms(&result) => {
-                    return Some(Err(self.abort(&HttpError::late_histograms())));
                 }
                 Some(Ok(result)) => self.results.push_back(result),
                 Some(Err(error)) => return Some(Err(self.abort(&HttpError::from(&error)))),
@@ -86,34 +91,45 @@ impl FrameStream {
     }
 
     /// Frames of the first result that has any left.
-    fn piece_of_first(&mut self) -> Option<Bytes> {
+    async fn piece_of_first(&mut self) -> Result<Option<Bytes>, HttpError> {
         while let Some(result) = self.results.front() {
             let mut piece = Vec::new();
-            for series in &result[self.series_index..] {
-                if piece.len() >= PIECE_BYTES {
-                    break;
+            let mut rest = result[self.series_index..].iter();
+            // What is encoded already is only copied.
+            let is_long = |it: &Series| !it.histograms.is_empty() && it.bytes() > LONG_BYTES;
+            let is_long = rest.as_slice().first().is_some_and(is_long);
+            let mut series: Option<Frames<'_>> = None;
+            let step = || match series.as_mut().and_then(Iterator::next) {
+                Some(frame) => {
+                    if let Some(message) = frame {
+                        wire::write_frame(&message, &mut piece);
+                    }
+                    None
                 }
-                for message in frames(self.query_index, series) {
-                    wire::write_frame(&message, &mut piece);
-                }
-                self.series_index += 1;
-            }
+                None if piece.len() >= PIECE_BYTES => Some(()),
+                None => match rest.next() {
+                    None => Some(()),
+                    Some(next) => {
+                        series = Some(frames(self.query_index, next));
+                        None
+                    }
+                },
+            };
+            let done = self.compute.run_in_slices(is_long, step);
+            within(self.deadline, done).await?;
+            self.series_index = result.len() - rest.len();
             if !piece.is_empty() {
-                return Some(piece.into());
+                return Ok(Some(piece.into()));
             }
             self.results.pop_front();
             self.query_index += 1;
             self.series_index = 0;
         }
-        None
+        Ok(None)
     }
 
     fn abort(&mut self, error: &HttpError) -> io::Error {
         self.recorder.close(End::Failed(error));
         io::Error::other(error.text().to_owned())
     }
-}
-
-fn has_histograms(result: &QueryResult) -> bool {
-    result.iter().any(|series| !series.histograms.is_empty())
 }

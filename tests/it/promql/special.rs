@@ -216,6 +216,59 @@ fn histograms() -> Vec<TimeSeries> {
     all
 }
 
+/// Series that change between floats, integer and float histograms every quarter of an hour.
+pub(super) fn mixed() -> Vec<TimeSeries> {
+    const QUARTER_MS: i64 = 900_000;
+    let mut all = Vec::new();
+    for (id, instance) in (1_400..).zip(["a", "b"]) {
+        let labels = [("__name__", "mixed"), ("instance", instance)];
+        let counts = observations(id, 170);
+        let kind = |scrape: i64| (time_ms(id, scrape) / QUARTER_MS + id) % 3;
+        let floats = scraped(&labels, id, |scrape| {
+            (kind(scrape) == 0).then_some(scrape as f64)
+        });
+        let histograms = of_histograms(&labels, id, |scrape| {
+            let integers = exponential(1, counts[scrape as usize]);
+            match kind(scrape) {
+                0 => None,
+                1 => Some(integers),
+                _ => Some(to_floats(integers)),
+            }
+        });
+        all.push(TimeSeries {
+            samples: floats.samples,
+            ..histograms
+        });
+    }
+    all
+}
+
+/// A histogram of the same observations with numbers that are floats.
+fn to_floats(integers: Histogram) -> Histogram {
+    let counts = |deltas: &[i64]| {
+        let counts = deltas.iter().scan(0, |count, delta| {
+            *count += delta;
+            Some(*count as f64)
+        });
+        counts.collect()
+    };
+    let Some(Count::CountInt(count)) = integers.count else {
+        panic!("{integers:?}")
+    };
+    let Some(ZeroCount::ZeroCountInt(zero_count)) = integers.zero_count else {
+        panic!("{integers:?}")
+    };
+    Histogram {
+        count: Some(Count::CountFloat(count as f64)),
+        zero_count: Some(ZeroCount::ZeroCountFloat(zero_count as f64)),
+        positive_counts: counts(&integers.positive_deltas),
+        negative_counts: counts(&integers.negative_deltas),
+        positive_deltas: vec![],
+        negative_deltas: vec![],
+        ..integers
+    }
+}
+
 fn names() -> Vec<TimeSeries> {
     let mut all = Vec::new();
     for (id, value) in (1_300..).zip(["x", "y", "ünïcode 🦀"]) {
@@ -319,6 +372,36 @@ pub(super) const VALUE_QUERIES: &[&str] = &[
     "delta(weird[10m])",
     "idelta(weird[5m])",
     "deriv(weird[5m])",
+];
+
+/// Of series that change between floats and histograms.
+#[rustfmt::skip]
+pub(super) const MIXED_QUERIES: &[&str] = &[
+    "mixed",
+    "mixed offset 10m",
+    "timestamp(mixed)",
+    "sum(mixed)",
+    "avg by (instance) (mixed)",
+    "count(mixed)",
+    "count_over_time(mixed[40m])",
+    "count_over_time(mixed[5m])",
+    "last_over_time(mixed[10m])",
+    "sum_over_time(mixed[10m])",
+    "avg_over_time(mixed[20m])",
+    "present_over_time(mixed[3m])",
+    "changes(mixed[1h])",
+    "resets(mixed[1h])",
+    "rate(mixed[5m])",
+    "rate(mixed[20m])",
+    "increase(mixed[10m])",
+    "irate(mixed[5m])",
+    "histogram_count(mixed)",
+    "histogram_sum(rate(mixed[5m]))",
+    "histogram_quantile(0.9, mixed)",
+    "histogram_quantile(0.5, rate(mixed[10m]))",
+    "histogram_fraction(0, 1, mixed)",
+    "max_over_time(histogram_count(mixed)[30m:1m])",
+    "mixed or native_latency",
 ];
 
 /// Of native histograms and of names of any characters.
