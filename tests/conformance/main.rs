@@ -11,3 +11,4 @@ mod promql;
 mod senders;
 mod stage;
 mod tools;
+mod vmctl;
