@@ -1,6 +1,6 @@
 # Everything a fresh machine needs besides Rust, make and a C compiler is obtained by the targets.
 
-.PHONY: help run watch test soak fuzz bench bench-coldstart events build-lambda \
+.PHONY: help run watch test conformance soak fuzz bench bench-coldstart events build-lambda \
 	build-lambda-x86-64 validate deploy dist lint fmt
 
 help: ## List the targets
@@ -22,6 +22,13 @@ test: ## Run all tests; obtains a Prometheus, a node exporter, the Python and th
 	@scripts/arm64.sh rustc >/dev/null
 	@scripts/arm64.sh run >/dev/null
 	cargo test --workspace
+
+conformance: ## Run Prometheus' PromQL scripts, real senders and vmctl against the connector; needs Go
+	@set -e; for program in promql collector telegraf vmagent vmctl victoria-metrics; do \
+		scripts/go-tools.sh $$program >/dev/null; done
+	@scripts/prometheus.sh prometheus >/dev/null
+	@scripts/prometheus.sh promtool >/dev/null
+	cargo test --workspace --test conformance -- --show-output
 
 soak: ## Run everything under faults for SOAK_MINUTES (5) and compare every sample
 	@# As the tests are built, see scripts/run.sh.

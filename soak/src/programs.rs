@@ -256,7 +256,7 @@ pub async fn get(url: &str) -> String {
 
 /// A port that nothing listens on, and that the system does not give to outgoing connections, so
 /// that a program can be started at it again.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -25,13 +25,16 @@ pub(super) async fn write(
     let mut recorder = RequestRecorder::open(&app, WriteRecord::default());
     let deadline = tokio::time::Instant::now() + app.settings.request_timeout;
     let deadline = earliest(deadline, &bounds);
-    let version = wire::negotiate(&headers).map_err(HttpError::from);
+    let version = wire::negotiate(&headers);
     let stored = match &version {
         Ok(version) => {
             let record = recorder.record();
             store(&app, *version, &headers, body, deadline, record).await
         }
-        Err(error) => Err(error.clone()),
+        Err(error) => {
+            recorder.record().is_negotiation = is_negotiation(error);
+            Err(HttpError::from(error.clone()))
+        }
     };
     let numbers = recorder.close(match &stored {
         Ok(()) => End::Completed(StatusCode::NO_CONTENT),
@@ -52,6 +55,13 @@ pub(super) async fn write(
         add_written(response.headers_mut(), written);
     }
     response
+}
+
+/// Whether a sender finds out by this error what it has to send: those that compress by zstd send the same
+/// again by snappy, and snappy from then on
+/// (<https://docs.victoriametrics.com/victoriametrics/vmagent/#victoriametrics-remote-write-protocol>).
+fn is_negotiation(error: &DecodeError) -> bool {
+    matches!(error, DecodeError::ContentEncoding(encoding) if encoding.trim().eq_ignore_ascii_case("zstd"))
 }
 
 /// Returns what is written as far as the sender is concerned: after a retryable response it sends

@@ -183,3 +183,24 @@ async fn success_is_no_news() {
     assert!(!levels.contains(&"level=debug"), "{log:#?}");
     assert_eq!(log.len(), LINES.len() - 2, "{log:#?}");
 }
+
+#[tokio::test]
+async fn the_negotiation_of_a_compression_is_no_error() {
+    let emulator = Emulator::start(Config::default()).await.unwrap();
+    let connector = Connector::start(&emulator, &["--log.level=info"]).await;
+    for encoding in ["zstd", " ZSTD", "gzip", "zstd, snappy"] {
+        let request = soak::http::client()
+            .post(format!("{}/write", connector.url))
+            .header("content-encoding", encoding)
+            .body("whatever");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 415, "{encoding}");
+        let text = response.text().await.unwrap();
+        assert!(text.contains("expected snappy"), "{encoding}: {text}");
+    }
+    let (_, log) = connector.terminate().await;
+    let lines = log.lines().filter(|line| line.contains(" status=415"));
+    let levels: Vec<_> = lines.map(|line| line.split(' ').next()).collect();
+    let (info, error) = (Some("level=info"), Some("level=error"));
+    assert_eq!(levels, [info, info, error, error], "{log}");
+}

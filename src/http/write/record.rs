@@ -21,6 +21,8 @@ pub(super) struct WriteRecord {
     pub(super) progress: WriteProgress,
     /// In the end.
     pub(super) outcome: Option<WriteOutcome>,
+    /// The sender sends the same again in a form that is supported, so an error harms nobody.
+    pub(super) is_negotiation: bool,
 }
 
 impl Record for WriteRecord {
@@ -32,7 +34,14 @@ impl Record for WriteRecord {
         if let End::Aborted | End::Panicked = end {
             self.outcome = self.outcome.take().or_else(|| self.progress.aborted());
         }
-        log_write(end, self.outcome.as_ref());
+        match end {
+            End::Failed(error) if self.is_negotiation => tracing::info!(
+                reason = error.text(),
+                status = error.status().as_u16(),
+                "A sender tries a compression that is not supported; it sends the same again by snappy."
+            ),
+            _ => log_write(end, self.outcome.as_ref()),
+        }
     }
 }
 

@@ -1,0 +1,14 @@
+//! Programs of others judge the connector: Prometheus' own test scripts of PromQL over remote read, the
+//! senders of `docs/senders.md` with the configurations of that page, and a client of remote read.
+//!
+//! All of them are real processes, built from pinned Go modules (`scripts/go-tools.sh`), so this target is
+//! run by `make conformance` alone. Nothing is skipped: a program that cannot be had fails its test.
+
+mod exporter;
+mod otlp;
+mod page;
+mod promql;
+mod senders;
+mod stage;
+mod tools;
+mod vmctl;

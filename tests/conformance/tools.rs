@@ -1,0 +1,62 @@
+//! The programs that judge: each is obtained by a script, which says what is missing if it cannot be.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+
+/// Returns a program of `scripts/go-tools.sh`.
+pub(crate) async fn go_tool(name: &str) -> PathBuf {
+    obtained("scripts/go-tools.sh", name).await
+}
+
+/// Returns Prometheus' server or promtool.
+pub(crate) async fn prometheus(name: &str) -> PathBuf {
+    obtained("scripts/prometheus.sh", name).await
+}
+
+async fn obtained(script: &str, name: &str) -> PathBuf {
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
+        .arg(name)
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{script} {name} failed, see above");
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end())
+}
+
+/// A program that serves nothing, with a file for what it prints.
+pub(crate) struct Background {
+    process: Child,
+    log: PathBuf,
+}
+
+impl Background {
+    /// Starts it.
+    pub(crate) fn start(mut command: Command, log: PathBuf) -> Self {
+        let file = std::fs::File::create(&log).unwrap();
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self { process, log }
+    }
+
+    /// Waits until it ends by itself; returns its status and what it has printed.
+    pub(crate) async fn ended(mut self, within: Duration) -> (ExitStatus, String) {
+        let status = tokio::time::timeout(within, self.process.wait()).await;
+        let log = self.log();
+        let status = status.unwrap_or_else(|_| panic!("it runs for {within:?} already:\n{log}"));
+        (status.unwrap(), log)
+    }
+
+    /// Returns what it has printed so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
