@@ -6,6 +6,7 @@ mod bounds;
 mod by_header;
 mod connectors;
 mod error;
+mod guard;
 mod log;
 mod misconfigured;
 mod pages;

@@ -138,8 +138,10 @@ async fn serve(config: &Config) -> ExitCode {
     let metrics = Arc::clone(app.metrics());
     let runner = connectors::runner(config, connector, state, metrics);
     let (stopper, told) = Stop::new();
-    let (api, work) = connectors::serve(runner, told, is_local(&listener));
-    let app = app.with_connectors(api);
+    let (api, work) = connectors::serve(runner, told);
+    let app = app
+        .with_connectors(api)
+        .reached_locally(is_local(&listener));
     let work = tokio::spawn(work);
     let stop = async {
         stop.await;
@@ -259,7 +261,6 @@ async fn lambda_router(
             runner: Arc::clone(&runner),
             stop,
             background: None,
-            is_local: false,
         })
     } else {
         app

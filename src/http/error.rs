@@ -94,6 +94,11 @@ impl HttpError {
         )
     }
 
+    /// The response to a request that a foreign page or a proxy may have sent.
+    pub(super) fn foreign(text: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, text)
+    }
+
     pub(super) fn encoding(error: &EncodeError) -> Self {
         let status = match error {
             EncodeError::TooLarge(_) => StatusCode::BAD_REQUEST,

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::connectors::{self, Connectors};
 use super::pressure::Pressure;
-use super::{auth, by_header, error, pages, read, write};
+use super::{auth, by_header, error, guard, pages, read, write};
 use crate::budget::MemoryBudget;
 use crate::config::Config;
 use crate::connector::Connector;
@@ -33,6 +33,8 @@ pub struct App {
     pub(super) verifier: Arc<Verifier>,
     /// `None` where no definitions are kept.
     pub(super) connectors: Option<Connectors>,
+    /// Whether only this machine can reach the server.
+    pub(super) is_local: bool,
 }
 
 /// The settings that concern HTTP.
@@ -69,7 +71,15 @@ impl App {
             web: config.web.clone(),
             verifier: Arc::default(),
             connectors: None,
+            is_local: false,
         }
+    }
+
+    /// Says whether only this machine can reach the server: then requests without a credential have to
+    /// come from this machine without detours.
+    #[must_use]
+    pub fn reached_locally(self, is_local: bool) -> Self {
+        Self { is_local, ..self }
     }
 
     /// Serves `/v1/connectors` too.
@@ -113,8 +123,9 @@ pub fn router(app: App) -> Router {
         .route("/", get(pages::start).post(by_header::serve))
         .merge(connectors::routes(&app))
         .fallback(by_header::serve)
+        .layer(from_fn_with_state(app.clone(), guard::require))
         .layer(from_fn_with_state(app.clone(), auth::require))
-        // Beyond the layer: load balancers and kubelets ask without credentials.
+        // Beyond the layers: load balancers and kubelets ask without credentials.
         .route("/-/healthy", get(pages::healthy))
         .route("/-/ready", get(pages::ready))
         .layer(from_fn_with_state(app.clone(), auth::add_headers))
