@@ -20,4 +20,4 @@ pub use bounds::Bounds;
 pub use connectors::Connectors;
 pub use error::HttpError;
 pub use misconfigured::misconfigured;
-pub use router::{App, router};
+pub use router::{App, is_taken, router};

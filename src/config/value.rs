@@ -245,9 +245,12 @@ impl Value for TelemetryPath {
     const EXPECTED: &str = "a path that starts with / and is not one of the connector's own";
 
     fn parse(text: &str) -> Option<Self> {
-        let taken = ["/", "/write", "/read", "/-/healthy", "/-/ready"].contains(&text);
-        let plain = text.starts_with('/') && !text.contains(['{', '}', '?', '#', ' ']);
-        (plain && !taken).then(|| Self(text.to_owned()))
+        let is_uri =
+            text.starts_with('/') && http::Uri::try_from(text).is_ok_and(|uri| uri.path() == text);
+        // The router takes these for the beginning of a parameter, in any segment.
+        let has_parameter = text.contains(['{', '}']) || text.contains("/:") || text.contains("/*");
+        let is_plain = is_uri && !has_parameter;
+        (is_plain && !crate::http::is_taken(text)).then(|| Self(text.to_owned()))
     }
 }
 
@@ -409,8 +412,40 @@ mod tests {
     fn telemetry_paths() {
         let parse = |text| TelemetryPath::parse(text).map(|path| path.0);
         assert_eq!(parse("/m"), Some("/m".to_owned()));
-        for text in ["metrics", "/", "/write", "/{x}"] {
+        for text in [
+            "",
+            "metrics",
+            "/",
+            "/write",
+            "/read",
+            "/-/healthy",
+            "/-/ready",
+            "/v1/connectors",
+            "/v1/connectors/",
+            "/v1/connectors/a",
+            "/v1/connectors/a/rows",
+            "/{x}",
+            "/a/{*x}",
+            "/:x",
+            "/a/*x",
+            "/a b",
+            "/a?b",
+            "/a#b",
+            "/a\nb",
+            "//host/a b",
+        ] {
             assert_eq!(parse(text), None, "{text}");
+        }
+        for text in [
+            "/v1",
+            "/v1/connectors2",
+            "/write/",
+            "/writes",
+            "/-/metrics",
+            "/a/b",
+            "/a:b",
+        ] {
+            assert_eq!(parse(text).as_deref(), Some(text));
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::jobs::runner::{Caller, Ran, Runner};
 use crate::wire::DecodeError;
 
 /// The path that all routes begin with.
-pub(crate) const ROUTES: &str = "/v1/connectors";
+const ROUTES: &str = "/v1/connectors";
 /// Bytes of rows.
 const MAX_ROWS_BYTES: usize = 32 << 20;
 /// How long one may take to arrive.

@@ -112,22 +112,34 @@ impl App {
     }
 }
 
+/// The paths of routes that stand alone; those of [`connectors`] are taken too.
+const WRITE: &str = "/write";
+const READ: &str = "/read";
+const START: &str = "/";
+const HEALTHY: &str = "/-/healthy";
+const READY: &str = "/-/ready";
+
+/// Whether a path is one of the connector's own, so that metrics cannot be there.
+pub fn is_taken(path: &str) -> bool {
+    [WRITE, READ, START, HEALTHY, READY].contains(&path) || connectors::owns(path)
+}
+
 /// All routes: `/write`, `/read`, `/v1/connectors`, the connector's own metrics, health and a start page. What is
 /// posted elsewhere is served by its header.
 pub fn router(app: App) -> Router {
     let telemetry_path = app.settings.telemetry_path.clone();
     Router::new()
-        .route("/write", post(write::write).fallback(error::post_only))
-        .route("/read", post(read::read).fallback(error::post_only))
+        .route(WRITE, post(write::write).fallback(error::post_only))
+        .route(READ, post(read::read).fallback(error::post_only))
         .route(&telemetry_path, get(pages::metrics).post(by_header::serve))
-        .route("/", get(pages::start).post(by_header::serve))
+        .route(START, get(pages::start).post(by_header::serve))
         .merge(connectors::routes(&app))
         .fallback(by_header::serve)
         .layer(from_fn_with_state(app.clone(), guard::require))
         .layer(from_fn_with_state(app.clone(), auth::require))
         // Beyond the layers: load balancers and kubelets ask without credentials.
-        .route("/-/healthy", get(pages::healthy))
-        .route("/-/ready", get(pages::ready))
+        .route(HEALTHY, get(pages::healthy))
+        .route(READY, get(pages::ready))
         .layer(from_fn_with_state(app.clone(), auth::add_headers))
         .with_state(app)
 }

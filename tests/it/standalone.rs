@@ -332,3 +332,25 @@ async fn pages_and_proxies_do_not_get_past_a_loopback_listener() {
     }
     connector.terminate().await;
 }
+
+#[tokio::test]
+async fn a_path_of_metrics_that_is_taken_is_status_2() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    for path in ["/v1/connectors", "/v1/connectors/a/rows", "/-/ready", "/:a"] {
+        let flag = format!("--web.telemetry-path={path}");
+        let flags = [&DEFAULTS[..], &[&flag, "--web.listen-address=127.0.0.1:0"]].concat();
+        let output = command(&flags).output().await.unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{path}: {text}");
+        assert!(text.contains("(web_telemetry_path)"), "{path}: {text}");
+        assert!(!text.contains("panicked"), "{path}: {text}");
+    }
+    for path in ["/v1", "/write/", "/a:b", "/%7Bx%7D", "//metrics"] {
+        let flag = format!("--web.telemetry-path={path}");
+        let connector = Connector::start(&emulator, &[&flag]).await;
+        let (status, body) = asked(&connector, &format!("GET {path}"), &["host: localhost"]).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        assert!(body.contains("# TYPE"), "{path}: {body}");
+        connector.terminate().await;
+    }
+}
