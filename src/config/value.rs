@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::{LogFormat, OnDuplicate, State};
+use super::{LogFormat, OnDuplicate, PermanentErrorStatus, State};
 use crate::convert::route::is_destination_name;
 use crate::dead_letter::Place;
 use crate::timestream::Discovery;
@@ -157,6 +157,19 @@ impl Value for ThrottlingStatus {
         match text {
             "503" => Some(Self(503)),
             "429" => Some(Self(429)),
+            _ => None,
+        }
+    }
+}
+
+impl Value for PermanentErrorStatus {
+    const EXPECTED: &str = "auto, aws or 400";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "aws" => Some(Self::Aws),
+            "400" => Some(Self::BadRequest),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use super::connectors::{self, Connectors};
 use super::pressure::Pressure;
 use super::{auth, by_header, error, guard, pages, read, write};
 use crate::budget::MemoryBudget;
-use crate::config::Config;
+use crate::config::{Config, PermanentErrorStatus};
 use crate::connector::Connector;
 use crate::convert::route::Routing;
 use crate::metrics::Metrics;
@@ -46,6 +46,7 @@ pub(super) struct HttpSettings {
     pub(super) request_timeout: Duration,
     pub(super) read_timeout: Duration,
     pub(super) throttling_status: u16,
+    pub(super) permanent_error_status: PermanentErrorStatus,
     pub(super) max_request_bytes: usize,
 }
 
@@ -62,6 +63,7 @@ impl App {
                 request_timeout: config.request_timeout,
                 read_timeout: config.read_timeout,
                 throttling_status: config.throttling_status,
+                permanent_error_status: config.permanent_error_status,
                 max_request_bytes: config.max_request_bytes,
             },
             budget: MemoryBudget::new(config.max_in_flight_bytes),
