@@ -6,7 +6,7 @@ use timestream_emulator::{Emulator, Point, Value as StoredValue};
 use timestream_prometheus_connector::prompb::TimeSeries;
 use tower::ServiceExt;
 
-use crate::support::{START_MS, TestApp, connect, now_ms, series, write_body};
+use crate::support::{TestApp, connect, now_ms, series, write_body};
 
 fn at(time: i64, value: f64) -> TimeSeries {
     series(&[("__name__", "m"), ("i", "1")], &[(time, value)])
@@ -100,7 +100,8 @@ async fn other_senders_get_400_for_what_is_refused_for_good() {
     ];
     for (flags, agent, expected) in cases {
         let app = TestApp::start_with(flags).await;
-        let up = |value| vec![series(&[("__name__", "up")], &[(START_MS, value)])];
+        let time = now_ms();
+        let up = |value| vec![series(&[("__name__", "up")], &[(time, value)])];
         app.write_ok(up(1.0)).await;
         // The headers of one who posts to another path decide as well.
         for path in ["/write", "/elsewhere"] {

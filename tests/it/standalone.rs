@@ -150,6 +150,7 @@ fn body(value: f64) -> Vec<u8> {
 async fn post(url: String, body: Vec<u8>) -> reqwest::Response {
     soak::http::client()
         .post(url)
+        .header("user-agent", "Prometheus/3.15.0")
         .body(body)
         .send()
         .await
