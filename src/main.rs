@@ -23,6 +23,7 @@ use timestream_prometheus_connector::jobs::run::Stop;
 use timestream_prometheus_connector::jobs::state::State;
 use timestream_prometheus_connector::telemetry;
 use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
+use timestream_prometheus_connector::visible::escaped_lines;
 use tokio::net::TcpListener;
 
 /// The memory of a large request goes back to the system when it is over: the allocator of glibc held
@@ -322,6 +323,6 @@ async fn ask_health(config: &Config) -> ExitCode {
 
 /// Reports a failure that ends the process; also where logging is switched off.
 fn failed(message: &str, error: &io::Error) -> ExitCode {
-    eprintln!("{message} {error}");
+    eprintln!("{}", escaped_lines(&format!("{message} {error}")));
     ExitCode::FAILURE
 }

@@ -30,6 +30,7 @@ use crate::jobs::definition::Definition;
 use crate::jobs::registry::{Entry, MAX_DEFINITION_BYTES, RegistryError};
 use crate::jobs::run::{RunError, Stop};
 use crate::jobs::runner::{Caller, Ran, Runner};
+use crate::visible::escaped;
 use crate::wire::DecodeError;
 
 /// The path that all routes begin with.
@@ -380,7 +381,9 @@ fn item(entry: &Entry, now: Timestamp) -> Value {
 /// An answer in JSON.
 fn answer(status: StatusCode, body: &Value) -> Response {
     let headers = [(CONTENT_TYPE, "application/json")];
-    (status, headers, body.to_string()).into_response()
+    // Within the strings of JSON this is how to write the same.
+    let body = escaped(&body.to_string()).into_owned();
+    (status, headers, body).into_response()
 }
 
 /// Reads the body of a request, as those of the other routes are read; returns it with the memory that

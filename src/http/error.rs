@@ -16,6 +16,7 @@ use crate::convert::regex::PatternsTooLarge;
 use crate::convert::route::SeriesFault;
 use crate::convert::series::Refusal;
 use crate::timestream::ErrorKind;
+use crate::visible::escaped;
 use crate::wire::{DecodeError, EncodeError};
 
 /// Bytes of an error body; Prometheus logs no more of it.
@@ -70,7 +71,8 @@ impl HttpError {
     fn new(status: StatusCode, text: impl Into<String>) -> Self {
         Self {
             status,
-            text: cut(text.into(), MAX_TEXT_BYTES),
+            // Clients log it, and somebody looks at that in a terminal.
+            text: cut(escaped(&text.into()).into_owned(), MAX_TEXT_BYTES),
             retry_after: RETRY_AFTER_SECONDS,
         }
     }
@@ -238,7 +240,8 @@ impl HttpError {
             outcome.stored,
             outcome.lost()
         );
-        let text = cut(parts.join("; "), MAX_TEXT_BYTES - summary.len()) + &summary;
+        let text = escaped(&parts.join("; ")).into_owned();
+        let text = cut(text, MAX_TEXT_BYTES - summary.len()) + &summary;
         Some(Self::new(status, text))
     }
 
@@ -689,6 +692,22 @@ mod tests {
             text.ends_with("; of 10 samples 5 are stored, 0 ignored, 5 not stored"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_text_hides_nothing() {
+        let mut outcome = outcome(&[ErrorKind::NotFound], false);
+        outcome.failures[0].message = "\u{1b}[2J\u{202e}".repeat(1_000);
+        let error = HttpError::from_write(&outcome, statuses(503)).unwrap();
+        assert!(
+            error.text().contains("\\u001b[2J\\u202e"),
+            "{}",
+            error.text()
+        );
+        assert!(error.text().len() <= MAX_TEXT_BYTES);
+        assert!(error.text().ends_with(" not stored"), "{}", error.text());
+        let missing = HttpError::missing_header("/\u{9b}", "r", "w");
+        assert!(missing.text().contains("/\\u009b"), "{}", missing.text());
     }
 
     #[test]
