@@ -114,6 +114,8 @@ pub struct Config {
     pub log: LogSettings,
     /// Status that answers a throttled write: 503 or 429.
     pub throttling_status: u16,
+    /// Status of a write that Timestream refuses for good.
+    pub permanent_error_status: PermanentErrorStatus,
     /// Whether a later value for the same time replaces the stored one.
     pub on_duplicate: OnDuplicate,
     /// Where samples are kept that no later try can store.
@@ -139,6 +141,17 @@ pub struct ReadLimits {
     pub max_samples: u64,
     /// Bytes that they take, and the labels of their series, while they are held.
     pub max_bytes: u64,
+}
+
+/// The status of a write that Timestream refuses for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PermanentErrorStatus {
+    /// AWS' own for Prometheus, 400 for all other senders.
+    Auto,
+    /// AWS' own.
+    Aws,
+    /// 400, on which every sender drops the request.
+    BadRequest,
 }
 
 /// What happens to a value for a time at which another one is stored.
@@ -417,6 +430,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 format: self.setting("log_format"),
             },
             throttling_status: self.setting::<ThrottlingStatus>("throttling_status").0,
+            permanent_error_status: self.setting("permanent_error_status"),
             on_duplicate: self.setting("on_duplicate"),
             dead_letter: self.optional("dead_letter"),
             max_request_bytes,
@@ -638,6 +652,7 @@ mod tests {
         assert_eq!(config.read_limits, limits);
         assert_eq!(config.log.level, Some(tracing::Level::INFO));
         assert_eq!(config.throttling_status, 503);
+        assert_eq!(config.permanent_error_status, PermanentErrorStatus::Auto);
     }
 
     #[test]
@@ -831,6 +846,7 @@ mod tests {
                 ("fail_on_long_label", "maybe"),
                 ("fail_on_invalid_sample_value", "TrUe"),
                 ("throttling_status", "500"),
+                ("permanent_error_status", "404"),
                 ("request_timeout", "0s"),
                 ("write_base_endpoint", "host"),
                 ("web_listen_address", "9201"),
@@ -849,6 +865,7 @@ mod tests {
             "InvalidOptionError: --request-timeout",
             "InvalidOptionError: --log.format",
             "InvalidOptionError: --throttling-status",
+            "InvalidOptionError: --permanent-error-status",
         ];
         for start in starts {
             assert!(

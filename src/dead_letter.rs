@@ -137,7 +137,16 @@ impl DeadLetters {
                 appended
                     .unwrap_or_else(|_| Err(io::Error::other("the runtime is shutting down")))?;
             }
-            Self::Queue(queue) => drop(queue.send(&lines(letters)).await?),
+            Self::Queue(queue) => {
+                for line in queue.send(&lines(letters)).await?.too_long {
+                    // No later try of the sender could keep it either.
+                    tracing::error!(
+                        error = "no message of the queue can hold it",
+                        dead_letter = line,
+                        "Sample not stored; bootstrap replay can write it again from this line."
+                    );
+                }
+            }
         }
         Ok(())
     }

@@ -25,5 +25,6 @@ pub mod received;
 pub mod replay;
 pub mod telemetry;
 pub mod timestream;
+pub mod visible;
 pub mod web;
 pub mod wire;

@@ -23,6 +23,7 @@ use timestream_prometheus_connector::jobs::run::Stop;
 use timestream_prometheus_connector::jobs::state::State;
 use timestream_prometheus_connector::telemetry;
 use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
+use timestream_prometheus_connector::visible::escaped_lines;
 use tokio::net::TcpListener;
 
 /// The memory of a large request goes back to the system when it is over: the allocator of glibc held
@@ -139,8 +140,10 @@ async fn serve(config: &Config) -> ExitCode {
     let metrics = Arc::clone(app.metrics());
     let runner = connectors::runner(config, connector, state, metrics);
     let (stopper, told) = Stop::new();
-    let (api, work) = connectors::serve(runner, told, is_local(&listener));
-    let app = app.with_connectors(api);
+    let (api, work) = connectors::serve(runner, told);
+    let app = app
+        .with_connectors(api)
+        .reached_locally(is_local(&listener));
     let work = tokio::spawn(work);
     let stop = async {
         stop.await;
@@ -260,7 +263,6 @@ async fn lambda_router(
             runner: Arc::clone(&runner),
             stop,
             background: None,
-            is_local: false,
         })
     } else {
         app
@@ -322,6 +324,6 @@ async fn ask_health(config: &Config) -> ExitCode {
 
 /// Reports a failure that ends the process; also where logging is switched off.
 fn failed(message: &str, error: &io::Error) -> ExitCode {
-    eprintln!("{message} {error}");
+    eprintln!("{}", escaped_lines(&format!("{message} {error}")));
     ExitCode::FAILURE
 }

@@ -2,9 +2,9 @@
 //!
 //! Keys: `level` (lower case), `ts` (RFC 3339, UTC, milliseconds), `caller` (file and line; the
 //! module and line where it is a library's), `message`, `error`, then the other fields in the order
-//! given, and `request_id` within [`in_request`].
+//! given, and `request_id` within [`in_request`]. Hidden characters ([`crate::visible`]) are escaped.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::future::Future;
 
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogSettings};
+use crate::visible::{escaped, is_hidden};
 
 /// The library and the binary of this package.
 const OWN_CRATES: [&str; 2] = [env!("CARGO_CRATE_NAME"), "bootstrap"];
@@ -175,7 +176,7 @@ fn logfmt(pairs: impl Iterator<Item = (&'static str, Value)>) -> String {
         match value {
             Value::String(text) if is_bare(&text) => line.push_str(&text),
             // JSON's quoting is also logfmt's.
-            value => write!(line, "{value}").expect("writing to a String cannot fail"),
+            value => line.push_str(&quoted(&value)),
         }
     }
     line
@@ -184,12 +185,17 @@ fn logfmt(pairs: impl Iterator<Item = (&'static str, Value)>) -> String {
 /// Whether a logfmt value can stand without quotes.
 fn is_bare(text: &str) -> bool {
     !text.is_empty()
-        && !text.contains(|c: char| c <= ' ' || c.is_control() || matches!(c, '"' | '=' | '\\'))
+        && !text.contains(|c: char| is_hidden(c) || matches!(c, ' ' | '"' | '=' | '\\'))
+}
+
+/// A value as JSON whose strings hide nothing: what JSON leaves as it is, a terminal may obey.
+fn quoted(value: &Value) -> String {
+    escaped(&value.to_string()).into_owned()
 }
 
 fn json(pairs: impl Iterator<Item = (&'static str, Value)>) -> String {
     let members: Vec<String> = pairs
-        .map(|(key, value)| format!("{}:{value}", Value::from(key)))
+        .map(|(key, value)| format!("{}:{}", Value::from(key), quoted(&value)))
         .collect();
     format!("{{{}}}", members.join(","))
 }
@@ -257,6 +263,23 @@ mod tests {
         assert!(at_once.ends_with(" request_id=a-1\n"), "{at_once}");
         assert!(later.ends_with(" request_id=a-1\n"), "{later}");
         assert!(!logged(LogFormat::Logfmt).contains("request_id"));
+    }
+
+    #[test]
+    fn nothing_hidden_reaches_a_terminal() {
+        let foreign = "a\u{1b}[2J\n\u{7f}\u{9b}\u{2028}\u{2029}\u{202e}\u{2066}\u{200f}\u{61c}z";
+        let pairs = || {
+            let both = [("message", foreign), ("bare", "\u{202e}")];
+            both.into_iter().map(|(key, text)| (key, Value::from(text)))
+        };
+        for line in [logfmt(pairs()), json(pairs())] {
+            assert!(!line.contains(is_hidden), "{line:?}");
+            let start = line.find("\"a").unwrap();
+            let mut values =
+                serde_json::Deserializer::from_str(&line[start..]).into_iter::<String>();
+            assert_eq!(values.next().unwrap().unwrap(), foreign);
+            assert!(line.contains(r#""\u202e""#), "{line}");
+        }
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "fail-on-invalid-sample-value" "fail_on_invalid_sample_value" "false" "For development: refuse a request and end the process (not in Lambda) when a sample cannot be stored"
         "store-special-values" "store_special_values" "false" "Keep values that Timestream does not take: NaN, infinities, stale markers and -0"
     "throttling-status" "throttling_status" "503" "Status that answers a throttled write: 503 or 429 (Prometheus drops data on 429 unless retry_on_http_429 is set)"
+    "permanent-error-status" "permanent_error_status" "auto" "Status of a write that Timestream refuses for good: aws (402, 403, 404, 409 and 419 too), 400, or auto (aws for senders whose User-Agent begins with Prometheus/, 400 for all others)"
     "max-request-bytes" "max_request_bytes" "32MiB" "Limit of a request body, and of its decompressed size"
     "max-in-flight-bytes" "max_in_flight_bytes" "128MiB" "Limit of the memory of all requests and events in flight, their bodies and their decoded form, at least twice max_request_bytes; beyond it the response is 503 with Retry-After"
     "max-read-samples" "max_read_samples" "50000000" "Limit of the samples of a read; beyond it the answer is 400 and the query is cancelled"

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::{LogFormat, OnDuplicate, State};
+use super::{LogFormat, OnDuplicate, PermanentErrorStatus, State};
 use crate::convert::route::is_destination_name;
 use crate::dead_letter::Place;
 use crate::timestream::Discovery;
@@ -162,6 +162,19 @@ impl Value for ThrottlingStatus {
     }
 }
 
+impl Value for PermanentErrorStatus {
+    const EXPECTED: &str = "auto, aws or 400";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "aws" => Some(Self::Aws),
+            "400" => Some(Self::BadRequest),
+            _ => None,
+        }
+    }
+}
+
 /// The name of a database or table.
 pub(super) struct DestinationName(pub(super) String);
 
@@ -245,9 +258,12 @@ impl Value for TelemetryPath {
     const EXPECTED: &str = "a path that starts with / and is not one of the connector's own";
 
     fn parse(text: &str) -> Option<Self> {
-        let taken = ["/", "/write", "/read", "/-/healthy", "/-/ready"].contains(&text);
-        let plain = text.starts_with('/') && !text.contains(['{', '}', '?', '#', ' ']);
-        (plain && !taken).then(|| Self(text.to_owned()))
+        let is_uri =
+            text.starts_with('/') && http::Uri::try_from(text).is_ok_and(|uri| uri.path() == text);
+        // The router takes these for the beginning of a parameter, in any segment.
+        let has_parameter = text.contains(['{', '}']) || text.contains("/:") || text.contains("/*");
+        let is_plain = is_uri && !has_parameter;
+        (is_plain && !crate::http::is_taken(text)).then(|| Self(text.to_owned()))
     }
 }
 
@@ -409,8 +425,40 @@ mod tests {
     fn telemetry_paths() {
         let parse = |text| TelemetryPath::parse(text).map(|path| path.0);
         assert_eq!(parse("/m"), Some("/m".to_owned()));
-        for text in ["metrics", "/", "/write", "/{x}"] {
+        for text in [
+            "",
+            "metrics",
+            "/",
+            "/write",
+            "/read",
+            "/-/healthy",
+            "/-/ready",
+            "/v1/connectors",
+            "/v1/connectors/",
+            "/v1/connectors/a",
+            "/v1/connectors/a/rows",
+            "/{x}",
+            "/a/{*x}",
+            "/:x",
+            "/a/*x",
+            "/a b",
+            "/a?b",
+            "/a#b",
+            "/a\nb",
+            "//host/a b",
+        ] {
             assert_eq!(parse(text), None, "{text}");
+        }
+        for text in [
+            "/v1",
+            "/v1/connectors2",
+            "/write/",
+            "/writes",
+            "/-/metrics",
+            "/a/b",
+            "/a:b",
+        ] {
+            assert_eq!(parse(text).as_deref(), Some(text));
         }
     }
 }

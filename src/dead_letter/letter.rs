@@ -122,6 +122,56 @@ impl Letter {
         })
     }
 
+    /// Cuts a letter into several, each with the same words and labels and some of the samples, so that
+    /// the line of each has at most `max_bytes`. A sample that alone needs more has a letter of its own;
+    /// where labels and words need more than half of that, the letter stays whole, as most of what is
+    /// sent would be copies of them. `bytes_of` says how many bytes a text has where it goes.
+    pub fn split(mut self, max_bytes: usize, bytes_of: impl Fn(&str) -> usize) -> Vec<Self> {
+        /// The keys of the lists, which are left out where a list is empty.
+        const KEYS: usize = r#","histograms":[],"exemplars":[]"#.len();
+        let samples = std::mem::take(&mut self.samples);
+        let histograms = std::mem::take(&mut self.histograms);
+        let exemplars = std::mem::take(&mut self.exemplars);
+        let base = bytes_of(&self.to_string()) + KEYS;
+        if base > max_bytes / 2 {
+            self.samples = samples;
+            self.histograms = histograms;
+            self.exemplars = exemplars;
+            return vec![self];
+        }
+        let mut parts = Parts {
+            empty: self,
+            base,
+            max_bytes,
+            bytes: base,
+            done: Vec::new(),
+            current: None,
+        };
+        let size = |text: Result<String, serde_json::Error>| {
+            bytes_of(&text.expect("texts and numbers are always valid JSON")) + 1
+        };
+        for it in samples {
+            let text = serde_json::to_string(&(it.timestamp_ms, value_text(it.value)));
+            parts.with_room(size(text)).samples.push(it);
+        }
+        for it in histograms {
+            let text = serde_json::to_string(&(it.timestamp_ms, histogram::to_text(&it)));
+            parts.with_room(size(text)).histograms.push(it);
+        }
+        for it in exemplars {
+            let text = serde_json::to_string(&it);
+            parts.with_room(size(text)).exemplars.push(it);
+        }
+        let Parts {
+            mut done,
+            current,
+            empty,
+            ..
+        } = parts;
+        done.push(current.unwrap_or(empty));
+        done
+    }
+
     /// Reads one line.
     ///
     /// # Errors
@@ -145,6 +195,31 @@ impl Letter {
             text.map_err(LetterError)
                 .and_then(|text| Self::parse(&text)),
         )
+    }
+}
+
+/// The parts of a letter while it is cut.
+struct Parts {
+    /// A letter without samples.
+    empty: Letter,
+    /// Its bytes.
+    base: usize,
+    max_bytes: usize,
+    done: Vec<Letter>,
+    current: Option<Letter>,
+    /// Those of the current part.
+    bytes: usize,
+}
+
+impl Parts {
+    /// The part that something of so many bytes goes to.
+    fn with_room(&mut self, bytes: usize) -> &mut Letter {
+        if self.bytes + bytes > self.max_bytes {
+            self.done.extend(self.current.take());
+            self.bytes = self.base;
+        }
+        self.bytes += bytes;
+        self.current.get_or_insert_with(|| self.empty.clone())
     }
 }
 
@@ -266,6 +341,56 @@ mod tests {
         let text = r#"{"dead_letter":1,"time":"1970-01-01T00:00:00Z","reason":"duplicate_version","message":"words","existing_version":7,"database":"db","table":"t","labels":[["__name__","up"],["a","1"]],"samples":[[1600000000000,"1.5"]]}"#;
         assert_eq!(letter.to_string(), text);
         assert_eq!(Letter::parse(text).unwrap(), letter);
+    }
+
+    #[test]
+    fn a_letter_is_cut_into_lines_that_fit() {
+        let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut whole = letter(vec![label("__name__", "up"), label("a", "ü\"")], vec![]);
+        whole.samples = (0..10_000)
+            .map(|i| Sample {
+                timestamp_ms: 1_600_000_000_000 + i,
+                value: f64::from_bits(i.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            })
+            .collect();
+        whole.exemplars = (0..100)
+            .map(|i| LetterExemplar(i, 0.5, vec![label("trace_id", "\u{1}x")]))
+            .collect();
+        let max_bytes = 4_000;
+        let parts = whole.clone().split(max_bytes, str::len);
+        let sizes: Vec<usize> = parts.iter().map(|part| part.to_string().len()).collect();
+        assert!(sizes.iter().all(|size| *size <= max_bytes), "{sizes:?}");
+        // All but the last are nearly full.
+        let (_, full) = sizes.split_last().unwrap();
+        assert!(full.iter().all(|size| *size > max_bytes - 200), "{sizes:?}");
+        let samples = parts.iter().flat_map(|part| part.samples.clone());
+        let bits = |sample: Sample| (sample.timestamp_ms, sample.value.to_bits());
+        assert!(
+            samples
+                .map(bits)
+                .eq(whole.samples.iter().copied().map(bits))
+        );
+        let exemplars: Vec<_> = parts
+            .iter()
+            .flat_map(|part| part.exemplars.clone())
+            .collect();
+        assert_eq!(exemplars, whole.exemplars);
+        for part in &parts {
+            assert_eq!(
+                (&part.labels, &part.message),
+                (&whole.labels, &whole.message)
+            );
+            assert!(part.count() > 0);
+        }
+
+        // What needs more than a line is alone in one, and long labels are not copied.
+        whole.samples.truncate(2);
+        whole.exemplars = vec![LetterExemplar(1, 0.5, vec![label("a", &"x".repeat(5_000))])];
+        let counts = |letter: &Letter| (letter.samples.len(), letter.exemplars.len());
+        let cut = whole.clone().split(max_bytes, str::len);
+        assert_eq!(cut.iter().map(counts).collect::<Vec<_>>(), [(2, 0), (0, 1)]);
+        whole.labels.push(label("long", &"x".repeat(2_000)));
+        assert_eq!(whole.clone().split(max_bytes, str::len).len(), 1);
     }
 
     #[test]

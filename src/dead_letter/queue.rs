@@ -8,7 +8,10 @@ use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::Message;
 use aws_smithy_types::retry::RetryConfig;
 
-/// Bytes of a message. SQS takes more today, but not in every partition
+use super::Letter;
+
+/// Bytes of a message. SQS takes 1 MiB today, but not in every partition, and a queue that is older has
+/// this as its own limit
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
 const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 /// Messages of one ReceiveMessage call.
@@ -21,6 +24,15 @@ const VISIBILITY: Duration = Duration::from_secs(300);
 pub struct Queue {
     client: Client,
     url: String,
+}
+
+/// What became of lines that were sent.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// The identifiers of the messages.
+    pub identifiers: Vec<String>,
+    /// Lines that no message can hold, without their ends.
+    pub too_long: Vec<String>,
 }
 
 /// SQS did not do what it was asked.
@@ -49,18 +61,22 @@ impl Queue {
         }
     }
 
-    /// Sends complete lines, each with its end, and returns the identifiers of the messages.
+    /// Sends complete lines, each with its end. A letter that exceeds a message is cut into several.
     ///
     /// # Errors
     /// A message was not accepted; those before it were.
-    pub async fn send(&self, lines: &str) -> Result<Vec<String>, QueueError> {
+    pub async fn send(&self, lines: &str) -> Result<Sent, QueueError> {
+        let (messages, too_long) = messages(lines, MAX_MESSAGE_BYTES);
         let mut identifiers = Vec::new();
-        for body in messages(&escape(lines)) {
+        for body in messages {
             let message = self.client.send_message().queue_url(&self.url);
             let sent = message.message_body(body).send().await;
             identifiers.extend(sent.map_err(QueueError::of)?.message_id);
         }
-        Ok(identifiers)
+        Ok(Sent {
+            identifiers,
+            too_long,
+        })
     }
 
     /// Some messages, which nobody else gets for five minutes; none if the queue has none now.
@@ -115,22 +131,37 @@ fn escape(lines: &str) -> String {
         .replace('\u{ffff}', "\\uffff")
 }
 
-/// Cuts lines into messages, at line ends.
-fn messages(lines: &str) -> Vec<&str> {
-    let mut messages = Vec::new();
-    let mut rest = lines;
-    while rest.len() > MAX_MESSAGE_BYTES {
-        let limit = rest.floor_char_boundary(MAX_MESSAGE_BYTES);
-        // A line that is longer than a message goes alone: SQS may take it.
-        let end = rest[..limit].rfind('\n').or_else(|| rest.find('\n'));
-        let (message, after) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
-        messages.push(message);
-        rest = after;
+/// Puts lines into messages of at most `max_bytes`; returns those that no message can hold too.
+fn messages(lines: &str, max_bytes: usize) -> (Vec<String>, Vec<String>) {
+    let (mut messages, mut too_long) = (vec![String::new()], Vec::new());
+    let mut add = |line: String| {
+        if line.len() + 1 > max_bytes {
+            return too_long.push(line);
+        }
+        if messages
+            .last()
+            .is_some_and(|last| last.len() + line.len() + 1 > max_bytes)
+        {
+            messages.push(String::new());
+        }
+        if let Some(last) = messages.last_mut() {
+            last.push_str(&line);
+            last.push('\n');
+        }
+    };
+    for line in lines.lines() {
+        let escaped = escape(line);
+        let letter = (escaped.len() + 1 > max_bytes).then(|| Letter::parse(line));
+        match letter {
+            Some(Ok(letter)) => {
+                let parts = letter.split(max_bytes - 1, |text| escape(text).len());
+                parts.iter().for_each(|part| add(escape(&part.to_string())));
+            }
+            Some(Err(_)) | None => add(escaped),
+        }
     }
-    if !rest.is_empty() {
-        messages.push(rest);
-    }
-    messages
+    messages.retain(|message| !message.is_empty());
+    (messages, too_long)
 }
 
 /// The region in the URL of a queue of AWS, `https://sqs.REGION.amazonaws.com/...`.
@@ -145,23 +176,52 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_end_at_line_ends_and_hold_everything() {
+    fn messages_hold_everything_in_whole_lines() {
         let line = format!("{}\n", "ü".repeat(1_000));
         let lines = line.repeat(300);
-        let messages = messages(&lines);
-        assert_eq!(messages.concat(), lines);
-        assert_eq!(messages.len(), 3);
-        assert!(
-            messages
-                .iter()
-                .all(|message| message.len() <= MAX_MESSAGE_BYTES)
-        );
-        assert!(messages.iter().all(|message| message.ends_with('\n')));
+        let (cut, too_long) = messages(&lines, MAX_MESSAGE_BYTES);
+        assert_eq!(cut.concat(), lines);
+        assert_eq!((cut.len(), too_long.len()), (3, 0));
+        assert!(cut.iter().all(|message| message.len() <= MAX_MESSAGE_BYTES));
+        assert!(cut.iter().all(|message| message.ends_with('\n')));
+        assert!(messages("", MAX_MESSAGE_BYTES).0.is_empty());
 
-        let long = format!("{}\nshort\n", "x".repeat(2 * MAX_MESSAGE_BYTES));
-        let cut = super::messages(&long);
-        assert_eq!((cut.len(), cut[1]), (2, "short\n"));
-        assert!(super::messages("").is_empty());
+        // What is no letter cannot be cut.
+        let (cut, too_long) = messages("short\nlonger than that\nother\n", 12);
+        assert_eq!(cut, ["short\nother\n"]);
+        assert_eq!(too_long, ["longer than that"]);
+    }
+
+    #[test]
+    fn a_letter_that_exceeds_a_message_is_cut() {
+        let mut letter = Letter::new(jiff::Timestamp::UNIX_EPOCH, "duplicate_version");
+        // Each of these characters grows when it is escaped.
+        letter.labels = vec![("a".to_owned(), "\u{ffff}".repeat(100))];
+        letter.samples = (0..100_000)
+            .map(|i| crate::model::Sample {
+                timestamp_ms: 1_600_000_000_000 + i,
+                value: 0.1,
+            })
+            .collect();
+        let (cut, too_long) = messages(&format!("{letter}\nx\n"), MAX_MESSAGE_BYTES);
+        assert!(too_long.is_empty());
+        assert_eq!(cut.len(), 9);
+        assert!(cut.iter().all(|message| message.len() <= MAX_MESSAGE_BYTES));
+        let all = cut.concat();
+        let letters = all.lines().filter_map(|line| Letter::parse(line).ok());
+        let (mut samples, mut labels) = (Vec::new(), Vec::new());
+        for part in letters {
+            samples.extend(part.samples);
+            labels.push(part.labels);
+        }
+        assert_eq!(samples, letter.samples);
+        assert!(labels.iter().all(|it| *it == letter.labels));
+        assert!(all.ends_with("x\n"));
+
+        letter.labels = vec![("a".to_owned(), "x".repeat(MAX_MESSAGE_BYTES))];
+        let line = letter.to_string();
+        let (cut, too_long) = messages(&line, MAX_MESSAGE_BYTES);
+        assert_eq!((cut.len(), too_long), (0, vec![line]));
     }
 
     #[test]

@@ -54,14 +54,12 @@ pub fn warn_if_forgotten(config: &Config) {
 pub fn serve(
     runner: Arc<Runner>,
     stop: Stop,
-    is_local: bool,
 ) -> (Connectors, impl Future<Output = ()> + Send + 'static) {
     let (background, mut begun) = mpsc::unbounded_channel::<BoxFuture<'static, ()>>();
     let connectors = Connectors {
         runner: Arc::clone(&runner),
         stop: stop.clone(),
         background: Some(background),
-        is_local,
     };
     let by_hand = stop.clone();
     let work = async move {

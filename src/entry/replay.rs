@@ -11,6 +11,7 @@ use crate::connector::Connector;
 use crate::dead_letter::{DeadLetters, Queue};
 use crate::replay::{Progress, Replay, Source, Summary};
 use crate::timestream::Timestream;
+use crate::visible::escaped_lines;
 
 /// Goes through all sources and says on standard output what became of them; returns whether every
 /// sample is stored.
@@ -38,7 +39,7 @@ pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> 
         }
     }
     bar.finish_and_clear();
-    print!("{}", describe(&summary));
+    print!("{}", escaped_lines(&describe(&summary)));
     summary.is_complete()
 }
 

@@ -24,6 +24,7 @@ use crate::jobs::runner::{Caller, Ran, Runner};
 use crate::jobs::state::{Folder, Memory, State};
 use crate::metrics::Metrics;
 use crate::timestream::Timestream;
+use crate::visible::{escaped, escaped_lines};
 
 /// How long a run waits before it asks again whether it may begin.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
@@ -52,7 +53,7 @@ pub async fn run(
         Ok(definition) => definition,
         Err(faults) => {
             for fault in faults {
-                eprintln!("{}: {fault}", path.display());
+                eprintln!("{}: {}", path.display(), escaped(&fault.to_string()));
             }
             return Exit::Unusable;
         }
@@ -110,7 +111,7 @@ pub async fn run(
         }
     };
     watcher.finish();
-    print!("{}", describe(&definition, &ran));
+    print!("{}", escaped_lines(&describe(&definition, &ran)));
     match ran {
         Ran::Run(Report { error: None, .. }) => Exit::Complete,
         Ran::Run(Report {

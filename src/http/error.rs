@@ -5,22 +5,58 @@
 //! <https://prometheus.io/docs/specs/prw/remote_write_spec/#retries-backoff>.
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, StatusCode};
 
 use crate::budget::BudgetExceeded;
-use crate::config::ConfigFault;
+use crate::config::{ConfigFault, PermanentErrorStatus};
 use crate::connector::{Failure, Kept, ReadError, WriteOutcome};
 use crate::convert::matcher::QueryError;
 use crate::convert::regex::PatternsTooLarge;
 use crate::convert::series::Refusal;
 use crate::timestream::ErrorKind;
+use crate::visible::escaped;
 use crate::wire::{DecodeError, EncodeError};
 
 /// Bytes of an error body; Prometheus logs no more of it.
 const MAX_TEXT_BYTES: usize = 1024;
 /// Seconds after which a sender should try again, where nothing tells better.
 const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// How the User-Agent of Prometheus begins.
+const PROMETHEUS: &[u8] = b"Prometheus/";
+
+/// Which statuses the sender of a write gets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WriteStatuses {
+    /// That of throttling.
+    throttling: u16,
+    /// Whether errors that no later try can mend have AWS' own. Prometheus drops a request on any 4xx;
+    /// others send it again for ever unless it is 400 (vmagent also drops on 409 and 415).
+    has_aws: bool,
+}
+
+impl WriteStatuses {
+    /// Those for the sender of a request with these headers.
+    pub(super) fn new(
+        throttling: u16,
+        permanent: PermanentErrorStatus,
+        headers: &HeaderMap,
+    ) -> Self {
+        let is_prometheus = || {
+            let agent = headers.get(USER_AGENT);
+            agent.is_some_and(|agent| agent.as_bytes().starts_with(PROMETHEUS))
+        };
+        Self {
+            throttling,
+            has_aws: match permanent {
+                PermanentErrorStatus::Auto => is_prometheus(),
+                PermanentErrorStatus::Aws => true,
+                PermanentErrorStatus::BadRequest => false,
+            },
+        }
+    }
+}
 
 /// An answer that is no success.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +70,8 @@ impl HttpError {
     fn new(status: StatusCode, text: impl Into<String>) -> Self {
         Self {
             status,
-            text: cut(text.into(), MAX_TEXT_BYTES),
+            // Clients log it, and somebody looks at that in a terminal.
+            text: cut(escaped(&text.into()).into_owned(), MAX_TEXT_BYTES),
             retry_after: RETRY_AFTER_SECONDS,
         }
     }
@@ -91,6 +128,11 @@ impl HttpError {
             StatusCode::UNAUTHORIZED,
             format!("AuthenticationError: {fault}; {remedy}"),
         )
+    }
+
+    /// The response to a request that a foreign page or a proxy may have sent.
+    pub(super) fn foreign(text: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, text)
     }
 
     pub(super) fn encoding(error: &EncodeError) -> Self {
@@ -163,8 +205,8 @@ impl HttpError {
     }
 
     /// The answer to a write whose samples were not all stored or left out by policy.
-    pub(super) fn from_write(outcome: &WriteOutcome, throttling_status: u16) -> Option<Self> {
-        let status = write_status(outcome, throttling_status)?;
+    pub(super) fn from_write(outcome: &WriteOutcome, statuses: WriteStatuses) -> Option<Self> {
+        let status = write_status(outcome, statuses)?;
         // What decided the status comes first: it is what somebody has to act on.
         let (retryable, permanent): (Vec<_>, Vec<_>) = outcome
             .failures
@@ -188,7 +230,8 @@ impl HttpError {
             outcome.stored,
             outcome.lost()
         );
-        let text = cut(parts.join("; "), MAX_TEXT_BYTES - summary.len()) + &summary;
+        let text = escaped(&parts.join("; ")).into_owned();
+        let text = cut(text, MAX_TEXT_BYTES - summary.len()) + &summary;
         Some(Self::new(status, text))
     }
 
@@ -232,13 +275,13 @@ pub(super) fn budget_status(exceeded: &BudgetExceeded) -> StatusCode {
 
 /// The status of a write; `None` if every sample is stored, was left out by policy or is kept as a
 /// dead letter.
-fn write_status(outcome: &WriteOutcome, throttling_status: u16) -> Option<StatusCode> {
+fn write_status(outcome: &WriteOutcome, statuses: WriteStatuses) -> Option<StatusCode> {
     let kinds = outcome.failures.iter().map(|failure| failure.kind);
     let mut retryable: Vec<ErrorKind> = kinds.clone().filter(|kind| kind.is_retryable()).collect();
     retryable.dedup();
     if let [first, rest @ ..] = retryable.as_slice() {
         let status = match first {
-            ErrorKind::Throttled => throttling_status,
+            ErrorKind::Throttled => statuses.throttling,
             ErrorKind::InternalServer => 500,
             _ => 503,
         };
@@ -261,7 +304,7 @@ fn write_status(outcome: &WriteOutcome, throttling_status: u16) -> Option<Status
     permanent.dedup();
     match permanent.as_slice() {
         [] => None,
-        [status] => Some(status_of(*status)),
+        [status] if statuses.has_aws => Some(status_of(*status)),
         _ => Some(StatusCode::BAD_REQUEST),
     }
 }
@@ -464,6 +507,61 @@ mod tests {
         outcome
     }
 
+    fn statuses(throttling: u16) -> WriteStatuses {
+        WriteStatuses::new(throttling, PermanentErrorStatus::Aws, &HeaderMap::new())
+    }
+
+    #[test]
+    fn who_gets_the_statuses_of_aws() {
+        use PermanentErrorStatus::{Auto, Aws, BadRequest};
+        let cases: [(PermanentErrorStatus, Option<&str>, bool); 11] = [
+            (Auto, Some("Prometheus/3.15.0"), true),
+            (Auto, Some("Prometheus/"), true),
+            (Auto, Some("prometheus/3.15.0"), false),
+            (Auto, Some("Prometheus"), false),
+            (Auto, Some("vmagent"), false),
+            (Auto, Some("Telegraf/1.36 Prometheus/1"), false),
+            (Auto, None, false),
+            (Aws, Some("vmagent"), true),
+            (Aws, None, true),
+            (BadRequest, Some("Prometheus/3.15.0"), false),
+            (BadRequest, None, false),
+        ];
+        let kinds = [
+            (ErrorKind::Validation, 400),
+            (ErrorKind::QuotaExceeded, 402),
+            (ErrorKind::AccessDenied, 403),
+            (ErrorKind::NotFound, 404),
+            (ErrorKind::Conflict, 409),
+            (ErrorKind::Rejected, 419),
+        ];
+        for (option, agent, has_aws) in cases {
+            let mut headers = HeaderMap::new();
+            if let Some(agent) = agent {
+                headers.insert(USER_AGENT, agent.parse().unwrap());
+            }
+            let statuses = WriteStatuses::new(503, option, &headers);
+            for (kind, of_aws) in kinds {
+                let error = HttpError::from_write(&outcome(&[kind], false), statuses).unwrap();
+                let expected = if has_aws { of_aws } else { 400 };
+                assert_eq!(error.status(), expected, "{option:?} {agent:?} {kind:?}");
+                assert!(error.text().starts_with(kind.as_str()), "{}", error.text());
+            }
+            // What a later try can store is the same for all.
+            for (kind, expected) in [
+                (ErrorKind::Throttled, 503),
+                (ErrorKind::InternalServer, 500),
+            ] {
+                let outcome = outcome(&[kind, ErrorKind::NotFound], false);
+                assert_eq!(
+                    write_status(&outcome, statuses).unwrap(),
+                    expected,
+                    "{agent:?}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn statuses_of_writes() {
         use ErrorKind::{
@@ -496,7 +594,8 @@ mod tests {
             (&[NotFound], true, Some(400)),
         ];
         for (kinds, fault, expected) in cases {
-            let status = write_status(&outcome(kinds, fault), 503).map(|status| status.as_u16());
+            let status =
+                write_status(&outcome(kinds, fault), statuses(503)).map(|status| status.as_u16());
             assert_eq!(status, expected, "{kinds:?} {fault}");
         }
     }
@@ -568,7 +667,10 @@ mod tests {
 
     #[test]
     fn the_status_for_throttling_is_an_option() {
-        let status = |kinds| write_status(&outcome(kinds, false), 429).unwrap().as_u16();
+        let status = |kinds| {
+            let status = write_status(&outcome(kinds, false), statuses(429));
+            status.unwrap().as_u16()
+        };
         assert_eq!(status(&[ErrorKind::Throttled]), 429);
         assert_eq!(status(&[ErrorKind::Throttled, ErrorKind::Unavailable]), 503);
     }
@@ -577,7 +679,7 @@ mod tests {
     fn the_text_tells_what_happened_to_how_many_samples() {
         let error = HttpError::from_write(
             &outcome(&[ErrorKind::NotFound, ErrorKind::Throttled], true),
-            503,
+            statuses(503),
         )
         .unwrap();
         let text = error.text();
@@ -593,10 +695,26 @@ mod tests {
     }
 
     #[test]
+    fn a_text_hides_nothing() {
+        let mut outcome = outcome(&[ErrorKind::NotFound], false);
+        outcome.failures[0].message = "\u{1b}[2J\u{202e}".repeat(1_000);
+        let error = HttpError::from_write(&outcome, statuses(503)).unwrap();
+        assert!(
+            error.text().contains("\\u001b[2J\\u202e"),
+            "{}",
+            error.text()
+        );
+        assert!(error.text().len() <= MAX_TEXT_BYTES);
+        assert!(error.text().ends_with(" not stored"), "{}", error.text());
+        let missing = HttpError::missing_header("/\u{9b}", "r", "w");
+        assert!(missing.text().contains("/\\u009b"), "{}", missing.text());
+    }
+
+    #[test]
     fn a_long_text_is_cut_and_keeps_its_summary() {
         let mut outcome = outcome(&[ErrorKind::NotFound; 12], false);
         outcome.failures[0].message = "ü".repeat(1_000);
-        let error = HttpError::from_write(&outcome, 503).unwrap();
+        let error = HttpError::from_write(&outcome, statuses(503)).unwrap();
         assert!(error.text().len() <= MAX_TEXT_BYTES);
         assert!(error.text().ends_with("24 not stored"), "{}", error.text());
     }

@@ -10,9 +10,9 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::connectors::{self, Connectors};
 use super::pressure::Pressure;
-use super::{auth, by_header, error, pages, read, write};
+use super::{auth, by_header, error, guard, pages, read, write};
 use crate::budget::MemoryBudget;
-use crate::config::Config;
+use crate::config::{Config, PermanentErrorStatus};
 use crate::connector::Connector;
 use crate::convert::route::Routing;
 use crate::metrics::Metrics;
@@ -33,6 +33,8 @@ pub struct App {
     pub(super) verifier: Arc<Verifier>,
     /// `None` where no definitions are kept.
     pub(super) connectors: Option<Connectors>,
+    /// Whether only this machine can reach the server.
+    pub(super) is_local: bool,
 }
 
 /// The settings that concern HTTP.
@@ -44,6 +46,7 @@ pub(super) struct HttpSettings {
     pub(super) request_timeout: Duration,
     pub(super) read_timeout: Duration,
     pub(super) throttling_status: u16,
+    pub(super) permanent_error_status: PermanentErrorStatus,
     pub(super) max_request_bytes: usize,
 }
 
@@ -60,6 +63,7 @@ impl App {
                 request_timeout: config.request_timeout,
                 read_timeout: config.read_timeout,
                 throttling_status: config.throttling_status,
+                permanent_error_status: config.permanent_error_status,
                 max_request_bytes: config.max_request_bytes,
             },
             budget: MemoryBudget::new(config.max_in_flight_bytes),
@@ -69,7 +73,15 @@ impl App {
             web: config.web.clone(),
             verifier: Arc::default(),
             connectors: None,
+            is_local: false,
         }
+    }
+
+    /// Says whether only this machine can reach the server: then requests without a credential have to
+    /// come from this machine without detours.
+    #[must_use]
+    pub fn reached_locally(self, is_local: bool) -> Self {
+        Self { is_local, ..self }
     }
 
     /// Serves `/v1/connectors` too.
@@ -102,21 +114,34 @@ impl App {
     }
 }
 
+/// The paths of routes that stand alone; those of [`connectors`] are taken too.
+const WRITE: &str = "/write";
+const READ: &str = "/read";
+const START: &str = "/";
+const HEALTHY: &str = "/-/healthy";
+const READY: &str = "/-/ready";
+
+/// Whether a path is one of the connector's own, so that metrics cannot be there.
+pub fn is_taken(path: &str) -> bool {
+    [WRITE, READ, START, HEALTHY, READY].contains(&path) || connectors::owns(path)
+}
+
 /// All routes: `/write`, `/read`, `/v1/connectors`, the connector's own metrics, health and a start page. What is
 /// posted elsewhere is served by its header.
 pub fn router(app: App) -> Router {
     let telemetry_path = app.settings.telemetry_path.clone();
     Router::new()
-        .route("/write", post(write::write).fallback(error::post_only))
-        .route("/read", post(read::read).fallback(error::post_only))
+        .route(WRITE, post(write::write).fallback(error::post_only))
+        .route(READ, post(read::read).fallback(error::post_only))
         .route(&telemetry_path, get(pages::metrics).post(by_header::serve))
-        .route("/", get(pages::start).post(by_header::serve))
+        .route(START, get(pages::start).post(by_header::serve))
         .merge(connectors::routes(&app))
         .fallback(by_header::serve)
+        .layer(from_fn_with_state(app.clone(), guard::require))
         .layer(from_fn_with_state(app.clone(), auth::require))
-        // Beyond the layer: load balancers and kubelets ask without credentials.
-        .route("/-/healthy", get(pages::healthy))
-        .route("/-/ready", get(pages::ready))
+        // Beyond the layers: load balancers and kubelets ask without credentials.
+        .route(HEALTHY, get(pages::healthy))
+        .route(READY, get(pages::ready))
         .layer(from_fn_with_state(app.clone(), auth::add_headers))
         .with_state(app)
 }

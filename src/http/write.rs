@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::body::{Compressed, MemoryWait, within};
 use super::bounds::{Bounded, earliest};
+use super::error::WriteStatuses;
 use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
 use crate::connector::WriteOutcome;
@@ -126,5 +127,11 @@ async fn store(
         HttpError::from(refusal)
     })?;
     let written = record.outcome.insert(written);
-    HttpError::from_write(written, app.settings.throttling_status).map_or(Ok(()), Err)
+    let settings = &app.settings;
+    let statuses = WriteStatuses::new(
+        settings.throttling_status,
+        settings.permanent_error_status,
+        headers,
+    );
+    HttpError::from_write(written, statuses).map_or(Ok(()), Err)
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::lines::{Line, read};
 use super::{Progress, Replay, Summary};
@@ -125,16 +125,81 @@ fn leave(path: &Path, content: &Content) -> io::Result<()> {
     if content.left.is_empty() && content.unreadable.is_empty() {
         return std::fs::remove_file(path);
     }
-    let staged = path.with_added_extension("part");
-    let mut file = File::create(&staged)?;
+    let staged = Staged::beside(path);
+    let mut file = File::create(&staged.0)?;
+    write(&mut file, content)?;
+    file.sync_all()?;
+    std::fs::rename(&staged.0, path)
+}
+
+fn write(file: &mut impl Write, content: &Content) -> io::Result<()> {
     file.write_all(lines(&content.left).as_bytes())?;
     for line in &content.unreadable {
         writeln!(file, "{line}")?;
     }
-    file.sync_all()?;
-    std::fs::rename(staged, path)
+    Ok(())
+}
+
+/// A file that is to take the place of another; it is gone when this is dropped, however its writing
+/// ends. Once it is renamed there is nothing left to remove, and the lock of the other file keeps
+/// everybody else from making it.
+struct Staged(PathBuf);
+
+impl Staged {
+    fn beside(path: &Path) -> Self {
+        Self(path.with_added_extension("part"))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Most often there is none, and nobody could be told of another error.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content() -> Content {
+        Content {
+            unreadable: vec!["no letter".to_owned()],
+            ..Content::default()
+        }
+    }
+
+    #[test]
+    fn what_is_left_takes_the_place_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        std::fs::write(&path, "before").unwrap();
+        leave(&path, &content()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "no letter\n");
+        leave(&path, &Content::default()).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn no_staged_file_stays_after_an_error_or_a_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        // A folder with something in it cannot be replaced by a file.
+        let path = folder.path().join("a.jsonl");
+        std::fs::create_dir_all(path.join("b")).unwrap();
+        leave(&path, &content()).unwrap_err();
+        let staged = folder.path().join("a.jsonl.part");
+        assert!(!staged.exists());
+
+        let panicked = std::panic::catch_unwind(|| {
+            let staged = Staged::beside(&path);
+            std::fs::write(&staged.0, "a part").unwrap();
+            panic!("as anything may");
+        });
+        assert!(panicked.is_err());
+        assert!(!staged.exists());
+    }
 }

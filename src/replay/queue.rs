@@ -61,8 +61,13 @@ impl<P: Progress> Replay<'_, P> {
                     None => queue.delete(&message).await?,
                     Some(rest) if rest.len() < body.len() => {
                         // The rest is safe before the whole is removed.
-                        seen.extend(queue.send(&rest).await?);
-                        queue.delete(&message).await?;
+                        let sent = queue.send(&rest).await?;
+                        seen.extend(sent.identifiers);
+                        match sent.too_long.is_empty() {
+                            true => queue.delete(&message).await?,
+                            // The message holds what no other can: others made it.
+                            false => stay.push(message),
+                        }
                     }
                     Some(_) => stay.push(message),
                 }

@@ -109,9 +109,9 @@ impl Process {
             br#"[{"name": "given", "type": "tell", "target_database": "db", "target_table": "t"}]"#;
         let runner = job_runner(&app, connector, state, KINDS, given);
         let (stopper, stop) = Stop::new();
-        let (connectors, work) = serve(runner, stop, is_local);
+        let (connectors, work) = serve(runner, stop);
         Self {
-            router: router(app.with_connectors(connectors)),
+            router: router(app.with_connectors(connectors).reached_locally(is_local)),
             stopper,
             work: tokio::spawn(work),
         }

@@ -489,3 +489,39 @@ fn the_documented_form_is_the_real_one() {
     assert_eq!(letter.to_string(), line);
     let _: Value = serde_json::from_str(line).unwrap();
 }
+
+#[tokio::test]
+async fn a_replay_that_cannot_write_what_is_left_leaves_the_file_as_it_was() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("letters.jsonl");
+    let letter = |i: u32| {
+        format!(
+            r#"{{"dead_letter":1,"time":"2026-01-01T00:00:00Z","reason":"x","database":"db","table":"gone","labels":[["__name__","m"],["i","{i}"]],"samples":[[1600000000000,"1.5"]]}}"#
+        ) + "\n"
+    };
+    let content: String = (0..100).map(letter).collect();
+    std::fs::write(&path, &content).unwrap();
+    // No file may have more than 1 KiB, as if the disk were full.
+    let output = tokio::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$@\"", "sh"])
+        .args([env!("CARGO_BIN_EXE_bootstrap"), "replay"])
+        .arg(&path)
+        .args(["--default-database=db", "--default-table=t"])
+        .arg(format!("--write-base-endpoint={}", emulator.url()))
+        .envs([
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+        ])
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("what is not stored cannot be kept in it"),
+        "{text}"
+    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}

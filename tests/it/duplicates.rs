@@ -87,3 +87,32 @@ async fn the_last_of_one_request_wins_wherever_it_stands() {
         .await;
     assert_eq!(written + app.metric(superseded).await, 254.0);
 }
+
+#[tokio::test]
+async fn other_senders_get_400_for_what_is_refused_for_good() {
+    let cases: [(&[&str], &str, u16); 6] = [
+        (&[], "Prometheus/3.15.0", 419),
+        (&[], "vmagent", 400),
+        (&[], "Telegraf/1.36.0 Go/1.26.0", 400),
+        (&["--permanent-error-status=aws"], "vmagent", 419),
+        (&["--permanent-error-status=400"], "Prometheus/3.15.0", 400),
+        (&["--permanent-error-status=400"], "vmagent", 400),
+    ];
+    for (flags, agent, expected) in cases {
+        let app = TestApp::start_with(flags).await;
+        let time = now_ms();
+        let up = |value| vec![series(&[("__name__", "up")], &[(time, value)])];
+        app.write_ok(up(1.0)).await;
+        // The headers of one who posts to another path decide as well.
+        for path in ["/write", "/elsewhere"] {
+            let headers = [
+                ("user-agent", agent),
+                ("x-prometheus-remote-write-version", "0.1.0"),
+            ];
+            let answer = app.post(path, &headers, write_body(up(2.0))).await;
+            assert_eq!(answer.status, expected, "{flags:?} {agent} {path}");
+            let text = answer.text();
+            assert!(text.starts_with("RejectedRecordsException: "), "{text}");
+        }
+    }
+}

@@ -253,7 +253,7 @@ async fn the_case_of_header_names_does_not_matter() {
     };
     let body = wire::encode(&request).unwrap();
     let head = format!(
-        "POST /write HTTP/1.1\r\nhOsT: x\r\nCONTENT-TYPE: application/x-protobuf\r\n\
+        "POST /write HTTP/1.1\r\nhOsT: localhost\r\nCONTENT-TYPE: application/x-protobuf\r\n\
          cOnTeNt-EnCoDiNg: snappy\r\nContent-LENGTH: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );

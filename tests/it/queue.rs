@@ -163,6 +163,31 @@ async fn letters_go_to_the_queue_and_back() {
 }
 
 #[tokio::test]
+async fn a_series_that_exceeds_a_message_goes_to_the_queue_and_back() {
+    const SAMPLES: i32 = 100_000;
+    let sqs = Sqs::start().await;
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let place = format!("--dead-letter=sqs:{}", sqs.queue);
+    let flags = [&FLAGS[..], &[&place]].concat();
+    let connector = Connector::start_with(&emulator, &flags, &sqs.variables()).await;
+    let samples: Vec<(i64, f64)> = (0..SAMPLES)
+        .map(|i| (START_MS + i64::from(i), f64::from(i) + 0.1))
+        .collect();
+    let one = vec![series(&[("__name__", "m"), ("table", "gone")], &samples)];
+    assert_eq!(connector.post("/write", write_body(one)).await, 204);
+
+    create_table(&emulator.url(), "db", "gone").await;
+    let (status, text) = replay(&emulator, &sqs).await;
+    assert_eq!(status, Some(0), "{text}");
+    assert!(
+        text.starts_with("replayed 100000 samples: 100000 stored, 0 not stored\n"),
+        "{text}"
+    );
+    assert_eq!(emulator.points("db", "gone").len(), 100_000);
+    assert!(sqs.messages().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_message_that_is_stored_in_part_is_replaced_by_the_rest() {
     let sqs = Sqs::start().await;
     let emulator = start_emulator(vec![table("db", "t")]).await;

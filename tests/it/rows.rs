@@ -49,10 +49,10 @@ impl Server {
         let state = State::Memory(Memory::default());
         let runner = job_runner(&app, connector, state, KINDS, given.as_bytes());
         let (stopper, stop) = Stop::new();
-        let (connectors, _work) = serve(runner, stop, true);
+        let (connectors, _work) = serve(runner, stop);
         Self {
             budget: app.budget().clone(),
-            router: router(app.with_connectors(connectors)),
+            router: router(app.with_connectors(connectors).reached_locally(true)),
             letters,
             _stopper: stopper,
             _emulator: emulator,

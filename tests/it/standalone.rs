@@ -150,6 +150,7 @@ fn body(value: f64) -> Vec<u8> {
 async fn post(url: String, body: Vec<u8>) -> reqwest::Response {
     soak::http::client()
         .post(url)
+        .header("user-agent", "Prometheus/3.15.0")
         .body(body)
         .send()
         .await
@@ -262,4 +263,95 @@ async fn an_address_in_use_is_named() {
         text.contains(&format!("Cannot listen on {address} (--web.listen-address")),
         "{text}"
     );
+}
+
+/// Sends a request with these lines after the first, and returns status and body.
+async fn asked(connector: &Connector, first: &str, lines: &[&str]) -> (u16, String) {
+    let head: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    let request =
+        format!("{first} HTTP/1.1\r\n{head}connection: close\r\ncontent-length: 0\r\n\r\n");
+    let answer = connector.raw(request.as_bytes()).await;
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = answer.split_once("\r\n\r\n").unwrap().1.to_owned();
+    (status, body)
+}
+
+#[tokio::test]
+async fn pages_and_proxies_do_not_get_past_a_loopback_listener() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let own = "host: localhost:9201";
+    let foreign = "host: rebound.example:9201";
+    let page = "origin: http://page.example";
+    let routes = [
+        "POST /write",
+        "POST /read",
+        "GET /metrics",
+        "GET /",
+        "POST /elsewhere",
+        "GET /v1/connectors",
+    ];
+    let refused: [(&[&str], &str); 6] = [
+        (&[own, page], "ForeignOriginError"),
+        (&[foreign], "ForeignHostError"),
+        (&[own, "x-forwarded-host: a.b"], "ForwardedError"),
+        (&[own, "forwarded: for=192.0.2.1"], "ForwardedError"),
+        (&[own, "x-real-ip: 192.0.2.1"], "ForwardedError"),
+        (&[own, "via: 1.1 proxy"], "ForwardedError"),
+    ];
+
+    let connector = Connector::start(&emulator, &[]).await;
+    for route in routes {
+        for (lines, error) in refused {
+            let (status, body) = asked(&connector, route, lines).await;
+            assert_eq!(status, 403, "{route} {lines:?}: {body}");
+            assert!(body.contains(error), "{route} {lines:?}: {body}");
+            let is_json = serde_json::from_str::<serde_json::Value>(&body).is_ok();
+            assert_eq!(is_json, route.contains("/v1/"), "{body}");
+        }
+        for host in [own, "host: 127.0.0.1:9201", "host: [::1]:9201"] {
+            let (status, body) = asked(&connector, route, &[host]).await;
+            assert_ne!(status, 403, "{route} {host}: {body}");
+        }
+    }
+    for path in ["GET /-/healthy", "GET /-/ready"] {
+        let (status, _) = asked(&connector, path, &[foreign, "via: 1.1 proxy"]).await;
+        assert_eq!(status, 200, "{path}");
+    }
+    connector.terminate().await;
+
+    let connector = Connector::start(&emulator, &["--bearer-token=t0ken"]).await;
+    let authorization = "authorization: Bearer t0ken";
+    for (lines, error) in refused {
+        let lines = [lines, &[authorization]].concat();
+        let (status, _) = asked(&connector, "GET /metrics", &lines).await;
+        let expected = if error == "ForeignOriginError" {
+            403
+        } else {
+            200
+        };
+        assert_eq!(status, expected, "{lines:?}");
+    }
+    connector.terminate().await;
+}
+
+#[tokio::test]
+async fn a_path_of_metrics_that_is_taken_is_status_2() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    for path in ["/v1/connectors", "/v1/connectors/a/rows", "/-/ready", "/:a"] {
+        let flag = format!("--web.telemetry-path={path}");
+        let flags = [&DEFAULTS[..], &[&flag, "--web.listen-address=127.0.0.1:0"]].concat();
+        let output = command(&flags).output().await.unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{path}: {text}");
+        assert!(text.contains("(web_telemetry_path)"), "{path}: {text}");
+        assert!(!text.contains("panicked"), "{path}: {text}");
+    }
+    for path in ["/v1", "/write/", "/a:b", "/%7Bx%7D", "//metrics"] {
+        let flag = format!("--web.telemetry-path={path}");
+        let connector = Connector::start(&emulator, &[&flag]).await;
+        let (status, body) = asked(&connector, &format!("GET {path}"), &["host: localhost"]).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        assert!(body.contains("# TYPE"), "{path}: {body}");
+        connector.terminate().await;
+    }
 }

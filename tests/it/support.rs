@@ -9,7 +9,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_timestreamwrite::types::MagneticStoreWriteProperties;
 use axum::Router;
 use axum::body::Body;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use jiff::Timestamp;
 use timestream_emulator::{Config as EmulatorConfig, Emulator, TableSpec};
 use timestream_prometheus_connector::config::{Config, Invocation, read};
@@ -153,7 +153,13 @@ impl TestApp {
             .await
     }
 
-    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+    /// Sends a request as Prometheus would, unless it says from whom it is.
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> Answer {
+        let prometheus = HeaderValue::from_static("Prometheus/3.15.0");
+        request
+            .headers_mut()
+            .entry("user-agent")
+            .or_insert(prometheus);
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();

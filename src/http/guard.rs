@@ -1,0 +1,209 @@
+//! Which requests are refused because of the browser or proxy that sent them, as a layer around every
+//! route that changes or shows data.
+//!
+//! A page in a browser can send requests to this machine, with the credentials that the browser
+//! remembers, and can give a name of its own the address 127.0.0.1 (DNS rebinding). A proxy on this
+//! machine makes everybody a client on this machine. So a foreign page is never served, and where
+//! the loopback listener stands in for a credential, only direct requests to this machine's own names
+//! are.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{HOST, ORIGIN};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, Uri};
+
+use super::bounds::Bounded;
+use super::{App, HttpError, connectors};
+
+/// Headers by which a proxy says that it forwards a request, besides those that begin with
+/// [`FORWARDED_PREFIX`].
+const FORWARDED: [&str; 3] = ["forwarded", "x-real-ip", "via"];
+/// How the other headers of proxies begin.
+const FORWARDED_PREFIX: &str = "x-forwarded-";
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    ForeignOrigin,
+    ForeignHost,
+    Forwarded,
+}
+
+impl Refused {
+    fn text(self) -> &'static str {
+        match self {
+            Self::ForeignOrigin => {
+                "ForeignOriginError: the Origin header names another origin than the Host header; \
+                 pages of other origins are not served: send the request from no page in a browser, \
+                 or from one of this host"
+            }
+            Self::ForeignHost => {
+                "ForeignHostError: without a credential a loopback listener serves only requests to \
+                 localhost or a loopback address; use such a name, or configure a credential \
+                 (--bearer-token, --basic-auth-users or --web.config.file)"
+            }
+            Self::Forwarded => {
+                "ForwardedError: without a credential a loopback listener does not serve what a \
+                 proxy forwards; configure a credential (--bearer-token, --basic-auth-users or \
+                 --web.config.file), or have the proxy remove Forwarded, X-Forwarded-*, X-Real-IP and \
+                 Via once it checks who asks"
+            }
+        }
+    }
+}
+
+/// Whether a request has shown who it is from: this layer is inside the one that asks for credentials.
+pub(super) fn has_shown(app: &App, bounds: &Bounded) -> bool {
+    let web = app.web.current();
+    web.has_credentials()
+        || web.verifies_clients
+        || bounds.as_ref().is_some_and(|bounds| bounds.is_authorized)
+}
+
+/// Serves the request unless a foreign page or a proxy may be behind it.
+pub(super) async fn require(
+    State(app): State<App>,
+    bounds: Bounded,
+    request: Request,
+    next: Next,
+) -> Response {
+    let only_this_machine = app.is_local && !has_shown(&app, &bounds);
+    let Err(refused) = admit(request.headers(), request.uri(), only_this_machine) else {
+        return next.run(request).await;
+    };
+    let error = HttpError::foreign(refused.text());
+    let path = request.uri().path();
+    tracing::warn!(
+        error = error.text(),
+        status = error.status().as_u16(),
+        path,
+        "Refused a request that may come from a page or through a proxy."
+    );
+    match connectors::owns(path) {
+        true => connectors::refusal(error.status(), error.text()),
+        false => error.into_response(),
+    }
+}
+
+/// `only_this_machine` says that nothing but the loopback listener shows who may ask.
+fn admit(headers: &HeaderMap, uri: &Uri, only_this_machine: bool) -> Result<(), Refused> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
+    let has_several = hosts.next().is_some();
+    for origin in headers.get_all(ORIGIN) {
+        let origin = origin.to_str().ok().and_then(|it| it.split_once("://"));
+        let is_own = |authority: &str| host.is_some_and(|it| it.eq_ignore_ascii_case(authority));
+        if !origin.is_some_and(|(_, authority)| is_own(authority)) {
+            return Err(Refused::ForeignOrigin);
+        }
+    }
+    if !only_this_machine {
+        return Ok(());
+    }
+    if headers.keys().any(is_of_proxy) {
+        return Err(Refused::Forwarded);
+    }
+    let asked = host
+        .into_iter()
+        .chain(uri.authority().map(Authority::as_str));
+    if has_several || !asked.into_iter().all(is_this_machine) {
+        return Err(Refused::ForeignHost);
+    }
+    Ok(())
+}
+
+fn is_of_proxy(name: &HeaderName) -> bool {
+    // Names of headers are in lower case.
+    FORWARDED.contains(&name.as_str()) || name.as_str().starts_with(FORWARDED_PREFIX)
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
+    let name = authority.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn which_requests_may_come_from_a_page_or_a_proxy() {
+        use Refused::{ForeignHost, ForeignOrigin, Forwarded};
+        // Without and with something else than the loopback listener that shows who may ask.
+        type Case = (
+            &'static [(&'static str, &'static str)],
+            Option<Refused>,
+            Option<Refused>,
+        );
+        let cases: [Case; 24] = [
+            (&[], None, None),
+            (&[("host", "localhost:9201")], None, None),
+            (&[("host", "LocalHost")], None, None),
+            (&[("host", "127.0.0.1:9201")], None, None),
+            (&[("host", "127.8.8.8")], None, None),
+            (&[("host", "[::1]:9201")], None, None),
+            (&[("host", "[::ffff:127.0.0.1]:9201")], None, None),
+            // A service of Docker Compose, and names of somebody else that lead to 127.0.0.1.
+            (&[("host", "connector:9201")], Some(ForeignHost), None),
+            (&[("host", "rebound.example:9201")], Some(ForeignHost), None),
+            (&[("host", "localhost.example")], Some(ForeignHost), None),
+            (&[("host", "192.0.2.1")], Some(ForeignHost), None),
+            (&[("host", "a b")], Some(ForeignHost), None),
+            (&[("host", "")], Some(ForeignHost), None),
+            (
+                &[("host", "localhost"), ("host", "a.b")],
+                Some(ForeignHost),
+                None,
+            ),
+            (&[("forwarded", "for=192.0.2.1")], Some(Forwarded), None),
+            (&[("x-forwarded-for", "192.0.2.1")], Some(Forwarded), None),
+            (&[("x-forwarded-host", "a.b")], Some(Forwarded), None),
+            (&[("x-forwarded-proto", "http")], Some(Forwarded), None),
+            (&[("x-real-ip", "192.0.2.1")], Some(Forwarded), None),
+            (&[("via", "1.1 proxy")], Some(Forwarded), None),
+            (
+                &[("host", "localhost:1"), ("origin", "http://localhost:1")],
+                None,
+                None,
+            ),
+            (
+                &[("host", "localhost"), ("origin", "http://x.y")],
+                Some(ForeignOrigin),
+                Some(ForeignOrigin),
+            ),
+            (
+                &[("host", "a.b"), ("origin", "null")],
+                Some(ForeignOrigin),
+                Some(ForeignOrigin),
+            ),
+            (
+                &[("origin", "http://x.y")],
+                Some(ForeignOrigin),
+                Some(ForeignOrigin),
+            ),
+        ];
+        let path = Uri::from_static("/write");
+        for (headers, alone, shown) in cases {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(*name, HeaderValue::from_static(value));
+            }
+            assert_eq!(admit(&map, &path, true).err(), alone, "{headers:?}");
+            assert_eq!(admit(&map, &path, false).err(), shown, "{headers:?}");
+        }
+        let absolute = Uri::from_static("http://rebound.example/write");
+        let refused = admit(&HeaderMap::new(), &absolute, true);
+        assert_eq!(refused, Err(ForeignHost));
+    }
+}
