@@ -2,27 +2,15 @@
 //! connector reserves: each label and metric is read as what was written.
 
 use http::StatusCode;
-use timestream_emulator::{ColumnCase, Config as EmulatorConfig, Emulator};
+use timestream_emulator::ColumnCase;
 use timestream_prometheus_connector::prompb::label_matcher::Type::{self, Eq, Neq, Nre, Re};
 use timestream_prometheus_connector::prompb::{Exemplar, TimeSeries};
 
 use crate::go_connector;
 use crate::kinds::{histograms, integers, label_sets, named};
-use crate::support::{START_MS, TestApp, connect, query, table};
+use crate::support::{START_MS, TestApp, query};
 
 const ALL_CASES: [ColumnCase; 3] = [ColumnCase::Strict, ColumnCase::Exact, ColumnCase::Ignored];
-
-async fn app(column_case: ColumnCase, flags: &[&str]) -> TestApp {
-    let emulator = Emulator::start(EmulatorConfig {
-        tables: vec![table("db", "t")],
-        column_case,
-        ..EmulatorConfig::default()
-    })
-    .await
-    .unwrap();
-    let router = connect(&emulator, flags).await;
-    TestApp { emulator, router }
-}
 
 /// A series with its labels in order.
 fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
@@ -49,7 +37,7 @@ const IN_OTHER_CASE: [(&str, &str); 7] = [
 #[tokio::test]
 async fn labels_that_are_reserved_but_for_their_case_are_read_whether_case_counts_or_not() {
     for column_case in ALL_CASES {
-        let app = app(column_case, &["--store-special-values"]).await;
+        let app = TestApp::start_in_case(column_case, &["--store-special-values"]).await;
         let mut labels = vec![("__name__", "m")];
         labels.extend(IN_OTHER_CASE.map(|(name, _)| (name, "x")));
         let written = series(&labels, &[(START_MS, 1.0), (START_MS + 1, f64::INFINITY)]);
@@ -75,7 +63,7 @@ async fn labels_that_are_reserved_but_for_their_case_are_read_whether_case_count
 
 #[tokio::test]
 async fn metrics_and_columns_that_were_stored_in_another_case_stay_readable() {
-    let app = app(ColumnCase::Exact, &[]).await;
+    let app = TestApp::start_in_case(ColumnCase::Exact, &[]).await;
     let mut labels = vec![("__name__", "Ts_m")];
     labels.extend(IN_OTHER_CASE.map(|(name, _)| (name, "x")));
     go_connector::write(&app.emulator.url(), &[one(&labels, 1.0)]).await;
@@ -113,7 +101,7 @@ async fn metrics_and_columns_that_were_stored_in_another_case_stay_readable() {
 #[tokio::test]
 async fn two_labels_that_differ_in_case_alone_depend_on_the_service() {
     for column_case in ALL_CASES {
-        let app = app(column_case, &[]).await;
+        let app = TestApp::start_in_case(column_case, &[]).await;
         let pair = one(&[("__name__", "m"), ("Zone", "1"), ("zone", "2")], 1.0);
         let other = one(&[("__name__", "n"), ("job", "a")], 2.0);
         app.write_ok(vec![pair.clone(), other.clone()]).await;
@@ -150,7 +138,7 @@ const LOOK_ALIKES: [&str; 8] = [
 #[tokio::test]
 async fn metrics_that_look_like_reserved_measures_are_not_taken_for_them() {
     for column_case in ALL_CASES {
-        let app = app(column_case, &["--store-special-values"]).await;
+        let app = TestApp::start_in_case(column_case, &["--store-special-values"]).await;
         let labels = [("__name__", "m"), ("job", "a")];
         let mut m = histograms(&labels, vec![integers(START_MS + 10)]);
         m.samples = one(&labels, f64::NEG_INFINITY).samples;
@@ -194,7 +182,7 @@ async fn labels_that_look_like_reserved_columns_are_not_taken_for_them() {
     let values = ["1", "2", "7ff", "label", "3ff0000000000000"];
     for column_case in ALL_CASES {
         // Of this connector: under other names.
-        let app = app(column_case, &["--store-special-values"]).await;
+        let app = TestApp::start_in_case(column_case, &["--store-special-values"]).await;
         let mut written = vec![
             one(&[("__name__", "m")], f64::INFINITY),
             one(&[("__name__", "m"), ("job", "a")], -0.0),
@@ -221,7 +209,7 @@ async fn labels_that_look_like_reserved_columns_are_not_taken_for_them() {
                 ));
             }
         }
-        let app = self::app(column_case, &["--store-special-values"]).await;
+        let app = TestApp::start_in_case(column_case, &["--store-special-values"]).await;
         go_connector::write(&app.emulator.url(), &written).await;
         let special = [
             one(&[("__name__", "m")], f64::INFINITY),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use timestream_emulator::{ColumnCase, Config as EmulatorConfig, Emulator};
+use timestream_emulator::ColumnCase;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::{ReadHints, TimeSeries};
 
-use crate::support::{START_MS, TestApp, connect, query, series, table};
+use crate::support::{START_MS, TestApp, query, series};
 
 /// Samples compared by their bits.
 fn bits(series: &TimeSeries) -> (BTreeMap<String, String>, Vec<(i64, u64)>) {
@@ -60,15 +60,7 @@ async fn an_ordinary_series_comes_back() {
 #[tokio::test]
 async fn nasty_labels_come_back() {
     // Two of them differ in case alone, which only a service that tells them apart can return.
-    let emulator = Emulator::start(EmulatorConfig {
-        tables: vec![table("db", "t")],
-        column_case: ColumnCase::Exact,
-        ..EmulatorConfig::default()
-    })
-    .await
-    .unwrap();
-    let router = connect(&emulator, &[]).await;
-    let app = TestApp { emulator, router };
+    let app = TestApp::start_in_case(ColumnCase::Exact, &[]).await;
     let long = "v".repeat(1_500);
     let cases: &[&[(&str, &str)]] = &[
         &[

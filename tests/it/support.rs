@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use jiff::Timestamp;
-use timestream_emulator::{Config as EmulatorConfig, Emulator, TableSpec};
+use timestream_emulator::{ColumnCase, Config as EmulatorConfig, Emulator, TableSpec};
 use timestream_prometheus_connector::config::{Config, Invocation, read};
 use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::dead_letter::DeadLetters;
@@ -65,6 +65,18 @@ impl TestApp {
     /// As [`Self::start`], with further flags.
     pub(crate) async fn start_with(flags: &[&str]) -> Self {
         let emulator = start_emulator(vec![table("db", "t"), table("db", "other")]).await;
+        let router = connect(&emulator, flags).await;
+        Self { emulator, router }
+    }
+
+    /// As [`Self::start_with`], with one table, on a Timestream that reads the case of column names so.
+    pub(crate) async fn start_in_case(column_case: ColumnCase, flags: &[&str]) -> Self {
+        let emulator = Emulator::start(EmulatorConfig {
+            tables: vec![table("db", "t")],
+            column_case,
+            ..EmulatorConfig::default()
+        });
+        let emulator = emulator.await.unwrap();
         let router = connect(&emulator, flags).await;
         Self { emulator, router }
     }
