@@ -9,6 +9,7 @@ mod error;
 mod guard;
 mod log;
 mod misconfigured;
+mod occasional;
 mod pages;
 mod pressure;
 mod read;

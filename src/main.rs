@@ -23,7 +23,7 @@ use timestream_prometheus_connector::jobs::run::Stop;
 use timestream_prometheus_connector::jobs::state::State;
 use timestream_prometheus_connector::telemetry;
 use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
-use timestream_prometheus_connector::visible::escaped_lines;
+use timestream_prometheus_connector::visible::print_error;
 use tokio::net::TcpListener;
 
 /// The memory of a large request goes back to the system when it is over: the allocator of glibc held
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
             start(LogSettings::default(), serve_lambda(Err(faults)))
         }
         Err(error @ ConfigError::Faults(_)) => {
-            eprintln!("{error}");
+            print_error(&error.to_string());
             ExitCode::from(BAD_CONFIGURATION)
         }
     }
@@ -208,7 +208,9 @@ async fn serve_lambda(config: Result<&Config, Vec<ConfigFault>>) -> ExitCode {
         result = lambda::serve(router, handlers, function) => match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("Cannot speak to the runtime API of Lambda. {error}");
+                print_error(&format!(
+                    "Cannot speak to the runtime API of Lambda. {error}"
+                ));
                 ExitCode::FAILURE
             }
         },
@@ -316,7 +318,7 @@ async fn ask_health(config: &Config) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("unhealthy: {error}");
+            print_error(&format!("unhealthy: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -324,6 +326,6 @@ async fn ask_health(config: &Config) -> ExitCode {
 
 /// Reports a failure that ends the process; also where logging is switched off.
 fn failed(message: &str, error: &io::Error) -> ExitCode {
-    eprintln!("{}", escaped_lines(&format!("{message} {error}")));
+    print_error(&format!("{message} {error}"));
     ExitCode::FAILURE
 }

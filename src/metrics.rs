@@ -57,6 +57,7 @@ pub struct Metrics {
     read: ReadMetrics,
     runs: RunMetrics,
     in_flight: Gauge,
+    rejected_credentials: Counter,
     live: Live,
     started: Instant,
 }
@@ -87,6 +88,11 @@ impl Metrics {
         let read = ReadMetrics::register(own);
         let runs = RunMetrics::register(own);
         let in_flight = add(own, "requests_in_flight", "Requests being answered");
+        let rejected_credentials = add(
+            own,
+            "rejected_credentials",
+            "Requests rejected with 401, because their credential is missing or wrong",
+        );
         own.register(
             "build",
             "Version of the connector, and the commit it was built from",
@@ -98,6 +104,7 @@ impl Metrics {
             read,
             runs,
             in_flight,
+            rejected_credentials,
             live: Live::default(),
             started: Instant::now(),
         }
@@ -107,6 +114,11 @@ impl Metrics {
     pub fn in_flight(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
+    }
+
+    /// Adds a request without the right credential.
+    pub fn add_rejected_credential(&self) {
+        self.rejected_credentials.inc();
     }
 
     /// Adds a write request; `outcome` is absent if it was refused before any conversion.

@@ -4,8 +4,10 @@
 //! module and line where it is a library's), `message`, `error`, then the other fields in the order
 //! given, and `request_id` within [`in_request`]. Hidden characters ([`crate::visible`]) are escaped.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::future::Future;
+use std::panic::{self, PanicHookInfo};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -20,7 +22,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogSettings};
-use crate::visible::{escaped, is_hidden};
+use crate::visible::{escaped, is_hidden, print_error};
 
 /// The library and the binary of this package.
 const OWN_CRATES: [&str; 2] = [env!("CARGO_CRATE_NAME"), "bootstrap"];
@@ -39,9 +41,14 @@ pub fn in_request<F: Future>(
     REQUEST_ID.scope(request_id, future)
 }
 
-/// Starts logging for the whole process. A second call has no effect.
+/// Starts logging for the whole process, panics included. A second call has no effect.
 pub fn start(settings: LogSettings) {
-    let Some(level) = settings.level else { return };
+    let Some(level) = settings.level else {
+        // Even then a panic is shown, as every end of the process.
+        panic::set_hook(Box::new(|info| print_error(&info.to_string())));
+        return;
+    };
+    panic::set_hook(Box::new(log_panic));
     // The libraries below log their own bookkeeping at info.
     let others = LevelFilter::from_level(level.min(Level::WARN));
     let own = LevelFilter::from_level(level);
@@ -55,6 +62,21 @@ pub fn start(settings: LogSettings) {
         .with(filter)
         .with(lines)
         .try_init();
+}
+
+/// Logs a panic as an error, whose text may be foreign. Whether the process goes on is up to who catches it.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let location = info.location().map(ToString::to_string);
+    // Empty unless RUST_BACKTRACE asks for it.
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
+    tracing::error!(
+        error = info.payload_as_str().unwrap_or("a value that is no text"),
+        location,
+        thread = std::thread::current().name(),
+        backtrace = backtrace.map(|backtrace| backtrace.to_string()),
+        "A part of the program panicked; this is a bug of it."
+    );
 }
 
 /// Writes an event as one line.
@@ -221,12 +243,7 @@ mod tests {
     }
 
     fn logged(format: LogFormat) -> String {
-        let buffer = Buffer::default();
-        let writer = buffer.clone();
-        let layer = tracing_subscriber::fmt::layer()
-            .event_format(Lines(format))
-            .with_writer(move || writer.clone());
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        logged_by(format, || {
             let error = "it \"broke\"";
             tracing::warn!(
                 samples = 3_u64,
@@ -235,7 +252,16 @@ mod tests {
                 error,
                 "Two words."
             );
-        });
+        })
+    }
+
+    fn logged_by(format: LogFormat, log: impl FnOnce()) -> String {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .event_format(Lines(format))
+            .with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
         let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -263,6 +289,32 @@ mod tests {
         assert!(at_once.ends_with(" request_id=a-1\n"), "{at_once}");
         assert!(later.ends_with(" request_id=a-1\n"), "{later}");
         assert!(!logged(LogFormat::Logfmt).contains("request_id"));
+    }
+
+    #[test]
+    fn a_panic_is_a_line_without_hidden_characters() {
+        let lines = logged_by(LogFormat::Logfmt, || {
+            let text = "a\u{1b}[2J\u{202e}z";
+            let before = panic::take_hook();
+            // Panics of other tests that run meanwhile are shown as before.
+            let test = std::thread::current().id();
+            panic::set_hook(Box::new(move |info| {
+                if std::thread::current().id() == test {
+                    log_panic(info);
+                } else {
+                    print_error(&info.to_string());
+                }
+            }));
+            let caught = panic::catch_unwind(|| panic!("{text}"));
+            panic::set_hook(before);
+            assert!(caught.is_err());
+        });
+        assert_eq!(lines.lines().count(), 1, "{lines}");
+        assert!(lines.starts_with("level=error "), "{lines}");
+        assert!(
+            lines.contains(r#" error="a\u001b[2J\u202ez" location=src/telemetry.rs:"#),
+            "{lines}"
+        );
     }
 
     #[test]

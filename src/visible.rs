@@ -41,6 +41,11 @@ pub fn escaped_lines(text: &str) -> String {
     lines.join("\n")
 }
 
+/// Writes a text of one or several lines to standard error, escaped.
+pub fn print_error(text: &str) {
+    eprintln!("{}", escaped_lines(text));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ mod client_cert;
 mod file;
 mod sources;
 mod tls;
+mod turns;
 mod users;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use http::HeaderMap;
 use tokio_rustls::rustls::ServerConfig;
 
 use sources::Sources;
+pub use turns::{Crowded, Origin};
 pub use users::{BearerToken, UserFault, Users, Verifier};
 
 /// Who may ask and how; cheap to clone, and all clones see a changed file.

@@ -24,7 +24,7 @@ use crate::jobs::runner::{Caller, Ran, Runner};
 use crate::jobs::state::{Folder, Memory, State};
 use crate::metrics::Metrics;
 use crate::timestream::Timestream;
-use crate::visible::{escaped, escaped_lines};
+use crate::visible::{escaped_lines, print_error};
 
 /// How long a run waits before it asks again whether it may begin.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ pub async fn run(
         Ok(definition) => definition,
         Err(faults) => {
             for fault in faults {
-                eprintln!("{}: {}", path.display(), escaped(&fault.to_string()));
+                print_error(&format!("{}: {fault}", path.display()));
             }
             return Exit::Unusable;
         }
@@ -68,14 +68,16 @@ pub async fn run(
             return Exit::Failed;
         }
         Err(Unkept::Unusable(error)) => {
-            eprintln!("Cannot use the state (--state): {error}");
+            print_error(&format!("Cannot use the state (--state): {error}"));
             return Exit::Unusable;
         }
     };
     let dead_letters = match DeadLetters::open(config.dead_letter.as_ref(), shared) {
         Ok(dead_letters) => dead_letters,
         Err(error) => {
-            eprintln!("Cannot write dead letters (--dead-letter): {error}");
+            print_error(&format!(
+                "Cannot write dead letters (--dead-letter): {error}"
+            ));
             return Exit::Unusable;
         }
     };
@@ -91,7 +93,7 @@ pub async fn run(
         }
     };
     if let Err(error) = runner.registry.change(&definition.name, prepare).await {
-        eprintln!("{error}");
+        print_error(&error.to_string());
         return Exit::Failed;
     }
     let watcher = Watcher::new(&definition.name);
@@ -181,10 +183,10 @@ fn keep(config: &Config, path: &Path, shared: &SdkConfig) -> Result<Kept, Unkept
     let (state, lock) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            eprintln!(
+            print_error(&format!(
                 "{} cannot be written ({error}): an interrupted run will start anew; set --state",
                 folder.display()
-            );
+            ));
             let state = State::Memory(Memory::default());
             return Ok(Kept { state, lock: None });
         }
@@ -248,14 +250,15 @@ impl Progress for Watcher {
         let expected = self.expected.load(Ordering::Relaxed).max(1);
         let tenth = |done: u64| (u128::from(done) * 10 / u128::from(expected)).min(10);
         if tenth(before + units) > tenth(before) {
-            eprintln!("{}: {} of {expected}", self.name, before + units);
+            self.line(&format!("{} of {expected}", before + units));
         }
     }
 
     fn line(&self, text: &str) {
+        let line = format!("{}: {text}", self.name);
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{}: {text}", self.name)),
-            None => eprintln!("{}: {text}", self.name),
+            Some(bar) => bar.suspend(|| print_error(&line)),
+            None => print_error(&line),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! is known to be right. Also the headers that an operator wants in every answer.
 
 use std::fmt;
+use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -12,7 +13,7 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue};
 
 use super::{App, HttpError};
-use crate::web::WebVersion;
+use crate::web::{Crowded, Origin, WebVersion};
 
 /// What the answer to a wrong credential asks for, where users exist.
 const BASIC: HeaderValue =
@@ -53,17 +54,19 @@ pub(super) async fn require(State(app): State<App>, request: Request, next: Next
     }
     // Judged before the request moves on, without holding a borrow of it over the wait.
     let credential = credential(request.headers());
-    let fault = match credential {
-        Ok(credential) if is_right(&app, &web, &credential).await => {
-            return next.run(request).await;
-        }
-        Ok(Credential::Basic(..)) => "user or password is wrong",
-        Ok(Credential::Bearer(_)) => "the bearer token is wrong",
+    let origin = request.extensions().get().copied().unwrap_or_default();
+    let fault = match &credential {
+        Ok(credential) => match is_right(&app, &web, credential, origin).await {
+            Ok(true) => return next.run(request).await,
+            Ok(false) if matches!(credential, Credential::Basic(..)) => "user or password is wrong",
+            Ok(false) => "the bearer token is wrong",
+            Err(Crowded) => return HttpError::crowded().into_response(),
+        },
         Err(NoCredential::Missing) => "the request has no Authorization header",
         Err(NoCredential::Several) => "the request has several Authorization headers",
         Err(NoCredential::Unreadable) => "the Authorization header is neither Basic nor Bearer",
     };
-    refuse(&web, fault, request.uri().path())
+    refuse(&app, &web, fault, request.uri().path())
 }
 
 /// Adds the configured headers to the answer. It is the outermost layer: here, once per request, a
@@ -77,17 +80,25 @@ pub(super) async fn add_headers(State(app): State<App>, request: Request, next: 
     response
 }
 
-async fn is_right(app: &App, web: &WebVersion, credential: &Credential) -> bool {
+async fn is_right(
+    app: &App,
+    web: &WebVersion,
+    credential: &Credential,
+    origin: Origin,
+) -> Result<bool, Crowded> {
     match credential {
-        Credential::Basic(user, password) => app.verifier.is_user(&web.users, user, password).await,
-        Credential::Bearer(presented) => web
+        Credential::Basic(user, password) => {
+            let checked = app.verifier.is_user(&web.users, user, password, origin);
+            checked.await
+        }
+        Credential::Bearer(presented) => Ok(web
             .token
             .as_ref()
-            .is_some_and(|token| app.verifier.is_token(token, presented)),
+            .is_some_and(|token| app.verifier.is_token(token, presented))),
     }
 }
 
-fn refuse(web: &WebVersion, fault: &str, path: &str) -> Response {
+fn refuse(app: &App, web: &WebVersion, fault: &str, path: &str) -> Response {
     let users = !web.users.is_empty();
     let token = web.token.is_some();
     let remedy = match (users, token) {
@@ -102,12 +113,21 @@ fn refuse(web: &WebVersion, fault: &str, path: &str) -> Response {
         }
     };
     let error = HttpError::unauthenticated(fault, remedy);
-    tracing::error!(
-        error = fault,
-        status = error.status().as_u16(),
-        path,
-        "Refused a request without the right credential."
-    );
+    app.metrics.add_rejected_credential();
+    let admitted = {
+        let mut rejections = app.rejections.lock().unwrap_or_else(|e| e.into_inner());
+        rejections.admit(Instant::now())
+    };
+    // Strangers can send as many as they like.
+    if let Some(suppressed) = admitted {
+        tracing::warn!(
+            error = fault,
+            status = error.status().as_u16(),
+            path,
+            suppressed,
+            "Refused a request without the right credential."
+        );
+    }
     let mut response = error.into_response();
     let challenges = [(users, BASIC), (token, BEARER)];
     for (_, challenge) in challenges.into_iter().filter(|(offered, _)| *offered) {

@@ -130,6 +130,16 @@ impl HttpError {
         )
     }
 
+    /// The response to a request whose credential cannot be checked yet. Prometheus sends again, which it
+    /// would not on 429 or 401: the credential may be right.
+    pub(super) fn crowded() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "AuthenticationBusyError: too many passwords of this address wait to be checked; send \
+             again, or use a bearer token, which is checked at once",
+        )
+    }
+
     /// The response to a request that a foreign page or a proxy may have sent.
     pub(super) fn foreign(text: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, text)

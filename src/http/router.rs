@@ -1,6 +1,6 @@
 //! The routes and what their handlers share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use tokio::sync::{Notify, Semaphore};
 
 use super::connectors::{self, Connectors};
+use super::occasional::Occasional;
 use super::pressure::Pressure;
 use super::{auth, by_header, error, guard, pages, read, write};
 use crate::budget::MemoryBudget;
@@ -31,6 +32,8 @@ pub struct App {
     pub(super) refused: Arc<Notify>,
     pub(super) web: Web,
     pub(super) verifier: Arc<Verifier>,
+    /// The log lines of rejected credentials.
+    pub(super) rejections: Arc<Mutex<Occasional>>,
     /// `None` where no definitions are kept.
     pub(super) connectors: Option<Connectors>,
     /// Whether only this machine can reach the server.
@@ -72,6 +75,7 @@ impl App {
             refused: Arc::new(Notify::new()),
             web: config.web.clone(),
             verifier: Arc::default(),
+            rejections: Arc::default(),
             connectors: None,
             is_local: false,
         }

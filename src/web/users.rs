@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use ring::hmac;
 use ring::rand::SystemRandom;
-use tokio::sync::Semaphore;
+
+use super::turns::{Crowded, Origin, Turns};
 
 /// Users with the bcrypt hash of their password. Only names are ever shown.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -121,8 +122,9 @@ impl fmt::Debug for BearerToken {
 pub struct Verifier {
     key: hmac::Key,
     verified: Mutex<HashMap<String, hmac::Tag>>,
-    /// One bcrypt at a time: wrong passwords must not take all cores from those who are in.
-    turn: Arc<Semaphore>,
+    /// Few bcrypts at a time, fair between addresses: wrong passwords may neither take all cores from
+    /// those who are in, nor the turns of those who are not in yet.
+    turns: Turns,
 }
 
 impl Default for Verifier {
@@ -131,7 +133,7 @@ impl Default for Verifier {
         Self {
             key: key.expect("the system has random numbers"),
             verified: Mutex::default(),
-            turn: Arc::new(Semaphore::new(1)),
+            turns: Turns::default(),
         }
     }
 }
@@ -145,19 +147,28 @@ impl Verifier {
 
     /// Whether `user` is one of `users` and has this password. A user who does not exist costs as
     /// much time as one whose password is wrong.
-    pub async fn is_user(&self, users: &Users, user: &str, password: &[u8]) -> bool {
+    ///
+    /// # Errors
+    /// Too many wait for bcrypt, so nothing is known.
+    pub async fn is_user(
+        &self,
+        users: &Users,
+        user: &str,
+        password: &[u8],
+        origin: Origin,
+    ) -> Result<bool, Crowded> {
         let known = users.0.get(user).map(String::as_str);
         let Some(hash) = known.or_else(|| users.most_expensive()) else {
-            return false;
+            return Ok(false);
         };
         let message = message(user, hash, password);
         if known.is_some() && self.is_verified(user, &message) {
-            return true;
+            return Ok(true);
         }
-        let turn = Arc::clone(&self.turn).acquire_owned().await;
+        let turn = self.turns.turn(origin).await?;
         // Another request may have paid for the same credential meanwhile.
         if known.is_some() && self.is_verified(user, &message) {
-            return true;
+            return Ok(true);
         }
         let (hash, password) = (hash.to_owned(), password.to_owned());
         let checked = tokio::task::spawn_blocking(move || {
@@ -171,7 +182,7 @@ impl Verifier {
             let mut verified = self.verified.lock().unwrap_or_else(|e| e.into_inner());
             verified.insert(user.to_owned(), tag);
         }
-        is_user
+        Ok(is_user)
     }
 
     fn is_verified(&self, user: &str, message: &[u8]) -> bool {
@@ -190,11 +201,24 @@ fn message(user: &str, hash: &str, password: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::turns::Turn;
     use super::*;
 
     /// bcrypt of cost 4, the cheapest.
     fn hash(password: &str) -> String {
         bcrypt::hash(password, 4).unwrap()
+    }
+
+    async fn is_user(verifier: &Verifier, users: &Users, user: &str, password: &[u8]) -> bool {
+        let checked = verifier.is_user(users, user, password, Origin::Unknown);
+        checked.await.unwrap()
+    }
+
+    /// Takes the turns until one has to be waited for.
+    async fn all_turns(verifier: &Verifier) -> Vec<Turn> {
+        use futures_util::FutureExt;
+        let free = || verifier.turns.turn(Origin::Unknown).now_or_never();
+        std::iter::from_fn(free).map(Result::unwrap).collect()
     }
 
     #[test]
@@ -271,10 +295,10 @@ mod tests {
             ("", "", false),
         ];
         for (user, password, expected) in cases {
-            let is_user = verifier.is_user(&users, user, password.as_bytes()).await;
+            let is_user = is_user(&verifier, &users, user, password.as_bytes()).await;
             assert_eq!(is_user, expected, "{user}:{password}");
         }
-        assert!(!verifier.is_user(&Users::default(), "alice", b"a").await);
+        assert!(!is_user(&verifier, &Users::default(), "alice", b"a").await);
     }
 
     /// A vector of Openwall's `crypt_blowfish` (`$2a$`), and one made with the libcrypt of Debian, which
@@ -294,8 +318,8 @@ mod tests {
         for (hash, password) in cases {
             let users = Users::parse(&format!("alice:{hash}")).unwrap();
             let verifier = Verifier::default();
-            assert!(verifier.is_user(&users, "alice", password.as_bytes()).await);
-            assert!(!verifier.is_user(&users, "alice", b"U*U*").await);
+            assert!(is_user(&verifier, &users, "alice", password.as_bytes()).await);
+            assert!(!is_user(&verifier, &users, "alice", b"U*U*").await);
         }
     }
 
@@ -303,12 +327,12 @@ mod tests {
     async fn what_was_right_is_remembered_until_the_hash_changes() {
         let users = Users::parse(&format!("alice:{}", hash("a"))).unwrap();
         let verifier = Verifier::default();
-        assert!(verifier.is_user(&users, "alice", b"a").await);
+        assert!(is_user(&verifier, &users, "alice", b"a").await);
         // Nobody gets a turn for bcrypt any more: only what is remembered can be answered.
-        let _turn = verifier.turn.acquire().await.unwrap();
+        let _turns = all_turns(&verifier).await;
         let now = |password: &'static [u8], users: &Users| {
             use futures_util::FutureExt;
-            verifier.is_user(users, "alice", password).now_or_never()
+            is_user(&verifier, users, "alice", password).now_or_never()
         };
         assert_eq!(now(b"a", &users), Some(true));
         assert_eq!(now(b"b", &users), None);
@@ -321,8 +345,8 @@ mod tests {
         use futures_util::FutureExt;
         let users = Users::parse(&format!("alice:{}", hash("a"))).unwrap();
         let verifier = Verifier::default();
-        let _turn = verifier.turn.acquire().await.unwrap();
-        let asked = verifier.is_user(&users, "mallory", b"a").now_or_never();
+        let _turns = all_turns(&verifier).await;
+        let asked = is_user(&verifier, &users, "mallory", b"a").now_or_never();
         assert_eq!(asked, None);
     }
 

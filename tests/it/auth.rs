@@ -1,6 +1,9 @@
 //! Who is served: credentials, and the web configuration file with its changes.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use base64::Engine;
@@ -301,13 +304,15 @@ async fn an_open_server_warns_and_a_refused_request_is_logged_without_secrets() 
         let request = client.get(format!("{url}/nowhere")).bearer_auth("a-secret");
         let status = request.send().await.unwrap().status();
         let (_, log) = connector.terminate().await;
-        assert_eq!(log.contains("level=warn"), warns, "{log}");
+        assert_eq!(log.contains("Everybody who reaches"), warns, "{log}");
         if flags.len() == 2 {
             assert_eq!(status, StatusCode::UNAUTHORIZED);
             assert!(
                 log.contains("error=\"the bearer token is wrong\" status=401 path=/nowhere"),
                 "{log}"
             );
+            let line = log.lines().find(|line| line.contains("status=401"));
+            assert!(line.unwrap().starts_with("level=warn "), "{log}");
             assert!(!log.contains("t0ken") && !log.contains("a-secret"), "{log}");
         }
     }
@@ -323,4 +328,87 @@ async fn without_credentials_nothing_is_asked_and_any_header_will_do() {
     .await;
     let answer = app.get_as("/metrics", "Bearer anything").await;
     assert_eq!(answer.status, StatusCode::OK);
+}
+
+/// Sends a request from an address of this machine, on a connection of its own.
+async fn get_from(from: [u8; 4], url: &str, authorization: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    let address = url.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let request = format!(
+        "GET /metrics HTTP/1.1\r\nhost: localhost\r\nauthorization: {authorization}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    response
+}
+
+// Other systems have no second loopback address.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_wrong_passwords_does_not_keep_users_elsewhere_waiting() {
+    const CONNECTIONS: usize = 400;
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let users = format!(
+        "--basic-auth-users=alice:{}",
+        bcrypt::hash("right", 10).unwrap()
+    );
+    let connector = Connector::start(&emulator, &[&users, "--bearer-token=t0ken"]).await;
+    let began = Instant::now();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let sent = Arc::new(AtomicUsize::new(0));
+    let mut flood = tokio::task::JoinSet::new();
+    for index in 0..CONNECTIONS {
+        let (url, is_over) = (connector.url.clone(), Arc::clone(&is_over));
+        let sent = Arc::clone(&sent);
+        flood.spawn(async move {
+            let (mut rejected, mut crowded) = (0_u64, 0_u64);
+            while !is_over.load(Ordering::SeqCst) {
+                sent.fetch_add(1, Ordering::SeqCst);
+                let wrong = basic("alice", &format!("wrong {index}"));
+                let response = get_from([127, 0, 0, 1], &url, &wrong).await;
+                match response.get(..12) {
+                    Some("HTTP/1.1 401") => rejected += 1,
+                    Some("HTTP/1.1 503") => {
+                        assert!(response.contains("retry-after: 1\r\n"), "{response}");
+                        assert!(response.contains("AuthenticationBusyError: "), "{response}");
+                        crowded += 1;
+                        // As a sender that reads the header, but impatient.
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                    _ => panic!("{response}"),
+                }
+            }
+            (rejected, crowded)
+        });
+    }
+    let counted = async || {
+        let text = get_from([127, 0, 0, 1], &connector.url, "Bearer t0ken").await;
+        let name = "timestream_connector_rejected_credentials_total ";
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        value.expect("the metric is there").parse::<u64>().unwrap()
+    };
+    while sent.load(Ordering::SeqCst) < CONNECTIONS || counted().await < 4 {
+        assert!(began.elapsed() < Duration::from_secs(60), "no flood");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let asked = Instant::now();
+    let response = get_from([127, 0, 0, 2], &connector.url, &basic("alice", "right")).await;
+    let waited = asked.elapsed();
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
+    is_over.store(true, Ordering::SeqCst);
+    let results = flood.join_all().await;
+    let rejected: u64 = results.iter().map(|(rejected, _)| rejected).sum();
+    let crowded: u64 = results.iter().map(|(_, crowded)| crowded).sum();
+    assert!(crowded > 0, "nobody was turned away");
+    assert_eq!(counted().await, rejected);
+    let lines_at_most = began.elapsed().as_secs() / 10 + 1;
+    let (_, log) = connector.terminate().await;
+    let lines = log.lines().filter(|line| line.contains("status=401"));
+    let lines = lines.count() as u64;
+    assert!((1..=lines_at_most).contains(&lines), "{log}");
 }

@@ -5,6 +5,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Ended;
 use super::patience::{Answering, Patient};
-use crate::web::Web;
+use crate::web::{Origin, Web};
 
 /// How long clients may take, so that slow ones cannot hold connections for ever.
 #[derive(Clone, Copy, Debug)]
@@ -57,12 +59,13 @@ pub(super) async fn serve(
     patience: Patience,
     mut stopping: watch::Receiver<Option<Ended>>,
 ) {
-    let peer = stream.peer_addr().map(|address| address.to_string());
-    let peer = peer.unwrap_or_default();
+    let peer = stream.peer_addr().ok();
+    let origin = peer.map_or(Origin::Unknown, |peer| peer.ip().into());
+    let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
     // Answers are written whole; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
     let Some(tls) = web.refreshed().tls.clone() else {
-        return serve_http(stream, router, patience, stopping, &peer).await;
+        return serve_http(stream, router, patience, stopping, &peer, origin).await;
     };
     let handshake = TlsAcceptor::from(tls).accept(stream);
     let handshake = tokio::select! {
@@ -70,7 +73,7 @@ pub(super) async fn serve(
         () = stopped(&mut stopping) => return,
     };
     match handshake {
-        Ok(Ok(stream)) => serve_http(stream, router, patience, stopping, &peer).await,
+        Ok(Ok(stream)) => serve_http(stream, router, patience, stopping, &peer, origin).await,
         Ok(Err(error)) => {
             tracing::warn!(error = error.to_string(), peer, "TLS handshake failed.");
         }
@@ -84,6 +87,7 @@ async fn serve_http(
     patience: Patience,
     mut stopping: watch::Receiver<Option<Ended>>,
     peer: &str,
+    origin: Origin,
 ) {
     let answering = Answering::default();
     let io = TokioIo::new(Patient::new(
@@ -93,8 +97,9 @@ async fn serve_http(
         answering.clone(),
     ));
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         answering.begin_or_end();
+        request.extensions_mut().insert(origin);
         let answer = router.call(request);
         let answering = answering.clone();
         async move {

@@ -1,0 +1,52 @@
+//! Log lines that strangers can cause at will: one now and then, with how many there were in between.
+
+use std::time::{Duration, Instant};
+
+/// The least time between two lines.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// When a line was last written.
+#[derive(Debug, Default)]
+pub(super) struct Occasional {
+    last: Option<Instant>,
+    suppressed: u64,
+}
+
+impl Occasional {
+    /// Returns how many lines were left out since the last one if this one may be written.
+    pub(super) fn admit(&mut self, now: Instant) -> Option<u64> {
+        let is_due = self
+            .last
+            .is_none_or(|last| now.saturating_duration_since(last) >= PAUSE);
+        if !is_due {
+            self.suppressed += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_in_between_are_counted() {
+        let start = Instant::now();
+        let mut occasional = Occasional::default();
+        let cases = [
+            (0, Some(0)),
+            (0, None),
+            (9_999, None),
+            (10_000, Some(2)),
+            (19_999, None),
+            (60_000, Some(1)),
+            (70_000, Some(0)),
+        ];
+        for (millisecond, expected) in cases {
+            let now = start + Duration::from_millis(millisecond);
+            assert_eq!(occasional.admit(now), expected, "{millisecond}");
+        }
+    }
+}
