@@ -114,12 +114,8 @@ fn refuse(app: &App, web: &WebVersion, fault: &str, path: &str) -> Response {
     };
     let error = HttpError::unauthenticated(fault, remedy);
     app.metrics.add_rejected_credential();
-    let admitted = {
-        let mut rejections = app.rejections.lock().unwrap_or_else(|e| e.into_inner());
-        rejections.admit(Instant::now())
-    };
     // Strangers can send as many as they like.
-    if let Some(suppressed) = admitted {
+    if let Some(suppressed) = app.rejections.admit(Instant::now()) {
         tracing::warn!(
             error = fault,
             status = error.status().as_u16(),

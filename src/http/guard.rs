@@ -7,6 +7,8 @@
 //! the loopback listener stands in for a credential, only direct requests to this machine's own names
 //! are.
 
+use std::time::Instant;
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -75,12 +77,16 @@ pub(super) async fn require(
     };
     let error = HttpError::foreign(refused.text());
     let path = request.uri().path();
-    tracing::warn!(
-        error = error.text(),
-        status = error.status().as_u16(),
-        path,
-        "Refused a request that may come from a page or through a proxy."
-    );
+    // A page can send as many as it likes.
+    if let Some(suppressed) = app.refusals.admit(Instant::now()) {
+        tracing::warn!(
+            error = error.text(),
+            status = error.status().as_u16(),
+            path,
+            suppressed,
+            "Refused a request that may come from a page or through a proxy."
+        );
+    }
     match connectors::owns(path) {
         true => connectors::refusal(error.status(), error.text()),
         false => error.into_response(),

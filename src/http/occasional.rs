@@ -1,29 +1,35 @@
 //! Log lines that strangers can cause at will: one now and then, with how many there were in between.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// The least time between two lines.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// When a line was last written.
+/// Lines of one kind.
 #[derive(Debug, Default)]
-pub(super) struct Occasional {
+pub(super) struct Occasional(Mutex<Lines>);
+
+#[derive(Debug, Default)]
+struct Lines {
+    /// When one was last written.
     last: Option<Instant>,
     suppressed: u64,
 }
 
 impl Occasional {
     /// Returns how many lines were left out since the last one if this one may be written.
-    pub(super) fn admit(&mut self, now: Instant) -> Option<u64> {
-        let is_due = self
+    pub(super) fn admit(&self, now: Instant) -> Option<u64> {
+        let mut lines = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let is_due = lines
             .last
             .is_none_or(|last| now.saturating_duration_since(last) >= PAUSE);
         if !is_due {
-            self.suppressed += 1;
+            lines.suppressed += 1;
             return None;
         }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.suppressed))
+        lines.last = Some(now);
+        Some(std::mem::take(&mut lines.suppressed))
     }
 }
 
@@ -34,7 +40,7 @@ mod tests {
     #[test]
     fn lines_in_between_are_counted() {
         let start = Instant::now();
-        let mut occasional = Occasional::default();
+        let occasional = Occasional::default();
         let cases = [
             (0, Some(0)),
             (0, None),

@@ -1,6 +1,6 @@
 //! The routes and what their handlers share.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -33,7 +33,9 @@ pub struct App {
     pub(super) web: Web,
     pub(super) verifier: Arc<Verifier>,
     /// The log lines of rejected credentials.
-    pub(super) rejections: Arc<Mutex<Occasional>>,
+    pub(super) rejections: Arc<Occasional>,
+    /// The log lines of requests that foreign pages or proxies may have sent.
+    pub(super) refusals: Arc<Occasional>,
     /// `None` where no definitions are kept.
     pub(super) connectors: Option<Connectors>,
     /// Whether only this machine can reach the server.
@@ -76,6 +78,7 @@ impl App {
             web: config.web.clone(),
             verifier: Arc::default(),
             rejections: Arc::default(),
+            refusals: Arc::default(),
             connectors: None,
             is_local: false,
         }
