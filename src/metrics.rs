@@ -117,8 +117,11 @@ impl Metrics {
     }
 
     /// Adds a request without the right credential.
-    pub fn add_rejected_credential(&self) {
+    ///
+    /// Returns what was added, for whoever is to know it too.
+    pub fn add_rejected_credential(&self) -> Numbers {
         self.rejected_credentials.inc();
+        Numbers::of_rejected_credential()
     }
 
     /// Adds a write request; `outcome` is absent if it was refused before any conversion.

@@ -113,7 +113,7 @@ fn refuse(app: &App, web: &WebVersion, fault: &str, path: &str) -> Response {
         }
     };
     let error = HttpError::unauthenticated(fault, remedy);
-    app.metrics.add_rejected_credential();
+    let numbers = app.metrics.add_rejected_credential();
     // Strangers can send as many as they like.
     if let Some(suppressed) = app.rejections.admit(Instant::now()) {
         tracing::warn!(
@@ -125,6 +125,7 @@ fn refuse(app: &App, web: &WebVersion, fault: &str, path: &str) -> Response {
         );
     }
     let mut response = error.into_response();
+    response.extensions_mut().insert(numbers);
     let challenges = [(users, BASIC), (token, BEARER)];
     for (_, challenge) in challenges.into_iter().filter(|(offered, _)| *offered) {
         response.headers_mut().append(WWW_AUTHENTICATE, challenge);

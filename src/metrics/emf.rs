@@ -114,6 +114,15 @@ impl Numbers {
         numbers
     }
 
+    pub(super) fn of_rejected_credential() -> Self {
+        let mut numbers = Self {
+            status: Some(401),
+            values: Vec::with_capacity(1),
+        };
+        numbers.count("rejected_credentials", 1);
+        numbers
+    }
+
     pub(super) fn of_run(run: &RunCount) -> Self {
         let mut numbers = Self {
             status: None,

@@ -218,7 +218,16 @@ async fn a_request_without_the_right_token_is_refused() {
     assert!(answer.headers.contains_key("www-authenticate"));
     assert!(!answer.is_base64 && answer.text().starts_with("AuthenticationError"));
     let left = running.stop().await;
-    assert_eq!(left.stdout, "", "a refused request has no numbers");
+    let numbers: Value = serde_json::from_str(&left.stdout).unwrap();
+    let described = &numbers["_aws"]["CloudWatchMetrics"][0]["Metrics"];
+    assert_eq!(
+        *described,
+        json!([{"Name": "rejected_credentials", "Unit": "Count"}])
+    );
+    assert_eq!(
+        (&numbers["rejected_credentials"], &numbers["status"]),
+        (&json!(1), &json!(401))
+    );
 }
 
 #[tokio::test]
@@ -636,7 +645,8 @@ async fn an_answer_that_lambda_would_refuse_is_an_error_that_helps() {
 
 #[tokio::test]
 async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
-    let running = Running::start_with(&DEFAULTS).await;
+    let variables = [&DEFAULTS[..], &[("bearer_token", TOKEN)]].concat();
+    let running = Running::start_with(&variables).await;
     let labels = [("__name__", "m"), ("l", "1")];
     let mixed = vec![
         series(
@@ -649,6 +659,10 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
     assert_eq!(running.post("/write", &write_body(mixed)).await.status, 400);
     assert_eq!(running.post("/write", &sample(1.0)).await.status, 204);
     assert_eq!(running.post("/write", b"no snappy").await.status, 400);
+    let mut without_credential = event("http-api", "/write", &sample(1.0));
+    let headers = without_credential["headers"].as_object_mut().unwrap();
+    assert!(headers.remove("authorization").is_some());
+    assert_eq!(running.invoke(&without_credential).await.status, 401);
     for kind in [FaultKind::Throttle, FaultKind::AccessDenied] {
         running
             .emulator
@@ -696,7 +710,7 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
         .collect();
     assert_eq!(
         lines.len(),
-        8,
+        9,
         "one for each request and run: {}",
         left.stdout
     );
@@ -730,6 +744,7 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
         "failed_samples_MissingMetricName",
         "failed_samples_AccessDeniedException",
         "write_requests_403",
+        "rejected_credentials",
         "write_retries",
         "read_samples",
         "definition_runs_failed",
