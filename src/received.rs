@@ -11,6 +11,7 @@ use std::ops::Range;
 use hashbrown::HashMap;
 
 use crate::model::{Histogram, MetricType, Sample};
+use crate::visible::escaped;
 
 /// Name and value of a label, as received.
 pub type Label<'a> = (&'a str, &'a str);
@@ -515,7 +516,7 @@ impl fmt::Display for Labels<'_, '_> {
             }
             let separator = if index == 0 { "" } else { ", " };
             text.push_str(separator);
-            text.push_str(&cut(&name, MAX_TEXT_BYTES));
+            text.push_str(&escaped(&cut(&name, MAX_TEXT_BYTES)));
             text.push_str(&format!("={:?}", cut(&value, MAX_TEXT_BYTES)));
         }
         text.push('}');
@@ -643,6 +644,15 @@ mod tests {
         assert!(shown.starts_with(&format!("...{around}\\xffü")), "{shown}");
         assert!(shown.ends_with("ü...") && shown.len() < 100, "{shown}");
         assert!(text(&[0x80; 1_000]).len() < 400);
+    }
+
+    #[test]
+    fn names_and_values_hide_nothing_in_texts() {
+        let mut request = Request::default();
+        request.push_label("b\u{1b}]0;x\u{202e}\n", "\u{202e}");
+        request.end_series();
+        let shown = request.series(0).labels.to_string();
+        assert_eq!(shown, "{b\\u001b]0;x\\u202e\\u000a=\"\\u{202e}\"}");
     }
 
     #[test]

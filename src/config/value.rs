@@ -255,11 +255,14 @@ impl Value for ListenAddress {
 pub(super) struct TelemetryPath(pub(super) String);
 
 impl Value for TelemetryPath {
-    const EXPECTED: &str = "a path that starts with / and is not one of the connector's own";
+    const EXPECTED: &str =
+        "a path in ASCII that starts with / and is not one of the connector's own";
 
     fn parse(text: &str) -> Option<Self> {
-        let is_uri =
-            text.starts_with('/') && http::Uri::try_from(text).is_ok_and(|uri| uri.path() == text);
+        // Clients send other characters escaped, and the router compares what they send.
+        let is_uri = text.is_ascii()
+            && text.starts_with('/')
+            && http::Uri::try_from(text).is_ok_and(|uri| uri.path() == text);
         // The router takes these for the beginning of a parameter, in any segment.
         let has_parameter = text.contains(['{', '}']) || text.contains("/:") || text.contains("/*");
         let is_plain = is_uri && !has_parameter;
@@ -446,6 +449,7 @@ mod tests {
             "/a#b",
             "/a\nb",
             "//host/a b",
+            "/é",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }
