@@ -250,9 +250,10 @@ impl Connector {
         if are_sent_again {
             return Vec::new();
         }
+        // A series without samples can be at fault, but has nothing to keep.
         undelivered
             .iter()
-            .filter(|missing| self.is_kept(missing, sender))
+            .filter(|missing| missing.items.count() > 0 && self.is_kept(missing, sender))
             .collect()
     }
 

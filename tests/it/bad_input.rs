@@ -6,6 +6,7 @@ use timestream_prometheus_connector::prompb;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::wire;
 
+use crate::dead_letters::letters;
 use crate::support::{START_MS, TestApp, query, series};
 use crate::v2::compressed;
 
@@ -154,6 +155,26 @@ async fn a_series_with_an_empty_label_name_is_rejected() {
         );
     }
     assert_eq!(app.emulator.points("db", "t").len(), 1);
+}
+
+#[tokio::test]
+async fn a_series_without_samples_leaves_no_dead_letter() {
+    let folder = tempfile::tempdir().unwrap();
+    let flag = format!("--dead-letter=file:{}", folder.path().display());
+    let app = TestApp::start_with(&[&flag]).await;
+    let labels = [
+        field(1, &[field(1, b"__name__"), field(2, b"m")].concat()),
+        field(1, &[field(1, b"city"), field(2, b"caf\xe9")].concat()),
+    ];
+    let empty = field(1, &labels.concat());
+    app.post("/write", &[], compressed(&empty)).await;
+    assert_eq!(letters(folder.path()), []);
+    // One with a sample leaves its own.
+    let both = [empty, raw_series(b"city", b"caf\xe9")].concat();
+    let answer = app.post("/write", &[], compressed(&both)).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    let kept = letters(folder.path());
+    assert_eq!((kept.len(), kept[0].samples.len()), (1, 1), "{kept:?}");
 }
 
 #[tokio::test]
