@@ -371,12 +371,12 @@ pub fn from_message(message: prompb::Histogram) -> Histogram {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::convert::limits::{MAX_RECORD_BYTES, TIME_BYTES};
     use crate::convert::names::HISTOGRAM_PREFIX;
 
-    fn spans(all: &[(i32, u32)]) -> Vec<Span> {
+    pub(in crate::convert) fn spans(all: &[(i32, u32)]) -> Vec<Span> {
         all.iter()
             .map(|&(offset, length)| Span { offset, length })
             .collect()

@@ -180,12 +180,7 @@ pub(super) fn to_spans(indexes: &[i64]) -> Option<Vec<Span>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn spans(all: &[(i32, u32)]) -> Vec<Span> {
-        all.iter()
-            .map(|&(offset, length)| Span { offset, length })
-            .collect()
-    }
+    use crate::convert::histogram::tests::spans;
 
     #[test]
     fn spans_and_the_indexes_that_they_have() {
