@@ -39,7 +39,7 @@ pub struct Request<'a> {
     unreadable: Vec<(usize, Unreadable<'a>)>,
     /// What is known about metric families.
     pub metadata: Vec<Metadata<'a>>,
-    /// Why each entry of metadata that cannot be read cannot be read.
+    /// The reason for each entry of metadata that cannot be read.
     pub unreadable_metadata: Vec<Unreadable<'a>>,
 }
 
@@ -123,7 +123,7 @@ pub struct Metadata<'a> {
     pub series: Option<usize>,
 }
 
-/// Why a series, an exemplar or an entry of metadata cannot be read whole: it refers to texts that
+/// The reason why a series, an exemplar or an entry of metadata cannot be read whole: it refers to texts that
 /// the request does not hold, or one of its texts is not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreadable<'a> {
@@ -169,7 +169,7 @@ pub struct Series<'r, 'a> {
     pub content: &'r [Item<'a>],
     /// What this content is called outside of the request.
     pub items: Items,
-    /// Why the labels cannot be read, if so: then they are for display alone.
+    /// The reason why the labels cannot be read, if so: then they are for display alone.
     pub unreadable: Option<&'r Unreadable<'a>>,
 }
 

@@ -76,7 +76,7 @@ pub fn unescape(stored: &str) -> Cow<'_, str> {
     }
 }
 
-/// What the records of a measure hold, with the metric that they belong to.
+/// The kind of records that a measure holds, with the metric that they belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Measure<'a> {
     /// Float samples.
@@ -100,7 +100,7 @@ impl<'a> Measure<'a> {
     }
 }
 
-/// What a dimension column holds.
+/// The content of a dimension column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dimension<'a> {
     /// The values of the label of this name.
@@ -308,7 +308,7 @@ mod tests {
             prop_assert_eq!(Measure::of(&stored), Measure::Samples(name.as_str().into()));
         }
 
-        /// What a query selects is read as what was asked for, and only one of the forms is written.
+        /// A name that a query selects is read as the one asked for, and only one of the forms is written.
         #[test]
         fn every_form_of_a_name_stands_for_it(name in any_near_the_escape()) {
             for form in stored_forms(&name) {

@@ -76,7 +76,7 @@ impl AddAssign for Size {
     }
 }
 
-/// What the fields of a row are: the dimensions, the measure name and what [`Self::content`] says.
+/// The fields of a row: the dimensions, the measure name and those that [`Self::content`] names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Columns {
     /// Names of the dimensions.

@@ -26,7 +26,7 @@ pub struct Queue {
     url: String,
 }
 
-/// What became of lines that were sent.
+/// The outcome of lines that were sent.
 #[derive(Debug, Default)]
 pub struct Sent {
     /// The identifiers of the messages.

@@ -23,7 +23,7 @@ const MAX_TEXT_BYTES: usize = 1024;
 /// Seconds after which a sender should try again, where nothing tells better.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// How the User-Agent of Prometheus begins.
+/// The beginning of Prometheus' User-Agent.
 const PROMETHEUS: &[u8] = b"Prometheus/";
 
 /// Which statuses the sender of a write gets.
@@ -31,7 +31,7 @@ const PROMETHEUS: &[u8] = b"Prometheus/";
 pub(super) struct WriteStatuses {
     /// That of throttling.
     throttling: u16,
-    /// Whether errors that no later try can mend have AWS' own. Prometheus drops a request on any 4xx;
+    /// Whether permanent errors have AWS' own. Prometheus drops a request on any 4xx;
     /// others send it again for ever unless it is 400 (vmagent also drops on 409 and 415).
     has_aws: bool,
 }

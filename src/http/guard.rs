@@ -22,10 +22,10 @@ use super::{App, HttpError, connectors};
 /// Headers by which a proxy says that it forwards a request, besides those that begin with
 /// [`FORWARDED_PREFIX`].
 const FORWARDED: [&str; 3] = ["forwarded", "x-real-ip", "via"];
-/// How the other headers of proxies begin.
+/// The beginning of the other headers of proxies.
 const FORWARDED_PREFIX: &str = "x-forwarded-";
 
-/// Why a request is refused.
+/// A reason to refuse a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refused {
     ForeignOrigin,

@@ -12,7 +12,7 @@ pub(super) struct Occasional(Mutex<Lines>);
 
 #[derive(Debug, Default)]
 struct Lines {
-    /// When one was last written.
+    /// The time of the last one that was written.
     last: Option<Instant>,
     suppressed: u64,
 }

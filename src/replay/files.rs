@@ -153,7 +153,7 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // Most often there is none, and nobody could be told of another error.
+        // Most often there is none, and no other error could be shown.
         let _ = std::fs::remove_file(&self.0);
     }
 }

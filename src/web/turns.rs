@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 
-/// How many requests of one address may wait. With bcrypt at its usual cost of 10 and two turns, the
+/// The most requests of one address that may wait. With bcrypt at its usual cost of 10 and two turns, the
 /// last of them waits for some 2 s.
 const MAX_WAITING_OF_ONE: usize = 64;
-/// How many requests may wait in all.
+/// The most requests that may wait in all.
 const MAX_WAITING: usize = 128;
-/// How many turns there are at once, on a machine with as many processors.
+/// The most turns at once, on a machine with as many processors.
 const MAX_TURNS: usize = 2;
 
 /// The part of a network that a request comes from, as far as one client can choose its address.

@@ -315,7 +315,7 @@ fn message_of(histogram: &Histogram) -> v1::Histogram {
 /// Name and value of a label, of any bytes.
 type RawLabel = (Vec<u8>, Vec<u8>);
 
-/// What is to be found of a series, or of an exemplar: its labels, or that they cannot be read.
+/// The expected labels of a series or an exemplar, or that they cannot be read.
 type Found = Option<Vec<(String, String)>>;
 
 /// The labels as texts, if all of them are UTF-8.

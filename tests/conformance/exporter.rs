@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::stage::Stage;
 
-/// How often it can be scraped.
+/// The most times that it can be scraped.
 const SCRAPES: u32 = 5;
 const SERIES: u32 = 40;
 /// The metric that it shows.
@@ -21,7 +21,7 @@ const METRIC: &str = "conformance_value";
 
 /// The target; its server ends with the runtime.
 pub(crate) struct Exporter {
-    /// Where it is, as targets are given.
+    /// Its host and port, as targets are given.
     pub(crate) address: String,
 }
 

@@ -14,7 +14,7 @@ use crate::stage::{Stage, TOKEN, table};
 use crate::tools;
 
 const TABLE_LABEL: &str = "PrometheusTableLabel";
-/// How many storages the scripts open; a table each.
+/// The most storages that the scripts open; a table each.
 const TABLES: usize = 400;
 
 /// The script whose evaluations need the start timestamps of samples. SAMPLES and XOR chunks of remote read have

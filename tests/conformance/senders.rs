@@ -14,7 +14,7 @@ use crate::{otlp, tools};
 
 /// The connector's address on the page.
 const ADDRESS: &str = "http://localhost:9201";
-/// How long a command may take.
+/// The longest time that a command may take.
 const COMMAND: Duration = Duration::from_secs(60);
 
 fn now_ms() -> i64 {

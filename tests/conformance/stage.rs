@@ -12,7 +12,7 @@ pub(crate) const TOKEN: &str = "a-token-of-the-tests";
 /// Database and table of series that name none.
 pub(crate) const DATABASE: &str = "db";
 pub(crate) const TABLE: &str = "t";
-/// How long what was sent may take until it is stored.
+/// The longest time until samples that were sent are stored.
 const STORED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A connector whose Timestream is an emulator of its own.

@@ -13,7 +13,7 @@ use crate::stage::{Stage, TABLE, TOKEN, table};
 use crate::tools::{self, Background};
 
 const TABLE_LABEL: &str = "PrometheusTableLabel";
-/// How long a table may take.
+/// The longest time that a table may take.
 const MOVED_WITHIN: Duration = Duration::from_secs(120);
 
 /// The beginning of the range on the page, in milliseconds.

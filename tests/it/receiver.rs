@@ -28,7 +28,7 @@ struct Case {
     more: BTreeMap<u8, Vec<String>>,
     /// By version: why.
     reasons: BTreeMap<u8, String>,
-    /// What Prometheus made of it, by version: the message and the outcome.
+    /// The message and Prometheus' outcome, by version.
     golden: BTreeMap<u8, (Vec<u8>, Vec<String>)>,
 }
 
@@ -210,7 +210,7 @@ async fn outcome(version: u8, message: &[u8]) -> Vec<String> {
     lines
 }
 
-/// What `lines` has beyond `others`.
+/// Returns the lines that `others` lacks.
 fn beyond(lines: &[String], others: &[String]) -> Vec<String> {
     let mut others = others.to_vec();
     let mut beyond = Vec::new();
