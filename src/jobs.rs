@@ -3,13 +3,15 @@
 //! [`definition`] reads and checks them, [`registry`] keeps them, [`bucket`] decides who runs what
 //! and when, [`runner`] runs one and [`scheduler`] all of a process. [`state`] is where all of it
 //! survives. [`run`] is what a type of definition implements and what it is given to work with;
-//! [`secret`] and [`auth`] are how it shows who it is to others, [`client`] how it reaches them.
-//! The types are [`sink`] and [`sync`]; what is in their `config` is read by `values`.
+//! [`secret`] and [`auth`] are how it shows who it is to others, [`client`] how it reaches them,
+//! `quote` what errors may repeat of their responses. The types are [`scrape`], [`sink`] and [`sync`];
+//! what is in their `config` is read by `values`.
 
 pub mod auth;
 pub mod bucket;
 pub mod client;
 pub mod definition;
+mod quote;
 pub mod registry;
 pub mod run;
 pub mod runner;

@@ -10,10 +10,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 use super::config::Protocol;
-use crate::received::cut;
-
-/// Bytes of an answer that errors show.
-const MAX_SHOWN_BYTES: usize = 400;
+use crate::jobs::quote;
 
 /// Headers of remote write 2.0 that tell how much is stored.
 const WRITTEN: [&str; 2] = [
@@ -137,7 +134,7 @@ pub(super) fn verdict(
     protocol: Protocol,
     now: Timestamp,
 ) -> Verdict {
-    let text = || format!("{status}: {}", cut(body.trim(), MAX_SHOWN_BYTES));
+    let text = || quote::response(status, headers, body.as_bytes());
     if status.is_success() {
         let unconfirmed = match protocol {
             Protocol::V1 => 0,
@@ -256,31 +253,51 @@ mod tests {
                 500,
                 &[],
                 V1,
-                retry("500 Internal Server Error: words", None),
+                retry("500 Internal Server Error (no Content-Type, 7 bytes)", None),
             ),
             (
                 503,
                 &[("retry-after", "7")],
                 V1,
-                retry("503 Service Unavailable: words", Some(7)),
+                retry(
+                    "503 Service Unavailable (no Content-Type, 7 bytes)",
+                    Some(7),
+                ),
             ),
             (
                 429,
                 &[("retry-after", "Thu, 01 Jan 2026 00:01:00 GMT")],
                 V2,
-                retry("429 Too Many Requests: words", Some(60)),
+                retry("429 Too Many Requests (no Content-Type, 7 bytes)", Some(60)),
             ),
             (400, &[(samples, "3")], V1, rejected(0)),
             (400, &[(samples, "3")], V2, rejected(3)),
             (400, &[], V2, rejected(0)),
-            (401, &[], V1, refused("401 Unauthorized: words")),
-            (404, &[], V1, refused("404 Not Found: words")),
-            (301, &[], V1, refused("301 Moved Permanently: words")),
+            (
+                401,
+                &[],
+                V1,
+                refused("401 Unauthorized (no Content-Type, 7 bytes)"),
+            ),
+            (
+                404,
+                &[],
+                V1,
+                refused("404 Not Found (no Content-Type, 7 bytes)"),
+            ),
+            (
+                301,
+                &[],
+                V1,
+                refused("301 Moved Permanently (no Content-Type, 7 bytes)"),
+            ),
             (
                 422,
                 &[],
                 V1,
-                Verdict::Unacceptable("422 Unprocessable Entity: words".to_owned()),
+                Verdict::Unacceptable(
+                    "422 Unprocessable Entity (no Content-Type, 7 bytes)".to_owned(),
+                ),
             ),
         ] {
             assert_eq!(

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use crate::model::{
     Histogram, Label, Labels, METRIC_NAME_LABEL, MetricType, PROMETHEUS_NAN_BITS, Sample,
 };
-use crate::received::cut;
 
 /// Bytes of an answer that errors show.
 const MAX_SHOWN_BYTES: usize = 300;
@@ -94,14 +93,6 @@ fn data<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<Answer<T>, NoSuccess> 
             "status {}: {} {}",
             envelope.status, envelope.error_type, envelope.error
         ))),
-    }
-}
-
-/// The words of an error, whatever form it has.
-pub(super) fn error_text(body: &[u8]) -> String {
-    match data::<serde::de::IgnoredAny>(body) {
-        Err(NoSuccess(text)) if text.starts_with("status ") => text,
-        _ => cut(String::from_utf8_lossy(body).trim(), MAX_SHOWN_BYTES).into_owned(),
     }
 }
 
@@ -308,8 +299,6 @@ mod tests {
     fn what_is_no_success_is_told() {
         let error = br#"{"status":"error","errorType":"bad_data","error":"no"}"#;
         assert_eq!(matrix(error).unwrap_err().0, "status error: bad_data no");
-        assert_eq!(error_text(error), "status error: bad_data no");
-        assert_eq!(error_text(b" <html>\n"), "<html>");
         for (body, why) in [
             ("<html>", "is not that of Prometheus' API"),
             ("{}", "missing field `status`"),

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::{RequestBuilder, Url};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{
-    Answer, Family, NoSuccess, Series, error_text, matrix, metadata, names, selector,
-    targets_metadata,
+    Answer, Family, NoSuccess, Series, matrix, metadata, names, selector, targets_metadata,
 };
 use super::config::Settings;
 use super::window::Window;
 use crate::convert::histogram::from_message;
 use crate::jobs::client::{BodyError, describe, read_body};
+use crate::jobs::quote;
 use crate::jobs::run::{Run, RunError};
 use crate::model::{Label, Labels, METRIC_NAME_LABEL, Sample};
 use crate::prompb::{self, label_matcher, read_request};
@@ -242,11 +242,12 @@ impl<'r> Server<'r> {
         let limit = self.left().map_or(TIMEOUT, |left| left.min(TIMEOUT));
         let exchange = async {
             let response = request.send().await.map_err(BodyError::Broken)?;
-            let status = response.status();
-            Ok((status, read_body(response, MAX_ANSWER_BYTES).await?))
+            let (status, headers) = (response.status(), response.headers().clone());
+            let body = read_body(response, MAX_ANSWER_BYTES).await?;
+            Ok((status, headers, body))
         };
         match timeout(limit, exchange).await {
-            Ok(Ok((status, body))) => judge(path, status, body.into()),
+            Ok(Ok((status, headers, body))) => judge(path, status, &headers, body.into()),
             Ok(Err(BodyError::Broken(error))) => Tried::Again(describe(&error)),
             Ok(Err(error @ BodyError::TooLong { .. })) => {
                 Tried::Failed(Failure::TooMuch(format!("{path}: {error}")))
@@ -260,11 +261,11 @@ impl<'r> Server<'r> {
 }
 
 /// What an answer is, by its status.
-fn judge(path: &str, status: StatusCode, body: Bytes) -> Tried {
+fn judge(path: &str, status: StatusCode, headers: &HeaderMap, body: Bytes) -> Tried {
     if status == StatusCode::OK {
         return Tried::Answered(body);
     }
-    let text = format!("{status}: {}", error_text(&body));
+    let text = quote::response(status, headers, &body);
     let is_too_much = [
         "too many samples",
         "query timed out",
@@ -329,7 +330,8 @@ mod tests {
     fn which_answers_are_asked_for_again() {
         let kind = |status: u16, body: &'static str| {
             let status = StatusCode::from_u16(status).unwrap();
-            match judge("p", status, Bytes::from_static(body.as_bytes())) {
+            let body = Bytes::from_static(body.as_bytes());
+            match judge("p", status, &HeaderMap::new(), body) {
                 Tried::Answered(_) => "answered".to_owned(),
                 Tried::Again(why) => format!("again {why}"),
                 Tried::Failed(Failure::TooMuch(_)) => "too much".to_owned(),
@@ -341,9 +343,10 @@ mod tests {
             assert!(kind(status, "x").starts_with("again "), "{status}");
         }
         for status in [401, 403] {
-            assert!(kind(status, "x").ends_with("x; check auth_type and the credentials"));
+            assert!(kind(status, "x").ends_with("; check auth_type and the credentials"));
         }
-        assert_eq!(kind(404, "x"), "p: 404 Not Found: x");
+        let expected = "p: 404 Not Found (no Content-Type, 1 bytes)";
+        assert_eq!(kind(404, "x"), expected);
         let many = r#"{"status":"error","errorType":"execution","error":"query processing would load too many samples into memory in query execution"}"#;
         assert_eq!(kind(422, many), "too much");
         let slow = r#"{"status":"error","errorType":"timeout","error":"query timed out in expression evaluation"}"#;

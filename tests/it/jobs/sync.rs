@@ -411,7 +411,7 @@ async fn what_the_server_says_is_told_and_too_much_is_asked_for_in_parts() {
         (
             401,
             "who are you",
-            "401 Unauthorized: who are you; check auth_type",
+            "401 Unauthorized (text/plain; charset=utf-8, 11 bytes); check auth_type",
         ),
         (404, "", "404 Not Found"),
         (200, "<html>", "is not that of Prometheus' API"),
