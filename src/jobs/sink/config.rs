@@ -60,6 +60,8 @@ pub(super) struct Settings {
     pub(super) flush_interval: Duration,
     /// Where rows come from, beside those that are handed over.
     pub(super) sources: Vec<Source>,
+    /// Milliseconds before the present that are left for the next run, of a table without an end.
+    pub(super) lateness_ms: i64,
 }
 
 /// The versions of remote write.
@@ -135,6 +137,7 @@ struct Raw {
     auth: Auth,
     protobuf_message: Option<Value>,
     source: Option<Value>,
+    lateness_ms: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -220,6 +223,7 @@ impl Settings {
         );
         let batch_size = number("batch_size", &raw.batch_size, 1..=100_000, 1_024);
         let flush = number("flush_interval", &raw.flush_interval, 1..=DAY_MS, 300_000);
+        let lateness = number("lateness_ms", &raw.lateness_ms, 0..=DAY_MS, MINUTE_MS);
         let messages = [
             ("1.0", Protocol::V1),
             ("2.0", Protocol::V2),
@@ -240,6 +244,7 @@ impl Settings {
                 batch_size: batch_size as usize,
                 flush_interval: ms(flush),
                 sources,
+                lateness_ms: lateness.cast_signed(),
             }),
             _ => Err(values.faults),
         }
@@ -408,6 +413,7 @@ mod tests {
         assert_eq!(settings.protocol, Protocol::V1);
         assert_eq!(settings.fields.timestamp, None);
         assert_eq!(settings.sources, []);
+        assert_eq!(settings.lateness_ms, 60_000);
     }
 
     #[test]

@@ -25,9 +25,6 @@ use crate::timestream::ErrorKind;
 /// How much of a table is read at once. Half of what a block of Prometheus spans: it takes nothing
 /// that is older than that before its newest sample, of any series.
 const WINDOW_MS: i64 = 3_600_000;
-/// What is younger than this is left for the next run, where a source has no end: what has just been
-/// written need not be readable yet.
-const LAG_MS: i64 = 60_000;
 /// The cursor.
 const KEY: &str = "tables";
 
@@ -51,6 +48,8 @@ pub(super) async fn deliver(
     run: &Run<'_>,
     sender: &mut Sender<'_>,
 ) -> Result<(), RunError> {
+    // What has just been written need not be readable yet, and writers may be late.
+    let present_ms = (run.now)().as_millisecond() - settings.lateness_ms;
     let mut tables = Vec::new();
     for source in &settings.sources {
         if let Source::Table {
@@ -64,7 +63,7 @@ pub(super) async fn deliver(
                 destination,
                 metrics,
                 start_ms: *start_ms,
-                end_ms: end_ms.unwrap_or((run.now)().as_millisecond() - LAG_MS),
+                end_ms: end_ms.unwrap_or(present_ms),
                 name: source.name(),
             });
         }

@@ -20,7 +20,7 @@ use timestream_prometheus_connector::wire;
 use super::Workplace;
 use crate::dead_letters::letters;
 use crate::prometheus::{Prometheus, program};
-use crate::support::{START_MS, connect, series, write_body};
+use crate::support::{START_MS, connect, now_ms, series, write_body};
 
 /// A sample as a receiver sees it: labels, time, value.
 pub(crate) type Seen = (String, i64, f64);
@@ -453,6 +453,25 @@ async fn a_killed_run_repeats_a_batch_at_most() {
     }
     let repeated = times.values().filter(|count| **count > 1).count();
     assert_eq!((times.len(), repeated), (12 * 180, 100));
+}
+
+#[tokio::test]
+async fn a_table_without_an_end_is_read_up_to_its_lateness() {
+    let workplace = Workplace::start().await;
+    let samples = [120_000, 30_000].map(|age_ms| (now_ms() - age_ms, 1.0));
+    let labels = [("__name__", "young"), ("x", "1")];
+    store(&workplace, "t", vec![series(&labels, &samples)]).await;
+    let receiver = Receiver::start(|_, _| StatusCode::NO_CONTENT).await;
+    let source = json!({"database": "db", "table": "t"});
+    for (config, expected) in [
+        (json!({"source": source}), 1),
+        (json!({"source": source, "lateness_ms": 0}), 2),
+    ] {
+        let report = workplace.run(&*sink(&receiver.url, config.clone())).await;
+        assert_eq!(report.error, None);
+        let sent: usize = receiver.samples().iter().map(Vec::len).sum();
+        assert_eq!(sent, expected, "{config}");
+    }
 }
 
 #[tokio::test]
