@@ -354,14 +354,12 @@ fn one_source(values: &mut Values, key: &str, source: &Value) -> Option<Source> 
     }
     let mut time = |name: &str, value: Option<&Value>| {
         let value = value?;
-        let time = timestamp_ms(value).ok().filter(|ms| *ms >= 0);
-        if time.is_none() {
-            let text = format!(
-                "invalid time {value}: expected milliseconds since 1970, or a form like 2026-01-31T00:00:00Z"
-            );
-            values.fault(&format!("{key}.{name}"), text);
-        }
-        time
+        let time = timestamp_ms(value).and_then(|ms| match ms {
+            0.. => Ok(ms),
+            _ => Err(format!("no time: {value} is before 1970")),
+        });
+        time.map_err(|why| values.fault(&format!("{key}.{name}"), why))
+            .ok()
     };
     let start_ms = time("start", raw.start.as_ref());
     let end_ms = time("end", raw.end.as_ref());

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::fmt::temporal::{DateTimeParser, Pieces};
+use jiff::tz::{Disambiguation, OffsetConflict, TimeZone};
 use serde_json::{Map, Value};
 
 use super::point::{Content, Point};
@@ -82,7 +83,17 @@ fn point(row: &Value, fields: &Fields, now_ms: i64) -> Result<Point, String> {
         Value::String(text) => labels_of_text(text)?,
         _ => return Err(format!("'{}' is no map of labels", fields.labels)),
     };
-    let value = given(&fields.value).ok_or_else(|| absent(&fields.value))?;
+    // Not a sample NaN either: a row without a value is no sample, and NaN makes NaN of each sum.
+    let value = match row.get(&fields.value) {
+        None => return Err(absent(&fields.value)),
+        Some(Value::Null) => {
+            return Err(format!(
+                "'{}' is null, so the row is no sample; a sample without a number is \"NaN\"",
+                fields.value
+            ));
+        }
+        Some(value) => value,
+    };
     let number = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => number(text),
@@ -151,8 +162,8 @@ pub(super) fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok()
 }
 
-/// Milliseconds since 1970: a whole number is that, another number is seconds; texts are RFC 3339, or
-/// without a zone and then in UTC.
+/// Milliseconds since 1970: a whole number is that, another number is seconds; texts are RFC 3339 or
+/// RFC 9557, whose zone counts, or without a zone and then in UTC.
 pub(super) fn timestamp_ms(value: &Value) -> Result<i64, String> {
     let invalid = || {
         format!(
@@ -171,24 +182,48 @@ pub(super) fn timestamp_ms(value: &Value) -> Result<i64, String> {
         },
         Value::String(text) => {
             let text = text.trim();
-            let number = || match text.parse() {
+            if let Some(time) = time_of_text(text) {
+                return time;
+            }
+            match text.parse() {
                 Ok(ms) => Some(ms),
                 Err(_) => text.parse().ok().and_then(of_seconds),
-            };
-            time_of_text(text).or_else(number)
+            }
         }
         _ => None,
     };
     read.ok_or_else(invalid)
 }
 
-fn time_of_text(text: &str) -> Option<i64> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Some(time.as_millisecond());
+/// The time that a text with a date says; `None` if it has none.
+fn time_of_text(text: &str) -> Option<Result<i64, String>> {
+    let pieces = Pieces::parse(text).ok()?;
+    // The types of a time and of a date and time each pass over a zone that stands there.
+    if pieces.time_zone_annotation().is_some() {
+        return Some(time_in_zone(text));
     }
-    let time: DateTime = text.parse().ok()?;
-    let time = time.to_zoned(TimeZone::UTC).ok()?;
-    Some(time.timestamp().as_millisecond())
+    let time = match pieces.offset() {
+        Some(_) => text.parse::<Timestamp>().ok()?,
+        None => {
+            let time: DateTime = text.parse().ok()?;
+            time.to_zoned(TimeZone::UTC).ok()?.timestamp()
+        }
+    };
+    Some(Ok(time.as_millisecond()))
+}
+
+/// The time that a text such as `2026-08-15T17:00:00[Europe/Berlin]` says.
+fn time_in_zone(text: &str) -> Result<i64, String> {
+    // An hour that a clock shows twice, or never, is not guessed.
+    const PARSER: DateTimeParser = DateTimeParser::new()
+        .disambiguation(Disambiguation::Reject)
+        .offset_conflict(OffsetConflict::Reject);
+    let zoned = PARSER.parse_zoned(text).map_err(|error| {
+        format!(
+            "no time: {text:?}: {error}; an offset such as +02:00 in place of the zone says it too"
+        )
+    })?;
+    Ok(zoned.timestamp().as_millisecond())
 }
 
 #[cfg(test)]
@@ -264,6 +299,10 @@ mod tests {
             (json!(1), "expected an object"),
             (json!({"value": 1}), "the field 'labels' is absent"),
             (json!({"labels": name}), "the field 'value' is absent"),
+            (
+                json!({"labels": name, "value": null}),
+                "'value' is null, so the row is no sample",
+            ),
             (
                 json!({"labels": [], "value": 1}),
                 "'labels' is no map of labels",
@@ -405,11 +444,45 @@ mod tests {
             (json!("2020-09-13T12:26:40"), 1_600_000_000_000),
             (json!("2020-09-13 12:26:40.001000000"), 1_600_000_000_001),
             (json!("2020-09-13"), 1_599_955_200_000),
+            (
+                json!("2026-08-15T17:00:00[Europe/Berlin]"),
+                1_786_806_000_000,
+            ),
+            (
+                json!("2026-08-15 17:00:00.5[!America/New_York]"),
+                1_786_827_600_500,
+            ),
+            (
+                json!("2026-08-15T17:00:00+02:00[Europe/Berlin]"),
+                1_786_806_000_000,
+            ),
+            (json!("2026-08-15T15:00Z[Europe/Berlin]"), 1_786_806_000_000),
+            (json!("2026-08-15T17:00[+02:00]"), 1_786_806_000_000),
+            (
+                json!("2026-10-25T02:30+01:00[Europe/Berlin]"),
+                1_792_891_800_000,
+            ),
+            (json!("2026-08-15[Europe/Berlin]"), 1_786_744_800_000),
+            (json!("2026-08-15T15:00[UTC]"), 1_786_806_000_000),
         ] {
             assert_eq!(timestamp_ms(&time), Ok(ms), "{time}");
         }
         for wrong in [json!("noon"), json!([]), json!(1e300), json!("")] {
             assert!(timestamp_ms(&wrong).is_err(), "{wrong}");
+        }
+        for (wrong, why) in [
+            ("2026-08-15T17:00:00[Europe/Berlim]", "Europe/Berlim"),
+            ("2026-08-15T17:00:00+01:00[Europe/Berlin]", "offset"),
+            // The clocks show it twice, and never.
+            ("2026-10-25T02:30[Europe/Berlin]", "ambiguous"),
+            ("2026-03-29T02:30[Europe/Berlin]", "ambiguous"),
+        ] {
+            let error = timestamp_ms(&json!(wrong)).unwrap_err();
+            let has = |part: &str| error.contains(part);
+            assert!(
+                has(wrong) && has(why) && has("an offset such as +02:00"),
+                "{error}"
+            );
         }
     }
 }

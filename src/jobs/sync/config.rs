@@ -326,7 +326,9 @@ fn start(values: &mut Values, raw: &Raw) -> Start {
     let Some(text) = values.text("start_date", raw.start_date.as_ref()) else {
         return ago;
     };
-    let date = text.trim().parse::<Date>().ok();
+    // The type passes over a time and a zone that stand there.
+    let is_day = |date: &Date| date.to_string() == text.trim();
+    let date = text.trim().parse::<Date>().ok().filter(is_day);
     let start = date.and_then(|date| date.to_zoned(TimeZone::UTC).ok());
     let start = start.map(|start| start.timestamp().as_millisecond());
     match start.filter(|ms| *ms >= 0) {
