@@ -314,7 +314,7 @@ fn metric_name(stored: &str, content: Content) -> Option<Cow<'_, str>> {
 }
 
 /// Returns the labels of a row and, if its values are such, the special value that they stand for.
-fn row_labels(
+pub(crate) fn row_labels(
     dimensions: &[String],
     values: &[Datum],
     metric_name: &str,

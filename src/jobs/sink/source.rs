@@ -15,11 +15,11 @@ use super::point::{Content, Point};
 use super::row::{checked, labels_of_text, number, timestamp_ms};
 use super::send::Sender;
 use crate::connector::ReadError;
-use crate::convert::histogram::to_message;
-use crate::convert::names::unescape;
-use crate::convert::rows::Series;
+use crate::convert::histogram::{from_text, to_message};
+use crate::convert::names::Measure;
+use crate::convert::rows::{Series, row_labels};
 use crate::jobs::run::{Run, RunError};
-use crate::model::{Datum, Destination, Label, Labels, METRIC_NAME_LABEL, Row, Sample};
+use crate::model::{Datum, Destination, Labels, METRIC_NAME_LABEL, Row, Sample};
 use crate::timestream::ErrorKind;
 
 /// How much of a table is read at once. Half of what a block of Prometheus spans: it takes nothing
@@ -305,7 +305,7 @@ async fn deliver_query(
         let mut bad = Vec::new();
         for row in &rows {
             number += 1;
-            match layout.point(row, &columns, now_ms) {
+            match layout.point(row, now_ms) {
                 Ok(point) => sender.push(point).await?,
                 Err(why) => bad.push(format!("row {number} of the query: {why}")),
             }
@@ -330,10 +330,16 @@ struct Layout {
 enum LabelColumns {
     /// One that holds them all as JSON.
     Map(usize),
-    /// One for each.
-    Each(Vec<usize>),
+    /// One for each, beside that with the metric's name.
+    Each {
+        metric: usize,
+        names: Vec<String>,
+        places: Vec<usize>,
+    },
 }
 
+/// Why a row without a value is refused.
+const NO_VALUE: &str = "the value is NULL, so the row is no sample";
 /// The column that holds the metric name, in tables of Timestream.
 const MEASURE_NAME: &str = "measure_name";
 
@@ -353,18 +359,26 @@ impl Layout {
             Some(name) => Some(needed("key_timestamp", name)?),
             None => None,
         };
-        let labels = match place(&fields.labels) {
-            Some(map) => LabelColumns::Map(map),
-            None if place(MEASURE_NAME).or(place(METRIC_NAME_LABEL)).is_none() => {
+        let metric = place(METRIC_NAME_LABEL).or(place(MEASURE_NAME));
+        let labels = match (place(&fields.labels), metric) {
+            (Some(map), _) => LabelColumns::Map(map),
+            (None, None) => {
                 return Err(format!(
                     "the query has neither a column '{}' (key_label) with a map of labels nor one with the metric's name ({MEASURE_NAME} or {METRIC_NAME_LABEL})",
                     fields.labels
                 ));
             }
-            None => {
-                let others = 0..columns.len();
-                let others = others.filter(|it| *it != value && Some(*it) != time);
-                LabelColumns::Each(others.collect())
+            (None, Some(metric)) => {
+                let is_label = |it: &usize| {
+                    ![Some(value), time, Some(metric)].contains(&Some(*it))
+                        && columns[*it] != MEASURE_NAME
+                };
+                let places: Vec<usize> = (0..columns.len()).filter(is_label).collect();
+                LabelColumns::Each {
+                    metric,
+                    names: places.iter().map(|it| columns[*it].clone()).collect(),
+                    places,
+                }
             }
         };
         Ok(Self {
@@ -374,43 +388,63 @@ impl Layout {
         })
     }
 
-    /// The sample that a row is.
-    fn point(&self, row: &Row, columns: &[String], now_ms: i64) -> Result<Point, String> {
+    /// The sample or native histogram that a row is.
+    fn point(&self, row: &Row, now_ms: i64) -> Result<Point, String> {
         let text = |place: usize| row.get(place).and_then(Datum::as_scalar);
-        let labels: Labels = match &self.labels {
-            LabelColumns::Map(place) => {
-                labels_of_text(text(*place).ok_or("the labels are absent")?)?
-            }
-            LabelColumns::Each(places) => {
-                let label = |place: &usize| {
-                    let name = match columns[*place].as_str() {
-                        MEASURE_NAME => METRIC_NAME_LABEL,
-                        name => name,
-                    };
-                    Some(Label {
-                        name: unescape(name).into_owned(),
-                        value: match name {
-                            METRIC_NAME_LABEL => unescape(text(*place)?).into_owned(),
-                            _ => text(*place)?.to_owned(),
-                        },
-                    })
-                };
-                checked(places.iter().filter_map(label).collect())?
-            }
-        };
-        let shown = text(self.value).ok_or("the value is absent")?;
-        let value = number(shown).ok_or_else(|| format!("no number: {shown:?}"))?;
         let time = self.time.map(|place| {
             let time = text(place).ok_or("the time is absent")?;
             timestamp_ms(&Value::from(time))
         });
         let timestamp_ms = time.transpose()?.unwrap_or(now_ms);
+        let (labels, special) = match &self.labels {
+            LabelColumns::Map(place) => {
+                let labels = text(*place).ok_or("the labels are absent")?;
+                (labels_of_text(labels)?, None)
+            }
+            LabelColumns::Each {
+                metric,
+                names,
+                places,
+            } => {
+                let values = places.iter().map(|it| row.get(*it).cloned());
+                let values: Vec<_> = values.map(|it| it.unwrap_or(Datum::Null)).collect();
+                let measure = Measure::of(text(*metric).unwrap_or_default());
+                let (Measure::Samples(name) | Measure::Histograms(name)) = &measure else {
+                    return Err("it is an exemplar, which a sink does not send".to_owned());
+                };
+                let read = row_labels(names, &values, name).map_err(|error| error.to_string());
+                let (labels, special) = read?;
+                let labels = checked(labels.iter().cloned().collect())?;
+                if let Measure::Histograms(_) = measure {
+                    return self.histogram(row, labels, timestamp_ms);
+                }
+                (labels, special)
+            }
+        };
+        let value = match special {
+            // The value beside it stands for it.
+            Some(value) => value,
+            None => {
+                let shown = text(self.value).ok_or(NO_VALUE)?;
+                number(shown).ok_or_else(|| format!("no number: {shown:?}"))?
+            }
+        };
         Ok(Point {
             labels: Arc::new(labels),
             content: Content::Float(Sample {
                 timestamp_ms,
                 value,
             }),
+        })
+    }
+
+    fn histogram(&self, row: &Row, labels: Labels, timestamp_ms: i64) -> Result<Point, String> {
+        let text = row.get(self.value).and_then(Datum::as_scalar);
+        let histogram = from_text(text.ok_or(NO_VALUE)?, timestamp_ms);
+        let histogram = histogram.ok_or("the value is no native histogram")?;
+        Ok(Point {
+            labels: Arc::new(labels),
+            content: Content::Histogram(Arc::new(to_message(histogram))),
         })
     }
 }
@@ -431,12 +465,11 @@ mod tests {
 
     fn shown(columns: &[&str], row: &[&str]) -> Result<String, String> {
         let layout = layout(columns)?;
-        let columns: Vec<_> = columns.iter().map(|&it| it.to_owned()).collect();
         let row = row.iter().map(|&text| match text {
             "NULL" => Datum::Null,
             text => Datum::Scalar(text.to_owned()),
         });
-        let point = layout.point(&row.collect(), &columns, 7)?;
+        let point = layout.point(&row.collect(), 7)?;
         let labels = point
             .labels
             .iter()
@@ -465,7 +498,46 @@ mod tests {
         let row = ["U__job_3a_upx", "1", "NULL", "5", "2", "z"];
         let expected = format!("__name__=job:up,a=1,x.y=z {}", sample(5, 2.0));
         assert_eq!(shown(&columns, &row), Ok(expected));
+        // The columns that are reserved are no labels.
+        let columns = ["measure_name", "time", "v", "U__value_bits", "U__no_labels"];
+        for (row, expected) in [
+            (
+                ["a", "5", "0", "7ff0000000000000", "1"],
+                format!("__name__=a {}", sample(5, f64::INFINITY)),
+            ),
+            (
+                ["a", "5", "3", "NULL", "1"],
+                format!("__name__=a {}", sample(5, 3.0)),
+            ),
+            (
+                ["a", "5", "3", "of another writer", "2"],
+                format!(
+                    "U__no_labels=2,U__value_bits=of another writer,__name__=a {}",
+                    sample(5, 3.0)
+                ),
+            ),
+        ] {
+            assert_eq!(shown(&columns, &row), Ok(expected));
+        }
+        let histogram = crate::model::Histogram {
+            sum: 2.5,
+            ..crate::model::Histogram::default()
+        };
+        let text = crate::convert::histogram::to_text(&histogram);
+        let row = ["U__histogram_of_m", "5", &text, "NULL", "NULL"];
+        let seen = shown(&columns, &row).unwrap();
+        assert!(seen.starts_with("__name__=m 5 Histogram("), "{seen}");
         for (columns, row, why) in [
+            (
+                &["measure_name", "time", "v"][..],
+                &["U__histogram_of_m", "5", "1.5"][..],
+                "the value is no native histogram",
+            ),
+            (
+                &["measure_name", "time", "v"],
+                &["U__exemplar_of_m", "5", "x"],
+                "it is an exemplar",
+            ),
             (
                 &["time", "v"][..],
                 &["5", "1"][..],
@@ -485,7 +557,7 @@ mod tests {
             (
                 &["time", "measure_name", "v"],
                 &["5", "a", "NULL"],
-                "the value is absent",
+                "the value is NULL",
             ),
             (
                 &["time", "measure_name", "v"],
