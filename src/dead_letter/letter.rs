@@ -10,7 +10,8 @@
 //! as it was; only where they are not UTF-8 replacement characters stand in them, and `"not_utf8":true`
 //! before them: no replay stores such a letter before somebody has corrected the labels and removed the
 //! mark. A value is the shortest decimal text that reads back to the same bits; what no decimal
-//! text can say (NaN) is `bits:` and 16 hexadecimal digits. Where there are any, native histograms
+//! text can say (NaN) is `bits:` and 16 hexadecimal digits. A letter of a sink has its name, as
+//! `"connector":"NAME"`, in place of database and table. Where there are any, native histograms
 //! follow, as `"histograms":[[1600000000000,"CBsZ..."]]` with the text under which they are stored, and
 //! exemplars, as `"exemplars":[[1600000000000,"0.25",[["trace_id","ab12"]]]]`.
 
@@ -44,6 +45,9 @@ pub struct Letter {
     /// The version that Timestream holds, where a version was the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existing_version: Option<i64>,
+    /// The sink whose endpoint it was to go to; without one it was to go to Timestream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connector: Option<String>,
     /// The database it was to go to, if that was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
@@ -99,6 +103,7 @@ impl Letter {
             reason: reason.to_owned(),
             message: String::new(),
             existing_version: None,
+            connector: None,
             database: None,
             table: None,
             not_utf8: false,

@@ -2,7 +2,7 @@
 //!
 //! Rows are handed over ([`Job::take_rows`]) or read from Timestream (`source`). `reader` finds the rows
 //! of a body, `row` and `source` make samples of them, `point` puts these in order, `body` into requests, which `send` delivers;
-//! `verdict` and `blame` read the answers.
+//! `verdict`, `words` and `blame` read the answers.
 
 mod blame;
 mod body;
@@ -14,6 +14,7 @@ mod row;
 mod send;
 mod source;
 mod verdict;
+mod words;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;

@@ -2,6 +2,7 @@
 
 mod processes;
 pub(crate) mod sink;
+mod sink_statuses;
 pub(crate) mod sync;
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::point::{Point, by_series};
 use super::verdict::Reason;
+use super::words::Words;
 use crate::model::Labels;
 
 /// A sample that is not stored.
@@ -15,8 +16,8 @@ pub(super) struct Blamed {
     /// Its position among what was sent.
     pub(super) index: usize,
     pub(super) reason: Reason,
-    /// The receiver's words about it.
-    pub(super) text: String,
+    /// The receiver's words about it, as far as they are known ones.
+    pub(super) phrase: Option<String>,
 }
 
 /// The samples of `points`, which are arranged, that are not stored, if the receiver has stored
@@ -25,11 +26,10 @@ pub(super) struct Blamed {
 /// Prometheus has a line for each sample in its order: `out of order sample for series {..}`. What it
 /// refuses of a series stands before what it takes: times ascend, and what it refuses is older than
 /// what it has.
-pub(super) fn blame(points: &[Point], written: u64, text: &str) -> Option<Vec<Blamed>> {
-    let mut said: HashMap<&str, Vec<&str>> = HashMap::new();
-    for line in text.lines().filter(|line| !line.is_empty()) {
-        let (why, series) = line.split_once(" for series ")?;
-        said.entry(series.trim()).or_default().push(why);
+pub(super) fn blame(points: &[Point], written: u64, words: &Words) -> Option<Vec<Blamed>> {
+    let mut said: HashMap<&str, Vec<Words>> = HashMap::new();
+    for (why, series) in words.about_series()? {
+        said.entry(series).or_default().push(why);
     }
     let mut blamed = Vec::new();
     let mut start = 0;
@@ -41,8 +41,8 @@ pub(super) fn blame(points: &[Point], written: u64, text: &str) -> Option<Vec<Bl
             }
             blamed.push(Blamed {
                 index: start + place,
-                reason: Reason::of(why),
-                text: why.to_owned(),
+                reason: why.reason(),
+                phrase: why.phrase(),
             });
         }
         start += series.len();
@@ -80,11 +80,12 @@ mod tests {
         ];
         let text = "out of order sample for series {__name__=\"a\", x=\"1\"}\n\
             duplicate sample for timestamp 2; overrides not allowed: existing 7, new value 1 for series {__name__=\"a\", x=\"1\"}\n";
-        let blamed = blame(&points, 2, text).unwrap();
+        let blamed = blame(&points, 2, &Words::new(text.as_bytes())).unwrap();
         let seen: Vec<_> = blamed.iter().map(|it| (it.index, it.reason)).collect();
         assert_eq!(seen, [(0, Reason::OutOfOrder), (1, Reason::Duplicate)]);
         let text = r#"too old sample for series {__name__="b", x="it's \"x\""}"#;
-        assert_eq!(blame(&points, 3, text).unwrap()[0].index, 3);
+        let words = Words::new(text.as_bytes());
+        assert_eq!(blame(&points, 3, &words).unwrap()[0].index, 3);
     }
 
     #[test]
@@ -100,7 +101,8 @@ mod tests {
             (1, String::new()),
             (0, about("a") + &about("a")),
         ] {
-            assert_eq!(blame(&points, written, &text), None, "{text}");
+            let words = Words::new(text.as_bytes());
+            assert_eq!(blame(&points, written, &words), None, "{text}");
         }
     }
 }

@@ -37,7 +37,8 @@ impl Point {
         2 * size_of::<Self>() + 64 + self.labels.iter().map(label).sum::<usize>()
     }
 
-    fn is_same_series(&self, other: &Self) -> bool {
+    /// Whether it belongs to the same series.
+    pub(super) fn is_same_series(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.labels, &other.labels) || self.labels == other.labels
     }
 

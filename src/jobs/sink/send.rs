@@ -27,8 +27,8 @@ const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-v
 const ATTEMPT: HeaderName = HeaderName::from_static("retry-attempt");
 /// Bytes of an answer that are read; it may have a line for each sample.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
-/// Bytes of the receiver's words in a dead letter.
-const MAX_WORDS_BYTES: usize = 400;
+/// Bytes of the text in a dead letter.
+const MAX_TEXT_BYTES: usize = 400;
 
 /// Sends the samples of one run.
 pub(super) struct Sender<'r> {
@@ -62,16 +62,27 @@ struct Counts {
     /// Samples that the receiver never takes, by reason.
     refused: BTreeMap<Reason, u64>,
     dead_lettered: u64,
-    /// The receiver's words for the first of them.
+    /// Why the first of them was refused.
     first_refusal: Option<String>,
     warnings: Vec<String>,
 }
 
 /// A sample that the receiver never takes.
-struct Hopeless {
+pub(super) struct Hopeless {
     point: Point,
-    reason: Reason,
+    pub(super) reason: Reason,
+    /// Why, as far as it may be shown.
     text: String,
+}
+
+/// Samples of one request.
+#[derive(Clone, Copy)]
+struct Part<'p> {
+    points: &'p [Point],
+    /// Whether the receiver may have stored some of them, as a part of a larger request.
+    is_partial: bool,
+    /// What stood behind them in that.
+    next: Option<&'p Point>,
 }
 
 impl<'r> Sender<'r> {
@@ -151,6 +162,7 @@ impl<'r> Sender<'r> {
         let letter = |row: &_| {
             let mut letter = Letter::new(now, Reason::BadRow.as_str());
             letter.message = ToString::to_string(row);
+            letter.connector = Some(self.run.name.to_owned());
             letter
         };
         let before = self.counts.refused.get(&Reason::BadRow);
@@ -228,104 +240,128 @@ impl<'r> Sender<'r> {
     ) -> Result<(), RunError> {
         let mut parts = match points.is_empty() {
             true => Vec::new(),
-            false => vec![points],
+            false => vec![Part {
+                points,
+                is_partial: false,
+                next: None,
+            }],
         };
         while let Some(part) = parts.pop() {
-            match self.send(part).await? {
-                Verdict::Stored { unconfirmed } => {
-                    self.counts.delivered += part.len() as u64;
-                    self.tell();
-                    if unconfirmed > 0 {
-                        self.warn(format!(
-                            "the endpoint answered success but does not say that {unconfirmed} samples are written"
-                        ));
-                    }
-                }
-                Verdict::Rejected { written, text } => {
-                    if written > 0
-                        && let Some(blamed) = blame(part, written, &text)
-                    {
-                        self.counts.delivered += written;
-                        self.note(part, blamed, hopeless);
-                    } else if part.len() > 1 {
-                        let (first, second) = halves(part);
-                        parts.extend([second, first]);
-                    } else {
-                        let blamed = Blamed {
-                            index: 0,
-                            reason: Reason::of(&text),
-                            text,
-                        };
-                        self.note(part, vec![blamed], hopeless);
-                    }
-                }
-                Verdict::WrongVersion(why) if self.protocol == Protocol::V2 => {
-                    self.protocol = Protocol::V1;
+            self.deliver_part(part, &mut parts, hopeless).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends one part; what has to be sent of it in smaller ones, or otherwise, goes to `parts`.
+    async fn deliver_part<'p>(
+        &mut self,
+        part: Part<'p>,
+        parts: &mut Vec<Part<'p>>,
+        hopeless: &mut Vec<Hopeless>,
+    ) -> Result<(), RunError> {
+        let points = part.points;
+        match self.send(points).await? {
+            Verdict::Stored { unconfirmed } => {
+                self.counts.delivered += points.len() as u64;
+                self.tell();
+                if unconfirmed > 0 {
                     self.warn(format!(
-                        "the endpoint does not take remote write 2.0 ({why}), so 1.0 is used; set protobuf_message to 1.0"
+                        "the endpoint answered success but does not say that {unconfirmed} samples are written"
                     ));
-                    parts.push(part);
                 }
-                Verdict::Unacceptable(why) => self.note_all(part, &why, hopeless),
-                Verdict::WrongVersion(why) | Verdict::Refused(why) => {
-                    // What can be read again stays where it is; so does what has no other place.
-                    if self.origin == Origin::Source || !self.run.connector.keeps_letters() {
-                        return Err(RunError::Failed(format!(
-                            "the endpoint takes nothing from this sender: {why}"
-                        )));
+            }
+            Verdict::Rejected {
+                written,
+                is_partial,
+                status,
+                words,
+                shown,
+            } => {
+                if written > 0
+                    && let Some(blamed) = blame(points, written, &words)
+                {
+                    self.counts.delivered += written;
+                    for Blamed {
+                        index,
+                        reason,
+                        phrase,
+                    } in blamed
+                    {
+                        let phrase = phrase.as_deref().unwrap_or(reason.as_str());
+                        let text = format!("{status}: {phrase}");
+                        self.note(&points[index], reason, &text, hopeless);
                     }
-                    self.note_all(part, &why, hopeless);
+                } else if points.len() > 1 {
+                    parts.extend(part.halves(is_partial));
+                } else {
+                    let reason = words.reason();
+                    let text = match part.may_be_stored(reason) {
+                        true => format!(
+                            "{shown}; it may be stored, as part of a larger request of which the endpoint stored the rest"
+                        ),
+                        false => shown,
+                    };
+                    self.note(&points[0], reason, &text, hopeless);
                 }
-                Verdict::Retry { why, .. } => {
+            }
+            Verdict::WrongVersion(why) => {
+                self.protocol = Protocol::V1;
+                self.warn(format!(
+                    "the endpoint does not take remote write 2.0 ({why}), so 1.0 is used; set protobuf_message to 1.0"
+                ));
+                parts.push(part);
+            }
+            Verdict::Refused(why) => {
+                // What can be read again stays where it is; so does what has no other place.
+                let has_place =
+                    self.origin == Origin::HandedOver && self.run.connector.keeps_letters();
+                if !has_place {
                     return Err(RunError::Failed(format!(
-                        "{} samples are not delivered after {} tries: {why}",
-                        part.len() + parts.iter().map(|part| part.len()).sum::<usize>(),
-                        self.settings.retries.max + 1,
+                        "the endpoint takes nothing from this sender: {why}"
                     )));
                 }
+                for point in points {
+                    self.note(point, Reason::Refused, &why, hopeless);
+                }
+            }
+            Verdict::Unclear(why) => {
+                return Err(RunError::Failed(format!(
+                    "{} samples are not delivered, and the next try sends them again, because the response does not say that they can never be stored: {why}",
+                    count(part, parts)
+                )));
+            }
+            Verdict::Retry { why, .. } => {
+                return Err(RunError::Failed(format!(
+                    "{} samples are not delivered after {} tries: {why}",
+                    count(part, parts),
+                    self.settings.retries.max + 1,
+                )));
             }
         }
         Ok(())
     }
 
-    /// Notes the samples of a part that are not stored.
-    fn note(&mut self, part: &[Point], blamed: Vec<Blamed>, hopeless: &mut Vec<Hopeless>) {
-        for Blamed {
-            index,
+    /// Notes a sample that is not stored, unless the receiver has it already.
+    fn note(&mut self, point: &Point, reason: Reason, text: &str, hopeless: &mut Vec<Hopeless>) {
+        let reason = match (&point.content, reason) {
+            // Of histograms Prometheus says no more than this where they differ.
+            (Content::Histogram(_), Reason::Stored) => Reason::Duplicate,
+            (_, reason) => reason,
+        };
+        if reason == Reason::Stored {
+            self.counts.delivered += 1;
+            return;
+        }
+        *self.counts.refused.entry(reason).or_default() += 1;
+        let text = cut(text, MAX_TEXT_BYTES).into_owned();
+        self.counts
+            .first_refusal
+            .get_or_insert_with(|| text.clone());
+        hopeless.push(Hopeless {
+            point: point.clone(),
             reason,
             text,
-        } in blamed
-        {
-            let point = part[index].clone();
-            let reason = match (&point.content, reason) {
-                // Of histograms Prometheus says no more than this where they differ.
-                (Content::Histogram(_), Reason::Stored) => Reason::Duplicate,
-                (_, reason) => reason,
-            };
-            if reason == Reason::Stored {
-                self.counts.delivered += 1;
-                continue;
-            }
-            *self.counts.refused.entry(reason).or_default() += 1;
-            let text = cut(&text, MAX_WORDS_BYTES).into_owned();
-            self.counts
-                .first_refusal
-                .get_or_insert_with(|| text.clone());
-            hopeless.push(Hopeless {
-                point,
-                reason,
-                text,
-            });
-        }
-    }
-
-    fn note_all(&mut self, part: &[Point], why: &str, hopeless: &mut Vec<Hopeless>) {
-        let blamed = (0..part.len()).map(|index| Blamed {
-            index,
-            reason: Reason::Refused,
-            text: why.to_owned(),
         });
-        self.note(part, blamed.collect(), hopeless);
     }
 
     fn warn(&mut self, text: String) {
@@ -408,9 +444,8 @@ impl<'r> Sender<'r> {
         };
         let why = match timeout(limit, exchange).await {
             Ok(Ok((status, headers, answer))) => {
-                let text = String::from_utf8_lossy(&answer);
                 let now = (self.run.now)();
-                return Ok(verdict(status, &headers, &text, sent, self.protocol, now));
+                return Ok(verdict(status, &headers, &answer, sent, self.protocol, now));
             }
             Ok(Err(error)) => describe(&error),
             Err(_) => format!("no answer within {} ms", limit.as_millis()),
@@ -423,17 +458,7 @@ impl<'r> Sender<'r> {
         if hopeless.is_empty() {
             return Ok(());
         }
-        let points: Vec<Point> = hopeless.iter().map(|it| it.point.clone()).collect();
-        let now = (self.run.now)();
-        let mut letters: Vec<Letter> = Vec::new();
-        let mut start = 0;
-        for series in by_series(&points) {
-            let same = &hopeless[start..start + series.len()];
-            start += series.len();
-            for same in same.chunk_by(|a, b| a.reason == b.reason) {
-                letters.push(letter(same, now));
-            }
-        }
+        let letters = letters_of(hopeless, self.run);
         self.keep_letters(&letters, hopeless.len() as u64).await
     }
 
@@ -452,19 +477,70 @@ impl<'r> Sender<'r> {
     }
 }
 
-fn letter(same: &[Hopeless], now: jiff::Timestamp) -> Letter {
-    let first = &same[0];
-    let label = |label: &Label| (label.name.clone(), label.value.clone());
-    let mut letter = Letter::new(now, first.reason.as_str());
-    letter.message = first.text.clone();
-    letter.labels = first.point.labels.iter().map(label).collect();
-    for hopeless in same {
-        match &hopeless.point.content {
+/// Returns letters for samples in their order, one for those of a series with the same reason.
+pub(super) fn letters_of(hopeless: &[Hopeless], run: &Run<'_>) -> Vec<Letter> {
+    let points: Vec<Point> = hopeless.iter().map(|it| it.point.clone()).collect();
+    let now = (run.now)();
+    let mut letters = Vec::new();
+    let mut start = 0;
+    for series in by_series(&points) {
+        let same = &hopeless[start..start + series.len()];
+        start += series.len();
+        for same in same.chunk_by(|a, b| a.reason == b.reason) {
+            let first = &same[0];
+            let label = |label: &Label| (label.name.clone(), label.value.clone());
+            let mut letter = Letter::new(now, first.reason.as_str());
+            letter.message = first.text.clone();
+            letter.connector = Some(run.name.to_owned());
+            letter.labels = first.point.labels.iter().map(label).collect();
+            for hopeless in same {
+                hopeless.point.add_to(&mut letter);
+            }
+            letters.push(letter);
+        }
+    }
+    letters
+}
+
+/// How many samples a run that ends with `part` does not come to.
+fn count(part: Part<'_>, rest: &[Part<'_>]) -> usize {
+    let all = rest.iter().chain([&part]);
+    all.map(|part| part.points.len()).sum()
+}
+
+impl Point {
+    /// Adds the sample to a letter of its series.
+    pub(super) fn add_to(&self, letter: &mut Letter) {
+        match &self.content {
             Content::Float(sample) => letter.samples.push(*sample),
             Content::Histogram(it) => letter.histograms.push(from_message((**it).clone())),
         }
     }
-    letter
+}
+
+impl<'p> Part<'p> {
+    /// Returns two halves, the first one last, after the receiver rejected the whole, and perhaps
+    /// stored some of it.
+    fn halves(self, is_partial: bool) -> [Self; 2] {
+        let (first, second) = halves(self.points);
+        let is_partial = is_partial || self.is_partial;
+        let half = |points, next| Self {
+            points,
+            is_partial,
+            next,
+        };
+        [half(second, self.next), half(first, second.first())]
+    }
+
+    /// Whether a single sample that is rejected now may have been stored before: a receiver that takes
+    /// samples in the order of time only then rejects it because it has a later one of the same request.
+    fn may_be_stored(self, reason: Reason) -> bool {
+        self.is_partial
+            && matches!(reason, Reason::OutOfOrder | Reason::Other)
+            && self
+                .next
+                .is_some_and(|next| next.is_same_series(&self.points[0]))
+    }
 }
 
 /// Two halves of arranged points, cut between series if there are several.

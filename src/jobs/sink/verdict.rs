@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 use super::config::Protocol;
+use super::words::Words;
 use crate::jobs::quote;
 
 /// Headers of remote write 2.0 that tell how much is stored.
@@ -37,15 +38,20 @@ pub(super) enum Verdict {
     Rejected {
         /// How many of the samples are stored all the same.
         written: u64,
-        /// The receiver's words.
-        text: String,
+        /// Whether such a response means that the receiver has stored the others.
+        is_partial: bool,
+        status: StatusCode,
+        /// The receiver's words, which are not for showing.
+        words: Words,
+        /// The status, and why as far as it may be shown.
+        shown: String,
     },
-    /// The receiver does not know this version of the protocol.
+    /// The receiver does not know remote write 2.0.
     WrongVersion(String),
-    /// The receiver does not take these samples, whatever they are cut to.
-    Unacceptable(String),
     /// The receiver does not take anything from this sender.
     Refused(String),
+    /// The receiver did not take it, and nothing says that it never will.
+    Unclear(String),
 }
 
 /// Why a receiver does not take a sample.
@@ -129,12 +135,12 @@ fn conflicting(text: &str) -> bool {
 pub(super) fn verdict(
     status: StatusCode,
     headers: &HeaderMap,
-    body: &str,
+    body: &[u8],
     sent: u64,
     protocol: Protocol,
     now: Timestamp,
 ) -> Verdict {
-    let text = || quote::response(status, headers, body.as_bytes());
+    let text = || quote::response(status, headers, body);
     if status.is_success() {
         let unconfirmed = match protocol {
             Protocol::V1 => 0,
@@ -146,36 +152,44 @@ pub(super) fn verdict(
         }
         return Verdict::Stored { unconfirmed };
     }
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => Verdict::Retry {
+    let code = status.as_u16();
+    if is_temporary(code) {
+        return Verdict::Retry {
             why: text(),
             after: retry_after(headers, now),
-        },
-        _ if status.is_server_error() => Verdict::Retry {
-            why: text(),
-            after: retry_after(headers, now),
-        },
-        StatusCode::BAD_REQUEST => Verdict::Rejected {
-            written: match protocol {
-                Protocol::V1 => 0,
-                Protocol::V2 => written(headers).unwrap_or(0),
-            },
-            text: body.trim().to_owned(),
-        },
-        // A smaller one may pass.
-        StatusCode::PAYLOAD_TOO_LARGE => Verdict::Rejected {
-            written: 0,
-            text: text(),
-        },
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => Verdict::WrongVersion(text()),
-        StatusCode::UNAUTHORIZED
-        | StatusCode::FORBIDDEN
-        | StatusCode::NOT_FOUND
-        | StatusCode::METHOD_NOT_ALLOWED
-        | StatusCode::PROXY_AUTHENTICATION_REQUIRED => Verdict::Refused(text()),
-        _ if status.is_client_error() => Verdict::Unacceptable(text()),
-        _ => Verdict::Refused(text()),
+        };
     }
+    match code {
+        // Thanos says 409 where it has stored the others, AMP's kin 422; of 413 a smaller one may pass.
+        400 | 409 | 413 | 422 => {
+            let words = Words::new(body);
+            Verdict::Rejected {
+                written: match (code, protocol) {
+                    (413, _) | (_, Protocol::V1) => 0,
+                    (_, Protocol::V2) => written(headers).unwrap_or(0),
+                },
+                is_partial: code == 409,
+                shown: match words.phrase() {
+                    Some(phrase) => format!("{status}: {phrase}"),
+                    None => text(),
+                },
+                status,
+                words,
+            }
+        }
+        415 if protocol == Protocol::V2 => Verdict::WrongVersion(text()),
+        401 | 403 | 404 | 405 | 407 => Verdict::Refused(text()),
+        300..=399 => Verdict::Refused(format!(
+            "{status}: it redirects, which a sender does not follow; set url to where it leads"
+        )),
+        _ => Verdict::Unclear(text()),
+    }
+}
+
+/// Whether a later try may succeed: a request that took too long (408; 499 of proxies), came too early
+/// (425) or too often (429), or met a server that cannot serve now.
+fn is_temporary(code: u16) -> bool {
+    matches!(code, 408 | 425 | 429 | 499 | 500..=599)
 }
 
 /// The samples that the receiver says it has stored; `None` if it does not say.
@@ -224,7 +238,7 @@ mod tests {
             .collect();
         let status = StatusCode::from_u16(status).unwrap();
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        verdict(status, &headers, " words\n", 7, protocol, now)
+        verdict(status, &headers, b" words\n", 7, protocol, now)
     }
 
     #[test]
@@ -234,9 +248,12 @@ mod tests {
             after: after.map(Duration::from_secs),
         };
         let stored = |unconfirmed| Verdict::Stored { unconfirmed };
-        let rejected = |written| Verdict::Rejected {
+        let rejected = |written, status: &str| Verdict::Rejected {
             written,
-            text: "words".to_owned(),
+            is_partial: status.starts_with("409"),
+            status: StatusCode::from_bytes(&status.as_bytes()[..3]).unwrap(),
+            words: Words::new(b"words"),
+            shown: format!("{status} (no Content-Type, 7 bytes)"),
         };
         let refused = |text: &str| Verdict::Refused(text.to_owned());
         let [samples, histograms] = WRITTEN;
@@ -270,9 +287,17 @@ mod tests {
                 V2,
                 retry("429 Too Many Requests (no Content-Type, 7 bytes)", Some(60)),
             ),
-            (400, &[(samples, "3")], V1, rejected(0)),
-            (400, &[(samples, "3")], V2, rejected(3)),
-            (400, &[], V2, rejected(0)),
+            (400, &[(samples, "3")], V1, rejected(0, "400 Bad Request")),
+            (400, &[(samples, "3")], V2, rejected(3, "400 Bad Request")),
+            (400, &[], V2, rejected(0, "400 Bad Request")),
+            (409, &[(samples, "6")], V2, rejected(6, "409 Conflict")),
+            (422, &[], V1, rejected(0, "422 Unprocessable Entity")),
+            (
+                413,
+                &[(samples, "3")],
+                V2,
+                rejected(0, "413 Payload Too Large"),
+            ),
             (
                 401,
                 &[],
@@ -287,17 +312,17 @@ mod tests {
             ),
             (
                 301,
-                &[],
+                &[("location", "http://u:hunter2@elsewhere/")],
                 V1,
-                refused("301 Moved Permanently (no Content-Type, 7 bytes)"),
+                refused(
+                    "301 Moved Permanently: it redirects, which a sender does not follow; set url to where it leads",
+                ),
             ),
             (
-                422,
+                402,
                 &[],
                 V1,
-                Verdict::Unacceptable(
-                    "422 Unprocessable Entity (no Content-Type, 7 bytes)".to_owned(),
-                ),
+                Verdict::Unclear("402 Payment Required (no Content-Type, 7 bytes)".to_owned()),
             ),
         ] {
             assert_eq!(
@@ -306,7 +331,34 @@ mod tests {
                 "{status} {headers:?}"
             );
         }
-        assert!(matches!(judge(415, &[], V2), Verdict::WrongVersion(_)));
+    }
+
+    #[test]
+    fn every_status_has_a_meaning() {
+        let [samples, _] = WRITTEN;
+        for protocol in [Protocol::V1, Protocol::V2] {
+            for status in 100..=599 {
+                let verdict = judge(status, &[(samples, "7")], protocol);
+                let name = match verdict {
+                    Verdict::Stored { unconfirmed: 0 } => "stored",
+                    Verdict::Retry { after: None, .. } => "retry",
+                    Verdict::Rejected { .. } => "rejected",
+                    Verdict::WrongVersion(_) => "wrong version",
+                    Verdict::Refused(_) => "refused",
+                    Verdict::Unclear(_) => "unclear",
+                    other => panic!("{status}: {other:?}"),
+                };
+                let expected = match status {
+                    200..=299 => "stored",
+                    408 | 425 | 429 | 499 | 500..=599 => "retry",
+                    400 | 409 | 413 | 422 => "rejected",
+                    415 if protocol == Protocol::V2 => "wrong version",
+                    401 | 403 | 404 | 405 | 407 | 300..=399 => "refused",
+                    _ => "unclear",
+                };
+                assert_eq!(name, expected, "{status}");
+            }
+        }
     }
 
     #[test]

@@ -96,7 +96,7 @@ async fn take(State(inside): State<Arc<Inside>>, headers: HeaderMap, body: Bytes
 }
 
 /// A sink without pauses worth mentioning.
-fn sink(url: &str, more: Value) -> Box<dyn Job> {
+pub(super) fn sink(url: &str, more: Value) -> Box<dyn Job> {
     let mut config = json!({
         "url": url, "key_label": "labels", "key_value": "value", "key_timestamp": "time",
         "retry_backoff_multiplier_ms": 1, "retry_backoff_max_ms": 5,
@@ -110,11 +110,11 @@ pub(crate) fn row(name: &str, x: &str, time: i64, value: f64) -> Value {
     json!({"labels": {"x": x, "__name__": name}, "time": time, "value": value})
 }
 
-fn labels(name: &str, x: &str) -> String {
+pub(super) fn labels(name: &str, x: &str) -> String {
     format!("{{__name__={name:?}, x={x:?}}}")
 }
 
-fn failure(report: &Report) -> &str {
+pub(super) fn failure(report: &Report) -> &str {
     match &report.error {
         Some(RunError::Failed(text)) => text,
         other => panic!("{other:?}"),
@@ -184,7 +184,19 @@ async fn rows_go_in_batches_with_labels_sorted_and_times_ascending() {
 async fn what_may_pass_later_is_sent_again_and_nothing_else() {
     let workplace = Workplace::start().await;
     let rows = json!([row("a", "1", 1, 1.0)]).to_string();
-    for (status, tries) in [(503, 4), (500, 4), (429, 4), (401, 1), (404, 1), (422, 1)] {
+    for (status, tries, rejected) in [
+        (503, 4, 0),
+        (500, 4, 0),
+        (429, 4, 0),
+        (408, 4, 0),
+        (425, 4, 0),
+        (499, 4, 0),
+        (402, 1, 0),
+        (418, 1, 0),
+        (401, 1, 1),
+        (404, 1, 1),
+        (422, 1, 1),
+    ] {
         let status = StatusCode::from_u16(status).unwrap();
         let receiver = Receiver::start(move |_, _| (status, "words")).await;
         let report = workplace
@@ -197,7 +209,7 @@ async fn what_may_pass_later_is_sent_again_and_nothing_else() {
         assert!(!text.contains("words"), "{text}");
         assert_eq!(report.rows, 0);
         // What no try can deliver is kept; what may pass later, its owner still has.
-        let rejected = u64::from(tries == 1);
+        assert_eq!(report.is_settled(), rejected == 1, "{status}");
         assert_eq!(
             (report.rejected, report.dead_lettered),
             (rejected, rejected)
@@ -223,7 +235,8 @@ async fn what_may_pass_later_is_sent_again_and_nothing_else() {
     assert!(samples.len() == 3 && samples.iter().all(|it| *it == samples[0]));
     let letters = letters(workplace.letters.path());
     let reasons: BTreeSet<_> = letters.iter().map(|it| it.reason.as_str()).collect();
-    assert_eq!((letters.len(), reasons), (3, BTreeSet::from(["refused"])));
+    let expected = BTreeSet::from(["refused", "rejected"]);
+    assert_eq!((letters.len(), reasons), (3, expected));
 }
 
 /// Answers 400 with the words for the first sample that has some.
@@ -341,7 +354,7 @@ async fn rows_that_are_none_are_kept_and_the_others_go() {
 }
 
 /// Series over three hours, with a gap of a day before the last one.
-fn history(name: &str) -> Vec<TimeSeries> {
+pub(super) fn history(name: &str) -> Vec<TimeSeries> {
     let at = |i: i64| START_MS + i * 60_000 + if i >= 120 { 86_400_000 } else { 0 };
     (0..12)
         .map(|id| {
@@ -358,7 +371,7 @@ fn history(name: &str) -> Vec<TimeSeries> {
         .collect()
 }
 
-async fn store(workplace: &Workplace, table: &str, all: Vec<TimeSeries>) {
+pub(super) async fn store(workplace: &Workplace, table: &str, all: Vec<TimeSeries>) {
     let flag = format!("--default-table={table}");
     let router = connect(&workplace.emulator, &[&flag]).await;
     let request = http::Request::post("/write")
@@ -369,7 +382,7 @@ async fn store(workplace: &Workplace, table: &str, all: Vec<TimeSeries>) {
 }
 
 /// The samples that a real Prometheus holds.
-async fn held(prometheus: &Prometheus) -> Samples {
+pub(super) async fn held(prometheus: &Prometheus) -> Samples {
     let mut samples = Samples::default();
     // A window each, so that none is over the limit of points.
     for hour in -1..40 {
@@ -381,7 +394,7 @@ async fn held(prometheus: &Prometheus) -> Samples {
     samples
 }
 
-async fn receiving(flags: &[&str], config: &str) -> Prometheus {
+pub(super) async fn receiving(flags: &[&str], config: &str) -> Prometheus {
     let program = program("prometheus").await;
     let mut all = vec![
         "--storage.tsdb.retention.time=100y",

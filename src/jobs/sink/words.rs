@@ -1,0 +1,177 @@
+//! The words with which a receiver rejects samples.
+//!
+//! They say which samples are meant, and why. A definition may name any address, and what answers there
+//! could be a secret, so they are read but never shown: an error, a log line and a dead letter have the
+//! status and, where these words are known, a phrase of the table below.
+
+use std::fmt;
+
+use super::verdict::Reason;
+
+/// Bytes of an identifier of Mimir's.
+const MAX_IDENTIFIER_BYTES: usize = 60;
+/// Phrases by which receivers say why, in lower case: Prometheus (`storage`, `tsdb`,
+/// `storage/remote/write_handler.go`), Thanos, Cortex, Mimir, VictoriaMetrics and what is made of these.
+/// The first one that occurs is shown, so the more special ones come first.
+const PHRASES: [&str; 48] = [
+    "timestamp is too far in the future",
+    "duplicate sample for timestamp",
+    "duplicate timestamp",
+    "out of order sample",
+    "out of order exemplar",
+    "out-of-order",
+    "out of order",
+    "too old sample",
+    "timestamp too old",
+    "timestamp too new",
+    "too far in the past",
+    "too far in the future",
+    "too old or are too far into the future",
+    "out of bounds",
+    "native histograms are disabled",
+    "native histogram",
+    "observations found in buckets",
+    "invalid metric name or labels",
+    "invalid metric name",
+    "missing metric name",
+    "sample missing metric name",
+    "invalid labels for series",
+    "must contain at least one sample or histogram",
+    "parsing labels for series",
+    "parsing metadata for series",
+    "label name is not unique",
+    "is not unique",
+    "duplicate label",
+    "duplicated label",
+    "labels not sorted",
+    "empty labelset",
+    "sample invalid label",
+    "label name too long",
+    "label value too long",
+    "label value is too long",
+    "label limit exceeded",
+    "series has too many labels",
+    "too many label names",
+    "per-user series limit",
+    "per-metric series limit",
+    "maximum active series limit exceeded",
+    "ingestion rate limit",
+    "maximum number of series",
+    "different value",
+    "cannot unmarshal",
+    "cannot decode",
+    "unsupported histogram schema",
+    "invalid sample",
+];
+/// What the identifiers of Mimir's errors start with.
+const MIMIR: &str = "err-mimir-";
+
+/// The words of one receiver about one request.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Words(String);
+
+impl Words {
+    pub(super) fn new(body: &[u8]) -> Self {
+        Self(String::from_utf8_lossy(body).trim().to_owned())
+    }
+
+    /// Returns the reason that they give.
+    pub(super) fn reason(&self) -> Reason {
+        Reason::of(&self.0)
+    }
+
+    /// Returns a phrase of the table, or an identifier of Mimir's, that they hold.
+    pub(super) fn phrase(&self) -> Option<String> {
+        if let Some((_, rest)) = self.0.split_once(MIMIR) {
+            let is_other = |c: char| !(c.is_ascii_lowercase() || c == '-');
+            let end = rest.find(is_other).unwrap_or(rest.len());
+            if (1..=MAX_IDENTIFIER_BYTES).contains(&end) {
+                return Some(format!("{MIMIR}{}", &rest[..end]));
+            }
+        }
+        let text = self.0.to_ascii_lowercase();
+        let known = PHRASES.iter().find(|phrase| text.contains(**phrase));
+        known.map(|phrase| (*phrase).to_owned())
+    }
+
+    /// Returns what each line says about a series, with the labels of that; `None` if a line says
+    /// something else.
+    pub(super) fn about_series(&self) -> Option<Vec<(Self, &str)>> {
+        let lines = self.0.lines().filter(|line| !line.is_empty());
+        let about = lines.map(|line| {
+            let (why, series) = line.split_once(" for series ")?;
+            Some((Self(why.to_owned()), series.trim()))
+        });
+        about.collect()
+    }
+}
+
+/// Their length: a body is no part of any text.
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Words({} bytes)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_phrases_are_shown_and_nothing_else() {
+        for (body, shown) in [
+            (
+                "out of order sample for series {__name__=\"hunter2\"}",
+                Some("out of order sample"),
+            ),
+            (
+                "Duplicate sample for timestamp 5; overrides not allowed: existing 1, new value 2",
+                Some("duplicate sample for timestamp"),
+            ),
+            (
+                "out of bounds: timestamp is too far in the future",
+                Some("timestamp is too far in the future"),
+            ),
+            (
+                "the sample has been rejected (err-mimir-sample-out-of-order). The affected sample has hunter2",
+                Some("err-mimir-sample-out-of-order"),
+            ),
+            (
+                "store locally for endpoint 10.0.0.1:19291: add 1 samples: out of order sample",
+                Some("out of order sample"),
+            ),
+            (
+                "user=7: per-user series limit of 5 exceeded",
+                Some("per-user series limit"),
+            ),
+            ("err-mimir-HUNTER2", None),
+            ("err-mimir-", None),
+            ("hunter2", None),
+            ("", None),
+        ] {
+            let words = Words::new(body.as_bytes());
+            assert_eq!(words.phrase().as_deref(), shown, "{body}");
+            assert!(!format!("{words:?}").contains("hunter"), "{words:?}");
+        }
+        let long = format!("err-mimir-{}", "x".repeat(1_000));
+        assert_eq!(Words::new(long.as_bytes()).phrase(), None);
+        assert!(PHRASES.iter().all(|it| *it == it.to_ascii_lowercase()));
+    }
+
+    #[test]
+    fn a_line_for_each_sample() {
+        let words = Words::new(b"too old for series {a}\n\nout of order for series {b}\n");
+        let about = words.about_series().unwrap();
+        assert_eq!(
+            about,
+            [
+                (Words::new(b"too old"), "{a}"),
+                (Words::new(b"out of order"), "{b}")
+            ]
+        );
+        assert_eq!(
+            Words::new(b"too old for series {a}\nx").about_series(),
+            None
+        );
+    }
+}
