@@ -27,8 +27,8 @@ use crate::replay::{Fallback, Source};
 use crate::timestream::{Settings, TrustedRoots};
 use crate::web::{Users, Web};
 use options::{
-    CHECK_CONFIG, DEFINITION, FALLBACKS, HEALTHCHECK, OPTIONS, OptionSpec, REPLAY, RUN, SOURCES,
-    command,
+    CHECK_CONFIG, DEFINITION, FALLBACKS, HEALTHCHECK, OPTIONS, OptionSpec, REPLAY, RUN, SINK,
+    SOURCES, command,
 };
 pub use value::ListenAddress;
 use value::{
@@ -213,6 +213,9 @@ pub struct Replaying {
     pub sources: Vec<Source>,
     /// Where samples go that neither name a destination nor had one.
     pub fallback: Fallback,
+    /// The file with the definition of the sink whose letters go to its endpoint; without one those for
+    /// Timestream are written.
+    pub sink: Option<PathBuf>,
 }
 
 /// Why there is no configuration.
@@ -461,6 +464,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         Replaying {
             sources: sources.map(|source| Source::of(source)).collect(),
             fallback: Fallback { database, table },
+            sink: matches.get_one::<String>(SINK).map(PathBuf::from),
         }
     }
 

@@ -4,5 +4,6 @@ pub mod connectors;
 pub mod healthcheck;
 pub mod lambda;
 pub mod replay;
+mod resend;
 pub mod run;
 pub mod standalone;

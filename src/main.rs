@@ -84,10 +84,7 @@ fn start(log: LogSettings, work: impl Future<Output = ExitCode>) -> ExitCode {
 
 async fn replay(config: &Config, replaying: &Replaying) -> ExitCode {
     let shared = sdk_config(&config.timestream).load().await;
-    match entry::replay::run(config, replaying, &shared).await {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    }
+    ExitCode::from(entry::replay::run(config, replaying, &shared).await as u8)
 }
 
 async fn run(config: &Config, path: &Path) -> ExitCode {

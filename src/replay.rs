@@ -1,24 +1,29 @@
-//! `bootstrap replay`: dead letters from files, logs and queues are written to Timestream again.
+//! `bootstrap replay`: dead letters from files, logs and queues are written again.
 //!
-//! [`Source`] says what is replayed, [`lines`] finds letters in text, [`files`] and [`queue`] go
-//! through a source and leave in it what is still not stored. Everything may be replayed twice: the
+//! [`Source`] says what is replayed and [`Target`] to where, [`lines`] finds letters in text, [`files`] and
+//! [`queue`] go through a source and leave in it what is still not stored, or for another target. Everything may be replayed twice: the
 //! same record is stored once.
 
 pub mod files;
 pub mod lines;
 pub mod queue;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::connector::Connector;
 pub use crate::connector::{Fallback, Replayed};
-use crate::dead_letter::{Letter, Place};
+use crate::dead_letter::{Letter, Place, lines as lines_of};
 
 /// Letters of one write.
 const LETTERS_AT_ONCE: usize = 1_000;
+/// Bytes of letters that are written at a time, unless one alone has more.
+const MAX_BATCH_BYTES: usize = 128 << 10;
 
 /// What is replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +48,60 @@ impl Source {
     }
 }
 
-/// Writes letters again, and tells somebody how far it is.
+/// To where letters are written again.
+pub trait Target: Send + Sync {
+    /// Whether it is for this letter; another one stays where it is.
+    fn takes(&self, letter: &Letter) -> bool;
+
+    /// Writes the samples of letters that it takes. What is left stays where it was.
+    fn write<'a>(
+        &'a self,
+        letters: &'a [Letter],
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'a, Replayed>;
+}
+
+/// Letters without a sink, to Timestream.
 #[derive(Debug)]
-pub struct Replay<'c, P> {
+pub struct ToTimestream<'c> {
     connector: &'c Connector,
     fallback: Fallback,
     /// How long one write may take.
     timeout: Duration,
+}
+
+impl Target for ToTimestream<'_> {
+    fn takes(&self, letter: &Letter) -> bool {
+        letter.connector.is_none()
+    }
+
+    fn write<'a>(
+        &'a self,
+        letters: &'a [Letter],
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'a, Replayed> {
+        let own = Instant::now() + self.timeout;
+        let deadline = deadline.map_or(own, |end| end.min(own));
+        let replay = self.connector.replay(letters, &self.fallback, deadline);
+        replay.boxed()
+    }
+}
+
+impl<'c> ToTimestream<'c> {
+    /// Through `connector`, each of whose writes may take `timeout`.
+    pub fn new(connector: &'c Connector, fallback: Fallback, timeout: Duration) -> Self {
+        Self {
+            connector,
+            fallback,
+            timeout,
+        }
+    }
+}
+
+/// Writes letters again, and tells somebody how far it is.
+#[derive(Debug)]
+pub struct Replay<T, P> {
+    target: T,
     /// When all writes have to be over.
     deadline: Option<Instant>,
     progress: P,
@@ -80,6 +132,8 @@ pub struct Summary {
     pub first_unreadable: Option<String>,
     /// What could not be gone through, or not be left as it should be.
     pub problems: Vec<String>,
+    /// Letters that are for others and stay, by the sink that they are for; `None` is Timestream.
+    pub others: BTreeMap<Option<String>, u64>,
 }
 
 impl Summary {
@@ -88,25 +142,33 @@ impl Summary {
         self.replayed.left.is_empty() && self.unreadable == 0 && self.problems.is_empty()
     }
 
-    pub(super) fn unreadable(&mut self, place: &str, fault: &str) {
+    /// Adds what became of letters; of those that are left one stays here, which tells why.
+    fn add(&mut self, mut replayed: Replayed) {
+        let has_words = |letter: &Letter| !letter.message.is_empty();
+        let left = std::mem::take(&mut replayed.left);
+        self.replayed.add(replayed);
+        if !self.replayed.left.iter().any(has_words) {
+            let example = left.iter().position(has_words).unwrap_or_default();
+            self.replayed.left.extend(left.into_iter().nth(example));
+        }
+    }
+
+    fn other(&mut self, letter: Letter) {
+        *self.others.entry(letter.connector).or_default() += 1;
+    }
+
+    fn unreadable(&mut self, place: &str, fault: &str) {
         self.unreadable += 1;
         self.first_unreadable
             .get_or_insert_with(|| format!("{place}: {fault}"));
     }
 }
 
-impl<'c, P: Progress> Replay<'c, P> {
-    /// A replay through `connector`, each of whose writes may take `timeout`.
-    pub fn new(
-        connector: &'c Connector,
-        fallback: Fallback,
-        timeout: Duration,
-        progress: P,
-    ) -> Self {
+impl<T: Target, P: Progress> Replay<T, P> {
+    /// A replay to `target`.
+    pub fn new(target: T, progress: P) -> Self {
         Self {
-            connector,
-            fallback,
-            timeout,
+            target,
             deadline: None,
             progress,
         }
@@ -126,13 +188,19 @@ impl<'c, P: Progress> Replay<'c, P> {
         self.deadline.is_some_and(|end| end <= Instant::now())
     }
 
-    async fn write(&self, letters: &[Letter]) -> Replayed {
-        let mut replayed = Replayed::default();
-        for part in letters.chunks(LETTERS_AT_ONCE) {
-            let deadline = Instant::now() + self.timeout;
-            let deadline = self.deadline.map_or(deadline, |end| end.min(deadline));
-            replayed.add(self.connector.replay(part, &self.fallback, deadline).await);
+    /// Writes letters, which are none afterwards, and calls `keep` with the line of each that is left.
+    async fn write(
+        &self,
+        letters: &mut Vec<Letter>,
+        summary: &mut Summary,
+        keep: &mut (impl FnMut(&str) + Send),
+    ) {
+        if letters.is_empty() {
+            return;
         }
-        replayed
+        let replayed = self.target.write(letters, self.deadline).await;
+        letters.clear();
+        lines_of(&replayed.left).lines().for_each(keep);
+        summary.add(replayed);
     }
 }

@@ -90,6 +90,9 @@ pub(super) const SOURCES: &str = "sources";
 /// Its flags for samples without a destination.
 pub(super) const FALLBACKS: [&str; 2] = ["database", "table"];
 
+/// Its flag for the letters of a sink.
+pub(super) const SINK: &str = "sink";
+
 /// The command that runs a connector definition once.
 pub(super) const RUN: &str = "run";
 /// Its argument: the file with the definition.
@@ -124,14 +127,25 @@ pub(super) fn command() -> Command {
             "The {name} of samples that neither name one nor had one"
         ))
     });
+    let sink = Arg::new(SINK)
+        .long(SINK)
+        .value_name("DEFINITION.json")
+        .conflicts_with_all(FALLBACKS)
+        .help(
+            "Send the letters of the sink that this file defines to its endpoint; those of others stay",
+        );
     let replay = Command::new(REPLAY)
-        .about("Writes dead letters to Timestream again; what is refused again stays where it was")
+        .about(
+            "Writes dead letters to Timestream again, or those of a sink to its endpoint; what is refused \
+             again stays where it was",
+        )
         .after_help(
             "Exit status: 0 everything is stored, 1 something is not, 2 the command or configuration \
              cannot be used",
         )
         .args_override_self(true)
         .arg(sources)
+        .arg(sink)
         .args(fallbacks)
         .args(arguments());
     let definition = Arg::new(DEFINITION)

@@ -2,20 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::connectors::runner;
+use super::resend::ToSink;
+use super::run::{Exit, read};
 use crate::config::{Config, Replaying};
 use crate::connector::Connector;
 use crate::dead_letter::{DeadLetters, Queue};
-use crate::replay::{Progress, Replay, Source, Summary};
+use crate::jobs::state::{Memory, State};
+use crate::metrics::Metrics;
+use crate::replay::{Progress, Replay, Source, Summary, Target, ToTimestream};
 use crate::timestream::Timestream;
-use crate::visible::escaped_lines;
+use crate::visible::{escaped_lines, print_error};
 
-/// Goes through all sources and says on standard output what became of them; returns whether every
-/// sample is stored.
-pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> bool {
+/// Goes through all sources and says on standard output what became of them.
+pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> Exit {
     let mut config = config.clone();
     // They stop a server; here they would only keep good letters from being written.
     config.policy.fail_on_long_label = false;
@@ -23,15 +28,38 @@ pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> 
     let timestream = Timestream::new(&config.timestream, shared);
     // What fails again stays in the source.
     let connector = Connector::new(&config, timestream, DeadLetters::Log);
+    let Some(path) = &replaying.sink else {
+        let fallback = replaying.fallback.clone();
+        let target = ToTimestream::new(&connector, fallback, config.request_timeout);
+        return replay(target, &replaying.sources, shared).await;
+    };
+    let definition = match read(path) {
+        Ok(definition) if definition.job.resends() => Arc::new(definition),
+        Ok(_) => {
+            print_error(&format!(
+                "{} (--sink): the connector is no sink: expected the type prometheus_sink",
+                path.display()
+            ));
+            return Exit::Unusable;
+        }
+        Err(faults) => {
+            for fault in faults {
+                print_error(&format!("{} (--sink): {fault}", path.display()));
+            }
+            return Exit::Unusable;
+        }
+    };
+    // No run, so it has no state.
+    let state = State::Memory(Memory::default());
+    let runner = runner(&config, connector, state, Arc::new(Metrics::new()));
+    replay(ToSink::new(&runner, definition), &replaying.sources, shared).await
+}
+
+async fn replay(target: impl Target, sources: &[Source], shared: &SdkConfig) -> Exit {
     let bar = bar();
-    let replay = Replay::new(
-        &connector,
-        replaying.fallback.clone(),
-        config.request_timeout,
-        &bar,
-    );
+    let replay = Replay::new(target, &bar);
     let mut summary = Summary::default();
-    for source in &replaying.sources {
+    for source in sources {
         match source {
             Source::File(path) => replay.file(path, &mut summary).await,
             Source::Folder(path) => replay.folder(path, &mut summary).await,
@@ -40,7 +68,10 @@ pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> 
     }
     bar.finish_and_clear();
     print!("{}", escaped_lines(&describe(&summary)));
-    summary.is_complete()
+    match summary.is_complete() {
+        true => Exit::Complete,
+        false => Exit::Failed,
+    }
 }
 
 /// A bar on standard error if that is a terminal, else nothing.
@@ -75,6 +106,15 @@ fn describe(summary: &Summary) -> String {
     };
     reasons(&replayed.refused, "refused again");
     reasons(&replayed.failed, "failed for now, replay once more");
+    for (name, letters) in &summary.others {
+        let line = match name {
+            Some(name) => {
+                format!("{letters} letters stay for the sink {name}: replay them with --sink")
+            }
+            None => format!("{letters} letters stay for Timestream: replay them without --sink"),
+        };
+        writeln!(text, "  {line}").expect("a String takes all");
+    }
     if let Some(first) = &summary.first_unreadable {
         let count = summary.unreadable;
         writeln!(text, "  {count} lines cannot be read, the first at {first}")

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::connectors::runner;
 use crate::config::Config;
 use crate::connector::Connector;
-use crate::dead_letter::DeadLetters;
+use crate::dead_letter::{DeadLetters, Place};
 use crate::jobs::bucket::{Cause, LEASE, Record};
 use crate::jobs::definition::{Definition, KINDS};
 use crate::jobs::run::{Progress, Report, RunError, Stop};
@@ -113,7 +113,15 @@ pub async fn run(
         }
     };
     watcher.finish();
-    print!("{}", escaped_lines(&describe(&definition, &ran)));
+    print!(
+        "{}",
+        escaped_lines(&describe(
+            &definition,
+            path,
+            config.dead_letter.as_ref(),
+            &ran
+        ))
+    );
     match ran {
         Ran::Run(Report { error: None, .. }) => Exit::Complete,
         Ran::Run(Report {
@@ -124,7 +132,11 @@ pub async fn run(
     }
 }
 
-fn read(path: &Path) -> Result<Definition, Vec<String>> {
+/// Reads the definition in a file.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(super) fn read(path: &Path) -> Result<Definition, Vec<String>> {
     let text = std::fs::read(path).map_err(|error| vec![error.to_string()])?;
     Definition::parse(&text, KINDS)
         .map_err(|faults| faults.0.iter().map(ToString::to_string).collect())
@@ -264,7 +276,7 @@ impl Progress for Watcher {
 }
 
 /// The summary, for people.
-fn describe(definition: &Definition, ran: &Ran) -> String {
+fn describe(definition: &Definition, path: &Path, place: Option<&Place>, ran: &Ran) -> String {
     let name = &definition.name;
     let report = match ran {
         Ran::Run(report) => report,
@@ -284,6 +296,15 @@ fn describe(definition: &Definition, ran: &Ran) -> String {
         "{name}: {result}\n  {} samples received, {} stored, {} rejected, {} dead letters\n",
         report.received, report.rows, report.rejected, report.dead_lettered
     );
+    let is_sink = definition.job.resends();
+    if let (1.., true, Some(place)) = (report.dead_lettered, is_sink, place) {
+        let path = path.display();
+        writeln!(
+            text,
+            "  once the endpoint takes them, send these again: bootstrap replay {place} --sink={path}"
+        )
+        .expect("a String takes all");
+    }
     let mut line = |what: &str, of: &str| {
         writeln!(text, "  {what}: {of}").expect("a String takes all");
     };

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::client::Client;
 use super::secret::{Secrets, Unresolved};
-use crate::connector::Connector;
+use crate::connector::{Connector, Replayed};
+use crate::dead_letter::Letter;
 use crate::model::Destination;
 
 /// One connector definition, its `config` checked.
@@ -30,6 +31,22 @@ pub trait Job: fmt::Debug + Send + Sync {
     fn rows_memory(&self, len: usize) -> usize {
         let _ = len;
         0
+    }
+
+    /// Whether [`Self::resend`] does so.
+    fn resends(&self) -> bool {
+        false
+    }
+
+    /// Sends dead letters of this definition again, where the type does so; returns those that are left
+    /// with their reasons, and stores none.
+    fn resend<'a>(
+        &'a self,
+        run: &'a Run<'a>,
+        letters: &'a [Letter],
+    ) -> Option<BoxFuture<'a, Replayed>> {
+        let _ = (run, letters);
+        None
     }
 }
 

@@ -16,7 +16,8 @@ use super::run::{Cursors, Progress, Report, Run, RunError, StateError, Stop, Tal
 use super::secret::Secrets;
 use super::state::{Expect, State};
 use crate::budget::{BudgetExceeded, Reservation};
-use crate::connector::Connector;
+use crate::connector::{Connector, Replayed};
+use crate::dead_letter::Letter;
 use crate::metrics::emf::Numbers;
 use crate::metrics::{Metrics, RunCount};
 
@@ -199,6 +200,38 @@ impl Runner {
             unreachable!("it was made as one");
         };
         Ok(Some((report, numbers)))
+    }
+
+    /// Sends dead letters of a definition again, if its type does so. This is no run: it needs no lease,
+    /// and stores no letters.
+    pub async fn resend(
+        &self,
+        definition: &Definition,
+        letters: &[Letter],
+        deadline: Option<Instant>,
+        stop: &Stop,
+    ) -> Option<Replayed> {
+        let name = &definition.name;
+        let cursors = Saved {
+            state: self.registry.state(),
+            collection: cursors_of(name),
+        };
+        let run = Run {
+            name,
+            id: name,
+            destination: &definition.destination,
+            scheduled_for: (self.now)(),
+            deadline,
+            stop,
+            connector: &self.connector,
+            http: &self.http,
+            secrets: &self.secrets,
+            cursors: &cursors,
+            progress: &(),
+            tally: &Tally::default(),
+            now: self.now,
+        };
+        Some(definition.job.resend(&run, letters)?.await)
     }
 
     /// Begins to account for an attempt.

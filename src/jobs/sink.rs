@@ -2,7 +2,7 @@
 //!
 //! Rows are handed over ([`Job::take_rows`]) or read from Timestream (`source`). `reader` finds the rows
 //! of a body, `row` and `source` make samples of them, `point` puts these in order, `body` into requests, which `send` delivers;
-//! `verdict`, `words` and `blame` read the answers.
+//! `verdict`, `words` and `blame` read the answers; `resend` sends dead letters again.
 
 mod blame;
 mod body;
@@ -10,6 +10,7 @@ mod config;
 mod handed_over;
 mod point;
 mod reader;
+mod resend;
 mod row;
 mod send;
 mod source;
@@ -21,6 +22,8 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::run::{Fault, Job, Report, Run, RunError};
+use crate::connector::Replayed;
+use crate::dead_letter::Letter;
 use crate::json::MAX_TREE_BYTES_PER_BYTE;
 use config::Settings;
 use handed_over::HandedOver;
@@ -66,6 +69,18 @@ impl Job for Sink {
 
     fn rows_memory(&self, len: usize) -> usize {
         rows_memory(len)
+    }
+
+    fn resends(&self) -> bool {
+        true
+    }
+
+    fn resend<'a>(
+        &'a self,
+        run: &'a Run<'a>,
+        letters: &'a [Letter],
+    ) -> Option<BoxFuture<'a, Replayed>> {
+        Some(resend::resend(&self.0, run, letters).boxed())
     }
 }
 

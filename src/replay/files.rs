@@ -1,14 +1,14 @@
 //! Files of dead letters, and logs that hold some.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::lines::{Line, read};
-use super::{Progress, Replay, Summary};
-use crate::dead_letter::{Folder, Letter, lines};
+use super::{LETTERS_AT_ONCE, MAX_BATCH_BYTES, Progress, Replay, Summary, Target};
+use crate::dead_letter::Folder;
 
-impl<P: Progress> Replay<'_, P> {
+impl<T: Target, P: Progress> Replay<T, P> {
     /// Replays every file of a folder. What is still not stored stays there, in a file of the same
     /// name; files that are done are removed.
     pub async fn folder(&self, path: &Path, summary: &mut Summary) {
@@ -55,14 +55,14 @@ impl<P: Progress> Replay<'_, P> {
             Err(TryLockError::Error(error)) => return Err(error.to_string()),
         }
         let content = self.go_through(&file, path, summary).await.map_err(text)?;
-        if content.letters == 0 && content.unreadable.is_empty() {
+        if !content.has_letters {
             return Err("it holds no dead letters".to_owned());
         }
-        if content.is_log {
+        if content.is_log || !content.is_changed {
             return Ok(());
         }
-        leave(path, &content)
-            .map_err(|error| format!("what is not stored cannot be kept in it: {error}"))
+        let left = content.rest.take_place(path);
+        left.map_err(|error| format!("what is not stored cannot be kept in it: {error}"))
     }
 
     async fn go_through(
@@ -72,8 +72,8 @@ impl<P: Progress> Replay<'_, P> {
         summary: &mut Summary,
     ) -> io::Result<Content> {
         let mut reader = BufReader::new(file);
-        let mut content = Content::default();
-        let mut waiting = Vec::new();
+        let mut content = Content::of(path);
+        let (mut waiting, mut waiting_bytes) = (Vec::new(), 0);
         let mut number = 0_u64;
         loop {
             let mut line = Vec::new();
@@ -82,27 +82,44 @@ impl<P: Progress> Replay<'_, P> {
                 number += 1;
                 let line = String::from_utf8_lossy(&line);
                 let line = line.trim_end_matches(['\n', '\r']);
-                match read(line) {
-                    Line::Letter(letter) => waiting.push(*letter),
+                let letter = match read(line) {
+                    Line::Letter(letter) => Some(letter),
                     Line::Logged(letter) => {
                         content.is_log = true;
-                        waiting.push(*letter);
+                        Some(letter)
                     }
                     Line::Unreadable(error) => {
                         let place = format!("{}:{number}", path.display());
                         summary.unreadable(&place, &error.to_string());
-                        content.unreadable.push(line.to_owned());
+                        content.has_letters = true;
+                        content.rest.keep(line);
+                        None
                     }
-                    Line::Other => content.is_log |= !line.is_empty(),
+                    Line::Other => {
+                        content.is_log |= !line.is_empty();
+                        None
+                    }
+                };
+                content.has_letters |= letter.is_some();
+                match letter {
+                    Some(letter) if self.target.takes(&letter) => {
+                        content.is_changed = true;
+                        waiting.push(*letter);
+                        waiting_bytes += bytes;
+                    }
+                    Some(letter) => {
+                        content.rest.keep(line);
+                        summary.other(*letter);
+                    }
+                    None => {}
                 }
                 self.progress.advance(bytes as u64);
             }
-            if waiting.len() >= super::LETTERS_AT_ONCE || (bytes == 0 && !waiting.is_empty()) {
-                content.letters += waiting.len();
-                let replayed = self.write(&waiting).await;
-                waiting.clear();
-                content.left.extend_from_slice(&replayed.left);
-                summary.replayed.add(replayed);
+            let is_full = waiting.len() >= LETTERS_AT_ONCE || waiting_bytes >= MAX_BATCH_BYTES;
+            if is_full || bytes == 0 {
+                let mut keep = |line: &str| content.rest.keep(line);
+                self.write(&mut waiting, summary, &mut keep).await;
+                waiting_bytes = 0;
             }
             if bytes == 0 {
                 return Ok(content);
@@ -112,32 +129,56 @@ impl<P: Progress> Replay<'_, P> {
 }
 
 /// What a file held and what is left of it.
-#[derive(Debug, Default)]
 struct Content {
-    letters: usize,
-    left: Vec<Letter>,
-    unreadable: Vec<String>,
+    has_letters: bool,
     is_log: bool,
+    /// Whether letters of it were written.
+    is_changed: bool,
+    rest: Rest,
 }
 
-/// Puts what is left in place of the file, in one step.
-fn leave(path: &Path, content: &Content) -> io::Result<()> {
-    if content.left.is_empty() && content.unreadable.is_empty() {
-        return std::fs::remove_file(path);
+impl Content {
+    fn of(path: &Path) -> Self {
+        Self {
+            has_letters: false,
+            is_log: false,
+            is_changed: false,
+            rest: Rest {
+                staged: Staged::beside(path),
+                file: None,
+            },
+        }
     }
-    let staged = Staged::beside(path);
-    let mut file = File::create(&staged.0)?;
-    write(&mut file, content)?;
-    file.sync_all()?;
-    std::fs::rename(&staged.0, path)
 }
 
-fn write(file: &mut impl Write, content: &Content) -> io::Result<()> {
-    file.write_all(lines(&content.left).as_bytes())?;
-    for line in &content.unreadable {
-        writeln!(file, "{line}")?;
+/// The lines that stay of a file, which go to another one as they come: there may be many.
+struct Rest {
+    staged: Staged,
+    /// Made with the first line.
+    file: Option<io::Result<BufWriter<File>>>,
+}
+
+impl Rest {
+    /// Adds a line. That it cannot be written shows when the file is to take its place: a log needs none.
+    fn keep(&mut self, line: &str) {
+        let make = || File::create(&self.staged.0).map(BufWriter::new);
+        let file = self.file.get_or_insert_with(make);
+        if let Ok(writer) = file
+            && let Err(error) = writeln!(writer, "{line}")
+        {
+            *file = Err(error);
+        }
     }
-    Ok(())
+
+    /// Puts the lines in place of the file `path`, in one step; without any the file is removed.
+    fn take_place(self, path: &Path) -> io::Result<()> {
+        let Some(file) = self.file else {
+            return std::fs::remove_file(path);
+        };
+        let file = file?.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        std::fs::rename(&self.staged.0, path)
+    }
 }
 
 /// A file that is to take the place of another; it is gone when this is dropped, however its writing
@@ -166,11 +207,10 @@ fn size(path: &Path) -> u64 {
 mod tests {
     use super::*;
 
-    fn content() -> Content {
-        Content {
-            unreadable: vec!["no letter".to_owned()],
-            ..Content::default()
-        }
+    fn rest(path: &Path) -> Rest {
+        let mut rest = Content::of(path).rest;
+        rest.keep("no letter");
+        rest
     }
 
     #[test]
@@ -178,9 +218,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
         std::fs::write(&path, "before").unwrap();
-        leave(&path, &content()).unwrap();
+        rest(&path).take_place(&path).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "no letter\n");
-        leave(&path, &Content::default()).unwrap();
+        Content::of(&path).rest.take_place(&path).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
@@ -190,7 +230,7 @@ mod tests {
         // A folder with something in it cannot be replaced by a file.
         let path = folder.path().join("a.jsonl");
         std::fs::create_dir_all(path.join("b")).unwrap();
-        leave(&path, &content()).unwrap_err();
+        rest(&path).take_place(&path).unwrap_err();
         let staged = folder.path().join("a.jsonl.part");
         assert!(!staged.exists());
 

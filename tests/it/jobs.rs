@@ -1,6 +1,7 @@
 //! Types of connector definitions, each run as the frame runs it.
 
 mod processes;
+mod resend;
 pub(crate) mod sink;
 mod sink_statuses;
 pub(crate) mod sync;

@@ -1045,6 +1045,29 @@ async fn rows_of_a_queue_and_of_a_stream_reach_the_sink() {
     let letter = r#"{"dead_letter":1,"time":"2026-01-01T00:00:00Z","reason":"x","message":"","database":"prometheus","table":"metrics","labels":[["__name__","again"],["a","1"]],"samples":[[1600000000000,"1"]]}"#;
     let letters = json!({"messageId": "7", "body": letter, "eventSource": "aws:sqs"});
     mixed["Records"].as_array_mut().unwrap().push(letters);
+    // Letters of the sink go to its endpoint, and those of one that is gone stay.
+    let of_sink = |id: &str, sink: &str| {
+        let letter = letter.replace(
+            "\"database\":\"prometheus\",\"table\":\"metrics\"",
+            &format!("\"connector\":\"{sink}\""),
+        );
+        json!({"messageId": id, "body": letter, "eventSource": "aws:sqs"})
+    };
+    let name = file("scheduler-prometheus_sink")["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let only = json!({"Records": [of_sink("8", &name), of_sink("9", "gone")]});
+    assert_eq!(failures(&only).await, ["9"]);
+    assert_eq!(
+        receiver.samples()[4],
+        [(
+            "{__name__=\"again\", a=\"1\"}".to_owned(),
+            1_600_000_000_000,
+            1.0
+        )]
+    );
+    assert_eq!(running.emulator.points("prometheus", "metrics").len(), 0);
     assert_eq!(failures(&mixed).await, [ids[1]]);
     let points = running.emulator.points("prometheus", "metrics");
     assert_eq!(
@@ -1062,16 +1085,16 @@ async fn rows_of_a_queue_and_of_a_stream_reach_the_sink() {
             value,
         )
     };
-    assert_eq!(samples[4], [row(1.5)]);
-    assert_eq!(samples[5], [row(1.5), row(2.5)]);
-    assert_eq!(samples[6], samples[5]);
-    let authorization = &receiver.requests()[6].headers["authorization"];
+    assert_eq!(samples[5], [row(1.5)]);
+    assert_eq!(samples[6], [row(1.5), row(2.5)]);
+    assert_eq!(samples[7], samples[6]);
+    let authorization = &receiver.requests()[7].headers["authorization"];
     assert_eq!(authorization, "Basic d3JpdGVyOm9wZW4=");
     // What is no row is kept, so that it does not come for ever.
     let mut broken = queue.clone();
     broken["Records"][0]["body"] = "{".into();
     assert_eq!(failures(&broken).await, Vec::<String>::new());
-    assert_eq!(receiver.samples()[7], [row(2.5)]);
+    assert_eq!(receiver.samples()[8], [row(2.5)]);
     let left = running.stop().await;
     assert!(
         left.stderr.contains("expected an object; the row:"),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::{Value, json};
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::config::{Invocation, read};
@@ -9,9 +10,10 @@ use timestream_prometheus_connector::connector::Connector as Core;
 use timestream_prometheus_connector::dead_letter::{DeadLetters, Letter};
 use timestream_prometheus_connector::prompb::TimeSeries;
 use timestream_prometheus_connector::replay::queue::SqsEvent;
-use timestream_prometheus_connector::replay::{Fallback, Replay, Summary};
+use timestream_prometheus_connector::replay::{Fallback, Replay, Summary, ToTimestream};
 use timestream_prometheus_connector::timestream::Timestream;
 
+use crate::jobs::sink::{Received, Receiver};
 use crate::moto::Moto;
 use crate::standalone::{Connector, command};
 use crate::support::{
@@ -106,8 +108,12 @@ fn samples(table: &str, count: u32) -> Vec<TimeSeries> {
 }
 
 async fn replay(emulator: &Emulator, sqs: &Sqs) -> (Option<i32>, String) {
+    replay_with(emulator, sqs, &FLAGS).await
+}
+
+async fn replay_with(emulator: &Emulator, sqs: &Sqs, flags: &[&str]) -> (Option<i32>, String) {
     let source = format!("sqs:{}", sqs.queue);
-    let output = command(&[&["replay", &source], &FLAGS[..]].concat())
+    let output = command(&[&["replay", &source], flags].concat())
         .env("AWS_ENDPOINT_URL", emulator.url())
         .envs(sqs.variables())
         .output()
@@ -205,6 +211,61 @@ async fn a_message_that_is_stored_in_part_is_replaced_by_the_rest() {
 }
 
 #[tokio::test]
+async fn letters_of_a_sink_go_to_its_endpoint_and_others_stay() {
+    let sqs = Sqs::start().await;
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let receiver = Receiver::start(|_, received: &Received| {
+        let is_bad = |it: &(String, i64, f64)| it.0.contains("bad");
+        match received.samples.iter().any(is_bad) {
+            true => (StatusCode::CONFLICT, "out of order sample"),
+            false => (StatusCode::OK, ""),
+        }
+    })
+    .await;
+    let letter = |connector: &str, name: &str| {
+        format!(
+            r#"{{"dead_letter":1,"time":"2026-01-01T00:00:00Z","reason":"x",{connector}"labels":[["__name__","{name}"]],"samples":[[1600000000000,"1.5"]]}}"#
+        ) + "\n"
+    };
+    let own = r#""connector":"s","#;
+    let bodies = [
+        letter(own, "a") + &letter(own, "bad") + &letter("", "timestream"),
+        letter(own, "b"),
+        letter(r#""connector":"other","#, "c"),
+    ];
+    for body in &bodies {
+        let input = json!({"QueueUrl": sqs.queue, "MessageBody": body});
+        sqs.call("SendMessage", input).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.json");
+    let definition = json!({
+        "name": "s", "type": "prometheus_sink",
+        "config": {"url": receiver.url, "key_label": "l", "key_value": "v"},
+    });
+    std::fs::write(&file, definition.to_string()).unwrap();
+    let flag = format!("--sink={}", file.display());
+    let (status, text) = replay_with(&emulator, &sqs, &[&flag]).await;
+    assert_eq!(status, Some(1), "{text}");
+    assert!(
+        text.starts_with("replayed 3 samples: 2 stored, 1 not stored"),
+        "{text}"
+    );
+    let mut names: Vec<_> = sqs
+        .letters()
+        .await
+        .iter()
+        .map(|it| it.labels[0].1.clone())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["bad", "c", "timestream"]);
+    let (status, text) = replay(&emulator, &sqs).await;
+    assert_eq!(status, Some(0), "{text}");
+    assert_eq!(sqs.letters().await.len(), 2);
+    assert_eq!(emulator.points("db", "t").len(), 1);
+}
+
+#[tokio::test]
 async fn a_queue_that_is_gone_makes_the_sender_send_again() {
     let sqs = Sqs::start().await;
     let emulator = start_emulator(vec![table("db", "t")]).await;
@@ -254,7 +315,9 @@ async fn an_event_of_the_queue_is_answered_with_what_it_has_to_keep() {
     let shared = shared_config(&config).await;
     let timestream = Timestream::new(&config.timestream, &shared);
     let connector = Core::new(&config, timestream, DeadLetters::Log);
-    let replay = Replay::new(&connector, Fallback::default(), Duration::from_secs(10), ());
+    let ten_seconds = Duration::from_secs(10);
+    let target = ToTimestream::new(&connector, Fallback::default(), ten_seconds);
+    let replay = Replay::new(target, ());
 
     let letter = |table: &str| {
         format!(

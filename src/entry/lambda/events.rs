@@ -23,6 +23,7 @@ use super::rows::{self, Item, StreamEvent};
 use crate::budget::{BudgetExceeded, MemoryBudget, Reservation};
 use crate::compute::ComputePool;
 use crate::connector::Connector;
+use crate::entry::resend::ToAll;
 use crate::jobs::definition::{Definition, Faults};
 use crate::jobs::registry::{MAX_DEFINITION_BYTES, TREES_OF_DEFINITION};
 use crate::jobs::run::Fault;
@@ -30,7 +31,7 @@ use crate::jobs::runner::Runner;
 use crate::json::{LONG_BYTES, tree_bytes};
 use crate::metrics::emf::Numbers;
 use crate::replay::queue::{BatchItemFailure, MAX_RECORDS, SqsBatchResponse, SqsEvent, SqsMessage};
-use crate::replay::{Fallback, Replay, Summary};
+use crate::replay::{Fallback, Replay, Summary, ToTimestream};
 
 /// The event source of a queue.
 const SQS: &str = "aws:sqs";
@@ -311,7 +312,8 @@ impl Invocation<'_> {
             };
         }
         let replayer = &self.handlers.replayer;
-        let response = replayer.replay(letters, self.deadline).await;
+        let runner = &self.handlers.runner;
+        let response = replayer.replay(letters, runner, self.deadline).await;
         self.reservation.shrink(memory);
         response
     }
@@ -335,9 +337,15 @@ fn failures(ids: impl IntoIterator<Item = String>) -> Vec<BatchItemFailure> {
 
 impl Replayer {
     /// Writes the dead letters of the messages again, and says which messages the queue has to keep.
-    async fn replay(&self, event: &SqsEvent, deadline: Instant) -> SqsBatchResponse {
+    async fn replay(
+        &self,
+        event: &SqsEvent,
+        runner: &Runner,
+        deadline: Instant,
+    ) -> SqsBatchResponse {
         let mut summary = Summary::default();
-        let replay = Replay::new(&self.connector, Fallback::default(), self.timeout, ());
+        let timestream = ToTimestream::new(&self.connector, Fallback::default(), self.timeout);
+        let replay = Replay::new(ToAll::new(timestream, runner), ());
         let response = replay.until(deadline).event(event, &mut summary).await;
         let (samples, stored) = (summary.replayed.samples, summary.replayed.stored);
         if summary.is_complete() {
@@ -354,6 +362,7 @@ impl Replayer {
                 samples,
                 stored,
                 unreadable = summary.unreadable,
+                failed_for_now = summary.replayed.failed.keys().next(),
                 messages_kept = response.batch_item_failures.len(),
                 "Some dead letters are still not stored."
             );

@@ -43,6 +43,8 @@ pub(super) struct Sender<'r> {
     /// When the first of them came.
     since: Instant,
     counts: Counts,
+    /// What [`Self::deliver`] did not come to, or in vain.
+    undelivered: Vec<Point>,
 }
 
 /// Where the samples of a run come from.
@@ -52,6 +54,8 @@ pub(super) enum Origin {
     Source,
     /// Somebody hands them over.
     HandedOver,
+    /// Dead letters, which stay where they are as long as their samples are not delivered.
+    Letters,
 }
 
 /// What became of the samples of a run.
@@ -85,6 +89,15 @@ struct Part<'p> {
     next: Option<&'p Point>,
 }
 
+/// What became of the samples of letters.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub(super) hopeless: Vec<Hopeless>,
+    pub(super) undelivered: Vec<Point>,
+    /// Why some are not delivered.
+    pub(super) error: Option<RunError>,
+}
+
 impl<'r> Sender<'r> {
     /// Starts without anything to send.
     ///
@@ -105,6 +118,7 @@ impl<'r> Sender<'r> {
             buffer: Vec::new(),
             since: Instant::now(),
             counts: Counts::default(),
+            undelivered: Vec::new(),
         })
     }
 
@@ -232,12 +246,28 @@ impl<'r> Sender<'r> {
         }
     }
 
+    /// Sends `points`, which are arranged, once, and stores no dead letters.
+    pub(super) async fn send_letters(&mut self, points: &[Point]) -> Outcome {
+        let mut outcome = Outcome::default();
+        for batch in points.chunks(self.settings.batch_size) {
+            if outcome.error.is_some() {
+                outcome.undelivered.extend_from_slice(batch);
+                continue;
+            }
+            let delivered = self.deliver(batch, &mut outcome.hopeless).await;
+            outcome.undelivered.append(&mut self.undelivered);
+            outcome.error = delivered.err();
+        }
+        outcome
+    }
+
     /// Sends `points`, which are arranged; what the receiver never takes goes to `hopeless`.
     async fn deliver(
         &mut self,
         points: &[Point],
         hopeless: &mut Vec<Hopeless>,
     ) -> Result<(), RunError> {
+        self.undelivered.clear();
         let mut parts = match points.is_empty() {
             true => Vec::new(),
             false => vec![Part {
@@ -247,7 +277,15 @@ impl<'r> Sender<'r> {
             }],
         };
         while let Some(part) = parts.pop() {
-            self.deliver_part(part, &mut parts, hopeless).await?;
+            let delivered = self.deliver_part(part, &mut parts, hopeless).await;
+            if delivered.is_err() {
+                if self.origin == Origin::Letters {
+                    let rest = parts.iter().rev().chain([&part]);
+                    let rest = rest.flat_map(|part| part.points);
+                    self.undelivered.extend(rest.cloned());
+                }
+                return delivered;
+            }
         }
         Ok(())
     }

@@ -1,0 +1,158 @@
+//! Dead letters of sinks to their endpoints again, by `bootstrap replay --sink` and by a queue's events.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::connector::Replayed;
+use crate::dead_letter::Letter;
+use crate::jobs::definition::Definition;
+use crate::jobs::registry::Entry;
+use crate::jobs::run::Stop;
+use crate::jobs::runner::Runner;
+use crate::replay::{Target, ToTimestream};
+
+/// The letters of one sink, to its endpoint.
+#[derive(Debug)]
+pub(super) struct ToSink<'r> {
+    definition: Arc<Definition>,
+    sender: Sender<'r>,
+}
+
+/// Each letter to where it belongs: those of the sinks that a process knows, and all others to Timestream.
+#[derive(Debug)]
+pub(super) struct ToAll<'r> {
+    timestream: ToTimestream<'r>,
+    sender: Sender<'r>,
+}
+
+#[derive(Debug)]
+struct Sender<'r> {
+    runner: &'r Runner,
+    /// Why an endpoint is not asked any more, by the name of the sink.
+    failed: Mutex<BTreeMap<String, String>>,
+}
+
+impl<'r> ToSink<'r> {
+    pub(super) fn new(runner: &'r Runner, definition: Arc<Definition>) -> Self {
+        Self {
+            definition,
+            sender: Sender::new(runner),
+        }
+    }
+}
+
+impl<'r> ToAll<'r> {
+    pub(super) fn new(timestream: ToTimestream<'r>, runner: &'r Runner) -> Self {
+        Self {
+            timestream,
+            sender: Sender::new(runner),
+        }
+    }
+}
+
+impl Target for ToSink<'_> {
+    fn takes(&self, letter: &Letter) -> bool {
+        letter.connector.as_ref() == Some(&self.definition.name)
+    }
+
+    fn write<'a>(
+        &'a self,
+        letters: &'a [Letter],
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'a, Replayed> {
+        self.sender
+            .send(&self.definition, letters, deadline)
+            .boxed()
+    }
+}
+
+impl Target for ToAll<'_> {
+    fn takes(&self, _letter: &Letter) -> bool {
+        true
+    }
+
+    fn write<'a>(
+        &'a self,
+        letters: &'a [Letter],
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'a, Replayed> {
+        async move {
+            let mut all = Replayed::default();
+            for letters in letters.chunk_by(|a, b| a.connector == b.connector) {
+                all.add(match &letters[0].connector {
+                    None => self.timestream.write(letters, deadline).await,
+                    Some(name) => self.sender.send_by_name(name, letters, deadline).await,
+                });
+            }
+            all
+        }
+        .boxed()
+    }
+}
+
+impl<'r> Sender<'r> {
+    fn new(runner: &'r Runner) -> Self {
+        Self {
+            runner,
+            failed: Mutex::default(),
+        }
+    }
+
+    async fn send_by_name(
+        &self,
+        name: &str,
+        letters: &[Letter],
+        deadline: Option<Instant>,
+    ) -> Replayed {
+        let why = match self.runner.registry.get(name).await {
+            Ok(Entry { record, .. }) if record.paused || record.disabled_reason.is_some() => {
+                format!("the connector {name} is paused or disabled")
+            }
+            Ok(entry) => match entry.definition {
+                Some(definition) => return self.send(&definition, letters, deadline).await,
+                None => format!("the definition of the connector {name} cannot be used"),
+            },
+            Err(error) => error.to_string(),
+        };
+        failed(letters, &why)
+    }
+
+    /// Sends letters, unless the endpoint has failed: each further try would wait as long.
+    async fn send(
+        &self,
+        definition: &Definition,
+        letters: &[Letter],
+        deadline: Option<Instant>,
+    ) -> Replayed {
+        // Nothing that runs under the lock can leave it half done.
+        let lock = || self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = lock().get(&definition.name).cloned();
+        if let Some(why) = before {
+            return failed(letters, &why);
+        }
+        let (_stopper, stop) = Stop::new();
+        let resent = self.runner.resend(definition, letters, deadline, &stop);
+        let Some(replayed) = resent.await else {
+            return failed(letters, &format!("{} is no sink", definition.name));
+        };
+        if let Some(why) = replayed.failed.keys().next() {
+            lock().insert(definition.name.clone(), why.clone());
+        }
+        replayed
+    }
+}
+
+/// All of them stay, for this reason.
+fn failed(letters: &[Letter], why: &str) -> Replayed {
+    let samples = letters.iter().map(Letter::count).sum();
+    Replayed {
+        samples,
+        failed: [(why.to_owned(), samples)].into(),
+        left: letters.to_vec(),
+        ..Replayed::default()
+    }
+}
