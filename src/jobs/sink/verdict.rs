@@ -160,7 +160,7 @@ pub(super) fn verdict(
         };
     }
     match code {
-        // Thanos says 409 where it has stored the others, AMP's kin 422; of 413 a smaller one may pass.
+        // Thanos says 409 where it has stored the others, Mimir 400; of 413 a smaller one may pass.
         400 | 409 | 413 | 422 => {
             let words = Words::new(body);
             Verdict::Rejected {
@@ -168,7 +168,7 @@ pub(super) fn verdict(
                     (413, _) | (_, Protocol::V1) => 0,
                     (_, Protocol::V2) => written(headers).unwrap_or(0),
                 },
-                is_partial: code == 409,
+                is_partial: code == 409 || words.are_mimir(),
                 shown: match words.phrase() {
                     Some(phrase) => format!("{status}: {phrase}"),
                     None => text(),

@@ -80,6 +80,11 @@ impl Words {
         Reason::of(&self.0)
     }
 
+    /// Whether Mimir writes them.
+    pub(super) fn are_mimir(&self) -> bool {
+        self.0.contains(MIMIR)
+    }
+
     /// Returns a phrase of the table, or an identifier of Mimir's, that they hold.
     pub(super) fn phrase(&self) -> Option<String> {
         if let Some((_, rest)) = self.0.split_once(MIMIR) {

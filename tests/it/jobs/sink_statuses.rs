@@ -102,9 +102,15 @@ impl Partial {
                 _ => drop(series.insert(*time, value.to_bits())),
             }
         }
-        let words = format!(
-            "store locally for endpoint 10.0.0.1:10901: add {bad} samples: out of order sample"
-        );
+        let words = match code {
+            400 => {
+                "the sample has been rejected because another sample with a more recent timestamp has \
+                 already been ingested and out-of-order samples are not allowed \
+                 (err-mimir-sample-out-of-order). The affected sample has hunter2"
+                    .to_owned()
+            }
+            _ => format!("store locally for endpoint 10.0.0.1:10901: add {bad} samples: out of order sample"),
+        };
         match bad {
             0 => StatusCode::OK.into_response(),
             _ => (status(code), words).into_response(),
@@ -144,7 +150,11 @@ async fn of_a_hundred_samples_only_the_bad_one_is_a_dead_letter() {
         assert_eq!(letter.reason, "out_of_order");
         assert_eq!(letter.connector.as_deref(), Some("test"));
         let status = status(code).to_string();
-        assert_eq!(letter.message, format!("{status}: out of order sample"));
+        let phrase = match code {
+            400 => "err-mimir-sample-out-of-order",
+            _ => "out of order sample",
+        };
+        assert_eq!(letter.message, format!("{status}: {phrase}"));
         assert_eq!(letter.samples[0].timestamp_ms, 5);
         let mut sent = receiver.samples().into_iter().flatten();
         assert!(sent.all(|it| it.1 == 5 || stored.has(&it)), "{code}");
@@ -153,9 +163,15 @@ async fn of_a_hundred_samples_only_the_bad_one_is_a_dead_letter() {
 
 #[tokio::test]
 async fn every_sample_of_a_partly_stored_request_is_stored_or_a_letter() {
+    for code in [400, 409] {
+        each_sample_is_stored_or_a_letter(code).await;
+    }
+}
+
+async fn each_sample_is_stored_or_a_letter(code: u16) {
     let workplace = Workplace::start().await;
     let stored = Partial::default();
-    let receiver = partial(&stored, 409).await;
+    let receiver = partial(&stored, code).await;
     let sink = sink(&receiver.url, json!({}));
     let first = json!([row("a", "3", 50, 7.0)]).to_string();
     assert_eq!(workplace.hand_over(&*sink, &first).await.rows, 1);
@@ -173,7 +189,9 @@ async fn every_sample_of_a_partly_stored_request_is_stored_or_a_letter() {
         }
         // Where nobody can know, the letter says so.
         assert!(
-            letter.message == "409 Conflict: out of order sample"
+            ["out of order sample", "err-mimir-sample-out-of-order"]
+                .iter()
+                .any(|it| letter.message.ends_with(it))
                 || letter.message.contains("it may be stored"),
             "{}",
             letter.message
