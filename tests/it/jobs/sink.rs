@@ -19,6 +19,7 @@ use timestream_prometheus_connector::wire;
 
 use super::Workplace;
 use crate::dead_letters::letters;
+use crate::kinds;
 use crate::prometheus::{Prometheus, program};
 use crate::support::{START_MS, connect, now_ms, series, write_body};
 
@@ -372,8 +373,11 @@ pub(super) fn history(name: &str) -> Vec<TimeSeries> {
 }
 
 pub(super) async fn store(workplace: &Workplace, table: &str, all: Vec<TimeSeries>) {
-    let flag = format!("--default-table={table}");
-    let router = connect(&workplace.emulator, &[&flag]).await;
+    let flags = [
+        &format!("--default-table={table}"),
+        "--store-special-values=true",
+    ];
+    let router = connect(&workplace.emulator, &flags).await;
     let request = http::Request::post("/write")
         .body(axum::body::Body::from(write_body(all)))
         .unwrap();
@@ -602,4 +606,56 @@ async fn the_rows_of_a_query_go_in_its_order() {
         failure(&report).contains("the query cannot be read: ValidationException"),
         "{report:?}"
     );
+}
+
+#[tokio::test]
+async fn the_rows_of_a_query_are_read_as_they_are_stored() {
+    let workplace = Workplace::start().await;
+    let infinity = f64::INFINITY;
+    let special = [(START_MS, infinity), (START_MS + 1, 2.0)];
+    let bare = [("__name__", "bare:total")];
+    let labelled = [("__name__", "labelled"), ("le.x", "1")];
+    store(
+        &workplace,
+        "t",
+        vec![series(&bare, &special), series(&labelled, &special)],
+    )
+    .await;
+    let histogram = kinds::integers(START_MS);
+    let sum = histogram.sum;
+    store(
+        &workplace,
+        "other",
+        vec![kinds::histograms(&bare, vec![histogram])],
+    )
+    .await;
+    let receiver = Receiver::start(|_, _| StatusCode::NO_CONTENT).await;
+    let from = |table: &str, kind: &str, labels: &str| {
+        let query = format!(
+            "SELECT measure_name, time, measure_value::{kind} AS v, {labels} FROM db.{table} ORDER BY time"
+        );
+        json!({ "query": query })
+    };
+    let source = [
+        from("t", "double", "U__value_bits, U__no_labels, U__le_2e_xx"),
+        from("other", "varchar", "U__no_labels"),
+    ];
+    let config = json!({
+        "url": receiver.url, "key_label": "labels", "key_value": "v", "key_timestamp": "time",
+        "source": source,
+    });
+    let report = workplace.run(&*parse(&config).unwrap()).await;
+    assert_eq!((report.rows, &report.error), (5, &None));
+    let mut seen = receiver.samples().concat();
+    seen.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    let bare = r#"{__name__="bare:total"}"#.to_owned();
+    let labelled = r#"{__name__="labelled", le.x="1"}"#.to_owned();
+    let expected = [
+        (bare.clone(), START_MS, sum),
+        (bare.clone(), START_MS, infinity),
+        (bare, START_MS + 1, 2.0),
+        (labelled.clone(), START_MS, infinity),
+        (labelled, START_MS + 1, 2.0),
+    ];
+    assert_eq!(seen, expected);
 }
