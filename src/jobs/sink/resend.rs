@@ -1,7 +1,7 @@
 //! Dead letters of a sink to its endpoint again.
 //!
-//! Whoever has the letters keeps those that are left, so nothing is stored here: a letter is in one place
-//! until the endpoint has its samples.
+//! The caller keeps the letters that are left, and nothing is stored here: a letter is in one place until
+//! the endpoint has its samples.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -257,11 +257,11 @@ async fn a_run_names_the_command_that_sends_its_letters_again() {
     let workplace = Workplace::start().await;
     let all = history("first_total");
     store(&workplace, "t", all).await;
-    let mended = Arc::new(AtomicUsize::new(0));
-    let is_mended = Arc::clone(&mended);
+    let taking = Arc::new(AtomicUsize::new(0));
+    let accepts_old = Arc::clone(&taking);
     let receiver = Receiver::start(move |_, received: &Received| {
         let is_old = |it: &(String, i64, f64)| it.1 < START_MS + 60_000;
-        match is_mended.load(Ordering::Relaxed) == 0 && received.samples.iter().any(is_old) {
+        match accepts_old.load(Ordering::Relaxed) == 0 && received.samples.iter().any(is_old) {
             true => (StatusCode::BAD_REQUEST, "too old sample"),
             false => (StatusCode::OK, ""),
         }
@@ -285,9 +285,9 @@ async fn a_run_names_the_command_that_sends_its_letters_again() {
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
     assert_eq!(run.status.code(), Some(1), "{text}");
     assert!(text.contains("12 rejected, 12 dead letters"), "{text}");
-    let told = text.split_once("bootstrap replay ").unwrap().1;
-    let arguments: Vec<_> = told.lines().next().unwrap().split(' ').collect();
-    mended.store(1, Ordering::Relaxed);
+    let printed = text.split_once("bootstrap replay ").unwrap().1;
+    let arguments: Vec<_> = printed.lines().next().unwrap().split(' ').collect();
+    taking.store(1, Ordering::Relaxed);
     let (status, text) = replay("http://127.0.0.1:1", &arguments).await;
     assert_eq!(status, Some(0), "{text}");
     assert!(
