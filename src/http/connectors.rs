@@ -364,6 +364,7 @@ fn item(entry: &Entry, now: Timestamp) -> Value {
         "last_run_at": time(record.last_run_at),
         "last_success_at": time(record.last_success_at),
         "last_error": record.last_error,
+        "last_warnings": record.last_warnings,
         "last_rows_ingested": record.last_rows_ingested,
         "skipped": record.skipped,
         "disabled_reason": record.disabled_reason,

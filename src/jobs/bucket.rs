@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::run::{Report, RunError};
+use crate::received::cut;
 
 /// How long a lease holds unless it is renewed; a crashed process keeps a definition from running
 /// so long.
@@ -18,6 +19,10 @@ pub const RENEWAL: Duration = Duration::from_secs(20);
 /// How long the record of a definition that nobody keeps, a scheduler's payload, outlives its last
 /// run.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Warnings of a run that its record has.
+const MAX_WARNINGS: usize = 20;
+/// Bytes of each of them.
+const MAX_WARNING_BYTES: usize = 500;
 
 /// Start of the bucket that `now` is in: buckets are counted from the Unix epoch, so all processes
 /// have the same ones.
@@ -52,6 +57,8 @@ pub struct Record {
     pub last_success_at: Option<Timestamp>,
     /// Why the last run was not complete; `None` if it was.
     pub last_error: Option<String>,
+    /// What the last run warned of, complete or not; long lists and texts are cut.
+    pub last_warnings: Vec<String>,
     /// Samples that the last run stored.
     pub last_rows_ingested: Option<u64>,
     /// Buckets that found a run still going on.
@@ -149,6 +156,7 @@ impl Record {
         self.last_run_at = Some(began);
         self.last_rows_ingested = Some(report.rows);
         self.last_error = report.error.as_ref().map(ToString::to_string);
+        self.last_warnings = shown(&report.warnings);
         match &report.error {
             None => self.last_success_at = Some(now),
             Some(RunError::Disable(reason)) => self.disabled_reason = Some(reason.clone()),
@@ -189,6 +197,19 @@ impl Record {
             .as_ref()
             .is_some_and(|lease| lease.holder == holder)
     }
+}
+
+/// Returns the warnings that a record has.
+fn shown(warnings: &[String]) -> Vec<String> {
+    let fitting = warnings.iter().take(MAX_WARNINGS);
+    let mut shown: Vec<_> = fitting
+        .map(|text| cut(text, MAX_WARNING_BYTES).into_owned())
+        .collect();
+    let hidden = warnings.len() - shown.len();
+    if hidden > 0 {
+        shown.push(format!("and {hidden} more; the log has them"));
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -319,6 +340,26 @@ mod tests {
             won(&mut record, Cause::Bucket(at(500)), "a", 500),
             Claim::Won
         );
+    }
+
+    #[test]
+    fn the_last_warnings_are_bounded() {
+        let mut record = Record::default();
+        let mut run = |warnings: Vec<String>| {
+            assert_eq!(won(&mut record, Cause::Hand, "a", 0), Claim::Won);
+            let report = Report {
+                warnings,
+                ..Report::default()
+            };
+            assert!(record.finish("a", at(0), at(5), &report));
+            record.last_warnings.clone()
+        };
+        assert_eq!(run(vec!["one".to_owned()]), ["one"]);
+        let many = run(vec!["ü".repeat(10_000); 25]);
+        assert_eq!(many.len(), 21);
+        assert!(many[0].len() <= 503, "{}", many[0].len());
+        assert_eq!(many[20], "and 5 more; the log has them");
+        assert_eq!(run(Vec::new()), Vec::<String>::new());
     }
 
     #[test]

@@ -228,7 +228,7 @@ async fn a_definition_lives_over_http() {
             "id": "x", "name": "x", "type": "tell", "target_database": "db", "target_table": "t",
             "schedule_ms": null, "config": {"value": 7.0, "password": "***"}, "source": "api",
             "paused": false, "running": false, "last_run_at": null, "last_success_at": null,
-            "last_error": null, "last_rows_ingested": null, "skipped": 0, "disabled_reason": null,
+            "last_error": null, "last_warnings": [], "last_rows_ingested": null, "skipped": 0, "disabled_reason": null,
         })
     );
 
