@@ -1,46 +1,43 @@
 //! The type `prometheus_api`: what a Prometheus server holds to Timestream.
 //!
-//! One metric after the other, in windows of time (`window`), each read by `server` (`answer` reads
-//! what it answers) and stored in parts, after each of which the cursor of the metric is saved.
-//! `target` sees to the tables; `retention` tells whether they take what is read.
+//! One metric after the other (`metric`), in windows of time (`window`), each read by `server` (`answer`
+//! reads what it answers) and stored in parts, after each of which the cursor of the metric is saved
+//! (`cursor`). `names` finds the metrics, `failures` adds up those that fail while the others go on.
+//! `target` sees to the tables; `retention` tells whether they take what is read; `refresh` drops them
+//! once all can be read again. `metadata` copies type, help text and unit.
 
 mod answer;
 mod config;
+mod cursor;
+mod failures;
+mod metadata;
+mod metric;
+mod names;
+mod refresh;
 mod retention;
 mod server;
 mod target;
 mod window;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::ops::ControlFlow;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::run::{Fault, Job, Report, Run, RunError};
-use crate::connector::{Kept, Shape};
-use crate::received::{Item, Metadata, Request};
-use answer::{Series, is_wanted, pairs};
 use config::{Layout, Mode, Settings};
-use server::{Failure, Server};
+use cursor::{Cursor, POSITION_KEY, Position, RUN_KEY, Saved, Started, key};
+use failures::{Ended, Failures};
+use names::Names;
+use server::Server;
 use target::Target;
-use window::{Window, Windows};
+use window::Window;
 
-/// Points that are stored before the cursor is saved.
-const POINTS_PER_SAVE: usize = 1_000;
-/// How long storing so many may take.
-const STORE_TIMEOUT: Duration = Duration::from_secs(120);
-/// Metadata that has not changed is stored again after this time.
-const METADATA_MS: i64 = 86_400_000;
 /// Warnings of a run that are told.
 const MAX_WARNINGS: usize = 20;
-/// The cursor of the run that is not complete.
-const RUN_KEY: &str = "run";
-/// The cursor of metadata.
-const METADATA_KEY: &str = "metadata";
+/// Metrics that failed and whose names are saved for the next run.
+const MAX_PENDING: usize = 100;
 
 /// A sync, its settings checked.
 #[derive(Debug)]
@@ -62,49 +59,17 @@ impl Job for Sync {
                 Err(error) => return Report::failed(error),
             };
             let ended = work.run().await;
-            let mut report = work.report;
-            report.error = ended.err();
-            report
+            work.close(ended)
         }
         .boxed()
     }
 }
 
-/// A run that is not complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Started {
-    /// When it started, in milliseconds; the version of its records, where they have one.
-    at: i64,
-    /// The first millisecond that it reads of a metric without a cursor.
-    start: i64,
-    /// The last millisecond that it reads.
-    end: i64,
-    /// Whether the tables are as the run wants them.
-    #[serde(default)]
-    is_ready: bool,
-}
-
-/// How far a metric is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Cursor {
-    /// The run that stored it, by its start.
-    run: i64,
-    /// All up to this millisecond is stored.
-    through: i64,
-    /// What comes next, if part of it is stored.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    partial: Option<Partial>,
-}
-
-/// A window of which part is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Partial {
-    start: i64,
-    end: i64,
-    /// The series and the time of the last point that is stored; what comes before it, by labels and
-    /// time, is stored.
-    series: Vec<(String, String)>,
-    time: i64,
+/// A metric that a run is going to read.
+#[derive(Debug)]
+struct Task {
+    metric: String,
+    cursor: Cursor,
 }
 
 /// A run.
@@ -112,351 +77,232 @@ struct Work<'r> {
     settings: &'r Settings,
     run: &'r Run<'r>,
     server: Server<'r>,
+    target: Target<'r>,
+    started: Started,
     /// Of the records, where they have one.
     version: Option<i64>,
+    /// Those that it is going to read.
+    metrics: usize,
+    failures: Failures,
     report: Report,
 }
 
 impl<'r> Work<'r> {
     fn new(settings: &'r Settings, run: &'r Run<'r>) -> Result<Self, RunError> {
+        let now = (run.now)().as_millisecond();
+        let started = Started {
+            at: now,
+            start: settings.start_ms(now),
+            end: now - settings.lateness_ms,
+        };
         Ok(Self {
             settings,
             run,
             server: Server::new(settings, run)?,
-            version: None,
+            target: Target::new(settings, run),
+            started,
+            version: (settings.mode == Mode::IncrementalDeduped).then_some(now),
+            metrics: 0,
+            failures: Failures::default(),
             report: Report::default(),
         })
     }
 
+    fn saved(&self) -> Saved<'r> {
+        Saved(self.run)
+    }
+
     async fn run(&mut self) -> Result<(), RunError> {
-        let mut started = self.started().await?;
-        let has_versions = self.settings.mode == Mode::IncrementalDeduped;
-        self.version = has_versions.then_some(started.at);
-        let whole = Window {
-            start: started.start,
-            end: started.end,
-        };
-        let metrics = match self.settings.metrics.as_slice() {
-            [] => {
-                let answer = self.server.metrics(whole).await?;
-                self.warn("the list of metrics", answer.warnings);
-                answer.data
-            }
-            given => given.to_vec(),
-        };
-        let mut cursors = BTreeMap::new();
-        for metric in &metrics {
-            if let Some(cursor) = self.cursor(metric, started).await? {
-                cursors.insert(metric.clone(), cursor);
-            }
-        }
-        let next = |metric: &String| {
-            cursors
-                .get(metric)
-                .map_or(started.start, |it| it.through + 1)
-        };
-        let first = metrics.iter().map(next).min().unwrap_or(started.start);
-        let target = Target::new(self.settings, self.run);
-        let mut warnings = Vec::new();
-        if self.settings.mode == Mode::FullRefreshOverwrite && !started.is_ready {
-            target.recreate(&metrics).await?;
-        }
-        target.prepare(&metrics, first, &mut warnings).await?;
-        self.warn("tables", warnings);
-        if !started.is_ready {
-            started.is_ready = true;
-            self.save(RUN_KEY, &started).await?;
-        }
-        self.copy_metadata(&metrics).await?;
-        self.run.progress.expect(metrics.len() as u64);
-        for metric in &metrics {
-            let cursor = cursors.remove(metric);
-            self.sync_metric(metric, cursor, started).await?;
-            self.run.progress.advance(1);
-        }
-        // The next run is another one.
-        Ok(self.run.cursors.set(RUN_KEY, "").await?)
-    }
-
-    /// The run that goes on, or a new one.
-    async fn started(&self) -> Result<Started, RunError> {
-        if let Some(started) = self.load(RUN_KEY).await? {
-            return Ok(started);
-        }
-        let now = (self.run.now)().as_millisecond();
-        let started = Started {
-            at: now,
-            start: self.settings.start_ms(now),
-            end: now,
-            is_ready: false,
-        };
-        self.save(RUN_KEY, &started).await?;
-        Ok(started)
-    }
-
-    async fn load<T: for<'de> Deserialize<'de>>(&self, key: &str) -> Result<Option<T>, RunError> {
-        match self.run.cursors.get(key).await? {
-            Some(text) if !text.is_empty() => {
-                let read = serde_json::from_str(&text);
-                let unreadable = |error| format!("the cursor '{key}' cannot be read: {error}");
-                read.map(Some)
-                    .map_err(|error| RunError::Failed(unreadable(error)))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    async fn save<T: Serialize>(&self, key: &str, value: &T) -> Result<(), RunError> {
-        let text = serde_json::to_string(value).expect("texts and numbers are always valid JSON");
-        Ok(self.run.cursors.set(key, &text).await?)
-    }
-
-    /// How far a metric is, as far as that counts for this run.
-    async fn cursor(&self, metric: &str, started: Started) -> Result<Option<Cursor>, RunError> {
-        let cursor: Option<Cursor> = self.load(&key(metric)).await?;
-        let is_full = self.settings.mode.is_full();
-        Ok(cursor.filter(|cursor| !is_full || cursor.run == started.at))
-    }
-
-    /// Reads and stores what is left of a metric.
-    async fn sync_metric(
-        &mut self,
-        metric: &str,
-        cursor: Option<Cursor>,
-        started: Started,
-    ) -> Result<(), RunError> {
-        let mut cursor = cursor.unwrap_or(Cursor {
-            run: started.at,
-            through: started.start - 1,
-            partial: None,
-        });
-        cursor.run = started.at;
-        let mut windows = match self.settings.raw {
-            true => Windows::raw(),
-            false => Windows::stepped(self.settings.step_ms),
-        };
-        loop {
-            let partial = cursor.partial.take();
-            let window = match &partial {
-                Some(partial) => Some(Window {
-                    start: partial.start,
-                    end: partial.end,
-                }),
-                None => windows.next(cursor.through + 1, started.end),
-            };
-            let Some(window) = window else {
-                break;
-            };
-            let series = match self.read(metric, window).await {
-                Ok(series) => series,
-                // What is stored of a window that was begun is stored again.
-                Err(Failure::TooMuch(_)) if windows.shrink() => continue,
-                Err(failure) => {
-                    let error = RunError::from(failure);
-                    return Err(self.failed(metric, window, error));
-                }
-            };
-            windows.found(series.iter().map(Series::len).sum());
-            let stored = self
-                .store(metric, window, &series, partial, &mut cursor)
-                .await;
-            if let Err(error) = stored {
-                return Err(self.failed(metric, window, error));
-            }
-            cursor.through = window.end;
-            cursor.partial = None;
-            self.save(&key(metric), &cursor).await?;
-        }
-        Ok(())
-    }
-
-    async fn read(&mut self, metric: &str, window: Window) -> Result<Vec<Series>, Failure> {
-        if self.settings.raw {
-            return self.server.raw(metric, window).await;
-        }
-        let answer = self.server.range(metric, window, self.settings.step_ms);
-        let answer = answer.await?;
-        self.warn(metric, answer.warnings);
-        Ok(answer.data)
-    }
-
-    /// Stores the points of a window by series and time, without those that are stored already; the
-    /// cursor is saved after each part.
-    async fn store(
-        &mut self,
-        metric: &str,
-        window: Window,
-        all: &[Series],
-        partial: Option<Partial>,
-        cursor: &mut Cursor,
-    ) -> Result<(), RunError> {
-        let mut request = Request::default();
-        for series in all {
-            let labels = pairs(&series.labels);
-            let mut after = i64::MIN;
-            if let Some(partial) = &partial {
-                match labels.cmp(&partial.series) {
-                    std::cmp::Ordering::Less => continue,
-                    std::cmp::Ordering::Equal => after = partial.time,
-                    std::cmp::Ordering::Greater => {}
-                }
-            }
-            let mut points = points(series, after).into_iter().peekable();
-            while points.peek().is_some() {
-                let room = POINTS_PER_SAVE - request.count() as usize;
-                for label in series.labels.iter() {
-                    request.push_label(&label.name, &label.value);
-                }
-                let mut last = after;
-                for point in points.by_ref().take(room) {
-                    last = point.timestamp_ms();
-                    request.push_item(point);
-                }
-                request.end_series();
-                if request.count() as usize >= POINTS_PER_SAVE {
-                    self.write(metric, &request).await?;
-                    request = Request::default();
-                    cursor.partial = Some(Partial {
-                        start: window.start,
-                        end: window.end,
-                        series: labels.clone(),
-                        time: last,
-                    });
-                    self.save(&key(metric), cursor).await?;
-                }
-            }
-        }
-        match request.is_empty() {
-            true => Ok(()),
-            false => self.write(metric, &request).await,
-        }
-    }
-
-    /// Stores the points of `request`. When it returns, each is stored or can never be.
-    async fn write(&mut self, metric: &str, request: &Request<'_>) -> Result<(), RunError> {
-        if self.run.stop.is_set() {
-            return Err(RunError::Interrupted);
-        }
-        let target = Target::new(self.settings, self.run);
-        let shape = match self.settings.layout {
-            Layout::Native => Shape::Series,
-            Layout::Rows | Layout::TablePerMetric => Shape::Rows,
-        };
-        let deadline = self.deadline();
-        let destination = target.of(metric);
-        let copied = self
-            .run
-            .connector
-            .copy(request, &destination, shape, self.version, deadline)
-            .await;
-        let outcome = copied.map_err(|refusal| RunError::Failed(refusal.to_string()))?;
-        let fails = outcome.failures.iter().find(|it| !is_of_records(it.kind));
-        if let Some(failure) = fails {
-            let text = format!(
-                "{destination}: {}: {}",
-                failure.kind.as_str(),
-                failure.message
-            );
-            return Err(
-                match deadline <= Instant::now() && self.run.deadline.is_some() {
-                    true => RunError::Interrupted,
-                    false => RunError::Failed(text),
-                },
-            );
-        }
-        if let Kept::Failed { samples, error } = &outcome.dead_letters {
-            let text = format!("{samples} samples cannot be kept as dead letters: {error}");
-            return Err(RunError::Failed(text));
-        }
-        if let Kept::Samples(samples) = outcome.dead_letters {
-            self.report.dead_lettered += samples;
-        }
-        self.report.received += outcome.received;
-        self.report.rows += outcome.stored;
-        self.report.rejected += outcome.received - outcome.stored;
-        for (reason, samples) in &outcome.rejected {
-            tracing::warn!(
-                connector = self.run.name,
-                metric,
-                reason = reason.as_str(),
-                samples,
-                "Samples are rejected."
-            );
-        }
-        Ok(())
-    }
-
-    fn deadline(&self) -> Instant {
-        let own = Instant::now() + STORE_TIMEOUT;
-        self.run.deadline.map_or(own, |deadline| deadline.min(own))
-    }
-
-    /// Stores what the server knows about the metrics, if that is news.
-    async fn copy_metadata(&mut self, metrics: &[String]) -> Result<(), RunError> {
-        let families = match self.server.families().await {
-            Ok(answer) => answer.data,
-            Err(Failure::Ends(RunError::Interrupted)) => return Err(RunError::Interrupted),
-            Err(failure) => {
-                let text = RunError::from(failure).to_string();
-                self.warn("metadata is not copied", vec![text]);
-                return Ok(());
-            }
-        };
-        let families = families.into_iter().filter(|it| is_wanted(it, metrics));
-        let families: Vec<_> = families.collect();
-        let now_ms = (self.run.now)().as_millisecond();
-        let news = (target::digest(&format!("{families:?}")), now_ms);
-        if let Some((hash, time)) = self.load::<(String, i64)>(METADATA_KEY).await?
-            && hash == news.0
-            && now_ms - time < METADATA_MS
-        {
+        if self.started.start > self.started.end {
+            let text = "start_date is later than now less lateness_ms; nothing is read yet";
+            self.warn("the start", vec![text.to_owned()]);
             return Ok(());
         }
-        let mut request = Request::default();
-        request.metadata = families
-            .iter()
-            .map(|family| Metadata {
-                metric_name: &family.name,
-                metric_type: family.metric_type,
-                help: &family.help,
-                unit: &family.unit,
-                series: None,
-            })
-            .collect();
-        let destination = Target::new(self.settings, self.run).metadata();
-        let deadline = self.deadline();
-        let copied = self
-            .run
-            .connector
-            .copy_metadata(&request, &destination, now_ms, deadline);
-        match copied.await {
-            (_, None) => self.save(METADATA_KEY, &news).await,
-            (_, Some(error)) => {
-                self.warn(
-                    "metadata is not stored",
-                    vec![format!("{destination}: {error}")],
-                );
-                Ok(())
+        if self.settings.mode.is_full() {
+            self.continue_refresh().await?;
+            let (tasks, doubts) = self.tasks(&[]).await?;
+            self.copy_all(tasks, &doubts).await?;
+            // The next run is another one.
+            return self.saved().forget(RUN_KEY).await;
+        }
+        let position = self.position().await?;
+        let (tasks, doubts) = self.tasks(&position.pending).await?;
+        self.copy_all(tasks, &doubts).await?;
+        self.move_position(position, &doubts).await
+    }
+
+    /// Goes on with the full refresh that is not complete, if there is one.
+    async fn continue_refresh(&mut self) -> Result<(), RunError> {
+        match self.saved().load(RUN_KEY).await? {
+            Some(started) => self.started = started,
+            None => self.saved().save(RUN_KEY, &self.started).await?,
+        }
+        Ok(())
+    }
+
+    /// Returns the position of the incremental modes. Metrics without a cursor are read from it on, if
+    /// it is before the start that is configured: an outage may have been longer.
+    async fn position(&mut self) -> Result<Position, RunError> {
+        let saved = self.saved();
+        let position = match saved.load(POSITION_KEY).await? {
+            Some(position) => position,
+            None => {
+                // A run that an earlier version of the program has not completed.
+                let started: Option<Started> = saved.load(RUN_KEY).await?;
+                let start = self.started.start;
+                let position = Position {
+                    since: started.map_or(start, |it| it.start.min(start)),
+                    pending: Vec::new(),
+                };
+                saved.save(POSITION_KEY, &position).await?;
+                position
             }
+        };
+        self.started.start = self.started.start.min(position.since);
+        Ok(position)
+    }
+
+    /// Saves that all before the end of this run is stored or pending, if that is so.
+    async fn move_position(&self, old: Position, doubts: &[String]) -> Result<(), RunError> {
+        let failures = &self.failures;
+        let failed = failures.metrics();
+        let knows_all = !failures.are_everywhere() && doubts.is_empty();
+        // A metric that its table refuses may have no cursor.
+        if !knows_all || failures.has_refusals() || failed.len() > MAX_PENDING {
+            return Ok(());
+        }
+        let position = Position {
+            since: old
+                .since
+                .max(self.started.end + 1 - self.settings.lateness_ms),
+            pending: failed.to_vec(),
+        };
+        self.saved().save(POSITION_KEY, &position).await
+    }
+
+    /// Returns the metrics of this run, first those whose last try is longest ago: a run that ends early
+    /// has others at its end each time. Also returns why there may be more of them.
+    async fn tasks(&mut self, pending: &[String]) -> Result<(Vec<Task>, Vec<String>), RunError> {
+        let window = Window {
+            start: self.started.start,
+            end: self.started.end,
+        };
+        let names = match self.settings.metrics.as_slice() {
+            [] => Names::list(&self.server, window, pending).await?,
+            given => Names::given(&self.server, window, given).await?,
+        };
+        self.warn("the list of metrics", names.doubts.clone());
+        self.warn("metrics_filter", names.warnings);
+        let mut tasks = Vec::with_capacity(names.all.len());
+        for metric in names.all {
+            let saved: Option<Cursor> = self.saved().load(&key(&metric)).await?;
+            let tried = saved.as_ref().map_or(i64::MIN, |cursor| cursor.run);
+            let is_full = self.settings.mode.is_full();
+            let counts = |cursor: &Cursor| !is_full || cursor.run == self.started.at;
+            let cursor = saved.filter(counts);
+            let cursor = cursor.unwrap_or_else(|| Cursor::at(self.started.start));
+            tasks.push((tried, Task { metric, cursor }));
+        }
+        tasks.sort_by_key(|(tried, _)| *tried);
+        let tasks = tasks.into_iter().map(|(_, task)| task).collect();
+        Ok((tasks, names.doubts))
+    }
+
+    /// Copies all metrics; those that fail are in `failures` afterwards.
+    async fn copy_all(&mut self, tasks: Vec<Task>, doubts: &[String]) -> Result<(), RunError> {
+        self.metrics = tasks.len();
+        let metrics: Vec<_> = tasks.iter().map(|task| task.metric.clone()).collect();
+        self.copy_metadata(&metrics).await?;
+        self.run.progress.expect(metrics.len() as u64);
+        for group in self.groups(tasks) {
+            let copied = match self.settings.mode {
+                Mode::FullRefreshOverwrite => self.overwrite(group, doubts).await?,
+                _ => self.copy_group(group).await?,
+            };
+            if copied.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the metrics of each table.
+    fn groups(&self, tasks: Vec<Task>) -> Vec<Vec<Task>> {
+        match self.settings.layout {
+            Layout::Native | Layout::Rows if tasks.is_empty() => Vec::new(),
+            Layout::Native | Layout::Rows => vec![tasks],
+            Layout::TablePerMetric => tasks.into_iter().map(|task| vec![task]).collect(),
         }
     }
 
-    fn failed(&self, metric: &str, window: Window, error: RunError) -> RunError {
-        let RunError::Failed(text) = error else {
-            return error;
+    async fn copy_group(&mut self, group: Vec<Task>) -> Result<ControlFlow<()>, RunError> {
+        for task in group {
+            if self.copy(task).await?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Copies one metric; its failure is its own, unless others would fail too.
+    async fn copy(&mut self, task: Task) -> Result<ControlFlow<()>, RunError> {
+        let Task { metric, mut cursor } = task;
+        let mut ended = self.ready(&metric, cursor.next()).await;
+        if ended.is_ok() {
+            ended = self.sync_metric(&metric, &mut cursor).await;
+        }
+        self.run.progress.advance(1);
+        match ended {
+            Ok(()) => {
+                self.failures.succeeded();
+                Ok(ControlFlow::Continue(()))
+            }
+            Err(ended) => self.note(&metric, cursor, ended).await,
+        }
+    }
+
+    /// Sees to it that the table of a metric exists and takes samples from `start_ms` on.
+    async fn ready(&mut self, metric: &str, start_ms: i64) -> Result<(), Ended> {
+        let ready = self.target.ready(metric, start_ms).await;
+        let warnings = self.target.take_warnings();
+        self.warn("tables", warnings);
+        ready.map_err(|ended| ended.at(&format!("metric {metric}")))
+    }
+
+    /// Notes why a metric failed, and that it was tried.
+    async fn note(
+        &mut self,
+        metric: &str,
+        mut cursor: Cursor,
+        ended: Ended,
+    ) -> Result<ControlFlow<()>, RunError> {
+        let was_tried = matches!(ended, Ended::Metric(_) | Ended::Shared(_));
+        self.failures.add(metric, ended)?;
+        if was_tried {
+            cursor.run = self.started.at;
+            self.saved().save(&key(metric), &cursor).await?;
+        }
+        Ok(match self.failures.are_everywhere() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+    }
+
+    /// Returns the report of a run that ended so. What ended it comes before the metrics that failed.
+    fn close(self, ended: Result<(), RunError>) -> Report {
+        let mut report = self.report;
+        let failed = self.failures.error(self.metrics);
+        report.error = match (ended, failed) {
+            (Ok(()), failed) => failed,
+            (Err(RunError::Failed(text)), Some(failed)) => {
+                Some(RunError::Failed(format!("{text}; {failed}")))
+            }
+            (Err(error), failed) => {
+                report.warnings.extend(failed.map(|it| it.to_string()));
+                Some(error)
+            }
         };
-        let time =
-            |ms| jiff::Timestamp::from_millisecond(ms).map_or(String::new(), |it| it.to_string());
-        let (start, end) = (time(window.start), time(window.end));
-        tracing::error!(
-            connector = self.run.name,
-            metric,
-            start,
-            end,
-            error = text,
-            "A window is not synced."
-        );
-        RunError::Failed(format!("metric {metric}, {start} to {end}: {text}"))
+        report
     }
 
     fn warn(&mut self, about: &str, warnings: Vec<String>) {
@@ -468,28 +314,4 @@ impl<'r> Work<'r> {
             }
         }
     }
-}
-
-/// The key of the cursor of a metric.
-fn key(metric: &str) -> String {
-    format!("metric {metric}")
-}
-
-/// Whether such an error is about single records, so that the others are stored.
-fn is_of_records(kind: crate::timestream::ErrorKind) -> bool {
-    use crate::timestream::ErrorKind;
-    matches!(kind, ErrorKind::Rejected | ErrorKind::Validation)
-}
-
-/// The points of a series after a time, in the order of time.
-fn points(series: &Series, after: i64) -> Vec<Item<'static>> {
-    let samples = series.samples.iter().copied().map(Item::Sample);
-    let mut points: Vec<_> = samples.collect();
-    if !series.histograms.is_empty() {
-        let histograms = series.histograms.iter().cloned();
-        points.extend(histograms.map(|it| Item::Histogram(Box::new(it))));
-        points.sort_by_key(Item::timestamp_ms);
-    }
-    points.retain(|point| point.timestamp_ms() > after);
-    points
 }

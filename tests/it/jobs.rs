@@ -5,6 +5,10 @@ mod resend;
 pub(crate) mod sink;
 mod sink_statuses;
 pub(crate) mod sync;
+mod sync_failures;
+mod sync_late;
+mod sync_refresh;
+mod sync_source;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -31,6 +35,8 @@ pub(crate) struct Workplace {
     pub(crate) cursors: Memory,
     destination: Destination,
     pub(crate) letters: tempfile::TempDir,
+    /// The time of day, as runs see it.
+    pub(crate) now: fn() -> Timestamp,
 }
 
 /// Cursors that tell a run to stop, as if by SIGTERM, or lose all that comes after, as a process does
@@ -107,6 +113,7 @@ impl Workplace {
                 table: "t".to_owned(),
             },
             letters,
+            now: Timestamp::now,
         }
     }
 
@@ -173,7 +180,7 @@ impl Workplace {
             cursors: &self.cursors,
             progress: &(),
             tally: &Tally::default(),
-            now: Timestamp::now,
+            now: self.now,
         };
         work(&run).await
     }

@@ -22,6 +22,9 @@ const HOURS: RangeInclusive<u64> = 1..=876_600;
 /// Of Timestream.
 const MEMORY_HOURS: RangeInclusive<u64> = 1..=8_766;
 const MAGNETIC_DAYS: RangeInclusive<u64> = 1..=73_000;
+/// Milliseconds; up to a day.
+const LATENESS: RangeInclusive<u64> = 0..=86_400_000;
+const DEFAULT_LATENESS_MS: u64 = 60_000;
 /// Seconds between two samples.
 const STEP: RangeInclusive<u64> = 1..=86_400;
 
@@ -34,6 +37,8 @@ pub(super) struct Settings {
     /// All, if there are none.
     pub(super) metrics: Vec<String>,
     pub(super) start: Start,
+    /// How long before now a run ends, and how much of what is stored the next one reads again.
+    pub(super) lateness_ms: i64,
     pub(super) step_ms: i64,
     pub(super) mode: Mode,
     pub(super) layout: Layout,
@@ -107,6 +112,7 @@ struct Raw {
     basic_auth_pass: Option<Value>,
     metrics_filter: Option<Value>,
     lookback_hours: Option<Value>,
+    lateness_ms: Option<Value>,
     start_date: Option<Value>,
     step: Option<Value>,
     sync_mode: Option<Value>,
@@ -141,6 +147,7 @@ impl Settings {
         let auth = auth(&mut values, &raw);
         let metrics = metrics(&mut values, raw.metrics_filter.as_ref());
         let start = start(&mut values, &raw);
+        let lateness_ms = lateness_ms(&mut values, &raw, start);
         let step = values.number("step", raw.step.as_ref(), STEP).unwrap_or(15);
         let modes = [
             ("incremental_append", Mode::IncrementalAppend),
@@ -184,6 +191,7 @@ impl Settings {
                 auth,
                 metrics,
                 start,
+                lateness_ms,
                 step_ms: step.cast_signed() * 1_000,
                 mode,
                 layout: layout.unwrap_or(Layout::Native),
@@ -341,6 +349,19 @@ fn start(values: &mut Values, raw: &Raw) -> Start {
     }
 }
 
+/// A run from now less `lookback_hours` to now less `lateness_ms` has to have a length.
+fn lateness_ms(values: &mut Values, raw: &Raw, start: Start) -> i64 {
+    let lateness = values.number("lateness_ms", raw.lateness_ms.as_ref(), LATENESS);
+    let lateness = lateness.unwrap_or(DEFAULT_LATENESS_MS).cast_signed();
+    if matches!(start, Start::Ago(ms) if lateness >= ms) {
+        values.fault(
+            "lateness_ms",
+            "is as long as lookback_hours or longer, so nothing would be read; expected a shorter time",
+        );
+    }
+    lateness
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -362,6 +383,7 @@ mod tests {
         .unwrap();
         assert_eq!(settings.metrics, ["go_goroutines", "up"]);
         assert_eq!(settings.start, Start::Ago(86_400_000));
+        assert_eq!(settings.lateness_ms, 60_000);
         assert_eq!(settings.auth, Auth::default());
         assert_eq!((settings.step_ms, settings.raw), (15_000, false));
         assert_eq!(settings.mode, Mode::IncrementalAppend);
@@ -436,6 +458,14 @@ mod tests {
             (
                 json!({"prometheus_url": "http://a", "auth_type": "bearer"}),
                 "config.bearer_token: missing",
+            ),
+            (
+                json!({"prometheus_url": "http://a", "lookback_hours": 2, "lateness_ms": "7200000"}),
+                "config.lateness_ms: is as long as lookback_hours",
+            ),
+            (
+                json!({"prometheus_url": "http://a", "lateness_ms": 86_400_001}),
+                "config.lateness_ms: invalid value 86400001: expected a whole number from 0 to",
             ),
             (
                 json!({"prometheus_url": "http://a", "x": 1}),

@@ -47,6 +47,11 @@ pub(super) struct Server<'r> {
 pub(super) enum Failure {
     /// The result would be too large, or take too long: half of it may do.
     TooMuch(String),
+    /// The server does not give this metric, or list, or says that some of it is missing; it may give
+    /// others.
+    Refused(String),
+    /// The server cannot be reached, is busy, or does not allow the call: others may fail too.
+    Unavailable(String),
     /// All of the run is over.
     Ends(RunError),
 }
@@ -54,14 +59,16 @@ pub(super) enum Failure {
 impl From<Failure> for RunError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::TooMuch(why) => Self::Failed(why),
+            Failure::TooMuch(why) | Failure::Refused(why) | Failure::Unavailable(why) => {
+                Self::Failed(why)
+            }
             Failure::Ends(error) => error,
         }
     }
 }
 
 fn failed(what: &str, why: impl std::fmt::Display) -> Failure {
-    Failure::Ends(RunError::Failed(format!("{what}: {why}")))
+    Failure::Refused(format!("{what}: {why}"))
 }
 
 /// What became of one try.
@@ -211,7 +218,8 @@ impl<'r> Server<'r> {
             };
             let Some(pause) = pauses.next() else {
                 let tries = self.pauses.len() + 1;
-                return Err(failed(path, format!("{why} (after {tries} tries)")));
+                let text = format!("{path}: {why} (after {tries} tries)");
+                return Err(Failure::Unavailable(text));
             };
             tracing::debug!(
                 connector = self.run.name,
@@ -279,10 +287,10 @@ fn judge(path: &str, status: StatusCode, headers: &HeaderMap, body: Bytes) -> Tr
     }
     match status.as_u16() {
         429 | 500 | 502 | 503 | 504 => Tried::Again(text),
-        401 | 403 => Tried::Failed(failed(
-            path,
-            format!("{text}; check auth_type and the credentials"),
-        )),
+        401 | 403 => {
+            let text = format!("{path}: {text}; check auth_type and the credentials");
+            Tried::Failed(Failure::Unavailable(text))
+        }
         _ => Tried::Failed(failed(path, text)),
     }
 }
@@ -335,7 +343,7 @@ mod tests {
                 Tried::Answered(_) => "answered".to_owned(),
                 Tried::Again(why) => format!("again {why}"),
                 Tried::Failed(Failure::TooMuch(_)) => "too much".to_owned(),
-                Tried::Failed(Failure::Ends(error)) => error.to_string(),
+                Tried::Failed(failure) => RunError::from(failure).to_string(),
             }
         };
         assert_eq!(kind(200, "{}"), "answered");

@@ -1,11 +1,13 @@
 //! The tables that a sync writes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use md5::{Digest, Md5};
 use tokio::time::{Instant, sleep};
 
 use super::config::{Layout, Settings};
+use super::failures::Ended;
 use super::retention::refusal;
 use crate::convert::names::escape;
 use crate::jobs::run::{Run, RunError};
@@ -27,11 +29,31 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Target<'r> {
     settings: &'r Settings,
     run: &'r Run<'r>,
+    /// What is known of those that were asked for.
+    known: BTreeMap<Destination, Known>,
+    /// What somebody should know of them, until it is taken.
+    warnings: Vec<String>,
+}
+
+/// What is known of a table.
+#[derive(Clone, Debug)]
+enum Known {
+    /// It was there.
+    There(Table),
+    /// The run has created it.
+    Created(Table),
+    /// It may be there, but may not be described.
+    Unknown,
 }
 
 impl<'r> Target<'r> {
     pub(super) fn new(settings: &'r Settings, run: &'r Run<'r>) -> Self {
-        Self { settings, run }
+        Self {
+            settings,
+            run,
+            known: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// Where the points of a metric go.
@@ -55,14 +77,6 @@ impl<'r> Target<'r> {
         }
     }
 
-    /// The tables of points, each once.
-    fn all(&self, metrics: &[String]) -> Vec<Destination> {
-        let mut all: Vec<_> = metrics.iter().map(|metric| self.of(metric)).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-
     fn deadline(&self) -> Instant {
         let own = Instant::now() + TIMEOUT;
         self.run.deadline.map_or(own, |deadline| deadline.min(own))
@@ -79,43 +93,33 @@ impl<'r> Target<'r> {
         }
     }
 
-    /// Drops the tables and creates them again as they were. What they were like is saved before.
-    pub(super) async fn recreate(&self, metrics: &[String]) -> Result<(), RunError> {
-        for destination in self.all(metrics) {
-            let key = format!("recreate {}", destination.table);
-            let saved = self
-                .run
-                .cursors
-                .get(&key)
-                .await?
-                .filter(|text| !text.is_empty());
-            let table = match saved {
-                Some(text) => serde_json::from_str(&text).map_err(|error| {
-                    RunError::Failed(format!("the cursor '{key}' cannot be read: {error}"))
-                })?,
-                None => {
-                    let described = self.describe(&destination).await;
-                    let described =
-                        described.map_err(|error| failed("described", &destination, &error))?;
-                    let Some(table) = described else {
-                        continue;
-                    };
-                    let text = serde_json::to_string(&table).expect("texts and numbers are JSON");
-                    self.run.cursors.set(&key, &text).await?;
-                    table
-                }
-            };
-            let connector = self.run.connector;
-            let deleted = connector.delete_table(&destination, self.deadline()).await;
-            deleted.map_err(|error| failed("dropped", &destination, &error))?;
-            self.create_again(&destination, &table).await?;
-            self.run.cursors.set(&key, "").await?;
+    /// Drops a table and creates it again like `table`.
+    pub(super) async fn recreate(
+        &self,
+        destination: &Destination,
+        table: &Table,
+    ) -> Result<(), Ended> {
+        let connector = self.run.connector;
+        let deleted = connector.delete_table(destination, self.deadline()).await;
+        deleted.map_err(|error| self.failed("dropped", destination, &error))?;
+        self.create_again(destination, table).await
+    }
+
+    /// Creates a table like `table`, unless there is one: a run may have been killed after it had
+    /// dropped it.
+    pub(super) async fn restore(
+        &self,
+        destination: &Destination,
+        table: &Table,
+    ) -> Result<(), Ended> {
+        match self.describe(destination).await? {
+            Some(_) => Ok(()),
+            None => self.create_again(destination, table).await,
         }
-        Ok(())
     }
 
     /// Creates a table that has just been deleted, which the service may still be busy with.
-    async fn create_again(&self, destination: &Destination, table: &Table) -> Result<(), RunError> {
+    async fn create_again(&self, destination: &Destination, table: &Table) -> Result<(), Ended> {
         let connector = self.run.connector;
         for _ in 0..PAUSES {
             let created = connector
@@ -124,82 +128,91 @@ impl<'r> Target<'r> {
             match created {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind == ErrorKind::Conflict => {}
-                Err(error) => return Err(failed("created", destination, &error)),
+                Err(error) => return Err(self.failed("created", destination, &error)),
             }
             tokio::select! {
                 () = sleep(PAUSE) => {}
-                () = self.run.stop.wait() => return Err(RunError::Interrupted),
+                () = self.run.stop.wait() => return Err(RunError::Interrupted.into()),
             }
         }
         let text =
             format!("the table {destination} is still being deleted; the next run creates it");
-        Err(RunError::Failed(text))
+        Err(self.of_table(text, false))
     }
 
-    /// Sees to it that the tables exist and take samples from `start_ms` on.
-    pub(super) async fn prepare(
-        &self,
-        metrics: &[String],
-        start_ms: i64,
-        warnings: &mut Vec<String>,
-    ) -> Result<(), RunError> {
+    /// Sees to it that the table of a metric exists and takes samples from `start_ms` on.
+    pub(super) async fn ready(&mut self, metric: &str, start_ms: i64) -> Result<(), Ended> {
+        let destination = self.of(metric);
         let now_ms = (self.run.now)().as_millisecond();
-        for destination in self.all(metrics) {
-            let table = match self.describe(&destination).await {
-                Ok(Some(table)) => table,
-                Ok(None) => {
-                    let wanted = self.wanted();
-                    self.check(&wanted, &destination, start_ms, now_ms)?;
-                    self.create(&destination).await?;
-                    continue;
-                }
-                Err(error) if error.kind == ErrorKind::AccessDenied => {
-                    warnings.push(format!(
-                        "{destination}: retention is not compared with what is read, as the table may not be described: {}",
-                        error.message
-                    ));
-                    continue;
-                }
-                Err(error) => return Err(failed("described", &destination, &error)),
-            };
-            self.check(&table, &destination, start_ms, now_ms)?;
-        }
-        let metadata = self.metadata();
-        let is_there = match self.describe(&metadata).await {
-            Ok(table) => table.is_some(),
-            Err(_) => true,
-        };
-        if !is_there && self.settings.tables.create {
-            self.create(&metadata).await?;
-        }
-        Ok(())
-    }
-
-    fn check(
-        &self,
-        table: &Table,
-        destination: &Destination,
-        start_ms: i64,
-        now_ms: i64,
-    ) -> Result<(), RunError> {
         let name = format!("the table {destination}");
-        match refusal(table, &name, start_ms, now_ms) {
-            Some(text) => Err(RunError::Disable(text)),
+        let check = |table: &Table| match refusal(table, &name, start_ms, now_ms) {
+            Some(text) => Err(Ended::Retention(text)),
             None => Ok(()),
+        };
+        match self.known.get(&destination) {
+            Some(Known::There(table) | Known::Created(table)) => return check(table),
+            Some(Known::Unknown) => return Ok(()),
+            None => {}
+        }
+        let connector = self.run.connector;
+        let described = connector.describe_table(&destination, self.deadline());
+        let known = match described.await {
+            Ok(Some(table)) => Known::There(table),
+            Ok(None) => {
+                let wanted = self.wanted();
+                check(&wanted)?;
+                self.create(&destination).await?;
+                Known::Created(wanted)
+            }
+            Err(error) if error.kind == ErrorKind::AccessDenied => {
+                self.warnings.push(format!(
+                    "{destination}: retention is not compared with what is read, as the table may not be described: {}",
+                    error.message
+                ));
+                Known::Unknown
+            }
+            Err(error) => return Err(self.failed("described", &destination, &error)),
+        };
+        let checked = match &known {
+            Known::There(table) => check(table),
+            Known::Created(_) | Known::Unknown => Ok(()),
+        };
+        self.known.insert(destination, known);
+        checked
+    }
+
+    /// Returns whether this run has created the table.
+    pub(super) fn is_new(&self, destination: &Destination) -> bool {
+        matches!(self.known.get(destination), Some(Known::Created(_)))
+    }
+
+    /// Returns what somebody should know of the tables, once.
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// Creates the table of metadata, if it is missing and tables are created.
+    pub(super) async fn prepare_metadata(&self) -> Result<(), Ended> {
+        let metadata = self.metadata();
+        match self.describe(&metadata).await {
+            Ok(None) if self.settings.tables.create => self.create(&metadata).await,
+            _ => Ok(()),
         }
     }
 
-    async fn describe(&self, destination: &Destination) -> Result<Option<Table>, TableError> {
+    /// Returns what a table is like, if there is one.
+    pub(super) async fn describe(&self, destination: &Destination) -> Result<Option<Table>, Ended> {
         let connector = self.run.connector;
-        connector.describe_table(destination, self.deadline()).await
+        let described = connector.describe_table(destination, self.deadline()).await;
+        described.map_err(|error| self.failed("described", destination, &error))
     }
 
-    async fn create(&self, destination: &Destination) -> Result<(), RunError> {
+    async fn create(&self, destination: &Destination) -> Result<(), Ended> {
         if !self.settings.tables.create {
             let text = format!(
                 "the table {destination} does not exist; create it, or set create_tables to true"
             );
-            return Err(RunError::Failed(text));
+            return Err(self.of_table(text, false));
         }
         let connector = self.run.connector;
         let created = connector
@@ -208,7 +221,7 @@ impl<'r> Target<'r> {
         match created {
             // Somebody else was faster.
             Err(error) if error.kind == ErrorKind::Conflict => Ok(()),
-            Err(error) => Err(failed("created", destination, &error)),
+            Err(error) => Err(self.failed("created", destination, &error)),
             Ok(()) => {
                 self.run
                     .progress
@@ -217,19 +230,28 @@ impl<'r> Target<'r> {
             }
         }
     }
-}
 
-fn failed(what: &str, destination: &Destination, error: &TableError) -> RunError {
-    let remedy = match error.kind {
-        ErrorKind::AccessDenied => {
-            "; allow timestream:DescribeTable, CreateTable and DeleteTable (parameter of the template), or create it and set create_tables to false"
+    fn failed(&self, what: &str, destination: &Destination, error: &TableError) -> Ended {
+        let remedy = match error.kind {
+            ErrorKind::AccessDenied => {
+                "; allow timestream:DescribeTable, CreateTable and DeleteTable (parameter of the template), or create it and set create_tables to false"
+            }
+            ErrorKind::NotFound => "; create the database",
+            _ => "",
+        };
+        let text = format!("the table {destination} cannot be {what}: {error}{remedy}");
+        self.of_table(text, true)
+    }
+
+    /// Returns the failure of a table, which is that of all metrics unless each has its own. It `is_shared`
+    /// if other tables may fail in the same way.
+    fn of_table(&self, text: String, is_shared: bool) -> Ended {
+        match (self.settings.layout, is_shared) {
+            (Layout::Native | Layout::Rows, _) => RunError::Failed(text).into(),
+            (Layout::TablePerMetric, true) => Ended::Shared(text),
+            (Layout::TablePerMetric, false) => Ended::Metric(text),
         }
-        ErrorKind::NotFound => "; create the database",
-        _ => "",
-    };
-    RunError::Failed(format!(
-        "the table {destination} cannot be {what}: {error}{remedy}"
-    ))
+    }
 }
 
 /// A short text that stands for a long one.

@@ -183,17 +183,13 @@ async fn modes_say_which_value_stays() {
     );
     let newer = values(&workplace);
     assert!(newer != first && newer.len() == first.len());
-    // Back to what the first server says, in a table that is as it was, though the run is killed when it
-    // has dropped it, and tables are created in another way now.
+    // Back to what the first server says, in a table that is as it was, though tables are created in
+    // another way now.
     let before = workplace.describe("new").await;
     assert_eq!(before.as_ref().unwrap().memory_hours, Some(300));
     let mut config = config("full_refresh_overwrite");
     config["memory_hours"] = json!(400);
     let overwrite = sync(&prometheus.url, config);
-    workplace.cursors.dies_after(2);
-    assert!(failure(&workplace.run(&*overwrite).await).contains("killed"));
-    workplace.cursors.lives();
-    assert_eq!(workplace.emulator.points("db", "new").len(), 0);
     assert_eq!(workplace.run(&*overwrite).await.error, None);
     assert_eq!(workplace.describe("new").await, before);
     assert_eq!(values(&workplace), first);
@@ -426,10 +422,11 @@ async fn what_the_server_says_is_told_and_too_much_is_asked_for_in_parts() {
         let report = workplace.run(&*sync(&server.url, json!({}))).await;
         let text = failure(&report);
         assert!(
-            text.starts_with("metric job:rate5m, ") && text.contains(words),
+            text.contains("metric job:rate5m, ") && text.contains(words),
             "{text}"
         );
-        assert_eq!(server.asked("query_range").len(), 1);
+        // Each metric is asked for, and none of them again.
+        assert_eq!(server.asked("query_range").len(), 3);
         assert!(
             report
                 .warnings

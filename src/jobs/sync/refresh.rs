@@ -1,0 +1,220 @@
+//! `full_refresh_overwrite`: a table is dropped only after all of its new content was read once.
+//!
+//! Timestream renames no table and deletes no rows, so to get rid of what is not read again the table has
+//! to go. The phase of each table is saved, so a run that is killed goes on where it was.
+
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+use super::answer::Series;
+use super::failures::Ended;
+use super::server::Failure;
+use super::{Task, Work};
+use crate::jobs::run::RunError;
+use crate::model::Destination;
+use crate::timestream::tables::Table;
+
+/// Where the refresh of a table is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Refresh {
+    /// The run, by its start.
+    run: i64,
+    phase: Phase,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Phase {
+    /// All is read, and nothing stored.
+    Rehearsal(Rehearsal),
+    /// The table, which was like this, is dropped and created again.
+    Drop(Table),
+    /// All is read again and stored.
+    Fill {
+        /// Whether the table was empty before.
+        is_new: bool,
+    },
+}
+
+/// How far a rehearsal is: metrics are read by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Rehearsal {
+    metric: String,
+    /// All of the metric up to this millisecond was read.
+    through: Option<i64>,
+    /// Points that were found.
+    found: u64,
+}
+
+impl Work<'_> {
+    /// Replaces what is in the table of `group` by what the server has now. The table is not dropped where
+    /// that cannot be read as a whole, or where there is doubt that the list of metrics is complete:
+    /// then what can be read is stored over what there is.
+    pub(super) async fn overwrite(
+        &mut self,
+        group: Vec<Task>,
+        doubts: &[String],
+    ) -> Result<ControlFlow<()>, RunError> {
+        let Some(first) = group.first() else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let destination = self.target.of(&first.metric);
+        match self.prepare_refresh(&destination, &group, doubts).await {
+            Ok(is_new) => {
+                // Older values are overwritten by their version.
+                self.version = (!is_new).then_some(self.started.at);
+                self.copy_group(group).await
+            }
+            Err(ended) => self.note_all(group, &ended).await,
+        }
+    }
+
+    /// Returns whether the table is empty now, or to be written over.
+    async fn prepare_refresh(
+        &mut self,
+        destination: &Destination,
+        group: &[Task],
+        doubts: &[String],
+    ) -> Result<bool, Ended> {
+        let key = key(destination);
+        let saved: Option<Refresh> = self.saved().load(&key).await?;
+        let mut phase = match saved {
+            Some(Refresh { run, phase }) if run == self.started.at => phase,
+            Some(Refresh {
+                phase: Phase::Drop(table),
+                ..
+            }) => {
+                self.target.restore(destination, &table).await?;
+                Phase::Rehearsal(Rehearsal::default())
+            }
+            _ => Phase::Rehearsal(Rehearsal::default()),
+        };
+        loop {
+            phase = match phase {
+                Phase::Rehearsal(rehearsal) => {
+                    self.ready(&group[0].metric, self.started.start).await?;
+                    self.rehearsed(destination, group, doubts, rehearsal)
+                        .await?
+                }
+                Phase::Drop(table) => {
+                    self.target.recreate(destination, &table).await?;
+                    Phase::Fill { is_new: true }
+                }
+                Phase::Fill { is_new } => return Ok(is_new),
+            };
+            self.save_phase(&key, phase.clone()).await?;
+        }
+    }
+
+    /// Returns the phase that follows a rehearsal.
+    async fn rehearsed(
+        &mut self,
+        destination: &Destination,
+        group: &[Task],
+        doubts: &[String],
+        rehearsal: Rehearsal,
+    ) -> Result<Phase, Ended> {
+        if self.target.is_new(destination) {
+            return Ok(Phase::Fill { is_new: true });
+        }
+        let obstacle = match doubts.first() {
+            Some(doubt) => Some(format!("the list of metrics may not be complete: {doubt}")),
+            None => self.rehearse(destination, group, rehearsal).await?,
+        };
+        if let Some(why) = obstacle {
+            let text = format!(
+                "{destination} is not dropped; what is read is stored over what it holds: {why}"
+            );
+            self.warn("tables", vec![text]);
+            return Ok(Phase::Fill { is_new: false });
+        }
+        let table = self.target.describe(destination).await?;
+        Ok(table.map_or(Phase::Fill { is_new: false }, Phase::Drop))
+    }
+
+    /// Reads all metrics and stores nothing. Returns why the table may not be dropped.
+    async fn rehearse(
+        &mut self,
+        destination: &Destination,
+        group: &[Task],
+        mut rehearsal: Rehearsal,
+    ) -> Result<Option<String>, Ended> {
+        let mut metrics: Vec<_> = group.iter().map(|task| task.metric.as_str()).collect();
+        metrics.sort_unstable();
+        metrics.retain(|metric| *metric >= rehearsal.metric.as_str());
+        self.run.progress.expect(metrics.len() as u64);
+        for metric in metrics {
+            if rehearsal.metric != metric {
+                metric.clone_into(&mut rehearsal.metric);
+                rehearsal.through = None;
+            }
+            match self
+                .rehearse_metric(destination, metric, &mut rehearsal)
+                .await
+            {
+                Ok(()) => {}
+                Err(Ended::Run(error)) => return Err(error.into()),
+                Err(ended) => return Ok(Some(ended.text())),
+            }
+            self.run.progress.advance(1);
+        }
+        Ok((rehearsal.found == 0).then(|| "the server has no samples for it".to_owned()))
+    }
+
+    async fn rehearse_metric(
+        &mut self,
+        destination: &Destination,
+        metric: &str,
+        rehearsal: &mut Rehearsal,
+    ) -> Result<(), Ended> {
+        let mut windows = self.windows();
+        let end = self.started.end;
+        loop {
+            let from = rehearsal
+                .through
+                .map_or(self.started.start, |through| through + 1);
+            let Some(window) = windows.next(from, end) else {
+                return Ok(());
+            };
+            let series = match self.read(metric, window).await {
+                Ok(series) => series,
+                Err(Failure::TooMuch(_)) if windows.shrink() => continue,
+                Err(failure) => return Err(self.failed(metric, window, failure)),
+            };
+            let found = series.iter().map(Series::len).sum();
+            windows.found(found);
+            rehearsal.found += found as u64;
+            rehearsal.through = Some(window.end);
+            let phase = Phase::Rehearsal(rehearsal.clone());
+            self.save_phase(&key(destination), phase).await?;
+        }
+    }
+
+    async fn save_phase(&self, key: &str, phase: Phase) -> Result<(), RunError> {
+        let refresh = Refresh {
+            run: self.started.at,
+            phase,
+        };
+        self.saved().save(key, &refresh).await
+    }
+
+    /// Notes the same failure for all metrics of a table.
+    async fn note_all(
+        &mut self,
+        group: Vec<Task>,
+        ended: &Ended,
+    ) -> Result<ControlFlow<()>, RunError> {
+        let mut flow = ControlFlow::Continue(());
+        for Task { metric, cursor } in group {
+            flow = self.note(&metric, cursor, ended.clone()).await?;
+            self.run.progress.advance(1);
+        }
+        Ok(flow)
+    }
+}
+
+/// The key of the refresh of a table.
+fn key(destination: &Destination) -> String {
+    format!("refresh {}", destination.table)
+}

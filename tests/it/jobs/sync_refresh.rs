@@ -1,0 +1,235 @@
+//! `full_refresh_overwrite`: when a table is dropped, and what is in it whatever happens.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use timestream_emulator::Value as Stored;
+use timestream_prometheus_connector::jobs::run::{Job, Report, RunError};
+use timestream_prometheus_connector::jobs::sync::parse;
+
+use super::Workplace;
+use super::sync_source::Source;
+use crate::support::now_ms;
+
+const MINUTE: i64 = 60_000;
+
+fn sync(url: &str, layout: &str, mode: &str) -> Box<dyn Job> {
+    let config = json!({
+        "prometheus_url": url, "lookback_hours": 5, "layout": layout, "sync_mode": mode,
+        "allow_table_drop": true, "memory_hours": 300,
+    });
+    parse(&config).unwrap()
+}
+
+/// Metric, series, time and value.
+type Rows = BTreeSet<(String, String, i64, u64)>;
+
+/// What is stored in a layout.
+fn stored(workplace: &Workplace, layout: &str) -> Rows {
+    let tables = match layout {
+        "native" => &["new"][..],
+        _ => &["metric_a", "metric_b"],
+    };
+    let points = tables
+        .iter()
+        .flat_map(|table| workplace.emulator.points("db", table));
+    let row = |point: timestream_emulator::Point| {
+        let time = point.time_ns / 1_000_000;
+        match point.value {
+            Stored::Double(value) => {
+                let id = point.dimensions["id"].clone();
+                (point.measure_name, id, time, value.to_bits())
+            }
+            Stored::Multi(columns) => {
+                let [
+                    Stored::Varchar(metric),
+                    Stored::Varchar(labels),
+                    Stored::Double(value),
+                ] = ["metric_name", "labels", "value"].map(|name| columns[name].clone())
+                else {
+                    panic!("{columns:?}")
+                };
+                let labels: Value = serde_json::from_str(&labels).unwrap();
+                let id = labels["id"].as_str().unwrap().to_owned();
+                (metric, id, time, value.to_bits())
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    points.map(row).collect()
+}
+
+/// What the server has, all of which a run reads.
+fn held(source: &Source) -> Rows {
+    let mut rows = Rows::new();
+    for (metric, series) in &source.content().samples {
+        for (id, samples) in series {
+            let samples = samples.iter();
+            rows.extend(
+                samples.map(|(time, value)| (metric.clone(), id.clone(), *time, value.to_bits())),
+            );
+        }
+    }
+    rows
+}
+
+/// Gives the server samples of the last hours, of one series for each metric.
+fn fill(source: &Source, id: &str, value: f64) {
+    let mut content = source.content();
+    content.samples.clear();
+    for metric in ["a", "b"] {
+        for minutes in (2..200).step_by(10) {
+            let time = (now_ms() - minutes * MINUTE) / 15_000 * 15_000;
+            let series = content.samples.entry(metric.to_owned()).or_default();
+            let series = series.entry(id.to_owned()).or_default();
+            series.insert(time, value);
+        }
+    }
+}
+
+/// A server that has other series than those that are stored, and what is stored.
+async fn changed(layout: &str) -> (Source, Workplace, Rows) {
+    let source = Source::start().await;
+    let mut workplace = Workplace::start().await;
+    workplace.target("db", "new");
+    fill(&source, "old", 1.0);
+    let first = sync(&source.url, layout, "incremental_append");
+    assert_eq!(workplace.run(&*first).await.error, None);
+    let old = stored(&workplace, layout);
+    assert_eq!(old, held(&source));
+    fill(&source, "new", 2.0);
+    (source, workplace, old)
+}
+
+fn failure(report: &Report) -> &str {
+    match &report.error {
+        Some(RunError::Failed(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn has_warning(report: &Report, words: &str) -> bool {
+    report.warnings.iter().any(|it| it.contains(words))
+}
+
+#[tokio::test]
+async fn nothing_is_dropped_that_cannot_be_read_again() {
+    for layout in ["native", "table_per_metric"] {
+        let (source, workplace, old) = changed(layout).await;
+        let overwrite = sync(&source.url, layout, "full_refresh_overwrite");
+        let statuses = [("a".to_owned(), 403), ("b".to_owned(), 403)];
+        source.content().statuses = statuses.into();
+        let report = workplace.run(&*overwrite).await;
+        assert!(failure(&report).contains("403 Forbidden"), "{report:?}");
+        assert!(has_warning(&report, "is not dropped; "), "{report:?}");
+        assert_eq!(stored(&workplace, layout), old);
+        // One metric alone: the other one is refreshed, in a table of its own as a whole.
+        source.content().statuses.remove("a");
+        let report = workplace.run(&*overwrite).await;
+        let text = failure(&report);
+        assert!(
+            text.starts_with("1 of 2 metrics failed: metric b, "),
+            "{text}"
+        );
+        let new = held(&source);
+        let now = stored(&workplace, layout);
+        for row in &new {
+            assert_eq!(now.contains(row), row.0 == "a", "{row:?}");
+        }
+        for row in &old {
+            let is_left = row.0 == "b" || layout == "native";
+            assert_eq!(now.contains(row), is_left, "{row:?}");
+        }
+        // Both.
+        source.content().statuses.clear();
+        let report = workplace.run(&*overwrite).await;
+        assert_eq!((report.error, &report.warnings[..]), (None, &[][..]));
+        assert_eq!(stored(&workplace, layout), new);
+    }
+}
+
+#[tokio::test]
+async fn a_list_in_doubt_or_without_samples_drops_nothing() {
+    let (source, workplace, old) = changed("native").await;
+    let overwrite = sync(&source.url, "native", "full_refresh_overwrite");
+    source.content().samples.remove("b");
+    source.content().list_warnings = vec!["a store is down".to_owned()];
+    let report = workplace.run(&*overwrite).await;
+    let text = "db/new is not dropped; what is read is stored over what it holds: the list of \
+                metrics may not be complete: ";
+    match &report.error {
+        // What was listed is read all the same.
+        None => {
+            assert!(has_warning(&report, text), "{report:?}");
+            assert!(stored(&workplace, "native").is_superset(&held(&source)));
+        }
+        Some(error) => assert!(error.to_string().contains("a store is down"), "{error}"),
+    }
+    assert!(stored(&workplace, "native").is_superset(&old));
+    // A newer value wins all the same.
+    source.content().list_warnings.clear();
+    source.content().samples.clear();
+    let before = stored(&workplace, "native");
+    let report = workplace.run(&*overwrite).await;
+    assert_eq!(report.error, None);
+    assert_eq!(stored(&workplace, "native"), before);
+}
+
+#[tokio::test]
+async fn values_that_are_written_over_a_table_win() {
+    let (source, workplace, _) = changed("native").await;
+    let overwrite = sync(&source.url, "native", "full_refresh_overwrite");
+    fill(&source, "old", 2.0);
+    source.content().statuses.insert("b".to_owned(), 422);
+    let report = workplace.run(&*overwrite).await;
+    assert!(failure(&report).starts_with("1 of 2 metrics failed"));
+    assert_eq!(report.rejected, 0);
+    let expected = held(&source);
+    let expected: Rows = expected.into_iter().filter(|row| row.0 == "a").collect();
+    assert!(stored(&workplace, "native").is_superset(&expected));
+}
+
+#[tokio::test]
+async fn a_kill_at_any_step_ends_in_the_right_content() {
+    for layout in ["native", "table_per_metric"] {
+        let mut has_ended = false;
+        let mut kills = 0;
+        while !has_ended {
+            let (source, workplace, old) = changed(layout).await;
+            let table = match layout {
+                "native" => "new",
+                _ => "metric_a",
+            };
+            let before = workplace.describe(table).await;
+            assert_eq!(before.as_ref().unwrap().memory_hours, Some(300));
+            // Tables would be created in another way now.
+            let config = json!({
+                "prometheus_url": source.url, "lookback_hours": 5, "layout": layout,
+                "sync_mode": "full_refresh_overwrite", "allow_table_drop": true,
+                "memory_hours": 400,
+            });
+            let overwrite = parse(&config).unwrap();
+            workplace.cursors.dies_after(kills);
+            let report = workplace.run(&*overwrite).await;
+            has_ended = report.error.is_none();
+            assert!(has_ended || failure(&report).contains("killed"));
+            let new = held(&source);
+            let now = stored(&workplace, layout);
+            let is_new = |row: &(String, String, i64, u64)| new.contains(row);
+            // Until a table is dropped, it has what it had; afterwards nothing old is there.
+            for metric in ["a", "b"] {
+                let of = |rows: &Rows| -> Rows {
+                    rows.iter().filter(|row| row.0 == metric).cloned().collect()
+                };
+                let now = of(&now);
+                assert!(now == of(&old) || now.iter().all(is_new), "{kills} {now:?}");
+            }
+            workplace.cursors.lives();
+            assert_eq!(workplace.run(&*overwrite).await.error, None);
+            assert_eq!(stored(&workplace, layout), new, "{layout} {kills}");
+            assert_eq!(workplace.describe(table).await, before);
+            kills += 1;
+        }
+        assert!(kills > 8, "{kills}");
+    }
+}
