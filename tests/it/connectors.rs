@@ -86,6 +86,7 @@ impl Job for Tell {
                     let first = written.failures.first().map(|it| it.message.clone());
                     RunError::Failed(first.unwrap_or_default())
                 }),
+                warnings: vec![format!("{} is stored", self.value)],
                 ..Report::default()
             }
         }
@@ -239,6 +240,7 @@ async fn a_definition_lives_over_http() {
     .await;
     assert_eq!(item["last_rows_ingested"], 1);
     assert_eq!(item["last_error"], Value::Null);
+    assert_eq!(item["last_warnings"], json!(["7 is stored"]));
     assert_eq!(
         item["last_success_at"].as_str().unwrap().len(),
         "2026-01-01T00:00:00.000Z".len()

@@ -287,9 +287,12 @@ fn judge(path: &str, status: StatusCode, headers: &HeaderMap, body: Bytes) -> Tr
     }
     match status.as_u16() {
         429 | 500 | 502 | 503 | 504 => Tried::Again(text),
-        401 | 403 => {
+        code @ (401 | 403) => {
             let text = format!("{path}: {text}; check auth_type and the credentials");
-            Tried::Failed(Failure::Unavailable(text))
+            Tried::Failed(match code {
+                401 => Failure::Ends(RunError::Failed(text)),
+                _ => Failure::Unavailable(text),
+            })
         }
         _ => Tried::Failed(failed(path, text)),
     }

@@ -97,9 +97,9 @@ async fn the_last_stretch_is_read_again_and_what_is_the_same_is_not_stored_again
         assert_eq!((report.rows, report.received), (1, 1));
 
         // Another value in the stretch.
-        let changed = step_ago(7 * MINUTE + 30_000);
+        let changed = step_ago(7 * MINUTE + 5_000);
         source.content().add("a", changed, 1.0);
-        workplace.now = || ago(5 * MINUTE + 50_000);
+        workplace.now = || ago(5 * MINUTE + 40_000);
         complete(&workplace, &*sync).await;
         source.content().add("a", changed, 2.0);
         workplace.now = || ago(4 * MINUTE);
