@@ -250,7 +250,7 @@ impl<'r> Work<'r> {
             let series = match self.read(metric, window).await {
                 Ok(series) => series,
                 // What is stored of a window that was begun is stored again.
-                Err(Failure::TooMuch(_)) if windows.shrink() => continue,
+                Err(Failure::TooMuch(_)) if windows.shrink(window) => continue,
                 Err(failure) => {
                     let error = RunError::from(failure);
                     return Err(self.failed(metric, window, error));
@@ -394,7 +394,10 @@ impl<'r> Work<'r> {
     /// Stores what the server knows about the metrics, if that is news.
     async fn copy_metadata(&mut self, metrics: &[String]) -> Result<(), RunError> {
         let families = match self.server.families().await {
-            Ok(answer) => answer.data,
+            Ok(answer) => {
+                self.warn("metadata", answer.warnings);
+                answer.data
+            }
             Err(Failure::Ends(RunError::Interrupted)) => return Err(RunError::Interrupted),
             Err(failure) => {
                 let text = RunError::from(failure).to_string();
