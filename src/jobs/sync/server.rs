@@ -391,10 +391,12 @@ impl<'r> Server<'r> {
                 {
                     Failure::TooMuch(why)
                 }
-                Refusal::Size { .. }
-                | Refusal::Partial(_)
-                | Refusal::Unclear(_)
-                | Refusal::Final(_) => Failure::Refused(why),
+                Refusal::Size { .. } => Failure::Refused(format!(
+                    "{why}; no shorter window is possible, so raise the limit at the server"
+                )),
+                Refusal::Partial(_) | Refusal::Unclear(_) | Refusal::Final(_) => {
+                    Failure::Refused(why)
+                }
                 Refusal::Busy(_) | Refusal::Unreachable(_) | Refusal::Forbidden(_) => {
                     Failure::Unavailable(why)
                 }

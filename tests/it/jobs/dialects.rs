@@ -12,10 +12,12 @@ use serde_json::{Value, json};
 use soak::samples::compare;
 use timestream_prometheus_connector::jobs::run::{Job, Report};
 use timestream_prometheus_connector::jobs::sync::parse;
+use timestream_prometheus_connector::{prompb, wire};
 
 use super::Workplace;
-use super::server::{Server, Window, answer, body, cut_off, envelope, error, points};
+use super::server::{Server, Window, answer, body, cut_off, envelope, error, points, too_long};
 use super::sync::{failure, held, prometheus_with, start_s};
+use crate::support::now_ms;
 
 const STEP_S: i64 = 60;
 /// More points than one window has.
@@ -215,6 +217,7 @@ fn too_large() -> Vec<(&'static str, u64, fn(Window) -> Response)> {
                 r#"{"status":"success","data":{"resultType":"matrix","resu"#,
             )
         }),
+        ("anybody, more than 256 MiB", 0, |_| too_long()),
         ("a cluster, error in a success", 0, |_| {
             body(
                 StatusCode::OK,
@@ -289,6 +292,15 @@ async fn one_point_is_the_smallest_window_and_the_work_is_bounded() {
     let calls = server.asked("query_range").len();
     // Six halves of the first, and a probe of two points after 4, 8, 16 and 32 windows.
     assert!(calls <= 61 + 6 + 4, "{calls}");
+    // One that takes none.
+    let server = limited(0, |_| error(422, "execution", "too many samples")).await;
+    let workplace = Workplace::start().await;
+    let report = workplace.run(&*sync(&server, hour)).await;
+    let text = failure(&report);
+    assert!(
+        text.ends_with("no shorter window is possible, so raise the limit at the server"),
+        "{text}"
+    );
     // One that refuses everything: each metric costs its halves, once.
     let server = limited(0, |_| error(422, "execution", "no")).await;
     let workplace = Workplace::start().await;
@@ -517,6 +529,53 @@ async fn a_wrong_address_and_wrong_credentials_are_named_after_one_call() {
         assert!(text.contains(words) && !text.contains("hunter2"), "{text}");
         assert_eq!(server.asked("read").len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_response_of_remote_read_that_is_cut_is_read_again() {
+    let now_s = now_ms() / 1_000;
+    let label = |name: &str, value: &str| prompb::Label {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    // Windows are longer than this, so there is one.
+    let times = (1..=20).map(|it| (now_s - 300 - it) * 1_000);
+    let samples = times.rev().map(|timestamp| prompb::Sample {
+        timestamp,
+        value: 1.0,
+    });
+    let series = prompb::TimeSeries {
+        labels: vec![label("__name__", "level")],
+        samples: samples.collect(),
+        ..prompb::TimeSeries::default()
+    };
+    let whole = wire::encode(&prompb::ReadResponse {
+        results: vec![prompb::QueryResult {
+            timeseries: vec![series],
+        }],
+    })
+    .unwrap();
+    let cuts = Mutex::new(2);
+    let server = Server::start(move |path, _| {
+        if !path.ends_with("/read") {
+            return StatusCode::NOT_FOUND.into_response();
+        }
+        let mut cuts = cuts.lock().unwrap();
+        let mut whole = whole.clone();
+        if *cuts > 0 {
+            *cuts -= 1;
+            whole.truncate(whole.len() - 3);
+        }
+        body(StatusCode::OK, "application/x-protobuf", whole)
+    })
+    .await;
+    let workplace = Workplace::start().await;
+    let report = workplace
+        .run(&*sync(&server, json!({"raw": true, "lookback_hours": 1})))
+        .await;
+    assert_eq!((report.rows, &report.error), (20, &None));
+    assert_eq!(stored(&workplace).len(), 20);
+    assert!((3..=5).contains(&server.asked("read").len()));
 }
 
 #[tokio::test]

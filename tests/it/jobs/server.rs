@@ -148,6 +148,20 @@ pub(crate) fn cut_off() -> Response {
     body(StatusCode::OK, "application/json", pieces)
 }
 
+/// A success that says how long it is going to be, more than anybody reads.
+pub(crate) fn too_long() -> Response {
+    let start = futures_util::stream::iter([Ok::<_, std::io::Error>("{")]);
+    let pieces = futures_util::StreamExt::chain(start, futures_util::stream::pending());
+    let mut response = body(
+        StatusCode::OK,
+        "application/json",
+        Body::from_stream(pieces),
+    );
+    let length = http::HeaderValue::from(300_000_000);
+    response.headers_mut().insert("content-length", length);
+    response
+}
+
 /// A matrix of one series, one point at each step of a window; its value is the time.
 pub(crate) fn points(metric: &str, window: Window) -> Value {
     let values: Vec<_> = window
