@@ -94,6 +94,9 @@ struct Cursor {
     /// What comes next, if part of it is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     partial: Option<Partial>,
+    /// How long windows may be, if the server refused longer ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ceiling: Option<i64>,
 }
 
 /// A window of which part is stored.
@@ -229,12 +232,14 @@ impl<'r> Work<'r> {
             run: started.at,
             through: started.start - 1,
             partial: None,
+            ceiling: None,
         });
         cursor.run = started.at;
         let mut windows = match self.settings.raw {
             true => Windows::raw(),
             false => Windows::stepped(self.settings.step_ms),
-        };
+        }
+        .below(cursor.ceiling);
         loop {
             let partial = cursor.partial.take();
             let window = match &partial {
@@ -257,6 +262,7 @@ impl<'r> Work<'r> {
                 }
             };
             windows.found(series.iter().map(Series::len).sum());
+            cursor.ceiling = windows.ceiling();
             let stored = self
                 .store(metric, window, &series, partial, &mut cursor)
                 .await;

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
 use soak::samples::compare;
-use timestream_prometheus_connector::jobs::run::{Job, Report};
+use timestream_prometheus_connector::jobs::run::{Job, Report, RunError};
 use timestream_prometheus_connector::jobs::sync::parse;
 use timestream_prometheus_connector::{prompb, wire};
 
@@ -254,6 +254,27 @@ async fn a_window_that_is_too_large_is_halved_whatever_the_server_says() {
     };
     // Most of it is waiting.
     join_all(too_large().into_iter().map(run)).await;
+}
+
+#[tokio::test]
+async fn the_size_that_works_is_remembered_by_the_next_run() {
+    let server = limited(100, |_| error(422, "execution", "no")).await;
+    let workplace = Workplace::start().await;
+    let sync = sync(&server, json!({}));
+    let first = workplace.run_until(&*sync, 3).await;
+    assert_eq!(first.error, Some(RunError::Interrupted));
+    let before = server.asked("query_range").len();
+    let mut second = workplace.run(&*sync).await;
+    second.rows += first.rows;
+    assert_all_stored("two runs", &workplace, &second);
+    let asked = server.asked("query_range");
+    let points: Vec<_> = asked[before..]
+        .iter()
+        .map(|it| Window::of(it).points())
+        .collect();
+    assert_eq!(points[0], 62, "{points:?}");
+    let refused = points.iter().filter(|&&it| it > 100).count();
+    assert!(refused <= 1, "{points:?}");
 }
 
 #[tokio::test]
