@@ -23,6 +23,7 @@ use crate::convert::histogram::from_message;
 use crate::jobs::client::{BodyError, describe, read_body};
 use crate::jobs::quote::{self, ApiError};
 use crate::jobs::run::{Run, RunError};
+use crate::json::LONG_BYTES;
 use crate::model::{Label, Labels, METRIC_NAME_LABEL, Sample};
 use crate::prompb::{self, label_matcher, read_request};
 use crate::wire;
@@ -353,7 +354,15 @@ impl<'r> Server<'r> {
                 () = self.run.stop.wait() => return Err(Failure::Ends(RunError::Interrupted)),
             };
             tries += 1;
-            let refusal = match tried.and_then(|success| read(&success)) {
+            let read = match tried {
+                Ok(success) => {
+                    let is_long = success.body.len() > LONG_BYTES;
+                    let compute = self.run.connector.compute();
+                    compute.run_if(is_long, || read(&success)).await
+                }
+                Err(refusal) => Err(refusal),
+            };
+            let refusal = match read {
                 Ok(read) => {
                     *self.streak() = Streak::default();
                     return Ok(read);
