@@ -122,6 +122,8 @@ struct Call<'c> {
     about: &'c str,
     /// Whether its window can be halved.
     is_divisible: bool,
+    /// Whether halves of it may be complete where a response is partial.
+    divides_partial: bool,
 }
 
 /// Why one try of a call is no success.
@@ -168,16 +170,17 @@ impl<'r> Server<'r> {
     }
 
     /// The names of the metrics that have samples in a window, as far as the server tells; read in
-    /// parts of the window where the server takes no longer ones.
+    /// parts of the window where the server takes no longer ones. The warnings say why names may be
+    /// missing: a list is of use though it is partial.
     pub(super) async fn metrics(&self, whole: Window) -> Result<Answer<Vec<String>>, Failure> {
         let mut windows = Windows::names(whole);
-        let (mut all, mut warnings) = (BTreeSet::new(), BTreeSet::new());
+        let (mut all, mut doubts) = (BTreeSet::new(), BTreeSet::new());
         let mut from = whole.start;
         while let Some(window) = windows.next(from, whole.end) {
             match self.names(window).await {
                 Ok(answer) => {
                     all.extend(answer.data);
-                    warnings.extend(answer.warnings);
+                    doubts.extend(answer.partial);
                     from = window.end + 1;
                 }
                 Err(Failure::TooMuch(_)) if windows.shrink(window) => {}
@@ -186,11 +189,12 @@ impl<'r> Server<'r> {
         }
         Ok(Answer {
             data: all.into_iter().collect(),
-            warnings: warnings.into_iter().collect(),
+            warnings: doubts.into_iter().map(incomplete).collect(),
             partial: None,
         })
     }
 
+    /// Returns the names in a window; those of a partial response if there is no other.
     async fn names(&self, window: Window) -> Result<Answer<Vec<String>>, Failure> {
         let query = [
             ("start", seconds(window.start)),
@@ -200,8 +204,23 @@ impl<'r> Server<'r> {
             path: NAMES,
             about: "",
             is_divisible: window.has_hours(),
+            // Whoever is missing in the list of a day is missing in those of its hours.
+            divides_partial: false,
         };
-        self.get(call, &query, |body| complete(names(body)?)).await
+        let partial = Mutex::new(None);
+        let read = |body: &[u8]| {
+            let answer = names(body)?;
+            if answer.partial.is_some() {
+                *partial.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
+            }
+            complete(answer)
+        };
+        let answer = self.get(call, &query, read).await;
+        let partial = partial.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match (answer, partial) {
+            (Err(Failure::Refused(_)), Some(partial)) => Ok(partial),
+            (answer, _) => answer,
+        }
     }
 
     /// The series of a metric, at each step; complete.
@@ -221,6 +240,7 @@ impl<'r> Server<'r> {
             path: RANGE,
             about: metric,
             is_divisible: window.has_steps(step_ms),
+            divides_partial: true,
         };
         let read = |body: &[u8]| complete(matrix(body)?);
         let mut answer = self.get(call, &query, read).await?;
@@ -265,6 +285,7 @@ impl<'r> Server<'r> {
             path: READ,
             about: metric,
             is_divisible: window.is_divisible(),
+            divides_partial: true,
         };
         let answer = self.call(call, request, read_samples).await?;
         let found = answer.results.into_iter().flat_map(|it| it.timeseries);
@@ -281,6 +302,7 @@ impl<'r> Server<'r> {
             path,
             about: "",
             is_divisible: false,
+            divides_partial: false,
         };
         let of_targets = self.get(call(TARGETS), &[], |body| Ok(targets_metadata(body)?));
         let answer = match of_targets.await {
@@ -295,11 +317,7 @@ impl<'r> Server<'r> {
             }
         };
         let mut warnings = answer.warnings;
-        warnings.extend(
-            answer
-                .partial
-                .map(|why| format!("it may be incomplete: {why}")),
-        );
+        warnings.extend(answer.partial.map(incomplete));
         Ok(Answer {
             data: answer.data,
             warnings,
@@ -395,9 +413,10 @@ impl<'r> Server<'r> {
             let half = call.is_divisible;
             return Err(match refusal {
                 Refusal::Size { .. } if half => Failure::TooMuch(why),
-                Refusal::Busy(_) | Refusal::Partial(_) | Refusal::Unclear(_)
-                    if half && is_patient =>
-                {
+                Refusal::Busy(_) | Refusal::Unclear(_) if half && is_patient => {
+                    Failure::TooMuch(why)
+                }
+                Refusal::Partial(_) if half && is_patient && call.divides_partial => {
                     Failure::TooMuch(why)
                 }
                 Refusal::Size { .. } => Failure::Refused(format!(
@@ -530,6 +549,11 @@ impl Incomplete {
             }
         }
     }
+}
+
+/// Returns the warning that a list may lack something.
+fn incomplete(why: String) -> String {
+    format!("it may be incomplete: {why}")
 }
 
 /// Returns a result that lacks nothing.
