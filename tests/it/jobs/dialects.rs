@@ -43,7 +43,12 @@ fn stored(workplace: &Workplace) -> Vec<i64> {
 /// Whether the cursor of the metric has not moved.
 fn is_unmoved(workplace: &Workplace) -> bool {
     let texts = workplace.cursors.texts();
-    !texts.keys().any(|key| key.contains("level"))
+    let Some(text) = texts.get("metric level") else {
+        return true;
+    };
+    let cursor: Value = serde_json::from_str(text).unwrap();
+    let start_ms = now_ms() - LOOKBACK_HOURS * 3_600_000;
+    cursor["through"].as_i64().unwrap() < start_ms + STEP_S * 1_000
 }
 
 /// Fails unless every point of the lookback is stored once, but for those of the last minutes.
