@@ -198,9 +198,12 @@ impl<'r> Work<'r> {
             let saved: Option<Cursor> = self.saved().load(&key(&metric)).await?;
             let tried = saved.as_ref().map_or(i64::MIN, |cursor| cursor.run);
             let is_full = self.settings.mode.is_full();
+            let ceiling = saved.as_ref().and_then(|cursor| cursor.ceiling);
             let counts = |cursor: &Cursor| !is_full || cursor.run == self.started.at;
-            let cursor = saved.filter(counts);
-            let cursor = cursor.unwrap_or_else(|| Cursor::at(self.started.start));
+            let cursor = saved.filter(counts).unwrap_or(Cursor {
+                ceiling,
+                ..Cursor::at(self.started.start)
+            });
             tasks.push((tried, Task { metric, cursor }));
         }
         tasks.sort_by_key(|(tried, _)| *tried);

@@ -46,6 +46,9 @@ pub(super) struct Cursor {
     /// What comes next, if part of it is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) partial: Option<Partial>,
+    /// How long windows may be, if the server refused longer ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ceiling: Option<i64>,
 }
 
 /// The last stretch before a cursor, which the next run reads again: samples arrive late.
@@ -76,6 +79,7 @@ impl Cursor {
             through: start - 1,
             tail: None,
             partial: None,
+            ceiling: None,
         }
     }
 

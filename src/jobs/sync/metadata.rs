@@ -17,7 +17,10 @@ impl Work<'_> {
     pub(super) async fn copy_metadata(&mut self, metrics: &[String]) -> Result<(), RunError> {
         self.prepare_table().await;
         let families = match self.server.families().await {
-            Ok(answer) => answer.data,
+            Ok(answer) => {
+                self.warn("metadata", answer.warnings);
+                answer.data
+            }
             Err(Failure::Ends(RunError::Interrupted)) => return Err(RunError::Interrupted),
             Err(failure) => {
                 let text = RunError::from(failure).to_string();

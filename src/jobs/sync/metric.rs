@@ -29,7 +29,7 @@ impl Work<'_> {
         cursor: &mut Cursor,
     ) -> Result<(), Ended> {
         let end = self.started.end;
-        let mut windows = self.windows();
+        let mut windows = self.windows(cursor);
         if windows.next(cursor.through + 1, end).is_none() {
             return Ok(());
         }
@@ -38,7 +38,7 @@ impl Work<'_> {
         while let Some(window) = next_window(&windows, cursor, from, end) {
             let series = match self.read(metric, window).await {
                 Ok(series) => series,
-                Err(Failure::TooMuch(_)) if windows.shrink() => {
+                Err(Failure::TooMuch(_)) if windows.shrink(window) => {
                     // What is stored of a window that was begun is stored again.
                     cursor.partial = None;
                     continue;
@@ -46,6 +46,7 @@ impl Work<'_> {
                 Err(failure) => return Err(self.failed(metric, window, failure)),
             };
             windows.found(series.iter().map(Series::len).sum());
+            cursor.ceiling = windows.ceiling();
             let through = cursor.through;
             let is_same = cursor.has_same_tail(from, window.end, &series);
             if !is_same {
@@ -64,11 +65,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    pub(super) fn windows(&self) -> Windows {
-        match self.settings.raw {
+    pub(super) fn windows(&self, cursor: &Cursor) -> Windows {
+        let windows = match self.settings.raw {
             true => Windows::raw(),
             false => Windows::stepped(self.settings.step_ms),
-        }
+        };
+        windows.below(cursor.ceiling)
     }
 
     /// Returns how much of what is stored the next run reads again.

@@ -140,17 +140,18 @@ impl Work<'_> {
         group: &[Task],
         mut rehearsal: Rehearsal,
     ) -> Result<Option<String>, Ended> {
-        let mut metrics: Vec<_> = group.iter().map(|task| task.metric.as_str()).collect();
-        metrics.sort_unstable();
-        metrics.retain(|metric| *metric >= rehearsal.metric.as_str());
-        self.run.progress.expect(metrics.len() as u64);
-        for metric in metrics {
-            if rehearsal.metric != metric {
+        let mut tasks: Vec<_> = group.iter().collect();
+        tasks.sort_unstable_by(|a, b| a.metric.cmp(&b.metric));
+        tasks.retain(|task| task.metric >= rehearsal.metric);
+        self.run.progress.expect(tasks.len() as u64);
+        for task in tasks {
+            let metric = &task.metric;
+            if rehearsal.metric != *metric {
                 metric.clone_into(&mut rehearsal.metric);
                 rehearsal.through = None;
             }
             match self
-                .rehearse_metric(destination, metric, &mut rehearsal)
+                .rehearse_metric(destination, task, &mut rehearsal)
                 .await
             {
                 Ok(()) => {}
@@ -165,10 +166,11 @@ impl Work<'_> {
     async fn rehearse_metric(
         &mut self,
         destination: &Destination,
-        metric: &str,
+        task: &Task,
         rehearsal: &mut Rehearsal,
     ) -> Result<(), Ended> {
-        let mut windows = self.windows();
+        let metric = &task.metric;
+        let mut windows = self.windows(&task.cursor);
         let end = self.started.end;
         loop {
             let from = rehearsal
@@ -179,7 +181,7 @@ impl Work<'_> {
             };
             let series = match self.read(metric, window).await {
                 Ok(series) => series,
-                Err(Failure::TooMuch(_)) if windows.shrink() => continue,
+                Err(Failure::TooMuch(_)) if windows.shrink(window) => continue,
                 Err(failure) => return Err(self.failed(metric, window, failure)),
             };
             let found = series.iter().map(Series::len).sum();

@@ -8,7 +8,7 @@ use http::StatusCode;
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::sync::Server;
+use super::server::Server;
 
 /// Samples by metric, series (the label `id`) and time in milliseconds.
 pub(super) type Samples = BTreeMap<String, BTreeMap<String, BTreeMap<i64, f64>>>;
