@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use reqwest::{RequestBuilder, Url};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, StatusCode};
+use reqwest::Url;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{
@@ -14,7 +14,7 @@ use super::answer::{
 use super::config::Settings;
 use super::window::Window;
 use crate::convert::histogram::from_message;
-use crate::jobs::client::{BodyError, describe, read_body};
+use crate::jobs::client::{BodyError, Call, Session, read_body};
 use crate::jobs::quote;
 use crate::jobs::run::{Run, RunError};
 use crate::model::{Label, Labels, METRIC_NAME_LABEL, Sample};
@@ -37,8 +37,7 @@ const READ_VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-re
 pub(super) struct Server<'r> {
     run: &'r Run<'r>,
     url: &'r Url,
-    client: reqwest::Client,
-    authorization: Option<HeaderValue>,
+    session: Session,
     pauses: &'r [Duration],
 }
 
@@ -81,8 +80,7 @@ impl<'r> Server<'r> {
         Ok(Self {
             run,
             url: &settings.url,
-            client: run.http.inner().clone(),
-            authorization: settings.auth.header(run.secrets)?,
+            session: run.http.session(&settings.outgoing, run.secrets)?,
             pauses: &PAUSES,
         })
     }
@@ -135,7 +133,7 @@ impl<'r> Server<'r> {
         let body = wire::encode(&request).map_err(|error| failed(path, error))?;
         let body = Bytes::from(body);
         let call = || {
-            self.client
+            self.session
                 .post(self.address(path))
                 .header(CONTENT_TYPE, "application/x-protobuf")
                 .header(CONTENT_ENCODING, "snappy")
@@ -186,15 +184,11 @@ impl<'r> Server<'r> {
         if !query.is_empty() {
             address.query_pairs_mut().extend_pairs(query);
         }
-        self.call(path, || self.client.get(address.clone())).await
+        self.call(path, || self.session.get(address.clone())).await
     }
 
     /// The body of a success.
-    async fn call(
-        &self,
-        path: &str,
-        request: impl Fn() -> RequestBuilder,
-    ) -> Result<Bytes, Failure> {
+    async fn call(&self, path: &str, request: impl Fn() -> Call) -> Result<Bytes, Failure> {
         let mut pauses = self.pauses.iter();
         loop {
             if self.run.stop.is_set() {
@@ -235,10 +229,7 @@ impl<'r> Server<'r> {
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
-    async fn attempt(&self, path: &str, mut request: RequestBuilder) -> Tried {
-        if let Some(value) = &self.authorization {
-            request = request.header(AUTHORIZATION, value);
-        }
+    async fn attempt(&self, path: &str, request: Call) -> Tried {
         let limit = self.left().map_or(TIMEOUT, |left| left.min(TIMEOUT));
         let exchange = async {
             let response = request.send().await.map_err(BodyError::Broken)?;
@@ -248,7 +239,10 @@ impl<'r> Server<'r> {
         };
         match timeout(limit, exchange).await {
             Ok(Ok((status, headers, body))) => judge(path, status, &headers, body.into()),
-            Ok(Err(BodyError::Broken(error))) => Tried::Again(describe(&error)),
+            Ok(Err(BodyError::Broken(error))) if error.is_lasting() => {
+                Tried::Failed(failed(path, error))
+            }
+            Ok(Err(BodyError::Broken(error))) => Tried::Again(error.to_string()),
             Ok(Err(error @ BodyError::TooLong { .. })) => {
                 Tried::Failed(Failure::TooMuch(format!("{path}: {error}")))
             }
