@@ -4,10 +4,6 @@ use std::borrow::Cow;
 
 use super::ParseError;
 use super::escape::{self, Escapes};
-use crate::received::cut;
-
-/// How much of what stands there an error shows, in bytes.
-const SHOWN_BYTES: usize = 40;
 
 pub(super) struct Cursor<'a> {
     body: &'a [u8],
@@ -132,20 +128,15 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// An error about what comes next.
+    /// An error about what comes next. It says where that is and not what: errors are shown by the API and
+    /// the log, and a body may be another one than that of a target.
     pub(super) fn expected(&self, what: &str) -> ParseError {
-        let rest = self.rest();
         let found = match self.peek() {
-            None => "the end of the body".to_owned(),
-            Some(b'\n') => "the end of the line".to_owned(),
-            Some(_) => {
-                let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                shown(&String::from_utf8_lossy(
-                    &line[..line.len().min(4 * SHOWN_BYTES)],
-                ))
-            }
+            None => ", found the end of the body",
+            Some(b'\n') => ", found the end of the line",
+            Some(_) => "",
         };
-        self.error(format!("expected {what}, found {found}"))
+        self.error(format!("expected {what}{found}"))
     }
 
     /// An error at the next byte.
@@ -163,11 +154,6 @@ impl<'a> Cursor<'a> {
             reason,
         }
     }
-}
-
-/// In quotes, and not too much of it.
-pub(super) fn shown(text: &str) -> String {
-    format!("{:?}", cut(text, SHOWN_BYTES))
 }
 
 pub(super) fn is_blank(byte: u8) -> bool {

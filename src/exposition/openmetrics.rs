@@ -1,6 +1,6 @@
 //! OpenMetrics 1.0: exactly one space between tokens, no comments, `# EOF` at the end.
 
-use super::cursor::{Cursor, LineFeeds, shown};
+use super::cursor::{Cursor, LineFeeds};
 use super::escape::{self, Escapes};
 use super::labels::{self, Within};
 use super::sample::{self, series};
@@ -84,11 +84,7 @@ fn metadata<'a>(
                 .strip_suffix(unit)
                 .is_some_and(|family| family.ends_with('_'));
             if !unit.is_empty() && !is_suffix {
-                let reason = format!(
-                    "the metric name {} does not end with the unit {}",
-                    shown(&name),
-                    shown(unit)
-                );
+                let reason = "the metric name does not end with this unit".to_owned();
                 return Err(cursor.error_at(start, reason));
             }
             exposition.family(name).unit = unit.into();
