@@ -527,3 +527,50 @@ pub(super) fn url(text: &str) -> Result<Url, UrlFault> {
     }
     Ok(url)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn addresses_are_checked_once_a_name_is_resolved() {
+        let guard = Guard::new(|name| {
+            (name == "AWS_LAMBDA_RUNTIME_API").then(|| "127.0.0.1:4711".to_owned())
+        });
+        let resolve = async |port| {
+            let host = "localhost".to_owned();
+            let guard = guard.clone();
+            let resolver = Resolver { guard, host, port };
+            let name = "any.example".parse().unwrap();
+            resolver.resolve(name).await.map(Iterator::count)
+        };
+        assert!(resolve(4_712).await.unwrap() > 0);
+        let error = resolve(4_711).await.unwrap_err();
+        assert!(error.is::<Refused>(), "{error}");
+        assert!(
+            error.to_string().contains("Lambda's runtime API"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_clients_of_many_servers_are_bounded() {
+        let client = Client::default();
+        let outgoing = Outgoing::default();
+        let secrets = Secrets::new(None, |_| None);
+        let session = client.session(&outgoing, &secrets).unwrap();
+        let count = || client.clients.lock().unwrap().by_key.len();
+        for port in 1..=MAX_CLIENTS + 20 {
+            let url = Url::parse(&format!("http://a:{port}/x")).unwrap();
+            session.client(&url).unwrap();
+            // The first one is used again and again.
+            session
+                .client(&Url::parse("http://a:1/y").unwrap())
+                .unwrap();
+        }
+        assert_eq!(count(), MAX_CLIENTS);
+        let clients = client.clients.lock().unwrap();
+        let ports: Vec<_> = clients.by_key.keys().map(|key| key.port).collect();
+        assert!(ports.contains(&1) && !ports.contains(&2), "{ports:?}");
+    }
+}

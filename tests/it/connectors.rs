@@ -49,7 +49,8 @@ struct Tell {
 }
 
 fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
-    let tell = Tell::deserialize(config).map_err(|error| Fault::config(&error))?;
+    let tell =
+        Tell::deserialize(config).map_err(|error| vec![Fault::new("config", error.to_string())])?;
     Ok(Box::new(tell))
 }
 

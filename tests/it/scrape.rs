@@ -431,7 +431,7 @@ async fn an_answer_that_cannot_be_read_is_refused_whole_and_the_target_is_down()
         (
             "a redirect to itself",
             answer(302, "location: /metrics\r\n", b""),
-            "error following redirect: too many redirects",
+            "more than 10 redirects",
             11,
         ),
         (

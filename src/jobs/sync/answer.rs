@@ -11,9 +11,6 @@ use crate::model::{
     Histogram, Label, Labels, METRIC_NAME_LABEL, MetricType, PROMETHEUS_NAN_BITS, Sample,
 };
 
-/// Bytes of an answer that errors show.
-const MAX_SHOWN_BYTES: usize = 300;
-
 /// A series of a result.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Series {
@@ -75,24 +72,27 @@ struct WireSeries<'a> {
 }
 
 fn data<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<Answer<T>, NoSuccess> {
-    let unreadable = |why: String| {
-        let text = String::from_utf8_lossy(&body[..body.len().min(MAX_SHOWN_BYTES)]);
+    let envelope: Envelope<'_, T> = serde_json::from_slice(body).map_err(|error| {
+        // Its own text may quote the response.
+        let (line, column) = (error.line(), error.column());
         NoSuccess(format!(
-            "the answer is not that of Prometheus' API ({why}): {text}"
+            "the response is not one of Prometheus' API: line {line}, column {column}"
         ))
-    };
-    let envelope: Envelope<'_, T> =
-        serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
+    })?;
     match envelope.data {
         Some(data) if envelope.status == "success" => {
             let mut warnings = envelope.warnings;
             warnings.extend(envelope.infos);
             Ok(Answer { data, warnings })
         }
-        _ => Err(NoSuccess(format!(
-            "status {}: {} {}",
-            envelope.status, envelope.error_type, envelope.error
+        _ if envelope.status == "error" => Err(NoSuccess(format!(
+            "status error: {} {}",
+            envelope.error_type, envelope.error
         ))),
+        _ => Err(NoSuccess(
+            "the response is not one of Prometheus' API: no status or data that is known"
+                .to_owned(),
+        )),
     }
 }
 
@@ -116,7 +116,7 @@ pub(super) fn matrix(body: &[u8]) -> Result<Answer<Vec<Series>>, NoSuccess> {
             .into_iter()
             .map(|(name, value)| Label { name, value });
         let samples = values.iter().map(|(seconds, text)| {
-            let value = value(text).ok_or_else(|| NoSuccess(format!("'{text}' is no value")))?;
+            let value = value(text).ok_or_else(|| NoSuccess("a value is no number".to_owned()))?;
             Ok(Sample {
                 timestamp_ms: (seconds * 1e3).round() as i64,
                 value,
@@ -300,16 +300,16 @@ mod tests {
         let error = br#"{"status":"error","errorType":"bad_data","error":"no"}"#;
         assert_eq!(matrix(error).unwrap_err().0, "status error: bad_data no");
         for (body, why) in [
-            ("<html>", "is not that of Prometheus' API"),
-            ("{}", "missing field `status`"),
-            (r#"{"status":"success"}"#, "status success"),
+            ("<html>", "is not one of Prometheus' API: line 1, column 1"),
+            ("{}", "is not one of Prometheus' API: line 1, column 2"),
+            (r#"{"status":"success"}"#, "no status or data that is known"),
             (
                 r#"{"status":"partial","data":{"result":[]}}"#,
-                "status partial",
+                "no status or data that is known",
             ),
             (
                 r#"{"status":"success","data":{"result":[{"metric":{},"values":[[1,"x"]]}]}}"#,
-                "'x' is no value",
+                "a value is no number",
             ),
         ] {
             let error = matrix(body.as_bytes()).unwrap_err().0;

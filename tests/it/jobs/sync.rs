@@ -414,7 +414,7 @@ async fn what_the_server_says_is_told_and_too_much_is_asked_for_in_parts() {
             "401 Unauthorized (text/plain; charset=utf-8, 11 bytes); check auth_type",
         ),
         (404, "", "404 Not Found"),
-        (200, "<html>", "is not that of Prometheus' API"),
+        (200, "<html>", "is not one of Prometheus' API"),
         (
             200,
             r#"{"status":"error","errorType":"internal","error":"no"}"#,
