@@ -468,7 +468,7 @@ mod tests {
             params.self_signed(&key).unwrap().der().clone()
         };
         let authority = IsCa::Ca(BasicConstraints::Unconstrained);
-        let trusted = [make(authority.clone()), make(IsCa::ExplicitNoCa)];
+        let trusted = [make(authority), make(IsCa::ExplicitNoCa)];
         let stranger = make(authority);
         let verifier = |may_be_servers| Verifier::new(trusted.to_vec(), may_be_servers, None);
         let verifier_of = verifier(true).unwrap();

@@ -15,8 +15,8 @@ use super::run::Fault;
 /// Reads keys and gathers what is wrong with them.
 #[derive(Debug, Default)]
 pub(super) struct Values {
-    /// Whether numbers and booleans may be texts, and an empty text counts as absent: files made for
-    /// other programs are like that.
+    /// Whether numbers and booleans may be texts, and an empty text or a placeholder counts as absent:
+    /// files made for other programs are like that.
     pub(super) lenient: bool,
     pub(super) faults: Vec<Fault>,
 }
@@ -50,7 +50,10 @@ impl Values {
 
     /// `value`, unless it counts as absent.
     pub(super) fn given<'v>(&self, value: Option<&'v Value>) -> Option<&'v Value> {
-        let is_blank = |it: &Value| it.as_str().is_some_and(|text| text.trim().is_empty());
+        let is_blank = |it: &Value| {
+            it.as_str()
+                .is_some_and(|text| text.trim().is_empty() || is_placeholder(text))
+        };
         let is_absent = |it: &Value| it.is_null() || (self.lenient && is_blank(it));
         value.filter(|it| !is_absent(it))
     }
@@ -133,6 +136,13 @@ impl Values {
     }
 }
 
+/// Whether a text is what a template has for a value: `<YOUR_BEARER_TOKEN>`.
+fn is_placeholder(text: &str) -> bool {
+    let name = text.strip_prefix('<').and_then(|it| it.strip_suffix('>'));
+    let is_upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    name.is_some_and(|name| name.contains('_') && name.chars().all(is_upper))
+}
+
 /// The whole number that a number is, also one that is written as a float.
 pub(super) fn whole_number(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| whole_float(value.as_f64()?))
@@ -184,6 +194,10 @@ mod tests {
         assert_eq!(number(&mut lenient, json!("")), None);
         assert_eq!(lenient.flag("f", Some(&json!("True"))), Some(true));
         assert_eq!(lenient.text("t", Some(&json!(""))), None);
+        assert_eq!(lenient.text("t", Some(&json!("<YOUR_TOKEN>"))), None);
+        for kept in ["<your_token>", "<TOKEN>", "x<YOUR_TOKEN>"] {
+            assert!(lenient.text("t", Some(&json!(kept))).is_some(), "{kept}");
+        }
         assert!(lenient.faults.is_empty(), "{:?}", lenient.faults);
         assert_eq!(number(&mut strict, json!(24)), Some(24));
         assert!(strict.faults.is_empty());

@@ -29,6 +29,8 @@ use crate::standalone::{DEFAULTS, command};
 use crate::support::{configuration, core, start_emulator, table};
 use crate::tls::{Authority, Identity, authority, identity};
 
+mod examples;
+
 /// A request as a server saw it.
 #[derive(Clone, Debug, Default)]
 struct Seen {
@@ -228,7 +230,20 @@ impl Place {
     }
 
     async fn run(&self, kind: Kind, url: &str, more: Value) -> Report {
-        let job = kind.parse(&kind.config(url, &more)).unwrap();
+        self.run_config(kind, &kind.config(url, &more)).await
+    }
+
+    async fn run_config(&self, kind: Kind, config: &Value) -> Report {
+        let rows = (kind == Kind::Sink).then_some(r#"{"l": {"__name__": "up"}, "v": 1}"#);
+        self.perform(&*kind.parse(config).unwrap(), rows).await
+    }
+
+    async fn hand_over(&self, config: &Value, rows: &str) -> Report {
+        self.perform(&*Kind::Sink.parse(config).unwrap(), Some(rows))
+            .await
+    }
+
+    async fn perform(&self, job: &dyn Job, rows: Option<&str>) -> Report {
         let secrets = Secrets::new(Some(self.folder.path().to_owned()), |name| {
             (name == "TOKEN").then(|| "t0ken".to_owned())
         });
@@ -251,12 +266,9 @@ impl Place {
             tally: &Tally::default(),
             now: Timestamp::now,
         };
-        match kind {
-            Kind::Sink => {
-                let rows = br#"{"l": {"__name__": "up"}, "v": 1}"#;
-                job.take_rows(&run, rows).unwrap().await
-            }
-            _ => job.run(&run).await,
+        match rows {
+            Some(rows) => job.take_rows(&run, rows.as_bytes()).unwrap().await,
+            None => job.run(&run).await,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The `config` of a sync.
 //!
 //! Configuration files of other programs work as they are: numbers and booleans may be texts, an
-//! empty text counts as absent, and credentials imply their kind.
+//! empty text or a placeholder of a template counts as absent, and credentials imply their kind.
 
 use std::ops::RangeInclusive;
 
@@ -246,8 +246,8 @@ fn outgoing(values: &mut Values, raw: &Raw, url: Option<&Url>) -> Outgoing {
 
 /// A list, or a text with commas.
 fn metrics(values: &mut Values, value: Option<&Value>) -> Vec<String> {
-    let mut names: Vec<String> = match value {
-        None | Some(Value::Null) => Vec::new(),
+    let mut names: Vec<String> = match values.given(value) {
+        None => Vec::new(),
         Some(Value::String(text)) => text.split(',').map(str::to_owned).collect(),
         Some(Value::Array(all)) if all.iter().all(Value::is_string) => {
             let texts = all.iter().filter_map(Value::as_str);
