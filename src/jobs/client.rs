@@ -17,6 +17,7 @@ use reqwest::dns::{Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url, header};
 use tokio::time::Instant;
+use tokio_rustls::rustls::ClientConfig;
 
 use super::address::{Guard, Refused, ip_of};
 use super::outgoing::Outgoing;
@@ -50,6 +51,8 @@ pub struct Client {
 struct Clients {
     by_key: BTreeMap<Key, (u64, reqwest::Client)>,
     uses: u64,
+    /// The settings of those with TLS, which share the authorities: Mozilla's have 150 KB.
+    configs: BTreeMap<Digest, ClientConfig>,
 }
 
 /// Calls with the same key share connections.
@@ -203,18 +206,34 @@ impl Client {
                 return Ok(client.clone());
             }
         }
-        // Reading authorities takes longer than a lock should be held.
         let client = build()?;
         let mut clients = lock();
-        let uses = clients.uses;
-        clients.by_key.insert(key, (uses, client.clone()));
-        if clients.by_key.len() > MAX_CLIENTS {
-            let oldest = clients.by_key.iter().min_by_key(|(_, (used, _))| *used);
+        let Clients {
+            by_key,
+            uses,
+            configs,
+        } = &mut *clients;
+        by_key.insert(key, (*uses, client.clone()));
+        if by_key.len() > MAX_CLIENTS {
+            let oldest = by_key.iter().min_by_key(|(_, (used, _))| *used);
             if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                clients.by_key.remove(&oldest);
+                by_key.remove(&oldest);
             }
+            configs.retain(|digest, _| by_key.keys().any(|key| key.tls == Some(*digest)));
         }
         Ok(client)
+    }
+
+    /// Returns the settings of a client with TLS, which are made once for all that have the same.
+    fn config(&self, digest: Digest, tls: &Loaded) -> Result<ClientConfig, CallError> {
+        let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = lock().configs.get(&digest) {
+            return Ok(config.clone());
+        }
+        // Reading authorities takes longer than a lock should be held.
+        let config = tls.config(self.roots).map_err(CallError::Tls)?;
+        lock().configs.insert(digest, config.clone());
+        Ok(config)
     }
 }
 
@@ -271,8 +290,8 @@ impl Session {
         };
         inner.client.get(key, || {
             let config = match is_tls {
-                true => inner.tls.config(inner.client.roots),
-                false => Ok(tls::unused()),
+                true => inner.client.config(inner.digest, &inner.tls)?,
+                false => tls::unused(),
             };
             let resolver = Resolver {
                 guard: inner.guard.clone(),
@@ -280,7 +299,7 @@ impl Session {
                 port,
             };
             Ok(reqwest::Client::builder()
-                .tls_backend_preconfigured(config.map_err(CallError::Tls)?)
+                .tls_backend_preconfigured(config)
                 .user_agent(USER_AGENT)
                 .redirect(Policy::none())
                 .referer(false)
@@ -554,12 +573,30 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_of_many_servers_are_bounded() {
+    fn the_clients_of_many_servers_are_bounded_and_share_their_settings() {
         let client = Client::default();
-        let outgoing = Outgoing::default();
         let secrets = Secrets::new(None, |_| None);
-        let session = client.session(&outgoing, &secrets).unwrap();
+        let session = client.session(&Outgoing::default(), &secrets).unwrap();
         let count = || client.clients.lock().unwrap().by_key.len();
+        for port in 1..=MAX_CLIENTS + 20 {
+            let url = Url::parse(&format!("http://a:{port}/x")).unwrap();
+            session.client(&url).unwrap();
+        }
+        assert_eq!(count(), MAX_CLIENTS);
+        for port in 1..=MAX_CLIENTS {
+            let url = Url::parse(&format!("https://a:{port}/x")).unwrap();
+            session.client(&url).unwrap();
+        }
+        assert_eq!(count(), MAX_CLIENTS);
+        // All of them have the same settings of TLS.
+        assert_eq!(client.clients.lock().unwrap().configs.len(), 1);
+    }
+
+    #[test]
+    fn the_server_that_was_called_longest_ago_goes() {
+        let client = Client::default();
+        let secrets = Secrets::new(None, |_| None);
+        let session = client.session(&Outgoing::default(), &secrets).unwrap();
         for port in 1..=MAX_CLIENTS + 20 {
             let url = Url::parse(&format!("http://a:{port}/x")).unwrap();
             session.client(&url).unwrap();
@@ -568,7 +605,6 @@ mod tests {
                 .client(&Url::parse("http://a:1/y").unwrap())
                 .unwrap();
         }
-        assert_eq!(count(), MAX_CLIENTS);
         let clients = client.clients.lock().unwrap();
         let ports: Vec<_> = clients.by_key.keys().map(|key| key.port).collect();
         assert!(ports.contains(&1) && !ports.contains(&2), "{ports:?}");

@@ -456,6 +456,52 @@ mod tests {
         );
     }
 
+    /// Made by `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500 -subj
+    /// /CN=localhost -addext subjectAltName=DNS:localhost`, whose key is gone.
+    const OPENSSL: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBljCCATugAwIBAgIUHAaBpLp4BLEEt0WkueGOAhnFQWwwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyODA5NDUwM1oYDzIxMjYxMTA0
+MDk0NTAzWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAT8k32YE7Q0rZ8H8r+hD6A9XzxxeFbkEumeWspIPBqA4SJihA29URSG
+BcMpKHU7nXYEJXvomNooOD5sUtsorfTBo2kwZzAdBgNVHQ4EFgQUq7R/ALRCciDz
+g0th7bj3D+uPkUowHwYDVR0jBBgwFoAUq7R/ALRCciDzg0th7bj3D+uPkUowDwYD
+VR0TAQH/BAUwAwEB/zAUBgNVHREEDTALgglsb2NhbGhvc3QwCgYIKoZIzj0EAwID
+SQAwRgIhAK7IJMlge2cmi8/U2v99kJgNfmWf/NZPeQiu5kzvO1QBAiEApnIuiPlU
+tnPNDaZX8omaLJgO6SoEvMEgzcKtelimOpo=
+-----END CERTIFICATE-----
+";
+
+    #[test]
+    fn a_certificate_of_openssl_is_accepted_as_ca_file() {
+        let own = certificates("ca_file", OPENSSL.as_bytes())
+            .unwrap()
+            .remove(0);
+        let verifier = Verifier::new(vec![own.clone()], true, None).unwrap();
+        let check = |name: &'static str, year: u64| {
+            let name = ServerName::try_from(name).unwrap();
+            let now = UnixTime::since_unix_epoch(Duration::from_secs((year - 1970) * 31_557_600));
+            verifier.verify_server_cert(&own, &[], &name, &[], now)
+        };
+        check("localhost", 2030).unwrap();
+        for (name, year) in [
+            ("localhost", 2000),
+            ("localhost", 2200),
+            ("a.example", 2030),
+        ] {
+            assert!(check(name, year).is_err(), "{name} {year}");
+        }
+        // rustls alone does not accept it.
+        let strict = Verifier::new(vec![own.clone()], false, None).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(60 * 31_557_600));
+        let error = strict.verify_server_cert(&own, &[], &name, &[], now);
+        assert!(
+            format!("{error:?}").contains("CaUsedAsEndEntity"),
+            "{error:?}"
+        );
+    }
+
     /// As `openssl req -x509` makes them: an authority that signs itself, and is the server too.
     #[test]
     fn a_certificate_among_the_trusted_ones_is_accepted_with_its_name_and_in_its_time() {

@@ -295,7 +295,7 @@ fn tls_of(identity: &Identity) -> ServerConfig {
 }
 
 /// As `openssl req -x509` makes it: it signs itself, and says that it is an authority.
-fn self_signed(name: &str) -> Identity {
+pub(crate) fn self_signed(name: &str) -> Identity {
     let mut params = CertificateParams::new([name.to_owned()]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
@@ -466,8 +466,8 @@ async fn what_a_server_answers_is_not_repeated() {
             let headers = format!("content-type: {content_type}\r\n");
             let server = Server::start(None, move |_| response(status, &headers, body)).await;
             for kind in KINDS {
-                // A sink reads nothing of a success; 400 is tested with the words of receivers.
-                if kind == Kind::Sink && matches!(status, 200 | 400) {
+                // A sink reads nothing of a success.
+                if kind == Kind::Sink && status == 200 {
                     continue;
                 }
                 let report = place.run(kind, &server.url, json!({})).await;
