@@ -11,6 +11,7 @@ pub mod auth;
 pub mod bucket;
 pub mod client;
 pub mod definition;
+mod gzip;
 mod quote;
 pub mod registry;
 pub mod run;

@@ -9,9 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url, header};
+use tokio::task::yield_now;
+use tokio::time::Instant;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::gzip::{self, GzipError};
+use crate::compute::SLICE;
+use crate::received::cut;
 use crate::timestream::TrustedRoots;
 
 /// What servers read about who calls them.
@@ -24,9 +29,12 @@ const MAX_REDIRECTS: usize = 10;
 /// Time for a connection and its TLS; a call has a limit of its own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Compressed bytes that a response may have besides twice its limit.
+const LEAST_GZIP_LIMIT: usize = 64 << 10;
+
 /// Calls others over HTTP/1.1, with or without TLS; cheap to clone.
 ///
-/// Answers in gzip are decompressed. Redirects are followed; credentials go neither to another host
+/// Redirects are followed; credentials go neither to another host
 /// or port nor from `https` to `http`. Variables that name proxies are not looked at, as in
 /// Prometheus.
 #[derive(Clone, Debug, Default)]
@@ -47,9 +55,18 @@ pub enum BodyError {
         /// What it may have.
         limit: usize,
     },
-    /// It ended early, or cannot be decompressed.
+    /// It ended early.
     #[error("{}", describe(.0))]
     Broken(reqwest::Error),
+    /// Its gzip ends early.
+    #[error("the gzip of the body ends early")]
+    CutGzip,
+    /// It is no gzip, though the headers say so.
+    #[error("the gzip of the body cannot be read: {0}")]
+    InvalidGzip(String),
+    /// It has an encoding that the request did not ask for.
+    #[error("the body has the Content-Encoding {0:?}, expected gzip or none")]
+    Encoding(String),
 }
 
 impl Client {
@@ -97,27 +114,76 @@ fn build(roots: TrustedRoots, redirects: Policy, connect_timeout: Duration) -> r
         .redirect(redirects)
         .referer(false)
         .no_proxy()
+        // `read_body` decompresses: reqwest stops after the first member of a gzip.
+        .no_gzip()
         .connect_timeout(connect_timeout)
         .build()
         .expect("nothing of these settings can be refused")
 }
 
-/// The whole body of an answer, decompressed, of at most `limit` bytes.
+/// Returns the whole body of a response, of at most `limit` bytes, with its gzip decompressed. Whoever
+/// wants gzip asks for it in the request. A body whose encoding is `own` is left to the caller.
 ///
 /// # Errors
-/// It is longer, ends early or cannot be decompressed.
-pub async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyError> {
+/// It is longer, ends early, cannot be decompressed or has another encoding.
+pub async fn read_body(
+    mut response: Response,
+    limit: usize,
+    own: Option<&str>,
+) -> Result<Vec<u8>, BodyError> {
+    let is_gzip = is_gzip(response.headers(), own)?;
     let declared = response.headers().get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let limit_sent = match is_gzip {
+        // Small members can be larger than what they hold.
+        true => limit.saturating_mul(2).saturating_add(LEAST_GZIP_LIMIT),
+        false => limit,
+    };
     // What is declared is not believed, only refused.
-    if declared.is_some_and(|length| length > limit) {
+    if declared.is_some_and(|length| length > limit_sent) {
         return Err(BodyError::TooLong { limit });
     }
-    let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(BodyError::Broken)? {
-        add(&mut body, &piece, limit)?;
+    if !is_gzip {
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(BodyError::Broken)? {
+            add(&mut body, &piece, limit)?;
+        }
+        return Ok(body);
     }
-    Ok(body)
+    let of_gzip = |error| match error {
+        GzipError::TooLong => BodyError::TooLong { limit },
+        GzipError::Cut => BodyError::CutGzip,
+        GzipError::Invalid(text) => BodyError::InvalidGzip(text),
+    };
+    let mut decoder = gzip::Decoder::new(limit);
+    let mut left = limit_sent;
+    while let Some(piece) = response.chunk().await.map_err(BodyError::Broken)? {
+        left = left
+            .checked_sub(piece.len())
+            .ok_or(BodyError::TooLong { limit })?;
+        let mut began = Instant::now();
+        for step in piece.chunks(gzip::STEP) {
+            decoder.push(step).map_err(of_gzip)?;
+            if began.elapsed() >= SLICE / 2 {
+                yield_now().await;
+                began = Instant::now();
+            }
+        }
+    }
+    decoder.finish().map_err(of_gzip)
+}
+
+/// Whether a body is to be decompressed, by its headers.
+fn is_gzip(headers: &header::HeaderMap, own: Option<&str>) -> Result<bool, BodyError> {
+    let encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let encodings = encodings.map(|it| String::from_utf8_lossy(it.as_bytes()));
+    let encodings = encodings.collect::<Vec<_>>().join(", ");
+    match encodings.trim().to_ascii_lowercase().as_str() {
+        "gzip" | "x-gzip" => Ok(true),
+        "" | "identity" => Ok(false),
+        other if Some(other) == own => Ok(false),
+        _ => Err(BodyError::Encoding(cut(&encodings, 100).into_owned())),
+    }
 }
 
 fn add(body: &mut Vec<u8>, piece: &Bytes, limit: usize) -> Result<(), BodyError> {

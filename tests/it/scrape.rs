@@ -326,6 +326,25 @@ async fn repeated_series_are_dropped_and_told_of() {
 }
 
 #[tokio::test]
+async fn every_member_of_a_gzip_is_read() {
+    let scraper = Scraper::start(&[]).await;
+    let members = [
+        gzip(b"a{x=\"1\"} 1\nb"),
+        gzip(b""),
+        gzip(b"{x=\"2\"} 2\n"),
+    ]
+    .concat();
+    let target = showing(GZIP, &members).await;
+    let config = json!({"endpoint": target.url(), "target_labels": false});
+    let report = scraper.tick(config).await;
+    assert_eq!((report.error, report.received, report.rows), (None, 2, 2));
+    assert_eq!(
+        scraper.shown(),
+        ["__name__=a x=1 1 @ +0", "__name__=b x=2 2 @ +0"]
+    );
+}
+
+#[tokio::test]
 async fn a_target_with_nothing_to_show_is_up() {
     let scraper = Scraper::start(&[]).await;
     let target = showing("", b"").await;
@@ -349,7 +368,7 @@ async fn an_answer_that_cannot_be_read_is_refused_whole_and_the_target_is_down()
         whole[..whole.len() - bytes.len() / 2].to_vec()
     };
     // Name, answer, start of the error, attempts.
-    let cases: [(&str, Vec<u8>, &str, usize); 16] = [
+    let cases: [(&str, Vec<u8>, &str, usize); 22] = [
         (
             "garbage",
             answer(200, TEXT, &[0xff, 0xfe, 0x00, 0x80]),
@@ -399,9 +418,49 @@ async fn an_answer_that_cannot_be_read_is_refused_whole_and_the_target_is_down()
             4,
         ),
         (
+            "gzip without its last byte",
+            answer(200, GZIP, &zipped[..zipped.len() - 1]),
+            "the gzip of the body ends early (attempts: 4)",
+            4,
+        ),
+        (
+            "half of the second member",
+            answer(200, GZIP, &[&zipped[..], &zipped[..15]].concat()),
+            "the gzip of the body ends early (attempts: 4)",
+            4,
+        ),
+        (
+            "junk behind gzip",
+            answer(200, GZIP, &[&zipped[..], &b"junk"[..]].concat()),
+            "the gzip of the body cannot be read: ",
+            1,
+        ),
+        (
+            "zeros behind gzip",
+            answer(200, GZIP, &[&zipped[..], &[0; 64]].concat()),
+            "the gzip of the body cannot be read: ",
+            1,
+        ),
+        (
             "no gzip",
             answer(200, GZIP, b"a 1\n"),
-            "error decoding response body: ",
+            "the gzip of the body cannot be read: ",
+            1,
+        ),
+        (
+            "an encoding that was not asked for",
+            answer(
+                200,
+                "content-type: text/plain\r\ncontent-encoding: br\r\n",
+                b"a 1\n",
+            ),
+            "the body has the Content-Encoding \"br\", expected gzip or none",
+            1,
+        ),
+        (
+            "members that hold nothing, without end",
+            answer(200, GZIP, &gzip(b"").repeat(20_000)),
+            "the body has more than 100000 bytes (body_size_limit)",
             1,
         ),
         (
