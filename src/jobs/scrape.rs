@@ -73,7 +73,8 @@ impl Scrape {
             took,
             samples: exposition.samples.len(),
         };
-        let exported = labels::Exported::of(&self.target, &exposition);
+        let target = self.target_labels(run.name);
+        let exported = labels::Exported::of(&target, &exposition);
         let mut rows = rows::Rows::new(self, &exported, run.scheduled_for.as_millisecond());
         if self.adds_target_labels {
             rows.add_about(&about);

@@ -317,10 +317,10 @@ async fn repeated_series_are_dropped_and_told_of() {
         (None, 3, 5, 1)
     );
     let expected = [
-        "__name__=a instance=i 1 @ +0",
-        "__name__=b instance=i 3 @ +0",
-        "__name__=scrape_samples_scraped instance=i 3 @ +0",
-        "__name__=up instance=i 1 @ +0",
+        "__name__=a instance=i job=test 1 @ +0",
+        "__name__=b instance=i job=test 3 @ +0",
+        "__name__=scrape_samples_scraped instance=i job=test 3 @ +0",
+        "__name__=up instance=i job=test 1 @ +0",
     ];
     assert_eq!(scraper.shown(), expected);
 }
@@ -354,7 +354,7 @@ async fn a_target_with_nothing_to_show_is_up() {
     assert!(
         scraper
             .shown()
-            .contains(&"__name__=up instance=i 1 @ +0".to_owned())
+            .contains(&"__name__=up instance=i job=test 1 @ +0".to_owned())
     );
 }
 
@@ -520,8 +520,8 @@ async fn an_answer_that_cannot_be_read_is_refused_whole_and_the_target_is_down()
         }
         assert_eq!((report.rows, report.received), (3, 0), "{name}");
         let expected = [
-            "__name__=scrape_samples_scraped instance=i 0 @ +0",
-            "__name__=up instance=i 0 @ +0",
+            "__name__=scrape_samples_scraped instance=i job=test 0 @ +0",
+            "__name__=up instance=i job=test 0 @ +0",
         ];
         assert_eq!(scraper.shown(), expected, "{name}");
         assert_eq!(target.heads().len(), attempts, "{name}");

@@ -35,8 +35,10 @@ pub struct Scrape {
     pub(super) honor_labels: bool,
     /// Whether there are `target` labels and series about the scrape.
     pub(super) adds_target_labels: bool,
-    /// Labels that go on every series, sorted by name.
-    pub(super) target: Vec<(String, String)>,
+    /// Labels that go on every series, by name, but for a `job` that is the definition's name.
+    target: BTreeMap<String, String>,
+    /// Whether the label `job` is the definition's name.
+    job_is_name: bool,
 }
 
 #[derive(Deserialize)]
@@ -124,10 +126,12 @@ impl Scrape {
 
     fn of(given: Given, endpoint: Url) -> Self {
         let mut target = given.labels;
+        let job_is_name = given.target_labels && given.job.is_none() && !target.contains_key("job");
         if given.target_labels {
             let instance = || instance(&endpoint);
             target.entry("instance".to_owned()).or_insert_with(instance);
-            if let Some(job) = given.job {
+            // As in Prometheus, a label without a value is none.
+            if let Some(job) = given.job.filter(|job| !job.is_empty()) {
                 target.insert("job".to_owned(), job);
             }
         }
@@ -143,8 +147,18 @@ impl Scrape {
             honor_timestamps: given.honor_timestamps,
             honor_labels: given.honor_labels,
             adds_target_labels: given.target_labels,
-            target: target.into_iter().collect(),
+            target,
+            job_is_name,
         }
+    }
+
+    /// Returns the labels that go on every series of the definition `name`, sorted by name.
+    pub(super) fn target_labels(&self, name: &str) -> Vec<(String, String)> {
+        let mut target = self.target.clone();
+        if self.job_is_name {
+            target.insert("job".to_owned(), name.to_owned());
+        }
+        target.into_iter().collect()
     }
 }
 
@@ -175,9 +189,6 @@ fn label_faults(given: &Given) -> Vec<(String, String)> {
     }
     if !given.target_labels && !given.labels.is_empty() {
         fault("labels", without);
-    }
-    if given.job.as_ref().is_some_and(String::is_empty) {
-        fault("job", "expected a text that is not empty");
     }
     if given.job.is_some() && given.labels.contains_key("job") {
         fault("labels.job", "is given by job already");
@@ -217,20 +228,26 @@ mod tests {
         assert_eq!(scrape.body_size_limit, 33_554_432);
         assert_eq!(scrape.fallback, None);
         assert!(!scrape.honor_timestamps && !scrape.honor_labels && scrape.adds_target_labels);
+        let target = [("instance", "node:9100"), ("job", "node-1")];
         assert_eq!(
-            scrape.target,
-            [("instance".to_owned(), "node:9100".to_owned())]
+            scrape.target_labels("node-1"),
+            target.map(|(name, value)| (name.to_owned(), value.to_owned()))
         );
     }
 
     #[test]
     fn labels_of_the_target() {
         let cases = [
-            (json!({"endpoint": "http://a/m"}), "instance=a:80"),
-            (json!({"endpoint": "https://a"}), "instance=a:443"),
+            (json!({"endpoint": "http://a/m"}), "instance=a:80 job=name"),
+            (json!({"endpoint": "https://a"}), "instance=a:443 job=name"),
             (
                 json!({"endpoint": "https://[::1]:9100/m?x=1"}),
-                "instance=[::1]:9100",
+                "instance=[::1]:9100 job=name",
+            ),
+            (json!({"endpoint": "http://a", "job": ""}), "instance=a:80"),
+            (
+                json!({"endpoint": "http://a", "labels": {"job": "l"}}),
+                "instance=a:80 job=l",
             ),
             (
                 json!({"endpoint": "http://a", "job": "j"}),
@@ -244,10 +261,8 @@ mod tests {
         ];
         for (config, expected) in cases {
             let scrape = Scrape::parse(&config).unwrap();
-            let shown = scrape
-                .target
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"));
+            let target = scrape.target_labels("name");
+            let shown = target.iter().map(|(name, value)| format!("{name}={value}"));
             assert_eq!(shown.collect::<Vec<_>>().join(" "), expected, "{config}");
         }
     }
@@ -258,14 +273,13 @@ mod tests {
             "endpoint": "ftp://x/metrics",
             "timeout_ms": 99,
             "body_size_limit": 0,
-            "job": "",
+            "job": "k",
             "labels": {"__name__": "x", "zone": "", "job": "j"},
         }));
         let expected = [
             "config.endpoint: expected a URL, http://HOST[:PORT]/PATH or https://..., not ftp:",
             "config.timeout_ms: expected 100 to 60000 milliseconds, not 99",
             "config.body_size_limit: expected 1 to 1073741824 bytes (1 GiB), not 0",
-            "config.job: expected a text that is not empty",
             "config.labels.job: is given by job already",
             "config.labels.__name__: expected a name that is not empty and does not begin with __",
             "config.labels.zone: expected a text that is not empty",

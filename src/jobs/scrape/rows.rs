@@ -142,7 +142,8 @@ mod tests {
         config["endpoint"] = json!("http://t:1/metrics");
         let scrape = Scrape::parse(&config).unwrap();
         let exposition = parse(body.as_bytes(), format).unwrap();
-        let exported = Exported::of(&scrape.target, &exposition);
+        let target = scrape.target_labels("n");
+        let exported = Exported::of(&target, &exposition);
         let mut rows = Rows::new(&scrape, &exported, TICK_MS);
         rows.add(&exposition);
         let shown = rows.request.iter().map(|series| {
@@ -158,8 +159,8 @@ mod tests {
         let body = "a 1\nb{x=\"2\"} NaN 5\n";
         let (found, _) = rows(body, Format::Text, &json!({}));
         let expected = [
-            r#"{__name__="a", instance="t:1"} 1 +0"#,
-            r#"{__name__="b", instance="t:1", x="2"} NaN +0"#,
+            r#"{__name__="a", instance="t:1", job="n"} 1 +0"#,
+            r#"{__name__="b", instance="t:1", job="n", x="2"} NaN +0"#,
         ];
         assert_eq!(found, expected);
     }
@@ -169,8 +170,8 @@ mod tests {
         let body = "a 1\nb 2 1600000000007\n";
         let (found, _) = rows(body, Format::Text, &json!({"honor_timestamps": true}));
         let expected = [
-            r#"{__name__="a", instance="t:1"} 1 +0"#,
-            r#"{__name__="b", instance="t:1"} 2 +7"#,
+            r#"{__name__="a", instance="t:1", job="n"} 1 +0"#,
+            r#"{__name__="b", instance="t:1", job="n"} 2 +7"#,
         ];
         assert_eq!(found, expected);
     }
@@ -200,7 +201,8 @@ mod tests {
         for (target_labels, count) in [(true, 1), (false, 0)] {
             let config = json!({"endpoint": "http://a", "target_labels": target_labels});
             let scrape = Scrape::parse(&config).unwrap();
-            let exported = Exported::of(&scrape.target, &exposition);
+            let target = scrape.target_labels("n");
+            let exported = Exported::of(&target, &exposition);
             let mut rows = Rows::new(&scrape, &exported, TICK_MS);
             rows.add(&exposition);
             assert_eq!(rows.request.metadata.len(), count);
@@ -215,7 +217,8 @@ mod tests {
     fn a_series_of_the_target_does_not_replace_ours() {
         let scrape = Scrape::parse(&json!({"endpoint": "http://t:1"})).unwrap();
         let exposition = parse(b"up 0\n", Format::Text).unwrap();
-        let exported = Exported::of(&scrape.target, &exposition);
+        let target = scrape.target_labels("n");
+        let exported = Exported::of(&target, &exposition);
         let mut rows = Rows::new(&scrape, &exported, TICK_MS);
         let about = About {
             is_up: true,
