@@ -13,17 +13,17 @@ use soak::samples::{Samples, compare};
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::jobs::client::Client;
-use timestream_prometheus_connector::jobs::run::{
-    Cursors, Report, Run, RunError, StateError, Stop, Tally,
-};
+use timestream_prometheus_connector::jobs::run::{Report, Run, RunError, Stop, Tally};
 use timestream_prometheus_connector::jobs::scrape::parse;
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::model::Destination;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::jobs::Memory;
 use crate::support::{START_MS, configuration, core, start_emulator, table};
 
+mod ended;
 mod real;
 
 /// A connector that scrapes into an emulator of its own.
@@ -33,6 +33,9 @@ pub(crate) struct Scraper {
     http: Client,
     secrets: Secrets,
     destination: Destination,
+    cursors: Memory,
+    /// The definition's.
+    name: &'static str,
 }
 
 impl Scraper {
@@ -48,6 +51,8 @@ impl Scraper {
                 database: "db".to_owned(),
                 table: "scraped".to_owned(),
             },
+            cursors: Memory::default(),
+            name: "test",
         }
     }
 
@@ -64,8 +69,8 @@ impl Scraper {
     async fn tick_until(&self, config: Value, time_ms: i64, stop: &Stop) -> Report {
         let job = parse(&config).unwrap();
         let run = Run {
-            name: "test",
-            id: "test",
+            name: self.name,
+            id: self.name,
             destination: &self.destination,
             scheduled_for: Timestamp::from_millisecond(time_ms).unwrap(),
             deadline: None,
@@ -73,7 +78,7 @@ impl Scraper {
             connector: &self.connector,
             http: &self.http,
             secrets: &self.secrets,
-            cursors: &NoCursors,
+            cursors: &self.cursors,
             progress: &(),
             tally: &Tally::default(),
             now: Timestamp::now,
@@ -100,28 +105,6 @@ impl Scraper {
             parts.join(" ")
         });
         shown.collect()
-    }
-}
-
-/// A scrape remembers nothing.
-struct NoCursors;
-
-impl Cursors for NoCursors {
-    fn get<'a>(
-        &'a self,
-        _: &'a str,
-    ) -> futures_util::future::BoxFuture<'a, Result<Option<String>, StateError>> {
-        unreachable!()
-    }
-    fn set<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-    ) -> futures_util::future::BoxFuture<'a, Result<(), StateError>> {
-        unreachable!()
-    }
-    fn clear(&self) -> futures_util::future::BoxFuture<'_, Result<(), StateError>> {
-        unreachable!()
     }
 }
 
@@ -233,6 +216,8 @@ async fn what_a_target_shows_is_stored_with_its_labels() {
         format!("__name__=up instance={address} job=j zone=z 1 @ +0"),
     ];
     assert_eq!(scraper.shown(), expected);
+    // Where no stale marker can be stored, nothing has to be remembered.
+    assert!(scraper.cursors.texts().is_empty());
     let families: Vec<_> = scraper
         .emulator
         .points("db", "metrics")
@@ -328,12 +313,7 @@ async fn repeated_series_are_dropped_and_told_of() {
 #[tokio::test]
 async fn every_member_of_a_gzip_is_read() {
     let scraper = Scraper::start(&[]).await;
-    let members = [
-        gzip(b"a{x=\"1\"} 1\nb"),
-        gzip(b""),
-        gzip(b"{x=\"2\"} 2\n"),
-    ]
-    .concat();
+    let members = [gzip(b"a{x=\"1\"} 1\nb"), gzip(b""), gzip(b"{x=\"2\"} 2\n")].concat();
     let target = showing(GZIP, &members).await;
     let config = json!({"endpoint": target.url(), "target_labels": false});
     let report = scraper.tick(config).await;
