@@ -35,6 +35,9 @@ use rows::{About, Rows};
 /// Time for writing what was scraped, retries included.
 const WRITE_TIME: Duration = Duration::from_secs(30);
 
+/// Bytes of a body that becomes series in less than a slice of time.
+const BYTES_AT_ONCE: usize = 128 << 10;
+
 /// Checks a `config`.
 ///
 /// # Errors
@@ -70,7 +73,11 @@ impl Scrape {
         body: Result<fetch::Body, RunError>,
         took: Duration,
     ) -> Report {
-        let (exposition, error) = match body.as_ref().map_err(Clone::clone).and_then(read) {
+        let compute = run.connector.compute();
+        let is_long = matches!(&body, Ok(body) if body.bytes.len() > BYTES_AT_ONCE);
+        let body = body.as_ref().map_err(Clone::clone);
+        let read = compute.run_if(is_long, || body.and_then(read)).await;
+        let (exposition, error) = match read {
             Ok(exposition) => (exposition, None),
             Err(error) => (Exposition::default(), Some(error)),
         };
@@ -80,7 +87,8 @@ impl Scrape {
             samples: exposition.samples.len(),
         };
         let target = self.target_labels(run.name);
-        let exported = labels::Exported::of(&target, &exposition);
+        let exported = || labels::Exported::of(&target, &exposition);
+        let exported = compute.run_if(is_long, exported).await;
         let tick_ms = run.scheduled_for.as_millisecond();
         let mut report = Report {
             error,
@@ -92,10 +100,9 @@ impl Scrape {
         if self.adds_target_labels {
             rows.add_about(&about);
         }
-        rows.add(&exposition);
+        compute.run_if(is_long, || rows.add(&exposition)).await;
         let mut change = None;
         if let Some(before) = self.before(run, &mut report).await {
-            let compute = run.connector.compute();
             let shown = Shown::of(compute, &rows).await;
             if !before.differs(&shown) {
                 warn_of_left_out(&before, &mut report);

@@ -179,11 +179,15 @@ impl Shown {
         };
         compute.run_in_slices(is_long(tracked.len()), step).await;
         // The order in which a target shows its series has no meaning.
-        keys.sort_unstable();
+        let of_all = || {
+            keys.sort_unstable();
+            digest(&SHA256, keys.as_flattened())
+        };
+        let digest = compute.run_if(is_long(tracked.len()), of_all).await;
         Self {
             tracked: tracked.to_vec(),
             left_out: (rows.tracked.len() - tracked.len()) as u64,
-            digest: STANDARD.encode(digest(&SHA256, keys.as_flattened())),
+            digest: STANDARD.encode(digest),
         }
     }
 }
@@ -218,9 +222,12 @@ pub(super) async fn gone<'l>(
         (next == rows.request.len()).then_some(())
     };
     compute.run_in_slices(is_long, step).await;
-    let mut gone: Vec<_> = gone.into_values().collect();
-    gone.sort_unstable();
-    gone.into_iter().map(|(_, series)| series).collect()
+    let in_order = || {
+        let mut gone: Vec<_> = gone.into_values().collect();
+        gone.sort_unstable_by_key(|(position, _)| *position);
+        gone.into_iter().map(|(_, series)| series).collect()
+    };
+    compute.run_if(is_long, in_order).await
 }
 
 /// Ends these series.
