@@ -16,14 +16,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use reqwest::dns::{Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url, header};
+use tokio::task::yield_now;
 use tokio::time::Instant;
 use tokio_rustls::rustls::ClientConfig;
 
 use super::address::{Guard, Refused, ip_of};
+use super::gzip::{self, GzipError};
 use super::outgoing::Outgoing;
 use super::run::RunError;
 use super::secret::Secrets;
 use super::tls::{self, Digest, Loaded};
+use crate::compute::SLICE;
+use crate::received::cut;
 use crate::timestream::TrustedRoots;
 
 /// What servers read about who calls them.
@@ -37,6 +41,9 @@ const MAX_REDIRECTS: usize = 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Servers whose connections are kept for the next call.
 const MAX_CLIENTS: usize = 256;
+
+/// Compressed bytes that a response may have besides twice its limit.
+const LEAST_GZIP_LIMIT: usize = 64 << 10;
 
 /// Keeps the connections of all definitions of a process; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +75,7 @@ struct Key {
 
 /// Calls the server of a definition, over HTTP/1.1 with or without TLS; cheap to clone.
 ///
-/// Answers in gzip are decompressed. Variables that name proxies are not looked at, as in Prometheus.
+/// Variables that name proxies are not looked at, as in Prometheus.
 /// Redirects are followed; credentials and the headers of the definition go neither to another host or
 /// port nor from `https` to `http`.
 #[derive(Clone)]
@@ -153,9 +160,18 @@ pub enum BodyError {
         /// What it may have.
         limit: usize,
     },
-    /// It ended early, or cannot be decompressed.
+    /// It ended early.
     #[error("{0}")]
     Broken(CallError),
+    /// Its gzip ends early.
+    #[error("the gzip of the body ends early")]
+    CutGzip,
+    /// It is no gzip, though the headers say so.
+    #[error("the gzip of the body cannot be read: {0}")]
+    InvalidGzip(String),
+    /// It has an encoding that the request did not ask for.
+    #[error("the body has the Content-Encoding {0:?}, expected gzip or none")]
+    Encoding(String),
 }
 
 impl Client {
@@ -304,6 +320,8 @@ impl Session {
                 .redirect(Policy::none())
                 .referer(false)
                 .no_proxy()
+                // `read_body` decompresses: reqwest stops after the first member of a gzip.
+                .no_gzip()
                 .dns_resolver(Arc::new(resolver))
                 .connect_timeout(inner.connect_timeout)
                 .build()
@@ -473,22 +491,69 @@ impl Resolve for Resolver {
     }
 }
 
-/// The whole body of an answer, decompressed, of at most `limit` bytes.
+/// Returns the whole body of a response, of at most `limit` bytes, with its gzip decompressed. Whoever
+/// wants gzip asks for it in the request. A body whose encoding is `own` is left to the caller.
 ///
 /// # Errors
-/// It is longer, ends early or cannot be decompressed.
-pub async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyError> {
+/// It is longer, ends early, cannot be decompressed or has another encoding.
+pub async fn read_body(
+    mut response: Response,
+    limit: usize,
+    own: Option<&str>,
+) -> Result<Vec<u8>, BodyError> {
+    let is_gzip = is_gzip(response.headers(), own)?;
     let declared = response.headers().get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let limit_sent = match is_gzip {
+        // Small members can be larger than what they hold.
+        true => limit.saturating_mul(2).saturating_add(LEAST_GZIP_LIMIT),
+        false => limit,
+    };
     // What is declared is not believed, only refused.
-    if declared.is_some_and(|length| length > limit) {
+    if declared.is_some_and(|length| length > limit_sent) {
         return Err(BodyError::TooLong { limit });
     }
-    let mut body = Vec::new();
-    while let Some(piece) = next_piece(&mut response).await.map_err(BodyError::Broken)? {
-        add(&mut body, &piece, limit)?;
+    if !is_gzip {
+        let mut body = Vec::new();
+        while let Some(piece) = next_piece(&mut response).await.map_err(BodyError::Broken)? {
+            add(&mut body, &piece, limit)?;
+        }
+        return Ok(body);
     }
-    Ok(body)
+    let of_gzip = |error| match error {
+        GzipError::TooLong => BodyError::TooLong { limit },
+        GzipError::Cut => BodyError::CutGzip,
+        GzipError::Invalid(text) => BodyError::InvalidGzip(text),
+    };
+    let mut decoder = gzip::Decoder::new(limit);
+    let mut left = limit_sent;
+    while let Some(piece) = next_piece(&mut response).await.map_err(BodyError::Broken)? {
+        left = left
+            .checked_sub(piece.len())
+            .ok_or(BodyError::TooLong { limit })?;
+        let mut began = Instant::now();
+        for step in piece.chunks(gzip::STEP) {
+            decoder.push(step).map_err(of_gzip)?;
+            if began.elapsed() >= SLICE / 2 {
+                yield_now().await;
+                began = Instant::now();
+            }
+        }
+    }
+    decoder.finish().map_err(of_gzip)
+}
+
+/// Whether a body is to be decompressed, by its headers.
+fn is_gzip(headers: &header::HeaderMap, own: Option<&str>) -> Result<bool, BodyError> {
+    let encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let encodings = encodings.map(|it| String::from_utf8_lossy(it.as_bytes()));
+    let encodings = encodings.collect::<Vec<_>>().join(", ");
+    match encodings.trim().to_ascii_lowercase().as_str() {
+        "gzip" | "x-gzip" => Ok(true),
+        "" | "identity" => Ok(false),
+        other if Some(other) == own => Ok(false),
+        _ => Err(BodyError::Encoding(cut(&encodings, 100).into_owned())),
+    }
 }
 
 /// The next piece of a body.

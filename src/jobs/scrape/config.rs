@@ -38,8 +38,10 @@ pub struct Scrape {
     pub(super) honor_labels: bool,
     /// Whether there are `target` labels and series about the scrape.
     pub(super) adds_target_labels: bool,
-    /// Labels that go on every series, sorted by name.
-    pub(super) target: Vec<(String, String)>,
+    /// Labels that go on every series, by name, but for a `job` that is the definition's name.
+    target: BTreeMap<String, String>,
+    /// Whether the label `job` is the definition's name.
+    job_is_name: bool,
 }
 
 #[derive(Deserialize)]
@@ -106,23 +108,30 @@ impl Scrape {
         let honor_timestamps = flag("honor_timestamps", &raw.honor_timestamps, false);
         let honor_labels = flag("honor_labels", &raw.honor_labels, false);
         let adds_target_labels = flag("target_labels", &raw.target_labels, true);
-        let job = values.text("job", raw.job.as_ref());
+        // As in Prometheus, a label without a value is none.
+        let has_no_job = raw.job.as_ref().is_some_and(|job| job == "");
+        let job = match has_no_job {
+            true => None,
+            false => values.text("job", raw.job.as_ref()),
+        };
+        let is_job_given = has_no_job || job.is_some();
         let labels = labels(&mut values, raw.labels.as_ref());
         let without = "goes on series by target_labels, which is false";
-        if !adds_target_labels && job.is_some() {
+        if !adds_target_labels && is_job_given {
             values.fault("job", without);
         }
         if !adds_target_labels && !labels.is_empty() {
             values.fault("labels", without);
         }
-        if job.is_some() && labels.contains_key("job") {
+        if is_job_given && labels.contains_key("job") {
             values.fault("labels.job", "is given by job already");
         }
         match endpoint {
             Some(endpoint) if values.faults.is_empty() => Ok(Self {
+                job_is_name: adds_target_labels && !is_job_given && !labels.contains_key("job"),
                 target: match adds_target_labels {
                     true => target(&endpoint, job, labels),
-                    false => Vec::new(),
+                    false => BTreeMap::new(),
                 },
                 endpoint,
                 outgoing,
@@ -136,21 +145,30 @@ impl Scrape {
             _ => Err(values.faults),
         }
     }
+
+    /// Returns the labels that go on every series of the definition `name`, sorted by name.
+    pub(super) fn target_labels(&self, name: &str) -> Vec<(String, String)> {
+        let mut target = self.target.clone();
+        if self.job_is_name {
+            target.insert("job".to_owned(), name.to_owned());
+        }
+        target.into_iter().collect()
+    }
 }
 
-/// The labels of the target, sorted by name.
+/// The labels of the target.
 fn target(
     endpoint: &Url,
     job: Option<String>,
     labels: BTreeMap<String, String>,
-) -> Vec<(String, String)> {
+) -> BTreeMap<String, String> {
     let mut target = labels;
     let instance = || instance(endpoint);
     target.entry("instance".to_owned()).or_insert_with(instance);
     if let Some(job) = job {
         target.insert("job".to_owned(), job);
     }
-    target.into_iter().collect()
+    target
 }
 
 /// Further labels: an object of texts.
@@ -207,20 +225,26 @@ mod tests {
         assert_eq!(scrape.body_size_limit, 33_554_432);
         assert_eq!(scrape.fallback, None);
         assert!(!scrape.honor_timestamps && !scrape.honor_labels && scrape.adds_target_labels);
+        let target = [("instance", "node:9100"), ("job", "node-1")];
         assert_eq!(
-            scrape.target,
-            [("instance".to_owned(), "node:9100".to_owned())]
+            scrape.target_labels("node-1"),
+            target.map(|(name, value)| (name.to_owned(), value.to_owned()))
         );
     }
 
     #[test]
     fn labels_of_the_target() {
         let cases = [
-            (json!({"endpoint": "http://a/m"}), "instance=a:80"),
-            (json!({"endpoint": "https://a"}), "instance=a:443"),
+            (json!({"endpoint": "http://a/m"}), "instance=a:80 job=name"),
+            (json!({"endpoint": "https://a"}), "instance=a:443 job=name"),
             (
                 json!({"endpoint": "https://[::1]:9100/m?x=1"}),
-                "instance=[::1]:9100",
+                "instance=[::1]:9100 job=name",
+            ),
+            (json!({"endpoint": "http://a", "job": ""}), "instance=a:80"),
+            (
+                json!({"endpoint": "http://a", "labels": {"job": "l"}}),
+                "instance=a:80 job=l",
             ),
             (
                 json!({"endpoint": "http://a", "job": "j"}),
@@ -234,10 +258,8 @@ mod tests {
         ];
         for (config, expected) in cases {
             let scrape = Scrape::parse(&config).unwrap();
-            let shown = scrape
-                .target
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"));
+            let target = scrape.target_labels("name");
+            let shown = target.iter().map(|(name, value)| format!("{name}={value}"));
             assert_eq!(shown.collect::<Vec<_>>().join(" "), expected, "{config}");
         }
     }
@@ -249,7 +271,6 @@ mod tests {
             "auth": "Bearer hunter2",
             "timeout_ms": 99,
             "body_size_limit": 0,
-            "job": "",
             "labels": {"__name__": "x", "zone": "", "job": "j", "n": 1, "o": null},
             "tls": {"key_file": "k"},
         }));
@@ -260,7 +281,6 @@ mod tests {
             "config.tls.cert_file: missing: the certificate of key_file",
             "config.timeout_ms: expected a whole number from 100 to 60000",
             "config.body_size_limit: expected a whole number from 1 to 1073741824",
-            "config.job: expected a text that is not empty",
             "config.labels.__name__: expected a name that is not empty and does not begin with __",
             "config.labels.n: expected a text that is not empty",
             "config.labels.o: expected a text that is not empty",

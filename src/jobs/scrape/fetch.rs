@@ -84,6 +84,7 @@ async fn attempt(scrape: &Scrape, run: &Run<'_>, session: &Session) -> Result<Bo
         .get(scrape.endpoint.clone())
         .timeout(timeout)
         .header(header::ACCEPT, ACCEPT)
+        .header(header::ACCEPT_ENCODING, "gzip")
         .header(TIMEOUT_HEADER, seconds);
     let response = request.send().await.map_err(|error| of_call(&error))?;
     let status = response.status();
@@ -91,10 +92,12 @@ async fn attempt(scrape: &Scrape, run: &Run<'_>, session: &Session) -> Result<Bo
         return Err(of_status(status));
     }
     let format = format_of(&response, scrape.fallback);
-    let bytes = read_body(response, scrape.body_size_limit).await;
-    let bytes = bytes.map_err(|error| match error {
-        BodyError::Broken(error) => of_call(&error),
+    let bytes = read_body(response, scrape.body_size_limit, None).await;
+    let bytes = bytes.map_err(|error| match &error {
+        BodyError::Broken(error) => of_call(error),
         BodyError::TooLong { .. } => Failure::Lasting(format!("{error} (body_size_limit)")),
+        BodyError::CutGzip => Failure::Passing(error.to_string()),
+        BodyError::InvalidGzip(_) | BodyError::Encoding(_) => Failure::Lasting(error.to_string()),
     })?;
     match format {
         Ok(format) => Ok(Body { bytes, format }),

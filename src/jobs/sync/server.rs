@@ -184,7 +184,11 @@ impl<'r> Server<'r> {
         if !query.is_empty() {
             address.query_pairs_mut().extend_pairs(query);
         }
-        self.call(path, || self.session.get(address.clone())).await
+        let call = || {
+            let request = self.session.get(address.clone());
+            request.header(ACCEPT_ENCODING, "gzip")
+        };
+        self.call(path, call).await
     }
 
     /// The body of a success.
@@ -234,7 +238,7 @@ impl<'r> Server<'r> {
         let exchange = async {
             let response = request.send().await.map_err(BodyError::Broken)?;
             let (status, headers) = (response.status(), response.headers().clone());
-            let body = read_body(response, MAX_ANSWER_BYTES).await?;
+            let body = read_body(response, MAX_ANSWER_BYTES, Some("snappy")).await?;
             Ok((status, headers, body))
         };
         match timeout(limit, exchange).await {
@@ -243,6 +247,10 @@ impl<'r> Server<'r> {
                 Tried::Failed(failed(path, error))
             }
             Ok(Err(BodyError::Broken(error))) => Tried::Again(error.to_string()),
+            Ok(Err(error @ BodyError::CutGzip)) => Tried::Again(error.to_string()),
+            Ok(Err(error @ (BodyError::InvalidGzip(_) | BodyError::Encoding(_)))) => {
+                Tried::Failed(failed(path, error.to_string()))
+            }
             Ok(Err(error @ BodyError::TooLong { .. })) => {
                 Tried::Failed(Failure::TooMuch(format!("{path}: {error}")))
             }
