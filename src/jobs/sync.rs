@@ -94,6 +94,9 @@ struct Cursor {
     /// What comes next, if part of it is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     partial: Option<Partial>,
+    /// How long windows may be, if the server refused longer ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ceiling: Option<i64>,
 }
 
 /// A window of which part is stored.
@@ -229,12 +232,14 @@ impl<'r> Work<'r> {
             run: started.at,
             through: started.start - 1,
             partial: None,
+            ceiling: None,
         });
         cursor.run = started.at;
         let mut windows = match self.settings.raw {
             true => Windows::raw(),
             false => Windows::stepped(self.settings.step_ms),
-        };
+        }
+        .below(cursor.ceiling);
         loop {
             let partial = cursor.partial.take();
             let window = match &partial {
@@ -250,13 +255,14 @@ impl<'r> Work<'r> {
             let series = match self.read(metric, window).await {
                 Ok(series) => series,
                 // What is stored of a window that was begun is stored again.
-                Err(Failure::TooMuch(_)) if windows.shrink() => continue,
+                Err(Failure::TooMuch(_)) if windows.shrink(window) => continue,
                 Err(failure) => {
                     let error = RunError::from(failure);
                     return Err(self.failed(metric, window, error));
                 }
             };
             windows.found(series.iter().map(Series::len).sum());
+            cursor.ceiling = windows.ceiling();
             let stored = self
                 .store(metric, window, &series, partial, &mut cursor)
                 .await;
@@ -394,7 +400,10 @@ impl<'r> Work<'r> {
     /// Stores what the server knows about the metrics, if that is news.
     async fn copy_metadata(&mut self, metrics: &[String]) -> Result<(), RunError> {
         let families = match self.server.families().await {
-            Ok(answer) => answer.data,
+            Ok(answer) => {
+                self.warn("metadata", answer.warnings);
+                answer.data
+            }
             Err(Failure::Ends(RunError::Interrupted)) => return Err(RunError::Interrupted),
             Err(failure) => {
                 let text = RunError::from(failure).to_string();

@@ -10,5 +10,6 @@ mod page;
 mod promql;
 mod senders;
 mod stage;
+mod sync;
 mod tools;
 mod vmctl;

@@ -1,7 +1,9 @@
 //! Types of connector definitions, each run as the frame runs it.
 
+mod dialects;
 mod processes;
 mod resend;
+pub(crate) mod server;
 pub(crate) mod sink;
 mod sink_statuses;
 pub(crate) mod sync;

@@ -19,8 +19,8 @@ use tokio::process::Command;
 
 use crate::exporter::Exporter;
 use crate::frames;
+use crate::jobs::server::Server;
 use crate::jobs::sink::{Received, Receiver};
-use crate::jobs::sync::Server;
 use crate::runtime_api::{Ended, FUNCTION, Function, HttpAnswer, Left, RuntimeApi};
 use crate::state::Dynamo;
 use crate::support::{START_MS, TestApp, connect, query, series, start_emulator, table};

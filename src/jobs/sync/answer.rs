@@ -1,15 +1,19 @@
-//! The answers of Prometheus' HTTP API.
+//! The responses of Prometheus' HTTP API, in the dialects of those who serve it.
 //!
 //! <https://prometheus.io/docs/prometheus/latest/querying/api/>
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::model::{
     Histogram, Label, Labels, METRIC_NAME_LABEL, MetricType, PROMETHEUS_NAN_BITS, Sample,
 };
+use crate::received::cut;
+
+/// Bytes of the text of an error, or of a warning, that are repeated.
+const MAX_TEXT_BYTES: usize = 300;
 
 /// A series of a result.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,66 +35,161 @@ impl Series {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Answer<T> {
     pub(super) data: T,
-    /// Warnings and notes, such as those that the result is not complete.
+    /// Warnings and notes that leave the result complete.
     pub(super) warnings: Vec<String>,
+    /// Why the result may lack some of what there is, if the server says so.
+    pub(super) partial: Option<String>,
 }
 
-/// An answer that is no success, or none at all.
+impl<T> Answer<T> {
+    fn map<U>(self, to: impl FnOnce(T) -> U) -> Answer<U> {
+        Answer {
+            data: to(self.data),
+            warnings: self.warnings,
+            partial: self.partial,
+        }
+    }
+}
+
+/// A response that is no success, or none of this API at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct NoSuccess(pub(super) String);
+pub(super) enum NoSuccess {
+    /// An error of the API in a response with the status of a success.
+    #[error("{0}")]
+    Error(String),
+    /// It ends before its end.
+    #[error("the response ends early")]
+    Cut,
+    /// It is of another kind; the reason repeats nothing of it.
+    #[error("the response is not one of Prometheus' API: {0}")]
+    Foreign(String),
+}
+
+/// Reads a value that may be null, which some servers write for an empty list.
+fn null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads a value that may be null, but has to be there.
+fn some_or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    null(deserializer).map(Some)
+}
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
 struct Envelope<'a, T> {
     #[serde(borrow)]
     status: Cow<'a, str>,
+    #[serde(default = "no_data", deserialize_with = "some_or_null")]
     data: Option<T>,
-    #[serde(rename = "errorType", default)]
+    #[serde(rename = "errorType", default, deserialize_with = "null")]
     error_type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     error: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     warnings: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     infos: Vec<String>,
+    /// Of VictoriaMetrics: some of its storage nodes did not take part.
+    #[serde(rename = "isPartial", default, deserialize_with = "null")]
+    is_partial: bool,
 }
 
-#[derive(Deserialize)]
+fn no_data<T>() -> Option<T> {
+    None
+}
+
+#[derive(Default, Deserialize)]
 struct Matrix<'a> {
-    #[serde(borrow)]
+    #[serde(rename = "resultType", borrow, default)]
+    result_type: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "null")]
     result: Vec<WireSeries<'a>>,
+}
+
+/// A result whose type is all that is read of it.
+#[derive(Default, Deserialize)]
+struct Untyped<'a> {
+    #[serde(rename = "resultType", borrow, default)]
+    result_type: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
 struct WireSeries<'a> {
+    #[serde(default, deserialize_with = "null")]
     metric: BTreeMap<String, String>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "null")]
     values: Vec<(f64, Cow<'a, str>)>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     histograms: Vec<serde::de::IgnoredAny>,
 }
 
-fn data<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<Answer<T>, NoSuccess> {
+/// Returns whether a warning leaves a result complete.
+///
+/// Prometheus annotates what an expression makes of its input; a selector alone gets no such
+/// annotation. Thanos used to warn of a window before the first data. All other warnings name a part
+/// of the server that did not take part: a store, an ingester, a tenant, a server of remote read.
+fn is_harmless(warning: &str) -> bool {
+    let warning = warning.trim_start();
+    ["PromQL warning", "PromQL info"]
+        .iter()
+        .any(|it| warning.starts_with(it))
+        || warning == "No StoreAPIs matched for this query"
+}
+
+/// Returns the data of a success. `null` is what it is by default; there has to be something.
+fn data<'a, T: Deserialize<'a> + Default>(body: &'a [u8]) -> Result<Answer<T>, NoSuccess> {
     let envelope: Envelope<'_, T> = serde_json::from_slice(body).map_err(|error| {
-        // Its own text may quote the response.
-        let (line, column) = (error.line(), error.column());
-        NoSuccess(format!(
-            "the response is not one of Prometheus' API: line {line}, column {column}"
-        ))
-    })?;
-    match envelope.data {
-        Some(data) if envelope.status == "success" => {
-            let mut warnings = envelope.warnings;
-            warnings.extend(envelope.infos);
-            Ok(Answer { data, warnings })
+        if error.is_eof() {
+            return NoSuccess::Cut;
         }
-        _ if envelope.status == "error" => Err(NoSuccess(format!(
-            "status error: {} {}",
-            envelope.error_type, envelope.error
-        ))),
-        _ => Err(NoSuccess(
-            "the response is not one of Prometheus' API: no status or data that is known"
+        // Its own text may quote the response.
+        let what = if error.is_data() {
+            "not of the expected form"
+        } else {
+            "no JSON"
+        };
+        let (line, column) = (error.line(), error.column());
+        NoSuccess::Foreign(format!("{what} at line {line}, column {column}"))
+    })?;
+    match (&*envelope.status, envelope.data) {
+        ("success", Some(data)) => {
+            let short = |it: &String| cut(it, MAX_TEXT_BYTES).into_owned();
+            let (harmless, incomplete): (Vec<_>, Vec<_>) =
+                envelope.warnings.iter().partition(|it| is_harmless(it));
+            let warnings = harmless.into_iter().chain(&envelope.infos);
+            let by_mark = envelope.is_partial.then(|| "isPartial".to_owned());
+            Ok(Answer {
+                data,
+                warnings: warnings.map(short).collect(),
+                partial: incomplete.first().map(|it| short(it)).or(by_mark),
+            })
+        }
+        ("success", None) => Err(NoSuccess::Foreign("it has no data".to_owned())),
+        ("error", _) => {
+            let text = cut(envelope.error.trim(), MAX_TEXT_BYTES);
+            let class = cut(&envelope.error_type, MAX_TEXT_BYTES);
+            Err(NoSuccess::Error(format!("status error: {class}: {text}")))
+        }
+        _ => Err(NoSuccess::Foreign(
+            "its status is neither success nor error".to_owned(),
+        )),
+    }
+}
+
+/// Fails if a result is not that of a range query.
+fn check_type(result_type: Option<&str>) -> Result<(), NoSuccess> {
+    match result_type {
+        None | Some("matrix") => Ok(()),
+        Some(word @ ("vector" | "scalar" | "string" | "streams")) => Err(NoSuccess::Foreign(
+            format!("the result of a range query has to be a matrix, not a {word}"),
+        )),
+        Some(_) => Err(NoSuccess::Foreign(
+            "the result of a range query has to be a matrix, not of a type of another API"
                 .to_owned(),
         )),
     }
@@ -98,7 +197,20 @@ fn data<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<Answer<T>, NoSuccess> 
 
 /// The series of a range query, sorted by labels.
 pub(super) fn matrix(body: &[u8]) -> Result<Answer<Vec<Series>>, NoSuccess> {
-    let Answer { data, mut warnings } = data::<Matrix<'_>>(body)?;
+    let answer = data::<Matrix<'_>>(body).map_err(|error| {
+        // Results of other types differ in form.
+        let result_type = match data::<Untyped<'_>>(body) {
+            Ok(answer) => answer.data.result_type,
+            Err(_) => None,
+        };
+        check_type(result_type.as_deref()).err().unwrap_or(error)
+    })?;
+    check_type(answer.data.result_type.as_deref())?;
+    let Answer {
+        data,
+        mut warnings,
+        partial,
+    } = answer;
     let mut all = Vec::with_capacity(data.result.len());
     for WireSeries {
         metric,
@@ -116,15 +228,20 @@ pub(super) fn matrix(body: &[u8]) -> Result<Answer<Vec<Series>>, NoSuccess> {
             .into_iter()
             .map(|(name, value)| Label { name, value });
         let samples = values.iter().map(|(seconds, text)| {
-            let value = value(text).ok_or_else(|| NoSuccess("a value is no number".to_owned()))?;
+            let not_a_number = || NoSuccess::Foreign("a value is not a number".to_owned());
+            let value = value(text).ok_or_else(not_a_number)?;
             Ok(Sample {
                 timestamp_ms: (seconds * 1e3).round() as i64,
                 value,
             })
         });
+        let mut samples = samples.collect::<Result<Vec<_>, _>>()?;
+        if !samples.is_sorted_by_key(|it| it.timestamp_ms) {
+            samples.sort_by_key(|it| it.timestamp_ms);
+        }
         all.push(Series {
             labels: Labels::new(labels.collect()),
-            samples: samples.collect::<Result<_, _>>()?,
+            samples,
             histograms: Vec::new(),
         });
     }
@@ -132,6 +249,7 @@ pub(super) fn matrix(body: &[u8]) -> Result<Answer<Vec<Series>>, NoSuccess> {
     Ok(Answer {
         data: all,
         warnings,
+        partial,
     })
 }
 
@@ -160,14 +278,24 @@ pub(super) struct Family {
 
 #[derive(Deserialize)]
 struct WireFamily {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     metric: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     r#type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     help: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     unit: String,
+}
+
+/// The families of a name; null is none.
+#[derive(Default)]
+struct WireFamilies(Vec<WireFamily>);
+
+impl<'de> Deserialize<'de> for WireFamilies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        null(deserializer).map(Self)
+    }
 }
 
 impl WireFamily {
@@ -181,34 +309,30 @@ impl WireFamily {
     }
 }
 
-/// The answer of `/api/v1/targets/metadata`: of each family the first entry.
+/// The response of `/api/v1/targets/metadata`: of each family the first entry.
 pub(super) fn targets_metadata(body: &[u8]) -> Result<Answer<Vec<Family>>, NoSuccess> {
-    let Answer { data, warnings } = data::<Vec<WireFamily>>(body)?;
-    let mut families = BTreeMap::new();
-    for mut entry in data {
-        let name = std::mem::take(&mut entry.metric);
-        if !name.is_empty() {
-            families
-                .entry(name.clone())
-                .or_insert_with(|| entry.named(name));
+    let answer = data::<Vec<WireFamily>>(body)?;
+    Ok(answer.map(|data| {
+        let mut families = BTreeMap::new();
+        for mut entry in data {
+            let name = std::mem::take(&mut entry.metric);
+            if !name.is_empty() {
+                families
+                    .entry(name.clone())
+                    .or_insert_with(|| entry.named(name));
+            }
         }
-    }
-    Ok(Answer {
-        data: families.into_values().collect(),
-        warnings,
-    })
+        families.into_values().collect()
+    }))
 }
 
-/// The answer of `/api/v1/metadata`: of each family the first entry.
+/// The response of `/api/v1/metadata`: of each family the first entry.
 pub(super) fn metadata(body: &[u8]) -> Result<Answer<Vec<Family>>, NoSuccess> {
-    let Answer { data, warnings } = data::<BTreeMap<String, Vec<WireFamily>>>(body)?;
-    let first = |(name, entries): (String, Vec<WireFamily>)| {
+    let answer = data::<BTreeMap<String, WireFamilies>>(body)?;
+    let first = |(name, WireFamilies(entries)): (String, WireFamilies)| {
         entries.into_iter().next().map(|entry| entry.named(name))
     };
-    Ok(Answer {
-        data: data.into_iter().filter_map(first).collect(),
-        warnings,
-    })
+    Ok(answer.map(|data| data.into_iter().filter_map(first).collect()))
 }
 
 fn metric_type(word: &str) -> MetricType {
@@ -260,12 +384,12 @@ mod tests {
     fn a_matrix() {
         let body = br#"{"status":"success","data":{"resultType":"matrix","result":[
             {"metric":{"__name__":"up","job":"b"},"values":[[1600000000.001,"1"],[1600000015,"NaN"]]},
-            {"metric":{"__name__":"up","job":"a"},"values":[[1600000000,"+Inf"],[1600000015.5,"-1.5e-7"]]},
+            {"metric":{"__name__":"up","job":"a"},"values":[[1600000015.5,"-1.5e-7"],[1600000000,"+Inf"]]},
             {"metric":{"__name__":"h"},"histograms":[[1600000000,{"count":"1","sum":"1"}]]}]},
-            "warnings":["w"],"infos":["i"]}"#;
+            "warnings":["PromQL warning: w"],"infos":["i"]}"#;
         let answer = matrix(body).unwrap();
         let histograms = "native histograms have no steps; set raw to true to read them";
-        assert_eq!(answer.warnings, ["w", "i", histograms]);
+        assert_eq!(answer.warnings, ["PromQL warning: w", "i", histograms]);
         let seen: Vec<_> = answer
             .data
             .iter()
@@ -296,25 +420,142 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_success_is_told() {
-        let error = br#"{"status":"error","errorType":"bad_data","error":"no"}"#;
-        assert_eq!(matrix(error).unwrap_err().0, "status error: bad_data no");
+    fn a_response_that_is_no_success_is_an_error_that_repeats_nothing_of_it() {
+        let error = |body: &str| matrix(body.as_bytes()).unwrap_err();
+        let of_api = r#"{"status":"error","errorType":"bad_data","error":" no "}"#;
+        assert_eq!(error(of_api).to_string(), "status error: bad_data: no");
+        let null = r#"{"status":"error","errorType":null,"error":"no","warnings":null}"#;
+        assert_eq!(error(null).to_string(), "status error: : no");
+        let long = format!(r#"{{"status":"error","error":"{}"}}"#, "x".repeat(9_999));
+        assert!(error(&long).to_string().len() < 400);
+        for body in [
+            "",
+            r#"{"status":"success","data":{"resultType":"matrix","resu"#,
+        ] {
+            assert_eq!(error(body), NoSuccess::Cut);
+        }
         for (body, why) in [
-            ("<html>", "is not one of Prometheus' API: line 1, column 1"),
-            ("{}", "is not one of Prometheus' API: line 1, column 2"),
-            (r#"{"status":"success"}"#, "no status or data that is known"),
+            ("<html>hunter2", "no JSON at line 1, column 1"),
+            ("\n{hunter2", "no JSON at line 2, column 2"),
+            ("{}", "not of the expected form at line 1, column 2"),
             (
-                r#"{"status":"partial","data":{"result":[]}}"#,
-                "no status or data that is known",
+                r#""hunter2""#,
+                "not of the expected form at line 1, column 9",
+            ),
+            (r#"{"status":"success"}"#, "it has no data"),
+            (
+                r#"{"status":"hunter2","data":null}"#,
+                "its status is neither",
+            ),
+            (r#"{"status":["hunter2"]}"#, "not of the expected form"),
+            (
+                r#"{"status":"success","data":{"result":[{"metric":{},"values":[[1,"hunter2"]]}]}}"#,
+                "a value is not a number",
             ),
             (
-                r#"{"status":"success","data":{"result":[{"metric":{},"values":[[1,"x"]]}]}}"#,
-                "a value is no number",
+                r#"{"status":"success","data":{"result":[{"metric":{},"values":[["hunter2","1"]]}]}}"#,
+                "not of the expected form",
+            ),
+            (
+                r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"hunter2"]}]}}"#,
+                "has to be a matrix, not a vector",
+            ),
+            (
+                r#"{"status":"success","data":{"resultType":"vector","result":null}}"#,
+                "has to be a matrix, not a vector",
+            ),
+            (
+                r#"{"status":"success","data":{"result":[1,"hunter2"],"resultType":"scalar"}}"#,
+                "has to be a matrix, not a scalar",
+            ),
+            (
+                r#"{"status":"success","data":{"result":["hunter2"],"resultType":"hunter2"}}"#,
+                "has to be a matrix, not of a type of another API",
             ),
         ] {
-            let error = matrix(body.as_bytes()).unwrap_err().0;
-            assert!(error.contains(why), "{error}");
+            let error = error(body);
+            assert!(matches!(error, NoSuccess::Foreign(_)), "{error}");
+            let text = error.to_string();
+            assert!(text.contains(why), "{text}, not {why}");
+            assert!(!text.contains("hunter2"), "{text}");
         }
+    }
+
+    #[test]
+    fn null_is_an_empty_list() {
+        let success = |rest: &str| format!(r#"{{"status":"success",{rest}}}"#).into_bytes();
+        let notes =
+            r#""errorType":null,"error":null,"warnings":null,"infos":null,"isPartial":null"#;
+        for data in [
+            "null",
+            r#"{"resultType":"matrix","result":null}"#,
+            r#"{"resultType":"matrix","result":[]}"#,
+            r#"{"resultType":null,"result":null}"#,
+            "{}",
+        ] {
+            let answer = matrix(&success(&format!(r#""data":{data},{notes}"#))).unwrap();
+            assert_eq!(
+                answer,
+                Answer {
+                    data: vec![],
+                    warnings: vec![],
+                    partial: None
+                }
+            );
+        }
+        let body =
+            success(r#""data":{"result":[{"metric":null,"values":null,"histograms":null}]}"#);
+        assert_eq!(matrix(&body).unwrap().data, [Series::default()]);
+        assert!(names(&success(r#""data":null"#)).unwrap().data.is_empty());
+        let targets = |body: &str| targets_metadata(&success(body)).unwrap().data;
+        assert!(targets(r#""data":null"#).is_empty());
+        let entry = r#""data":[{"target":null,"metric":"a","type":null,"help":null,"unit":null}]"#;
+        assert_eq!(targets(entry)[0].name, "a");
+        assert!(
+            metadata(&success(r#""data":null"#))
+                .unwrap()
+                .data
+                .is_empty()
+        );
+        let body = success(r#""data":{"a":null,"b":[{"type":"gauge","help":null}]}"#);
+        let families = metadata(&body).unwrap().data;
+        assert_eq!((families.len(), &*families[0].name), (1, "b"));
+    }
+
+    #[test]
+    fn which_warnings_mean_that_something_is_missing() {
+        let partial = |rest: &str| {
+            let data = r#""data":{"resultType":"matrix","result":[]}"#;
+            let body = format!(r#"{{"status":"success",{rest},{data}}}"#);
+            let answer = matrix(body.as_bytes()).unwrap();
+            (answer.partial, answer.warnings)
+        };
+        let store = "receive series from Addr: 10.0.0.1:10901: rpc error: code = Unavailable";
+        for text in [
+            store,
+            "query result may contain partial data",
+            "failed to query tenant __tenant_id__ a (partial data returned): no",
+            "remote_read: remote server http://a/api/v1/read returned HTTP status 500",
+            "results truncated due to limit",
+            "3 more warning annotations omitted",
+        ] {
+            let (why, warnings) = partial(&format!(r#""warnings":["PromQL warning: w","{text}"]"#));
+            assert_eq!(why.as_deref(), Some(text));
+            assert_eq!(warnings, ["PromQL warning: w"]);
+        }
+        for text in [
+            "PromQL warning: encountered a mix of histograms and floats for metric name",
+            "PromQL info: metric might not be a counter",
+            "No StoreAPIs matched for this query",
+        ] {
+            let notes = format!(r#""warnings":["{text}"],"infos":["i"],"isPartial":false"#);
+            assert_eq!(
+                partial(&notes),
+                (None, vec![text.to_owned(), "i".to_owned()])
+            );
+        }
+        let (why, _) = partial(r#""isPartial":true"#);
+        assert_eq!(why.as_deref(), Some("isPartial"));
     }
 
     #[test]

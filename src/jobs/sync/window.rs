@@ -1,18 +1,38 @@
 //! Which part of the time is read at once.
 
-/// Points of a series in an answer of a range query: more than this Prometheus refuses.
+/// Points of a series in a response of a range query: more than this Prometheus refuses.
 const MAX_POINTS: i64 = 11_000;
-/// Samples of an answer that are aimed at, so that memory is bounded.
+/// Samples of a response that are aimed at, so that memory is bounded.
 const WANTED_SAMPLES: usize = 200_000;
+/// The shortest window of samples as they are, in milliseconds: a shorter one would seldom have fewer.
+const MIN_RAW_MS: i64 = 1_000;
+/// The shortest window of a list of names, in milliseconds.
+const MIN_NAMES_MS: i64 = 3_600_000;
+/// Windows that have to succeed before one is tried that is longer than the longest that succeeded.
+const WINDOWS_BEFORE_PROBE: u32 = 4;
+/// The same, where longer windows have failed again and again.
+const MAX_WINDOWS_BEFORE_PROBE: u32 = 64;
 
 /// How long windows are; they grow and shrink with what is found.
+///
+/// A server that refuses a window as too large has told a limit: windows stay below it, and a longer
+/// one is tried only after some that succeeded, less often each time that it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Windows {
     /// Milliseconds between two points; 1 where samples are read as they are.
     step_ms: i64,
     /// Points of the next window.
     points: i64,
+    min_points: i64,
     max_points: i64,
+    /// Points that no window may pass, as longer ones were refused.
+    ceiling: i64,
+    /// Windows that succeeded since the ceiling last changed.
+    succeeded: u32,
+    /// Windows that have to succeed before the ceiling is raised.
+    before_probe: u32,
+    /// Whether the ceiling was raised since a window was refused.
+    is_raised: bool,
 }
 
 /// Milliseconds; both ends are included.
@@ -22,24 +42,71 @@ pub(super) struct Window {
     pub(super) end: i64,
 }
 
+impl Window {
+    /// Returns whether samples as they are can be read in two windows instead.
+    pub(super) fn is_divisible(self) -> bool {
+        self.end - self.start >= MIN_RAW_MS
+    }
+
+    /// Returns whether points at multiples of a step can be read in two windows instead.
+    pub(super) fn has_steps(self, step_ms: i64) -> bool {
+        self.end - self.start >= step_ms
+    }
+
+    /// Returns whether names can be listed in two windows instead.
+    pub(super) fn has_hours(self) -> bool {
+        self.end - self.start >= MIN_NAMES_MS
+    }
+
+    pub(super) fn contains(self, time_ms: i64) -> bool {
+        (self.start..=self.end).contains(&time_ms)
+    }
+}
+
 impl Windows {
-    /// Of range queries.
-    pub(super) fn stepped(step_ms: i64) -> Self {
+    fn new(step_ms: i64, [min_points, points, max_points]: [i64; 3]) -> Self {
         Self {
             step_ms,
-            points: 500,
-            max_points: MAX_POINTS,
+            points,
+            min_points,
+            max_points,
+            ceiling: max_points,
+            succeeded: 0,
+            before_probe: WINDOWS_BEFORE_PROBE,
+            is_raised: false,
         }
+    }
+
+    /// Of range queries.
+    pub(super) fn stepped(step_ms: i64) -> Self {
+        Self::new(step_ms, [1, 500, MAX_POINTS])
     }
 
     /// Of remote read.
     pub(super) fn raw() -> Self {
         const HOUR_MS: i64 = 3_600_000;
-        Self {
-            step_ms: 1,
-            points: HOUR_MS,
-            max_points: 30 * 24 * HOUR_MS,
+        Self::new(1, [MIN_RAW_MS, HOUR_MS, 30 * 24 * HOUR_MS])
+    }
+
+    /// Of a list of names: all of `whole` at once, if possible.
+    pub(super) fn names(whole: Window) -> Self {
+        let length = (whole.end - whole.start + 1).max(MIN_NAMES_MS);
+        Self::new(1, [MIN_NAMES_MS, length, length])
+    }
+
+    /// Of a server that refused longer windows in an earlier run: [`Self::ceiling`].
+    #[must_use]
+    pub(super) fn below(mut self, ceiling: Option<i64>) -> Self {
+        if let Some(ceiling) = ceiling {
+            self.ceiling = ceiling.clamp(self.min_points, self.max_points);
+            self.points = self.points.min(self.ceiling);
         }
+        self
+    }
+
+    /// Returns the points that no window may pass, if the server refused longer ones.
+    pub(super) fn ceiling(&self) -> Option<i64> {
+        (self.ceiling < self.max_points).then_some(self.ceiling)
     }
 
     /// The window that starts at or after `from`, none of it after `end`. Points are at multiples of the
@@ -60,20 +127,36 @@ impl Windows {
 
     /// Notes how many samples the last window had.
     pub(super) fn found(&mut self, samples: usize) {
+        self.succeeded += 1;
+        if self.ceiling < self.max_points && self.succeeded >= self.before_probe {
+            self.ceiling = self.ceiling.saturating_mul(2).min(self.max_points);
+            self.succeeded = 0;
+            self.is_raised = true;
+        }
         let points = match samples {
             0 => self.points.saturating_mul(4),
             found if found > 2 * WANTED_SAMPLES => self.points / 2,
             found if found < WANTED_SAMPLES / 2 => self.points.saturating_mul(2),
             _ => self.points,
         };
-        self.points = points.clamp(1, self.max_points);
+        self.points = points.clamp(self.min_points, self.ceiling);
     }
 
-    /// Halves the next window, as the last one was too much; `false` if it cannot be shorter.
-    pub(super) fn shrink(&mut self) -> bool {
-        let is_possible = self.points > 1;
-        self.points = (self.points / 2).max(1);
-        is_possible
+    /// Halves the next window, as this one was refused; `false` if it cannot be shorter.
+    pub(super) fn shrink(&mut self, refused: Window) -> bool {
+        let refused = (refused.end - refused.start) / self.step_ms + 1;
+        if refused <= self.min_points {
+            return false;
+        }
+        let half = (refused / 2).max(self.min_points);
+        if self.is_raised {
+            self.before_probe = (self.before_probe * 2).min(MAX_WINDOWS_BEFORE_PROBE);
+            self.is_raised = false;
+        }
+        self.ceiling = half;
+        self.points = self.points.min(half);
+        self.succeeded = 0;
+        true
     }
 }
 
@@ -96,9 +179,94 @@ mod tests {
         let largest = windows.next(0, week).unwrap();
         // As Prometheus counts: (end - start) / step may be 11,000 at most.
         assert_eq!((largest.end - largest.start) / 15_000, 10_999);
-        while windows.shrink() {}
+        let mut refused = 0;
+        while windows.shrink(windows.next(7, week).unwrap()) {
+            refused += 1;
+        }
+        assert_eq!(refused, 13);
         let smallest = windows.next(7, week).unwrap();
         assert_eq!((smallest.start, smallest.end), (15_000, 15_000));
+        assert!(!smallest.has_steps(15_000) && largest.has_steps(15_000));
+    }
+
+    #[test]
+    fn a_window_that_ends_early_is_halved_itself() {
+        let mut windows = Windows::stepped(1_000);
+        let three = windows.next(0, 2_999).unwrap();
+        assert_eq!((three.start, three.end), (0, 2_000));
+        assert!(windows.shrink(three));
+        let one = windows.next(0, 2_999).unwrap();
+        assert_eq!((one.start, one.end), (0, 0));
+        assert!(!windows.shrink(one));
+        // One of an earlier run may be longer than the next.
+        let mut windows = Windows::stepped(1_000);
+        let long = Window {
+            start: 0,
+            end: 1_999_000,
+        };
+        assert!(windows.shrink(long));
+        assert_eq!((windows.points, windows.ceiling()), (500, Some(1_000)));
+    }
+
+    #[test]
+    fn raw_windows_and_lists_have_a_shortest_length() {
+        let mut windows = Windows::raw();
+        let mut refused = 0;
+        while windows.shrink(windows.next(0, i64::MAX / 2).unwrap()) {
+            refused += 1;
+        }
+        assert_eq!(refused, 12);
+        let smallest = windows.next(0, i64::MAX / 2).unwrap();
+        assert_eq!((smallest.start, smallest.end), (0, 999));
+        assert!(!smallest.is_divisible());
+        let day = Window {
+            start: 5,
+            end: 86_400_004,
+        };
+        let mut windows = Windows::names(day);
+        assert_eq!(windows.next(day.start, day.end), Some(day));
+        while windows.shrink(windows.next(day.start, day.end).unwrap()) {}
+        let hour = windows.next(day.start, day.end).unwrap();
+        assert_eq!((hour.start, hour.end), (5, 3_600_004));
+        assert!(!hour.has_hours() && day.has_hours());
+        let short = Window { start: 1, end: 2 };
+        assert_eq!(Windows::names(short).next(1, 2), Some(short));
+    }
+
+    /// Of a server that takes so many points, the windows that it refuses of as many that it takes.
+    fn refused(windows: &mut Windows, limit: i64, takes: usize) -> usize {
+        let (mut from, mut taken, mut refused) = (0, 0, 0);
+        while taken < takes {
+            let window = windows.next(from, i64::MAX / 2).unwrap();
+            if (window.end - window.start) / windows.step_ms < limit {
+                taken += 1;
+                from = window.end + 1;
+                windows.found(100);
+            } else {
+                refused += 1;
+                assert!(windows.shrink(window));
+            }
+        }
+        refused
+    }
+
+    #[test]
+    fn the_size_that_works_is_remembered_and_probed_seldom() {
+        let mut windows = Windows::stepped(1_000);
+        assert_eq!(refused(&mut windows, 40, 4), 4);
+        assert_eq!(windows.ceiling(), Some(62));
+        let mut windows = Windows::stepped(1_000).below(Some(31));
+        assert_eq!(refused(&mut windows, 40, 3), 0);
+        // Probes come after 4, 8, 16, 32, and then each 64.
+        let mut windows = Windows::stepped(1_000);
+        refused(&mut windows, 40, 1);
+        let refused_later = refused(&mut windows, 40, 1_000);
+        assert!(refused_later < 22, "{refused_later}");
+        // A limit that has gone is noticed.
+        assert_eq!(refused(&mut windows, i64::MAX, 1_000), 0);
+        assert_eq!((windows.points, windows.ceiling()), (MAX_POINTS, None));
+        assert_eq!(Windows::raw().below(None), Windows::raw());
+        assert_eq!(Windows::raw().below(Some(1)).points, MIN_RAW_MS);
     }
 
     proptest! {
@@ -106,13 +274,21 @@ mod tests {
         fn every_point_is_in_one_window(
             step in 1..60_000_i64, from in 0..1_000_000_i64, length in 0..3_000_000_i64,
             found in prop::collection::vec(0..1_000_000_usize, 1..9),
+            limits in prop::collection::vec(1..2_000_i64, 1..4),
         ) {
             let mut windows = Windows::stepped(step);
             let end = from + length;
             let (mut at, mut seen) = (from, Vec::new());
             let mut found = found.into_iter().cycle();
+            let mut limits = limits.into_iter().cycle();
             while let Some(window) = windows.next(at, end) {
                 prop_assert!((window.end - window.start) / step < 11_000);
+                if (window.end - window.start) / step >= limits.next().unwrap() {
+                    prop_assert!(windows.shrink(window));
+                    let shorter = windows.next(at, end).unwrap();
+                    prop_assert!(shorter.end < window.end);
+                    continue;
+                }
                 seen.extend((window.start..=window.end).step_by(step as usize));
                 at = window.end + 1;
                 windows.found(found.next().unwrap());

@@ -3,11 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use axum::Router;
-use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use http::StatusCode;
 use serde_json::{Value, json};
 use soak::samples::{Samples, compare};
@@ -17,6 +15,7 @@ use timestream_prometheus_connector::jobs::sync::parse;
 use tokio::process::Command;
 
 use super::Workplace;
+use super::server::{Server, answer};
 use crate::prometheus::{Prometheus, program};
 use crate::support::now_ms;
 
@@ -51,8 +50,13 @@ fn exposition(start_s: i64) -> String {
 
 /// A Prometheus that has the week, and scrapes nothing.
 pub(crate) async fn prometheus(start_s: i64) -> Prometheus {
+    prometheus_with(start_s, &[], "").await
+}
+
+/// The same with more flags and a configuration.
+pub(crate) async fn prometheus_with(start_s: i64, flags: &[&str], config: &str) -> Prometheus {
     let (server, promtool) = (program("prometheus").await, program("promtool").await);
-    let flags = ["--storage.tsdb.retention.time=100y"];
+    let flags = [&["--storage.tsdb.retention.time=100y"], flags].concat();
     let prepare = async |folder: &std::path::Path| {
         let file = folder.join("week.om");
         std::fs::write(&file, exposition(start_s)).unwrap();
@@ -63,7 +67,7 @@ pub(crate) async fn prometheus(start_s: i64) -> Prometheus {
         let made = made.await.unwrap();
         assert!(made.status.success(), "{made:?}");
     };
-    Prometheus::start_with(&server, &flags, |_| String::new(), prepare).await
+    Prometheus::start_with(&server, &flags, |_| config.to_owned(), prepare).await
 }
 
 /// All that the blocks hold.
@@ -89,11 +93,11 @@ fn sync(url: &str, more: Value) -> Box<dyn Job> {
     parse(&config).unwrap()
 }
 
-fn stored(emulator: &Emulator, table: &str) -> Samples {
+pub(crate) fn stored(emulator: &Emulator, table: &str) -> Samples {
     Samples::of_points(emulator.points("db", table))
 }
 
-fn failure(report: &Report) -> &str {
+pub(crate) fn failure(report: &Report) -> &str {
     match &report.error {
         Some(RunError::Failed(text) | RunError::Disable(text)) => text,
         other => panic!("{other:?}"),
@@ -244,85 +248,6 @@ async fn layouts_for_sql_name_metric_and_labels() {
     }
 }
 
-/// What a server was asked: path and query.
-type Asked = Arc<Mutex<Vec<(String, String)>>>;
-
-/// A server that answers as it is told.
-pub(crate) struct Server {
-    pub(crate) url: String,
-    asked: Asked,
-}
-
-impl Server {
-    pub(crate) async fn start<R: IntoResponse>(
-        answer: impl Fn(&str, &str) -> R + Send + Sync + 'static,
-    ) -> Self {
-        let asked: Asked = Arc::default();
-        let seen = Arc::clone(&asked);
-        let answer = Arc::new(move |path: &str, query: &str| answer(path, query).into_response());
-        let handle = move |request: Request| {
-            let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
-            async move {
-                let uri = request.uri();
-                let (path, query) = (uri.path().to_owned(), uri.query().unwrap_or("").to_owned());
-                seen.lock().unwrap().push((path.clone(), query.clone()));
-                answer(&path, &query)
-            }
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(handle);
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, asked }
-    }
-
-    /// One that answers range queries with the samples of a metric in `exposition`.
-    async fn of(exposition: &str, metric: &str) -> Self {
-        let mut series: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
-        for line in exposition
-            .lines()
-            .filter(|line| line.starts_with(&format!("{metric}{{")))
-        {
-            let [labels, value, time] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
-            let id = labels.split('"').nth(1).unwrap().to_owned();
-            let time = time.parse().unwrap();
-            series.entry(id).or_default().push((time, value.to_owned()));
-        }
-        let metric = metric.to_owned();
-        Self::start(move |path, query| {
-            if !path.ends_with("query_range") {
-                return StatusCode::NOT_FOUND.into_response();
-            }
-            let seconds = |key: &str| -> f64 {
-                let (_, rest) = query.split_once(&format!("{key}=")).unwrap();
-                rest.split('&').next().unwrap().parse().unwrap()
-            };
-            let inside = seconds("start") as i64..=seconds("end") as i64;
-            let result: Vec<Value> = series
-                .iter()
-                .map(|(id, samples)| {
-                    let samples = samples.iter().filter(|(time, _)| inside.contains(time));
-                    let values: Vec<_> = samples.collect();
-                    json!({"metric": {"__name__": metric, "id": id, "job": "a"}, "values": values})
-                })
-                .collect();
-            answer(json!({"resultType": "matrix", "result": result}))
-        })
-        .await
-    }
-
-    fn asked(&self, path: &str) -> Vec<String> {
-        let asked = self.asked.lock().unwrap();
-        let asked = asked.iter().filter(|(it, _)| it.ends_with(path));
-        asked.map(|(_, query)| query.clone()).collect()
-    }
-}
-
-fn answer(data: Value) -> Response {
-    let body = json!({"status": "success", "data": data}).to_string();
-    ([("content-type", "application/json")], body).into_response()
-}
-
 #[tokio::test]
 async fn tables_are_created_and_a_window_that_they_refuse_is_told() {
     let start_s = start_s();
@@ -414,11 +339,15 @@ async fn what_the_server_says_is_told_and_too_much_is_asked_for_in_parts() {
             "401 Unauthorized (text/plain; charset=utf-8, 11 bytes); check auth_type",
         ),
         (404, "", "404 Not Found"),
-        (200, "<html>", "is not one of Prometheus' API"),
+        (
+            200,
+            "<html>",
+            "is not one of Prometheus' API: no JSON at line 1, column 1 (text/plain; charset=utf-8, 6 bytes)",
+        ),
         (
             200,
             r#"{"status":"error","errorType":"internal","error":"no"}"#,
-            "status error: internal no",
+            "status error: internal: no",
         ),
     ] {
         let status = StatusCode::from_u16(status).unwrap();
@@ -451,7 +380,7 @@ async fn what_the_server_says_is_told_and_too_much_is_asked_for_in_parts() {
             false => {
                 let series = json!({"metric": {"__name__": "level"}, "values": [[end, "1"]]});
                 let data = json!({"resultType": "matrix", "result": [series]});
-                json!({"status": "success", "data": data, "warnings": ["partial"]})
+                json!({"status": "success", "data": data, "warnings": ["PromQL warning: w"]})
                     .to_string()
                     .into_response()
             }
@@ -467,7 +396,9 @@ async fn what_the_server_says_is_told_and_too_much_is_asked_for_in_parts() {
     assert_eq!(report.error, None);
     assert!(report.rows > 5, "{report:?}");
     assert!(
-        report.warnings.contains(&"level: partial".to_owned()),
+        report
+            .warnings
+            .contains(&"level: PromQL warning: w".to_owned()),
         "{report:?}"
     );
 }
