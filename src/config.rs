@@ -768,7 +768,7 @@ mod tests {
             ["[0]: missing field `type`", "[1]: missing field `name`"]
         );
         assert!(
-            faults[2].starts_with("[1].type: unknown variant `none`"),
+            faults[2].starts_with("[1].type: expected one of "),
             "{faults:?}"
         );
         std::fs::write(&path, "[]").unwrap();

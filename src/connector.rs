@@ -89,6 +89,11 @@ impl Connector {
         }
     }
 
+    /// Whether NaN, infinities and stale markers are stored.
+    pub fn stores_special_values(&self) -> bool {
+        self.policy.store_special_values
+    }
+
     /// Returns the threads that do long computations.
     pub fn compute(&self) -> &ComputePool {
         &self.compute

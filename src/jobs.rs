@@ -3,14 +3,18 @@
 //! [`definition`] reads and checks them, [`registry`] keeps them, [`bucket`] decides who runs what
 //! and when, [`runner`] runs one and [`scheduler`] all of a process. [`state`] is where all of it
 //! survives. [`run`] is what a type of definition implements and what it is given to work with;
-//! [`secret`] and [`auth`] are how it shows who it is to others, [`client`] how it reaches them,
-//! `quote` what errors may repeat of their responses. The types are [`scrape`], [`sink`] and [`sync`];
+//! [`secret`] and [`auth`] are how it shows who it is to others, [`client`] how it reaches them (`outgoing`
+//! and `tls` with which settings, `address` which of them it never calls), `quote` what errors may repeat
+//! of their responses. The types are [`scrape`], [`sink`] and [`sync`];
 //! what is in their `config` is read by `values`.
 
+mod address;
 pub mod auth;
 pub mod bucket;
 pub mod client;
 pub mod definition;
+mod gzip;
+mod outgoing;
 mod quote;
 pub mod registry;
 pub mod run;
@@ -21,6 +25,7 @@ pub mod secret;
 pub mod sink;
 pub mod state;
 pub mod sync;
+mod tls;
 mod values;
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub fn runner(
     Arc::new(Runner {
         registry: Arc::new(Registry::new(state, KINDS, config.connectors.clone())),
         connector,
-        http: Client::new(config.timestream.roots),
+        http: Client::new(config.timestream.roots, environment),
         secrets: Secrets::new(config.secrets_dir.clone(), environment),
         metrics,
         now: Timestamp::now,

@@ -1,13 +1,10 @@
 //! A position in a body, and the tokens that both formats have.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::ParseError;
 use super::escape::{self, Escapes};
-use crate::received::cut;
-
-/// How much of what stands there an error shows, in bytes.
-const SHOWN_BYTES: usize = 40;
 
 pub(super) struct Cursor<'a> {
     body: &'a [u8],
@@ -20,6 +17,12 @@ pub(super) struct Cursor<'a> {
 pub(super) enum LineFeeds {
     Allowed,
     Refused,
+}
+
+/// Where a text in double quotes stands.
+struct Quoted {
+    range: Range<usize>,
+    has_escapes: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -91,6 +94,54 @@ impl<'a> Cursor<'a> {
         what: &str,
         line_feeds: LineFeeds,
     ) -> Result<Cow<'a, str>, ParseError> {
+        let quoted = self.take_quotes(what, line_feeds)?;
+        let text = self.text(quoted.range, what)?;
+        Ok(match quoted.has_escapes {
+            true => escape::resolve(text, Escapes::WithQuotes),
+            false => Cow::Borrowed(text),
+        })
+    }
+
+    /// As [`Self::take_quoted`], with replacement characters for what is no UTF-8.
+    pub(super) fn take_quoted_lossy(
+        &mut self,
+        what: &str,
+        line_feeds: LineFeeds,
+    ) -> Result<Cow<'a, str>, ParseError> {
+        let quoted = self.take_quotes(what, line_feeds)?;
+        let text = String::from_utf8_lossy(&self.body[quoted.range]);
+        Ok(match (text, quoted.has_escapes) {
+            (text, false) => text,
+            (Cow::Borrowed(text), true) => escape::resolve(text, Escapes::WithQuotes),
+            (Cow::Owned(text), true) => {
+                Cow::Owned(escape::resolve(&text, Escapes::WithQuotes).into_owned())
+            }
+        })
+    }
+
+    /// The name of a family; `None` if it is one that no series can have: Prometheus reads such a line, and
+    /// so it must not cost the body.
+    pub(super) fn take_family_name(
+        &mut self,
+        keyword: &str,
+    ) -> Result<Option<Cow<'a, str>>, ParseError> {
+        if self.peek() != Some(b'"') {
+            let name = self.take_name(true);
+            return match name.is_empty() {
+                true => Err(self.expected(&format!("a metric name after {keyword}"))),
+                false => Ok(Some(name)),
+            };
+        }
+        let quoted = self.take_quotes("metric name", LineFeeds::Allowed)?;
+        let name = str::from_utf8(&self.body[quoted.range]).ok();
+        let name = name.filter(|name| !name.is_empty());
+        Ok(name.map(|name| match quoted.has_escapes {
+            true => escape::resolve(name, Escapes::WithQuotes),
+            false => Cow::Borrowed(name),
+        }))
+    }
+
+    fn take_quotes(&mut self, what: &str, line_feeds: LineFeeds) -> Result<Quoted, ParseError> {
         let start = self.at;
         if !self.eat(b"\"") {
             return Err(self.expected(&format!("a {what} in double quotes")));
@@ -112,40 +163,30 @@ impl<'a> Cursor<'a> {
                 }
             }
         }
-        let text = self.text(start + 1..self.at, what)?;
         self.at += 1;
-        Ok(match has_escapes {
-            true => escape::resolve(text, Escapes::WithQuotes),
-            false => Cow::Borrowed(text),
+        Ok(Quoted {
+            range: start + 1..self.at - 1,
+            has_escapes,
         })
     }
 
     /// These bytes of the body as a text.
-    pub(super) fn text(
-        &self,
-        range: std::ops::Range<usize>,
-        what: &str,
-    ) -> Result<&'a str, ParseError> {
+    pub(super) fn text(&self, range: Range<usize>, what: &str) -> Result<&'a str, ParseError> {
         str::from_utf8(&self.body[range.clone()]).map_err(|error| {
             let reason = format!("the {what} is no valid UTF-8");
             self.error_at(range.start + error.valid_up_to(), reason)
         })
     }
 
-    /// An error about what comes next.
+    /// An error about what comes next. It says where that is and not what: errors are shown by the API and
+    /// the log, and a body may be another one than that of a target.
     pub(super) fn expected(&self, what: &str) -> ParseError {
-        let rest = self.rest();
         let found = match self.peek() {
-            None => "the end of the body".to_owned(),
-            Some(b'\n') => "the end of the line".to_owned(),
-            Some(_) => {
-                let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                shown(&String::from_utf8_lossy(
-                    &line[..line.len().min(4 * SHOWN_BYTES)],
-                ))
-            }
+            None => ", found the end of the body",
+            Some(b'\n') => ", found the end of the line",
+            Some(_) => "",
         };
-        self.error(format!("expected {what}, found {found}"))
+        self.error(format!("expected {what}{found}"))
     }
 
     /// An error at the next byte.
@@ -163,11 +204,6 @@ impl<'a> Cursor<'a> {
             reason,
         }
     }
-}
-
-/// In quotes, and not too much of it.
-pub(super) fn shown(text: &str) -> String {
-    format!("{:?}", cut(text, SHOWN_BYTES))
 }
 
 pub(super) fn is_blank(byte: u8) -> bool {

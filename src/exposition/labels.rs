@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use hashbrown::HashSet;
 
-use super::cursor::{Cursor, LineFeeds, shown};
+use super::cursor::{Cursor, LineFeeds};
 use super::{Format, Label, ParseError};
 use crate::model::METRIC_NAME_LABEL;
 
@@ -40,6 +40,8 @@ pub(super) fn read<'a>(
     };
     let first = labels.len();
     let mut metric_name = None;
+    // Names that have no value once, or several.
+    let (mut without, mut repeated) = (HashSet::new(), Vec::new());
     loop {
         blanks(cursor);
         if cursor.eat(b"}") {
@@ -48,22 +50,24 @@ pub(super) fn read<'a>(
         let start = cursor.at;
         let is_quoted = cursor.peek() == Some(b'"');
         let name = match is_quoted {
-            true => {
-                let allowed = line_feeds(within != Within::Exemplar);
-                cursor.take_quoted("label or metric name", allowed)?
+            // Of an exemplar nothing is checked, as it must not cost the sample.
+            true if within == Within::Exemplar => {
+                cursor.take_quoted_lossy("label name", line_feeds(false))?
             }
+            true => cursor.take_quoted("label or metric name", line_feeds(true))?,
             false => cursor.take_name(false),
         };
-        if name.is_empty() {
+        if name.is_empty() && !is_quoted {
             cursor.at = start;
-            return Err(match is_quoted {
-                true => cursor.error("a name is empty".to_owned()),
-                false => cursor.expected("a label name or \"}\""),
-            });
+            return Err(cursor.expected("a label name or \"}\""));
         }
+        let empty = |cursor: &Cursor<'_>| cursor.error_at(start, "a name is empty".to_owned());
         blanks(cursor);
         let is_name = is_quoted && matches!(cursor.peek(), Some(b',' | b'}'));
         if is_name && within != Within::Exemplar {
+            if name.is_empty() {
+                return Err(empty(cursor));
+            }
             if metric_name.is_some() {
                 return Err(cursor.error_at(start, "there are two metric names".to_owned()));
             }
@@ -76,15 +80,20 @@ pub(super) fn read<'a>(
         }
         blanks(cursor);
         let value = cursor.take_quoted("label value", line_feeds(is_text))?;
-        // Of an exemplar nothing is checked, as it must not cost the sample.
         if within == Within::Exemplar {
             labels.push((name, value));
-        } else if !value.is_empty() {
-            if is_repeated(&labels[first..], &name) || name == METRIC_NAME_LABEL {
-                let reason = format!("the label {} is there twice", shown(&name));
-                return Err(cursor.error_at(start, reason));
+        } else if name == METRIC_NAME_LABEL {
+            return Err(repeats(cursor, start));
+        } else if value.is_empty() {
+            // One without a value is none, and in Prometheus others of the same name are none either.
+            without.insert(name);
+        } else if name.is_empty() {
+            return Err(empty(cursor));
+        } else {
+            // The first ones are enough to say where: all are looked for below.
+            if repeated.len() < FEW && is_repeated(&labels[first..], &name) {
+                repeated.push((start, name.clone()));
             }
-            // One without a value is none.
             labels.push((name, value));
         }
         blanks(cursor);
@@ -93,14 +102,30 @@ pub(super) fn read<'a>(
             return Err(cursor.expected("\",\" or \"}\" after the label value"));
         }
     }
-    if labels.len() - first > FEW && within != Within::Exemplar {
+    if within == Within::Exemplar {
+        return Ok(metric_name);
+    }
+    let with_value = repeated.iter().find(|(_, name)| !without.contains(name));
+    if let Some((start, _)) = with_value {
+        return Err(repeats(cursor, *start));
+    }
+    if !without.is_empty() {
+        let mut own = labels.split_off(first);
+        own.retain(|(name, _)| !without.contains(name));
+        labels.append(&mut own);
+    }
+    if labels.len() - first > FEW || !repeated.is_empty() {
         let mut seen = HashSet::new();
         let repeated = labels[first..].iter().find(|label| !seen.insert(&label.0));
-        if let Some((name, _)) = repeated {
-            return Err(cursor.error(format!("the label {} is there twice", shown(name))));
+        if repeated.is_some() {
+            return Err(repeats(cursor, cursor.at));
         }
     }
     Ok(metric_name)
+}
+
+fn repeats(cursor: &Cursor<'_>, position: usize) -> ParseError {
+    cursor.error_at(position, "a label is there twice".to_owned())
 }
 
 /// Whether a label of this name is among the first of `labels`.

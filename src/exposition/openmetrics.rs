@@ -1,6 +1,6 @@
 //! OpenMetrics 1.0: exactly one space between tokens, no comments, `# EOF` at the end.
 
-use super::cursor::{Cursor, LineFeeds, shown};
+use super::cursor::Cursor;
 use super::escape::{self, Escapes};
 use super::labels::{self, Within};
 use super::sample::{self, series};
@@ -47,13 +47,7 @@ fn metadata<'a>(
     else {
         return Err(cursor.expected("\"# HELP \", \"# TYPE \", \"# UNIT \" or \"# EOF\""));
     };
-    let name = match cursor.peek() {
-        Some(b'"') => cursor.take_quoted("metric name", LineFeeds::Allowed)?,
-        _ => cursor.take_name(true),
-    };
-    if name.is_empty() {
-        return Err(cursor.expected(&format!("a metric name after {keyword}")));
-    }
+    let name = cursor.take_family_name(keyword)?;
     if !cursor.eat(b" ") {
         return Err(cursor.expected(&format!("a space and the text of {keyword}")));
     }
@@ -66,7 +60,9 @@ fn metadata<'a>(
     match keyword {
         "HELP" => {
             let text = cursor.text(start..end, "help text")?;
-            exposition.family(name).help = escape::resolve(text, Escapes::WithQuotes);
+            if let Some(name) = name {
+                exposition.family(name).help = escape::resolve(text, Escapes::WithQuotes);
+            }
         }
         "TYPE" => {
             let Some(metric_type) = metric_type(bytes) else {
@@ -76,22 +72,23 @@ fn metadata<'a>(
                 ));
             };
             *last_type = metric_type;
-            exposition.family(name).metric_type = metric_type;
+            if let Some(name) = name {
+                exposition.family(name).metric_type = metric_type;
+            }
         }
         _ => {
             let unit = cursor.text(start..end, "unit")?;
+            let name = name.unwrap_or_default();
             let is_suffix = name
                 .strip_suffix(unit)
                 .is_some_and(|family| family.ends_with('_'));
             if !unit.is_empty() && !is_suffix {
-                let reason = format!(
-                    "the metric name {} does not end with the unit {}",
-                    shown(&name),
-                    shown(unit)
-                );
+                let reason = "the metric name does not end with this unit".to_owned();
                 return Err(cursor.error_at(start, reason));
             }
-            exposition.family(name).unit = unit.into();
+            if !name.is_empty() {
+                exposition.family(name).unit = unit.into();
+            }
         }
     }
     Ok(())

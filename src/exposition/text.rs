@@ -1,6 +1,6 @@
 //! Prometheus' text format: lines of tokens, blanks between them, any comment, no end mark.
 
-use super::cursor::{Cursor, LineFeeds, is_blank};
+use super::cursor::{Cursor, is_blank};
 use super::escape::{self, Escapes};
 use super::sample::{self, series};
 use super::{Exposition, Format, ParseError};
@@ -43,31 +43,30 @@ fn comment<'a>(
         return Ok(());
     };
     cursor.at += length;
-    let name = match cursor.peek() {
-        Some(b'"') => cursor.take_quoted("metric name", LineFeeds::Allowed)?,
-        _ => cursor.take_name(true),
-    };
-    if name.is_empty() {
-        return Err(cursor.expected(&format!("a metric name after {keyword}")));
-    }
+    let name = cursor.take_family_name(keyword)?;
     // One character stands between, whatever it is.
+    let is_after_blank = cursor.peek().is_some_and(is_blank);
     if !matches!(cursor.peek(), None | Some(b'\n')) {
         cursor.at += 1;
     }
     let start = cursor.at;
     let text = cursor.take_line();
-    let only_blanks = text.iter().copied().all(is_blank);
+    let only_blanks = is_after_blank && text.iter().copied().all(is_blank);
     if keyword == "TYPE" {
         let metric_type = metric_type(text).ok_or_else(|| {
             cursor.at = start;
             cursor.expected("counter, gauge, histogram, summary or untyped")
         })?;
         *last_type = metric_type;
-        exposition.family(name).metric_type = metric_type;
+        if let Some(name) = name {
+            exposition.family(name).metric_type = metric_type;
+        }
     } else {
         let text = cursor.text(start..cursor.at, "help text")?;
         let text = if only_blanks { "" } else { text };
-        exposition.family(name).help = escape::resolve(text, Escapes::Plain);
+        if let Some(name) = name {
+            exposition.family(name).help = escape::resolve(text, Escapes::Plain);
+        }
     }
     Ok(())
 }

@@ -1,57 +1,193 @@
-//! How a connector shows who it is to the server it calls.
+//! The credentials that a connector sends to the server it calls.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::secret::{Secret, SecretRef, Secrets, Unresolved};
+use super::values::{Values, object};
 
-/// How it shows that; the key `auth` of a definition, where secrets are references.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+/// The credentials of a definition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Auth {
-    /// Nothing is shown. Not a unit variant: serde would take unknown keys beside its tag.
-    None {},
+    /// None.
+    #[default]
+    None,
     /// A bearer token (RFC 6750).
     Bearer {
         /// The token.
-        #[serde(rename = "token_ref", deserialize_with = "reference")]
         token: Secret,
     },
     /// User and password (RFC 7617).
     Basic {
         /// The user; no colon.
-        #[serde(deserialize_with = "username")]
         username: String,
         /// The password.
-        #[serde(rename = "password_ref", deserialize_with = "reference")]
         password: Secret,
     },
 }
 
-impl Default for Auth {
-    fn default() -> Self {
-        Self::None {}
-    }
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AuthType {
+    None,
+    Basic,
+    Bearer,
+}
+
+const TYPES: [(&str, AuthType); 3] = [
+    ("none", AuthType::None),
+    ("basic", AuthType::Basic),
+    ("bearer", AuthType::Bearer),
+];
+
+/// The key `auth`, where secrets are references.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Object {
+    r#type: Option<Value>,
+    token_ref: Option<Value>,
+    username: Option<Value>,
+    password_ref: Option<Value>,
+}
+
+/// Keys that say the same side by side in a `config`, as configuration files of other programs have
+/// them. Secrets are references or plain.
+#[derive(Default)]
+pub(super) struct FlatKeys<'v> {
+    pub(super) auth_type: Option<&'v Value>,
+    pub(super) username: Option<&'v Value>,
+    pub(super) password: Option<&'v Value>,
+    pub(super) bearer_token: Option<&'v Value>,
+    /// Another name of `username`.
+    pub(super) basic_auth_user: Option<&'v Value>,
+    /// Another name of `password`.
+    pub(super) basic_auth_pass: Option<&'v Value>,
 }
 
 impl Auth {
+    /// Reads the key `auth`.
+    pub(super) fn read(values: &mut Values, value: Option<&Value>) -> Self {
+        let Some(value) = values.given(value) else {
+            return Self::None;
+        };
+        let given: Object = match object(value) {
+            Ok(given) => given,
+            Err(text) => {
+                let form = r#"such as {"type": "bearer", "token_ref": "$env:NAME"}"#;
+                values.fault("auth", format!("{text}, {form}"));
+                return Self::None;
+            }
+        };
+        let key_of_type = "auth.type";
+        if given.r#type.is_none() {
+            values.fault(key_of_type, "missing: none, basic or bearer");
+        }
+        let Some(kind) = values.choice(key_of_type, given.r#type.as_ref(), &TYPES) else {
+            return Self::None;
+        };
+        for (name, value, needs) in [
+            ("token_ref", &given.token_ref, AuthType::Bearer),
+            ("username", &given.username, AuthType::Basic),
+            ("password_ref", &given.password_ref, AuthType::Basic),
+        ] {
+            if value.is_some() && kind != needs {
+                let name_of = |it| {
+                    TYPES
+                        .iter()
+                        .find(|(_, kind)| *kind == it)
+                        .map(|(name, _)| *name)
+                };
+                let text = format!(
+                    "belongs to the type {}, and the type is {}",
+                    name_of(needs).unwrap_or_default(),
+                    name_of(kind).unwrap_or_default()
+                );
+                values.fault(&format!("auth.{name}"), text);
+            }
+        }
+        let auth = match kind {
+            AuthType::None => None,
+            AuthType::Bearer => reference(values, "auth.token_ref", given.token_ref.as_ref())
+                .map(|token| Self::Bearer { token }),
+            AuthType::Basic => {
+                let username = username(values, "auth.username", given.username.as_ref());
+                let password = reference(values, "auth.password_ref", given.password_ref.as_ref());
+                basic_of(username, password)
+            }
+        };
+        auth.unwrap_or_default()
+    }
+
+    /// Reads the keys that stand side by side. Credentials without `auth_type` imply it; credentials
+    /// that `auth_type` does not use contradict it.
+    pub(super) fn read_flat(values: &mut Values, keys: &FlatKeys<'_>) -> Self {
+        let username = one_of(
+            values,
+            ("username", keys.username),
+            ("basic_auth_user", keys.basic_auth_user),
+        );
+        let password = one_of(
+            values,
+            ("password", keys.password),
+            ("basic_auth_pass", keys.basic_auth_pass),
+        );
+        let token = ("bearer_token", values.given(keys.bearer_token));
+        let basic = [username, password].into_iter().find(|it| it.1.is_some());
+        let bearer = Some(token).filter(|it| it.1.is_some());
+        let kind = match values.given(keys.auth_type) {
+            Some(given) => match values.choice("auth_type", Some(given), &TYPES) {
+                Some(kind) => kind,
+                None => return Self::None,
+            },
+            None => match (basic, bearer) {
+                (Some((key, _)), Some(_)) => {
+                    let text = format!(
+                        "missing: {key} and bearer_token are given, of which one request can have one; \
+                         set it to basic or bearer and leave the other out"
+                    );
+                    values.fault("auth_type", text);
+                    return Self::None;
+                }
+                (Some(_), None) => AuthType::Basic,
+                (None, Some(_)) => AuthType::Bearer,
+                (None, None) => AuthType::None,
+            },
+        };
+        let unused = match kind {
+            AuthType::None => basic.or(bearer),
+            AuthType::Basic => bearer,
+            AuthType::Bearer => basic,
+        };
+        if let Some((key, _)) = unused {
+            let text = format!("does not use {key}, which is given; set the one that is meant");
+            values.fault("auth_type", text);
+        }
+        let auth = match kind {
+            AuthType::None => None,
+            AuthType::Bearer => {
+                plain(values, token, "the token").map(|token| Self::Bearer { token })
+            }
+            AuthType::Basic => {
+                let password = plain(values, password, "the password");
+                let username = self::username(values, username.0, username.1);
+                basic_of(username, password)
+            }
+        };
+        auth.unwrap_or_default()
+    }
+
     /// The value of the header `Authorization`, which logs do not show.
     ///
     /// # Errors
     /// The secret cannot be had, or cannot be sent in a header.
     pub fn header(&self, secrets: &Secrets) -> Result<Option<HeaderValue>, Unresolved> {
         match self {
-            Self::None {} => Ok(None),
-            Self::Bearer { token: from } => {
-                let token = from.resolve("token", secrets)?;
-                bearer(&token).map(Some).ok_or_else(|| Unresolved {
-                    what: "token",
-                    why: format!(
-                        "{from} holds what no header can have: line ends or control characters"
-                    ),
-                })
+            Self::None => Ok(None),
+            Self::Bearer { token } => {
+                let text = format!("Bearer {}", token.resolve("token", secrets)?);
+                token.header("token", &text).map(Some)
             }
             Self::Basic { username, password } => {
                 let password = password.resolve("password", secrets)?;
@@ -59,13 +195,6 @@ impl Auth {
             }
         }
     }
-}
-
-/// `Bearer` and a token; `None` if no header can hold it.
-fn bearer(token: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 /// `Basic` with user and password.
@@ -77,17 +206,68 @@ fn basic(username: &str, password: &str) -> HeaderValue {
     value
 }
 
-fn reference<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-    SecretRef::deserialize(deserializer).map(Secret::from)
+fn basic_of(username: Option<String>, password: Option<Secret>) -> Option<Auth> {
+    let (username, password) = username.zip(password)?;
+    Some(Auth::Basic { username, password })
 }
 
-fn username<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let name = String::deserialize(deserializer)?;
-    if name.is_empty() || name.contains(':') {
-        let text = "invalid username: expected a name that is not empty and has no colon";
-        return Err(serde::de::Error::custom(text));
+fn reference(values: &mut Values, key: &str, value: Option<&Value>) -> Option<Secret> {
+    let text = value.and_then(Value::as_str).unwrap_or_default();
+    match SecretRef::parse(text) {
+        Ok(reference) => Some(reference.into()),
+        Err(error) => {
+            values.fault(key, error.to_string());
+            None
+        }
     }
-    Ok(name)
+}
+
+fn username(values: &mut Values, key: &str, value: Option<&Value>) -> Option<String> {
+    let name = value.and_then(Value::as_str).unwrap_or_default();
+    if name.is_empty() || name.contains(':') {
+        values.fault(
+            key,
+            "expected the name of a user, not empty and without a colon",
+        );
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// A secret that may stand in the definition itself; `what` it is, if it is missing.
+fn plain(
+    values: &mut Values,
+    (key, value): (&'static str, Option<&Value>),
+    what: &str,
+) -> Option<Secret> {
+    let Some(text) = value.and_then(Value::as_str) else {
+        values.fault(
+            key,
+            format!("expected {what} as a text, or a reference such as $env:NAME"),
+        );
+        return None;
+    };
+    if !text.starts_with('$') {
+        return Some(Secret::Plain(text.to_owned()));
+    }
+    reference(values, key, value)
+}
+
+/// Two keys that mean the same: the one that says something.
+fn one_of<'v>(
+    values: &mut Values,
+    (key, value): (&'static str, Option<&'v Value>),
+    (other_key, other): (&'static str, Option<&'v Value>),
+) -> (&'static str, Option<&'v Value>) {
+    match (values.given(value), values.given(other)) {
+        (Some(one), Some(other)) if one != other => {
+            let text = format!("is another name of {key}, and they differ; give one");
+            values.fault(other_key, text);
+            (key, Some(one))
+        }
+        (None, Some(other)) => (other_key, Some(other)),
+        (one, _) => (key, one),
+    }
 }
 
 #[cfg(test)]
@@ -97,12 +277,17 @@ mod tests {
     use super::*;
 
     fn read(value: Value) -> Result<Auth, String> {
-        serde_json::from_value(value).map_err(|error| error.to_string())
+        let mut values = Values::default();
+        let auth = Auth::read(&mut values, Some(&value));
+        match values.faults.as_slice() {
+            [] => Ok(auth),
+            faults => Err(faults[0].to_string()),
+        }
     }
 
     #[test]
     fn kinds() {
-        assert_eq!(read(json!({"type": "none"})), Ok(Auth::None {}));
+        assert_eq!(read(json!({"type": "none"})), Ok(Auth::None));
         let bearer = read(json!({"type": "bearer", "token_ref": "$env:T"}));
         let token = SecretRef::Env("T".to_owned()).into();
         assert_eq!(bearer, Ok(Auth::Bearer { token }));
@@ -114,20 +299,155 @@ mod tests {
                 json!({"type": "bearer", "token": "t"}),
                 "unknown field `token`",
             ),
-            (json!({"type": "bearer"}), "missing field `token_ref`"),
+            (
+                json!({"type": "bearer"}),
+                "config.auth.token_ref: expected a reference to a secret",
+            ),
             (
                 json!({"type": "bearer", "token_ref": "hunter2"}),
                 "expected a reference to a secret",
             ),
-            (json!({"type": "digest"}), "unknown variant `digest`"),
+            (
+                json!({"type": "bearer", "token_ref": 4_711}),
+                "expected a reference to a secret",
+            ),
+            (
+                json!({"type": "hunter2"}),
+                "config.auth.type: expected one of none, basic, bearer",
+            ),
+            (json!({"token_ref": "$env:T"}), "config.auth.type: missing"),
+            (
+                json!("Bearer hunter2"),
+                r#"config.auth: expected an object, such as {"type": "bearer""#,
+            ),
+            (json!(["hunter2"]), "config.auth: expected an object"),
             (
                 json!({"type": "basic", "username": "a:b", "password_ref": "$env:P"}),
-                "no colon",
+                "without a colon",
+            ),
+            (
+                json!({"type": "none", "token_ref": "$env:T"}),
+                "config.auth.token_ref: belongs to the type bearer, and the type is none",
             ),
         ] {
             let error = read(value).unwrap_err();
             assert!(error.contains(text), "{error}");
-            assert!(!error.contains("hunter2"), "{error}");
+            assert!(
+                !error.contains("hunter2") && !error.contains("4711"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn credentials_imply_their_type_and_contradictions_are_faults() {
+        let read = |config: Value| {
+            let mut values = Values {
+                lenient: true,
+                ..Values::default()
+            };
+            let keys = FlatKeys {
+                auth_type: config.get("auth_type"),
+                username: config.get("username"),
+                password: config.get("password"),
+                bearer_token: config.get("bearer_token"),
+                basic_auth_user: config.get("basic_auth_user"),
+                basic_auth_pass: config.get("basic_auth_pass"),
+            };
+            let auth = Auth::read_flat(&mut values, &keys);
+            let faults: Vec<_> = values.faults.iter().map(ToString::to_string).collect();
+            match faults.is_empty() {
+                true => Ok(auth),
+                false => Err(faults.join("; ")),
+            }
+        };
+        let basic = Auth::Basic {
+            username: "u".to_owned(),
+            password: Secret::Plain("hunter2".to_owned()),
+        };
+        let bearer = Auth::Bearer {
+            token: Secret::Plain("hunter2".to_owned()),
+        };
+        for (config, expected) in [
+            (json!({}), Auth::None),
+            (
+                json!({"auth_type": "none", "username": "", "password": " ", "bearer_token": null}),
+                Auth::None,
+            ),
+            (
+                json!({"basic_auth_user": "", "basic_auth_pass": ""}),
+                Auth::None,
+            ),
+            (
+                json!({"basic_auth_user": "u", "basic_auth_pass": "hunter2"}),
+                basic.clone(),
+            ),
+            (
+                json!({"username": "u", "password": "hunter2", "auth_type": ""}),
+                basic.clone(),
+            ),
+            (
+                json!({"username": "u", "basic_auth_user": "u", "password": "hunter2"}),
+                basic.clone(),
+            ),
+            (json!({"bearer_token": "hunter2"}), bearer.clone()),
+            (
+                json!({"auth_type": "bearer", "bearer_token": "hunter2", "username": ""}),
+                bearer,
+            ),
+        ] {
+            assert_eq!(read(config), Ok(expected));
+        }
+        for (config, expected) in [
+            (
+                json!({"auth_type": "none", "basic_auth_user": "u", "basic_auth_pass": "hunter2"}),
+                "config.auth_type: does not use basic_auth_user",
+            ),
+            (
+                json!({"auth_type": "none", "bearer_token": "hunter2"}),
+                "config.auth_type: does not use bearer_token",
+            ),
+            (
+                json!({"auth_type": "basic", "username": "u", "password": "p", "bearer_token": "hunter2"}),
+                "config.auth_type: does not use bearer_token",
+            ),
+            (
+                json!({"auth_type": "bearer", "password": "hunter2", "bearer_token": "t"}),
+                "config.auth_type: does not use password",
+            ),
+            (
+                json!({"username": "u", "password": "hunter2", "bearer_token": "t"}),
+                "config.auth_type: missing: username and bearer_token are given",
+            ),
+            (
+                json!({"username": "a", "basic_auth_user": "b", "password": "hunter2"}),
+                "config.basic_auth_user: is another name of username",
+            ),
+            (json!({"basic_auth_user": "u"}), "config.password: expected"),
+            (json!({"password": "hunter2"}), "config.username: expected"),
+            (
+                json!({"auth_type": "bearer"}),
+                "config.bearer_token: expected the token",
+            ),
+            (
+                json!({"auth_type": "Bearer hunter2"}),
+                "config.auth_type: expected one of none, basic, bearer",
+            ),
+            (
+                json!({"bearer_token": 4_711}),
+                "config.bearer_token: expected the token",
+            ),
+            (
+                json!({"bearer_token": "$hunter2"}),
+                "config.bearer_token: expected a reference",
+            ),
+        ] {
+            let error = read(config).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+            assert!(
+                !error.contains("hunter2") && !error.contains("4711"),
+                "{error}"
+            );
         }
     }
 

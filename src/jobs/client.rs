@@ -1,17 +1,33 @@
-//! The one client for outgoing HTTP.
+//! Outgoing HTTP: the one way by which definitions call others.
+//!
+//! Every call goes through [`Session`]: it follows redirects itself, so that each address is checked
+//! before anything is connected and nothing secret goes to another server than the one that the
+//! definition names.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use reqwest::dns::{Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url, header};
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio::task::yield_now;
+use tokio::time::Instant;
+use tokio_rustls::rustls::ClientConfig;
 
+use super::address::{Guard, Refused, ip_of};
+use super::gzip::{self, GzipError};
+use super::outgoing::Outgoing;
+use super::run::RunError;
+use super::secret::Secrets;
+use super::tls::{self, Digest, Loaded};
+use crate::compute::SLICE;
+use crate::received::cut;
 use crate::timestream::TrustedRoots;
 
 /// What servers read about who calls them.
@@ -23,19 +39,121 @@ pub const USER_AGENT: &str = concat!(
 const MAX_REDIRECTS: usize = 10;
 /// Time for a connection and its TLS; a call has a limit of its own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Servers whose connections are kept for the next call.
+const MAX_CLIENTS: usize = 256;
 
-/// Calls others over HTTP/1.1, with or without TLS; cheap to clone.
-///
-/// Answers in gzip are decompressed. Redirects are followed; credentials go neither to another host
-/// or port nor from `https` to `http`. Variables that name proxies are not looked at, as in
-/// Prometheus.
+/// Compressed bytes that a response may have besides twice its limit.
+const LEAST_GZIP_LIMIT: usize = 64 << 10;
+
+/// Keeps the connections of all definitions of a process; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Client {
     roots: TrustedRoots,
-    /// Made when it is first needed: most functions never are.
-    client: Arc<OnceLock<reqwest::Client>>,
-    /// By the time that their connections may take.
-    senders: Arc<Mutex<BTreeMap<Duration, reqwest::Client>>>,
+    guard: Guard,
+    /// Made when they are first needed: most functions never need any.
+    clients: Arc<Mutex<Clients>>,
+}
+
+#[derive(Debug, Default)]
+struct Clients {
+    by_key: BTreeMap<Key, (u64, reqwest::Client)>,
+    uses: u64,
+    /// The settings of those with TLS, which share the authorities: Mozilla's have 150 KB.
+    configs: BTreeMap<Digest, ClientConfig>,
+}
+
+/// Calls with the same key share connections.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    is_tls: bool,
+    host: String,
+    port: u16,
+    connect_timeout: Duration,
+    allows_link_local: bool,
+    tls: Option<Digest>,
+}
+
+/// Calls the server of a definition, over HTTP/1.1 with or without TLS; cheap to clone.
+///
+/// Variables that name proxies are not looked at, as in Prometheus.
+/// Redirects are followed; credentials and the headers of the definition go neither to another host or
+/// port nor from `https` to `http`.
+#[derive(Clone)]
+pub struct Session(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    client: Client,
+    guard: Guard,
+    headers: HeaderMap,
+    tls: Arc<Loaded>,
+    digest: Digest,
+    connect_timeout: Duration,
+    follows_redirects: bool,
+}
+
+/// A call that is not made yet.
+pub struct Call {
+    session: Session,
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Option<Bytes>,
+    timeout: Option<Duration>,
+    has_bad_header: bool,
+}
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The address is not one that a definition may have called.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A redirect leads nowhere.
+    #[error("{0}")]
+    Redirect(&'static str),
+    /// A header of the request cannot be sent.
+    #[error("a header of the request has what no header can have")]
+    Header,
+    /// TLS cannot be used as the definition says.
+    #[error("{0}")]
+    Tls(String),
+    /// The call failed.
+    #[error("{}", describe_http(.0))]
+    Http(reqwest::Error),
+}
+
+impl CallError {
+    /// Whether the call took too long.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Http(error) if error.is_timeout())
+    }
+
+    /// Whether there was no connection.
+    pub fn is_connect(&self) -> bool {
+        matches!(self, Self::Http(error) if error.is_connect())
+    }
+
+    /// Whether the same call would fail again, whoever answers.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Redirect(_) | Self::Header | Self::Tls(_) => true,
+            Self::Http(error) => error.is_builder(),
+        }
+    }
+}
+
+impl From<reqwest::Error> for CallError {
+    fn from(error: reqwest::Error) -> Self {
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            if let Some(refused) = error.downcast_ref::<Refused>() {
+                return Self::Refused(refused.clone());
+            }
+            cause = error.source();
+        }
+        Self::Http(error)
+    }
 }
 
 /// Why there is no body.
@@ -47,77 +165,405 @@ pub enum BodyError {
         /// What it may have.
         limit: usize,
     },
-    /// It ended early, or cannot be decompressed.
-    #[error("{}", describe(.0))]
-    Broken(reqwest::Error),
+    /// It ended early.
+    #[error("{0}")]
+    Broken(CallError),
+    /// Its gzip ends early.
+    #[error("the gzip of the body ends early")]
+    CutGzip,
+    /// It is no gzip, though the headers say so.
+    #[error("the gzip of the body cannot be read: {0}")]
+    InvalidGzip(String),
+    /// It has an encoding that the request did not ask for.
+    #[error("the body has the Content-Encoding {0:?}, expected gzip or none")]
+    Encoding(String),
 }
 
 impl Client {
-    /// A client that trusts these authorities.
-    pub fn new(roots: TrustedRoots) -> Self {
+    /// A client that trusts these authorities, and calls no address that `environment` says is for this
+    /// process alone.
+    pub fn new(roots: TrustedRoots, environment: fn(&str) -> Option<String>) -> Self {
         Self {
             roots,
-            client: Arc::default(),
-            senders: Arc::default(),
+            guard: Guard::new(environment),
+            clients: Arc::default(),
         }
     }
 
-    /// The client itself.
-    pub fn inner(&self) -> &reqwest::Client {
-        let redirects = Policy::limited(MAX_REDIRECTS);
-        self.client
-            .get_or_init(|| build(self.roots, redirects, CONNECT_TIMEOUT))
+    /// Begins to call the server of a definition: resolves its secrets and reads its certificates.
+    ///
+    /// # Errors
+    /// A secret or a file cannot be had.
+    pub(super) fn session(
+        &self,
+        outgoing: &Outgoing,
+        secrets: &Secrets,
+    ) -> Result<Session, RunError> {
+        let tls = outgoing.tls.load(secrets)?;
+        Ok(Session(Arc::new(Inner {
+            client: self.clone(),
+            guard: self.guard.with_link_local(outgoing.allows_link_local),
+            headers: outgoing.header_map(secrets)?,
+            digest: tls.digest(),
+            tls: Arc::new(tls),
+            connect_timeout: CONNECT_TIMEOUT,
+            follows_redirects: true,
+        })))
     }
 
-    /// One that follows no redirect, which would make a GET of a POST; its connections come about within
-    /// `connect_timeout`, or not at all.
-    pub fn sender(&self, connect_timeout: Duration) -> reqwest::Client {
+    fn get(
+        &self,
+        key: Key,
+        build: impl FnOnce() -> Result<reqwest::Client, CallError>,
+    ) -> Result<reqwest::Client, CallError> {
         // Nothing that runs under the lock can leave it half done.
-        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = senders
-            .entry(connect_timeout)
-            .or_insert_with(|| build(self.roots, Policy::none(), connect_timeout));
-        sender.clone()
+        let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut clients = lock();
+            clients.uses += 1;
+            let uses = clients.uses;
+            if let Some((used, client)) = clients.by_key.get_mut(&key) {
+                *used = uses;
+                return Ok(client.clone());
+            }
+        }
+        let client = build()?;
+        let mut clients = lock();
+        let Clients {
+            by_key,
+            uses,
+            configs,
+        } = &mut *clients;
+        by_key.insert(key, (*uses, client.clone()));
+        if by_key.len() > MAX_CLIENTS {
+            let oldest = by_key.iter().min_by_key(|(_, (used, _))| *used);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                by_key.remove(&oldest);
+            }
+            configs.retain(|digest, _| by_key.keys().any(|key| key.tls == Some(*digest)));
+        }
+        Ok(client)
+    }
+
+    /// Returns the settings of a client with TLS, which are made once for all that have the same.
+    fn config(&self, digest: Digest, tls: &Loaded) -> Result<ClientConfig, CallError> {
+        let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = lock().configs.get(&digest) {
+            return Ok(config.clone());
+        }
+        // Reading authorities takes longer than a lock should be held.
+        let config = tls.config(self.roots).map_err(CallError::Tls)?;
+        lock().configs.insert(digest, config.clone());
+        Ok(config)
     }
 }
 
-fn build(roots: TrustedRoots, redirects: Policy, connect_timeout: Duration) -> reqwest::Client {
-    let roots = roots.store().unwrap_or_else(|error| {
-        tracing::error!(error, "No server is trusted by connectors.");
-        RootCertStore::empty()
-    });
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring has cipher suites for them")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(USER_AGENT)
-        .redirect(redirects)
-        .referer(false)
-        .no_proxy()
-        .connect_timeout(connect_timeout)
-        .build()
-        .expect("nothing of these settings can be refused")
+impl Session {
+    /// The same, which follows no redirect, as a redirect would make a GET of a POST; its connections
+    /// come about within `connect_timeout`, or not at all.
+    pub(super) fn for_sending(&self, connect_timeout: Duration) -> Self {
+        Self(Arc::new(Inner {
+            connect_timeout,
+            follows_redirects: false,
+            ..Inner::clone(&self.0)
+        }))
+    }
+
+    /// A call with the method GET.
+    pub(super) fn get(&self, url: Url) -> Call {
+        self.call(Method::GET, url)
+    }
+
+    /// A call with the method POST.
+    pub(super) fn post(&self, url: Url) -> Call {
+        self.call(Method::POST, url)
+    }
+
+    fn call(&self, method: Method, url: Url) -> Call {
+        Call {
+            session: self.clone(),
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            timeout: None,
+            has_bad_header: false,
+        }
+    }
+
+    /// Returns what connects to the host and port of `url` and to nothing else.
+    fn client(&self, url: &Url) -> Result<reqwest::Client, CallError> {
+        let inner = &self.0;
+        inner.guard.check_url(url)?;
+        let host = match ip_of(url) {
+            Some(ip) => ip.to_string(),
+            None => url.host_str().unwrap_or_default().to_owned(),
+        };
+        let port = url.port_or_known_default().unwrap_or_default();
+        let is_tls = url.scheme() == "https";
+        let key = Key {
+            is_tls,
+            host: host.clone(),
+            port,
+            connect_timeout: inner.connect_timeout,
+            allows_link_local: inner.guard.allows_link_local(),
+            tls: is_tls.then_some(inner.digest),
+        };
+        inner.client.get(key, || {
+            let config = match is_tls {
+                true => inner.client.config(inner.digest, &inner.tls)?,
+                false => tls::unused(),
+            };
+            let resolver = Resolver {
+                guard: inner.guard.clone(),
+                host,
+                port,
+            };
+            Ok(reqwest::Client::builder()
+                .tls_backend_preconfigured(config)
+                .user_agent(USER_AGENT)
+                .redirect(Policy::none())
+                .referer(false)
+                .no_proxy()
+                // `read_body` decompresses: reqwest stops after the first member of a gzip.
+                .no_gzip()
+                .dns_resolver(Arc::new(resolver))
+                .connect_timeout(inner.connect_timeout)
+                .build()
+                .expect("nothing of these settings can be refused"))
+        })
+    }
 }
 
-/// The whole body of an answer, decompressed, of at most `limit` bytes.
+impl Call {
+    /// Adds a header. With what cannot be one the call fails.
+    pub(super) fn header(
+        mut self,
+        name: impl TryInto<HeaderName>,
+        value: impl TryInto<HeaderValue>,
+    ) -> Self {
+        match (name.try_into(), value.try_into()) {
+            (Ok(name), Ok(value)) => drop(self.headers.insert(name, value)),
+            _ => self.has_bad_header = true,
+        }
+        self
+    }
+
+    /// Sets the body.
+    pub(super) fn body(mut self, body: Bytes) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// Limits the time until the whole body of the response is there, redirects included.
+    pub(super) fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Makes the call.
+    ///
+    /// # Errors
+    /// There is no response.
+    pub(super) async fn send(mut self) -> Result<Response, CallError> {
+        if self.has_bad_header {
+            return Err(CallError::Header);
+        }
+        let end = self.timeout.map(|timeout| Instant::now() + timeout);
+        let mut is_same_server = true;
+        for _ in 0..=MAX_REDIRECTS {
+            let response = self.hop(end, is_same_server).await?;
+            if !self.session.0.follows_redirects {
+                return Ok(response);
+            }
+            let Some(next) = redirect(&response, &self.url)? else {
+                return Ok(response);
+            };
+            // A server that was left once gets no secrets any more, though a redirect leads back.
+            is_same_server &= origin(&next) == origin(&self.url);
+            self.url = next;
+            let keeps_method = matches!(response.status().as_u16(), 307 | 308);
+            if !keeps_method && self.method != Method::GET {
+                self.method = Method::GET;
+                self.body = None;
+                self.headers.remove(header::CONTENT_TYPE);
+                self.headers.remove(header::CONTENT_ENCODING);
+            }
+        }
+        Err(CallError::Redirect("more than 10 redirects"))
+    }
+
+    /// One request and its response, whatever that is.
+    async fn hop(&self, end: Option<Instant>, is_same_server: bool) -> Result<Response, CallError> {
+        let client = self.session.client(&self.url)?;
+        let mut url = self.url.clone();
+        let mut headers = self.headers.clone();
+        if is_same_server {
+            headers.extend(self.session.0.headers.clone());
+        }
+        if url.scheme() == "https"
+            && let Some(name) = self.session.0.tls.host()
+        {
+            // The name of the URL is the one that TLS asks for; the client connects to its own host all
+            // the same.
+            headers.insert(header::HOST, host_header(&url)?);
+            url.set_host(Some(name))
+                .map_err(|_| CallError::Tls("tls.server_name cannot be used".to_owned()))?;
+        }
+        let mut request = client.request(self.method.clone(), url).headers(headers);
+        if let Some(body) = &self.body {
+            request = request.body(body.clone());
+        }
+        if let Some(end) = end {
+            request = request.timeout(end.saturating_duration_since(Instant::now()));
+        }
+        Ok(request.send().await?)
+    }
+}
+
+/// Scheme, host and port.
+fn origin(url: &Url) -> (&str, Option<&str>, Option<u16>) {
+    (url.scheme(), url.host_str(), url.port_or_known_default())
+}
+
+/// The value of the header `Host` that belongs to a URL.
+fn host_header(url: &Url) -> Result<HeaderValue, CallError> {
+    let host = url.host_str().unwrap_or_default();
+    let text = match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    };
+    HeaderValue::try_from(text).map_err(|_| CallError::Header)
+}
+
+/// Where a response leads, if it is a redirect. No error repeats the place: it may hold a secret.
+fn redirect(response: &Response, from: &Url) -> Result<Option<Url>, CallError> {
+    use StatusCode as S;
+    let is_redirect = matches!(
+        response.status(),
+        S::MOVED_PERMANENTLY
+            | S::FOUND
+            | S::SEE_OTHER
+            | S::TEMPORARY_REDIRECT
+            | S::PERMANENT_REDIRECT
+    );
+    let Some(location) = response
+        .headers()
+        .get(header::LOCATION)
+        .filter(|_| is_redirect)
+    else {
+        return Ok(None);
+    };
+    let invalid = CallError::Redirect("a redirect leads to what is no URL of http or https");
+    let next = std::str::from_utf8(location.as_bytes())
+        .ok()
+        .and_then(|location| from.join(location).ok());
+    let Some(mut next) = next.filter(|next| matches!(next.scheme(), "http" | "https")) else {
+        return Err(invalid);
+    };
+    // Nobody but the definition says who we are.
+    let is_stripped = next.set_username("").is_ok() && next.set_password(None).is_ok();
+    match is_stripped {
+        true => Ok(Some(next)),
+        false => Err(invalid),
+    }
+}
+
+/// Resolves one host, whatever name is asked for, and returns no address that is refused.
+struct Resolver {
+    guard: Guard,
+    host: String,
+    port: u16,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, _name: Name) -> Resolving {
+        let (guard, host, port) = (self.guard.clone(), self.host.clone(), self.port);
+        Box::pin(async move {
+            let mut allowed: Vec<SocketAddr> = Vec::new();
+            let mut refused = None;
+            for address in tokio::net::lookup_host((host, port)).await? {
+                match guard.check(address) {
+                    Ok(()) => allowed.push(address),
+                    Err(error) => refused = Some(error),
+                }
+            }
+            match refused {
+                Some(refused) if allowed.is_empty() => Err(refused.into()),
+                _ => Ok(Box::new(allowed.into_iter()) as _),
+            }
+        })
+    }
+}
+
+/// Returns the whole body of a response, of at most `limit` bytes, with its gzip decompressed. Whoever
+/// wants gzip asks for it in the request. A body whose encoding is `own` is left to the caller.
 ///
 /// # Errors
-/// It is longer, ends early or cannot be decompressed.
-pub async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyError> {
+/// It is longer, ends early, cannot be decompressed or has another encoding.
+pub async fn read_body(
+    mut response: Response,
+    limit: usize,
+    own: Option<&str>,
+) -> Result<Vec<u8>, BodyError> {
+    let is_gzip = is_gzip(response.headers(), own)?;
     let declared = response.headers().get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let limit_sent = match is_gzip {
+        // Small members can be larger than what they hold.
+        true => limit.saturating_mul(2).saturating_add(LEAST_GZIP_LIMIT),
+        false => limit,
+    };
     // What is declared is not believed, only refused.
-    if declared.is_some_and(|length| length > limit) {
+    if declared.is_some_and(|length| length > limit_sent) {
         return Err(BodyError::TooLong { limit });
     }
-    let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(BodyError::Broken)? {
-        add(&mut body, &piece, limit)?;
+    if !is_gzip {
+        let mut body = Vec::new();
+        while let Some(piece) = next_piece(&mut response).await.map_err(BodyError::Broken)? {
+            add(&mut body, &piece, limit)?;
+        }
+        return Ok(body);
     }
-    Ok(body)
+    let of_gzip = |error| match error {
+        GzipError::TooLong => BodyError::TooLong { limit },
+        GzipError::Cut => BodyError::CutGzip,
+        GzipError::Invalid(text) => BodyError::InvalidGzip(text),
+    };
+    let mut decoder = gzip::Decoder::new(limit);
+    let mut left = limit_sent;
+    while let Some(piece) = next_piece(&mut response).await.map_err(BodyError::Broken)? {
+        left = left
+            .checked_sub(piece.len())
+            .ok_or(BodyError::TooLong { limit })?;
+        let mut began = Instant::now();
+        for step in piece.chunks(gzip::STEP) {
+            decoder.push(step).map_err(of_gzip)?;
+            if began.elapsed() >= SLICE / 2 {
+                yield_now().await;
+                began = Instant::now();
+            }
+        }
+    }
+    decoder.finish().map_err(of_gzip)
+}
+
+/// Whether a body is to be decompressed, by its headers.
+fn is_gzip(headers: &header::HeaderMap, own: Option<&str>) -> Result<bool, BodyError> {
+    let encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let encodings = encodings.map(|it| String::from_utf8_lossy(it.as_bytes()));
+    let encodings = encodings.collect::<Vec<_>>().join(", ");
+    match encodings.trim().to_ascii_lowercase().as_str() {
+        "gzip" | "x-gzip" => Ok(true),
+        "" | "identity" => Ok(false),
+        other if Some(other) == own => Ok(false),
+        _ => Err(BodyError::Encoding(cut(&encodings, 100).into_owned())),
+    }
+}
+
+/// The next piece of a body.
+pub(super) async fn next_piece(response: &mut Response) -> Result<Option<Bytes>, CallError> {
+    Ok(response.chunk().await?)
 }
 
 fn add(body: &mut Vec<u8>, piece: &Bytes, limit: usize) -> Result<(), BodyError> {
@@ -129,7 +575,7 @@ fn add(body: &mut Vec<u8>, piece: &Bytes, limit: usize) -> Result<(), BodyError>
 }
 
 /// What went wrong with a call, with all causes; without the URL, which the caller knows.
-pub fn describe(error: &reqwest::Error) -> String {
+fn describe_http(error: &reqwest::Error) -> String {
     let mut text = match error.url() {
         // Its own text names the URL.
         Some(url) => error.to_string().replace(&format!(" for url ({url})"), ""),
@@ -148,20 +594,19 @@ pub fn describe(error: &reqwest::Error) -> String {
 pub(super) enum UrlFault {
     /// It is no URL, for this reason.
     Invalid(String),
-    /// It has this scheme.
-    Scheme(String),
+    /// It has another scheme than `http` and `https`.
+    Scheme,
     /// It holds user or password.
     Credentials,
     /// It has a fragment.
     Fragment,
 }
 
-/// Reads a URL that a definition may have called. A fault repeats no more of it than the scheme: the
-/// rest may be a password.
+/// Reads a URL that a definition may have called. A fault repeats nothing of it: it may be a password.
 pub(super) fn url(text: &str) -> Result<Url, UrlFault> {
     let url = Url::parse(text).map_err(|error| UrlFault::Invalid(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(UrlFault::Scheme(url.scheme().to_owned()));
+        return Err(UrlFault::Scheme);
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(UrlFault::Credentials);
@@ -170,4 +615,68 @@ pub(super) fn url(text: &str) -> Result<Url, UrlFault> {
         return Err(UrlFault::Fragment);
     }
     Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn addresses_are_checked_once_a_name_is_resolved() {
+        let guard = Guard::new(|name| {
+            (name == "AWS_LAMBDA_RUNTIME_API").then(|| "127.0.0.1:4711".to_owned())
+        });
+        let resolve = async |port| {
+            let host = "localhost".to_owned();
+            let guard = guard.clone();
+            let resolver = Resolver { guard, host, port };
+            let name = "any.example".parse().unwrap();
+            resolver.resolve(name).await.map(Iterator::count)
+        };
+        assert!(resolve(4_712).await.unwrap() > 0);
+        let error = resolve(4_711).await.unwrap_err();
+        assert!(error.is::<Refused>(), "{error}");
+        assert!(
+            error.to_string().contains("Lambda's runtime API"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_clients_of_many_servers_are_bounded_and_share_their_settings() {
+        let client = Client::default();
+        let secrets = Secrets::new(None, |_| None);
+        let session = client.session(&Outgoing::default(), &secrets).unwrap();
+        let count = || client.clients.lock().unwrap().by_key.len();
+        for port in 1..=MAX_CLIENTS + 20 {
+            let url = Url::parse(&format!("http://a:{port}/x")).unwrap();
+            session.client(&url).unwrap();
+        }
+        assert_eq!(count(), MAX_CLIENTS);
+        for port in 1..=MAX_CLIENTS {
+            let url = Url::parse(&format!("https://a:{port}/x")).unwrap();
+            session.client(&url).unwrap();
+        }
+        assert_eq!(count(), MAX_CLIENTS);
+        // All of them have the same settings of TLS.
+        assert_eq!(client.clients.lock().unwrap().configs.len(), 1);
+    }
+
+    #[test]
+    fn the_server_that_was_called_longest_ago_goes() {
+        let client = Client::default();
+        let secrets = Secrets::new(None, |_| None);
+        let session = client.session(&Outgoing::default(), &secrets).unwrap();
+        for port in 1..=MAX_CLIENTS + 20 {
+            let url = Url::parse(&format!("http://a:{port}/x")).unwrap();
+            session.client(&url).unwrap();
+            // The first one is used again and again.
+            session
+                .client(&Url::parse("http://a:1/y").unwrap())
+                .unwrap();
+        }
+        let clients = client.clients.lock().unwrap();
+        let ports: Vec<_> = clients.by_key.keys().map(|key| key.port).collect();
+        assert!(ports.contains(&1) && !ports.contains(&2), "{ports:?}");
+    }
 }

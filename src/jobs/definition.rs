@@ -3,11 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::Error as _;
 use serde_json::{Map, Value};
 
 use super::run::{Fault, Job};
 use super::secret::SecretRef;
+use super::values::whole_number;
 use crate::convert::route::is_destination_name;
 use crate::model::Destination;
 
@@ -70,7 +71,6 @@ pub const KINDS: &[Kind] = &[
 ];
 
 /// A definition that can run.
-#[derive(Debug)]
 pub struct Definition {
     /// Its name, which is its identifier too.
     pub name: String,
@@ -82,8 +82,21 @@ pub struct Definition {
     pub schedule: Option<Duration>,
     /// What it does.
     pub job: Box<dyn Job>,
-    /// The definition as it was given.
+    /// The definition as it was given, secrets included.
     source: Map<String, Value>,
+}
+
+/// Without the definition as it was given, which may hold secrets.
+impl fmt::Debug for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Definition")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .field("destination", &self.destination)
+            .field("schedule", &self.schedule)
+            .field("job", &self.job)
+            .finish_non_exhaustive()
+    }
 }
 
 /// All that is wrong with a definition.
@@ -118,9 +131,12 @@ impl Definition {
     /// # Errors
     /// All faults of all of them.
     pub fn parse_list(json: &[u8], kinds: &'static [Kind]) -> Result<Vec<Self>, Faults> {
-        let values: Vec<Value> = serde_json::from_slice(json).map_err(|error| {
-            Faults::one(format_args!("expected a list of definitions: {error}"))
-        })?;
+        let expected = "expected a list of definitions";
+        let list: Value = serde_json::from_slice(json)
+            .map_err(|error| Faults::one(format_args!("{expected}: {error}")))?;
+        let Value::Array(values) = list else {
+            return Err(Faults::one(expected));
+        };
         let mut definitions: Vec<Self> = Vec::new();
         let mut faults = Vec::new();
         for (index, value) in values.into_iter().enumerate() {
@@ -165,23 +181,24 @@ impl Definition {
                 reader.faults.push(Fault::new("", error.to_string()));
             }
         }
-        let name = reader.required::<String>("name");
+        let name = reader.required("name");
         let name = name.filter(|name| reader.check("name", is_name(name), NAME_EXPECTED));
-        let kind = reader.required::<String>("type");
+        let kind = reader.required("type");
         let kind = kind.and_then(|name| {
             let kind = kinds.iter().find(|kind| kind.name == name);
             if kind.is_none() {
-                reader.faults.push(unknown_kind(&name, kinds));
+                reader.faults.push(unknown_kind(kinds));
             }
             kind
         });
         let needs = kind.map_or(Needs::Nothing, |kind| kind.needs);
         let database = reader.destination("target_database", needs != Needs::Nothing);
         let table = reader.destination("target_table", needs == Needs::Table);
-        let schedule = reader.optional::<u64>("schedule_ms").flatten();
-        let schedule = schedule.filter(|schedule| {
+        let schedule = reader.value("schedule_ms").and_then(|value| {
+            let schedule = whole_number(value).filter(|it| SCHEDULE_MS.contains(it));
             let expected = "expected milliseconds, 100 to 86400000 (a day)";
-            reader.check("schedule_ms", SCHEDULE_MS.contains(schedule), expected)
+            reader.check("schedule_ms", schedule.is_some(), expected);
+            schedule
         });
         let empty = Value::Object(Map::new());
         let config = source.get("config").unwrap_or(&empty);
@@ -255,53 +272,42 @@ pub fn is_name(name: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
 }
 
-fn unknown_kind(name: &str, kinds: &[Kind]) -> Fault {
-    let known: Vec<String> = kinds
-        .iter()
-        .map(|kind| format!("`{}`", kind.name))
-        .collect();
-    let text = format!(
-        "unknown variant `{name}`, expected one of {}",
-        known.join(", ")
-    );
-    Fault::new("type", text)
+fn unknown_kind(kinds: &[Kind]) -> Fault {
+    let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+    Fault::new("type", format!("expected one of {}", known.join(", ")))
 }
 
-/// Reads values by key and gathers what is wrong with them.
+/// Reads values by key and gathers what is wrong with them; no fault repeats a value.
 struct Reader<'s> {
     source: &'s Map<String, Value>,
     faults: Vec<Fault>,
 }
 
-impl Reader<'_> {
-    /// The value of `key`, `None` within if it is absent or null; `None` if it is faulty.
-    fn optional<T: DeserializeOwned>(&mut self, key: &str) -> Option<Option<T>> {
-        let Some(value) = self.source.get(key).filter(|value| !value.is_null()) else {
-            return Some(None);
-        };
-        match T::deserialize(value) {
-            Ok(value) => Some(Some(value)),
-            Err(error) => {
-                self.faults.push(Fault::new(key, error.to_string()));
-                None
-            }
-        }
+impl<'s> Reader<'s> {
+    /// The value of `key`, unless it is absent or null.
+    fn value(&self, key: &str) -> Option<&'s Value> {
+        self.source.get(key).filter(|value| !value.is_null())
     }
 
-    fn required<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
-        let value = self.optional(key)?;
-        if value.is_none() {
+    fn text(&mut self, key: &str) -> Option<String> {
+        let text = self.value(key)?.as_str();
+        self.check(key, text.is_some(), "expected a text");
+        text.map(str::to_owned)
+    }
+
+    fn required(&mut self, key: &'static str) -> Option<String> {
+        if self.value(key).is_none() {
             let error = serde_json::Error::missing_field(key);
             self.faults.push(Fault::new("", error.to_string()));
         }
-        value
+        self.text(key)
     }
 
     fn destination(&mut self, key: &'static str, is_required: bool) -> String {
         let name = if is_required {
-            self.required::<String>(key)
+            self.required(key)
         } else {
-            self.optional::<String>(key).flatten()
+            self.text(key)
         };
         let expected = "expected a name that Timestream can have: 1 to 256 letters, digits, '_', '.' \
                         and '-'";
@@ -311,9 +317,7 @@ impl Reader<'_> {
 
     fn check(&mut self, key: &str, is_right: bool, expected: &str) -> bool {
         if !is_right {
-            let given = &self.source[key];
-            let text = format!("is {given}; {expected}");
-            self.faults.push(Fault::new(key, text));
+            self.faults.push(Fault::new(key, expected));
         }
         is_right
     }
@@ -421,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told() {
+    fn every_fault_is_reported_and_repeats_no_value() {
         let all = json!({
             "name": "a/b", "type": "echo", "target_database": "", "schedule_ms": 99,
             "schedule": 1, "config": {"rows": -1, "row": 1}
@@ -431,49 +435,53 @@ mod tests {
             [
                 "unknown field `schedule`, expected one of `name`, `type`, `target_database`, \
                  `target_table`, `schedule_ms`, `config`",
-                "name: is \"a/b\"; expected 1 to 64 letters, digits, '.', '-' and '_', a letter or \
-                 digit first",
-                "target_database: is \"\"; expected a name that Timestream can have: 1 to 256 \
-                 letters, digits, '_', '.' and '-'",
+                "name: expected 1 to 64 letters, digits, '.', '-' and '_', a letter or digit first",
+                "target_database: expected a name that Timestream can have: 1 to 256 letters, digits, \
+                 '_', '.' and '-'",
                 "missing field `target_table`",
-                "schedule_ms: is 99; expected milliseconds, 100 to 86400000 (a day)",
+                "schedule_ms: expected milliseconds, 100 to 86400000 (a day)",
                 "config: unknown field `row`, expected one of `rows`, `fail`, `token_ref`, `step_ms`",
             ]
         );
         let cases = [
-            (
-                with("type", json!("ech")),
-                "type: unknown variant `ech`, expected one of `echo`",
-            ),
+            (with("type", json!("hunter2")), "type: expected one of echo"),
             (with("type", Value::Null), "missing field `type`"),
+            (with("type", json!(["hunter2"])), "type: expected a text"),
+            (with("name", json!(4_711)), "name: expected a text"),
+            (with("name", json!("")), "name: expected 1 to 64"),
+            (with("name", json!("hunter2!")), "name: expected 1 to 64"),
             (
-                with("name", json!(1)),
-                "name: invalid type: integer `1`, expected a string",
+                with("name", json!("x".repeat(65))),
+                "name: expected 1 to 64",
             ),
-            (with("name", json!("")), "name: is \"\"; expected 1 to 64"),
-            (with("name", json!("x".repeat(65))), "name: is \"xxx"),
             (
                 with("schedule_ms", json!(86_400_001)),
-                "schedule_ms: is 86400001; expected",
+                "schedule_ms: expected milliseconds, 100 to 86400000 (a day)",
             ),
             (
-                with("schedule_ms", json!(1.5)),
-                "schedule_ms: invalid type: floating point",
+                with("schedule_ms", json!(1_500.5)),
+                "schedule_ms: expected milliseconds",
             ),
             (
-                with("schedule_ms", json!("15s")),
-                "schedule_ms: invalid type: string",
+                with("schedule_ms", json!("hunter2")),
+                "schedule_ms: expected milliseconds",
             ),
-            (with("config", json!([])), "config: invalid"),
-            (json!([]), "expected a JSON object"),
+            (
+                with("config", json!("hunter2")),
+                "config: expected an object",
+            ),
+            (json!(["hunter2"]), "expected a JSON object"),
+            (json!("hunter2"), "expected a JSON object"),
         ];
         for (value, start) in cases {
             let found = faults(value);
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].starts_with(start), "{found:?}");
+            assert!(!found[0].contains("hunter2"), "{found:?}");
+            assert!(!found[0].contains("4711"), "{found:?}");
         }
-        for schedule in [100, 86_400_000] {
-            assert!(Definition::of(with("schedule_ms", json!(schedule)), KINDS).is_ok());
+        for schedule in [json!(100), json!(86_400_000), json!(15_000.0)] {
+            assert!(Definition::of(with("schedule_ms", schedule), KINDS).is_ok());
         }
         let Faults(broken) = Definition::parse(b"{\"name\": }", KINDS).unwrap_err();
         assert_eq!(broken[0].to_string(), "expected value at line 1 column 10");
@@ -488,16 +496,19 @@ mod tests {
         let error = Definition::parse_list(list.as_bytes(), KINDS).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "[1].name: the name \"node-exporter-1\" is given twice; [2].schedule_ms: is 1; expected \
+            "[1].name: the name \"node-exporter-1\" is given twice; [2].schedule_ms: expected \
              milliseconds, 100 to 86400000 (a day); [3]: expected a JSON object, a connector \
              definition"
         );
-        let error = Definition::parse_list(valid().to_string().as_bytes(), KINDS).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("expected a list of definitions: ")
-        );
+        for (list, expected) in [
+            (valid().to_string(), "expected a list of definitions"),
+            (r#""hunter2""#.to_owned(), "expected a list of definitions"),
+            ("[".to_owned(), "expected a list of definitions: EOF while"),
+        ] {
+            let error = Definition::parse_list(list.as_bytes(), KINDS).unwrap_err();
+            assert!(error.to_string().starts_with(expected), "{error}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -238,8 +238,12 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         check_name(name)?;
         reservation.grow(TREES_OF_PATCH * tree_bytes(patch))?;
-        let patch: Map<String, Value> = serde_json::from_slice(patch)
-            .map_err(|error| fault("", &format!("expected a JSON merge patch: {error}")))?;
+        let expected = "expected a JSON merge patch, an object";
+        let patch: Value = serde_json::from_slice(patch)
+            .map_err(|error| fault("", &format!("{expected}: {error}")))?;
+        let Value::Object(patch) = patch else {
+            return Err(fault("", expected).into());
+        };
         if self.is_given(name) {
             return Err(RegistryError::Given(name.to_owned()));
         }
@@ -248,7 +252,8 @@ impl Registry {
             let item = found.ok_or_else(|| RegistryError::Missing(name.to_owned()))?;
             let memory = TREES_OF_PATCH * tree_bytes(item.value.as_bytes());
             reservation.grow(memory)?;
-            let source = serde_json::from_str(&item.value).map_err(|error| unreadable(&error))?;
+            let source: Map<String, Value> =
+                serde_json::from_str(&item.value).map_err(|error| unreadable(&error))?;
             let changed = Value::Object(patched(&source, patch.clone()));
             let definition = Definition::of(changed, self.kinds)?;
             if definition.name != name {
@@ -410,7 +415,11 @@ fn read_record(text: &str) -> Result<Record, StateError> {
 }
 
 fn unreadable(error: &serde_json::Error) -> StateError {
-    StateError(format!("what is kept is no longer what was kept: {error}"))
+    // No more of the error: serde repeats values, and a definition may hold secrets.
+    let (line, column) = (error.line(), error.column());
+    StateError(format!(
+        "what is kept is no longer what was kept (line {line}, column {column})"
+    ))
 }
 
 fn contended(name: &str) -> StateError {

@@ -260,11 +260,6 @@ impl Fault {
             text: text.into(),
         }
     }
-
-    /// The faults of a `config` in its definition.
-    pub fn config(error: &serde_json::Error) -> Vec<Self> {
-        vec![Self::new("config", error.to_string())]
-    }
 }
 
 impl fmt::Display for Fault {

@@ -4,9 +4,12 @@
 //! `config` checks what is asked for, `fetch` gets the body, `labels` and `rows` make series of
 //! it. A tick is one scrape: all of its body is stored, or, where a part of it cannot be read, none.
 //! What is known about the scrape itself (`up`, how long it took, how many samples) is stored in both
-//! cases.
+//! cases. `before` and `exemplars` know what the tick before has shown: series that are gone end with stale
+//! markers, and an exemplar that is shown again is stored once.
 
+mod before;
 mod config;
+mod exemplars;
 mod fetch;
 mod labels;
 mod rows;
@@ -20,14 +23,20 @@ use tokio::time::Instant;
 
 pub use config::Scrape;
 
-use super::run::{Fault, Job, Report, Run, RunError};
+use super::run::{Fault, Job, Report, Run, RunError, StateError};
 use crate::connector::{Kept, Sender, WriteOutcome};
 use crate::exposition::{self, Exposition};
 use crate::received::Request;
-use rows::About;
+use crate::timestream::ErrorKind;
+use before::{Before, Shown};
+use exemplars::Exemplars;
+use rows::{About, Rows};
 
 /// Time for writing what was scraped, retries included.
 const WRITE_TIME: Duration = Duration::from_secs(30);
+
+/// Bytes of a body that becomes series in less than a slice of time.
+const BYTES_AT_ONCE: usize = 128 << 10;
 
 /// Checks a `config`.
 ///
@@ -64,7 +73,11 @@ impl Scrape {
         body: Result<fetch::Body, RunError>,
         took: Duration,
     ) -> Report {
-        let (exposition, error) = match body.as_ref().map_err(Clone::clone).and_then(read) {
+        let compute = run.connector.compute();
+        let is_long = matches!(&body, Ok(body) if body.bytes.len() > BYTES_AT_ONCE);
+        let body = body.as_ref().map_err(Clone::clone);
+        let read = compute.run_if(is_long, || body.and_then(read)).await;
+        let (exposition, error) = match read {
             Ok(exposition) => (exposition, None),
             Err(error) => (Exposition::default(), Some(error)),
         };
@@ -73,18 +86,35 @@ impl Scrape {
             took,
             samples: exposition.samples.len(),
         };
-        let exported = labels::Exported::of(&self.target, &exposition);
-        let mut rows = rows::Rows::new(self, &exported, run.scheduled_for.as_millisecond());
-        if self.adds_target_labels {
-            rows.add_about(&about);
-        }
-        rows.add(&exposition);
+        let target = self.target_labels(run.name);
+        let exported = || labels::Exported::of(&target, &exposition);
+        let exported = compute.run_if(is_long, exported).await;
+        let tick_ms = run.scheduled_for.as_millisecond();
         let mut report = Report {
-            received: exposition.samples.len() as u64,
-            rejected: rows.repeated,
             error,
             ..Report::default()
         };
+        let mut exemplars = self.exemplars(run, &exposition, &mut report).await;
+        let labels_before;
+        let mut rows = Rows::new(self, &exported, tick_ms).with_exemplars(exemplars.as_mut());
+        if self.adds_target_labels {
+            rows.add_about(&about);
+        }
+        compute.run_if(is_long, || rows.add(&exposition)).await;
+        let mut change = None;
+        if let Some(before) = self.before(run, &mut report).await {
+            let shown = Shown::of(compute, &rows).await;
+            if !before.differs(&shown) {
+                warn_of_left_out(&before, &mut report);
+            } else if let Some(labels) = noted(before.labels(run).await, &mut report) {
+                labels_before = labels;
+                let gone = before::gone(compute, &labels_before, &rows).await;
+                before::end(compute, &gone, &mut rows).await;
+                change = Some((before, shown));
+            }
+        }
+        report.received = exposition.samples.len() as u64 + rows.exemplar_count;
+        report.rejected = rows.repeated;
         if rows.repeated > 0 {
             let text = format!(
                 "{} samples of series that were there before in the same scrape were dropped",
@@ -92,8 +122,67 @@ impl Scrape {
             );
             report.warnings.push(text);
         }
-        write(run, &rows.request, &mut report).await;
+        if !write(run, &rows.request, &mut report).await {
+            return report;
+        }
+        if let Some((mut before, shown)) = change {
+            noted(before.replace(run, &rows, &shown).await, &mut report);
+            warn_of_left_out(&before, &mut report);
+        }
+        drop(rows);
+        if let Some(exemplars) = exemplars {
+            noted(exemplars.replace(run).await, &mut report);
+            if exemplars.left_out > 0 {
+                let text = format!(
+                    "{} exemplars are left out: a tick stores 20,000",
+                    exemplars.left_out
+                );
+                report.warnings.push(text);
+            }
+        }
         report
+    }
+
+    /// Returns which exemplars are to be stored, if there are some.
+    async fn exemplars(
+        &self,
+        run: &Run<'_>,
+        exposition: &Exposition<'_>,
+        report: &mut Report,
+    ) -> Option<Exemplars> {
+        let has_some = exposition.samples.iter().any(|it| it.exemplar.is_some());
+        if !self.adds_target_labels || !has_some {
+            return None;
+        }
+        let mut exemplars = Exemplars::new(run.scheduled_for.as_millisecond());
+        noted(exemplars.read(run).await, report);
+        Some(exemplars)
+    }
+
+    /// Returns what is known about the series of the tick before, where those that are gone are to be ended.
+    async fn before(&self, run: &Run<'_>, report: &mut Report) -> Option<Before> {
+        if !self.adds_target_labels || !run.connector.stores_special_values() {
+            return None;
+        }
+        let before = noted(Before::read(run).await, report)?;
+        (!before.is_after(run.scheduled_for.as_millisecond())).then_some(before)
+    }
+}
+
+/// Warns of a state that cannot be used: the samples are stored all the same.
+fn noted<T>(result: Result<T, StateError>, report: &mut Report) -> Option<T> {
+    result
+        .map_err(|error| report.warnings.push(error.to_string()))
+        .ok()
+}
+
+fn warn_of_left_out(before: &Before, report: &mut Report) {
+    if before.left_out() > 0 {
+        let text = format!(
+            "{} series get no stale marker when they end: too many to remember",
+            before.left_out()
+        );
+        report.warnings.push(text);
     }
 }
 
@@ -105,10 +194,10 @@ fn read(body: &fetch::Body) -> Result<Exposition<'_>, RunError> {
     exposition::parse(&body.bytes, body.format).map_err(|error| RunError::Failed(error.to_string()))
 }
 
-/// Writes, and adds what became of it to `report`.
-async fn write(run: &Run<'_>, request: &Request<'_>, report: &mut Report) {
+/// Writes, and adds what became of it to `report`. Returns whether no later try could store more.
+async fn write(run: &Run<'_>, request: &Request<'_>, report: &mut Report) -> bool {
     if request.is_empty() && request.metadata.is_empty() {
-        return;
+        return true;
     }
     let latest = Instant::now() + WRITE_TIME;
     let deadline = run.deadline.map_or(latest, |deadline| deadline.min(latest));
@@ -117,12 +206,17 @@ async fn write(run: &Run<'_>, request: &Request<'_>, report: &mut Report) {
         .connector
         .write_to(request, run.destination, sender, deadline);
     match written.await {
-        Ok(outcome) => add(&outcome, report),
+        Ok(outcome) => {
+            add(&outcome, report);
+            let mut failures = outcome.failures.iter();
+            failures.all(|failure| failure.kind == ErrorKind::Rejected)
+        }
         Err(refusal) => {
             report.rejected += request.count();
             report
                 .error
                 .get_or_insert(RunError::Failed(refusal.to_string()));
+            false
         }
     }
 }

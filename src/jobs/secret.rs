@@ -9,6 +9,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+use http::HeaderValue;
 use serde::Deserialize;
 
 /// Options whose values are secrets of this program.
@@ -132,6 +133,22 @@ impl Secret {
     }
 }
 
+impl Secret {
+    /// The value of a header that is made with the secret; logs do not show it. `what` the secret is
+    /// starts the text of the error.
+    ///
+    /// # Errors
+    /// No header can have it.
+    pub(super) fn header(&self, what: &'static str, text: &str) -> Result<HeaderValue, Unresolved> {
+        let mut value = HeaderValue::from_str(text).map_err(|_| Unresolved {
+            what,
+            why: format!("{self} holds what no header can have: line ends or control characters"),
+        })?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
 impl From<SecretRef> for Secret {
     fn from(reference: SecretRef) -> Self {
         Self::Reference(reference)
@@ -179,10 +196,38 @@ impl Secrets {
         found.map_err(|why| Unresolved { what, why })
     }
 
+    /// The bytes of a file that is no secret by itself, a certificate for instance: `what` it is starts
+    /// the text of the error. A definition opens no other files than those under `secrets_dir`: whoever
+    /// defines one is not to read what else this process can.
+    ///
+    /// # Errors
+    /// It cannot be read, is empty, has more than `limit` bytes or lies elsewhere.
+    pub(super) fn file(
+        &self,
+        what: &'static str,
+        name: &str,
+        limit: u64,
+    ) -> Result<Vec<u8>, Unresolved> {
+        self.bytes(name, limit)
+            .map_err(|why| Unresolved { what, why })
+    }
+
     fn read(&self, name: &str) -> Result<String, String> {
+        let path = || self.folder.as_deref().unwrap_or(Path::new("")).join(name);
+        let text = String::from_utf8(self.bytes(name, MAX_BYTES)?)
+            .map_err(|_| format!("{} is not UTF-8", path().display()))?;
+        let secret = text.strip_suffix('\n').unwrap_or(&text);
+        let secret = secret.strip_suffix('\r').unwrap_or(secret);
+        if secret.is_empty() {
+            return Err(format!("{} is empty", path().display()));
+        }
+        Ok(secret.to_owned())
+    }
+
+    fn bytes(&self, name: &str, limit: u64) -> Result<Vec<u8>, String> {
         let Some(folder) = &self.folder else {
             return Err(format!(
-                "{FILE}{name} needs a folder of secrets: set --secrets-dir (secrets_dir)"
+                "the file {name} needs a folder of secrets: set --secrets-dir (secrets_dir)"
             ));
         };
         let path = folder.join(name);
@@ -194,19 +239,17 @@ impl Secrets {
             return Err(format!("{} leads out of secrets_dir", path.display()));
         }
         let file = std::fs::File::open(real).map_err(failed)?;
-        let mut text = String::new();
-        let mut limited = file.take(MAX_BYTES + 1);
-        limited.read_to_string(&mut text).map_err(failed)?;
-        if text.len() as u64 > MAX_BYTES {
+        let mut bytes = Vec::new();
+        let mut limited = file.take(limit + 1);
+        limited.read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > limit {
             let path = path.display();
-            return Err(format!("{path} has more than {MAX_BYTES} bytes"));
+            return Err(format!("{path} has more than {limit} bytes"));
         }
-        let secret = text.strip_suffix('\n').unwrap_or(&text);
-        let secret = secret.strip_suffix('\r').unwrap_or(secret);
-        if secret.is_empty() {
+        if bytes.is_empty() {
             return Err(format!("{} is empty", path.display()));
         }
-        Ok(secret.to_owned())
+        Ok(bytes)
     }
 }
 

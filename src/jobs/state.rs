@@ -41,7 +41,7 @@ pub enum State {
 }
 
 /// One text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Item {
     /// Its name in the collection.
     pub name: String,
@@ -49,6 +49,16 @@ pub struct Item {
     pub value: String,
     /// Which of all that ever had this name it is.
     pub version: String,
+}
+
+/// Without the text: that of a definition may hold secrets.
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What has to be there for a text to be put.

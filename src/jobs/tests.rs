@@ -51,7 +51,12 @@ struct Echo {
 }
 
 fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
-    let echo = Echo::deserialize(config).map_err(|error| Fault::config(&error))?;
+    // Types of values that can be secrets are read as `values` reads them; this one has none.
+    let echo = match config.is_object() {
+        true => Echo::deserialize(config).map_err(|error| error.to_string()),
+        false => Err("expected an object".to_owned()),
+    };
+    let echo = echo.map_err(|text| vec![Fault::new("config", text)])?;
     Ok(Box::new(echo))
 }
 
@@ -429,9 +434,9 @@ async fn what_the_registry_refuses() {
     registry.pause("given").await.unwrap();
     assert!(registry.get("given").await.unwrap().record.paused);
     for (patch, text) in [
-        (&b"[]"[..], "expected a JSON merge patch: "),
+        (&b"[]"[..], "expected a JSON merge patch, an object"),
         (br#"{"name": "z"}"#, "name: cannot be changed"),
-        (br#"{"schedule_ms": 1}"#, "schedule_ms: is 1; expected"),
+        (br#"{"schedule_ms": 1}"#, "schedule_ms: expected"),
         (br#"{"config": {"row": 1}}"#, "config: unknown field `row`"),
         (br#"{"target_table": null}"#, "missing field `target_table`"),
         (
@@ -472,10 +477,7 @@ async fn what_another_version_has_kept_is_shown_and_can_be_mended() {
     ] {
         assert!(entry.definition.is_none());
         let faults = entry.unusable.unwrap().to_string();
-        assert!(
-            faults.starts_with("type: unknown variant `later`"),
-            "{faults}"
-        );
+        assert!(faults.starts_with("type: expected one of echo"), "{faults}");
     }
     registry
         .patch("x", br#"{"type": "echo"}"#, &mut unlimited())

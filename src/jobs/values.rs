@@ -1,8 +1,12 @@
-//! The keys of a `config`, read one by one, so that all faults are told together.
+//! The keys of a `config`, read one by one, so that all faults are reported together.
+//!
+//! No fault repeats a value: any of them may be a secret, also one that stands under the wrong key.
+//! A fault names the key and the form that was expected.
 
 use std::ops::RangeInclusive;
 
 use reqwest::Url;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::client::{self, UrlFault};
@@ -11,10 +15,28 @@ use super::run::Fault;
 /// Reads keys and gathers what is wrong with them.
 #[derive(Debug, Default)]
 pub(super) struct Values {
-    /// Whether numbers and booleans may be texts, and an empty text counts as absent: files made for
-    /// other programs are like that.
+    /// Whether numbers and booleans may be texts, and an empty text or a placeholder counts as absent:
+    /// files made for other programs are like that.
     pub(super) lenient: bool,
     pub(super) faults: Vec<Fault>,
+}
+
+/// Reads an object whose fields are all `Option<Value>`, so that the only faults are that `value` is no
+/// object, or that it has a key that `T` does not have.
+///
+/// # Errors
+/// A text that repeats no value, whatever serde says of the error.
+pub(super) fn object<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+    if !value.is_object() {
+        return Err("expected an object".to_owned());
+    }
+    T::deserialize(value).map_err(|error| {
+        let text = error.to_string();
+        match text.starts_with("unknown field `") {
+            true => text,
+            false => "expected an object with other types of values".to_owned(),
+        }
+    })
 }
 
 impl Values {
@@ -22,13 +44,16 @@ impl Values {
         self.faults.push(Fault::new(format!("config.{key}"), text));
     }
 
-    fn wrong(&mut self, key: &str, value: &Value, expected: &str) {
-        self.fault(key, format!("invalid value {value}: expected {expected}"));
+    fn expected(&mut self, key: &str, expected: &str) {
+        self.fault(key, format!("expected {expected}"));
     }
 
     /// `value`, unless it counts as absent.
-    fn given<'v>(&self, value: Option<&'v Value>) -> Option<&'v Value> {
-        let is_blank = |it: &Value| it.as_str().is_some_and(|text| text.trim().is_empty());
+    pub(super) fn given<'v>(&self, value: Option<&'v Value>) -> Option<&'v Value> {
+        let is_blank = |it: &Value| {
+            it.as_str()
+                .is_some_and(|text| text.trim().is_empty() || is_placeholder(text))
+        };
         let is_absent = |it: &Value| it.is_null() || (self.lenient && is_blank(it));
         value.filter(|it| !is_absent(it))
     }
@@ -42,14 +67,14 @@ impl Values {
     ) -> Option<u64> {
         let value = self.given(value)?;
         let number = match value {
-            Value::String(text) if self.lenient => text.trim().parse().ok(),
-            other => other.as_u64(),
+            Value::String(text) if self.lenient => whole(text.trim()),
+            other => whole_number(other),
         };
         match number {
             Some(number) if range.contains(&number) => Some(number),
             _ => {
                 let expected = format!("a whole number from {} to {}", range.start(), range.end());
-                self.wrong(key, value, &expected);
+                self.expected(key, &expected);
                 None
             }
         }
@@ -63,7 +88,7 @@ impl Values {
             other => other.as_bool(),
         };
         if flag.is_none() {
-            self.wrong(key, value, "true or false");
+            self.expected(key, "true or false");
         }
         flag
     }
@@ -74,19 +99,7 @@ impl Values {
         match value.as_str() {
             Some(text) if !text.is_empty() => Some(text.to_owned()),
             _ => {
-                self.wrong(key, value, "a text that is not empty");
-                None
-            }
-        }
-    }
-
-    /// A text that no fault repeats.
-    pub(super) fn secret(&mut self, key: &str, value: Option<&Value>) -> Option<String> {
-        let value = self.given(value)?;
-        match value.as_str() {
-            Some(text) if !text.is_empty() => Some(text.to_owned()),
-            _ => {
-                self.fault(key, "expected a text that is not empty");
+                self.expected(key, "a text that is not empty");
                 None
             }
         }
@@ -105,15 +118,14 @@ impl Values {
             .find(|(word, _)| value.as_str() == Some(*word));
         if chosen.is_none() {
             let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-            self.wrong(key, value, &words.join(", "));
+            self.expected(key, &format!("one of {}", words.join(", ")));
         }
         chosen.map(|(_, it)| *it)
     }
 
-    /// An address to call. What is wrong with one is told without the address: it may hold a
-    /// password.
+    /// An address to call.
     pub(super) fn url(&mut self, key: &str, value: Option<&Value>) -> Option<Url> {
-        let text = self.secret(key, value)?;
+        let text = self.text(key, value)?;
         match url(&text) {
             Ok(url) => Some(url),
             Err(why) => {
@@ -124,12 +136,39 @@ impl Values {
     }
 }
 
+/// Whether a text is what a template has for a value: `<YOUR_BEARER_TOKEN>`.
+fn is_placeholder(text: &str) -> bool {
+    let name = text.strip_prefix('<').and_then(|it| it.strip_suffix('>'));
+    let is_upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    name.is_some_and(|name| name.contains('_') && name.chars().all(is_upper))
+}
+
+/// The whole number that a number is, also one that is written as a float.
+pub(super) fn whole_number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| whole_float(value.as_f64()?))
+}
+
+/// The same of a text.
+fn whole(text: &str) -> Option<u64> {
+    text.parse()
+        .ok()
+        .or_else(|| whole_float(text.parse().ok()?))
+}
+
+/// The whole number that a float is: files of other programs have 3600.0 for 3600.
+fn whole_float(number: f64) -> Option<u64> {
+    // Up to here every whole number is a float.
+    const MAX: f64 = 9_007_199_254_740_992.0;
+    let is_whole = number.fract() == 0.0 && (0.0..=MAX).contains(&number);
+    is_whole.then_some(number as u64)
+}
+
 fn url(text: &str) -> Result<Url, String> {
     client::url(text.trim()).map_err(|fault| match fault {
         UrlFault::Invalid(error) => {
             format!("not a URL: {error}; expected a form like http://prometheus:9090")
         }
-        UrlFault::Scheme(scheme) => format!("the scheme is {scheme}; expected http or https"),
+        UrlFault::Scheme => "expected a URL that begins with http:// or https://".to_owned(),
         UrlFault::Credentials => {
             "user and password do not belong into the URL; use authentication".to_owned()
         }
@@ -155,6 +194,10 @@ mod tests {
         assert_eq!(number(&mut lenient, json!("")), None);
         assert_eq!(lenient.flag("f", Some(&json!("True"))), Some(true));
         assert_eq!(lenient.text("t", Some(&json!(""))), None);
+        assert_eq!(lenient.text("t", Some(&json!("<YOUR_TOKEN>"))), None);
+        for kept in ["<your_token>", "<TOKEN>", "x<YOUR_TOKEN>"] {
+            assert!(lenient.text("t", Some(&json!(kept))).is_some(), "{kept}");
+        }
         assert!(lenient.faults.is_empty(), "{:?}", lenient.faults);
         assert_eq!(number(&mut strict, json!(24)), Some(24));
         assert!(strict.faults.is_empty());
@@ -165,13 +208,61 @@ mod tests {
         assert_eq!(strict.flag("f", Some(&json!("true"))), None);
         let texts: Vec<_> = strict.faults.iter().map(ToString::to_string).collect();
         let expected = [
-            "config.n: invalid value \"24\": expected a whole number from 1 to 100",
-            "config.n: invalid value 0: expected a whole number from 1 to 100",
-            "config.n: invalid value 1.5: expected a whole number from 1 to 100",
-            "config.t: invalid value \"\": expected a text that is not empty",
-            "config.f: invalid value \"true\": expected true or false",
+            "config.n: expected a whole number from 1 to 100",
+            "config.n: expected a whole number from 1 to 100",
+            "config.n: expected a whole number from 1 to 100",
+            "config.t: expected a text that is not empty",
+            "config.f: expected true or false",
         ];
         assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn a_float_without_a_fraction_is_a_whole_number() {
+        let mut lenient = Values {
+            lenient: true,
+            ..Values::default()
+        };
+        let mut number = |value| lenient.number("n", Some(&value), 0..=u64::MAX);
+        assert_eq!(number(json!(3600.0)), Some(3_600));
+        assert_eq!(number(json!("3600.0")), Some(3_600));
+        assert_eq!(number(json!(3.6e3)), Some(3_600));
+        assert_eq!(number(json!(0.0)), Some(0));
+        for value in [
+            json!(0.5),
+            json!(-1.0),
+            json!(1e300),
+            json!("NaN"),
+            json!("inf"),
+        ] {
+            assert_eq!(number(value), None);
+        }
+        assert_eq!(lenient.faults.len(), 5);
+    }
+
+    #[test]
+    fn no_fault_of_an_object_repeats_a_value() {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Typed {
+            #[serde(rename = "number")]
+            _number: Option<u64>,
+        }
+        for (value, expected) in [
+            (json!("hunter2"), "expected an object"),
+            (json!(["hunter2"]), "expected an object"),
+            (
+                json!({"nummer": "hunter2"}),
+                "unknown field `nummer`, expected `number`",
+            ),
+            // No such field is meant to be here; a mistake must not show a secret either.
+            (
+                json!({"number": "hunter2"}),
+                "expected an object with other types of values",
+            ),
+        ] {
+            assert_eq!(object::<Typed>(&value).err().unwrap(), expected);
+        }
     }
 
     #[test]
@@ -184,9 +275,9 @@ mod tests {
             assert!(url(good).is_ok(), "{good}");
         }
         for (bad, why) in [
-            ("a:9090", "the scheme is a"),
+            ("a:9090", "begins with http://"),
             ("localhost", "not a URL"),
-            ("ftp://a", "the scheme is ftp"),
+            ("ftp://a", "begins with http://"),
             ("http://u:hunter2@a", "do not belong into the URL"),
             ("http://a/#x", "no fragment"),
         ] {

@@ -3,7 +3,7 @@
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 /// Which authorities are trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,21 +29,16 @@ impl TrustedRoots {
 }
 
 impl TrustedRoots {
-    /// The same for a client that takes rustls' own settings.
+    /// Returns the certificates themselves, for a client that takes rustls' own settings.
     ///
     /// # Errors
     /// The environment names certificates, and none of them can be read.
-    pub fn store(self) -> Result<RootCertStore, String> {
-        let mut store = RootCertStore::empty();
+    pub fn certificates(self) -> Result<Vec<CertificateDer<'static>>, String> {
         match self {
-            Self::Bundled => {
-                let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
-                store.add_parsable_certificates(roots.iter().cloned());
-            }
+            Self::Bundled => Ok(webpki_root_certs::TLS_SERVER_ROOT_CERTS.to_vec()),
             Self::System => {
                 let found = rustls_native_certs::load_native_certs();
-                let (added, _) = store.add_parsable_certificates(found.certs);
-                if added == 0 {
+                if found.certs.is_empty() {
                     let errors = found.errors.iter().map(ToString::to_string);
                     let errors: Vec<_> = errors.collect();
                     return Err(format!(
@@ -51,9 +46,9 @@ impl TrustedRoots {
                         errors.join("; ")
                     ));
                 }
+                Ok(found.certs)
             }
         }
-        Ok(store)
     }
 }
 
@@ -70,15 +65,20 @@ fn bundled() -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio_rustls::rustls::pki_types::CertificateDer;
+    use tokio_rustls::rustls::RootCertStore;
     use tokio_rustls::rustls::pki_types::pem::PemObject;
 
     use super::*;
 
     #[test]
     fn rustls_takes_every_bundled_root() {
-        let roots = TrustedRoots::Bundled.store().unwrap();
-        assert_eq!(roots.len(), webpki_root_certs::TLS_SERVER_ROOT_CERTS.len());
+        let all = TrustedRoots::Bundled.certificates().unwrap();
+        let mut roots = RootCertStore::empty();
+        let (added, ignored) = roots.add_parsable_certificates(all);
+        assert_eq!(
+            (added, ignored),
+            (webpki_root_certs::TLS_SERVER_ROOT_CERTS.len(), 0)
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use timestream_emulator::Emulator;
@@ -84,6 +85,55 @@ async fn definitions_survive_kill_9() {
     assert_eq!(ask(&connector, "DELETE", "/a", &Value::Null).await.0, 204);
     let (status, log) = connector.terminate().await;
     assert_eq!(status, Some(0), "{log}");
+}
+
+#[tokio::test]
+async fn a_process_ends_the_series_that_another_has_seen() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let exporter = Exporter::start(None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let state = format!("--state=file:{}", folder.path().join("state").display());
+    let flags = [state.as_str(), "--store-special-values"];
+    let connector = Connector::start(&emulator, &flags).await;
+    let scrape = definition("a", &exporter.url, Some(200));
+    assert_eq!(ask(&connector, "POST", "", &scrape).await.0, 201);
+    exporter.until_scraped(3).await;
+    // A run that is cut off would keep its lease for a minute.
+    let (status, _) = ask(&connector, "POST", "/a/pause", &Value::Null).await;
+    assert_eq!(status, 204);
+    while ask(&connector, "GET", "/a", &Value::Null).await.1["running"] == true {
+        tokio::task::yield_now().await;
+    }
+    connector.kill().await;
+    drop(exporter);
+    let last = *stored(&emulator).last().unwrap();
+
+    let connector = Connector::start(&emulator, &flags).await;
+    let (status, _) = ask(&connector, "POST", "/a/resume", &Value::Null).await;
+    assert_eq!(status, 204);
+    let times_of = |name: &str, is_marker: bool| -> Vec<i64> {
+        let points = emulator.points("db", "t").into_iter();
+        let points = points.filter(|point| {
+            let mut values = point.dimensions.values();
+            let is_one = values.any(|value| value == "7ff0000000000002");
+            point.measure_name == name && is_one == is_marker
+        });
+        points.map(|point| point.time_ns / 1_000_000).collect()
+    };
+    let failed = || {
+        times_of("up", false)
+            .iter()
+            .filter(|time| **time > last)
+            .count()
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while failed() < 3 {
+        assert!(Instant::now() < deadline, "the target is not scraped");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let markers = times_of("scrapes_total", true);
+    assert!(matches!(markers[..], [time] if time > last), "{markers:?}");
+    assert_eq!(times_of("up", true), [] as [i64; 0]);
 }
 
 #[tokio::test]

@@ -49,7 +49,8 @@ struct Tell {
 }
 
 fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
-    let tell = Tell::deserialize(config).map_err(|error| Fault::config(&error))?;
+    let tell =
+        Tell::deserialize(config).map_err(|error| vec![Fault::new("config", error.to_string())])?;
     Ok(Box::new(tell))
 }
 
@@ -210,7 +211,7 @@ async fn a_definition_lives_over_http() {
     assert_eq!(status, 400);
     assert_eq!(
         body["error"],
-        "schedule_ms: is 99; expected milliseconds, 100 to 86400000 (a day); config: unknown field \
+        "schedule_ms: expected milliseconds, 100 to 86400000 (a day); config: unknown field \
          `valu`, expected one of `value`, `password`, `token_ref`, `waits`"
     );
 

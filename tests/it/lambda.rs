@@ -891,6 +891,33 @@ async fn a_definition_that_fails_fails_the_invocation() {
 }
 
 #[tokio::test]
+async fn a_definition_does_not_call_the_runtime_api() {
+    let running = Running::start().await;
+    let variables = running.api.variables("");
+    let address = variables
+        .iter()
+        .find(|(name, _)| name == "AWS_LAMBDA_RUNTIME_API");
+    let (_, address) = address.expect("the function is told where it is");
+    let port = address.rsplit(':').next().unwrap();
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
+        let url = format!("http://{host}:{port}/2018-06-01/runtime/invocation/next");
+        let mut definition = scheduled(&url);
+        definition["name"] = host
+            .trim_matches(['[', ']'])
+            .replace(':', "-")
+            .trim_matches('-')
+            .into();
+        definition["config"]["auth"] = json!({"type": "none"});
+        definition["config"]["allow_link_local"] = true.into();
+        let (error_type, message) = failed(running.api.invoke(definition.to_string()).await);
+        assert_eq!(error_type, "ConnectorFailed");
+        let text = "is not called: it is the address of Lambda's runtime API";
+        assert!(message.contains(text), "{url}: {message}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn of_two_invocations_for_a_tick_one_runs() {
     let dynamo = Dynamo::start().await;
     let exporter = Exporter::start(None).await;

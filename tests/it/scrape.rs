@@ -13,17 +13,17 @@ use soak::samples::{Samples, compare};
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::jobs::client::Client;
-use timestream_prometheus_connector::jobs::run::{
-    Cursors, Report, Run, RunError, StateError, Stop, Tally,
-};
+use timestream_prometheus_connector::jobs::run::{Report, Run, RunError, Stop, Tally};
 use timestream_prometheus_connector::jobs::scrape::parse;
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::model::Destination;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::jobs::Memory;
 use crate::support::{START_MS, configuration, core, start_emulator, table};
 
+mod ended;
 mod real;
 
 /// A connector that scrapes into an emulator of its own.
@@ -33,6 +33,9 @@ pub(crate) struct Scraper {
     http: Client,
     secrets: Secrets,
     destination: Destination,
+    cursors: Memory,
+    /// The definition's.
+    name: &'static str,
 }
 
 impl Scraper {
@@ -48,6 +51,8 @@ impl Scraper {
                 database: "db".to_owned(),
                 table: "scraped".to_owned(),
             },
+            cursors: Memory::default(),
+            name: "test",
         }
     }
 
@@ -64,8 +69,8 @@ impl Scraper {
     async fn tick_until(&self, config: Value, time_ms: i64, stop: &Stop) -> Report {
         let job = parse(&config).unwrap();
         let run = Run {
-            name: "test",
-            id: "test",
+            name: self.name,
+            id: self.name,
             destination: &self.destination,
             scheduled_for: Timestamp::from_millisecond(time_ms).unwrap(),
             deadline: None,
@@ -73,7 +78,7 @@ impl Scraper {
             connector: &self.connector,
             http: &self.http,
             secrets: &self.secrets,
-            cursors: &NoCursors,
+            cursors: &self.cursors,
             progress: &(),
             tally: &Tally::default(),
             now: Timestamp::now,
@@ -100,28 +105,6 @@ impl Scraper {
             parts.join(" ")
         });
         shown.collect()
-    }
-}
-
-/// A scrape remembers nothing.
-struct NoCursors;
-
-impl Cursors for NoCursors {
-    fn get<'a>(
-        &'a self,
-        _: &'a str,
-    ) -> futures_util::future::BoxFuture<'a, Result<Option<String>, StateError>> {
-        unreachable!()
-    }
-    fn set<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-    ) -> futures_util::future::BoxFuture<'a, Result<(), StateError>> {
-        unreachable!()
-    }
-    fn clear(&self) -> futures_util::future::BoxFuture<'_, Result<(), StateError>> {
-        unreachable!()
     }
 }
 
@@ -233,6 +216,8 @@ async fn what_a_target_shows_is_stored_with_its_labels() {
         format!("__name__=up instance={address} job=j zone=z 1 @ +0"),
     ];
     assert_eq!(scraper.shown(), expected);
+    // Where no stale marker can be stored, nothing has to be remembered.
+    assert!(scraper.cursors.texts().is_empty());
     let families: Vec<_> = scraper
         .emulator
         .points("db", "metrics")
@@ -282,7 +267,7 @@ async fn without_labels_of_the_target_there_are_its_rows_and_nothing_else() {
     let failing = json!({"endpoint": target.url(), "target_labels": false});
     let report = scraper.tick(failing).await;
     let text = "parse error at line 1, offset 6: \
-                expected the end of the line after the timestamp, found \"3\"";
+                expected the end of the line after the timestamp";
     assert_eq!(report.error, Some(RunError::Failed(text.to_owned())));
     assert_eq!((report.rows, report.received), (0, 0));
     assert_eq!(scraper.shown(), expected);
@@ -317,12 +302,26 @@ async fn repeated_series_are_dropped_and_told_of() {
         (None, 3, 5, 1)
     );
     let expected = [
-        "__name__=a instance=i 1 @ +0",
-        "__name__=b instance=i 3 @ +0",
-        "__name__=scrape_samples_scraped instance=i 3 @ +0",
-        "__name__=up instance=i 1 @ +0",
+        "__name__=a instance=i job=test 1 @ +0",
+        "__name__=b instance=i job=test 3 @ +0",
+        "__name__=scrape_samples_scraped instance=i job=test 3 @ +0",
+        "__name__=up instance=i job=test 1 @ +0",
     ];
     assert_eq!(scraper.shown(), expected);
+}
+
+#[tokio::test]
+async fn every_member_of_a_gzip_is_read() {
+    let scraper = Scraper::start(&[]).await;
+    let members = [gzip(b"a{x=\"1\"} 1\nb"), gzip(b""), gzip(b"{x=\"2\"} 2\n")].concat();
+    let target = showing(GZIP, &members).await;
+    let config = json!({"endpoint": target.url(), "target_labels": false});
+    let report = scraper.tick(config).await;
+    assert_eq!((report.error, report.received, report.rows), (None, 2, 2));
+    assert_eq!(
+        scraper.shown(),
+        ["__name__=a x=1 1 @ +0", "__name__=b x=2 2 @ +0"]
+    );
 }
 
 #[tokio::test]
@@ -335,7 +334,7 @@ async fn a_target_with_nothing_to_show_is_up() {
     assert!(
         scraper
             .shown()
-            .contains(&"__name__=up instance=i 1 @ +0".to_owned())
+            .contains(&"__name__=up instance=i job=test 1 @ +0".to_owned())
     );
 }
 
@@ -349,7 +348,7 @@ async fn an_answer_that_cannot_be_read_is_refused_whole_and_the_target_is_down()
         whole[..whole.len() - bytes.len() / 2].to_vec()
     };
     // Name, answer, start of the error, attempts.
-    let cases: [(&str, Vec<u8>, &str, usize); 16] = [
+    let cases: [(&str, Vec<u8>, &str, usize); 22] = [
         (
             "garbage",
             answer(200, TEXT, &[0xff, 0xfe, 0x00, 0x80]),
@@ -359,7 +358,7 @@ async fn an_answer_that_cannot_be_read_is_refused_whole_and_the_target_is_down()
         (
             "a fault after good lines",
             answer(200, TEXT, b"a 1\nb 2\nc three\n"),
-            "parse error at line 3, offset 2: expected a number, found \"three\"",
+            "parse error at line 3, offset 2: expected a number",
             1,
         ),
         (
@@ -399,9 +398,49 @@ async fn an_answer_that_cannot_be_read_is_refused_whole_and_the_target_is_down()
             4,
         ),
         (
+            "gzip without its last byte",
+            answer(200, GZIP, &zipped[..zipped.len() - 1]),
+            "the gzip of the body ends early (attempts: 4)",
+            4,
+        ),
+        (
+            "half of the second member",
+            answer(200, GZIP, &[&zipped[..], &zipped[..15]].concat()),
+            "the gzip of the body ends early (attempts: 4)",
+            4,
+        ),
+        (
+            "junk behind gzip",
+            answer(200, GZIP, &[&zipped[..], &b"junk"[..]].concat()),
+            "the gzip of the body cannot be read: ",
+            1,
+        ),
+        (
+            "zeros behind gzip",
+            answer(200, GZIP, &[&zipped[..], &[0; 64]].concat()),
+            "the gzip of the body cannot be read: ",
+            1,
+        ),
+        (
             "no gzip",
             answer(200, GZIP, b"a 1\n"),
-            "error decoding response body: ",
+            "the gzip of the body cannot be read: ",
+            1,
+        ),
+        (
+            "an encoding that was not asked for",
+            answer(
+                200,
+                "content-type: text/plain\r\ncontent-encoding: br\r\n",
+                b"a 1\n",
+            ),
+            "the body has the Content-Encoding \"br\", expected gzip or none",
+            1,
+        ),
+        (
+            "members that hold nothing, without end",
+            answer(200, GZIP, &gzip(b"").repeat(20_000)),
+            "the body has more than 100000 bytes (body_size_limit)",
             1,
         ),
         (
@@ -431,7 +470,7 @@ async fn an_answer_that_cannot_be_read_is_refused_whole_and_the_target_is_down()
         (
             "a redirect to itself",
             answer(302, "location: /metrics\r\n", b""),
-            "error following redirect: too many redirects",
+            "more than 10 redirects",
             11,
         ),
         (
@@ -461,8 +500,8 @@ async fn an_answer_that_cannot_be_read_is_refused_whole_and_the_target_is_down()
         }
         assert_eq!((report.rows, report.received), (3, 0), "{name}");
         let expected = [
-            "__name__=scrape_samples_scraped instance=i 0 @ +0",
-            "__name__=up instance=i 0 @ +0",
+            "__name__=scrape_samples_scraped instance=i job=test 0 @ +0",
+            "__name__=up instance=i job=test 0 @ +0",
         ];
         assert_eq!(scraper.shown(), expected, "{name}");
         assert_eq!(target.heads().len(), attempts, "{name}");

@@ -17,11 +17,15 @@ use crate::scrape::{TEXT, showing};
 use crate::standalone::{Connector, DEFAULTS, command};
 use crate::support::{START_MS, series, start_emulator, table};
 
-use crate::tls::{Authority, authority, identity};
+use crate::outgoing::self_signed;
+use crate::tls::{Authority, Identity, authority, identity};
 
 /// Puts TLS in front of a server, with a certificate of this authority. Returns the URL.
 async fn encrypt(address: &str, authority: &Authority) -> String {
-    let server = identity(authority, "localhost");
+    encrypt_as(address, &identity(authority, "localhost")).await
+}
+
+async fn encrypt_as(address: &str, server: &Identity) -> String {
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(server.key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
@@ -85,13 +89,22 @@ async fn a_variable_names_further_authorities() {
 
 #[tokio::test]
 async fn targets_are_trusted_as_timestream_is() {
-    let emulator = start_emulator(vec![table("db", "t")]).await;
-    let authority = authority();
     let target = showing(TEXT, b"a{b=\"1\"} 2\n").await;
+    let authority = authority();
     let url = encrypt(&target.address, &authority).await;
+    is_trusted_by_variable(&url, &authority.pem(), "UnknownIssuer").await;
+    // One that signs itself, and says that it is an authority.
+    let own = self_signed("localhost");
+    let url = encrypt_as(&target.address, &own).await;
+    is_trusted_by_variable(&url, &own.certificate.pem(), "CaUsedAsEndEntity").await;
+}
+
+/// Scrapes a target with and without a certificate in `SSL_CERT_FILE`; without, the log has `refusal`.
+async fn is_trusted_by_variable(url: &str, pem: &str, refusal: &str) {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
     let folder = tempfile::tempdir().unwrap();
     let [roots, definition] = ["roots.pem", "definition.json"].map(|it| folder.path().join(it));
-    std::fs::write(&roots, authority.pem()).unwrap();
+    std::fs::write(&roots, pem).unwrap();
     let config = json!({
         "name": "x", "type": "prometheus", "target_database": "db", "target_table": "t",
         "config": {"endpoint": url, "target_labels": false},
@@ -110,6 +123,6 @@ async fn targets_are_trusted_as_timestream_is() {
         let log = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(status), "{log}");
         assert_eq!(emulator.points("db", "t").len(), points);
-        assert_eq!(log.contains("UnknownIssuer"), roots.is_none(), "{log}");
+        assert_eq!(log.contains(refusal), roots.is_none(), "{log}");
     }
 }

@@ -4,11 +4,11 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use reqwest::Response;
 use tokio::time::Instant;
 
-use super::super::client::{BodyError, describe, read_body};
+use super::super::client::{BodyError, CallError, Session, read_body};
 use super::super::run::{Run, RunError};
 use super::Scrape;
 use crate::exposition::Format;
@@ -44,10 +44,10 @@ enum Failure {
 
 /// Gets the body of a definition's endpoint; tries again where that may help.
 pub(super) async fn fetch(scrape: &Scrape, run: &Run<'_>) -> Result<Body, RunError> {
-    let authorization = scrape.auth.header(run.secrets)?;
+    let session = run.http.session(&scrape.outgoing, run.secrets)?;
     let mut retries = 0;
     loop {
-        let failed = match attempt(scrape, run, authorization.as_ref()).await {
+        let failed = match attempt(scrape, run, &session).await {
             Ok(body) => return Ok(body),
             Err(Failure::Lasting(text)) => return Err(RunError::Failed(text)),
             Err(Failure::Passing(text)) => text,
@@ -74,34 +74,30 @@ fn pause(retries: u32, random: f64) -> Duration {
     (FIRST_PAUSE * 2_u32.pow(retries)).mul_f64(0.75 + random / 2.0)
 }
 
-async fn attempt(
-    scrape: &Scrape,
-    run: &Run<'_>,
-    authorization: Option<&HeaderValue>,
-) -> Result<Body, Failure> {
+async fn attempt(scrape: &Scrape, run: &Run<'_>, session: &Session) -> Result<Body, Failure> {
     let timeout = match latest(run) {
         Some(deadline) => scrape.timeout.min(deadline.duration_since(Instant::now())),
         None => scrape.timeout,
     };
     let seconds = timeout.as_secs_f64().to_string();
-    let request = run.http.inner().get(scrape.endpoint.clone());
-    let mut request = request
+    let request = session
+        .get(scrape.endpoint.clone())
         .timeout(timeout)
         .header(header::ACCEPT, ACCEPT)
+        .header(header::ACCEPT_ENCODING, "gzip")
         .header(TIMEOUT_HEADER, seconds);
-    if let Some(authorization) = authorization {
-        request = request.header(header::AUTHORIZATION, authorization);
-    }
     let response = request.send().await.map_err(|error| of_call(&error))?;
     let status = response.status();
     if status != StatusCode::OK {
         return Err(of_status(status));
     }
     let format = format_of(&response, scrape.fallback);
-    let bytes = read_body(response, scrape.body_size_limit).await;
-    let bytes = bytes.map_err(|error| match error {
-        BodyError::Broken(error) => of_call(&error),
+    let bytes = read_body(response, scrape.body_size_limit, None).await;
+    let bytes = bytes.map_err(|error| match &error {
+        BodyError::Broken(error) => of_call(error),
         BodyError::TooLong { .. } => Failure::Lasting(format!("{error} (body_size_limit)")),
+        BodyError::CutGzip => Failure::Passing(error.to_string()),
+        BodyError::InvalidGzip(_) | BodyError::Encoding(_) => Failure::Lasting(error.to_string()),
     })?;
     match format {
         Ok(format) => Ok(Body { bytes, format }),
@@ -124,14 +120,15 @@ fn of_status(status: StatusCode) -> Failure {
 }
 
 /// A call without a whole answer: only what the target said can be wrong for good.
-fn of_call(error: &reqwest::Error) -> Failure {
-    let is_broken = error.is_decode() && !ends_early(error);
-    let is_lasting = error.is_redirect() || is_broken || error.is_builder();
-    let text = match error.is_timeout() {
-        true => "the target did not answer in time (timeout_ms)".to_owned(),
-        false => describe(error),
-    };
-    match is_lasting && !error.is_timeout() {
+fn of_call(error: &CallError) -> Failure {
+    if error.is_timeout() {
+        let text = "the target did not answer in time (timeout_ms)";
+        return Failure::Passing(text.to_owned());
+    }
+    let is_broken =
+        matches!(error, CallError::Http(error) if error.is_decode() && !ends_early(error));
+    let text = error.to_string();
+    match error.is_lasting() || is_broken {
         true => Failure::Lasting(text),
         false => Failure::Passing(text),
     }

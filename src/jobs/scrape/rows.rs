@@ -6,10 +6,11 @@ use std::time::Duration;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Scrape;
+use super::exemplars::Exemplars;
 use super::labels::Exported;
-use crate::exposition::Exposition;
-use crate::model::{METRIC_NAME_LABEL, Sample};
-use crate::received::{Metadata, Request};
+use crate::exposition::{self, Exposition};
+use crate::model::{METRIC_NAME_LABEL, STALE_MARKER_BITS, Sample};
+use crate::received::{Exemplar, Item, Label, Metadata, Request};
 
 /// What is known about a scrape itself.
 pub(super) struct About {
@@ -34,6 +35,13 @@ pub(super) struct Rows<'a> {
     pub(super) request: Request<'a>,
     /// Samples left out because their series was there before, at the same time.
     pub(super) repeated: u64,
+    /// Positions in the request of the target's series that end when it no longer shows them: those without
+    /// times of their own.
+    pub(super) tracked: Vec<usize>,
+    /// Where exemplars are stored: which ones.
+    exemplars: Option<&'a mut Exemplars>,
+    /// How many exemplars the request has.
+    pub(super) exemplar_count: u64,
 }
 
 /// A series of the request, and the hash of its labels and time.
@@ -53,7 +61,16 @@ impl<'a> Rows<'a> {
             labels: Vec::new(),
             request: Request::default(),
             repeated: 0,
+            tracked: Vec::new(),
+            exemplars: None,
+            exemplar_count: 0,
         }
+    }
+
+    /// Has the exemplars stored that these admit.
+    pub(super) fn with_exemplars(mut self, exemplars: Option<&'a mut Exemplars>) -> Self {
+        self.exemplars = exemplars;
+        self
     }
 
     /// Adds the series about the scrape. They come first, so that no series of the target can take
@@ -66,7 +83,7 @@ impl<'a> Rows<'a> {
         ];
         for (name, value) in series {
             self.labels.clear();
-            self.add_series(name, value, self.timestamp_ms);
+            self.add_series(name, value, self.timestamp_ms, None);
         }
     }
 
@@ -78,7 +95,11 @@ impl<'a> Rows<'a> {
             self.labels.clear();
             self.labels
                 .extend(labels.map(|(name, value)| (&**name, &**value)));
-            self.add_series(&sample.name, sample.value, own.unwrap_or(self.timestamp_ms));
+            let time_ms = own.unwrap_or(self.timestamp_ms);
+            let exemplar = sample.exemplar.as_deref();
+            if self.add_series(&sample.name, sample.value, time_ms, exemplar) && own.is_none() {
+                self.tracked.push(self.request.len() - 1);
+            }
         }
         // They are rows of another table: not among what the target's rows are alone.
         if self.scrape.adds_target_labels {
@@ -95,8 +116,26 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Adds the series of this name with `labels`.
-    fn add_series(&mut self, name: &'a str, value: f64, timestamp_ms: i64) {
+    /// Ends a series that is not there any more.
+    pub(super) fn add_ended(&mut self, labels: &[Label<'a>]) {
+        for (name, value) in labels {
+            self.request.push_label(name, value);
+        }
+        self.request.push_sample(Sample {
+            timestamp_ms: self.timestamp_ms,
+            value: f64::from_bits(STALE_MARKER_BITS),
+        });
+        self.request.end_series();
+    }
+
+    /// Adds the series of this name with `labels`; returns whether it was not there before.
+    fn add_series(
+        &mut self,
+        name: &'a str,
+        value: f64,
+        timestamp_ms: i64,
+        exemplar: Option<&'a exposition::Exemplar<'a>>,
+    ) -> bool {
         self.labels.push((METRIC_NAME_LABEL, name));
         self.exported
             .put(&mut self.labels, self.scrape.honor_labels);
@@ -108,7 +147,7 @@ impl<'a> Rows<'a> {
         };
         if self.seen.find(hash, is_same).is_some() {
             self.repeated += 1;
-            return;
+            return false;
         }
         let seen = Seen {
             series: self.request.len(),
@@ -123,7 +162,20 @@ impl<'a> Rows<'a> {
             value,
         };
         self.request.push_sample(sample);
+        if let (Some(exemplar), Some(exemplars)) = (exemplar, &mut self.exemplars)
+            && let Some(time_ms) = exemplars.admit(&self.labels, exemplar, timestamp_ms)
+        {
+            let labels = exemplar.labels.iter();
+            let labels = labels.map(|(name, value)| (&**name, &**value)).collect();
+            self.request.push_item(Item::Exemplar(Box::new(Exemplar {
+                labels: Ok(labels),
+                timestamp_ms: time_ms,
+                value: exemplar.value,
+            })));
+            self.exemplar_count += 1;
+        }
         self.request.end_series();
+        true
     }
 }
 
@@ -142,7 +194,8 @@ mod tests {
         config["endpoint"] = json!("http://t:1/metrics");
         let scrape = Scrape::parse(&config).unwrap();
         let exposition = parse(body.as_bytes(), format).unwrap();
-        let exported = Exported::of(&scrape.target, &exposition);
+        let target = scrape.target_labels("n");
+        let exported = Exported::of(&target, &exposition);
         let mut rows = Rows::new(&scrape, &exported, TICK_MS);
         rows.add(&exposition);
         let shown = rows.request.iter().map(|series| {
@@ -158,8 +211,8 @@ mod tests {
         let body = "a 1\nb{x=\"2\"} NaN 5\n";
         let (found, _) = rows(body, Format::Text, &json!({}));
         let expected = [
-            r#"{__name__="a", instance="t:1"} 1 +0"#,
-            r#"{__name__="b", instance="t:1", x="2"} NaN +0"#,
+            r#"{__name__="a", instance="t:1", job="n"} 1 +0"#,
+            r#"{__name__="b", instance="t:1", job="n", x="2"} NaN +0"#,
         ];
         assert_eq!(found, expected);
     }
@@ -169,8 +222,8 @@ mod tests {
         let body = "a 1\nb 2 1600000000007\n";
         let (found, _) = rows(body, Format::Text, &json!({"honor_timestamps": true}));
         let expected = [
-            r#"{__name__="a", instance="t:1"} 1 +0"#,
-            r#"{__name__="b", instance="t:1"} 2 +7"#,
+            r#"{__name__="a", instance="t:1", job="n"} 1 +0"#,
+            r#"{__name__="b", instance="t:1", job="n"} 2 +7"#,
         ];
         assert_eq!(found, expected);
     }
@@ -200,7 +253,8 @@ mod tests {
         for (target_labels, count) in [(true, 1), (false, 0)] {
             let config = json!({"endpoint": "http://a", "target_labels": target_labels});
             let scrape = Scrape::parse(&config).unwrap();
-            let exported = Exported::of(&scrape.target, &exposition);
+            let target = scrape.target_labels("n");
+            let exported = Exported::of(&target, &exposition);
             let mut rows = Rows::new(&scrape, &exported, TICK_MS);
             rows.add(&exposition);
             assert_eq!(rows.request.metadata.len(), count);
@@ -215,7 +269,8 @@ mod tests {
     fn a_series_of_the_target_does_not_replace_ours() {
         let scrape = Scrape::parse(&json!({"endpoint": "http://t:1"})).unwrap();
         let exposition = parse(b"up 0\n", Format::Text).unwrap();
-        let exported = Exported::of(&scrape.target, &exposition);
+        let target = scrape.target_labels("n");
+        let exported = Exported::of(&target, &exposition);
         let mut rows = Rows::new(&scrape, &exported, TICK_MS);
         let about = About {
             is_up: true,

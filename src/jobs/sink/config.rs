@@ -1,40 +1,21 @@
 //! The `config` of a sink.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::auth::Auth;
+use super::super::outgoing::{Keys, Outgoing};
 use super::super::run::Fault;
-use super::super::values::Values;
+use super::super::values::{Values, object};
 use super::row::{Fields, timestamp_ms};
 use crate::convert::limits::MAX_QUERY_BYTES;
 use crate::convert::route::is_destination_name;
 use crate::model::Destination;
 
-/// Headers that the protocol or the connection sets.
-const RESERVED: [&str; 15] = [
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "x-prometheus-remote-write-version",
-];
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 86_400_000;
 
@@ -45,9 +26,8 @@ pub(super) struct Settings {
     pub(super) url: Url,
     /// Which fields of a row are what.
     pub(super) fields: Fields,
-    /// Headers of every request, beside those of the protocol.
-    pub(super) headers: HeaderMap,
-    pub(super) auth: Auth,
+    /// How it is called.
+    pub(super) outgoing: Outgoing,
     pub(super) protocol: Protocol,
     pub(super) retries: Retries,
     /// How long a connection may take to come about.
@@ -125,7 +105,9 @@ struct Raw {
     key_label: Option<Value>,
     key_value: Option<Value>,
     key_timestamp: Option<Value>,
-    headers: Option<BTreeMap<String, String>>,
+    headers: Option<Value>,
+    tls: Option<Value>,
+    allow_link_local: Option<Value>,
     retry: Option<Value>,
     retry_backoff_multiplier_ms: Option<Value>,
     retry_backoff_max_ms: Option<Value>,
@@ -133,8 +115,7 @@ struct Raw {
     socket_timeout_ms: Option<Value>,
     batch_size: Option<Value>,
     flush_interval: Option<Value>,
-    #[serde(default)]
-    auth: Auth,
+    auth: Option<Value>,
     protobuf_message: Option<Value>,
     source: Option<Value>,
     lateness_ms: Option<Value>,
@@ -146,7 +127,7 @@ struct RawSource {
     query: Option<Value>,
     database: Option<Value>,
     table: Option<Value>,
-    metrics: Option<Vec<String>>,
+    metrics: Option<Value>,
     start: Option<Value>,
     end: Option<Value>,
 }
@@ -157,7 +138,7 @@ impl Settings {
     /// # Errors
     /// All that is wrong with it.
     pub(super) fn parse(config: &Value) -> Result<Self, Vec<Fault>> {
-        let raw = Raw::deserialize(config).map_err(|error| Fault::config(&error))?;
+        let raw: Raw = object(config).map_err(|text| vec![Fault::new("config", text)])?;
         let mut values = Values::default();
         let sources = sources(&mut values, raw.source.as_ref());
         let url = match &raw.url {
@@ -189,7 +170,13 @@ impl Settings {
             value: field("key_value", raw.key_value.as_ref(), "its value"),
             timestamp: values.text("key_timestamp", raw.key_timestamp.as_ref()),
         };
-        let headers = headers(&mut values, raw.headers.unwrap_or_default());
+        let auth = Auth::read(&mut values, raw.auth.as_ref());
+        let keys = Keys {
+            headers: raw.headers.as_ref(),
+            tls: raw.tls.as_ref(),
+            allow_link_local: raw.allow_link_local.as_ref(),
+        };
+        let outgoing = Outgoing::read(&mut values, auth, keys, ("url", url.as_ref()));
         let ms = Duration::from_millis;
         let mut number = |key, value: &Option<Value>, range, default| {
             values.number(key, value.as_ref(), range).unwrap_or(default)
@@ -235,8 +222,7 @@ impl Settings {
             Some(url) if values.faults.is_empty() => Ok(Self {
                 url,
                 fields,
-                headers,
-                auth: raw.auth,
+                outgoing,
                 protocol: protocol.unwrap_or(Protocol::V1),
                 retries,
                 connect_timeout: ms(connect),
@@ -259,31 +245,6 @@ impl Retries {
         let own = || self.first_pause.saturating_mul(1 << retry.min(20));
         asked.unwrap_or_else(own).min(self.max_pause)
     }
-}
-
-fn headers(values: &mut Values, given: BTreeMap<String, String>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in given {
-        let key = format!("headers.{name}");
-        if RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
-            let text = "the protocol sets this header; for credentials there is auth";
-            values.fault(&key, text);
-            continue;
-        }
-        let header = HeaderName::try_from(&name).ok();
-        match (header, HeaderValue::try_from(&value)) {
-            (Some(header), Ok(mut value)) => {
-                // It may be a key, such as X-Api-Key.
-                value.set_sensitive(true);
-                headers.insert(header, value);
-            }
-            _ => values.fault(
-                &key,
-                "not a header: expected a name and a value of visible ASCII",
-            ),
-        }
-    }
-    headers
 }
 
 /// One source, or a list of them.
@@ -309,13 +270,14 @@ fn sources(values: &mut Values, source: Option<&Value>) -> Vec<Source> {
 }
 
 fn one_source(values: &mut Values, key: &str, source: &Value) -> Option<Source> {
-    let raw = match RawSource::deserialize(source) {
+    let raw: RawSource = match object(source) {
         Ok(raw) => raw,
-        Err(error) => {
-            values.fault(key, error.to_string());
+        Err(text) => {
+            values.fault(key, text);
             return None;
         }
     };
+    let metrics = names(values, &format!("{key}.metrics"), raw.metrics.as_ref());
     let mut text = |name: &str, value: Option<&Value>| values.text(&format!("{key}.{name}"), value);
     let query = text("query", raw.query.as_ref());
     let database = text("database", raw.database.as_ref());
@@ -348,18 +310,18 @@ fn one_source(values: &mut Values, key: &str, source: &Value) -> Option<Source> 
         if !is_destination_name(text) {
             values.fault(
                 &format!("{key}.{name}"),
-                format!("no {name} can have the name '{text}'"),
+                "expected a name that Timestream can have: 1 to 256 letters, digits, '_', '.' and '-'",
             );
         }
     }
     let mut time = |name: &str, value: Option<&Value>| {
         let value = value?;
-        let time = timestamp_ms(value).and_then(|ms| match ms {
-            0.. => Ok(ms),
-            _ => Err(format!("no time: {value} is before 1970")),
-        });
-        time.map_err(|why| values.fault(&format!("{key}.{name}"), why))
-            .ok()
+        let time = timestamp_ms(value).ok().filter(|ms| *ms >= 0);
+        if time.is_none() {
+            let text = "expected milliseconds since 1970, or a form like 2026-01-31T00:00:00Z";
+            values.fault(&format!("{key}.{name}"), text);
+        }
+        time
     };
     let start_ms = time("start", raw.start.as_ref());
     let end_ms = time("end", raw.end.as_ref());
@@ -374,10 +336,25 @@ fn one_source(values: &mut Values, key: &str, source: &Value) -> Option<Source> 
     }
     Some(Source::Table {
         destination: Destination { database, table },
-        metrics: raw.metrics.unwrap_or_default(),
+        metrics,
         start_ms,
         end_ms,
     })
+}
+
+/// A list of names.
+fn names(values: &mut Values, key: &str, value: Option<&Value>) -> Vec<String> {
+    let Some(value) = values.given(value) else {
+        return Vec::new();
+    };
+    let names = value.as_array().and_then(|all| {
+        let names = all.iter().map(|name| name.as_str().map(str::to_owned));
+        names.collect::<Option<Vec<_>>>()
+    });
+    if names.is_none() {
+        values.fault(key, "expected a list of names");
+    }
+    names.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -415,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_are_told_together() {
+    fn all_faults_are_reported_together() {
         let config = json!({
             "url": "ftp://p", "key_label": "", "retry": -1, "batch_size": 0,
             "headers": {"Content-Type": "x", "X-A": "1", "b b": "2"},
@@ -428,14 +405,14 @@ mod tests {
             "config.source[1]: expected a query, or database and table",
             "config.source[2]: unknown field `x`, expected one of `query`, `database`, `table`, `metrics`, `start`, `end`",
             "config.source[3]: end (1970-01-01T00:00:00.005Z) is not after start (2026-01-02T00:00:00Z)",
-            "config.url: the scheme is ftp; expected http or https",
-            "config.key_label: invalid value \"\": expected a text that is not empty",
+            "config.url: expected a URL that begins with http:// or https://",
+            "config.key_label: expected a text that is not empty",
             "config.key_value: missing: the field of a row that holds its value",
             "config.headers.Content-Type: the protocol sets this header; for credentials there is auth",
-            "config.headers.b b: not a header: expected a name and a value of visible ASCII",
-            "config.retry: invalid value -1: expected a whole number from 0 to 1000",
-            "config.batch_size: invalid value 0: expected a whole number from 1 to 100000",
-            "config.protobuf_message: invalid value \"3.0\": expected 1.0, 2.0, prometheus.WriteRequest, io.prometheus.write.v2.Request",
+            "config.headers: expected names of headers: letters, digits, - and others that HTTP allows",
+            "config.retry: expected a whole number from 0 to 1000",
+            "config.batch_size: expected a whole number from 1 to 100000",
+            "config.protobuf_message: expected one of 1.0, 2.0, prometheus.WriteRequest, io.prometheus.write.v2.Request",
         ];
         assert_eq!(faults(&config), expected);
         let unknown = faults(&json!({"url": "http://p", "key_labels": "l"}));

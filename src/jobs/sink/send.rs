@@ -7,8 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::HeaderValue;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::blame::{Blamed, blame};
@@ -18,7 +17,7 @@ use super::point::{Content, Point, arrange, by_series};
 use super::verdict::{Reason, Verdict, verdict};
 use crate::convert::histogram::from_message;
 use crate::dead_letter::Letter;
-use crate::jobs::client::describe;
+use crate::jobs::client::{CallError, Session, next_piece};
 use crate::jobs::run::{Report, Run, RunError};
 use crate::model::Label;
 use crate::received::cut;
@@ -35,8 +34,7 @@ pub(super) struct Sender<'r> {
     settings: &'r Settings,
     run: &'r Run<'r>,
     origin: Origin,
-    client: reqwest::Client,
-    authorization: Option<HeaderValue>,
+    session: Session,
     protocol: Protocol,
     /// What waits for a full batch.
     buffer: Vec<Point>,
@@ -108,12 +106,12 @@ impl<'r> Sender<'r> {
         run: &'r Run<'r>,
         origin: Origin,
     ) -> Result<Self, RunError> {
+        let session = run.http.session(&settings.outgoing, run.secrets)?;
         Ok(Self {
             settings,
             run,
             origin,
-            client: run.http.sender(settings.connect_timeout),
-            authorization: settings.auth.header(run.secrets)?,
+            session: session.for_sending(settings.connect_timeout),
             protocol: settings.protocol,
             buffer: Vec::new(),
             since: Instant::now(),
@@ -455,16 +453,12 @@ impl<'r> Sender<'r> {
             return Err(RunError::Interrupted);
         }
         let mut request = self
-            .client
+            .session
             .post(self.settings.url.clone())
-            .headers(self.settings.headers.clone())
             .header(CONTENT_TYPE, self.protocol.content_type())
             .header(CONTENT_ENCODING, "snappy")
             .header(VERSION, self.protocol.version())
             .body(body);
-        if let Some(value) = &self.authorization {
-            request = request.header(AUTHORIZATION, value);
-        }
         if attempt > 0 {
             request = request.header(ATTEMPT, attempt);
         }
@@ -472,20 +466,24 @@ impl<'r> Sender<'r> {
             let mut response = request.send().await?;
             let (status, headers) = (response.status(), response.headers().clone());
             let mut answer = Vec::new();
-            while let Some(chunk) = response.chunk().await? {
+            while let Some(chunk) = next_piece(&mut response).await? {
                 answer.extend_from_slice(&chunk);
                 if answer.len() >= MAX_ANSWER_BYTES {
                     break;
                 }
             }
-            Ok::<_, reqwest::Error>((status, headers, answer))
+            Ok::<_, CallError>((status, headers, answer))
         };
         let why = match timeout(limit, exchange).await {
             Ok(Ok((status, headers, answer))) => {
                 let now = (self.run.now)();
                 return Ok(verdict(status, &headers, &answer, sent, self.protocol, now));
             }
-            Ok(Err(error)) => describe(&error),
+            // No request has left, so nothing has become of the samples.
+            Ok(Err(error)) if error.is_lasting() => {
+                return Err(RunError::Failed(error.to_string()));
+            }
+            Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} ms", limit.as_millis()),
         };
         Ok(Verdict::Retry { why, after: None })

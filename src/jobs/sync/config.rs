@@ -1,7 +1,7 @@
 //! The `config` of a sync.
 //!
 //! Configuration files of other programs work as they are: numbers and booleans may be texts, an
-//! empty text counts as absent, and keys of another kind of authentication are passed over.
+//! empty text or a placeholder of a template counts as absent, and credentials imply their kind.
 
 use std::ops::RangeInclusive;
 
@@ -11,10 +11,10 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::auth::Auth;
+use super::super::auth::{Auth, FlatKeys};
+use super::super::outgoing::{Keys, Outgoing};
 use super::super::run::Fault;
-use super::super::secret::{Secret, SecretRef};
-use super::super::values::Values;
+use super::super::values::{Values, object};
 
 const HOUR_MS: i64 = 3_600_000;
 /// A hundred years.
@@ -33,7 +33,8 @@ const STEP: RangeInclusive<u64> = 1..=86_400;
 pub(super) struct Settings {
     /// The server.
     pub(super) url: Url,
-    pub(super) auth: Auth,
+    /// How it is called.
+    pub(super) outgoing: Outgoing,
     /// All, if there are none.
     pub(super) metrics: Vec<String>,
     pub(super) start: Start,
@@ -110,6 +111,9 @@ struct Raw {
     bearer_token: Option<Value>,
     basic_auth_user: Option<Value>,
     basic_auth_pass: Option<Value>,
+    headers: Option<Value>,
+    tls: Option<Value>,
+    allow_link_local: Option<Value>,
     metrics_filter: Option<Value>,
     lookback_hours: Option<Value>,
     lateness_ms: Option<Value>,
@@ -125,26 +129,19 @@ struct Raw {
     magnetic_writes: Option<Value>,
 }
 
-#[derive(Clone, Copy)]
-enum AuthType {
-    None,
-    Basic,
-    Bearer,
-}
-
 impl Settings {
     /// Reads a `config`; `secrets` in it are plain texts or references.
     ///
     /// # Errors
     /// All that is wrong with it.
     pub(super) fn parse(config: &Value) -> Result<Self, Vec<Fault>> {
-        let raw = Raw::deserialize(config).map_err(|error| Fault::config(&error))?;
+        let raw: Raw = object(config).map_err(|text| vec![Fault::new("config", text)])?;
         let mut values = Values {
             lenient: true,
             ..Values::default()
         };
         let url = url(&mut values, &raw);
-        let auth = auth(&mut values, &raw);
+        let outgoing = outgoing(&mut values, &raw, url.as_ref());
         let metrics = metrics(&mut values, raw.metrics_filter.as_ref());
         let start = start(&mut values, &raw);
         let lateness_ms = lateness_ms(&mut values, &raw, start);
@@ -188,7 +185,7 @@ impl Settings {
         match url {
             Some(url) if values.faults.is_empty() => Ok(Self {
                 url,
-                auth,
+                outgoing,
                 metrics,
                 start,
                 lateness_ms,
@@ -233,88 +230,39 @@ fn url(values: &mut Values, raw: &Raw) -> Option<Url> {
     }
 }
 
-fn auth(values: &mut Values, raw: &Raw) -> Auth {
-    let types = [
-        ("none", AuthType::None),
-        ("basic", AuthType::Basic),
-        ("bearer", AuthType::Bearer),
-    ];
-    let auth_type = values.choice("auth_type", raw.auth_type.as_ref(), &types);
-    let mut secret = |key: &str, value: Option<&Value>, what: &str| {
-        let text = values.secret(key, value);
-        let Some(text) = text else {
-            values.fault(
-                key,
-                format!("missing: {what}, or a reference such as $env:NAME"),
-            );
-            return None;
-        };
-        if !text.starts_with('$') {
-            return Some(Secret::Plain(text));
-        }
-        match SecretRef::parse(&text) {
-            Ok(reference) => Some(Secret::Reference(reference)),
-            Err(error) => {
-                values.fault(key, error.to_string());
-                None
-            }
-        }
+fn outgoing(values: &mut Values, raw: &Raw, url: Option<&Url>) -> Outgoing {
+    let keys = FlatKeys {
+        auth_type: raw.auth_type.as_ref(),
+        username: raw.username.as_ref(),
+        password: raw.password.as_ref(),
+        bearer_token: raw.bearer_token.as_ref(),
+        basic_auth_user: raw.basic_auth_user.as_ref(),
+        basic_auth_pass: raw.basic_auth_pass.as_ref(),
     };
-    let read = match auth_type.unwrap_or(AuthType::None) {
-        AuthType::None => None,
-        AuthType::Bearer => {
-            let token = secret("bearer_token", raw.bearer_token.as_ref(), "the token");
-            token.map(|token| Auth::Bearer { token })
-        }
-        AuthType::Basic => {
-            let (key, value) = either(
-                ("password", raw.password.as_ref()),
-                ("basic_auth_pass", raw.basic_auth_pass.as_ref()),
-            );
-            let password = secret(key, value, "the password");
-            let (key, value) = either(
-                ("username", raw.username.as_ref()),
-                ("basic_auth_user", raw.basic_auth_user.as_ref()),
-            );
-            let username = values.text(key, value);
-            match &username {
-                None => values.fault(key, "missing: the user"),
-                Some(name) if name.contains(':') => values.fault(key, "a user has no colon"),
-                Some(_) => {}
-            }
-            username
-                .zip(password)
-                .map(|(username, password)| Auth::Basic { username, password })
-        }
+    let auth = Auth::read_flat(values, &keys);
+    let keys = Keys {
+        headers: raw.headers.as_ref(),
+        tls: raw.tls.as_ref(),
+        allow_link_local: raw.allow_link_local.as_ref(),
     };
-    read.unwrap_or_default()
-}
-
-/// The first of two keys that mean the same, unless only the other one says something.
-fn either<'v>(
-    one: (&'static str, Option<&'v Value>),
-    other: (&'static str, Option<&'v Value>),
-) -> (&'static str, Option<&'v Value>) {
-    let says = |value: Option<&Value>| value.is_some_and(|it| !it.is_null() && it != "");
-    match says(one.1) || !says(other.1) {
-        true => one,
-        false => other,
-    }
+    let key = match values.given(raw.prometheus_url.as_ref()) {
+        Some(_) => "prometheus_url",
+        None => "base_url",
+    };
+    Outgoing::read(values, auth, keys, (key, url))
 }
 
 /// A list, or a text with commas.
 fn metrics(values: &mut Values, value: Option<&Value>) -> Vec<String> {
-    let mut names: Vec<String> = match value {
-        None | Some(Value::Null) => Vec::new(),
+    let mut names: Vec<String> = match values.given(value) {
+        None => Vec::new(),
         Some(Value::String(text)) => text.split(',').map(str::to_owned).collect(),
         Some(Value::Array(all)) if all.iter().all(Value::is_string) => {
             let texts = all.iter().filter_map(Value::as_str);
             texts.map(str::to_owned).collect()
         }
-        Some(other) => {
-            let text = format!(
-                "invalid value {other}: expected names in a list, or in a text with commas"
-            );
+        Some(_) => {
+            let text = "expected names in a list, or in a text with commas";
             values.fault("metrics_filter", text);
             Vec::new()
         }
@@ -342,8 +290,7 @@ fn start(values: &mut Values, raw: &Raw) -> Start {
     match start.filter(|ms| *ms >= 0) {
         Some(ms) => Start::At(ms),
         None => {
-            let text = format!("invalid value {text:?}: expected a day from 1970 on, YYYY-MM-DD");
-            values.fault("start_date", text);
+            values.fault("start_date", "expected a day from 1970 on, YYYY-MM-DD");
             ago
         }
     }
@@ -384,7 +331,7 @@ mod tests {
         assert_eq!(settings.metrics, ["go_goroutines", "up"]);
         assert_eq!(settings.start, Start::Ago(86_400_000));
         assert_eq!(settings.lateness_ms, 60_000);
-        assert_eq!(settings.auth, Auth::default());
+        assert_eq!(settings.outgoing, Outgoing::default());
         assert_eq!((settings.step_ms, settings.raw), (15_000, false));
         assert_eq!(settings.mode, Mode::IncrementalAppend);
         assert_eq!(settings.layout, Layout::Native);
@@ -397,7 +344,7 @@ mod tests {
         assert_eq!(settings.tables, tables);
         let settings = Settings::parse(&json!({
             "base_url": "http://p", "auth_type": "basic", "username": "", "basic_auth_user": "u",
-            "basic_auth_pass": "hunter2", "bearer_token": "unused", "start_date": "2026-01-02",
+            "basic_auth_pass": "hunter2", "bearer_token": "", "start_date": "2026-01-02",
             "step": "60", "metrics_filter": ["b", " a ", "", "b"], "create_tables": "false",
             "lookback_hours": "", "sync_mode": "incremental_deduped", "layout": "rows",
         }))
@@ -407,12 +354,12 @@ mod tests {
         assert_eq!(settings.metrics, ["a", "b"]);
         assert!(!format!("{settings:?}").contains("hunter2"));
         let secrets = Secrets::new(None, |_| None);
-        let header = settings.auth.header(&secrets).unwrap().unwrap();
+        let header = settings.outgoing.auth.header(&secrets).unwrap().unwrap();
         assert_eq!(header, "Basic dTpodW50ZXIy");
     }
 
     #[test]
-    fn all_faults_are_told_together_without_secrets() {
+    fn all_faults_are_reported_together_without_secrets() {
         let config = json!({
             "prometheus_url": "ftp://p", "auth_type": "bearer", "bearer_token": "$env:AWS_SECRET_ACCESS_KEY",
             "metrics_filter": 7, "lookback_hours": "1.5", "start_date": "yesterday", "step": 0,
@@ -449,15 +396,15 @@ mod tests {
             ),
             (
                 json!({"prometheus_url": "http://a", "auth_type": "basic", "password": "p"}),
-                "config.username: missing",
+                "config.username: expected",
             ),
             (
                 json!({"prometheus_url": "http://a", "auth_type": "basic", "username": "u"}),
-                "config.password: missing",
+                "config.password: expected",
             ),
             (
                 json!({"prometheus_url": "http://a", "auth_type": "bearer"}),
-                "config.bearer_token: missing",
+                "config.bearer_token: expected",
             ),
             (
                 json!({"prometheus_url": "http://a", "lookback_hours": 2, "lateness_ms": "7200000"}),
@@ -465,7 +412,7 @@ mod tests {
             ),
             (
                 json!({"prometheus_url": "http://a", "lateness_ms": 86_400_001}),
-                "config.lateness_ms: invalid value 86400001: expected a whole number from 0 to",
+                "config.lateness_ms: expected a whole number from 0 to",
             ),
             (
                 json!({"prometheus_url": "http://a", "x": 1}),

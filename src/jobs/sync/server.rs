@@ -9,9 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use reqwest::{RequestBuilder, Url};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, StatusCode};
+use reqwest::Url;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{
@@ -20,7 +20,7 @@ use super::answer::{
 use super::config::Settings;
 use super::window::{Window, Windows};
 use crate::convert::histogram::from_message;
-use crate::jobs::client::{BodyError, describe, read_body};
+use crate::jobs::client::{self, BodyError, CallError, Session, read_body};
 use crate::jobs::quote::{self, ApiError};
 use crate::jobs::run::{Run, RunError};
 use crate::json::LONG_BYTES;
@@ -54,8 +54,7 @@ const METADATA: &str = "api/v1/metadata";
 pub(super) struct Server<'r> {
     run: &'r Run<'r>,
     url: &'r Url,
-    client: reqwest::Client,
-    authorization: Option<HeaderValue>,
+    session: Session,
     pauses: &'r [Duration],
     streak: Mutex<Streak>,
 }
@@ -162,8 +161,7 @@ impl<'r> Server<'r> {
         Ok(Self {
             run,
             url: &settings.url,
-            client: run.http.inner().clone(),
-            authorization: settings.auth.header(run.secrets)?,
+            session: run.http.session(&settings.outgoing, run.secrets)?,
             pauses: &PAUSES,
             streak: Mutex::default(),
         })
@@ -273,7 +271,7 @@ impl<'r> Server<'r> {
         let body = body.map_err(|error| Failure::Refused(format!("{READ}: {error}")))?;
         let body = Bytes::from(body);
         let request = || {
-            self.client
+            self.session
                 .post(self.address(READ))
                 .header(CONTENT_TYPE, "application/x-protobuf")
                 .header(CONTENT_ENCODING, "snappy")
@@ -345,15 +343,18 @@ impl<'r> Server<'r> {
         let read = |success: &Success| {
             read(&success.body).map_err(|incomplete| incomplete.into_refusal(success))
         };
-        self.call(call, || self.client.get(address.clone()), read)
-            .await
+        let request = || {
+            let request = self.session.get(address.clone());
+            request.header(ACCEPT_ENCODING, "gzip")
+        };
+        self.call(call, request, read).await
     }
 
     /// Calls until there is a success, or no reason to go on.
     async fn call<T>(
         &self,
         call: Call<'_>,
-        request: impl Fn() -> RequestBuilder,
+        request: impl Fn() -> client::Call,
         read: impl Fn(&Success) -> Result<T, Refusal>,
     ) -> Result<T, Failure> {
         let pauses = match self.streak().may_retry(call.about) {
@@ -455,18 +456,18 @@ impl<'r> Server<'r> {
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
-    async fn attempt(&self, mut request: RequestBuilder) -> Result<Success, Refusal> {
-        if let Some(value) = &self.authorization {
-            request = request.header(AUTHORIZATION, value);
-        }
+    async fn attempt(&self, request: client::Call) -> Result<Success, Refusal> {
         let limit = self.left().map_or(TIMEOUT, |left| left.min(TIMEOUT));
         let exchange = async {
             let response = request.send().await.map_err(|error| of_request(&error))?;
             let (status, headers) = (response.status(), response.headers().clone());
-            let body = read_body(response, MAX_ANSWER_BYTES).await;
+            let body = read_body(response, MAX_ANSWER_BYTES, Some("snappy")).await;
             let body = body.map_err(|error| match error {
                 // A proxy may cut what is too long for it.
-                BodyError::Broken(error) => Refusal::Busy(describe(&error)),
+                BodyError::Broken(_) | BodyError::CutGzip => Refusal::Busy(error.to_string()),
+                BodyError::InvalidGzip(_) | BodyError::Encoding(_) => {
+                    Refusal::Final(error.to_string())
+                }
                 BodyError::TooLong { .. } => Refusal::Size {
                     why: error.to_string(),
                     may_pass: false,
@@ -591,9 +592,11 @@ fn read_samples(success: &Success) -> Result<prompb::ReadResponse, Refusal> {
 }
 
 /// Returns why there is no response.
-fn of_request(error: &reqwest::Error) -> Refusal {
-    let text = describe(error);
-    if error.is_connect() || error.is_redirect() || error.is_builder() {
+fn of_request(error: &CallError) -> Refusal {
+    let text = error.to_string();
+    if error.is_lasting() {
+        Refusal::Ends(RunError::Failed(text))
+    } else if error.is_connect() {
         Refusal::Unreachable(text)
     } else {
         Refusal::Busy(text)

@@ -363,6 +363,21 @@ class Parts(unittest.TestCase):
         self.assertEqual(sink["config"], {"url": "http://mimir/push", "source": source})
         self.assertEqual(stack.granted("lambda:InvokeFunction"), ["<Function.Arn>"])
 
+    def test_a_run_that_fails_is_not_repeated_by_lambda(self):
+        # Lambda has two retries and an age of six hours of its own, whatever a schedule says.
+        for parameters in ({}, {"ScrapeEndpoint": "http://node:9100/metrics"}):
+            (config,) = Stack(**BEARER, **parameters).of_type("AWS::Lambda::EventInvokeConfig").values()
+            self.assertEqual(config["FunctionName"], "<Function>")
+            self.assertEqual(config["Qualifier"], "$LATEST")
+            self.assertEqual(config["MaximumRetryAttempts"], 0)
+            self.assertEqual(config["MaximumEventAgeInSeconds"], 300)
+        copies = {"Connectors": "true", "SyncFrom": "http://p:9090", "SinkTo": "http://m/push"}
+        stack = Stack(**BEARER, ScrapeEndpoint="http://node:9100", **copies)
+        for name, schedule in stack.of_type("AWS::Scheduler::Schedule").items():
+            policy = schedule["Target"]["RetryPolicy"]
+            self.assertEqual(policy["MaximumRetryAttempts"], 0, name)
+            self.assertLessEqual(policy["MaximumEventAgeInSeconds"], config["MaximumEventAgeInSeconds"], name)
+
     def test_only_connectors_call_any_port(self):
         def ports(**parameters):
             (group,) = Stack(**BEARER, **NETWORK, **parameters).of_type("AWS::EC2::SecurityGroup").values()

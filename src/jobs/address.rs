@@ -1,0 +1,315 @@
+//! The addresses that a definition may not have called.
+//!
+//! Whoever may define a connector chooses what this process connects to, and the answers of some
+//! addresses are for this process alone: they hand out the credentials of its machine, its container
+//! or its function. An address is looked at once a name is resolved and before anything is connected,
+//! so it does not matter which name, notation or redirect leads to it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use reqwest::Url;
+
+/// Services that hand out credentials of the machine or the container: nobody has metrics there. EC2
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html>),
+/// which Azure, Google and others share; ECS and EKS
+/// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>).
+const METADATA: [IpAddr; 8] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+    // Google over IPv6, Alibaba, Oracle.
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+];
+/// Variables that say where this process gets its credentials, or its invocations.
+const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+const CREDENTIALS: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+
+/// Says which addresses may be connected to; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Guard {
+    /// Whether those of the link are among them.
+    allows_link_local: bool,
+    own: Arc<Vec<Own>>,
+}
+
+/// An address at which this process itself is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Own {
+    host: Host,
+    port: u16,
+    /// What it is.
+    what: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Host {
+    Address(IpAddr),
+    Name(String),
+}
+
+/// An address that nothing connects to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    address: String,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    LinkLocal,
+    Metadata,
+    Own(&'static str),
+}
+
+impl Guard {
+    /// Refuses what `environment` says is for this process alone, beside the addresses that are known.
+    pub(super) fn new(environment: fn(&str) -> Option<String>) -> Self {
+        let runtime = environment(RUNTIME_API);
+        // It has no scheme.
+        let runtime =
+            runtime.and_then(|it| Own::of(&format!("http://{it}"), "Lambda's runtime API"));
+        let credentials = environment(CREDENTIALS);
+        let credentials = credentials.and_then(|it| Own::of(&it, "the connector's credentials"));
+        Self {
+            allows_link_local: false,
+            own: Arc::new(runtime.into_iter().chain(credentials).collect()),
+        }
+    }
+
+    /// The same, for a definition that says whether it may call addresses of the link.
+    pub(super) fn with_link_local(&self, is_allowed: bool) -> Self {
+        Self {
+            allows_link_local: is_allowed,
+            own: Arc::clone(&self.own),
+        }
+    }
+
+    pub(super) fn allows_link_local(&self) -> bool {
+        self.allows_link_local
+    }
+
+    /// Checks an address that a name was resolved to.
+    pub(super) fn check(&self, address: SocketAddr) -> Result<(), Refused> {
+        let ip = plain(address.ip());
+        let refused = |why| {
+            Err(Refused {
+                address: ip.to_string(),
+                why,
+            })
+        };
+        if METADATA.contains(&ip) {
+            return refused(Why::Metadata);
+        }
+        if let Some(own) = self.own.iter().find(|own| own.is_at(ip, address.port())) {
+            return refused(Why::Own(own.what));
+        }
+        if is_link_local(ip) && !self.allows_link_local {
+            return refused(Why::LinkLocal);
+        }
+        Ok(())
+    }
+
+    /// Checks the host of a URL, as far as that can be done without resolving it.
+    pub(super) fn check_url(&self, url: &Url) -> Result<(), Refused> {
+        let port = url.port_or_known_default().unwrap_or_default();
+        if let Some(ip) = ip_of(url) {
+            return self.check(SocketAddr::new(ip, port));
+        }
+        let name = url.host_str().unwrap_or_default().trim_end_matches('.');
+        let is_own = |own: &&Own| own.port == port && own.host == Host::Name(name.to_owned());
+        match self.own.iter().find(is_own) {
+            Some(own) => Err(Refused {
+                address: name.to_owned(),
+                why: Why::Own(own.what),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Own {
+    fn of(url: &str, what: &'static str) -> Option<Self> {
+        let url = Url::parse(url).ok()?;
+        let host = match (ip_of(&url), url.host_str()?) {
+            (Some(ip), _) => Host::Address(plain(ip)),
+            (None, "localhost") => Host::Address(Ipv4Addr::LOCALHOST.into()),
+            (None, name) => Host::Name(name.to_owned()),
+        };
+        let port = url.port_or_known_default()?;
+        Some(Self { host, port, what })
+    }
+
+    fn is_at(&self, ip: IpAddr, port: u16) -> bool {
+        let Host::Address(own) = self.host else {
+            return false;
+        };
+        // All addresses of the loopback interface, and that of no interface, lead to the same socket.
+        let is_here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+        self.port == port && (own == ip || (is_here(own) && is_here(ip)))
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, why } = self;
+        write!(f, "{address} is not called: ")?;
+        match why {
+            Why::LinkLocal => f.write_str(
+                "it is a link-local address; set allow_link_local to true if it is meant",
+            ),
+            Why::Metadata => f.write_str(
+                "it is the address of a metadata service, which hands out credentials; no \
+                 definition may call it",
+            ),
+            Why::Own(what) => {
+                write!(f, "it is the address of {what}; no definition may call it")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The address that stands in a URL instead of a name.
+pub(super) fn ip_of(url: &Url) -> Option<IpAddr> {
+    let host = url.host_str()?;
+    host.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+/// The IPv4 address that is within an IPv6 one, where such an address reaches it: mapped and compatible
+/// (RFC 4291), translated (RFC 2765, RFC 6052, RFC 8215), by 6to4 (RFC 3056).
+fn plain(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(six) = ip else {
+        return ip;
+    };
+    let at = |high: u16, low: u16| {
+        let [a, b] = high.to_be_bytes();
+        let [c, d] = low.to_be_bytes();
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    };
+    match six.segments() {
+        // These two are no IPv4 addresses.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => ip,
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 1, _, _, _, high, low]
+        | [0x2002, high, low, ..] => at(high, low),
+        _ => ip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard() -> Guard {
+        Guard::new(|name| match name {
+            RUNTIME_API => Some("127.0.0.1:9001".to_owned()),
+            CREDENTIALS => Some("http://localhost:7000/creds".to_owned()),
+            _ => None,
+        })
+    }
+
+    fn refusal(guard: &Guard, url: &str) -> Option<String> {
+        let refused = guard.check_url(&Url::parse(url).unwrap());
+        refused.err().map(|it| it.to_string())
+    }
+
+    #[test]
+    fn metadata_is_refused_however_it_is_written() {
+        for url in [
+            "http://169.254.169.254/latest/meta-data/",
+            "http://2852039166/",
+            "http://0xA9FEA9FE/",
+            "http://0251.0376.0251.0376/",
+            "http://169.254.43518/",
+            "http://１６９.254.169.254/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://[::ffff:a9fe:a9fe]:8080/",
+            "http://[::169.254.169.254]/",
+            "http://[64:ff9b::169.254.169.254]/",
+            "http://[64:ff9b:1::a9fe:a9fe]/",
+            "http://[2002:a9fe:a9fe::1]/",
+            "http://[::ffff:0:169.254.169.254]/",
+            "https://169.254.170.2/v2/credentials",
+            "http://169.254.170.23/",
+            "http://[fd00:ec2::254]/",
+            "http://[fd00:ec2::23]/",
+            "http://100.100.100.200/",
+            "http://192.0.0.192/",
+        ] {
+            // No definition has a reason to call them.
+            for guard in [guard(), guard().with_link_local(true)] {
+                let text = refusal(&guard, url).unwrap_or_else(|| panic!("{url}"));
+                assert!(text.contains("metadata service"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_of_the_link_are_refused_unless_they_are_allowed() {
+        for url in [
+            "http://169.254.0.1/",
+            "http://169.254.20.10:9253/metrics",
+            "http://[fe80::1]/",
+            "http://[febf::1]/",
+            "http://[::ffff:169.254.20.10]/",
+        ] {
+            let text = refusal(&guard(), url).unwrap_or_else(|| panic!("{url}"));
+            assert!(text.ends_with("set allow_link_local to true if it is meant"));
+            assert_eq!(refusal(&guard().with_link_local(true), url), None);
+        }
+        let text = refusal(&guard(), "http://169.254.20.10/").unwrap();
+        assert!(text.starts_with("169.254.20.10 is not called: it is a link-local"));
+        for url in [
+            "http://127.0.0.1/",
+            "http://[::1]/",
+            "http://10.0.0.1/",
+            "http://169.253.169.254/",
+            "http://[fec0::1]/",
+            "http://[fd00:ec2::253]/",
+            "http://[2001:db8::1]/",
+            "http://example.com/",
+        ] {
+            assert_eq!(refusal(&guard(), url), None);
+        }
+    }
+
+    #[test]
+    fn the_services_of_this_process_are_refused_at_their_port() {
+        for (url, what) in [
+            ("http://127.0.0.1:9001/2018-06-01/runtime", "runtime API"),
+            ("http://127.0.0.2:9001/", "runtime API"),
+            ("http://[::1]:9001/", "runtime API"),
+            ("http://0.0.0.0:9001/", "runtime API"),
+            ("http://[::ffff:127.0.0.1]:9001/", "runtime API"),
+            ("http://127.0.0.1:7000/creds", "credentials"),
+        ] {
+            for guard in [guard(), guard().with_link_local(true)] {
+                assert!(refusal(&guard, url).unwrap().contains(what), "{url}");
+            }
+            assert_eq!(refusal(&Guard::default(), url), None);
+        }
+        assert_eq!(refusal(&guard(), "http://127.0.0.1:9002/"), None);
+        let named = Guard::new(|name| (name == RUNTIME_API).then(|| "api.internal:80".to_owned()));
+        assert!(refusal(&named, "http://API.internal./").is_some());
+        assert_eq!(refusal(&named, "http://api.internal:81/"), None);
+    }
+}

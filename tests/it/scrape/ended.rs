@@ -1,0 +1,314 @@
+//! Series that end: stale markers, and exemplars, which are stored once however often they are shown.
+
+use serde_json::{Value, json};
+use timestream_emulator::{Fault, FaultKind, Value as StoredValue};
+
+use super::{Answer, OPENMETRICS, Scraper, TEXT, Target, answer};
+use crate::prometheus::{Prometheus, program};
+use crate::standalone::Connector;
+use crate::support::START_MS;
+
+/// Prometheus' stale marker, as it is stored.
+const STALE: &str = "7ff0000000000002";
+const STEP_MS: i64 = 15_000;
+
+/// Shows one body after the other; `None` is a failure.
+async fn showing(bodies: &[Option<&str>]) -> Target {
+    let answers = bodies.iter().map(|body| {
+        Answer::Bytes(match body {
+            Some(body) => answer(200, TEXT, body.as_bytes()),
+            None => answer(404, TEXT, b""),
+        })
+    });
+    Target::start(answers.collect()).await
+}
+
+/// Does a tick for each body, and returns which series end at which of them.
+async fn ends(scraper: &Scraper, bodies: &[Option<&str>], config: Value) -> Vec<String> {
+    let target = showing(bodies).await;
+    let mut config = config;
+    config["endpoint"] = json!(target.url());
+    for (index, body) in bodies.iter().enumerate() {
+        let time_ms = START_MS + STEP_MS * index as i64;
+        let report = scraper.tick_at(config.clone(), time_ms).await;
+        assert_eq!(report.error.is_none(), body.is_some(), "{index}");
+        assert_eq!(report.warnings, [] as [&str; 0]);
+    }
+    ended(scraper)
+}
+
+/// Name and the label `x` of each stale marker, and the number of its tick.
+fn ended(scraper: &Scraper) -> Vec<String> {
+    let points = scraper.emulator.points("db", "scraped").into_iter();
+    let markers = points.filter(|point| point.dimensions.values().any(|value| value == STALE));
+    let mut texts: Vec<_> = markers
+        .map(|point| {
+            let x = point.dimensions.get("x").map_or("", String::as_str);
+            let tick = (point.time_ns / 1_000_000 - START_MS) / STEP_MS;
+            format!("{tick} {}{x}", point.measure_name)
+        })
+        .collect();
+    texts.sort();
+    texts
+}
+
+const A: &str = "a{x=\"1\"} 1\n";
+const A_AND_B: &str = "a{x=\"1\"} 1\na{x=\"2\"} 1\nb 1\n";
+
+#[tokio::test]
+async fn series_that_are_gone_end_once() {
+    let scraper = Scraper::start(&["--store-special-values"]).await;
+    let reversed = "b 1\na{x=\"2\"} 1\na{x=\"1\"} 2\n";
+    let bodies = [A_AND_B, reversed, A, A, "", "b NaN\n", A].map(Some);
+    let found = ends(&scraper, &bodies, json!({})).await;
+    assert_eq!(found, ["2 a2", "2 b", "4 a1", "6 b"]);
+}
+
+#[tokio::test]
+async fn a_target_that_fails_ends_all_its_series_and_none_about_the_scrape() {
+    let scraper = Scraper::start(&["--store-special-values"]).await;
+    let broken = Some("a{x=\"1\"} 1\n}");
+    let bodies = [Some(A_AND_B), None, None, Some(A), Some(A)];
+    let found = ends(&scraper, &bodies, json!({})).await;
+    assert_eq!(found, ["1 a1", "1 a2", "1 b"]);
+
+    let scraper = Scraper::start(&["--store-special-values"]).await;
+    let target = showing(&[Some(A), broken]).await;
+    let config = json!({"endpoint": target.url()});
+    scraper.tick_at(config.clone(), START_MS).await;
+    let report = scraper.tick_at(config, START_MS + STEP_MS).await;
+    assert!(report.error.is_some());
+    assert_eq!(ended(&scraper), ["1 a1"]);
+}
+
+#[tokio::test]
+async fn series_with_times_of_their_own_do_not_end() {
+    let body = format!("a{{x=\"1\"}} 1 {START_MS}\nb 2\n");
+    let bodies = [Some(body.as_str()), Some("")];
+    for (honor, expected) in [(true, &["1 b"][..]), (false, &["1 a1", "1 b"])] {
+        let scraper = Scraper::start(&["--store-special-values"]).await;
+        let found = ends(&scraper, &bodies, json!({"honor_timestamps": honor})).await;
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_nothing_to_store_nothing_is_remembered() {
+    let cases = [
+        (&[][..], json!({})),
+        (
+            &["--store-special-values"][..],
+            json!({"target_labels": false}),
+        ),
+    ];
+    for (flags, config) in cases {
+        let scraper = Scraper::start(flags).await;
+        let body = "a{x=\"1\"} 1\nb{x=\"1\"} 1\n";
+        let found = ends(&scraper, &[Some(body), Some(A)], config).await;
+        assert_eq!(found, [] as [&str; 0]);
+        assert!(scraper.cursors.texts().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_shows_the_same_again_writes_no_state() {
+    let scraper = Scraper::start(&["--store-special-values"]).await;
+    let target = showing(&[Some(A_AND_B)]).await;
+    let config = json!({"endpoint": target.url()});
+    scraper.tick_at(config.clone(), START_MS).await;
+    let texts = scraper.cursors.texts();
+    let keys: Vec<_> = texts.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["series", "series-0-0"]);
+    scraper.cursors.dies_after(0);
+    let report = scraper.tick_at(config, START_MS + STEP_MS).await;
+    assert_eq!((report.error, report.warnings.len()), (None, 0));
+    assert_eq!(scraper.cursors.texts(), texts);
+}
+
+#[tokio::test]
+async fn a_process_that_dies_ends_the_same_series_again_and_no_other() {
+    // It dies before the parts are written, between them and the head, and after that.
+    for (sets, again) in [(0, true), (1, true), (2, false)] {
+        let scraper = Scraper::start(&["--store-special-values"]).await;
+        let target = showing(&[Some(A_AND_B), Some(A)]).await;
+        let config = json!({"endpoint": target.url()});
+        scraper.tick_at(config.clone(), START_MS).await;
+        scraper.cursors.dies_after(sets);
+        let report = scraper.tick_at(config.clone(), START_MS + STEP_MS).await;
+        assert_eq!(report.error, None, "samples are stored all the same");
+        assert_eq!(report.warnings.len(), usize::from(again), "{report:?}");
+        scraper.cursors.lives();
+        for tick in 2..5 {
+            let time_ms = START_MS + tick * STEP_MS;
+            let report = scraper.tick_at(config.clone(), time_ms).await;
+            assert_eq!((report.error, report.warnings.len()), (None, 0));
+        }
+        let expected: &[_] = match again {
+            true => &["1 a2", "1 b", "2 a2", "2 b"],
+            false => &["1 a2", "1 b"],
+        };
+        assert_eq!(ended(&scraper), expected, "{sets}");
+    }
+}
+
+#[tokio::test]
+async fn series_that_were_not_stored_were_not_seen() {
+    let scraper = Scraper::start(&["--store-special-values", "--max-write-retries=0"]).await;
+    let target = showing(&[Some(A), Some(A_AND_B), Some(A), Some("")]).await;
+    let config = json!({"endpoint": target.url()});
+    scraper.tick_at(config.clone(), START_MS).await;
+    let before = scraper.cursors.texts();
+    scraper
+        .emulator
+        .order_fault(Fault::next("WriteRecords", 1, FaultKind::Throttle));
+    let report = scraper.tick_at(config.clone(), START_MS + STEP_MS).await;
+    assert!(report.error.is_some(), "{report:?}");
+    assert_eq!(scraper.cursors.texts(), before);
+    for tick in 2..4 {
+        let time_ms = START_MS + tick * STEP_MS;
+        scraper.tick_at(config.clone(), time_ms).await;
+    }
+    assert_eq!(ended(&scraper), ["3 a1"]);
+}
+
+#[tokio::test]
+async fn a_tick_that_comes_late_ends_nothing() {
+    let scraper = Scraper::start(&["--store-special-values"]).await;
+    let target = showing(&[Some(A), Some(A_AND_B), Some(A)]).await;
+    let config = json!({"endpoint": target.url()});
+    scraper.tick_at(config.clone(), START_MS).await;
+    scraper
+        .tick_at(config.clone(), START_MS + 2 * STEP_MS)
+        .await;
+    let texts = scraper.cursors.texts();
+    scraper.tick_at(config, START_MS + STEP_MS).await;
+    assert_eq!(ended(&scraper), [] as [&str; 0]);
+    assert_eq!(scraper.cursors.texts(), texts);
+}
+
+#[tokio::test]
+async fn another_label_of_the_target_ends_the_series_with_the_old_one() {
+    let scraper = Scraper::start(&["--store-special-values"]).await;
+    let target = showing(&[Some("a 1\n")]).await;
+    for (tick, x) in ["old", "old", "new"].into_iter().enumerate() {
+        let config = json!({"endpoint": target.url(), "labels": {"x": x}});
+        let time_ms = START_MS + STEP_MS * tick as i64;
+        scraper.tick_at(config, time_ms).await;
+    }
+    assert_eq!(ended(&scraper), ["2 aold"]);
+}
+
+#[tokio::test]
+async fn definitions_of_one_target_have_series_of_their_own() {
+    let mut scraper = Scraper::start(&[]).await;
+    let target = showing(&[Some("a 1\n"), None]).await;
+    let config = json!({"endpoint": target.url()});
+    scraper.name = "first";
+    scraper.tick_at(config.clone(), START_MS).await;
+    scraper.name = "second";
+    scraper.tick_at(config, START_MS).await;
+    let address = &target.address;
+    let up: Vec<_> = scraper
+        .shown()
+        .into_iter()
+        .filter(|it| it.contains("__name__=up"))
+        .collect();
+    let expected = [
+        format!("__name__=up instance={address} job=first 1 @ +0"),
+        format!("__name__=up instance={address} job=second 0 @ +0"),
+    ];
+    assert_eq!(up, expected);
+}
+
+#[tokio::test]
+async fn promql_sees_at_once_that_a_series_is_gone() {
+    let program = program("prometheus").await;
+    for (flags, is_gone) in [(&["--store-special-values"][..], true), (&[], false)] {
+        let scraper = Scraper::start(flags).await;
+        ends(&scraper, &[Some(A_AND_B), Some(A), None], json!({})).await;
+        let routes = ["--default-database=db", "--default-table=scraped"];
+        let all: Vec<_> = flags.iter().chain(&routes).copied().collect();
+        let connector = Connector::start_bare(&scraper.emulator, &all).await;
+        let reader = Prometheus::read_only(&program, &connector.url).await;
+        // A millisecond before the second tick, at it, and at the third, which fails.
+        let both = ["a1", "a2", "b"];
+        let cases: [(i64, &[&str]); 3] = match is_gone {
+            true => [(14_999, &both), (15_000, &["a1"]), (30_000, &[])],
+            false => [(14_999, &both), (15_000, &both), (30_000, &both)],
+        };
+        for (after_ms, expected) in cases {
+            let time = ((START_MS + after_ms) as f64 / 1_000.0).to_string();
+            let parameters = [("query", "{__name__=~\"a|b\"}"), ("time", &time)];
+            let found = reader.api("query", &parameters).await;
+            let series = found["data"]["result"].as_array().unwrap().iter();
+            let name = |series: &Value, label: &str| {
+                let value = series["metric"][label].as_str();
+                value.unwrap_or_default().to_owned()
+            };
+            let mut names: Vec<_> = series
+                .map(|it| name(it, "__name__") + &name(it, "x"))
+                .collect();
+            names.sort();
+            assert_eq!(names, expected, "{flags:?}, {after_ms}");
+        }
+    }
+}
+
+/// The exemplars that are stored, and the boundaries of their buckets.
+fn exemplars(scraper: &Scraper) -> Vec<String> {
+    let points = scraper.emulator.points("db", "scraped").into_iter();
+    let texts = points.filter_map(|point| match &point.value {
+        StoredValue::Varchar(text) => {
+            let le = point.dimensions.get("le").map_or("", String::as_str);
+            Some(format!("{le} {text}"))
+        }
+        _ => None,
+    });
+    let mut texts: Vec<_> = texts.collect();
+    texts.sort();
+    texts
+}
+
+#[tokio::test]
+async fn exemplars_are_stored_once() {
+    let scraper = Scraper::start(&[]).await;
+    let body = |first: &str| {
+        let body = format!(
+            "# TYPE h histogram\n\
+             h_bucket{{le=\"1\"}} 1 # {{t=\"{first}\"}} 0.5 1599999990\n\
+             h_bucket{{le=\"+Inf\"}} 2 # {{t=\"b\"}} 7\n\
+             h_count 2\nh_sum 8\n\
+             # TYPE old counter\n\
+             old_total 1 # {{t=\"c\"}} 1 1599990000\n# EOF\n"
+        );
+        Answer::Bytes(answer(200, OPENMETRICS, body.as_bytes()))
+    };
+    let target = Target::start(vec![body("a"), body("a"), body("z"), body("z")]).await;
+    let config = json!({"endpoint": target.url()});
+    let mut received = Vec::new();
+    for tick in 0..4 {
+        let time_ms = START_MS + STEP_MS * tick;
+        let report = scraper.tick_at(config.clone(), time_ms).await;
+        assert_eq!((report.error, report.rejected), (None, 0));
+        received.push(report.received);
+    }
+    assert_eq!(received, [7, 5, 6, 5]);
+    let expected = [
+        r#"+Inf {"labels":{"t":"b"},"value":7.0,"timestamp":1600000000000}"#,
+        r#"1.0 {"labels":{"t":"a"},"value":0.5,"timestamp":1599999990000}"#,
+        r#"1.0 {"labels":{"t":"z"},"value":0.5,"timestamp":1599999990000}"#,
+    ];
+    assert_eq!(exemplars(&scraper), expected);
+
+    // What was not stored is tried again as long as it is shown.
+    let scraper = Scraper::start(&["--max-write-retries=0"]).await;
+    scraper
+        .emulator
+        .order_fault(Fault::next("WriteRecords", 1, FaultKind::Throttle));
+    let target = Target::start(vec![body("a")]).await;
+    let config = json!({"endpoint": target.url()});
+    let report = scraper.tick_at(config.clone(), START_MS).await;
+    assert!(report.error.is_some() && exemplars(&scraper).is_empty());
+    scraper.tick_at(config, START_MS).await;
+    assert_eq!(exemplars(&scraper), expected[..2]);
+}
