@@ -122,6 +122,11 @@ impl CallError {
         matches!(self, Self::Http(error) if error.is_timeout())
     }
 
+    /// Whether there was no connection.
+    pub fn is_connect(&self) -> bool {
+        matches!(self, Self::Http(error) if error.is_connect())
+    }
+
     /// Whether the same call would fail again, whoever answers.
     pub fn is_lasting(&self) -> bool {
         match self {
