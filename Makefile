@@ -1,6 +1,6 @@
 # Everything a fresh machine needs besides Rust, make and a C compiler is obtained by the targets.
 
-.PHONY: help run watch test conformance soak fuzz bench bench-coldstart events build-lambda \
+.PHONY: help run watch test conformance soak soak-connectors fuzz bench bench-coldstart events build-lambda \
 	build-lambda-x86-64 validate deploy dist lint fmt
 
 help: ## List the targets
@@ -33,7 +33,11 @@ conformance: ## Run Prometheus' PromQL scripts, real senders and vmctl against t
 soak: ## Run everything under faults for SOAK_MINUTES (5) and compare every sample
 	@# As the tests are built, see scripts/run.sh.
 	cargo build --workspace --bins --tests
-	$${CARGO_TARGET_DIR:-target}/debug/soak "$${SOAK_MINUTES:-5}" "$$(scripts/prometheus.sh)"
+	$${CARGO_TARGET_DIR:-target}/debug/soak write "$${SOAK_MINUTES:-5}" "$$(scripts/prometheus.sh)"
+
+soak-connectors: ## The same with scrapes, syncs and a sink, for SOAK_MINUTES (10)
+	cargo build --workspace --bins --tests
+	$${CARGO_TARGET_DIR:-target}/debug/soak connectors "$${SOAK_MINUTES:-10}" "$$(scripts/prometheus.sh)"
 
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs a C++ compiler
 	@scripts/fuzz.sh

@@ -2,19 +2,24 @@
 //!
 //! A Prometheus scrapes synthetic [`targets`] and remote-writes through the connector into the
 //! emulator while [`phases`] order faults and kill processes; then [`run()`] lets the queue drain and
-//! compares what Prometheus' own storage holds with what Timestream would. [`programs`] are the
-//! processes ([`process`]: what they take); the tests and benches of the connector use them too.
+//! compares what Prometheus' own storage holds with what Timestream would. [`connectors`] does the same
+//! with scrapes, syncs and a sink, with a [`proxy`] before each server and [`ticks`] to scrape.
+//! [`programs`] are the processes ([`process`]: what they take); the tests and benches of the connector
+//! use them too.
 //!
 //! Whatever keeps a run from being one panics and says why, as in a test.
 
+pub mod connectors;
 pub mod http;
 pub mod phases;
 pub mod process;
 pub mod programs;
 pub mod prometheus;
+pub mod proxy;
 pub mod run;
 pub mod samples;
 pub mod shop;
 pub mod targets;
+pub mod ticks;
 
 pub use run::{Plan, Summary, run};

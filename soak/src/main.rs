@@ -1,19 +1,24 @@
-//! `soak MINUTES PROMETHEUS`: status 0 if every sample arrived, 1 if not. `make soak` runs it.
+//! `soak write|connectors MINUTES PROMETHEUS`: status 0 if every sample arrived, 1 if not. `make soak`
+//! and `make soak-connectors` run it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use soak::phases::PHASES;
-use soak::{Plan, run};
+use soak::{connectors, phases};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [minutes, prometheus] = arguments.as_slice() else {
-        eprintln!("usage: soak MINUTES PROMETHEUS");
-        return ExitCode::from(2);
+    let (kind, minutes, prometheus) = match arguments.as_slice() {
+        [kind, minutes, prometheus] if matches!(kind.as_str(), "write" | "connectors") => {
+            (kind.as_str(), minutes, PathBuf::from(prometheus))
+        }
+        _ => {
+            eprintln!("usage: soak write|connectors MINUTES PROMETHEUS");
+            return ExitCode::from(2);
+        }
     };
     let Some(minutes) = minutes
         .parse::<f64>()
@@ -27,23 +32,21 @@ async fn main() -> ExitCode {
     let folder = tempfile::Builder::new().prefix("soak-").tempdir();
     let folder = folder.expect("the temporary folder can be written to");
     let start = Instant::now();
-    let plan = Plan {
-        connector: &own.with_file_name("bootstrap"),
-        emulator: &own.with_file_name("timestream-emulator"),
-        prometheus: PathBuf::from(prometheus),
-        folder: folder.path(),
-        targets: 300,
-        replaced: 30,
-        scrape_interval: Duration::from_secs(5),
-        phases: &PHASES,
-        phase: Duration::from_secs_f64(minutes * 60.0) / PHASES.len() as u32,
-        patience: Duration::from_secs(300),
-        tell: |what| println!("{what}"),
+    let programs = Programs {
+        connector: own.with_file_name("bootstrap"),
+        emulator: own.with_file_name("timestream-emulator"),
+        prometheus,
+    };
+    let run = async {
+        match kind {
+            "write" => write(&programs, folder.path(), minutes).await,
+            _ => connectors(&programs, folder.path(), minutes).await,
+        }
     };
     let mut terminated = signal(SignalKind::terminate()).expect("signals can be waited for");
     // The programs end with this one.
-    let summary = tokio::select! {
-        summary = run(&plan) => summary,
+    let (is_success, summary) = tokio::select! {
+        ended = run => ended,
         _ = tokio::signal::ctrl_c() => return ExitCode::FAILURE,
         _ = terminated.recv() => return ExitCode::FAILURE,
     };
@@ -51,10 +54,64 @@ async fn main() -> ExitCode {
         "\n{summary}\ntime                 {} s",
         start.elapsed().as_secs()
     );
-    if summary.is_success() {
+    if is_success {
         return ExitCode::SUCCESS;
     }
     // What happened can be read from the logs.
     println!("FAILED; logs and data are in {}", folder.keep().display());
     ExitCode::FAILURE
+}
+
+struct Programs {
+    connector: PathBuf,
+    emulator: PathBuf,
+    prometheus: PathBuf,
+}
+
+/// Remote write under faults: whether it went well, and the summary.
+async fn write(programs: &Programs, folder: &Path, minutes: f64) -> (bool, String) {
+    let plan = soak::Plan {
+        connector: &programs.connector,
+        emulator: &programs.emulator,
+        prometheus: programs.prometheus.clone(),
+        folder,
+        targets: 300,
+        replaced: 30,
+        scrape_interval: Duration::from_secs(5),
+        phases: &phases::PHASES,
+        phase: part(minutes, phases::PHASES.len()),
+        patience: Duration::from_secs(300),
+        tell,
+    };
+    let summary = soak::run(&plan).await;
+    (summary.is_success(), summary.to_string())
+}
+
+/// Scrapes, syncs and a sink under faults: whether they went well, and the summary.
+async fn connectors(programs: &Programs, folder: &Path, minutes: f64) -> (bool, String) {
+    let plan = connectors::Plan {
+        connector: &programs.connector,
+        emulator: &programs.emulator,
+        prometheus: programs.prometheus.clone(),
+        folder,
+        targets: 20,
+        replaced: 2,
+        scrape_interval: Duration::from_secs(1),
+        sync_lateness: Duration::from_secs(5),
+        sink_lateness: Duration::from_secs(180),
+        phases: &connectors::PHASES,
+        phase: part(minutes, connectors::PHASES.len()),
+        patience: Duration::from_secs(300),
+        tell,
+    };
+    let summary = connectors::run(&plan).await;
+    (summary.is_success(), summary.to_string())
+}
+
+fn part(minutes: f64, phases: usize) -> Duration {
+    Duration::from_secs_f64(minutes * 60.0) / phases as u32
+}
+
+fn tell(text: &str) {
+    println!("{text}");
 }

@@ -1,4 +1,4 @@
-//! A Prometheus that scrapes the targets and remote-writes to the connector.
+//! Prometheus as a program: one that scrapes the targets, and one that receives.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -51,19 +51,41 @@ impl Prometheus {
             connector.url,
             interval = scrape_interval.as_millis(),
         );
-        let file = folder.join("prometheus.yml");
+        Self::configured("prometheus", program, folder, &config, &[]).await
+    }
+
+    /// Starts it with this configuration; it has its files in `folder` under its `name`.
+    pub async fn configured(
+        name: &'static str,
+        program: &Path,
+        folder: &Path,
+        config: &str,
+        flags: &'static [&'static str],
+    ) -> Self {
+        let file = folder.join(format!("{name}.yml"));
         std::fs::write(&file, config).expect("the folder can be written to");
-        let (program, data) = (program.to_owned(), folder.join("prometheus"));
+        let (program, data) = (program.to_owned(), folder.join(name));
         let command = move |port| {
             let mut command = Command::new(&program);
             command
                 .arg(format!("--config.file={}", file.display()))
                 .arg(format!("--storage.tsdb.path={}", data.display()))
                 .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-                .arg("--scrape.discovery-reload-interval=1s");
+                .arg("--scrape.discovery-reload-interval=1s")
+                .args(flags);
             command
         };
-        Self(Program::start("prometheus", folder, "/-/ready", command).await)
+        Self(Program::start(name, folder, "/-/ready", command).await)
+    }
+
+    /// Returns the program.
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.0
+    }
+
+    /// Returns where it serves.
+    pub fn url(&self) -> &str {
+        &self.0.url
     }
 
     /// Waits until nothing is scraped any more and nothing waits to be sent.
@@ -100,6 +122,25 @@ impl Prometheus {
         for name in names.as_array().expect("names are an array") {
             let query = format!("{{__name__={name}}}[{}s]", window.as_secs());
             let answer = self.api("query", &[("query", &query)]).await;
+            samples.add_matrix(&answer["result"]);
+        }
+        samples
+    }
+
+    /// All finite samples at multiples of `step_s` seconds, by range queries.
+    pub async fn steps(&self, range_s: (i64, i64), step_s: i64) -> Samples {
+        let names = self.api("label/__name__/values", &[]).await;
+        let mut samples = Samples::default();
+        let aligned = |seconds: i64| (seconds / step_s * step_s).to_string();
+        let (start, end) = (aligned(range_s.0), aligned(range_s.1));
+        for name in names.as_array().expect("names are an array") {
+            let query = [
+                ("query", &*format!("{{__name__={name}}}")),
+                ("start", &*start),
+                ("end", &*end),
+                ("step", &*step_s.to_string()),
+            ];
+            let answer = self.api("query_range", &query).await;
             samples.add_matrix(&answer["result"]);
         }
         samples

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use timestream_emulator::{Point, Value as StoredValue};
-use timestream_prometheus_connector::convert::names::unescape;
+use timestream_prometheus_connector::convert::names::{VALUE_BITS_DIMENSION, unescape};
 
 /// A label set.
 pub type Labels = BTreeMap<String, String>;
@@ -14,9 +14,15 @@ pub type Labels = BTreeMap<String, String>;
 pub struct Samples(pub BTreeMap<Labels, BTreeMap<i64, u64>>);
 
 impl Samples {
-    /// The points of a table.
-    pub fn of_points(points: Vec<Point>) -> Self {
+    /// The points of a table, without those that stand for values that are not finite.
+    pub fn of_points(mut points: Vec<Point>) -> Self {
         let mut samples = Self::default();
+        points.retain(|point| {
+            !point
+                .dimensions
+                .iter()
+                .any(|(name, _)| name == VALUE_BITS_DIMENSION)
+        });
         // The points of a series follow one another.
         for series in points
             .chunk_by(|a, b| (&a.measure_name, &a.dimensions) == (&b.measure_name, &b.dimensions))

@@ -1,9 +1,9 @@
-//! What `make soak` runs for minutes, for seconds: a real Prometheus, faults, processes killed.
+//! `make soak` and `make soak-connectors`, for seconds: a real Prometheus, faults, processes killed.
 
 use std::time::Duration;
 
 use soak::phases::{Killed, PHASES, Phase};
-use soak::{Plan, run};
+use soak::{Plan, connectors, run};
 
 use crate::programs;
 use crate::prometheus::program;
@@ -38,4 +38,39 @@ async fn a_real_prometheus_loses_nothing() {
     assert!(summary.is_success(), "{summary}");
     assert!(summary.compared > 1_000 && summary.faults > 0, "{summary}");
     assert_eq!(summary.kills, [1, 1], "{summary}");
+}
+
+/// The connector itself is not killed: the lease of a run that is cut off lasts for a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connectors_lose_nothing_and_repeat_nothing() {
+    use connectors::{Killed, PHASES, Phase};
+    let folder = tempfile::tempdir().unwrap();
+    let has_faults = |phase: &&Phase| !phase.source.is_empty() || !phase.timestream.is_empty();
+    let is_killed = |phase: &&Phase| {
+        matches!(
+            phase.killed,
+            Some(Killed::Source | Killed::Receiver | Killed::Emulator)
+        )
+    };
+    let phases = PHASES.iter().filter(|it| has_faults(it) || is_killed(it));
+    let phases: Vec<_> = phases.copied().collect();
+    let plan = connectors::Plan {
+        connector: &programs::bootstrap(),
+        emulator: &programs::emulator().await,
+        prometheus: program("prometheus").await,
+        folder: folder.path(),
+        targets: 4,
+        replaced: 1,
+        scrape_interval: Duration::from_millis(500),
+        sync_lateness: Duration::from_secs(2),
+        sink_lateness: Duration::from_secs(20),
+        phases: &phases,
+        phase: Duration::from_secs(2),
+        patience: Duration::from_secs(60),
+        tell: |_| {},
+    };
+    let summary = connectors::run(&plan).await;
+    assert!(summary.is_success(), "{summary}");
+    assert!(summary.held > 1_000 && summary.faults > 0, "{summary}");
+    assert!(summary.spoiled.iter().all(|count| *count > 0), "{summary}");
 }

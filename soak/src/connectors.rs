@@ -1,0 +1,545 @@
+//! Scrapes, syncs and a sink together, under faults, and every sample compared.
+//!
+//! ```text
+//! targets --scraped by-- Prometheus --proxy-- sync, raw ----> db/raw --sink-- proxy --> Prometheus
+//!                                   \-proxy-- sync, steps --> db/steps
+//! ticks   --scraped by the connector------------------------> db/ticks
+//! ```
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::programs::{Emulator, POLL, Program, get, start_connector};
+use crate::prometheus::Prometheus;
+use crate::proxy::{Order, Proxy, Spoil};
+use crate::samples::{Difference, Samples, compare};
+use crate::targets::Targets;
+use crate::ticks::{Scrapes, Ticks};
+
+/// Tables, in the order in which they are compared.
+const TABLES: [&str; 3] = ["db/raw", "db/steps", "db/ticks"];
+/// Seconds between two points of the sync in steps.
+const STEP_S: i64 = 2;
+/// The longest that a killed program stays away.
+const MAX_ABSENCE: Duration = Duration::from_secs(5);
+
+/// What is run, and for how long.
+pub struct Plan<'a> {
+    /// The connector's binary.
+    pub connector: &'a Path,
+    /// The emulator's binary.
+    pub emulator: &'a Path,
+    /// Prometheus' binary.
+    pub prometheus: PathBuf,
+    /// Where logs and data go.
+    pub folder: &'a Path,
+    /// Targets at any time.
+    pub targets: u32,
+    /// How many of them are replaced by new ones in each phase.
+    pub replaced: u32,
+    /// How often each is scraped.
+    pub scrape_interval: Duration,
+    /// How far the syncs stay behind.
+    pub sync_lateness: Duration,
+    /// How far the sink stays behind: more than a sync may be behind after an outage, the lease of a
+    /// run that was killed included.
+    pub sink_lateness: Duration,
+    /// What goes wrong.
+    pub phases: &'a [Phase],
+    /// How long each phase lasts.
+    pub phase: Duration,
+    /// How long the jobs may take to complete when all is well again.
+    pub patience: Duration,
+    /// Hears what happens.
+    pub tell: fn(&str),
+}
+
+/// A part of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Phase {
+    /// What happens, for the reader.
+    pub name: &'static str,
+    /// Faults of Timestream, as the JSON of the emulator's admin path.
+    pub timestream: &'static [&'static str],
+    /// What comes between the connector and the server that it reads.
+    pub source: &'static [Order],
+    /// What comes between the connector and its target.
+    pub target: &'static [Order],
+    /// What is killed at its start, and started again while it lasts.
+    pub killed: Option<Killed>,
+}
+
+/// A program that is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Killed {
+    /// The server that is read.
+    Source,
+    /// The one that the sink sends to.
+    Receiver,
+    /// Timestream.
+    Emulator,
+    /// The connector.
+    Connector,
+}
+
+const QUIET: Phase = Phase {
+    name: "no fault",
+    timestream: &[],
+    source: &[],
+    target: &[],
+    killed: None,
+};
+
+const fn order(path: &'static str, rate: f64, kind: Spoil) -> Order {
+    Order {
+        path,
+        about: "",
+        rate,
+        kind,
+    }
+}
+
+const fn of(about: &'static str, status: u16, body: &'static str) -> Order {
+    Order {
+        path: "api/v1",
+        about,
+        rate: 1.0,
+        kind: Spoil::Status(status, body),
+    }
+}
+
+const REFUSED: &str =
+    r#"{"status":"error","errorType":"execution","error":"this metric is refused"}"#;
+
+/// What comes between the connector and the receiver all the time: the sink is so far behind that it would
+/// miss the phase that is about it.
+const TO_RECEIVER: &[Order] = &[
+    order("write", 0.1, Spoil::Status(408, "")),
+    order("write", 0.05, Spoil::Status(425, "")),
+    order("write", 0.05, Spoil::Status(499, "")),
+    order("write", 0.05, Spoil::Status(429, "")),
+    order("write", 0.1, Spoil::Status(503, "")),
+    order("write", 0.1, Spoil::StatusAfter(503)),
+    order("write", 0.05, Spoil::StatusAfter(408)),
+    order("write", 0.05, Spoil::Cut),
+];
+
+/// All of them can be overcome by a later try, so nothing may be lost.
+pub const PHASES: [Phase; 12] = [
+    QUIET,
+    Phase {
+        name: "the source is busy",
+        source: &[
+            order("api/v1", 0.2, Spoil::Status(503, "busy")),
+            order("api/v1", 0.1, Spoil::Status(429, "busy")),
+            order("api/v1", 0.1, Spoil::Status(500, "")),
+        ],
+        ..QUIET
+    },
+    Phase {
+        name: "one metric is refused, with 422 to all of its queries",
+        source: &[of("temperature_celsius", 422, REFUSED)],
+        target: &[order("metrics", 0.5, Spoil::Status(500, "no"))],
+        ..QUIET
+    },
+    Phase {
+        name: "lists and results are partial",
+        source: &[
+            order("query_range", 0.3, Spoil::Partial),
+            order("query_range", 0.3, Spoil::Warned),
+            order("__name__/values", 0.5, Spoil::Warned),
+        ],
+        target: &[order("metrics", 0.3, Spoil::Cut)],
+        ..QUIET
+    },
+    Phase {
+        name: "the connector is killed",
+        killed: Some(Killed::Connector),
+        ..QUIET
+    },
+    Phase {
+        name: "a gateway gives up long queries, and cuts bodies",
+        source: &[
+            order("query_range", 1.0, Spoil::TooLong(3)),
+            order("api/v1", 0.2, Spoil::Cut),
+        ],
+        ..QUIET
+    },
+    Phase {
+        name: "the source is killed",
+        killed: Some(Killed::Source),
+        ..QUIET
+    },
+    Phase {
+        name: "the receiver is killed",
+        killed: Some(Killed::Receiver),
+        ..QUIET
+    },
+    Phase {
+        name: "the target is not found at times",
+        target: &[order("metrics", 0.3, Spoil::Status(404, ""))],
+        ..QUIET
+    },
+    Phase {
+        name: "Timestream throttles, fails and cuts connections",
+        timestream: &[
+            r#"{"operation":"WriteRecords","kind":"throttle","when":{"rate":0.3}}"#,
+            r#"{"operation":"WriteRecords","kind":"internal_server","when":{"rate":0.2}}"#,
+            r#"{"operation":"WriteRecords","kind":"cut_after","when":{"rate":0.2}}"#,
+            r#"{"operation":"Query","kind":"throttle","when":{"rate":0.3}}"#,
+        ],
+        ..QUIET
+    },
+    Phase {
+        name: "Timestream is killed",
+        killed: Some(Killed::Emulator),
+        ..QUIET
+    },
+    Phase {
+        name: "no fault again",
+        ..QUIET
+    },
+];
+
+/// How it went.
+#[derive(Debug)]
+pub struct Summary {
+    /// Samples that the source holds.
+    pub held: usize,
+    /// Points of range queries over what it holds.
+    pub steps: usize,
+    /// What differs of the raw sync, the sync in steps and the receiver.
+    pub differences: [Difference; 3],
+    /// What is stored of the connector's own scrapes.
+    pub scrapes: Scrapes,
+    /// Why a job did not complete in the end.
+    pub unfinished: Option<String>,
+    /// Requests spoiled on the way to the source, the receiver and the target.
+    pub spoiled: [u64; 3],
+    /// Faults that Timestream carried out.
+    pub faults: u64,
+    /// How often the source, the receiver, Timestream and the connector were killed.
+    pub kills: [u32; 4],
+    /// The most memory that the connector has had, in KiB.
+    pub peak_memory_kib: u64,
+}
+
+impl Summary {
+    /// Whether everything is there once, and nothing else.
+    pub fn is_success(&self) -> bool {
+        self.held > 0
+            && self.steps > 0
+            && self.scrapes.whole > 0
+            && self.scrapes.wrong.is_empty()
+            && self.unfinished.is_none()
+            && self.differences.iter().all(Difference::is_none)
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [source, receiver, target] = self.spoiled;
+        writeln!(f, "samples held         {}", self.held)?;
+        writeln!(f, "points in steps      {}", self.steps)?;
+        let names = ["raw sync", "sync in steps", "sink"];
+        for (name, difference) in names.iter().zip(&self.differences) {
+            let (missing, different) = (difference.missing, difference.different);
+            let invented = difference.invented;
+            writeln!(
+                f,
+                "{name:<20} missing {missing}, different {different}, never held {invented}"
+            )?;
+            for example in &difference.examples {
+                writeln!(f, "  {example}")?;
+            }
+        }
+        let Scrapes { whole, down, wrong } = &self.scrapes;
+        writeln!(
+            f,
+            "scrapes              whole {whole}, down {down}, wrong {}",
+            wrong.len()
+        )?;
+        for example in wrong.iter().take(5) {
+            writeln!(f, "  {example}")?;
+        }
+        if let Some(text) = &self.unfinished {
+            writeln!(f, "not completed        {text}")?;
+        }
+        writeln!(
+            f,
+            "spoiled requests     source {source}, receiver {receiver}, target {target}"
+        )?;
+        writeln!(f, "faults of Timestream {}", self.faults)?;
+        let [source, receiver, emulator, connector] = self.kills;
+        writeln!(
+            f,
+            "killed               source {source}, receiver {receiver}, Timestream {emulator}, connector {connector} times"
+        )?;
+        write!(
+            f,
+            "connector's memory   {} MiB at most",
+            self.peak_memory_kib.div_ceil(1024)
+        )
+    }
+}
+
+/// What runs.
+struct Stage {
+    source: Prometheus,
+    receiver: Prometheus,
+    emulator: Emulator,
+    connector: Program,
+    to_source: Proxy,
+    to_receiver: Proxy,
+    to_target: Proxy,
+}
+
+/// Carries out the plan.
+pub async fn run(plan: &Plan<'_>) -> Summary {
+    let start_s = now_ms() / 1_000;
+    let targets = Targets::start(plan.targets).await;
+    let ticks = Ticks::start().await;
+    let mut stage = Stage::start(plan, &targets, &ticks).await;
+    for phase in plan.phases {
+        (plan.tell)(phase.name);
+        targets.replace(plan.replaced);
+        stage.play(phase, plan.phase).await;
+    }
+    (plan.tell)("waiting for what is left");
+    targets.clear();
+    let quiet = stage
+        .source
+        .drained(std::time::Instant::now() + plan.patience)
+        .await;
+    quiet.expect("a Prometheus without targets appends nothing");
+    let unfinished = stage.complete(plan).await.err();
+    (plan.tell)("comparing");
+    let end_s = now_ms() / 1_000;
+    let age = Duration::from_secs((end_s - start_s + 60).unsigned_abs());
+    let held = stage.source.samples(age).await;
+    let received = stage.receiver.samples(age).await;
+    let faults = stage.emulator.faults().await;
+    let kills = [
+        stage.source.program().kills(),
+        stage.receiver.program().kills(),
+        stage.emulator.program.kills(),
+        stage.connector.kills(),
+    ];
+    let proxies = [&stage.to_source, &stage.to_receiver, &stage.to_target];
+    let spoiled = proxies.map(Proxy::spoiled);
+    let peak_memory_kib = stage.connector.peak_memory_kib();
+    let points = stage.emulator.into_points(&TABLES).await;
+    let points: Vec<_> = points.into_iter().map(Samples::of_points).collect();
+    let [raw, steps, scraped] = points.try_into().expect("as many as there are tables");
+    // A sync stops where its lateness begins; its points are those up to its last one.
+    let last_ms = steps
+        .0
+        .values()
+        .filter_map(|it| it.keys().next_back())
+        .max();
+    let end_s = last_ms.map_or(start_s, |ms| ms / 1_000);
+    let in_steps = stage.source.steps((start_s, end_s), STEP_S).await;
+    Summary {
+        held: held.count(),
+        steps: in_steps.count(),
+        differences: [
+            compare(&held, &raw),
+            compare(&in_steps, &steps),
+            compare(&held, &received),
+        ],
+        scrapes: ticks.scrapes(&scraped),
+        unfinished,
+        spoiled,
+        faults,
+        kills,
+        peak_memory_kib,
+    }
+}
+
+impl Stage {
+    async fn start(plan: &Plan<'_>, targets: &Targets, ticks: &Ticks) -> Self {
+        let config = scraping(targets, plan.scrape_interval);
+        let source = Prometheus::configured("source", &plan.prometheus, plan.folder, &config, &[]);
+        let source = source.await;
+        let receiver = Prometheus::configured(
+            "receiver",
+            &plan.prometheus,
+            plan.folder,
+            "storage: { tsdb: { out_of_order_time_window: 6h } }\n",
+            &["--web.enable-remote-write-receiver"],
+        );
+        let receiver = receiver.await;
+        let tables = TABLES.map(|table| format!("--table={table},magnetic_writes=true"));
+        let tables = tables.each_ref().map(String::as_str);
+        let emulator = Emulator::start(plan.emulator, plan.folder, &tables).await;
+        let to_source = Proxy::start(source.url()).await;
+        let to_receiver = Proxy::start(receiver.url()).await;
+        to_receiver.order(TO_RECEIVER);
+        let to_target = Proxy::start(&ticks.url).await;
+        let definitions = definitions(plan, &to_source, &to_receiver, &to_target);
+        let file = plan.folder.join("connectors.json");
+        std::fs::write(&file, definitions.to_string()).expect("the folder can be written to");
+        let flags = [
+            "--default-database=db".to_owned(),
+            "--default-table=raw".to_owned(),
+            "--store-special-values=true".to_owned(),
+            "--max-write-retries=3".to_owned(),
+            format!("--connectors.file={}", file.display()),
+            format!("--state=file:{}", plan.folder.join("state").display()),
+        ];
+        let flags = flags.each_ref().map(String::as_str);
+        let connector = start_connector(plan.connector, plan.folder, &emulator, &flags).await;
+        Self {
+            source,
+            receiver,
+            emulator,
+            connector,
+            to_source,
+            to_receiver,
+            to_target,
+        }
+    }
+
+    /// Orders what the phase is about, and takes it back at its end.
+    async fn play(&mut self, phase: &Phase, duration: Duration) {
+        let end = Instant::now() + duration;
+        self.to_source.order(phase.source);
+        self.to_target.order(phase.target);
+        for order in phase.timestream {
+            self.emulator.order(order).await;
+        }
+        let absence = MAX_ABSENCE.min(duration / 2);
+        if let Some(killed) = phase.killed {
+            match killed {
+                Killed::Emulator => self.emulator.kill().await,
+                other => self.program(other).kill().await,
+            }
+            sleep(absence).await;
+            self.program(killed).start_again().await;
+        }
+        sleep_until(end).await;
+        for killed in [
+            Killed::Source,
+            Killed::Receiver,
+            Killed::Emulator,
+            Killed::Connector,
+        ] {
+            self.program(killed).assert_running();
+        }
+        self.to_source.order(&[]);
+        self.to_target.order(&[]);
+        self.emulator.withdraw_orders().await;
+    }
+
+    fn program(&mut self, killed: Killed) -> &mut Program {
+        match killed {
+            Killed::Source => self.source.program(),
+            Killed::Receiver => self.receiver.program(),
+            Killed::Emulator => &mut self.emulator.program,
+            Killed::Connector => &mut self.connector,
+        }
+    }
+
+    /// Waits until each job has completed a run that has seen all there is.
+    async fn complete(&mut self, plan: &Plan<'_>) -> Result<(), String> {
+        let deadline = Instant::now() + plan.patience + plan.sync_lateness + plan.sink_lateness;
+        let after = now_ms() + ms(plan.sync_lateness) + 1_000 * STEP_S;
+        for name in ["raw", "steps"] {
+            self.until_complete(name, after, deadline).await?;
+        }
+        let after = now_ms() + ms(plan.sink_lateness);
+        self.until_complete("sink", after, deadline).await
+    }
+
+    /// Waits for a run of a definition that began after a time and succeeded.
+    async fn until_complete(
+        &mut self,
+        name: &str,
+        after_ms: i64,
+        deadline: Instant,
+    ) -> Result<(), String> {
+        loop {
+            self.connector.assert_running();
+            let url = format!("{}/v1/connectors/{name}", self.connector.url);
+            let shown: Value = serde_json::from_str(&get(&url).await).expect("a JSON object");
+            let time = |key: &str| {
+                let time = shown[key].as_str()?.parse::<jiff::Timestamp>().ok()?;
+                Some(time.as_millisecond())
+            };
+            let (began, ended) = (time("last_run_at"), time("last_success_at"));
+            if began > Some(after_ms) && ended >= began && shown["last_error"].is_null() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(shown.to_string());
+            }
+            sleep(POLL * 10).await;
+        }
+    }
+}
+
+fn scraping(targets: &Targets, interval: Duration) -> String {
+    format!(
+        "global: {{ scrape_interval: {interval}ms, scrape_timeout: {interval}ms }}\n\
+         scrape_configs:\n\
+         - job_name: synthetic\n\
+         \x20 http_sd_configs: [{{ url: '{}/sd', refresh_interval: 1s }}]\n",
+        targets.url,
+        interval = interval.as_millis(),
+    )
+}
+
+fn definitions(
+    plan: &Plan<'_>,
+    to_source: &Proxy,
+    to_receiver: &Proxy,
+    to_target: &Proxy,
+) -> Value {
+    let sync = |name: &str, more: Value| {
+        let mut config = json!({
+            "prometheus_url": to_source.url,
+            "lookback_hours": 1,
+            "lateness_ms": ms(plan.sync_lateness),
+        });
+        let config_of = config.as_object_mut().expect("it is an object");
+        config_of.extend(more.as_object().expect("it is an object").clone());
+        json!({
+            "name": name, "type": "prometheus_api", "target_database": "db", "target_table": name,
+            "schedule_ms": 1_000, "config": config,
+        })
+    };
+    json!([
+        sync("raw", json!({"raw": true})),
+        sync("steps", json!({"step": STEP_S})),
+        {
+            "name": "sink", "type": "prometheus_sink", "schedule_ms": 1_000,
+            "config": {
+                "url": format!("{}/api/v1/write", to_receiver.url),
+                "lateness_ms": ms(plan.sink_lateness),
+                "retry_backoff_max_ms": 500,
+                "source": {"database": "db", "table": "raw"},
+            },
+        },
+        {
+            "name": "ticks", "type": "prometheus", "target_database": "db", "target_table": "ticks",
+            "schedule_ms": 500,
+            "config": {"endpoint": format!("{}/metrics", to_target.url), "timeout_ms": 400},
+        },
+    ])
+}
+
+fn ms(duration: Duration) -> i64 {
+    duration
+        .as_millis()
+        .try_into()
+        .expect("some minutes at most")
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    ms(since.expect("it is after 1970"))
+}
