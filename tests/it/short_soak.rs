@@ -55,8 +55,8 @@ async fn connectors_lose_nothing_and_repeat_nothing() {
     let phases = PHASES.iter().filter(|it| has_faults(it) || is_killed(it));
     let phases: Vec<_> = phases.copied().collect();
     let plan = connectors::Plan {
-        connector: &programs::bootstrap(),
-        emulator: &programs::emulator().await,
+        connector: programs::bootstrap(),
+        emulator: programs::emulator().await,
         prometheus: program("prometheus").await,
         folder: folder.path(),
         targets: 4,
