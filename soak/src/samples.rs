@@ -14,23 +14,22 @@ pub type Labels = BTreeMap<String, String>;
 pub struct Samples(pub BTreeMap<Labels, BTreeMap<i64, u64>>);
 
 impl Samples {
-    /// The points of a table, without those that stand for values that are not finite.
-    pub fn of_points(mut points: Vec<Point>) -> Self {
+    /// The finite samples that the points of a table stand for.
+    pub fn of_points(points: Vec<Point>) -> Self {
         let mut samples = Self::default();
-        points.retain(|point| {
-            !point
-                .dimensions
-                .iter()
-                .any(|(name, _)| name == VALUE_BITS_DIMENSION)
-        });
         // The points of a series follow one another.
         for series in points
             .chunk_by(|a, b| (&a.measure_name, &a.dimensions) == (&b.measure_name, &b.dimensions))
         {
-            let names = series[0].dimensions.iter();
-            let mut labels: Labels = names
-                .map(|(name, value)| (unescape(name).into_owned(), value.clone()))
-                .collect();
+            let mut labels = Labels::new();
+            // A value that Timestream does not take is in a dimension.
+            let mut special = None;
+            for (name, value) in &series[0].dimensions {
+                match name == VALUE_BITS_DIMENSION {
+                    true => special = Some(f64::from_bits(bits(value))),
+                    false => drop(labels.insert(unescape(name).into_owned(), value.clone())),
+                }
+            }
             let name = unescape(&series[0].measure_name).into_owned();
             labels.insert("__name__".to_owned(), name);
             let values = series.iter().map(|point| {
@@ -38,9 +37,12 @@ impl Samples {
                     panic!("no connector writes {point:?}")
                 };
                 assert_eq!(point.time_ns % 1_000_000, 0, "{point:?}");
-                (point.time_ns / 1_000_000, value)
+                (
+                    point.time_ns / 1_000_000,
+                    positive_zero(special.unwrap_or(value)),
+                )
             });
-            samples.add(labels, values);
+            samples.add(labels, values.filter(|(_, value)| value.is_finite()));
         }
         samples
     }
@@ -57,9 +59,7 @@ impl Samples {
             let values = values.iter().map(|pair| {
                 let seconds = pair[0].as_f64().expect("samples have times");
                 let value: f64 = text(&pair[1]).parse().expect("samples have values");
-                // Timestream does not take the negative zero.
-                let value = if value == 0.0 { 0.0 } else { value };
-                ((seconds * 1000.0).round() as i64, value)
+                ((seconds * 1000.0).round() as i64, positive_zero(value))
             });
             self.add(labels, values.filter(|(_, value)| value.is_finite()));
         }
@@ -81,6 +81,16 @@ impl Samples {
     pub fn count(&self) -> usize {
         self.0.values().map(BTreeMap::len).sum()
     }
+}
+
+/// The value, a zero without its sign: Timestream does not take the negative one, and responses of remote
+/// read lose it.
+fn positive_zero(value: f64) -> f64 {
+    if value == 0.0 { 0.0 } else { value }
+}
+
+fn bits(hexadecimal: &str) -> u64 {
+    u64::from_str_radix(hexadecimal, 16).expect("16 hexadecimal digits")
 }
 
 fn text(value: &Value) -> &str {
