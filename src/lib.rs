@@ -25,6 +25,7 @@ pub mod received;
 pub mod replay;
 pub mod telemetry;
 pub mod timestream;
+mod unverified;
 pub mod visible;
 pub mod web;
 pub mod wire;

@@ -27,7 +27,7 @@ const STEP_S: i64 = 2;
 /// The longest that a killed program stays away.
 const MAX_ABSENCE: Duration = Duration::from_secs(5);
 
-/// What is run, and for how long.
+/// The programs of a run, and its lengths.
 pub struct Plan<'a> {
     /// The connector's binary.
     pub connector: &'a Path,
@@ -35,41 +35,41 @@ pub struct Plan<'a> {
     pub emulator: &'a Path,
     /// Prometheus' binary.
     pub prometheus: PathBuf,
-    /// Where logs and data go.
+    /// The folder of logs and data.
     pub folder: &'a Path,
     /// Targets at any time.
     pub targets: u32,
-    /// How many of them are replaced by new ones in each phase.
+    /// Targets that new ones replace in each phase.
     pub replaced: u32,
-    /// How often each is scraped.
+    /// Time between two scrapes of a target.
     pub scrape_interval: Duration,
-    /// How far the syncs stay behind.
+    /// The lateness of the syncs.
     pub sync_lateness: Duration,
-    /// How far the sink stays behind: more than a sync may be behind after an outage, the lease of a
-    /// run that was killed included.
+    /// The lateness of the sink: more than a sync may be behind after an outage, the lease of a run that
+    /// was killed included.
     pub sink_lateness: Duration,
-    /// What goes wrong.
+    /// The failures, one phase after the other.
     pub phases: &'a [Phase],
-    /// How long each phase lasts.
+    /// The length of a phase.
     pub phase: Duration,
-    /// How long the jobs may take to complete when all is well again.
+    /// Time for the jobs to complete once the failures are over.
     pub patience: Duration,
-    /// Hears what happens.
+    /// Called with the name of each phase.
     pub tell: fn(&str),
 }
 
 /// A part of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Phase {
-    /// What happens, for the reader.
+    /// A name for the reader.
     pub name: &'static str,
     /// Faults of Timestream, as the JSON of the emulator's admin path.
     pub timestream: &'static [&'static str],
-    /// What comes between the connector and the server that it reads.
+    /// Spoiled requests to the server that is read.
     pub source: &'static [Order],
-    /// What comes between the connector and its target.
+    /// Spoiled requests to the target.
     pub target: &'static [Order],
-    /// What is killed at its start, and started again while it lasts.
+    /// The program that is killed at its start, and started again while it lasts.
     pub killed: Option<Killed>,
 }
 
@@ -115,8 +115,7 @@ const fn of(about: &'static str, status: u16, body: &'static str) -> Order {
 const REFUSED: &str =
     r#"{"status":"error","errorType":"execution","error":"this metric is refused"}"#;
 
-/// What comes between the connector and the receiver all the time: the sink is so far behind that it would
-/// miss the phase that is about it.
+/// Spoiled requests to the receiver, all the time: the sink is so far behind that it would miss a phase.
 const TO_RECEIVER: &[Order] = &[
     order("write", 0.1, Spoil::Status(408, "")),
     order("write", 0.05, Spoil::Status(425, "")),
@@ -205,24 +204,24 @@ pub const PHASES: [Phase; 12] = [
     },
 ];
 
-/// How it went.
+/// The outcome of a run.
 #[derive(Debug)]
 pub struct Summary {
     /// Samples that the source holds.
     pub held: usize,
     /// Points of range queries over what it holds.
     pub steps: usize,
-    /// What differs of the raw sync, the sync in steps and the receiver.
+    /// Differences of the raw sync, the sync in steps and the receiver.
     pub differences: [Difference; 3],
-    /// What is stored of the connector's own scrapes.
+    /// The connector's own scrapes.
     pub scrapes: Scrapes,
-    /// Why a job did not complete in the end.
+    /// The state of a job that did not complete in the end.
     pub unfinished: Option<String>,
     /// Requests spoiled on the way to the source, the receiver and the target.
     pub spoiled: [u64; 3],
     /// Faults that Timestream carried out.
     pub faults: u64,
-    /// How often the source, the receiver, Timestream and the connector were killed.
+    /// Kills of the source, the receiver, Timestream and the connector.
     pub kills: [u32; 4],
     /// The most memory that the connector has had, in KiB.
     pub peak_memory_kib: u64,
@@ -287,7 +286,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// What runs.
+/// The programs of a run.
 struct Stage {
     source: Prometheus,
     receiver: Prometheus,

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 /// Bytes of a request; those of these programs have fewer.
 const MAX_REQUEST_BYTES: usize = 64 << 20;
 
-/// Which requests are spoiled, and in what way.
+/// Requests that are spoiled in one way.
 #[derive(Debug, Clone, Copy)]
 pub struct Order {
     /// Part of the path.
@@ -24,11 +24,11 @@ pub struct Order {
     pub about: &'static str,
     /// The share of such requests, up to 1.
     pub rate: f64,
-    /// What happens to them.
+    /// The way in which they are spoiled.
     pub kind: Spoil,
 }
 
-/// What happens to a request.
+/// A way to spoil a request.
 #[derive(Debug, Clone, Copy)]
 pub enum Spoil {
     /// It is not passed on; the response has this status and this body.
@@ -47,7 +47,7 @@ pub enum Spoil {
 
 /// A running proxy; it ends with the runtime.
 pub struct Proxy {
-    /// Where it serves.
+    /// The address that it serves.
     pub url: String,
     inside: Arc<Inside>,
 }

@@ -16,7 +16,7 @@ const SERIES: usize = 20;
 
 /// A target that counts how often it is scraped; its server ends with the runtime.
 pub struct Ticks {
-    /// Where its metrics are.
+    /// The address of its metrics.
     pub url: String,
     served: Arc<AtomicU64>,
 }
@@ -28,7 +28,7 @@ pub struct Scrapes {
     pub whole: usize,
     /// Scrapes of a target that was not up.
     pub down: usize,
-    /// Whatever cannot be: parts of scrapes, and scrapes that are stored twice or were never served.
+    /// Impossible ones: parts of scrapes, and scrapes that are stored twice or were never served.
     pub wrong: Vec<String>,
 }
 

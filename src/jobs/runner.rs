@@ -170,25 +170,8 @@ impl Runner {
         let memory = definition.job.rows_memory(rows.len());
         reservation.grow(memory).map_err(Ran::NoMemory)?;
         let attempt = self.attempt(definition, Cause::Hand);
-        let cursors = Saved {
-            state: self.registry.state(),
-            collection: cursors_of(name),
-        };
-        let run = Run {
-            name,
-            id: name,
-            destination: &definition.destination,
-            scheduled_for: (self.now)(),
-            deadline: caller.deadline,
-            stop: caller.stop,
-            connector: &self.connector,
-            http: &self.http,
-            secrets: &self.secrets,
-            cursors: &cursors,
-            progress: caller.progress,
-            tally: &attempt.tally,
-            now: self.now,
-        };
+        let cursors = self.cursors(definition);
+        let run = self.work(definition, (self.now)(), caller, &cursors, &attempt.tally);
         let Some(taking) = definition.job.take_rows(&run, rows) else {
             attempt.forget();
             return Ok(None);
@@ -211,27 +194,49 @@ impl Runner {
         deadline: Option<Instant>,
         stop: &Stop,
     ) -> Option<Replayed> {
-        let name = &definition.name;
-        let cursors = Saved {
-            state: self.registry.state(),
-            collection: cursors_of(name),
-        };
-        let run = Run {
-            name,
-            id: name,
-            destination: &definition.destination,
-            scheduled_for: (self.now)(),
+        let cursors = self.cursors(definition);
+        let caller = Caller {
             deadline,
             stop,
+            progress: &(),
+        };
+        let tally = Tally::default();
+        let run = self.work(definition, (self.now)(), caller, &cursors, &tally);
+        Some(definition.job.resend(&run, letters)?.await)
+    }
+
+    /// Returns the texts that a definition has saved.
+    fn cursors(&self, definition: &Definition) -> Saved<'_> {
+        Saved {
+            state: self.registry.state(),
+            collection: cursors_of(&definition.name),
+        }
+    }
+
+    /// Returns all that the job of a definition works with.
+    fn work<'a>(
+        &'a self,
+        definition: &'a Definition,
+        scheduled_for: Timestamp,
+        caller: Caller<'a>,
+        cursors: &'a Saved<'_>,
+        tally: &'a Tally,
+    ) -> Run<'a> {
+        Run {
+            name: &definition.name,
+            id: &definition.name,
+            destination: &definition.destination,
+            scheduled_for,
+            deadline: caller.deadline,
+            stop: caller.stop,
             connector: &self.connector,
             http: &self.http,
             secrets: &self.secrets,
-            cursors: &cursors,
-            progress: &(),
-            tally: &Tally::default(),
+            cursors,
+            progress: caller.progress,
+            tally,
             now: self.now,
-        };
-        Some(definition.job.resend(&run, letters)?.await)
+        }
     }
 
     /// Begins to account for an attempt.
@@ -272,29 +277,17 @@ impl Runner {
     ) -> Ran {
         let began = (self.now)();
         let name = &definition.name;
-        let cursors = Saved {
-            state: self.registry.state(),
-            collection: cursors_of(name),
-        };
+        let cursors = self.cursors(definition);
         let (stopper, stop) = Stop::new();
-        let run = Run {
-            name,
-            id: name,
-            destination: &definition.destination,
-            scheduled_for: match cause {
-                Cause::Bucket(start) => start,
-                Cause::Event | Cause::Hand => began,
-            },
-            deadline: caller.deadline,
-            stop: &stop,
-            connector: &self.connector,
-            http: &self.http,
-            secrets: &self.secrets,
-            cursors: &cursors,
-            progress: caller.progress,
-            tally,
-            now: self.now,
+        let scheduled_for = match cause {
+            Cause::Bucket(start) => start,
+            Cause::Event | Cause::Hand => began,
         };
+        let stoppable = Caller {
+            stop: &stop,
+            ..caller
+        };
+        let run = self.work(definition, scheduled_for, stoppable, &cursors, tally);
         // A panic ends this run alone, and its lease.
         let work = AssertUnwindSafe(definition.job.run(&run)).catch_unwind();
         let watch = async {

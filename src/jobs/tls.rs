@@ -11,7 +11,7 @@ use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
 use tokio_rustls::rustls::client::{WebPkiServerVerifier, verify_server_name};
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring as provider};
+use tokio_rustls::rustls::crypto::ring as provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
@@ -23,6 +23,7 @@ use tokio_rustls::rustls::{
 use super::secret::{Secrets, Unresolved};
 use super::values::{Values, object};
 use crate::timestream::TrustedRoots;
+use crate::unverified::Unverified;
 
 /// Bytes of a file; all authorities of Mozilla have a quarter of it.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -191,7 +192,7 @@ impl Loaded {
         };
         let hides_name = ip.is_some();
         let verifier: Arc<dyn ServerCertVerifier> = match self.insecure_skip_verify {
-            true => Arc::new(Anybody(provider::default_provider())),
+            true => Arc::new(Unverified::default()),
             false => Arc::new(Verifier::new(trusted, may_be_servers, ip)?),
         };
         let builder = ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
@@ -320,46 +321,6 @@ fn is_about_issuer(error: &Error) -> bool {
             matches!(error.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
         }
         _ => false,
-    }
-}
-
-/// Accepts every server: `insecure_skip_verify`.
-#[derive(Debug)]
-struct Anybody(CryptoProvider);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    // Whoever is accepted with any certificate needs no key for it.
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
