@@ -395,7 +395,8 @@ async fn metadata_is_called_neither_directly_nor_after_a_redirect() {
         .chain(["http://169.254.20.10", "//[fe80::1]"])
     {
         let server = Server::start(None, move |_| redirect(&format!("{to}/hunter2"))).await;
-        for kind in [Kind::Scrape, Kind::Sync] {
+        // A sync asks for the names of metrics, for the one that is wanted and, twice, for metadata.
+        for (kind, expected) in [(Kind::Scrape, 1), (Kind::Sync, 4)] {
             let calls = server.seen().len();
             let began = Instant::now();
             let text = error(&place.run(kind, &server.url, json!({})).await);
@@ -403,8 +404,7 @@ async fn metadata_is_called_neither_directly_nor_after_a_redirect() {
             assert!(!text.contains("hunter2"), "{text}");
             // No retry can help, and nothing was waited for.
             let calls = server.seen().len() - calls;
-            // A sync asks for metadata after it; that fails by itself.
-            assert!(calls <= 3, "{kind:?}: {calls} calls");
+            assert_eq!(calls, expected, "{kind:?}");
             assert!(began.elapsed() < Duration::from_secs(5), "{kind:?}");
         }
     }
