@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -38,17 +39,22 @@ async fn victoria(stage: &Stage, flags: &'static [&'static str]) -> Program {
     Program::start("victoria", stage.folder.path(), "/health", command).await
 }
 
+fn now_s() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    now.as_secs().try_into().unwrap()
+}
+
 /// The value of a series at a second; decimals that are binary fractions.
 fn value(series: i64, second: i64) -> f64 {
     ((second + series) % 100_000) as f64 / 4.0
 }
 
-/// Imports a sample of each series for each second from `start_s` on.
-async fn import(victoria: &Program, start_s: i64) {
+/// Imports a sample of each series for each second.
+async fn import(victoria: &Program, seconds: Range<i64>) {
     let url = format!("{}/api/v1/import", victoria.url);
+    let seconds: Vec<_> = seconds.collect();
     for series in 0..SERIES {
         let mut lines = String::new();
-        let seconds: Vec<_> = (start_s..start_s + SAMPLES).collect();
         for chunk in seconds.chunks(10_000) {
             let metric = json!({"__name__": "level", "series": series.to_string(), "job": "a"});
             let values: Vec<_> = chunk.iter().map(|&it| value(series, it)).collect();
@@ -115,9 +121,8 @@ async fn a_sync_copies_a_victoria_metrics_that_refuses_large_windows() {
         "-search.maxSamplesPerQuery=66000",
     ];
     let victoria = victoria(&stage, flags).await;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let start_s = i64::try_from(now.as_secs()).unwrap() - AGE_S - SAMPLES;
-    import(&victoria, start_s).await;
+    let start_s = now_s() - AGE_S - SAMPLES;
+    import(&victoria, start_s..start_s + SAMPLES).await;
     // The limits are in force, by its words.
     let error = refusal(&victoria, start_s, 2_000 * STEP_S).await;
     assert!(
@@ -159,4 +164,35 @@ async fn a_sync_copies_a_victoria_metrics_that_refuses_large_windows() {
     let (is_success, log) = run(&stage, &victoria, raw).await;
     assert!(!is_success, "{log}");
     assert!(log.contains("the server needs remote read"), "{log}");
+}
+
+/// VictoriaMetrics repeats the last value in the newest 30 s: a run that goes on to the present stores what
+/// nobody wrote, and one that stays behind by its lateness does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_stays_behind_the_values_that_victoria_metrics_repeats() {
+    for (more, is_right) in [(json!({}), true), (json!({"lateness_ms": 0}), false)] {
+        let stage = Stage::start(vec![], &[]).await;
+        let victoria = victoria(&stage, &[]).await;
+        let now_s = now_s();
+        // Samples of the seconds to come are there already, so that none can be late.
+        import(&victoria, now_s - 600..now_s + 600).await;
+        let more = [more, json!({"step": 1, "lookback_hours": 1})];
+        let mut config = json!({});
+        for more in more {
+            config
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+        }
+        let (is_success, log) = run(&stage, &victoria, config).await;
+        assert!(is_success, "{log}");
+        let points = stage.points("level");
+        assert!(points.len() as i64 > 500 * SERIES, "{}", points.len());
+        let wrong = points.iter().filter(|point| {
+            let series = point.dimensions["series"].parse().unwrap();
+            point.value != value(series, point.time_ms / 1_000)
+        });
+        let wrong = wrong.count();
+        assert_eq!(wrong == 0, is_right, "{wrong} of {}", points.len());
+    }
 }
