@@ -36,10 +36,23 @@ type Pairs = Vec<(String, String)>;
 struct Position {
     /// The first millisecond of what is read next.
     from: i64,
-    /// The last sample that is delivered of what is read next, by the labels of its series and its
-    /// time; what comes before it in this order is delivered.
+    /// The place that was reached in what is read next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    last: Option<(Pairs, i64)>,
+    reached: Option<Reached>,
+}
+
+/// A place in a window of which part is delivered.
+///
+/// Earlier positions have it without the end of the window, as `last`. Such a window is read from its
+/// start: of the samples after its end, which nobody knows, some would count as delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Reached {
+    /// The first millisecond after the window. The next run may know a later one: what it finds there
+    /// is not delivered.
+    end: i64,
+    /// The last sample that is delivered, by the labels of its series and its time; what comes before
+    /// it in this order is delivered.
+    last: (Pairs, i64),
 }
 
 /// Delivers what all sources have.
@@ -122,7 +135,7 @@ impl<'r> Tables<'r> {
             let name = table.name.clone();
             tables.positions.entry(name).or_insert(Position {
                 from: first,
-                last: None,
+                reached: None,
             });
         }
         Ok(tables)
@@ -155,8 +168,13 @@ impl<'r> Tables<'r> {
         from: i64,
         sender: &mut Sender<'_>,
     ) -> Result<(), RunError> {
+        let name = self.tables[index].name.clone();
+        let reached = self.positions[&name].reached.clone();
         let end_ms = self.tables[index].end_ms;
-        let end = ((from / WINDOW_MS + 1) * WINDOW_MS).min(end_ms);
+        let end = match &reached {
+            Some(reached) => reached.end.min(end_ms),
+            None => ((from / WINDOW_MS + 1) * WINDOW_MS).min(end_ms),
+        };
         let series = self.series(&self.tables[index], (from, end - 1)).await?;
         let next = match series.is_empty() {
             // Nothing for an hour may be nothing for a year.
@@ -166,14 +184,14 @@ impl<'r> Tables<'r> {
             }
             false => end,
         };
-        let name = self.tables[index].name.clone();
-        let mut skip = self.positions.get(&name).and_then(|it| it.last.clone());
+        let mut skip = reached.map(|reached| reached.last);
         for one in series {
-            self.deliver_series(&name, one, &mut skip, sender).await?;
+            self.deliver_series((&name, end), one, &mut skip, sender)
+                .await?;
         }
         let position = Position {
             from: next,
-            last: None,
+            reached: None,
         };
         self.positions.insert(name, position);
         self.run
@@ -182,10 +200,11 @@ impl<'r> Tables<'r> {
         Ok(())
     }
 
-    /// `skip` is the last sample that is delivered already.
+    /// Hands a series of the window of a table that ends before `end` to the sender. `skip` is the last
+    /// sample that is delivered already.
     async fn deliver_series(
         &mut self,
-        name: &str,
+        (name, end): (&str, i64),
         series: Series,
         skip: &mut Option<(Pairs, i64)>,
         sender: &mut Sender<'_>,
@@ -210,18 +229,20 @@ impl<'r> Tables<'r> {
             through = point.timestamp_ms();
             sender.push(point).await?;
             if sender.waiting() == 0 {
-                self.note(name, (pairs.clone(), through));
+                let last = (pairs.clone(), through);
+                self.note(name, Reached { end, last });
                 self.save().await?;
             }
         }
         // Another table may be the one that fills the batch.
-        self.note(name, (pairs, through));
+        let last = (pairs, through);
+        self.note(name, Reached { end, last });
         Ok(())
     }
 
-    fn note(&mut self, name: &str, last: (Pairs, i64)) {
+    fn note(&mut self, name: &str, reached: Reached) {
         if let Some(position) = self.positions.get_mut(name) {
-            position.last = Some(last);
+            position.reached = Some(reached);
         }
     }
 

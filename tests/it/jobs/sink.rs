@@ -492,6 +492,36 @@ async fn a_table_without_an_end_is_read_up_to_its_lateness() {
 }
 
 #[tokio::test]
+async fn a_run_that_fails_amid_a_window_loses_nothing_that_the_next_one_finds_in_it() {
+    let workplace = Workplace::start().await;
+    let samples = [120_000, 30_000].map(|age_ms| (now_ms() - age_ms, 1.0));
+    let three = ["1", "2", "3"].map(|x| series(&[("__name__", "young"), ("x", x)], &samples));
+    store(&workplace, "t", three.to_vec()).await;
+    // The third request of the first run fails; the second run reads to a later end.
+    let receiver = Receiver::start(|number, _| match number {
+        3 => StatusCode::PAYMENT_REQUIRED,
+        _ => StatusCode::NO_CONTENT,
+    })
+    .await;
+    let source = json!({"database": "db", "table": "t"});
+    let first = sink(&receiver.url, json!({"source": source, "batch_size": 1}));
+    assert!(failure(&workplace.run(&*first).await).contains("402"));
+    let second = json!({"source": source, "batch_size": 1, "lateness_ms": 0});
+    let second = sink(&receiver.url, second);
+    assert_eq!(workplace.run(&*second).await.error, None);
+    let mut sent = receiver.samples().concat();
+    // The rejected request is the one that is sent again.
+    assert_eq!(sent.remove(2), sent[2]);
+    let mut all: Vec<_> = sent
+        .iter()
+        .map(|(labels, time, _)| (labels, time))
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!((all.len(), sent.len()), (6, 6), "{sent:?}");
+}
+
+#[tokio::test]
 async fn an_endpoint_that_is_down_for_a_while_gets_all_in_the_end() {
     let workplace = Workplace::start().await.without_letters().await;
     store(&workplace, "t", history("first_total")).await;
