@@ -407,8 +407,8 @@ impl Call {
             // The name of the URL is the one that TLS asks for; the client connects to its own host all
             // the same.
             headers.insert(header::HOST, host_header(&url)?);
-            url.set_host(Some(name))
-                .map_err(|_| CallError::Tls("tls.server_name cannot be used".to_owned()))?;
+            url = tls::with_name(url, name)
+                .ok_or_else(|| CallError::Tls("tls.server_name cannot be used".to_owned()))?;
         }
         let mut request = client.request(self.method.clone(), url).headers(headers);
         if let Some(body) = &self.body {

@@ -4,6 +4,7 @@
 use std::path::{Component, Path};
 use std::sync::Arc;
 
+use reqwest::Url;
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,6 +21,7 @@ use tokio_rustls::rustls::{
     SignatureScheme,
 };
 
+use super::address::ip_of;
 use super::secret::{Secrets, Unresolved};
 use super::values::{Values, object};
 use crate::timestream::TrustedRoots;
@@ -90,7 +92,7 @@ impl Tls {
         }
         let server_name = values.text("tls.server_name", raw.server_name.as_ref());
         let server_name = server_name.and_then(|name| {
-            let parsed = ServerName::try_from(name).ok();
+            let parsed = ServerName::try_from(name).ok().filter(is_usable);
             if parsed.is_none() {
                 values.fault("tls.server_name", "expected a host name or an IP address");
             }
@@ -213,6 +215,22 @@ impl Loaded {
         };
         config.enable_sni = !hides_name;
         Ok(config)
+    }
+}
+
+/// Puts a name in place of the host of a URL; `None` if URLs read the name as an address, `0xa9fea9fe` for
+/// instance: the client would connect to that, which nobody has checked.
+pub(super) fn with_name(mut url: Url, name: &str) -> Option<Url> {
+    url.set_host(Some(name)).ok()?;
+    ip_of(&url).is_none().then_some(url)
+}
+
+/// Whether a URL can have the name; an address is not put into one.
+fn is_usable(name: &ServerName<'_>) -> bool {
+    let any = || Url::parse("https://localhost/").expect("it is a URL");
+    match name {
+        ServerName::DnsName(name) => with_name(any(), name.as_ref()).is_some(),
+        _ => true,
     }
 }
 
@@ -380,6 +398,35 @@ mod tests {
             assert_eq!(faults.len(), 1, "{faults:?}");
             assert!(faults[0].starts_with(expected), "{faults:?}");
             assert!(!faults[0].contains("hunter2"), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn no_server_name_is_an_address_in_another_notation() {
+        for name in [
+            "0xa9fea9fe",
+            "0XA9FEA9FE",
+            "169.254.0xa9fe",
+            "169.254.0xa9fe.",
+            "0x7f.0x1",
+        ] {
+            assert!(ServerName::try_from(name).is_ok(), "{name}");
+            let (tls, faults) = read(json!({"server_name": name}));
+            assert_eq!(tls.server_name, None);
+            assert_eq!(
+                faults,
+                ["config.tls.server_name: expected a host name or an IP address"]
+            );
+        }
+        for name in [
+            "169.254.20.10",
+            "::1",
+            "a.example",
+            "A_b.example.",
+            "0x.example",
+        ] {
+            let (tls, faults) = read(json!({"server_name": name}));
+            assert!(tls.server_name.is_some() && faults.is_empty(), "{name}");
         }
     }
 
