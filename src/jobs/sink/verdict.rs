@@ -198,7 +198,8 @@ fn written(headers: &HeaderMap) -> Option<u64> {
         WRITTEN.map(|name| headers.get(name)?.to_str().ok()?.trim().parse().ok());
     match counts {
         [None, None] => None,
-        counts => Some(counts.into_iter().flatten().sum::<u64>()),
+        // Any number may stand there.
+        counts => Some(counts.into_iter().flatten().fold(0, u64::saturating_add)),
     }
 }
 
@@ -266,6 +267,18 @@ mod tests {
             (200, &[(samples, "0")], V2, unsaid),
             (204, &[(samples, "5"), (histograms, "2")], V2, stored(0)),
             (204, &[(samples, "5")], V2, stored(2)),
+            (
+                200,
+                &[(samples, "18446744073709551615"), (histograms, "1")],
+                V2,
+                stored(0),
+            ),
+            (
+                400,
+                &[(samples, "18446744073709551615"), (histograms, "1")],
+                V2,
+                rejected(u64::MAX, "400 Bad Request"),
+            ),
             (
                 500,
                 &[],
