@@ -100,9 +100,9 @@ impl Reason {
             "duplicate-timestamp",
             "duplicate timestamp",
         ]) {
-            return match conflicting(&text) {
-                true => Self::Duplicate,
-                false => Self::Stored,
+            return match says_the_same(&text) {
+                true => Self::Stored,
+                false => Self::Duplicate,
             };
         }
         // "too old" first: some say of such a sample that it is out of order, too.
@@ -116,19 +116,21 @@ impl Reason {
     }
 }
 
-/// Whether the words about a duplicate tell of two values that differ.
+/// Whether the words about a duplicate show one value, once as stored and once as sent.
 ///
-/// Prometheus: `duplicate sample for timestamp 5; overrides not allowed: existing 1, new value 2`.
-fn conflicting(text: &str) -> bool {
+/// Prometheus: `duplicate sample for timestamp 5; overrides not allowed: existing 1, new value 2`. Only such a
+/// sample needs no dead letter. Receivers complain of values that differ, so words without values do
+/// not suffice; of all NaN, stale markers among them, there is the same text. The labels of a series,
+/// which anybody may have chosen, are no words of the receiver.
+fn says_the_same(text: &str) -> bool {
+    let words = text.split('{').next().unwrap_or_default();
     let after = |mark: &str| {
-        let (_, rest) = text.split_once(mark)?;
+        let (_, rest) = words.split_once(mark)?;
         let end = rest.find([',', ';', ' ', '\n', '"']).unwrap_or(rest.len());
-        Some(rest[..end].to_owned())
+        rest[..end].parse::<f64>().ok()
     };
-    match (after("existing "), after("new value ")) {
-        (Some(existing), Some(new)) => existing != new,
-        _ => text.contains("not allowed") || text.contains("different value"),
-    }
+    let stored = after("existing ").filter(|value| !value.is_nan());
+    stored.is_some() && stored == after("new value ")
 }
 
 /// What `status` means for `sent` samples.
@@ -380,7 +382,23 @@ mod tests {
             ("out of order sample", Reason::OutOfOrder),
             ("out of bounds", Reason::TooOld),
             ("too old sample", Reason::TooOld),
-            ("duplicate sample for timestamp", Reason::Stored),
+            ("duplicate sample for timestamp", Reason::Duplicate),
+            (
+                "duplicate sample for timestamp 5; overrides not allowed: existing is a histogram, new value 2",
+                Reason::Duplicate,
+            ),
+            (
+                "duplicate sample for timestamp 5; overrides not allowed: existing NaN, new value NaN",
+                Reason::Duplicate,
+            ),
+            (
+                r#"too many labels in {__name__="a", x="duplicate sample for timestamp 5; existing 2, new value 2"}"#,
+                Reason::Duplicate,
+            ),
+            (
+                r#"duplicate sample for timestamp 5 for series {x="existing 2, new value 2"}"#,
+                Reason::Duplicate,
+            ),
             (
                 "duplicate sample for timestamp 5; overrides not allowed: existing 1.5, new value 2",
                 Reason::Duplicate,

@@ -245,7 +245,9 @@ fn picky(received: &Received) -> Response {
     for (labels, time, _) in &received.samples {
         let words = match (labels.contains("bad"), time) {
             (true, 1) => "out of order sample",
-            (true, 2) => "duplicate sample for timestamp",
+            (true, 2) => {
+                "duplicate sample for timestamp 2; overrides not allowed: existing 0, new value 0"
+            }
             (true, 3) => {
                 "duplicate sample for timestamp 3; overrides not allowed: existing 1, new value 2"
             }
