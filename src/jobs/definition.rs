@@ -357,7 +357,7 @@ fn mask(value: &mut Value, is_within_secret: bool) {
             }
         }
         Value::String(text) => {
-            if let Some(masked) = without_password(text) {
+            if let Some(masked) = masked_url(text) {
                 *text = masked;
             }
         }
@@ -376,8 +376,31 @@ fn without_password(text: &str) -> Option<String> {
     Some(format!("{scheme}://{name}:{MASK}@{host}{path}"))
 }
 
+/// A URL with its password masked, and the values of its query, any of which may be a key; `None` if it has
+/// neither.
+fn masked_url(text: &str) -> Option<String> {
+    let without_password = without_password(text);
+    let url = without_password.as_deref().unwrap_or(text);
+    without_values(url).or(without_password)
+}
+
+fn without_values(text: &str) -> Option<String> {
+    let (scheme, _) = text.trim_start().split_once("://")?;
+    let is_called = ["http", "https"]
+        .iter()
+        .any(|it| scheme.eq_ignore_ascii_case(it));
+    let (path, query) = text.split_once('?').filter(|_| is_called)?;
+    let masked = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((_, "")) => pair.to_owned(),
+        Some((name, _)) => format!("{name}={MASK}"),
+        None if pair.is_empty() => String::new(),
+        None => MASK.to_owned(),
+    });
+    Some(format!("{path}?{}", masked.collect::<Vec<_>>().join("&")))
+}
+
 fn is_mask_of(new: &str, old: &str) -> bool {
-    new == MASK || without_password(old).as_deref() == Some(new)
+    new == MASK || masked_url(old).as_deref() == Some(new)
 }
 
 #[cfg(test)]
@@ -514,9 +537,11 @@ mod tests {
     #[test]
     fn secrets_are_masked_unless_they_are_references() {
         let mut config = json!({
-            "url": "https://me:hunter2@example.com:9090/x?y",
+            "url": "https://me:hunter2@example.com:9090/x?hunter2",
+            "key": " HTTPS://example.com/write?key=hunter2&&b=hunter2=&c=#hunter2",
             "base": "http://tok@example.com",
             "plain": "http://example.com/a@b",
+            "query": "SELECT 'http://a?b=c'",
             "password": "hunter2",
             "basic_auth_pass": "",
             "bearer_token": "$env:TOKEN",
@@ -529,9 +554,11 @@ mod tests {
         assert_eq!(
             config,
             json!({
-                "url": "https://me:***@example.com:9090/x?y",
+                "url": "https://me:***@example.com:9090/x?***",
+                "key": " HTTPS://example.com/write?key=***&&b=***&c=***",
                 "base": "http://:***@example.com",
                 "plain": "http://example.com/a@b",
+                "query": "SELECT 'http://a?b=c'",
                 "password": "***",
                 "basic_auth_pass": "",
                 "bearer_token": "$env:TOKEN",
@@ -570,9 +597,9 @@ mod tests {
                 json!({"a":{"bb":{}}}),
             ),
             (
-                json!({"config":{"password":"hunter2","url":"http://a:b@c/"}}),
-                json!({"config":{"password":"***","url":"http://a:***@c/"}}),
-                json!({"config":{"password":"hunter2","url":"http://a:b@c/"}}),
+                json!({"config":{"password":"hunter2","url":"http://a:b@c/?key=x"}}),
+                json!({"config":{"password":"***","url":"http://a:***@c/?key=***"}}),
+                json!({"config":{"password":"hunter2","url":"http://a:b@c/?key=x"}}),
             ),
         ];
         for (source, patch, expected) in cases {
