@@ -81,13 +81,10 @@ impl Tls {
         let ca_file = file(values, "tls.ca_file", raw.ca_file.as_ref());
         let certificate = file(values, "tls.cert_file", raw.cert_file.as_ref());
         let key = file(values, "tls.key_file", raw.key_file.as_ref());
-        match (&certificate, &key) {
-            (Some(_), None) if raw.key_file.is_none() => {
-                values.fault("tls.key_file", "missing: the private key of cert_file");
-            }
-            (None, Some(_)) if raw.cert_file.is_none() => {
-                values.fault("tls.cert_file", "missing: the certificate of key_file");
-            }
+        let is_given = |value: &Option<Value>| values.given(value.as_ref()).is_some();
+        match (is_given(&raw.cert_file), is_given(&raw.key_file)) {
+            (true, false) => values.fault("tls.key_file", "missing: the private key of cert_file"),
+            (false, true) => values.fault("tls.cert_file", "missing: the certificate of key_file"),
             _ => {}
         }
         let server_name = values.text("tls.server_name", raw.server_name.as_ref());
@@ -398,6 +395,24 @@ mod tests {
             assert_eq!(faults.len(), 1, "{faults:?}");
             assert!(faults[0].starts_with(expected), "{faults:?}");
             assert!(!faults[0].contains("hunter2"), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_without_its_key_is_not_left_out() {
+        for blank in [json!(""), json!(" "), json!("<KEY_FILE>"), Value::Null] {
+            for (given, missing) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
+                let mut values = Values {
+                    lenient: true,
+                    ..Values::default()
+                };
+                Tls::read(&mut values, Some(&json!({given: "a.pem", missing: blank})));
+                let [fault] = &values.faults[..] else {
+                    panic!("{:?}", values.faults);
+                };
+                let text = format!("config.tls.{missing}: missing");
+                assert!(fault.to_string().starts_with(&text), "{fault}");
+            }
         }
     }
 
