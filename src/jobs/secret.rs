@@ -232,7 +232,12 @@ impl Secrets {
         };
         let path = folder.join(name);
         let failed = |error| format!("{} cannot be read: {error}", path.display());
+        let given = folder;
         let folder = folder.canonicalize().map_err(failed)?;
+        // Of what lies elsewhere no error says whether it is there.
+        if !path.starts_with(given) && !path.starts_with(&folder) {
+            return Err(format!("{} leads out of secrets_dir", path.display()));
+        }
         // Links inside the folder are how Kubernetes mounts secrets; those that leave it are refused.
         let real = path.canonicalize().map_err(failed)?;
         if !real.starts_with(&folder) {
@@ -359,5 +364,12 @@ mod tests {
         }
         let error = resolve("key").unwrap_err().to_string();
         assert!(error.ends_with("leads out of secrets_dir"), "{error}");
+        // A whole path is one of the folder, or is not looked at.
+        let file = |path: PathBuf| secrets.file("ca_file", path.to_str().unwrap(), 100);
+        assert_eq!(file(folder.path().join("token")).unwrap(), b"mounted");
+        for name in ["key", "none"] {
+            let error = file(outside.path().join(name)).unwrap_err().to_string();
+            assert!(error.ends_with("leads out of secrets_dir"), "{error}");
+        }
     }
 }
