@@ -15,20 +15,24 @@ use reqwest::Url;
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html>),
 /// which Azure, Google and others share; ECS and EKS
 /// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>).
-const METADATA: [IpAddr; 8] = [
+const METADATA: [IpAddr; 9] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
-    // Google over IPv6, Alibaba, Oracle.
+    // Google over IPv6, Alibaba, Oracle, Azure's agent.
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
 ];
 /// Variables that say where this process gets its credentials, or its invocations.
 const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
-const CREDENTIALS: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+const CREDENTIALS: [&str; 2] = [
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+];
 
 /// Says which addresses may be connected to; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -74,8 +78,8 @@ impl Guard {
         // It has no scheme.
         let runtime =
             runtime.and_then(|it| Own::of(&format!("http://{it}"), "Lambda's runtime API"));
-        let credentials = environment(CREDENTIALS);
-        let credentials = credentials.and_then(|it| Own::of(&it, "the connector's credentials"));
+        let credentials = CREDENTIALS.into_iter().filter_map(environment);
+        let credentials = credentials.filter_map(|it| Own::of(&it, "the connector's credentials"));
         Self {
             allows_link_local: false,
             own: Arc::new(runtime.into_iter().chain(credentials).collect()),
@@ -222,7 +226,8 @@ mod tests {
     fn guard() -> Guard {
         Guard::new(|name| match name {
             RUNTIME_API => Some("127.0.0.1:9001".to_owned()),
-            CREDENTIALS => Some("http://localhost:7000/creds".to_owned()),
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI" => Some("http://localhost:7000/creds".to_owned()),
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT" => Some("http://[fd00::1]:7001".to_owned()),
             _ => None,
         })
     }
@@ -254,6 +259,7 @@ mod tests {
             "http://[fd00:ec2::23]/",
             "http://100.100.100.200/",
             "http://192.0.0.192/",
+            "http://168.63.129.16/machine?comp=goalstate",
         ] {
             // No definition has a reason to call them.
             for guard in [guard(), guard().with_link_local(true)] {
@@ -301,6 +307,7 @@ mod tests {
             ("http://0.0.0.0:9001/", "runtime API"),
             ("http://[::ffff:127.0.0.1]:9001/", "runtime API"),
             ("http://127.0.0.1:7000/creds", "credentials"),
+            ("http://[fd00::1]:7001/latest/meta-data", "credentials"),
         ] {
             for guard in [guard(), guard().with_link_local(true)] {
                 assert!(refusal(&guard, url).unwrap().contains(what), "{url}");
