@@ -72,7 +72,7 @@ pub struct ToTimestream<'c> {
 
 impl Target for ToTimestream<'_> {
     fn takes(&self, letter: &Letter) -> bool {
-        letter.connector.is_none()
+        letter.connector.is_none() && !letter.is_of_unnamed_sink()
     }
 
     fn write<'a>(
@@ -134,6 +134,8 @@ pub struct Summary {
     pub problems: Vec<String>,
     /// Letters that are for others and stay, by the sink that they are for; `None` is Timestream.
     pub others: BTreeMap<Option<String>, u64>,
+    /// Letters of sinks that stay because an earlier version wrote them without a name.
+    pub unnamed: u64,
 }
 
 impl Summary {
@@ -154,7 +156,10 @@ impl Summary {
     }
 
     fn other(&mut self, letter: Letter) {
-        *self.others.entry(letter.connector).or_default() += 1;
+        match letter.is_of_unnamed_sink() {
+            true => self.unnamed += 1,
+            false => *self.others.entry(letter.connector).or_default() += 1,
+        }
     }
 
     fn unreadable(&mut self, place: &str, fault: &str) {

@@ -119,6 +119,21 @@ impl Letter {
         (self.samples.len() + self.histograms.len() + self.exemplars.len()) as u64
     }
 
+    /// Whether it is of a sink whose name it lacks, because an earlier version wrote it. Their reasons are
+    /// no others', and no sink has a table.
+    pub fn is_of_unnamed_sink(&self) -> bool {
+        const REASONS: [&str; 6] = [
+            "duplicate",
+            "out_of_order",
+            "too_old",
+            "rejected",
+            "refused",
+            "bad_row",
+        ];
+        let has_place = self.connector.is_some() || self.database.is_some() || self.table.is_some();
+        !has_place && REASONS.contains(&self.reason.as_str())
+    }
+
     /// Where it was to go, if that was known.
     pub fn destination(&self) -> Option<Destination> {
         Some(Destination {

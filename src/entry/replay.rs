@@ -115,6 +115,15 @@ fn describe(summary: &Summary) -> String {
         };
         writeln!(text, "  {line}").expect("a String takes all");
     }
+    if summary.unnamed > 0 {
+        writeln!(
+            text,
+            "  {} letters of sinks stay because an earlier version wrote them without a name: add \
+             \"connector\":\"NAME\" to them, then replay them with --sink",
+            summary.unnamed
+        )
+        .expect("a String takes all");
+    }
     if let Some(first) = &summary.first_unreadable {
         let count = summary.unreadable;
         writeln!(text, "  {count} lines cannot be read, the first at {first}")

@@ -15,6 +15,10 @@ use crate::jobs::run::Stop;
 use crate::jobs::runner::Runner;
 use crate::replay::{Target, ToTimestream};
 
+/// Why a letter of a sink stays that an earlier version wrote.
+const UNNAMED: &str =
+    "the letter is of a sink and does not name it; add \"connector\":\"NAME\" to it";
+
 /// The letters of one sink, to its endpoint.
 #[derive(Debug)]
 pub(super) struct ToSink<'r> {
@@ -82,8 +86,12 @@ impl Target for ToAll<'_> {
     ) -> BoxFuture<'a, Replayed> {
         async move {
             let mut all = Replayed::default();
-            for letters in letters.chunk_by(|a, b| a.connector == b.connector) {
+            let is_same = |a: &Letter, b: &Letter| {
+                a.connector == b.connector && a.is_of_unnamed_sink() == b.is_of_unnamed_sink()
+            };
+            for letters in letters.chunk_by(is_same) {
                 all.add(match &letters[0].connector {
+                    None if letters[0].is_of_unnamed_sink() => failed(letters, UNNAMED),
                     None => self.timestream.write(letters, deadline).await,
                     Some(name) => self.sender.send_by_name(name, letters, deadline).await,
                 });

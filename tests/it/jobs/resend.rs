@@ -31,9 +31,12 @@ fn definition(folder: &Path, name: &str, url: &str) -> PathBuf {
 }
 
 fn letter(connector: Option<&str>, x: u32, time: i64) -> String {
-    let connector = connector.map_or(String::new(), |name| format!("\"connector\":\"{name}\","));
+    let (reason, connector) = match connector {
+        Some(name) => ("out_of_order", format!("\"connector\":\"{name}\",")),
+        None => ("duplicate_version", String::new()),
+    };
     format!(
-        r#"{{"dead_letter":1,"time":"2026-01-01T00:00:00Z","reason":"out_of_order","message":"as it was",{connector}"labels":[["__name__","m"],["x","{x}"]],"samples":[[{time},"1.5"]]}}"#
+        r#"{{"dead_letter":1,"time":"2026-01-01T00:00:00Z","reason":"{reason}","message":"as it was",{connector}"labels":[["__name__","m"],["x","{x}"]],"samples":[[{time},"1.5"]]}}"#
     ) + "\n"
 }
 
@@ -116,7 +119,7 @@ async fn what_a_prometheus_refused_reaches_one_that_takes_it() {
             .collect();
         reasons.sort_unstable();
         let expected = [
-            (None, "out_of_order"),
+            (None, "duplicate_version"),
             (Some("other"), "out_of_order"),
             (Some("other"), "out_of_order"),
             (Some("test"), "bad_row"),
@@ -124,6 +127,50 @@ async fn what_a_prometheus_refused_reaches_one_that_takes_it() {
         assert_eq!(reasons, expected);
         assert!(text_of(folder).contains(&others));
     }
+}
+
+/// Before letters had the name of their sink.
+#[tokio::test]
+async fn letters_of_sinks_of_earlier_versions_stay_until_they_are_named() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dead-letters-1.jsonl");
+    let place = folder.path().to_str().unwrap();
+    let reasons = [
+        "duplicate",
+        "out_of_order",
+        "too_old",
+        "rejected",
+        "refused",
+    ];
+    let old: String = (0..)
+        .zip(reasons)
+        .map(|(x, reason)| letter(None, x, START_MS).replace("duplicate_version", reason))
+        .collect();
+    let own = letter(None, 9, START_MS);
+    std::fs::write(&path, old.clone() + &own).unwrap();
+    let arguments = [place, "--default-database=db", "--default-table=t"];
+    let (status, text) = replay(&emulator.url(), &arguments).await;
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.starts_with("replayed 1 samples: 1 stored"), "{text}");
+    assert!(text.contains("5 letters of sinks stay"), "{text}");
+    assert_eq!(emulator.points("db", "t").len(), 1);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), old);
+
+    let receiver = Receiver::start(|_, _| StatusCode::OK).await;
+    let file = definition(folder.path(), "s", &receiver.url);
+    let sink_flag = format!("--sink={}", file.display());
+    let letters_of = path.to_str().unwrap();
+    let (status, text) = replay("http://127.0.0.1:1", &[letters_of, &sink_flag]).await;
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("5 letters of sinks stay"), "{text}");
+    assert!(receiver.samples().is_empty());
+    let named = old.replace(r#""labels":"#, r#""connector":"s","labels":"#);
+    std::fs::write(&path, named).unwrap();
+    let (status, text) = replay("http://127.0.0.1:1", &[letters_of, &sink_flag]).await;
+    assert_eq!(status, Some(0), "{text}");
+    assert_eq!(receiver.samples().concat().len(), 5);
+    assert!(!path.exists());
 }
 
 #[tokio::test]
