@@ -76,8 +76,8 @@ struct Key {
 /// Calls the server of a definition, over HTTP/1.1 with or without TLS; cheap to clone.
 ///
 /// Variables that name proxies are not looked at, as in Prometheus.
-/// Redirects are followed; credentials and the headers of the definition go neither to another host or
-/// port nor from `https` to `http`.
+/// Redirects are followed; credentials, the client's certificate among them, and the headers of the
+/// definition go neither to another host or port nor from `https` to `http`.
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
 
@@ -86,10 +86,18 @@ struct Inner {
     client: Client,
     guard: Guard,
     headers: HeaderMap,
-    tls: Arc<Loaded>,
-    digest: Digest,
+    tls: Trust,
+    /// The same without the client's certificate, for servers that a redirect leads to.
+    tls_elsewhere: Trust,
     connect_timeout: Duration,
     follows_redirects: bool,
+}
+
+/// Settings of TLS, and what tells them from others.
+#[derive(Clone)]
+struct Trust {
+    loaded: Arc<Loaded>,
+    digest: Digest,
 }
 
 /// A call that is not made yet.
@@ -199,13 +207,14 @@ impl Client {
         outgoing: &Outgoing,
         secrets: &Secrets,
     ) -> Result<Session, RunError> {
-        let tls = outgoing.tls.load(secrets)?;
+        let tls = Trust::new(outgoing.tls.load(secrets)?);
+        let elsewhere = tls.loaded.without_identity();
         Ok(Session(Arc::new(Inner {
             client: self.clone(),
             guard: self.guard.with_link_local(outgoing.allows_link_local),
             headers: outgoing.header_map(secrets)?,
-            digest: tls.digest(),
-            tls: Arc::new(tls),
+            tls_elsewhere: elsewhere.map_or_else(|| tls.clone(), Trust::new),
+            tls,
             connect_timeout: CONNECT_TIMEOUT,
             follows_redirects: true,
         })))
@@ -246,15 +255,25 @@ impl Client {
     }
 
     /// Returns the settings of a client with TLS, which are made once for all that have the same.
-    fn config(&self, digest: Digest, tls: &Loaded) -> Result<ClientConfig, CallError> {
+    fn config(&self, trust: &Trust) -> Result<ClientConfig, CallError> {
+        let Trust { loaded, digest } = trust;
         let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(config) = lock().configs.get(&digest) {
+        if let Some(config) = lock().configs.get(digest) {
             return Ok(config.clone());
         }
         // Reading authorities takes longer than a lock should be held.
-        let config = tls.config(self.roots).map_err(CallError::Tls)?;
-        lock().configs.insert(digest, config.clone());
+        let config = loaded.config(self.roots).map_err(CallError::Tls)?;
+        lock().configs.insert(*digest, config.clone());
         Ok(config)
+    }
+}
+
+impl Trust {
+    fn new(loaded: Loaded) -> Self {
+        Self {
+            digest: loaded.digest(),
+            loaded: Arc::new(loaded),
+        }
     }
 }
 
@@ -291,9 +310,14 @@ impl Session {
         }
     }
 
-    /// Returns what connects to the host and port of `url` and to nothing else.
-    fn client(&self, url: &Url) -> Result<reqwest::Client, CallError> {
+    /// Returns what connects to the host and port of `url` and to nothing else; whether that is the server
+    /// of the definition says whether the client shows its certificate.
+    fn client(&self, url: &Url, is_same_server: bool) -> Result<reqwest::Client, CallError> {
         let inner = &self.0;
+        let trust = match is_same_server {
+            true => &inner.tls,
+            false => &inner.tls_elsewhere,
+        };
         inner.guard.check_url(url)?;
         let host = match ip_of(url) {
             Some(ip) => ip.to_string(),
@@ -307,11 +331,11 @@ impl Session {
             port,
             connect_timeout: inner.connect_timeout,
             allows_link_local: inner.guard.allows_link_local(),
-            tls: is_tls.then_some(inner.digest),
+            tls: is_tls.then_some(trust.digest),
         };
         inner.client.get(key, || {
             let config = match is_tls {
-                true => inner.client.config(inner.digest, &inner.tls)?,
+                true => inner.client.config(trust)?,
                 false => tls::unused(),
             };
             let resolver = Resolver {
@@ -395,14 +419,14 @@ impl Call {
 
     /// One request and its response, whatever that is.
     async fn hop(&self, end: Option<Instant>, is_same_server: bool) -> Result<Response, CallError> {
-        let client = self.session.client(&self.url)?;
+        let client = self.session.client(&self.url, is_same_server)?;
         let mut url = self.url.clone();
         let mut headers = self.headers.clone();
         if is_same_server {
             headers.extend(self.session.0.headers.clone());
         }
         if url.scheme() == "https"
-            && let Some(name) = self.session.0.tls.host()
+            && let Some(name) = self.session.0.tls.loaded.host()
         {
             // The name of the URL is the one that TLS asks for; the client connects to its own host all
             // the same.
@@ -650,12 +674,12 @@ mod tests {
         let count = || client.clients.lock().unwrap().by_key.len();
         for port in 1..=MAX_CLIENTS + 20 {
             let url = Url::parse(&format!("http://a:{port}/x")).unwrap();
-            session.client(&url).unwrap();
+            session.client(&url, true).unwrap();
         }
         assert_eq!(count(), MAX_CLIENTS);
         for port in 1..=MAX_CLIENTS {
             let url = Url::parse(&format!("https://a:{port}/x")).unwrap();
-            session.client(&url).unwrap();
+            session.client(&url, true).unwrap();
         }
         assert_eq!(count(), MAX_CLIENTS);
         // All of them have the same settings of TLS.
@@ -669,10 +693,10 @@ mod tests {
         let session = client.session(&Outgoing::default(), &secrets).unwrap();
         for port in 1..=MAX_CLIENTS + 20 {
             let url = Url::parse(&format!("http://a:{port}/x")).unwrap();
-            session.client(&url).unwrap();
+            session.client(&url, true).unwrap();
             // The first one is used again and again.
             session
-                .client(&Url::parse("http://a:1/y").unwrap())
+                .client(&Url::parse("http://a:1/y").unwrap(), true)
                 .unwrap();
         }
         let clients = client.clients.lock().unwrap();

@@ -143,6 +143,17 @@ fn file(values: &mut Values, key: &str, value: Option<&Value>) -> Option<String>
 }
 
 impl Loaded {
+    /// Returns the same without the client's certificate; `None` if there is none.
+    pub(super) fn without_identity(&self) -> Option<Self> {
+        self.identity.as_ref()?;
+        Some(Self {
+            ca: self.ca.clone(),
+            identity: None,
+            server_name: self.server_name.clone(),
+            insecure_skip_verify: self.insecure_skip_verify,
+        })
+    }
+
     /// Returns what tells these settings from others.
     pub(super) fn digest(&self) -> Digest {
         let mut context = Context::new(&SHA256);

@@ -598,6 +598,43 @@ async fn clients_show_their_certificate_and_changed_files_count_at_once() {
 }
 
 #[tokio::test]
+async fn no_certificate_is_shown_to_a_server_that_a_redirect_leads_to() {
+    let place = Place::start().await;
+    let authority = authority();
+    let tls = || {
+        let server = identity(&authority, "localhost");
+        Some(mutual(&server, &authority))
+    };
+    let local = |server: &Server| server.url.replace("127.0.0.1", "localhost");
+    let other = Server::start(tls(), success).await;
+    let to = local(&other);
+    let server = Server::start(tls(), move |path| match path {
+        "/away/metrics" => redirect(&format!("{to}/metrics")),
+        "/here/metrics" => redirect("/metrics"),
+        _ => success(path),
+    })
+    .await;
+    let client = identity(&authority, "client");
+    place.put("ca.pem", &authority.pem());
+    place.put("client.crt", &client.certificate.pem());
+    place.put("client.key", &client.key.serialize_pem());
+    let tls = json!({"tls": {
+        "ca_file": "ca.pem", "cert_file": "client.crt", "key_file": "client.key",
+    }});
+    let url = local(&server) + "/here";
+    let report = place.run(Kind::Scrape, &url, tls.clone()).await;
+    assert_eq!(report.error, None);
+    assert_eq!(server.seen().len(), 2);
+    let url = local(&server) + "/away";
+    let report = place.run(Kind::Scrape, &url, tls.clone()).await;
+    assert!(report.error.is_some(), "{report:?}");
+    assert!(other.seen().is_empty());
+    // The definition that names it shows the certificate.
+    let report = place.run(Kind::Scrape, &local(&other), tls).await;
+    assert_eq!(report.error, None);
+}
+
+#[tokio::test]
 async fn only_files_of_the_folder_of_secrets_are_opened() {
     let place = Place::start().await;
     let outside = tempfile::tempdir().unwrap();
