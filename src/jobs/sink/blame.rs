@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::point::{Point, by_series};
+use super::point::{Content, Point, by_series};
 use super::verdict::Reason;
 use super::words::Words;
 use crate::model::Labels;
@@ -23,9 +23,10 @@ pub(super) struct Blamed {
 /// The samples of `points`, which are arranged, that are not stored, if the receiver has stored
 /// `written` and its words account for the rest; `None` if they do not.
 ///
-/// Prometheus has a line for each sample in its order: `out of order sample for series {..}`. What it
-/// refuses of a series stands before what it takes: times ascend, and what it refuses is older than
-/// what it has.
+/// Prometheus has a line for each sample in its order: `out of order sample for series {..}`. Times ascend, so
+/// what it refuses of a series because of its age stands before all that it takes, and what is in the
+/// future after that. A duplicate may be anywhere, as Prometheus may take older samples; its line has its
+/// time and value. So may any other sample be, and its line says no more than the series.
 pub(super) fn blame(points: &[Point], written: u64, words: &Words) -> Option<Vec<Blamed>> {
     let mut said: HashMap<&str, Vec<Words>> = HashMap::new();
     for (why, series) in words.about_series()? {
@@ -35,10 +36,22 @@ pub(super) fn blame(points: &[Point], written: u64, words: &Words) -> Option<Vec
     let mut start = 0;
     for series in by_series(points) {
         let about = said.remove(shown(&series[0].labels).as_str());
-        for (place, why) in about.into_iter().flatten().enumerate() {
-            if place >= series.len() {
-                return None;
-            }
+        let about = about.unwrap_or_default();
+        let mut future = about.iter().filter(|why| why.are_about_future()).count();
+        let mut next = 0;
+        for (line, why) in about.iter().enumerate() {
+            let rest = &series[next..];
+            let place = match why.reason() {
+                _ if why.are_about_future() => {
+                    future -= 1;
+                    rest.len().checked_sub(future + 1)
+                }
+                Reason::OutOfOrder | Reason::TooOld => (line == next).then_some(0),
+                Reason::Stored | Reason::Duplicate if series.len() > 1 => duplicate(rest, why),
+                _ => (series.len() == 1).then_some(0),
+            };
+            let place = next + place.filter(|place| *place < rest.len())?;
+            next = place + 1;
             blamed.push(Blamed {
                 index: start + place,
                 reason: why.reason(),
@@ -50,6 +63,21 @@ pub(super) fn blame(points: &[Point], written: u64, words: &Words) -> Option<Vec
     // The receiver may claim any number; there are no more of the blamed than of all.
     let is_complete = said.is_empty() && (points.len() - blamed.len()) as u64 == written;
     is_complete.then_some(blamed)
+}
+
+/// The place of the duplicate that the words mean; `None` if that could be several, or is none.
+fn duplicate(points: &[Point], words: &Words) -> Option<usize> {
+    let (timestamp_ms, value) = words.duplicate()?;
+    let is_meant = |point: &Point| {
+        let Content::Float(sample) = &point.content else {
+            return false;
+        };
+        let is_value = sample.value == value || (sample.value.is_nan() && value.is_nan());
+        sample.timestamp_ms == timestamp_ms && is_value
+    };
+    let mut places = (0..points.len()).filter(|place| is_meant(&points[*place]));
+    let place = places.next()?;
+    places.next().is_none().then_some(place)
 }
 
 /// The labels as Prometheus writes them.
@@ -87,6 +115,55 @@ mod tests {
         let text = r#"too old sample for series {__name__="b", x="it's \"x\""}"#;
         let words = Words::new(text.as_bytes());
         assert_eq!(blame(&points, 3, &words).unwrap()[0].index, 3);
+    }
+
+    /// A receiver that takes old samples refuses none but the one that it has with another value; one that
+    /// takes none of the future refuses the last ones.
+    #[test]
+    fn samples_amid_a_series_are_found_or_nothing_is_trusted() {
+        let points = [
+            point("a", "1", 1, 1.0),
+            point("a", "1", 3, 1.5),
+            point("a", "1", 3, 2.0),
+            point("a", "1", 3, f64::NAN),
+            point("a", "1", 4, 1.0),
+        ];
+        let line = |why: &str| format!("{why} for series {{__name__=\"a\", x=\"1\"}}\n");
+        let duplicate = |timestamp_ms, value| {
+            let text = format!(
+                "duplicate sample for timestamp {timestamp_ms}; overrides not allowed: existing 7, new value {value}"
+            );
+            line(&text)
+        };
+        let future =
+            |count| line("out of bounds: timestamp is too far in the future").repeat(count);
+        for (text, expected) in [
+            (duplicate(3, "2"), Some(vec![2])),
+            (duplicate(3, "NaN") + &duplicate(4, "1"), Some(vec![3, 4])),
+            (
+                line("too old sample") + &duplicate(3, "1.5"),
+                Some(vec![0, 1]),
+            ),
+            (future(1), Some(vec![4])),
+            (
+                line("too old sample") + &duplicate(3, "2") + &future(2),
+                Some(vec![0, 2, 3, 4]),
+            ),
+            (future(6), None),
+            (future(4) + &duplicate(3, "2"), None),
+            // Any of them may be meant, or none is.
+            (line("invalid sample"), None),
+            (duplicate(3, "2") + &line("out of order sample"), None),
+            (line("duplicate sample for timestamp"), None),
+            (duplicate(3, "9"), None),
+            (duplicate(2, "1"), None),
+            (duplicate(4, "1") + &duplicate(3, "2"), None),
+        ] {
+            let written = 5_u64.saturating_sub(text.lines().count() as u64);
+            let blamed = blame(&points, written, &Words::new(text.as_bytes()));
+            let places = |all: Vec<Blamed>| all.iter().map(|it| it.index).collect::<Vec<_>>();
+            assert_eq!(blamed.map(places), expected, "{text}");
+        }
     }
 
     #[test]

@@ -328,7 +328,7 @@ impl<'r> Sender<'r> {
                         self.note(&points[index], reason, &text, hopeless);
                     }
                 } else if points.len() > 1 {
-                    parts.extend(part.halves(is_partial));
+                    parts.extend(part.halves(is_partial || written > 0));
                 } else {
                     let reason = words.reason();
                     let text = match part.may_be_stored(reason) {

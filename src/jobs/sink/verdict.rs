@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 use super::config::Protocol;
-use super::words::Words;
+use super::words::{Words, is_about_future};
 use crate::jobs::quote;
 
 /// Headers of remote write 2.0 that tell how much is stored.
@@ -104,6 +104,10 @@ impl Reason {
                 true => Self::Stored,
                 false => Self::Duplicate,
             };
+        }
+        // "out of bounds: timestamp is too far in the future": no receiver can be set up to take that.
+        if is_about_future(&text) {
+            return Self::Other;
         }
         // "too old" first: some say of such a sample that it is out of order, too.
         if has(&["too old", "too-old", "out of bounds", "too far in the past"]) {
@@ -382,6 +386,10 @@ mod tests {
             ("out of order sample", Reason::OutOfOrder),
             ("out of bounds", Reason::TooOld),
             ("too old sample", Reason::TooOld),
+            (
+                "out of bounds: timestamp is too far in the future",
+                Reason::Other,
+            ),
             ("duplicate sample for timestamp", Reason::Duplicate),
             (
                 "duplicate sample for timestamp 5; overrides not allowed: existing is a histogram, new value 2",

@@ -99,6 +99,20 @@ impl Words {
         known.map(|phrase| (*phrase).to_owned())
     }
 
+    /// Whether they say that a sample is too far in the future, and nothing of the past.
+    pub(super) fn are_about_future(&self) -> bool {
+        is_about_future(&self.0.to_ascii_lowercase())
+    }
+
+    /// Returns the time and the value of the sample that Prometheus calls a duplicate: `duplicate sample for
+    /// timestamp 5; overrides not allowed: existing 1, new value 2`.
+    pub(super) fn duplicate(&self) -> Option<(i64, f64)> {
+        let (_, rest) = self.0.split_once("duplicate sample for timestamp ")?;
+        let (time, rest) = rest.split_once(';')?;
+        let (_, value) = rest.split_once("new value ")?;
+        Some((time.parse().ok()?, value.trim().parse().ok()?))
+    }
+
     /// Returns what each line says about a series, with the labels of that; `None` if a line says
     /// something else.
     pub(super) fn about_series(&self) -> Option<Vec<(Self, &str)>> {
@@ -109,6 +123,11 @@ impl Words {
         });
         about.collect()
     }
+}
+
+/// Whether words in lower case say that a sample is too far in the future, and nothing of the past.
+pub(super) fn is_about_future(text: &str) -> bool {
+    text.contains("too far in the future") && !text.contains("too old")
 }
 
 /// Their length: a body is no part of any text.

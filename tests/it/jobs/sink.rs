@@ -691,3 +691,44 @@ async fn the_rows_of_a_query_are_read_as_they_are_stored() {
     ];
     assert_eq!(seen, expected);
 }
+
+/// Refused samples need not be the first of their series.
+#[tokio::test]
+async fn of_a_real_prometheus_the_refused_samples_amid_a_series_are_the_dead_letters() {
+    let prometheus = receiving(&[], "storage: {tsdb: {out_of_order_time_window: 30d}}").await;
+    let url = format!("{}/api/v1/write", prometheus.url);
+    let now = jiff::Timestamp::now().as_millisecond();
+    for message in ["1.0", "2.0"] {
+        let workplace = Workplace::start().await;
+        let job = sink(&url, json!({"protobuf_message": message}));
+        let at = |minute: i64| now + minute * 60_000;
+        let newest = json!([row("a", message, at(-20), 1.0)]).to_string();
+        assert_eq!(workplace.hand_over(&*job, &newest).await.rows, 1);
+        let rows: Vec<_> = [-30, -25, -20, -10, 0, 60, 70]
+            .map(|minute| row("a", message, at(minute), 2.0))
+            .to_vec();
+        let report = workplace.hand_over(&*job, &json!(rows).to_string()).await;
+        assert_eq!((report.rows, report.dead_lettered), (4, 3), "{report:?}");
+        let letters = letters(workplace.letters.path());
+        let seen: Vec<_> = letters
+            .iter()
+            .flat_map(|it| {
+                it.samples
+                    .iter()
+                    .map(|sample| (it.reason.as_str(), sample.timestamp_ms))
+            })
+            .collect();
+        let expected = [
+            ("duplicate", at(-20)),
+            ("rejected", at(60)),
+            ("rejected", at(70)),
+        ];
+        assert_eq!(seen, expected, "{message}");
+        let query = format!("a{{x={message:?}}}[4h]");
+        let end = (at(120) / 1_000).to_string();
+        let query = [("query", query.as_str()), ("time", end.as_str())];
+        let response = prometheus.api("query", &query).await;
+        let held = response["data"]["result"][0]["values"].as_array();
+        assert_eq!(held.map(Vec::len), Some(5), "{response}");
+    }
+}
