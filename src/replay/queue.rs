@@ -47,6 +47,7 @@ impl<T: Target, P: Progress> Replay<T, P> {
                 self.progress.expect(body.len() as u64);
                 let place = message.message_id().unwrap_or("message");
                 let mut rest = String::new();
+                let stored = summary.replayed.stored;
                 let keep = |line: &str| {
                     rest.push_str(line);
                     rest.push('\n');
@@ -55,7 +56,8 @@ impl<T: Target, P: Progress> Replay<T, P> {
                 self.progress.advance(body.len() as u64);
                 match (!rest.is_empty()).then_some(rest) {
                     None => queue.delete(&message).await?,
-                    Some(rest) if rest.len() < body.len() => {
+                    // A letter that is refused again may say more about it than before.
+                    Some(rest) if summary.replayed.stored > stored => {
                         // The rest is safe before the whole is removed.
                         let sent = queue.send(&rest).await?;
                         seen.extend(sent.identifiers);

@@ -232,6 +232,10 @@ async fn letters_of_a_sink_go_to_its_endpoint_and_others_stay() {
         letter(own, "a") + &letter(own, "bad") + &letter("", "timestream"),
         letter(own, "b"),
         letter(r#""connector":"other","#, "c"),
+        // What is left of them is longer than all of them.
+        ["d", "bad1", "bad2", "bad3", "bad4"]
+            .map(|name| letter(own, name))
+            .concat(),
     ];
     for body in &bodies {
         let input = json!({"QueueUrl": sqs.queue, "MessageBody": body});
@@ -248,7 +252,7 @@ async fn letters_of_a_sink_go_to_its_endpoint_and_others_stay() {
     let (status, text) = replay_with(&emulator, &sqs, &[&flag]).await;
     assert_eq!(status, Some(1), "{text}");
     assert!(
-        text.starts_with("replayed 3 samples: 2 stored, 1 not stored"),
+        text.starts_with("replayed 8 samples: 3 stored, 5 not stored"),
         "{text}"
     );
     let mut names: Vec<_> = sqs
@@ -258,10 +262,13 @@ async fn letters_of_a_sink_go_to_its_endpoint_and_others_stay() {
         .map(|it| it.labels[0].1.clone())
         .collect();
     names.sort_unstable();
-    assert_eq!(names, ["bad", "c", "timestream"]);
+    assert_eq!(
+        names,
+        ["bad", "bad1", "bad2", "bad3", "bad4", "c", "timestream"]
+    );
     let (status, text) = replay(&emulator, &sqs).await;
     assert_eq!(status, Some(0), "{text}");
-    assert_eq!(sqs.letters().await.len(), 2);
+    assert_eq!(sqs.letters().await.len(), 6);
     assert_eq!(emulator.points("db", "t").len(), 1);
 }
 
