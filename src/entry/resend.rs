@@ -15,7 +15,7 @@ use crate::jobs::run::Stop;
 use crate::jobs::runner::Runner;
 use crate::replay::{Target, ToTimestream};
 
-/// Why a letter of a sink stays that an earlier version wrote.
+/// The reason for which a letter of a sink stays that an earlier version wrote.
 const UNNAMED: &str =
     "the letter is of a sink and does not name it; add \"connector\":\"NAME\" to it";
 
@@ -36,7 +36,7 @@ pub(super) struct ToAll<'r> {
 #[derive(Debug)]
 struct Sender<'r> {
     runner: &'r Runner,
-    /// Why an endpoint is not asked any more, by the name of the sink.
+    /// The error after which nothing more is sent to an endpoint, by the name of the sink.
     failed: Mutex<BTreeMap<String, String>>,
 }
 

@@ -1,6 +1,6 @@
 //! The addresses that a definition may not have called.
 //!
-//! Whoever may define a connector chooses what this process connects to, and the answers of some
+//! Whoever may define a connector chooses what this process connects to, and the responses of some
 //! addresses are for this process alone: they hand out the credentials of its machine, its container
 //! or its function. An address is looked at once a name is resolved and before anything is connected,
 //! so it does not matter which name, notation or redirect leads to it.
@@ -47,7 +47,7 @@ pub(super) struct Guard {
 struct Own {
     host: Host,
     port: u16,
-    /// What it is.
+    /// Its name in errors.
     what: &'static str,
 }
 

@@ -111,7 +111,7 @@ pub struct Call {
     has_bad_header: bool,
 }
 
-/// Why there is no response.
+/// The reason for which there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The address is not one that a definition may have called.
@@ -460,7 +460,7 @@ fn host_header(url: &Url) -> Result<HeaderValue, CallError> {
     HeaderValue::try_from(text).map_err(|_| CallError::Header)
 }
 
-/// Where a response leads, if it is a redirect. No error repeats the place: it may hold a secret.
+/// Returns the place that a response leads to, if it is a redirect. No error repeats the place: it may hold a secret.
 fn redirect(response: &Response, from: &Url) -> Result<Option<Url>, CallError> {
     use StatusCode as S;
     let is_redirect = matches!(

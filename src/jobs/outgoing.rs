@@ -40,7 +40,7 @@ const RESERVED: [&str; 24] = [
     "x-prometheus-scrape-timeout-seconds",
 ];
 
-/// How a server is called, checked.
+/// The checked settings by which a server is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outgoing {
     pub(super) auth: Auth,

@@ -53,7 +53,7 @@ struct Raw {
     insecure_skip_verify: Option<Value>,
 }
 
-/// What the files of a definition have now. No `Debug`: a private key is among it.
+/// The present content of a definition's files. No `Debug`: a private key is among it.
 pub(super) struct Loaded {
     ca: Option<Vec<u8>>,
     identity: Option<(Vec<u8>, Vec<u8>)>,
@@ -267,7 +267,7 @@ struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
     /// Certificates that may be those of servers.
     servers: Vec<CertificateDer<'static>>,
-    /// What is verified in place of the URL's host.
+    /// The name that is verified in place of the URL's host.
     name: Option<ServerName<'static>>,
 }
 

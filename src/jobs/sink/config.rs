@@ -26,7 +26,7 @@ pub(super) struct Settings {
     pub(super) url: Url,
     /// Which fields of a row are what.
     pub(super) fields: Fields,
-    /// How it is called.
+    /// The settings by which it is called.
     pub(super) outgoing: Outgoing,
     pub(super) protocol: Protocol,
     pub(super) retries: Retries,

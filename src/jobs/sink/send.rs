@@ -41,7 +41,7 @@ pub(super) struct Sender<'r> {
     /// When the first of them came.
     since: Instant,
     counts: Counts,
-    /// What [`Self::deliver`] did not come to, or in vain.
+    /// Samples that [`Self::deliver`] did not come to, or sent in vain.
     undelivered: Vec<Point>,
 }
 
@@ -64,7 +64,7 @@ struct Counts {
     /// Samples that the receiver never takes, by reason.
     refused: BTreeMap<Reason, u64>,
     dead_lettered: u64,
-    /// Why the first of them was refused.
+    /// The reason for which the first of them was refused.
     first_refusal: Option<String>,
     warnings: Vec<String>,
 }
@@ -73,7 +73,7 @@ struct Counts {
 pub(super) struct Hopeless {
     point: Point,
     pub(super) reason: Reason,
-    /// Why, as far as it may be shown.
+    /// The reason, as far as it may be shown.
     text: String,
 }
 
@@ -83,16 +83,16 @@ struct Part<'p> {
     points: &'p [Point],
     /// Whether the receiver may have stored some of them, as a part of a larger request.
     is_partial: bool,
-    /// What stood behind them in that.
+    /// The sample behind them in that.
     next: Option<&'p Point>,
 }
 
-/// What became of the samples of letters.
+/// The fate of the samples of letters.
 #[derive(Default)]
 pub(super) struct Outcome {
     pub(super) hopeless: Vec<Hopeless>,
     pub(super) undelivered: Vec<Point>,
-    /// Why some are not delivered.
+    /// The error for which some are not delivered.
     pub(super) error: Option<RunError>,
 }
 
@@ -538,7 +538,7 @@ pub(super) fn letters_of(hopeless: &[Hopeless], run: &Run<'_>) -> Vec<Letter> {
     letters
 }
 
-/// How many samples a run that ends with `part` does not come to.
+/// Returns the number of samples that a run that ends with `part` does not come to.
 fn count(part: Part<'_>, rest: &[Part<'_>]) -> usize {
     let all = rest.iter().chain([&part]);
     all.map(|part| part.points.len()).sum()

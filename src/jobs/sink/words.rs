@@ -1,6 +1,6 @@
 //! The words with which a receiver rejects samples.
 //!
-//! They say which samples are meant, and why. A definition may name any address, and what answers there
+//! They say which samples are meant, and why. A definition may name any address, and what responds there
 //! could be a secret, so they are read but never shown: an error, a log line and a dead letter have the
 //! status and, where these words are known, a phrase of the table below.
 
@@ -63,7 +63,7 @@ const PHRASES: [&str; 48] = [
     "unsupported histogram schema",
     "invalid sample",
 ];
-/// What the identifiers of Mimir's errors start with.
+/// The start of the identifiers of Mimir's errors.
 const MIMIR: &str = "err-mimir-";
 
 /// The words of one receiver about one request.
