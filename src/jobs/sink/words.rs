@@ -8,6 +8,8 @@ use std::fmt;
 
 use super::verdict::Reason;
 
+/// Bytes of the words that are searched for phrases: there are many of these, and a body may have 1 MiB.
+const MAX_SEARCHED_BYTES: usize = 4 << 10;
 /// Bytes of an identifier of Mimir's.
 const MAX_IDENTIFIER_BYTES: usize = 60;
 /// Phrases by which receivers say why, in lower case: Prometheus (`storage`, `tsdb`,
@@ -77,7 +79,7 @@ impl Words {
 
     /// Returns the reason that they give.
     pub(super) fn reason(&self) -> Reason {
-        Reason::of(&self.0)
+        Reason::of(self.start())
     }
 
     /// Whether Mimir writes them.
@@ -87,21 +89,25 @@ impl Words {
 
     /// Returns a phrase of the table, or an identifier of Mimir's, that they hold.
     pub(super) fn phrase(&self) -> Option<String> {
-        if let Some((_, rest)) = self.0.split_once(MIMIR) {
+        if let Some((_, rest)) = self.start().split_once(MIMIR) {
             let is_other = |c: char| !(c.is_ascii_lowercase() || c == '-');
             let end = rest.find(is_other).unwrap_or(rest.len());
             if (1..=MAX_IDENTIFIER_BYTES).contains(&end) {
                 return Some(format!("{MIMIR}{}", &rest[..end]));
             }
         }
-        let text = self.0.to_ascii_lowercase();
+        let text = self.start().to_ascii_lowercase();
         let known = PHRASES.iter().find(|phrase| text.contains(**phrase));
         known.map(|phrase| (*phrase).to_owned())
     }
 
     /// Whether they say that a sample is too far in the future, and nothing of the past.
     pub(super) fn are_about_future(&self) -> bool {
-        is_about_future(&self.0.to_ascii_lowercase())
+        is_about_future(&self.start().to_ascii_lowercase())
+    }
+
+    fn start(&self) -> &str {
+        &self.0[..self.0.floor_char_boundary(MAX_SEARCHED_BYTES)]
     }
 
     /// Returns the time and the value of the sample that Prometheus calls a duplicate: `duplicate sample for
@@ -176,6 +182,15 @@ mod tests {
             let words = Words::new(body.as_bytes());
             assert_eq!(words.phrase().as_deref(), shown, "{body}");
             assert!(!format!("{words:?}").contains("hunter"), "{words:?}");
+        }
+        // Searching is bounded, and cuts no character.
+        for (len, shown) in [(4_000, Some("out of order sample")), (4_095, None)] {
+            let body = "x".repeat(len) + "out of order sample" + &"ü".repeat(1_000);
+            let words = Words::new(body.as_bytes());
+            assert_eq!(words.phrase().as_deref(), shown);
+            assert_eq!(words.reason() == Reason::OutOfOrder, shown.is_some());
+            let words = Words::new(("x".to_owned() + &"ü".repeat(len)).as_bytes());
+            assert_eq!(words.phrase(), None);
         }
         let long = format!("err-mimir-{}", "x".repeat(1_000));
         assert_eq!(Words::new(long.as_bytes()).phrase(), None);
