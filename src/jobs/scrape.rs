@@ -179,7 +179,7 @@ fn noted<T>(result: Result<T, StateError>, report: &mut Report) -> Option<T> {
 fn warn_of_left_out(before: &Before, report: &mut Report) {
     if before.left_out() > 0 {
         let text = format!(
-            "{} series get no stale marker when they end: too many to remember",
+            "{} series get no stale marker when they end: too many, or too long, to remember",
             before.left_out()
         );
         report.warnings.push(text);

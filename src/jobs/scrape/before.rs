@@ -37,6 +37,8 @@ const END_OF_TEXT: u8 = 0xff;
 const END_OF_SERIES: u8 = 0xfe;
 /// Series that are remembered.
 const MAX_SERIES: usize = 400_000;
+/// Bytes of the labels of a series that is remembered; none that Timestream takes has more.
+const MAX_SERIES_BYTES: usize = 288 << 10;
 /// Series that take less than a slice of time.
 const SERIES_AT_ONCE: usize = 1_000;
 /// Series between looks at the clock.
@@ -267,26 +269,31 @@ fn read_labels(series: &[u8]) -> Option<Vec<Label<'_>>> {
     Some(pairs.collect())
 }
 
-/// Compresses the labels of the series, as far as there is room; returns how many are left out.
+/// Compresses the labels of the series, as far as there is room; returns how many are left out. One that is too
+/// long takes no room of the others.
 async fn encode(compute: &ComputePool, rows: &Rows<'_>, shown: &Shown) -> (Vec<u8>, u64) {
     let count = shown.tracked.len();
     if count == 0 {
         return (Vec::new(), shown.left_out);
     }
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let (mut text, mut text_bytes, mut next) = (Vec::new(), 0, 0);
+    let (mut text, mut text_bytes, mut next, mut written) = (Vec::new(), 0, 0, 0);
     let step = || {
         for &index in shown.tracked[next..].iter().take(BATCH) {
             write_labels(rows, index, &mut text);
+            next += 1;
+            if text.len() > MAX_SERIES_BYTES {
+                continue;
+            }
             text_bytes += text.len();
-            let is_full = encoder.get_ref().len() + ENCODER_BYTES > PART_BYTES * MAX_PARTS;
-            if is_full || text_bytes > MAX_TEXT_BYTES {
-                return Some(next);
+            let most = encoder.get_ref().len() + text.len() + ENCODER_BYTES;
+            if most > PART_BYTES * MAX_PARTS || text_bytes > MAX_TEXT_BYTES {
+                return Some(written);
             }
             encoder.write_all(&text).expect("a Vec takes all");
-            next += 1;
+            written += 1;
         }
-        (next == count).then_some(next)
+        (next == count).then_some(written)
     };
     let written = compute.run_in_slices(is_long(count), step).await;
     let bytes = encoder.finish().expect("a Vec takes all");
@@ -410,6 +417,22 @@ mod tests {
         assert!(bytes < 20_000, "{bytes}");
         let (ended, bytes, left_out) = round_trip(&body(30_000, 20), "").await;
         assert_eq!(ended.len() as u64 + left_out, 30_000);
+        assert!(
+            left_out > 0 && bytes <= PART_BYTES * MAX_PARTS,
+            "{left_out} {bytes}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_series_that_is_too_long_takes_no_room_of_the_others() {
+        let long = body(1, 6 << 20 >> 4);
+        let text = format!("b 1\n{long}c 1\n");
+        let (ended, bytes, left_out) = round_trip(&text, "").await;
+        assert_eq!((ended.len(), left_out), (2, 1));
+        assert!(bytes < 1_000, "{bytes}");
+        // Those that Timestream may take fill the room and no more.
+        let (ended, bytes, left_out) = round_trip(&body(40, 280 << 10 >> 4), "").await;
+        assert_eq!(ended.len() as u64 + left_out, 40);
         assert!(
             left_out > 0 && bytes <= PART_BYTES * MAX_PARTS,
             "{left_out} {bytes}"
