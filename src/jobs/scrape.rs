@@ -165,7 +165,9 @@ impl Scrape {
             return None;
         }
         let before = noted(Before::read(run).await, report)?;
-        (!before.is_after(run.scheduled_for.as_millisecond())).then_some(before)
+        let tick_ms = run.scheduled_for.as_millisecond();
+        let now_ms = (run.now)().as_millisecond();
+        (!before.is_after(tick_ms, now_ms)).then_some(before)
     }
 }
 

@@ -39,6 +39,8 @@ const END_OF_SERIES: u8 = 0xfe;
 const MAX_SERIES: usize = 400_000;
 /// Bytes of the labels of a series that is remembered; none that Timestream takes has more.
 const MAX_SERIES_BYTES: usize = 288 << 10;
+/// How far the clock of another process may be ahead. What is later is of a clock that was wrong.
+const MAX_AHEAD_MS: i64 = 15 * 60 * 1_000;
 /// Series that take less than a slice of time.
 const SERIES_AT_ONCE: usize = 1_000;
 /// Series between looks at the clock.
@@ -88,11 +90,12 @@ impl Before {
         })
     }
 
-    /// Whether a tick at this time comes too late to say which series are gone.
-    pub(super) fn is_after(&self, tick_ms: i64) -> bool {
-        self.head
-            .as_ref()
-            .is_some_and(|head| head.tick_ms >= tick_ms)
+    /// Whether a tick at this time comes too late to say which series are gone. What a clock that was ahead has left
+    /// would make each tick late until then, so it does not count.
+    pub(super) fn is_after(&self, tick_ms: i64, now_ms: i64) -> bool {
+        let latest = now_ms.saturating_add(MAX_AHEAD_MS);
+        let head = self.head.as_ref();
+        head.is_some_and(|head| (tick_ms..=latest).contains(&head.tick_ms))
     }
 
     /// Whether these are other series.
@@ -437,5 +440,30 @@ mod tests {
             left_out > 0 && bytes <= PART_BYTES * MAX_PARTS,
             "{left_out} {bytes}"
         );
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_makes_no_tick_late() {
+        let before = |tick_ms| Before {
+            head: Some(Head {
+                tick_ms,
+                destination: String::new(),
+                digest: String::new(),
+                slot: 0,
+                parts: 0,
+                left_out: 0,
+            }),
+        };
+        let now = 1_600_000_000_000;
+        for (head, tick, is_after) in [
+            (now - 2, now - 1, false),
+            (now - 1, now - 1, true),
+            (now + 1_000, now, true),
+            (now + MAX_AHEAD_MS, now, true),
+            (now + MAX_AHEAD_MS + 1, now, false),
+            (i64::MAX, now, false),
+        ] {
+            assert_eq!(before(head).is_after(tick, now), is_after, "{head} {tick}");
+        }
     }
 }
