@@ -107,7 +107,12 @@ impl Scrape {
             if !before.differs(&shown) {
                 warn_of_left_out(&before, &mut report);
             } else if let Some(labels) = noted(before.labels(run).await, &mut report) {
-                labels_before = labels;
+                labels_before = labels.unwrap_or_else(|| {
+                    let text = "the series of the tick before cannot be read from the state; those that are \
+                                gone get no stale marker";
+                    report.warnings.push(text.to_owned());
+                    Vec::new()
+                });
                 let gone = before::gone(compute, &labels_before, &rows).await;
                 before::end(compute, &gone, &mut rows).await;
                 change = Some((before, shown));

@@ -111,22 +111,22 @@ impl Before {
         self.head.as_ref().map_or(0, |head| head.left_out)
     }
 
-    /// Returns the labels of the series, for [`gone`]; none, if they cannot be read and never will be.
-    pub(super) async fn labels(&self, run: &Run<'_>) -> Result<Vec<u8>, StateError> {
+    /// Returns the labels of the series, for [`gone`]; `None` if what the state has is no longer what was written.
+    pub(super) async fn labels(&self, run: &Run<'_>) -> Result<Option<Vec<u8>>, StateError> {
         let Some(head) = self.head.as_ref().filter(|head| head.parts > 0) else {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         };
         let mut decoder = gzip::Decoder::new(MAX_TEXT_BYTES);
         for part in 0..head.parts {
             let key = part_key(head.slot, part);
             let text = run.cursors.get(&key).await?;
             let Some(bytes) = text.and_then(|text| STANDARD.decode(text).ok()) else {
-                return Ok(unreadable(run));
+                return Ok(None);
             };
             let mut began = Instant::now();
             for step in bytes.chunks(gzip::STEP) {
                 if decoder.push(step).is_err() {
-                    return Ok(unreadable(run));
+                    return Ok(None);
                 }
                 if began.elapsed() >= SLICE / 2 {
                     yield_now().await;
@@ -134,7 +134,7 @@ impl Before {
                 }
             }
         }
-        Ok(decoder.finish().unwrap_or_else(|_| unreadable(run)))
+        Ok(decoder.finish().ok())
     }
 
     /// Makes these series the ones of the tick before.
@@ -254,22 +254,15 @@ fn is_long(series: usize) -> bool {
     series > SERIES_AT_ONCE
 }
 
-fn unreadable(run: &Run<'_>) -> Vec<u8> {
-    tracing::warn!(
-        connector = run.name,
-        "The series of the tick before cannot be read from the state; those that are gone get no stale marker."
-    );
-    Vec::new()
-}
-
 /// Reads what [`write_labels`] wrote.
 fn read_labels(series: &[u8]) -> Option<Vec<Label<'_>>> {
     let texts = series.strip_suffix(&[END_OF_TEXT, END_OF_SERIES])?;
     let texts = texts.split(|&byte| byte == END_OF_TEXT);
     let texts = texts.map(|text| str::from_utf8(text).ok());
     let texts = texts.collect::<Option<Vec<_>>>()?;
-    let pairs = texts.chunks_exact(2).map(|pair| (pair[0], pair[1]));
-    Some(pairs.collect())
+    let (pairs, rest) = texts.as_chunks();
+    let pairs = pairs.iter().map(|[name, value]| (*name, *value));
+    rest.is_empty().then(|| pairs.collect())
 }
 
 /// Compresses the labels of the series, as far as there is room; returns how many are left out. One that is too
