@@ -80,7 +80,7 @@ fn definitions() -> [(&'static str, Value); 3] {
                 "name": "node-exporter-1",
                 "type": "prometheus",
                 "target_database": "prometheus",
-                "target_table": "metrics",
+                "target_table": "samples",
                 "schedule_ms": 60_000,
                 "config": {
                     "endpoint": "http://node-exporter:9100/metrics",
@@ -121,7 +121,7 @@ fn definitions() -> [(&'static str, Value); 3] {
                     "key_value": "value",
                     "key_timestamp": "time",
                     "auth": {"type": "basic", "username": "writer", "password_ref": "$env:MIMIR_PASSWORD"},
-                    "source": {"database": "prometheus", "table": "metrics", "start": "2026-01-01T00:00:00Z"},
+                    "source": {"database": "prometheus", "table": "samples", "start": "2026-01-01T00:00:00Z"},
                 },
             }),
         ),

@@ -53,6 +53,8 @@ pub struct Exposition<'a> {
     pub samples: Vec<Sample<'a>>,
     /// The labels of all samples, one after the other.
     labels: Vec<Label<'a>>,
+    /// Names of labels without a value, sorted, by the position of their sample.
+    blank: HashMap<usize, Vec<Cow<'a, str>>>,
     by_name: HashMap<Cow<'a, str>, usize>,
 }
 
@@ -143,6 +145,12 @@ impl<'a> Exposition<'a> {
     /// The labels of one of the samples, in the order in which they stand there.
     pub fn labels(&self, sample: &Sample<'a>) -> &[Label<'a>] {
         &self.labels[sample.labels.start as usize..sample.labels.end as usize]
+    }
+
+    /// Returns the names of the labels that the sample at `index` shows without a value, sorted. They are no labels
+    /// of its series, but with them a target says that it has none.
+    pub fn blank(&self, index: usize) -> &[Cow<'a, str>] {
+        self.blank.get(&index).map_or(&[], Vec::as_slice)
     }
 
     /// The family of this name.

@@ -20,13 +20,20 @@ pub(super) enum Within {
     Exemplar,
 }
 
-/// Reads what follows an opening brace, and the closing one; adds the labels to `labels`. Returns the
-/// metric name, if it stands there.
+/// What stands in braces besides the labels.
+#[derive(Default)]
+pub(super) struct Braces<'a> {
+    pub(super) metric_name: Option<Cow<'a, str>>,
+    /// Names of labels without a value, sorted.
+    pub(super) blank: Vec<Cow<'a, str>>,
+}
+
+/// Reads what follows an opening brace, and the closing one; adds the labels to `labels`.
 pub(super) fn read<'a>(
     cursor: &mut Cursor<'a>,
     within: Within,
     labels: &mut Vec<Label<'a>>,
-) -> Result<Option<Cow<'a, str>>, ParseError> {
+) -> Result<Braces<'a>, ParseError> {
     let is_text = within == Within::Sample(Format::Text);
     // In the text format blanks may stand between any two tokens.
     let blanks = |cursor: &mut Cursor<'a>| {
@@ -103,7 +110,7 @@ pub(super) fn read<'a>(
         }
     }
     if within == Within::Exemplar {
-        return Ok(metric_name);
+        return Ok(Braces::default());
     }
     let with_value = repeated.iter().find(|(_, name)| !without.contains(name));
     if let Some((start, _)) = with_value {
@@ -121,7 +128,9 @@ pub(super) fn read<'a>(
             return Err(repeats(cursor, cursor.at));
         }
     }
-    Ok(metric_name)
+    let mut blank: Vec<_> = without.into_iter().collect();
+    blank.sort_unstable();
+    Ok(Braces { metric_name, blank })
 }
 
 fn repeats(cursor: &Cursor<'_>, position: usize) -> ParseError {

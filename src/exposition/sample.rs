@@ -11,6 +11,7 @@ use crate::model::MetricType;
 pub(super) struct Series<'a> {
     name: Cow<'a, str>,
     first_label: usize,
+    blank: Vec<Cow<'a, str>>,
 }
 
 /// Reads name and labels; the labels go to those of `exposition`.
@@ -22,19 +23,26 @@ pub(super) fn series<'a>(
     let start = cursor.at;
     let first_label = exposition.labels.len();
     let mut name = Some(cursor.take_name(true)).filter(|name| !name.is_empty());
+    let mut blank = Vec::new();
     if format == Format::Text {
         cursor.skip_blanks();
     }
     if cursor.eat(b"{") {
         let within = Within::Sample(format);
-        let quoted = labels::read(cursor, within, &mut exposition.labels)?;
+        let braces = labels::read(cursor, within, &mut exposition.labels)?;
+        let quoted = braces.metric_name;
+        blank = braces.blank;
         if name.is_some() && quoted.is_some() {
             return Err(cursor.error_at(start, "there are two metric names".to_owned()));
         }
         name = name.or(quoted);
     }
     match name {
-        Some(name) => Ok(Series { name, first_label }),
+        Some(name) => Ok(Series {
+            name,
+            first_label,
+            blank,
+        }),
         None => Err(cursor.error_at(start, "there is no metric name".to_owned())),
     }
 }
@@ -60,6 +68,10 @@ impl<'a> Series<'a> {
             timestamp_ms,
             exemplar: None,
         });
+        if !self.blank.is_empty() {
+            let index = exposition.samples.len() - 1;
+            exposition.blank.insert(index, self.blank);
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue};
 
-use super::{App, HttpError};
+use super::{App, HttpError, connectors};
 use crate::web::{Crowded, Origin, WebVersion};
 
 /// What the answer to a wrong credential asks for, where users exist.
@@ -60,7 +60,7 @@ pub(super) async fn require(State(app): State<App>, request: Request, next: Next
             Ok(true) => return next.run(request).await,
             Ok(false) if matches!(credential, Credential::Basic(..)) => "user or password is wrong",
             Ok(false) => "the bearer token is wrong",
-            Err(Crowded) => return HttpError::crowded().into_response(),
+            Err(Crowded) => return connectors::refusal(request.uri().path(), HttpError::crowded()),
         },
         Err(NoCredential::Missing) => "the request has no Authorization header",
         Err(NoCredential::Several) => "the request has several Authorization headers",
@@ -101,7 +101,13 @@ async fn is_right(
 fn refuse(app: &App, web: &WebVersion, fault: &str, path: &str) -> Response {
     let users = !web.users.is_empty();
     let token = web.token.is_some();
+    let is_api = connectors::owns(path);
     let remedy = match (users, token) {
+        (true, false) if is_api => "send user and password in the header Authorization, as Basic",
+        (false, true) if is_api => "send the token in the header Authorization, as Bearer",
+        _ if is_api => {
+            "send user and password as Basic, or the token as Bearer, in the header Authorization"
+        }
         (true, false) => "set basic_auth in remote_write and remote_read of Prometheus",
         (false, true) => {
             "set authorization with the token as credentials in remote_write and remote_read of \
@@ -124,7 +130,7 @@ fn refuse(app: &App, web: &WebVersion, fault: &str, path: &str) -> Response {
             "Refused a request without the right credential."
         );
     }
-    let mut response = error.into_response();
+    let mut response = connectors::refusal(path, error);
     response.extensions_mut().insert(numbers);
     let challenges = [(users, BASIC), (token, BEARER)];
     for (_, challenge) in challenges.into_iter().filter(|(offered, _)| *offered) {

@@ -146,9 +146,18 @@ pub(super) fn owns(path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The response to a request that is refused before it gets here.
-pub(super) fn refusal(status: StatusCode, text: &str) -> Response {
-    Refused(status, text.to_owned()).into_response()
+/// The response to a request for `path` that is refused before any route has it: as these routes respond, if it is
+/// for one of them.
+pub(super) fn refusal(path: &str, error: HttpError) -> Response {
+    if !owns(path) {
+        return error.into_response();
+    }
+    let body = answer(error.status(), &json!({ "error": error.text() }));
+    let (parts, body) = body.into_parts();
+    let mut response = error.into_response();
+    response.headers_mut().extend(parts.headers);
+    *response.body_mut() = body;
+    response
 }
 
 type Shared = Extension<Connectors>;

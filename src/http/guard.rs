@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Uri};
@@ -87,10 +87,7 @@ pub(super) async fn require(
             "Refused a request that may come from a page or through a proxy."
         );
     }
-    match connectors::owns(path) {
-        true => connectors::refusal(error.status(), error.text()),
-        false => error.into_response(),
-    }
+    connectors::refusal(path, error)
 }
 
 /// `only_this_machine` says that nothing but the loopback listener shows who may ask.

@@ -201,6 +201,62 @@ mod tests {
         }
     }
 
+    /// A member with these parts of a header, as RFC 1952 has them.
+    fn with_header(flags: u8, bytes: &[u8], text: &[u8]) -> Vec<u8> {
+        let plain = gzip(bytes);
+        let mut member = plain[..10].to_vec();
+        member[3] = flags;
+        if flags & 4 != 0 {
+            member.extend_from_slice(&u16::try_from(text.len()).unwrap().to_le_bytes());
+            member.extend_from_slice(text);
+        }
+        for flag in [8, 16] {
+            if flags & flag != 0 {
+                member.extend_from_slice(text);
+                member.push(0);
+            }
+        }
+        if flags & 2 != 0 {
+            let mut crc = flate2::Crc::new();
+            crc.update(&member);
+            member.extend_from_slice(&crc.sum().to_le_bytes()[..2]);
+        }
+        member.extend_from_slice(&plain[10..]);
+        member
+    }
+
+    #[test]
+    fn every_part_of_a_header_is_read_over() {
+        let all: Vec<_> = (0..32)
+            .flat_map(|flags| with_header(flags, &[b'A' + flags], b"name"))
+            .collect();
+        let expected: String = (0..32).map(|flags| char::from(b'A' + flags)).collect();
+        for step in 1..80 {
+            let decoded = decode(&all, step, 32);
+            assert_eq!(decoded.as_deref(), Ok(expected.as_str()), "{step}");
+        }
+        let whole = with_header(31, b"a", b"name");
+        for length in 1..whole.len() {
+            let decoded = decode(&whole[..length], 3, 9);
+            assert_eq!(decoded, Err(GzipError::Cut), "{length}");
+        }
+        let mut broken = whole.clone();
+        broken[14] ^= 1;
+        assert!(matches!(decode(&broken, 3, 9), Err(GzipError::Invalid(_))));
+        let name = vec![b'n'; usize::from(u16::MAX)];
+        assert!(decode(&with_header(31, b"a", &name), STEP, 9).is_ok());
+        let endless = [
+            &gzip(b"")[..3],
+            &[8, 0, 0, 0, 0, 0, 0][..],
+            &[b'n'; 1 << 17],
+        ]
+        .concat();
+        assert!(matches!(
+            decode(&endless, STEP, 9),
+            Err(GzipError::Invalid(_))
+        ));
+    }
+
     #[test]
     fn the_limit_is_on_what_is_decompressed() {
         let bomb = gzip(&[b'a'; 1 << 20]);

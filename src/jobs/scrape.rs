@@ -107,7 +107,12 @@ impl Scrape {
             if !before.differs(&shown) {
                 warn_of_left_out(&before, &mut report);
             } else if let Some(labels) = noted(before.labels(run).await, &mut report) {
-                labels_before = labels;
+                labels_before = labels.unwrap_or_else(|| {
+                    let text = "the series of the tick before cannot be read from the state; those that are \
+                                gone get no stale marker";
+                    report.warnings.push(text.to_owned());
+                    Vec::new()
+                });
                 let gone = before::gone(compute, &labels_before, &rows).await;
                 before::end(compute, &gone, &mut rows).await;
                 change = Some((before, shown));
@@ -165,7 +170,9 @@ impl Scrape {
             return None;
         }
         let before = noted(Before::read(run).await, report)?;
-        (!before.is_after(run.scheduled_for.as_millisecond())).then_some(before)
+        let tick_ms = run.scheduled_for.as_millisecond();
+        let now_ms = (run.now)().as_millisecond();
+        (!before.is_after(tick_ms, now_ms)).then_some(before)
     }
 }
 
@@ -179,7 +186,7 @@ fn noted<T>(result: Result<T, StateError>, report: &mut Report) -> Option<T> {
 fn warn_of_left_out(before: &Before, report: &mut Report) {
     if before.left_out() > 0 {
         let text = format!(
-            "{} series get no stale marker when they end: too many to remember",
+            "{} series get no stale marker when they end: too many, or too long, to remember",
             before.left_out()
         );
         report.warnings.push(text);

@@ -66,6 +66,12 @@ impl Memory {
         state.dies_after = Some(state.sets + more);
     }
 
+    /// Replaces a text.
+    pub(crate) fn put(&self, key: &str, text: &str) {
+        let mut state = self.0.lock().unwrap();
+        state.texts.insert(key.to_owned(), text.to_owned());
+    }
+
     pub(crate) fn lives(&self) {
         self.0.lock().unwrap().dies_after = None;
     }

@@ -805,6 +805,7 @@ async fn a_request_to_another_path_goes_by_its_header() {
 fn scheduled(endpoint: &str) -> Value {
     let mut definition = file("scheduler-prometheus");
     definition["config"]["endpoint"] = endpoint.into();
+    definition["target_table"] = "metrics".into();
     definition
 }
 
@@ -1167,6 +1168,7 @@ async fn schedules_run_a_sync_and_a_sink() {
     assert!(stored > 1 && answer["rows"] == stored, "{answer}");
     let mut sink = file("scheduler-prometheus_sink");
     sink["config"]["url"] = receiver.url.clone().into();
+    sink["config"]["source"]["table"] = "metrics".into();
     let answer = invoke(&sink).await;
     assert_eq!(answer["result"], "complete", "{answer}");
     // The newest minute is left for the next run.

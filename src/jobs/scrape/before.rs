@@ -37,6 +37,10 @@ const END_OF_TEXT: u8 = 0xff;
 const END_OF_SERIES: u8 = 0xfe;
 /// Series that are remembered.
 const MAX_SERIES: usize = 400_000;
+/// Bytes of the labels of a series that is remembered; none that Timestream takes has more.
+const MAX_SERIES_BYTES: usize = 288 << 10;
+/// How far the clock of another process may be ahead. What is later is of a clock that was wrong.
+const MAX_AHEAD_MS: i64 = 15 * 60 * 1_000;
 /// Series that take less than a slice of time.
 const SERIES_AT_ONCE: usize = 1_000;
 /// Series between looks at the clock.
@@ -86,11 +90,12 @@ impl Before {
         })
     }
 
-    /// Whether a tick at this time comes too late to say which series are gone.
-    pub(super) fn is_after(&self, tick_ms: i64) -> bool {
-        self.head
-            .as_ref()
-            .is_some_and(|head| head.tick_ms >= tick_ms)
+    /// Whether a tick at this time comes too late to say which series are gone. What a clock that was ahead has left
+    /// would make each tick late until then, so it does not count.
+    pub(super) fn is_after(&self, tick_ms: i64, now_ms: i64) -> bool {
+        let latest = now_ms.saturating_add(MAX_AHEAD_MS);
+        let head = self.head.as_ref();
+        head.is_some_and(|head| (tick_ms..=latest).contains(&head.tick_ms))
     }
 
     /// Whether these are other series.
@@ -106,22 +111,22 @@ impl Before {
         self.head.as_ref().map_or(0, |head| head.left_out)
     }
 
-    /// Returns the labels of the series, for [`gone`]; none, if they cannot be read and never will be.
-    pub(super) async fn labels(&self, run: &Run<'_>) -> Result<Vec<u8>, StateError> {
+    /// Returns the labels of the series, for [`gone`]; `None` if what the state has is no longer what was written.
+    pub(super) async fn labels(&self, run: &Run<'_>) -> Result<Option<Vec<u8>>, StateError> {
         let Some(head) = self.head.as_ref().filter(|head| head.parts > 0) else {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         };
         let mut decoder = gzip::Decoder::new(MAX_TEXT_BYTES);
         for part in 0..head.parts {
             let key = part_key(head.slot, part);
             let text = run.cursors.get(&key).await?;
             let Some(bytes) = text.and_then(|text| STANDARD.decode(text).ok()) else {
-                return Ok(unreadable(run));
+                return Ok(None);
             };
             let mut began = Instant::now();
             for step in bytes.chunks(gzip::STEP) {
                 if decoder.push(step).is_err() {
-                    return Ok(unreadable(run));
+                    return Ok(None);
                 }
                 if began.elapsed() >= SLICE / 2 {
                     yield_now().await;
@@ -129,7 +134,7 @@ impl Before {
                 }
             }
         }
-        Ok(decoder.finish().unwrap_or_else(|_| unreadable(run)))
+        Ok(decoder.finish().ok())
     }
 
     /// Makes these series the ones of the tick before.
@@ -249,44 +254,42 @@ fn is_long(series: usize) -> bool {
     series > SERIES_AT_ONCE
 }
 
-fn unreadable(run: &Run<'_>) -> Vec<u8> {
-    tracing::warn!(
-        connector = run.name,
-        "The series of the tick before cannot be read from the state; those that are gone get no stale marker."
-    );
-    Vec::new()
-}
-
 /// Reads what [`write_labels`] wrote.
 fn read_labels(series: &[u8]) -> Option<Vec<Label<'_>>> {
     let texts = series.strip_suffix(&[END_OF_TEXT, END_OF_SERIES])?;
     let texts = texts.split(|&byte| byte == END_OF_TEXT);
     let texts = texts.map(|text| str::from_utf8(text).ok());
     let texts = texts.collect::<Option<Vec<_>>>()?;
-    let pairs = texts.chunks_exact(2).map(|pair| (pair[0], pair[1]));
-    Some(pairs.collect())
+    let (pairs, rest) = texts.as_chunks();
+    let pairs = pairs.iter().map(|[name, value]| (*name, *value));
+    rest.is_empty().then(|| pairs.collect())
 }
 
-/// Compresses the labels of the series, as far as there is room; returns how many are left out.
+/// Compresses the labels of the series, as far as there is room; returns how many are left out. One that is too
+/// long takes no room of the others.
 async fn encode(compute: &ComputePool, rows: &Rows<'_>, shown: &Shown) -> (Vec<u8>, u64) {
     let count = shown.tracked.len();
     if count == 0 {
         return (Vec::new(), shown.left_out);
     }
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let (mut text, mut text_bytes, mut next) = (Vec::new(), 0, 0);
+    let (mut text, mut text_bytes, mut next, mut written) = (Vec::new(), 0, 0, 0);
     let step = || {
         for &index in shown.tracked[next..].iter().take(BATCH) {
             write_labels(rows, index, &mut text);
+            next += 1;
+            if text.len() > MAX_SERIES_BYTES {
+                continue;
+            }
             text_bytes += text.len();
-            let is_full = encoder.get_ref().len() + ENCODER_BYTES > PART_BYTES * MAX_PARTS;
-            if is_full || text_bytes > MAX_TEXT_BYTES {
-                return Some(next);
+            let most = encoder.get_ref().len() + text.len() + ENCODER_BYTES;
+            if most > PART_BYTES * MAX_PARTS || text_bytes > MAX_TEXT_BYTES {
+                return Some(written);
             }
             encoder.write_all(&text).expect("a Vec takes all");
-            next += 1;
+            written += 1;
         }
-        (next == count).then_some(next)
+        (next == count).then_some(written)
     };
     let written = compute.run_in_slices(is_long(count), step).await;
     let bytes = encoder.finish().expect("a Vec takes all");
@@ -414,5 +417,46 @@ mod tests {
             left_out > 0 && bytes <= PART_BYTES * MAX_PARTS,
             "{left_out} {bytes}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_series_that_is_too_long_takes_no_room_of_the_others() {
+        let long = body(1, 6 << 20 >> 4);
+        let text = format!("b 1\n{long}c 1\n");
+        let (ended, bytes, left_out) = round_trip(&text, "").await;
+        assert_eq!((ended.len(), left_out), (2, 1));
+        assert!(bytes < 1_000, "{bytes}");
+        // Those that Timestream may take fill the room and no more.
+        let (ended, bytes, left_out) = round_trip(&body(40, 280 << 10 >> 4), "").await;
+        assert_eq!(ended.len() as u64 + left_out, 40);
+        assert!(
+            left_out > 0 && bytes <= PART_BYTES * MAX_PARTS,
+            "{left_out} {bytes}"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_makes_no_tick_late() {
+        let before = |tick_ms| Before {
+            head: Some(Head {
+                tick_ms,
+                destination: String::new(),
+                digest: String::new(),
+                slot: 0,
+                parts: 0,
+                left_out: 0,
+            }),
+        };
+        let now = 1_600_000_000_000;
+        for (head, tick, is_after) in [
+            (now - 2, now - 1, false),
+            (now - 1, now - 1, true),
+            (now + 1_000, now, true),
+            (now + MAX_AHEAD_MS, now, true),
+            (now + MAX_AHEAD_MS + 1, now, false),
+            (i64::MAX, now, false),
+        ] {
+            assert_eq!(before(head).is_after(tick, now), is_after, "{head} {tick}");
+        }
     }
 }

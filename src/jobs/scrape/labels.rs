@@ -1,6 +1,8 @@
 //! Labels of the target on series that it shows: a label of the same name becomes `exported_...`, as
 //! often as it takes until the name is free.
 
+use std::borrow::Cow;
+
 use crate::exposition::Exposition;
 
 const PREFIX: &str = "exported_";
@@ -32,14 +34,20 @@ impl<'t> Exported<'t> {
     }
 
     /// Puts the labels of the target on a series. `labels` are those of the series, without its name;
-    /// they come back sorted by name.
-    pub(super) fn put<'a>(&'a self, labels: &mut Vec<(&'a str, &'a str)>, honor_labels: bool) {
+    /// they come back sorted by name. Where those of the series win, `honored` has the names of the labels that
+    /// it shows without a value: as in Prometheus the target's do not take their place.
+    pub(super) fn put<'a>(
+        &'a self,
+        labels: &mut Vec<(&'a str, &'a str)>,
+        honored: Option<&[Cow<'_, str>]>,
+    ) {
         let mut clashes = Vec::new();
         for (name, value, longest) in &self.target {
             let known = labels.iter_mut().find(|label| label.0 == *name);
             match known {
+                None if honored.is_some_and(|blank| blank.iter().any(|it| it == name)) => {}
                 None => labels.push((name, value)),
-                Some(_) if honor_labels => {}
+                Some(_) if honored.is_some() => {}
                 Some(label) => {
                     let of_source = std::mem::replace(&mut label.1, value);
                     clashes.push((*name, longest.as_str(), of_source));
@@ -88,7 +96,8 @@ mod tests {
         let exported = Exported::of(&target, &exposition);
         let labels = exposition.labels(&exposition.samples[0]).iter();
         let mut labels: Vec<_> = labels.map(|(name, value)| (&**name, &**value)).collect();
-        exported.put(&mut labels, honor_labels);
+        let blank = exposition.blank(0);
+        exported.put(&mut labels, honor_labels.then_some(blank));
         let texts = labels.iter().map(|(name, value)| format!("{name}={value}"));
         texts.collect::<Vec<_>>().join(" ")
     }
@@ -124,6 +133,21 @@ mod tests {
             labelled(body, &target, true),
             "exported_job=b instance=x job=j"
         );
+    }
+
+    #[test]
+    fn a_label_without_a_value_wins_only_if_it_is_honoured() {
+        let target = [("instance", "t:1"), ("job", "j")];
+        for (body, honored) in [
+            (r#"{instance=""}"#, "job=j"),
+            (r#"{instance="",job="x"}"#, "job=x"),
+            (r#"{instance="",job=""}"#, ""),
+            (r#"{x=""}"#, "instance=t:1 job=j"),
+        ] {
+            assert_eq!(labelled(body, &target, true), honored, "{body}");
+        }
+        let all = "instance=t:1 job=j";
+        assert_eq!(labelled(r#"{instance="",job=""}"#, &target, false), all);
     }
 
     #[test]

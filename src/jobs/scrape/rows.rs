@@ -1,5 +1,6 @@
 //! What a target shows -> the series of a write request.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::time::Duration;
 
@@ -83,13 +84,13 @@ impl<'a> Rows<'a> {
         ];
         for (name, value) in series {
             self.labels.clear();
-            self.add_series(name, value, self.timestamp_ms, None);
+            self.add_series(name, &[], value, self.timestamp_ms, None);
         }
     }
 
     /// Adds what the target shows.
     pub(super) fn add(&mut self, exposition: &'a Exposition<'a>) {
-        for sample in &exposition.samples {
+        for (index, sample) in exposition.samples.iter().enumerate() {
             let own = sample.timestamp_ms.filter(|_| self.scrape.honor_timestamps);
             let labels = exposition.labels(sample).iter();
             self.labels.clear();
@@ -97,7 +98,8 @@ impl<'a> Rows<'a> {
                 .extend(labels.map(|(name, value)| (&**name, &**value)));
             let time_ms = own.unwrap_or(self.timestamp_ms);
             let exemplar = sample.exemplar.as_deref();
-            if self.add_series(&sample.name, sample.value, time_ms, exemplar) && own.is_none() {
+            let (name, blank, value) = (&sample.name, exposition.blank(index), sample.value);
+            if self.add_series(name, blank, value, time_ms, exemplar) && own.is_none() {
                 self.tracked.push(self.request.len() - 1);
             }
         }
@@ -128,17 +130,19 @@ impl<'a> Rows<'a> {
         self.request.end_series();
     }
 
-    /// Adds the series of this name with `labels`; returns whether it was not there before.
+    /// Adds the series of this name with `labels`, where those of `blank` have no value; returns whether it was
+    /// not there before.
     fn add_series(
         &mut self,
         name: &'a str,
+        blank: &[Cow<'_, str>],
         value: f64,
         timestamp_ms: i64,
         exemplar: Option<&'a exposition::Exemplar<'a>>,
     ) -> bool {
         self.labels.push((METRIC_NAME_LABEL, name));
-        self.exported
-            .put(&mut self.labels, self.scrape.honor_labels);
+        let honored = self.scrape.honor_labels.then_some(blank);
+        self.exported.put(&mut self.labels, honored);
         let hash = self.hasher.hash_one((&self.labels, timestamp_ms));
         let is_same = |seen: &Seen| {
             let known = self.request.series(seen.series);
@@ -213,6 +217,18 @@ mod tests {
         let expected = [
             r#"{__name__="a", instance="t:1", job="n"} 1 +0"#,
             r#"{__name__="b", instance="t:1", job="n", x="2"} NaN +0"#,
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn labels_without_a_value_are_those_of_their_sample() {
+        let body = "a 1\nb{instance=\"\"} 2\nc{job=\"\",x=\"y\"} 3\n";
+        let (found, _) = rows(body, Format::Text, &json!({"honor_labels": true}));
+        let expected = [
+            r#"{__name__="a", instance="t:1", job="n"} 1 +0"#,
+            r#"{__name__="b", job="n"} 2 +0"#,
+            r#"{__name__="c", instance="t:1", x="y"} 3 +0"#,
         ];
         assert_eq!(found, expected);
     }

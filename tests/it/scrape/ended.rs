@@ -1,5 +1,7 @@
 //! Series that end: stale markers, and exemplars, which are stored once however often they are shown.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use timestream_emulator::{Fault, FaultKind, Value as StoredValue};
 
@@ -148,6 +150,59 @@ async fn a_process_that_dies_ends_the_same_series_again_and_no_other() {
             false => &["1 a2", "1 b"],
         };
         assert_eq!(ended(&scraper), expected, "{sets}");
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_is_broken_stops_nothing_for_long() {
+    let scraper = Scraper::start(&["--store-special-values"]).await;
+    let target = showing(&[Some(A_AND_B)]).await;
+    let config = json!({"endpoint": target.url()});
+    scraper.tick_at(config, START_MS).await;
+    let texts = scraper.cursors.texts();
+    let of_head = |key: &str, value: Value| {
+        let mut head: Value = serde_json::from_str(&texts["series"]).unwrap();
+        head[key] = value;
+        ("series", head.to_string())
+    };
+    let packed = |bytes: &[u8]| ("series-0-0", STANDARD.encode(super::gzip(bytes)));
+    let part = STANDARD.decode(&texts["series-0-0"]).unwrap();
+    let cut = STANDARD.encode(&part[..part.len() - 1]);
+    // What is broken, and whether a warning says so.
+    let cases = [
+        (("series", String::new()), false),
+        (("series", "{}".to_owned()), false),
+        (of_head("parts", json!(-1)), false),
+        (of_head("parts", json!(17)), false),
+        (of_head("parts", json!(2)), true),
+        (of_head("slot", json!(255)), true),
+        (of_head("tick_ms", json!(i64::MAX)), false),
+        (("series-0-0", "?".to_owned()), true),
+        (("series-0-0", String::new()), true),
+        (("series-0-0", STANDARD.encode("junk")), true),
+        (("series-0-0", cut), true),
+        (packed(b"x\xff\xfe"), false),
+        (packed(b"\xfe\xfe\xff\xff"), false),
+    ];
+    for ((key, text), warns) in cases {
+        let scraper = Scraper::start(&["--store-special-values"]).await;
+        let target = showing(&[Some(A_AND_B), Some(A), Some(""), Some("")]).await;
+        let config = json!({"endpoint": target.url(), "labels": {"instance": "i"}});
+        scraper.tick_at(config.clone(), START_MS).await;
+        scraper.cursors.put(key, &text);
+        for tick in 1..4 {
+            let time_ms = START_MS + STEP_MS * tick;
+            let report = scraper.tick_at(config.clone(), time_ms).await;
+            assert_eq!(report.error, None, "{key} {text}");
+            let expected = usize::from(warns && tick == 1);
+            assert_eq!(report.warnings.len(), expected, "{key} {text} {tick}");
+        }
+        let found = ended(&scraper);
+        assert!(
+            found.contains(&"2 a1".to_owned()),
+            "{key} {text}: {found:?}"
+        );
+        assert!(found.iter().all(|it| !it.starts_with('3')), "{found:?}");
     }
 }
 
