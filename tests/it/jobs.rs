@@ -147,6 +147,17 @@ impl Workplace {
         described.await.unwrap()
     }
 
+    /// Drops a table of `db`.
+    pub(crate) async fn drop_table(&self, table: &str) {
+        let destination = Destination {
+            database: "db".to_owned(),
+            table: table.to_owned(),
+        };
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+        let dropped = self.connector.delete_table(&destination, deadline);
+        dropped.await.unwrap();
+    }
+
     /// One run to its end.
     pub(crate) async fn run(&self, job: &dyn Job) -> Report {
         let (_stopper, stop) = Stop::new();

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Series;
+use super::cursor::{Cursor, key as cursor_key};
 use super::failures::Ended;
 use super::server::Failure;
 use super::{Task, Work};
@@ -53,14 +54,15 @@ impl Work<'_> {
     /// then what can be read is stored over what there is.
     pub(super) async fn overwrite(
         &mut self,
-        group: Vec<Task>,
+        mut group: Vec<Task>,
         doubts: &[String],
     ) -> Result<ControlFlow<()>, RunError> {
         let Some(first) = group.first() else {
             return Ok(ControlFlow::Continue(()));
         };
         let destination = self.target.of(&first.metric);
-        match self.prepare_refresh(&destination, &group, doubts).await {
+        let prepared = self.prepare_refresh(&destination, &mut group, doubts);
+        match prepared.await {
             Ok(is_new) => {
                 // Older values are overwritten by their version.
                 self.version = (!is_new).then_some(self.started.at);
@@ -74,11 +76,14 @@ impl Work<'_> {
     async fn prepare_refresh(
         &mut self,
         destination: &Destination,
-        group: &[Task],
+        group: &mut [Task],
         doubts: &[String],
     ) -> Result<bool, Ended> {
         let key = key(destination);
         let saved: Option<Refresh> = self.saved().load(&key).await?;
+        if saved.is_none() {
+            self.finish_recreation(destination).await?;
+        }
         let mut phase = match saved {
             Some(Refresh { run, phase }) if run == self.started.at => phase,
             Some(Refresh {
@@ -103,8 +108,38 @@ impl Work<'_> {
                 }
                 Phase::Fill { is_new } => return Ok(is_new),
             };
+            if phase == (Phase::Fill { is_new: true }) {
+                self.begin_again(group).await?;
+            }
             self.save_phase(&key, phase.clone()).await?;
         }
+    }
+
+    /// Creates the table that an earlier version of the program has dropped, if it was killed before it
+    /// had created it again.
+    async fn finish_recreation(&mut self, destination: &Destination) -> Result<(), Ended> {
+        let key = format!("recreate {}", destination.table);
+        if let Some(table) = self.saved().load(&key).await? {
+            self.target.restore(destination, &table).await?;
+            self.saved().forget(&key).await?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that all metrics of a table that is empty are stored from the start. Some may have
+    /// cursors of this run: it began in another mode, with another table, or with an earlier version
+    /// of the program.
+    async fn begin_again(&self, group: &mut [Task]) -> Result<(), RunError> {
+        for Task { metric, cursor } in group {
+            if cursor.run == self.started.at {
+                *cursor = Cursor {
+                    ceiling: cursor.ceiling,
+                    ..Cursor::at(self.started.start)
+                };
+                self.saved().save(&cursor_key(metric), cursor).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the phase that follows a rehearsal.

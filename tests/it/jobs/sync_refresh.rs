@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use timestream_emulator::Value as Stored;
-use timestream_prometheus_connector::jobs::run::{Job, Report, RunError};
+use timestream_prometheus_connector::jobs::run::{Cursors, Job, Report, RunError};
 use timestream_prometheus_connector::jobs::sync::parse;
 
 use super::Workplace;
@@ -232,4 +232,56 @@ async fn a_kill_at_any_step_ends_in_the_right_content() {
         }
         assert!(kills > 8, "{kills}");
     }
+}
+
+/// Sets a cursor as an earlier version of the program, or another mode, has left it.
+async fn leave(workplace: &Workplace, key: &str, value: Value) {
+    let text = value.to_string();
+    workplace.cursors.set(key, &text).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_that_began_otherwise_is_stored_as_a_whole_after_the_drop() {
+    for layout in ["native", "table_per_metric"] {
+        for kills in 0..12 {
+            let (source, workplace, _) = changed(layout).await;
+            let at = now_ms() - 1_000;
+            let start = at - 5 * 60 * MINUTE;
+            // One metric is complete.
+            leave(
+                &workplace,
+                "run",
+                json!({"at": at, "start": start, "end": at, "is_ready": true}),
+            )
+            .await;
+            leave(&workplace, "metric a", json!({"run": at, "through": at})).await;
+            let overwrite = sync(&source.url, layout, "full_refresh_overwrite");
+            workplace.cursors.dies_after(kills);
+            workplace.run(&*overwrite).await;
+            workplace.cursors.lives();
+            assert_eq!(workplace.run(&*overwrite).await.error, None);
+            assert_eq!(
+                stored(&workplace, layout),
+                held(&source),
+                "{layout} {kills}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_an_earlier_version_has_dropped_is_created_as_it_was() {
+    let (source, workplace, _) = changed("native").await;
+    let before = workplace.describe("new").await.unwrap();
+    let dropped = serde_json::to_value(&before).unwrap();
+    leave(&workplace, "recreate new", dropped).await;
+    workplace.drop_table("new").await;
+    let config = json!({
+        "prometheus_url": source.url, "lookback_hours": 5, "create_tables": false,
+        "sync_mode": "full_refresh_overwrite", "allow_table_drop": true,
+    });
+    let report = workplace.run(&*parse(&config).unwrap()).await;
+    assert_eq!(report.error, None);
+    assert_eq!(workplace.describe("new").await, Some(before));
+    assert_eq!(stored(&workplace, "native"), held(&source));
 }
