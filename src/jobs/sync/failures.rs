@@ -84,7 +84,8 @@ impl Failures {
     /// The others would fail too, so the run ends.
     pub(super) fn add(&mut self, metric: &str, ended: Ended) -> Result<(), RunError> {
         let is_shared = matches!(ended, Ended::Shared(_));
-        self.refused += usize::from(matches!(ended, Ended::Retention(_)));
+        let is_refused = matches!(ended, Ended::Retention(_));
+        self.refused += usize::from(is_refused);
         let text = match ended {
             Ended::Run(error) => return Err(error),
             Ended::Metric(text) | Ended::Shared(text) | Ended::Retention(text) => text,
@@ -92,6 +93,10 @@ impl Failures {
         self.metrics.push(metric.to_owned());
         if self.shown.len() < MAX_SHOWN {
             self.shown.push(cut(&text, MAX_SHOWN_BYTES).into_owned());
+        }
+        if is_refused {
+            // It tells nothing about others, whose tables may take them, and the server was not called.
+            return Ok(());
         }
         self.in_a_row += 1;
         self.shared_in_a_row = if is_shared {
@@ -213,6 +218,13 @@ mod tests {
         let expected =
             "26 of 90 metrics failed, the last 6 of them in a row, so the run ended early";
         assert!(text(&failures, 90).starts_with(expected));
+        // Tables that refuse a metric say nothing about others.
+        let mut failures = Failures::default();
+        for _ in 0..100 {
+            let refusal = Ended::Retention("raise memory_hours".to_owned());
+            failures.add("a", refusal).unwrap();
+        }
+        assert!(!failures.are_everywhere());
         // Whatever the reason, when there are many.
         let mut failures = Failures::default();
         for _ in 0..MAX_IN_A_ROW {

@@ -249,3 +249,26 @@ async fn names_that_the_server_does_not_have_are_warnings() {
         "{unknown}"
     );
 }
+
+#[tokio::test]
+async fn tables_that_take_nothing_leave_all_others_alone() {
+    let source = Source::start().await;
+    let workplace = Workplace::start().await;
+    let names: Vec<_> = (0..22).map(|number| format!("a{number:02}")).collect();
+    let short = names.join(",");
+    for name in &names {
+        source.content().add(name, step_ago(10 * MINUTE), 1.0);
+    }
+    let short = json!({
+        "layout": "table_per_metric", "metrics_filter": short, "lookback_hours": 1,
+        "memory_hours": 2, "magnetic_writes": false,
+    });
+    let report = workplace.run(&*sync(&source.url, short)).await;
+    assert_eq!(report.error, None);
+    fill(&source, &["b"]);
+    let full = json!({"layout": "table_per_metric", "sync_mode": "full_refresh_append"});
+    let report = workplace.run(&*sync(&source.url, full)).await;
+    let text = failure(&report);
+    assert!(text.starts_with("22 of 23 metrics failed: "), "{text}");
+    assert!(workplace.emulator.points("db", "metric_b").len() > 50);
+}
