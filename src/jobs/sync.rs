@@ -144,21 +144,31 @@ impl<'r> Work<'r> {
     /// it is before the start that is configured: an outage may have been longer.
     async fn position(&mut self) -> Result<Position, RunError> {
         let saved = self.saved();
-        let position = match saved.load(POSITION_KEY).await? {
-            Some(position) => position,
-            None => {
-                // A run that an earlier version of the program has not completed.
-                let started: Option<Started> = saved.load(RUN_KEY).await?;
-                let start = self.started.start;
-                let position = Position {
-                    since: started.map_or(start, |it| it.start.min(start)),
-                    pending: Vec::new(),
-                };
-                saved.save(POSITION_KEY, &position).await?;
-                position
-            }
-        };
-        self.started.start = self.started.start.min(position.since);
+        let start = self.started.start;
+        let old: Option<Position> = saved.load(POSITION_KEY).await?;
+        let mut position = old.clone().unwrap_or(Position {
+            since: start,
+            configured: None,
+            pending: Vec::new(),
+        });
+        let before = position.configured.replace(self.settings.start);
+        if before.is_some_and(|before| before.ms(self.started.at) < start) {
+            // Somebody wants a later start, and no longer what is before it.
+            position.since = position.since.max(start);
+        }
+        // A run that an earlier version of the program, or a full refresh, has not completed. A later full
+        // refresh must not go on with it.
+        let left: Option<Started> = saved.load(RUN_KEY).await?;
+        if let Some(left) = left {
+            position.since = position.since.min(left.start);
+        }
+        if old.as_ref() != Some(&position) {
+            saved.save(POSITION_KEY, &position).await?;
+        }
+        if left.is_some() {
+            saved.forget(RUN_KEY).await?;
+        }
+        self.started.start = start.min(position.since);
         Ok(position)
     }
 
@@ -175,6 +185,7 @@ impl<'r> Work<'r> {
             since: old
                 .since
                 .max(self.started.end + 1 - self.settings.lateness_ms),
+            configured: old.configured,
             pending: failed.to_vec(),
         };
         self.saved().save(POSITION_KEY, &position).await

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use reqwest::Url;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::auth::{Auth, FlatKeys};
@@ -62,12 +62,23 @@ pub(super) struct Tables {
 }
 
 /// Where the first run starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Start {
     /// So many milliseconds ago.
     Ago(i64),
     /// At a time, in milliseconds since the Unix epoch.
     At(i64),
+}
+
+impl Start {
+    /// Returns its millisecond at `now_ms`.
+    pub(super) fn ms(self, now_ms: i64) -> i64 {
+        match self {
+            Self::Ago(ms) => (now_ms - ms).max(0),
+            Self::At(ms) => ms,
+        }
+    }
 }
 
 /// What a run reads, and what happens to what is stored.
@@ -201,10 +212,7 @@ impl Settings {
 
     /// The first millisecond that is wanted at `now_ms`.
     pub(super) fn start_ms(&self, now_ms: i64) -> i64 {
-        match self.start {
-            Start::Ago(ms) => (now_ms - ms).max(0),
-            Start::At(ms) => ms,
-        }
+        self.start.ms(now_ms)
     }
 }
 

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::{Deserialize, Serialize};
 
 use super::answer::Series;
+use super::config::Start;
 use crate::jobs::run::{Run, RunError};
 
 /// The cursor of a full refresh that is not complete.
@@ -28,6 +29,9 @@ pub(super) struct Started {
 pub(super) struct Position {
     /// Every metric that had samples before this millisecond has a cursor, or is pending.
     pub(super) since: i64,
+    /// The start that was configured.
+    #[serde(default)]
+    pub(super) configured: Option<Start>,
     /// Metrics that failed in the last run. They are read again even if no list names them any more.
     #[serde(default)]
     pub(super) pending: Vec<String>,

@@ -20,12 +20,12 @@ pub(super) fn refusal(table: &Table, name: &str, start_ms: i64, now_ms: i64) -> 
     }
     if !table.magnetic_writes {
         return Some(format!(
-            "{begin} takes only the {hours} hours of its memory store: enable its magnetic store writes (magnetic_writes for a table that is created), raise its memory retention (memory_hours), or start later (lookback_hours, start_date)"
+            "{begin} takes only the {hours} hours of its memory store: enable its magnetic store writes (magnetic_writes for a table that is created), raise its memory retention (memory_hours), or start later (lookback_hours, start_date; a metric that has a cursor starts there, so delete and create the definition)"
         ));
     }
     (start_ms < now_ms - days.saturating_mul(DAY_MS)).then(|| {
         format!(
-            "{begin} keeps {days} days: raise its magnetic retention (magnetic_days), or start later (lookback_hours, start_date)"
+            "{begin} keeps {days} days: raise its magnetic retention (magnetic_days), or start later (lookback_hours, start_date; a metric that has a cursor starts there, so delete and create the definition)"
         )
     })
 }

@@ -272,3 +272,29 @@ async fn tables_that_take_nothing_leave_all_others_alone() {
     assert!(text.starts_with("22 of 23 metrics failed: "), "{text}");
     assert!(workplace.emulator.points("db", "metric_b").len() > 50);
 }
+
+#[tokio::test]
+async fn a_later_start_is_a_remedy_for_a_table_that_takes_nothing() {
+    let source = Source::start().await;
+    let mut workplace = Workplace::start().await;
+    workplace.target("db", "new");
+    fill(&source, &["a"]);
+    let config = |hours: u64| {
+        let more = json!({"lookback_hours": hours, "memory_hours": 4, "magnetic_writes": false});
+        sync(&source.url, more)
+    };
+    let report = workplace.run(&*config(5)).await;
+    let Some(RunError::Disable(text)) = &report.error else {
+        panic!("{report:?}")
+    };
+    assert!(
+        text.contains("start later (lookback_hours, start_date"),
+        "{text}"
+    );
+    // An earlier one leaves the position where it is.
+    for hours in [6, 3] {
+        let report = workplace.run(&*config(hours)).await;
+        assert_eq!(report.error.is_none(), hours == 3, "{report:?}");
+    }
+    assert!(workplace.emulator.points("db", "new").len() > 30);
+}

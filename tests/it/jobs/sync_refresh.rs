@@ -285,3 +285,23 @@ async fn a_table_that_an_earlier_version_has_dropped_is_created_as_it_was() {
     assert_eq!(workplace.describe("new").await, Some(before));
     assert_eq!(stored(&workplace, "native"), held(&source));
 }
+
+#[tokio::test]
+async fn a_full_refresh_does_not_go_on_with_a_run_before_an_incremental_one() {
+    let (source, workplace, _) = changed("native").await;
+    let at = now_ms() - 60 * MINUTE;
+    let start = at - 9 * 60 * MINUTE;
+    leave(
+        &workplace,
+        "run",
+        json!({"at": at, "start": start, "end": at, "is_ready": true}),
+    )
+    .await;
+    let incremental = sync(&source.url, "native", "incremental_append");
+    assert_eq!(workplace.run(&*incremental).await.error, None);
+    // What that run had not read is listed and read.
+    assert_eq!(source.content().listed.last().unwrap().0, start);
+    let overwrite = sync(&source.url, "native", "full_refresh_overwrite");
+    assert_eq!(workplace.run(&*overwrite).await.error, None);
+    assert_eq!(stored(&workplace, "native"), held(&source));
+}
