@@ -1,5 +1,7 @@
 //! Type, help text and unit of metrics, as the server knows them.
 
+use std::collections::HashSet;
+
 use super::Work;
 use super::answer::is_wanted;
 use super::server::Failure;
@@ -28,7 +30,8 @@ impl Work<'_> {
                 return Ok(());
             }
         };
-        let families = families.into_iter().filter(|it| is_wanted(it, metrics));
+        let metrics: HashSet<_> = metrics.iter().map(String::as_str).collect();
+        let families = families.into_iter().filter(|it| is_wanted(it, &metrics));
         let families: Vec<_> = families.collect();
         let now_ms = (self.run.now)().as_millisecond();
         let news = (target::digest(&format!("{families:?}")), now_ms);
