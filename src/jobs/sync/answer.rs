@@ -235,22 +235,48 @@ pub(super) fn matrix(body: &[u8]) -> Result<Answer<Vec<Series>>, NoSuccess> {
                 value,
             })
         });
-        let mut samples = samples.collect::<Result<Vec<_>, _>>()?;
-        if !samples.is_sorted_by_key(|it| it.timestamp_ms) {
-            samples.sort_by_key(|it| it.timestamp_ms);
-        }
         all.push(Series {
             labels: Labels::new(labels.collect()),
-            samples,
+            samples: samples.collect::<Result<Vec<_>, _>>()?,
             histograms: Vec::new(),
         });
     }
-    all.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
     Ok(Answer {
-        data: all,
+        data: merged(all),
         warnings,
         partial,
     })
+}
+
+/// Returns series sorted by labels, each once, with their points in the order of time: a part of a window
+/// is remembered by its last series and time. A server that is many servers may return a series in pieces.
+pub(super) fn merged(mut all: Vec<Series>) -> Vec<Series> {
+    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    all.dedup_by(|piece, series| {
+        let is_same = piece.labels == series.labels;
+        if is_same {
+            series.samples.append(&mut piece.samples);
+            series.histograms.append(&mut piece.histograms);
+        }
+        is_same
+    });
+    for Series {
+        samples,
+        histograms,
+        ..
+    } in &mut all
+    {
+        if !samples.is_sorted_by_key(|it| it.timestamp_ms) {
+            samples.sort_by_key(|it| it.timestamp_ms);
+        }
+        // Two servers may have the same one.
+        samples.dedup_by_key(|it| (it.timestamp_ms, it.value.to_bits()));
+        if !histograms.is_sorted_by_key(|it| it.timestamp_ms) {
+            histograms.sort_by_key(|it| it.timestamp_ms);
+        }
+        histograms.dedup();
+    }
+    all
 }
 
 /// `NaN`, `+Inf`, `-Inf`, or a number.
@@ -595,6 +621,25 @@ mod tests {
             let found = [0, 1].map(|it| is_wanted(&expected[it], &names.iter().copied().collect()));
             assert_eq!(found, wanted, "{names:?}");
         }
+    }
+
+    #[test]
+    fn series_in_pieces_are_one() {
+        let body = br#"{"status":"success","data":{"resultType":"matrix","result":[
+            {"metric":{"__name__":"up","job":"a"},"values":[[30,"3"],[15,"1"]]},
+            {"metric":{"__name__":"up","job":"b"},"values":[[15,"7"]]},
+            {"metric":{"job":"a","__name__":"up"},"values":[[15,"1"],[0,"0"],[30,"4"]]}]}}"#;
+        let found = matrix(body).unwrap().data;
+        let found: Vec<_> = found
+            .iter()
+            .map(|series| {
+                let samples = series.samples.iter();
+                let samples = samples.map(|it| (it.timestamp_ms, it.value));
+                (series.labels.get("job"), samples.collect::<Vec<_>>())
+            })
+            .collect();
+        let a = vec![(0, 0.0), (15_000, 1.0), (30_000, 3.0), (30_000, 4.0)];
+        assert_eq!(found, [("a", a), ("b", vec![(15_000, 7.0)])]);
     }
 
     #[test]

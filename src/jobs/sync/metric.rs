@@ -132,6 +132,10 @@ impl Work<'_> {
                 request.end_series();
                 if request.count() as usize >= POINTS_PER_SAVE {
                     self.write(metric, &request).await?;
+                // A part ends between two times, as the time is all that is remembered of its end.
+                while let Some(point) = points.next_if(|it| it.timestamp_ms() == last) {
+                    request.push_item(point);
+                }
                     request = Request::default();
                     cursor.partial = Some(Partial {
                         start: window.start,

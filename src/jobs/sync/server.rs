@@ -15,7 +15,7 @@ use reqwest::Url;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{
-    Answer, Family, NoSuccess, Series, matrix, metadata, names, selector, targets_metadata,
+    Answer, Family, NoSuccess, Series, matrix, merged, metadata, names, selector, targets_metadata,
 };
 use super::config::Settings;
 use super::window::{Window, Windows};
@@ -289,8 +289,7 @@ impl<'r> Server<'r> {
         let found = answer.results.into_iter().flat_map(|it| it.timeseries);
         let mut all: Vec<Series> = found.map(|it| series(it, window)).collect();
         all.retain(|series| series.len() > 0);
-        all.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(all)
+        Ok(merged(all))
     }
 
     /// What is known about metric families, from the targets if the server has some. What a server
