@@ -38,6 +38,8 @@ use window::Window;
 const MAX_WARNINGS: usize = 20;
 /// Metrics that failed and whose names are saved for the next run.
 const MAX_PENDING: usize = 100;
+/// Bytes of their names.
+const MAX_PENDING_BYTES: usize = 64 << 10;
 
 /// A sync, its settings checked.
 #[derive(Debug)]
@@ -177,8 +179,10 @@ impl<'r> Work<'r> {
         let failures = &self.failures;
         let failed = failures.metrics();
         let knows_all = !failures.are_everywhere() && doubts.is_empty();
+        let pending_bytes: usize = failed.iter().map(String::len).sum();
+        let too_many = failed.len() > MAX_PENDING || pending_bytes > MAX_PENDING_BYTES;
         // A metric that its table refuses may have no cursor.
-        if !knows_all || failures.has_refusals() || failed.len() > MAX_PENDING {
+        if !knows_all || failures.has_refusals() || too_many {
             return Ok(());
         }
         let position = Position {

@@ -6,12 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Series;
 use super::config::Start;
+use super::target;
 use crate::jobs::run::{Run, RunError};
+use crate::received::cut;
 
 /// The cursor of a full refresh that is not complete.
 pub(super) const RUN_KEY: &str = "run";
 /// The cursor of the incremental modes that is not of one metric.
 pub(super) const POSITION_KEY: &str = "position";
+
+/// Bytes of a metric's name that are part of a key as they are: a key of DynamoDB has 1,024 bytes.
+const MAX_KEY_NAME_BYTES: usize = 1_000;
 
 /// One run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,7 +181,11 @@ impl Saved<'_> {
 
 /// The key of the cursor of a metric.
 pub(super) fn key(metric: &str) -> String {
-    format!("metric {metric}")
+    if metric.len() <= MAX_KEY_NAME_BYTES {
+        return format!("metric {metric}");
+    }
+    let begin = cut(metric, MAX_KEY_NAME_BYTES / 2);
+    format!("metric {begin} {}", target::digest(metric))
 }
 
 #[cfg(test)]
@@ -248,6 +257,16 @@ mod tests {
         // Found in two windows, it is not known as a whole.
         cursor.advance(951, 1_010, &[], 100);
         assert!(!cursor.has_same_tail(0, 1_100, &[]));
+    }
+
+    #[test]
+    fn keys_are_short_whatever_the_name() {
+        assert_eq!(key("up"), "metric up");
+        let name = "a".repeat(1_000);
+        assert_eq!(key(&name), format!("metric {name}"));
+        let [one, other] = ["1", "2"].map(|end| key(&("ü".repeat(9_999) + end)));
+        assert_ne!(one, other);
+        assert!(one.len() < 1_000, "{}", one.len());
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::timestream::ErrorKind;
 
 /// Points that are stored before the cursor is saved.
 const POINTS_PER_SAVE: usize = 1_000;
+/// Bytes of the labels of a series that is remembered as the place that was reached. Where they are
+/// longer, more is stored again: an item of DynamoDB has 400 kB.
+const MAX_PARTIAL_BYTES: usize = 64 << 10;
 /// How long storing so many may take.
 const STORE_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -129,14 +132,17 @@ impl Work<'_> {
                     last = point.timestamp_ms();
                     request.push_item(point);
                 }
-                request.end_series();
-                if request.count() as usize >= POINTS_PER_SAVE {
-                    self.write(metric, &request).await?;
                 // A part ends between two times, as the time is all that is remembered of its end.
                 while let Some(point) = points.next_if(|it| it.timestamp_ms() == last) {
                     request.push_item(point);
                 }
+                request.end_series();
+                if request.count() as usize >= POINTS_PER_SAVE {
+                    self.write(metric, &request).await?;
                     request = Request::default();
+                    if bytes(&labels) > MAX_PARTIAL_BYTES {
+                        continue;
+                    }
                     cursor.partial = Some(Partial {
                         start: window.start,
                         end: window.end,
@@ -245,6 +251,13 @@ fn next_window(windows: &Windows, cursor: &Cursor, from: i64, end: i64) -> Optio
         }
         None => windows.next(from, end),
     }
+}
+
+fn bytes(labels: &[(String, String)]) -> usize {
+    labels
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum()
 }
 
 /// Whether such an error is about single records, so that the others are stored.

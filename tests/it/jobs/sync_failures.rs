@@ -298,3 +298,38 @@ async fn a_later_start_is_a_remedy_for_a_table_that_takes_nothing() {
     }
     assert!(workplace.emulator.points("db", "new").len() > 30);
 }
+
+#[tokio::test]
+async fn no_cursor_is_too_long_for_the_place_where_it_is() {
+    let source = Source::start().await;
+    let workplace = Workplace::start().await;
+    let name = "a".repeat(5_000);
+    for minutes in 0..60 {
+        source.content().add(&name, step_ago(minutes * MINUTE), 1.0);
+    }
+    let mut samples = std::collections::BTreeMap::new();
+    for steps in 0..1_100 {
+        samples.insert(step_ago(steps * 15_000), 1.0);
+    }
+    let series = ["1", "2", "3"].map(|end| ("x".repeat(500_000) + end, samples.clone()));
+    source
+        .content()
+        .samples
+        .insert("b".to_owned(), series.into());
+    let more = json!({"layout": "rows"});
+    let mut has_ended = false;
+    for saves in 1..20 {
+        let report = workplace
+            .run_until(&*sync(&source.url, more.clone()), saves)
+            .await;
+        for (key, text) in workplace.cursors.texts() {
+            assert!(key.len() <= 1_024, "{key}");
+            assert!(text.len() < 100_000, "{key}: {}", text.len());
+        }
+        has_ended = report.error.is_none();
+        if has_ended {
+            break;
+        }
+    }
+    assert!(has_ended);
+}
