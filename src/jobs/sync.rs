@@ -21,9 +21,11 @@ mod window;
 
 use std::ops::ControlFlow;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream;
+use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::run::{Fault, Job, Report, Run, RunError};
 use config::{Layout, Mode, Settings};
@@ -40,6 +42,8 @@ const MAX_WARNINGS: usize = 20;
 const MAX_PENDING: usize = 100;
 /// Bytes of their names.
 const MAX_PENDING_BYTES: usize = 64 << 10;
+/// Cursors that are read at the same time: there may be very many.
+const LOADS_AT_ONCE: usize = 16;
 
 /// A sync, its settings checked.
 #[derive(Debug)]
@@ -209,8 +213,17 @@ impl<'r> Work<'r> {
         self.warn("the list of metrics", names.doubts.clone());
         self.warn("metrics_filter", names.warnings);
         let mut tasks = Vec::with_capacity(names.all.len());
-        for metric in names.all {
-            let saved: Option<Cursor> = self.saved().load(&key(&metric)).await?;
+        let saved = self.saved();
+        let loads = names.all.into_iter().map(|metric| async move {
+            let cursor: Option<Cursor> = saved.load(&key(&metric)).await?;
+            Ok::<_, RunError>((metric, cursor))
+        });
+        let mut loads = stream::iter(loads).buffered(LOADS_AT_ONCE);
+        while let Some(loaded) = loads.next().await {
+            let (metric, saved) = loaded?;
+            if self.is_over() {
+                return Err(RunError::Interrupted);
+            }
             let tried = saved.as_ref().map_or(i64::MIN, |cursor| cursor.run);
             let is_full = self.settings.mode.is_full();
             let ceiling = saved.as_ref().and_then(|cursor| cursor.ceiling);
@@ -224,6 +237,12 @@ impl<'r> Work<'r> {
         tasks.sort_by_key(|(tried, _)| *tried);
         let tasks = tasks.into_iter().map(|(_, task)| task).collect();
         Ok((tasks, names.doubts))
+    }
+
+    /// Returns whether nothing more may begin.
+    fn is_over(&self) -> bool {
+        let is_late = |deadline| deadline <= Instant::now();
+        self.run.stop.is_set() || self.run.deadline.is_some_and(is_late)
     }
 
     /// Copies all metrics; those that fail are in `failures` afterwards.
