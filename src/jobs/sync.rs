@@ -89,6 +89,8 @@ struct Work<'r> {
     version: Option<i64>,
     /// Those that it is going to read.
     metrics: usize,
+    /// Those of them that it has not come to, neither now nor before it was interrupted.
+    untried: usize,
     failures: Failures,
     report: Report,
 }
@@ -109,6 +111,7 @@ impl<'r> Work<'r> {
             started,
             version: (settings.mode == Mode::IncrementalDeduped).then_some(now),
             metrics: 0,
+            untried: 0,
             failures: Failures::default(),
             report: Report::default(),
         })
@@ -128,6 +131,10 @@ impl<'r> Work<'r> {
             self.continue_refresh().await?;
             let (tasks, doubts) = self.tasks(&[]).await?;
             self.copy_all(tasks, &doubts).await?;
+            if self.failures.are_everywhere() && self.untried > 0 {
+                // The next one goes on with the metrics that are left.
+                return Ok(());
+            }
             // The next run is another one.
             return self.saved().forget(RUN_KEY).await;
         }
@@ -248,6 +255,7 @@ impl<'r> Work<'r> {
     /// Copies all metrics; those that fail are in `failures` afterwards.
     async fn copy_all(&mut self, tasks: Vec<Task>, doubts: &[String]) -> Result<(), RunError> {
         self.metrics = tasks.len();
+        self.untried = tasks.iter().filter(|task| self.is_untried(task)).count();
         let metrics: Vec<_> = tasks.iter().map(|task| task.metric.clone()).collect();
         self.copy_metadata(&metrics).await?;
         self.run.progress.expect(metrics.len() as u64);
@@ -261,6 +269,10 @@ impl<'r> Work<'r> {
             }
         }
         Ok(())
+    }
+
+    fn is_untried(&self, task: &Task) -> bool {
+        task.cursor.run != self.started.at
     }
 
     /// Returns the metrics of each table.
@@ -283,6 +295,9 @@ impl<'r> Work<'r> {
 
     /// Copies one metric; its failure is its own, unless others would fail too.
     async fn copy(&mut self, task: Task) -> Result<ControlFlow<()>, RunError> {
+        self.untried = self
+            .untried
+            .saturating_sub(usize::from(self.is_untried(&task)));
         let Task { metric, mut cursor } = task;
         let mut ended = self.ready(&metric, cursor.next()).await;
         if ended.is_ok() {

@@ -243,6 +243,8 @@ impl Work<'_> {
         ended: &Ended,
     ) -> Result<ControlFlow<()>, RunError> {
         let mut flow = ControlFlow::Continue(());
+        let untried = group.iter().filter(|task| self.is_untried(task)).count();
+        self.untried = self.untried.saturating_sub(untried);
         for Task { metric, cursor } in group {
             flow = self.note(&metric, cursor, ended.clone()).await?;
             self.run.progress.advance(1);

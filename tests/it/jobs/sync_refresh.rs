@@ -305,3 +305,53 @@ async fn a_full_refresh_does_not_go_on_with_a_run_before_an_incremental_one() {
     assert_eq!(workplace.run(&*overwrite).await.error, None);
     assert_eq!(stored(&workplace, "native"), held(&source));
 }
+
+#[tokio::test]
+async fn a_full_refresh_that_ends_early_goes_on_until_each_metric_was_tried() {
+    for layout in ["native", "table_per_metric"] {
+        for mode in ["full_refresh_append", "full_refresh_overwrite"] {
+            let source = Source::start().await;
+            let mut workplace = Workplace::start().await;
+            workplace.target("db", "new");
+            let names = ["a", "b", "c", "d", "e", "f", "g"];
+            let time = (now_ms() - 10 * MINUTE) / 15_000 * 15_000;
+            for name in names {
+                source.content().add(name, time, 1.0);
+            }
+            let refuse = |names: &[&str]| {
+                let statuses = names.iter().map(|&name| (name.to_owned(), 403));
+                source.content().statuses = statuses.collect();
+            };
+            let full = sync(&source.url, layout, mode);
+            refuse(&["c", "d", "e"]);
+            let report = workplace.run(&*full).await;
+            let text = failure(&report);
+            assert!(
+                text.starts_with("3 of 7 metrics failed, the last 3"),
+                "{text}"
+            );
+            refuse(&[]);
+            source.content().asked.clear();
+            assert_eq!(workplace.run(&*full).await.error, None);
+            let asked = source.content().asked.clone();
+            let mut asked: Vec<_> = asked.iter().map(|(metric, ..)| metric.as_str()).collect();
+            asked.dedup();
+            assert_eq!(asked, ["f", "g", "c", "d", "e"]);
+            let tables = match layout {
+                "native" => vec!["new".to_owned()],
+                _ => names.map(|name| format!("metric_{name}")).to_vec(),
+            };
+            let points = tables
+                .iter()
+                .map(|it| workplace.emulator.points("db", it).len());
+            assert_eq!(points.sum::<usize>(), 7);
+            // It comes to an end though it never succeeds.
+            refuse(&names);
+            for left in [true, true, false] {
+                assert!(failure(&workplace.run(&*full).await).contains("ended early"));
+                let run = workplace.cursors.texts()["run"].clone();
+                assert_eq!(!run.is_empty(), left, "{run}");
+            }
+        }
+    }
+}
