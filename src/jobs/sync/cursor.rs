@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::Series;
 use super::config::Start;
 use super::target;
+use super::window::Window;
 use crate::jobs::run::{Run, RunError};
 use crate::received::cut;
 
@@ -78,6 +79,16 @@ pub(super) struct Partial {
     /// time, is stored.
     pub(super) series: Vec<(String, String)>,
     pub(super) time: i64,
+    /// The digest of all points that were found in the window: the place says something of the same ones
+    /// only. Earlier versions saved none.
+    #[serde(default)]
+    pub(super) content: Option<u64>,
+}
+
+impl Partial {
+    pub(super) fn is_of(&self, window: Window) -> bool {
+        (self.start, self.end) == (window.start, window.end)
+    }
 }
 
 impl Cursor {
@@ -122,7 +133,7 @@ impl Cursor {
 }
 
 /// A number that stands for the points from `from` to `end`, in whatever order series are.
-fn digest(series: &[Series], from: i64, end: i64) -> u64 {
+pub(super) fn digest(series: &[Series], from: i64, end: i64) -> u64 {
     let is_inside = |time: i64| (from..=end).contains(&time);
     let mut sum = 0_u64;
     for series in series {

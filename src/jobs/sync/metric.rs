@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Work;
 use super::answer::{Series, pairs};
 use super::config::Layout;
-use super::cursor::{Cursor, Partial, key};
+use super::cursor::{Cursor, Partial, digest, key};
 use super::failures::Ended;
 use super::server::Failure;
 use super::window::{Window, Windows};
@@ -21,6 +21,8 @@ const POINTS_PER_SAVE: usize = 1_000;
 /// Bytes of the labels of a series that is remembered as the place that was reached. Where they are
 /// longer, more is stored again: an item of DynamoDB has 400 kB.
 const MAX_PARTIAL_BYTES: usize = 64 << 10;
+/// Points whose digest takes so long that it is made beside other work.
+const LONG_POINTS: usize = 100_000;
 /// How long storing so many may take.
 const STORE_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -48,16 +50,24 @@ impl Work<'_> {
                 }
                 Err(failure) => return Err(self.failed(metric, window, failure)),
             };
-            windows.found(series.iter().map(Series::len).sum());
+            let found = series.iter().map(Series::len).sum();
+            windows.found(found);
             cursor.ceiling = windows.ceiling();
-            let through = cursor.through;
-            let is_same = cursor.has_same_tail(from, window.end, &series);
-            if !is_same {
+            // Fewer are stored at once, so no place in them is remembered.
+            let content = if found >= POINTS_PER_SAVE {
+                let compute = self.run.connector.compute();
+                let content = || digest(&series, window.start, window.end);
+                Some(compute.run_if(found >= LONG_POINTS, content).await)
+            } else {
+                None
+            };
+            cursor.partial.take_if(|partial| {
                 // What has arrived late may belong before the place that was reached.
-                cursor.partial.take_if(|it| it.start <= through);
-            }
-            let stored_through = if is_same { through } else { i64::MIN };
-            let stored = self.store(metric, window, &series, stored_through, cursor);
+                partial.is_of(window) && (content.is_none() || partial.content != content)
+            });
+            let is_same = cursor.has_same_tail(from, window.end, &series);
+            let stored_through = if is_same { cursor.through } else { i64::MIN };
+            let stored = self.store(metric, window, &series, content, stored_through, cursor);
             if let Err(ended) = stored.await {
                 return Err(self.failed(metric, window, ended));
             }
@@ -99,17 +109,18 @@ impl Work<'_> {
     }
 
     /// Stores the points of a window that come after `stored_through`, by series and time, without those
-    /// of the part that is stored already; the cursor is saved after each part.
+    /// of the part that is stored already; the cursor is saved after each part. The `content` is the digest
+    /// of all points.
     async fn store(
         &mut self,
         metric: &str,
         window: Window,
         all: &[Series],
+        content: Option<u64>,
         stored_through: i64,
         cursor: &mut Cursor,
     ) -> Result<(), Ended> {
-        let begun = |it: &&Partial| (it.start, it.end) == (window.start, window.end);
-        let partial = cursor.partial.as_ref().filter(begun).cloned();
+        let partial = cursor.partial.clone().filter(|it| it.is_of(window));
         let mut request = Request::default();
         for series in all {
             let labels = pairs(&series.labels);
@@ -148,6 +159,7 @@ impl Work<'_> {
                         end: window.end,
                         series: labels.clone(),
                         time: last,
+                        content,
                     });
                     self.saved().save(&key(metric), cursor).await?;
                 }

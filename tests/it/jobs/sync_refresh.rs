@@ -28,6 +28,7 @@ type Rows = BTreeSet<(String, String, i64, u64)>;
 fn stored(workplace: &Workplace, layout: &str) -> Rows {
     let tables = match layout {
         "native" => &["new"][..],
+        "rows" => &["time_series"],
         _ => &["metric_a", "metric_b"],
     };
     let points = tables
@@ -352,6 +353,66 @@ async fn a_full_refresh_that_ends_early_goes_on_until_each_metric_was_tried() {
                 let run = workplace.cursors.texts()["run"].clone();
                 assert_eq!(!run.is_empty(), left, "{run}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kill_at_any_step_loses_nothing_that_is_late() {
+    for mode in [
+        "incremental_append",
+        "incremental_deduped",
+        "full_refresh_append",
+    ] {
+        for layout in ["native", "rows", "table_per_metric"] {
+            let mut has_ended = false;
+            let mut kills = 0;
+            while !has_ended {
+                let source = Source::start().await;
+                let mut workplace = Workplace::start().await;
+                workplace.target("db", "new");
+                let times = |minutes: i64, steps: i64| {
+                    let newest = now_ms() - minutes * MINUTE;
+                    (0..steps).map(move |step| newest / 15_000 * 15_000 - step * 15_000)
+                };
+                // One is in parts, in windows of more than 1,000 points.
+                for (metric, id) in [("a", "1"), ("a", "2"), ("a", "3"), ("b", "1")] {
+                    let steps = if metric == "a" { 400 } else { 40 };
+                    let mut content = source.content();
+                    let series = content.samples.entry(metric.to_owned()).or_default();
+                    let series = series.entry(id.to_owned()).or_default();
+                    series.extend(times(15, steps).map(|time| (time, 1.0)));
+                }
+                let config = json!({
+                    "prometheus_url": source.url, "lookback_hours": 5, "layout": layout,
+                    "sync_mode": mode, "memory_hours": 300, "lateness_ms": 10 * MINUTE,
+                });
+                let sync = parse(&config).unwrap();
+                workplace.cursors.dies_after(kills);
+                let report = workplace.run(&*sync).await;
+                has_ended = report.error.is_none();
+                workplace.cursors.lives();
+                for (metric, id) in [("a", "0"), ("a", "2"), ("b", "1")] {
+                    let mut content = source.content();
+                    let series = content.samples.get_mut(metric).unwrap();
+                    let series = series.entry(id.to_owned()).or_default();
+                    series.extend(times(11, 8).map(|time| (time, 2.0)));
+                }
+                workplace.now = || jiff::Timestamp::from_millisecond(now_ms() + MINUTE).unwrap();
+                // A full refresh that goes on is followed by one that finds what was late.
+                for _ in 0..2 {
+                    assert_eq!(workplace.run(&*sync).await.error, None);
+                }
+                let stored = stored(&workplace, layout);
+                let held = held(&source);
+                let differing: Vec<_> = stored.symmetric_difference(&held).collect();
+                assert!(
+                    differing.is_empty(),
+                    "{mode} {layout} {kills} {differing:?}"
+                );
+                kills += 1;
+            }
+            assert!(kills > 6, "{mode} {layout} {kills}");
         }
     }
 }
