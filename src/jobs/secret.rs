@@ -208,14 +208,15 @@ impl Secrets {
         name: &str,
         limit: u64,
     ) -> Result<Vec<u8>, Unresolved> {
-        self.bytes(name, limit)
+        self.bytes(&format!("the file {name}"), name, limit)
             .map_err(|why| Unresolved { what, why })
     }
 
     fn read(&self, name: &str) -> Result<String, String> {
         let path = || self.folder.as_deref().unwrap_or(Path::new("")).join(name);
-        let text = String::from_utf8(self.bytes(name, MAX_BYTES)?)
-            .map_err(|_| format!("{} is not UTF-8", path().display()))?;
+        let bytes = self.bytes(&format!("{FILE}{name}"), name, MAX_BYTES)?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", path().display()))?;
         let secret = text.strip_suffix('\n').unwrap_or(&text);
         let secret = secret.strip_suffix('\r').unwrap_or(secret);
         if secret.is_empty() {
@@ -224,18 +225,19 @@ impl Secrets {
         Ok(secret.to_owned())
     }
 
-    fn bytes(&self, name: &str, limit: u64) -> Result<Vec<u8>, String> {
+    /// Returns the bytes of the file `name`, which a definition gives as `given`.
+    fn bytes(&self, given: &str, name: &str, limit: u64) -> Result<Vec<u8>, String> {
         let Some(folder) = &self.folder else {
             return Err(format!(
-                "the file {name} needs a folder of secrets: set --secrets-dir (secrets_dir)"
+                "{given} needs a folder of secrets: set --secrets-dir (secrets_dir)"
             ));
         };
         let path = folder.join(name);
         let failed = |error| format!("{} cannot be read: {error}", path.display());
-        let given = folder;
+        let named = folder;
         let folder = folder.canonicalize().map_err(failed)?;
         // Of what lies elsewhere no error says whether it is there.
-        if !path.starts_with(given) && !path.starts_with(&folder) {
+        if !path.starts_with(named) && !path.starts_with(&folder) {
             return Err(format!("{} leads out of secrets_dir", path.display()));
         }
         // Links inside the folder are how Kubernetes mounts secrets; those that leave it are refused.
