@@ -13,18 +13,20 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
 
+use crate::connector::{self, ReadLimits};
 use crate::convert::route::{RoutePart, Routing};
 use crate::convert::series::WritePolicy;
 use crate::dead_letter::Place;
+use crate::http;
 use crate::jobs::definition::{Definition, KINDS};
 use crate::jobs::state::Place as State;
 use crate::replay::{Fallback, Source};
-use crate::timestream::{Settings, TrustedRoots};
+use crate::telemetry;
+use crate::timestream::{self, TrustedRoots};
 use crate::web::{Users, Web};
 use options::{
     CHECK_CONFIG, DEFINITION, FALLBACKS, HEALTHCHECK, OPTIONS, OptionSpec, REPLAY, RUN, SINK,
@@ -86,109 +88,26 @@ pub struct Config {
     pub ignored_options: Vec<&'static OptionSpec>,
     /// Where the region was found.
     pub region_source: RegionSource,
-    /// From labels to databases and tables.
-    pub routing: Routing,
-    /// Table of what is known about metrics, in each database; `None` keeps nothing.
-    pub metadata_table: Option<String>,
-    /// What to do with samples that cannot be stored.
-    pub policy: WritePolicy,
+    /// Reads and writes.
+    pub connector: connector::Settings,
     /// How Timestream is reached.
-    pub timestream: Settings,
+    pub timestream: timestream::Settings,
     /// Where the standalone server listens.
     pub listen_address: ListenAddress,
-    /// Path of the connector's own metrics; starts with `/`.
-    pub telemetry_path: String,
+    /// The HTTP interface.
+    pub http: http::Settings,
     /// Who may ask, and how they reach the standalone server.
     pub web: Web,
-    /// Retries of a read.
-    pub max_retries: u32,
-    /// Retries of a write.
-    pub max_write_retries: u32,
-    /// Deadline of a write request.
-    pub request_timeout: Duration,
-    /// Deadline of a read request.
-    pub read_timeout: Duration,
-    /// WriteRecords calls in flight.
-    pub write_concurrency: usize,
     /// What is logged, and how.
-    pub log: LogSettings,
-    /// Status that answers a throttled write: 503 or 429.
-    pub throttling_status: u16,
-    /// Status of a write that Timestream refuses for good.
-    pub permanent_error_status: PermanentErrorStatus,
-    /// Whether a later value for the same time replaces the stored one.
-    pub on_duplicate: OnDuplicate,
+    pub log: telemetry::Settings,
     /// Where samples are kept that no later try can store.
     pub dead_letter: Option<Place>,
-    /// Limit of all request bodies in work, decompressed, in bytes.
-    pub max_in_flight_bytes: usize,
-    /// Limit of a request body and of its decompressed size, in bytes.
-    pub max_request_bytes: usize,
-    /// How much one read may find.
-    pub read_limits: ReadLimits,
     /// Connector definitions that are given by file.
     pub connectors: Vec<Arc<Definition>>,
     /// Where connector definitions, their claims and cursors are kept.
     pub state: Option<State>,
     /// Where files with secrets of connector definitions are.
     pub secrets_dir: Option<PathBuf>,
-}
-
-/// How much one read may find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadLimits {
-    /// Samples and native histograms.
-    pub max_samples: u64,
-    /// Bytes that they take, and the labels of their series, while they are held.
-    pub max_bytes: u64,
-}
-
-/// The status of a write that Timestream refuses for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PermanentErrorStatus {
-    /// AWS' own for Prometheus, 400 for all other senders.
-    Auto,
-    /// AWS' own.
-    Aws,
-    /// 400, on which every sender drops the request.
-    BadRequest,
-}
-
-/// What happens to a value for a time at which another one is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnDuplicate {
-    /// Timestream rejects it.
-    Reject,
-    /// It replaces the stored one.
-    Overwrite,
-}
-
-/// What is logged, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct LogSettings {
-    /// The least severe level that is logged; `None` logs nothing.
-    pub level: Option<tracing::Level>,
-    /// The format of a line.
-    pub format: LogFormat,
-}
-
-/// What the options have as their defaults.
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self {
-            level: Some(tracing::Level::INFO),
-            format: LogFormat::Logfmt,
-        }
-    }
-}
-
-/// The format of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// `key=value` pairs.
-    Logfmt,
-    /// A JSON object.
-    Json,
 }
 
 /// What the command line asks for.
@@ -398,19 +317,31 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             Mode::Standalone => self.setting("read_timeout"),
         };
         let routing = self.routing();
+        let throttling_status = self.setting::<ThrottlingStatus>("throttling_status").0;
         Config {
             mode: surroundings.mode,
             ignored_options: surroundings.ignored_options,
             region_source,
-            metadata_table: self.metadata_table(routing.table.default.as_deref()),
-            routing,
-            policy: WritePolicy {
-                fail_on_long_label: self.setting("fail_on_long_label"),
-                fail_on_invalid_sample_value: self.setting("fail_on_invalid_sample_value"),
-                store_special_values: self.setting("store_special_values"),
+            connector: connector::Settings {
+                metadata_table: self.metadata_table(routing.table.default.as_deref()),
+                routing,
+                policy: WritePolicy {
+                    fail_on_long_label: self.setting("fail_on_long_label"),
+                    fail_on_invalid_sample_value: self.setting("fail_on_invalid_sample_value"),
+                    store_special_values: self.setting("store_special_values"),
+                },
+                on_duplicate: self.setting("on_duplicate"),
+                throttled_may_be_dropped: throttling_status == 429,
+                max_retries: self.setting::<Retries>("max_retries").0,
+                max_write_retries: self.setting::<Retries>("max_write_retries").0,
+                write_concurrency: self.setting::<Concurrency>("write_concurrency").0,
+                read_limits: ReadLimits {
+                    max_samples: self.setting::<SampleLimit>("max_read_samples").0,
+                    max_bytes: max_read_bytes as u64,
+                },
             },
-            timestream: Settings {
-                region,
+            timestream: timestream::Settings {
+                region: region.clone(),
                 write_endpoint: self
                     .optional("write_base_endpoint")
                     .map(|EndpointUrl(url)| url),
@@ -421,28 +352,23 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 roots: surroundings.roots,
             },
             listen_address: self.setting("web_listen_address"),
-            telemetry_path: self.setting::<TelemetryPath>("web_telemetry_path").0,
+            http: http::Settings {
+                region,
+                telemetry_path: self.setting::<TelemetryPath>("web_telemetry_path").0,
+                request_timeout,
+                read_timeout,
+                throttling_status,
+                permanent_error_status: self.setting("permanent_error_status"),
+                max_request_bytes,
+                // One request of the allowed size, body and content, has to fit.
+                max_in_flight_bytes: max_in_flight_bytes.max(2 * max_request_bytes),
+            },
             web: self.web(),
-            max_retries: self.setting::<Retries>("max_retries").0,
-            max_write_retries: self.setting::<Retries>("max_write_retries").0,
-            request_timeout,
-            read_timeout,
-            write_concurrency: self.setting::<Concurrency>("write_concurrency").0,
-            log: LogSettings {
+            log: telemetry::Settings {
                 level: logging.then_some(level),
                 format: self.setting("log_format"),
             },
-            throttling_status: self.setting::<ThrottlingStatus>("throttling_status").0,
-            permanent_error_status: self.setting("permanent_error_status"),
-            on_duplicate: self.setting("on_duplicate"),
             dead_letter: self.optional("dead_letter"),
-            max_request_bytes,
-            read_limits: ReadLimits {
-                max_samples: self.setting::<SampleLimit>("max_read_samples").0,
-                max_bytes: max_read_bytes as u64,
-            },
-            // One request of the allowed size, body and content, has to fit.
-            max_in_flight_bytes: max_in_flight_bytes.max(2 * max_request_bytes),
             connectors: self.connectors(),
             state: self.optional("state"),
             secrets_dir: self.optional("secrets_dir").map(|Folder(path)| path),
@@ -646,17 +572,24 @@ mod tests {
         let config = config(&DEFAULTS, &[]);
         assert_eq!(config.timestream.region, "us-east-1");
         assert_eq!(config.listen_address.to_string(), ":9201");
-        assert_eq!((config.max_retries, config.max_write_retries), (3, 10));
-        assert_eq!(config.request_timeout, Duration::from_secs(25));
-        assert_eq!(config.max_request_bytes, 33_554_432);
+        let connector = &config.connector;
+        assert_eq!(
+            (connector.max_retries, connector.max_write_retries),
+            (3, 10)
+        );
+        assert_eq!(config.http.request_timeout, Duration::from_secs(25));
+        assert_eq!(config.http.max_request_bytes, 33_554_432);
         let limits = ReadLimits {
             max_samples: 50_000_000,
             max_bytes: 256 << 20,
         };
-        assert_eq!(config.read_limits, limits);
+        assert_eq!(config.connector.read_limits, limits);
         assert_eq!(config.log.level, Some(tracing::Level::INFO));
-        assert_eq!(config.throttling_status, 503);
-        assert_eq!(config.permanent_error_status, PermanentErrorStatus::Auto);
+        assert_eq!(config.http.throttling_status, 503);
+        assert_eq!(
+            config.http.permanent_error_status,
+            PermanentErrorStatus::Auto
+        );
     }
 
     #[test]
@@ -680,20 +613,23 @@ mod tests {
                 ("max_request_bytes", "1MiB"),
             ],
         );
-        assert_eq!(config.routing.database.label.as_deref(), Some("d"));
         assert_eq!(
-            config.routing.table,
+            config.connector.routing.database.label.as_deref(),
+            Some("d")
+        );
+        assert_eq!(
+            config.connector.routing.table,
             RoutePart {
                 label: Some("t".to_owned()),
                 default: None
             }
         );
-        assert_eq!(config.max_retries, 7);
-        assert!(config.policy.fail_on_invalid_sample_value);
+        assert_eq!(config.connector.max_retries, 7);
+        assert!(config.connector.policy.fail_on_invalid_sample_value);
         assert_eq!(config.log.level, None);
         assert_eq!(config.timestream.region, "eu-west-1");
-        assert_eq!(config.request_timeout, Duration::from_secs(90));
-        assert_eq!(config.max_request_bytes, 1 << 20);
+        assert_eq!(config.http.request_timeout, Duration::from_secs(90));
+        assert_eq!(config.http.max_request_bytes, 1 << 20);
     }
 
     #[test]
@@ -707,7 +643,7 @@ mod tests {
         ];
         let config = config(&DEFAULTS, &[&lambda[..], &set].concat());
         assert_eq!(config.mode, Mode::Lambda);
-        assert_eq!(config.read_timeout, Duration::from_secs(10));
+        assert_eq!(config.http.read_timeout, Duration::from_secs(10));
         assert_eq!(config.region_source, RegionSource::Environment);
         let ignored: Vec<&str> = config
             .ignored_options
@@ -800,7 +736,7 @@ mod tests {
         let max_bytes = |variables: &[(&str, &str)]| {
             let lambda = [("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")];
             let config = config(&DEFAULTS, &[&lambda[..], variables].concat());
-            config.read_limits.max_bytes
+            config.connector.read_limits.max_bytes
         };
         let memory = ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512");
         assert_eq!(max_bytes(&[memory]), 128 << 20);
@@ -813,7 +749,7 @@ mod tests {
         let empty = [("AWS_LAMBDA_RUNTIME_API", "")];
         let config = config(&DEFAULTS, &empty);
         assert_eq!(config.mode, Mode::Standalone);
-        assert_eq!(config.read_timeout, Duration::from_secs(60));
+        assert_eq!(config.http.read_timeout, Duration::from_secs(60));
         assert_eq!(config.region_source, RegionSource::Default);
         assert_eq!(config.timestream.roots, TrustedRoots::Bundled);
         assert!(config.ignored_options.is_empty());
@@ -834,7 +770,7 @@ mod tests {
 
     #[test]
     fn the_log_is_set_as_the_options_say_by_default() {
-        let (read, assumed) = (config(&DEFAULTS, &[]).log, LogSettings::default());
+        let (read, assumed) = (config(&DEFAULTS, &[]).log, telemetry::Settings::default());
         assert_eq!((read.level, read.format), (assumed.level, assumed.format));
     }
 

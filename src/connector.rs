@@ -12,6 +12,7 @@ mod read;
 mod replay;
 mod schemas;
 mod select;
+mod settings;
 mod statements;
 mod versions;
 mod write;
@@ -25,11 +26,11 @@ pub use history::Answer;
 pub use metadata::{IgnoredMetadata, MetadataOutcome};
 pub use read::{QueryResult, ReadError, ReadOutcome, Reading};
 pub use replay::{Fallback, Replayed};
+pub use settings::{OnDuplicate, ReadLimits, Settings};
 pub use statements::StatementCounts;
 pub use write::{Failure, Faulty, Kept, Sender, WriteOutcome, WriteProgress};
 
 use crate::compute::ComputePool;
-use crate::config::{Config, OnDuplicate, ReadLimits};
 use crate::convert::route::Routing;
 use crate::convert::series::WritePolicy;
 use crate::dead_letter::DeadLetters;
@@ -64,29 +65,34 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Builds a connector from its configuration and what it uses.
-    pub fn new(config: &Config, timestream: Timestream, dead_letters: DeadLetters) -> Self {
-        let has_versions = config.on_duplicate == OnDuplicate::Overwrite;
+    /// Returns a connector with these settings.
+    pub fn new(settings: &Settings, timestream: Timestream, dead_letters: DeadLetters) -> Self {
+        let has_versions = settings.on_duplicate == OnDuplicate::Overwrite;
         Self {
             timestream,
             versions: has_versions.then(Arc::default),
             dead_letters,
-            throttled_may_be_dropped: config.throttling_status == 429,
-            routing: Arc::new(config.routing.clone()),
-            policy: config.policy,
-            max_retries: config.max_retries,
-            max_write_retries: config.max_write_retries,
-            read_limits: config.read_limits,
-            write_concurrency: config.write_concurrency,
-            write_permits: Arc::new(Semaphore::new(config.write_concurrency)),
+            throttled_may_be_dropped: settings.throttled_may_be_dropped,
+            routing: Arc::new(settings.routing.clone()),
+            policy: settings.policy,
+            max_retries: settings.max_retries,
+            max_write_retries: settings.max_write_retries,
+            read_limits: settings.read_limits,
+            write_concurrency: settings.write_concurrency,
+            write_permits: Arc::new(Semaphore::new(settings.write_concurrency)),
             schemas: Arc::default(),
             flights: Arc::default(),
             compute: ComputePool::default(),
-            metadata: config
+            metadata: settings
                 .metadata_table
                 .clone()
                 .map(|name| Arc::new(MetadataTable::new(name))),
         }
+    }
+
+    /// Returns the way from labels to databases and tables.
+    pub fn routing(&self) -> &Routing {
+        &self.routing
     }
 
     /// Whether NaN, infinities and stale markers are stored.

@@ -15,10 +15,12 @@ mod pressure;
 mod read;
 mod recorder;
 mod router;
+mod settings;
 mod write;
 
 pub use bounds::Bounds;
 pub use connectors::Connectors;
 pub use error::HttpError;
-pub use misconfigured::misconfigured;
+pub use misconfigured::{Misconfiguration, misconfigured};
 pub use router::{App, is_taken, router};
+pub use settings::{PermanentErrorStatus, Settings};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use axum::Router;
 use timestream_prometheus_connector::config::{
-    self, Config, ConfigError, ConfigFault, Invocation, LogSettings, Mode, Replaying,
+    self, Config, ConfigError, ConfigFault, Invocation, Mode, Replaying,
 };
 use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::dead_letter::DeadLetters;
@@ -18,7 +18,9 @@ use timestream_prometheus_connector::entry;
 use timestream_prometheus_connector::entry::lambda::{self, Handlers, Replayer};
 use timestream_prometheus_connector::entry::standalone::{self, Ended, Patience};
 use timestream_prometheus_connector::entry::{connectors, healthcheck};
-use timestream_prometheus_connector::http::{App, Connectors, misconfigured, router};
+use timestream_prometheus_connector::http::{
+    App, Connectors, Misconfiguration, misconfigured, router,
+};
 use timestream_prometheus_connector::jobs::run::Stop;
 use timestream_prometheus_connector::jobs::state::State;
 use timestream_prometheus_connector::telemetry;
@@ -59,7 +61,7 @@ fn main() -> ExitCode {
         Err(ConfigError::CommandLine(error)) => error.exit(),
         // Lambda would start a process that ends again and again, and tell nobody why.
         Err(ConfigError::Faults(faults)) if Mode::of(environment) == Mode::Lambda => {
-            start(LogSettings::default(), serve_lambda(Err(faults)))
+            start(telemetry::Settings::default(), serve_lambda(Err(faults)))
         }
         Err(error @ ConfigError::Faults(_)) => {
             print_error(&error.to_string());
@@ -69,7 +71,7 @@ fn main() -> ExitCode {
 }
 
 /// Starts logging and the runtime, and runs `work`.
-fn start(log: LogSettings, work: impl Future<Output = ExitCode>) -> ExitCode {
+fn start(log: telemetry::Settings, work: impl Future<Output = ExitCode>) -> ExitCode {
     telemetry::start(log);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -155,10 +157,10 @@ async fn serve(config: &Config) -> ExitCode {
         tls = config.web.current().tls.is_some(),
         region = config.timestream.region,
         region_from = config.region_source.as_str(),
-        metadata_table = config.metadata_table.as_deref().unwrap_or("off"),
+        metadata_table = config.connector.metadata_table.as_deref().unwrap_or("off"),
         "Listening."
     );
-    let grace = config.request_timeout.max(config.read_timeout) + GRACE_BEYOND_DEADLINE;
+    let grace = config.http.request_timeout.max(config.http.read_timeout) + GRACE_BEYOND_DEADLINE;
     warn_if_open(config, &listener);
     connectors::warn_if_forgotten(config);
     let ended = standalone::serve(listener, app, Patience::default(), stop, grace).await;
@@ -198,7 +200,11 @@ async fn serve_lambda(config: Result<&Config, Vec<ConfigFault>>) -> ExitCode {
         for fault in &faults {
             tracing::error!(error = fault.to_string(), "Cannot use the configuration.");
         }
-        (misconfigured(faults), None)
+        let all = faults.iter().map(|fault| Misconfiguration {
+            is_missing_destination: fault.is_missing_destination(),
+            text: fault.to_string(),
+        });
+        (misconfigured(all.collect()), None)
     });
     tokio::select! {
         () = stop => ExitCode::SUCCESS,
@@ -268,7 +274,7 @@ async fn lambda_router(
     };
     let replayer = Replayer {
         connector,
-        timeout: config.request_timeout,
+        timeout: config.http.request_timeout,
     };
     let handlers = Handlers {
         replayer,
@@ -285,8 +291,9 @@ async fn lambda_router(
 fn app(config: &Config, shared: &SdkConfig) -> io::Result<(App, Connector)> {
     let timestream = Timestream::new(&config.timestream, shared);
     let dead_letters = DeadLetters::open(config.dead_letter.as_ref(), shared)?;
-    let connector = Connector::new(config, timestream, dead_letters);
-    Ok((App::new(config, connector.clone()), connector))
+    let connector = Connector::new(&config.connector, timestream, dead_letters);
+    let app = App::new(config.http.clone(), config.web.clone(), connector.clone());
+    Ok((app, connector))
 }
 
 /// Warns where anybody on the network may read and write.

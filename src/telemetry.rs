@@ -21,11 +21,38 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{LogFormat, LogSettings};
 use crate::visible::{escaped, is_hidden, print_error};
 
 /// The library and the binary of this package.
 const OWN_CRATES: [&str; 2] = [env!("CARGO_CRATE_NAME"), "bootstrap"];
+
+/// The lines that are logged, and their format.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The least severe level that is logged; `None` logs nothing.
+    pub level: Option<Level>,
+    /// The format of a line.
+    pub format: Format,
+}
+
+/// The defaults of the options.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            level: Some(Level::INFO),
+            format: Format::Logfmt,
+        }
+    }
+}
+
+/// The format of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `key=value` pairs.
+    Logfmt,
+    /// A JSON object.
+    Json,
+}
 
 tokio::task_local! {
     static REQUEST_ID: String;
@@ -42,7 +69,7 @@ pub fn in_request<F: Future>(
 }
 
 /// Starts logging for the whole process, panics included. A second call has no effect.
-pub fn start(settings: LogSettings) {
+pub fn start(settings: Settings) {
     let Some(level) = settings.level else {
         // Even then a panic is shown, as every end of the process.
         panic::set_hook(Box::new(|info| print_error(&info.to_string())));
@@ -80,7 +107,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
 }
 
 /// Writes an event as one line.
-struct Lines(LogFormat);
+struct Lines(Format);
 
 impl<S, N> FormatEvent<S, N> for Lines
 where
@@ -120,8 +147,8 @@ where
         .chain(fields.others)
         .chain(request_id.map(|id| ("request_id", Value::from(id))));
         let line = match self.0 {
-            LogFormat::Logfmt => logfmt(pairs),
-            LogFormat::Json => json(pairs),
+            Format::Logfmt => logfmt(pairs),
+            Format::Json => json(pairs),
         };
         writeln!(writer, "{line}")
     }
@@ -242,7 +269,7 @@ mod tests {
         }
     }
 
-    fn logged(format: LogFormat) -> String {
+    fn logged(format: Format) -> String {
         logged_by(format, || {
             let error = "it \"broke\"";
             tracing::warn!(
@@ -255,7 +282,7 @@ mod tests {
         })
     }
 
-    fn logged_by(format: LogFormat, log: impl FnOnce()) -> String {
+    fn logged_by(format: Format, log: impl FnOnce()) -> String {
         let buffer = Buffer::default();
         let writer = buffer.clone();
         let layer = tracing_subscriber::fmt::layer()
@@ -268,7 +295,7 @@ mod tests {
 
     #[test]
     fn logfmt_lines() {
-        let line = logged(LogFormat::Logfmt);
+        let line = logged(Format::Logfmt);
         let (head, tail) = line.split_once(" message=").unwrap();
         assert!(head.starts_with("level=warn ts=2"), "{head}");
         assert!(head.contains("Z caller=src/telemetry.rs:"), "{head}");
@@ -281,19 +308,19 @@ mod tests {
     #[tokio::test]
     async fn lines_within_a_request_have_its_id() {
         let line = || {
-            let future = async { logged(LogFormat::Logfmt) };
-            let at_once = logged(LogFormat::Logfmt);
+            let future = async { logged(Format::Logfmt) };
+            let at_once = logged(Format::Logfmt);
             async { (at_once, future.await) }
         };
         let (at_once, later) = in_request("a-1".to_owned(), line).await;
         assert!(at_once.ends_with(" request_id=a-1\n"), "{at_once}");
         assert!(later.ends_with(" request_id=a-1\n"), "{later}");
-        assert!(!logged(LogFormat::Logfmt).contains("request_id"));
+        assert!(!logged(Format::Logfmt).contains("request_id"));
     }
 
     #[test]
     fn a_panic_is_a_line_without_hidden_characters() {
-        let lines = logged_by(LogFormat::Logfmt, || {
+        let lines = logged_by(Format::Logfmt, || {
             let text = "a\u{1b}[2J\u{202e}z";
             let before = panic::take_hook();
             // Panics of other tests that run meanwhile are shown as before.
@@ -336,7 +363,7 @@ mod tests {
 
     #[test]
     fn json_lines_have_the_same_keys() {
-        let line = logged(LogFormat::Json);
+        let line = logged(Format::Json);
         let value: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["level"], "warn");
         assert_eq!(value["message"], "Two words.");

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::{LogFormat, OnDuplicate, PermanentErrorStatus, State};
+use super::State;
+use crate::connector::OnDuplicate;
 use crate::convert::route::is_destination_name;
 use crate::dead_letter::Place;
+use crate::http::PermanentErrorStatus;
+use crate::telemetry::Format;
 use crate::timestream::Discovery;
 use crate::web::{BearerToken, Users};
 
@@ -49,7 +52,7 @@ impl Value for Level {
     }
 }
 
-impl Value for LogFormat {
+impl Value for Format {
     const EXPECTED: &str = "logfmt or json";
 
     fn parse(text: &str) -> Option<Self> {

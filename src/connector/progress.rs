@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
+use super::ReadLimits;
 use super::read::ReadError;
 use super::statements::StatementCounts;
-use crate::config::ReadLimits;
 use crate::convert::rows::Size;
 
 /// The state of a query; written by the query, read by the requests that wait for it.

@@ -11,11 +11,11 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::Connector;
+use super::ReadLimits;
 use super::flights::{Flight, FlightKey, Running};
 use super::progress::{Progress, RequestSize};
 use super::statements::{StatementCounts, Statements};
 use crate::budget::Reservation;
-use crate::config::ReadLimits;
 use crate::convert::matcher::{QueryError, Selection, queries_to_selections};
 use crate::convert::regex::{PatternLimits, PatternsTooLarge};
 use crate::convert::rows::{RowError, Series, Size};

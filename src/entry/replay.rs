@@ -23,14 +23,14 @@ use crate::visible::{escaped_lines, print_error};
 pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> Exit {
     let mut config = config.clone();
     // They stop a server; here they would only keep good letters from being written.
-    config.policy.fail_on_long_label = false;
-    config.policy.fail_on_invalid_sample_value = false;
+    config.connector.policy.fail_on_long_label = false;
+    config.connector.policy.fail_on_invalid_sample_value = false;
     let timestream = Timestream::new(&config.timestream, shared);
     // What fails again stays in the source.
-    let connector = Connector::new(&config, timestream, DeadLetters::Log);
+    let connector = Connector::new(&config.connector, timestream, DeadLetters::Log);
     let Some(path) = &replaying.sink else {
         let fallback = replaying.fallback.clone();
-        let target = ToTimestream::new(&connector, fallback, config.request_timeout);
+        let target = ToTimestream::new(&connector, fallback, config.http.request_timeout);
         return replay(target, &replaying.sources, shared).await;
     };
     let definition = match read(path) {

@@ -82,7 +82,7 @@ pub async fn run(
         }
     };
     let timestream = Timestream::new(&config.timestream, shared);
-    let connector = Connector::new(config, timestream, dead_letters);
+    let connector = Connector::new(&config.connector, timestream, dead_letters);
     let runner = runner(config, connector, kept.state, Arc::new(Metrics::new()));
     let prepare = |record: &mut Record| {
         // Whoever runs it by hand has seen what is wrong.

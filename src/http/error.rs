@@ -8,8 +8,9 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, StatusCode};
 
+use super::misconfigured::Misconfiguration;
+use super::settings::PermanentErrorStatus;
 use crate::budget::BudgetExceeded;
-use crate::config::{ConfigFault, PermanentErrorStatus};
 use crate::connector::{Failure, Kept, ReadError, WriteOutcome};
 use crate::convert::matcher::QueryError;
 use crate::convert::regex::PatternsTooLarge;
@@ -197,14 +198,14 @@ impl HttpError {
 
     /// The answer of a function whose configuration cannot be used. Nothing but a missing
     /// destination is permanent for a write: Prometheus keeps the data until the fault is mended.
-    pub(super) fn misconfigured(faults: &[ConfigFault], is_read: bool) -> Self {
-        let is_permanent = is_read || faults.iter().all(ConfigFault::is_missing_destination);
+    pub(super) fn misconfigured(all: &[Misconfiguration], is_read: bool) -> Self {
+        let is_permanent = is_read || all.iter().all(|it| it.is_missing_destination);
         let status = if is_permanent {
             StatusCode::BAD_REQUEST
         } else {
             StatusCode::SERVICE_UNAVAILABLE
         };
-        let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let texts: Vec<&str> = all.iter().map(|it| it.text.as_str()).collect();
         Self::new(
             status,
             format!(

@@ -11,21 +11,29 @@ use axum::response::{IntoResponse, Response};
 
 use super::HttpError;
 use super::by_header::Protocol;
-use crate::config::ConfigFault;
 
-/// A router that answers every request with the faults.
-pub fn misconfigured(faults: Vec<ConfigFault>) -> Router {
-    Router::new().fallback(answer).with_state(Arc::new(faults))
+/// An option that cannot be used.
+#[derive(Clone, Debug)]
+pub struct Misconfiguration {
+    /// Whether it leaves all data without a destination.
+    pub is_missing_destination: bool,
+    /// Option, value and the expected one.
+    pub text: String,
 }
 
-async fn answer(State(faults): State<Arc<Vec<ConfigFault>>>, request: Request) -> Response {
+/// Returns a router whose responses all name what is wrong.
+pub fn misconfigured(all: Vec<Misconfiguration>) -> Router {
+    Router::new().fallback(answer).with_state(Arc::new(all))
+}
+
+async fn answer(State(all): State<Arc<Vec<Misconfiguration>>>, request: Request) -> Response {
     let path = request.uri().path();
     let is_read = match path {
         "/read" => true,
         "/write" => false,
         _ => Protocol::of(request.headers()) == Some(Protocol::Read),
     };
-    let error = HttpError::misconfigured(&faults, is_read);
+    let error = HttpError::misconfigured(&all, is_read);
     tracing::error!(
         error = error.text(),
         status = error.status().as_u16(),

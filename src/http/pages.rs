@@ -31,7 +31,7 @@ pub(super) async fn ready() -> &'static str {
 pub(super) async fn start(State(app): State<App>) -> impl IntoResponse {
     let page = StartPage {
         region: &app.settings.region,
-        routing: &app.settings.routing,
+        routing: app.connector.routing(),
         telemetry_path: &app.settings.telemetry_path,
         live: &app.metrics.live(),
     };

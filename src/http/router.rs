@@ -1,7 +1,6 @@
 //! The routes and what their handlers share.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -11,11 +10,10 @@ use tokio::sync::{Notify, Semaphore};
 use super::connectors::{self, Connectors};
 use super::occasional::Occasional;
 use super::pressure::Pressure;
+use super::settings::Settings;
 use super::{auth, by_header, error, guard, pages, read, write};
 use crate::budget::MemoryBudget;
-use crate::config::{Config, PermanentErrorStatus};
 use crate::connector::Connector;
-use crate::convert::route::Routing;
 use crate::metrics::Metrics;
 use crate::web::{Verifier, Web};
 
@@ -24,7 +22,7 @@ use crate::web::{Verifier, Web};
 pub struct App {
     pub(super) connector: Connector,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) settings: HttpSettings,
+    pub(super) settings: Settings,
     pub(super) budget: MemoryBudget,
     /// The turn of large requests to be decoded.
     pub(super) decoding: Arc<Semaphore>,
@@ -42,40 +40,18 @@ pub struct App {
     pub(super) is_local: bool,
 }
 
-/// The settings that concern HTTP.
-#[derive(Clone, Debug)]
-pub(super) struct HttpSettings {
-    pub(super) routing: Routing,
-    pub(super) region: String,
-    pub(super) telemetry_path: String,
-    pub(super) request_timeout: Duration,
-    pub(super) read_timeout: Duration,
-    pub(super) throttling_status: u16,
-    pub(super) permanent_error_status: PermanentErrorStatus,
-    pub(super) max_request_bytes: usize,
-}
-
 impl App {
     /// Puts the parts together.
-    pub fn new(config: &Config, connector: Connector) -> Self {
+    pub fn new(settings: Settings, web: Web, connector: Connector) -> Self {
         Self {
             connector,
             metrics: Arc::new(Metrics::new()),
-            settings: HttpSettings {
-                routing: config.routing.clone(),
-                region: config.timestream.region.clone(),
-                telemetry_path: config.telemetry_path.clone(),
-                request_timeout: config.request_timeout,
-                read_timeout: config.read_timeout,
-                throttling_status: config.throttling_status,
-                permanent_error_status: config.permanent_error_status,
-                max_request_bytes: config.max_request_bytes,
-            },
-            budget: MemoryBudget::new(config.max_in_flight_bytes),
+            budget: MemoryBudget::new(settings.max_in_flight_bytes),
+            settings,
             decoding: Arc::new(Semaphore::new(1)),
             pressure: Arc::default(),
             refused: Arc::new(Notify::new()),
-            web: config.web.clone(),
+            web,
             verifier: Arc::default(),
             rejections: Arc::default(),
             refusals: Arc::default(),

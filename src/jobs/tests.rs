@@ -117,7 +117,7 @@ async fn process(state: &State) -> Arc<Runner> {
     let timestream = Timestream::new(&config.timestream, &shared);
     Arc::new(Runner {
         registry: Arc::new(Registry::new(state.clone(), KINDS, Vec::new())),
-        connector: Connector::new(&config, timestream, DeadLetters::Log),
+        connector: Connector::new(&config.connector, timestream, DeadLetters::Log),
         http: Client::default(),
         secrets: Secrets::new(None, |name| (name == "SET").then(|| "secret".to_owned())),
         metrics: Arc::new(Metrics::new()),

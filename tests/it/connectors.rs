@@ -26,7 +26,7 @@ use tower::ServiceExt;
 
 use crate::standalone::Connector;
 use crate::state::Dynamo;
-use crate::support::{configuration, core, job_runner, start_emulator, table};
+use crate::support::{app_of, configuration, core, job_runner, start_emulator, table};
 
 const KINDS: &[Kind] = &[Kind {
     name: "tell",
@@ -106,7 +106,7 @@ impl Process {
     async fn start(emulator: &Emulator, state: State, is_local: bool, flags: &[&str]) -> Self {
         let config = configuration(&emulator.url(), flags);
         let connector = core(&config).await;
-        let app = App::new(&config, connector.clone());
+        let app = app_of(&config, connector.clone());
         let given =
             br#"[{"name": "given", "type": "tell", "target_database": "db", "target_table": "t"}]"#;
         let runner = job_runner(&app, connector, state, KINDS, given);

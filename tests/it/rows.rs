@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use crate::dead_letters::letters;
 use crate::jobs::sink::{Received, Receiver, row};
-use crate::support::{configuration, core, job_runner, start_emulator};
+use crate::support::{app_of, configuration, core, job_runner, start_emulator};
 
 /// A server with the sink `s`, on which only this machine can call it.
 struct Server {
@@ -38,7 +38,7 @@ impl Server {
         let flag = format!("--dead-letter=file:{}", letters.path().display());
         let config_of_server = configuration(&emulator.url(), &[&[flag.as_str()], flags].concat());
         let connector = core(&config_of_server).await;
-        let app = App::new(&config_of_server, connector.clone());
+        let app = app_of(&config_of_server, connector.clone());
         let mut sink = json!({
             "url": url, "key_label": "labels", "key_value": "value", "key_timestamp": "time",
             "retry_backoff_multiplier_ms": 1, "retry_backoff_max_ms": 5,

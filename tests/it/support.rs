@@ -277,7 +277,12 @@ pub(crate) async fn create_table(url: &str, database: &str, table: &str) {
 /// A connector in front of `emulator`, ready to be served.
 pub(crate) async fn app(emulator: &Emulator, flags: &[&str]) -> App {
     let config = configuration(&emulator.url(), flags);
-    App::new(&config, core(&config).await)
+    app_of(&config, core(&config).await)
+}
+
+/// Returns the application with this configuration.
+pub(crate) fn app_of(config: &Config, connector: Connector) -> App {
+    App::new(config.http.clone(), config.web.clone(), connector)
 }
 
 /// What converts and forwards.
@@ -285,7 +290,7 @@ pub(crate) async fn core(config: &Config) -> Connector {
     let shared = shared_config(config).await;
     let timestream = Timestream::new(&config.timestream, &shared);
     let dead_letters = DeadLetters::open(config.dead_letter.as_ref(), &shared).unwrap();
-    Connector::new(config, timestream, dead_letters)
+    Connector::new(&config.connector, timestream, dead_letters)
 }
 
 /// Returns what runs the definitions of the list `given`, and those in `state`, which have these kinds.

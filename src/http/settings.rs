@@ -1,0 +1,35 @@
+//! The settings of the HTTP interface.
+
+use std::time::Duration;
+
+/// The settings of an [`App`](super::App).
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The region that the start page shows.
+    pub region: String,
+    /// Path of the connector's own metrics; starts with `/`.
+    pub telemetry_path: String,
+    /// Deadline of a write request.
+    pub request_timeout: Duration,
+    /// Deadline of a read request.
+    pub read_timeout: Duration,
+    /// Status of a throttled write: 503 or 429.
+    pub throttling_status: u16,
+    /// Status of a write that Timestream rejects for good.
+    pub permanent_error_status: PermanentErrorStatus,
+    /// Limit of a request body and of its decompressed size, in bytes.
+    pub max_request_bytes: usize,
+    /// Limit of all request bodies in work, decompressed, in bytes.
+    pub max_in_flight_bytes: usize,
+}
+
+/// The status of a write that Timestream rejects for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PermanentErrorStatus {
+    /// AWS' own for Prometheus, 400 for all other senders.
+    Auto,
+    /// AWS' own.
+    Aws,
+    /// 400, on which every sender drops the request.
+    BadRequest,
+}
