@@ -25,7 +25,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 pub use live::{LiveCount, LiveRow, LiveView};
-pub use runs::RunCount;
+pub use runs::{RunCount, RunResult};
 pub use text::Format;
 
 use crate::connector::{ReadOutcome, WriteOutcome};
@@ -74,19 +74,19 @@ struct Code {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new()
+        Self::new([])
     }
 }
 
 impl Metrics {
-    /// Registers all metrics with zero values.
-    pub fn new() -> Self {
+    /// Registers all metrics with zero values, those of runs for these types of definitions.
+    pub fn new(types: impl IntoIterator<Item = &'static str>) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Process));
         let own = registry.sub_registry_with_prefix(PREFIX);
         let write = WriteMetrics::register(own);
         let read = ReadMetrics::register(own);
-        let runs = RunMetrics::register(own);
+        let runs = RunMetrics::register(own, types);
         let in_flight = add(own, "requests_in_flight", "Requests being answered");
         let rejected_credentials = add(
             own,

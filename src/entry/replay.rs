@@ -13,6 +13,7 @@ use super::run::{Exit, read};
 use crate::config::{Config, Replaying};
 use crate::connector::Connector;
 use crate::dead_letter::{DeadLetters, Queue};
+use crate::jobs::definition;
 use crate::jobs::state::{Memory, State};
 use crate::metrics::Metrics;
 use crate::replay::{Progress, Replay, Source, Summary, Target, ToTimestream};
@@ -51,7 +52,12 @@ pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> 
     };
     // No run, so it has no state.
     let state = State::Memory(Memory::default());
-    let runner = runner(&config, connector, state, Arc::new(Metrics::new()));
+    let runner = runner(
+        &config,
+        connector,
+        state,
+        Arc::new(Metrics::new(definition::type_names())),
+    );
     replay(ToSink::new(&runner, definition), &replaying.sources, shared).await
 }
 

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::connector::Connector;
 use crate::dead_letter::{DeadLetters, Place};
 use crate::jobs::bucket::{Cause, LEASE, Record};
-use crate::jobs::definition::{Definition, KINDS};
+use crate::jobs::definition::{Definition, KINDS, type_names};
 use crate::jobs::run::{Progress, Report, RunError, Stop};
 use crate::jobs::runner::{Caller, Ran, Runner};
 use crate::jobs::state::{Folder, Memory, State};
@@ -83,7 +83,12 @@ pub async fn run(
     };
     let timestream = Timestream::new(&config.timestream, shared);
     let connector = Connector::new(&config.connector, timestream, dead_letters);
-    let runner = runner(config, connector, kept.state, Arc::new(Metrics::new()));
+    let runner = runner(
+        config,
+        connector,
+        kept.state,
+        Arc::new(Metrics::new(type_names())),
+    );
     let prepare = |record: &mut Record| {
         // Whoever runs it by hand has seen what is wrong.
         record.enable();

@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn open(record: Recorded) -> RequestRecorder<Recorded> {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::default());
         RequestRecorder {
             start: Instant::now(),
             record,

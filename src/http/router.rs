@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::{auth, by_header, error, guard, pages, read, write};
 use crate::budget::MemoryBudget;
 use crate::connector::Connector;
+use crate::jobs::definition::type_names;
 use crate::metrics::Metrics;
 use crate::web::{Verifier, Web};
 
@@ -45,7 +46,7 @@ impl App {
     pub fn new(settings: Settings, web: Web, connector: Connector) -> Self {
         Self {
             connector,
-            metrics: Arc::new(Metrics::new()),
+            metrics: Arc::new(Metrics::new(type_names())),
             budget: MemoryBudget::new(settings.max_in_flight_bytes),
             settings,
             decoding: Arc::new(Semaphore::new(1)),

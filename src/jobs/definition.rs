@@ -70,6 +70,11 @@ pub const KINDS: &[Kind] = &[
     },
 ];
 
+/// Returns the names of the types that there are.
+pub fn type_names() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|kind| kind.name)
+}
+
 /// A definition that can run.
 pub struct Definition {
     /// Its name, which is its identifier too.

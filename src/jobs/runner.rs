@@ -19,7 +19,7 @@ use crate::budget::{BudgetExceeded, Reservation};
 use crate::connector::{Connector, Replayed};
 use crate::dead_letter::Letter;
 use crate::metrics::emf::Numbers;
-use crate::metrics::{Metrics, RunCount};
+use crate::metrics::{Metrics, RunCount, RunResult};
 
 /// What all runs of a process share.
 #[derive(Debug)]
@@ -69,21 +69,21 @@ pub enum Ran {
 }
 
 impl Ran {
-    /// The value of the label `result` of metrics.
-    pub fn as_str(&self) -> &'static str {
+    /// Returns the value of the label `result` of metrics.
+    pub fn result(&self) -> RunResult {
         match self {
-            Self::Run(Report { error: None, .. }) => "complete",
+            Self::Run(Report { error: None, .. }) => RunResult::Complete,
             Self::Run(Report {
                 error: Some(RunError::Interrupted),
                 ..
-            }) => "interrupted",
-            Self::Run(_) => "failed",
-            Self::ClaimLost => "claim_lost",
-            Self::Busy => "skipped",
-            Self::Paused => "paused",
-            Self::Disabled(_) => "disabled",
-            Self::Unknown(_) => "state_error",
-            Self::NoMemory(_) => "no_memory",
+            }) => RunResult::Interrupted,
+            Self::Run(_) => RunResult::Failed,
+            Self::ClaimLost => RunResult::ClaimLost,
+            Self::Busy => RunResult::Skipped,
+            Self::Paused => RunResult::Paused,
+            Self::Disabled(_) => RunResult::Disabled,
+            Self::Unknown(_) => RunResult::StateError,
+            Self::NoMemory(_) => RunResult::NoMemory,
         }
     }
 }
@@ -368,8 +368,8 @@ impl Attempt {
     fn close(mut self, ran: &Ran) -> Numbers {
         self.is_closed = true;
         let numbers = match ran {
-            Ran::Run(report) => self.count(ran.as_str(), report),
-            _ => self.count(ran.as_str(), &Report::default()),
+            Ran::Run(report) => self.count(ran.result(), report),
+            _ => self.count(ran.result(), &Report::default()),
         };
         self.log(ran);
         numbers
@@ -380,7 +380,7 @@ impl Attempt {
         self.is_closed = true;
     }
 
-    fn count(&self, result: &'static str, report: &Report) -> Numbers {
+    fn count(&self, result: RunResult, report: &Report) -> Numbers {
         self.metrics.add_run(&RunCount {
             kind: self.kind,
             result,
@@ -402,7 +402,7 @@ impl Attempt {
         let scheduled_for = self.scheduled_for();
         let scheduled_for = scheduled_for.as_deref();
         let (connector, kind) = (&self.connector, self.kind);
-        let result = ran.as_str();
+        let result = ran.result().as_str();
         match ran {
             Ran::Run(report) => {
                 for warning in &report.warnings {
@@ -466,7 +466,7 @@ impl Drop for Attempt {
             return;
         }
         let report = self.tally.report();
-        self.count("aborted", &report);
+        self.count(RunResult::Aborted, &report);
         tracing::error!(
             error = "the caller left, or the time was over, before the run ended",
             connector = self.connector,

@@ -120,7 +120,7 @@ async fn process(state: &State) -> Arc<Runner> {
         connector: Connector::new(&config.connector, timestream, DeadLetters::Log),
         http: Client::default(),
         secrets: Secrets::new(None, |name| (name == "SET").then(|| "secret".to_owned())),
-        metrics: Arc::new(Metrics::new()),
+        metrics: Arc::new(Metrics::new(super::definition::type_names())),
         now,
     })
 }

@@ -128,7 +128,7 @@ impl Numbers {
             status: None,
             values: Vec::with_capacity(8),
         };
-        numbers.count_by("definition_runs", [(run.result, 1)]);
+        numbers.count_by("definition_runs", [(run.result.as_str(), 1)]);
         if run.has_run() {
             numbers.count_by("definition_rows", [(run.kind, run.rows)]);
             numbers.count_by("definition_rejected_rows", [(run.kind, run.rejected)]);
@@ -201,6 +201,7 @@ impl Numbers {
 
 #[cfg(test)]
 mod tests {
+    use super::super::RunResult;
     use super::*;
     use crate::connector::Faulty;
     use crate::convert::route::SeriesFault;
@@ -268,7 +269,7 @@ mod tests {
     fn a_run() {
         let run = RunCount {
             kind: "prometheus",
-            result: "failed",
+            result: RunResult::Failed,
             rows: 5,
             rejected: 0,
             duration: Duration::from_millis(250),
@@ -282,7 +283,7 @@ mod tests {
         assert_eq!(line["definition_run_duration_seconds"], 0.25);
         assert!(line["status"].is_null());
         let lost = RunCount {
-            result: "claim_lost",
+            result: RunResult::ClaimLost,
             ..run
         };
         let line = Numbers::of_run(&lost).to_line("f", "id", 0);

@@ -12,30 +12,78 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::{DURATION_BUCKETS, add};
-use crate::jobs::definition::KINDS;
 
-/// How attempts to run end.
-const RESULTS: [&str; 9] = [
-    "complete",
-    "failed",
-    "interrupted",
-    "aborted",
-    "skipped",
-    "claim_lost",
-    "paused",
-    "disabled",
-    "state_error",
-];
-/// Those after which something has run.
-const RAN: [&str; 4] = ["complete", "failed", "interrupted", "aborted"];
+/// The end of an attempt to run a definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunResult {
+    /// The run was complete.
+    Complete,
+    /// It failed.
+    Failed,
+    /// It was stopped; the next one goes on.
+    Interrupted,
+    /// Its caller left, or its time was over, before it had ended.
+    Aborted,
+    /// A run was still going on.
+    Skipped,
+    /// Another process had the tick.
+    ClaimLost,
+    /// The definition was paused.
+    Paused,
+    /// The definition was disabled.
+    Disabled,
+    /// The state could not be read or written.
+    StateError,
+    /// There was no memory for the rows that were handed over.
+    NoMemory,
+}
+
+impl RunResult {
+    const ALL: [Self; 10] = [
+        Self::Complete,
+        Self::Failed,
+        Self::Interrupted,
+        Self::Aborted,
+        Self::Skipped,
+        Self::ClaimLost,
+        Self::Paused,
+        Self::Disabled,
+        Self::StateError,
+        Self::NoMemory,
+    ];
+
+    /// Returns the value of the label `result`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Aborted => "aborted",
+            Self::Skipped => "skipped",
+            Self::ClaimLost => "claim_lost",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+            Self::StateError => "state_error",
+            Self::NoMemory => "no_memory",
+        }
+    }
+
+    /// Whether anything has run.
+    fn has_run(self) -> bool {
+        matches!(
+            self,
+            Self::Complete | Self::Failed | Self::Interrupted | Self::Aborted
+        )
+    }
+}
 
 /// An attempt to run a definition.
 #[derive(Clone, Copy, Debug)]
 pub struct RunCount {
     /// The definition's type.
     pub kind: &'static str,
-    /// How it ended.
-    pub result: &'static str,
+    /// Its end.
+    pub result: RunResult,
     /// Samples that it stored.
     pub rows: u64,
     /// Samples that cannot be stored.
@@ -47,7 +95,7 @@ pub struct RunCount {
 impl RunCount {
     /// Whether anything has run.
     pub(super) fn has_run(&self) -> bool {
-        RAN.contains(&self.result)
+        self.result.has_run()
     }
 }
 
@@ -72,7 +120,11 @@ struct Outcome {
 }
 
 impl RunMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    /// Registers the metrics, with zero values for each of `types` of definitions.
+    pub(super) fn register(
+        registry: &mut Registry,
+        types: impl IntoIterator<Item = &'static str>,
+    ) -> Self {
         let r = registry;
         let duration: Family<Kind, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS));
@@ -87,7 +139,7 @@ impl RunMetrics {
                 "definition_runs",
                 "Attempts to run connector definitions, by how they ended; skipped: a run was still \
                  going on; claim_lost: another process has the tick; aborted: the caller left, or the \
-                 time was over, before the run ended",
+                 time was over, before the run ended; no_memory: rows that were handed over did not fit",
             ),
             rows: add(
                 r,
@@ -106,14 +158,14 @@ impl RunMetrics {
                 "When a connector definition was last run to its end by this process; 0 if none was",
             ),
         };
-        for kind in KINDS {
-            for result in RESULTS {
+        for r#type in types {
+            for result in RunResult::ALL {
                 drop(metrics.runs.get_or_create(&Outcome {
-                    r#type: kind.name,
-                    result,
+                    r#type,
+                    result: result.as_str(),
                 }));
             }
-            let kind = Kind { r#type: kind.name };
+            let kind = Kind { r#type };
             drop(metrics.rows.get_or_create(&kind));
             drop(metrics.rejected.get_or_create(&kind));
             drop(metrics.duration.get_or_create(&kind));
@@ -126,7 +178,7 @@ impl RunMetrics {
         let kind = Kind { r#type: run.kind };
         let outcome = Outcome {
             r#type: run.kind,
-            result: run.result,
+            result: run.result.as_str(),
         };
         self.runs.get_or_create(&outcome).inc();
         if !run.has_run() {
@@ -136,7 +188,7 @@ impl RunMetrics {
         self.rejected.get_or_create(&kind).inc_by(run.rejected);
         let seconds = run.duration.as_secs_f64();
         self.duration.get_or_create(&kind).observe(seconds);
-        if run.result == "complete" {
+        if run.result == RunResult::Complete {
             let now = SystemTime::now().duration_since(UNIX_EPOCH);
             let now = now.unwrap_or_default().as_secs_f64();
             self.last_success.get_or_create(&kind).set(now);

@@ -56,7 +56,7 @@ pub(super) async fn answer(
 }
 
 fn report(name: String, cause: Cause, ran: Ran) -> Result<Value, EventError> {
-    let result = ran.as_str();
+    let result = ran.result().as_str();
     match ran {
         Ran::Run(Report {
             error:

@@ -187,7 +187,7 @@ pub(super) async fn deliver(
                 tracing::error!(
                     error = exceeded,
                     connector = sink.name,
-                    result = ran.as_str(),
+                    result = ran.result().as_str(),
                     "A sink takes no rows now."
                 );
                 false
