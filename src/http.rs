@@ -21,6 +21,6 @@ mod write;
 pub use bounds::Bounds;
 pub use connectors::Connectors;
 pub use error::HttpError;
-pub use misconfigured::{Misconfiguration, misconfigured};
+pub use misconfigured::misconfigured;
 pub use router::{App, is_taken, router};
-pub use settings::{PermanentErrorStatus, Settings};
+pub use settings::{Misconfiguration, PermanentErrorStatus, Settings};

@@ -13,6 +13,7 @@ pub mod auth;
 pub mod bucket;
 pub mod client;
 pub mod definition;
+pub mod fault;
 mod gzip;
 mod outgoing;
 mod quote;

@@ -16,7 +16,8 @@ mod roots;
 mod service;
 pub mod tables;
 
-pub use client::{Discovery, Page, Pages, QueryBytes, Settings, Timestream, sdk_config};
+pub use client::{Page, Pages, QueryBytes, Settings, Timestream, sdk_config};
+pub use endpoint::Discovery;
 pub use rejection::{RejectReason, Rejection};
 pub use roots::TrustedRoots;
 

@@ -7,6 +7,7 @@
 
 mod answer;
 mod definition;
+mod error;
 mod events;
 mod identified;
 mod kind;
@@ -20,7 +21,8 @@ use lambda_http::request::RequestContext;
 use lambda_http::tower::ServiceExt;
 use lambda_http::{Body, Request, RequestExt, Response, service_fn};
 
-pub use events::{EventError, Handlers, Replayer};
+pub use error::EventError;
+pub use events::{Handlers, Replayer};
 use identified::Identify;
 
 /// Variables that Lambda sets in every process and that [`serve`] needs; the first is the function's

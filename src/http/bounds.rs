@@ -3,6 +3,8 @@
 use axum::extract::Extension;
 use tokio::time::Instant;
 
+use super::App;
+
 /// What holds for one request besides the configuration. An entry that has such bounds puts them
 /// into the request's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -22,4 +24,12 @@ pub(super) type Bounded = Option<Extension<Bounds>>;
 pub(super) fn earliest(deadline: Instant, bounds: &Bounded) -> Instant {
     let bound = bounds.as_ref().map(|bounds| bounds.deadline);
     bound.map_or(deadline, |bound| bound.min(deadline))
+}
+
+/// Whether a request has shown who it is from: this layer is inside the one that asks for credentials.
+pub(super) fn has_shown(app: &App, bounds: &Bounded) -> bool {
+    let web = app.web.current();
+    web.has_credentials()
+        || web.verifies_clients
+        || bounds.as_ref().is_some_and(|bounds| bounds.is_authorized)
 }

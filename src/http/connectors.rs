@@ -21,9 +21,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::bounds::{Bounded, earliest};
+use super::bounds::{Bounded, earliest, has_shown};
 use super::error::budget_status;
-use super::{App, HttpError, body, guard};
+use super::{App, HttpError, body};
 use crate::budget::Reservation;
 use crate::buffer::Buffer;
 use crate::jobs::definition::Definition;
@@ -108,7 +108,7 @@ async fn require(
         let text = "this function keeps no connectors: give it a table by state=dynamodb:TABLE";
         return Refused(StatusCode::NOT_FOUND, text.to_owned()).into_response();
     };
-    let has_shown = guard::has_shown(&app, &bounds);
+    let has_shown = has_shown(&app, &bounds);
     if let Err(refused) = admit(has_shown, app.is_local) {
         tracing::error!(
             error = refused.1,

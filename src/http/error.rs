@@ -8,8 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, StatusCode};
 
-use super::misconfigured::Misconfiguration;
-use super::settings::PermanentErrorStatus;
+use super::settings::{Misconfiguration, PermanentErrorStatus};
 use crate::budget::BudgetExceeded;
 use crate::connector::{Failure, Kept, ReadError, WriteOutcome};
 use crate::convert::matcher::QueryError;

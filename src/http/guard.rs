@@ -16,7 +16,7 @@ use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Uri};
 
-use super::bounds::Bounded;
+use super::bounds::{Bounded, has_shown};
 use super::{App, HttpError, connectors};
 
 /// Headers by which a proxy says that it forwards a request, besides those that begin with
@@ -54,14 +54,6 @@ impl Refused {
             }
         }
     }
-}
-
-/// Whether a request has shown who it is from: this layer is inside the one that asks for credentials.
-pub(super) fn has_shown(app: &App, bounds: &Bounded) -> bool {
-    let web = app.web.current();
-    web.has_credentials()
-        || web.verifies_clients
-        || bounds.as_ref().is_some_and(|bounds| bounds.is_authorized)
 }
 
 /// Serves the request unless a foreign page or a proxy may be behind it.

@@ -11,15 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::HttpError;
 use super::by_header::Protocol;
-
-/// An option that cannot be used.
-#[derive(Clone, Debug)]
-pub struct Misconfiguration {
-    /// Whether it leaves all data without a destination.
-    pub is_missing_destination: bool,
-    /// Option, value and the expected one.
-    pub text: String,
-}
+use super::settings::Misconfiguration;
 
 /// Returns a router whose responses all name what is wrong.
 pub fn misconfigured(all: Vec<Misconfiguration>) -> Router {

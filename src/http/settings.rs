@@ -33,3 +33,12 @@ pub enum PermanentErrorStatus {
     /// 400, on which every sender drops the request.
     BadRequest,
 }
+
+/// An option that cannot be used.
+#[derive(Clone, Debug)]
+pub struct Misconfiguration {
+    /// Whether it leaves all data without a destination.
+    pub is_missing_destination: bool,
+    /// Option, value and the expected one.
+    pub text: String,
+}

@@ -23,8 +23,7 @@ use tokio_rustls::rustls::ClientConfig;
 use super::address::{Guard, Refused, ip_of};
 use super::gzip::{self, GzipError};
 use super::outgoing::Outgoing;
-use super::run::RunError;
-use super::secret::Secrets;
+use super::secret::{Secrets, Unresolved};
 use super::tls::{self, Digest, Loaded};
 use crate::compute::SLICE;
 use crate::received::cut;
@@ -206,7 +205,7 @@ impl Client {
         &self,
         outgoing: &Outgoing,
         secrets: &Secrets,
-    ) -> Result<Session, RunError> {
+    ) -> Result<Session, Unresolved> {
         let tls = Trust::new(outgoing.tls.load(secrets)?);
         let elsewhere = tls.loaded.without_identity();
         Ok(Session(Arc::new(Inner {
@@ -611,34 +610,6 @@ fn describe_http(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Why a URL is not one that a definition may have called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum UrlFault {
-    /// It is no URL, for this reason.
-    Invalid(String),
-    /// It has another scheme than `http` and `https`.
-    Scheme,
-    /// It holds user or password.
-    Credentials,
-    /// It has a fragment.
-    Fragment,
-}
-
-/// Reads a URL that a definition may have called. A fault repeats nothing of it: it may be a password.
-pub(super) fn url(text: &str) -> Result<Url, UrlFault> {
-    let url = Url::parse(text).map_err(|error| UrlFault::Invalid(error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(UrlFault::Scheme);
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(UrlFault::Credentials);
-    }
-    if url.fragment().is_some() {
-        return Err(UrlFault::Fragment);
-    }
-    Ok(url)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde_json::{Map, Value};
 
-use super::run::{Fault, Job};
+use super::fault::Fault;
+use super::run::Job;
 use super::secret::SecretRef;
 use super::values::whole_number;
 use crate::convert::route::is_destination_name;

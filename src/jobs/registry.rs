@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 
 use super::bucket::Record;
 use super::definition::{Definition, Faults, Kind, is_name, patched};
-use super::run::{Fault, StateError};
+use super::fault::Fault;
+use super::run::StateError;
 use super::state::{Expect, State};
 use crate::budget::{BudgetExceeded, Reservation};
 use crate::json::tree_bytes;

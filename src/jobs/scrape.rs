@@ -23,7 +23,8 @@ use tokio::time::Instant;
 
 pub use config::Scrape;
 
-use super::run::{Fault, Job, Report, Run, RunError, StateError};
+use super::fault::Fault;
+use super::run::{Job, Report, Run, RunError, StateError};
 use crate::connector::{Kept, Sender, WriteOutcome};
 use crate::exposition::{self, Exposition};
 use crate::received::Request;

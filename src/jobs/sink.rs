@@ -10,6 +10,7 @@ mod config;
 mod handed_over;
 mod point;
 mod reader;
+mod reason;
 mod resend;
 mod row;
 mod send;
@@ -21,7 +22,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
-use super::run::{Fault, Job, Report, Run, RunError};
+use super::fault::Fault;
+use super::run::{Job, Report, Run, RunError};
 use crate::connector::Replayed;
 use crate::dead_letter::Letter;
 use crate::json::MAX_TREE_BYTES_PER_BYTE;

@@ -27,7 +27,8 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::run::{Fault, Job, Report, Run, RunError};
+use super::fault::Fault;
+use super::run::{Job, Report, Run, RunError};
 use config::{Layout, Mode, Settings};
 use cursor::{Cursor, POSITION_KEY, Position, RUN_KEY, Saved, Started, key};
 use failures::{Ended, Failures};

@@ -9,8 +9,7 @@ use reqwest::Url;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::client::{self, UrlFault};
-use super::run::Fault;
+use super::fault::Fault;
 
 /// Reads keys and gathers what is wrong with them.
 #[derive(Debug, Default)]
@@ -163,17 +162,21 @@ fn whole_float(number: f64) -> Option<u64> {
     is_whole.then_some(number as u64)
 }
 
+/// Reads an address to call. An error repeats nothing of it: it may be a password.
 fn url(text: &str) -> Result<Url, String> {
-    client::url(text.trim()).map_err(|fault| match fault {
-        UrlFault::Invalid(error) => {
-            format!("not a URL: {error}; expected a form like http://prometheus:9090")
-        }
-        UrlFault::Scheme => "expected a URL that begins with http:// or https://".to_owned(),
-        UrlFault::Credentials => {
-            "user and password do not belong into the URL; use authentication".to_owned()
-        }
-        UrlFault::Fragment => "a URL to call has no fragment (#)".to_owned(),
-    })
+    let url = Url::parse(text.trim()).map_err(|error| {
+        format!("not a URL: {error}; expected a form like http://prometheus:9090")
+    })?;
+    let refused = if !matches!(url.scheme(), "http" | "https") {
+        "expected a URL that begins with http:// or https://"
+    } else if !url.username().is_empty() || url.password().is_some() {
+        "user and password do not belong into the URL; use authentication"
+    } else if url.fragment().is_some() {
+        "a URL to call has no fragment (#)"
+    } else {
+        return Ok(url);
+    };
+    Err(refused.to_owned())
 }
 
 #[cfg(test)]

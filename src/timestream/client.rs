@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::answer::{AnswerReader, QueryStatus};
+use super::endpoint::Discovery;
 use super::failure::{classify, write_error};
 use super::prepared::PreparedBody;
 use super::retry::{Limits, Tried};
@@ -33,18 +34,6 @@ pub struct Settings {
     pub discovery: Discovery,
     /// The authorities whose certificates are trusted.
     pub roots: TrustedRoots,
-}
-
-/// Whether the service is asked which cell to call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Discovery {
-    /// Only where no custom endpoint is configured, by option, variable or profile.
-    #[default]
-    Auto,
-    /// Always.
-    On,
-    /// Never.
-    Off,
 }
 
 /// Clients of both services, built once for the whole process.

@@ -17,6 +17,18 @@ use aws_smithy_types::endpoint::Endpoint;
 
 use super::{ErrorKind, TimestreamError};
 
+/// Whether the service is asked which cell to call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discovery {
+    /// Only where no custom endpoint is configured, by option, variable or profile.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
 /// How long before its end an address is asked for anew.
 const MARGIN: Duration = Duration::from_secs(120);
 

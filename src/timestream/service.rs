@@ -9,8 +9,7 @@ use aws_types::service_config::ServiceConfigKey;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::client::Discovery;
-use super::endpoint::{Address, Cell, Discoverer};
+use super::endpoint::{Address, Cell, Discoverer, Discovery};
 use super::failure::classify;
 use super::retry::{Limits, Tried, with_retries};
 use super::{ErrorKind, TimestreamError};

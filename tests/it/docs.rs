@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use timestream_prometheus_connector::config::options::OPTIONS;
 use timestream_prometheus_connector::config::{Invocation, read};
 use timestream_prometheus_connector::jobs::definition::{Definition, KINDS};
-use timestream_prometheus_connector::jobs::run::{Fault, Job};
+use timestream_prometheus_connector::jobs::fault::Fault;
+use timestream_prometheus_connector::jobs::run::Job;
 use timestream_prometheus_connector::jobs::{scrape, sink, sync};
 
 #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::events::EventError;
+use super::error::EventError;
 use crate::jobs::bucket::{Cause, bucket};
 use crate::jobs::definition::Definition;
 use crate::jobs::run::{Report, RunError, Stop};

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::auth::Auth;
+use super::super::fault::Fault;
 use super::super::outgoing::{Keys, Outgoing};
-use super::super::run::Fault;
 use super::super::values::{Values, object};
 use crate::exposition::Format;
 

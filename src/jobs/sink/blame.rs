@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::point::{Content, Point, by_series};
-use super::verdict::Reason;
+use super::reason::Reason;
 use super::words::Words;
 use crate::model::Labels;
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::verdict::Reason;
+use super::reason::{Reason, is_about_future};
 
 /// Bytes of the words that are searched for phrases: there are many of these, and a body may have 1 MiB.
 const MAX_SEARCHED_BYTES: usize = 4 << 10;
@@ -129,11 +129,6 @@ impl Words {
         });
         about.collect()
     }
-}
-
-/// Whether words in lower case say that a sample is too far in the future, and nothing of the past.
-pub(super) fn is_about_future(text: &str) -> bool {
-    text.contains("too far in the future") && !text.contains("too old")
 }
 
 /// Their length: a body is no part of any text.

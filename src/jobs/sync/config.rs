@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::auth::{Auth, FlatKeys};
+use super::super::fault::Fault;
 use super::super::outgoing::{Keys, Outgoing};
-use super::super::run::Fault;
 use super::super::values::{Values, object};
 
 const HOUR_MS: i64 = 3_600_000;
