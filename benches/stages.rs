@@ -11,7 +11,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use timestream_prometheus_connector::budget::MemoryBudget;
 use timestream_prometheus_connector::convert::batch::batches;
 use timestream_prometheus_connector::convert::body::write_call;
-use timestream_prometheus_connector::convert::route::{RoutePart, Routing};
+use timestream_prometheus_connector::convert::routing::{RoutePart, Routing};
 use timestream_prometheus_connector::convert::series::{WritePolicy, series_to_records};
 use timestream_prometheus_connector::prompb;
 use timestream_prometheus_connector::wire::{self, RemoteWrite};

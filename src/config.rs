@@ -18,7 +18,7 @@ use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
 
 use crate::connector::{self, ReadLimits};
-use crate::convert::route::{RoutePart, Routing};
+use crate::convert::routing::{RoutePart, Routing};
 use crate::convert::series::WritePolicy;
 use crate::dead_letter::Place;
 use crate::http;
@@ -537,7 +537,10 @@ mod tests {
     use std::collections::HashMap;
 
     use super::options::command;
+    use std::time::Duration;
+
     use super::*;
+    use crate::http::PermanentErrorStatus;
     use crate::web::BearerToken;
 
     fn read_from(
@@ -855,7 +858,11 @@ mod tests {
 
     #[test]
     fn metadata_has_a_table_of_its_own_or_none() {
-        let table = |flags: &[&str]| config(&[&DEFAULTS, flags].concat(), &[]).metadata_table;
+        let table = |flags: &[&str]| {
+            config(&[&DEFAULTS, flags].concat(), &[])
+                .connector
+                .metadata_table
+        };
         assert_eq!(table(&[]).as_deref(), Some("metrics"));
         assert_eq!(table(&["--metadata-table="]).as_deref(), Some("metrics"));
         assert_eq!(table(&["--metadata-table=about"]).as_deref(), Some("about"));

@@ -1,6 +1,6 @@
 //! The conversions between Prometheus and Timestream: pure functions over values, no I/O.
 //!
-//! In: [`route`] (where a series goes), `labels` and [`stored`] (labels and series as they are stored),
+//! In: [`routing`] and [`route`] (where a series goes), `labels` and [`stored`] (labels and series as they are stored),
 //! [`series`] (remote write to records, with [`value`]s), [`histogram`], [`exemplar`], [`metadata`]
 //! (likewise), [`batch`] (records to calls), [`body`] (a call to JSON). Out: [`matcher`] and [`regex`]
 //! (what a query selects), [`schema`] (the columns of a table), [`sql`] (a query to SQL), [`rows`]
@@ -12,6 +12,7 @@ pub mod body;
 pub mod chunk;
 pub mod exemplar;
 pub mod histogram;
+mod json;
 mod labels;
 pub mod limits;
 pub mod long;
@@ -21,6 +22,7 @@ pub mod names;
 pub mod regex;
 pub mod response;
 pub mod route;
+pub mod routing;
 pub mod rows;
 pub mod samples;
 pub mod schema;

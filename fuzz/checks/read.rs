@@ -6,7 +6,7 @@ use timestream_prometheus_connector::budget::MemoryBudget;
 use timestream_prometheus_connector::convert::matcher::queries_to_selections;
 use timestream_prometheus_connector::convert::regex::PatternLimits;
 use timestream_prometheus_connector::convert::response::ResponseType;
-use timestream_prometheus_connector::convert::route::{RoutePart, Routing};
+use timestream_prometheus_connector::convert::routing::{RoutePart, Routing};
 use timestream_prometheus_connector::prompb::{LabelMatcher, Query, ReadHints, ReadRequest};
 use timestream_prometheus_connector::wire;
 

@@ -8,7 +8,7 @@ use timestream_prometheus_connector::budget::MemoryBudget;
 use timestream_prometheus_connector::convert::batch::{Batch, BatchRecord, batches};
 use timestream_prometheus_connector::convert::body::{Versions, write_call};
 use timestream_prometheus_connector::convert::names::VALUE_BITS_DIMENSION;
-use timestream_prometheus_connector::convert::route::{RoutePart, Routing};
+use timestream_prometheus_connector::convert::routing::{RoutePart, Routing};
 use timestream_prometheus_connector::convert::series::{
     Conversion, WhyLeftOut, WritePolicy, series_to_records,
 };

@@ -9,7 +9,7 @@ use super::write::{Sender, WriteOutcome};
 use crate::convert::body::Versions;
 use crate::convert::long::samples_to_rows;
 use crate::convert::metadata::{is_storable, metadata_to_records};
-use crate::convert::route::Routing;
+use crate::convert::routing::Routing;
 use crate::convert::series::{Refusal, WritePolicy, series_to_records};
 use crate::model::Destination;
 use crate::received::Request;

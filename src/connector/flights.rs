@@ -14,7 +14,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 
 use super::progress::Progress;
-use super::read::{QueryResult, ReadError};
+use super::result::{QueryResult, ReadError};
 use crate::convert::matcher::Selection;
 use crate::prompb;
 

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use super::Connector;
 use super::progress::Progress;
-use super::read::{NEVER, ReadError};
+use super::read::NEVER;
+use super::result::ReadError;
 use super::statements::Statements;
 use crate::convert::matcher::{Matcher, Selection};
 use crate::convert::rows::{RowError, Series, parse_time_ms};

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::Connector;
 use super::deliver::{Failed, Undelivered, Why};
-use crate::convert::route::{Routing, SeriesFault, destination};
+use crate::convert::route::{SeriesFault, destination};
+use crate::convert::routing::Routing;
 use crate::dead_letter::letter::LetterExemplar;
 use crate::dead_letter::{KeepError, Letter};
 use crate::received::{Item, Request};

@@ -1,14 +1,39 @@
 //! The state of a query while it runs, and the size of all results of a request.
 
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
 use super::ReadLimits;
-use super::read::ReadError;
-use super::statements::StatementCounts;
+use super::result::ReadError;
 use crate::convert::rows::Size;
+
+/// What the statements of a read request took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatementCounts {
+    /// Statements sent to Timestream.
+    pub statements: u64,
+    /// Result pages received, empty ones included.
+    pub pages: u64,
+    /// Calls made again.
+    pub retries: u64,
+    /// Bytes that Timestream scanned.
+    pub bytes_scanned: u64,
+    /// Bytes that AWS charges for, where it charges by bytes.
+    pub bytes_metered: u64,
+}
+
+impl AddAssign for StatementCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.statements += other.statements;
+        self.pages += other.pages;
+        self.retries += other.retries;
+        self.bytes_scanned += other.bytes_scanned;
+        self.bytes_metered += other.bytes_metered;
+    }
+}
 
 /// The state of a query; written by the query, read by the requests that wait for it.
 #[derive(Debug, Default)]

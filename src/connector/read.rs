@@ -11,14 +11,13 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::Connector;
-use super::ReadLimits;
 use super::flights::{Flight, FlightKey, Running};
-use super::progress::{Progress, RequestSize};
-use super::statements::{StatementCounts, Statements};
+use super::progress::{Progress, RequestSize, StatementCounts};
+use super::result::{QueryResult, ReadError};
+use super::statements::Statements;
 use crate::budget::Reservation;
 use crate::convert::matcher::{QueryError, Selection, queries_to_selections};
 use crate::convert::regex::{PatternLimits, PatternsTooLarge};
-use crate::convert::rows::{RowError, Series, Size};
 use crate::model::Destination;
 use crate::prompb;
 use crate::timestream::TimestreamError;
@@ -29,9 +28,6 @@ const MAX_CONCURRENT_QUERIES: usize = 10;
 
 /// Longer than anybody waits.
 pub(super) const NEVER: Duration = Duration::from_secs(365 * 86_400);
-
-/// The series that a query selects, sorted by labels.
-pub type QueryResult = Arc<[Series]>;
 
 /// What a read request took and gave.
 #[derive(Clone, Debug, Default)]
@@ -47,48 +43,6 @@ pub struct ReadOutcome {
     /// Queries that took the result of another one, which ran already; what that took, one of the
     /// two has in its counts.
     pub shared_queries: u64,
-}
-
-/// Why a read request cannot be answered.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The query itself; the caller has to change it.
-    #[error(transparent)]
-    Query(#[from] QueryError),
-    /// Timestream did not answer it.
-    #[error(transparent)]
-    Timestream(#[from] TimestreamError),
-    /// Timestream's answer cannot be read.
-    #[error(transparent)]
-    Row(#[from] RowError),
-    /// The results are larger than a limit allows.
-    #[error(
-        "ReadLimitError: the result has more than {limit} {unit}; ask for a shorter range or fewer series (more label matchers), or raise {option}"
-    )]
-    TooLarge {
-        /// The value of the option.
-        limit: u64,
-        /// What is limited.
-        unit: &'static str,
-        /// The option that limits it.
-        option: &'static str,
-    },
-}
-
-impl ReadError {
-    /// Returns the limit that a request with results of this size exceeds, if there is one.
-    pub(super) fn of_size(limits: ReadLimits, size: Size) -> Option<Self> {
-        let limit = |limit, unit, option| Self::TooLarge {
-            limit,
-            unit,
-            option,
-        };
-        if size.samples > limits.max_samples {
-            return Some(limit(limits.max_samples, "samples", "max_read_samples"));
-        }
-        let is_too_large = size.bytes > limits.max_bytes;
-        is_too_large.then(|| limit(limits.max_bytes, "bytes", "max_read_bytes"))
-    }
 }
 
 /// A read request that is being answered. If it is dropped, its queries are cancelled.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Connector;
 use super::deliver::{Delivery, Undelivered, Why};
 use super::letters::{groups, letter};
-use crate::convert::route::{RoutePart, Routing};
+use crate::convert::routing::{RoutePart, Routing};
 use crate::dead_letter::Letter;
 use crate::dead_letter::letter::LetterExemplar;
 use crate::received::{Exemplar, Item, Request, Unreadable};

@@ -1,6 +1,6 @@
 //! The settings of reads and writes.
 
-use crate::convert::route::Routing;
+use crate::convert::routing::Routing;
 use crate::convert::series::WritePolicy;
 
 /// The settings of a [`Connector`](super::Connector).

@@ -1,7 +1,5 @@
 //! Running SQL statements to their last page, and counting what that took.
 
-use std::ops::AddAssign;
-
 use super::ReadError;
 use super::progress::Progress;
 use crate::model::Row;
@@ -14,31 +12,6 @@ pub(super) struct Statements<'c> {
     timestream: &'c Timestream,
     limits: Limits,
     progress: &'c Progress,
-}
-
-/// What the statements of a read request took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StatementCounts {
-    /// Statements sent to Timestream.
-    pub statements: u64,
-    /// Result pages received, empty ones included.
-    pub pages: u64,
-    /// Calls made again.
-    pub retries: u64,
-    /// Bytes that Timestream scanned.
-    pub bytes_scanned: u64,
-    /// Bytes that AWS charges for, where it charges by bytes.
-    pub bytes_metered: u64,
-}
-
-impl AddAssign for StatementCounts {
-    fn add_assign(&mut self, other: Self) {
-        self.statements += other.statements;
-        self.pages += other.pages;
-        self.retries += other.retries;
-        self.bytes_scanned += other.bytes_scanned;
-        self.bytes_metered += other.bytes_metered;
-    }
 }
 
 impl<'c> Statements<'c> {

@@ -10,6 +10,7 @@ use std::io::Write as _;
 use bytes::Bytes;
 
 use super::batch::{Batch, BatchRecord};
+use super::json::push_string;
 use super::stored::{AttributeId, StoredSeries};
 use super::value::NUMBER_BYTES;
 
@@ -242,26 +243,8 @@ fn push_time(body: &mut Vec<u8>, (timestamp_ms, nanos): Time, unit: TimeUnit) {
     body.push(b'"');
 }
 
-/// Writes a dimension as an object, or a measure name as a string.
-pub(super) fn push_attribute(body: &mut Vec<u8>, name: &str, value: &str) {
-    if name.is_empty() {
-        push_string(body, value);
-        return;
-    }
-    body.extend_from_slice(b"{\"Name\":");
-    push_string(body, name);
-    body.extend_from_slice(b",\"Value\":");
-    push_string(body, value);
-    body.push(b'}');
-}
-
 fn push_number(body: &mut Vec<u8>, number: i64) {
     serde_json::to_writer(body, &number).expect("a number is always valid JSON, a Vec takes all");
-}
-
-/// Writes `text` as a JSON string.
-pub(super) fn push_string(body: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(body, text).expect("a string is always valid JSON and a Vec takes all");
 }
 
 #[cfg(test)]

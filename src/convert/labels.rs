@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::limits::{MAX_DIMENSION_NAME_BYTES, MAX_MEASURE_NAME_BYTES};
 use super::names::escape;
-use super::route::Routing;
+use super::routing::Routing;
 use super::stored::{AttributeId, StoredSeries};
 use crate::model::METRIC_NAME_LABEL;
 use crate::received::{Label, LabelId, Labels, Request};

@@ -1,7 +1,7 @@
 //! A remote read query to what it selects: destinations, matchers, a range of time.
 
 use super::regex::{LIGHT_BYTES, Pattern, PatternLimits, PatternsTooLarge, Refused};
-use super::route::{RoutePart, Routing};
+use super::routing::{RoutePart, Routing};
 use crate::convert::limits::MAX_TIME_MS;
 use crate::model::{Destination, Labels, MatchOp};
 use crate::prompb;

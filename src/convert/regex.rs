@@ -7,7 +7,6 @@
 //! terms of characters alone; from that come the texts it lists, the form that is matched here, and
 //! that for Timestream, if there is one. Never is its text handed on.
 
-mod class;
 mod hir;
 mod java;
 mod limits;

@@ -19,7 +19,8 @@ use super::limits::{
 use super::names::{
     EXEMPLAR_PREFIX, HISTOGRAM_PREFIX, NO_LABELS_DIMENSION, NO_LABELS_VALUE, VALUE_BITS_DIMENSION,
 };
-use super::route::{Routed, Routing, SeriesFault, is_destination_name, route};
+use super::route::{Routed, SeriesFault, is_destination_name, route};
+use super::routing::Routing;
 use super::stored::{AttributeId, SeriesId, StoredSeries};
 use super::value::{NUMBER_BYTES, Value};
 use super::{exemplar, histogram};
@@ -600,7 +601,7 @@ fn store<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::convert::route::RoutePart;
+    use crate::convert::routing::RoutePart;
     use crate::model::Sample;
     use crate::received::Label;
 

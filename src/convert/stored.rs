@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use hashbrown::HashMap;
 
-use super::body::push_attribute;
+use super::json::push_attribute;
 use crate::received::narrow;
 
 /// A dimension with its value, or a measure name.

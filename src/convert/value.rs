@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::body::push_string;
+use super::json::push_string;
 
 /// What a value of eight bytes counts, whatever its text.
 pub(super) const NUMBER_BYTES: usize = 8;

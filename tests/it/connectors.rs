@@ -13,11 +13,10 @@ use serde_json::{Value, json};
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::connector::Sender;
 use timestream_prometheus_connector::entry::connectors::serve;
-use timestream_prometheus_connector::http::{App, router};
+use timestream_prometheus_connector::http::router;
 use timestream_prometheus_connector::jobs::definition::{Kind, Needs};
-use timestream_prometheus_connector::jobs::run::{
-    Fault, Job, Report, Run, RunError, Stop, Stopper,
-};
+use timestream_prometheus_connector::jobs::fault::Fault;
+use timestream_prometheus_connector::jobs::run::{Job, Report, Run, RunError, Stop, Stopper};
 use timestream_prometheus_connector::jobs::secret::SecretRef;
 use timestream_prometheus_connector::jobs::state::{Memory, State};
 use timestream_prometheus_connector::model::Sample;

@@ -321,7 +321,7 @@ async fn an_event_of_the_queue_is_answered_with_what_it_has_to_keep() {
     };
     let shared = shared_config(&config).await;
     let timestream = Timestream::new(&config.timestream, &shared);
-    let connector = Core::new(&config, timestream, DeadLetters::Log);
+    let connector = Core::new(&config.connector, timestream, DeadLetters::Log);
     let ten_seconds = Duration::from_secs(10);
     let target = ToTimestream::new(&connector, Fallback::default(), ten_seconds);
     let replay = Replay::new(target, ());

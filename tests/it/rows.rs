@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::budget::MemoryBudget;
 use timestream_prometheus_connector::entry::connectors::serve;
-use timestream_prometheus_connector::http::{App, router};
+use timestream_prometheus_connector::http::router;
 use timestream_prometheus_connector::jobs::definition::KINDS;
 use timestream_prometheus_connector::jobs::run::{Stop, Stopper};
 use timestream_prometheus_connector::jobs::state::{Memory, State};

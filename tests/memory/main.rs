@@ -9,7 +9,7 @@ use timestream_prometheus_connector::convert::body::write_call;
 use timestream_prometheus_connector::convert::matcher::{QueryError, queries_to_selections};
 use timestream_prometheus_connector::convert::metadata::metadata_to_records;
 use timestream_prometheus_connector::convert::regex::{PatternLimits, PatternsTooLarge};
-use timestream_prometheus_connector::convert::route::{RoutePart, Routing};
+use timestream_prometheus_connector::convert::routing::{RoutePart, Routing};
 use timestream_prometheus_connector::convert::series::{WritePolicy, series_to_records};
 use timestream_prometheus_connector::model::Destination;
 use timestream_prometheus_connector::prompb::label_matcher::Type;

@@ -10,9 +10,9 @@
 
 use std::fmt::Write as _;
 
-use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
+use regex_syntax::hir::ClassUnicode;
 
-use super::node::Node;
+use super::node::{Node, is_never_empty, start_differently};
 use super::{steps, unicode};
 
 /// More ranges than these are not listed in a class.
@@ -56,42 +56,6 @@ fn choices(node: &Node) -> Option<usize> {
             let inside: usize = nodes.iter().map(choices).sum::<Option<_>>()?;
             Some(inside + usize::from(!start_differently(nodes)))
         }
-    }
-}
-
-pub(super) fn is_never_empty(node: &Node) -> bool {
-    match node {
-        Node::Empty | Node::Look(_) => false,
-        Node::Text(_) | Node::Class(_) => true,
-        Node::Repeat { node, least, .. } => *least > 0 && is_never_empty(node),
-        Node::Concat(nodes) => nodes.iter().any(is_never_empty),
-        Node::Alternate(nodes) => nodes.iter().all(is_never_empty),
-    }
-}
-
-/// Whether the first character tells which of the alternatives it is.
-pub(super) fn start_differently(nodes: &[Node]) -> bool {
-    let mut ranges = Vec::with_capacity(nodes.len());
-    for node in nodes {
-        match first_characters(node) {
-            Some(class) => ranges.extend(class.ranges().iter().copied()),
-            None => return false,
-        }
-    }
-    ranges.sort_unstable_by_key(ClassUnicodeRange::start);
-    ranges
-        .windows(2)
-        .all(|pair| pair[0].end() < pair[1].start())
-}
-
-/// What a text can start with, if it must have a start and that is plain to see.
-fn first_characters(node: &Node) -> Option<ClassUnicode> {
-    match node {
-        Node::Text(text) => text.chars().next().map(|c| unicode::class(&[(c, c)])),
-        Node::Class(class) => Some(class.clone()),
-        Node::Repeat { node, least, .. } if *least > 0 => first_characters(node),
-        Node::Concat(nodes) => first_characters(nodes.first()?),
-        Node::Empty | Node::Look(_) | Node::Repeat { .. } | Node::Alternate(_) => None,
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 
-use regex_syntax::hir::ClassUnicode;
+use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
+
+use super::unicode;
 
 /// A pattern, or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,5 +157,42 @@ impl Edge {
             Self::Front => nodes.push_front(node),
             Self::Back => nodes.push_back(node),
         }
+    }
+}
+
+/// Whether every match of `node` has a character.
+pub(super) fn is_never_empty(node: &Node) -> bool {
+    match node {
+        Node::Empty | Node::Look(_) => false,
+        Node::Text(_) | Node::Class(_) => true,
+        Node::Repeat { node, least, .. } => *least > 0 && is_never_empty(node),
+        Node::Concat(nodes) => nodes.iter().any(is_never_empty),
+        Node::Alternate(nodes) => nodes.iter().all(is_never_empty),
+    }
+}
+
+/// Whether the first character tells which of the alternatives it is.
+pub(super) fn start_differently(nodes: &[Node]) -> bool {
+    let mut ranges = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        match first_characters(node) {
+            Some(class) => ranges.extend(class.ranges().iter().copied()),
+            None => return false,
+        }
+    }
+    ranges.sort_unstable_by_key(ClassUnicodeRange::start);
+    ranges
+        .windows(2)
+        .all(|pair| pair[0].end() < pair[1].start())
+}
+
+/// What a text can start with, if it must have a start and that is plain to see.
+fn first_characters(node: &Node) -> Option<ClassUnicode> {
+    match node {
+        Node::Text(text) => text.chars().next().map(|c| unicode::class(&[(c, c)])),
+        Node::Class(class) => Some(class.clone()),
+        Node::Repeat { node, least, .. } if *least > 0 => first_characters(node),
+        Node::Concat(nodes) => first_characters(nodes.first()?),
+        Node::Empty | Node::Look(_) | Node::Repeat { .. } | Node::Alternate(_) => None,
     }
 }

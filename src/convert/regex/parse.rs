@@ -5,20 +5,12 @@
 //! read and forgotten: only whether the whole matches is asked. The parser does not recurse, as what
 //! it reads is of any depth; what it makes is at most [`MAX_HEIGHT`] deep.
 
-use super::class::Class;
+mod class;
+
 use super::node::{Look, Node};
-use super::refused::{Refused, quoted};
+use super::refused::{MAX_HEIGHT, MAX_PARTS, MAX_REPEATS, Refused, quoted};
 use super::unicode;
-
-/// How often something may be repeated, all repeats around it counted: Go's limit.
-pub(super) const MAX_REPEATS: u32 = 1_000;
-
-/// How deep a pattern may nest: Go's limit. Groups that capture count, others do not.
-pub(super) const MAX_HEIGHT: u32 = 1_000;
-
-/// How many parts and ranges of characters a pattern may have. Go takes more; of these, hardly as
-/// many fit into the compiled form, where most need 40 bytes. Texts count as one part each.
-pub(super) const MAX_PARTS: usize = super::limits::MAX_COMPILED_BYTES / 40;
+use class::Class;
 
 /// Reads a pattern; also says how deep it is, at most.
 ///

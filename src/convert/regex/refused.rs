@@ -1,5 +1,17 @@
 //! Why a pattern is refused.
 
+use super::limits::MAX_COMPILED_BYTES;
+
+/// How often something may be repeated, all repeats around it counted: Go's limit.
+pub(super) const MAX_REPEATS: u32 = 1_000;
+
+/// How deep a pattern may nest: Go's limit. Groups that capture count, others do not.
+pub(super) const MAX_HEIGHT: u32 = 1_000;
+
+/// How many parts and ranges of characters a pattern may have. Go takes more; of these, hardly as
+/// many fit into the compiled form, where most need 40 bytes. Texts count as one part each.
+pub(super) const MAX_PARTS: usize = MAX_COMPILED_BYTES / 40;
+
 /// The most bytes of a pattern that an error quotes.
 const MAX_QUOTED_BYTES: usize = 64;
 
@@ -40,11 +52,11 @@ pub enum Refused {
         "invalid nested repetition operator: `{0}`; put what is repeated into a group, as in (?:a*)*"
     )]
     RepeatedRepeat(String),
-    #[error("invalid repeat count: `{0}`; no count is more than {limit}, nor the product of nested ones, and the first is not more than the second", limit = super::parse::MAX_REPEATS)]
+    #[error("invalid repeat count: `{0}`; no count is more than {limit}, nor the product of nested ones, and the first is not more than the second", limit = MAX_REPEATS)]
     RepeatCount(String),
-    #[error("expression nests too deeply: more than {limit} levels; use fewer groups", limit = super::parse::MAX_HEIGHT)]
+    #[error("expression nests too deeply: more than {limit} levels; use fewer groups", limit = MAX_HEIGHT)]
     Depth,
-    #[error("expression too large: more than {limit} parts or ranges of characters; shorten it", limit = super::parse::MAX_PARTS)]
+    #[error("expression too large: more than {limit} parts or ranges of characters; shorten it", limit = MAX_PARTS)]
     Parts,
     #[error(
         "expression too large: its compiled form exceeds {0} bytes; shorten it, or use smaller classes and counts"

@@ -22,8 +22,7 @@ use std::rc::Rc;
 
 use regex_syntax::hir::ClassUnicode;
 
-use super::java::{is_never_empty, start_differently};
-use super::node::Node;
+use super::node::{Node, is_never_empty, start_differently};
 use super::unicode;
 
 /// The lengths of text for which the steps are bounded: a long value of a label, and the longest

@@ -6,7 +6,7 @@
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use crate::convert::route::{RoutePart, Routing};
+use crate::convert::routing::{RoutePart, Routing};
 use crate::metrics::{LiveCount, LiveRow, LiveView, REVISION, VERSION};
 
 /// Hexadecimal digits of a commit that are shown.

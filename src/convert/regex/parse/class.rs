@@ -4,9 +4,9 @@ use std::str::Chars;
 
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
-use super::parse::Parser;
-use super::refused::{Refused, quoted};
-use super::unicode;
+use super::super::refused::{Refused, quoted};
+use super::super::unicode;
+use super::Parser;
 
 /// The letters after a backslash that stand for Perl's classes.
 const PERL_CLASSES: &str = "dDsSwW";
