@@ -58,7 +58,7 @@ impl Graph {
             }
             for next in &self.0[last] {
                 if seen.insert(next.clone()) {
-                    ways.push([way.as_slice(), &[next.clone()]].concat());
+                    ways.push([way.as_slice(), std::slice::from_ref(next)].concat());
                 }
             }
         }
