@@ -10,7 +10,7 @@ use super::ReadLimits;
 use super::result::ReadError;
 use crate::convert::rows::Size;
 
-/// What the statements of a read request took.
+/// The cost of the statements of a read request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatementCounts {
     /// Statements sent to Timestream.

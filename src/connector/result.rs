@@ -10,16 +10,16 @@ use crate::timestream::TimestreamError;
 /// The series that a query selects, sorted by labels.
 pub type QueryResult = Arc<[Series]>;
 
-/// Why a read request cannot be answered.
+/// The error of a read request.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
     /// The query itself; the caller has to change it.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// Timestream did not answer it.
+    /// Timestream's error.
     #[error(transparent)]
     Timestream(#[from] TimestreamError),
-    /// Timestream's answer cannot be read.
+    /// Timestream's response cannot be read.
     #[error(transparent)]
     Row(#[from] RowError),
     /// The results are larger than a limit allows.
@@ -29,7 +29,7 @@ pub enum ReadError {
     TooLarge {
         /// The value of the option.
         limit: u64,
-        /// What is limited.
+        /// The unit of the limit.
         unit: &'static str,
         /// The option that limits it.
         option: &'static str,

@@ -6,9 +6,9 @@ use crate::received::Series;
 /// Which labels name the destination of a series, and where a series without them goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routing {
-    /// How the database is found.
+    /// The way to the database.
     pub database: RoutePart,
-    /// How the table is found.
+    /// The way to the table.
     pub table: RoutePart,
 }
 

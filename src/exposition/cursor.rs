@@ -19,7 +19,7 @@ pub(super) enum LineFeeds {
     Refused,
 }
 
-/// Where a text in double quotes stands.
+/// The place of a text in double quotes.
 struct Quoted {
     range: Range<usize>,
     has_escapes: bool,

@@ -20,7 +20,7 @@ pub(super) enum Within {
     Exemplar,
 }
 
-/// What stands in braces besides the labels.
+/// The content of braces besides the labels.
 #[derive(Default)]
 pub(super) struct Braces<'a> {
     pub(super) metric_name: Option<Cow<'a, str>>,

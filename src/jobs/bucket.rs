@@ -57,7 +57,7 @@ pub struct Record {
     pub last_success_at: Option<Timestamp>,
     /// Why the last run was not complete; `None` if it was.
     pub last_error: Option<String>,
-    /// What the last run warned of, complete or not; long lists and texts are cut.
+    /// Warnings of the last run, complete or not; long lists and texts are cut.
     pub last_warnings: Vec<String>,
     /// Samples that the last run stored.
     pub last_rows_ingested: Option<u64>,

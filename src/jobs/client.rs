@@ -38,7 +38,7 @@ pub const USER_AGENT: &str = concat!(
 const MAX_REDIRECTS: usize = 10;
 /// Time for a connection and its TLS; a call has a limit of its own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Servers whose connections are kept for the next call.
+/// Servers whose connections stay open for the next call.
 const MAX_CLIENTS: usize = 256;
 
 /// Compressed bytes that a response may have besides twice its limit.
@@ -141,7 +141,7 @@ impl CallError {
         matches!(self, Self::Http(error) if error.is_connect())
     }
 
-    /// Whether the same call would fail again, whoever answers.
+    /// Whether the same call would fail again, whatever the server.
     pub fn is_lasting(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Redirect(_) | Self::Header | Self::Tls(_) => true,

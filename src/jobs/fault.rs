@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Fault {
     /// The key, with dots, `config.timeout_ms` for instance; empty for the whole.
     pub key: String,
-    /// What is wrong and what was expected; never a secret.
+    /// The error and the expected form; never a secret.
     pub text: String,
 }
 

@@ -13,7 +13,7 @@ pub(super) const STEP: usize = 2 << 10;
 /// The first bytes of each member.
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 
-/// Why a body cannot be decompressed.
+/// A body that cannot be decompressed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum GzipError {
     /// There are more bytes than the limit.
@@ -27,7 +27,7 @@ pub(super) enum GzipError {
 /// Decompresses one body.
 pub(super) struct Decoder {
     member: GzDecoder<Bounded>,
-    /// How many bytes of [`MAGIC`] the member has shown.
+    /// Bytes of [`MAGIC`] that the member has shown.
     magic: usize,
 }
 

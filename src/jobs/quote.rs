@@ -1,7 +1,7 @@
 //! The part of a response that an error of a run may repeat.
 //!
 //! A definition may name any address, and its errors are in the log and in the API's status. A body
-//! could be a secret of whoever answers there, so no error repeats one: only the `error` of a
+//! could be a secret of whatever responds there, so no error repeats one: only the `error` of a
 //! response that parses as an error of Prometheus' API
 //! (<https://prometheus.io/docs/prometheus/latest/querying/api/#format-overview>).
 

@@ -419,7 +419,7 @@ fn unreadable(error: &serde_json::Error) -> StateError {
     // No more of the error: serde repeats values, and a definition may hold secrets.
     let (line, column) = (error.line(), error.column());
     StateError(format!(
-        "what is kept is no longer what was kept (line {line}, column {column})"
+        "the stored text is not one that this program stored (line {line}, column {column})"
     ))
 }
 

@@ -186,7 +186,7 @@ pub(super) fn start_differently(nodes: &[Node]) -> bool {
         .all(|pair| pair[0].end() < pair[1].start())
 }
 
-/// What a text can start with, if it must have a start and that is plain to see.
+/// The characters that a text can start with, if it must have a start and that is plain to see.
 fn first_characters(node: &Node) -> Option<ClassUnicode> {
     match node {
         Node::Text(text) => text.chars().next().map(|c| unicode::class(&[(c, c)])),

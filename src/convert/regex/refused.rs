@@ -2,13 +2,13 @@
 
 use super::limits::MAX_COMPILED_BYTES;
 
-/// How often something may be repeated, all repeats around it counted: Go's limit.
+/// The most repetitions, all repeats around it counted: Go's limit.
 pub(super) const MAX_REPEATS: u32 = 1_000;
 
-/// How deep a pattern may nest: Go's limit. Groups that capture count, others do not.
+/// The depth to which a pattern may nest: Go's limit. Groups that capture count, others do not.
 pub(super) const MAX_HEIGHT: u32 = 1_000;
 
-/// How many parts and ranges of characters a pattern may have. Go takes more; of these, hardly as
+/// The most parts and ranges of characters of a pattern. Go takes more; of these, hardly as
 /// many fit into the compiled form, where most need 40 bytes. Texts count as one part each.
 pub(super) const MAX_PARTS: usize = MAX_COMPILED_BYTES / 40;
 

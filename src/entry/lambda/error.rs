@@ -17,7 +17,7 @@ pub enum EventError {
          Kinesis stream, or a connector definition"
     )]
     Unsupported {
-        /// What it is.
+        /// The kind that it is.
         received: String,
     },
     /// Nothing can be written: the configuration cannot be used.

@@ -1,4 +1,4 @@
-//! The series of the tick before, kept in the state, so that those that are gone can be ended.
+//! The series of the tick before, in the state, so that those that are gone can be ended.
 //!
 //! A head says which set of series it was. The labels of its series stand in parts beside it, compressed; a
 //! target that shows the same series again costs one small read. The parts of the next set are written
@@ -28,7 +28,7 @@ const HEAD: &str = "series";
 /// Compressed bytes of a part. With base64 and its keys it is less than the 400 KB of an item in DynamoDB.
 const PART_BYTES: usize = 256 << 10;
 const MAX_PARTS: usize = 16;
-/// What the encoder may still add to its output once it is told to end.
+/// Bytes that the encoder may still add to its output at its end.
 const ENCODER_BYTES: usize = 128 << 10;
 /// Bytes of the labels of all series.
 const MAX_TEXT_BYTES: usize = 64 << 20;
@@ -39,7 +39,7 @@ const END_OF_SERIES: u8 = 0xfe;
 const MAX_SERIES: usize = 400_000;
 /// Bytes of the labels of a series that is remembered; none that Timestream takes has more.
 const MAX_SERIES_BYTES: usize = 288 << 10;
-/// How far the clock of another process may be ahead. What is later is of a clock that was wrong.
+/// The most that the clock of another process may be ahead. A later time is of a clock that was wrong.
 const MAX_AHEAD_MS: i64 = 15 * 60 * 1_000;
 /// Series that take less than a slice of time.
 const SERIES_AT_ONCE: usize = 1_000;
@@ -49,7 +49,7 @@ const BATCH: usize = 64;
 /// Tells series apart.
 type Key = [u8; 16];
 
-/// What is known about the series of the tick before.
+/// The knowledge about the series of the tick before.
 pub(super) struct Before {
     head: Option<Head>,
 }
@@ -58,14 +58,14 @@ pub(super) struct Before {
 struct Head {
     /// When they were there, in milliseconds since the Unix epoch.
     tick_ms: i64,
-    /// Where they were stored.
+    /// The table in which they were stored.
     destination: String,
     /// Which series they were.
     digest: String,
     /// Which of the two sets of parts has them.
     slot: u8,
     parts: usize,
-    /// How many of them are not among the parts.
+    /// Those that are not among the parts.
     left_out: u64,
 }
 
@@ -73,7 +73,7 @@ struct Head {
 pub(super) struct Shown {
     /// Positions in the request of those that end without a sample, as far as they are remembered.
     tracked: Vec<usize>,
-    /// How many more there are.
+    /// The number of others.
     left_out: u64,
     digest: String,
 }
@@ -330,7 +330,7 @@ mod tests {
     use super::*;
     use crate::exposition::{Format, parse};
 
-    /// What of `before`, once it was encoded, is not in `now`; how many bytes that took, and how many series
+    /// The part of `before`, once it was encoded, is not in `now`; how many bytes that took, and how many series
     /// were left out.
     async fn round_trip(before: &str, now: &str) -> (Vec<String>, usize, u64) {
         let compute = ComputePool::default();

@@ -25,7 +25,7 @@ const BODY_SIZE_LIMIT: std::ops::RangeInclusive<u64> = 1..=1 << 30;
 pub struct Scrape {
     /// What is fetched.
     pub(super) endpoint: Url,
-    /// How it is fetched.
+    /// The settings of the calls.
     pub(super) outgoing: Outgoing,
     /// Of one attempt.
     pub(super) timeout: Duration,

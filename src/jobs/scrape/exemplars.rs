@@ -26,7 +26,7 @@ pub(super) struct Exemplars {
     tick_ms: i64,
     before: HashSet<u64>,
     shown: HashSet<u64>,
-    /// How many are left out because there are too many.
+    /// Exemplars left out because there are too many.
     pub(super) left_out: u64,
 }
 

@@ -39,9 +39,9 @@ pub(super) struct Rows<'a> {
     /// Positions in the request of the target's series that end when it no longer shows them: those without
     /// times of their own.
     pub(super) tracked: Vec<usize>,
-    /// Where exemplars are stored: which ones.
+    /// The exemplars to store, if any are.
     exemplars: Option<&'a mut Exemplars>,
-    /// How many exemplars the request has.
+    /// Exemplars of the request.
     pub(super) exemplar_count: u64,
 }
 

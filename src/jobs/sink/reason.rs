@@ -1,6 +1,6 @@
 //! The reasons for which a receiver rejects single samples.
 
-/// Why a receiver does not take a sample.
+/// The reason for which a receiver rejects a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Reason {
     /// There is one with this time, and it says the same.
@@ -15,7 +15,7 @@ pub(super) enum Reason {
     Other,
     /// The receiver takes nothing from this sender.
     Refused,
-    /// What was handed over is no sample.
+    /// The row that was handed over is no sample.
     BadRow,
 }
 

@@ -359,7 +359,7 @@ enum LabelColumns {
     },
 }
 
-/// Why a row without a value is refused.
+/// The error of a row without a value.
 const NO_VALUE: &str = "the value is NULL, so the row is no sample";
 /// The column that holds the metric name, in tables of Timestream.
 const MEASURE_NAME: &str = "measure_name";

@@ -37,7 +37,7 @@ pub(super) struct Answer<T> {
     pub(super) data: T,
     /// Warnings and notes that leave the result complete.
     pub(super) warnings: Vec<String>,
-    /// Why the result may lack some of what there is, if the server says so.
+    /// The reason for which the result may be partial, if the server gives one.
     pub(super) partial: Option<String>,
 }
 

@@ -33,12 +33,12 @@ const STEP: RangeInclusive<u64> = 1..=86_400;
 pub(super) struct Settings {
     /// The server.
     pub(super) url: Url,
-    /// How it is called.
+    /// The settings of the calls.
     pub(super) outgoing: Outgoing,
     /// All, if there are none.
     pub(super) metrics: Vec<String>,
     pub(super) start: Start,
-    /// How long before now a run ends, and how much of what is stored the next one reads again.
+    /// Milliseconds before now at which a run ends, and which the next one reads again.
     pub(super) lateness_ms: i64,
     pub(super) step_ms: i64,
     pub(super) mode: Mode,

@@ -30,7 +30,7 @@ pub(super) struct Started {
     pub(super) end: i64,
 }
 
-/// Where the incremental modes are, as far as it is not the matter of one metric.
+/// The progress of the incremental modes, as far as it is not the matter of one metric.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
     /// Every metric that had samples before this millisecond has a cursor, or is pending.
@@ -43,7 +43,7 @@ pub(super) struct Position {
     pub(super) pending: Vec<String>,
 }
 
-/// How far a metric is stored.
+/// The progress of a metric.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cursor {
     /// The last run that read the metric, by its start.
@@ -53,10 +53,10 @@ pub(super) struct Cursor {
     /// The last stretch of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tail: Option<Tail>,
-    /// What comes next, if part of it is stored.
+    /// The next window, if part of it is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) partial: Option<Partial>,
-    /// How long windows may be, if the server refused longer ones.
+    /// The longest windows, if the server refused longer ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ceiling: Option<i64>,
 }

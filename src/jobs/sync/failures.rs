@@ -13,7 +13,7 @@ const MAX_SHOWN: usize = 5;
 /// Bytes of each of them.
 const MAX_SHOWN_BYTES: usize = 600;
 
-/// Why a metric is not complete.
+/// The end of a metric that is not complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// All of the run is over.

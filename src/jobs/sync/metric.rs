@@ -23,7 +23,7 @@ const POINTS_PER_SAVE: usize = 1_000;
 const MAX_PARTIAL_BYTES: usize = 64 << 10;
 /// Points whose digest takes so long that it is made beside other work.
 const LONG_POINTS: usize = 100_000;
-/// How long storing so many may take.
+/// The most time for storing so many.
 const STORE_TIMEOUT: Duration = Duration::from_secs(120);
 
 impl Work<'_> {

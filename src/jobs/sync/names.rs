@@ -1,4 +1,4 @@
-//! Which metrics a run reads, and which of those that it is told to read do not exist.
+//! The metrics that a run reads, and those of `metrics_filter` that do not exist.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use crate::jobs::run::RunError;
 pub(super) struct Names {
     /// Sorted, each once.
     pub(super) all: Vec<String>,
-    /// What came with the list: it may lack names.
+    /// Warnings that came with the list: it may lack names.
     pub(super) doubts: Vec<String>,
-    /// What is wrong with the names that were given.
+    /// Errors of the names that were given.
     pub(super) warnings: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ impl Names {
     }
 }
 
-/// What is wrong with a name, as far as the names of the server are `known`.
+/// The error of a name, as far as the names of the server are `known`.
 fn warning(name: &str, known: Option<&BTreeSet<String>>, window: Window) -> Option<String> {
     if known.is_some_and(|known| known.contains(name)) {
         return None;

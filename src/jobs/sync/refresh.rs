@@ -16,7 +16,7 @@ use crate::jobs::run::RunError;
 use crate::model::Destination;
 use crate::timestream::tables::Table;
 
-/// Where the refresh of a table is.
+/// The phase of the refresh of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Refresh {
     /// The run, by its start.
@@ -38,7 +38,7 @@ enum Phase {
     },
 }
 
-/// How far a rehearsal is: metrics are read by name.
+/// The progress of a rehearsal: metrics are read by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Rehearsal {
     metric: String,

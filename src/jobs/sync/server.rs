@@ -1,7 +1,7 @@
 //! Calls of Prometheus' HTTP API, with retries.
 //!
 //! Servers of this API refuse in their own words and statuses, so no text decides alone whether a
-//! window is too large: whatever refuses one that can be halved is answered with its halves
+//! window is too large: a refused one that can be halved is read in halves
 //! ([`Failure::TooMuch`]), except where no window could help.
 
 use std::collections::BTreeSet;
@@ -65,7 +65,7 @@ struct Streak {
     failures: usize,
     /// Calls whose retries were of no use.
     waits: usize,
-    /// What the last of those was about: its halves need no retries either.
+    /// The subject of the last of those: its halves need no retries either.
     waited_for: String,
 }
 
@@ -125,7 +125,7 @@ struct Call<'c> {
     divides_partial: bool,
 }
 
-/// Why one try of a call is no success.
+/// The failure of one try of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Refusal {
     /// It may pass; if not, half of the window may do.
@@ -292,7 +292,7 @@ impl<'r> Server<'r> {
         Ok(merged(all))
     }
 
-    /// What is known about metric families, from the targets if the server has some. What a server
+    /// Returns the metadata of families, from the targets if the server has some. The part that a server
     /// says it may lack is a warning.
     pub(super) async fn families(&self) -> Result<Answer<Vec<Family>>, Failure> {
         let call = |path| Call {
@@ -508,7 +508,7 @@ impl Refusal {
     }
 }
 
-/// Why the body of a success does not do.
+/// The error of the body of a success.
 enum Incomplete {
     /// It is no success.
     No(NoSuccess),

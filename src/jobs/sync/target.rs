@@ -29,13 +29,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Target<'r> {
     settings: &'r Settings,
     run: &'r Run<'r>,
-    /// What is known of those that were asked for.
+    /// The tables that were described.
     known: BTreeMap<Destination, Known>,
-    /// What somebody should know of them, until it is taken.
+    /// Warnings about them, until they are taken.
     warnings: Vec<String>,
 }
 
-/// What is known of a table.
+/// The state of a table.
 #[derive(Clone, Debug)]
 enum Known {
     /// It was there.

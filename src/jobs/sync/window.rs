@@ -15,7 +15,7 @@ const MAX_WINDOWS_BEFORE_PROBE: u32 = 64;
 
 /// How long windows are; they grow and shrink with what is found.
 ///
-/// A server that refuses a window as too large has told a limit: windows stay below it, and a longer
+/// A server that refuses a window as too large has named a limit: windows stay below it, and a longer
 /// one is tried only after some that succeeded, less often each time that it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Windows {
