@@ -10,8 +10,8 @@ use timestream_prometheus_connector::prompb::{BucketSpan, Histogram};
 #[derive(Debug, PartialEq)]
 pub(crate) struct Content {
     is_float: bool,
-    count: f64,
-    zero_count: f64,
+    count: u64,
+    zero_count: u64,
     pub(crate) sum: u64,
     pub(crate) schema: i32,
     zero_threshold: u64,
@@ -47,18 +47,22 @@ impl Content {
                 .map(|(index, count)| (index, count.to_bits()))
                 .collect()
         };
+        let count = match histogram.count {
+            Some(Count::CountInt(count)) => count as f64,
+            Some(Count::CountFloat(count)) => count,
+            None => 0.0,
+        };
+        let zero_count = match histogram.zero_count {
+            Some(ZeroCount::ZeroCountInt(count)) => count as f64,
+            Some(ZeroCount::ZeroCountFloat(count)) => count,
+            None => 0.0,
+        };
+        // By bits, as a count may be NaN, which equals nothing; zeros have no sign.
+        let bits = |count: f64| (count + 0.0).to_bits();
         Self {
             is_float,
-            count: match histogram.count {
-                Some(Count::CountInt(count)) => count as f64,
-                Some(Count::CountFloat(count)) => count,
-                None => 0.0,
-            },
-            zero_count: match histogram.zero_count {
-                Some(ZeroCount::ZeroCountInt(count)) => count as f64,
-                Some(ZeroCount::ZeroCountFloat(count)) => count,
-                None => 0.0,
-            },
+            count: bits(count),
+            zero_count: bits(zero_count),
             sum: histogram.sum.to_bits(),
             schema: histogram.schema,
             // Chunks have a zero without its sign.
