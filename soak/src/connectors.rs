@@ -7,7 +7,6 @@
 //! ```
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -17,6 +16,7 @@ use crate::programs::{Emulator, POLL, Program, get, start_connector};
 use crate::prometheus::Prometheus;
 use crate::proxy::{Order, Proxy, Spoil};
 use crate::samples::{Difference, Samples, compare};
+use crate::setup::{MAX_ABSENCE, Setup};
 use crate::targets::Targets;
 use crate::ticks::{Scrapes, Ticks};
 
@@ -24,25 +24,11 @@ use crate::ticks::{Scrapes, Ticks};
 const TABLES: [&str; 3] = ["db/raw", "db/steps", "db/ticks"];
 /// Seconds between two points of the sync in steps.
 const STEP_S: i64 = 2;
-/// The longest that a killed program stays away.
-const MAX_ABSENCE: Duration = Duration::from_secs(5);
 
-/// The programs of a run, and its lengths.
+/// The plan of a run.
 pub struct Plan<'a> {
-    /// The connector's binary.
-    pub connector: &'a Path,
-    /// The emulator's binary.
-    pub emulator: &'a Path,
-    /// Prometheus' binary.
-    pub prometheus: PathBuf,
-    /// The folder of logs and data.
-    pub folder: &'a Path,
-    /// Targets at any time.
-    pub targets: u32,
-    /// Targets that new ones replace in each phase.
-    pub replaced: u32,
-    /// Time between two scrapes of a target.
-    pub scrape_interval: Duration,
+    /// Programs, targets and times.
+    pub setup: Setup<'a>,
     /// The lateness of the syncs.
     pub sync_lateness: Duration,
     /// The lateness of the sink: more than a sync may be behind after an outage, the lease of a run that
@@ -50,12 +36,6 @@ pub struct Plan<'a> {
     pub sink_lateness: Duration,
     /// The failures, one phase after the other.
     pub phases: &'a [Phase],
-    /// The length of a phase.
-    pub phase: Duration,
-    /// Time for the jobs to complete once the failures are over.
-    pub patience: Duration,
-    /// Called with the name of each phase.
-    pub tell: fn(&str),
 }
 
 /// A part of a run.
@@ -300,23 +280,23 @@ struct Stage {
 /// Carries out the plan.
 pub async fn run(plan: &Plan<'_>) -> Summary {
     let start_s = now_ms() / 1_000;
-    let targets = Targets::start(plan.targets).await;
+    let targets = Targets::start(plan.setup.targets).await;
     let ticks = Ticks::start().await;
     let mut stage = Stage::start(plan, &targets, &ticks).await;
     for phase in plan.phases {
-        (plan.tell)(phase.name);
-        targets.replace(plan.replaced);
-        stage.play(phase, plan.phase).await;
+        (plan.setup.tell)(phase.name);
+        targets.replace(plan.setup.replaced);
+        stage.play(phase, plan.setup.phase).await;
     }
-    (plan.tell)("waiting for what is left");
+    (plan.setup.tell)("waiting for what is left");
     targets.clear();
     let quiet = stage
         .source
-        .drained(std::time::Instant::now() + plan.patience)
+        .drained(std::time::Instant::now() + plan.setup.patience)
         .await;
     quiet.expect("a Prometheus without targets appends nothing");
     let unfinished = stage.complete(plan).await.err();
-    (plan.tell)("comparing");
+    (plan.setup.tell)("comparing");
     let end_s = now_ms() / 1_000;
     let age = Duration::from_secs((end_s - start_s + 60).unsigned_abs());
     let held = stage.source.samples(age).await;
@@ -361,26 +341,32 @@ pub async fn run(plan: &Plan<'_>) -> Summary {
 
 impl Stage {
     async fn start(plan: &Plan<'_>, targets: &Targets, ticks: &Ticks) -> Self {
-        let config = scraping(targets, plan.scrape_interval);
-        let source = Prometheus::configured("source", &plan.prometheus, plan.folder, &config, &[]);
+        let config = scraping(targets, plan.setup.scrape_interval);
+        let source = Prometheus::configured(
+            "source",
+            &plan.setup.prometheus,
+            plan.setup.folder,
+            &config,
+            &[],
+        );
         let source = source.await;
         let receiver = Prometheus::configured(
             "receiver",
-            &plan.prometheus,
-            plan.folder,
+            &plan.setup.prometheus,
+            plan.setup.folder,
             "storage: { tsdb: { out_of_order_time_window: 6h } }\n",
             &["--web.enable-remote-write-receiver"],
         );
         let receiver = receiver.await;
         let tables = TABLES.map(|table| format!("--table={table},magnetic_writes=true"));
         let tables = tables.each_ref().map(String::as_str);
-        let emulator = Emulator::start(plan.emulator, plan.folder, &tables).await;
+        let emulator = Emulator::start(plan.setup.emulator, plan.setup.folder, &tables).await;
         let to_source = Proxy::start(source.url()).await;
         let to_receiver = Proxy::start(receiver.url()).await;
         to_receiver.order(TO_RECEIVER);
         let to_target = Proxy::start(&ticks.url).await;
         let definitions = definitions(plan, &to_source, &to_receiver, &to_target);
-        let file = plan.folder.join("connectors.json");
+        let file = plan.setup.folder.join("connectors.json");
         std::fs::write(&file, definitions.to_string()).expect("the folder can be written to");
         let flags = [
             "--default-database=db".to_owned(),
@@ -388,10 +374,11 @@ impl Stage {
             "--store-special-values=true".to_owned(),
             "--max-write-retries=3".to_owned(),
             format!("--connectors.file={}", file.display()),
-            format!("--state=file:{}", plan.folder.join("state").display()),
+            format!("--state=file:{}", plan.setup.folder.join("state").display()),
         ];
         let flags = flags.each_ref().map(String::as_str);
-        let connector = start_connector(plan.connector, plan.folder, &emulator, &flags).await;
+        let connector =
+            start_connector(plan.setup.connector, plan.setup.folder, &emulator, &flags).await;
         Self {
             source,
             receiver,
@@ -445,7 +432,8 @@ impl Stage {
 
     /// Waits until each job has completed a run that has seen all there is.
     async fn complete(&mut self, plan: &Plan<'_>) -> Result<(), String> {
-        let deadline = Instant::now() + plan.patience + plan.sync_lateness + plan.sink_lateness;
+        let deadline =
+            Instant::now() + plan.setup.patience + plan.sync_lateness + plan.sink_lateness;
         let after = now_ms() + ms(plan.sync_lateness) + 1_000 * STEP_S;
         for name in ["raw", "steps"] {
             self.until_complete(name, after, deadline).await?;

@@ -18,8 +18,10 @@ pub mod prometheus;
 pub mod proxy;
 pub mod run;
 pub mod samples;
+pub mod setup;
 pub mod shop;
 pub mod targets;
 pub mod ticks;
 
 pub use run::{Plan, Summary, run};
+pub use setup::Setup;

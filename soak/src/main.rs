@@ -1,11 +1,11 @@
 //! `soak write|connectors MINUTES PROMETHEUS`: status 0 if every sample arrived, 1 if not. `make soak`
 //! and `make soak-connectors` run it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use soak::{connectors, phases};
+use soak::{Setup, connectors, phases};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
@@ -32,15 +32,24 @@ async fn main() -> ExitCode {
     let folder = tempfile::Builder::new().prefix("soak-").tempdir();
     let folder = folder.expect("the temporary folder can be written to");
     let start = Instant::now();
-    let programs = Programs {
-        connector: own.with_file_name("bootstrap"),
-        emulator: own.with_file_name("timestream-emulator"),
+    let connector = own.with_file_name("bootstrap");
+    let emulator = own.with_file_name("timestream-emulator");
+    let setup = |targets: u32, interval_s: u64, phases: usize| Setup {
+        connector: &connector,
+        emulator: &emulator,
         prometheus,
+        folder: folder.path(),
+        targets,
+        replaced: targets / 10,
+        scrape_interval: Duration::from_secs(interval_s),
+        phase: Duration::from_secs_f64(minutes * 60.0) / phases as u32,
+        patience: Duration::from_secs(300),
+        tell: |text| println!("{text}"),
     };
     let run = async {
         match kind {
-            "write" => write(&programs, folder.path(), minutes).await,
-            _ => connectors(&programs, folder.path(), minutes).await,
+            "write" => write(setup(300, 5, phases::PHASES.len())).await,
+            _ => connectors(setup(20, 1, connectors::PHASES.len())).await,
         }
     };
     let mut terminated = signal(SignalKind::terminate()).expect("signals can be waited for");
@@ -62,56 +71,21 @@ async fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-struct Programs {
-    connector: PathBuf,
-    emulator: PathBuf,
-    prometheus: PathBuf,
-}
-
 /// Remote write under faults: whether it went well, and the summary.
-async fn write(programs: &Programs, folder: &Path, minutes: f64) -> (bool, String) {
-    let plan = soak::Plan {
-        connector: &programs.connector,
-        emulator: &programs.emulator,
-        prometheus: programs.prometheus.clone(),
-        folder,
-        targets: 300,
-        replaced: 30,
-        scrape_interval: Duration::from_secs(5),
-        phases: &phases::PHASES,
-        phase: part(minutes, phases::PHASES.len()),
-        patience: Duration::from_secs(300),
-        tell,
-    };
-    let summary = soak::run(&plan).await;
+async fn write(setup: Setup<'_>) -> (bool, String) {
+    let phases = &phases::PHASES;
+    let summary = soak::run(&soak::Plan { setup, phases }).await;
     (summary.is_success(), summary.to_string())
 }
 
 /// Scrapes, syncs and a sink under faults: whether they went well, and the summary.
-async fn connectors(programs: &Programs, folder: &Path, minutes: f64) -> (bool, String) {
+async fn connectors(setup: Setup<'_>) -> (bool, String) {
     let plan = connectors::Plan {
-        connector: &programs.connector,
-        emulator: &programs.emulator,
-        prometheus: programs.prometheus.clone(),
-        folder,
-        targets: 20,
-        replaced: 2,
-        scrape_interval: Duration::from_secs(1),
+        setup,
         sync_lateness: Duration::from_secs(5),
         sink_lateness: Duration::from_secs(180),
         phases: &connectors::PHASES,
-        phase: part(minutes, connectors::PHASES.len()),
-        patience: Duration::from_secs(300),
-        tell,
     };
     let summary = connectors::run(&plan).await;
     (summary.is_success(), summary.to_string())
-}
-
-fn part(minutes: f64, phases: usize) -> Duration {
-    Duration::from_secs_f64(minutes * 60.0) / phases as u32
-}
-
-fn tell(text: &str) {
-    println!("{text}");
 }

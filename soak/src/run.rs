@@ -1,43 +1,23 @@
 //! One run from the start of the programs to the comparison.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::phases::{Killed, Phase};
 use crate::programs::{Emulator, Program, start_connector};
 use crate::prometheus::{Prometheus, Sender};
 use crate::samples::{Difference, Samples, compare};
+use crate::setup::{MAX_ABSENCE, Setup};
 use crate::targets::Targets;
 
-/// The longest that a killed program stays away.
-const MAX_ABSENCE: Duration = Duration::from_secs(5);
 const TABLE: &str = "db/t";
 
-/// What is run, and for how long.
+/// The plan of a run.
 pub struct Plan<'a> {
-    /// The connector's binary.
-    pub connector: &'a Path,
-    /// The emulator's binary.
-    pub emulator: &'a Path,
-    /// Prometheus' binary.
-    pub prometheus: PathBuf,
-    /// Where logs and data go.
-    pub folder: &'a Path,
-    /// Targets at any time.
-    pub targets: u32,
-    /// How many of them are replaced by new ones in each phase.
-    pub replaced: u32,
-    /// How often each is scraped.
-    pub scrape_interval: Duration,
-    /// What goes wrong.
+    /// Programs, targets and times.
+    pub setup: Setup<'a>,
+    /// The failures, one phase after the other.
     pub phases: &'a [Phase],
-    /// How long each phase lasts.
-    pub phase: Duration,
-    /// How long the queue may take to drain when all is well again.
-    pub patience: Duration,
-    /// Hears what happens.
-    pub tell: fn(&str),
 }
 
 /// How it went.
@@ -110,33 +90,36 @@ impl fmt::Display for Summary {
 pub async fn run(plan: &Plan<'_>) -> Summary {
     let start = Instant::now();
     let table = format!("--table={TABLE},magnetic_writes=true");
-    let mut emulator = Emulator::start(plan.emulator, plan.folder, &[&table]).await;
+    let mut emulator = Emulator::start(plan.setup.emulator, plan.setup.folder, &[&table]).await;
     let (database, table) = TABLE.split_once('/').expect("database/table");
     let flags = [
         format!("--default-database={database}"),
         format!("--default-table={table}"),
     ];
     let flags = flags.each_ref().map(String::as_str);
-    let mut connector = start_connector(plan.connector, plan.folder, &emulator, &flags).await;
-    let targets = Targets::start(plan.targets).await;
+    let mut connector =
+        start_connector(plan.setup.connector, plan.setup.folder, &emulator, &flags).await;
+    let targets = Targets::start(plan.setup.targets).await;
     let mut prometheus = Prometheus::start(
-        &plan.prometheus,
-        plan.folder,
-        plan.scrape_interval,
+        &plan.setup.prometheus,
+        plan.setup.folder,
+        plan.setup.scrape_interval,
         &targets,
         &connector,
     )
     .await;
     for phase in plan.phases {
-        (plan.tell)(phase.name);
-        targets.replace(plan.replaced);
-        play(phase, plan.phase, &mut emulator, &mut connector).await;
+        (plan.setup.tell)(phase.name);
+        targets.replace(plan.setup.replaced);
+        play(phase, plan.setup.phase, &mut emulator, &mut connector).await;
     }
-    (plan.tell)("waiting for what is left");
+    (plan.setup.tell)("waiting for what is left");
     targets.clear();
-    let sender = prometheus.drained(Instant::now() + plan.patience).await;
+    let sender = prometheus
+        .drained(Instant::now() + plan.setup.patience)
+        .await;
     connector.assert_running();
-    (plan.tell)("comparing");
+    (plan.setup.tell)("comparing");
     // Range selectors leave out what is older than they are long.
     let sent = prometheus
         .samples(start.elapsed() + Duration::from_secs(60))

@@ -1,12 +1,28 @@
 //! `make soak` and `make soak-connectors`, for seconds: a real Prometheus, faults, processes killed.
 
+use std::path::Path;
 use std::time::Duration;
 
 use soak::phases::{Killed, PHASES, Phase};
-use soak::{Plan, connectors, run};
+use soak::{Plan, Setup, connectors, run};
 
 use crate::programs;
 use crate::prometheus::program;
+
+async fn setup(folder: &Path, targets: u32, phase: Duration) -> Setup<'_> {
+    Setup {
+        connector: programs::bootstrap(),
+        emulator: programs::emulator().await,
+        prometheus: program("prometheus").await,
+        folder,
+        targets,
+        replaced: targets / 5,
+        scrape_interval: Duration::from_millis(500),
+        phase,
+        patience: Duration::from_secs(60),
+        tell: |_| {},
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_prometheus_loses_nothing() {
@@ -22,17 +38,8 @@ async fn a_real_prometheus_loses_nothing() {
             .unwrap(),
     ];
     let summary = run(&Plan {
-        connector: programs::bootstrap(),
-        emulator: programs::emulator().await,
-        prometheus: program("prometheus").await,
-        folder: folder.path(),
-        targets: 20,
-        replaced: 4,
-        scrape_interval: Duration::from_millis(500),
+        setup: setup(folder.path(), 20, Duration::from_millis(1_500)).await,
         phases: &phases,
-        phase: Duration::from_millis(1_500),
-        patience: Duration::from_secs(60),
-        tell: |_| {},
     })
     .await;
     assert!(summary.is_success(), "{summary}");
@@ -55,19 +62,10 @@ async fn connectors_lose_nothing_and_repeat_nothing() {
     let phases = PHASES.iter().filter(|it| has_faults(it) || is_killed(it));
     let phases: Vec<_> = phases.copied().collect();
     let plan = connectors::Plan {
-        connector: programs::bootstrap(),
-        emulator: programs::emulator().await,
-        prometheus: program("prometheus").await,
-        folder: folder.path(),
-        targets: 4,
-        replaced: 1,
-        scrape_interval: Duration::from_millis(500),
+        setup: setup(folder.path(), 5, Duration::from_secs(2)).await,
         sync_lateness: Duration::from_secs(2),
         sink_lateness: Duration::from_secs(20),
         phases: &phases,
-        phase: Duration::from_secs(2),
-        patience: Duration::from_secs(60),
-        tell: |_| {},
     };
     let summary = connectors::run(&plan).await;
     assert!(summary.is_success(), "{summary}");
