@@ -238,6 +238,12 @@ pub(crate) fn ordered(mut answer: Value) -> Value {
     if let Some(result) = answer["data"]["result"].as_array_mut() {
         result.sort_by_key(|series| series["metric"].to_string());
     }
+    // Prometheus holds its annotations in a map and lists them in any order.
+    for kind in ["warnings", "infos"] {
+        if let Some(annotations) = answer.get_mut(kind).and_then(Value::as_array_mut) {
+            annotations.sort_by_key(ToString::to_string);
+        }
+    }
     answer
 }
 
