@@ -26,6 +26,7 @@ pub mod replay;
 pub mod telemetry;
 pub mod timestream;
 mod unverified;
-pub mod visible;
 pub mod web;
 pub mod wire;
+
+pub use prom_model::visible;

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::histogram;
 use super::labels::{Metric, Parts};
 use super::limits::MAX_DESTINATION_NAME_BYTES;
 use super::routing::{RoutePart, Routing};
@@ -134,7 +133,7 @@ impl SeriesFault {
             }
             Self::InvalidHistogram => {
                 let fault = series.content.iter().find_map(|item| match item {
-                    Item::Histogram(histogram) => histogram::check(histogram).err(),
+                    Item::Histogram(histogram) => histogram.validate().err(),
                     Item::Sample(_) | Item::Exemplar(_) => None,
                 });
                 let fault = fault.map(|fault| fault.to_string()).unwrap_or_default();

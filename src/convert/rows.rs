@@ -13,14 +13,14 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::chunk::Chunk;
-use super::histogram::{self, HistogramFault};
+use super::histogram;
 use super::matcher::Selection;
 use super::names::{Dimension, Measure, NO_LABELS_DIMENSION, NO_LABELS_VALUE};
 use super::samples::{Samples, to_chunks_between};
 use super::series::is_special;
 use crate::model::{
-    Count, Datum, Histogram, Label, Labels, METRIC_NAME_LABEL, Row, STALE_MARKER_BITS, Sample,
-    TimeSeries,
+    Count, Datum, Histogram, HistogramError, Label, Labels, METRIC_NAME_LABEL, Row,
+    STALE_MARKER_BITS, Sample, TimeSeries,
 };
 
 /// One series of a read result.
@@ -121,7 +121,7 @@ pub enum RowError {
         /// Its stored text.
         text: String,
         /// The rule.
-        fault: HistogramFault,
+        fault: HistogramError,
     },
 }
 
@@ -193,10 +193,12 @@ impl<'s> SeriesBuilder<'s> {
                 let histogram = histogram::from_text(text, timestamp_ms);
                 let histogram = histogram.ok_or_else(|| RowError::Histogram(text.to_owned()))?;
                 // A reader of chunks has no means to find out.
-                histogram::check(&histogram).map_err(|fault| RowError::InvalidHistogram {
-                    text: text.to_owned(),
-                    fault,
-                })?;
+                histogram
+                    .validate()
+                    .map_err(|fault| RowError::InvalidHistogram {
+                        text: text.to_owned(),
+                        fault,
+                    })?;
                 added.samples += 1;
                 added.bytes += histogram.bytes() as u64;
                 found.histograms.push(histogram);
@@ -288,7 +290,7 @@ fn take_ends(samples: &mut Vec<Sample>, histograms: &[Histogram]) -> Vec<Histogr
         ends.push(Histogram {
             timestamp_ms: sample.timestamp_ms,
             sum: sample.value,
-            count: histogram::is_float(ended).then_some(Count::Float(0.0)),
+            count: ended.is_float().then_some(Count::Float(0.0)),
             ..Histogram::default()
         });
         false
@@ -615,7 +617,7 @@ mod tests {
             ..Histogram::default()
         });
         let bad = builder.add_row(&histograms, named("U__histogram_of_x", &invalid));
-        let fault = HistogramFault::Count {
+        let fault = HistogramError::Count {
             buckets: 0,
             count: 9,
         };
@@ -714,7 +716,7 @@ mod tests {
         assert_eq!(times, [30, 35, 40]);
         let ends: Vec<_> = ends
             .iter()
-            .map(|it| (it.timestamp_ms, histogram::is_float(it)))
+            .map(|it| (it.timestamp_ms, it.is_float()))
             .collect();
         assert_eq!(ends, [(5, false), (20, false), (50, true)]);
     }

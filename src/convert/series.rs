@@ -379,7 +379,7 @@ fn to_record<'a>(
         Item::Sample(sample) if sample.value == 0.0 => Ok((forms.base, Value::Double(0.0), 0)),
         Item::Sample(_) => Err(Unstorable::Invalid(IgnoreReason::ValueNotFinite)),
         Item::Histogram(histogram) => {
-            if histogram::check(histogram).is_err() {
+            if histogram.validate().is_err() {
                 return Err(Unstorable::Faulty(SeriesFault::InvalidHistogram));
             }
             let series = forms.get(Form::Histogram)?;

@@ -7,9 +7,6 @@
 use std::cmp::Ordering;
 
 use super::layout::{Layout, indexes, to_spans};
-use crate::convert::histogram::{
-    float_count, float_zero_count, int_count, int_zero_count, is_float, is_stale,
-};
 use crate::model::{Buckets, Histogram, Span};
 
 /// Buckets up to which a layout is widened. Each histogram of a chunk has a place for each bucket of the
@@ -76,7 +73,7 @@ impl Numbers for Integers {
     const AFTER_GAUGE: Start = Start::NotReset;
 
     fn totals(histogram: &Histogram) -> [u64; 2] {
-        [int_count(histogram), int_zero_count(histogram)]
+        [histogram.int_count(), histogram.int_zero_count()]
     }
 
     fn counts(buckets: &Buckets) -> impl Iterator<Item = i64> {
@@ -96,7 +93,7 @@ impl Numbers for Floats {
     const AFTER_GAUGE: Start = Start::Unknown;
 
     fn totals(histogram: &Histogram) -> [f64; 2] {
-        [float_count(histogram), float_zero_count(histogram)]
+        [histogram.float_count(), histogram.float_zero_count()]
     }
 
     fn counts(buckets: &Buckets) -> impl Iterator<Item = f64> {
@@ -120,9 +117,9 @@ pub(super) struct Group {
 /// start.
 pub(super) fn group<N: Numbers>(start: Start, histograms: &[Histogram], max_len: usize) -> Group {
     let mut open = Open::<N>::new(start, &histograms[0]);
-    let is_of_floats = is_float(&histograms[0]);
+    let is_of_floats = histograms[0].is_float();
     let alike = histograms.iter().take(max_len);
-    let alike = alike.take_while(|histogram| is_float(histogram) == is_of_floats);
+    let alike = alike.take_while(|histogram| histogram.is_float() == is_of_floats);
     let mut len = 1;
     let mut next = None;
     for histogram in alike.skip(1) {
@@ -236,7 +233,7 @@ impl<N: Numbers> Open<N> {
             let (indexes, counts) = indexes(&buckets.spans).zip(N::counts(buckets)).unzip();
             Side { indexes, counts }
         };
-        let is_stale = is_stale(first);
+        let is_stale = first.is_stale();
         let nothing = Histogram::default();
         let shown = if is_stale { &nothing } else { first };
         Self {
@@ -275,7 +272,7 @@ impl<N: Numbers> Open<N> {
         if histogram.reset_hint == HINT_RESET {
             return Err(Start::Reset);
         }
-        if is_stale(histogram) {
+        if histogram.is_stale() {
             self.is_stale = true;
             return Ok(());
         }

@@ -17,7 +17,6 @@ use super::fit::{Floats, Group, Integers, Numbers, Start, group};
 use super::layout::indexes;
 use super::value::XorValue;
 use super::varbit::{Changing, write_int, write_uint};
-use crate::convert::histogram::{is_float, is_stale};
 use crate::model::{Buckets, Histogram, Span};
 
 /// Encoded histograms in increasing order of time; at least one.
@@ -56,7 +55,7 @@ impl Iterator for HistogramChunks<'_> {
 
     fn next(&mut self) -> Option<HistogramChunk> {
         let first = self.rest.first()?;
-        let is_float = is_float(first);
+        let is_float = first.is_float();
         let start = self.start.take().unwrap_or_else(|| Start::of(first));
         let group = match is_float {
             true => group::<Floats>(start, self.rest, MAX_SAMPLES),
@@ -145,7 +144,7 @@ fn write_integers(group: &Group, histograms: &[Histogram], bits: &mut BitWriter)
     let mut sum = XorValue::default();
     let mut buckets: Vec<Changing> = Vec::new();
     for (place, histogram) in histograms.iter().enumerate() {
-        let is_stale = is_stale(histogram);
+        let is_stale = histogram.is_stale();
         // Of a stale one nothing but that has a meaning.
         let now = match is_stale {
             true => [0; 2],
@@ -197,7 +196,7 @@ fn write_floats(group: &Group, histograms: &[Histogram], bits: &mut BitWriter) {
         XorValue::new(value.to_bits())
     };
     for (place, histogram) in histograms.iter().enumerate() {
-        let is_stale = is_stale(histogram);
+        let is_stale = histogram.is_stale();
         let [count, zero_count] = match is_stale {
             true => [0.0; 2],
             false => Floats::totals(histogram),
@@ -315,10 +314,10 @@ mod tests {
         };
         let mut totals = vec![
             histogram.timestamp_ms as u64,
-            u64::from(is_float(histogram)),
+            u64::from(histogram.is_float()),
             histogram.sum.to_bits(),
         ];
-        if is_stale(histogram) {
+        if histogram.is_stale() {
             return (totals, Default::default(), false);
         }
         totals.extend([
@@ -331,7 +330,7 @@ mod tests {
         let bounds = histogram.custom_values.iter();
         totals.extend(bounds.map(|bound| (bound + 0.0).to_bits()));
         let side = |buckets: &Buckets| -> Vec<(i64, u64)> {
-            let counts: Vec<f64> = match is_float(histogram) {
+            let counts: Vec<f64> = match histogram.is_float() {
                 true => Floats::counts(buckets).collect(),
                 false => Integers::counts(buckets)
                     .map(|count| count as f64)

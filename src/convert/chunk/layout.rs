@@ -180,7 +180,13 @@ pub(super) fn to_spans(indexes: &[i64]) -> Option<Vec<Span>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::convert::histogram::tests::spans;
+
+    fn spans(all: &[(i32, u32)]) -> Vec<Span> {
+        let spans = all.iter();
+        spans
+            .map(|&(offset, length)| Span { offset, length })
+            .collect()
+    }
 
     #[test]
     fn spans_and_the_indexes_that_they_have() {
