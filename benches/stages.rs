@@ -9,11 +9,11 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use timestream_prometheus_connector::budget::MemoryBudget;
-use timestream_prometheus_connector::convert::batch::batches;
-use timestream_prometheus_connector::convert::body::write_call;
-use timestream_prometheus_connector::convert::routing::{RoutePart, Routing};
-use timestream_prometheus_connector::convert::series::{WritePolicy, series_to_records};
 use timestream_prometheus_connector::prompb;
+use timestream_prometheus_connector::storage::routing::{RoutePart, Routing};
+use timestream_prometheus_connector::storage::write::batch::batches;
+use timestream_prometheus_connector::storage::write::body::write_call;
+use timestream_prometheus_connector::storage::write::series::{WritePolicy, series_to_records};
 use timestream_prometheus_connector::wire::{self, RemoteWrite};
 
 const SAMPLES: usize = 2_000;

@@ -17,17 +17,18 @@ use std::sync::Arc;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
 
-use crate::connector::{self, ReadLimits};
-use crate::convert::routing::{RoutePart, Routing};
-use crate::convert::series::WritePolicy;
 use crate::dead_letter::Place;
 use crate::http;
+use crate::ingest;
 use crate::jobs::definition::{Definition, KINDS};
-use crate::jobs::state::Place as State;
+use crate::query::{self, ReadLimits};
 use crate::replay::{Fallback, Source};
+use crate::state::Place as State;
+use crate::storage::routing::{RoutePart, Routing};
+use crate::storage::write::series::WritePolicy;
 use crate::telemetry;
 use crate::timestream::{self, TrustedRoots};
-use crate::web::{Users, Web};
+use crate::web_config::{Users, Web};
 use options::{
     CHECK_CONFIG, DEFINITION, FALLBACKS, HEALTHCHECK, OPTIONS, OptionSpec, REPLAY, RUN, SINK,
     SOURCES, command,
@@ -88,8 +89,10 @@ pub struct Config {
     pub ignored_options: Vec<&'static OptionSpec>,
     /// Where the region was found.
     pub region_source: RegionSource,
-    /// Reads and writes.
-    pub connector: connector::Settings,
+    /// Writes.
+    pub ingest: ingest::Settings,
+    /// Reads.
+    pub query: query::Settings,
     /// How Timestream is reached.
     pub timestream: timestream::Settings,
     /// Where the standalone server listens.
@@ -322,7 +325,15 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             mode: surroundings.mode,
             ignored_options: surroundings.ignored_options,
             region_source,
-            connector: connector::Settings {
+            query: query::Settings {
+                routing: routing.clone(),
+                max_retries: self.setting::<Retries>("max_retries").0,
+                read_limits: ReadLimits {
+                    max_samples: self.setting::<SampleLimit>("max_read_samples").0,
+                    max_bytes: max_read_bytes as u64,
+                },
+            },
+            ingest: ingest::Settings {
                 metadata_table: self.metadata_table(routing.table.default.as_deref()),
                 routing,
                 policy: WritePolicy {
@@ -332,13 +343,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 },
                 on_duplicate: self.setting("on_duplicate"),
                 throttled_may_be_dropped: throttling_status == 429,
-                max_retries: self.setting::<Retries>("max_retries").0,
-                max_write_retries: self.setting::<Retries>("max_write_retries").0,
+                max_retries: self.setting::<Retries>("max_write_retries").0,
                 write_concurrency: self.setting::<Concurrency>("write_concurrency").0,
-                read_limits: ReadLimits {
-                    max_samples: self.setting::<SampleLimit>("max_read_samples").0,
-                    max_bytes: max_read_bytes as u64,
-                },
             },
             timestream: timestream::Settings {
                 region: region.clone(),
@@ -541,7 +547,7 @@ mod tests {
 
     use super::*;
     use crate::http::PermanentErrorStatus;
-    use crate::web::BearerToken;
+    use crate::web_config::BearerToken;
 
     fn read_from(
         arguments: &[&str],
@@ -575,9 +581,8 @@ mod tests {
         let config = config(&DEFAULTS, &[]);
         assert_eq!(config.timestream.region, "us-east-1");
         assert_eq!(config.listen_address.to_string(), ":9201");
-        let connector = &config.connector;
         assert_eq!(
-            (connector.max_retries, connector.max_write_retries),
+            (config.query.max_retries, config.ingest.max_retries),
             (3, 10)
         );
         assert_eq!(config.http.request_timeout, Duration::from_secs(25));
@@ -586,7 +591,7 @@ mod tests {
             max_samples: 50_000_000,
             max_bytes: 256 << 20,
         };
-        assert_eq!(config.connector.read_limits, limits);
+        assert_eq!(config.query.read_limits, limits);
         assert_eq!(config.log.level, Some(tracing::Level::INFO));
         assert_eq!(config.http.throttling_status, 503);
         assert_eq!(
@@ -616,19 +621,16 @@ mod tests {
                 ("max_request_bytes", "1MiB"),
             ],
         );
+        assert_eq!(config.ingest.routing.database.label.as_deref(), Some("d"));
         assert_eq!(
-            config.connector.routing.database.label.as_deref(),
-            Some("d")
-        );
-        assert_eq!(
-            config.connector.routing.table,
+            config.ingest.routing.table,
             RoutePart {
                 label: Some("t".to_owned()),
                 default: None
             }
         );
-        assert_eq!(config.connector.max_retries, 7);
-        assert!(config.connector.policy.fail_on_invalid_sample_value);
+        assert_eq!(config.query.max_retries, 7);
+        assert!(config.ingest.policy.fail_on_invalid_sample_value);
         assert_eq!(config.log.level, None);
         assert_eq!(config.timestream.region, "eu-west-1");
         assert_eq!(config.http.request_timeout, Duration::from_secs(90));
@@ -739,7 +741,7 @@ mod tests {
         let max_bytes = |variables: &[(&str, &str)]| {
             let lambda = [("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")];
             let config = config(&DEFAULTS, &[&lambda[..], variables].concat());
-            config.connector.read_limits.max_bytes
+            config.query.read_limits.max_bytes
         };
         let memory = ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512");
         assert_eq!(max_bytes(&[memory]), 128 << 20);
@@ -860,7 +862,7 @@ mod tests {
     fn metadata_has_a_table_of_its_own_or_none() {
         let table = |flags: &[&str]| {
             config(&[&DEFAULTS, flags].concat(), &[])
-                .connector
+                .ingest
                 .metadata_table
         };
         assert_eq!(table(&[]).as_deref(), Some("metrics"));

@@ -1,9 +1,10 @@
 //! The ways of running the connector: each serves the one router until told to stop.
 
-pub mod connectors;
+pub mod build;
 pub mod healthcheck;
+pub mod jobs;
 pub mod lambda;
 pub mod replay;
 mod resend;
 pub mod run;
-pub mod standalone;
+pub mod server;

@@ -12,19 +12,19 @@ use axum::Router;
 use timestream_prometheus_connector::config::{
     self, Config, ConfigError, ConfigFault, Invocation, Mode, Replaying,
 };
-use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::dead_letter::DeadLetters;
-use timestream_prometheus_connector::entry;
+use timestream_prometheus_connector::entry::build::{self, Parts};
 use timestream_prometheus_connector::entry::lambda::{self, Handlers, Replayer};
-use timestream_prometheus_connector::entry::standalone::{self, Ended, Patience};
-use timestream_prometheus_connector::entry::{connectors, healthcheck};
+use timestream_prometheus_connector::entry::server;
+use timestream_prometheus_connector::entry::server::{Ended, Patience};
+use timestream_prometheus_connector::entry::{healthcheck, jobs, replay, run};
 use timestream_prometheus_connector::http::{
     App, Connectors, Misconfiguration, misconfigured, router,
 };
 use timestream_prometheus_connector::jobs::run::Stop;
-use timestream_prometheus_connector::jobs::state::State;
+use timestream_prometheus_connector::state::State;
 use timestream_prometheus_connector::telemetry;
-use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
+use timestream_prometheus_connector::timestream::sdk_config;
 use timestream_prometheus_connector::visible::print_error;
 use tokio::net::TcpListener;
 
@@ -86,24 +86,24 @@ fn start(log: telemetry::Settings, work: impl Future<Output = ExitCode>) -> Exit
 
 async fn replay(config: &Config, replaying: &Replaying) -> ExitCode {
     let shared = sdk_config(&config.timestream).load().await;
-    ExitCode::from(entry::replay::run(config, replaying, &shared).await as u8)
+    ExitCode::from(replay::run(config, replaying, &shared).await as u8)
 }
 
 async fn run(config: &Config, path: &Path) -> ExitCode {
-    let stop = match standalone::stop_signal() {
+    let stop = match server::stop_signal() {
         Ok(stop) => stop,
         Err(error) => return failed("Cannot wait for signals.", &error),
     };
     let shared = sdk_config(&config.timestream).load().await;
-    ExitCode::from(entry::run::run(config, path, &shared, stop).await as u8)
+    ExitCode::from(run::run(config, path, &shared, stop).await as u8)
 }
 
 async fn serve(config: &Config) -> ExitCode {
-    let stop = match standalone::stop_signal() {
+    let stop = match server::stop_signal() {
         Ok(stop) => stop,
         Err(error) => return failed("Cannot wait for signals.", &error),
     };
-    let listener = match standalone::bind(&config.listen_address).await {
+    let listener = match server::bind(&config.listen_address).await {
         Ok(listener) => listener,
         Err(error) => {
             let message = format!(
@@ -114,7 +114,7 @@ async fn serve(config: &Config) -> ExitCode {
         }
     };
     let shared = sdk_config(&config.timestream).load().await;
-    let (app, connector) = match app(config, &shared) {
+    let (app, parts) = match app(config, &shared) {
         Ok(built) => built,
         Err(error) => {
             let place = config.dead_letter.as_ref().map(ToString::to_string);
@@ -137,9 +137,9 @@ async fn serve(config: &Config) -> ExitCode {
         }
     };
     let metrics = Arc::clone(app.metrics());
-    let runner = connectors::runner(config, connector, state, metrics);
+    let runner = jobs::runner(config, parts, state, metrics);
     let (stopper, told) = Stop::new();
-    let (api, work) = connectors::serve(runner, told);
+    let (api, work) = jobs::serve(runner, told);
     let app = app
         .with_connectors(api)
         .reached_locally(is_local(&listener));
@@ -157,15 +157,15 @@ async fn serve(config: &Config) -> ExitCode {
         tls = config.web.current().tls.is_some(),
         region = config.timestream.region,
         region_from = config.region_source.as_str(),
-        metadata_table = config.connector.metadata_table.as_deref().unwrap_or("off"),
+        metadata_table = config.ingest.metadata_table.as_deref().unwrap_or("off"),
         "Listening."
     );
     let grace = config.http.request_timeout.max(config.http.read_timeout) + GRACE_BEYOND_DEADLINE;
     warn_if_open(config, &listener);
-    connectors::warn_if_forgotten(config);
-    let ended = standalone::serve(listener, app, Patience::default(), stop, grace).await;
+    jobs::warn_if_forgotten(config);
+    let ended = server::serve(listener, app, Patience::default(), stop, grace).await;
     stopper.stop();
-    connectors::finish(work, grace).await;
+    jobs::finish(work, grace).await;
     match ended {
         Ended::Stopped => {
             tracing::info!("Stopped.");
@@ -179,7 +179,7 @@ async fn serve(config: &Config) -> ExitCode {
 }
 
 async fn serve_lambda(config: Result<&Config, Vec<ConfigFault>>) -> ExitCode {
-    let stop = match standalone::stop_signal() {
+    let stop = match server::stop_signal() {
         Ok(stop) => stop,
         Err(error) => return failed("Cannot wait for signals.", &error),
     };
@@ -225,7 +225,7 @@ async fn lambda_router(
     function: &str,
 ) -> Result<(Router, Option<Handlers>), Vec<ConfigFault>> {
     let shared = sdk_config(&config.timestream).load().await;
-    let (app, connector) = app(config, &shared).map_err(|error| {
+    let (app, parts) = app(config, &shared).map_err(|error| {
         let place = config.dead_letter.as_ref().map(ToString::to_string);
         let place = place.unwrap_or_default();
         vec![ConfigFault::unusable("dead_letter", &place, &error)]
@@ -260,7 +260,7 @@ async fn lambda_router(
     }
     let is_kept = state.is_kept();
     let metrics = Arc::clone(app.metrics());
-    let runner = connectors::runner(config, connector.clone(), state, metrics);
+    let runner = jobs::runner(config, parts.clone(), state, metrics);
     let app = if is_kept {
         // Invocations have deadlines of their own.
         let (_, stop) = Stop::new();
@@ -273,7 +273,7 @@ async fn lambda_router(
         app
     };
     let replayer = Replayer {
-        connector,
+        ingester: parts.ingester,
         timeout: config.http.request_timeout,
     };
     let handlers = Handlers {
@@ -288,12 +288,16 @@ async fn lambda_router(
 ///
 /// # Errors
 /// The place for dead letters cannot be used.
-fn app(config: &Config, shared: &SdkConfig) -> io::Result<(App, Connector)> {
-    let timestream = Timestream::new(&config.timestream, shared);
+fn app(config: &Config, shared: &SdkConfig) -> io::Result<(App, Parts)> {
     let dead_letters = DeadLetters::open(config.dead_letter.as_ref(), shared)?;
-    let connector = Connector::new(&config.connector, timestream, dead_letters);
-    let app = App::new(config.http.clone(), config.web.clone(), connector.clone());
-    Ok((app, connector))
+    let parts = build::parts(config, shared, dead_letters);
+    let app = App::new(
+        config.http.clone(),
+        config.web.clone(),
+        parts.ingester.clone(),
+        parts.querier.clone(),
+    );
+    Ok((app, parts))
 }
 
 /// Warns where anybody on the network may read and write.

@@ -28,7 +28,8 @@ pub use live::{LiveCount, LiveRow, LiveView};
 pub use runs::{RunCount, RunResult};
 pub use text::Format;
 
-use crate::connector::{ReadOutcome, WriteOutcome};
+use crate::ingest::WriteOutcome;
+use crate::query::ReadOutcome;
 use emf::Numbers;
 use live::Live;
 use process::Process;

@@ -16,9 +16,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::connector::Connector;
-pub use crate::connector::{Fallback, Replayed};
 use crate::dead_letter::{Letter, Place, lines as lines_of};
+use crate::ingest::Ingester;
+pub use crate::ingest::{Fallback, Replayed};
 
 /// Letters of one write.
 const LETTERS_AT_ONCE: usize = 1_000;
@@ -64,7 +64,7 @@ pub trait Target: Send + Sync {
 /// Letters without a sink, to Timestream.
 #[derive(Debug)]
 pub struct ToTimestream<'c> {
-    connector: &'c Connector,
+    ingester: &'c Ingester,
     fallback: Fallback,
     /// How long one write may take.
     timeout: Duration,
@@ -82,16 +82,16 @@ impl Target for ToTimestream<'_> {
     ) -> BoxFuture<'a, Replayed> {
         let own = Instant::now() + self.timeout;
         let deadline = deadline.map_or(own, |end| end.min(own));
-        let replay = self.connector.replay(letters, &self.fallback, deadline);
+        let replay = self.ingester.replay(letters, &self.fallback, deadline);
         replay.boxed()
     }
 }
 
 impl<'c> ToTimestream<'c> {
-    /// Through `connector`, each of whose writes may take `timeout`.
-    pub fn new(connector: &'c Connector, fallback: Fallback, timeout: Duration) -> Self {
+    /// Through `ingester`, each of whose writes may take `timeout`.
+    pub fn new(ingester: &'c Ingester, fallback: Fallback, timeout: Duration) -> Self {
         Self {
-            connector,
+            ingester,
             fallback,
             timeout,
         }

@@ -2,8 +2,8 @@
 //! alternatives and what it hands on in Java's syntax agree on every text.
 
 use timestream_emulator::inspect::regexp_like;
-use timestream_prometheus_connector::convert::matcher::{Condition, Matcher};
 use timestream_prometheus_connector::model::MatchOp;
+use timestream_prometheus_connector::storage::read::selection::{Condition, Matcher};
 
 /// Takes `input` as a pattern and texts to match, parted by bytes that UTF-8 does not have.
 pub(crate) fn check(input: &[u8]) {

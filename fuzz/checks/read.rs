@@ -3,11 +3,11 @@
 
 use prost::Message;
 use timestream_prometheus_connector::budget::MemoryBudget;
-use timestream_prometheus_connector::convert::matcher::queries_to_selections;
 use timestream_prometheus_connector::convert::regex::PatternLimits;
-use timestream_prometheus_connector::convert::response::ResponseType;
-use timestream_prometheus_connector::convert::routing::{RoutePart, Routing};
 use timestream_prometheus_connector::prompb::{LabelMatcher, Query, ReadHints, ReadRequest};
+use timestream_prometheus_connector::storage::read::response::ResponseType;
+use timestream_prometheus_connector::storage::read::selection::queries_to_selections;
+use timestream_prometheus_connector::storage::routing::{RoutePart, Routing};
 use timestream_prometheus_connector::wire;
 
 /// Memory of all requests here; a default server has half of it.

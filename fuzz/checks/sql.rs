@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 
 use timestream_emulator::inspect;
-use timestream_prometheus_connector::convert::matcher::{Condition, Matcher, Selection};
-use timestream_prometheus_connector::convert::names::{
+use timestream_prometheus_connector::model::{Datum, Destination, MatchOp};
+use timestream_prometheus_connector::storage::names::{
     ESCAPE_PREFIX, HISTOGRAM_PREFIX, VALUE_BITS_DIMENSION, stored_forms,
 };
-use timestream_prometheus_connector::convert::schema::Schema;
-use timestream_prometheus_connector::convert::sql::{
+use timestream_prometheus_connector::storage::read::schema::Schema;
+use timestream_prometheus_connector::storage::read::selection::{Condition, Matcher, Selection};
+use timestream_prometheus_connector::storage::read::sql::{
     BINS, describe, selection_to_sql, show_measures,
 };
-use timestream_prometheus_connector::model::{Datum, Destination, MatchOp};
 
 /// Takes `input` as texts parted by bytes that UTF-8 does not have: database, table, then operator,
 /// label and value of each matcher. The operator also says whether the label is a column.

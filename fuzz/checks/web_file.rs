@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::path::PathBuf;
 
-use timestream_prometheus_connector::web::{Users, Web};
+use timestream_prometheus_connector::web_config::{Users, Web};
 
 /// A text that is part of each secret, and of nothing else.
 const SECRET: &str = "s3cr3t";

@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value as Json;
 use timestream_prometheus_connector::budget::MemoryBudget;
-use timestream_prometheus_connector::convert::batch::{Batch, BatchRecord, batches};
-use timestream_prometheus_connector::convert::body::{Versions, write_call};
-use timestream_prometheus_connector::convert::names::VALUE_BITS_DIMENSION;
-use timestream_prometheus_connector::convert::routing::{RoutePart, Routing};
-use timestream_prometheus_connector::convert::series::{
+use timestream_prometheus_connector::received::{Item, Request};
+use timestream_prometheus_connector::storage::names::VALUE_BITS_DIMENSION;
+use timestream_prometheus_connector::storage::routing::{RoutePart, Routing};
+use timestream_prometheus_connector::storage::write::batch::{Batch, BatchRecord, batches};
+use timestream_prometheus_connector::storage::write::body::{Versions, write_call};
+use timestream_prometheus_connector::storage::write::series::{
     Conversion, WhyLeftOut, WritePolicy, series_to_records,
 };
-use timestream_prometheus_connector::convert::stored::{SeriesId, StoredSeries};
-use timestream_prometheus_connector::convert::value::Value;
-use timestream_prometheus_connector::received::{Item, Request};
+use timestream_prometheus_connector::storage::write::stored::{SeriesId, StoredSeries};
+use timestream_prometheus_connector::storage::write::value::Value;
 use timestream_prometheus_connector::wire::{self, RemoteWrite};
 
 const LIMIT: usize = 1 << 20;

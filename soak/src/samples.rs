@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use timestream_emulator::{Point, Value as StoredValue};
-use timestream_prometheus_connector::convert::names::{VALUE_BITS_DIMENSION, unescape};
+use timestream_prometheus_connector::storage::names::{VALUE_BITS_DIMENSION, unescape};
 
 /// A label set.
 pub type Labels = BTreeMap<String, String>;

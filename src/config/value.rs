@@ -7,13 +7,13 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::State;
-use crate::connector::OnDuplicate;
-use crate::convert::route::is_destination_name;
 use crate::dead_letter::Place;
 use crate::http::PermanentErrorStatus;
+use crate::ingest::OnDuplicate;
+use crate::storage::write::route::is_destination_name;
 use crate::telemetry::Format;
 use crate::timestream::Discovery;
-use crate::web::{BearerToken, Users};
+use crate::web_config::{BearerToken, Users};
 
 /// A type that options have.
 pub(super) trait Value: Sized {

@@ -19,7 +19,7 @@ mod unicode;
 
 use regex_automata::meta::{BuildError, Regex};
 
-pub(super) use limits::LIGHT_BYTES;
+pub use limits::LIGHT_BYTES;
 use limits::{CACHE_BYTES, MAX_COMPILED_BYTES};
 pub use limits::{PatternLimits, PatternsTooLarge};
 use node::Node;
@@ -88,7 +88,7 @@ impl Pattern {
     }
 
     /// Returns the bytes of memory that the compiled form takes; 0 where the pattern lists texts.
-    pub(super) fn compiled_bytes(&self) -> usize {
+    pub(crate) fn compiled_bytes(&self) -> usize {
         match &self.form {
             Form::Texts(_) => 0,
             Form::Compiled(regex) => regex.memory_usage(),

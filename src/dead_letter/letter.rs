@@ -20,8 +20,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::convert::histogram;
 use crate::model::{Destination, Histogram, Sample};
+use crate::storage::histogram;
 
 /// The version of the form.
 const VERSION: u32 = 1;

@@ -7,31 +7,29 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::connectors::runner;
+use super::build::parts;
+use super::jobs::runner;
 use super::resend::ToSink;
 use super::run::{Exit, read};
 use crate::config::{Config, Replaying};
-use crate::connector::Connector;
 use crate::dead_letter::{DeadLetters, Queue};
 use crate::jobs::definition;
-use crate::jobs::state::{Memory, State};
 use crate::metrics::Metrics;
 use crate::replay::{Progress, Replay, Source, Summary, Target, ToTimestream};
-use crate::timestream::Timestream;
+use crate::state::{Memory, State};
 use crate::visible::{escaped_lines, print_error};
 
 /// Goes through all sources and says on standard output what became of them.
 pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> Exit {
     let mut config = config.clone();
     // They stop a server; here they would only keep good letters from being written.
-    config.connector.policy.fail_on_long_label = false;
-    config.connector.policy.fail_on_invalid_sample_value = false;
-    let timestream = Timestream::new(&config.timestream, shared);
+    config.ingest.policy.fail_on_long_label = false;
+    config.ingest.policy.fail_on_invalid_sample_value = false;
     // What fails again stays in the source.
-    let connector = Connector::new(&config.connector, timestream, DeadLetters::Log);
+    let parts = parts(&config, shared, DeadLetters::Log);
     let Some(path) = &replaying.sink else {
         let fallback = replaying.fallback.clone();
-        let target = ToTimestream::new(&connector, fallback, config.http.request_timeout);
+        let target = ToTimestream::new(&parts.ingester, fallback, config.http.request_timeout);
         return replay(target, &replaying.sources, shared).await;
     };
     let definition = match read(path) {
@@ -54,7 +52,7 @@ pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> 
     let state = State::Memory(Memory::default());
     let runner = runner(
         &config,
-        connector,
+        parts,
         state,
         Arc::new(Metrics::new(definition::type_names())),
     );

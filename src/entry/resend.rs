@@ -7,8 +7,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::connector::Replayed;
 use crate::dead_letter::Letter;
+use crate::ingest::Replayed;
 use crate::jobs::definition::Definition;
 use crate::jobs::registry::Entry;
 use crate::jobs::run::Stop;

@@ -13,17 +13,16 @@ use aws_config::SdkConfig;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep};
 
-use super::connectors::runner;
+use super::build::parts;
+use super::jobs::runner;
 use crate::config::Config;
-use crate::connector::Connector;
 use crate::dead_letter::{DeadLetters, Place};
 use crate::jobs::bucket::{Cause, LEASE, Record};
 use crate::jobs::definition::{Definition, KINDS, type_names};
 use crate::jobs::run::{Progress, Report, RunError, Stop};
 use crate::jobs::runner::{Caller, Ran, Runner};
-use crate::jobs::state::{Folder, Memory, State};
 use crate::metrics::Metrics;
-use crate::timestream::Timestream;
+use crate::state::{Folder, Memory, State};
 use crate::visible::{escaped_lines, print_error};
 
 /// How long a run waits before it asks again whether it may begin.
@@ -81,11 +80,10 @@ pub async fn run(
             return Exit::Unusable;
         }
     };
-    let timestream = Timestream::new(&config.timestream, shared);
-    let connector = Connector::new(&config.connector, timestream, dead_letters);
+    let parts = parts(config, shared, dead_letters);
     let runner = runner(
         config,
-        connector,
+        parts,
         kept.state,
         Arc::new(Metrics::new(type_names())),
     );

@@ -12,8 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue};
 
-use super::{App, HttpError, connectors};
-use crate::web::{Crowded, Origin, WebVersion};
+use super::{App, HttpError};
+use crate::http::jobs;
+use crate::web_config::{Crowded, Origin, WebVersion};
 
 /// What the answer to a wrong credential asks for, where users exist.
 const BASIC: HeaderValue =
@@ -60,7 +61,7 @@ pub(super) async fn require(State(app): State<App>, request: Request, next: Next
             Ok(true) => return next.run(request).await,
             Ok(false) if matches!(credential, Credential::Basic(..)) => "user or password is wrong",
             Ok(false) => "the bearer token is wrong",
-            Err(Crowded) => return connectors::refusal(request.uri().path(), HttpError::crowded()),
+            Err(Crowded) => return jobs::refusal(request.uri().path(), HttpError::crowded()),
         },
         Err(NoCredential::Missing) => "the request has no Authorization header",
         Err(NoCredential::Several) => "the request has several Authorization headers",
@@ -101,7 +102,7 @@ async fn is_right(
 fn refuse(app: &App, web: &WebVersion, fault: &str, path: &str) -> Response {
     let users = !web.users.is_empty();
     let token = web.token.is_some();
-    let is_api = connectors::owns(path);
+    let is_api = jobs::owns(path);
     let remedy = match (users, token) {
         (true, false) if is_api => "send user and password in the header Authorization, as Basic",
         (false, true) if is_api => "send the token in the header Authorization, as Bearer",
@@ -130,7 +131,7 @@ fn refuse(app: &App, web: &WebVersion, fault: &str, path: &str) -> Response {
             "Refused a request without the right credential."
         );
     }
-    let mut response = connectors::refusal(path, error);
+    let mut response = jobs::refusal(path, error);
     response.extensions_mut().insert(numbers);
     let challenges = [(users, BASIC), (token, BEARER)];
     for (_, challenge) in challenges.into_iter().filter(|(offered, _)| *offered) {

@@ -10,10 +10,11 @@ use http::{HeaderMap, StatusCode};
 
 use super::settings::{Misconfiguration, PermanentErrorStatus};
 use crate::budget::BudgetExceeded;
-use crate::connector::{Failure, Kept, ReadError, WriteOutcome};
-use crate::convert::matcher::QueryError;
 use crate::convert::regex::PatternsTooLarge;
-use crate::convert::series::Refusal;
+use crate::ingest::{Failure, Kept, WriteOutcome};
+use crate::query::ReadError;
+use crate::storage::read::selection::QueryError;
+use crate::storage::write::series::Refusal;
 use crate::timestream::ErrorKind;
 use crate::visible::escaped;
 use crate::wire::{DecodeError, EncodeError};
@@ -485,9 +486,9 @@ fn cut(mut text: String, max_bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connector::Faulty;
-    use crate::convert::route::SeriesFault;
+    use crate::ingest::Faulty;
     use crate::model::Destination;
+    use crate::storage::write::route::SeriesFault;
     use crate::timestream::TimestreamError;
 
     fn outcome(kinds: &[ErrorKind], fault: bool) -> WriteOutcome {

@@ -17,7 +17,8 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Uri};
 
 use super::bounds::{Bounded, has_shown};
-use super::{App, HttpError, connectors};
+use super::{App, HttpError};
+use crate::http::jobs;
 
 /// Headers by which a proxy says that it forwards a request, besides those that begin with
 /// [`FORWARDED_PREFIX`].
@@ -79,7 +80,7 @@ pub(super) async fn require(
             "Refused a request that may come from a page or through a proxy."
         );
     }
-    connectors::refusal(path, error)
+    jobs::refusal(path, error)
 }
 
 /// `only_this_machine` says that nothing but the loopback listener shows who may ask.

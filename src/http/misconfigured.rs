@@ -10,8 +10,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 
 use super::HttpError;
-use super::by_header::Protocol;
 use super::settings::Misconfiguration;
+use crate::http::fallback::Protocol;
 
 /// Returns a router whose responses all name what is wrong.
 pub fn misconfigured(all: Vec<Misconfiguration>) -> Router {

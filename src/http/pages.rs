@@ -31,7 +31,7 @@ pub(super) async fn ready() -> &'static str {
 pub(super) async fn start(State(app): State<App>) -> impl IntoResponse {
     let page = StartPage {
         region: &app.settings.region,
-        routing: app.connector.routing(),
+        routing: app.ingester.routing(),
         telemetry_path: &app.settings.telemetry_path,
         live: &app.metrics.live(),
     };

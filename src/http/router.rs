@@ -7,21 +7,25 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::sync::{Notify, Semaphore};
 
-use super::connectors::{self, Connectors};
 use super::occasional::Occasional;
 use super::pressure::Pressure;
 use super::settings::Settings;
-use super::{auth, by_header, error, guard, pages, read, write};
+use super::{auth, error, guard, pages};
 use crate::budget::MemoryBudget;
-use crate::connector::Connector;
+use crate::http::jobs;
+use crate::http::jobs::Connectors;
+use crate::http::{fallback, remote_read, remote_write};
+use crate::ingest::Ingester;
 use crate::jobs::definition::type_names;
 use crate::metrics::Metrics;
-use crate::web::{Verifier, Web};
+use crate::query::Querier;
+use crate::web_config::{Verifier, Web};
 
 /// What the handlers share; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App {
-    pub(super) connector: Connector,
+    pub(super) ingester: Ingester,
+    pub(super) querier: Querier,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: Settings,
     pub(super) budget: MemoryBudget,
@@ -43,9 +47,10 @@ pub struct App {
 
 impl App {
     /// Puts the parts together.
-    pub fn new(settings: Settings, web: Web, connector: Connector) -> Self {
+    pub fn new(settings: Settings, web: Web, ingester: Ingester, querier: Querier) -> Self {
         Self {
-            connector,
+            ingester,
+            querier,
             metrics: Arc::new(Metrics::new(type_names())),
             budget: MemoryBudget::new(settings.max_in_flight_bytes),
             settings,
@@ -107,7 +112,7 @@ const READY: &str = "/-/ready";
 
 /// Whether a path is one of the connector's own, so that metrics cannot be there.
 pub fn is_taken(path: &str) -> bool {
-    [WRITE, READ, START, HEALTHY, READY].contains(&path) || connectors::owns(path)
+    [WRITE, READ, START, HEALTHY, READY].contains(&path) || jobs::owns(path)
 }
 
 /// All routes: `/write`, `/read`, `/v1/connectors`, the connector's own metrics, health and a start page. What is
@@ -115,12 +120,12 @@ pub fn is_taken(path: &str) -> bool {
 pub fn router(app: App) -> Router {
     let telemetry_path = app.settings.telemetry_path.clone();
     Router::new()
-        .route(WRITE, post(write::write).fallback(error::post_only))
-        .route(READ, post(read::read).fallback(error::post_only))
-        .route(&telemetry_path, get(pages::metrics).post(by_header::serve))
-        .route(START, get(pages::start).post(by_header::serve))
-        .merge(connectors::routes(&app))
-        .fallback(by_header::serve)
+        .route(WRITE, post(remote_write::write).fallback(error::post_only))
+        .route(READ, post(remote_read::read).fallback(error::post_only))
+        .route(&telemetry_path, get(pages::metrics).post(fallback::serve))
+        .route(START, get(pages::start).post(fallback::serve))
+        .merge(jobs::routes(&app))
+        .fallback(fallback::serve)
         .layer(from_fn_with_state(app.clone(), guard::require))
         .layer(from_fn_with_state(app.clone(), auth::require))
         // Beyond the layers: load balancers and kubelets ask without credentials.

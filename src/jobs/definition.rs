@@ -10,8 +10,8 @@ use super::fault::Fault;
 use super::run::Job;
 use super::secret::SecretRef;
 use super::values::whole_number;
-use crate::convert::route::is_destination_name;
 use crate::model::Destination;
+use crate::storage::write::route::is_destination_name;
 
 /// The keys of a definition.
 const KEYS: &[&str] = &[
@@ -57,17 +57,17 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "prometheus",
         needs: Needs::Table,
-        parse: super::scrape::parse,
+        parse: crate::jobs::kinds::scrape::parse,
     },
     Kind {
         name: "prometheus_api",
         needs: Needs::Table,
-        parse: super::sync::parse,
+        parse: crate::jobs::kinds::sync::parse,
     },
     Kind {
         name: "prometheus_sink",
         needs: Needs::Nothing,
-        parse: super::sink::parse,
+        parse: crate::jobs::kinds::sink::parse,
     },
 ];
 

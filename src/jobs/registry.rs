@@ -14,10 +14,10 @@ use tokio::sync::Notify;
 use super::bucket::Record;
 use super::definition::{Definition, Faults, Kind, is_name, patched};
 use super::fault::Fault;
-use super::run::StateError;
-use super::state::{Expect, State};
 use crate::budget::{BudgetExceeded, Reservation};
 use crate::json::tree_bytes;
+use crate::state::StateError;
+use crate::state::{Expect, State};
 
 /// The collection of definitions.
 const DEFINITIONS: &str = "definitions";

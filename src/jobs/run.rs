@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use super::client::Client;
 use super::secret::{Secrets, Unresolved};
-use crate::connector::{Connector, Replayed};
 use crate::dead_letter::Letter;
+use crate::ingest::{Ingester, Replayed};
 use crate::model::Destination;
+use crate::query::Querier;
+use crate::state::StateError;
 
 /// One connector definition, its `config` checked.
 pub trait Job: fmt::Debug + Send + Sync {
@@ -66,8 +68,10 @@ pub struct Run<'a> {
     /// Whether to end early: finish the present call, save the cursor, return
     /// [`RunError::Interrupted`].
     pub stop: &'a Stop,
-    /// By which rows are written and read: [`Connector::write_to`].
-    pub connector: &'a Connector,
+    /// By which samples are written: [`Ingester::write_to`].
+    pub ingester: &'a Ingester,
+    /// By which stored samples are read.
+    pub querier: &'a Querier,
     /// Outgoing HTTP.
     pub http: &'a Client,
     /// Resolves references to secrets.
@@ -155,11 +159,6 @@ pub trait Cursors: Send + Sync {
     /// Forgets all texts.
     fn clear(&self) -> BoxFuture<'_, Result<(), StateError>>;
 }
-
-/// The place where state is kept did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the state cannot be read or written: {0}")]
-pub struct StateError(pub String);
 
 /// What became of a run; histograms and exemplars count as samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

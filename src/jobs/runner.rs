@@ -12,14 +12,16 @@ use super::bucket::{Cause, Claim, LEASE, RENEWAL, Record};
 use super::client::Client;
 use super::definition::Definition;
 use super::registry::{Registry, RegistryError, cursors_of};
-use super::run::{Cursors, Progress, Report, Run, RunError, StateError, Stop, Tally};
+use super::run::{Cursors, Progress, Report, Run, RunError, Stop, Tally};
 use super::secret::Secrets;
-use super::state::{Expect, State};
 use crate::budget::{BudgetExceeded, Reservation};
-use crate::connector::{Connector, Replayed};
 use crate::dead_letter::Letter;
+use crate::ingest::{Ingester, Replayed};
 use crate::metrics::emf::Numbers;
 use crate::metrics::{Metrics, RunCount, RunResult};
+use crate::query::Querier;
+use crate::state::StateError;
+use crate::state::{Expect, State};
 
 /// What all runs of a process share.
 #[derive(Debug)]
@@ -27,7 +29,9 @@ pub struct Runner {
     /// Where claims, leases and cursors are.
     pub registry: Arc<Registry>,
     /// By which rows are written.
-    pub connector: Connector,
+    pub ingester: Ingester,
+    /// By which stored samples are read.
+    pub querier: Querier,
     /// Outgoing HTTP.
     pub http: Client,
     /// Resolves references to secrets.
@@ -229,7 +233,8 @@ impl Runner {
             scheduled_for,
             deadline: caller.deadline,
             stop: caller.stop,
-            connector: &self.connector,
+            ingester: &self.ingester,
+            querier: &self.querier,
             http: &self.http,
             secrets: &self.secrets,
             cursors,

@@ -22,12 +22,14 @@ use super::run::{Job, Report, Run, RunError, Stop};
 use super::runner::{Caller, Ran, Runner};
 use super::scheduler::schedule;
 use super::secret::{SecretRef, Secrets};
-use super::state::{Expect, Memory, State};
 use crate::budget::{MemoryBudget, Reservation};
+use crate::compute::ComputePool;
 use crate::config::{Invocation, read};
-use crate::connector::Connector;
 use crate::dead_letter::DeadLetters;
+use crate::ingest::Ingester;
 use crate::metrics::{Format, Metrics};
+use crate::query::Querier;
+use crate::state::{Expect, Memory, State};
 use crate::timestream::{Timestream, sdk_config};
 
 pub(super) const KINDS: &[Kind] = &[Kind {
@@ -118,7 +120,13 @@ async fn process(state: &State) -> Arc<Runner> {
     let timestream = Timestream::new(&config.timestream, &shared);
     Arc::new(Runner {
         registry: Arc::new(Registry::new(state.clone(), KINDS, Vec::new())),
-        connector: Connector::new(&config.connector, timestream, DeadLetters::Log),
+        ingester: Ingester::new(
+            &config.ingest,
+            timestream.clone(),
+            DeadLetters::Log,
+            ComputePool::default(),
+        ),
+        querier: Querier::new(&config.query, timestream, ComputePool::default()),
         http: Client::default(),
         secrets: Secrets::new(None, |name| (name == "SET").then(|| "secret".to_owned())),
         metrics: Arc::new(Metrics::new(super::definition::type_names())),

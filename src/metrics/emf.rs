@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 
 use super::write::ABORTED;
 use super::{RunCount, VERSION};
-use crate::connector::{Kept, ReadOutcome, WriteOutcome};
+use crate::ingest::{Kept, WriteOutcome};
+use crate::query::ReadOutcome;
 
 /// Where CloudWatch files the metrics.
 pub const NAMESPACE: &str = "TimestreamConnector";
@@ -203,9 +204,9 @@ impl Numbers {
 mod tests {
     use super::super::RunResult;
     use super::*;
-    use crate::connector::Faulty;
-    use crate::convert::route::SeriesFault;
-    use crate::convert::series::IgnoreReason;
+    use crate::ingest::Faulty;
+    use crate::storage::write::route::SeriesFault;
+    use crate::storage::write::series::IgnoreReason;
 
     #[test]
     fn a_write() {

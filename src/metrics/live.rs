@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::connector::{ReadOutcome, WriteOutcome};
+use crate::ingest::WriteOutcome;
+use crate::query::ReadOutcome;
 
 /// Seconds that a rate looks back.
 const WINDOW_SECONDS: u64 = 60;

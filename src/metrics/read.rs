@@ -8,7 +8,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::{Code, add, add_by_code, add_durations};
-use crate::connector::ReadOutcome;
+use crate::query::ReadOutcome;
 
 #[derive(Debug)]
 pub(super) struct ReadMetrics {

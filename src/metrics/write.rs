@@ -8,8 +8,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::{Code, Reason, add, add_by_code, add_by_reason, add_durations};
-use crate::connector::{IgnoredMetadata, Kept, WriteOutcome};
-use crate::convert::series::IgnoreReason;
+use crate::ingest::{IgnoredMetadata, Kept, WriteOutcome};
+use crate::storage::write::series::IgnoreReason;
 use crate::timestream::{ErrorKind, RejectReason};
 
 /// The reason of samples in calls that had not ended when their request was aborted.

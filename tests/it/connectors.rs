@@ -11,21 +11,21 @@ use http::{Method, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use timestream_emulator::Emulator;
-use timestream_prometheus_connector::connector::Sender;
-use timestream_prometheus_connector::entry::connectors::serve;
+use timestream_prometheus_connector::entry::jobs::serve;
 use timestream_prometheus_connector::http::router;
+use timestream_prometheus_connector::ingest::Sender;
 use timestream_prometheus_connector::jobs::definition::{Kind, Needs};
 use timestream_prometheus_connector::jobs::fault::Fault;
 use timestream_prometheus_connector::jobs::run::{Job, Report, Run, RunError, Stop, Stopper};
 use timestream_prometheus_connector::jobs::secret::SecretRef;
-use timestream_prometheus_connector::jobs::state::{Memory, State};
 use timestream_prometheus_connector::model::Sample;
 use timestream_prometheus_connector::received;
+use timestream_prometheus_connector::state::{Memory, State};
 use tower::ServiceExt;
 
 use crate::standalone::Connector;
 use crate::state::Dynamo;
-use crate::support::{app_of, configuration, core, job_runner, start_emulator, table};
+use crate::support::{app_of, configuration, job_runner, parts, start_emulator, table};
 
 const KINDS: &[Kind] = &[Kind {
     name: "tell",
@@ -76,7 +76,7 @@ impl Job for Tell {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
             let sender = Sender::SendsOnce;
             let written = run
-                .connector
+                .ingester
                 .write_to(&request, run.destination, sender, deadline);
             let written = written.await.unwrap();
             Report {
@@ -104,11 +104,11 @@ struct Process {
 impl Process {
     async fn start(emulator: &Emulator, state: State, is_local: bool, flags: &[&str]) -> Self {
         let config = configuration(&emulator.url(), flags);
-        let connector = core(&config).await;
-        let app = app_of(&config, connector.clone());
+        let parts = parts(&config).await;
+        let app = app_of(&config, parts.clone());
         let given =
             br#"[{"name": "given", "type": "tell", "target_database": "db", "target_table": "t"}]"#;
-        let runner = job_runner(&app, connector, state, KINDS, given);
+        let runner = job_runner(&app, parts, state, KINDS, given);
         let (stopper, stop) = Stop::new();
         let (connectors, work) = serve(runner, stop);
         Self {

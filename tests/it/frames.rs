@@ -1,10 +1,10 @@
 //! Streamed answers as a client reads them.
 
 use timestream_prometheus_connector::convert::chunk::{Decoder, decode_histograms};
-use timestream_prometheus_connector::convert::histogram::to_message;
 use timestream_prometheus_connector::prompb::{
     Chunk, ChunkedReadResponse, ChunkedSeries, Histogram, Sample, TimeSeries, chunk::Encoding,
 };
+use timestream_prometheus_connector::storage::histogram::to_message;
 use timestream_prometheus_connector::wire;
 
 pub(crate) const STREAMED: &str =

@@ -19,21 +19,20 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use timestream_emulator::Emulator;
-use timestream_prometheus_connector::connector::Connector;
+use timestream_prometheus_connector::entry::build::Parts;
 use timestream_prometheus_connector::jobs::client::Client;
-use timestream_prometheus_connector::jobs::run::{
-    Cursors, Job, Report, Run, StateError, Stop, Stopper, Tally,
-};
+use timestream_prometheus_connector::jobs::run::{Cursors, Job, Report, Run, Stop, Stopper, Tally};
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::model::Destination;
+use timestream_prometheus_connector::state::StateError;
 use timestream_prometheus_connector::timestream::tables::Table;
 
-use crate::support::{configuration, core, start_emulator, table};
+use crate::support::{configuration, parts, start_emulator, table};
 
 /// What runs have to work with, and what is left of them.
 pub(crate) struct Workplace {
     pub(crate) emulator: Emulator,
-    connector: Connector,
+    parts: Parts,
     pub(crate) cursors: Memory,
     destination: Destination,
     pub(crate) letters: tempfile::TempDir,
@@ -111,10 +110,10 @@ impl Workplace {
         let emulator = start_emulator(tables.into()).await;
         let letters = tempfile::tempdir().unwrap();
         let flag = format!("--dead-letter=file:{}", letters.path().display());
-        let connector = core(&configuration(&emulator.url(), &[&flag])).await;
+        let parts = parts(&configuration(&emulator.url(), &[&flag])).await;
         Self {
             emulator,
-            connector,
+            parts,
             cursors: Memory::default(),
             destination: Destination {
                 database: "db".to_owned(),
@@ -127,7 +126,7 @@ impl Workplace {
 
     /// Dead letters go to the log.
     pub(crate) async fn without_letters(mut self) -> Self {
-        self.connector = core(&configuration(&self.emulator.url(), &[])).await;
+        self.parts = parts(&configuration(&self.emulator.url(), &[])).await;
         self
     }
 
@@ -143,7 +142,7 @@ impl Workplace {
             table: table.to_owned(),
         };
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-        let described = self.connector.describe_table(&destination, deadline);
+        let described = self.parts.ingester.describe_table(&destination, deadline);
         described.await.unwrap()
     }
 
@@ -154,7 +153,7 @@ impl Workplace {
             table: table.to_owned(),
         };
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-        let dropped = self.connector.delete_table(&destination, deadline);
+        let dropped = self.parts.ingester.delete_table(&destination, deadline);
         dropped.await.unwrap();
     }
 
@@ -193,7 +192,8 @@ impl Workplace {
             scheduled_for: Timestamp::now(),
             deadline: None,
             stop,
-            connector: &self.connector,
+            ingester: &self.parts.ingester,
+            querier: &self.parts.querier,
             http: &client,
             secrets: &secrets,
             cursors: &self.cursors,

@@ -10,11 +10,11 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use timestream_emulator::Emulator;
-use timestream_prometheus_connector::connector::Connector;
+use timestream_prometheus_connector::entry::build::Parts;
 use timestream_prometheus_connector::jobs::client::Client;
+use timestream_prometheus_connector::jobs::kinds::{scrape, sink, sync};
 use timestream_prometheus_connector::jobs::run::{Job, Report, Run, RunError, Stop, Tally};
 use timestream_prometheus_connector::jobs::secret::Secrets;
-use timestream_prometheus_connector::jobs::{scrape, sink, sync};
 use timestream_prometheus_connector::model::Destination;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -26,7 +26,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::jobs::Memory;
 use crate::standalone::{DEFAULTS, command};
-use crate::support::{configuration, core, start_emulator, table};
+use crate::support::{configuration, parts, start_emulator, table};
 use crate::tls::{Authority, Identity, authority, identity};
 
 mod examples;
@@ -170,7 +170,7 @@ fn success(path: &str) -> String {
 struct Place {
     /// Kept for its server.
     _emulator: Emulator,
-    connector: Connector,
+    parts: Parts,
     http: Client,
     folder: TempDir,
 }
@@ -218,7 +218,7 @@ impl Place {
     async fn start() -> Self {
         let emulator = start_emulator(vec![table("db", "t"), table("db", "metrics")]).await;
         Self {
-            connector: core(&configuration(&emulator.url(), &[])).await,
+            parts: parts(&configuration(&emulator.url(), &[])).await,
             _emulator: emulator,
             http: Client::default(),
             folder: tempfile::tempdir().unwrap(),
@@ -258,7 +258,8 @@ impl Place {
             scheduled_for: Timestamp::now(),
             deadline: None,
             stop: &stop,
-            connector: &self.connector,
+            ingester: &self.parts.ingester,
+            querier: &self.parts.querier,
             http: &self.http,
             secrets: &secrets,
             cursors: &Memory::default(),

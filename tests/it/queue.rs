@@ -6,12 +6,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::config::{Invocation, read};
-use timestream_prometheus_connector::connector::Connector as Core;
 use timestream_prometheus_connector::dead_letter::{DeadLetters, Letter};
+use timestream_prometheus_connector::entry::build;
 use timestream_prometheus_connector::prompb::TimeSeries;
 use timestream_prometheus_connector::replay::queue::SqsEvent;
 use timestream_prometheus_connector::replay::{Fallback, Replay, Summary, ToTimestream};
-use timestream_prometheus_connector::timestream::Timestream;
 
 use crate::jobs::sink::{Received, Receiver};
 use crate::moto::Moto;
@@ -320,10 +319,9 @@ async fn an_event_of_the_queue_is_answered_with_what_it_has_to_keep() {
         panic!("the configuration is valid");
     };
     let shared = shared_config(&config).await;
-    let timestream = Timestream::new(&config.timestream, &shared);
-    let connector = Core::new(&config.connector, timestream, DeadLetters::Log);
+    let parts = build::parts(&config, &shared, DeadLetters::Log);
     let ten_seconds = Duration::from_secs(10);
-    let target = ToTimestream::new(&connector, Fallback::default(), ten_seconds);
+    let target = ToTimestream::new(&parts.ingester, Fallback::default(), ten_seconds);
     let replay = Replay::new(target, ());
 
     let letter = |table: &str| {

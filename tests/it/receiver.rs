@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use futures_util::StreamExt as _;
 use timestream_emulator::{ColumnCase, Point, Value};
-use timestream_prometheus_connector::convert::names::{
-    EXEMPLAR_PREFIX, NO_LABELS_DIMENSION, unescape,
-};
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::{self, histogram};
+use timestream_prometheus_connector::storage::names::{
+    EXEMPLAR_PREFIX, NO_LABELS_DIMENSION, unescape,
+};
 use timestream_prometheus_connector::wire::RemoteWrite;
 
 use crate::support::{TestApp, query};

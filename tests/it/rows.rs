@@ -11,16 +11,16 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::budget::MemoryBudget;
-use timestream_prometheus_connector::entry::connectors::serve;
+use timestream_prometheus_connector::entry::jobs::serve;
 use timestream_prometheus_connector::http::router;
 use timestream_prometheus_connector::jobs::definition::KINDS;
 use timestream_prometheus_connector::jobs::run::{Stop, Stopper};
-use timestream_prometheus_connector::jobs::state::{Memory, State};
+use timestream_prometheus_connector::state::{Memory, State};
 use tower::ServiceExt;
 
 use crate::dead_letters::letters;
 use crate::jobs::sink::{Received, Receiver, row};
-use crate::support::{app_of, configuration, core, job_runner, start_emulator};
+use crate::support::{app_of, configuration, job_runner, parts, start_emulator};
 
 /// A server with the sink `s`, on which only this machine can call it.
 struct Server {
@@ -37,8 +37,8 @@ impl Server {
         let letters = tempfile::tempdir().unwrap();
         let flag = format!("--dead-letter=file:{}", letters.path().display());
         let config_of_server = configuration(&emulator.url(), &[&[flag.as_str()], flags].concat());
-        let connector = core(&config_of_server).await;
-        let app = app_of(&config_of_server, connector.clone());
+        let parts = parts(&config_of_server).await;
+        let app = app_of(&config_of_server, parts.clone());
         let mut sink = json!({
             "url": url, "key_label": "labels", "key_value": "value", "key_timestamp": "time",
             "retry_backoff_multiplier_ms": 1, "retry_backoff_max_ms": 5,
@@ -47,7 +47,7 @@ impl Server {
         sink.as_object_mut().unwrap().extend(more);
         let given = json!([{"name": "s", "type": "prometheus_sink", "config": sink}]).to_string();
         let state = State::Memory(Memory::default());
-        let runner = job_runner(&app, connector, state, KINDS, given.as_bytes());
+        let runner = job_runner(&app, parts, state, KINDS, given.as_bytes());
         let (stopper, stop) = Stop::new();
         let (connectors, _work) = serve(runner, stop);
         Self {

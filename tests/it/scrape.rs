@@ -11,17 +11,17 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use soak::samples::{Samples, compare};
 use timestream_emulator::Emulator;
-use timestream_prometheus_connector::connector::Connector;
+use timestream_prometheus_connector::entry::build::Parts;
 use timestream_prometheus_connector::jobs::client::Client;
+use timestream_prometheus_connector::jobs::kinds::scrape::parse;
 use timestream_prometheus_connector::jobs::run::{Report, Run, RunError, Stop, Tally};
-use timestream_prometheus_connector::jobs::scrape::parse;
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::model::Destination;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::jobs::Memory;
-use crate::support::{START_MS, configuration, core, start_emulator, table};
+use crate::support::{START_MS, configuration, parts, start_emulator, table};
 
 mod ended;
 mod real;
@@ -29,7 +29,7 @@ mod real;
 /// A connector that scrapes into an emulator of its own.
 pub(crate) struct Scraper {
     pub(crate) emulator: Emulator,
-    connector: Connector,
+    parts: Parts,
     http: Client,
     secrets: Secrets,
     destination: Destination,
@@ -43,7 +43,7 @@ impl Scraper {
         let emulator = start_emulator(vec![table("db", "scraped"), table("db", "metrics")]).await;
         let environment = |name: &str| (name == "SECRET").then(|| "s3cr3t".to_owned());
         Self {
-            connector: core(&configuration(&emulator.url(), flags)).await,
+            parts: parts(&configuration(&emulator.url(), flags)).await,
             emulator,
             http: Client::default(),
             secrets: Secrets::new(None, environment),
@@ -75,7 +75,8 @@ impl Scraper {
             scheduled_for: Timestamp::from_millisecond(time_ms).unwrap(),
             deadline: None,
             stop,
-            connector: &self.connector,
+            ingester: &self.parts.ingester,
+            querier: &self.parts.querier,
             http: &self.http,
             secrets: &self.secrets,
             cursors: &self.cursors,

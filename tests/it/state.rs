@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType,
 };
 use jiff::Timestamp;
-use timestream_prometheus_connector::jobs::state::{Expect, Folder, Memory, State, Table};
+use timestream_prometheus_connector::state::{Expect, Folder, Memory, State, Table};
 
 use crate::moto::Moto;
 use crate::support::shared_at;

@@ -13,19 +13,19 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use jiff::Timestamp;
 use timestream_emulator::{ColumnCase, Config as EmulatorConfig, Emulator, TableSpec};
 use timestream_prometheus_connector::config::{Config, Invocation, read};
-use timestream_prometheus_connector::connector::Connector;
 use timestream_prometheus_connector::dead_letter::DeadLetters;
+use timestream_prometheus_connector::entry::build::{self, Parts};
 use timestream_prometheus_connector::http::{App, router};
 use timestream_prometheus_connector::jobs::client::Client;
 use timestream_prometheus_connector::jobs::definition::{Definition, Kind};
 use timestream_prometheus_connector::jobs::registry::Registry;
 use timestream_prometheus_connector::jobs::runner::Runner;
 use timestream_prometheus_connector::jobs::secret::Secrets;
-use timestream_prometheus_connector::jobs::state::State;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::read_request::ResponseType;
 use timestream_prometheus_connector::prompb::{self, LabelMatcher, Query, TimeSeries};
-use timestream_prometheus_connector::timestream::{Timestream, sdk_config};
+use timestream_prometheus_connector::state::State;
+use timestream_prometheus_connector::timestream::sdk_config;
 use timestream_prometheus_connector::wire;
 use tower::ServiceExt;
 
@@ -277,26 +277,30 @@ pub(crate) async fn create_table(url: &str, database: &str, table: &str) {
 /// A connector in front of `emulator`, ready to be served.
 pub(crate) async fn app(emulator: &Emulator, flags: &[&str]) -> App {
     let config = configuration(&emulator.url(), flags);
-    app_of(&config, core(&config).await)
+    app_of(&config, parts(&config).await)
 }
 
 /// Returns the application with this configuration.
-pub(crate) fn app_of(config: &Config, connector: Connector) -> App {
-    App::new(config.http.clone(), config.web.clone(), connector)
+pub(crate) fn app_of(config: &Config, parts: Parts) -> App {
+    App::new(
+        config.http.clone(),
+        config.web.clone(),
+        parts.ingester,
+        parts.querier,
+    )
 }
 
-/// What converts and forwards.
-pub(crate) async fn core(config: &Config) -> Connector {
+/// Returns the parts that store and read samples.
+pub(crate) async fn parts(config: &Config) -> Parts {
     let shared = shared_config(config).await;
-    let timestream = Timestream::new(&config.timestream, &shared);
     let dead_letters = DeadLetters::open(config.dead_letter.as_ref(), &shared).unwrap();
-    Connector::new(&config.connector, timestream, dead_letters)
+    build::parts(config, &shared, dead_letters)
 }
 
 /// Returns what runs the definitions of the list `given`, and those in `state`, which have these kinds.
 pub(crate) fn job_runner(
     app: &App,
-    connector: Connector,
+    parts: Parts,
     state: State,
     kinds: &'static [Kind],
     given: &[u8],
@@ -305,7 +309,8 @@ pub(crate) fn job_runner(
     let given = given.into_iter().map(Arc::new).collect();
     Arc::new(Runner {
         registry: Arc::new(Registry::new(state, kinds, given)),
-        connector,
+        ingester: parts.ingester,
+        querier: parts.querier,
         http: Client::default(),
         secrets: Secrets::new(None, |_| None),
         metrics: Arc::clone(app.metrics()),

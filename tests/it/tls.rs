@@ -8,7 +8,8 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 use timestream_prometheus_connector::config::ListenAddress;
-use timestream_prometheus_connector::entry::standalone::{self, Ended, Patience};
+use timestream_prometheus_connector::entry::server;
+use timestream_prometheus_connector::entry::server::{Ended, Patience};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -259,7 +260,7 @@ async fn serve(flags: &[&str], patience: Patience) -> Server {
         host: Some("127.0.0.1".to_owned()),
         port: 0,
     };
-    let listener = standalone::bind(&any_port).await.unwrap();
+    let listener = server::bind(&any_port).await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = app(&emulator, flags).await;
     let (stop, stopped) = oneshot::channel();
@@ -268,7 +269,7 @@ async fn serve(flags: &[&str], patience: Patience) -> Server {
         let stop = async {
             let _ = stopped.await;
         };
-        standalone::serve(listener, app, patience, stop, Duration::from_secs(60)).await
+        server::serve(listener, app, patience, stop, Duration::from_secs(60)).await
     });
     Server {
         address,

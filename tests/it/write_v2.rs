@@ -3,13 +3,13 @@
 
 use prost::Message;
 use timestream_emulator::{Fault, FaultKind};
-use timestream_prometheus_connector::connector::Fallback;
 use timestream_prometheus_connector::dead_letter::Letter;
+use timestream_prometheus_connector::ingest::Fallback;
 use timestream_prometheus_connector::prompb;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 
 use crate::dead_letters::letters;
-use crate::support::{START_MS, TestApp, configuration, core, query};
+use crate::support::{START_MS, TestApp, configuration, parts, query};
 use crate::v2::message::{Exemplar, Histogram, Metadata, Request, Sample, TimeSeries};
 use crate::v2::{Series, body, compressed, series};
 
@@ -375,10 +375,10 @@ async fn a_series_that_is_not_utf8_is_a_dead_letter_until_it_is_corrected() {
 
     // It is not stored as it is, and stays what it was.
     let config = configuration(&app.emulator.url(), &[]);
-    let connector = core(&config).await;
+    let parts = parts(&config).await;
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
     let fallback = Fallback::default();
-    let replayed = connector.replay(&letters, &fallback, deadline).await;
+    let replayed = parts.ingester.replay(&letters, &fallback, deadline).await;
     assert_eq!((replayed.stored, replayed.samples), (0, 1));
     assert_eq!(replayed.refused["InvalidUtf8"], 1);
     let [again] = replayed.left.as_slice() else {
@@ -391,7 +391,10 @@ async fn a_series_that_is_not_utf8_is_a_dead_letter_until_it_is_corrected() {
     let mut corrected = again;
     corrected.not_utf8 = false;
     "café".clone_into(&mut corrected.labels[1].1);
-    let replayed = connector.replay(&[corrected], &fallback, deadline).await;
+    let replayed = parts
+        .ingester
+        .replay(&[corrected], &fallback, deadline)
+        .await;
     assert_eq!((replayed.stored, replayed.left.len()), (1, 0));
     let found = app.read(vec![query(&[(Type::Eq, "l", "café")])]).await;
     assert_eq!(found[0].len(), 1);

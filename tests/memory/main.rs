@@ -4,16 +4,18 @@
 use peak_alloc::PeakAlloc;
 use prost::Message;
 use timestream_prometheus_connector::budget::{MemoryBudget, Reservation};
-use timestream_prometheus_connector::convert::batch::batches;
-use timestream_prometheus_connector::convert::body::write_call;
-use timestream_prometheus_connector::convert::matcher::{QueryError, queries_to_selections};
-use timestream_prometheus_connector::convert::metadata::metadata_to_records;
 use timestream_prometheus_connector::convert::regex::{PatternLimits, PatternsTooLarge};
-use timestream_prometheus_connector::convert::routing::{RoutePart, Routing};
-use timestream_prometheus_connector::convert::series::{WritePolicy, series_to_records};
 use timestream_prometheus_connector::model::Destination;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::{LabelMatcher, Query, ReadRequest};
+use timestream_prometheus_connector::storage::read::selection::{
+    QueryError, queries_to_selections,
+};
+use timestream_prometheus_connector::storage::routing::{RoutePart, Routing};
+use timestream_prometheus_connector::storage::write::batch::batches;
+use timestream_prometheus_connector::storage::write::body::write_call;
+use timestream_prometheus_connector::storage::write::metadata::metadata_to_records;
+use timestream_prometheus_connector::storage::write::series::{WritePolicy, series_to_records};
 use timestream_prometheus_connector::wire::{self, DecodeError, RemoteWrite};
 
 #[global_allocator]

@@ -236,12 +236,12 @@ mod tests {
 
     use super::super::decode_histograms;
     use super::*;
-    use crate::convert::histogram::from_message;
-    use crate::convert::response::chunks;
-    use crate::convert::rows::Series;
-    use crate::convert::samples::to_chunks_between;
     use crate::model::{Count, Labels, STALE_MARKER_BITS, Sample};
     use crate::prompb;
+    use crate::storage::histogram::from_message;
+    use crate::storage::read::response::chunks;
+    use crate::storage::read::rows::Series;
+    use crate::storage::read::samples::to_chunks_between;
 
     /// Lines of: name, samples, chunks; see `generate.go` beside it.
     const VECTORS: &str = include_str!("../../../tests/golden/histograms/vectors.txt");

@@ -14,7 +14,7 @@ const MAX_PATTERNS: usize = 200;
 
 /// As far as this, the patterns of a request are compiled, and a text is matched, within a few
 /// milliseconds.
-pub(in crate::convert) const LIGHT_BYTES: usize = 256 << 10;
+pub const LIGHT_BYTES: usize = 256 << 10;
 const LIGHT_PATTERNS: usize = 20;
 const LIGHT_TEXT_BYTES: usize = 16 << 10;
 

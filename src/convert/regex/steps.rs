@@ -27,7 +27,7 @@ use super::unicode;
 
 /// The lengths of text for which the steps are bounded: a long value of a label, and the longest
 /// that Timestream stores.
-const TEXT_LENGTHS: [u64; 2] = [256, crate::convert::limits::MAX_RECORD_BYTES as u64];
+const TEXT_LENGTHS: [u64; 2] = [256, crate::storage::limits::MAX_RECORD_BYTES as u64];
 
 /// The most steps that are accepted, in squares of the length of the text. Two repeats that compete for the
 /// same characters, as in `.*a.*b`, need three squares.

@@ -21,8 +21,8 @@ use super::kind::Kind;
 use super::rows::{self, Item, StreamEvent};
 use crate::budget::{MemoryBudget, Reservation};
 use crate::compute::ComputePool;
-use crate::connector::Connector;
 use crate::entry::resend::ToAll;
+use crate::ingest::Ingester;
 use crate::jobs::definition::{Definition, Faults};
 use crate::jobs::fault::Fault;
 use crate::jobs::registry::{MAX_DEFINITION_BYTES, TREES_OF_DEFINITION};
@@ -58,7 +58,7 @@ pub struct Handlers {
 #[derive(Clone, Debug)]
 pub struct Replayer {
     /// By which they are written.
-    pub connector: Connector,
+    pub ingester: Ingester,
     /// How long one write may take.
     pub timeout: Duration,
 }
@@ -129,7 +129,7 @@ impl Invocation<'_> {
         if let Err(exceeded) = self.reservation.grow(memory) {
             return (Err(exceeded.into()), None);
         }
-        let compute = self.handlers.runner.connector.compute();
+        let compute = self.handlers.runner.ingester.compute();
         let end = self.deadline + BACKSTOP;
         let answer = match kind_of(self.event, compute, self.deadline).await {
             Ok(Kind::Definition) => return self.definition().await,
@@ -167,7 +167,7 @@ impl Invocation<'_> {
     async fn queue(&mut self) -> Result<Value, EventError> {
         let event: SqsEvent = self.read().await?.map_err(EventError::Invalid)?;
         let runner = &self.handlers.runner;
-        let compute = runner.connector.compute();
+        let compute = runner.ingester.compute();
         let (mut messages, mut are_letters) = (event.records.iter(), Vec::new());
         let step = || {
             let Some(message) = messages.next() else {
@@ -215,7 +215,7 @@ impl Invocation<'_> {
         let bytes = self.event.len();
         let records = MAX_RECORDS.min(bytes / MIN_RECORD_BYTES);
         self.reservation.grow(bytes + records * RECORD_MEMORY)?;
-        let compute = self.handlers.runner.connector.compute();
+        let compute = self.handlers.runner.ingester.compute();
         let read = || serde_json::from_slice(self.event);
         Ok(compute.run_if(bytes > LONG_BYTES, read).await)
     }
@@ -271,7 +271,7 @@ impl Replayer {
         deadline: Instant,
     ) -> SqsBatchResponse {
         let mut summary = Summary::default();
-        let timestream = ToTimestream::new(&self.connector, Fallback::default(), self.timeout);
+        let timestream = ToTimestream::new(&self.ingester, Fallback::default(), self.timeout);
         let replay = Replay::new(ToAll::new(timestream, runner), ());
         let response = replay.until(deadline).event(event, &mut summary).await;
         let (samples, stored) = (summary.replayed.samples, summary.replayed.stored);

@@ -221,7 +221,7 @@ async fn hand_over(
         item.add_rows(&mut rows);
         None
     };
-    let compute = runner.connector.compute();
+    let compute = runner.ingester.compute();
     compute.run_in_slices(bytes > LONG_BYTES, step).await;
     let handed = runner.hand_over(sink, &rows, reservation, caller).await;
     reservation.shrink(memory);

@@ -6,8 +6,8 @@
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use crate::convert::routing::{RoutePart, Routing};
 use crate::metrics::{LiveCount, LiveRow, LiveView, REVISION, VERSION};
+use crate::storage::routing::{RoutePart, Routing};
 
 /// Hexadecimal digits of a commit that are shown.
 const SHORT_REVISION: usize = 12;

@@ -12,8 +12,8 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use soak::samples::{Samples, compare};
 use timestream_prometheus_connector::budget::MemoryBudget;
+use timestream_prometheus_connector::jobs::kinds::sink::parse;
 use timestream_prometheus_connector::jobs::run::{Job, Report, RunError};
-use timestream_prometheus_connector::jobs::sink::parse;
 use timestream_prometheus_connector::prompb::TimeSeries;
 use timestream_prometheus_connector::wire;
 

@@ -1,0 +1,96 @@
+//! Connector definitions in a process: what runs them, put together from the configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::build::Parts;
+use crate::config::Config;
+use crate::http::Connectors;
+use crate::jobs::client::Client;
+use crate::jobs::definition::KINDS;
+use crate::jobs::registry::Registry;
+use crate::jobs::run::Stop;
+use crate::jobs::runner::Runner;
+use crate::jobs::scheduler::schedule;
+use crate::jobs::secret::Secrets;
+use crate::metrics::Metrics;
+use crate::state::State;
+
+/// What runs the definitions of `config`, whose state is in `state`.
+pub fn runner(
+    config: &Config,
+    Parts { ingester, querier }: Parts,
+    state: State,
+    metrics: Arc<Metrics>,
+) -> Arc<Runner> {
+    let environment = |name: &str| std::env::var(name).ok();
+    Arc::new(Runner {
+        registry: Arc::new(Registry::new(state, KINDS, config.connectors.clone())),
+        ingester,
+        querier,
+        http: Client::new(config.timestream.roots, environment),
+        secrets: Secrets::new(config.secrets_dir.clone(), environment),
+        metrics,
+        now: Timestamp::now,
+    })
+}
+
+/// Warns of connectors whose state ends with the process.
+pub fn warn_if_forgotten(config: &Config) {
+    if config.state.is_none() && !config.connectors.is_empty() {
+        tracing::warn!(
+            "What connectors have done is kept in memory: after a restart they start anew, and a \
+             second process would run them too; set --state (state)."
+        );
+    }
+}
+
+/// What a server answers `/v1/connectors` with, and the work behind it: all schedules, and runs begun
+/// by hand. The work ends when `stop` is set and all runs have ended.
+pub fn serve(
+    runner: Arc<Runner>,
+    stop: Stop,
+) -> (Connectors, impl Future<Output = ()> + Send + 'static) {
+    let (background, mut begun) = mpsc::unbounded_channel::<BoxFuture<'static, ()>>();
+    let connectors = Connectors {
+        runner: Arc::clone(&runner),
+        stop: stop.clone(),
+        background: Some(background),
+    };
+    let by_hand = stop.clone();
+    let work = async move {
+        let runs = async {
+            let mut runs = JoinSet::new();
+            loop {
+                tokio::select! {
+                    run = begun.recv() => match run {
+                        Some(run) => drop(runs.spawn(run)),
+                        None => break,
+                    },
+                    Some(_) = runs.join_next() => {}
+                    () = by_hand.wait() => break,
+                }
+            }
+            // Whoever asks from now on finds nobody who goes on with a run.
+            begun.close();
+            while let Some(run) = begun.recv().await {
+                runs.spawn(run);
+            }
+            while runs.join_next().await.is_some() {}
+        };
+        tokio::join!(schedule(runner, stop), runs);
+    };
+    (connectors, work)
+}
+
+/// Waits for work that was told to stop, at most for `grace`.
+pub async fn finish(work: tokio::task::JoinHandle<()>, grace: Duration) {
+    if tokio::time::timeout(grace, work).await.is_err() {
+        tracing::warn!("Some connectors did not stop in time and were cut off.");
+    }
+}

@@ -1,0 +1,135 @@
+//! One connection: TLS if it is configured, then HTTP/1.1 until the client leaves or the server
+//! stops.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use super::Ended;
+use crate::entry::server::header_timeout::{Answering, Patient};
+use crate::web_config::{Origin, Web};
+
+/// How long clients may take, so that slow ones cannot hold connections for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// For the head of a request, from its first byte (of the first request: from the connection).
+    pub head: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// Without taking anything of a response.
+    pub write: Duration,
+}
+
+impl Default for Patience {
+    /// That between requests is that of Prometheus' own server (`--web.read-timeout`), and longer than what
+    /// load balancers wait: they must close first, or requests get lost in between. A
+    /// query of Prometheus ends after two minutes (`--query.timeout`), so nothing waits for longer.
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(300),
+            write: Duration::from_secs(120),
+        }
+    }
+}
+
+/// What a connection buffers of what it reads and writes; the head of a request has to fit. More would
+/// not be faster, and each open connection keeps what its largest request has needed.
+const MAX_BUFFERED_BYTES: usize = 64 << 10;
+
+/// Serves a connection to its end. Failures concern its client alone.
+pub(super) async fn serve(
+    stream: TcpStream,
+    router: Router,
+    web: Web,
+    patience: Patience,
+    mut stopping: watch::Receiver<Option<Ended>>,
+) {
+    let peer = stream.peer_addr().ok();
+    let origin = peer.map_or(Origin::Unknown, |peer| peer.ip().into());
+    let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
+    // Answers are written whole; waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = web.refreshed().tls.clone() else {
+        return serve_http(stream, router, patience, stopping, &peer, origin).await;
+    };
+    let handshake = TlsAcceptor::from(tls).accept(stream);
+    let handshake = tokio::select! {
+        result = tokio::time::timeout(patience.handshake, handshake) => result,
+        () = stopped(&mut stopping) => return,
+    };
+    match handshake {
+        Ok(Ok(stream)) => serve_http(stream, router, patience, stopping, &peer, origin).await,
+        Ok(Err(error)) => {
+            tracing::warn!(error = error.to_string(), peer, "TLS handshake failed.");
+        }
+        Err(_) => tracing::warn!(peer, "TLS handshake took too long."),
+    }
+}
+
+async fn serve_http(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    patience: Patience,
+    mut stopping: watch::Receiver<Option<Ended>>,
+    peer: &str,
+    origin: Origin,
+) {
+    let answering = Answering::default();
+    let io = TokioIo::new(Patient::new(
+        stream,
+        patience.head,
+        patience.write,
+        answering.clone(),
+    ));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        answering.begin_or_end();
+        request.extensions_mut().insert(origin);
+        let answer = router.call(request);
+        let answering = answering.clone();
+        async move {
+            let answer = answer.await;
+            answering.begin_or_end();
+            answer
+        }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .max_buf_size(MAX_BUFFERED_BYTES)
+            // It runs between requests too.
+            .header_read_timeout(patience.idle)
+            .serve_connection(io, service)
+    );
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = stopped(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(error = error.to_string(), peer, "A connection broke.");
+    }
+}
+
+/// Returns once the server stops.
+async fn stopped(stopping: &mut watch::Receiver<Option<Ended>>) {
+    // The sender is gone only when the server is.
+    let _ = stopping.wait_for(Option::is_some).await;
+}

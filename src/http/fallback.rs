@@ -1,0 +1,55 @@
+//! Requests to other paths: those that say by a header what they are are served all the same.
+//!
+//! The Go connector went by the headers alone, so its users may send to any path; and a gateway may
+//! put a path in front of ours that nobody tells us of.
+
+use axum::extract::{Extension, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, Method};
+
+use super::bounds::Bounds;
+use super::{App, HttpError, error};
+use crate::http::{remote_read, remote_write};
+
+/// The header of every remote write request of Prometheus.
+const WRITE_VERSION: &str = "x-prometheus-remote-write-version";
+/// The header of every remote read request of Prometheus.
+const READ_VERSION: &str = "x-prometheus-remote-read-version";
+
+/// What a request says that it is, by its headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Write,
+    Read,
+}
+
+impl Protocol {
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        if headers.contains_key(WRITE_VERSION) {
+            Some(Self::Write)
+        } else if headers.contains_key(READ_VERSION) {
+            Some(Self::Read)
+        } else {
+            None
+        }
+    }
+}
+
+/// Serves a request whose path says nothing.
+pub(super) async fn serve(State(app): State<App>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    if parts.method != Method::POST {
+        return error::not_found(&parts.uri).into_response();
+    }
+    let bounds = parts.extensions.remove::<Bounds>().map(Extension);
+    match Protocol::of(&parts.headers) {
+        Some(Protocol::Write) => remote_write::write(State(app), bounds, parts.headers, body).await,
+        Some(Protocol::Read) => {
+            remote_read::read(State(app), parts.version, bounds, parts.headers, body).await
+        }
+        None => {
+            let path = parts.uri.path();
+            HttpError::missing_header(path, READ_VERSION, WRITE_VERSION).into_response()
+        }
+    }
+}

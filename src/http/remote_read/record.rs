@@ -1,0 +1,72 @@
+//! The record of a read request.
+
+use std::time::Duration;
+
+use super::super::log;
+use super::super::recorder::{End, Record};
+use crate::budget::Reservation;
+use crate::metrics::Metrics;
+use crate::metrics::emf::Numbers;
+use crate::query::{ReadOutcome, Reading};
+
+/// The numbers of a read request so far.
+#[derive(Debug, Default)]
+pub(super) struct ReadRecord {
+    /// The memory of the request and of the patterns of its queries.
+    pub(super) reservation: Option<Reservation>,
+    /// Once it has begun.
+    pub(super) reading: Option<Reading>,
+}
+
+impl ReadRecord {
+    fn outcome(&self) -> Option<ReadOutcome> {
+        self.reading.as_ref().map(Reading::outcome)
+    }
+}
+
+impl Record for ReadRecord {
+    fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> Numbers {
+        metrics.add_read(self.outcome().as_ref(), status, duration)
+    }
+
+    fn log(&mut self, end: End<'_>) {
+        if let Some(reading) = &mut self.reading {
+            reading.take_counts();
+        }
+        log_read(end, self.outcome().as_ref());
+    }
+}
+
+/// The one line about a request; numbers that nobody knows are left out.
+fn log_read(end: End<'_>, outcome: Option<&ReadOutcome>) {
+    let destinations = log::destinations(outcome.into_iter().flat_map(|it| &it.destinations));
+    let counts = outcome.map(|outcome| outcome.counts);
+    match end {
+        End::Completed(status) => tracing::debug!(
+            status = status.as_u16(),
+            destinations,
+            series = outcome.map(|outcome| outcome.series),
+            samples = outcome.map(|outcome| outcome.samples),
+            statements = counts.map(|counts| counts.statements),
+            pages = counts.map(|counts| counts.pages),
+            retries = counts.map(|counts| counts.retries),
+            "Read request answered."
+        ),
+        End::Failed(error) => tracing::error!(
+            error = error.text(),
+            status = error.status().as_u16(),
+            destinations,
+            statements = counts.map(|counts| counts.statements),
+            pages = counts.map(|counts| counts.pages),
+            retries = counts.map(|counts| counts.retries),
+            "Error occurred while reading the data back from Timestream."
+        ),
+        End::Aborted => tracing::debug!(
+            destinations,
+            "The client of a read request left before its answer was complete."
+        ),
+        End::Panicked => {
+            tracing::error!(destinations, "The handler of a read request panicked.");
+        }
+    }
+}

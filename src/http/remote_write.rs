@@ -1,0 +1,137 @@
+//! `POST /write`: remote write 1.0 and 2.0.
+
+mod record;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::body::{Compressed, MemoryWait, within};
+use super::bounds::{Bounded, earliest};
+use super::error::WriteStatuses;
+use super::recorder::{End, RequestRecorder};
+use super::{App, HttpError};
+use crate::ingest::WriteOutcome;
+use crate::received::Kinds;
+use crate::wire::{self, DecodeError, RemoteWrite};
+use record::WriteRecord;
+
+pub(super) async fn write(
+    State(app): State<App>,
+    bounds: Bounded,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let mut recorder = RequestRecorder::open(&app, WriteRecord::default());
+    let deadline = tokio::time::Instant::now() + app.settings.request_timeout;
+    let deadline = earliest(deadline, &bounds);
+    let version = wire::negotiate(&headers);
+    let stored = match &version {
+        Ok(version) => {
+            let record = recorder.record();
+            store(&app, *version, &headers, body, deadline, record).await
+        }
+        Err(error) => {
+            recorder.record().is_negotiation = is_negotiation(error);
+            Err(HttpError::from(error.clone()))
+        }
+    };
+    let numbers = recorder.close(match &stored {
+        Ok(()) => End::Completed(StatusCode::NO_CONTENT),
+        Err(error) => End::Failed(error),
+    });
+    let written = written(&stored, recorder.record().outcome.as_ref());
+    let mut response = match stored {
+        Ok(()) => {
+            app.pressure.relieve();
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(error) if error.is_retryable() => error.after(app.pressure.rise()).into_response(),
+        Err(error) => error.into_response(),
+    };
+    response.extensions_mut().insert(numbers);
+    // A sender of remote write 1.0 would believe them too, and some have got that wrong.
+    if version == Ok(RemoteWrite::V2) {
+        add_written(response.headers_mut(), written);
+    }
+    response
+}
+
+/// Whether a sender finds out by this error what it has to send: those that compress by zstd send the same
+/// again by snappy, and snappy from then on
+/// (<https://docs.victoriametrics.com/victoriametrics/vmagent/#victoriametrics-remote-write-protocol>).
+fn is_negotiation(error: &DecodeError) -> bool {
+    matches!(error, DecodeError::ContentEncoding(encoding) if encoding.trim().eq_ignore_ascii_case("zstd"))
+}
+
+/// Returns what is written as far as the sender is concerned: after a retryable response it sends
+/// everything again and adds up what the responses say, so such a response says nothing.
+fn written(stored: &Result<(), HttpError>, outcome: Option<&WriteOutcome>) -> Kinds {
+    match stored {
+        Err(error) if error.is_retryable() => Kinds::default(),
+        _ => outcome.map_or_else(Kinds::default, |outcome| outcome.written),
+    }
+}
+
+/// Adds the headers that remote write 2.0 demands of every response
+/// (<https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/#required-written-response-headers>).
+fn add_written(headers: &mut HeaderMap, written: Kinds) {
+    let counts = [
+        ("x-prometheus-remote-write-samples-written", written.samples),
+        (
+            "x-prometheus-remote-write-histograms-written",
+            written.histograms,
+        ),
+        (
+            "x-prometheus-remote-write-exemplars-written",
+            written.exemplars,
+        ),
+    ];
+    for (name, count) in counts {
+        headers.insert(name, HeaderValue::from(count));
+    }
+}
+
+/// Stores what the request holds, and records what became of it.
+async fn store(
+    app: &App,
+    version: RemoteWrite,
+    headers: &HeaderMap,
+    body: Body,
+    deadline: tokio::time::Instant,
+    record: &mut WriteRecord,
+) -> Result<(), HttpError> {
+    let compute = app.ingester.compute();
+    let reservation = &mut app.budget.reservation();
+    let body = Compressed::receive(app, headers, body, reservation, deadline).await?;
+    let (message, turn) = within(deadline, body.decompress(compute, reservation)).await??;
+    let before = reservation.bytes();
+    let mut wait = MemoryWait::new(turn.is_some());
+    let request = loop {
+        let decode = || wire::read_request(version, &message, reservation);
+        match within(deadline, compute.run_if(turn.is_some(), decode)).await? {
+            Err(DecodeError::Memory(exceeded)) => {
+                reservation.shrink(reservation.bytes() - before);
+                wait.once(exceeded).await?;
+            }
+            decoded => break decoded?,
+        }
+    };
+    drop(turn);
+    let progress = &mut record.progress;
+    let written = app.ingester.write(&request, deadline, progress).await;
+    let written = written.map_err(|refusal| {
+        // Stored for the waiting task even if it is not waiting yet.
+        app.refused.notify_one();
+        HttpError::from(refusal)
+    })?;
+    let written = record.outcome.insert(written);
+    let settings = &app.settings;
+    let statuses = WriteStatuses::new(
+        settings.throttling_status,
+        settings.permanent_error_status,
+        headers,
+    );
+    HttpError::from_write(written, statuses).map_or(Ok(()), Err)
+}

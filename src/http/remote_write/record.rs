@@ -1,0 +1,116 @@
+//! The record of a write request.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::super::log;
+use super::super::recorder::{End, Record};
+use crate::ingest::{Kept, WriteOutcome, WriteProgress};
+use crate::metrics::Metrics;
+use crate::metrics::emf::Numbers;
+
+/// The log message of requests that hold something that cannot become records.
+const NOT_CONVERTED: &str =
+    "Unable to convert the received Prometheus write request to Timestream Records.";
+
+/// The numbers of a write request so far.
+#[derive(Debug, Default)]
+pub(super) struct WriteRecord {
+    /// Up to now, once the request is decoded.
+    pub(super) progress: WriteProgress,
+    /// In the end.
+    pub(super) outcome: Option<WriteOutcome>,
+    /// The sender sends the same again in a form that is supported, so an error harms nobody.
+    pub(super) is_negotiation: bool,
+}
+
+impl Record for WriteRecord {
+    fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> Numbers {
+        metrics.add_write(self.outcome.as_ref(), status, duration)
+    }
+
+    fn log(&mut self, end: End<'_>) {
+        if let End::Aborted | End::Panicked = end {
+            self.outcome = self.outcome.take().or_else(|| self.progress.aborted());
+        }
+        match end {
+            End::Failed(error) if self.is_negotiation => tracing::info!(
+                reason = error.text(),
+                status = error.status().as_u16(),
+                "A sender tries a compression that is not supported; it sends the same again by snappy."
+            ),
+            _ => log_write(end, self.outcome.as_ref()),
+        }
+    }
+}
+
+/// The one line about a request; numbers that nobody knows are left out.
+fn log_write(end: End<'_>, outcome: Option<&WriteOutcome>) {
+    let received = outcome.map(|written| written.received);
+    let stored = outcome.map(|written| written.stored);
+    let ignored = outcome.map(|written| written.ignored.values().sum::<u64>());
+    let calls = outcome.map(|written| written.calls);
+    let retries = outcome.map(|written| written.retries);
+    let error = match end {
+        End::Completed(_) => {
+            if let Some(Kept::Samples(samples)) = outcome.map(|written| &written.dead_letters) {
+                tracing::warn!(
+                    dead_letters = samples,
+                    received,
+                    stored,
+                    ignored,
+                    calls,
+                    retries,
+                    "Some samples cannot be stored and are kept as dead letters."
+                );
+                return;
+            }
+            tracing::debug!(
+                status = StatusCode::NO_CONTENT.as_u16(),
+                received,
+                stored,
+                ignored,
+                calls,
+                retries,
+                "Write request stored."
+            );
+            return;
+        }
+        End::Aborted => {
+            tracing::warn!(
+                received,
+                stored,
+                ignored,
+                aborted = outcome.map(|written| written.aborted),
+                calls,
+                retries,
+                "The client of a write request left before its response; it has to send again."
+            );
+            return;
+        }
+        End::Panicked => {
+            tracing::error!(received, stored, "The handler of a write request panicked.");
+            return;
+        }
+        End::Failed(error) => error,
+    };
+    let failures = || outcome.iter().flat_map(|written| &written.failures);
+    let message = match failures().next() {
+        Some(_) => "Unable to write all records to Timestream.",
+        None => NOT_CONVERTED,
+    };
+    let destinations = log::destinations(failures().map(|failure| &failure.destination));
+    tracing::error!(
+        error = error.text(),
+        status = error.status().as_u16(),
+        destinations,
+        received,
+        stored,
+        ignored,
+        failed = outcome.map(WriteOutcome::lost),
+        calls,
+        retries,
+        "{message}"
+    );
+}

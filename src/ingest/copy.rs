@@ -1,0 +1,92 @@
+//! Copying what another store holds: samples that can be read there again, so nothing is lost that is
+//! not stored at once.
+
+use tokio::time::Instant;
+
+use super::deliver::Delivery;
+use super::write::{Sender, WriteOutcome};
+use crate::ingest::Ingester;
+use crate::model::Destination;
+use crate::received::Request;
+use crate::storage::routing::Routing;
+use crate::storage::write::body::Versions;
+use crate::storage::write::metadata::{is_storable, metadata_to_records};
+use crate::storage::write::series::{Refusal, WritePolicy, series_to_records};
+use crate::storage::write::sql_layout::samples_to_rows;
+
+/// How samples are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// As remote write stores them.
+    Series,
+    /// As rows that name metric and labels.
+    Rows,
+}
+
+impl Ingester {
+    /// Stores the samples of `request` in `destination`, with `version` as the version of their
+    /// records. What the policy has to say about names and values applies, but nothing makes the
+    /// whole request fail.
+    ///
+    /// Samples that another value keeps out are no dead letters: the value that is stored is the one
+    /// that is wanted.
+    ///
+    /// # Errors
+    /// None that the policy could cause.
+    pub async fn copy(
+        &self,
+        request: &Request<'_>,
+        destination: &Destination,
+        shape: Shape,
+        version: Option<i64>,
+        deadline: Instant,
+    ) -> Result<WriteOutcome, Refusal> {
+        let routing = Routing::fixed(destination);
+        let versions = version.map(Versions::All);
+        if shape == Shape::Rows {
+            let conversion = samples_to_rows(request, destination.clone());
+            let mut delivery = Delivery::default();
+            self.deliver_records(conversion, versions, deadline, &mut delivery)
+                .await;
+            // Dead letters are written again as series, which would not fit the table.
+            return Ok(WriteOutcome::of(&delivery, request, &routing));
+        }
+        let conversion = series_to_records(request, &routing, self.lenient_policy())?;
+        let mut delivery = Delivery::default();
+        self.deliver_records(conversion, versions, deadline, &mut delivery)
+            .await;
+        Ok(self
+            .settle(&delivery, request, &routing, Sender::CanReadAgain, deadline)
+            .await)
+    }
+
+    /// Stores what `request` says about metrics in `destination`; returns how many entries are
+    /// stored, and the first error.
+    pub async fn copy_metadata(
+        &self,
+        request: &Request<'_>,
+        destination: &Destination,
+        now_ms: i64,
+        deadline: Instant,
+    ) -> (u64, Option<String>) {
+        let entries = request.metadata.iter().filter(|entry| is_storable(entry));
+        let entries: Vec<_> = entries.copied().collect();
+        let records = metadata_to_records(destination.clone(), &entries, now_ms);
+        let mut sent = Delivery::default();
+        self.deliver_records(records, None, deadline, &mut sent)
+            .await;
+        let stored = entries.len().saturating_sub(sent.undelivered.len());
+        (
+            stored as u64,
+            sent.undelivered.first().map(|it| it.why.text()),
+        )
+    }
+
+    fn lenient_policy(&self) -> WritePolicy {
+        WritePolicy {
+            fail_on_long_label: false,
+            fail_on_invalid_sample_value: false,
+            ..self.policy
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! Samples to Timestream: convert, send every batch, and know of each sample what became of it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use crate::ingest::Ingester;
+use crate::model::Destination;
+use crate::received::{Items, Request};
+use crate::storage::routing::Routing;
+use crate::storage::write::batch::{Batch, BatchRecord, batches};
+use crate::storage::write::body::{Versions, write_call};
+use crate::storage::write::route::SeriesFault;
+use crate::storage::write::series::{
+    Conversion, IgnoreReason, Refusal, WhyLeftOut, series_to_records,
+};
+use crate::timestream::retry::Limits;
+use crate::timestream::{ErrorKind, RejectReason, Rejection, TimestreamError};
+
+/// Calls that one request may make beyond one for each batch, to find out which records of refused
+/// batches Timestream refuses. One such record among 100 takes 14.
+const MAX_SPLIT_CALLS: u32 = 500;
+
+/// A request of so many samples and labels takes longer to convert than a thread that serves
+/// connections may be occupied.
+const LONG_WORK: usize = 20_000;
+
+/// The fate of the samples of a request: once it is complete, those that are not listed are stored.
+#[derive(Debug, Default)]
+pub(crate) struct Delivery {
+    /// Samples in calls that have succeeded, or that succeeded in part.
+    pub(crate) delivered: u64,
+    /// Samples that Timestream does not hold.
+    pub(crate) undelivered: Vec<Undelivered>,
+    /// Billed units of the calls that stored something.
+    pub(crate) write_units: u64,
+    /// WriteRecords calls, retries not counted.
+    pub(crate) calls: u64,
+    /// Calls made again.
+    pub(crate) retries: u64,
+}
+
+/// Samples of one series that Timestream does not hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Undelivered {
+    pub(crate) items: Items,
+    pub(crate) why: Why,
+}
+
+/// Why samples are not stored.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Why {
+    /// They are left out by policy.
+    Ignored(IgnoreReason),
+    /// The sender has to mend their series.
+    Faulty(SeriesFault),
+    /// Timestream did not take them.
+    Failed(Failed),
+}
+
+/// Timestream did not take a record.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Failed {
+    /// Where it was to go.
+    pub(crate) destination: Arc<Destination>,
+    /// What somebody can do about it.
+    pub(crate) kind: ErrorKind,
+    /// The service's words.
+    pub(crate) message: Arc<str>,
+    /// The version that is stored, where a version was the reason.
+    pub(crate) existing_version: Option<i64>,
+}
+
+/// How the batches of a request are sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    pub(super) limits: Limits,
+    /// The versions of the records, where they have some.
+    pub(super) versions: Option<Versions>,
+}
+
+impl Why {
+    /// What metrics call it.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Ignored(reason) => reason.as_str(),
+            Self::Faulty(fault) => fault.name(),
+            Self::Failed(failed) => failed
+                .reject_reason()
+                .map_or(failed.kind.as_str(), RejectReason::as_str),
+        }
+    }
+
+    /// What went wrong, in words.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Failed(failed) => format!("{}: {}", failed.kind.as_str(), failed.message),
+            other => other.reason().to_owned(),
+        }
+    }
+
+    /// Whether a later try may store the samples, without anybody changing anything.
+    pub(crate) fn is_retryable(&self) -> bool {
+        matches!(self, Self::Failed(failed) if failed.kind.is_retryable())
+    }
+}
+
+impl Ingester {
+    /// Sends the samples of `request` to where `routing` says. Every batch is sent, whatever
+    /// happens to the others, and the outcome of each is in `delivery` when this returns. If it is
+    /// dropped before, `delivery` has the outcome of the calls that had ended.
+    ///
+    /// # Errors
+    /// A `fail_on_*` option refuses the request; then nothing has been written.
+    pub(crate) async fn deliver(
+        &self,
+        request: &Request<'_>,
+        routing: &Routing,
+        deadline: Instant,
+        delivery: &mut Delivery,
+    ) -> Result<(), Refusal> {
+        let convert = || series_to_records(request, routing, self.policy);
+        let conversion = self.compute.run_if(is_long(request), convert).await?;
+        let versions = self.versions.as_ref();
+        let versions = versions.map(|it| Versions::From(it.reserve(request.count())));
+        self.deliver_records(conversion, versions, deadline, delivery)
+            .await;
+        Ok(())
+    }
+
+    /// As [`Self::deliver`], of records.
+    pub(super) async fn deliver_records(
+        &self,
+        conversion: Conversion<'_>,
+        versions: Option<Versions>,
+        deadline: Instant,
+        delivery: &mut Delivery,
+    ) {
+        let left_out = conversion.left_out.iter().map(|left_out| Undelivered {
+            items: left_out.items,
+            why: match left_out.why {
+                WhyLeftOut::Ignored(reason) => Why::Ignored(reason),
+                WhyLeftOut::Faulty(fault) => Why::Faulty(fault),
+            },
+        });
+        delivery.undelivered.extend(left_out);
+        let limits = Limits {
+            max_retries: self.max_retries,
+            deadline,
+        };
+        let how = How { limits, versions };
+        self.send_records(&conversion, how, delivery).await;
+    }
+
+    /// Sends all records of a conversion, as many calls at a time as the process makes.
+    ///
+    /// A batch that the service refuses as a whole because of what it holds is halved until the
+    /// refused records stand alone, or until [`MAX_SPLIT_CALLS`] are made: the rest counts as refused
+    /// then.
+    pub(super) async fn send_records(
+        &self,
+        conversion: &Conversion<'_>,
+        how: How,
+        delivery: &mut Delivery,
+    ) {
+        let records: usize = conversion
+            .destinations
+            .iter()
+            .map(|it| it.records.len())
+            .sum();
+        let batch = || batches(&conversion.stored, &conversion.destinations);
+        let batches = self.compute.run_if(records > LONG_WORK, batch).await;
+        let mut whole = VecDeque::new();
+        for batches in &batches {
+            let destination = Arc::new(batches.destination().clone());
+            for batch in batches.iter() {
+                whole.push_back(Part {
+                    destination: Arc::clone(&destination),
+                    batch,
+                    refused: None,
+                });
+            }
+        }
+        let mut halves = VecDeque::new();
+        let mut split_calls = MAX_SPLIT_CALLS;
+        let mut calls = FuturesUnordered::new();
+        loop {
+            while calls.len() < self.write_concurrency {
+                let Some(part) = halves.pop_front().or_else(|| whole.pop_front()) else {
+                    break;
+                };
+                calls.push(self.call(part, how));
+            }
+            let Some((part, called)) = calls.next().await else {
+                break;
+            };
+            delivery.count(&called, part.batch.records.len());
+            let Err(error) = called.result else { continue };
+            let is_split = error.kind == ErrorKind::Validation
+                && part.batch.records.len() > 1
+                && split_calls >= 2;
+            if is_split {
+                split_calls -= 2;
+                halves.extend(part.halves(error));
+            } else {
+                delivery.fail(&part, &error, how);
+            }
+        }
+    }
+
+    /// One call, once the process has a place for it.
+    async fn call<'b>(&self, part: Part<'b>, how: How) -> (Part<'b>, Called) {
+        let How { limits, versions } = how;
+        let permit = tokio::time::timeout_at(limits.deadline, self.write_permits.acquire());
+        let Ok(_permit) = permit.await else {
+            let result = Err(TimestreamError::new(
+                ErrorKind::Timeout,
+                "too many calls are in flight (write_concurrency)",
+            ));
+            let called = Called {
+                result,
+                ..Called::default()
+            };
+            return (part, called);
+        };
+        let call = write_call(part.batch, versions);
+        let records = part.batch.records.len();
+        let tried = self
+            .timestream
+            .write_records(call.body, records, limits)
+            .await;
+        let called = Called {
+            result: tried.result,
+            calls: 1,
+            retries: u64::from(tried.retries),
+            write_units: call.write_units,
+        };
+        (part, called)
+    }
+}
+
+/// Returns whether converting the request takes long.
+fn is_long(request: &Request<'_>) -> bool {
+    request.count() as usize + request.label_count() / 8 > LONG_WORK
+}
+
+/// Records that go into one call.
+struct Part<'b> {
+    destination: Arc<Destination>,
+    batch: Batch<'b>,
+    /// The error with which the service refused a batch that they were part of.
+    refused: Option<Arc<TimestreamError>>,
+}
+
+impl Part<'_> {
+    /// Returns its two halves; it has at least two records.
+    fn halves(self, refused: TimestreamError) -> [Self; 2] {
+        let refused = Arc::new(refused);
+        self.batch.halves().map(|batch| Self {
+            destination: Arc::clone(&self.destination),
+            batch,
+            refused: Some(Arc::clone(&refused)),
+        })
+    }
+}
+
+/// The end of a call.
+struct Called {
+    result: Result<(), TimestreamError>,
+    calls: u64,
+    retries: u64,
+    /// Billed units, if it stored anything.
+    write_units: u64,
+}
+
+impl Default for Called {
+    fn default() -> Self {
+        Self {
+            result: Ok(()),
+            calls: 0,
+            retries: 0,
+            write_units: 0,
+        }
+    }
+}
+
+impl Delivery {
+    /// Counts a call of so many records.
+    fn count(&mut self, called: &Called, records: usize) {
+        self.calls += called.calls;
+        self.retries += called.retries;
+        let missing = match &called.result {
+            Ok(()) => 0,
+            Err(error) => match rejections(error, records).len() {
+                0 => records,
+                rejected => rejected,
+            },
+        };
+        self.delivered += (records - missing) as u64;
+        if missing < records {
+            self.write_units += called.write_units;
+        }
+    }
+
+    /// Notes which records of a failed call are not stored: those that the service names, or all
+    /// where it names none.
+    fn fail(&mut self, part: &Part<'_>, error: &TimestreamError, how: How) {
+        // Sent again, the records would be refused again, and the time would be over again.
+        let error = match &part.refused {
+            Some(refused) if error.kind == ErrorKind::Timeout => refused,
+            _ => error,
+        };
+        let records = part.batch.records;
+        let mut fail = |record: &BatchRecord<'_>, message: Arc<str>, existing_version| {
+            let failed = Failed {
+                destination: Arc::clone(&part.destination),
+                kind: error.kind,
+                message,
+                existing_version,
+            };
+            let is_superseded = how.versions.is_some()
+                && failed.reject_reason() == Some(RejectReason::LowerVersion);
+            self.undelivered.push(Undelivered {
+                items: record.record.item,
+                why: match is_superseded {
+                    true => Why::Ignored(IgnoreReason::Superseded),
+                    false => Why::Failed(failed),
+                },
+            });
+        };
+        let rejections = rejections(error, records.len());
+        if rejections.is_empty() {
+            let message: Arc<str> = error.message.as_str().into();
+            for record in records {
+                fail(record, Arc::clone(&message), None);
+            }
+        }
+        for rejection in rejections {
+            let message = rejection.reason.as_str().into();
+            fail(
+                &records[rejection.index],
+                message,
+                rejection.existing_version,
+            );
+        }
+    }
+}
+
+/// The rejections of a call of so many records, sorted, one for each record.
+fn rejections(error: &TimestreamError, records: usize) -> Vec<&Rejection> {
+    let mut rejections: Vec<_> = error
+        .rejections
+        .iter()
+        .filter(|rejection| rejection.index < records)
+        .collect();
+    rejections.sort_by_key(|rejection| rejection.index);
+    rejections.dedup_by_key(|rejection| rejection.index);
+    rejections
+}
+
+impl Failed {
+    /// Why the record was rejected, if it was rejected by itself.
+    pub(crate) fn reject_reason(&self) -> Option<RejectReason> {
+        (self.kind == ErrorKind::Rejected).then(|| RejectReason::of(&self.message))
+    }
+}

@@ -1,0 +1,94 @@
+//! What a delivery left over, as dead letters.
+
+use jiff::Timestamp;
+
+use super::deliver::{Failed, Undelivered, Why};
+use crate::dead_letter::letter::LetterExemplar;
+use crate::dead_letter::{KeepError, Letter};
+use crate::ingest::Ingester;
+use crate::received::{Item, Request};
+use crate::storage::routing::Routing;
+use crate::storage::write::route::{SeriesFault, destination};
+
+impl Ingester {
+    /// Whether dead letters have a place other than the log.
+    pub fn keeps_letters(&self) -> bool {
+        self.dead_letters.are_kept()
+    }
+
+    /// Keeps `letters`; returns whether they are kept for good, and not just in the log.
+    ///
+    /// # Errors
+    /// At least one of them is not kept.
+    pub async fn keep_letters(&self, letters: &[Letter]) -> Result<bool, KeepError> {
+        if !letters.is_empty() {
+            self.dead_letters.keep(letters).await?;
+        }
+        Ok(self.dead_letters.are_kept())
+    }
+}
+
+/// Samples of a series that have the same fate; they become one letter.
+pub(super) type Group<'u> = Vec<&'u Undelivered>;
+
+/// Puts samples into groups, in the order of the request.
+pub(super) fn groups<'u>(undelivered: impl IntoIterator<Item = &'u Undelivered>) -> Vec<Group<'u>> {
+    let mut undelivered: Vec<_> = undelivered.into_iter().collect();
+    undelivered.sort_by_key(|missing| missing.items);
+    undelivered
+        .chunk_by(|a, b| a.items.series() == b.items.series() && a.why == b.why)
+        .map(<[_]>::to_vec)
+        .collect()
+}
+
+/// Returns the letter of a group.
+pub(super) fn letter(
+    same: &[&Undelivered],
+    request: &Request<'_>,
+    routing: &Routing,
+    now: Timestamp,
+) -> Letter {
+    let why = &same[0].why;
+    let series = request.resolve(same[0].items);
+    let mut letter = Letter::new(now, why.reason());
+    [letter.database, letter.table] =
+        destination(&series, routing).map(|name| name.map(str::to_owned));
+    match why {
+        Why::Ignored(_) => {}
+        Why::Faulty(fault) => letter.message = fault.describe(&series, routing),
+        Why::Failed(Failed {
+            message,
+            existing_version,
+            ..
+        }) => {
+            letter.message = message.to_string();
+            letter.existing_version = *existing_version;
+        }
+    }
+    let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    letter.not_utf8 = matches!(why, Why::Faulty(SeriesFault::NotUtf8));
+    let shown = series.labels.shown();
+    letter.labels = shown
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    for missing in same {
+        for item in request.resolve(missing.items).content {
+            match item {
+                Item::Sample(sample) => letter.samples.push(*sample),
+                Item::Histogram(histogram) => letter.histograms.push((**histogram).clone()),
+                Item::Exemplar(exemplar) => letter.exemplars.push(LetterExemplar(
+                    exemplar.timestamp_ms,
+                    exemplar.value,
+                    exemplar
+                        .labels
+                        .iter()
+                        .flatten()
+                        .copied()
+                        .map(text)
+                        .collect(),
+                )),
+            }
+        }
+    }
+    letter
+}

@@ -1,0 +1,419 @@
+//! The write use case: deliver, and add up what became of the samples.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
+
+use super::deliver::{Delivery, Undelivered, Why};
+use super::letters::{groups, letter};
+use super::metadata::MetadataOutcome;
+use crate::dead_letter::KeepError;
+use crate::ingest::Ingester;
+use crate::model::Destination;
+use crate::received::{Kinds, Request};
+use crate::storage::routing::Routing;
+use crate::storage::write::route::SeriesFault;
+use crate::storage::write::series::{IgnoreReason, Refusal};
+use crate::timestream::{ErrorKind, RejectReason};
+
+/// What dead letters have at least, where the request took all its time.
+const TIME_FOR_DEAD_LETTERS: Duration = Duration::from_secs(2);
+
+/// A list of so many samples that are not stored takes longer to add up than a thread that serves
+/// connections may be occupied.
+const LONG_LIST: usize = 20_000;
+
+/// What became of the samples of a write request; histograms and exemplars count as samples.
+///
+/// `received` is the sum of `stored`, `ignored`, the samples of `faults`, those of `failures` and
+/// `aborted`.
+#[derive(Debug, Default)]
+pub struct WriteOutcome {
+    /// Samples in the request.
+    pub received: u64,
+    /// Samples that Timestream holds now.
+    pub stored: u64,
+    /// What a sender may take for written: what is stored, and what was left out by policy or is kept
+    /// as dead letters, because to send that again cannot help.
+    pub written: Kinds,
+    /// Samples left out by policy.
+    pub ignored: BTreeMap<IgnoreReason, u64>,
+    /// Samples of series that the sender has to mend, by fault, in order of first appearance.
+    pub faults: Vec<Faulty>,
+    /// Samples that Timestream did not take, by destination and kind.
+    pub failures: Vec<Failure>,
+    /// Samples of a request that was aborted, in calls that had not ended by then: Timestream may
+    /// hold them.
+    pub aborted: u64,
+    /// The samples of those failures that are rejections, by reason.
+    pub rejected: BTreeMap<RejectReason, u64>,
+    /// Whether the samples that no later try can store are kept as dead letters.
+    pub dead_letters: Kept,
+    /// What became of what the request says about metrics.
+    pub metadata: MetadataOutcome,
+    /// Billed units of the calls that stored something.
+    pub write_units: u64,
+    /// WriteRecords calls, retries not counted.
+    pub calls: u64,
+    /// Calls made again.
+    pub retries: u64,
+}
+
+/// The progress of a write: the outcome of the calls that have ended.
+#[derive(Debug, Default)]
+pub struct WriteProgress {
+    received: u64,
+    delivery: Delivery,
+}
+
+impl WriteProgress {
+    /// Returns the outcome of a write that was aborted, if it had begun.
+    pub fn aborted(&self) -> Option<WriteOutcome> {
+        if self.received == 0 {
+            return None;
+        }
+        let Delivery {
+            delivered,
+            undelivered,
+            write_units,
+            calls,
+            retries,
+        } = &self.delivery;
+        let mut outcome = WriteOutcome {
+            received: self.received,
+            stored: *delivered,
+            write_units: *write_units,
+            calls: *calls,
+            retries: *retries,
+            ..WriteOutcome::default()
+        };
+        let mut sums = Sums::default();
+        for missing in undelivered {
+            outcome.add(missing, &mut sums, |_| String::new());
+        }
+        let ended = outcome.stored + outcome.ignored.values().sum::<u64>() + outcome.lost();
+        outcome.aborted = self.received.saturating_sub(ended);
+        Some(outcome)
+    }
+}
+
+/// What became of the samples of a request that no later try can store.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// There are none, they went to the log, or the sender sends the whole request again.
+    #[default]
+    Nothing,
+    /// So many samples are kept as dead letters.
+    Samples(u64),
+    /// They are lost unless the sender sends them again.
+    Failed {
+        /// How many.
+        samples: u64,
+        /// Why they are not kept.
+        error: String,
+    },
+}
+
+/// Samples of series that have one kind of fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faulty {
+    /// The fault.
+    pub fault: SeriesFault,
+    /// How many.
+    pub samples: u64,
+    /// What is wrong with the first of the series, and what to do.
+    pub text: String,
+}
+
+/// Samples that Timestream did not take.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Where they were to go.
+    pub destination: Destination,
+    /// What somebody can do about it.
+    pub kind: ErrorKind,
+    /// How many.
+    pub samples: u64,
+    /// The service's words for the first of them.
+    pub message: String,
+}
+
+/// What whoever hands samples over does about those that are not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// It sends the whole request again after a failure that a later try may mend.
+    SendsAgain,
+    /// It has the samples this once: what is not stored now is for the dead letters, whatever the
+    /// reason.
+    SendsOnce,
+    /// It can read the samples again where it has them from. What another value keeps out is not
+    /// wanted any more.
+    CanReadAgain,
+}
+
+impl Ingester {
+    /// Stores the samples of `request`. Every batch is sent, whatever happens to the others, and
+    /// the outcome of each is known when this returns; `progress` has those that are known before.
+    ///
+    /// # Errors
+    /// A `fail_on_*` option refuses the request; then nothing has been written.
+    pub async fn write(
+        &self,
+        request: &Request<'_>,
+        deadline: Instant,
+        progress: &mut WriteProgress,
+    ) -> Result<WriteOutcome, Refusal> {
+        self.write_routed(
+            request,
+            &self.routing,
+            Sender::SendsAgain,
+            deadline,
+            progress,
+        )
+        .await
+    }
+
+    /// As [`Self::write`], but all samples go to `destination`: no label decides.
+    ///
+    /// # Errors
+    /// As those of [`Self::write`].
+    pub async fn write_to(
+        &self,
+        request: &Request<'_>,
+        destination: &Destination,
+        sender: Sender,
+        deadline: Instant,
+    ) -> Result<WriteOutcome, Refusal> {
+        let routing = Routing::fixed(destination);
+        let progress = &mut WriteProgress::default();
+        self.write_routed(request, &routing, sender, deadline, progress)
+            .await
+    }
+
+    async fn write_routed(
+        &self,
+        request: &Request<'_>,
+        routing: &Routing,
+        sender: Sender,
+        deadline: Instant,
+        progress: &mut WriteProgress,
+    ) -> Result<WriteOutcome, Refusal> {
+        progress.received = request.count();
+        let delivery = &mut progress.delivery;
+        self.deliver(request, routing, deadline, delivery).await?;
+        let mut outcome = self
+            .settle(delivery, request, routing, sender, deadline)
+            .await;
+        outcome.metadata = self.deliver_metadata(request, routing, deadline).await;
+        outcome.write_units += outcome.metadata.write_units;
+        outcome.calls += outcome.metadata.calls;
+        Ok(outcome)
+    }
+
+    /// Adds up what became of the samples, and keeps as dead letters those that are for them.
+    pub(super) async fn settle(
+        &self,
+        delivery: &Delivery,
+        request: &Request<'_>,
+        routing: &Routing,
+        sender: Sender,
+        deadline: Instant,
+    ) -> WriteOutcome {
+        log_ignored(request, delivery);
+        let is_long = delivery.undelivered.len() > LONG_LIST;
+        let add_up = || WriteOutcome::of(delivery, request, routing);
+        let mut outcome = self.compute.run_if(is_long, add_up).await;
+        let hopeless = self.hopeless(delivery, sender);
+        outcome.dead_letters = self.keep(&hopeless, request, routing, deadline).await;
+        if matches!(outcome.dead_letters, Kept::Samples(_)) {
+            for missing in hopeless {
+                if !matches!(missing.why, Why::Ignored(_)) {
+                    outcome.written += Kinds::of(request.resolve(missing.items).content);
+                }
+            }
+        }
+        outcome
+    }
+
+    /// The samples that no later try can store; none if the sender sends them again anyway because
+    /// of others.
+    fn hopeless<'d>(&self, delivery: &'d Delivery, sender: Sender) -> Vec<&'d Undelivered> {
+        let undelivered = &delivery.undelivered;
+        let are_sent_again = sender != Sender::SendsOnce
+            && undelivered
+                .iter()
+                .any(|missing| self.is_sent_again(missing));
+        if are_sent_again {
+            return Vec::new();
+        }
+        // A series without samples can be at fault, but has nothing to keep.
+        undelivered
+            .iter()
+            .filter(|missing| missing.items.count() > 0 && self.is_kept(missing, sender))
+            .collect()
+    }
+
+    /// Keeps samples as dead letters.
+    async fn keep(
+        &self,
+        hopeless: &[&Undelivered],
+        request: &Request<'_>,
+        routing: &Routing,
+        deadline: Instant,
+    ) -> Kept {
+        if hopeless.is_empty() {
+            return Kept::Nothing;
+        }
+        let samples = hopeless.iter().map(|missing| missing.items.count()).sum();
+        let is_long = hopeless.len() > LONG_LIST;
+        let group = || groups(hopeless.iter().copied());
+        let groups = self.compute.run_if(is_long, group).await;
+        let now = Timestamp::now();
+        let letters = groups
+            .iter()
+            .map(|same| letter(same, request, routing, now));
+        let deadline = deadline.max(Instant::now() + TIME_FOR_DEAD_LETTERS);
+        let kept = timeout_at(deadline, self.dead_letters.keep_all(letters)).await;
+        match kept.unwrap_or(Err(KeepError::Timeout)) {
+            Ok(()) if self.dead_letters.are_kept() => Kept::Samples(samples),
+            Ok(()) => Kept::Nothing,
+            Err(error) => Kept::Failed {
+                samples,
+                error: error.to_string(),
+            },
+        }
+    }
+
+    fn is_sent_again(&self, missing: &Undelivered) -> bool {
+        let is_throttled = matches!(
+            &missing.why,
+            Why::Failed(failed) if failed.kind == ErrorKind::Throttled
+        );
+        missing.why.is_retryable() && !(is_throttled && self.throttled_may_be_dropped)
+    }
+
+    /// Samples left out by policy are no news, so they do not go to the log.
+    fn is_kept(&self, missing: &Undelivered, sender: Sender) -> bool {
+        match &missing.why {
+            Why::Ignored(reason) => !reason.is_settled() && self.dead_letters.are_kept(),
+            Why::Faulty(fault) => fault.is_kept(),
+            Why::Failed(failed) => match sender {
+                Sender::SendsOnce => true,
+                Sender::SendsAgain => !failed.kind.is_retryable(),
+                Sender::CanReadAgain => failed
+                    .reject_reason()
+                    .is_some_and(|reason| !reason.is_about_versions()),
+            },
+        }
+    }
+}
+
+/// The positions of failures that are added up already: there can be one for each series.
+#[derive(Debug, Default)]
+struct Sums {
+    failures: HashMap<(ErrorKind, Arc<Destination>), usize>,
+}
+
+/// One line for each sample left out by policy.
+fn log_ignored(request: &Request<'_>, delivery: &Delivery) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    for undelivered in &delivery.undelivered {
+        let Why::Ignored(reason) = undelivered.why else {
+            continue;
+        };
+        let series = request.resolve(undelivered.items);
+        for item in series.content {
+            tracing::debug!(
+                reason = reason.as_str(),
+                labels = series.labels.to_string(),
+                value = item.value(),
+                timestamp = item.timestamp_ms(),
+                "Sample ignored."
+            );
+        }
+    }
+}
+
+impl WriteOutcome {
+    pub(super) fn of(delivery: &Delivery, request: &Request<'_>, routing: &Routing) -> Self {
+        let undelivered = &delivery.undelivered;
+        let missing: u64 = undelivered
+            .iter()
+            .map(|missing| missing.items.count())
+            .sum();
+        let mut outcome = Self {
+            received: request.count(),
+            stored: request.count() - missing,
+            written: request.kinds(),
+            write_units: delivery.write_units,
+            calls: delivery.calls,
+            retries: delivery.retries,
+            ..Self::default()
+        };
+        let mut sums = Sums::default();
+        for missing in undelivered {
+            if !matches!(missing.why, Why::Ignored(_)) {
+                outcome.written -= Kinds::of(request.resolve(missing.items).content);
+            }
+            let describe =
+                |fault: SeriesFault| fault.describe(&request.resolve(missing.items), routing);
+            outcome.add(missing, &mut sums, describe);
+        }
+        outcome
+    }
+
+    /// Adds samples that are not stored; `describe` says of the first with a fault which it is.
+    fn add(
+        &mut self,
+        missing: &Undelivered,
+        sums: &mut Sums,
+        describe: impl FnOnce(SeriesFault) -> String,
+    ) {
+        let samples = missing.items.count();
+        match &missing.why {
+            Why::Ignored(reason) => *self.ignored.entry(*reason).or_default() += samples,
+            Why::Faulty(fault) => {
+                match self.faults.iter_mut().find(|faulty| faulty.fault == *fault) {
+                    Some(faulty) => faulty.samples += samples,
+                    None => self.faults.push(Faulty {
+                        fault: *fault,
+                        samples,
+                        text: describe(*fault),
+                    }),
+                }
+            }
+            Why::Failed(failed) => {
+                if let Some(reason) = failed.reject_reason() {
+                    *self.rejected.entry(reason).or_default() += samples;
+                }
+                let key = (failed.kind, Arc::clone(&failed.destination));
+                match sums.failures.entry(key) {
+                    Entry::Occupied(known) => self.failures[*known.get()].samples += samples,
+                    Entry::Vacant(new) => {
+                        self.failures.push(Failure {
+                            destination: Destination::clone(&failed.destination),
+                            kind: failed.kind,
+                            samples,
+                            message: failed.message.to_string(),
+                        });
+                        new.insert(self.failures.len() - 1);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Samples that neither are stored nor were left out by policy.
+    pub fn lost(&self) -> u64 {
+        let faults: u64 = self.faults.iter().map(|faulty| faulty.samples).sum();
+        let failures: u64 = self.failures.iter().map(|failure| failure.samples).sum();
+        faults + failures + self.aborted
+    }
+}

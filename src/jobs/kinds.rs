@@ -1,0 +1,5 @@
+//! The types of jobs.
+
+pub mod scrape;
+pub mod sink;
+pub mod sync;

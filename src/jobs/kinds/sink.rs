@@ -1,0 +1,158 @@
+//! The type `prometheus_sink`: rows to a remote-write endpoint.
+//!
+//! Rows are handed over ([`Job::take_rows`]) or read from Timestream (`source`). `reader` finds the rows
+//! of a body, `row` and `source` make samples of them, `point` puts these in order, `body` into requests, which `send` delivers;
+//! `verdict`, `words` and `blame` read the answers; `resend` sends dead letters again.
+
+mod blame;
+mod body;
+mod config;
+mod handed_over;
+mod point;
+mod reader;
+mod reason;
+mod resend;
+mod row;
+mod send;
+mod source;
+mod verdict;
+mod words;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+
+use crate::dead_letter::Letter;
+use crate::ingest::Replayed;
+use crate::jobs::fault::Fault;
+use crate::jobs::run::{Job, Report, Run, RunError};
+use crate::json::MAX_TREE_BYTES_PER_BYTE;
+use config::Settings;
+use handed_over::HandedOver;
+use row::MAX_ROW_MEMORY;
+use send::{Origin, Sender};
+
+/// Bytes of memory that the samples of a request occupy at most, unless one alone has more: 1,024
+/// samples with 20 labels each. A request with more than that is sent before it has `batch_size` samples.
+const MAX_BATCH_MEMORY: usize = 4 << 20;
+/// Bytes of memory that a byte of JSON becomes at most as labels: the 9 bytes of `"aaa":"",`.
+const LABELS_PER_BYTE: usize = 24;
+/// Samples are in memory so many times: as they are, as a message, and as its bytes.
+const COPIES_OF_BATCH: usize = 3;
+
+/// A sink, its settings checked.
+#[derive(Debug)]
+struct Sink(Settings);
+
+/// Reads the `config` of a sink.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
+    Ok(Box::new(Sink(Settings::parse(config)?)))
+}
+
+impl Job for Sink {
+    fn run<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Report> {
+        async {
+            let mut sender = match Sender::new(&self.0, run, Origin::Source) {
+                Ok(sender) => sender,
+                Err(error) => return Report::failed(error),
+            };
+            let ended = source::deliver(&self.0, run, &mut sender).await;
+            sender.report(ended)
+        }
+        .boxed()
+    }
+
+    fn take_rows<'a>(&'a self, run: &'a Run<'a>, rows: &'a [u8]) -> Option<BoxFuture<'a, Report>> {
+        Some(self.take(run, rows).boxed())
+    }
+
+    fn rows_memory(&self, len: usize) -> usize {
+        rows_memory(len)
+    }
+
+    fn resends(&self) -> bool {
+        true
+    }
+
+    fn resend<'a>(
+        &'a self,
+        run: &'a Run<'a>,
+        letters: &'a [Letter],
+    ) -> Option<BoxFuture<'a, Replayed>> {
+        Some(resend::resend(&self.0, run, letters).boxed())
+    }
+}
+
+/// Returns the bytes of memory that a delivery of `len` bytes of rows occupies besides these.
+fn rows_memory(len: usize) -> usize {
+    // The reader notes each open bracket in a vector that doubles.
+    let brackets = len.next_power_of_two();
+    let row = MAX_ROW_MEMORY.min(len.saturating_mul(MAX_TREE_BYTES_PER_BYTE));
+    let batch = MAX_BATCH_MEMORY.min(len.saturating_mul(LABELS_PER_BYTE));
+    brackets + row + COPIES_OF_BATCH * batch
+}
+
+impl Sink {
+    /// Delivers rows that somebody hands over; when this returns each is delivered, kept as a dead
+    /// letter, or told as not delivered.
+    async fn take(&self, run: &Run<'_>, rows: &[u8]) -> Report {
+        let mut sender = match Sender::new(&self.0, run, Origin::HandedOver) {
+            Ok(sender) => sender,
+            Err(error) => return Report::failed(error),
+        };
+        let ended = deliver(&self.0, run, rows, &mut sender).await;
+        sender.report(ended)
+    }
+}
+
+/// Delivers rows batch by batch; those that are no samples are stored as dead letters at the end.
+async fn deliver(
+    settings: &Settings,
+    run: &Run<'_>,
+    rows: &[u8],
+    sender: &mut Sender<'_>,
+) -> Result<(), RunError> {
+    let now_ms = (run.now)().as_millisecond();
+    let mut rows = HandedOver::new(rows, &settings.fields, now_ms, run);
+    rows.check().await?;
+    loop {
+        let batch = rows
+            .next_batch(settings.batch_size, MAX_BATCH_MEMORY)
+            .await?;
+        if batch.is_empty() {
+            break;
+        }
+        for point in batch {
+            sender.push(point).await?;
+        }
+        sender.flush().await?;
+    }
+    loop {
+        let bad = rows.next_bad().await?;
+        if bad.is_empty() {
+            return Ok(());
+        }
+        sender.keep_bad_rows(&bad).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::MemoryBudget;
+
+    #[test]
+    fn rows_of_any_size_fit_into_the_default_budget() {
+        for len in [0, 1, 300, 10_000, 1 << 20, 32 << 20] {
+            let mut reservation = MemoryBudget::new(128 << 20).reservation();
+            reservation.grow(len).unwrap();
+            reservation.grow(rows_memory(len)).unwrap();
+            assert!(rows_memory(len) <= 2 * len.max(1) + (14 << 20), "{len}");
+        }
+        // Some rows at a time do not keep others out.
+        assert!(300 + rows_memory(300) < 100_000);
+    }
+}

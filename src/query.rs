@@ -1,0 +1,58 @@
+//! The one way out of every sample: the queries of remote read requests and of jobs, their schemas, limits and
+//! results.
+
+mod history;
+mod progress;
+mod read;
+mod result;
+mod schemas;
+mod select;
+mod settings;
+mod single_flight;
+mod statements;
+
+use std::sync::Arc;
+
+pub use history::Answer;
+pub use progress::StatementCounts;
+pub use read::{ReadOutcome, Reading};
+pub use result::{QueryResult, ReadError};
+pub use settings::{ReadLimits, Settings};
+
+use crate::compute::ComputePool;
+use crate::storage::routing::Routing;
+use crate::timestream::Timestream;
+use schemas::Schemas;
+use single_flight::Flights;
+
+/// Queries Timestream; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Querier {
+    timestream: Timestream,
+    routing: Arc<Routing>,
+    max_retries: u32,
+    read_limits: ReadLimits,
+    schemas: Arc<Schemas>,
+    flights: Arc<Flights>,
+    compute: ComputePool,
+}
+
+impl Querier {
+    /// Returns a querier with these settings; long computations run in `compute`.
+    pub fn new(settings: &Settings, timestream: Timestream, compute: ComputePool) -> Self {
+        Self {
+            timestream,
+            routing: Arc::new(settings.routing.clone()),
+            max_retries: settings.max_retries,
+            read_limits: settings.read_limits,
+            schemas: Arc::default(),
+            flights: Arc::default(),
+            compute,
+        }
+    }
+
+    /// Returns the threads that do long computations.
+    pub fn compute(&self) -> &ComputePool {
+        &self.compute
+    }
+}

@@ -1,0 +1,68 @@
+//! The columns that were last seen, so that a read need not ask before it queries.
+//!
+//! The cache only hides latency: every answer made with a remembered schema is checked against the
+//! present one (see [`super::read`]).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use crate::model::Destination;
+use crate::storage::read::schema::{Measures, Schema};
+
+/// Entries kept; all are forgotten when one more comes, since each costs one statement to regain.
+const MAX_ENTRIES: usize = 10_000;
+
+/// What a schema is about: a table and the measures asked for, `None` for the whole table.
+pub(super) type SchemaKey = (Destination, Option<Measures>);
+
+/// Schemas by what they are about.
+#[derive(Debug, Default)]
+pub(super) struct Schemas(Mutex<HashMap<SchemaKey, Arc<Schema>>>);
+
+impl Schemas {
+    pub(super) fn get(&self, key: &SchemaKey) -> Option<Arc<Schema>> {
+        self.lock().get(key).cloned()
+    }
+
+    pub(super) fn put(&self, key: SchemaKey, schema: Arc<Schema>) {
+        let mut schemas = self.lock();
+        if schemas.len() >= MAX_ENTRIES && !schemas.contains_key(&key) {
+            schemas.clear();
+        }
+        schemas.insert(key, schema);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SchemaKey, Arc<Schema>>> {
+        self.0
+            .lock()
+            .expect("nothing panics while it holds the lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(table: &str) -> SchemaKey {
+        let destination = Destination {
+            database: "db".to_owned(),
+            table: table.to_owned(),
+        };
+        (destination, None)
+    }
+
+    #[test]
+    fn it_never_grows_beyond_its_bound() {
+        let schemas = Schemas::default();
+        for i in 0..MAX_ENTRIES {
+            schemas.put(key(&i.to_string()), Arc::default());
+        }
+        // One that is known takes no place.
+        schemas.put(key("0"), Arc::default());
+        assert_eq!(schemas.lock().len(), MAX_ENTRIES);
+        schemas.put(key(&MAX_ENTRIES.to_string()), Arc::default());
+        assert_eq!(schemas.lock().len(), 1);
+        assert!(schemas.get(&key("0")).is_none());
+        assert!(schemas.get(&key(&MAX_ENTRIES.to_string())).is_some());
+    }
+}

@@ -1,0 +1,227 @@
+//! Where definitions, their records and their cursors are kept: small texts by name, in
+//! collections, each with a version, so that several processes can change them without a lock.
+//!
+//! [`memory`] forgets them, [`folder`] keeps them in files, [`dynamodb`] in a table. What the texts
+//! mean is the business of others.
+
+pub mod dynamodb;
+pub mod folder;
+pub mod memory;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use aws_config::SdkConfig;
+use jiff::Timestamp;
+
+pub use dynamodb::Table;
+pub use folder::Folder;
+pub use memory::Memory;
+
+/// Where state is kept, as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `file:DIR`: files in a folder.
+    Folder(PathBuf),
+    /// `dynamodb:TABLE`: a table of DynamoDB.
+    DynamoDb(String),
+}
+
+/// The place where state is kept did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the state cannot be read or written: {0}")]
+pub struct StateError(pub String);
+
+/// Keeps state; cheap to clone.
+#[derive(Clone, Debug)]
+pub enum State {
+    /// As long as the process lives.
+    Memory(Memory),
+    /// In files.
+    Folder(Folder),
+    /// In a table.
+    DynamoDb(Table),
+}
+
+/// One text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its name in the collection.
+    pub name: String,
+    /// The text.
+    pub value: String,
+    /// Which of all that ever had this name it is.
+    pub version: String,
+}
+
+/// Without the text: that of a definition may hold secrets.
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What has to be there for a text to be put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect<'a> {
+    /// Nothing of this name.
+    Absent,
+    /// This version.
+    Version(&'a str),
+    /// Whatever it is.
+    Anything,
+}
+
+impl Place {
+    /// Reads `file:DIR` or `dynamodb:TABLE`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(folder) = text.strip_prefix("file:") {
+            return (!folder.is_empty()).then(|| Self::Folder(folder.into()));
+        }
+        // A name, or the table's ARN
+        // (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>).
+        let table = text.strip_prefix("dynamodb:")?;
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        let name = match table.strip_prefix("arn:") {
+            Some(arn) => arn.rsplit_once(":table/")?.1,
+            None => table,
+        };
+        let fits = (3..=255).contains(&name.len()) && name.chars().all(is_name);
+        fits.then(|| Self::DynamoDb(table.to_owned()))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => write!(f, "file:{}", path.display()),
+            Self::DynamoDb(table) => write!(f, "dynamodb:{table}"),
+        }
+    }
+}
+
+impl State {
+    /// Opens what is configured; the memory of the process, if nothing is.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn open(place: Option<&Place>, shared: &SdkConfig) -> io::Result<Self> {
+        Ok(match place {
+            None => Self::Memory(Memory::default()),
+            Some(Place::Folder(path)) => Self::Folder(Folder::open(path)?),
+            Some(Place::DynamoDb(table)) => Self::DynamoDb(Table::new(shared, table)),
+        })
+    }
+
+    /// Whether it outlives the process.
+    pub fn is_kept(&self) -> bool {
+        !matches!(self, Self::Memory(_))
+    }
+
+    /// The text `name` of `collection`.
+    ///
+    /// # Errors
+    /// The place cannot be read.
+    pub async fn get(&self, collection: &str, name: &str) -> Result<Option<Item>, StateError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.get(collection, name)),
+            Self::Folder(folder) => folder.get(collection, name).await,
+            Self::DynamoDb(table) => table.get(collection, name).await,
+        }
+    }
+
+    /// Puts a text, unless what is there is not what is expected; returns whether it did. It is safe
+    /// when this returns.
+    ///
+    /// After `keep_until` nobody needs it any more; a place may then forget it.
+    ///
+    /// # Errors
+    /// The place cannot be written; the text may be there nevertheless.
+    pub async fn put(
+        &self,
+        collection: &str,
+        name: &str,
+        value: &str,
+        expect: Expect<'_>,
+        keep_until: Option<Timestamp>,
+    ) -> Result<bool, StateError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.put(collection, name, value, expect)),
+            Self::Folder(folder) => folder.put(collection, name, value, expect).await,
+            Self::DynamoDb(table) => table.put(collection, name, value, expect, keep_until).await,
+        }
+    }
+
+    /// Deletes a text; returns whether there was one.
+    ///
+    /// # Errors
+    /// The place cannot be written.
+    pub async fn delete(&self, collection: &str, name: &str) -> Result<bool, StateError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.delete(collection, name)),
+            Self::Folder(folder) => folder.delete(collection, name).await,
+            Self::DynamoDb(table) => table.delete(collection, name).await,
+        }
+    }
+
+    /// All texts of a collection, by name.
+    ///
+    /// # Errors
+    /// The place cannot be read.
+    pub async fn list(&self, collection: &str) -> Result<Vec<Item>, StateError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.list(collection)),
+            Self::Folder(folder) => folder.list(collection).await,
+            Self::DynamoDb(table) => table.list(collection).await,
+        }
+    }
+
+    /// Deletes all texts of a collection.
+    ///
+    /// # Errors
+    /// The place cannot be written; some may be gone.
+    pub async fn clear(&self, collection: &str) -> Result<(), StateError> {
+        for item in self.list(collection).await? {
+            self.delete(collection, &item.name).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A version that nothing has had before.
+fn new_version() -> String {
+    format!("{:016x}", fastrand::u64(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        let folder = |path: &str| Some(Place::Folder(path.into()));
+        let table = |name: &str| Some(Place::DynamoDb(name.to_owned()));
+        let arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/state";
+        for (text, expected) in [
+            ("file:/var/lib/state", folder("/var/lib/state")),
+            ("file:", None),
+            ("dynamodb:state-1_a.b", table("state-1_a.b")),
+            (&format!("dynamodb:{arn}"), table(arn)),
+            ("dynamodb:", None),
+            ("dynamodb:ab", None),
+            ("dynamodb:a b c", None),
+            ("dynamodb:arn:aws:s3:::bucket", None),
+            ("/var/lib/state", None),
+            ("s3:bucket", None),
+        ] {
+            assert_eq!(Place::parse(text), expected, "{text}");
+            if let Some(place) = expected {
+                assert_eq!(place.to_string(), text);
+            }
+        }
+    }
+}

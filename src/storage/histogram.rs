@@ -1,0 +1,255 @@
+//! Native histograms as Timestream stores them.
+//!
+//! The stored string is the protobuf message of remote write 1.0 without its timestamp, in base64: Timestream
+//! has no type for a histogram, and AWS bills by the byte.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use prost::Message;
+
+use crate::model::{Buckets, Count, Histogram, Span};
+use crate::prompb;
+
+/// The text that stores `histogram`: all of it but its times.
+///
+/// Of a stale one only that it is stale, and of the kind of its numbers, has a meaning.
+pub fn to_text(histogram: &Histogram) -> String {
+    let message = if histogram.is_stale() {
+        to_message(Histogram {
+            sum: histogram.sum,
+            count: histogram.is_float().then_some(Count::Float(0.0)),
+            ..Histogram::default()
+        })
+    } else {
+        to_message(Histogram {
+            timestamp_ms: 0,
+            ..histogram.clone()
+        })
+    };
+    STANDARD.encode(message.encode_to_vec())
+}
+
+/// The histogram of this time that is stored as `text`; `None` if the text is none.
+pub fn from_text(text: &str, timestamp_ms: i64) -> Option<Histogram> {
+    let bytes = STANDARD.decode(text).ok()?;
+    let message = prompb::Histogram::decode(bytes.as_slice()).ok()?;
+    Some(Histogram {
+        timestamp_ms,
+        ..from_message(message)
+    })
+}
+
+/// The message of remote write 1.0 and remote read for `histogram`.
+pub fn to_message(histogram: Histogram) -> prompb::Histogram {
+    use prompb::histogram::{Count as CountField, ZeroCount};
+    let is_float = histogram.is_float();
+    let spans = |spans: Vec<Span>| {
+        let span = |span: Span| prompb::BucketSpan {
+            offset: span.offset,
+            length: span.length,
+        };
+        spans.into_iter().map(span).collect()
+    };
+    // Numbers of the kind that the histogram does not have are nobody's.
+    let deltas = |deltas: Vec<i64>| if is_float { Vec::new() } else { deltas };
+    let counts = |counts: Vec<f64>| if is_float { counts } else { Vec::new() };
+    prompb::Histogram {
+        count: histogram.count.map(|count| match count {
+            Count::Int(count) => CountField::CountInt(count),
+            Count::Float(count) => CountField::CountFloat(count),
+        }),
+        sum: histogram.sum,
+        schema: histogram.schema,
+        zero_threshold: histogram.zero_threshold,
+        zero_count: histogram.zero_count.and_then(|count| match count {
+            Count::Int(count) if !is_float => Some(ZeroCount::ZeroCountInt(count)),
+            Count::Float(count) if is_float => Some(ZeroCount::ZeroCountFloat(count)),
+            _ => None,
+        }),
+        negative_spans: spans(histogram.negative.spans),
+        negative_deltas: deltas(histogram.negative.deltas),
+        negative_counts: counts(histogram.negative.counts),
+        positive_spans: spans(histogram.positive.spans),
+        positive_deltas: deltas(histogram.positive.deltas),
+        positive_counts: counts(histogram.positive.counts),
+        reset_hint: histogram.reset_hint,
+        timestamp: histogram.timestamp_ms,
+        custom_values: histogram.custom_values,
+    }
+}
+
+/// The histogram in a message of remote write 1.0 or remote read.
+pub fn from_message(message: prompb::Histogram) -> Histogram {
+    use prompb::histogram::{Count as CountField, ZeroCount};
+    let spans = |spans: Vec<prompb::BucketSpan>| {
+        let span = |span: prompb::BucketSpan| Span {
+            offset: span.offset,
+            length: span.length,
+        };
+        spans.into_iter().map(span).collect()
+    };
+    Histogram {
+        timestamp_ms: message.timestamp,
+        count: message.count.map(|count| match count {
+            CountField::CountInt(count) => Count::Int(count),
+            CountField::CountFloat(count) => Count::Float(count),
+        }),
+        sum: message.sum,
+        schema: message.schema,
+        zero_threshold: message.zero_threshold,
+        zero_count: message.zero_count.map(|count| match count {
+            ZeroCount::ZeroCountInt(count) => Count::Int(count),
+            ZeroCount::ZeroCountFloat(count) => Count::Float(count),
+        }),
+        negative: Buckets {
+            spans: spans(message.negative_spans),
+            deltas: message.negative_deltas,
+            counts: message.negative_counts,
+        },
+        positive: Buckets {
+            spans: spans(message.positive_spans),
+            deltas: message.positive_deltas,
+            counts: message.positive_counts,
+        },
+        reset_hint: message.reset_hint,
+        custom_values: message.custom_values,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{CUSTOM_BUCKETS_SCHEMA, STALE_MARKER_BITS};
+    use crate::storage::limits::{MAX_RECORD_BYTES, TIME_BYTES};
+    use crate::storage::names::HISTOGRAM_PREFIX;
+
+    fn spans(all: &[(i32, u32)]) -> Vec<Span> {
+        all.iter()
+            .map(|&(offset, length)| Span { offset, length })
+            .collect()
+    }
+
+    /// One of integers with everything that such a one can have.
+    fn integers() -> Histogram {
+        Histogram {
+            count: Some(Count::Int(27)),
+            sum: 18.4,
+            zero_threshold: 1e-128,
+            zero_count: Some(Count::Int(3)),
+            positive: Buckets {
+                spans: spans(&[(0, 2), (1, 2)]),
+                deltas: vec![1, 1, -1, 12],
+                counts: vec![],
+            },
+            negative: Buckets {
+                spans: spans(&[(-3, 2)]),
+                deltas: vec![5, -3],
+                counts: vec![],
+            },
+            ..Histogram::default()
+        }
+    }
+
+    /// One of floats with custom buckets.
+    fn custom() -> Histogram {
+        Histogram {
+            count: Some(Count::Float(3.5)),
+            sum: -0.0,
+            schema: CUSTOM_BUCKETS_SCHEMA,
+            positive: Buckets {
+                spans: spans(&[(1, 2)]),
+                deltas: vec![],
+                counts: vec![1.5, 2.0],
+            },
+            reset_hint: 3,
+            custom_values: vec![-1.0, 0.5],
+            ..Histogram::default()
+        }
+    }
+
+    fn changed(mut histogram: Histogram, change: impl FnOnce(&mut Histogram)) -> Histogram {
+        change(&mut histogram);
+        histogram
+    }
+
+    #[test]
+    fn a_text_reads_back_to_the_same_histogram() {
+        for histogram in [integers(), custom(), Histogram::default()] {
+            let histogram = changed(histogram, |h| h.timestamp_ms = 7);
+            let text = to_text(&histogram);
+            let read = from_text(&text, 7).unwrap();
+            assert_eq!(read, histogram);
+            assert_eq!(read.sum.to_bits(), histogram.sum.to_bits());
+            // The time is that of the record.
+            assert_eq!(to_text(&changed(histogram, |h| h.timestamp_ms = 8)), text);
+        }
+        // Put together from the field table of the specification.
+        assert_eq!(
+            to_text(&integers()),
+            "CBsZZmZmZmZmMkApnZeMzwi6WyUwA0IECAUQAkoCCgVaAhACWgQIAhACYgQCAgEY"
+        );
+        for text in ["", "?", "/w=="] {
+            let is_empty = text.is_empty();
+            assert_eq!(from_text(text, 0).is_some(), is_empty, "{text}");
+        }
+    }
+
+    /// The README says how many buckets fit.
+    #[test]
+    fn as_many_buckets_as_promised_fit_a_record() {
+        let left = MAX_RECORD_BYTES - TIME_BYTES - HISTOGRAM_PREFIX.len() - 100;
+        let of = |spans: Vec<Span>, buckets: usize, is_float: bool| {
+            let observations = |i: usize| 7_i64 * i as i64 % 1_000;
+            let positive = Buckets {
+                spans,
+                // Differences of up to 1,000 either way take two bytes.
+                deltas: (0..buckets * usize::from(!is_float))
+                    .map(|i| {
+                        if i % 2 == 0 {
+                            observations(i)
+                        } else {
+                            -observations(i)
+                        }
+                    })
+                    .collect(),
+                counts: vec![0.1; buckets * usize::from(is_float)],
+            };
+            to_text(&Histogram {
+                count: Some(match is_float {
+                    true => Count::Float(1e9),
+                    false => Count::Int(1_000_000_000),
+                }),
+                sum: 1e9,
+                schema: 8,
+                positive,
+                ..Histogram::default()
+            })
+        };
+        let apart = vec![
+            Span {
+                offset: 9,
+                length: 1
+            };
+            170
+        ];
+        for text in [
+            of(spans(&[(1, 600)]), 600, false),
+            of(spans(&[(1, 170)]), 170, true),
+            of(apart, 170, false),
+        ] {
+            assert!(text.len() <= left, "{} of {left}", text.len());
+        }
+    }
+
+    #[test]
+    fn of_a_stale_one_nothing_but_its_kind_is_kept() {
+        let stale = f64::from_bits(STALE_MARKER_BITS);
+        for histogram in [integers(), custom()] {
+            let histogram = changed(histogram, |h| h.sum = stale);
+            let read = from_text(&to_text(&histogram), 7).unwrap();
+            assert!(read.is_stale());
+            assert_eq!(read.is_float(), histogram.is_float());
+            assert!(read.positive.spans.is_empty());
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Queries to SQL, and result rows to series.
+//!
+//! [`selection`] is what a query selects, [`schema`] the columns of a table, [`sql`] the statements, [`rows`] the
+//! series of their results, [`samples`] and [`response`] the results in the encodings of remote read.
+
+pub mod response;
+pub mod rows;
+pub mod samples;
+pub mod schema;
+pub mod selection;
+pub mod sql;

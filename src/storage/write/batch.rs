@@ -1,0 +1,194 @@
+//! Records to batches: which records share a WriteRecords call.
+//!
+//! AWS bills a call by what is left after the common attributes are taken out, in units of 1 KiB:
+//! `order` puts records together that share much, `cut` decides which of them share a call. Every
+//! record is in exactly one batch, no batch is over the limit, and the order within a series is kept.
+
+mod cut;
+mod order;
+
+use super::series::{DestinationRecords, Record};
+use super::stored::{SeriesId, StoredSeries};
+use crate::model::Destination;
+use cut::{Weight, cut};
+use order::{Numbering, Order};
+
+#[cfg(doc)]
+use crate::storage::limits::MAX_RECORDS_PER_WRITE;
+
+/// The records of a destination, arranged and cut into calls.
+#[derive(Debug)]
+pub struct Batches<'r> {
+    destination: &'r Destination,
+    stored: &'r StoredSeries<'r>,
+    records: Vec<BatchRecord<'r>>,
+    /// Where each call ends.
+    ends: Vec<usize>,
+}
+
+/// A record and its series.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchRecord<'r> {
+    /// The record.
+    pub record: &'r Record<'r>,
+    /// Its series.
+    pub series: SeriesId,
+}
+
+/// Records that a call carries.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'b> {
+    /// Where they go.
+    pub destination: &'b Destination,
+    /// Their series, among others.
+    pub stored: &'b StoredSeries<'b>,
+    /// At least one, at most [`MAX_RECORDS_PER_WRITE`].
+    pub records: &'b [BatchRecord<'b>],
+}
+
+impl Batches<'_> {
+    /// Returns the destination of the records.
+    pub fn destination(&self) -> &Destination {
+        self.destination
+    }
+
+    /// The batch of each call.
+    pub fn iter(&self) -> impl Iterator<Item = Batch<'_>> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let ends = self.ends.iter().copied();
+        starts.zip(ends).map(|(start, end)| Batch {
+            destination: self.destination,
+            stored: self.stored,
+            records: &self.records[start..end],
+        })
+    }
+}
+
+impl Batch<'_> {
+    /// Its two halves; the batch has at least two records.
+    pub fn halves(self) -> [Self; 2] {
+        let (first, second) = self.records.split_at(self.records.len() / 2);
+        [first, second].map(|records| Self { records, ..self })
+    }
+}
+
+/// Arranges the records of each destination so that what can be shared stands together, and cuts
+/// them into calls where that costs the fewest billed units.
+pub fn batches<'r>(
+    stored: &'r StoredSeries<'r>,
+    destinations: &'r [DestinationRecords<'r>],
+) -> Vec<Batches<'r>> {
+    let mut numbering = Numbering::new(stored);
+    let compose = |records: &'r DestinationRecords<'r>| {
+        let order = numbering.order(stored, &records.series);
+        let mut sorted: Vec<&Record<'_>> = records.records.iter().collect();
+        // Stable, so the order within a series stays.
+        sorted.sort_by_key(|record| order.places[record.series as usize]);
+        let ends = cut(&weights(stored, records, &order, &sorted));
+        let with_series = |record: &'r Record<'r>| BatchRecord {
+            record,
+            series: records.series[record.series as usize],
+        };
+        Batches {
+            destination: &records.destination,
+            stored,
+            records: sorted.into_iter().map(with_series).collect(),
+            ends,
+        }
+    };
+    destinations.iter().map(compose).collect()
+}
+
+fn weights(
+    stored: &StoredSeries<'_>,
+    records: &DestinationRecords<'_>,
+    order: &Order,
+    sorted: &[&Record<'_>],
+) -> Vec<Weight> {
+    let mut before: Option<&Record<'_>> = None;
+    sorted
+        .iter()
+        .map(|record| {
+            let place = order.places[record.series as usize];
+            let bytes = stored.bytes(records.series[record.series as usize]);
+            let shared = before.map_or(0, |before| {
+                // Places without a record may stand between them.
+                let between = &order.shared_bytes[order.places[before.series as usize] + 1..=place];
+                between.iter().copied().min().unwrap_or(bytes)
+            });
+            let same_time = before.is_some_and(|it| it.time() == record.time());
+            before = Some(record);
+            Weight {
+                bytes: bytes + record.value.bytes(),
+                shared,
+                same_time,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::received::{Items, narrow};
+    use crate::storage::limits::MAX_RECORDS_PER_WRITE;
+    use crate::storage::write::value::Value;
+
+    /// Series of one dimension each, and records of them by position and time.
+    fn composed(series: &[(&str, &str)], records: &[(usize, i64)]) -> Vec<Vec<(usize, i64)>> {
+        let mut stored = StoredSeries::default();
+        let add = |it: &(&str, &str)| stored.add_new(it.0, &[("instance", it.1)]);
+        let series: Vec<_> = series.iter().map(add).collect();
+        let records = records.iter().map(|&(series, timestamp_ms)| Record {
+            item: Items::default(),
+            series: narrow(series),
+            timestamp_ms,
+            nanos: 0,
+            value: Value::Double(1.0),
+        });
+        let destination = DestinationRecords {
+            destination: Destination {
+                database: "db".to_owned(),
+                table: "t".to_owned(),
+            },
+            series,
+            records: records.collect(),
+        };
+        let destinations = [destination];
+        let [batches] = batches(&stored, &destinations).try_into().unwrap();
+        let record = |it: &BatchRecord<'_>| (it.record.series as usize, it.record.timestamp_ms);
+        let calls = batches
+            .iter()
+            .map(|batch| batch.records.iter().map(record).collect());
+        calls.collect()
+    }
+
+    #[test]
+    fn equal_dimensions_follow_one_another() {
+        let series = [("up", "a"), ("up", "b"), ("down", "a"), ("up", "a")];
+        let calls = composed(&series, &[(0, 1), (1, 2), (2, 3), (3, 4)]);
+        assert_eq!(calls, [[(0, 1), (3, 4), (2, 3), (1, 2)]]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_record_once_none_over_the_limit_order_kept(
+            samples in prop::collection::vec(0..6_usize, 0..450)
+        ) {
+            let series = [("a", "1"), ("b", "1"), ("a", "2"), ("c", "3"), ("a", "1"), ("b", "2")];
+            // The position serves as time, so that each record can be told from the others.
+            let records: Vec<_> = samples.into_iter().zip(0..).collect();
+            let calls = composed(&series, &records);
+            prop_assert!(calls.iter().all(|call| (1..=MAX_RECORDS_PER_WRITE).contains(&call.len())));
+            let arranged: Vec<_> = calls.into_iter().flatten().collect();
+            for series in 0..series.len() {
+                prop_assert!(arranged.iter().filter(|it| it.0 == series).map(|it| it.1).is_sorted());
+            }
+            let mut seen = arranged;
+            seen.sort_unstable_by_key(|it| it.1);
+            prop_assert_eq!(seen, records);
+        }
+    }
+}

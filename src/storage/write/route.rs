@@ -1,0 +1,218 @@
+//! Where a series goes, by the labels that name database and table.
+
+use std::borrow::Cow;
+
+use super::labels::{Metric, Parts};
+use crate::received::{Item, Label, Series, Unreadable, cut};
+use crate::storage::limits::MAX_DESTINATION_NAME_BYTES;
+use crate::storage::routing::{RoutePart, Routing};
+
+/// What makes a series impossible to route or to understand; the sender has to mend it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SeriesFault {
+    /// The series refers to texts that the request does not hold.
+    BadReference,
+    /// A label name or a label value is not UTF-8.
+    NotUtf8,
+    /// A label has an empty name.
+    EmptyLabelName,
+    /// The series has no metric name.
+    NoMetricName,
+    /// A label name occurs twice.
+    RepeatedLabel,
+    /// The series names no database and there is no default one.
+    MissingDatabase,
+    /// The series names no table and there is no default one.
+    MissingTable,
+    /// The database or table cannot exist under this name.
+    InvalidDestination,
+    /// A native histogram breaks the rules.
+    InvalidHistogram,
+    /// The labels of an exemplar cannot be read; the samples of the series are stored.
+    UnreadableExemplar,
+}
+
+impl SeriesFault {
+    /// All faults.
+    pub const ALL: [Self; 10] = [
+        Self::BadReference,
+        Self::NotUtf8,
+        Self::EmptyLabelName,
+        Self::NoMetricName,
+        Self::RepeatedLabel,
+        Self::MissingDatabase,
+        Self::MissingTable,
+        Self::InvalidDestination,
+        Self::InvalidHistogram,
+        Self::UnreadableExemplar,
+    ];
+
+    /// Returns the fault of a series that cannot be read.
+    pub fn of_series(why: &Unreadable<'_>) -> Self {
+        match why {
+            Unreadable::OddReferences { .. } | Unreadable::UnknownReference { .. } => {
+                Self::BadReference
+            }
+            Unreadable::Label { .. } | Unreadable::Metadata { .. } | Unreadable::Letter { .. } => {
+                Self::NotUtf8
+            }
+        }
+    }
+
+    /// Whether a dead letter can hold what has this fault: not where nobody knows the labels.
+    pub fn is_kept(self) -> bool {
+        !matches!(self, Self::BadReference | Self::UnreadableExemplar)
+    }
+
+    /// The name that starts its text, and the value of the label `reason` of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BadReference => "BadSymbolReference",
+            Self::NotUtf8 => "InvalidUtf8",
+            Self::EmptyLabelName => "EmptyLabelName",
+            Self::NoMetricName => "MissingMetricName",
+            Self::RepeatedLabel => "RepeatedLabelName",
+            Self::MissingDatabase => "MissingDatabaseWithWriteError",
+            Self::MissingTable => "MissingTableWithWriteError",
+            Self::InvalidDestination => "InvalidDestinationName",
+            Self::InvalidHistogram => "InvalidNativeHistogram",
+            Self::UnreadableExemplar => "UnreadableExemplar",
+        }
+    }
+
+    /// What is wrong with `series` and what to do about it.
+    pub fn describe(self, series: &Series<'_, '_>, routing: &Routing) -> String {
+        let (name, labels) = (self.name(), series.labels);
+        let missing = |part: &RoutePart, what: &str| {
+            let label = part.label.as_deref().unwrap_or_default();
+            format!(
+                "{name}: the given {what} label name: {label} cannot be found in the labels of the \
+                 time series {labels}; add it with write_relabel_configs or external_labels, or set \
+                 default_{what}"
+            )
+        };
+        match self {
+            Self::BadReference | Self::NotUtf8 => match series.unreadable {
+                // It has all of this already.
+                Some(Unreadable::Letter { message }) => (*message).to_owned(),
+                why => {
+                    let why = why.map(|why| why.to_string()).unwrap_or_default();
+                    format!("{name}: {why} in the time series {labels}; correct the sender")
+                }
+            },
+            Self::EmptyLabelName => format!(
+                "{name}: a label of the time series {labels} has an empty name; correct the sender"
+            ),
+            Self::NoMetricName => format!(
+                "{name}: the time series {labels} has no label __name__; give it a metric name"
+            ),
+            Self::RepeatedLabel => {
+                let repeated = repeated_name(&sorted(series)).unwrap_or_default();
+                format!(
+                    "{name}: label name '{}' occurs more than once in the time series {labels}; \
+                     send each label once",
+                    cut(repeated, 80)
+                )
+            }
+            Self::MissingDatabase => missing(&routing.database, "database"),
+            Self::MissingTable => missing(&routing.table, "table"),
+            Self::InvalidDestination => {
+                let destination = [&routing.database, &routing.table].map(|part| {
+                    let label = part.label.as_deref();
+                    let named = label.and_then(|label| series.labels.get(label));
+                    named.map_or(Cow::Borrowed(""), |value| cut(value, 64))
+                });
+                let impossible = destination
+                    .into_iter()
+                    .find(|name| !name.is_empty() && !is_destination_name(name))
+                    .unwrap_or_default();
+                format!(
+                    "{name}: '{impossible}' of the time series {labels} cannot be the name of a \
+                     Timestream database or table; use 1 to 256 letters, digits, '_', '.' or '-'"
+                )
+            }
+            Self::InvalidHistogram => {
+                let fault = series.content.iter().find_map(|item| match item {
+                    Item::Histogram(histogram) => histogram.validate().err(),
+                    Item::Sample(_) | Item::Exemplar(_) => None,
+                });
+                let fault = fault.map(|fault| fault.to_string()).unwrap_or_default();
+                format!(
+                    "{name}: the native histogram of the time series {labels} is not valid: \
+                     {fault}; correct the sender"
+                )
+            }
+            Self::UnreadableExemplar => {
+                let why = series.content.iter().find_map(|item| match item {
+                    Item::Exemplar(exemplar) => exemplar.labels.as_ref().err(),
+                    Item::Sample(_) | Item::Histogram(_) => None,
+                });
+                let why = why.map(|why| why.to_string()).unwrap_or_default();
+                format!(
+                    "{name}: {why} in an exemplar of the time series {labels}; correct the sender"
+                )
+            }
+        }
+    }
+}
+
+/// The database and the table that a series is for, as far as it has them; whatever else is wrong
+/// with it.
+pub fn destination<'r, 'a: 'r>(
+    series: &Series<'_, 'a>,
+    routing: &'r Routing,
+) -> [Option<&'r str>; 2] {
+    [&routing.database, &routing.table]
+        .map(|part| part.of(series).filter(|name| is_destination_name(name)))
+}
+
+/// Where a series goes and what it is called there.
+pub(super) struct Routed<'r, 'a> {
+    pub(super) database: &'r str,
+    pub(super) table: &'r str,
+    pub(super) metric: Metric<'a>,
+}
+
+/// Decides by the labels of a series, which are `parts`.
+///
+/// # Errors
+/// The series has an empty or a repeated label name, no metric name, or no destination.
+pub(super) fn route<'r, 'a: 'r>(
+    parts: &Parts<'_, 'a>,
+    routing: &'r Routing,
+) -> Result<Routed<'r, 'a>, SeriesFault> {
+    if parts.has_empty_name {
+        return Err(SeriesFault::EmptyLabelName);
+    }
+    if parts.is_repeated {
+        return Err(SeriesFault::RepeatedLabel);
+    }
+    let metric = parts.metric.ok_or(SeriesFault::NoMetricName)?;
+    let database = parts.database.or(routing.database.default.as_deref());
+    let table = parts.table.or(routing.table.default.as_deref());
+    Ok(Routed {
+        database: database.ok_or(SeriesFault::MissingDatabase)?,
+        table: table.ok_or(SeriesFault::MissingTable)?,
+        metric,
+    })
+}
+
+fn sorted<'a>(series: &Series<'_, 'a>) -> Vec<Label<'a>> {
+    let mut labels: Vec<_> = series.labels.iter().collect();
+    labels.sort_unstable();
+    labels
+}
+
+/// The first name that occurs twice in sorted labels.
+fn repeated_name<'a>(labels: &[Label<'a>]) -> Option<&'a str> {
+    let pair = labels.windows(2).find(|pair| pair[0].0 == pair[1].0);
+    pair.map(|pair| pair[0].0)
+}
+
+/// Whether a Timestream database or table can have this name.
+pub(crate) fn is_destination_name(name: &str) -> bool {
+    (1..=MAX_DESTINATION_NAME_BYTES).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
