@@ -90,11 +90,12 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 fn no_type_that_holds_a_secret_derives_debug() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
-    sources(&root.join("jobs"), &mut files);
-    files.push((
-        "jobs.rs".to_owned(),
-        fs::read_to_string(root.join("jobs.rs")).unwrap(),
-    ));
+    for part in ["jobs", "state"] {
+        sources(&root.join(part), &mut files);
+        let file = format!("{part}.rs");
+        let text = fs::read_to_string(root.join(&file)).unwrap();
+        files.push((file, text));
+    }
     let all: Vec<Type> = files
         .iter()
         .flat_map(|(file, text)| types(file, text))
