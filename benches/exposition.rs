@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use timestream_prometheus_connector::exposition::{Format, parse};
+use exposition::{Format, parse};
 use timestream_prometheus_connector::prompb::TimeSeries;
 
 const LINES: usize = 100_000;

@@ -11,7 +11,6 @@ pub mod config;
 pub mod convert;
 pub mod dead_letter;
 pub mod entry;
-pub mod exposition;
 pub mod http;
 pub mod ingest;
 pub mod jobs;

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use timestream_prometheus_connector::exposition::{Format, parse};
+use exposition::{Format, parse};
 
 /// Takes `input` as a body of both formats.
 pub(crate) fn check(input: &[u8]) {

@@ -54,7 +54,7 @@ pub fn metrics(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use timestream_prometheus_connector::exposition::{Format, parse};
+    use exposition::{Format, parse};
     use timestream_prometheus_connector::model::MetricType;
 
     use super::*;

@@ -16,6 +16,7 @@ mod rows;
 
 use std::time::Duration;
 
+use exposition::Exposition;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -23,7 +24,6 @@ use tokio::time::Instant;
 
 pub use config::Scrape;
 
-use crate::exposition::{self, Exposition};
 use crate::ingest::{Kept, Sender, WriteOutcome};
 use crate::jobs::fault::Fault;
 use crate::jobs::run::{Job, Report, Run, RunError};

@@ -324,12 +324,12 @@ fn part_key(slot: u8, part: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use exposition::{Format, parse};
     use serde_json::json;
 
     use super::super::Scrape;
     use super::super::labels::Exported;
     use super::*;
-    use crate::exposition::{Format, parse};
 
     /// The part of `before`, once it was encoded, is not in `now`; how many bytes that took, and how many series
     /// were left out.

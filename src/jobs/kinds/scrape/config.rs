@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use exposition::Format;
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::exposition::Format;
 use crate::jobs::auth::Auth;
 use crate::jobs::fault::Fault;
 use crate::jobs::outgoing::{Keys, Outgoing};

@@ -3,10 +3,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use exposition::Exemplar;
 use hashbrown::HashSet;
 use ring::digest::{SHA256, digest};
 
-use crate::exposition::Exemplar;
 use crate::jobs::run::Run;
 use crate::received::Label;
 use crate::state::StateError;

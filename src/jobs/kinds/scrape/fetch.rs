@@ -4,12 +4,12 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use exposition::Format;
 use http::{StatusCode, header};
 use reqwest::Response;
 use tokio::time::Instant;
 
 use super::Scrape;
-use crate::exposition::Format;
 use crate::jobs::client::{BodyError, CallError, Session, read_body};
 use crate::jobs::run::{Run, RunError};
 use crate::received::cut;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::exposition::Exposition;
+use exposition::Exposition;
 
 const PREFIX: &str = "exported_";
 
@@ -83,8 +83,9 @@ fn prefixes(exported: &str, name: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use exposition::{Format, parse};
+
     use super::*;
-    use crate::exposition::{Format, parse};
 
     fn labelled(body: &str, target: &[(&str, &str)], honor_labels: bool) -> String {
         let body = format!("a{body} 1");

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::time::Duration;
 
+use exposition::Exposition;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Scrape;
 use super::exemplars::Exemplars;
 use super::labels::Exported;
-use crate::exposition::{self, Exposition};
 use crate::model::{METRIC_NAME_LABEL, STALE_MARKER_BITS, Sample};
 use crate::received::{Exemplar, Item, Label, Metadata, Request};
 
@@ -185,10 +185,10 @@ impl<'a> Rows<'a> {
 
 #[cfg(test)]
 mod tests {
+    use exposition::{Format, parse};
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::exposition::{Format, parse};
 
     const TICK_MS: i64 = 1_600_000_000_000;
 

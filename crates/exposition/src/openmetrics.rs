@@ -1,13 +1,13 @@
 //! OpenMetrics 1.0: exactly one space between tokens, no comments, `# EOF` at the end.
 
-use super::cursor::Cursor;
-use super::escape::{self, Escapes};
-use super::labels::{self, Within};
-use super::sample::{self, series};
-use super::{Exemplar, Exposition, Format, ParseError, number};
-use crate::model::MetricType;
+use crate::cursor::Cursor;
+use crate::escape::{self, Escapes};
+use crate::labels::{self, Within};
+use crate::sample::{self, series};
+use crate::{Exemplar, Exposition, Format, ParseError, number};
+use prom_model::MetricType;
 
-pub(super) fn parse(body: &[u8]) -> Result<Exposition<'_>, ParseError> {
+pub(crate) fn parse(body: &[u8]) -> Result<Exposition<'_>, ParseError> {
     let mut exposition = Exposition::default();
     let mut last_type = MetricType::Unknown;
     let mut cursor = Cursor::new(body);

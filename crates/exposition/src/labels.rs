@@ -1,19 +1,18 @@
 //! What stands in braces: labels, and the metric name if it needs quotes.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
-use hashbrown::HashSet;
-
-use super::cursor::{Cursor, LineFeeds};
-use super::{Format, Label, ParseError};
-use crate::model::METRIC_NAME_LABEL;
+use crate::cursor::{Cursor, LineFeeds};
+use crate::{Format, Label, ParseError};
+use prom_model::METRIC_NAME_LABEL;
 
 /// Up to so many labels each is compared with each.
 const FEW: usize = 16;
 
 /// Where braces stand.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Within {
+pub(crate) enum Within {
     /// Behind a metric name, or before the value where there is none.
     Sample(Format),
     /// In an exemplar, which has no name.
@@ -22,14 +21,14 @@ pub(super) enum Within {
 
 /// The content of braces besides the labels.
 #[derive(Default)]
-pub(super) struct Braces<'a> {
-    pub(super) metric_name: Option<Cow<'a, str>>,
+pub(crate) struct Braces<'a> {
+    pub(crate) metric_name: Option<Cow<'a, str>>,
     /// Names of labels without a value, sorted.
-    pub(super) blank: Vec<Cow<'a, str>>,
+    pub(crate) blank: Vec<Cow<'a, str>>,
 }
 
 /// Reads what follows an opening brace, and the closing one; adds the labels to `labels`.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     cursor: &mut Cursor<'a>,
     within: Within,
     labels: &mut Vec<Label<'a>>,

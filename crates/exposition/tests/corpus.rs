@@ -1,11 +1,11 @@
-//! The cases of tests/golden/expositions: what is read here, and where Prometheus reads something
+//! The cases of tests/golden: what is read here, and where Prometheus reads something
 //! else.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use super::{Exposition, Format, Label, number, parse};
+use exposition::{Exposition, Format, Label, parse};
 
 /// One case of a file, as it stands there.
 #[derive(Default)]
@@ -19,7 +19,7 @@ struct Case {
 }
 
 fn folder() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests/golden/expositions"]
+    [env!("CARGO_MANIFEST_DIR"), "tests/golden"]
         .iter()
         .collect()
 }
@@ -135,8 +135,15 @@ fn quoted(text: &str) -> String {
 fn shown_number(value: f64) -> String {
     match value == 0.0 && value.is_sign_negative() {
         true => "-0.0".to_owned(),
-        false => number::canonical(value.to_string().into()).into_owned(),
+        false => boundary(value),
     }
+}
+
+/// Formats a number as the boundary of a bucket is read.
+fn boundary(value: f64) -> String {
+    let body = format!("# TYPE a histogram\na{{le=\"{value}\"}} 0\n");
+    let exposition = parse(body.as_bytes(), Format::Text).unwrap();
+    exposition.labels(&exposition.samples[0])[0].1.to_string()
 }
 
 const FILES: [(&str, Format); 2] = [
@@ -157,7 +164,7 @@ fn every_case_is_read_as_it_says() {
     assert!(count >= 280, "{count} cases");
 }
 
-/// Its answers were made by tests/golden/expositions/answers.go.
+/// Its answers were made by tests/golden/prometheus.go.
 #[test]
 fn prometheus_reads_the_same_where_no_case_says_why_not() {
     let text = std::fs::read_to_string(folder().join("prometheus.txt")).unwrap();

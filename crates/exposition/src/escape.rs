@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// What a backslash may stand before.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Escapes {
+pub(crate) enum Escapes {
     /// `\\` and `\n`: help texts of Prometheus' format.
     Plain,
     /// `\"` too.
@@ -12,7 +12,7 @@ pub(super) enum Escapes {
 }
 
 /// The text that `text` stands for.
-pub(super) fn resolve(text: &str, escapes: Escapes) -> Cow<'_, str> {
+pub(crate) fn resolve(text: &str, escapes: Escapes) -> Cow<'_, str> {
     if !text.contains('\\') {
         return Cow::Borrowed(text);
     }

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use crate::model::PROMETHEUS_NAN_BITS;
+use prom_model::PROMETHEUS_NAN_BITS;
 
 /// The value that `text` stands for, if it is a number.
 ///
 /// Decimal, with or without exponent; `NaN` without a sign, `Inf` and `Infinity` with or without
 /// one, all in any case. A number too large for a float is none, one too small is 0.
-pub(super) fn value(text: &[u8]) -> Option<f64> {
+pub(crate) fn value(text: &[u8]) -> Option<f64> {
     let value: f64 = str::from_utf8(text).ok()?.parse().ok()?;
     if value.is_finite() {
         return Some(value);
@@ -25,7 +25,7 @@ pub(super) fn value(text: &[u8]) -> Option<f64> {
 
 /// The time in milliseconds that seconds since the Unix epoch stand for; what is left of a
 /// millisecond is cut off, as Prometheus does.
-pub(super) fn milliseconds(seconds: &[u8]) -> Option<i64> {
+pub(crate) fn milliseconds(seconds: &[u8]) -> Option<i64> {
     let seconds = value(seconds).filter(|seconds| seconds.is_finite())?;
     // Saturates.
     Some((seconds * 1000.0) as i64)
@@ -33,7 +33,7 @@ pub(super) fn milliseconds(seconds: &[u8]) -> Option<i64> {
 
 /// The one way of writing the number that a bucket boundary or a quantile is: OpenMetrics'. Whatever
 /// is no number stays.
-pub(super) fn canonical(text: Cow<'_, str>) -> Cow<'_, str> {
+pub(crate) fn canonical(text: Cow<'_, str>) -> Cow<'_, str> {
     let Some(number) = value(text.as_bytes()) else {
         return text;
     };

@@ -3,18 +3,18 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::ParseError;
-use super::escape::{self, Escapes};
+use crate::ParseError;
+use crate::escape::{self, Escapes};
 
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     body: &'a [u8],
     /// The next byte.
-    pub(super) at: usize,
+    pub(crate) at: usize,
 }
 
 /// Whether double quotes may hold a line feed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum LineFeeds {
+pub(crate) enum LineFeeds {
     Allowed,
     Refused,
 }
@@ -26,17 +26,17 @@ struct Quoted {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(body: &'a [u8]) -> Self {
+    pub(crate) fn new(body: &'a [u8]) -> Self {
         Self { body, at: 0 }
     }
 
     /// The next byte; `None` at the end.
-    pub(super) fn peek(&self) -> Option<u8> {
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.body.get(self.at).copied()
     }
 
     /// Whether nothing is left, apart from what programs in C send of the end of a string.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         match self.peek() {
             None => true,
             Some(0) => self.rest().iter().all(|byte| matches!(byte, 0 | b'\n')),
@@ -45,12 +45,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// What is left.
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         &self.body[self.at..]
     }
 
     /// Goes on behind `token`, if that comes next.
-    pub(super) fn eat(&mut self, token: &[u8]) -> bool {
+    pub(crate) fn eat(&mut self, token: &[u8]) -> bool {
         let is_next = self.rest().starts_with(token);
         if is_next {
             self.at += token.len();
@@ -59,7 +59,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The bytes from here on that `belongs` is true of.
-    pub(super) fn take_while(&mut self, belongs: impl Fn(u8) -> bool) -> &'a [u8] {
+    pub(crate) fn take_while(&mut self, belongs: impl Fn(u8) -> bool) -> &'a [u8] {
         let rest = self.rest();
         let count = rest.iter().position(|byte| !belongs(*byte));
         let taken = &rest[..count.unwrap_or(rest.len())];
@@ -68,17 +68,17 @@ impl<'a> Cursor<'a> {
     }
 
     /// Goes on behind spaces and tabs.
-    pub(super) fn skip_blanks(&mut self) {
+    pub(crate) fn skip_blanks(&mut self) {
         self.take_while(is_blank);
     }
 
     /// The line from here on, without its line feed, which comes next.
-    pub(super) fn take_line(&mut self) -> &'a [u8] {
+    pub(crate) fn take_line(&mut self) -> &'a [u8] {
         self.take_while(|byte| byte != b'\n')
     }
 
     /// The name that comes next and needs no quotes; empty if there is none.
-    pub(super) fn take_name(&mut self, colons: bool) -> Cow<'a, str> {
+    pub(crate) fn take_name(&mut self, colons: bool) -> Cow<'a, str> {
         let begins =
             |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || (colons && byte == b':');
         if !self.peek().is_some_and(begins) {
@@ -89,7 +89,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// What stands in double quotes from here on.
-    pub(super) fn take_quoted(
+    pub(crate) fn take_quoted(
         &mut self,
         what: &str,
         line_feeds: LineFeeds,
@@ -103,7 +103,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// As [`Self::take_quoted`], with replacement characters for what is no UTF-8.
-    pub(super) fn take_quoted_lossy(
+    pub(crate) fn take_quoted_lossy(
         &mut self,
         what: &str,
         line_feeds: LineFeeds,
@@ -121,7 +121,7 @@ impl<'a> Cursor<'a> {
 
     /// The name of a family; `None` if it is one that no series can have: Prometheus reads such a line, and
     /// so it must not cost the body.
-    pub(super) fn take_family_name(
+    pub(crate) fn take_family_name(
         &mut self,
         keyword: &str,
     ) -> Result<Option<Cow<'a, str>>, ParseError> {
@@ -171,7 +171,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// These bytes of the body as a text.
-    pub(super) fn text(&self, range: Range<usize>, what: &str) -> Result<&'a str, ParseError> {
+    pub(crate) fn text(&self, range: Range<usize>, what: &str) -> Result<&'a str, ParseError> {
         str::from_utf8(&self.body[range.clone()]).map_err(|error| {
             let reason = format!("the {what} is no valid UTF-8");
             self.error_at(range.start + error.valid_up_to(), reason)
@@ -180,7 +180,7 @@ impl<'a> Cursor<'a> {
 
     /// An error about what comes next. It says where that is and not what: errors are shown by the API and
     /// the log, and a body may be another one than that of a target.
-    pub(super) fn expected(&self, what: &str) -> ParseError {
+    pub(crate) fn expected(&self, what: &str) -> ParseError {
         let found = match self.peek() {
             None => ", found the end of the body",
             Some(b'\n') => ", found the end of the line",
@@ -190,11 +190,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// An error at the next byte.
-    pub(super) fn error(&self, reason: String) -> ParseError {
+    pub(crate) fn error(&self, reason: String) -> ParseError {
         self.error_at(self.at, reason)
     }
 
-    pub(super) fn error_at(&self, position: usize, reason: String) -> ParseError {
+    pub(crate) fn error_at(&self, position: usize, reason: String) -> ParseError {
         let before = &self.body[..position];
         let line_feeds = before.iter().filter(|byte| **byte == b'\n').count();
         let line_start = before.iter().rposition(|byte| *byte == b'\n');
@@ -206,6 +206,6 @@ impl<'a> Cursor<'a> {
     }
 }
 
-pub(super) fn is_blank(byte: u8) -> bool {
+pub(crate) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }

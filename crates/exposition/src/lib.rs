@@ -7,13 +7,11 @@
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>), read as Prometheus reads them: what it
 //! takes is taken, so that no target loses its metrics by leaving Prometheus, and what only a
 //! specification allows is taken too. Prometheus checks neither that the samples of a family stand
-//! together nor that their names and labels suit its type; nor does this. `tests/data/expositions`
+//! together nor that their names and labels suit its type; nor does this. `tests/golden`
 //! has the cases in which the two differ.
 //!
 //! One fault refuses the whole body. The binary format and OpenMetrics 2.0 are not read.
 
-#[cfg(test)]
-mod corpus;
 mod cursor;
 mod escape;
 mod labels;
@@ -21,16 +19,13 @@ mod number;
 mod openmetrics;
 mod sample;
 mod text;
-#[cfg(test)]
-mod written;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
-use hashbrown::HashMap;
-
-use crate::model::MetricType;
+use prom_model::MetricType;
 
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +48,8 @@ pub struct Exposition<'a> {
     pub samples: Vec<Sample<'a>>,
     /// The labels of all samples, one after the other.
     labels: Vec<Label<'a>>,
-    /// Names of labels without a value, sorted, by the position of their sample.
-    blank: HashMap<usize, Vec<Cow<'a, str>>>,
+    /// Positions of samples, ascending, with the sorted names of their labels without a value.
+    blank: Vec<(usize, Vec<Cow<'a, str>>)>,
     by_name: HashMap<Cow<'a, str>, usize>,
 }
 
@@ -150,7 +145,10 @@ impl<'a> Exposition<'a> {
     /// Returns the names of the labels that the sample at `index` shows without a value, sorted. They are no labels
     /// of its series, but with them a target says that it has none.
     pub fn blank(&self, index: usize) -> &[Cow<'a, str>] {
-        self.blank.get(&index).map_or(&[], Vec::as_slice)
+        match self.blank.binary_search_by_key(&index, |blank| blank.0) {
+            Ok(position) => &self.blank[position].1,
+            Err(_) => &[],
+        }
     }
 
     /// The family of this name.

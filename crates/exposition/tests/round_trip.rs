@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 
+use exposition::{Format, Label, parse};
+use prom_model::PROMETHEUS_NAN_BITS;
 use proptest::prelude::*;
-
-use super::{Format, parse};
-use crate::model::PROMETHEUS_NAN_BITS;
 
 /// Names and values of labels.
 type Texts = Vec<(String, String)>;
@@ -164,7 +163,7 @@ fn write(format: Format, abouts: &[About], lines: &[Line]) -> String {
     body
 }
 
-fn owned(labels: &[super::Label<'_>]) -> Vec<(String, String)> {
+fn owned(labels: &[Label<'_>]) -> Vec<(String, String)> {
     let owned = labels
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_string()));

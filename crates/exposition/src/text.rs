@@ -1,12 +1,12 @@
 //! Prometheus' text format: lines of tokens, blanks between them, any comment, no end mark.
 
-use super::cursor::{Cursor, is_blank};
-use super::escape::{self, Escapes};
-use super::sample::{self, series};
-use super::{Exposition, Format, ParseError};
-use crate::model::MetricType;
+use crate::cursor::{Cursor, is_blank};
+use crate::escape::{self, Escapes};
+use crate::sample::{self, series};
+use crate::{Exposition, Format, ParseError};
+use prom_model::MetricType;
 
-pub(super) fn parse(body: &[u8]) -> Result<Exposition<'_>, ParseError> {
+pub(crate) fn parse(body: &[u8]) -> Result<Exposition<'_>, ParseError> {
     let mut exposition = Exposition::default();
     let mut last_type = MetricType::Unknown;
     let mut cursor = Cursor::new(body);

@@ -1,7 +1,7 @@
 // Writes down how Prometheus reads the cases of this folder. It is a program of Prometheus' module; in
 // its source tree:
 //
-//	cp FOLDER/answers.go cmd/answers.go && go run cmd/answers.go FOLDER >new.txt && mv new.txt FOLDER/prometheus.txt
+//	cp FOLDER/prometheus.go cmd/read.go && go run cmd/read.go FOLDER >new.txt && mv new.txt FOLDER/prometheus.txt
 //
 // What its scraper refuses after parsing (repeated labels, no name) is refused here too.
 package main

@@ -2,20 +2,20 @@
 
 use std::borrow::Cow;
 
-use super::cursor::Cursor;
-use super::labels::{self, Within};
-use super::{Exposition, Format, Label, ParseError, Sample, number};
-use crate::model::MetricType;
+use crate::cursor::Cursor;
+use crate::labels::{self, Within};
+use crate::{Exposition, Format, Label, ParseError, Sample, number};
+use prom_model::MetricType;
 
 /// Name and labels of a line with a value.
-pub(super) struct Series<'a> {
+pub(crate) struct Series<'a> {
     name: Cow<'a, str>,
     first_label: usize,
     blank: Vec<Cow<'a, str>>,
 }
 
 /// Reads name and labels; the labels go to those of `exposition`.
-pub(super) fn series<'a>(
+pub(crate) fn series<'a>(
     cursor: &mut Cursor<'a>,
     format: Format,
     exposition: &mut Exposition<'a>,
@@ -50,7 +50,7 @@ pub(super) fn series<'a>(
 impl<'a> Series<'a> {
     /// Adds a sample of this series to `exposition`. As in Prometheus, the type that was last spoken of
     /// decides whether labels are boundaries or quantiles.
-    pub(super) fn push(
+    pub(crate) fn push(
         self,
         exposition: &mut Exposition<'a>,
         last_type: MetricType,
@@ -70,7 +70,7 @@ impl<'a> Series<'a> {
         });
         if !self.blank.is_empty() {
             let index = exposition.samples.len() - 1;
-            exposition.blank.insert(index, self.blank);
+            exposition.blank.push((index, self.blank));
         }
     }
 }
@@ -89,7 +89,7 @@ fn normalize(labels: &mut [Label<'_>], metric_type: MetricType) {
 }
 
 /// The value that `text`, which ends at the cursor, stands for.
-pub(super) fn value(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<f64, ParseError> {
+pub(crate) fn value(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<f64, ParseError> {
     number::value(text).ok_or_else(|| {
         cursor.at -= text.len();
         cursor.expected("a number")
