@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 #
-# Fuzzes each target in fuzz/ for FUZZ_SECONDS (60), or those that are named. Ends with the first
-# input that fails; it is then in fuzz/artifacts. New inputs gather in fuzz/corpus, which is not kept
-# in the repository; fuzz/seeds is.
+# Fuzzes each target in fuzz/ for FUZZ_SECONDS (60), or the targets that are named. Stops at the first
+# input that fails and prints the file that it wrote the input to. New inputs gather in fuzz/corpus, which is
+# not part of the repository; fuzz/seeds is.
 #
 #   scripts/fuzz.sh
 #   FUZZ_SECONDS=600 scripts/fuzz.sh wire sql
@@ -24,14 +24,19 @@ export RUSTC_BOOTSTRAP=1
 cp ../Cargo.lock Cargo.lock
 
 if (($# == 0)); then
-  for target in fuzz_targets/*.rs; do
+  for target in fuzz_targets/*.rs crates/fuzz_targets/*.rs; do
     set -- "$@" "$(basename "$target" .rs)"
   done
 fi
 for target in "$@"; do
   printf '\n%s\n' "$target"
   mkdir -p "corpus/$target"
+  # Targets in crates/ need the crates of the workspace alone and build without the AWS SDK.
+  package=.
+  if [[ -e "crates/fuzz_targets/$target.rs" ]]; then
+    package=crates
+  fi
   # All of it is safe Rust, so the address sanitizer would find nothing.
-  cargo fuzz run --sanitizer none "$target" "corpus/$target" "seeds/$target" -- \
+  cargo fuzz run --fuzz-dir "$package" --sanitizer none "$target" "corpus/$target" "seeds/$target" -- \
     -max_total_time="${FUZZ_SECONDS:-60}" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1
 done

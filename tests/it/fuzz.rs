@@ -1,5 +1,5 @@
-//! What the fuzz targets check, over the inputs that are kept: those that reach something of their
-//! own, and those that once failed.
+//! The checks of the fuzz targets, over the seeds in the repository: inputs that reach code that no other seed
+//! reaches, and inputs that once failed.
 
 use std::path::PathBuf;
 
@@ -18,15 +18,21 @@ mod web_file;
 #[path = "../../fuzz/checks/wire.rs"]
 mod wire;
 
-const TARGETS: [(&str, fn(&[u8])); 7] = [
+/// The name of a target, and its check.
+type Target = (&'static str, fn(&[u8]));
+
+/// The targets that use the whole connector.
+const CONNECTOR: [Target; 6] = [
     ("config", config::check),
-    ("exposition", exposition::check),
     ("matchers", matchers::check),
     ("read", read::check),
     ("sql", sql::check),
     ("web_file", web_file::check),
     ("wire", wire::check),
 ];
+
+/// The targets that use crates of the workspace alone.
+const CRATES: [Target; 1] = [("exposition", exposition::check)];
 
 fn folder(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "fuzz", name].iter().collect()
@@ -45,30 +51,57 @@ fn files(folder: PathBuf) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn every_kept_input_passes() {
-    for (target, check) in TARGETS {
+fn every_seed_passes() {
+    for (target, check) in CONNECTOR.into_iter().chain(CRATES) {
         let inputs = files(folder("seeds").join(target));
         assert!(!inputs.is_empty(), "no inputs for {target}");
         for (name, input) in inputs {
-            // Shown if it panics.
+            // Printed if the check panics.
             println!("fuzz/seeds/{target}/{name}");
             check(&input);
         }
     }
 }
 
-/// The main build does not see the targets: they are too simple to break as long as they are so.
-#[test]
-fn each_target_calls_its_check() {
-    let manifest = std::fs::read_to_string(folder("Cargo.toml")).unwrap();
-    let expected = TARGETS.map(|(target, _)| {
+/// Checks the targets of the package in `package`, a folder below `fuzz`: the manifest and the files have these and
+/// no others, and each calls its check.
+fn assert_targets(package: &str, checks: &str, targets: &[Target]) {
+    let package = folder(package);
+    let manifest = std::fs::read_to_string(package.join("Cargo.toml")).unwrap();
+    assert_eq!(manifest.matches("[[bin]]").count(), targets.len());
+    let expected = targets.iter().map(|(target, _)| {
         let bin = format!("[[bin]]\nname = \"{target}\"\npath = \"fuzz_targets/{target}.rs\"\n");
         assert!(manifest.contains(&bin), "{bin}");
         let text = format!(
-            "#![no_main]\n\n#[path = \"../checks/{target}.rs\"]\nmod {target};\n\n\
+            "#![no_main]\n\n#[path = \"{checks}/{target}.rs\"]\nmod {target};\n\n\
              libfuzzer_sys::fuzz_target!(|input: &[u8]| {target}::check(input));\n"
         );
         (format!("{target}.rs"), text.into_bytes())
     });
-    assert_eq!(files(folder("fuzz_targets")), expected);
+    let expected: Vec<_> = expected.collect();
+    assert_eq!(files(package.join("fuzz_targets")), expected);
+}
+
+/// The main build does not compile the targets: they are too simple to break as long as they look like this.
+#[test]
+fn each_target_calls_its_check() {
+    assert_targets("", "../checks", &CONNECTOR);
+    assert_targets("crates", "../../checks", &CRATES);
+}
+
+/// A target of a crate builds in seconds because nothing brings in the AWS SDK.
+#[test]
+fn targets_of_crates_depend_on_crates_alone() {
+    let manifest = std::fs::read_to_string(folder("crates/Cargo.toml")).unwrap();
+    let (_, dependencies) = manifest.split_once("[dependencies]\n").unwrap();
+    let (dependencies, _) = dependencies.split_once("\n\n").unwrap();
+    let paths: Vec<_> = dependencies
+        .lines()
+        .filter_map(|line| line.split_once("path = \""))
+        .map(|(_, path)| path)
+        .collect();
+    assert!(!paths.is_empty());
+    for path in paths {
+        assert!(path.starts_with("../../crates/"), "{path}");
+    }
 }
