@@ -1,7 +1,7 @@
-//! What reading metrics costs that programs show as text: 100,000 lines, for one core and without any
-//! I/O, the fastest of many runs. Prints a table.
+//! The cost of parsing scraped metrics: 100,000 lines, for one core and without any I/O, the fastest of many
+//! runs. Prints a table.
 //!
-//! Each row is a process of its own, as memory that was freed once stays with a process.
+//! Each row runs in its own process, because a process does not return all the memory that it frees.
 
 #[allow(dead_code, reason = "each user needs a part of it")]
 #[path = "../tests/support/exporters.rs"]
@@ -16,9 +16,9 @@ use exposition::{Format, parse};
 use timestream_prometheus_connector::prompb::TimeSeries;
 
 const LINES: usize = 100_000;
-/// How long each row is measured.
+/// The time for which each row is measured.
 const TIME: Duration = Duration::from_secs(3);
-/// The row that a process is to measure, and the body.
+/// The variables with the row and the body that a process measures.
 const ROW: &str = "EXPOSITION_ROW";
 const FILE: &str = "EXPOSITION_FILE";
 const ROWS: [(&str, Format); 4] = [
@@ -43,7 +43,7 @@ fn main() {
             "synthetic" => exporters::synthetic(LINES),
             _ => exporters::node_exporters(LINES / 400).series,
         };
-        std::fs::write(&file, shown(&series, format)).expect("there is room");
+        std::fs::write(&file, formatted(&series, format)).expect("there is room");
         let mut program = Command::new(std::env::current_exe().expect("it runs"));
         let row = program.env(ROW, row.to_string()).env(FILE, &file).status();
         assert!(row.expect("it starts").success());
@@ -75,8 +75,8 @@ fn measure(name: &str, format: Format, file: &str) {
     );
 }
 
-/// So many lines of these series, each metric with its type and a help text.
-fn shown(series: &[TimeSeries], format: Format) -> Vec<u8> {
+/// Formats the first [`LINES`] series as lines, each metric with its type and a help text.
+fn formatted(series: &[TimeSeries], format: Format) -> Vec<u8> {
     let (mut body, mut last) = (String::new(), String::new());
     assert!(series.len() >= LINES, "{}", series.len());
     for series in &series[..LINES] {
@@ -100,7 +100,7 @@ fn shown(series: &[TimeSeries], format: Format) -> Vec<u8> {
     body.into_bytes()
 }
 
-/// Memory of this process.
+/// Returns the resident memory of this process.
 fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,11 +1,11 @@
-//! Expositions: no body makes the reader panic, what it takes obeys the rules, and an error points into
-//! the body.
+//! Expositions: no body makes the parser panic, an accepted body obeys the rules, and an error points into the
+//! body.
 
 use std::collections::HashSet;
 
 use exposition::{Format, parse};
 
-/// Takes `input` as a body of both formats.
+/// Parses `input` in both formats.
 pub(crate) fn check(input: &[u8]) {
     for format in [Format::Text, Format::OpenMetrics] {
         match parse(input, format) {

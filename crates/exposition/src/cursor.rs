@@ -1,4 +1,4 @@
-//! A position in a body, and the tokens that both formats have.
+//! A position in a body, and the tokens that both formats share.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -6,21 +6,23 @@ use std::ops::Range;
 use crate::ParseError;
 use crate::escape::{self, Escapes};
 
+/// A position in a body.
 pub(crate) struct Cursor<'a> {
     body: &'a [u8],
-    /// The next byte.
+    /// Position of the next byte.
     pub(crate) at: usize,
 }
 
-/// Whether double quotes may hold a line feed.
+/// The rule for line feeds within double quotes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LineFeeds {
     Allowed,
-    Refused,
+    Rejected,
 }
 
-/// The place of a text in double quotes.
+/// A string in double quotes.
 struct Quoted {
+    /// Position of the string without its quotes.
     range: Range<usize>,
     has_escapes: bool,
 }
@@ -30,12 +32,13 @@ impl<'a> Cursor<'a> {
         Self { body, at: 0 }
     }
 
-    /// The next byte; `None` at the end.
+    /// Returns the next byte, or `None` at the end.
     pub(crate) fn peek(&self) -> Option<u8> {
         self.body.get(self.at).copied()
     }
 
-    /// Whether nothing is left, apart from what programs in C send of the end of a string.
+    /// Returns true at the end of the body. Zero bytes and line feeds may follow: programs in C send the terminator
+    /// of their string.
     pub(crate) fn is_over(&self) -> bool {
         match self.peek() {
             None => true,
@@ -44,12 +47,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// What is left.
+    /// Returns the bytes from here to the end.
     pub(crate) fn rest(&self) -> &'a [u8] {
         &self.body[self.at..]
     }
 
-    /// Goes on behind `token`, if that comes next.
+    /// Skips `token` and returns true if it comes next.
     pub(crate) fn eat(&mut self, token: &[u8]) -> bool {
         let is_next = self.rest().starts_with(token);
         if is_next {
@@ -58,7 +61,7 @@ impl<'a> Cursor<'a> {
         is_next
     }
 
-    /// The bytes from here on that `belongs` is true of.
+    /// Takes bytes as long as `belongs` returns true.
     pub(crate) fn take_while(&mut self, belongs: impl Fn(u8) -> bool) -> &'a [u8] {
         let rest = self.rest();
         let count = rest.iter().position(|byte| !belongs(*byte));
@@ -67,17 +70,17 @@ impl<'a> Cursor<'a> {
         taken
     }
 
-    /// Goes on behind spaces and tabs.
+    /// Skips spaces and tabs.
     pub(crate) fn skip_blanks(&mut self) {
         self.take_while(is_blank);
     }
 
-    /// The line from here on, without its line feed, which comes next.
+    /// Takes the rest of the line, but not its line feed.
     pub(crate) fn take_line(&mut self) -> &'a [u8] {
         self.take_while(|byte| byte != b'\n')
     }
 
-    /// The name that comes next and needs no quotes; empty if there is none.
+    /// Takes a name without quotes. It is empty if none comes next.
     pub(crate) fn take_name(&mut self, colons: bool) -> Cow<'a, str> {
         let begins =
             |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || (colons && byte == b':');
@@ -88,21 +91,21 @@ impl<'a> Cursor<'a> {
         Cow::Borrowed(str::from_utf8(name).expect("only ASCII was taken"))
     }
 
-    /// What stands in double quotes from here on.
+    /// Takes a string in double quotes.
     pub(crate) fn take_quoted(
         &mut self,
         what: &str,
         line_feeds: LineFeeds,
     ) -> Result<Cow<'a, str>, ParseError> {
         let quoted = self.take_quotes(what, line_feeds)?;
-        let text = self.text(quoted.range, what)?;
+        let text = self.utf8(quoted.range, what)?;
         Ok(match quoted.has_escapes {
             true => escape::resolve(text, Escapes::WithQuotes),
             false => Cow::Borrowed(text),
         })
     }
 
-    /// As [`Self::take_quoted`], with replacement characters for what is no UTF-8.
+    /// Takes a string in double quotes, with replacement characters for bytes that are not UTF-8.
     pub(crate) fn take_quoted_lossy(
         &mut self,
         what: &str,
@@ -119,8 +122,8 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// The name of a family; `None` if it is one that no series can have: Prometheus reads such a line, and
-    /// so it must not cost the body.
+    /// Takes the name of a family. Returns `None` if no series can have the name: Prometheus accepts such a line, so
+    /// it must not reject the body.
     pub(crate) fn take_family_name(
         &mut self,
         keyword: &str,
@@ -141,6 +144,7 @@ impl<'a> Cursor<'a> {
         }))
     }
 
+    /// Finds the end of a string in double quotes.
     fn take_quotes(&mut self, what: &str, line_feeds: LineFeeds) -> Result<Quoted, ParseError> {
         let start = self.at;
         if !self.eat(b"\"") {
@@ -152,7 +156,7 @@ impl<'a> Cursor<'a> {
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\n') if line_feeds == LineFeeds::Allowed => self.at += 1,
-                // A line feed is no character that a backslash may stand before.
+                // A backslash cannot escape a line feed.
                 Some(b'\\') if !matches!(self.body.get(self.at + 1), None | Some(b'\n')) => {
                     has_escapes = true;
                     self.at += 2;
@@ -170,16 +174,16 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// These bytes of the body as a text.
-    pub(crate) fn text(&self, range: Range<usize>, what: &str) -> Result<&'a str, ParseError> {
+    /// Returns a range of the body as a string.
+    pub(crate) fn utf8(&self, range: Range<usize>, what: &str) -> Result<&'a str, ParseError> {
         str::from_utf8(&self.body[range.clone()]).map_err(|error| {
-            let reason = format!("the {what} is no valid UTF-8");
+            let reason = format!("the {what} is not valid UTF-8");
             self.error_at(range.start + error.valid_up_to(), reason)
         })
     }
 
-    /// An error about what comes next. It says where that is and not what: errors are shown by the API and
-    /// the log, and a body may be another one than that of a target.
+    /// Returns an error at the next byte that names the expected token. It does not quote the body: the API and the
+    /// log publish errors, and the body may be a page other than the metrics of a target.
     pub(crate) fn expected(&self, what: &str) -> ParseError {
         let found = match self.peek() {
             None => ", found the end of the body",
@@ -189,11 +193,12 @@ impl<'a> Cursor<'a> {
         self.error(format!("expected {what}{found}"))
     }
 
-    /// An error at the next byte.
+    /// Returns an error at the next byte.
     pub(crate) fn error(&self, reason: String) -> ParseError {
         self.error_at(self.at, reason)
     }
 
+    /// Returns an error at a position of the body.
     pub(crate) fn error_at(&self, position: usize, reason: String) -> ParseError {
         let before = &self.body[..position];
         let line_feeds = before.iter().filter(|byte| **byte == b'\n').count();
@@ -206,6 +211,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// Returns true for a space and a tab.
 pub(crate) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }

@@ -1,17 +1,17 @@
-//! Escapes within texts. A backslash before any other character stands for itself.
+//! Escapes within strings. A backslash before a character that it does not escape stands for itself.
 
 use std::borrow::Cow;
 
-/// What a backslash may stand before.
+/// The escapes that a string may contain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Escapes {
-    /// `\\` and `\n`: help texts of Prometheus' format.
+    /// `\\` and `\n`: help texts in Prometheus' text format.
     Plain,
-    /// `\"` too.
+    /// `\\`, `\n` and `\"`: everything else.
     WithQuotes,
 }
 
-/// The text that `text` stands for.
+/// Replaces the escapes in `text`.
 pub(crate) fn resolve(text: &str, escapes: Escapes) -> Cow<'_, str> {
     if !text.contains('\\') {
         return Cow::Borrowed(text);
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_escapes_are_resolved_and_others_kept() {
+    fn known_escapes_are_resolved_and_others_stay() {
         let cases = [
             ("plain", "plain", "plain"),
             (r"a\nb", "a\nb", "a\nb"),

@@ -1,21 +1,22 @@
-//! What stands in braces: labels, and the metric name if it needs quotes.
+//! The content of braces: labels, and a metric name that needs quotes.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::cursor::{Cursor, LineFeeds};
-use crate::{Format, Label, ParseError};
 use prom_model::METRIC_NAME_LABEL;
 
-/// Up to so many labels each is compared with each.
-const FEW: usize = 16;
+use crate::cursor::{Cursor, LineFeeds};
+use crate::{Format, Label, ParseError};
 
-/// Where braces stand.
+/// The number of labels up to which each is compared with each other one.
+const MAX_COMPARED: usize = 16;
+
+/// The position of a pair of braces.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Within {
-    /// Behind a metric name, or before the value where there is none.
+    /// After a metric name, or in place of it.
     Sample(Format),
-    /// In an exemplar, which has no name.
+    /// In an exemplar, which has no metric name.
     Exemplar,
 }
 
@@ -24,17 +25,17 @@ pub(crate) enum Within {
 pub(crate) struct Braces<'a> {
     pub(crate) metric_name: Option<Cow<'a, str>>,
     /// Names of labels without a value, sorted.
-    pub(crate) blank: Vec<Cow<'a, str>>,
+    pub(crate) empty_labels: Vec<Cow<'a, str>>,
 }
 
-/// Reads what follows an opening brace, and the closing one; adds the labels to `labels`.
+/// Reads up to the closing brace, after the opening one, and adds the labels to `labels`.
 pub(crate) fn read<'a>(
     cursor: &mut Cursor<'a>,
     within: Within,
     labels: &mut Vec<Label<'a>>,
 ) -> Result<Braces<'a>, ParseError> {
     let is_text = within == Within::Sample(Format::Text);
-    // In the text format blanks may stand between any two tokens.
+    // The text format allows blanks between any two tokens.
     let blanks = |cursor: &mut Cursor<'a>| {
         if is_text {
             cursor.skip_blanks();
@@ -42,11 +43,11 @@ pub(crate) fn read<'a>(
     };
     let line_feeds = |allowed: bool| match allowed {
         true => LineFeeds::Allowed,
-        false => LineFeeds::Refused,
+        false => LineFeeds::Rejected,
     };
     let first = labels.len();
     let mut metric_name = None;
-    // Names that have no value once, or several.
+    // Names that have no value at least once, and names that have several.
     let (mut without, mut repeated) = (HashSet::new(), Vec::new());
     loop {
         blanks(cursor);
@@ -56,7 +57,7 @@ pub(crate) fn read<'a>(
         let start = cursor.at;
         let is_quoted = cursor.peek() == Some(b'"');
         let name = match is_quoted {
-            // Of an exemplar nothing is checked, as it must not cost the sample.
+            // An exemplar is not checked: it must not cost the sample.
             true if within == Within::Exemplar => {
                 cursor.take_quoted_lossy("label name", line_feeds(false))?
             }
@@ -67,15 +68,14 @@ pub(crate) fn read<'a>(
             cursor.at = start;
             return Err(cursor.expected("a label name or \"}\""));
         }
-        let empty = |cursor: &Cursor<'_>| cursor.error_at(start, "a name is empty".to_owned());
         blanks(cursor);
         let is_name = is_quoted && matches!(cursor.peek(), Some(b',' | b'}'));
         if is_name && within != Within::Exemplar {
             if name.is_empty() {
-                return Err(empty(cursor));
+                return Err(cursor.error_at(start, "empty metric name".to_owned()));
             }
             if metric_name.is_some() {
-                return Err(cursor.error_at(start, "there are two metric names".to_owned()));
+                return Err(cursor.error_at(start, "more than one metric name".to_owned()));
             }
             metric_name = Some(name);
             cursor.eat(b",");
@@ -89,21 +89,21 @@ pub(crate) fn read<'a>(
         if within == Within::Exemplar {
             labels.push((name, value));
         } else if name == METRIC_NAME_LABEL {
-            return Err(repeats(cursor, start));
+            return Err(duplicate(cursor, start));
         } else if value.is_empty() {
-            // One without a value is none, and in Prometheus others of the same name are none either.
+            // An empty value means no label, and in Prometheus also none of the same name with a value.
             without.insert(name);
         } else if name.is_empty() {
-            return Err(empty(cursor));
+            return Err(cursor.error_at(start, "empty label name".to_owned()));
         } else {
-            // The first ones are enough to say where: all are looked for below.
-            if repeated.len() < FEW && is_repeated(&labels[first..], &name) {
+            // A few are enough to locate the error; the check below finds all.
+            if repeated.len() < MAX_COMPARED && is_repeated(&labels[first..], &name) {
                 repeated.push((start, name.clone()));
             }
             labels.push((name, value));
         }
         blanks(cursor);
-        // The text format as Prometheus reads it does without commas.
+        // Prometheus does not require commas in the text format.
         if !cursor.eat(b",") && !is_text && cursor.peek() != Some(b'}') {
             return Err(cursor.expected("\",\" or \"}\" after the label value"));
         }
@@ -113,31 +113,34 @@ pub(crate) fn read<'a>(
     }
     let with_value = repeated.iter().find(|(_, name)| !without.contains(name));
     if let Some((start, _)) = with_value {
-        return Err(repeats(cursor, *start));
+        return Err(duplicate(cursor, *start));
     }
     if !without.is_empty() {
         let mut own = labels.split_off(first);
         own.retain(|(name, _)| !without.contains(name));
         labels.append(&mut own);
     }
-    if labels.len() - first > FEW || !repeated.is_empty() {
+    if labels.len() - first > MAX_COMPARED || !repeated.is_empty() {
         let mut seen = HashSet::new();
         let repeated = labels[first..].iter().find(|label| !seen.insert(&label.0));
         if repeated.is_some() {
-            return Err(repeats(cursor, cursor.at));
+            return Err(duplicate(cursor, cursor.at));
         }
     }
-    let mut blank: Vec<_> = without.into_iter().collect();
-    blank.sort_unstable();
-    Ok(Braces { metric_name, blank })
+    let mut empty_labels: Vec<_> = without.into_iter().collect();
+    empty_labels.sort_unstable();
+    Ok(Braces {
+        metric_name,
+        empty_labels,
+    })
 }
 
-fn repeats(cursor: &Cursor<'_>, position: usize) -> ParseError {
-    cursor.error_at(position, "a label is there twice".to_owned())
+fn duplicate(cursor: &Cursor<'_>, position: usize) -> ParseError {
+    cursor.error_at(position, "duplicate label name".to_owned())
 }
 
-/// Whether a label of this name is among the first of `labels`.
+/// Returns true if one of the first [`MAX_COMPARED`] labels has this name.
 fn is_repeated(labels: &[Label<'_>], name: &str) -> bool {
-    let first = &labels[..labels.len().min(FEW)];
+    let first = &labels[..labels.len().min(MAX_COMPARED)];
     first.iter().any(|(known, _)| known == name)
 }

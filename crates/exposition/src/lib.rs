@@ -1,16 +1,33 @@
-//! The text in which programs show their metrics, read: Prometheus' text format (0.0.4 and 1.0.0) and
-//! OpenMetrics 1.0. Bytes -> families and samples; texts are borrowed from the body unless they
-//! have escapes.
+//! A reader of the text formats in which programs expose their metrics: Prometheus' text format (0.0.4 and 1.0.0)
+//! and OpenMetrics 1.0. It turns a body into metric families and samples; strings borrow from the body unless they
+//! contain escapes.
 //!
 //! The grammars are those of the two specifications
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>,
-//! <https://prometheus.io/docs/specs/om/open_metrics_spec/>), read as Prometheus reads them: what it
-//! takes is taken, so that no target loses its metrics by leaving Prometheus, and what only a
-//! specification allows is taken too. Prometheus checks neither that the samples of a family stand
-//! together nor that their names and labels suit its type; nor does this. `tests/golden`
-//! has the cases in which the two differ.
+//! <https://prometheus.io/docs/specs/om/open_metrics_spec/>), read as Prometheus reads them. The reader accepts
+//! what Prometheus' own parser accepts, so that no target loses its metrics by leaving Prometheus, and also what
+//! only a specification allows. Like Prometheus, it does not check that the samples of a family are adjacent, nor
+//! that their names and labels suit the type of the family. The cases in `tests/golden` mark the differences from
+//! Prometheus' parser.
 //!
-//! One fault refuses the whole body. The binary format and OpenMetrics 2.0 are not read.
+//! An error rejects the whole body. The protobuf format and OpenMetrics 2.0 are not supported.
+//!
+//! ```
+//! use exposition::{Format, parse};
+//! use prom_model::MetricType;
+//!
+//! let body = concat!(
+//!     "# TYPE requests_total counter\n",
+//!     "requests_total{code=\"200\"} 1027 1395066363000\n",
+//! );
+//! let exposition = parse(body.as_bytes(), Format::Text)?;
+//! assert_eq!(exposition.families[0].metric_type, MetricType::Counter);
+//! let sample = &exposition.samples[0];
+//! assert_eq!(sample.value, 1027.0);
+//! assert_eq!(sample.timestamp_ms, Some(1_395_066_363_000));
+//! assert_eq!(exposition.labels(sample), [("code".into(), "200".into())]);
+//! # Ok::<(), exposition::ParseError>(())
+//! ```
 
 mod cursor;
 mod escape;
@@ -30,61 +47,62 @@ use prom_model::MetricType;
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Prometheus' own, `text/plain`.
+    /// Prometheus' text format, `text/plain`.
     Text,
     /// OpenMetrics 1.0, `application/openmetrics-text`.
     OpenMetrics,
 }
 
-/// Name and value of a label; neither is empty.
+/// Name and value of a label. In samples neither is empty.
 pub type Label<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-/// All that a target shows, in the order in which it does.
+/// The content of a body: metric families and samples, in the order of the body.
 #[derive(Clone, Debug, Default)]
 pub struct Exposition<'a> {
-    /// What is said about metric families, each name once.
+    /// The metric families that have metadata, each name once.
     pub families: Vec<Family<'a>>,
     /// The samples.
     pub samples: Vec<Sample<'a>>,
-    /// The labels of all samples, one after the other.
+    /// The labels of all samples, one sample after the other.
     labels: Vec<Label<'a>>,
-    /// Positions of samples, ascending, with the sorted names of their labels without a value.
-    blank: Vec<(usize, Vec<Cow<'a, str>>)>,
+    /// Positions of samples, ascending, with the sorted names of their labels that have no value.
+    empty_labels: Vec<(usize, Vec<Cow<'a, str>>)>,
+    /// Positions in `families`.
     by_name: HashMap<Cow<'a, str>, usize>,
 }
 
-/// What is said about a metric family.
+/// The metadata of a metric family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Family<'a> {
-    /// Its name; of counters in OpenMetrics without `_total`.
+    /// Name of the family. In OpenMetrics the family of a counter lacks the suffix `_total`.
     pub name: Cow<'a, str>,
-    /// Its type.
+    /// Type of the family.
     pub metric_type: MetricType,
-    /// What it means; may be empty.
+    /// Help text; may be empty.
     pub help: Cow<'a, str>,
-    /// Its unit; may be empty.
+    /// Unit; may be empty.
     pub unit: Cow<'a, str>,
 }
 
-/// One line with a value.
+/// A sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample<'a> {
     /// Name of the metric.
     pub name: Cow<'a, str>,
-    /// Where its labels are among those of all samples.
+    /// Range of its labels among the labels of all samples.
     labels: Range<u32>,
-    /// The value; of NaNs always the one that Prometheus stores.
+    /// The value. Every NaN has the bits that Prometheus stores.
     pub value: f64,
-    /// Its own time, in milliseconds since the Unix epoch.
+    /// Timestamp of the sample, if the body has one: milliseconds since the Unix epoch.
     pub timestamp_ms: Option<i64>,
-    /// The observation that stands for it.
+    /// Exemplar of the sample; only in OpenMetrics.
     pub exemplar: Option<Box<Exemplar<'a>>>,
 }
 
-/// An observation that stands for many.
+/// An exemplar: one of the observations that a sample counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exemplar<'a> {
-    /// Its labels, as they stand there.
+    /// The labels, exactly as in the body. Names and values may be empty, and names may repeat.
     pub labels: Vec<Label<'a>>,
     /// The value.
     pub value: f64,
@@ -92,22 +110,29 @@ pub struct Exemplar<'a> {
     pub timestamp_ms: Option<i64>,
 }
 
-/// A fault of a body: where, and what was expected there.
+/// A syntax error in a body. It does not quote the body, which may be a page with secrets instead of metrics.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("parse error at line {line}, offset {offset}: {reason}")]
 pub struct ParseError {
-    /// The line, from 1.
+    /// Number of the line, from 1.
     pub line: usize,
-    /// Bytes of this line before the fault.
+    /// Number of bytes before the error in that line.
     pub offset: usize,
-    /// What is wrong.
+    /// Description of the error.
     pub reason: String,
 }
 
-/// Reads a body.
+/// Parses a body.
+///
+/// ```
+/// use exposition::{Format, parse};
+///
+/// let error = parse(b"up one\n", Format::Text).unwrap_err();
+/// assert_eq!(error.to_string(), "parse error at line 1, offset 3: expected a number");
+/// ```
 ///
 /// # Errors
-/// The first fault in it.
+/// Returns the first syntax error.
 pub fn parse(body: &[u8], format: Format) -> Result<Exposition<'_>, ParseError> {
     match format {
         Format::Text => text::parse(body),
@@ -116,9 +141,10 @@ pub fn parse(body: &[u8], format: Format) -> Result<Exposition<'_>, ParseError> 
 }
 
 impl Format {
-    /// The format of a body with this `Content-Type`, by its media type alone; `None` if it is neither
-    /// of the two. Version 2 of OpenMetrics is another format under the same name.
-    pub fn of_content_type(content_type: &str) -> Option<Self> {
+    /// Returns the format of a body with this `Content-Type`, or `None` if the media type is neither of the two.
+    /// OpenMetrics 2.0 is a different format under the media type of 1.0 and returns `None`. Other parameters do
+    /// not matter.
+    pub fn from_content_type(content_type: &str) -> Option<Self> {
         let mut parts = content_type.split(';').map(str::trim);
         let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
         let is_version_2 =
@@ -137,21 +163,21 @@ impl Format {
 }
 
 impl<'a> Exposition<'a> {
-    /// The labels of one of the samples, in the order in which they stand there.
+    /// Returns the labels of a sample of this exposition, in the order of the body.
     pub fn labels(&self, sample: &Sample<'a>) -> &[Label<'a>] {
         &self.labels[sample.labels.start as usize..sample.labels.end as usize]
     }
 
-    /// Returns the names of the labels that the sample at `index` shows without a value, sorted. They are no labels
-    /// of its series, but with them a target says that it has none.
-    pub fn blank(&self, index: usize) -> &[Cow<'a, str>] {
-        match self.blank.binary_search_by_key(&index, |blank| blank.0) {
-            Ok(position) => &self.blank[position].1,
-            Err(_) => &[],
-        }
+    /// Returns the sorted names of the labels that the sample at `index` has without a value. They are not labels of
+    /// its series, but a target states with them that the series has no such label.
+    pub fn empty_labels(&self, index: usize) -> &[Cow<'a, str>] {
+        let found = self
+            .empty_labels
+            .binary_search_by_key(&index, |(sample, _)| *sample);
+        found.map_or(&[], |position| &self.empty_labels[position].1)
     }
 
-    /// The family of this name.
+    /// Returns the family with this name, and adds it if there is none.
     fn family(&mut self, name: Cow<'a, str>) -> &mut Family<'a> {
         let next = self.families.len();
         let index = *self.by_name.entry(name.clone()).or_insert(next);
@@ -168,6 +194,7 @@ impl<'a> Exposition<'a> {
 }
 
 impl fmt::Display for Format {
+    /// Writes the media type.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Text => "text/plain",
@@ -175,6 +202,11 @@ impl fmt::Display for Format {
         })
     }
 }
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(test)]
 mod tests {
@@ -207,7 +239,7 @@ mod tests {
         ];
         for (content_type, expected) in cases {
             assert_eq!(
-                Format::of_content_type(content_type),
+                Format::from_content_type(content_type),
                 expected,
                 "{content_type}"
             );

@@ -1,52 +1,51 @@
-//! Numbers of expositions: as Go reads them, less hexadecimal digits and underscores.
+//! Numbers, as Go parses and formats them, but without hexadecimal digits and underscores.
 
 use std::borrow::Cow;
 
 use prom_model::PROMETHEUS_NAN_BITS;
 
-/// The value that `text` stands for, if it is a number.
+/// Parses a number.
 ///
-/// Decimal, with or without exponent; `NaN` without a sign, `Inf` and `Infinity` with or without
-/// one, all in any case. A number too large for a float is none, one too small is 0.
+/// Accepts decimal digits with or without exponent, `NaN` without a sign, and `Inf` and `Infinity` with or without
+/// one, all in any case. Returns `None` for a number beyond the largest float; one below the smallest is 0.
 pub(crate) fn value(text: &[u8]) -> Option<f64> {
     let value: f64 = str::from_utf8(text).ok()?.parse().ok()?;
     if value.is_finite() {
         return Some(value);
     }
-    let unsigned = text.trim_prefix_sign();
+    let unsigned = without_sign(text);
     if value.is_nan() {
         let is_signed = unsigned.len() < text.len();
         return (!is_signed).then(|| f64::from_bits(PROMETHEUS_NAN_BITS));
     }
-    // Digits that are infinite are too many.
+    // Infinity from digits is an overflow.
     let is_word = unsigned.first().is_some_and(u8::is_ascii_alphabetic);
     is_word.then_some(value)
 }
 
-/// The time in milliseconds that seconds since the Unix epoch stand for; what is left of a
-/// millisecond is cut off, as Prometheus does.
+/// Parses seconds as milliseconds. Like Prometheus, cuts off fractions of a millisecond.
 pub(crate) fn milliseconds(seconds: &[u8]) -> Option<i64> {
     let seconds = value(seconds).filter(|seconds| seconds.is_finite())?;
     // Saturates.
     Some((seconds * 1000.0) as i64)
 }
 
-/// The one way of writing the number that a bucket boundary or a quantile is: OpenMetrics'. Whatever
-/// is no number stays.
+/// Returns a bucket boundary or a quantile in the form that OpenMetrics prescribes. A value that is not a number
+/// stays as it is.
 pub(crate) fn canonical(text: Cow<'_, str>) -> Cow<'_, str> {
     let Some(number) = value(text.as_bytes()) else {
         return text;
     };
-    let canonical = written(number);
+    let canonical = format(number);
     match canonical == text.as_ref() {
         true => text,
         false => Cow::Owned(canonical),
     }
 }
 
-/// Shortest digits, with an exponent below 1e-4 and from 1e6, else with a point
+/// Formats a number with the shortest digits: with an exponent below 1e-4 and from 1e6, otherwise with a point
 /// (`model/labels/float.go` of Prometheus).
-fn written(number: f64) -> String {
+fn format(number: f64) -> String {
     if number.is_nan() {
         return "NaN".to_owned();
     }
@@ -57,8 +56,12 @@ fn written(number: f64) -> String {
         return "0.0".to_owned();
     }
     let scientific = format!("{number:e}");
-    let (digits, exponent) = scientific.split_once('e').expect("an exponent is written");
-    let exponent: i32 = exponent.parse().expect("it is a small number");
+    let (digits, exponent) = scientific
+        .split_once('e')
+        .expect("this format has an exponent");
+    let exponent: i32 = exponent
+        .parse()
+        .expect("an exponent of a float has at most three digits");
     if !(-4..6).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{digits}e{sign}{:02}", exponent.abs());
@@ -70,16 +73,11 @@ fn written(number: f64) -> String {
     plain
 }
 
-trait Signed {
-    fn trim_prefix_sign(&self) -> &[u8];
-}
-
-impl Signed for [u8] {
-    fn trim_prefix_sign(&self) -> &[u8] {
-        match self {
-            [b'+' | b'-', rest @ ..] => rest,
-            all => all,
-        }
+/// Returns the bytes after a sign.
+fn without_sign(text: &[u8]) -> &[u8] {
+    match text {
+        [b'+' | b'-', rest @ ..] => rest,
+        all => all,
     }
 }
 
@@ -88,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_what_go_reads() {
+    fn values_are_those_that_go_parses() {
         let cases = [
             ("1", 1.0),
             ("+1.5", 1.5),
@@ -107,18 +105,18 @@ mod tests {
             let read = value(text.as_bytes()).map(f64::to_bits);
             assert_eq!(read, Some(expected.to_bits()), "{text}");
         }
-        let refused = [
+        let rejected = [
             "", ".", "+", "e5", "1e", "1,5", "0x10", "0x1p-2", "1_000", "+NaN", "-nan", "1e999",
             "-1e999", "infinit", "1 ", "\u{661}", "\r",
         ];
-        for text in refused {
+        for text in rejected {
             assert_eq!(value(text.as_bytes()), None, "{text}");
         }
         assert_eq!(value(b"\xff"), None);
     }
 
     #[test]
-    fn boundaries_are_written_in_one_way() {
+    fn boundaries_have_one_form() {
         let cases = [
             ("1", "1.0"),
             ("-1", "-1.0"),

@@ -1,11 +1,12 @@
 //! OpenMetrics 1.0: exactly one space between tokens, no comments, `# EOF` at the end.
 
+use prom_model::MetricType;
+
 use crate::cursor::Cursor;
 use crate::escape::{self, Escapes};
 use crate::labels::{self, Within};
 use crate::sample::{self, series};
 use crate::{Exemplar, Exposition, Format, ParseError, number};
-use prom_model::MetricType;
 
 pub(crate) fn parse(body: &[u8]) -> Result<Exposition<'_>, ParseError> {
     let mut exposition = Exposition::default();
@@ -19,7 +20,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Exposition<'_>, ParseError> {
                     cursor.eat(b"\n");
                     return match cursor.is_over() {
                         true => Ok(exposition),
-                        false => Err(cursor.error("something follows \"# EOF\"".to_owned())),
+                        false => Err(cursor.error("unexpected data after \"# EOF\"".to_owned())),
                     };
                 }
                 metadata(&mut cursor, &mut exposition, &mut last_type)?;
@@ -34,7 +35,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Exposition<'_>, ParseError> {
     }
 }
 
-/// Reads a line about a family.
+/// Reads a line with metadata of a family.
 fn metadata<'a>(
     cursor: &mut Cursor<'a>,
     exposition: &mut Exposition<'a>,
@@ -49,7 +50,7 @@ fn metadata<'a>(
     };
     let name = cursor.take_family_name(keyword)?;
     if !cursor.eat(b" ") {
-        return Err(cursor.expected(&format!("a space and the text of {keyword}")));
+        return Err(cursor.expected("a space after the metric name"));
     }
     let start = cursor.at;
     let bytes = cursor.take_line();
@@ -59,7 +60,7 @@ fn metadata<'a>(
     }
     match keyword {
         "HELP" => {
-            let text = cursor.text(start..end, "help text")?;
+            let text = cursor.utf8(start..end, "help text")?;
             if let Some(name) = name {
                 exposition.family(name).help = escape::resolve(text, Escapes::WithQuotes);
             }
@@ -77,7 +78,7 @@ fn metadata<'a>(
             }
         }
         _ => {
-            let unit = cursor.text(start..end, "unit")?;
+            let unit = cursor.utf8(start..end, "unit")?;
             let name = name.unwrap_or_default();
             let is_suffix = name
                 .strip_suffix(unit)
@@ -108,7 +109,7 @@ fn metric_type(word: &[u8]) -> Option<MetricType> {
     })
 }
 
-/// Reads a line with a value.
+/// Reads a line with a sample.
 fn line<'a>(
     cursor: &mut Cursor<'a>,
     exposition: &mut Exposition<'a>,
@@ -169,8 +170,8 @@ fn timestamp(cursor: &mut Cursor<'_>) -> Result<i64, ParseError> {
     })
 }
 
-/// What follows a space, up to the next one or the end of the line; empty, and nothing read, if there
-/// is none.
+/// Reads a space and the bytes up to the next space or the end of the line. Returns an empty slice, and reads
+/// nothing, if there is no space or nothing after it.
 fn token<'a>(cursor: &mut Cursor<'a>) -> &'a [u8] {
     let start = cursor.at;
     if !cursor.eat(b" ") {

@@ -1,20 +1,21 @@
-//! What a line with a value begins with in both formats: name and labels.
+//! Name and labels of a sample, which both formats share.
 
 use std::borrow::Cow;
+
+use prom_model::MetricType;
 
 use crate::cursor::Cursor;
 use crate::labels::{self, Within};
 use crate::{Exposition, Format, Label, ParseError, Sample, number};
-use prom_model::MetricType;
 
-/// Name and labels of a line with a value.
+/// Name and labels of a sample.
 pub(crate) struct Series<'a> {
     name: Cow<'a, str>,
     first_label: usize,
-    blank: Vec<Cow<'a, str>>,
+    empty_labels: Vec<Cow<'a, str>>,
 }
 
-/// Reads name and labels; the labels go to those of `exposition`.
+/// Reads name and labels, and adds the labels to `exposition`.
 pub(crate) fn series<'a>(
     cursor: &mut Cursor<'a>,
     format: Format,
@@ -23,7 +24,7 @@ pub(crate) fn series<'a>(
     let start = cursor.at;
     let first_label = exposition.labels.len();
     let mut name = Some(cursor.take_name(true)).filter(|name| !name.is_empty());
-    let mut blank = Vec::new();
+    let mut empty_labels = Vec::new();
     if format == Format::Text {
         cursor.skip_blanks();
     }
@@ -31,9 +32,9 @@ pub(crate) fn series<'a>(
         let within = Within::Sample(format);
         let braces = labels::read(cursor, within, &mut exposition.labels)?;
         let quoted = braces.metric_name;
-        blank = braces.blank;
+        empty_labels = braces.empty_labels;
         if name.is_some() && quoted.is_some() {
-            return Err(cursor.error_at(start, "there are two metric names".to_owned()));
+            return Err(cursor.error_at(start, "more than one metric name".to_owned()));
         }
         name = name.or(quoted);
     }
@@ -41,15 +42,15 @@ pub(crate) fn series<'a>(
         Some(name) => Ok(Series {
             name,
             first_label,
-            blank,
+            empty_labels,
         }),
-        None => Err(cursor.error_at(start, "there is no metric name".to_owned())),
+        None => Err(cursor.error_at(start, "missing metric name".to_owned())),
     }
 }
 
 impl<'a> Series<'a> {
-    /// Adds a sample of this series to `exposition`. As in Prometheus, the type that was last spoken of
-    /// decides whether labels are boundaries or quantiles.
+    /// Adds a sample of this series to `exposition`. As in Prometheus, `last_type`, the type of the last `TYPE` line,
+    /// decides if labels are boundaries or quantiles.
     pub(crate) fn push(
         self,
         exposition: &mut Exposition<'a>,
@@ -68,15 +69,15 @@ impl<'a> Series<'a> {
             timestamp_ms,
             exemplar: None,
         });
-        if !self.blank.is_empty() {
+        if !self.empty_labels.is_empty() {
             let index = exposition.samples.len() - 1;
-            exposition.blank.push((index, self.blank));
+            exposition.empty_labels.push((index, self.empty_labels));
         }
     }
 }
 
-/// Writes boundaries of buckets and quantiles in one way, so that a series stays the same whatever
-/// format and library brings it.
+/// Gives bucket boundaries and quantiles their canonical form, so that a series has the same labels in every format
+/// and from every client library.
 fn normalize(labels: &mut [Label<'_>], metric_type: MetricType) {
     let name = match metric_type {
         MetricType::Histogram => "le",
@@ -88,7 +89,7 @@ fn normalize(labels: &mut [Label<'_>], metric_type: MetricType) {
     }
 }
 
-/// The value that `text`, which ends at the cursor, stands for.
+/// Parses `text`, which ends at the cursor, as a value.
 pub(crate) fn value(cursor: &mut Cursor<'_>, text: &[u8]) -> Result<f64, ParseError> {
     number::value(text).ok_or_else(|| {
         cursor.at -= text.len();

@@ -1,10 +1,11 @@
-//! Prometheus' text format: lines of tokens, blanks between them, any comment, no end mark.
+//! Prometheus' text format: tokens with any number of blanks between them, comments, no end marker.
+
+use prom_model::MetricType;
 
 use crate::cursor::{Cursor, is_blank};
 use crate::escape::{self, Escapes};
 use crate::sample::{self, series};
 use crate::{Exposition, Format, ParseError};
-use prom_model::MetricType;
 
 pub(crate) fn parse(body: &[u8]) -> Result<Exposition<'_>, ParseError> {
     let mut exposition = Exposition::default();
@@ -31,7 +32,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Exposition<'_>, ParseError> {
     }
 }
 
-/// Reads what follows a `#`.
+/// Reads the rest of a line after `#`.
 fn comment<'a>(
     cursor: &mut Cursor<'a>,
     exposition: &mut Exposition<'a>,
@@ -44,7 +45,7 @@ fn comment<'a>(
     };
     cursor.at += length;
     let name = cursor.take_family_name(keyword)?;
-    // One character stands between, whatever it is.
+    // The character after the name separates, whatever it is.
     let is_after_blank = cursor.peek().is_some_and(is_blank);
     if !matches!(cursor.peek(), None | Some(b'\n')) {
         cursor.at += 1;
@@ -62,7 +63,7 @@ fn comment<'a>(
             exposition.family(name).metric_type = metric_type;
         }
     } else {
-        let text = cursor.text(start..cursor.at, "help text")?;
+        let text = cursor.utf8(start..cursor.at, "help text")?;
         let text = if only_blanks { "" } else { text };
         if let Some(name) = name {
             exposition.family(name).help = escape::resolve(text, Escapes::Plain);
@@ -71,7 +72,7 @@ fn comment<'a>(
     Ok(())
 }
 
-/// The keyword behind a `#`, and the bytes up to the token after it.
+/// Returns the keyword after `#`, and the number of bytes before the token after it.
 fn keyword(comment: &[u8]) -> Option<(&'static str, usize)> {
     let blanks = |text: &[u8]| text.iter().take_while(|byte| is_blank(**byte)).count();
     let before = blanks(comment);
@@ -94,7 +95,7 @@ fn metric_type(word: &[u8]) -> Option<MetricType> {
     })
 }
 
-/// Reads a line with a value.
+/// Reads a line with a sample.
 fn line<'a>(
     cursor: &mut Cursor<'a>,
     exposition: &mut Exposition<'a>,
@@ -125,7 +126,7 @@ fn timestamp(cursor: &mut Cursor<'_>) -> Result<i64, ParseError> {
     let start = cursor.at;
     cursor.eat(b"-");
     cursor.take_while(|byte| byte.is_ascii_digit());
-    let digits = cursor.text(start..cursor.at, "timestamp")?;
+    let digits = cursor.utf8(start..cursor.at, "timestamp")?;
     digits.parse().map_err(|_| {
         cursor.at = start;
         cursor.expected("a timestamp in milliseconds or the end of the line")

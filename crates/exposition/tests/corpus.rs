@@ -1,5 +1,4 @@
-//! The cases of tests/golden: what is read here, and where Prometheus reads something
-//! else.
+//! The cases of tests/golden, compared with the results that they name and with those of Prometheus' parser.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,14 +6,14 @@ use std::path::PathBuf;
 
 use exposition::{Exposition, Format, Label, parse};
 
-/// One case of a file, as it stands there.
+/// A case of a file.
 #[derive(Default)]
 struct Case {
     title: String,
     body: Vec<u8>,
-    /// The lines that say what is read.
+    /// The lines with the result.
     expected: Vec<String>,
-    /// Whether it says why Prometheus reads something else.
+    /// True if the case explains a difference of Prometheus' result.
     differs: bool,
 }
 
@@ -49,7 +48,7 @@ fn cases(file: &str) -> Vec<Case> {
     cases
 }
 
-/// What a line of a body stands for.
+/// Decodes a line of a body.
 fn bytes(line: &str) -> Vec<u8> {
     let mut parts = line.split('‹');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -61,10 +60,10 @@ fn bytes(line: &str) -> Vec<u8> {
     bytes
 }
 
-/// Writes what was read as the files do.
-fn shown(body: &[u8], format: Format) -> Vec<String> {
+/// Parses a body and formats the result as the files do.
+fn result(body: &[u8], format: Format) -> Vec<String> {
     match parse(body, format) {
-        Ok(exposition) => shown_whole(&exposition),
+        Ok(exposition) => accepted(&exposition),
         Err(error) => {
             let (line, offset) = (error.line, error.offset);
             vec![format!("x {line}:{offset} {}", error.reason)]
@@ -72,7 +71,7 @@ fn shown(body: &[u8], format: Format) -> Vec<String> {
     }
 }
 
-fn shown_whole(exposition: &Exposition<'_>) -> Vec<String> {
+fn accepted(exposition: &Exposition<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for sample in &exposition.samples {
         let mut line = format!(
@@ -80,12 +79,12 @@ fn shown_whole(exposition: &Exposition<'_>) -> Vec<String> {
             quoted(&sample.name),
             braces(exposition.labels(sample))
         );
-        write!(line, " {}", shown_number(sample.value)).unwrap();
+        write!(line, " {}", number(sample.value)).unwrap();
         if let Some(time) = sample.timestamp_ms {
             write!(line, " @ {time}").unwrap();
         }
         if let Some(exemplar) = &sample.exemplar {
-            let value = shown_number(exemplar.value);
+            let value = number(exemplar.value);
             write!(line, " # {} {value}", braces(&exemplar.labels)).unwrap();
             if let Some(time) = exemplar.timestamp_ms {
                 write!(line, " @ {time}").unwrap();
@@ -117,7 +116,7 @@ fn braces(labels: &[Label<'_>]) -> String {
     format!("{{{}}}", texts.collect::<Vec<_>>().join(","))
 }
 
-/// In double quotes, bytes below a blank as in bodies.
+/// Quotes a string; control characters are written as in bodies.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for character in text.chars() {
@@ -132,7 +131,7 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-fn shown_number(value: f64) -> String {
+fn number(value: f64) -> String {
     match value == 0.0 && value.is_sign_negative() {
         true => "-0.0".to_owned(),
         false => boundary(value),
@@ -152,37 +151,37 @@ const FILES: [(&str, Format); 2] = [
 ];
 
 #[test]
-fn every_case_is_read_as_it_says() {
+fn each_case_has_its_result() {
     let mut count = 0;
     for (file, format) in FILES {
         for case in cases(file) {
             count += 1;
-            let shown = shown(&case.body, format);
-            assert_eq!(shown, case.expected, "{file}: {}", case.title);
+            let result = result(&case.body, format);
+            assert_eq!(result, case.expected, "{file}: {}", case.title);
         }
     }
     assert!(count >= 280, "{count} cases");
 }
 
-/// Its answers were made by tests/golden/prometheus.go.
+/// The results of Prometheus are the output of tests/golden/prometheus.go.
 #[test]
-fn prometheus_reads_the_same_where_no_case_says_why_not() {
+fn prometheus_has_the_same_result_unless_the_case_explains_the_difference() {
     let text = std::fs::read_to_string(folder().join("prometheus.txt")).unwrap();
-    let mut answers = BTreeMap::<(&str, String), Vec<&str>>::new();
+    let mut results = BTreeMap::<(&str, String), Vec<&str>>::new();
     let mut key = ("", String::new());
     for line in text.lines() {
         if let Some(file) = line.strip_prefix("### ") {
             key = (file, String::new());
         } else if let Some(title) = line.strip_prefix("--- ") {
             key.1 = title.to_owned();
-            answers.entry(key.clone()).or_default();
+            results.entry(key.clone()).or_default();
         } else if !line.is_empty() {
-            answers.get_mut(&key).unwrap().push(line);
+            results.get_mut(&key).unwrap().push(line);
         }
     }
     for (file, _) in FILES {
         for case in cases(file) {
-            // Where a fault is, Prometheus does not say.
+            // The results of Prometheus have no positions of errors.
             let expected = case
                 .expected
                 .iter()
@@ -190,18 +189,18 @@ fn prometheus_reads_the_same_where_no_case_says_why_not() {
                     Some(_) => "x",
                     None => line.as_str(),
                 });
-            let answer = answers
+            let result = results
                 .remove(&(file, case.title.clone()))
                 .unwrap_or_else(|| {
-                    panic!("{file}: {}: Prometheus was not asked", case.title);
+                    panic!("{file}: {}: no result of Prometheus", case.title);
                 });
-            let same = expected.collect::<Vec<_>>() == answer;
-            assert_eq!(same, !case.differs, "{file}: {}: {answer:?}", case.title);
+            let same = expected.collect::<Vec<_>>() == result;
+            assert_eq!(same, !case.differs, "{file}: {}: {result:?}", case.title);
         }
     }
     assert!(
-        answers.is_empty(),
-        "cases that are no more: {:?}",
-        answers.keys()
+        results.is_empty(),
+        "results without a case: {:?}",
+        results.keys()
     );
 }

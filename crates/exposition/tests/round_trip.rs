@@ -1,4 +1,4 @@
-//! Expositions written and read again are the same.
+//! An exposition that is written and parsed is the same as before.
 
 use std::fmt::Write;
 
@@ -7,21 +7,21 @@ use prom_model::PROMETHEUS_NAN_BITS;
 use proptest::prelude::*;
 
 /// Names and values of labels.
-type Texts = Vec<(String, String)>;
+type Labels = Vec<(String, String)>;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Line {
     name: String,
-    labels: Vec<(String, String)>,
+    labels: Labels,
     value: u64,
     timestamp_ms: Option<i64>,
-    exemplar: Option<(Texts, u64, Option<i64>)>,
+    exemplar: Option<(Labels, u64, Option<i64>)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct About {
+struct Help {
     name: String,
-    help: String,
+    text: String,
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -29,8 +29,8 @@ fn name() -> impl Strategy<Value = String> {
         .prop_filter("a name", |name| !name.is_empty() && name != "__name__")
 }
 
-fn labels() -> impl Strategy<Value = Vec<(String, String)>> {
-    let value = any::<String>().prop_filter("an empty one is dropped", |it| !it.is_empty());
+fn labels() -> impl Strategy<Value = Labels> {
+    let value = any::<String>().prop_filter("a value", |it| !it.is_empty());
     proptest::collection::btree_map(name(), value, 0..5)
         .prop_map(|labels| labels.into_iter().collect())
 }
@@ -68,10 +68,10 @@ fn lines(with_exemplars: bool) -> impl Strategy<Value = Vec<Line>> {
     proptest::collection::vec(line, 0..5)
 }
 
-fn abouts() -> impl Strategy<Value = Vec<About>> {
+fn helps() -> impl Strategy<Value = Vec<Help>> {
     proptest::collection::btree_map(name(), any::<String>(), 0..4).prop_map(|helps| {
         let helps = helps.into_iter();
-        helps.map(|(name, help)| About { name, help }).collect()
+        helps.map(|(name, text)| Help { name, text }).collect()
     })
 }
 
@@ -102,7 +102,7 @@ fn time(format: Format, milliseconds: i64) -> String {
     match format {
         Format::Text => milliseconds.to_string(),
         Format::OpenMetrics => {
-            // A time that a float holds less than exactly would be cut one lower.
+            // Half a millisecond more, as the parser cuts off fractions and a float may be slightly less.
             let sign = if milliseconds < 0 { "-" } else { "" };
             let (whole, rest) = (milliseconds.abs() / 1000, milliseconds.abs() % 1000);
             format!("{sign}{whole}.{rest:03}5")
@@ -126,18 +126,18 @@ fn braces(labels: &[(String, String)], name: Option<&str>) -> String {
     format!("{{{}}}", all.join(","))
 }
 
-fn write(format: Format, abouts: &[About], lines: &[Line]) -> String {
+fn write(format: Format, helps: &[Help], lines: &[Line]) -> String {
     let mut body = String::new();
-    for About { name, help } in abouts {
+    for Help { name, text } in helps {
         let name = match is_bare(name, true) {
             true => name.clone(),
             false => quoted(name),
         };
-        let mut help = help.replace('\\', r"\\").replace('\n', r"\n");
+        let mut text = text.replace('\\', r"\\").replace('\n', r"\n");
         if format == Format::OpenMetrics {
-            help = help.replace('"', r#"\""#);
+            text = text.replace('"', r#"\""#);
         }
-        writeln!(body, "# HELP {name} {help}").unwrap();
+        writeln!(body, "# HELP {name} {text}").unwrap();
     }
     for line in lines {
         match is_bare(&line.name, true) {
@@ -163,14 +163,14 @@ fn write(format: Format, abouts: &[About], lines: &[Line]) -> String {
     body
 }
 
-fn owned(labels: &[Label<'_>]) -> Vec<(String, String)> {
+fn owned(labels: &[Label<'_>]) -> Labels {
     let owned = labels
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_string()));
     owned.collect()
 }
 
-fn read(body: &str, format: Format) -> (Vec<About>, Vec<Line>) {
+fn read(body: &str, format: Format) -> (Vec<Help>, Vec<Line>) {
     let exposition =
         parse(body.as_bytes(), format).unwrap_or_else(|error| panic!("{error}\n{body}"));
     let lines = exposition.samples.iter().map(|sample| Line {
@@ -186,39 +186,39 @@ fn read(body: &str, format: Format) -> (Vec<About>, Vec<Line>) {
             )
         }),
     });
-    let abouts = exposition.families.iter().map(|family| About {
+    let helps = exposition.families.iter().map(|family| Help {
         name: family.name.to_string(),
-        help: family.help.to_string(),
+        text: family.help.to_string(),
     });
-    (abouts.collect(), lines.collect())
+    (helps.collect(), lines.collect())
 }
 
-/// Prometheus' format has no way of writing a help text of blanks alone.
-fn readable(abouts: &[About]) -> Vec<About> {
-    let mut abouts = abouts.to_vec();
-    for about in &mut abouts {
-        if about.help.bytes().all(|byte| byte == b' ' || byte == b'\t') {
-            about.help.clear();
+/// Returns the help texts as the text format can express them: it has no help text of blanks alone.
+fn expressible(helps: &[Help]) -> Vec<Help> {
+    let mut helps = helps.to_vec();
+    for help in &mut helps {
+        if help.text.bytes().all(|byte| byte == b' ' || byte == b'\t') {
+            help.text.clear();
         }
     }
-    abouts
+    helps
 }
 
 proptest! {
     #[test]
-    fn text_that_is_written_is_read_back(abouts in abouts(), lines in lines(false)) {
-        let body = write(Format::Text, &abouts, &lines);
-        prop_assert_eq!(read(&body, Format::Text), (readable(&abouts), lines));
+    fn text_survives_a_round_trip(helps in helps(), lines in lines(false)) {
+        let body = write(Format::Text, &helps, &lines);
+        prop_assert_eq!(read(&body, Format::Text), (expressible(&helps), lines));
     }
 
     #[test]
-    fn openmetrics_that_is_written_is_read_back(abouts in abouts(), lines in lines(true)) {
-        let body = write(Format::OpenMetrics, &abouts, &lines);
-        prop_assert_eq!(read(&body, Format::OpenMetrics), (abouts, lines));
+    fn openmetrics_survives_a_round_trip(helps in helps(), lines in lines(true)) {
+        let body = write(Format::OpenMetrics, &helps, &lines);
+        prop_assert_eq!(read(&body, Format::OpenMetrics), (helps, lines));
     }
 
     #[test]
-    fn no_body_that_is_cut_is_read_whole(lines in lines(true), share in 0.0..1.0) {
+    fn a_body_that_is_cut_is_rejected(lines in lines(true), share in 0.0..1.0) {
         let body = write(Format::OpenMetrics, &[], &lines);
         let end = "# EOF\n".len();
         let cut = ((body.len() - end) as f64 * share) as usize + end - 1;
@@ -227,7 +227,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused(body in any::<Vec<u8>>()) {
+    fn any_bytes_are_accepted_or_rejected(body in any::<Vec<u8>>()) {
         for format in [Format::Text, Format::OpenMetrics] {
             if let Err(error) = parse(&body, format) {
                 let lines: Vec<_> = body.split(|byte| *byte == b'\n').collect();

@@ -1,9 +1,9 @@
-// Writes down how Prometheus reads the cases of this folder. It is a program of Prometheus' module; in
-// its source tree:
+// Prints the results of Prometheus' parser for the cases of this folder. It is a program of Prometheus' module; run
+// it in Prometheus' source tree:
 //
 //	cp FOLDER/prometheus.go cmd/read.go && go run cmd/read.go FOLDER >new.txt && mv new.txt FOLDER/prometheus.txt
 //
-// What its scraper refuses after parsing (repeated labels, no name) is refused here too.
+// It also rejects what Prometheus' scraper rejects after parsing: duplicate labels and series without a name.
 package main
 
 import (

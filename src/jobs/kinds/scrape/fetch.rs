@@ -157,7 +157,7 @@ fn ends_early(error: &reqwest::Error) -> bool {
 fn format_of(response: &Response, fallback: Option<Format>) -> Result<Format, String> {
     let content_type = response.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.map(|it| String::from_utf8_lossy(it.as_bytes()));
-    let known = content_type.as_deref().and_then(Format::of_content_type);
+    let known = content_type.as_deref().and_then(Format::from_content_type);
     known.or(fallback).ok_or_else(|| match content_type {
         Some(found) => format!(
             "the target answered with Content-Type {:?}, expected {} or {}; set \

@@ -97,7 +97,7 @@ mod tests {
         let exported = Exported::of(&target, &exposition);
         let labels = exposition.labels(&exposition.samples[0]).iter();
         let mut labels: Vec<_> = labels.map(|(name, value)| (&**name, &**value)).collect();
-        let blank = exposition.blank(0);
+        let blank = exposition.empty_labels(0);
         exported.put(&mut labels, honor_labels.then_some(blank));
         let texts = labels.iter().map(|(name, value)| format!("{name}={value}"));
         texts.collect::<Vec<_>>().join(" ")

@@ -98,7 +98,7 @@ impl<'a> Rows<'a> {
                 .extend(labels.map(|(name, value)| (&**name, &**value)));
             let time_ms = own.unwrap_or(self.timestamp_ms);
             let exemplar = sample.exemplar.as_deref();
-            let (name, blank, value) = (&sample.name, exposition.blank(index), sample.value);
+            let (name, blank, value) = (&sample.name, exposition.empty_labels(index), sample.value);
             if self.add_series(name, blank, value, time_ms, exemplar) && own.is_none() {
                 self.tracked.push(self.request.len() - 1);
             }
