@@ -48,7 +48,7 @@ pub(crate) fn read<'a>(
     let first = labels.len();
     let mut metric_name = None;
     // Names that have no value at least once, and names that have several.
-    let (mut without, mut repeated) = (HashSet::new(), Vec::new());
+    let (mut empty_labels, mut repeated) = (Vec::new(), Vec::new());
     loop {
         blanks(cursor);
         if cursor.eat(b"}") {
@@ -92,7 +92,7 @@ pub(crate) fn read<'a>(
             return Err(duplicate(cursor, start));
         } else if value.is_empty() {
             // An empty value means no label, and in Prometheus also none of the same name with a value.
-            without.insert(name);
+            empty_labels.push(name);
         } else if name.is_empty() {
             return Err(cursor.error_at(start, "empty label name".to_owned()));
         } else {
@@ -111,13 +111,16 @@ pub(crate) fn read<'a>(
     if within == Within::Exemplar {
         return Ok(Braces::default());
     }
-    let with_value = repeated.iter().find(|(_, name)| !without.contains(name));
+    empty_labels.sort_unstable();
+    empty_labels.dedup();
+    let is_empty = |name: &Cow<'a, str>| empty_labels.binary_search(name).is_ok();
+    let with_value = repeated.iter().find(|(_, name)| !is_empty(name));
     if let Some((start, _)) = with_value {
         return Err(duplicate(cursor, *start));
     }
-    if !without.is_empty() {
+    if !empty_labels.is_empty() {
         let mut own = labels.split_off(first);
-        own.retain(|(name, _)| !without.contains(name));
+        own.retain(|(name, _)| !is_empty(name));
         labels.append(&mut own);
     }
     if labels.len() - first > MAX_COMPARED || !repeated.is_empty() {
@@ -127,8 +130,6 @@ pub(crate) fn read<'a>(
             return Err(duplicate(cursor, cursor.at));
         }
     }
-    let mut empty_labels: Vec<_> = without.into_iter().collect();
-    empty_labels.sort_unstable();
     Ok(Braces {
         metric_name,
         empty_labels,

@@ -180,7 +180,12 @@ impl<'a> Exposition<'a> {
     /// Returns the family with this name, and adds it if there is none.
     fn family(&mut self, name: Cow<'a, str>) -> &mut Family<'a> {
         let next = self.families.len();
-        let index = *self.by_name.entry(name.clone()).or_insert(next);
+        // The lines of a family usually follow one another.
+        let is_last = self.families.last().is_some_and(|it| it.name == name);
+        let index = match is_last {
+            true => next - 1,
+            false => *self.by_name.entry(name.clone()).or_insert(next),
+        };
         if index == next {
             self.families.push(Family {
                 name,

@@ -60,8 +60,7 @@ impl<'a> Series<'a> {
     ) {
         let labels = &mut exposition.labels;
         normalize(&mut labels[self.first_label..], last_type);
-        let narrow =
-            |index: usize| u32::try_from(index).expect("a body has less than 4 GiB of labels");
+        let narrow = |index: usize| u32::try_from(index).expect("a body has fewer than 2³² labels");
         exposition.samples.push(Sample {
             name: self.name,
             labels: narrow(self.first_label)..narrow(labels.len()),
