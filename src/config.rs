@@ -17,7 +17,7 @@ use std::sync::Arc;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
 
-use crate::dead_letter::Place;
+use crate::dead_letter::DeadLetterTarget;
 use crate::http;
 use crate::ingest;
 use crate::jobs::definition::{Definition, KINDS};
@@ -104,7 +104,7 @@ pub struct Config {
     /// What is logged, and how.
     pub log: telemetry::Settings,
     /// Where samples are kept that no later try can store.
-    pub dead_letter: Option<Place>,
+    pub dead_letter: Option<DeadLetterTarget>,
     /// Connector definitions that are given by file.
     pub connectors: Vec<Arc<Definition>>,
     /// Where connector definitions, their claims and cursors are kept.

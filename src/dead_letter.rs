@@ -1,8 +1,7 @@
-//! Where samples go that no later try can store, so that they can be written again when what kept
-//! them out is mended.
+//! Dead letters: samples that can never be stored as they are, to be replayed once the cause is fixed.
 //!
-//! [`letter`] is their text form, [`folder`] keeps them in files, [`queue`] in SQS; where neither is
-//! configured they go to the log, which `bootstrap replay` reads as well.
+//! [`letter`] is their text form, [`folder`] stores them in files, [`queue`] in SQS. Without a target they go to
+//! the log, which `bootstrap replay` reads as well.
 
 pub mod folder;
 pub mod letter;
@@ -23,16 +22,16 @@ const MAX_LOGGED: usize = 100;
 /// Letters of a request that are in memory at a time.
 const MAX_AT_ONCE: usize = 1_000;
 
-/// Where dead letters are kept, as configured.
+/// The configured target of dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum DeadLetterTarget {
     /// `file:DIR`: files in a folder.
     Folder(PathBuf),
     /// `sqs:QUEUE_URL`: a standard queue.
     Queue(String),
 }
 
-impl Place {
+impl DeadLetterTarget {
     /// Reads `file:DIR` or `sqs:QUEUE_URL`.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(folder) = text.strip_prefix("file:") {
@@ -40,12 +39,12 @@ impl Place {
         }
         let url = text.strip_prefix("sqs:")?;
         let is_url = url.starts_with("https://") || url.starts_with("http://");
-        // A FIFO queue would need a group and drops what it takes for a repetition.
+        // A FIFO queue would need a group, and drops messages that it takes for repetitions.
         (is_url && !url.ends_with(".fifo")).then(|| Self::Queue(url.to_owned()))
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for DeadLetterTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path) => write!(f, "file:{}", path.display()),
@@ -54,7 +53,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Keeps dead letters.
+/// Stores dead letters.
 #[derive(Clone, Debug)]
 pub enum DeadLetters {
     /// In the log, as far as a bound.
@@ -65,47 +64,47 @@ pub enum DeadLetters {
     Queue(Queue),
 }
 
-/// Letters that could not be kept.
+/// The error of letters that could not be stored.
 #[derive(Debug, thiserror::Error)]
-pub enum KeepError {
+pub enum DeadLetterError {
     /// The file cannot be written.
     #[error("the dead letter file cannot be written: {0}")]
     File(#[from] io::Error),
-    /// The queue did not take them.
+    /// The queue did not accept them.
     #[error("the dead letter queue cannot be written: {0}")]
     Queue(#[from] QueueError),
-    /// The queue did not answer in time.
-    #[error("the dead letter queue did not answer in time")]
+    /// The queue did not respond in time.
+    #[error("the dead letter queue did not respond in time")]
     Timeout,
 }
 
 impl DeadLetters {
-    /// Opens what is configured; the log, if nothing is.
+    /// Opens the configured target; the log, if there is none.
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn open(place: Option<&Place>, shared: &SdkConfig) -> io::Result<Self> {
-        Ok(match place {
+    pub fn open(target: Option<&DeadLetterTarget>, shared: &SdkConfig) -> io::Result<Self> {
+        Ok(match target {
             None => Self::Log,
-            Some(Place::Folder(path)) => Self::Folder(Folder::open(path)?),
-            Some(Place::Queue(url)) => Self::Queue(Queue::new(shared, url)),
+            Some(DeadLetterTarget::Folder(path)) => Self::Folder(Folder::open(path)?),
+            Some(DeadLetterTarget::Queue(url)) => Self::Queue(Queue::new(shared, url)),
         })
     }
 
-    /// Whether letters are kept for good.
-    pub fn are_kept(&self) -> bool {
+    /// Returns true if letters are stored for good, and not just logged.
+    pub fn is_persistent(&self) -> bool {
         !matches!(self, Self::Log)
     }
 
-    /// As [`Self::keep`], of letters that are made as they are needed: one copies all labels of its
-    /// series, and a request can have many.
+    /// Stores letters as [`Self::store`] does, and makes each when it is needed: a letter copies all labels of
+    /// its series, and a request can have many.
     ///
     /// # Errors
-    /// At least one of them is not kept.
-    pub async fn keep_all(
+    /// At least one of them is not stored.
+    pub async fn store_all(
         &self,
         mut letters: impl ExactSizeIterator<Item = Letter>,
-    ) -> Result<(), KeepError> {
+    ) -> Result<(), DeadLetterError> {
         if let Self::Log = self {
             let first: Vec<_> = letters.by_ref().take(MAX_LOGGED).collect();
             log(&first, letters.len());
@@ -116,15 +115,15 @@ impl DeadLetters {
             if some.is_empty() {
                 return Ok(());
             }
-            self.keep(&some).await?;
+            self.store(&some).await?;
         }
     }
 
-    /// Keeps `letters`; when this returns they are safe, unless they only went to the log.
+    /// Stores `letters`; when this returns they are safe, unless they only went to the log.
     ///
     /// # Errors
-    /// At least one of them is not kept.
-    pub async fn keep(&self, letters: &[Letter]) -> Result<(), KeepError> {
+    /// At least one of them is not stored.
+    pub async fn store(&self, letters: &[Letter]) -> Result<(), DeadLetterError> {
         match self {
             Self::Log => {
                 let (first, more) = letters.split_at(letters.len().min(MAX_LOGGED));
@@ -139,7 +138,7 @@ impl DeadLetters {
             }
             Self::Queue(queue) => {
                 for line in queue.send(&lines(letters)).await?.too_long {
-                    // No later try of the sender could keep it either.
+                    // A later try of the sender could not store it either.
                     tracing::error!(
                         error = "no message of the queue can hold it",
                         dead_letter = line,
@@ -152,12 +151,12 @@ impl DeadLetters {
     }
 }
 
-/// One line for each letter.
+/// Returns one line for each letter.
 pub fn lines(letters: &[Letter]) -> String {
     letters.iter().map(|letter| format!("{letter}\n")).collect()
 }
 
-/// Logs `letters`, and that there are so many more.
+/// Logs `letters`, and the number of those that are not logged.
 fn log(letters: &[Letter], more: usize) {
     for letter in letters {
         tracing::error!(
@@ -169,7 +168,7 @@ fn log(letters: &[Letter], more: usize) {
     }
     if more > 0 {
         tracing::error!(
-            error = "too many for the log: set dead_letter to keep all",
+            error = "too many for the log: set dead_letter to store all",
             letters = more,
             "More samples of the same request are not stored."
         );

@@ -1,8 +1,8 @@
-//! `bootstrap replay`: dead letters from files, logs and queues are written again.
+//! Replay of dead letters from files, logs and queues.
 //!
-//! [`Source`] says what is replayed and [`Target`] to where, [`lines`] finds letters in text, [`files`] and
-//! [`queue`] go through a source and leave in it what is still not stored, or for another target. Everything may be replayed twice: the
-//! same record is stored once.
+//! A [`Source`] is replayed to a [`Target`]. [`lines`] finds letters in text; [`files`] and [`queue`] read a
+//! source and leave in it the letters that are still not stored or are for another target. Everything may be
+//! replayed twice: the same record is stored once.
 
 pub mod files;
 pub mod lines;
@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::dead_letter::{Letter, Place, lines as lines_of};
+use crate::dead_letter::{DeadLetterTarget, Letter, lines as lines_of};
 use crate::ingest::Ingester;
 pub use crate::ingest::{Fallback, Replayed};
 
@@ -25,7 +25,7 @@ const LETTERS_AT_ONCE: usize = 1_000;
 /// Bytes of letters that are written at a time, unless one alone has more.
 const MAX_BATCH_BYTES: usize = 128 << 10;
 
-/// What is replayed.
+/// The source of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file of letters, or a log with letters in its lines.
@@ -39,21 +39,21 @@ pub enum Source {
 impl Source {
     /// Reads `sqs:QUEUE_URL`, `file:DIR`, or a path, which is looked at to tell a folder from a file.
     pub fn of(text: &str) -> Self {
-        match Place::parse(text) {
-            Some(Place::Queue(url)) => Self::Queue(url),
-            Some(Place::Folder(path)) => Self::Folder(path),
+        match DeadLetterTarget::parse(text) {
+            Some(DeadLetterTarget::Queue(url)) => Self::Queue(url),
+            Some(DeadLetterTarget::Folder(path)) => Self::Folder(path),
             None if Path::new(text).is_dir() => Self::Folder(text.into()),
             None => Self::File(text.into()),
         }
     }
 }
 
-/// To where letters are written again.
+/// The target of a replay.
 pub trait Target: Send + Sync {
-    /// Whether it is for this letter; another one stays where it is.
-    fn takes(&self, letter: &Letter) -> bool;
+    /// Returns true if this letter is for the target; other letters stay where they are.
+    fn accepts(&self, letter: &Letter) -> bool;
 
-    /// Writes the samples of letters that it takes. What is left stays where it was.
+    /// Writes the samples of letters that it accepts. Letters that are left stay where they were.
     fn write<'a>(
         &'a self,
         letters: &'a [Letter],
@@ -66,12 +66,12 @@ pub trait Target: Send + Sync {
 pub struct ToTimestream<'c> {
     ingester: &'c Ingester,
     fallback: Fallback,
-    /// How long one write may take.
+    /// The longest time of one write.
     timeout: Duration,
 }
 
 impl Target for ToTimestream<'_> {
-    fn takes(&self, letter: &Letter) -> bool {
+    fn accepts(&self, letter: &Letter) -> bool {
         letter.connector.is_none() && !letter.is_of_unnamed_sink()
     }
 
@@ -88,7 +88,7 @@ impl Target for ToTimestream<'_> {
 }
 
 impl<'c> ToTimestream<'c> {
-    /// Through `ingester`, each of whose writes may take `timeout`.
+    /// Returns a target that writes with `ingester`, each time for at most `timeout`.
     pub fn new(ingester: &'c Ingester, fallback: Fallback, timeout: Duration) -> Self {
         Self {
             ingester,
@@ -98,59 +98,59 @@ impl<'c> ToTimestream<'c> {
     }
 }
 
-/// Writes letters again, and tells somebody how far it is.
+/// Writes letters again, and reports its progress.
 #[derive(Debug)]
 pub struct Replay<T, P> {
     target: T,
-    /// When all writes have to be over.
+    /// The time at which all writes must be over.
     deadline: Option<Instant>,
     progress: P,
 }
 
-/// Is told how far a replay is.
+/// Receives the progress of a replay.
 pub trait Progress {
-    /// So many bytes are to be gone through, in addition to those before.
+    /// Adds to the number of bytes to read.
     fn expect(&self, bytes: u64);
-    /// So many of them have been.
+    /// Adds to the number of bytes that were read.
     fn advance(&self, bytes: u64);
 }
 
-/// Nobody is told.
+/// Ignores the progress.
 impl Progress for () {
     fn expect(&self, _bytes: u64) {}
     fn advance(&self, _bytes: u64) {}
 }
 
-/// What a replay did.
+/// The outcome of a replay.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// What became of the letters; those left are still in the source.
+    /// The outcome of the letters; those left are still in the source.
     pub replayed: Replayed,
-    /// Lines that look like letters and cannot be read, the first with its fault.
+    /// Number of lines that look like letters and cannot be read.
     pub unreadable: u64,
-    /// What is wrong with the first of them, and where it is.
+    /// The error of the first of them, with its place.
     pub first_unreadable: Option<String>,
-    /// What could not be gone through, or not be left as it should be.
+    /// Errors of sources that could not be read or rewritten.
     pub problems: Vec<String>,
-    /// Letters that are for others and stay, by the sink that they are for; `None` is Timestream.
+    /// Letters that are for other targets and stay, by sink; `None` is Timestream.
     pub others: BTreeMap<Option<String>, u64>,
     /// Letters of sinks that stay because an earlier version wrote them without a name.
     pub unnamed: u64,
 }
 
 impl Summary {
-    /// Whether every sample is stored.
+    /// Returns true if every sample is stored.
     pub fn is_complete(&self) -> bool {
         self.replayed.left.is_empty() && self.unreadable == 0 && self.problems.is_empty()
     }
 
-    /// Adds what became of letters; of those that are left one stays here, which tells why.
+    /// Adds the outcome of letters; of those that are left one stays here, as an example of the reason.
     fn add(&mut self, mut replayed: Replayed) {
-        let has_words = |letter: &Letter| !letter.message.is_empty();
+        let has_message = |letter: &Letter| !letter.message.is_empty();
         let left = std::mem::take(&mut replayed.left);
         self.replayed.add(replayed);
-        if !self.replayed.left.iter().any(has_words) {
-            let example = left.iter().position(has_words).unwrap_or_default();
+        if !self.replayed.left.iter().any(has_message) {
+            let example = left.iter().position(has_message).unwrap_or_default();
             self.replayed.left.extend(left.into_iter().nth(example));
         }
     }
@@ -162,15 +162,15 @@ impl Summary {
         }
     }
 
-    fn unreadable(&mut self, place: &str, fault: &str) {
+    fn unreadable(&mut self, place: &str, error: &str) {
         self.unreadable += 1;
         self.first_unreadable
-            .get_or_insert_with(|| format!("{place}: {fault}"));
+            .get_or_insert_with(|| format!("{place}: {error}"));
     }
 }
 
 impl<T: Target, P: Progress> Replay<T, P> {
-    /// A replay to `target`.
+    /// Returns a replay to `target`.
     pub fn new(target: T, progress: P) -> Self {
         Self {
             target,
@@ -179,7 +179,7 @@ impl<T: Target, P: Progress> Replay<T, P> {
         }
     }
 
-    /// With a moment at which everything has to be over; what is not stored by then is left.
+    /// Sets the time at which everything must be over; letters that are not stored by then are left.
     #[must_use]
     pub fn until(self, deadline: Instant) -> Self {
         Self {
@@ -188,24 +188,24 @@ impl<T: Target, P: Progress> Replay<T, P> {
         }
     }
 
-    /// Returns true once everything has to be over.
+    /// Returns true once the deadline has passed.
     fn is_over(&self) -> bool {
         self.deadline.is_some_and(|end| end <= Instant::now())
     }
 
-    /// Writes letters, which are none afterwards, and calls `keep` with the line of each that is left.
+    /// Writes the letters, empties the list, and calls `leave` with the line of each letter that is left.
     async fn write(
         &self,
         letters: &mut Vec<Letter>,
         summary: &mut Summary,
-        keep: &mut (impl FnMut(&str) + Send),
+        leave: &mut (impl FnMut(&str) + Send),
     ) {
         if letters.is_empty() {
             return;
         }
         let replayed = self.target.write(letters, self.deadline).await;
         letters.clear();
-        lines_of(&replayed.left).lines().for_each(keep);
+        lines_of(&replayed.left).lines().for_each(leave);
         summary.add(replayed);
     }
 }

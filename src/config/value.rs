@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::State;
-use crate::dead_letter::Place;
+use crate::dead_letter::DeadLetterTarget;
 use crate::http::PermanentErrorStatus;
 use crate::ingest::OnDuplicate;
 use crate::storage::write::route::is_destination_name;
@@ -109,7 +109,7 @@ impl Value for Folder {
     }
 }
 
-impl Value for Place {
+impl Value for DeadLetterTarget {
     const EXPECTED: &str =
         "file:DIR, or sqs:QUEUE_URL with the URL of a standard (not a FIFO) queue";
 

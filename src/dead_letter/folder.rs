@@ -1,7 +1,7 @@
 //! Dead letters as files of JSON lines in one folder.
 //!
 //! Letters are appended to one file, `dead-letters.jsonl`, and are on the disk before the sender gets its
-//! answer. Any number of processes may share the folder: whoever writes holds the lock of the file.
+//! response. Any number of processes may share the folder: the one that writes holds the lock of the file.
 //! A full file, and one that is to be replayed, is closed by renaming it to `dead-letters-*.jsonl`;
 //! nothing is ever appended to such a file.
 
@@ -24,10 +24,10 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if it is missing, and checks that files can be written there.
+    /// Creates the folder if it is missing, and checks that files can be written there.
     ///
     /// # Errors
-    /// They cannot.
+    /// Files cannot be written there.
     pub fn open(path: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
         let folder = Self {
@@ -37,14 +37,14 @@ impl Folder {
         Ok(folder)
     }
 
-    /// A folder that is only read, and not made if it is missing.
+    /// Returns a folder that is only read, and not created if it is missing.
     pub fn existing(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
         }
     }
 
-    /// Whether letters may be appended to this file at any moment.
+    /// Returns true if letters may be appended to this file at any moment.
     pub fn appends_to(path: &Path) -> bool {
         path.file_name().is_some_and(|name| name == CURRENT)
     }
@@ -65,7 +65,7 @@ impl Folder {
         file.seek(SeekFrom::Start(end))?;
         let written = self.write(&mut file, end, lines);
         if written.is_err() {
-            // A part of a line would be taken for damage. If this fails too, the next one who
+            // A part of a line would look like damage. If this fails too, the next process that
             // appends removes it.
             let _ = file.set_len(end);
         }
@@ -84,7 +84,7 @@ impl Folder {
         }
     }
 
-    /// All files with letters, the oldest first; the current one is closed before.
+    /// Returns all files with letters, the oldest first; the current one is closed before.
     ///
     /// # Errors
     /// The folder cannot be read, or the current file not closed.
@@ -109,7 +109,7 @@ impl Folder {
         Ok(files)
     }
 
-    /// The current file, locked until it is dropped.
+    /// Returns the current file, locked until it is dropped.
     fn current(&self) -> io::Result<File> {
         let path = self.path.join(CURRENT);
         loop {
@@ -120,7 +120,7 @@ impl Folder {
                 .truncate(false)
                 .open(&path)?;
             file.lock()?;
-            // Somebody may have closed it between the opening and the lock.
+            // Another process may have closed it between the opening and the lock.
             if is_same_file(&file, &path)? {
                 return Ok(file);
             }
@@ -138,8 +138,8 @@ impl Folder {
     }
 }
 
-/// Where the complete lines of a file end: a process that was killed while it wrote leaves a part of
-/// one, which nobody was told is kept.
+/// Returns the position at which the complete lines of a file end: a process that was killed while it wrote
+/// leaves a part of a line, which was never reported as stored.
 fn end_of_lines(file: &mut File) -> io::Result<u64> {
     const STEP: u64 = 4096;
     let mut end = file.seek(SeekFrom::End(0))?;
@@ -176,7 +176,7 @@ fn is_same_file(_file: &File, path: &Path) -> io::Result<bool> {
     path.try_exists()
 }
 
-/// Makes the names in a folder last.
+/// Syncs the names in a folder to the disk.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     // Only Unix can open a folder.
     if cfg!(unix) {

@@ -6,11 +6,10 @@
 //!  "samples":[[1600000000000,"1.5"]]}
 //! ```
 //!
-//! `labels` are those received, in their order, so that a series whose labels are the fault is kept
-//! as it was; only where they are not UTF-8 replacement characters stand in them, and `"not_utf8":true`
-//! before them: no replay stores such a letter before somebody has corrected the labels and removed the
-//! mark. A value is the shortest decimal text that reads back to the same bits; what no decimal
-//! text can say (NaN) is `bits:` and 16 hexadecimal digits. A letter of a sink has its name, as
+//! `labels` are those received, in their order, so that a series with invalid labels stays as it was. Labels
+//! that are not UTF-8 have replacement characters, and the letter has `"not_utf8":true`: a replay stores it only
+//! after the labels were corrected and the mark removed. A value is the shortest decimal text that reads back to
+//! the same bits; a value without a decimal text (NaN) is `bits:` and 16 hexadecimal digits. A letter of a sink has its name, as
 //! `"connector":"NAME"`, in place of database and table. Where there are any, native histograms
 //! follow, as `"histograms":[[1600000000000,"CBsZ..."]]` with the text under which they are stored, and
 //! exemplars, as `"exemplars":[[1600000000000,"0.25",[["trace_id","ab12"]]]]`.
@@ -28,18 +27,18 @@ const VERSION: u32 = 1;
 /// The key that starts every letter, and by which it is found in a log line.
 pub const KEY: &str = "dead_letter";
 
-/// Samples of one series that no later try can store, and why.
+/// Samples of one series that can never be stored as they are, and the reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Letter {
     #[serde(rename = "dead_letter")]
     version: Version,
-    /// When it was written.
+    /// The time at which it was written.
     pub time: Timestamp,
-    /// Why, as in the metrics: a reason of `ignored_samples_total`, `rejected_samples_total` or
+    /// The reason, as in the metrics: one of `ignored_samples_total`, `rejected_samples_total` or
     /// `failed_samples_total`.
     pub reason: String,
-    /// Why, in the words of Timestream or of the connector.
+    /// The error message of Timestream or of the connector.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// The version that Timestream holds, where a version was the reason.
@@ -54,8 +53,8 @@ pub struct Letter {
     /// The table it was to go to, if that was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-    /// Whether labels were received that are not UTF-8: replacement characters stand in them here. Such
-    /// a letter is not stored, but kept, until somebody has corrected the labels and removed this.
+    /// True if labels were received that are not UTF-8; they have replacement characters here. A replay leaves
+    /// such a letter where it is until the labels are corrected and this is removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub not_utf8: bool,
     /// The labels received, destination labels included.
@@ -88,17 +87,17 @@ pub struct LetterExemplar(
     pub Vec<(String, String)>,
 );
 
-/// Why a line is no letter.
+/// The error of a line that is not a dead letter.
 #[derive(Debug, thiserror::Error)]
 #[error("not a dead letter: {0}")]
 pub struct LetterError(#[from] serde_json::Error);
 
 impl Letter {
-    /// A letter that says nothing yet but when and why.
+    /// Returns a letter without samples and labels.
     pub fn new(time: Timestamp, reason: &str) -> Self {
         Self {
             version: Version,
-            // Finer than that nobody needs to know it.
+            // Milliseconds suffice.
             time: Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time),
             reason: reason.to_owned(),
             message: String::new(),
@@ -114,13 +113,13 @@ impl Letter {
         }
     }
 
-    /// How many samples, histograms and exemplars it holds.
+    /// Returns the number of samples, histograms and exemplars.
     pub fn count(&self) -> u64 {
         (self.samples.len() + self.histograms.len() + self.exemplars.len()) as u64
     }
 
-    /// Whether it is of a sink whose name it lacks, because an earlier version wrote it. Their reasons are
-    /// no others', and no sink has a table.
+    /// Returns true for a letter of a sink that lacks the sink's name, because an earlier version wrote it. Only
+    /// sinks have these reasons, and no sink has a table.
     pub fn is_of_unnamed_sink(&self) -> bool {
         const REASONS: [&str; 6] = [
             "duplicate",
@@ -134,7 +133,7 @@ impl Letter {
         !has_place && REASONS.contains(&self.reason.as_str())
     }
 
-    /// Where it was to go, if that was known.
+    /// Returns the destination, if it was known.
     pub fn destination(&self) -> Option<Destination> {
         Some(Destination {
             database: self.database.clone()?,

@@ -16,7 +16,7 @@ use super::Letter;
 const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 /// Messages of one ReceiveMessage call.
 const MAX_RECEIVED: i32 = 10;
-/// How long a receiver has a message for itself: longer than a replay of ten messages takes.
+/// Visibility timeout of received messages: longer than a replay of ten messages takes.
 const VISIBILITY: Duration = Duration::from_secs(300);
 
 /// A queue of dead letters.
@@ -35,7 +35,7 @@ pub struct Sent {
     pub too_long: Vec<String>,
 }
 
-/// SQS did not do what it was asked.
+/// The error of a call of SQS.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct QueueError(String);
@@ -47,7 +47,7 @@ impl QueueError {
 }
 
 impl Queue {
-    /// A queue by its URL. Nothing is called yet.
+    /// Returns the queue with this URL; makes no call.
     pub fn new(shared: &SdkConfig, url: &str) -> Self {
         // The SDK's own retries: these few calls share nothing with those to Timestream.
         let mut config = aws_sdk_sqs::config::Builder::from(shared)
@@ -79,7 +79,7 @@ impl Queue {
         })
     }
 
-    /// Some messages, which nobody else gets for five minutes; none if the queue has none now.
+    /// Receives some messages, which are hidden from other receivers for five minutes; none if the queue has none now.
     ///
     /// # Errors
     /// The queue cannot be read.
@@ -90,7 +90,7 @@ impl Queue {
             .queue_url(&self.url)
             .max_number_of_messages(MAX_RECEIVED)
             .visibility_timeout(i32::try_from(VISIBILITY.as_secs()).unwrap_or(i32::MAX))
-            // Long polling asks all servers; without it a message may be missed.
+            // Long polling queries all servers; without it a message may be missed.
             .wait_time_seconds(2)
             .send()
             .await;
@@ -111,7 +111,7 @@ impl Queue {
         deleted.map_err(QueueError::of).map(drop)
     }
 
-    /// Lets others see a message again at once.
+    /// Makes a message visible to other receivers at once.
     ///
     /// # Errors
     /// It stays hidden for a while.
@@ -164,7 +164,7 @@ fn messages(lines: &str, max_bytes: usize) -> (Vec<String>, Vec<String>) {
     (messages, too_long)
 }
 
-/// The region in the URL of a queue of AWS, `https://sqs.REGION.amazonaws.com/...`.
+/// Returns the region in the URL of a queue of AWS, `https://sqs.REGION.amazonaws.com/...`.
 fn region_of(url: &str) -> Option<&str> {
     let host = url.strip_prefix("https://")?.split('/').next()?;
     let region = host.strip_prefix("sqs.")?.split_once(".amazonaws.com")?.0;

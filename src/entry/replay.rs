@@ -19,13 +19,13 @@ use crate::replay::{Progress, Replay, Source, Summary, Target, ToTimestream};
 use crate::state::{Memory, State};
 use crate::visible::{escaped_lines, print_error};
 
-/// Goes through all sources and says on standard output what became of them.
+/// Replays all sources and prints the outcome.
 pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> Exit {
     let mut config = config.clone();
-    // They stop a server; here they would only keep good letters from being written.
+    // They stop a server; here they would only block valid letters.
     config.ingest.policy.fail_on_long_label = false;
     config.ingest.policy.fail_on_invalid_sample_value = false;
-    // What fails again stays in the source.
+    // Letters that fail again stay in the source.
     let parts = parts(&config, shared, DeadLetters::Log);
     let Some(path) = &replaying.sink else {
         let fallback = replaying.fallback.clone();
@@ -41,14 +41,14 @@ pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> 
             ));
             return Exit::Unusable;
         }
-        Err(faults) => {
-            for fault in faults {
-                print_error(&format!("{} (--sink): {fault}", path.display()));
+        Err(errors) => {
+            for error in errors {
+                print_error(&format!("{} (--sink): {error}", path.display()));
             }
             return Exit::Unusable;
         }
     };
-    // No run, so it has no state.
+    // There is no run, so it has no state.
     let state = State::Memory(Memory::default());
     let runner = runner(
         &config,
@@ -78,7 +78,7 @@ async fn replay(target: impl Target, sources: &[Source], shared: &SdkConfig) -> 
     }
 }
 
-/// A bar on standard error if that is a terminal, else nothing.
+/// Returns a progress bar on standard error if that is a terminal, else a hidden one.
 fn bar() -> ProgressBar {
     let style =
         ProgressStyle::with_template("replaying {wide_bar} {bytes}/{total_bytes}, {eta} left");
@@ -95,7 +95,7 @@ impl Progress for &ProgressBar {
     }
 }
 
-/// The summary, for people.
+/// Returns the summary as text.
 fn describe(summary: &Summary) -> String {
     let replayed = &summary.replayed;
     let left = replayed.samples - replayed.stored;
@@ -108,7 +108,7 @@ fn describe(summary: &Summary) -> String {
             writeln!(text, "  {samples} {what}: {reason}").expect("a String takes all");
         }
     };
-    reasons(&replayed.refused, "refused again");
+    reasons(&replayed.refused, "rejected again");
     reasons(&replayed.failed, "failed for now, replay once more");
     for (name, letters) in &summary.others {
         let line = match name {

@@ -1,4 +1,4 @@
-//! Dead letters of sinks to their endpoints again, by `bootstrap replay --sink` and by a queue's events.
+//! Replay of sinks' dead letters to their endpoints, by `bootstrap replay --sink` and by a queue's events.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::jobs::run::Stop;
 use crate::jobs::runner::Runner;
 use crate::replay::{Target, ToTimestream};
 
-/// The reason for which a letter of a sink stays that an earlier version wrote.
+/// The reason for which a letter without the name of its sink stays.
 const UNNAMED: &str =
     "the letter is of a sink and does not name it; add \"connector\":\"NAME\" to it";
 
@@ -26,7 +26,7 @@ pub(super) struct ToSink<'r> {
     sender: Sender<'r>,
 }
 
-/// Each letter to where it belongs: those of the sinks that a process knows, and all others to Timestream.
+/// The target of each letter: the endpoints of the sinks that a process knows, and Timestream for all others.
 #[derive(Debug)]
 pub(super) struct ToAll<'r> {
     timestream: ToTimestream<'r>,
@@ -59,7 +59,7 @@ impl<'r> ToAll<'r> {
 }
 
 impl Target for ToSink<'_> {
-    fn takes(&self, letter: &Letter) -> bool {
+    fn accepts(&self, letter: &Letter) -> bool {
         letter.connector.as_ref() == Some(&self.definition.name)
     }
 
@@ -75,7 +75,7 @@ impl Target for ToSink<'_> {
 }
 
 impl Target for ToAll<'_> {
-    fn takes(&self, _letter: &Letter) -> bool {
+    fn accepts(&self, _letter: &Letter) -> bool {
         true
     }
 
@@ -136,7 +136,7 @@ impl<'r> Sender<'r> {
         letters: &[Letter],
         deadline: Option<Instant>,
     ) -> Replayed {
-        // Nothing that runs under the lock can leave it half done.
+        // Code under the lock cannot leave it half done.
         let lock = || self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let before = lock().get(&definition.name).cloned();
         if let Some(why) = before {
@@ -154,7 +154,7 @@ impl<'r> Sender<'r> {
     }
 }
 
-/// All of them stay, for this reason.
+/// Returns an outcome in which all letters stay, for this reason.
 fn failed(letters: &[Letter], why: &str) -> Replayed {
     let samples = letters.iter().map(Letter::count).sum();
     Replayed {

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::build::parts;
 use super::jobs::runner;
 use crate::config::Config;
-use crate::dead_letter::{DeadLetters, Place};
+use crate::dead_letter::{DeadLetterTarget, DeadLetters};
 use crate::jobs::bucket::{Cause, LEASE, Record};
 use crate::jobs::definition::{Definition, KINDS, type_names};
 use crate::jobs::run::{Progress, Report, RunError, Stop};
@@ -279,7 +279,12 @@ impl Progress for Watcher {
 }
 
 /// The summary, for people.
-fn describe(definition: &Definition, path: &Path, place: Option<&Place>, ran: &Ran) -> String {
+fn describe(
+    definition: &Definition,
+    path: &Path,
+    place: Option<&DeadLetterTarget>,
+    ran: &Ran,
+) -> String {
     let name = &definition.name;
     let report = match ran {
         Ran::Run(report) => report,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::deliver::{Failed, Undelivered, Why};
 use crate::dead_letter::letter::LetterExemplar;
-use crate::dead_letter::{KeepError, Letter};
+use crate::dead_letter::{DeadLetterError, Letter};
 use crate::ingest::Ingester;
 use crate::received::{Item, Request};
 use crate::storage::routing::Routing;
@@ -13,18 +13,18 @@ use crate::storage::write::route::{SeriesFault, destination};
 impl Ingester {
     /// Whether dead letters have a place other than the log.
     pub fn keeps_letters(&self) -> bool {
-        self.dead_letters.are_kept()
+        self.dead_letters.is_persistent()
     }
 
     /// Keeps `letters`; returns whether they are kept for good, and not just in the log.
     ///
     /// # Errors
     /// At least one of them is not kept.
-    pub async fn keep_letters(&self, letters: &[Letter]) -> Result<bool, KeepError> {
+    pub async fn keep_letters(&self, letters: &[Letter]) -> Result<bool, DeadLetterError> {
         if !letters.is_empty() {
-            self.dead_letters.keep(letters).await?;
+            self.dead_letters.store(letters).await?;
         }
-        Ok(self.dead_letters.are_kept())
+        Ok(self.dead_letters.is_persistent())
     }
 }
 

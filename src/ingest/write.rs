@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::deliver::{Delivery, Undelivered, Why};
 use super::letters::{groups, letter};
 use super::metadata::MetadataOutcome;
-use crate::dead_letter::KeepError;
+use crate::dead_letter::DeadLetterError;
 use crate::ingest::Ingester;
 use crate::model::Destination;
 use crate::received::{Kinds, Request};
@@ -278,9 +278,9 @@ impl Ingester {
             .iter()
             .map(|same| letter(same, request, routing, now));
         let deadline = deadline.max(Instant::now() + TIME_FOR_DEAD_LETTERS);
-        let kept = timeout_at(deadline, self.dead_letters.keep_all(letters)).await;
-        match kept.unwrap_or(Err(KeepError::Timeout)) {
-            Ok(()) if self.dead_letters.are_kept() => Kept::Samples(samples),
+        let kept = timeout_at(deadline, self.dead_letters.store_all(letters)).await;
+        match kept.unwrap_or(Err(DeadLetterError::Timeout)) {
+            Ok(()) if self.dead_letters.is_persistent() => Kept::Samples(samples),
             Ok(()) => Kept::Nothing,
             Err(error) => Kept::Failed {
                 samples,
@@ -300,7 +300,7 @@ impl Ingester {
     /// Samples left out by policy are no news, so they do not go to the log.
     fn is_kept(&self, missing: &Undelivered, sender: Sender) -> bool {
         match &missing.why {
-            Why::Ignored(reason) => !reason.is_settled() && self.dead_letters.are_kept(),
+            Why::Ignored(reason) => !reason.is_settled() && self.dead_letters.is_persistent(),
             Why::Faulty(fault) => fault.is_kept(),
             Why::Failed(failed) => match sender {
                 Sender::SendsOnce => true,

@@ -9,13 +9,13 @@ use super::{LETTERS_AT_ONCE, MAX_BATCH_BYTES, Progress, Replay, Summary, Target}
 use crate::dead_letter::Folder;
 
 impl<T: Target, P: Progress> Replay<T, P> {
-    /// Replays every file of a folder. What is still not stored stays there, in a file of the same
-    /// name; files that are done are removed.
+    /// Replays every file of a folder. Letters that are still not stored stay there, in a file of the same
+    /// name; other files are removed.
     pub async fn folder(&self, path: &Path, summary: &mut Summary) {
         let files = match Folder::existing(path).files() {
             Ok(files) => files,
             Err(error) => {
-                let problem = format!("{} cannot be gone through: {error}", path.display());
+                let problem = format!("{} cannot be read: {error}", path.display());
                 return summary.problems.push(problem);
             }
         };
@@ -54,7 +54,10 @@ impl<T: Target, P: Progress> Replay<T, P> {
             }
             Err(TryLockError::Error(error)) => return Err(error.to_string()),
         }
-        let content = self.go_through(&file, path, summary).await.map_err(text)?;
+        let content = self
+            .read_letters(&file, path, summary)
+            .await
+            .map_err(text)?;
         if !content.has_letters {
             return Err("it holds no dead letters".to_owned());
         }
@@ -62,10 +65,12 @@ impl<T: Target, P: Progress> Replay<T, P> {
             return Ok(());
         }
         let left = content.rest.take_place(path);
-        left.map_err(|error| format!("what is not stored cannot be kept in it: {error}"))
+        left.map_err(|error| {
+            format!("the letters that are not stored cannot be written back to it: {error}")
+        })
     }
 
-    async fn go_through(
+    async fn read_letters(
         &self,
         file: &File,
         path: &Path,
@@ -92,7 +97,7 @@ impl<T: Target, P: Progress> Replay<T, P> {
                         let place = format!("{}:{number}", path.display());
                         summary.unreadable(&place, &error.to_string());
                         content.has_letters = true;
-                        content.rest.keep(line);
+                        content.rest.push(line);
                         None
                     }
                     Line::Other => {
@@ -102,13 +107,13 @@ impl<T: Target, P: Progress> Replay<T, P> {
                 };
                 content.has_letters |= letter.is_some();
                 match letter {
-                    Some(letter) if self.target.takes(&letter) => {
+                    Some(letter) if self.target.accepts(&letter) => {
                         content.is_changed = true;
                         waiting.push(*letter);
                         waiting_bytes += bytes;
                     }
                     Some(letter) => {
-                        content.rest.keep(line);
+                        content.rest.push(line);
                         summary.other(*letter);
                     }
                     None => {}
@@ -117,8 +122,8 @@ impl<T: Target, P: Progress> Replay<T, P> {
             }
             let is_full = waiting.len() >= LETTERS_AT_ONCE || waiting_bytes >= MAX_BATCH_BYTES;
             if is_full || bytes == 0 {
-                let mut keep = |line: &str| content.rest.keep(line);
-                self.write(&mut waiting, summary, &mut keep).await;
+                let mut leave = |line: &str| content.rest.push(line);
+                self.write(&mut waiting, summary, &mut leave).await;
                 waiting_bytes = 0;
             }
             if bytes == 0 {
@@ -128,11 +133,11 @@ impl<T: Target, P: Progress> Replay<T, P> {
     }
 }
 
-/// What a file held and what is left of it.
+/// The content of a file, and the lines that are left of it.
 struct Content {
     has_letters: bool,
     is_log: bool,
-    /// Whether letters of it were written.
+    /// True if letters of it were written.
     is_changed: bool,
     rest: Rest,
 }
@@ -151,16 +156,16 @@ impl Content {
     }
 }
 
-/// The lines that stay of a file, which go to another one as they come: there may be many.
+/// The lines that stay of a file. They go to another file as they come: there may be many.
 struct Rest {
     staged: Staged,
-    /// Made with the first line.
+    /// Created with the first line.
     file: Option<io::Result<BufWriter<File>>>,
 }
 
 impl Rest {
-    /// Adds a line. That it cannot be written shows when the file is to take its place: a log needs none.
-    fn keep(&mut self, line: &str) {
+    /// Adds a line. An error of writing is returned when the file is to take its place: a log needs none.
+    fn push(&mut self, line: &str) {
         let make = || File::create(&self.staged.0).map(BufWriter::new);
         let file = self.file.get_or_insert_with(make);
         if let Ok(writer) = file
@@ -181,9 +186,9 @@ impl Rest {
     }
 }
 
-/// A file that is to take the place of another; it is gone when this is dropped, however its writing
-/// ends. Once it is renamed there is nothing left to remove, and the lock of the other file keeps
-/// everybody else from making it.
+/// A file that is to take the place of another; it is removed when this is dropped, however its writing
+/// ends. Once it is renamed there is nothing left to remove, and the lock of the other file keeps other
+/// processes from creating it.
 struct Staged(PathBuf);
 
 impl Staged {
@@ -194,7 +199,7 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // Most often there is none, and no other error could be shown.
+        // Most often there is none, and there is no place for another error.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -209,7 +214,7 @@ mod tests {
 
     fn rest(path: &Path) -> Rest {
         let mut rest = Content::of(path).rest;
-        rest.keep("no letter");
+        rest.push("no letter");
         rest
     }
 

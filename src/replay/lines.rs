@@ -1,17 +1,17 @@
-//! Which lines of a text are dead letters.
+//! Recognises dead letters in the lines of a text.
 
 use crate::dead_letter::{Letter, LetterError, letter::KEY};
 
-/// What a line is.
+/// A line of a source.
 #[derive(Debug)]
 pub enum Line {
     /// A letter, by itself.
     Letter(Box<Letter>),
     /// A letter within a line of a log.
     Logged(Box<Letter>),
-    /// It should be a letter and cannot be read.
+    /// A line that begins like a letter and cannot be read.
     Unreadable(LetterError),
-    /// Something else, such as other lines of a log.
+    /// Any other line, such as one of a log.
     Other,
 }
 

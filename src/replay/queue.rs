@@ -1,5 +1,5 @@
-//! Dead letters in SQS: a queue that is gone through by hand, and the events that a queue sends to
-//! a function.
+//! Dead letters in SQS: a queue that is replayed by a command, and the events that a queue sends to a
+//! function.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -23,7 +23,7 @@ pub const MAX_RECORDS: usize = 10_000;
 const MEMORY_PER_BYTE: usize = 256;
 
 impl<T: Target, P: Progress> Replay<T, P> {
-    /// Replays every message of a queue. What is still not stored stays there.
+    /// Replays every message of a queue. Letters that are still not stored stay there.
     pub async fn queue(&self, queue: &Queue, summary: &mut Summary) {
         if let Err(error) = self.try_queue(queue, summary).await {
             summary.problems.push(error.to_string());
@@ -31,7 +31,7 @@ impl<T: Target, P: Progress> Replay<T, P> {
     }
 
     async fn try_queue(&self, queue: &Queue, summary: &mut Summary) -> Result<(), QueueError> {
-        // Messages that stay are hidden from this replay, and shown again at its end.
+        // Messages that stay are hidden from this replay, and visible again at its end.
         let mut stay = Vec::new();
         let mut seen = HashSet::new();
         loop {
@@ -48,22 +48,22 @@ impl<T: Target, P: Progress> Replay<T, P> {
                 let place = message.message_id().unwrap_or("message");
                 let mut rest = String::new();
                 let stored = summary.replayed.stored;
-                let keep = |line: &str| {
+                let leave = |line: &str| {
                     rest.push_str(line);
                     rest.push('\n');
                 };
-                self.message(place, body, summary, keep).await;
+                self.message(place, body, summary, leave).await;
                 self.progress.advance(body.len() as u64);
                 match (!rest.is_empty()).then_some(rest) {
                     None => queue.delete(&message).await?,
-                    // A letter that is refused again may say more about it than before.
+                    // A letter that is rejected again may have a better message than before.
                     Some(rest) if summary.replayed.stored > stored => {
                         // The rest is safe before the whole is removed.
                         let sent = queue.send(&rest).await?;
                         seen.extend(sent.identifiers);
                         match sent.too_long.is_empty() {
                             true => queue.delete(&message).await?,
-                            // The message holds what no other can: others made it.
+                            // No message of ours holds such a line: others made it.
                             false => stay.push(message),
                         }
                     }
@@ -80,15 +80,15 @@ impl<T: Target, P: Progress> Replay<T, P> {
         Ok(())
     }
 
-    /// Replays the messages of an event; the answer names those that the queue has to keep.
+    /// Replays the messages of an event; the response names those that the queue must deliver again.
     pub async fn event(&self, event: &SqsEvent, summary: &mut Summary) -> SqsBatchResponse {
         let mut response = SqsBatchResponse::default();
         for message in &event.records {
-            let mut is_kept = false;
-            let keep = |_: &str| is_kept = true;
+            let mut has_rest = false;
+            let leave = |_: &str| has_rest = true;
             let place = &message.message_id;
-            self.message(place, &message.body, summary, keep).await;
-            if is_kept {
+            self.message(place, &message.body, summary, leave).await;
+            if has_rest {
                 response.batch_item_failures.push(BatchItemFailure {
                     item_identifier: message.message_id.clone(),
                 });
@@ -97,14 +97,14 @@ impl<T: Target, P: Progress> Replay<T, P> {
         response
     }
 
-    /// Replays the lines of a message, a batch of letters at a time; calls `keep` with each line that the
-    /// queue has to keep, and notes at `place` those that are no letters.
+    /// Replays the lines of a message, a batch of letters at a time; calls `leave` with each line that is left,
+    /// and notes at `place` lines that are not letters.
     async fn message(
         &self,
         place: &str,
         body: &str,
         summary: &mut Summary,
-        mut keep: impl FnMut(&str) + Send,
+        mut leave: impl FnMut(&str) + Send,
     ) {
         let (mut letters, mut bytes) = (Vec::new(), 0);
         let mut began = Instant::now();
@@ -114,31 +114,31 @@ impl<T: Target, P: Progress> Replay<T, P> {
                 began = Instant::now();
             }
             if self.is_over() {
-                keep(line);
+                leave(line);
                 continue;
             }
             if letters.len() >= LETTERS_AT_ONCE || bytes + line.len() > MAX_BATCH_BYTES {
-                self.write(&mut letters, summary, &mut keep).await;
+                self.write(&mut letters, summary, &mut leave).await;
                 bytes = 0;
             }
-            let fault = match read(line) {
-                Line::Letter(letter) if self.target.takes(&letter) => {
+            let error = match read(line) {
+                Line::Letter(letter) if self.target.accepts(&letter) => {
                     letters.push(*letter);
                     bytes += line.len();
                     continue;
                 }
                 Line::Letter(letter) => {
-                    keep(line);
+                    leave(line);
                     summary.other(*letter);
                     continue;
                 }
                 Line::Unreadable(error) => error.to_string(),
                 Line::Logged(_) | Line::Other => "not a dead letter".to_owned(),
             };
-            summary.unreadable(place, &fault);
-            keep(line);
+            summary.unreadable(place, &error);
+            leave(line);
         }
-        self.write(&mut letters, summary, &mut keep).await;
+        self.write(&mut letters, summary, &mut leave).await;
     }
 }
 
@@ -155,7 +155,7 @@ pub struct SqsEvent {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SqsMessage {
-    /// Identifies it in the answer.
+    /// Identifies it in the response.
     pub message_id: String,
     /// Lines of letters, or rows.
     pub body: String,
@@ -224,16 +224,16 @@ pub(crate) fn records<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer.deserialize_seq(Records(PhantomData))
 }
 
-/// The answer to an event: messages that are not named are removed from the queue
+/// The response to an event: messages that are not named are removed from the queue
 /// (`ReportBatchItemFailures`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SqsBatchResponse {
-    /// The messages that the queue has to keep.
+    /// The messages that the queue must deliver again.
     pub batch_item_failures: Vec<BatchItemFailure>,
 }
 
-/// A message that the queue has to keep.
+/// A message that the queue must deliver again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchItemFailure {

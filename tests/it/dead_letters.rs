@@ -255,10 +255,10 @@ async fn a_folder_is_replayed_until_everything_is_stored() {
         "{text}"
     );
     for line in [
-        "  1 refused again: ResourceNotFoundException\n",
-        "  1 refused again: MissingMetricName\n",
-        "  2 refused again: value_not_finite\n",
-        "  1 refused again: long_label_name\n",
+        "  1 rejected again: ResourceNotFoundException\n",
+        "  1 rejected again: MissingMetricName\n",
+        "  2 rejected again: value_not_finite\n",
+        "  1 rejected again: long_label_name\n",
     ] {
         assert!(text.contains(line), "{text}");
     }

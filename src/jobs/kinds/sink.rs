@@ -1,22 +1,22 @@
 //! The type `prometheus_sink`: rows to a remote-write endpoint.
 //!
-//! Rows are handed over ([`Job::take_rows`]) or read from Timestream (`source`). `reader` finds the rows
-//! of a body, `row` and `source` make samples of them, `point` puts these in order, `body` into requests, which `send` delivers;
-//! `verdict`, `words` and `blame` read the answers; `resend` sends dead letters again.
+//! Rows are pushed ([`Job::take_rows`]) or read from Timestream (`source`). `reader` finds the rows of a body,
+//! `row` and `source` convert them to samples, `point` sorts these, `body` makes requests, `send` delivers them;
+//! `response`, `error_text` and `rejected_samples` read the responses; `resend` sends dead letters again.
 
-mod blame;
 mod body;
 mod config;
-mod handed_over;
+mod error_text;
 mod point;
+mod pushed;
 mod reader;
 mod reason;
+mod rejected_samples;
 mod resend;
+mod response;
 mod row;
 mod send;
 mod source;
-mod verdict;
-mod words;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -28,7 +28,7 @@ use crate::jobs::fault::Fault;
 use crate::jobs::run::{Job, Report, Run, RunError};
 use crate::json::MAX_TREE_BYTES_PER_BYTE;
 use config::Settings;
-use handed_over::HandedOver;
+use pushed::PushedRows;
 use row::MAX_ROW_MEMORY;
 use send::{Origin, Sender};
 
@@ -47,7 +47,7 @@ struct Sink(Settings);
 /// Reads the `config` of a sink.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// All errors of the configuration.
 pub fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
     Ok(Box::new(Sink(Settings::parse(config)?)))
 }
@@ -66,7 +66,7 @@ impl Job for Sink {
     }
 
     fn take_rows<'a>(&'a self, run: &'a Run<'a>, rows: &'a [u8]) -> Option<BoxFuture<'a, Report>> {
-        Some(self.take(run, rows).boxed())
+        Some(self.push(run, rows).boxed())
     }
 
     fn rows_memory(&self, len: usize) -> usize {
@@ -96,10 +96,10 @@ fn rows_memory(len: usize) -> usize {
 }
 
 impl Sink {
-    /// Delivers rows that somebody hands over; when this returns each is delivered, kept as a dead
-    /// letter, or told as not delivered.
-    async fn take(&self, run: &Run<'_>, rows: &[u8]) -> Report {
-        let mut sender = match Sender::new(&self.0, run, Origin::HandedOver) {
+    /// Delivers pushed rows; when this returns each is delivered, stored as a dead letter, or reported as not
+    /// delivered.
+    async fn push(&self, run: &Run<'_>, rows: &[u8]) -> Report {
+        let mut sender = match Sender::new(&self.0, run, Origin::Pushed) {
             Ok(sender) => sender,
             Err(error) => return Report::failed(error),
         };
@@ -108,7 +108,7 @@ impl Sink {
     }
 }
 
-/// Delivers rows batch by batch; those that are no samples are stored as dead letters at the end.
+/// Delivers rows batch by batch; rows that are not samples are stored as dead letters at the end.
 async fn deliver(
     settings: &Settings,
     run: &Run<'_>,
@@ -116,7 +116,7 @@ async fn deliver(
     sender: &mut Sender<'_>,
 ) -> Result<(), RunError> {
     let now_ms = (run.now)().as_millisecond();
-    let mut rows = HandedOver::new(rows, &settings.fields, now_ms, run);
+    let mut rows = PushedRows::new(rows, &settings.fields, now_ms, run);
     rows.check().await?;
     loop {
         let batch = rows
@@ -135,7 +135,7 @@ async fn deliver(
         if bad.is_empty() {
             return Ok(());
         }
-        sender.keep_bad_rows(&bad).await?;
+        sender.store_bad_rows(&bad).await?;
     }
 }
 
@@ -152,7 +152,7 @@ mod tests {
             reservation.grow(rows_memory(len)).unwrap();
             assert!(rows_memory(len) <= 2 * len.max(1) + (14 << 20), "{len}");
         }
-        // Some rows at a time do not keep others out.
+        // A few rows leave most of the budget to others.
         assert!(300 + rows_memory(300) < 100_000);
     }
 }

@@ -93,8 +93,8 @@ async fn what_a_prometheus_refused_reaches_one_that_takes_it() {
                 text.starts_with("replayed 11 samples: 0 stored, 11 not stored"),
                 "{text}"
             );
-            assert!(text.contains("10 refused again: out_of_order"), "{text}");
-            assert!(text.contains("1 refused again: bad_row"), "{text}");
+            assert!(text.contains("10 rejected again: out_of_order"), "{text}");
+            assert!(text.contains("1 rejected again: bad_row"), "{text}");
             assert!(text.contains("1 letters stay for Timestream"), "{text}");
             let kept = letters(folder);
             let samples: usize = kept.iter().map(|it| it.samples.len()).sum();

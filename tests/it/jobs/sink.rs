@@ -274,7 +274,7 @@ async fn of_a_refused_request_only_the_bad_samples_are_lost() {
     assert_eq!((report.rejected, report.dead_lettered), (4, 4));
     let text = failure(&report);
     for words in [
-        "does not take 4 samples (1 duplicate, 1 out_of_order, 1 too_old, 1 rejected)",
+        "does not accept 4 samples (1 duplicate, 1 out_of_order, 1 too_old, 1 rejected)",
         "out_of_order_time_window",
     ] {
         assert!(text.contains(words), "{text}");
@@ -552,7 +552,7 @@ async fn an_endpoint_that_is_down_for_a_while_gets_all_in_the_end() {
     let closed = Receiver::start(|_, _| StatusCode::FORBIDDEN).await;
     let report = workplace.run(&*sink_of(&closed.url)).await;
     assert!(
-        failure(&report).contains("takes nothing from this sender: 403"),
+        failure(&report).contains("accepts nothing from this sender: 403"),
         "{report:?}"
     );
     assert_eq!(report.rejected, 0);

@@ -19,26 +19,26 @@ use crate::storage::write::route::is_destination_name;
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 86_400_000;
 
-/// A sink's settings, all checked.
+/// The checked settings of a sink.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// The remote-write endpoint.
     pub(super) url: Url,
-    /// Which fields of a row are what.
+    /// The names of the fields of a row.
     pub(super) fields: Fields,
     /// The settings by which it is called.
     pub(super) outgoing: Outgoing,
     pub(super) protocol: Protocol,
     pub(super) retries: Retries,
-    /// How long a connection may take to come about.
+    /// The longest time to connect.
     pub(super) connect_timeout: Duration,
-    /// How long the endpoint may take to answer.
+    /// The longest time for a response of the endpoint.
     pub(super) socket_timeout: Duration,
     /// Samples of one request.
     pub(super) batch_size: usize,
-    /// How long a sample waits for others at most.
+    /// The longest time for which a sample waits for others.
     pub(super) flush_interval: Duration,
-    /// Where rows come from, beside those that are handed over.
+    /// The sources of rows, beside those that are pushed.
     pub(super) sources: Vec<Source>,
     /// Milliseconds before the present that are left for the next run, of a table without an end.
     pub(super) lateness_ms: i64,
@@ -53,7 +53,7 @@ pub(super) enum Protocol {
     V2,
 }
 
-/// How a request is tried again.
+/// The retries of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Retries {
     /// Tries after the first one.
@@ -65,7 +65,7 @@ pub(super) struct Retries {
 }
 
 impl Source {
-    /// What tells it from others.
+    /// Identifies it among the sources.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Query(query) => query.clone(),
@@ -81,7 +81,7 @@ impl Source {
     }
 }
 
-/// Where rows come from.
+/// A source of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// The series of a table, as this connector stores them.
@@ -136,7 +136,7 @@ impl Settings {
     /// Reads a `config`.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// All errors of the configuration.
     pub(super) fn parse(config: &Value) -> Result<Self, Vec<Fault>> {
         let raw: Raw = object(config).map_err(|text| vec![Fault::new("config", text)])?;
         let mut values = Values::default();
@@ -238,12 +238,12 @@ impl Settings {
 }
 
 impl Retries {
-    /// The pause before retry number `retry` (from 0).
+    /// Returns the pause before retry number `retry` (from 0).
     ///
-    /// A receiver that asks for a pause gets that one, as far as the longest.
-    pub(super) fn pause(self, retry: u32, asked: Option<Duration>) -> Duration {
+    /// A pause that the receiver requests replaces it, up to the longest.
+    pub(super) fn pause(self, retry: u32, requested: Option<Duration>) -> Duration {
         let own = || self.first_pause.saturating_mul(1 << retry.min(20));
-        asked.unwrap_or_else(own).min(self.max_pause)
+        requested.unwrap_or_else(own).min(self.max_pause)
     }
 }
 
@@ -447,7 +447,7 @@ mod tests {
             twice[0].to_string(),
             "config.source[1]: this is the same as one before it"
         );
-        // The fields of a query's rows have to be known.
+        // The fields of a query's rows must be known.
         assert_eq!(parse(json!({"query": "SELECT 1"})).unwrap_err().len(), 2);
     }
 

@@ -1,4 +1,4 @@
-//! Samples on their way to the endpoint, and the order in which they go.
+//! Samples for the endpoint, and their order.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub(super) struct Point {
     pub(super) content: Content,
 }
 
-/// What a series is at a time.
+/// The content of a series at a time.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Content {
     Float(Sample),
@@ -31,18 +31,18 @@ impl Point {
 
     /// Returns the bytes of memory that a sample with these labels occupies at most.
     pub(super) fn memory(&self) -> usize {
-        // Two allocations a label, and the vector of labels may be twice as large as it has to be.
+        // Two allocations a label, and the vector of labels may be twice as large as needed.
         let label =
             |label: &Label| 2 * size_of::<Label>() + 2 * 24 + label.name.len() + label.value.len();
         2 * size_of::<Self>() + 64 + self.labels.iter().map(label).sum::<usize>()
     }
 
-    /// Whether it belongs to the same series.
+    /// Returns true if it belongs to the same series.
     pub(super) fn is_same_series(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.labels, &other.labels) || self.labels == other.labels
     }
 
-    /// Whether it says the same of the same series at the same time.
+    /// Returns true if it has the same content for the same series and time.
     fn repeats(&self, other: &Self) -> bool {
         self.is_same_series(other)
             && match (&self.content, &other.content) {
@@ -55,7 +55,7 @@ impl Point {
     }
 }
 
-/// Sorts by series and time; returns how many repeated the one before, which are gone.
+/// Sorts by series and time, removes samples that repeat the one before, and returns their number.
 pub(super) fn arrange(points: &mut Vec<Point>) -> u64 {
     let before = points.len();
     points.sort_by(|a, b| {
@@ -65,11 +65,11 @@ pub(super) fn arrange(points: &mut Vec<Point>) -> u64 {
         };
         labels.then_with(|| a.timestamp_ms().cmp(&b.timestamp_ms()))
     });
-    points.dedup_by(|later, kept| later.repeats(kept));
+    points.dedup_by(|later, first| later.repeats(first));
     (before - points.len()) as u64
 }
 
-/// The arranged points, those of one series together.
+/// Returns the arranged points by series.
 pub(super) fn by_series(points: &[Point]) -> impl Iterator<Item = &[Point]> {
     points.chunk_by(Point::is_same_series)
 }
@@ -109,7 +109,7 @@ pub(super) mod tests {
         let seen: Vec<Vec<_>> = by_series(&points)
             .map(|series| series.iter().map(Point::timestamp_ms).collect())
             .collect();
-        // Two values of one time are the receiver's to judge.
+        // The receiver decides between two values of one time.
         assert_eq!(seen, [vec![5, 5], vec![3], vec![1, 2]]);
     }
 }

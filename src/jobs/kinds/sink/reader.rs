@@ -1,24 +1,24 @@
-//! A body of rows to its rows, one by one: JSON values and arrays of them, one after the other.
+//! Reads the rows of a body one by one: JSON values and arrays of them, one after the other.
 //!
 //! Rows are slices of the body. None is parsed further than needed to find its end, so a body occupies
 //! no more than its bytes, and one byte for each bracket that is open.
 
 use serde_json::value::RawValue;
 
-/// Reads rows; a copy goes on from the same place.
+/// Reads rows; a copy continues at the same position.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RowReader<'b> {
     body: &'b [u8],
     /// The bytes that are read.
     offset: usize,
-    place: Place,
+    position: Position,
     /// The number of the last row that was read.
     number: usize,
 }
 
-/// The place of a reader in its body.
+/// The position of a reader in its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// Between values.
     Outside,
     /// After the bracket that opens an array.
@@ -42,28 +42,28 @@ impl<'b> RowReader<'b> {
         Self {
             body,
             offset: 0,
-            place: Place::Outside,
+            position: Position::Outside,
             number: 0,
         }
     }
 
-    /// Returns the next row, or why there is none; `None` at the end. Nothing follows an error.
+    /// Returns the next row or an error; `None` at the end. Nothing follows an error.
     pub(super) fn next(&mut self) -> Option<Result<RawRow<'b>, String>> {
         loop {
             let space = self.body[self.offset..]
                 .iter()
                 .take_while(|byte| matches!(byte, b' ' | b'\n' | b'\t' | b'\r'));
             self.offset += space.count();
-            match (self.place, self.body.get(self.offset)) {
-                (Place::Outside, None) => return None,
-                (Place::Outside, Some(b'[')) => self.place = Place::First,
-                (Place::First | Place::Next, Some(b']')) => self.place = Place::Outside,
-                (Place::Outside | Place::First, _) => return Some(self.value()),
-                (Place::Next, Some(b',')) => {
+            match (self.position, self.body.get(self.offset)) {
+                (Position::Outside, None) => return None,
+                (Position::Outside, Some(b'[')) => self.position = Position::First,
+                (Position::First | Position::Next, Some(b']')) => self.position = Position::Outside,
+                (Position::Outside | Position::First, _) => return Some(self.value()),
+                (Position::Next, Some(b',')) => {
                     self.offset += 1;
                     return Some(self.value());
                 }
-                (Place::Next, _) => {
+                (Position::Next, _) => {
                     return Some(Err(format!(
                         "expected `,` or `]` at byte {}, after row {}",
                         self.offset, self.number
@@ -87,9 +87,9 @@ impl<'b> RowReader<'b> {
             format!("{error} of row {number}, which begins at byte {offset}")
         })?;
         self.offset += values.byte_offset();
-        self.place = match self.place {
-            Place::Outside => Place::Outside,
-            Place::First | Place::Next => Place::Next,
+        self.position = match self.position {
+            Position::Outside => Position::Outside,
+            Position::First | Position::Next => Position::Next,
         };
         Ok(RawRow {
             number: self.number,

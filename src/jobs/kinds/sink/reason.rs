@@ -3,19 +3,19 @@
 /// The reason for which a receiver rejects a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Reason {
-    /// There is one with this time, and it says the same.
+    /// The same sample is stored.
     Stored,
-    /// There is one with this time, and it says something else.
+    /// A sample with this time and another value is stored.
     Duplicate,
-    /// There is a later one in its series.
+    /// A later sample of its series is stored.
     OutOfOrder,
-    /// It is older than the receiver takes.
+    /// It is older than the receiver accepts.
     TooOld,
-    /// Something else; the receiver's words tell.
+    /// Another reason, which the receiver's text gives.
     Other,
-    /// The receiver takes nothing from this sender.
+    /// The receiver accepts nothing from this sender.
     Refused,
-    /// The row that was handed over is no sample.
+    /// The pushed row is not a sample.
     BadRow,
 }
 
@@ -32,12 +32,12 @@ impl Reason {
         }
     }
 
-    /// Whether a receiver could be set up to take such samples.
+    /// Returns true if a receiver can be configured to accept such samples.
     pub(super) fn is_about_time(self) -> bool {
         matches!(self, Self::OutOfOrder | Self::TooOld)
     }
 
-    /// Reads the words with which Prometheus, Mimir, Thanos and their kin refuse one sample.
+    /// Reads the text with which Prometheus, Mimir, Thanos and their kin reject one sample.
     pub(super) fn of(text: &str) -> Self {
         let text = text.to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -51,7 +51,7 @@ impl Reason {
                 false => Self::Duplicate,
             };
         }
-        // "out of bounds: timestamp is too far in the future": no receiver can be set up to take that.
+        // "out of bounds: timestamp is too far in the future": no receiver can be configured to accept that.
         if is_about_future(&text) {
             return Self::Other;
         }
@@ -66,12 +66,12 @@ impl Reason {
     }
 }
 
-/// Whether the words about a duplicate show one value, once as stored and once as sent.
+/// Returns true if the text about a duplicate has one value, as stored and as sent.
 ///
 /// Prometheus: `duplicate sample for timestamp 5; overrides not allowed: existing 1, new value 2`. Only such a
-/// sample needs no dead letter. Receivers complain of values that differ, so words without values do
-/// not suffice; of all NaN, stale markers among them, there is the same text. The labels of a series,
-/// which anybody may have chosen, are no words of the receiver.
+/// sample needs no dead letter. Receivers complain about values that differ, so a text without values does
+/// not suffice; all NaN, stale markers among them, have the same text. The labels of a series can hold any
+/// text and are ignored.
 fn says_the_same(text: &str) -> bool {
     let words = text.split('{').next().unwrap_or_default();
     let after = |mark: &str| {
@@ -83,7 +83,7 @@ fn says_the_same(text: &str) -> bool {
     stored.is_some() && stored == after("new value ")
 }
 
-/// Whether words in lower case say that a sample is too far in the future, and nothing of the past.
+/// Returns true if a text in lower case says that a sample is too far in the future, and nothing of the past.
 pub(super) fn is_about_future(text: &str) -> bool {
     text.contains("too far in the future") && !text.contains("too old")
 }

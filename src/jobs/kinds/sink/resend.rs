@@ -1,6 +1,6 @@
-//! Dead letters of a sink to its endpoint again.
+//! Replay of a sink's dead letters to its endpoint.
 //!
-//! The caller keeps the letters that are left, and nothing is stored here: a letter is in one place until
+//! The caller stores the letters that are left, and nothing is stored here: a letter is in one place until
 //! the endpoint has its samples.
 
 use std::collections::{BTreeMap, HashMap};
@@ -31,7 +31,7 @@ pub(super) async fn resend(settings: &Settings, run: &Run<'_>, letters: &[Letter
                 points.extend(some);
             }
             Err(reason) => {
-                // A row that is no sample is counted as one, as when it came.
+                // A row that is not a sample counts as one, as when it was pushed.
                 let samples = letter.count().max(1);
                 replayed.samples += samples;
                 *replayed.refused.entry(reason.to_owned()).or_default() += samples;
@@ -39,7 +39,7 @@ pub(super) async fn resend(settings: &Settings, run: &Run<'_>, letters: &[Letter
             }
         }
     }
-    // A letter may be there twice.
+    // A letter may occur twice.
     arrange(&mut points);
     replayed.samples += points.len() as u64;
     let outcome = match Sender::new(settings, run, Origin::Letters) {
@@ -50,9 +50,9 @@ pub(super) async fn resend(settings: &Settings, run: &Run<'_>, letters: &[Letter
             ..Outcome::default()
         },
     };
-    let left = outcome.hopeless.len() + outcome.undelivered.len();
+    let left = outcome.permanent.len() + outcome.undelivered.len();
     replayed.stored = (points.len() - left) as u64;
-    for it in &outcome.hopeless {
+    for it in &outcome.permanent {
         let count = replayed.refused.entry(it.reason.as_str().to_owned());
         *count.or_default() += 1;
     }
@@ -60,7 +60,7 @@ pub(super) async fn resend(settings: &Settings, run: &Run<'_>, letters: &[Letter
         let count = replayed.failed.entry(error.to_string());
         *count.or_default() += outcome.undelivered.len() as u64;
     }
-    replayed.left.extend(letters_of(&outcome.hopeless, run));
+    replayed.left.extend(letters_of(&outcome.permanent, run));
     let mut undelivered: BTreeMap<usize, Letter> = BTreeMap::new();
     for point in &outcome.undelivered {
         let index = origins[&Arc::as_ptr(&point.labels).addr()];
@@ -76,7 +76,7 @@ pub(super) async fn resend(settings: &Settings, run: &Run<'_>, letters: &[Letter
     replayed
 }
 
-/// Returns the samples of a letter, which share their labels, or the reason why none can be sent.
+/// Returns the samples of a letter, which share their labels, or the reason for which none can be sent.
 fn points_of(letter: &Letter) -> Result<Vec<Point>, &str> {
     if letter.not_utf8 {
         return Err("not_utf8");

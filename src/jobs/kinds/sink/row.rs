@@ -14,37 +14,37 @@ use crate::json::tree_bytes;
 use crate::model::{Label, Labels, METRIC_NAME_LABEL, Sample};
 use crate::received::cut;
 
-/// Bytes of a row that an error shows, and of a value in it.
+/// Bytes of a row that an error quotes, and of a value in it.
 const MAX_SHOWN_BYTES: usize = 300;
 /// Bytes of a row: some 2,000 labels.
 pub(super) const MAX_ROW_BYTES: usize = 64 << 10;
 /// Bytes of memory that a row occupies while it is read.
 pub(super) const MAX_ROW_MEMORY: usize = 2 << 20;
 
-/// Which fields of a row are what.
+/// The names of the fields of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fields {
     /// A map of labels, the metric name among them.
     pub(super) labels: String,
     /// The value.
     pub(super) value: String,
-    /// The time; of a row without it, that is when it is read.
+    /// The time; a row without it has the time at which it is read.
     pub(super) timestamp: Option<String>,
 }
 
-/// A row that is no sample.
+/// A row that is not a sample.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("row {number}: {why}; the row: {row}")]
 pub(super) struct BadRow {
     /// Its number, from 1.
     pub(super) number: usize,
-    /// What is wrong with it.
+    /// The error of the row.
     pub(super) why: String,
     /// Its start.
     pub(super) row: String,
 }
 
-/// Returns the sample that a row is. A row that is too large is not parsed.
+/// Converts a row to a sample. A row that is too large is not parsed.
 pub(super) fn sample_of(row: RawRow<'_>, fields: &Fields, now_ms: i64) -> Result<Point, BadRow> {
     let bad = |why: &str, shown: &str| BadRow {
         number: row.number,
@@ -73,7 +73,7 @@ pub(super) fn sample_of(row: RawRow<'_>, fields: &Fields, now_ms: i64) -> Result
     point(&value, fields, now_ms).map_err(|why| bad(&why, &value.to_string()))
 }
 
-/// The sample that a row is.
+/// Converts a parsed row to a sample.
 fn point(row: &Value, fields: &Fields, now_ms: i64) -> Result<Point, String> {
     let row = row.as_object().ok_or("expected an object")?;
     let given = |key: &str| row.get(key).filter(|it| !it.is_null());
@@ -83,7 +83,7 @@ fn point(row: &Value, fields: &Fields, now_ms: i64) -> Result<Point, String> {
         Value::String(text) => labels_of_text(text)?,
         _ => return Err(format!("'{}' is no map of labels", fields.labels)),
     };
-    // Not a sample NaN either: a row without a value is no sample, and NaN makes NaN of each sum.
+    // A row without a value is not a NaN either: NaN makes NaN of each sum.
     let value = match row.get(&fields.value) {
         None => return Err(absent(&fields.value)),
         Some(Value::Null) => {
@@ -114,10 +114,10 @@ fn absent(key: &str) -> String {
     format!("the field '{key}' is absent")
 }
 
-/// The labels of a map.
+/// Returns the labels of a map.
 ///
 /// # Errors
-/// They are not the labels of a series: Prometheus passes over such a series without a word.
+/// They are not the labels of a series; Prometheus would drop such a series silently.
 pub(super) fn labels_of(map: &Map<String, Value>) -> Result<Labels, String> {
     let mut labels = Vec::with_capacity(map.len());
     for (name, value) in map {
@@ -137,13 +137,13 @@ pub(super) fn labels_of(map: &Map<String, Value>) -> Result<Labels, String> {
     checked(labels)
 }
 
-/// The labels that a text, a JSON object, holds.
+/// Returns the labels of a JSON object in a string.
 pub(super) fn labels_of_text(text: &str) -> Result<Labels, String> {
     let map = serde_json::from_str(text).map_err(|error| format!("no map of labels: {error}"))?;
     labels_of(&map)
 }
 
-/// A label set with a metric name and no empty name.
+/// Returns a label set with a metric name and no empty name.
 pub(super) fn checked(labels: Vec<Label>) -> Result<Labels, String> {
     if labels.iter().any(|label| label.name.is_empty()) {
         return Err("a label has an empty name".to_owned());
@@ -157,13 +157,13 @@ pub(super) fn checked(labels: Vec<Label>) -> Result<Labels, String> {
     Ok(labels)
 }
 
-/// A number in Go's or JSON's spelling, the special ones included.
+/// Parses a number in Go's or JSON's spelling, the special ones included.
 pub(super) fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok()
 }
 
-/// Milliseconds since 1970: a whole number is that, another number is seconds; texts are RFC 3339 or
-/// RFC 9557, whose zone counts, or without a zone and then in UTC.
+/// Returns milliseconds since 1970: of a whole number itself, of another number its seconds; of a string the time by
+/// RFC 3339 or RFC 9557, in its zone, or in UTC without one.
 pub(super) fn timestamp_ms(value: &Value) -> Result<i64, String> {
     let invalid = || {
         format!(
@@ -172,7 +172,7 @@ pub(super) fn timestamp_ms(value: &Value) -> Result<i64, String> {
     };
     let of_seconds = |seconds: f64| {
         let ms = (seconds * 1e3).round();
-        // Beyond that a double does not tell milliseconds apart.
+        // Beyond that a double cannot distinguish milliseconds.
         (ms.abs() < 9e15).then_some(ms as i64)
     };
     let read = match value {
@@ -195,10 +195,10 @@ pub(super) fn timestamp_ms(value: &Value) -> Result<i64, String> {
     read.ok_or_else(invalid)
 }
 
-/// The time that a text with a date says; `None` if it has none.
+/// Returns the time of a string with a date; `None` if it has none.
 fn time_of_text(text: &str) -> Option<Result<i64, String>> {
     let pieces = Pieces::parse(text).ok()?;
-    // The types of a time and of a date and time each pass over a zone that stands there.
+    // The types of a time and of a date and time both ignore a zone.
     if pieces.time_zone_annotation().is_some() {
         return Some(time_in_zone(text));
     }
@@ -212,9 +212,9 @@ fn time_of_text(text: &str) -> Option<Result<i64, String>> {
     Some(Ok(time.as_millisecond()))
 }
 
-/// The time that a text such as `2026-08-15T17:00:00[Europe/Berlin]` says.
+/// Returns the time of a string such as `2026-08-15T17:00:00[Europe/Berlin]`.
 fn time_in_zone(text: &str) -> Result<i64, String> {
-    // An hour that a clock shows twice, or never, is not guessed.
+    // An hour that a clock shows twice, or never, is an error.
     const PARSER: DateTimeParser = DateTimeParser::new()
         .disambiguation(Disambiguation::Reject)
         .offset_conflict(OffsetConflict::Reject);
@@ -234,7 +234,7 @@ mod tests {
     use super::super::reader::RowReader;
     use super::*;
 
-    /// All samples of a body, and the rows that are none.
+    /// Returns all samples of a body, and the rows that are not samples.
     fn read_rows(
         body: &[u8],
         fields: &Fields,
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_row_is_told() {
+    fn invalid_rows_are_reported() {
         let name = json!({"__name__": "a"});
         for (row, why) in [
             (json!(1), "expected an object"),
@@ -413,7 +413,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_is_a_sample_or_told(rows in prop::collection::vec(json_value(), 0..6)) {
+        fn every_row_is_a_sample_or_reported(rows in prop::collection::vec(json_value(), 0..6)) {
             let body = Value::from(rows.clone()).to_string();
             let (points, bad) = read_rows(body.as_bytes(), &fields(), 7).unwrap();
             prop_assert_eq!(points.len() + bad.len(), rows.len());

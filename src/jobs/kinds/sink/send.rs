@@ -1,7 +1,7 @@
-//! Samples to the endpoint: in batches, again after failures, halved where the receiver refuses some,
-//! and what it never takes to the dead letters.
+//! Delivery of samples to the endpoint: in batches, with retries, in halves where the receiver rejects some.
+//! Samples that it will never accept become dead letters.
 //!
-//! Requests go one after the other: a receiver refuses a sample that is older than the last one of its
+//! Requests are sent one after the other: a receiver rejects a sample that is older than the last one of its
 //! series.
 
 use std::collections::BTreeMap;
@@ -10,12 +10,12 @@ use std::time::Duration;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::blame::{Blamed, blame};
 use super::body::body;
 use super::config::{Protocol, Settings};
 use super::point::{Content, Point, arrange, by_series};
 use super::reason::Reason;
-use super::verdict::{Verdict, verdict};
+use super::rejected_samples::{RejectedSample, rejected_samples};
+use super::response::{WriteResponse, write_response};
 use crate::dead_letter::Letter;
 use crate::jobs::client::{CallError, Session, next_piece};
 use crate::jobs::run::{Report, Run, RunError};
@@ -25,8 +25,8 @@ use crate::storage::histogram::from_message;
 
 const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
 const ATTEMPT: HeaderName = HeaderName::from_static("retry-attempt");
-/// Bytes of an answer that are read; it may have a line for each sample.
-const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// Bytes of a response that are read; it may have a line for each sample.
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
 /// Bytes of the text in a dead letter.
 const MAX_TEXT_BYTES: usize = 400;
 
@@ -37,44 +37,44 @@ pub(super) struct Sender<'r> {
     origin: Origin,
     session: Session,
     protocol: Protocol,
-    /// What waits for a full batch.
+    /// Samples that wait for a full batch.
     buffer: Vec<Point>,
-    /// When the first of them came.
+    /// The time at which the first of them came.
     since: Instant,
     counts: Counts,
-    /// Samples that [`Self::deliver`] did not come to, or sent in vain.
+    /// Samples that [`Self::deliver`] did not reach, or could not deliver.
     undelivered: Vec<Point>,
 }
 
-/// Where the samples of a run come from.
+/// The origin of the samples of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// A source that has them still, whatever becomes of them.
+    /// A source that still has them after a failure.
     Source,
-    /// Somebody hands them over.
-    HandedOver,
+    /// Rows that were pushed.
+    Pushed,
     /// Dead letters, which stay where they are as long as their samples are not delivered.
     Letters,
 }
 
-/// What became of the samples of a run.
+/// The outcome of the samples of a run.
 #[derive(Debug, Default)]
 struct Counts {
     received: u64,
     delivered: u64,
-    /// Samples that the receiver never takes, by reason.
-    refused: BTreeMap<Reason, u64>,
+    /// Samples that the receiver will never accept, by reason.
+    rejected: BTreeMap<Reason, u64>,
     dead_lettered: u64,
-    /// The reason for which the first of them was refused.
-    first_refusal: Option<String>,
+    /// The error of the first of them.
+    first_rejection: Option<String>,
     warnings: Vec<String>,
 }
 
-/// A sample that the receiver never takes.
-pub(super) struct Hopeless {
+/// A sample that the receiver will never accept.
+pub(super) struct PermanentFailure {
     point: Point,
     pub(super) reason: Reason,
-    /// The reason, as far as it may be shown.
+    /// The error, as far as a user may see it.
     text: String,
 }
 
@@ -82,26 +82,26 @@ pub(super) struct Hopeless {
 #[derive(Clone, Copy)]
 struct Part<'p> {
     points: &'p [Point],
-    /// Whether the receiver may have stored some of them, as a part of a larger request.
+    /// True if the receiver may have stored some of them, as a part of a larger request.
     is_partial: bool,
     /// The sample behind them in that.
     next: Option<&'p Point>,
 }
 
-/// The fate of the samples of letters.
+/// The outcome of the samples of letters.
 #[derive(Default)]
 pub(super) struct Outcome {
-    pub(super) hopeless: Vec<Hopeless>,
+    pub(super) permanent: Vec<PermanentFailure>,
     pub(super) undelivered: Vec<Point>,
     /// The error for which some are not delivered.
     pub(super) error: Option<RunError>,
 }
 
 impl<'r> Sender<'r> {
-    /// Starts without anything to send.
+    /// Returns a sender without samples.
     ///
     /// # Errors
-    /// A secret cannot be had.
+    /// A secret cannot be read.
     pub(super) fn new(
         settings: &'r Settings,
         run: &'r Run<'r>,
@@ -121,7 +121,7 @@ impl<'r> Sender<'r> {
         })
     }
 
-    /// Takes a sample. When this returns a full batch is delivered.
+    /// Adds a sample, and delivers the batch once it is full.
     pub(super) async fn push(&mut self, point: Point) -> Result<(), RunError> {
         if self.buffer.is_empty() {
             self.since = Instant::now();
@@ -134,40 +134,40 @@ impl<'r> Sender<'r> {
         Ok(())
     }
 
-    /// Whether samples wait that nobody may hold back any longer.
+    /// Returns true if samples have waited for the flush interval.
     pub(super) fn is_due(&self) -> bool {
         !self.buffer.is_empty() && self.since.elapsed() >= self.settings.flush_interval
     }
 
-    /// How many samples wait.
+    /// Returns the number of samples that wait.
     pub(super) fn waiting(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Delivers what waits. After an error it still waits.
+    /// Delivers the samples that wait. After an error they still wait.
     pub(super) async fn flush(&mut self) -> Result<(), RunError> {
         let mut points = self.buffer.clone();
         let repeated = arrange(&mut points);
-        let mut hopeless = Vec::new();
-        let sent = self.deliver(&points, &mut hopeless).await;
-        let kept = self.keep(&hopeless).await;
-        if kept.is_err() {
-            // Nothing has become of them.
-            for it in &hopeless {
-                let count = self.counts.refused.entry(it.reason).or_default();
+        let mut permanent = Vec::new();
+        let sent = self.deliver(&points, &mut permanent).await;
+        let stored = self.store(&permanent).await;
+        if stored.is_err() {
+            // The next run sends them again.
+            for it in &permanent {
+                let count = self.counts.rejected.entry(it.reason).or_default();
                 *count = count.saturating_sub(1);
             }
         }
         sent?;
-        kept?;
+        stored?;
         self.counts.delivered += repeated;
         self.buffer.clear();
-        self.tell();
+        self.update_tally();
         Ok(())
     }
 
-    /// Notes rows that are no samples, and keeps them as dead letters.
-    pub(super) async fn keep_bad_rows(&mut self, rows: &[impl ToString]) -> Result<(), RunError> {
+    /// Notes rows that are not samples, and stores them as dead letters.
+    pub(super) async fn store_bad_rows(&mut self, rows: &[impl ToString]) -> Result<(), RunError> {
         let Some(first) = rows.first() else {
             return Ok(());
         };
@@ -178,58 +178,58 @@ impl<'r> Sender<'r> {
             letter.connector = Some(self.run.name.to_owned());
             letter
         };
-        let before = self.counts.refused.get(&Reason::BadRow);
+        let before = self.counts.rejected.get(&Reason::BadRow);
         // The log has the first of them; the report has the count of all.
-        let are_kept = self.run.ingester.keeps_letters() || before.is_none();
+        let is_stored = self.run.ingester.keeps_letters() || before.is_none();
         let count = rows.len() as u64;
         self.counts.received += count;
-        if are_kept {
+        if is_stored {
             let letters: Vec<_> = rows.iter().map(letter).collect();
-            self.keep_letters(&letters, count).await?;
+            self.store_letters(&letters, count).await?;
         }
-        *self.counts.refused.entry(Reason::BadRow).or_default() += count;
+        *self.counts.rejected.entry(Reason::BadRow).or_default() += count;
         self.counts
-            .first_refusal
+            .first_rejection
             .get_or_insert_with(|| first.to_string());
-        self.tell();
+        self.update_tally();
         Ok(())
     }
 
-    /// Tells how much is settled, for a run that does not get to its report.
-    fn tell(&self) {
+    /// Updates the tally, for a run that does not reach its report.
+    fn update_tally(&self) {
         let counts = &self.counts;
-        let rejected = counts.refused.values().sum();
+        let rejected = counts.rejected.values().sum();
         self.run
             .tally
             .set(counts.delivered, counts.received, rejected);
     }
 
-    /// What the run came to. Samples that the receiver never takes make it a failure.
+    /// Returns the report of the run. Samples that the receiver will never accept make it a failure.
     pub(super) fn report(self, ended: Result<(), RunError>) -> Report {
         let Counts {
             received,
             delivered,
-            mut refused,
+            rejected: mut by_reason,
             dead_lettered,
-            first_refusal,
+            first_rejection,
             warnings,
         } = self.counts;
-        refused.retain(|_, samples| *samples > 0);
-        let rejected = refused.values().sum();
-        let reasons = refused
+        by_reason.retain(|_, samples| *samples > 0);
+        let rejected = by_reason.values().sum();
+        let reasons = by_reason
             .iter()
             .map(|(reason, samples)| format!("{samples} {}", reason.as_str()));
         let reasons = reasons.collect::<Vec<_>>().join(", ");
-        let of_refused = || {
-            let remedy = match refused.keys().any(|it| it.is_about_time()) {
+        let of_rejected = || {
+            let remedy = match by_reason.keys().any(|it| it.is_about_time()) {
                 true => {
-                    "; a receiver that takes older samples has out_of_order_time_window in its storage.tsdb"
+                    "; to accept older samples, set out_of_order_time_window in the receiver's storage.tsdb"
                 }
                 false => "",
             };
-            let first = first_refusal.unwrap_or_default();
+            let first = first_rejection.unwrap_or_default();
             RunError::Failed(format!(
-                "the endpoint does not take {rejected} samples ({reasons}): {first}{remedy}"
+                "the endpoint does not accept {rejected} samples ({reasons}): {first}{remedy}"
             ))
         };
         Report {
@@ -239,7 +239,7 @@ impl<'r> Sender<'r> {
             dead_lettered,
             error: match ended {
                 Err(error) => Some(error),
-                Ok(()) => (rejected > 0).then(of_refused),
+                Ok(()) => (rejected > 0).then(of_rejected),
             },
             warnings,
         }
@@ -253,18 +253,18 @@ impl<'r> Sender<'r> {
                 outcome.undelivered.extend_from_slice(batch);
                 continue;
             }
-            let delivered = self.deliver(batch, &mut outcome.hopeless).await;
+            let delivered = self.deliver(batch, &mut outcome.permanent).await;
             outcome.undelivered.append(&mut self.undelivered);
             outcome.error = delivered.err();
         }
         outcome
     }
 
-    /// Sends `points`, which are arranged; what the receiver never takes goes to `hopeless`.
+    /// Sends `points`, which are arranged; samples that the receiver will never accept go to `permanent`.
     async fn deliver(
         &mut self,
         points: &[Point],
-        hopeless: &mut Vec<Hopeless>,
+        permanent: &mut Vec<PermanentFailure>,
     ) -> Result<(), RunError> {
         self.undelivered.clear();
         let mut parts = match points.is_empty() {
@@ -276,7 +276,7 @@ impl<'r> Sender<'r> {
             }],
         };
         while let Some(part) = parts.pop() {
-            let delivered = self.deliver_part(part, &mut parts, hopeless).await;
+            let delivered = self.deliver_part(part, &mut parts, permanent).await;
             if delivered.is_err() {
                 if self.origin == Origin::Letters {
                     let rest = parts.iter().rev().chain([&part]);
@@ -289,85 +289,84 @@ impl<'r> Sender<'r> {
         Ok(())
     }
 
-    /// Sends one part; what has to be sent of it in smaller ones, or otherwise, goes to `parts`.
+    /// Sends one part; what must be sent again in halves, or with another protocol, goes to `parts`.
     async fn deliver_part<'p>(
         &mut self,
         part: Part<'p>,
         parts: &mut Vec<Part<'p>>,
-        hopeless: &mut Vec<Hopeless>,
+        permanent: &mut Vec<PermanentFailure>,
     ) -> Result<(), RunError> {
         let points = part.points;
         match self.send(points).await? {
-            Verdict::Stored { unconfirmed } => {
+            WriteResponse::Stored { unconfirmed } => {
                 self.counts.delivered += points.len() as u64;
-                self.tell();
+                self.update_tally();
                 if unconfirmed > 0 {
                     self.warn(format!(
-                        "the endpoint answered success but does not say that {unconfirmed} samples are written"
+                        "the endpoint responded with success but does not report that {unconfirmed} samples are written"
                     ));
                 }
             }
-            Verdict::Rejected {
+            WriteResponse::Rejected {
                 written,
                 is_partial,
                 status,
-                words,
-                shown,
+                text,
+                message,
             } => {
                 if written > 0
-                    && let Some(blamed) = blame(points, written, &words)
+                    && let Some(rejected) = rejected_samples(points, written, &text)
                 {
                     self.counts.delivered += written;
-                    for Blamed {
+                    for RejectedSample {
                         index,
                         reason,
                         phrase,
-                    } in blamed
+                    } in rejected
                     {
                         let phrase = phrase.as_deref().unwrap_or(reason.as_str());
                         let text = format!("{status}: {phrase}");
-                        self.note(&points[index], reason, &text, hopeless);
+                        self.note(&points[index], reason, &text, permanent);
                     }
                 } else if points.len() > 1 {
                     parts.extend(part.halves(is_partial || written > 0));
                 } else {
-                    let reason = words.reason();
-                    let text = match part.may_be_stored(reason) {
+                    let reason = text.reason();
+                    let message = match part.may_be_stored(reason) {
                         true => format!(
-                            "{shown}; it may be stored, as part of a larger request of which the endpoint stored the rest"
+                            "{message}; it may be stored, as part of a larger request of which the endpoint stored the rest"
                         ),
-                        false => shown,
+                        false => message,
                     };
-                    self.note(&points[0], reason, &text, hopeless);
+                    self.note(&points[0], reason, &message, permanent);
                 }
             }
-            Verdict::WrongVersion(why) => {
+            WriteResponse::WrongVersion(why) => {
                 self.protocol = Protocol::V1;
                 self.warn(format!(
-                    "the endpoint does not take remote write 2.0 ({why}), so 1.0 is used; set protobuf_message to 1.0"
+                    "the endpoint does not accept remote write 2.0 ({why}), so 1.0 is used; set protobuf_message to 1.0"
                 ));
                 parts.push(part);
             }
-            Verdict::Refused(why) => {
-                // What can be read again stays where it is; so does what has no other place.
-                let has_place =
-                    self.origin == Origin::HandedOver && self.run.ingester.keeps_letters();
+            WriteResponse::Denied(why) => {
+                // Samples that can be read again stay where they are; so do those that have no other place.
+                let has_place = self.origin == Origin::Pushed && self.run.ingester.keeps_letters();
                 if !has_place {
                     return Err(RunError::Failed(format!(
-                        "the endpoint takes nothing from this sender: {why}"
+                        "the endpoint accepts nothing from this sender: {why}"
                     )));
                 }
                 for point in points {
-                    self.note(point, Reason::Refused, &why, hopeless);
+                    self.note(point, Reason::Refused, &why, permanent);
                 }
             }
-            Verdict::Unclear(why) => {
+            WriteResponse::Unclear(why) => {
                 return Err(RunError::Failed(format!(
                     "{} samples are not delivered, and the next try sends them again, because the response does not say that they can never be stored: {why}",
                     count(part, parts)
                 )));
             }
-            Verdict::Retry { why, .. } => {
+            WriteResponse::Retry { why, .. } => {
                 return Err(RunError::Failed(format!(
                     "{} samples are not delivered after {} tries: {why}",
                     count(part, parts),
@@ -378,8 +377,14 @@ impl<'r> Sender<'r> {
         Ok(())
     }
 
-    /// Notes a sample that is not stored, unless the receiver has it already.
-    fn note(&mut self, point: &Point, reason: Reason, text: &str, hopeless: &mut Vec<Hopeless>) {
+    /// Notes a sample that is not stored, unless the receiver already has it.
+    fn note(
+        &mut self,
+        point: &Point,
+        reason: Reason,
+        text: &str,
+        permanent: &mut Vec<PermanentFailure>,
+    ) {
         let reason = match (&point.content, reason) {
             // Of histograms Prometheus says no more than this where they differ.
             (Content::Histogram(_), Reason::Stored) => Reason::Duplicate,
@@ -389,12 +394,12 @@ impl<'r> Sender<'r> {
             self.counts.delivered += 1;
             return;
         }
-        *self.counts.refused.entry(reason).or_default() += 1;
+        *self.counts.rejected.entry(reason).or_default() += 1;
         let text = cut(text, MAX_TEXT_BYTES).into_owned();
         self.counts
-            .first_refusal
+            .first_rejection
             .get_or_insert_with(|| text.clone());
-        hopeless.push(Hopeless {
+        permanent.push(PermanentFailure {
             point: point.clone(),
             reason,
             text,
@@ -407,27 +412,27 @@ impl<'r> Sender<'r> {
         }
     }
 
-    /// One request, sent again as often as the settings say; the last verdict.
-    async fn send(&self, part: &[Point]) -> Result<Verdict, RunError> {
+    /// Sends one request, again as often as the settings say, and returns the last response.
+    async fn send(&self, part: &[Point]) -> Result<WriteResponse, RunError> {
         let body = bytes::Bytes::from(body(part, self.protocol));
         let mut retries = 0;
         loop {
-            let verdict = self.post(body.clone(), part.len() as u64, retries).await?;
-            let Verdict::Retry { after, why } = &verdict else {
-                return Ok(verdict);
+            let response = self.post(body.clone(), part.len() as u64, retries).await?;
+            let WriteResponse::Retry { after, why } = &response else {
+                return Ok(response);
             };
             if retries >= self.settings.retries.max {
-                return Ok(verdict);
+                return Ok(response);
             }
             let pause = self.settings.retries.pause(retries, *after);
             tracing::debug!(
                 connector = self.run.name,
                 error = why,
                 pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-                "A batch is sent again."
+                "Sending a batch again."
             );
             if self.left().is_some_and(|left| left <= pause) {
-                return Ok(verdict);
+                return Ok(response);
             }
             tokio::select! {
                 () = sleep(pause) => {}
@@ -437,14 +442,19 @@ impl<'r> Sender<'r> {
         }
     }
 
-    /// The time that is left for the run.
+    /// Returns the time that is left for the run.
     fn left(&self) -> Option<Duration> {
         let deadline = self.run.deadline?;
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// One try.
-    async fn post(&self, body: bytes::Bytes, sent: u64, attempt: u32) -> Result<Verdict, RunError> {
+    /// Sends a request once.
+    async fn post(
+        &self,
+        body: bytes::Bytes,
+        sent: u64,
+        attempt: u32,
+    ) -> Result<WriteResponse, RunError> {
         if self.run.stop.is_set() {
             return Err(RunError::Interrupted);
         }
@@ -466,48 +476,55 @@ impl<'r> Sender<'r> {
         let exchange = async {
             let mut response = request.send().await?;
             let (status, headers) = (response.status(), response.headers().clone());
-            let mut answer = Vec::new();
+            let mut body = Vec::new();
             while let Some(chunk) = next_piece(&mut response).await? {
-                answer.extend_from_slice(&chunk);
-                if answer.len() >= MAX_ANSWER_BYTES {
+                body.extend_from_slice(&chunk);
+                if body.len() >= MAX_RESPONSE_BYTES {
                     break;
                 }
             }
-            Ok::<_, CallError>((status, headers, answer))
+            Ok::<_, CallError>((status, headers, body))
         };
         let why = match timeout(limit, exchange).await {
-            Ok(Ok((status, headers, answer))) => {
+            Ok(Ok((status, headers, body))) => {
                 let now = (self.run.now)();
-                return Ok(verdict(status, &headers, &answer, sent, self.protocol, now));
+                return Ok(write_response(
+                    status,
+                    &headers,
+                    &body,
+                    sent,
+                    self.protocol,
+                    now,
+                ));
             }
-            // No request has left, so nothing has become of the samples.
+            // No request was sent.
             Ok(Err(error)) if error.is_lasting() => {
                 return Err(RunError::Failed(error.to_string()));
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {} ms", limit.as_millis()),
+            Err(_) => format!("no response within {} ms", limit.as_millis()),
         };
-        Ok(Verdict::Retry { why, after: None })
+        Ok(WriteResponse::Retry { why, after: None })
     }
 
-    /// Keeps samples as dead letters, one letter for those of a series with the same reason.
-    async fn keep(&mut self, hopeless: &[Hopeless]) -> Result<(), RunError> {
-        if hopeless.is_empty() {
+    /// Stores samples as dead letters, one letter for those of a series with the same reason.
+    async fn store(&mut self, permanent: &[PermanentFailure]) -> Result<(), RunError> {
+        if permanent.is_empty() {
             return Ok(());
         }
-        let letters = letters_of(hopeless, self.run);
-        self.keep_letters(&letters, hopeless.len() as u64).await
+        let letters = letters_of(permanent, self.run);
+        self.store_letters(&letters, permanent.len() as u64).await
     }
 
-    async fn keep_letters(&mut self, letters: &[Letter], samples: u64) -> Result<(), RunError> {
-        let keeping = self.run.ingester.keep_letters(letters);
-        let kept = match self.run.deadline {
-            Some(deadline) => timeout_at(deadline, keeping)
+    async fn store_letters(&mut self, letters: &[Letter], samples: u64) -> Result<(), RunError> {
+        let storing = self.run.ingester.keep_letters(letters);
+        let stored = match self.run.deadline {
+            Some(deadline) => timeout_at(deadline, storing)
                 .await
                 .map_err(|_| RunError::Interrupted)?,
-            None => keeping.await,
+            None => storing.await,
         };
-        if kept.map_err(|error| RunError::Failed(error.to_string()))? {
+        if stored.map_err(|error| RunError::Failed(error.to_string()))? {
             self.counts.dead_lettered += samples;
         }
         Ok(())
@@ -515,13 +532,13 @@ impl<'r> Sender<'r> {
 }
 
 /// Returns letters for samples in their order, one for those of a series with the same reason.
-pub(super) fn letters_of(hopeless: &[Hopeless], run: &Run<'_>) -> Vec<Letter> {
-    let points: Vec<Point> = hopeless.iter().map(|it| it.point.clone()).collect();
+pub(super) fn letters_of(permanent: &[PermanentFailure], run: &Run<'_>) -> Vec<Letter> {
+    let points: Vec<Point> = permanent.iter().map(|it| it.point.clone()).collect();
     let now = (run.now)();
     let mut letters = Vec::new();
     let mut start = 0;
     for series in by_series(&points) {
-        let same = &hopeless[start..start + series.len()];
+        let same = &permanent[start..start + series.len()];
         start += series.len();
         for same in same.chunk_by(|a, b| a.reason == b.reason) {
             let first = &same[0];
@@ -530,8 +547,8 @@ pub(super) fn letters_of(hopeless: &[Hopeless], run: &Run<'_>) -> Vec<Letter> {
             letter.message = first.text.clone();
             letter.connector = Some(run.name.to_owned());
             letter.labels = first.point.labels.iter().map(label).collect();
-            for hopeless in same {
-                hopeless.point.add_to(&mut letter);
+            for permanent in same {
+                permanent.point.add_to(&mut letter);
             }
             letters.push(letter);
         }
@@ -539,7 +556,7 @@ pub(super) fn letters_of(hopeless: &[Hopeless], run: &Run<'_>) -> Vec<Letter> {
     letters
 }
 
-/// Returns the number of samples that a run that ends with `part` does not come to.
+/// Returns the number of samples that a run that ends with `part` does not reach.
 fn count(part: Part<'_>, rest: &[Part<'_>]) -> usize {
     let all = rest.iter().chain([&part]);
     all.map(|part| part.points.len()).sum()
@@ -569,8 +586,8 @@ impl<'p> Part<'p> {
         [half(second, self.next), half(first, second.first())]
     }
 
-    /// Whether a single sample that is rejected now may have been stored before: a receiver that takes
-    /// samples in the order of time only then rejects it because it has a later one of the same request.
+    /// Returns true if a single sample that is rejected now may have been stored before: a receiver that accepts
+    /// samples only in the order of time rejects it because it has a later one of the same request.
     fn may_be_stored(self, reason: Reason) -> bool {
         self.is_partial
             && matches!(reason, Reason::OutOfOrder | Reason::Other)
@@ -580,7 +597,7 @@ impl<'p> Part<'p> {
     }
 }
 
-/// Two halves of arranged points, cut between series if there are several.
+/// Returns two halves of arranged points, cut between series if there are several.
 fn halves(points: &[Point]) -> (&[Point], &[Point]) {
     let middle = points.len() / 2;
     let mut ends: Vec<usize> = Vec::new();

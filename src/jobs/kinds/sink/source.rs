@@ -1,7 +1,7 @@
-//! What a sink reads from Timestream.
+//! The sources of a sink: tables and queries of Timestream.
 //!
-//! Tables are read hour by hour, the series of an hour one after the other, and of several tables the
-//! one that is behind: so samples of a series go in the order of time, and none is much older than the
+//! Tables are read hour by hour, the series of an hour one after the other, and of several tables first the
+//! one that is behind: so samples of a series are in the order of time, and none is much older than the
 //! newest one that the receiver has.
 
 use std::collections::BTreeMap;
@@ -22,8 +22,8 @@ use crate::storage::names::Measure;
 use crate::storage::read::rows::{Series, row_labels};
 use crate::timestream::ErrorKind;
 
-/// How much of a table is read at once. Half of what a block of Prometheus spans: it takes nothing
-/// that is older than that before its newest sample, of any series.
+/// Span of a table that is read at once: half the range of a block of Prometheus, which accepts nothing
+/// older than that before its newest sample of any series.
 const WINDOW_MS: i64 = 3_600_000;
 /// The cursor.
 const KEY: &str = "tables";
@@ -31,12 +31,12 @@ const KEY: &str = "tables";
 /// The labels of a series.
 type Pairs = Vec<(String, String)>;
 
-/// How far a table is delivered.
+/// The progress of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Position {
-    /// The first millisecond of what is read next.
+    /// The first millisecond of the next window.
     from: i64,
-    /// The place that was reached in what is read next.
+    /// The position that was reached in the next window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reached: Option<Reached>,
 }
@@ -44,24 +44,24 @@ struct Position {
 /// A place in a window of which part is delivered.
 ///
 /// Earlier positions have it without the end of the window, as `last`. Such a window is read from its
-/// start: of the samples after its end, which nobody knows, some would count as delivered.
+/// start: some samples after its unknown end would count as delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Reached {
-    /// The first millisecond after the window. The next run may know a later one: what it finds there
-    /// is not delivered.
+    /// The first millisecond after the window. The next run may know a later one: the samples there
+    /// are not delivered.
     end: i64,
-    /// The last sample that is delivered, by the labels of its series and its time; what comes before
-    /// it in this order is delivered.
+    /// The last sample that is delivered, by the labels of its series and its time; all before
+    /// it in this order are delivered.
     last: (Pairs, i64),
 }
 
-/// Delivers what all sources have.
+/// Delivers the samples of all sources.
 pub(super) async fn deliver(
     settings: &Settings,
     run: &Run<'_>,
     sender: &mut Sender<'_>,
 ) -> Result<(), RunError> {
-    // What has just been written need not be readable yet, and writers may be late.
+    // New samples need not be readable yet, and writers may be late.
     let present_ms = (run.now)().as_millisecond() - settings.lateness_ms;
     let mut tables = Vec::new();
     for source in &settings.sources {
@@ -103,7 +103,7 @@ struct Table<'r> {
     name: String,
 }
 
-/// The tables of a run, and how far each is handed to the sender.
+/// The tables of a run, and the progress of each.
 struct Tables<'r> {
     run: &'r Run<'r>,
     tables: Vec<Table<'r>>,
@@ -161,7 +161,7 @@ impl<'r> Tables<'r> {
         self.save().await
     }
 
-    /// Reads an hour of a table and hands it to the sender.
+    /// Reads an hour of a table and passes it to the sender.
     async fn deliver_window(
         &mut self,
         index: usize,
@@ -177,7 +177,7 @@ impl<'r> Tables<'r> {
         };
         let series = self.series(&self.tables[index], (from, end - 1)).await?;
         let next = match series.is_empty() {
-            // Nothing for an hour may be nothing for a year.
+            // An empty hour may begin an empty year.
             true => {
                 let next = self.next_time(&self.tables[index], end).await?;
                 next.unwrap_or(end_ms).clamp(end, end_ms)
@@ -200,7 +200,7 @@ impl<'r> Tables<'r> {
         Ok(())
     }
 
-    /// Hands a series of the window of a table that ends before `end` to the sender. `skip` is the last
+    /// Passes a series of the window of a table that ends before `end` to the sender. `skip` is the last
     /// sample that is delivered already.
     async fn deliver_series(
         &mut self,
@@ -246,7 +246,7 @@ impl<'r> Tables<'r> {
         }
     }
 
-    /// To be called when nothing waits: all that was handed to the sender is delivered.
+    /// Saves the progress; call it when no sample waits, as all that was passed to the sender is delivered then.
     async fn save(&self) -> Result<(), RunError> {
         let text = serde_json::to_string(&self.positions);
         let text = text.expect("texts and numbers are always valid JSON");
@@ -276,7 +276,7 @@ impl<'r> Tables<'r> {
 
 fn failed(error: &ReadError, what: &str) -> RunError {
     match error {
-        // A run that has a deadline goes on from its cursor.
+        // A run with a deadline continues from its cursor.
         ReadError::Timestream(it) if it.kind == ErrorKind::Timeout => RunError::Interrupted,
         error => RunError::Failed(format!("{what} cannot be read: {error}")),
     }
@@ -307,12 +307,12 @@ async fn deliver_query(
     run: &Run<'_>,
     sender: &mut Sender<'_>,
 ) -> Result<(), RunError> {
-    let mut answer = run.querier.ask(query.to_owned(), run.deadline);
+    let mut pages = run.querier.ask(query.to_owned(), run.deadline);
     let now_ms = (run.now)().as_millisecond();
     let mut number = 0;
     loop {
         let page = tokio::select! {
-            page = answer.next() => page.map_err(|error| failed(&error, "the query"))?,
+            page = pages.next() => page.map_err(|error| failed(&error, "the query"))?,
             () = run.stop.wait() => return Err(RunError::Interrupted),
         };
         let Some((columns, rows)) = page else {
@@ -331,7 +331,7 @@ async fn deliver_query(
                 Err(why) => bad.push(format!("row {number} of the query: {why}")),
             }
         }
-        sender.keep_bad_rows(&bad).await?;
+        sender.store_bad_rows(&bad).await?;
         if sender.is_due() {
             sender.flush().await?;
         }
@@ -339,7 +339,7 @@ async fn deliver_query(
     }
 }
 
-/// Which columns of a result are what.
+/// The columns of a result.
 #[derive(Debug, PartialEq, Eq)]
 struct Layout {
     labels: LabelColumns,
@@ -365,7 +365,7 @@ const NO_VALUE: &str = "the value is NULL, so the row is no sample";
 const MEASURE_NAME: &str = "measure_name";
 
 impl Layout {
-    /// If no column is called as `key_label` says, every other column is a label.
+    /// Without a column that `key_label` names, every other column is a label.
     fn of(columns: &[String], settings: &Settings) -> Result<Self, String> {
         let place = |name: &str| columns.iter().position(|column| column == name);
         let needed = |key: &str, name: &str| {
@@ -409,7 +409,7 @@ impl Layout {
         })
     }
 
-    /// The sample or native histogram that a row is.
+    /// Converts a row to a sample or native histogram.
     fn point(&self, row: &Row, now_ms: i64) -> Result<Point, String> {
         let text = |place: usize| row.get(place).and_then(Datum::as_scalar);
         let time = self.time.map(|place| {
@@ -519,7 +519,7 @@ mod tests {
         let row = ["U__job_3a_upx", "1", "NULL", "5", "2", "z"];
         let expected = format!("__name__=job:up,a=1,x.y=z {}", sample(5, 2.0));
         assert_eq!(shown(&columns, &row), Ok(expected));
-        // The columns that are reserved are no labels.
+        // Reserved columns are not labels.
         let columns = ["measure_name", "time", "v", "U__value_bits", "U__no_labels"];
         for (row, expected) in [
             (

@@ -1,20 +1,20 @@
-//! The words with which a receiver rejects samples.
+//! The text with which a receiver rejects samples.
 //!
-//! They say which samples are meant, and why. A definition may name any address, and what responds there
-//! could be a secret, so they are read but never shown: an error, a log line and a dead letter have the
-//! status and, where these words are known, a phrase of the table below.
+//! It names the samples and the reason. A definition may name any address, and a response from there could hold
+//! a secret, so the text is read but never repeated: an error, a log line and a dead letter have the status and, if
+//! the text is known, a phrase of the table below.
 
 use std::fmt;
 
-use super::reason::{Reason, is_about_future};
+use super::reason::{self, Reason};
 
-/// Bytes of the words that are searched for phrases: there are many of these, and a body may have 1 MiB.
+/// Bytes of the text that are searched for phrases: there are many of these, and a body may have 1 MiB.
 const MAX_SEARCHED_BYTES: usize = 4 << 10;
 /// Bytes of an identifier of Mimir's.
 const MAX_IDENTIFIER_BYTES: usize = 60;
-/// Phrases by which receivers say why, in lower case: Prometheus (`storage`, `tsdb`,
+/// Phrases with which receivers give a reason, in lower case: Prometheus (`storage`, `tsdb`,
 /// `storage/remote/write_handler.go`), Thanos, Cortex, Mimir, VictoriaMetrics and what is made of these.
-/// The first one that occurs is shown, so the more special ones come first.
+/// The first one that occurs is used, so the more special ones come first.
 const PHRASES: [&str; 48] = [
     "timestamp is too far in the future",
     "duplicate sample for timestamp",
@@ -68,26 +68,26 @@ const PHRASES: [&str; 48] = [
 /// The start of the identifiers of Mimir's errors.
 const MIMIR: &str = "err-mimir-";
 
-/// The words of one receiver about one request.
+/// The text of one receiver about one request.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Words(String);
+pub(super) struct ErrorText(String);
 
-impl Words {
+impl ErrorText {
     pub(super) fn new(body: &[u8]) -> Self {
         Self(String::from_utf8_lossy(body).trim().to_owned())
     }
 
-    /// Returns the reason that they give.
+    /// Returns the reason that it gives.
     pub(super) fn reason(&self) -> Reason {
         Reason::of(self.start())
     }
 
-    /// Whether Mimir writes them.
-    pub(super) fn are_mimir(&self) -> bool {
+    /// Returns true for a text of Mimir.
+    pub(super) fn is_from_mimir(&self) -> bool {
         self.0.contains(MIMIR)
     }
 
-    /// Returns a phrase of the table, or an identifier of Mimir's, that they hold.
+    /// Returns a phrase of the table, or an identifier of Mimir's, that it holds.
     pub(super) fn phrase(&self) -> Option<String> {
         if let Some((_, rest)) = self.start().split_once(MIMIR) {
             let is_other = |c: char| !(c.is_ascii_lowercase() || c == '-');
@@ -101,9 +101,9 @@ impl Words {
         known.map(|phrase| (*phrase).to_owned())
     }
 
-    /// Whether they say that a sample is too far in the future, and nothing of the past.
-    pub(super) fn are_about_future(&self) -> bool {
-        is_about_future(&self.start().to_ascii_lowercase())
+    /// Returns true if it says that a sample is too far in the future, and nothing of the past.
+    pub(super) fn is_about_future(&self) -> bool {
+        reason::is_about_future(&self.start().to_ascii_lowercase())
     }
 
     fn start(&self) -> &str {
@@ -119,7 +119,7 @@ impl Words {
         Some((time.parse().ok()?, value.trim().parse().ok()?))
     }
 
-    /// Returns what each line says about a series, with the labels of that; `None` if a line says
+    /// Returns the text of each line about a series, with the labels of that; `None` if a line is about
     /// something else.
     pub(super) fn about_series(&self) -> Option<Vec<(Self, &str)>> {
         let lines = self.0.lines().filter(|line| !line.is_empty());
@@ -131,10 +131,10 @@ impl Words {
     }
 }
 
-/// Their length: a body is no part of any text.
-impl fmt::Debug for Words {
+/// Shows only the length: a body is no part of any message.
+impl fmt::Debug for ErrorText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Words({} bytes)", self.0.len())
+        write!(f, "ErrorText({} bytes)", self.0.len())
     }
 }
 
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_phrases_are_shown_and_nothing_else() {
+    fn known_phrases_are_repeated_and_nothing_else() {
         for (body, shown) in [
             (
                 "out of order sample for series {__name__=\"hunter2\"}",
@@ -174,37 +174,37 @@ mod tests {
             ("hunter2", None),
             ("", None),
         ] {
-            let words = Words::new(body.as_bytes());
+            let words = ErrorText::new(body.as_bytes());
             assert_eq!(words.phrase().as_deref(), shown, "{body}");
             assert!(!format!("{words:?}").contains("hunter"), "{words:?}");
         }
         // Searching is bounded, and cuts no character.
         for (len, shown) in [(4_000, Some("out of order sample")), (4_095, None)] {
             let body = "x".repeat(len) + "out of order sample" + &"ü".repeat(1_000);
-            let words = Words::new(body.as_bytes());
+            let words = ErrorText::new(body.as_bytes());
             assert_eq!(words.phrase().as_deref(), shown);
             assert_eq!(words.reason() == Reason::OutOfOrder, shown.is_some());
-            let words = Words::new(("x".to_owned() + &"ü".repeat(len)).as_bytes());
+            let words = ErrorText::new(("x".to_owned() + &"ü".repeat(len)).as_bytes());
             assert_eq!(words.phrase(), None);
         }
         let long = format!("err-mimir-{}", "x".repeat(1_000));
-        assert_eq!(Words::new(long.as_bytes()).phrase(), None);
+        assert_eq!(ErrorText::new(long.as_bytes()).phrase(), None);
         assert!(PHRASES.iter().all(|it| *it == it.to_ascii_lowercase()));
     }
 
     #[test]
     fn a_line_for_each_sample() {
-        let words = Words::new(b"too old for series {a}\n\nout of order for series {b}\n");
+        let words = ErrorText::new(b"too old for series {a}\n\nout of order for series {b}\n");
         let about = words.about_series().unwrap();
         assert_eq!(
             about,
             [
-                (Words::new(b"too old"), "{a}"),
-                (Words::new(b"out of order"), "{b}")
+                (ErrorText::new(b"too old"), "{a}"),
+                (ErrorText::new(b"out of order"), "{b}")
             ]
         );
         assert_eq!(
-            Words::new(b"too old for series {a}\nx").about_series(),
+            ErrorText::new(b"too old for series {a}\nx").about_series(),
             None
         );
     }

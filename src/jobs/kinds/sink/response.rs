@@ -1,4 +1,4 @@
-//! What the answer of a receiver means for what was sent.
+//! The meaning of a receiver's response for the samples that were sent.
 //!
 //! Status codes: <https://prometheus.io/docs/specs/prw/remote_write_spec/#error-handling-and-backward-compatibility>;
 //! written counts: <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/#required-written-response-headers>.
@@ -10,60 +10,60 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 use super::config::Protocol;
-use super::words::Words;
+use super::error_text::ErrorText;
 use crate::jobs::quote;
 
-/// Headers of remote write 2.0 that tell how much is stored.
+/// Headers of remote write 2.0 with the numbers of stored samples and histograms.
 const WRITTEN: [&str; 2] = [
     "x-prometheus-remote-write-samples-written",
     "x-prometheus-remote-write-histograms-written",
 ];
 
-/// What an answer means.
+/// A receiver's response to a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// All is stored, as far as the receiver says.
+pub(super) enum WriteResponse {
+    /// All samples are stored, as far as the receiver reports.
     Stored {
-        /// How many of the samples it does not speak of.
+        /// Number of samples that it does not report as written.
         unconfirmed: u64,
     },
     /// A later try may succeed.
     Retry {
-        /// Why this one did not.
+        /// The error of this try.
         why: String,
-        /// The pause that the receiver asks for.
+        /// The pause that the receiver requests.
         after: Option<Duration>,
     },
-    /// Something in it can never be stored.
+    /// Some of the samples can never be stored.
     Rejected {
-        /// How many of the samples are stored all the same.
+        /// Number of samples that are stored all the same.
         written: u64,
-        /// Whether such a response means that the receiver has stored the others.
+        /// True if such a response means that the receiver has stored the others.
         is_partial: bool,
         status: StatusCode,
-        /// The receiver's words, which are not for showing.
-        words: Words,
-        /// The status, and why as far as it may be shown.
-        shown: String,
+        /// The receiver's text, which no message may repeat.
+        text: ErrorText,
+        /// The status and the reason, as far as a user may see it.
+        message: String,
     },
     /// The receiver does not know remote write 2.0.
     WrongVersion(String),
-    /// The receiver does not take anything from this sender.
-    Refused(String),
-    /// The receiver did not take it, and nothing says that it never will.
+    /// The receiver accepts nothing from this sender.
+    Denied(String),
+    /// The receiver did not accept it, and nothing says that it never will.
     Unclear(String),
 }
 
-/// What `status` means for `sent` samples.
-pub(super) fn verdict(
+/// Returns the meaning of `status` for `sent` samples.
+pub(super) fn write_response(
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
     sent: u64,
     protocol: Protocol,
     now: Timestamp,
-) -> Verdict {
-    let text = || quote::response(status, headers, body);
+) -> WriteResponse {
+    let quoted = || quote::response(status, headers, body);
     if status.is_success() {
         let unconfirmed = match protocol {
             Protocol::V1 => 0,
@@ -71,51 +71,51 @@ pub(super) fn verdict(
         };
         // It may have read the message as one of version 1.0, which is an empty one.
         if sent > 0 && unconfirmed == sent {
-            return Verdict::WrongVersion(format!("{status}, but no sample was written"));
+            return WriteResponse::WrongVersion(format!("{status}, but no sample was written"));
         }
-        return Verdict::Stored { unconfirmed };
+        return WriteResponse::Stored { unconfirmed };
     }
     let code = status.as_u16();
     if is_temporary(code) {
-        return Verdict::Retry {
-            why: text(),
+        return WriteResponse::Retry {
+            why: quoted(),
             after: retry_after(headers, now),
         };
     }
     match code {
         // Thanos says 409 where it has stored the others, Mimir 400; of 413 a smaller one may pass.
         400 | 409 | 413 | 422 => {
-            let words = Words::new(body);
-            Verdict::Rejected {
+            let text = ErrorText::new(body);
+            WriteResponse::Rejected {
                 written: match (code, protocol) {
                     (413, _) | (_, Protocol::V1) => 0,
                     (_, Protocol::V2) => written(headers).unwrap_or(0),
                 },
-                is_partial: code == 409 || words.are_mimir(),
-                shown: match words.phrase() {
+                is_partial: code == 409 || text.is_from_mimir(),
+                message: match text.phrase() {
                     Some(phrase) => format!("{status}: {phrase}"),
-                    None => text(),
+                    None => quoted(),
                 },
                 status,
-                words,
+                text,
             }
         }
-        415 if protocol == Protocol::V2 => Verdict::WrongVersion(text()),
-        401 | 403 | 404 | 405 | 407 => Verdict::Refused(text()),
-        300..=399 => Verdict::Refused(format!(
+        415 if protocol == Protocol::V2 => WriteResponse::WrongVersion(quoted()),
+        401 | 403 | 404 | 405 | 407 => WriteResponse::Denied(quoted()),
+        300..=399 => WriteResponse::Denied(format!(
             "{status}: it redirects, which a sender does not follow; set url to where it leads"
         )),
-        _ => Verdict::Unclear(text()),
+        _ => WriteResponse::Unclear(quoted()),
     }
 }
 
-/// Whether a later try may succeed: a request that took too long (408; 499 of proxies), came too early
+/// Returns true if a later try may succeed: a request that took too long (408; 499 of proxies), came too early
 /// (425) or too often (429), or met a server that cannot serve now.
 fn is_temporary(code: u16) -> bool {
     matches!(code, 408 | 425 | 429 | 499 | 500..=599)
 }
 
-/// The samples that the receiver says it has stored; `None` if it does not say.
+/// Returns the number of samples that the receiver reports as stored; `None` if it reports none.
 fn written(headers: &HeaderMap) -> Option<u64> {
     let counts: [Option<u64>; 2] =
         WRITTEN.map(|name| headers.get(name)?.to_str().ok()?.trim().parse().ok());
@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    fn judge(status: u16, headers: &[(&'static str, &str)], protocol: Protocol) -> Verdict {
+    fn judge(status: u16, headers: &[(&'static str, &str)], protocol: Protocol) -> WriteResponse {
         let headers = headers
             .iter()
             .map(|&(name, value)| {
@@ -162,27 +162,27 @@ mod tests {
             .collect();
         let status = StatusCode::from_u16(status).unwrap();
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        verdict(status, &headers, b" words\n", 7, protocol, now)
+        write_response(status, &headers, b" words\n", 7, protocol, now)
     }
 
     #[test]
-    fn answers() {
-        let retry = |why: &str, after: Option<u64>| Verdict::Retry {
+    fn responses() {
+        let retry = |why: &str, after: Option<u64>| WriteResponse::Retry {
             why: why.to_owned(),
             after: after.map(Duration::from_secs),
         };
-        let stored = |unconfirmed| Verdict::Stored { unconfirmed };
-        let rejected = |written, status: &str| Verdict::Rejected {
+        let stored = |unconfirmed| WriteResponse::Stored { unconfirmed };
+        let rejected = |written, status: &str| WriteResponse::Rejected {
             written,
             is_partial: status.starts_with("409"),
             status: StatusCode::from_bytes(&status.as_bytes()[..3]).unwrap(),
-            words: Words::new(b"words"),
-            shown: format!("{status} (no Content-Type, 7 bytes)"),
+            text: ErrorText::new(b"words"),
+            message: format!("{status} (no Content-Type, 7 bytes)"),
         };
-        let refused = |text: &str| Verdict::Refused(text.to_owned());
+        let denied = |text: &str| WriteResponse::Denied(text.to_owned());
         let [samples, histograms] = WRITTEN;
         use Protocol::{V1, V2};
-        let unsaid = Verdict::WrongVersion("200 OK, but no sample was written".to_owned());
+        let unsaid = WriteResponse::WrongVersion("200 OK, but no sample was written".to_owned());
         for (status, headers, protocol, expected) in [
             (200, &[][..], V1, stored(0)),
             (299, &[], V1, stored(0)),
@@ -238,19 +238,19 @@ mod tests {
                 401,
                 &[],
                 V1,
-                refused("401 Unauthorized (no Content-Type, 7 bytes)"),
+                denied("401 Unauthorized (no Content-Type, 7 bytes)"),
             ),
             (
                 404,
                 &[],
                 V1,
-                refused("404 Not Found (no Content-Type, 7 bytes)"),
+                denied("404 Not Found (no Content-Type, 7 bytes)"),
             ),
             (
                 301,
                 &[("location", "http://u:hunter2@elsewhere/")],
                 V1,
-                refused(
+                denied(
                     "301 Moved Permanently: it redirects, which a sender does not follow; set url to where it leads",
                 ),
             ),
@@ -258,7 +258,9 @@ mod tests {
                 402,
                 &[],
                 V1,
-                Verdict::Unclear("402 Payment Required (no Content-Type, 7 bytes)".to_owned()),
+                WriteResponse::Unclear(
+                    "402 Payment Required (no Content-Type, 7 bytes)".to_owned(),
+                ),
             ),
         ] {
             assert_eq!(
@@ -274,14 +276,14 @@ mod tests {
         let [samples, _] = WRITTEN;
         for protocol in [Protocol::V1, Protocol::V2] {
             for status in 100..=599 {
-                let verdict = judge(status, &[(samples, "7")], protocol);
-                let name = match verdict {
-                    Verdict::Stored { unconfirmed: 0 } => "stored",
-                    Verdict::Retry { after: None, .. } => "retry",
-                    Verdict::Rejected { .. } => "rejected",
-                    Verdict::WrongVersion(_) => "wrong version",
-                    Verdict::Refused(_) => "refused",
-                    Verdict::Unclear(_) => "unclear",
+                let response = judge(status, &[(samples, "7")], protocol);
+                let name = match response {
+                    WriteResponse::Stored { unconfirmed: 0 } => "stored",
+                    WriteResponse::Retry { after: None, .. } => "retry",
+                    WriteResponse::Rejected { .. } => "rejected",
+                    WriteResponse::WrongVersion(_) => "wrong version",
+                    WriteResponse::Denied(_) => "denied",
+                    WriteResponse::Unclear(_) => "unclear",
                     other => panic!("{status}: {other:?}"),
                 };
                 let expected = match status {
@@ -289,7 +291,7 @@ mod tests {
                     408 | 425 | 429 | 499 | 500..=599 => "retry",
                     400 | 409 | 413 | 422 => "rejected",
                     415 if protocol == Protocol::V2 => "wrong version",
-                    401 | 403 | 404 | 405 | 407 | 300..=399 => "refused",
+                    401 | 403 | 404 | 405 | 407 | 300..=399 => "denied",
                     _ => "unclear",
                 };
                 assert_eq!(name, expected, "{status}");

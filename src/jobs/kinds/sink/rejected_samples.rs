@@ -1,48 +1,52 @@
-//! Which samples a receiver means that has stored the others.
+//! The samples that a receiver rejected when it stored the others.
 //!
-//! A receiver of remote write 2.0 stores what it can of a request that it answers with 400. To send
-//! the good ones again would make them "out of order", so its words have to tell which are bad.
+//! A receiver of remote write 2.0 stores what it can of a request to which it responds with 400. Valid samples that
+//! are sent again would be "out of order", so the text of the response must name the invalid ones.
 
 use std::collections::HashMap;
 
+use super::error_text::ErrorText;
 use super::point::{Content, Point, by_series};
 use super::reason::Reason;
-use super::words::Words;
 use crate::model::Labels;
 
 /// A sample that is not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Blamed {
+pub(super) struct RejectedSample {
     /// Its position among what was sent.
     pub(super) index: usize,
     pub(super) reason: Reason,
-    /// The receiver's words about it, as far as they are known ones.
+    /// The receiver's phrase about it, if it is a known one.
     pub(super) phrase: Option<String>,
 }
 
-/// The samples of `points`, which are arranged, that are not stored, if the receiver has stored
-/// `written` and its words account for the rest; `None` if they do not.
+/// Returns the samples of `points`, which are arranged, that are not stored, if the receiver has stored
+/// `written` and its text accounts for the rest; `None` if it does not.
 ///
 /// Prometheus has a line for each sample in its order: `out of order sample for series {..}`. Times ascend, so
-/// what it refuses of a series because of its age stands before all that it takes, and what is in the
-/// future after that. A duplicate may be anywhere, as Prometheus may take older samples; its line has its
+/// the samples of a series that it rejects for their age stand before all that it accepts, and those in the
+/// future after them. A duplicate may be anywhere, as Prometheus may accept older samples; its line has its
 /// time and value. So may any other sample be, and its line says no more than the series.
-pub(super) fn blame(points: &[Point], written: u64, words: &Words) -> Option<Vec<Blamed>> {
-    let mut said: HashMap<&str, Vec<Words>> = HashMap::new();
-    for (why, series) in words.about_series()? {
+pub(super) fn rejected_samples(
+    points: &[Point],
+    written: u64,
+    text: &ErrorText,
+) -> Option<Vec<RejectedSample>> {
+    let mut said: HashMap<&str, Vec<ErrorText>> = HashMap::new();
+    for (why, series) in text.about_series()? {
         said.entry(series).or_default().push(why);
     }
-    let mut blamed = Vec::new();
+    let mut rejected = Vec::new();
     let mut start = 0;
     for series in by_series(points) {
-        let about = said.remove(shown(&series[0].labels).as_str());
+        let about = said.remove(display(&series[0].labels).as_str());
         let about = about.unwrap_or_default();
-        let mut future = about.iter().filter(|why| why.are_about_future()).count();
+        let mut future = about.iter().filter(|why| why.is_about_future()).count();
         let mut next = 0;
         for (line, why) in about.iter().enumerate() {
             let rest = &series[next..];
             let place = match why.reason() {
-                _ if why.are_about_future() => {
+                _ if why.is_about_future() => {
                     future -= 1;
                     rest.len().checked_sub(future + 1)
                 }
@@ -52,7 +56,7 @@ pub(super) fn blame(points: &[Point], written: u64, words: &Words) -> Option<Vec
             };
             let place = next + place.filter(|place| *place < rest.len())?;
             next = place + 1;
-            blamed.push(Blamed {
+            rejected.push(RejectedSample {
                 index: start + place,
                 reason: why.reason(),
                 phrase: why.phrase(),
@@ -60,14 +64,14 @@ pub(super) fn blame(points: &[Point], written: u64, words: &Words) -> Option<Vec
         }
         start += series.len();
     }
-    // The receiver may claim any number; there are no more of the blamed than of all.
-    let is_complete = said.is_empty() && (points.len() - blamed.len()) as u64 == written;
-    is_complete.then_some(blamed)
+    // The receiver may claim any number; there are no more of the rejected than of all.
+    let is_complete = said.is_empty() && (points.len() - rejected.len()) as u64 == written;
+    is_complete.then_some(rejected)
 }
 
-/// The place of the duplicate that the words mean; `None` if that could be several, or is none.
-fn duplicate(points: &[Point], words: &Words) -> Option<usize> {
-    let (timestamp_ms, value) = words.duplicate()?;
+/// Returns the position of the duplicate that the text names; `None` if several samples or none match.
+fn duplicate(points: &[Point], text: &ErrorText) -> Option<usize> {
+    let (timestamp_ms, value) = text.duplicate()?;
     let is_meant = |point: &Point| {
         let Content::Float(sample) = &point.content else {
             return false;
@@ -80,8 +84,8 @@ fn duplicate(points: &[Point], words: &Words) -> Option<usize> {
     places.next().is_none().then_some(place)
 }
 
-/// The labels as Prometheus writes them.
-fn shown(labels: &Labels) -> String {
+/// Returns the labels as Prometheus writes them.
+fn display(labels: &Labels) -> String {
     let labels = labels.iter().map(|label| {
         let is_legacy = |(place, c): (usize, char)| {
             c == '_' || c.is_ascii_alphabetic() || (place > 0 && c.is_ascii_digit())
@@ -109,12 +113,12 @@ mod tests {
         ];
         let text = "out of order sample for series {__name__=\"a\", x=\"1\"}\n\
             duplicate sample for timestamp 2; overrides not allowed: existing 7, new value 1 for series {__name__=\"a\", x=\"1\"}\n";
-        let blamed = blame(&points, 2, &Words::new(text.as_bytes())).unwrap();
-        let seen: Vec<_> = blamed.iter().map(|it| (it.index, it.reason)).collect();
+        let rejected = rejected_samples(&points, 2, &ErrorText::new(text.as_bytes())).unwrap();
+        let seen: Vec<_> = rejected.iter().map(|it| (it.index, it.reason)).collect();
         assert_eq!(seen, [(0, Reason::OutOfOrder), (1, Reason::Duplicate)]);
         let text = r#"too old sample for series {__name__="b", x="it's \"x\""}"#;
-        let words = Words::new(text.as_bytes());
-        assert_eq!(blame(&points, 3, &words).unwrap()[0].index, 3);
+        let words = ErrorText::new(text.as_bytes());
+        assert_eq!(rejected_samples(&points, 3, &words).unwrap()[0].index, 3);
     }
 
     /// A receiver that takes old samples refuses none but the one that it has with another value; one that
@@ -160,9 +164,10 @@ mod tests {
             (duplicate(4, "1") + &duplicate(3, "2"), None),
         ] {
             let written = 5_u64.saturating_sub(text.lines().count() as u64);
-            let blamed = blame(&points, written, &Words::new(text.as_bytes()));
-            let places = |all: Vec<Blamed>| all.iter().map(|it| it.index).collect::<Vec<_>>();
-            assert_eq!(blamed.map(places), expected, "{text}");
+            let rejected = rejected_samples(&points, written, &ErrorText::new(text.as_bytes()));
+            let places =
+                |all: Vec<RejectedSample>| all.iter().map(|it| it.index).collect::<Vec<_>>();
+            assert_eq!(rejected.map(places), expected, "{text}");
         }
     }
 
@@ -180,8 +185,8 @@ mod tests {
             (0, about("a") + &about("a")),
             (u64::MAX, about("a")),
         ] {
-            let words = Words::new(text.as_bytes());
-            assert_eq!(blame(&points, written, &words), None, "{text}");
+            let words = ErrorText::new(text.as_bytes());
+            assert_eq!(rejected_samples(&points, written, &words), None, "{text}");
         }
     }
 }

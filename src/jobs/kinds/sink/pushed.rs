@@ -1,8 +1,8 @@
-//! A body of rows that is handed over, gone through batch by batch.
+//! A body of pushed rows, read batch by batch.
 //!
-//! The body is read up to three times: to check it and to count its rows, so that nothing of a body is
-//! delivered that cannot be read; for the samples; and, from the first row that is no sample on, for
-//! those rows. Reading is cheap beside sending, and so no more than a batch is ever in memory.
+//! The body is read up to three times: to check it and to count its rows, so that nothing is delivered of a body
+//! that cannot be read; for the samples; and, from the first row on that is not a sample, for those rows. Reading
+//! is cheap beside sending, and no more than a batch is ever in memory.
 
 use tokio::time::timeout_at;
 
@@ -18,19 +18,19 @@ const MAX_ROWS: usize = 1_000_000;
 const MAX_BAD_AT_ONCE: usize = 1_000;
 
 /// The rows of one body.
-pub(super) struct HandedOver<'a> {
+pub(super) struct PushedRows<'a> {
     run: &'a Run<'a>,
     fields: &'a Fields,
     now_ms: i64,
     is_long: bool,
     /// Reads samples.
     reader: RowReader<'a>,
-    /// Reads rows that are no samples, once there is one.
+    /// Reads rows that are not samples, once there is one.
     bad_reader: Option<RowReader<'a>>,
 }
 
-impl<'a> HandedOver<'a> {
-    /// Begins with the first row. A row without a time gets `now_ms`.
+impl<'a> PushedRows<'a> {
+    /// Returns a reader at the first row. A row without a time gets `now_ms`.
     pub(super) fn new(body: &'a [u8], fields: &'a Fields, now_ms: i64, run: &'a Run<'a>) -> Self {
         Self {
             run,
@@ -89,7 +89,7 @@ impl<'a> HandedOver<'a> {
         Ok(batch)
     }
 
-    /// Returns the next rows that are no samples, after the last batch; no rows are the end.
+    /// Returns the next rows that are not samples, after the last batch; no rows are the end.
     pub(super) async fn next_bad(&mut self) -> Result<Vec<BadRow>, RunError> {
         let Some(mut reader) = self.bad_reader else {
             return Ok(Vec::new());
