@@ -1,4 +1,3 @@
-//! Regular expressions of label matchers, and chunks.
+//! Chunks.
 
 pub mod chunk;
-pub mod regex;

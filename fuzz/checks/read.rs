@@ -3,8 +3,8 @@
 
 use prost::Message;
 use timestream_prometheus_connector::budget::MemoryBudget;
-use timestream_prometheus_connector::convert::regex::PatternLimits;
 use timestream_prometheus_connector::prompb::{LabelMatcher, Query, ReadHints, ReadRequest};
+use timestream_prometheus_connector::storage::read::patterns::PatternLimits;
 use timestream_prometheus_connector::storage::read::response::ResponseType;
 use timestream_prometheus_connector::storage::read::selection::queries_to_selections;
 use timestream_prometheus_connector::storage::routing::{RoutePart, Routing};

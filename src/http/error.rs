@@ -10,9 +10,9 @@ use http::{HeaderMap, StatusCode};
 
 use super::settings::{Misconfiguration, PermanentErrorStatus};
 use crate::budget::BudgetExceeded;
-use crate::convert::regex::PatternsTooLarge;
 use crate::ingest::{Failure, Kept, WriteOutcome};
 use crate::query::ReadError;
+use crate::storage::read::patterns::PatternsTooLarge;
 use crate::storage::read::selection::QueryError;
 use crate::storage::write::series::Refusal;
 use crate::timestream::ErrorKind;

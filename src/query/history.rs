@@ -1,7 +1,7 @@
 //! Reading by name what tables hold, without a query of remote read: series over a range of time, and
 //! the rows of any statement.
 
-use regex_syntax::escape;
+use go_regex::escape;
 use tokio::time::Instant;
 
 use super::progress::Progress;

@@ -4,10 +4,10 @@
 use peak_alloc::PeakAlloc;
 use prost::Message;
 use timestream_prometheus_connector::budget::{MemoryBudget, Reservation};
-use timestream_prometheus_connector::convert::regex::{PatternLimits, PatternsTooLarge};
 use timestream_prometheus_connector::model::Destination;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::{LabelMatcher, Query, ReadRequest};
+use timestream_prometheus_connector::storage::read::patterns::{PatternLimits, PatternsTooLarge};
 use timestream_prometheus_connector::storage::read::selection::{
     QueryError, queries_to_selections,
 };

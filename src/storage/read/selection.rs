@@ -1,6 +1,8 @@
 //! A remote read query to what it selects: destinations, matchers, a range of time.
 
-use crate::convert::regex::{LIGHT_BYTES, Pattern, PatternLimits, PatternsTooLarge, Refused};
+use go_regex::{Pattern, RegexError};
+
+use super::patterns::{LIGHT_BYTES, PatternLimits, PatternsTooLarge};
 use crate::model::{Destination, Labels, MatchOp};
 use crate::prompb;
 use crate::storage::limits::MAX_TIME_MS;
@@ -50,7 +52,7 @@ impl Matcher {
     /// # Errors
     /// The operator is a regular expression and `value` is not a valid one.
     pub fn new(op: MatchOp, name: &str, value: &str) -> Result<Self, QueryError> {
-        let compile = |pattern: &str| Pattern::new(pattern).map_err(PatternsTooLarge::Refused);
+        let compile = |pattern: &str| Pattern::new(pattern).map_err(PatternsTooLarge::Invalid);
         Self::with(op, name, value, compile)
     }
 
@@ -62,7 +64,7 @@ impl Matcher {
     ) -> Result<Self, QueryError> {
         let mut pattern = || {
             compile(value).map_err(|error| match error {
-                PatternsTooLarge::Refused(reason) => QueryError::InvalidRegex {
+                PatternsTooLarge::Invalid(reason) => QueryError::InvalidRegex {
                     matcher: format!("{}{}{:?}", excerpt(name), op.symbol(), excerpt(value)),
                     reason,
                 },
@@ -150,7 +152,7 @@ pub enum QueryError {
         /// The matcher as PromQL writes it; a long pattern is cut.
         matcher: String,
         /// Why.
-        reason: Refused,
+        reason: RegexError,
     },
     /// No matcher names the database and there is no default one.
     #[error(

@@ -1,15 +1,15 @@
 //! Regular expressions mean what Go says, and what Timestream is given means the same to Java.
 //!
-//! What Go and a JDK say is kept in `tests/golden/regex`, beside the programs that ask them.
+//! What Go and a JDK say is kept in `crates/go-regex/tests/golden`, beside the programs that ask them.
 
 use std::collections::BTreeSet;
 
+use go_regex::Pattern;
 use timestream_emulator::inspect::regexp_like;
-use timestream_prometheus_connector::convert::regex::Pattern;
 
-const GO: &str = include_str!("../../golden/regex/go.tsv");
-const JAVA: &str = include_str!("../../golden/regex/java.tsv");
-const STEPS: &str = include_str!("../../golden/regex/steps.tsv");
+const GO: &str = include_str!("../../../crates/go-regex/tests/golden/go.tsv");
+const JAVA: &str = include_str!("../../../crates/go-regex/tests/golden/java.tsv");
+const STEPS: &str = include_str!("../../../crates/go-regex/tests/golden/steps.tsv");
 
 /// The steps that a form may take a JDK, for texts of 256 characters.
 const MAX_STEPS: u64 = 4 * 256 * 256;

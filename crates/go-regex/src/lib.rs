@@ -7,23 +7,29 @@
 //! terms of characters alone; from that come the texts it lists, the form that is matched here, and
 //! that for Timestream, if there is one. Never is its text handed on.
 
+mod error;
 mod hir;
 mod java;
-mod limits;
 mod node;
 mod parse;
-mod refused;
 mod steps;
 mod texts;
 mod unicode;
 
 use regex_automata::meta::{BuildError, Regex};
 
-pub use limits::LIGHT_BYTES;
-use limits::{CACHE_BYTES, MAX_COMPILED_BYTES};
-pub use limits::{PatternLimits, PatternsTooLarge};
+pub use error::RegexError;
 use node::Node;
-pub use refused::Refused;
+
+/// Bytes of a compiled form at most, unless [`Pattern::with_size_limit`] is given another limit.
+pub const MAX_COMPILED_BYTES: usize = 10 << 20;
+
+/// The states that a pattern is in are cached while it matches, up to this, in each direction.
+pub const CACHE_BYTES: usize = 128 << 10;
+
+/// The longest text, in characters, for which the steps of a form for Java are bounded: the longest
+/// value of a label that Timestream stores.
+pub const MAX_JAVA_TEXT_CHARS: usize = 2048;
 
 /// Patterns that are deeper than this are compiled on a stack of their own, as compiling recurses.
 const MAX_DEPTH_ON_STACK: u32 = 100;
@@ -51,17 +57,20 @@ impl Pattern {
     ///
     /// # Errors
     /// Go refuses it, or its compiled form would be too large.
-    pub fn new(pattern: &str) -> Result<Self, Refused> {
-        Self::of_size(pattern, MAX_COMPILED_BYTES)
+    pub fn new(pattern: &str) -> Result<Self, RegexError> {
+        Self::with_size_limit(pattern, MAX_COMPILED_BYTES)
     }
 
     /// As [`Self::new`], with another limit of the compiled form.
-    fn of_size(pattern: &str, max_compiled_bytes: usize) -> Result<Self, Refused> {
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_size_limit(pattern: &str, max_compiled_bytes: usize) -> Result<Self, RegexError> {
         let (node, depth) = parse::parse(pattern)?;
         if depth <= MAX_DEPTH_ON_STACK {
             return Self::compile(node, max_compiled_bytes);
         }
-        let failed = |error: &dyn std::fmt::Debug| Refused::Compile(format!("{error:?}"));
+        let failed = |error: &dyn std::fmt::Debug| RegexError::Compile(format!("{error:?}"));
         let thread = std::thread::Builder::new()
             .stack_size(OWN_STACK_BYTES)
             .spawn(move || Self::compile(node, max_compiled_bytes))
@@ -69,7 +78,7 @@ impl Pattern {
         thread.join().unwrap_or_else(|error| Err(failed(&error)))
     }
 
-    fn compile(node: Node, max_compiled_bytes: usize) -> Result<Self, Refused> {
+    fn compile(node: Node, max_compiled_bytes: usize) -> Result<Self, RegexError> {
         let node = node.without_outer_anchors();
         let form = match texts::texts(&node) {
             Some(texts) => Form::Texts(texts),
@@ -88,7 +97,7 @@ impl Pattern {
     }
 
     /// Returns the bytes of memory that the compiled form takes; 0 where the pattern lists texts.
-    pub(crate) fn compiled_bytes(&self) -> usize {
+    pub fn compiled_bytes(&self) -> usize {
         match &self.form {
             Form::Texts(_) => 0,
             Form::Compiled(regex) => regex.memory_usage(),
@@ -117,7 +126,16 @@ impl Pattern {
     }
 }
 
-fn compile(node: &Node, max_compiled_bytes: usize) -> Result<Regex, Refused> {
+/// Returns a pattern that matches `text` alone.
+///
+/// ```
+/// assert_eq!(go_regex::escape("node.cpu[0]"), r"node\.cpu\[0\]");
+/// ```
+pub fn escape(text: &str) -> String {
+    regex_syntax::escape(text)
+}
+
+fn compile(node: &Node, max_compiled_bytes: usize) -> Result<Regex, RegexError> {
     let config = Regex::config()
         .nfa_size_limit(Some(max_compiled_bytes))
         .hybrid_cache_capacity(CACHE_BYTES);
@@ -125,10 +143,15 @@ fn compile(node: &Node, max_compiled_bytes: usize) -> Result<Regex, Refused> {
         .configure(config)
         .build_from_hir(&hir::anchored(node));
     compiled.map_err(|error: BuildError| match error.size_limit() {
-        Some(limit) => Refused::CompiledSize(limit),
-        None => Refused::Compile(error.to_string()),
+        Some(limit) => RegexError::CompiledSize(limit),
+        None => RegexError::Compile(error.to_string()),
     })
 }
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(test)]
 mod tests {
@@ -138,7 +161,7 @@ mod tests {
         Pattern::new(pattern).unwrap_err().to_string()
     }
 
-    // What matches is held to Go's answers in `tests/golden/regex`.
+    // What matches is held to Go's answers in `tests/golden`.
 
     #[test]
     fn errors_name_the_part_and_what_to_write() {
@@ -221,7 +244,7 @@ mod tests {
             let found = Pattern::new(&in_class).map(|_| ());
             // Most of these are the same few characters; what Unicode adds counts.
             assert!(
-                found.is_ok() || found == Err(Refused::Parts),
+                found.is_ok() || found == Err(RegexError::Parts),
                 "{part}: {found:?}"
             );
         }

@@ -1,7 +1,7 @@
 //! Classes of Unicode and case, as Go has them: those of Unicode 15.0.
 //!
 //! The tables of `regex-syntax` are those of Unicode 16.0, so what came after 15.0 is taken away
-//! from them; `tests/golden/regex/unicode.tsv` holds all of it to Go's tables. Nothing here is left to
+//! from them; `tests/golden/unicode.tsv` holds all of it to Go's tables. Nothing here is left to
 //! Timestream: it gets characters, not names of classes.
 
 mod names;
@@ -198,10 +198,7 @@ mod tests {
 
     use super::*;
 
-    const GO: &str = include_str!(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/golden/regex/unicode.tsv"
-    ));
+    const GO: &str = include_str!("../tests/golden/unicode.tsv");
 
     /// The lines of a kind, without it.
     fn lines(kind: &str) -> impl Iterator<Item = Vec<&'static str>> {

@@ -1,6 +1,6 @@
 //! Why a pattern is refused.
 
-use super::limits::MAX_COMPILED_BYTES;
+use super::MAX_COMPILED_BYTES;
 
 /// The most repetitions, all repeats around it counted: Go's limit.
 pub(super) const MAX_REPEATS: u32 = 1_000;
@@ -19,7 +19,7 @@ const MAX_QUOTED_BYTES: usize = 64;
 /// what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the texts say it")]
-pub enum Refused {
+pub enum RegexError {
     #[error(r"trailing backslash at end of expression; for the character write \\")]
     TrailingBackslash,
     #[error(r"invalid escape sequence: `{0}`; a letter or digit is escaped only where that means something: for a backslash write \\")]

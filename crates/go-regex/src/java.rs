@@ -3,7 +3,7 @@
 //! The forms written here mean the same to Java's `Pattern` and to Go: characters, classes that list
 //! their characters, a dot under `(?s)`, alternatives, repeats. There are no names of classes and no
 //! flag for case, as Java's Unicode is another (13.0 in JDK 17), and no conditions on places, as
-//! Java's words and lines are others. `tests/golden/regex/java.tsv` holds them to a JDK.
+//! Java's words and lines are others. `tests/golden/java.tsv` holds them to a JDK.
 //!
 //! Java backtracks, so that a pattern can take it time that grows exponentially with the text, or as
 //! its fourth power: `.*a.*a.*a.*b`. What might is not written: see [`steps`].

@@ -3,23 +3,22 @@
 //! Compiling takes time and memory by the size of the compiled form, which is up to a million times
 //! as large as the pattern (`\\pL{1000}`), so the compiled forms of a request are limited together.
 
-use super::{Pattern, Refused};
-use crate::budget::{BudgetExceeded, Reservation};
+use go_regex::{CACHE_BYTES, MAX_COMPILED_BYTES, MAX_JAVA_TEXT_CHARS, Pattern, RegexError};
 
-/// Bytes of the compiled forms of all patterns of a request; Prometheus has 128 MiB for one.
-pub(super) const MAX_COMPILED_BYTES: usize = 10 << 20;
+use crate::budget::{BudgetExceeded, Reservation};
+use crate::storage::limits::MAX_RECORD_BYTES;
+
+// What Timestream matches by a form for Java is never longer.
+const _: () = assert!(MAX_RECORD_BYTES <= MAX_JAVA_TEXT_CHARS);
 
 /// Patterns of a request that are no lists of texts. Each needs a cache to match with.
 const MAX_PATTERNS: usize = 200;
 
 /// As far as this, the patterns of a request are compiled, and a text is matched, within a few
 /// milliseconds.
-pub const LIGHT_BYTES: usize = 256 << 10;
+pub(super) const LIGHT_BYTES: usize = 256 << 10;
 const LIGHT_PATTERNS: usize = 20;
 const LIGHT_TEXT_BYTES: usize = 16 << 10;
-
-/// The states that a pattern is in are cached while it matches, up to this, in each direction.
-pub(super) const CACHE_BYTES: usize = 128 << 10;
 
 /// Memory for each byte of a pattern while it is read, up to what the limit on its parts allows, and
 /// for each byte of the compiled form: it is made in both directions from a tree.
@@ -40,7 +39,7 @@ pub enum PatternsTooLarge {
     TooMany,
     /// Go refuses the pattern, or it does not fit beside the others.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Invalid(#[from] RegexError),
     /// There is no memory for them.
     #[error(transparent)]
     Memory(#[from] BudgetExceeded),
@@ -92,11 +91,11 @@ impl<'m> PatternLimits<'m> {
         let transient = (pattern.len() * READ_FACTOR).min(MAX_READ_BYTES)
             + self.compiled_bytes * COMPILE_FACTOR;
         self.grow(transient)?;
-        let compiled = Pattern::of_size(pattern, self.compiled_bytes);
+        let compiled = Pattern::with_size_limit(pattern, self.compiled_bytes);
         self.reservation.shrink(transient);
-        let pattern = compiled.map_err(|refused| match refused {
-            Refused::CompiledSize(_) if self.is_light => PatternsTooLarge::Long,
-            refused => refused.into(),
+        let pattern = compiled.map_err(|error| match error {
+            RegexError::CompiledSize(_) if self.is_light => PatternsTooLarge::Long,
+            error => error.into(),
         })?;
         match pattern.literals() {
             Some(texts) => {
@@ -142,7 +141,7 @@ mod tests {
         assert_eq!(all(&[r"\pL{100}"]), Ok(()));
         assert!(matches!(
             all(&[r"\pL{100}"; 8]),
-            Err(PatternsTooLarge::Refused(Refused::CompiledSize(_)))
+            Err(PatternsTooLarge::Invalid(RegexError::CompiledSize(_)))
         ));
         assert_eq!(all(&["a.*b"; MAX_PATTERNS]), Ok(()));
         let one_more = ["a.*b"; MAX_PATTERNS + 1];
@@ -167,7 +166,10 @@ mod tests {
             assert_eq!(light(patterns), Err(PatternsTooLarge::Long));
         }
         let refused = light(&["("]);
-        assert_eq!(refused, Err(PatternsTooLarge::Refused(Refused::OpenGroup)));
+        assert_eq!(
+            refused,
+            Err(PatternsTooLarge::Invalid(RegexError::OpenGroup))
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 // Fills in what Go's regexp answers to the rows of a table.
 //
-//	go run tests/golden/regex/answers.go <tests/golden/regex/go.tsv >new.tsv && mv new.tsv tests/golden/regex/go.tsv
+//	go run crates/go-regex/tests/golden/answers.go <crates/go-regex/tests/golden/go.tsv >new.tsv && mv new.tsv crates/go-regex/tests/golden/go.tsv
 //
 // A row is a pattern, an answer and a text, parted by tabs. The answer is "yes" or "no": whether the
 // whole text matches, as Prometheus compiles patterns; or "refused", where the last field is why. New

@@ -1,7 +1,7 @@
 // Prints the Unicode tables of this Go: what the names of \p{...} stand for, and which characters
 // differ in case alone.
 //
-//	go run tests/golden/regex/unicode.go >tests/golden/regex/unicode.tsv
+//	go run crates/go-regex/tests/golden/unicode.go >crates/go-regex/tests/golden/unicode.tsv
 //
 // A line is one of these, its fields parted by tabs:
 //

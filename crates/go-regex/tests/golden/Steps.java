@@ -15,7 +15,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
  * Fills in how many characters Java's regular expressions look at, at worst.
  *
  * <pre>
- * java tests/golden/regex/Steps.java &lt;tests/golden/regex/steps.tsv &gt;new.tsv && mv new.tsv tests/golden/regex/steps.tsv
+ * java crates/go-regex/tests/golden/Steps.java &lt;crates/go-regex/tests/golden/steps.tsv &gt;new.tsv && mv new.tsv crates/go-regex/tests/golden/steps.tsv
  * </pre>
  *
  * A row is a pattern of Prometheus, the form of it for Java and a number, parted by tabs. The number

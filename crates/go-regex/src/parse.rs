@@ -7,8 +7,8 @@
 
 mod class;
 
+use super::error::{MAX_HEIGHT, MAX_PARTS, MAX_REPEATS, RegexError, quoted};
 use super::node::{Look, Node};
-use super::refused::{MAX_HEIGHT, MAX_PARTS, MAX_REPEATS, Refused, quoted};
 use super::unicode;
 use class::Class;
 
@@ -16,7 +16,7 @@ use class::Class;
 ///
 /// # Errors
 /// It is not one that Go takes, or it is too large.
-pub(super) fn parse(pattern: &str) -> Result<(Node, u32), Refused> {
+pub(super) fn parse(pattern: &str) -> Result<(Node, u32), RegexError> {
     let mut parser = Parser {
         rest: pattern,
         flags: Flags {
@@ -163,7 +163,7 @@ impl<'p> Parser<'p> {
         &mut self,
         next: char,
         last_repeat: Option<&'p str>,
-    ) -> Result<Option<&'p str>, Refused> {
+    ) -> Result<Option<&'p str>, RegexError> {
         let before = self.rest;
         match next {
             '(' => self.open_group()?,
@@ -203,7 +203,7 @@ impl<'p> Parser<'p> {
                     if least.max(most.unwrap_or(least)) > MAX_REPEATS
                         || most.is_some_and(|most| most < least)
                     {
-                        return Err(Refused::RepeatCount(self.since(before)));
+                        return Err(RegexError::RepeatCount(self.since(before)));
                     }
                     self.repeat(least, most, before, last_repeat)?;
                     return Ok(Some(before));
@@ -223,7 +223,7 @@ impl<'p> Parser<'p> {
     }
 
     /// An element that starts with a backslash.
-    fn backslash(&mut self) -> Result<(), Refused> {
+    fn backslash(&mut self) -> Result<(), RegexError> {
         let before = self.rest;
         match before[1..].chars().next() {
             Some('A') => self.look(2, [Look::Start; 2]),
@@ -252,7 +252,7 @@ impl<'p> Parser<'p> {
         }
     }
 
-    fn open_group(&mut self) -> Result<(), Refused> {
+    fn open_group(&mut self) -> Result<(), RegexError> {
         let before = self.rest;
         self.add_parts(1)?;
         let outer = self.flags;
@@ -283,7 +283,7 @@ impl<'p> Parser<'p> {
     }
 
     /// What follows `(?`: flags and the end of them. Whether a group starts with them.
-    fn read_flags(&mut self, before: &str, rest: &'p str) -> Result<bool, Refused> {
+    fn read_flags(&mut self, before: &str, rest: &'p str) -> Result<bool, RegexError> {
         let mut flags = self.flags;
         let (mut is_set, mut is_complete) = (true, true);
         let mut letters = rest.chars();
@@ -308,21 +308,21 @@ impl<'p> Parser<'p> {
             is_complete = true;
         }
         self.rest = letters.as_str();
-        Err(Refused::Group(self.since(before)))
+        Err(RegexError::Group(self.since(before)))
     }
 
-    fn close_group(&mut self) -> Result<(), Refused> {
+    fn close_group(&mut self) -> Result<(), RegexError> {
         if self.groups.len() == 1 {
-            return Err(Refused::ClosedGroup);
+            return Err(RegexError::ClosedGroup);
         }
         self.skip(1);
-        let group = self.groups.pop().ok_or(Refused::ClosedGroup)?;
+        let group = self.groups.pop().ok_or(RegexError::ClosedGroup)?;
         self.flags = group.outer;
         let piece = group.finish();
         self.push_piece(piece)
     }
 
-    fn finish(mut self) -> Result<(Node, u32), Refused> {
+    fn finish(mut self) -> Result<(Node, u32), RegexError> {
         match (self.groups.pop(), self.groups.is_empty()) {
             (Some(whole), true) => {
                 let whole = whole.finish();
@@ -330,10 +330,10 @@ impl<'p> Parser<'p> {
                 let below = whole.height - u32::from(whole.shape == Shape::Concat);
                 match below < MAX_HEIGHT {
                     true => Ok((whole.node, whole.height)),
-                    false => Err(Refused::Depth),
+                    false => Err(RegexError::Depth),
                 }
             }
-            _ => Err(Refused::OpenGroup),
+            _ => Err(RegexError::OpenGroup),
         }
     }
 
@@ -344,21 +344,21 @@ impl<'p> Parser<'p> {
         most: Option<u32>,
         before: &'p str,
         last_repeat: Option<&'p str>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RegexError> {
         // Greed does not change whether the whole matches.
         self.rest = self.rest.strip_prefix('?').unwrap_or(self.rest);
         if let Some(last) = last_repeat {
-            return Err(Refused::RepeatedRepeat(self.since(last)));
+            return Err(RegexError::RepeatedRepeat(self.since(last)));
         }
         let Some(piece) = self.group().pieces.pop() else {
-            return Err(Refused::NothingRepeated(self.since(before)));
+            return Err(RegexError::NothingRepeated(self.since(before)));
         };
         let repeats = match most {
             Some(0) => 0,
             _ => piece.repeats.saturating_mul(most.unwrap_or(least).max(1)),
         };
         if repeats > MAX_REPEATS {
-            return Err(Refused::RepeatCount(self.since(before)));
+            return Err(RegexError::RepeatCount(self.since(before)));
         }
         let repeated = Piece {
             node: Node::Repeat {
@@ -375,7 +375,7 @@ impl<'p> Parser<'p> {
         self.add_parts(1)
     }
 
-    fn look(&mut self, bytes: usize, [look, in_lines]: [Look; 2]) -> Result<(), Refused> {
+    fn look(&mut self, bytes: usize, [look, in_lines]: [Look; 2]) -> Result<(), RegexError> {
         self.skip(bytes);
         self.push(Node::Look(match self.flags.is_multi_line {
             true => in_lines,
@@ -383,7 +383,7 @@ impl<'p> Parser<'p> {
         }))
     }
 
-    fn push_char(&mut self, c: char) -> Result<(), Refused> {
+    fn push_char(&mut self, c: char) -> Result<(), RegexError> {
         if !self.flags.ignores_case {
             // Texts take no more memory than in the pattern, and are limited with it.
             self.group().push(Piece::leaf(Node::char(c)));
@@ -394,18 +394,18 @@ impl<'p> Parser<'p> {
         self.push_class(class)
     }
 
-    fn push_class(&mut self, mut class: Class) -> Result<(), Refused> {
+    fn push_class(&mut self, mut class: Class) -> Result<(), RegexError> {
         self.add_parts(class.take_parts().max(1))?;
         let piece = Piece::leaf(Node::class(class.finish()));
         self.group().push(piece);
         Ok(())
     }
 
-    fn push(&mut self, node: Node) -> Result<(), Refused> {
+    fn push(&mut self, node: Node) -> Result<(), RegexError> {
         self.push_piece(Piece::leaf(node))
     }
 
-    fn push_piece(&mut self, piece: Piece) -> Result<(), Refused> {
+    fn push_piece(&mut self, piece: Piece) -> Result<(), RegexError> {
         let piece = checked(piece)?;
         self.group().push(piece);
         self.add_parts(1)
@@ -420,10 +420,10 @@ impl<'p> Parser<'p> {
     }
 
     /// Counts parts of the pattern.
-    pub(super) fn add_parts(&mut self, parts: usize) -> Result<(), Refused> {
+    pub(super) fn add_parts(&mut self, parts: usize) -> Result<(), RegexError> {
         self.parts += parts;
         match self.parts > MAX_PARTS {
-            true => Err(Refused::Parts),
+            true => Err(RegexError::Parts),
             false => Ok(()),
         }
     }
@@ -439,21 +439,21 @@ impl<'p> Parser<'p> {
     }
 }
 
-fn checked(piece: Piece) -> Result<Piece, Refused> {
+fn checked(piece: Piece) -> Result<Piece, RegexError> {
     match piece.height > MAX_HEIGHT {
-        true => Err(Refused::Depth),
+        true => Err(RegexError::Depth),
         false => Ok(piece),
     }
 }
 
 /// `?P<name>` or `?<name>` after the parenthesis with which `before` starts: what follows it.
-fn group_name<'p>(before: &str, rest: &'p str) -> Result<Option<&'p str>, Refused> {
+fn group_name<'p>(before: &str, rest: &'p str) -> Result<Option<&'p str>, RegexError> {
     let named = rest.strip_prefix("P<").or_else(|| rest.strip_prefix('<'));
     // Go takes these for flags if nothing follows, and refuses them as such.
     let Some(named) = named.filter(|named| !named.is_empty()) else {
         return Ok(None);
     };
-    let refused = |end: usize| Err(Refused::GroupName(quoted(&before[..end])));
+    let refused = |end: usize| Err(RegexError::GroupName(quoted(&before[..end])));
     let Some((name, rest)) = named.split_once('>') else {
         return refused(before.len());
     };

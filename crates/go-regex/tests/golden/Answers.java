@@ -10,7 +10,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
  * Fills in what Java's regular expressions answer to the rows of a table.
  *
  * <pre>
- * java tests/golden/regex/Answers.java &lt;tests/golden/regex/java.tsv &gt;new.tsv && mv new.tsv tests/golden/regex/java.tsv
+ * java crates/go-regex/tests/golden/Answers.java &lt;crates/go-regex/tests/golden/java.tsv &gt;new.tsv && mv new.tsv crates/go-regex/tests/golden/java.tsv
  * </pre>
  *
  * A row is a pattern of Prometheus, the form of it for Java, an answer and a text, parted by tabs.

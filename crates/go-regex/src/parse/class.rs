@@ -4,7 +4,7 @@ use std::str::Chars;
 
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
-use super::super::refused::{Refused, quoted};
+use super::super::error::{RegexError, quoted};
 use super::super::unicode;
 use super::Parser;
 
@@ -147,7 +147,7 @@ impl Class {
 
 impl Parser<'_> {
     /// Reads `[...]`.
-    pub(super) fn bracketed_class(&mut self) -> Result<Class, Refused> {
+    pub(super) fn bracketed_class(&mut self) -> Result<Class, RegexError> {
         let before = self.rest;
         self.skip(1);
         let mut class = Class::new(self.ignores_case());
@@ -169,7 +169,7 @@ impl Parser<'_> {
     }
 
     /// Reads `[:name:]`, if it is one. An opening without an end is two characters.
-    fn posix_class(&mut self, class: &mut Class) -> Result<bool, Refused> {
+    fn posix_class(&mut self, class: &mut Class) -> Result<bool, RegexError> {
         let before = self.rest;
         let Some(rest) = before.strip_prefix("[:").filter(|_| !self.has_no_class_end) else {
             return Ok(false);
@@ -181,12 +181,12 @@ impl Parser<'_> {
         self.rest = rest;
         match class.add_posix(name) {
             true => Ok(true),
-            false => Err(Refused::ClassName(self.since(before))),
+            false => Err(RegexError::ClassName(self.since(before))),
         }
     }
 
     /// Reads `\d` and its kin, or `\pN`, if it is one.
-    pub(super) fn perl_class(&mut self, class: &mut Class) -> Result<bool, Refused> {
+    pub(super) fn perl_class(&mut self, class: &mut Class) -> Result<bool, RegexError> {
         let mut letters = self.rest.chars();
         match (letters.next(), letters.next()) {
             (Some('\\'), Some(letter)) if PERL_CLASSES.contains(letter) => {
@@ -200,13 +200,13 @@ impl Parser<'_> {
     }
 
     /// Reads `\pN`, `\p{Name}` or `\p{^Name}`.
-    fn unicode_class(&mut self, is_negated: bool, class: &mut Class) -> Result<(), Refused> {
+    fn unicode_class(&mut self, is_negated: bool, class: &mut Class) -> Result<(), RegexError> {
         let before = self.rest;
         let rest = &before[2..];
         let (name, rest) = match rest.strip_prefix('{') {
             Some(braced) => match braced.split_once('}') {
                 Some(parts) => parts,
-                None => return Err(Refused::ClassName(quoted(before))),
+                None => return Err(RegexError::ClassName(quoted(before))),
             },
             None => rest.split_at(rest.chars().next().map_or(0, char::len_utf8)),
         };
@@ -217,12 +217,12 @@ impl Parser<'_> {
         };
         match class.add_unicode(name, is_negated) {
             true => Ok(()),
-            false => Err(Refused::ClassName(self.since(before))),
+            false => Err(RegexError::ClassName(self.since(before))),
         }
     }
 
     /// Reads a character or `a-z` in the class that starts at `class_start`.
-    fn class_range(&mut self, class_start: &str, class: &mut Class) -> Result<(), Refused> {
+    fn class_range(&mut self, class_start: &str, class: &mut Class) -> Result<(), RegexError> {
         let before = self.rest;
         let first = self.class_char(class_start)?;
         let mut last = first;
@@ -233,16 +233,16 @@ impl Parser<'_> {
             self.rest = rest;
             last = self.class_char(class_start)?;
             if last < first {
-                return Err(Refused::Range(self.since(before)));
+                return Err(RegexError::Range(self.since(before)));
             }
         }
         class.add_range(first, last);
         Ok(())
     }
 
-    fn class_char(&mut self, class_start: &str) -> Result<u32, Refused> {
+    fn class_char(&mut self, class_start: &str) -> Result<u32, RegexError> {
         match self.rest.chars().next() {
-            None => Err(Refused::OpenClass(quoted(class_start))),
+            None => Err(RegexError::OpenClass(quoted(class_start))),
             Some('\\') => self.escaped(),
             Some(c) => {
                 self.skip(c.len_utf8());
@@ -252,11 +252,11 @@ impl Parser<'_> {
     }
 
     /// Reads a backslash and the code point that it stands for together with what follows.
-    pub(super) fn escaped(&mut self) -> Result<u32, Refused> {
+    pub(super) fn escaped(&mut self) -> Result<u32, RegexError> {
         let before = self.rest;
         let mut rest = before[1..].chars();
         let Some(c) = rest.next() else {
-            return Err(Refused::TrailingBackslash);
+            return Err(RegexError::TrailingBackslash);
         };
         let code = match c {
             'a' => Some(0x07),
@@ -271,7 +271,7 @@ impl Parser<'_> {
             _ => None,
         };
         self.rest = rest.as_str();
-        code.ok_or_else(|| Refused::Escape(self.since(before)))
+        code.ok_or_else(|| RegexError::Escape(self.since(before)))
     }
 }
 

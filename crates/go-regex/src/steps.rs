@@ -22,12 +22,12 @@ use std::rc::Rc;
 
 use regex_syntax::hir::ClassUnicode;
 
+use super::MAX_JAVA_TEXT_CHARS;
 use super::node::{Node, is_never_empty, start_differently};
 use super::unicode;
 
-/// The lengths of text for which the steps are bounded: a long value of a label, and the longest
-/// that Timestream stores.
-const TEXT_LENGTHS: [u64; 2] = [256, crate::storage::limits::MAX_RECORD_BYTES as u64];
+/// The lengths of text for which the steps are bounded: a long value of a label, and the longest.
+const TEXT_LENGTHS: [u64; 2] = [256, MAX_JAVA_TEXT_CHARS as u64];
 
 /// The most steps that are accepted, in squares of the length of the text. Two repeats that compete for the
 /// same characters, as in `.*a.*b`, need three squares.
@@ -500,7 +500,7 @@ mod tests {
     use super::super::parse::parse;
     use super::*;
 
-    const MEASURED: &str = include_str!("../../../tests/golden/regex/steps.tsv");
+    const MEASURED: &str = include_str!("../tests/golden/steps.tsv");
 
     fn node(pattern: &str) -> Node {
         let (node, _) = parse(pattern).unwrap();
