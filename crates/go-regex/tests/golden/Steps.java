@@ -12,24 +12,24 @@ import java.util.regex.Pattern;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 /**
- * Fills in how many characters Java's regular expressions look at, at worst.
+ * Writes the number of characters that Java's regular expressions test in the worst case.
  *
  * <pre>
  * java crates/go-regex/tests/golden/Steps.java &lt;crates/go-regex/tests/golden/steps.tsv &gt;new.tsv && mv new.tsv crates/go-regex/tests/golden/steps.tsv
  * </pre>
  *
- * A row is a pattern of Prometheus, the form of it for Java and a number, parted by tabs. The number
- * is that of the calls of {@code charAt} for the worst text of {@link #LENGTH} characters that was
- * found; nothing is counted beyond {@link #MOST}. A pattern that has no form for Java has "none" as
- * its form, and is measured as it is written. Lines that start with "# " are comments.
+ * A row is a pattern of Prometheus, its form for Java and a number, separated by tabs. The number
+ * counts the calls of {@code charAt} for the worst string of {@link #LENGTH} characters that was
+ * found; counting stops at {@link #MOST}. A pattern that has no form for Java has the form "none",
+ * and is measured as it is written. Lines that start with "# " are comments.
  *
- * <p>The texts are made from the characters of the pattern, and the worst of them is then changed
- * step by step; all of it is the same each time.
+ * <p>The strings are made from the characters of the pattern, and the worst of them is then changed
+ * step by step; each run makes the same ones.
  */
 class Steps {
     private static final int LENGTH = 256;
     private static final int MOST = 2_000_000;
-    /** How often the worst text is changed, and how many steps that may take in all. */
+    /** The most changes to the worst string, and the most steps of all of them. */
     private static final int CHANGES = 3_000;
     private static final long CHANGE_STEPS = 60_000_000;
 
@@ -72,7 +72,7 @@ class Steps {
         return most;
     }
 
-    /** Writes one character, or a part of the text itself, over another part of it. */
+    /** Writes one character, or a part of the string itself, over another part of it. */
     private static String changed(String text, List<String> chars, Random random) {
         var from = random.nextInt(LENGTH);
         var length = Math.min(1 + random.nextInt(random.nextBoolean() ? 3 : 64), LENGTH - from);
@@ -125,7 +125,7 @@ class Steps {
         return texts;
     }
 
-    /** The letters and digits that a pattern names, the ends of its ranges too, and a few others. */
+    /** The letters and digits of a pattern, with the ends of its ranges, and a few others. */
     private static List<String> characters(String source) {
         var chars = new TreeSet<>(List.of("!", "a"));
         for (var c : source.toCharArray()) {

@@ -1,15 +1,15 @@
-// Prints the Unicode tables of this Go: what the names of \p{...} stand for, and which characters
-// differ in case alone.
+// Prints the Unicode tables of this Go: the classes of \p{...}, and the characters that differ in case
+// alone.
 //
 //	go run crates/go-regex/tests/golden/unicode.go >crates/go-regex/tests/golden/unicode.tsv
 //
-// A line is one of these, its fields parted by tabs:
+// A line is one of these, its fields separated by tabs:
 //
 //	version  15.0.0
-//	class    name, how many characters, their digest, and both of (?i)
-//	case     characters that are one but for case, in hexadecimal
+//	class    name, number of characters, their digest, and both under (?i)
+//	case     characters that differ in case alone, in hexadecimal
 //
-// Surrogates are left out, as no text of UTF-8 has them. A digest is the 64-bit FNV-1a of the first
+// Surrogates are dropped, as no UTF-8 string has them. A digest is the 64-bit FNV-1a of the first
 // and the last character of each range, "41-5a,61-7a,".
 package main
 

@@ -1,11 +1,11 @@
-// Fills in what Go's regexp answers to the rows of a table.
+// Writes the results of Go's regexp into the rows of a table.
 //
-//	go run crates/go-regex/tests/golden/answers.go <crates/go-regex/tests/golden/go.tsv >new.tsv && mv new.tsv crates/go-regex/tests/golden/go.tsv
+//	go run crates/go-regex/tests/golden/results.go <crates/go-regex/tests/golden/go.tsv >new.tsv && mv new.tsv crates/go-regex/tests/golden/go.tsv
 //
-// A row is a pattern, an answer and a text, parted by tabs. The answer is "yes" or "no": whether the
-// whole text matches, as Prometheus compiles patterns; or "refused", where the last field is why. New
-// rows may have anything as their answer. In patterns and texts, %09 stands for a tab and so on;
-// lines that start with "# " are comments.
+// A row is a pattern, a result and a string, separated by tabs. The result is "yes" or "no" if Go
+// compiles the pattern as Prometheus does: the whole string matches or does not. It is "refused" if Go
+// rejects the pattern; the last field is then the reason. New rows may have any result. In patterns and
+// strings, %09 stands for a tab and so on; lines that start with "# " are comments.
 package main
 
 import (
