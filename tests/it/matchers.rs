@@ -202,7 +202,7 @@ async fn queries_that_cannot_be_answered_say_why() {
         ),
         (
             query(&[(Re, "l", &format!("{}**", "a".repeat(5_000)))]),
-            "invalid nested repetition operator: `**`; put what is repeated into a group",
+            "invalid nested repetition operator: `**`; put the repeated part into a group",
         ),
         (
             query(&[(Re, "table", "o.*")]),

@@ -1,10 +1,10 @@
-//! A pattern for `regex-automata`, which matches it in linear time.
+//! Patterns for `regex-automata`, which matches them in linear time.
 
 use regex_syntax::hir::{self, Class, Hir, Repetition};
 
 use super::node::{Look, Node};
 
-/// The pattern as it has to match the whole of a text.
+/// Returns the pattern, anchored at both ends.
 pub(super) fn anchored(node: &Node) -> Hir {
     let whole = [
         Hir::look(hir::Look::Start),
@@ -17,19 +17,19 @@ pub(super) fn anchored(node: &Node) -> Hir {
 fn to_hir(node: &Node) -> Hir {
     match node {
         Node::Empty => Hir::empty(),
-        Node::Text(text) => Hir::literal(text.as_bytes()),
+        Node::Literal(literal) => Hir::literal(literal.as_bytes()),
         Node::Class(class) => Hir::class(Class::Unicode(class.clone())),
         Node::Look(look) => Hir::look(match look {
             Look::Start => hir::Look::Start,
             Look::End => hir::Look::End,
             Look::LineStart => hir::Look::StartLF,
             Look::LineEnd => hir::Look::EndLF,
-            Look::WordEdge => hir::Look::WordAscii,
-            Look::NoWordEdge => hir::Look::WordAsciiNegate,
+            Look::WordBoundary => hir::Look::WordAscii,
+            Look::NotWordBoundary => hir::Look::WordAsciiNegate,
         }),
-        Node::Repeat { node, least, most } => Hir::repetition(Repetition {
-            min: *least,
-            max: *most,
+        Node::Repeat { node, min, max } => Hir::repetition(Repetition {
+            min: *min,
+            max: *max,
             greedy: true,
             sub: Box::new(to_hir(node)),
         }),

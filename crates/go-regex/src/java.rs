@@ -1,92 +1,92 @@
-//! A pattern in the syntax of Java, which Timestream's `regexp_like` takes.
+//! Patterns in the syntax of Java's `java.util.regex`.
 //!
-//! The forms written here mean the same to Java's `Pattern` and to Go: characters, classes that list
-//! their characters, a dot under `(?s)`, alternatives, repeats. There are no names of classes and no
-//! flag for case, as Java's Unicode is another (13.0 in JDK 17), and no conditions on places, as
-//! Java's words and lines are others. `tests/golden/java.tsv` holds them to a JDK.
+//! The forms use only constructs with the same meaning in Java and in Go: characters, classes that list their
+//! characters, a dot under `(?s)`, alternatives, repetitions. They have no names of classes and no flag for case, as
+//! Java has another version of Unicode (13.0 in JDK 17), and no conditions on positions, as Java defines words and
+//! lines differently. `tests/golden/java.tsv` contains the results of a JDK.
 //!
-//! Java backtracks, so that a pattern can take it time that grows exponentially with the text, or as
-//! its fourth power: `.*a.*a.*a.*b`. What might is not written: see [`steps`].
+//! Java backtracks, so the time for a pattern can grow exponentially with the length of the string, or with its
+//! fourth power: `.*a.*a.*a.*b`. Such patterns have no form: see [`steps`].
 
 use std::fmt::Write as _;
 
 use regex_syntax::hir::ClassUnicode;
 
-use super::node::{Node, is_never_empty, start_differently};
+use super::node::{Node, have_disjoint_starts, is_never_empty};
 use super::{steps, unicode};
 
-/// More ranges than these are not listed in a class.
+/// Maximum ranges of characters that a class lists.
 const MAX_CLASS_RANGES: usize = 100;
 
-/// Bytes of a form at most: a query has room for 256 KiB.
+/// Maximum bytes of a form: a query of Timestream has room for 256 KiB.
 const MAX_BYTES: usize = 32 << 10;
 
-/// More levels of groups are not written.
-const MAX_DEPTH: usize = 50;
+/// Maximum depth of groups in a form.
+const MAX_GROUP_DEPTH: usize = 50;
 
-/// In how many places Java may have to try several ways.
+/// Maximum places in which Java has to try several ways.
 const MAX_CHOICES: usize = 10;
 
-/// `node` for Java. `None` if it has no form that means the same, or might cost too much; a long one
-/// is not written either.
-pub(super) fn java(node: &Node) -> Option<String> {
+/// Returns the form of `node` for Java. `None` if no form has the same meaning, or if it would be too long or too
+/// costly.
+pub(super) fn to_java(node: &Node) -> Option<String> {
     if choices(node)? > MAX_CHOICES {
         return None;
     }
     let mut java = String::new();
     write(node, 0, &mut java)?;
-    // After writing, which bounds the depth.
+    // Only after writing, which limits the depth.
     (java.len() <= MAX_BYTES && steps::are_few(node)).then_some(java)
 }
 
-/// In how many places there are several ways to go on. `None` if there is no bound to it.
+/// Returns the number of places with several ways to continue. `None` if it has no bound.
 fn choices(node: &Node) -> Option<usize> {
     match node {
-        Node::Empty | Node::Text(_) | Node::Class(_) | Node::Look(_) => Some(0),
-        Node::Repeat { node, least, most } => {
-            let ends = usize::from(Some(*least) != *most);
-            match (choices(node)?, most) {
+        Node::Empty | Node::Literal(_) | Node::Class(_) | Node::Look(_) => Some(0),
+        Node::Repeat { node, min, max } => {
+            let ends = usize::from(Some(*min) != *max);
+            match (choices(node)?, max) {
                 (0, _) if is_never_empty(node) => Some(ends),
-                (inside, Some(most)) => Some(inside.saturating_mul(*most as usize) + ends),
+                (inside, Some(max)) => Some(inside.saturating_mul(*max as usize) + ends),
                 (_, None) => None,
             }
         }
         Node::Concat(nodes) => nodes.iter().map(choices).sum(),
         Node::Alternate(nodes) => {
             let inside: usize = nodes.iter().map(choices).sum::<Option<_>>()?;
-            Some(inside + usize::from(!start_differently(nodes)))
+            Some(inside + usize::from(!have_disjoint_starts(nodes)))
         }
     }
 }
 
 fn write(node: &Node, depth: usize, java: &mut String) -> Option<()> {
-    if depth > MAX_DEPTH {
+    if depth > MAX_GROUP_DEPTH {
         return None;
     }
     match node {
         Node::Empty => {}
-        Node::Text(text) => text
+        Node::Literal(literal) => literal
             .chars()
             .for_each(|c| push_char(c, r"\.+*?()|[]{}^$", java)),
         Node::Class(class) => write_class(class, java)?,
         Node::Look(_) => return None,
-        Node::Repeat { node, least, most } => {
+        Node::Repeat { node, min, max } => {
             let is_single = match &**node {
                 Node::Class(_) => true,
-                Node::Text(text) => text.chars().nth(1).is_none(),
+                Node::Literal(literal) => literal.chars().nth(1).is_none(),
                 _ => false,
             };
             match is_single {
                 true => write(node, depth + 1, java)?,
                 false => write_group(node, depth, java)?,
             }
-            match (least, most) {
+            match (min, max) {
                 (0, Some(1)) => java.push('?'),
                 (0, None) => java.push('*'),
                 (1, None) => java.push('+'),
-                (least, Some(most)) if least == most => push(java, format_args!("{{{least}}}")),
-                (least, Some(most)) => push(java, format_args!("{{{least},{most}}}")),
-                (least, None) => push(java, format_args!("{{{least},}}")),
+                (min, Some(max)) if min == max => push(java, format_args!("{{{min}}}")),
+                (min, Some(max)) => push(java, format_args!("{{{min},{max}}}")),
+                (min, None) => push(java, format_args!("{{{min},}}")),
             }
         }
         Node::Concat(nodes) => {
@@ -116,10 +116,10 @@ fn write_group(node: &Node, depth: usize, java: &mut String) -> Option<()> {
     Some(())
 }
 
-/// The class or what it leaves out, whichever is shorter.
+/// Writes the class or its complement, whichever has fewer ranges.
 fn write_class(class: &ClassUnicode, java: &mut String) -> Option<()> {
-    let others = unicode::others(class);
-    let (ranges, others) = (class.ranges(), others.ranges());
+    let complement = unicode::complement(class);
+    let (ranges, others) = (class.ranges(), complement.ranges());
     if ranges.is_empty() {
         return None;
     }
@@ -156,8 +156,9 @@ fn push_char(c: char, special: &str, java: &mut String) {
     java.push(c);
 }
 
-fn push(java: &mut String, text: std::fmt::Arguments<'_>) {
-    java.write_fmt(text).expect("a string takes any text");
+fn push(java: &mut String, part: std::fmt::Arguments<'_>) {
+    java.write_fmt(part)
+        .expect("writing to a string never fails");
 }
 
 #[cfg(test)]
@@ -167,11 +168,11 @@ mod tests {
 
     fn of(pattern: &str) -> Option<String> {
         let (node, _) = parse(pattern).unwrap();
-        java(&node.without_outer_anchors())
+        to_java(&node.without_outer_anchors())
     }
 
     #[test]
-    fn what_means_the_same_is_written() {
+    fn forms_mean_the_same() {
         let cases = [
             (r"/api/.*\.html", Some(r"/api/.*\.html")),
             ("(?P<name>a|b)+?", Some("(?:a|b)+")),
@@ -189,7 +190,7 @@ mod tests {
             (r"\bup", None),
             ("a^b", None),
             ("(?m)a$\n", None),
-            // Long.
+            // Too many ranges.
             (r"\pL", None),
         ];
         for (pattern, expected) in cases {
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_take_java_very_long_is_not_written() {
+    fn costly_patterns_have_no_form() {
         let cases = [
             (r"\d{1,3}(?:\.\d{1,3}){3}", true),
             (".*a.*b.*", true),

@@ -1,19 +1,32 @@
-//! The regular expressions of label matchers: what they match, and which of them Timestream can
-//! be asked to match.
+//! Go's regular expressions (RE2 syntax) as sets of characters: matched, listed as literals, and written for Java.
 //!
-//! Prometheus compiles a pattern as `^(?s:R)$`, so it is anchored and a dot matches a newline. Its
-//! syntax is Go's (RE2), which neither the `regex` crate nor Timestream takes: Timestream's
-//! `regexp_like` is Java's. So a pattern is read by a parser of its own into what it means, in
-//! terms of characters alone; from that come the texts it lists, the form that is matched here, and
-//! that for Timestream, if there is one. Never is its text handed on.
+//! Prometheus compiles the pattern of a label matcher as `^(?s:R)$`: it is anchored, and a dot matches a newline.
+//! Neither the `regex` crate nor Java's `java.util.regex` accepts Go's syntax with Go's meaning. [`Pattern`]
+//! parses the syntax itself, into a tree that has no flags and no names of classes. From the tree come
+//!
+//! - the literals that match, if they can be listed ([`Pattern::literals`]),
+//! - the compiled form ([`Pattern::matches`]), which matches in linear time,
+//! - the form for Java, if there is one ([`Pattern::to_java`]).
+//!
+//! ```
+//! use go_regex::Pattern;
+//!
+//! let pattern = Pattern::new("prod|dev")?;
+//! assert_eq!(pattern.literals().unwrap(), ["dev", "prod"]);
+//!
+//! let pattern = Pattern::new(r"10\.0\.\d+\..*")?;
+//! assert!(pattern.matches("10.0.7.9:9100") && !pattern.matches("110.0.7.9:9100"));
+//! assert_eq!(pattern.to_java().unwrap(), r"(?s)\A(?:10\.0\.[0-9]+\..*)\z");
+//! # Ok::<(), go_regex::RegexError>(())
+//! ```
 
 mod error;
 mod hir;
 mod java;
+mod literals;
 mod node;
 mod parse;
 mod steps;
-mod texts;
 mod unicode;
 
 use regex_automata::meta::{BuildError, Regex};
@@ -21,58 +34,77 @@ use regex_automata::meta::{BuildError, Regex};
 pub use error::RegexError;
 use node::Node;
 
-/// Bytes of a compiled form at most, unless [`Pattern::with_size_limit`] is given another limit.
+/// Maximum size of a compiled form in bytes, unless [`Pattern::with_size_limit`] sets another one.
 pub const MAX_COMPILED_BYTES: usize = 10 << 20;
 
-/// The states that a pattern is in are cached while it matches, up to this, in each direction.
+/// Maximum bytes of the cache of states of a pattern while it matches, for each direction of matching.
 pub const CACHE_BYTES: usize = 128 << 10;
 
-/// The longest text, in characters, for which the steps of a form for Java are bounded: the longest
-/// value of a label that Timestream stores.
-pub const MAX_JAVA_TEXT_CHARS: usize = 2048;
+/// Maximum length in characters of the strings for which the steps of a form for Java are bounded: Amazon
+/// Timestream's limit for a value. Longer strings match correctly, at a cost without a guarantee.
+pub const MAX_JAVA_STRING_CHARS: usize = 2048;
 
-/// Patterns that are deeper than this are compiled on a stack of their own, as compiling recurses.
-const MAX_DEPTH_ON_STACK: u32 = 100;
+/// Patterns that nest deeper are compiled on a stack of their own.
+const MAX_DEPTH_ON_CALLERS_STACK: u32 = 100;
 
-/// Enough for the deepest pattern, which takes 1.5 MiB without optimization.
-const OWN_STACK_BYTES: usize = 8 << 20;
+/// Compiling recurses; the deepest pattern needs 1.5 MiB.
+const DEEP_STACK_BYTES: usize = 8 << 20;
 
-/// A compiled pattern.
+/// A compiled pattern, which matches whole strings.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     form: Form,
-    /// For Timestream, if there is a form that means the same.
+    /// The form for Java without its anchors, if there is one.
     java: Option<String>,
 }
 
 #[derive(Clone, Debug)]
 enum Form {
-    /// These texts alone match; sorted.
-    Texts(Vec<String>),
+    /// All strings that match, sorted.
+    Literals(Vec<String>),
     Compiled(Regex),
 }
 
 impl Pattern {
-    /// Compiles `pattern` as Prometheus does.
+    /// Compiles `pattern` as Prometheus does, to at most [`MAX_COMPILED_BYTES`].
+    ///
+    /// ```
+    /// use go_regex::{Pattern, RegexError};
+    ///
+    /// assert!(Pattern::new("a.*")?.matches("a\n"));
+    /// assert_eq!(Pattern::new("a)").unwrap_err(), RegexError::UnexpectedClosingParenthesis);
+    /// # Ok::<(), RegexError>(())
+    /// ```
     ///
     /// # Errors
-    /// Go refuses it, or its compiled form would be too large.
+    /// Go rejects the pattern, it has too many parts, or its compiled form would be too large.
     pub fn new(pattern: &str) -> Result<Self, RegexError> {
         Self::with_size_limit(pattern, MAX_COMPILED_BYTES)
     }
 
-    /// As [`Self::new`], with another limit of the compiled form.
+    /// Compiles `pattern` as [`Self::new`] does, to at most `max_compiled_bytes`.
+    ///
+    /// Time and memory for compiling grow with the size of the compiled form, which can be a million times that
+    /// of the pattern.
+    ///
+    /// ```
+    /// use go_regex::{Pattern, RegexError};
+    ///
+    /// let error = Pattern::with_size_limit(r"\pL{100}", 64 << 10).unwrap_err();
+    /// assert_eq!(error, RegexError::CompiledSize(64 << 10));
+    /// assert!(Pattern::with_size_limit("[a-z]{1,100}", 64 << 10).is_ok());
+    /// ```
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// See [`Self::new`].
     pub fn with_size_limit(pattern: &str, max_compiled_bytes: usize) -> Result<Self, RegexError> {
         let (node, depth) = parse::parse(pattern)?;
-        if depth <= MAX_DEPTH_ON_STACK {
+        if depth <= MAX_DEPTH_ON_CALLERS_STACK {
             return Self::compile(node, max_compiled_bytes);
         }
         let failed = |error: &dyn std::fmt::Debug| RegexError::Compile(format!("{error:?}"));
         let thread = std::thread::Builder::new()
-            .stack_size(OWN_STACK_BYTES)
+            .stack_size(DEEP_STACK_BYTES)
             .spawn(move || Self::compile(node, max_compiled_bytes))
             .map_err(|error| failed(&error))?;
         thread.join().unwrap_or_else(|error| Err(failed(&error)))
@@ -80,45 +112,70 @@ impl Pattern {
 
     fn compile(node: Node, max_compiled_bytes: usize) -> Result<Self, RegexError> {
         let node = node.without_outer_anchors();
-        let form = match texts::texts(&node) {
-            Some(texts) => Form::Texts(texts),
+        let form = match literals::literals(&node) {
+            Some(literals) => Form::Literals(literals),
             None => Form::Compiled(compile(&node, max_compiled_bytes)?),
         };
-        let java = java::java(&node);
+        let java = java::to_java(&node);
         Ok(Self { form, java })
     }
 
-    /// Whether the whole of `text` matches.
-    pub fn matches(&self, text: &str) -> bool {
+    /// Returns true if the whole of `string` matches.
+    pub fn matches(&self, string: &str) -> bool {
         match &self.form {
-            Form::Texts(texts) => texts.binary_search_by(|it| it.as_str().cmp(text)).is_ok(),
-            Form::Compiled(regex) => regex.is_match(text),
+            Form::Literals(literals) => literals
+                .binary_search_by(|literal| literal.as_str().cmp(string))
+                .is_ok(),
+            Form::Compiled(regex) => regex.is_match(string),
         }
     }
 
-    /// Returns the bytes of memory that the compiled form takes; 0 where the pattern lists texts.
+    /// Returns the size of the compiled form in memory; 0 if the pattern lists literals.
     pub fn compiled_bytes(&self) -> usize {
         match &self.form {
-            Form::Texts(_) => 0,
+            Form::Literals(_) => 0,
             Form::Compiled(regex) => regex.memory_usage(),
         }
     }
 
-    /// The texts that the pattern matches, sorted, if they can be listed. There is at least one.
+    /// Returns the strings that match, sorted, if they can be listed; there is at least one then.
+    ///
+    /// Alternatives of plain strings are listed however many there are. Classes, and alternatives with something
+    /// before or after them, are expanded to at most 256 strings.
+    ///
+    /// ```
+    /// use go_regex::Pattern;
+    ///
+    /// let literals = |pattern: &str| Pattern::new(pattern).unwrap().literals().map(<[_]>::to_vec);
+    /// assert_eq!(literals("(?i)x(_a|)").unwrap(), ["X", "X_A", "X_a", "x", "x_A", "x_a"]);
+    /// assert_eq!(literals("x.*"), None);
+    /// ```
     pub fn literals(&self) -> Option<&[String]> {
         match &self.form {
-            Form::Texts(texts) => Some(texts),
+            Form::Literals(literals) => Some(literals),
             Form::Compiled(_) => None,
         }
     }
 
-    /// The pattern for `regexp_like`, if it means the same to Java; anchored.
+    /// Returns the equivalent pattern for Java, anchored at both ends, if there is one that a backtracking matcher
+    /// handles cheaply: in at most 4 n² steps for strings of 256 and of [`MAX_JAVA_STRING_CHARS`] characters.
+    ///
+    /// ```
+    /// use go_regex::Pattern;
+    ///
+    /// let java = |pattern: &str| Pattern::new(pattern).unwrap().to_java();
+    /// assert_eq!(java("^a|b.$").unwrap(), r"(?s)\A(?:a|b.)\z");
+    /// // Java's word boundaries are not those of Go.
+    /// assert_eq!(java(r".*\ba"), None);
+    /// // Exponential time.
+    /// assert_eq!(java("(a+)+b"), None);
+    /// ```
     pub fn to_java(&self) -> Option<String> {
         self.to_java_after("")
     }
 
-    /// As [`Self::to_java`], for texts that start with `prefix`, which is of letters, digits and
-    /// underscores.
+    /// Returns the pattern of [`Self::to_java`] for strings that start with `prefix`, which must consist of letters,
+    /// digits and underscores.
     pub fn to_java_after(&self, prefix: &str) -> Option<String> {
         let java = self.java.as_ref()?;
         // Java's `$` also matches before a final newline, `\z` does not.
@@ -126,13 +183,13 @@ impl Pattern {
     }
 }
 
-/// Returns a pattern that matches `text` alone.
+/// Returns a pattern that matches only `string`.
 ///
 /// ```
 /// assert_eq!(go_regex::escape("node.cpu[0]"), r"node\.cpu\[0\]");
 /// ```
-pub fn escape(text: &str) -> String {
-    regex_syntax::escape(text)
+pub fn escape(string: &str) -> String {
+    regex_syntax::escape(string)
 }
 
 fn compile(node: &Node, max_compiled_bytes: usize) -> Result<Regex, RegexError> {
@@ -157,14 +214,14 @@ struct Readme;
 mod tests {
     use super::*;
 
-    fn refused(pattern: &str) -> String {
+    fn error(pattern: &str) -> String {
         Pattern::new(pattern).unwrap_err().to_string()
     }
 
-    // What matches is held to Go's answers in `tests/golden`.
+    // `tests/tables.rs` compares the matches with Go's.
 
     #[test]
-    fn errors_name_the_part_and_what_to_write() {
+    fn errors_name_the_part_and_the_remedy() {
         let cases = [
             (
                 r"x\",
@@ -184,23 +241,23 @@ mod tests {
             ),
             (
                 r"x\dy\h*",
-                r"invalid escape sequence: `\h`; a letter or digit is escaped only where that means something: for a backslash write \\",
+                r"invalid escape sequence: `\h`; only letters and digits with a special meaning can be escaped; for a backslash write \\",
             ),
             (
                 "x[z-a]",
-                "invalid character class range: `z-a`; the first character must not come after the last",
+                "invalid character class range: `z-a`; the first character must not be greater than the last",
             ),
             (
                 r"x\p{Alpha}y",
-                r"invalid character class range: `\p{Alpha}`; classes are those of Go, such as [:alpha:], \pL, \p{Lu} and \p{Greek}",
+                r"invalid character class range: `\p{Alpha}`; the classes are those of Go, such as [:alpha:], \pL, \p{Lu} and \p{Greek}",
             ),
             (
                 "x(?P<a-b>c)",
-                "invalid named capture: `(?P<a-b>`; a name is of letters, digits and _ and ends with >",
+                "invalid named capture: `(?P<a-b>`; a name consists of letters, digits and _, and > ends it",
             ),
             (
                 "x(?!y)z",
-                "invalid or unsupported Perl syntax: `(?!`; groups are (a), (?:a), (?P<name>a) and (?<name>a), flags i, m, s and U; nothing looks ahead or behind",
+                "invalid or unsupported Perl syntax: `(?!`; groups are (a), (?:a), (?P<name>a) and (?<name>a), flags i, m, s and U; look-ahead and look-behind do not exist",
             ),
             (
                 "x|*y",
@@ -208,19 +265,19 @@ mod tests {
             ),
             (
                 "xa*+y",
-                "invalid nested repetition operator: `*+`; put what is repeated into a group, as in (?:a*)*",
+                "invalid nested repetition operator: `*+`; put the repeated part into a group, as in (?:a*)*",
             ),
             (
                 "(?:a{100}){11}b",
-                "invalid repeat count: `{11}`; no count is more than 1000, nor the product of nested ones, and the first is not more than the second",
+                "invalid repeat count: `{11}`; a count, and the product of nested counts, is at most 1000, and in {n,m} n is at most m",
             ),
         ];
         for (pattern, expected) in cases {
-            assert_eq!(refused(pattern), expected, "{pattern}");
+            assert_eq!(error(pattern), expected, "{pattern}");
         }
         let long = format!("[{}", "ü".repeat(100));
         let shown = format!("`[{}...`", "ü".repeat(31));
-        assert!(refused(&long).contains(&shown), "{}", refused(&long));
+        assert!(error(&long).contains(&shown), "{}", error(&long));
     }
 
     #[test]
@@ -239,25 +296,25 @@ mod tests {
             "[ab]c",
             r"\x{D800}",
         ] {
-            assert_eq!(refused(&part.repeat(300_000)), parts, "{part}");
+            assert_eq!(error(&part.repeat(300_000)), parts, "{part}");
             let in_class = format!("(?i)[{}]", part.repeat(300_000));
             let found = Pattern::new(&in_class).map(|_| ());
-            // Most of these are the same few characters; what Unicode adds counts.
+            // Most of these are the same few characters; only the classes of Unicode add ranges.
             assert!(
-                found.is_ok() || found == Err(RegexError::Parts),
+                found.is_ok() || found == Err(RegexError::TooManyParts),
                 "{part}: {found:?}"
             );
         }
         let compiled = "expression too large: its compiled form exceeds 10485760 bytes; shorten it, or use smaller classes and counts";
         for pattern in [r"\pL{1000}", &".{1000}x".repeat(100)] {
-            assert_eq!(refused(pattern), compiled);
+            assert_eq!(error(pattern), compiled);
         }
-        // A rest without an end is not searched again and again.
-        assert_eq!(refused(&format!("[{}", "[:a".repeat(300_000))), parts);
+        // The rest of the pattern is searched for the end of a class only once.
+        assert_eq!(error(&format!("[{}", "[:a".repeat(300_000))), parts);
     }
 
     #[test]
-    fn long_lists_of_texts_are_no_patterns_to_compile() {
+    fn long_lists_of_literals_are_not_compiled() {
         let names: Vec<_> = (0..100_000)
             .map(|n| format!("pod-{n:06}-of-a-long-name"))
             .collect();
@@ -279,9 +336,9 @@ mod tests {
             (nest("(?:a.|b", ")*", 331), "ababbab"),
         ];
         let compile = move || {
-            for (pattern, text) in deep {
+            for (pattern, string) in deep {
                 let compiled = Pattern::new(&pattern).unwrap();
-                assert!(compiled.clone().matches(text), "{pattern}");
+                assert!(compiled.clone().matches(string), "{pattern}");
                 assert!(Pattern::new(&format!("{pattern})")).is_err());
             }
         };
@@ -299,7 +356,7 @@ mod tests {
             pattern.to_java_after("U__x").unwrap(),
             r"(?s)\AU__x(?:a|b.)\z"
         );
-        // What the anchor of the pattern means does not change by what stands before.
+        // The prefix does not change the meaning of an anchor of the pattern.
         let pattern = Pattern::new("^a.$").unwrap();
         assert_eq!(
             pattern.to_java_after("U__x").unwrap(),

@@ -1,5 +1,4 @@
-//! What a pattern means, in terms that do not depend on flags, on names of classes or on the
-//! syntax in which it was written.
+//! The meaning of a pattern as a tree that has no flags, no names of classes and no other traces of the syntax.
 
 use std::collections::VecDeque;
 
@@ -10,50 +9,50 @@ use super::unicode;
 /// A pattern, or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Node {
-    /// The empty text.
+    /// The empty string.
     Empty,
-    /// This text, not empty.
-    Text(String),
+    /// This string, which is not empty.
+    Literal(String),
     /// One of these characters.
     Class(ClassUnicode),
-    /// A condition on the place between two characters.
+    /// A condition on a position between two characters.
     Look(Look),
-    /// `node`, `least` times or more often, at most `most` times.
+    /// At least `min` and at most `max` times `node`.
     Repeat {
         node: Box<Node>,
-        least: u32,
-        most: Option<u32>,
+        min: u32,
+        max: Option<u32>,
     },
-    /// One after the other; at least two.
+    /// A sequence of at least two parts.
     Concat(Vec<Node>),
-    /// One or another; at least two.
+    /// At least two alternatives.
     Alternate(Vec<Node>),
 }
 
-/// A condition on the place between two characters.
+/// A condition on a position between two characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
-    /// The text starts here.
+    /// The string starts here.
     Start,
-    /// The text ends here.
+    /// The string ends here.
     End,
-    /// The text starts here, or a line after `\n`.
+    /// The string starts here, or a line after `\n`.
     LineStart,
-    /// The text ends here, or a line before `\n`.
+    /// The string ends here, or a line before `\n`.
     LineEnd,
-    /// One side is a letter, digit or underscore of ASCII, the other is not.
-    WordEdge,
-    /// Both sides are, or neither.
-    NoWordEdge,
+    /// An ASCII letter, digit or underscore is on one side only.
+    WordBoundary,
+    /// An ASCII letter, digit or underscore is on both sides or on neither.
+    NotWordBoundary,
 }
 
 impl Node {
-    /// One character.
+    /// Returns a literal of one character.
     pub(super) fn char(c: char) -> Self {
-        Self::Text(c.to_string())
+        Self::Literal(c.to_string())
     }
 
-    /// One of the characters of `class`.
+    /// Returns a class, or a literal if `class` has a single character.
     pub(super) fn class(class: ClassUnicode) -> Self {
         match class.ranges() {
             [only] if only.start() == only.end() => Self::char(only.start()),
@@ -61,7 +60,7 @@ impl Node {
         }
     }
 
-    /// One after the other; texts side by side become one.
+    /// Returns the sequence of `nodes`; adjacent literals become one.
     pub(super) fn concat(nodes: Vec<Node>) -> Self {
         let mut flat: Vec<Node> = Vec::with_capacity(nodes.len());
         for node in nodes {
@@ -78,7 +77,7 @@ impl Node {
         }
     }
 
-    /// One or another.
+    /// Returns the alternatives `nodes`.
     pub(super) fn alternate(nodes: Vec<Node>) -> Self {
         let mut flat = Vec::with_capacity(nodes.len());
         for node in nodes {
@@ -93,21 +92,21 @@ impl Node {
         }
     }
 
-    /// The same where the whole of a text has to match: anchors at its edges say nothing then.
+    /// Returns the node without the anchors at its edges, which are redundant if the whole of a string must match.
     pub(super) fn without_outer_anchors(self) -> Self {
         self.without_anchor(Edge::Front).without_anchor(Edge::Back)
     }
 
     fn without_anchor(self, edge: Edge) -> Self {
         match self {
-            Self::Look(look) if edge.is_held_by(look) => Self::Empty,
+            Self::Look(look) if edge.is_anchor(look) => Self::Empty,
             Self::Alternate(nodes) => {
                 let nodes = nodes.into_iter();
                 Self::alternate(nodes.map(|node| node.without_anchor(edge)).collect())
             }
             Self::Concat(nodes) => {
                 let mut nodes = VecDeque::from(nodes);
-                // Behind what is empty now is the edge still.
+                // If the outermost node becomes empty then the next one is at the edge.
                 while let Some(outer) = edge.take(&mut nodes) {
                     match outer.without_anchor(edge) {
                         Self::Empty => {}
@@ -126,7 +125,7 @@ impl Node {
 
 fn append(node: Node, nodes: &mut Vec<Node>) {
     match (nodes.last_mut(), node) {
-        (Some(Node::Text(before)), Node::Text(text)) => before.push_str(&text),
+        (Some(Node::Literal(before)), Node::Literal(literal)) => before.push_str(&literal),
         (_, node) => nodes.push(node),
     }
 }
@@ -138,7 +137,7 @@ enum Edge {
 }
 
 impl Edge {
-    fn is_held_by(self, look: Look) -> bool {
+    fn is_anchor(self, look: Look) -> bool {
         match self {
             Self::Front => matches!(look, Look::Start | Look::LineStart),
             Self::Back => matches!(look, Look::End | Look::LineEnd),
@@ -160,19 +159,19 @@ impl Edge {
     }
 }
 
-/// Whether every match of `node` has a character.
+/// Returns true if every match of `node` has a character.
 pub(super) fn is_never_empty(node: &Node) -> bool {
     match node {
         Node::Empty | Node::Look(_) => false,
-        Node::Text(_) | Node::Class(_) => true,
-        Node::Repeat { node, least, .. } => *least > 0 && is_never_empty(node),
+        Node::Literal(_) | Node::Class(_) => true,
+        Node::Repeat { node, min, .. } => *min > 0 && is_never_empty(node),
         Node::Concat(nodes) => nodes.iter().any(is_never_empty),
         Node::Alternate(nodes) => nodes.iter().all(is_never_empty),
     }
 }
 
-/// Whether the first character tells which of the alternatives it is.
-pub(super) fn start_differently(nodes: &[Node]) -> bool {
+/// Returns true if no two alternatives can start with the same character.
+pub(super) fn have_disjoint_starts(nodes: &[Node]) -> bool {
     let mut ranges = Vec::with_capacity(nodes.len());
     for node in nodes {
         match first_characters(node) {
@@ -186,12 +185,12 @@ pub(super) fn start_differently(nodes: &[Node]) -> bool {
         .all(|pair| pair[0].end() < pair[1].start())
 }
 
-/// The characters that a text can start with, if it must have a start and that is plain to see.
+/// Returns the characters that a match can start with, if it has one and they are obvious.
 fn first_characters(node: &Node) -> Option<ClassUnicode> {
     match node {
-        Node::Text(text) => text.chars().next().map(|c| unicode::class(&[(c, c)])),
+        Node::Literal(literal) => literal.chars().next().map(|c| unicode::class(&[(c, c)])),
         Node::Class(class) => Some(class.clone()),
-        Node::Repeat { node, least, .. } if *least > 0 => first_characters(node),
+        Node::Repeat { node, min, .. } if *min > 0 => first_characters(node),
         Node::Concat(nodes) => first_characters(nodes.first()?),
         Node::Empty | Node::Look(_) | Node::Repeat { .. } | Node::Alternate(_) => None,
     }

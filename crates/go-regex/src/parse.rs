@@ -1,21 +1,21 @@
 //! Go's syntax of regular expressions, <https://pkg.go.dev/regexp/syntax>, with the flags that
 //! Prometheus sets: Perl's extensions, and a dot that matches a newline.
 //!
-//! What Go takes is taken and means the same, what it refuses is refused. Captures and greed are
-//! read and forgotten: only whether the whole matches is asked. The parser does not recurse, as what
-//! it reads is of any depth; what it makes is at most [`MAX_HEIGHT`] deep.
+//! A pattern is accepted if Go accepts it, with the same meaning, and rejected if Go rejects it. Captures and
+//! greediness are dropped, as only a match of the whole string counts. The parser does not recurse, as its input can
+//! nest to any depth; its result is at most [`MAX_DEPTH`] deep.
 
 mod class;
 
-use super::error::{MAX_HEIGHT, MAX_PARTS, MAX_REPEATS, RegexError, quoted};
+use super::error::{MAX_DEPTH, MAX_PARTS, MAX_REPEATS, RegexError, quoted};
 use super::node::{Look, Node};
 use super::unicode;
 use class::Class;
 
-/// Reads a pattern; also says how deep it is, at most.
+/// Parses a pattern; also returns an upper bound of its depth.
 ///
 /// # Errors
-/// It is not one that Go takes, or it is too large.
+/// Go rejects the pattern, or it is too large.
 pub(super) fn parse(pattern: &str) -> Result<(Node, u32), RegexError> {
     let mut parser = Parser {
         rest: pattern,
@@ -28,7 +28,7 @@ pub(super) fn parse(pattern: &str) -> Result<(Node, u32), RegexError> {
         parts: 0,
         has_no_class_end: false,
     };
-    // The repeat that was just read; a second one must not follow.
+    // The repetition that was just parsed; another one must not follow directly.
     let mut last_repeat = None;
     while let Some(next) = parser.rest.chars().next() {
         last_repeat = parser.read(next, last_repeat)?;
@@ -51,16 +51,16 @@ struct Piece {
     node: Node,
     /// Levels of Go's tree.
     height: u32,
-    /// How often the innermost part is repeated.
+    /// Maximum repetitions of the innermost part.
     repeats: u32,
     shape: Shape,
 }
 
-/// What Go's tree has here.
+/// The kind of node in Go's tree.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
-    /// A text, to which a text may be added.
-    Text,
+    /// A literal, to which another one can be appended.
+    Literal,
     /// One character of a class.
     Class,
     Concat,
@@ -71,7 +71,7 @@ enum Shape {
 impl Piece {
     fn leaf(node: Node) -> Self {
         let shape = match &node {
-            Node::Text(_) => Shape::Text,
+            Node::Literal(_) => Shape::Literal,
             Node::Class(_) => Shape::Class,
             _ => Shape::Other,
         };
@@ -83,7 +83,7 @@ impl Piece {
         }
     }
 
-    /// `pieces` as one, by `join`; parts of the same shape count as parts of it.
+    /// Joins `pieces` by `join`; in pieces of the same shape their parts are joined.
     fn of(mut pieces: Vec<Piece>, shape: Shape, join: fn(Vec<Node>) -> Node) -> Self {
         if pieces.len() == 1 {
             return pieces.remove(0);
@@ -111,23 +111,24 @@ struct Group {
 
 impl Group {
     fn push(&mut self, piece: Piece) {
-        self.join_texts();
+        self.join_literals();
         self.pieces.push(piece);
     }
 
-    /// Joins the last two pieces if they are texts. The last alone may still be repeated.
-    fn join_texts(&mut self) {
+    /// Joins the last two pieces if they are literals. Before that, the last one alone could be repeated.
+    fn join_literals(&mut self) {
         if let [.., before, last] = &mut self.pieces[..]
-            && let (Node::Text(before_text), Node::Text(text)) = (&mut before.node, &last.node)
-            && (before.shape, last.shape) == (Shape::Text, Shape::Text)
+            && let (Node::Literal(before_literal), Node::Literal(literal)) =
+                (&mut before.node, &last.node)
+            && (before.shape, last.shape) == (Shape::Literal, Shape::Literal)
         {
-            before_text.push_str(text);
+            before_literal.push_str(literal);
             self.pieces.pop();
         }
     }
 
     fn end_alternative(&mut self) {
-        self.join_texts();
+        self.join_literals();
         let pieces = std::mem::take(&mut self.pieces);
         let alternative = match pieces.is_empty() {
             true => Piece::leaf(Node::Empty),
@@ -148,17 +149,17 @@ impl Group {
 }
 
 pub(super) struct Parser<'p> {
-    /// What is not read yet.
+    /// The rest of the pattern.
     pub(super) rest: &'p str,
     flags: Flags,
     groups: Vec<Group>,
     parts: usize,
-    /// Whether the rest is known to have no `:]`, so that it is not searched again.
+    /// True once the rest is known to have no `:]`, so that it is not searched again.
     pub(super) has_no_class_end: bool,
 }
 
 impl<'p> Parser<'p> {
-    /// Reads one element, which starts with `next`; returns where it starts if it is a repeat.
+    /// Parses one element, which starts with `next`; returns the rest from its start if it is a repetition.
     fn read(
         &mut self,
         next: char,
@@ -173,8 +174,8 @@ impl<'p> Parser<'p> {
                 self.add_parts(1)?;
                 self.group().end_alternative();
             }
-            '^' => self.look(1, [Look::Start, Look::LineStart])?,
-            '$' => self.look(1, [Look::End, Look::LineEnd])?,
+            '^' => self.push_look(1, [Look::Start, Look::LineStart])?,
+            '$' => self.push_look(1, [Look::End, Look::LineEnd])?,
             '.' => {
                 self.skip(1);
                 let class = match self.flags.dot_matches_newline {
@@ -189,23 +190,22 @@ impl<'p> Parser<'p> {
             }
             '*' | '+' | '?' => {
                 self.skip(1);
-                let (least, most) = match next {
+                let (min, max) = match next {
                     '*' => (0, None),
                     '+' => (1, None),
                     _ => (0, Some(1)),
                 };
-                self.repeat(least, most, before, last_repeat)?;
+                self.repeat(min, max, before, last_repeat)?;
                 return Ok(Some(before));
             }
-            '{' => match counts(before) {
-                Some((least, most, rest)) => {
+            '{' => match repeat_counts(before) {
+                Some((min, max, rest)) => {
                     self.rest = rest;
-                    if least.max(most.unwrap_or(least)) > MAX_REPEATS
-                        || most.is_some_and(|most| most < least)
+                    if min.max(max.unwrap_or(min)) > MAX_REPEATS || max.is_some_and(|max| max < min)
                     {
                         return Err(RegexError::RepeatCount(self.since(before)));
                     }
-                    self.repeat(least, most, before, last_repeat)?;
+                    self.repeat(min, max, before, last_repeat)?;
                     return Ok(Some(before));
                 }
                 None => {
@@ -222,21 +222,21 @@ impl<'p> Parser<'p> {
         Ok(None)
     }
 
-    /// An element that starts with a backslash.
+    /// Parses an element that starts with a backslash.
     fn backslash(&mut self) -> Result<(), RegexError> {
         let before = self.rest;
         match before[1..].chars().next() {
-            Some('A') => self.look(2, [Look::Start; 2]),
-            Some('z') => self.look(2, [Look::End; 2]),
-            Some('b') => self.look(2, [Look::WordEdge; 2]),
-            Some('B') => self.look(2, [Look::NoWordEdge; 2]),
+            Some('A') => self.push_look(2, [Look::Start; 2]),
+            Some('z') => self.push_look(2, [Look::End; 2]),
+            Some('b') => self.push_look(2, [Look::WordBoundary; 2]),
+            Some('B') => self.push_look(2, [Look::NotWordBoundary; 2]),
             Some('Q') => {
-                let (text, rest) = match before[2..].split_once(r"\E") {
+                let (literal, rest) = match before[2..].split_once(r"\E") {
                     Some(parts) => parts,
                     None => (&before[2..], ""),
                 };
                 self.rest = rest;
-                text.chars().try_for_each(|c| self.push_char(c))
+                literal.chars().try_for_each(|c| self.push_char(c))
             }
             _ => {
                 let mut class = Class::new(self.flags.ignores_case);
@@ -245,7 +245,7 @@ impl<'p> Parser<'p> {
                 }
                 match char::from_u32(self.escaped()?) {
                     Some(c) => self.push_char(c),
-                    // A surrogate, which no text has.
+                    // A surrogate, which no string has.
                     None => self.push_class(class),
                 }
             }
@@ -282,7 +282,7 @@ impl<'p> Parser<'p> {
         Ok(())
     }
 
-    /// What follows `(?`: flags and the end of them. Whether a group starts with them.
+    /// Parses flags after `(?` and their end. Returns true if a group starts with them.
     fn read_flags(&mut self, before: &str, rest: &'p str) -> Result<bool, RegexError> {
         let mut flags = self.flags;
         let (mut is_set, mut is_complete) = (true, true);
@@ -308,15 +308,18 @@ impl<'p> Parser<'p> {
             is_complete = true;
         }
         self.rest = letters.as_str();
-        Err(RegexError::Group(self.since(before)))
+        Err(RegexError::GroupSyntax(self.since(before)))
     }
 
     fn close_group(&mut self) -> Result<(), RegexError> {
         if self.groups.len() == 1 {
-            return Err(RegexError::ClosedGroup);
+            return Err(RegexError::UnexpectedClosingParenthesis);
         }
         self.skip(1);
-        let group = self.groups.pop().ok_or(RegexError::ClosedGroup)?;
+        let group = self
+            .groups
+            .pop()
+            .ok_or(RegexError::UnexpectedClosingParenthesis)?;
         self.flags = group.outer;
         let piece = group.finish();
         self.push_piece(piece)
@@ -326,36 +329,36 @@ impl<'p> Parser<'p> {
         match (self.groups.pop(), self.groups.is_empty()) {
             (Some(whole), true) => {
                 let whole = whole.finish();
-                // The anchors that Prometheus puts around it count, too.
+                // The anchors that Prometheus adds count, too.
                 let below = whole.height - u32::from(whole.shape == Shape::Concat);
-                match below < MAX_HEIGHT {
+                match below < MAX_DEPTH {
                     true => Ok((whole.node, whole.height)),
-                    false => Err(RegexError::Depth),
+                    false => Err(RegexError::NestingDepth),
                 }
             }
-            _ => Err(RegexError::OpenGroup),
+            _ => Err(RegexError::UnclosedGroup),
         }
     }
 
-    /// Repeats the last piece, as what stands between `before` and the rest says.
+    /// Repeats the last piece. The operator is between `before` and the rest.
     fn repeat(
         &mut self,
-        least: u32,
-        most: Option<u32>,
+        min: u32,
+        max: Option<u32>,
         before: &'p str,
         last_repeat: Option<&'p str>,
     ) -> Result<(), RegexError> {
-        // Greed does not change whether the whole matches.
+        // Greediness does not change the result for the whole string.
         self.rest = self.rest.strip_prefix('?').unwrap_or(self.rest);
         if let Some(last) = last_repeat {
-            return Err(RegexError::RepeatedRepeat(self.since(last)));
+            return Err(RegexError::NestedRepeat(self.since(last)));
         }
         let Some(piece) = self.group().pieces.pop() else {
-            return Err(RegexError::NothingRepeated(self.since(before)));
+            return Err(RegexError::MissingRepeatArgument(self.since(before)));
         };
-        let repeats = match most {
+        let repeats = match max {
             Some(0) => 0,
-            _ => piece.repeats.saturating_mul(most.unwrap_or(least).max(1)),
+            _ => piece.repeats.saturating_mul(max.unwrap_or(min).max(1)),
         };
         if repeats > MAX_REPEATS {
             return Err(RegexError::RepeatCount(self.since(before)));
@@ -363,19 +366,19 @@ impl<'p> Parser<'p> {
         let repeated = Piece {
             node: Node::Repeat {
                 node: Box::new(piece.node),
-                least,
-                most,
+                min,
+                max,
             },
             height: piece.height + 1,
             repeats,
             shape: Shape::Other,
         };
-        let repeated = checked(repeated)?;
+        let repeated = checked_depth(repeated)?;
         self.group().pieces.push(repeated);
         self.add_parts(1)
     }
 
-    fn look(&mut self, bytes: usize, [look, in_lines]: [Look; 2]) -> Result<(), RegexError> {
+    fn push_look(&mut self, bytes: usize, [look, in_lines]: [Look; 2]) -> Result<(), RegexError> {
         self.skip(bytes);
         self.push(Node::Look(match self.flags.is_multi_line {
             true => in_lines,
@@ -385,7 +388,7 @@ impl<'p> Parser<'p> {
 
     fn push_char(&mut self, c: char) -> Result<(), RegexError> {
         if !self.flags.ignores_case {
-            // Texts take no more memory than in the pattern, and are limited with it.
+            // Literals need no more memory than in the pattern, and are limited with it.
             self.group().push(Piece::leaf(Node::char(c)));
             return Ok(());
         }
@@ -406,7 +409,7 @@ impl<'p> Parser<'p> {
     }
 
     fn push_piece(&mut self, piece: Piece) -> Result<(), RegexError> {
-        let piece = checked(piece)?;
+        let piece = checked_depth(piece)?;
         self.group().push(piece);
         self.add_parts(1)
     }
@@ -419,68 +422,69 @@ impl<'p> Parser<'p> {
         self.flags.ignores_case
     }
 
-    /// Counts parts of the pattern.
+    /// Counts parts of the pattern against the limit.
     pub(super) fn add_parts(&mut self, parts: usize) -> Result<(), RegexError> {
         self.parts += parts;
         match self.parts > MAX_PARTS {
-            true => Err(RegexError::Parts),
+            true => Err(RegexError::TooManyParts),
             false => Ok(()),
         }
     }
 
-    /// Passes over this many bytes.
+    /// Skips this many bytes.
     pub(super) fn skip(&mut self, bytes: usize) {
         self.rest = &self.rest[bytes..];
     }
 
-    /// What was read since `before`, for an error.
+    /// Returns the part of the pattern between `before` and the rest, for an error.
     pub(super) fn since(&self, before: &str) -> String {
         quoted(&before[..before.len() - self.rest.len()])
     }
 }
 
-fn checked(piece: Piece) -> Result<Piece, RegexError> {
-    match piece.height > MAX_HEIGHT {
-        true => Err(RegexError::Depth),
+fn checked_depth(piece: Piece) -> Result<Piece, RegexError> {
+    match piece.height > MAX_DEPTH {
+        true => Err(RegexError::NestingDepth),
         false => Ok(piece),
     }
 }
 
-/// `?P<name>` or `?<name>` after the parenthesis with which `before` starts: what follows it.
+/// Skips `?P<name>` or `?<name>` after the parenthesis with which `before` starts; returns the rest.
 fn group_name<'p>(before: &str, rest: &'p str) -> Result<Option<&'p str>, RegexError> {
     let named = rest.strip_prefix("P<").or_else(|| rest.strip_prefix('<'));
-    // Go takes these for flags if nothing follows, and refuses them as such.
+    // If nothing follows, Go parses these as flags, and rejects them as such.
     let Some(named) = named.filter(|named| !named.is_empty()) else {
         return Ok(None);
     };
-    let refused = |end: usize| Err(RegexError::GroupName(quoted(&before[..end])));
+    let invalid = |end: usize| Err(RegexError::GroupName(quoted(&before[..end])));
     let Some((name, rest)) = named.split_once('>') else {
-        return refused(before.len());
+        return invalid(before.len());
     };
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     match !name.is_empty() && name.chars().all(is_word) {
         true => Ok(Some(rest)),
-        false => refused(before.len() - rest.len()),
+        false => invalid(before.len() - rest.len()),
     }
 }
 
-/// `{n}`, `{n,}` or `{n,m}` at the start of `text`, and what follows; anything else is no repeat.
-fn counts(text: &str) -> Option<(u32, Option<u32>, &str)> {
-    let (least, rest) = count(text.strip_prefix('{')?)?;
+/// Parses `{n}`, `{n,}` or `{n,m}` at the start of `input`; returns the counts and the rest. Anything else is not a
+/// repetition.
+fn repeat_counts(input: &str) -> Option<(u32, Option<u32>, &str)> {
+    let (min, rest) = decimal(input.strip_prefix('{')?)?;
     let Some(rest) = rest.strip_prefix(',') else {
-        return Some((least, Some(least), rest.strip_prefix('}')?));
+        return Some((min, Some(min), rest.strip_prefix('}')?));
     };
     if let Some(rest) = rest.strip_prefix('}') {
-        return Some((least, None, rest));
+        return Some((min, None, rest));
     }
-    let (most, rest) = count(rest)?;
-    Some((least, Some(most), rest.strip_prefix('}')?))
+    let (max, rest) = decimal(rest)?;
+    Some((min, Some(max), rest.strip_prefix('}')?))
 }
 
-/// A decimal number without leading zeros; one that is far too large is [`u32::MAX`].
-fn count(text: &str) -> Option<(u32, &str)> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, rest) = text.split_at(digits);
+/// Parses a decimal number without leading zeros; a number that is far too large becomes [`u32::MAX`].
+fn decimal(input: &str) -> Option<(u32, &str)> {
+    let digits = input.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = input.split_at(digits);
     let is_number = digits > 0 && (digits == 1 || !number.starts_with('0'));
     is_number.then(|| (number.parse().unwrap_or(u32::MAX), rest))
 }

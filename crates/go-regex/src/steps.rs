@@ -1,59 +1,58 @@
-//! A bound on the steps that a backtracking matcher such as Java's takes to match a pattern against
-//! the whole of a text.
+//! A bound on the steps in which a backtracking matcher, such as Java's, matches a pattern against a whole string.
 //!
-//! A step is a test of one character, or a repeat that gives one character back. The matcher enters a
-//! part of the pattern, and leaves it by one or more ways; for each way it enters what follows, until
-//! all of it matches or every way has failed. So the steps are a sum over the parts: how often a part
-//! is entered, times the steps of one entry. [`Bound`] walks a pattern from left to right with the
-//! entries. What keeps them few, and so makes common patterns cheap:
+//! A step is a test of one character, or a repetition that gives one character back. The matcher enters a part of the
+//! pattern and leaves it by one or more ways; for each way it enters the rest of the pattern, until all of it matches
+//! or every way has failed. So the steps are a sum over the parts: the number of entries of a part, multiplied by the
+//! steps of one entry. [`Bound`] walks a pattern from left to right with the entries. Three properties keep them few,
+//! and so make common patterns cheap:
 //!
-//! - A repeat gives back only characters that it took. If what follows cannot start with any of
-//!   these (`[a-z]+/`), it fails at once wherever it is tried but behind the last: one way, and
-//!   [`Follow::tests`] steps for each of the others. The end of the text starts with no character.
-//! - A repeat of any character that ends the pattern (`/api/.*`) never fails, so that the whole
-//!   matches the first time it is entered with enough characters left.
-//! - The ways of a repeat of one character end in different places, and at no more of them than
-//!   its period allows does a literal match (`.*prod.*`): see [`Run`].
+//! - A repetition gives back only characters that it matched. If the rest of the pattern cannot start with any of
+//!   these (`[a-z]+/`), it fails at once everywhere except behind the last one: one way, and [`Follow::tests`] steps
+//!   for each of the others. The end of the string starts with no character.
+//! - A repetition of any character at the end of the pattern (`/api/.*`) never fails, so the whole pattern matches
+//!   the first time that it is entered with enough characters left.
+//! - The ways of a repetition of one character end in different places, and a literal (`.*prod.*`) matches in no more
+//!   of them than its period allows: see [`Run`].
 //!
-//! A part of unbounded ways in an unbounded repeat (`(a+)+`), and one that may be empty in any
-//! repeat, have no bound here.
+//! A part with an unbounded number of ways in an unbounded repetition (`(a+)+`), and a part that can be empty in any
+//! repetition, have no bound here.
 
 use std::rc::Rc;
 
 use regex_syntax::hir::ClassUnicode;
 
-use super::MAX_JAVA_TEXT_CHARS;
-use super::node::{Node, is_never_empty, start_differently};
+use super::MAX_JAVA_STRING_CHARS;
+use super::node::{Node, have_disjoint_starts, is_never_empty};
 use super::unicode;
 
-/// The lengths of text for which the steps are bounded: a long value of a label, and the longest.
-const TEXT_LENGTHS: [u64; 2] = [256, MAX_JAVA_TEXT_CHARS as u64];
+/// The lengths of strings for which the steps are bounded: a long value of a label, and the longest one.
+const STRING_LENGTHS: [u64; 2] = [256, MAX_JAVA_STRING_CHARS as u64];
 
-/// The most steps that are accepted, in squares of the length of the text. Two repeats that compete for the
+/// Maximum steps of a cheap pattern, in squares of the length of the string. Two repetitions that compete for the
 /// same characters, as in `.*a.*b`, need three squares.
 const MAX_SQUARES: u64 = 4;
 
-/// The start of a literal that counts towards its period.
+/// Maximum characters of the start of a literal that determine its period.
 const MAX_RUN: usize = 16;
 
-/// Returns true if a backtracking matcher takes at most [`MAX_SQUARES`] squares of steps for each of
-/// the [`TEXT_LENGTHS`].
+/// Returns true if a backtracking matcher needs at most [`MAX_SQUARES`] squares of steps for each of the
+/// [`STRING_LENGTHS`].
 pub(super) fn are_few(node: &Node) -> bool {
-    TEXT_LENGTHS.iter().all(|&length| {
+    STRING_LENGTHS.iter().all(|&length| {
         max_steps(node, length).is_some_and(|steps| steps <= MAX_SQUARES * length * length)
     })
 }
 
-/// Returns a bound on the steps for a text of at most `length` characters. `None` if there is none.
+/// Returns a bound on the steps for a string of at most `length` characters. `None` if there is none.
 fn max_steps(node: &Node, length: u64) -> Option<u64> {
-    let walked = Bound { length }.walk(node, Entries::ONE, &Rc::new(Follow::end()))?;
-    Some(walked.steps)
+    let cost = Bound { length }.walk(node, Entries::ONE, &Rc::new(Follow::end()))?;
+    Some(cost.steps)
 }
 
 /// The number of times that a part of the pattern is entered.
 #[derive(Clone, Copy)]
 struct Entries {
-    /// Sets of entries, each of which is in different places of the text.
+    /// Sets of entries, each of which is in different places of the string.
     sets: u64,
     /// Entries of each set.
     places: u64,
@@ -62,7 +61,7 @@ struct Entries {
 impl Entries {
     const ONE: Self = Self { sets: 1, places: 1 };
 
-    /// Entries that may all be in the same place.
+    /// Returns entries that can all be in the same place.
     fn anywhere(count: u64) -> Self {
         Self {
             sets: count,
@@ -75,22 +74,22 @@ impl Entries {
     }
 }
 
-/// The cost of a part for the entries it was given.
-struct Walked {
+/// The cost of a part for a number of entries.
+struct Cost {
     steps: u64,
-    /// Entries of what follows that can get beyond its first character.
+    /// Entries of the next part that can match its first character.
     exits: Entries,
-    /// Those of a single entry, at most.
+    /// Maximum exits of a single entry.
     ways: u64,
 }
 
-/// All that follows a part, to the end of the pattern.
+/// The rest of the pattern after a part.
 struct Follow {
-    /// Its first characters. Where another character comes next, it fails.
+    /// Its first characters. It fails before any other character.
     first: ClassUnicode,
-    /// The steps that such a failure takes, at most.
+    /// Maximum steps of such a failure.
     tests: u64,
-    /// Nothing but the end of the text follows.
+    /// Only the end of the string follows.
     is_end: bool,
 }
 
@@ -120,29 +119,29 @@ impl Follow {
         })
     }
 
-    /// Returns what follows a part that is followed by `node`, and that by `self`.
-    fn behind(self: &Rc<Self>, node: &Node) -> Rc<Self> {
+    /// Returns the rest of the pattern from `node` on, if `self` is the rest after it.
+    fn preceded_by(self: &Rc<Self>, node: &Node) -> Rc<Self> {
         match node {
             Node::Empty | Node::Look(_) => self.clone(),
-            Node::Text(text) => {
-                let first = text.chars().next().map(|c| unicode::class(&[(c, c)]));
+            Node::Literal(literal) => {
+                let first = literal.chars().next().map(|c| unicode::class(&[(c, c)]));
                 Self::one(first.unwrap_or_else(ClassUnicode::empty))
             }
             Node::Class(class) => Self::one(class.clone()),
-            Node::Repeat { most: Some(0), .. } => self.clone(),
-            Node::Repeat { node, least, .. } if *least > 0 => self.behind(node),
-            Node::Repeat { node, .. } => Self::either(&[self.behind(node), self.clone()]),
+            Node::Repeat { max: Some(0), .. } => self.clone(),
+            Node::Repeat { node, min, .. } if *min > 0 => self.preceded_by(node),
+            Node::Repeat { node, .. } => Self::either(&[self.preceded_by(node), self.clone()]),
             Node::Concat(nodes) => {
-                // What comes after a part that is never empty does not show.
-                let shown = nodes.iter().position(is_never_empty);
-                let shown = &nodes[..shown.map_or(nodes.len(), |last| last + 1)];
+                // A part that is never empty hides the parts after it.
+                let visible = nodes.iter().position(is_never_empty);
+                let visible = &nodes[..visible.map_or(nodes.len(), |last| last + 1)];
                 let follow = self.clone();
-                shown
+                visible
                     .iter()
-                    .rfold(follow, |follow, node| follow.behind(node))
+                    .rfold(follow, |follow, node| follow.preceded_by(node))
             }
             Node::Alternate(nodes) => {
-                let options: Vec<_> = nodes.iter().map(|node| self.behind(node)).collect();
+                let options: Vec<_> = nodes.iter().map(|node| self.preceded_by(node)).collect();
                 Self::either(&options)
             }
         }
@@ -150,34 +149,34 @@ impl Follow {
 }
 
 struct Bound {
-    /// Of the text, in characters.
+    /// Characters of the string.
     length: u64,
 }
 
 impl Bound {
-    fn walk(&self, node: &Node, entries: Entries, follow: &Rc<Follow>) -> Option<Walked> {
+    fn walk(&self, node: &Node, entries: Entries, follow: &Rc<Follow>) -> Option<Cost> {
         match node {
-            // Conditions on places test at most two characters.
-            Node::Look(_) => Some(Walked {
+            // Conditions on positions test at most two characters.
+            Node::Look(_) => Some(Cost {
                 steps: product(entries.count(), 2),
                 exits: entries,
                 ways: 1,
             }),
-            Node::Empty => Some(Walked {
+            Node::Empty => Some(Cost {
                 steps: 0,
                 exits: entries,
                 ways: 1,
             }),
-            Node::Text(_) | Node::Class(_) => {
+            Node::Literal(_) | Node::Class(_) => {
                 Some(Run::of(std::slice::from_ref(node)).walk(self.length, entries))
             }
-            Node::Repeat { node, least, most } => {
-                let most = most.map(u64::from);
+            Node::Repeat { node, min, max } => {
+                let max = max.map(u64::from);
                 match single(node) {
                     Some(class) => {
-                        Some(self.repeat_one(&class, (*least).into(), most, entries, follow))
+                        Some(self.repeat_one(&class, (*min).into(), max, entries, follow))
                     }
-                    None => self.repeat(node, (*least).into(), most, entries, follow),
+                    None => self.repeat(node, (*min).into(), max, entries, follow),
                 }
             }
             Node::Concat(nodes) => self.concat(nodes, entries, follow),
@@ -185,91 +184,91 @@ impl Bound {
         }
     }
 
-    fn concat(&self, nodes: &[Node], entries: Entries, follow: &Rc<Follow>) -> Option<Walked> {
+    fn concat(&self, nodes: &[Node], entries: Entries, follow: &Rc<Follow>) -> Option<Cost> {
         let mut follows = vec![follow.clone()];
         for node in nodes[1..].iter().rev() {
-            let follow = follows.last().expect("there is one").behind(node);
+            let follow = follows.last().expect("there is one").preceded_by(node);
             follows.push(follow);
         }
-        let mut whole = Walked {
+        let mut whole = Cost {
             steps: 0,
             exits: entries,
             ways: 1,
         };
-        let is_run = |node: &Node| matches!(node, Node::Text(_) | Node::Class(_));
+        let is_run = |node: &Node| matches!(node, Node::Literal(_) | Node::Class(_));
         let mut rest = nodes;
         while let Some(node) = rest.first() {
             let run = rest.iter().take_while(|node| is_run(node)).count();
             let (part, after) = rest.split_at(run.max(1));
-            let walked = match run {
+            let cost = match run {
                 0 => self.walk(node, whole.exits, &follows[after.len()])?,
                 _ => Run::of(part).walk(self.length, whole.exits),
             };
-            whole.steps = sum(whole.steps, walked.steps);
-            whole.exits = walked.exits;
-            whole.ways = product(whole.ways, walked.ways);
+            whole.steps = sum(whole.steps, cost.steps);
+            whole.exits = cost.exits;
+            whole.ways = product(whole.ways, cost.ways);
             rest = after;
         }
         Some(whole)
     }
 
-    fn alternate(&self, nodes: &[Node], entries: Entries, follow: &Rc<Follow>) -> Option<Walked> {
-        let is_one_of_them = start_differently(nodes);
+    fn alternate(&self, nodes: &[Node], entries: Entries, follow: &Rc<Follow>) -> Option<Cost> {
+        let is_one_of_them = have_disjoint_starts(nodes);
         let (mut steps, mut exits, mut ways) = (0, 0, 0);
         for node in nodes {
-            let walked = self.walk(node, entries, follow)?;
-            steps = sum(steps, walked.steps);
-            exits = sum(exits, walked.exits.count());
+            let cost = self.walk(node, entries, follow)?;
+            steps = sum(steps, cost.steps);
+            exits = sum(exits, cost.exits.count());
             ways = match is_one_of_them {
-                true => walked.ways.max(ways),
-                false => sum(walked.ways, ways),
+                true => cost.ways.max(ways),
+                false => sum(cost.ways, ways),
             };
         }
-        Some(Walked {
+        Some(Cost {
             steps,
             exits: Entries::anywhere(exits.min(product(entries.count(), ways))),
             ways,
         })
     }
 
-    /// A repeat of one character.
+    /// Returns the cost of a repetition of one character.
     fn repeat_one(
         &self,
         class: &ClassUnicode,
-        least: u64,
-        most: Option<u64>,
+        min: u64,
+        max: Option<u64>,
         entries: Entries,
         follow: &Follow,
-    ) -> Walked {
+    ) -> Cost {
         let count = entries.count();
-        if most == Some(least) {
-            return Walked {
-                steps: product(count, least.min(self.length + 1)),
+        if max == Some(min) {
+            return Cost {
+                steps: product(count, min.min(self.length + 1)),
                 exits: entries,
                 ways: 1,
             };
         }
-        if most.is_none() && follow.is_end && unicode::others(class).ranges().is_empty() {
-            // This takes the rest of the text, once, and fails only where the text ends before.
-            let failing = product(count, least.saturating_sub(1).min(self.length));
-            return Walked {
+        if max.is_none() && follow.is_end && unicode::complement(class).ranges().is_empty() {
+            // This matches the rest of the string, once, and fails only if the string is too short.
+            let failing = product(count, min.saturating_sub(1).min(self.length));
+            return Cost {
                 steps: sum(failing, 2 * self.length),
                 exits: Entries::ONE,
                 ways: 1,
             };
         }
-        let most = most.unwrap_or(self.length).min(self.length);
-        let given_back = most.saturating_sub(least);
-        let steps = product(count, most + 1 + given_back);
+        let max = max.unwrap_or(self.length).min(self.length);
+        let given_back = max.saturating_sub(min);
+        let steps = product(count, max + 1 + given_back);
         if are_disjoint(class, &follow.first) {
             let failing = product(product(count, given_back), follow.tests);
-            return Walked {
+            return Cost {
                 steps: sum(steps, failing),
                 exits: Entries::anywhere(count),
                 ways: 1,
             };
         }
-        Walked {
+        Cost {
             steps,
             exits: Entries {
                 sets: count,
@@ -279,82 +278,82 @@ impl Bound {
         }
     }
 
-    /// A repeat of something else.
+    /// Returns the cost of a repetition of any other part.
     fn repeat(
         &self,
         node: &Node,
-        least: u64,
-        most: Option<u64>,
+        min: u64,
+        max: Option<u64>,
         entries: Entries,
         follow: &Rc<Follow>,
-    ) -> Option<Walked> {
-        match (least, most) {
+    ) -> Option<Cost> {
+        match (min, max) {
             (_, Some(0)) => self.walk(&Node::Empty, entries, follow),
             (1, Some(1)) => self.walk(node, entries, follow),
             (0, Some(1)) => self.optional(node, entries, follow),
-            _ if is_never_empty(node) => self.rounds(node, least, most, entries, follow),
+            _ if is_never_empty(node) => self.rounds(node, min, max, entries, follow),
             _ => None,
         }
     }
 
-    fn optional(&self, node: &Node, entries: Entries, follow: &Rc<Follow>) -> Option<Walked> {
+    fn optional(&self, node: &Node, entries: Entries, follow: &Rc<Follow>) -> Option<Cost> {
         let count = entries.count();
         let present = self.walk(node, entries, follow)?;
-        let first = follow.behind(node);
+        let first = follow.preceded_by(node);
         let exits = sum(present.exits.count(), count);
-        // If it starts here then what follows does not, and the reverse.
+        // Either this part or the next one can start here, never both.
         if is_never_empty(node) && are_disjoint(&first.first, &follow.first) {
             let ways = present.ways.max(1);
-            return Some(Walked {
+            return Some(Cost {
                 steps: sum(present.steps, product(count, follow.tests)),
                 exits: Entries::anywhere(exits.min(product(count, ways))),
                 ways,
             });
         }
-        Some(Walked {
+        Some(Cost {
             steps: present.steps,
             exits: Entries::anywhere(exits),
             ways: sum(present.ways, 1),
         })
     }
 
-    /// A repeat of what is never empty, more often than once.
+    /// Returns the cost of a repetition, up to more than once, of a part that is never empty.
     fn rounds(
         &self,
         node: &Node,
-        least: u64,
-        most: Option<u64>,
+        min: u64,
+        max: Option<u64>,
         entries: Entries,
         follow: &Rc<Follow>,
-    ) -> Option<Walked> {
+    ) -> Option<Cost> {
         let count = entries.count();
-        let again = follow.behind(node);
-        let is_exact = most == Some(least);
+        let again = follow.preceded_by(node);
+        let is_exact = max == Some(min);
         let in_rounds = Follow::either(&[again.clone(), follow.clone()]);
         let round = self.walk(node, Entries::ONE, &in_rounds)?;
         if round.ways > 1 {
-            // A round for each way of the one before it, and an exit behind each.
+            // A round for each way of the previous round, and an exit after each.
             let (mut tried, mut behind, mut ways) = (0, 1, 0);
-            for rounds in 0..=most? {
-                if rounds >= least {
+            for rounds in 0..=max? {
+                if rounds >= min {
                     ways = sum(ways, behind);
                 }
-                if Some(rounds) < most {
+                if Some(rounds) < max {
                     tried = sum(tried, behind);
                 }
                 behind = product(behind, round.ways);
             }
-            return Some(Walked {
+            return Some(Cost {
                 steps: product(product(count, tried), round.steps),
                 exits: Entries::anywhere(product(count, ways)),
                 ways,
             });
         }
         let fit = self.length / shortest(node).max(1);
-        let rounds = most.unwrap_or(fit).min(fit);
+        let rounds = max.unwrap_or(fit).min(fit);
         let steps = product(product(count, rounds + 1), round.steps);
         if is_exact {
-            return Some(Walked {
+            return Some(Cost {
                 steps,
                 exits: Entries::anywhere(count),
                 ways: 1,
@@ -362,14 +361,14 @@ impl Bound {
         }
         if are_disjoint(&again.first, &follow.first) {
             let failing = product(product(count, rounds), follow.tests);
-            return Some(Walked {
+            return Some(Cost {
                 steps: sum(steps, failing),
                 exits: Entries::anywhere(count),
                 ways: 1,
             });
         }
-        let ways = rounds.saturating_sub(least) + 1;
-        Some(Walked {
+        let ways = rounds.saturating_sub(min) + 1;
+        Some(Cost {
             steps,
             exits: Entries {
                 sets: count,
@@ -380,35 +379,35 @@ impl Bound {
     }
 }
 
-/// Characters and classes one after the other, all of which have to match.
+/// A sequence of characters and classes.
 ///
-/// If it is entered in different places then few of them match more than its start: two places
-/// where the first characters match are as far apart as a copy of these has to be moved to agree
-/// with itself, their period. `foo` is in a text at most once in three characters.
+/// If it is entered in different places then few of them match more than its start: two places in which the first
+/// characters match are at least a period apart, the distance by which a copy of these characters must be moved to
+/// agree with itself. `foo` is in a string at most once in three characters.
 struct Run {
-    /// The periods of the starts of 1, 2, ... characters, [`MAX_RUN`] at most.
+    /// The periods of the starts of 1, 2, ... characters, up to [`MAX_RUN`].
     periods: Vec<u64>,
-    /// Characters in all.
+    /// Total number of characters.
     length: u64,
 }
 
 impl Run {
     fn of(nodes: &[Node]) -> Self {
         let chars = nodes.iter().flat_map(|node| {
-            let text = match node {
-                Node::Text(text) => text,
+            let literal = match node {
+                Node::Literal(literal) => literal,
                 _ => "",
             };
             let class = match node {
                 Node::Class(class) => Some(class.clone()),
                 _ => None,
             };
-            let chars = text.chars().map(|c| unicode::class(&[(c, c)]));
+            let chars = literal.chars().map(|c| unicode::class(&[(c, c)]));
             chars.chain(class)
         });
         let start: Vec<_> = chars.take(MAX_RUN).collect();
         let length = nodes.iter().map(|node| match node {
-            Node::Text(text) => text.chars().count() as u64,
+            Node::Literal(literal) => literal.chars().count() as u64,
             _ => 1,
         });
         let mut period = 1;
@@ -428,12 +427,12 @@ impl Run {
         }
     }
 
-    fn walk(&self, text_length: u64, entries: Entries) -> Walked {
+    fn walk(&self, string_length: u64, entries: Entries) -> Cost {
         let matching = self.periods.iter().map(|period| {
-            let places = text_length / period + 1;
+            let places = string_length / period + 1;
             entries.places.min(places)
         });
-        // The first character is tested in all places, each other one where those before it match.
+        // The first character is tested in all places, any other one only after those before it match.
         let (mut tests, mut places) = (0, entries.places);
         for matching in matching {
             tests = sum(tests, places);
@@ -441,7 +440,7 @@ impl Run {
         }
         let rest = self.length - self.periods.len() as u64;
         tests = sum(tests, product(places, rest));
-        Walked {
+        Cost {
             steps: product(entries.sets, tests),
             exits: Entries {
                 sets: entries.sets,
@@ -456,8 +455,8 @@ impl Run {
 fn single(node: &Node) -> Option<ClassUnicode> {
     match node {
         Node::Class(class) => Some(class.clone()),
-        Node::Text(text) => {
-            let mut chars = text.chars();
+        Node::Literal(literal) => {
+            let mut chars = literal.chars();
             let only = chars.next().filter(|_| chars.next().is_none())?;
             Some(unicode::class(&[(only, only)]))
         }
@@ -465,13 +464,13 @@ fn single(node: &Node) -> Option<ClassUnicode> {
     }
 }
 
-/// Returns how many characters a part takes at least.
+/// Returns the minimum number of characters of a part.
 fn shortest(node: &Node) -> u64 {
     match node {
         Node::Empty | Node::Look(_) => 0,
-        Node::Text(text) => text.chars().count() as u64,
+        Node::Literal(literal) => literal.chars().count() as u64,
         Node::Class(_) => 1,
-        Node::Repeat { node, least, .. } => product(shortest(node), (*least).into()),
+        Node::Repeat { node, min, .. } => product(shortest(node), (*min).into()),
         Node::Concat(nodes) => nodes.iter().map(shortest).fold(0, sum),
         Node::Alternate(nodes) => nodes.iter().map(shortest).min().unwrap_or(0),
     }
@@ -513,7 +512,7 @@ mod tests {
             ("", Some(0)),
             ("abc", Some(3)),
             ("[ab]c", Some(2)),
-            // The rest of the text, forth and at most back.
+            // The rest of the string, forth and at most back.
             (".*", Some(20)),
             ("x.*", Some(21)),
             // All of it, one test more, back, and a test in each place.
@@ -551,7 +550,7 @@ mod tests {
                 panic!("{row}")
             };
             let steps: u64 = steps.parse().unwrap();
-            let bound = max_steps(&node(pattern), TEXT_LENGTHS[0]);
+            let bound = max_steps(&node(pattern), STRING_LENGTHS[0]);
             assert!(
                 bound.is_none_or(|bound| steps <= bound),
                 "{pattern}: {steps} steps, not {bound:?}"
@@ -559,9 +558,9 @@ mod tests {
         }
     }
 
-    /// Matches as Java does, and counts the steps until they are too many.
+    /// A matcher that works like Java's, and counts the steps up to a limit.
     struct Matcher<'t> {
-        text: &'t [char],
+        string: &'t [char],
         steps: u64,
     }
 
@@ -570,19 +569,19 @@ mod tests {
     type Next<'n, 't> = &'n mut dyn FnMut(&mut Matcher<'t>, usize) -> bool;
 
     impl<'t> Matcher<'t> {
-        fn steps_of(node: &Node, text: &'t [char]) -> u64 {
-            let mut matcher = Self { text, steps: 0 };
-            matcher.find(node, 0, &mut |matcher, at| at == matcher.text.len());
+        fn steps_of(node: &Node, string: &'t [char]) -> u64 {
+            let mut matcher = Self { string, steps: 0 };
+            matcher.find(node, 0, &mut |matcher, at| at == matcher.string.len());
             matcher.steps
         }
 
         fn find(&mut self, node: &Node, at: usize, next: Next<'_, 't>) -> bool {
             match node {
                 Node::Empty => next(self, at),
-                Node::Look(_) => unreachable!("Java is given none"),
-                Node::Text(text) => {
+                Node::Look(_) => unreachable!("patterns with conditions have no form for Java"),
+                Node::Literal(literal) => {
                     let mut end = at;
-                    for c in text.chars() {
+                    for c in literal.chars() {
                         if !self.is_at(&unicode::class(&[(c, c)]), end) {
                             return false;
                         }
@@ -593,9 +592,9 @@ mod tests {
                 Node::Class(class) => self.is_at(class, at) && next(self, at + 1),
                 Node::Concat(nodes) => self.find_all(nodes, at, next),
                 Node::Alternate(nodes) => nodes.iter().any(|node| self.find(node, at, next)),
-                Node::Repeat { node, least, most } => match single(node) {
-                    Some(class) => self.find_many(&class, (*least, *most), at, next),
-                    None => self.find_rounds(node, (*least, *most), 0, at, next),
+                Node::Repeat { node, min, max } => match single(node) {
+                    Some(class) => self.find_many(&class, (*min, *max), at, next),
+                    None => self.find_rounds(node, (*min, *max), 0, at, next),
                 },
             }
         }
@@ -612,23 +611,23 @@ mod tests {
         fn find_many(
             &mut self,
             class: &ClassUnicode,
-            (least, most): (u32, Option<u32>),
+            (min, max): (u32, Option<u32>),
             at: usize,
             next: Next<'_, 't>,
         ) -> bool {
             let mut end = at;
-            let most = most.map_or(usize::MAX, |most| at + most as usize);
-            while end < most && self.is_at(class, end) {
+            let max = max.map_or(usize::MAX, |max| at + max as usize);
+            while end < max && self.is_at(class, end) {
                 end += 1;
             }
             loop {
-                if end < at + least as usize {
+                if end < at + min as usize {
                     return false;
                 }
                 if next(self, end) {
                     return true;
                 }
-                if end == at + least as usize {
+                if end == at + min as usize {
                     return false;
                 }
                 end -= 1;
@@ -639,23 +638,23 @@ mod tests {
         fn find_rounds(
             &mut self,
             node: &Node,
-            (least, most): (u32, Option<u32>),
+            (min, max): (u32, Option<u32>),
             rounds: u32,
             at: usize,
             next: Next<'_, 't>,
         ) -> bool {
-            let again = most.is_none_or(|most| rounds < most)
+            let again = max.is_none_or(|max| rounds < max)
                 && self.find(node, at, &mut |matcher, end| {
                     // An empty round is the last one.
                     let rounds = if end == at { u32::MAX - 1 } else { rounds };
-                    matcher.find_rounds(node, (least, most), rounds + 1, end, next)
+                    matcher.find_rounds(node, (min, max), rounds + 1, end, next)
                 });
-            again || rounds >= least && next(self, at)
+            again || rounds >= min && next(self, at)
         }
 
-        /// Nothing matches once the steps are too many, which soon ends it.
+        /// Returns false for every character once there are too many steps, which soon ends the match.
         fn is_at(&mut self, class: &ClassUnicode, at: usize) -> bool {
-            let Some(c) = self.text.get(at) else {
+            let Some(c) = self.string.get(at) else {
                 return false;
             };
             self.steps += 1;
@@ -666,23 +665,25 @@ mod tests {
 
     fn nodes() -> impl Strategy<Value = Node> {
         let single = prop_oneof![
-            "[abc]{1,3}".prop_map(Node::Text),
-            "[ab]".prop_map(Node::Text),
+            "[abc]{1,3}".prop_map(Node::Literal),
+            "[ab]".prop_map(Node::Literal),
             Just(Node::Class(unicode::any())),
             Just(Node::Class(unicode::class(&[('a', 'b')]))),
             Just(Node::Class(unicode::class(&[('b', 'c')]))),
-            Just(Node::Class(unicode::others(&unicode::class(&[('a', 'a')])))),
+            Just(Node::Class(unicode::complement(&unicode::class(&[(
+                'a', 'a'
+            )])))),
         ];
         let counts = prop_oneof![
             Just((0, None)),
             Just((1, None)),
             Just((0, Some(1))),
-            (0..4_u32, 0..3_u32).prop_map(|(least, more)| (least, Some(least + more))),
+            (0..4_u32, 0..3_u32).prop_map(|(min, more)| (min, Some(min + more))),
         ];
-        let repeat = |(node, (least, most))| Node::Repeat {
+        let repeat = |(node, (min, max))| Node::Repeat {
             node: Box::new(node),
-            least,
-            most,
+            min,
+            max,
         };
         let leaf = prop_oneof![
             1 => Just(Node::Empty),
@@ -698,7 +699,7 @@ mod tests {
         })
     }
 
-    fn texts() -> impl Strategy<Value = Vec<char>> {
+    fn strings() -> impl Strategy<Value = Vec<char>> {
         let repeated =
             ("[abc]{1,3}", "[abcd]{0,4}", "[abcd]{0,4}").prop_map(|(part, start, end)| {
                 let middle = part.repeat(64);
@@ -713,13 +714,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
-        fn bounds_hold(node in nodes(), texts in prop::collection::vec(texts(), 8)) {
+        fn bounds_hold(node in nodes(), strings in prop::collection::vec(strings(), 8)) {
             let Some(bound) = max_steps(&node, 64) else {
                 return Ok(());
             };
-            for text in texts {
-                let steps = Matcher::steps_of(&node, &text).min(TOO_MANY);
-                prop_assert!(steps <= bound, "{} of {bound} steps on {text:?}", steps);
+            for string in strings {
+                let steps = Matcher::steps_of(&node, &string).min(TOO_MANY);
+                prop_assert!(steps <= bound, "{} of {bound} steps on {string:?}", steps);
             }
         }
     }

@@ -1,8 +1,7 @@
-//! Classes of Unicode and case, as Go has them: those of Unicode 15.0.
+//! Go's classes of Unicode and its folding of case: those of Unicode 15.0.
 //!
-//! The tables of `regex-syntax` are those of Unicode 16.0, so what came after 15.0 is taken away
-//! from them; `tests/golden/unicode.tsv` holds all of it to Go's tables. Nothing here is left to
-//! Timestream: it gets characters, not names of classes.
+//! The tables of `regex-syntax` are those of Unicode 16.0, so later additions are removed from them. The tests
+//! compare all of it with Go's tables in `tests/golden/unicode.tsv`.
 
 mod names;
 
@@ -13,10 +12,10 @@ use names::{CATEGORIES, LONG_CATEGORIES, SCRIPTS};
 /// The last character that differs from another in case alone.
 const LAST_WITH_CASE: char = '\u{1e943}';
 
-/// How many characters at most can differ from others in case alone.
+/// The number of characters up to the last one with case.
 pub(super) const CHARS_WITH_CASE: usize = LAST_WITH_CASE as usize + 1;
 
-/// What Unicode says about case since 15.1, and Go does not know yet.
+/// Characters with a folding of case that is newer than 15.0.
 const NEWER_CASE: &[(char, char)] = &[
     ('\u{19b}', '\u{19b}'),
     ('\u{264}', '\u{264}'),
@@ -32,37 +31,37 @@ const NEWER_CASE: &[(char, char)] = &[
     ('\u{10d70}', '\u{10d85}'),
 ];
 
-/// The one character whose category is another since 15.1: `Mc` instead of `Mn`.
-const MOVED: char = '\u{1171e}';
+/// The only character whose category differs from that in 15.0: `Mc` instead of `Mn`.
+const RECLASSIFIED: char = '\u{1171e}';
 
-/// A class of these ranges, both ends included.
+/// Returns the class of these ranges, both ends included.
 pub(super) fn class(ranges: &[(char, char)]) -> ClassUnicode {
     let ranges = ranges.iter();
     ClassUnicode::new(ranges.map(|&(first, last)| ClassUnicodeRange::new(first, last)))
 }
 
-/// All characters.
+/// Returns the class of all characters.
 pub(super) fn any() -> ClassUnicode {
     class(&[('\0', char::MAX)])
 }
 
-/// The characters that are not in `class`.
+/// Returns the characters that are not in `class`.
 ///
-/// `ClassUnicode::negate` takes a class for one range where the last character before the surrogates
-/// and the first after them are both in it, and gives back these two.
-pub(super) fn others(class: &ClassUnicode) -> ClassUnicode {
-    let mut others = Vec::with_capacity(class.ranges().len() + 1);
+/// `ClassUnicode::negate` is wrong for a class with the last character before the surrogates and the first one after
+/// them: it treats these two as one range.
+pub(super) fn complement(class: &ClassUnicode) -> ClassUnicode {
+    let mut ranges = Vec::with_capacity(class.ranges().len() + 1);
     let mut next = Some('\0');
     for range in class.ranges() {
         if let (Some(first), Some(last)) = (next, before(range.start()))
             && first <= last
         {
-            others.push((first, last));
+            ranges.push((first, last));
         }
         next = after(range.end());
     }
-    others.extend(next.map(|first| (first, char::MAX)));
-    self::class(&others)
+    ranges.extend(next.map(|first| (first, char::MAX)));
+    self::class(&ranges)
 }
 
 fn before(c: char) -> Option<char> {
@@ -82,14 +81,14 @@ pub(super) fn fold(class: &mut ClassUnicode) {
     class.union(&with_case);
 }
 
-/// The class that `\p{name}` stands for, under `(?i)` if it `is_folded`.
+/// Returns the class `\p{name}`; with case folded, as under `(?i)`, if `is_folded`.
 pub(super) fn named(name: &str, is_folded: bool) -> Option<ClassUnicode> {
     let name = Name::find(name)?;
     let mut class = name.class();
     if is_folded {
         fold(&mut class);
         if name == Name::Category("LC") {
-            // Go's table of what to add lacks it.
+            // Go's table of additions lacks it.
             class.difference(&self::class(&[('\u{345}', '\u{345}')]));
         }
     }
@@ -106,8 +105,8 @@ enum Name {
 }
 
 impl Name {
-    /// Finds what Go 1.26 finds, and what `grafana/regexp` does, which Prometheus uses: exact names.
-    /// Go 1.26 itself refuses scripts with `_`, as it compares by canonical form what is not in it.
+    /// Finds a name as Go 1.26 does, and exact names as `grafana/regexp`, the package of Prometheus, does: Go 1.26
+    /// itself rejects scripts with `_`, as it compares their names with the canonical form.
     fn find(name: &str) -> Option<Self> {
         let canonical = canonical(name);
         let is = |known: &&&'static str| **known == name || **known == canonical;
@@ -136,17 +135,17 @@ impl Name {
             Self::Any => any(),
             Self::Assigned => assigned(),
             Self::Ascii => class(&[('\0', '\x7f')]),
-            // Surrogates: not in any text.
+            // Surrogates: no string has them.
             Self::Category("Cs") => class(&[]),
-            Self::Category("Cn") => others(&assigned()),
+            Self::Category("Cn") => complement(&assigned()),
             Self::Category("C") => {
                 let mut class = property("gc", "C");
                 class.union(&Self::Category("Cn").class());
                 class
             }
             Self::Category(name) => {
-                let mut class = in_15(property("gc", name));
-                let moved = self::class(&[(MOVED, MOVED)]);
+                let mut class = of_unicode_15(property("gc", name));
+                let moved = self::class(&[(RECLASSIFIED, RECLASSIFIED)]);
                 match name {
                     "Mn" => class.union(&moved),
                     "Mc" => class.difference(&moved),
@@ -154,12 +153,12 @@ impl Name {
                 }
                 class
             }
-            Self::Script(name) => in_15(property("sc", name)),
+            Self::Script(name) => of_unicode_15(property("sc", name)),
         }
     }
 }
 
-/// How Go compares names: the first letter large, the others small, without `_`, `-` and blanks.
+/// Returns a name as Go compares it: an upper-case letter, then lower-case ones, without `_`, `-` and spaces.
 fn canonical(name: &str) -> String {
     let mut letters = name.chars().filter(|c| !matches!(c, '_' | '-' | ' '));
     let first = letters.next().map(|c| c.to_ascii_uppercase());
@@ -167,25 +166,25 @@ fn canonical(name: &str) -> String {
     first.into_iter().chain(others).collect()
 }
 
-/// What Unicode 15.0 gives a meaning to.
+/// Returns the characters that Unicode 15.0 assigns.
 fn assigned() -> ClassUnicode {
-    in_15(others(&property("gc", "Cn")))
+    of_unicode_15(complement(&property("gc", "Cn")))
 }
 
-fn in_15(mut class: ClassUnicode) -> ClassUnicode {
+fn of_unicode_15(mut class: ClassUnicode) -> ClassUnicode {
     class.intersect(&property("age", "15.0"));
     class
 }
 
-/// A class as Unicode 16.0 has it.
+/// Returns a class of Unicode 16.0.
 fn property(property: &str, value: &str) -> ClassUnicode {
     let parsed = regex_syntax::parse(&format!(r"\p{{{property}={value}}}"));
     match parsed.map(|parsed| parsed.into_kind()) {
         Ok(HirKind::Class(Class::Unicode(class))) => class,
         // A class of one character is a literal.
         Ok(HirKind::Literal(literal)) => {
-            let text = String::from_utf8_lossy(&literal.0);
-            let ranges: Vec<_> = text.chars().map(|c| (c, c)).collect();
+            let literal = String::from_utf8_lossy(&literal.0);
+            let ranges: Vec<_> = literal.chars().map(|c| (c, c)).collect();
             class(&ranges)
         }
         other => unreachable!("regex-syntax has a class for {property}={value}: {other:?}"),
@@ -200,13 +199,13 @@ mod tests {
 
     const GO: &str = include_str!("../tests/golden/unicode.tsv");
 
-    /// The lines of a kind, without it.
+    /// Returns the fields of the lines of a kind.
     fn lines(kind: &str) -> impl Iterator<Item = Vec<&'static str>> {
         let lines = GO.lines().map(|line| line.split('\t'));
         lines.filter_map(move |mut fields| (fields.next() == Some(kind)).then(|| fields.collect()))
     }
 
-    /// As unicode.go prints it: the number of characters, and a digest of the ranges.
+    /// Returns the number of characters and the digest of the ranges that unicode.go prints.
     fn digest(class: &ClassUnicode) -> (String, String) {
         let mut ranges: Vec<(u32, u32)> = Vec::new();
         for range in class.ranges() {

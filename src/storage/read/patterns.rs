@@ -1,94 +1,95 @@
-//! The memory and the time that the patterns of one request may take.
+//! Limits of memory and time for the regular expressions of one request together.
 //!
-//! Compiling takes time and memory by the size of the compiled form, which is up to a million times
-//! as large as the pattern (`\\pL{1000}`), so the compiled forms of a request are limited together.
+//! The time and memory for compiling grow with the size of the compiled form, which can be a million times that of
+//! the pattern (`\\pL{1000}`), so the compiled forms of a request have one limit together.
 
-use go_regex::{CACHE_BYTES, MAX_COMPILED_BYTES, MAX_JAVA_TEXT_CHARS, Pattern, RegexError};
+use go_regex::{CACHE_BYTES, MAX_COMPILED_BYTES, MAX_JAVA_STRING_CHARS, Pattern, RegexError};
 
 use crate::budget::{BudgetExceeded, Reservation};
 use crate::storage::limits::MAX_RECORD_BYTES;
 
-// What Timestream matches by a form for Java is never longer.
-const _: () = assert!(MAX_RECORD_BYTES <= MAX_JAVA_TEXT_CHARS);
+// No string that Timestream matches with a form for Java is longer.
+const _: () = assert!(MAX_RECORD_BYTES <= MAX_JAVA_STRING_CHARS);
 
-/// Patterns of a request that are no lists of texts. Each needs a cache to match with.
+/// Maximum patterns of a request that are not lists of literals. Each needs a cache for matching.
 const MAX_PATTERNS: usize = 200;
 
-/// As far as this, the patterns of a request are compiled, and a text is matched, within a few
+/// Maximum compiled bytes of a light request: its patterns are compiled, and a string is matched, within a few
 /// milliseconds.
 pub(super) const LIGHT_BYTES: usize = 256 << 10;
 const LIGHT_PATTERNS: usize = 20;
-const LIGHT_TEXT_BYTES: usize = 16 << 10;
+const LIGHT_PATTERN_BYTES: usize = 16 << 10;
 
-/// Memory for each byte of a pattern while it is read, up to what the limit on its parts allows, and
-/// for each byte of the compiled form: it is made in both directions from a tree.
-const READ_FACTOR: usize = 96;
-const MAX_READ_BYTES: usize = 48 << 20;
+/// Memory for each byte of a pattern while it is parsed, and the most that the limit on its parts allows.
+const PARSE_FACTOR: usize = 96;
+const MAX_PARSE_BYTES: usize = 48 << 20;
+
+/// Memory for each byte of the compiled form, which is made in both directions from a tree.
 const COMPILE_FACTOR: usize = 3;
 
-/// The patterns of a request are too large, or too many.
+/// The regular expressions of a request are too large, too many or invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternsTooLarge {
-    /// More than a small request has: to be compiled where time matters less.
+    /// Too many for a light request: compile them where time matters less.
     #[error("the regular expressions take longer to compile")]
     Long,
-    /// There are too many.
+    /// Too many.
     #[error(
-        "ReadLimitError: the read request has more than {MAX_PATTERNS} regular expressions that are no lists of texts; send several requests"
+        "ReadLimitError: the read request has more than {MAX_PATTERNS} regular expressions that are not lists of alternatives; send several requests"
     )]
     TooMany,
-    /// Go refuses the pattern, or it does not fit beside the others.
+    /// Go rejects the pattern, or it does not fit beside the others.
     #[error(transparent)]
     Invalid(#[from] RegexError),
-    /// There is no memory for them.
+    /// The memory budget is used up.
     #[error(transparent)]
     Memory(#[from] BudgetExceeded),
 }
 
-/// The memory and the time that the patterns of one request may still take.
+/// The rest of the memory and time for the patterns of one request.
 #[derive(Debug)]
 pub struct PatternLimits<'m> {
     reservation: &'m mut Reservation,
     is_light: bool,
     patterns: usize,
     compiled_bytes: usize,
-    text_bytes: usize,
+    pattern_bytes: usize,
 }
 
 impl<'m> PatternLimits<'m> {
-    /// Returns the limits of a request; memory is taken from `reservation`.
+    /// Returns the limits of a request; their memory is reserved in `reservation`.
     pub fn new(reservation: &'m mut Reservation) -> Self {
         Self {
             reservation,
             is_light: false,
             patterns: MAX_PATTERNS,
             compiled_bytes: MAX_COMPILED_BYTES,
-            text_bytes: usize::MAX,
+            pattern_bytes: usize::MAX,
         }
     }
 
-    /// Returns limits within which compiling takes a few milliseconds; beyond them the error is
+    /// Returns limits for compiling within a few milliseconds; the error beyond them is
     /// [`PatternsTooLarge::Long`].
     pub fn light(reservation: &'m mut Reservation) -> Self {
         Self {
             is_light: true,
             patterns: LIGHT_PATTERNS,
             compiled_bytes: LIGHT_BYTES,
-            text_bytes: LIGHT_TEXT_BYTES,
+            pattern_bytes: LIGHT_PATTERN_BYTES,
             ..Self::new(reservation)
         }
     }
 
-    /// Compiles `pattern`.
+    /// Compiles `pattern`, and counts it against the limits.
     ///
     /// # Errors
     /// See [`PatternsTooLarge`].
     pub fn compile(&mut self, pattern: &str) -> Result<Pattern, PatternsTooLarge> {
-        let Some(text_bytes) = self.text_bytes.checked_sub(pattern.len()) else {
+        let Some(pattern_bytes) = self.pattern_bytes.checked_sub(pattern.len()) else {
             return Err(PatternsTooLarge::Long);
         };
-        self.text_bytes = text_bytes;
-        let transient = (pattern.len() * READ_FACTOR).min(MAX_READ_BYTES)
+        self.pattern_bytes = pattern_bytes;
+        let transient = (pattern.len() * PARSE_FACTOR).min(MAX_PARSE_BYTES)
             + self.compiled_bytes * COMPILE_FACTOR;
         self.grow(transient)?;
         let compiled = Pattern::with_size_limit(pattern, self.compiled_bytes);
@@ -98,9 +99,9 @@ impl<'m> PatternLimits<'m> {
             error => error.into(),
         })?;
         match pattern.literals() {
-            Some(texts) => {
-                let bytes = |text: &String| size_of::<String>() + text.capacity();
-                self.grow(texts.iter().map(bytes).sum())?;
+            Some(literals) => {
+                let bytes = |literal: &String| size_of::<String>() + literal.capacity();
+                self.grow(literals.iter().map(bytes).sum())?;
             }
             None => {
                 self.patterns = self.patterns.checked_sub(1).ok_or(match self.is_light {
@@ -108,7 +109,7 @@ impl<'m> PatternLimits<'m> {
                     false => PatternsTooLarge::TooMany,
                 })?;
                 let bytes = pattern.compiled_bytes();
-                // Forwards and backwards it is about as large.
+                // The forward and the backward form are about as large.
                 self.compiled_bytes = self.compiled_bytes.saturating_sub(bytes / 2);
                 self.grow(COMPILE_FACTOR * bytes + 2 * CACHE_BYTES)?;
             }
@@ -146,12 +147,12 @@ mod tests {
         assert_eq!(all(&["a.*b"; MAX_PATTERNS]), Ok(()));
         let one_more = ["a.*b"; MAX_PATTERNS + 1];
         assert_eq!(all(&one_more), Err(PatternsTooLarge::TooMany));
-        // Texts alone are none.
+        // Lists of literals do not count.
         assert_eq!(all(&["a|b"; MAX_PATTERNS + 1]), Ok(()));
     }
 
     #[test]
-    fn small_requests_are_told_from_others() {
+    fn light_requests_have_lower_limits() {
         let light = |patterns: &[&str]| {
             let mut reservation = MemoryBudget::new(1 << 30).reservation();
             compiled(&mut PatternLimits::light(&mut reservation), patterns)
@@ -160,15 +161,15 @@ mod tests {
         let long: [&[&str]; 3] = [
             &["a.*b"; LIGHT_PATTERNS + 1],
             &[r"\pL{100}"],
-            &[&"a|".repeat(LIGHT_TEXT_BYTES)],
+            &[&"a|".repeat(LIGHT_PATTERN_BYTES)],
         ];
         for patterns in long {
             assert_eq!(light(patterns), Err(PatternsTooLarge::Long));
         }
-        let refused = light(&["("]);
+        let invalid = light(&["("]);
         assert_eq!(
-            refused,
-            Err(PatternsTooLarge::Invalid(RegexError::OpenGroup))
+            invalid,
+            Err(PatternsTooLarge::Invalid(RegexError::UnclosedGroup))
         );
     }
 
@@ -179,8 +180,11 @@ mod tests {
         PatternLimits::new(&mut reservation)
             .compile("a.*b")
             .unwrap();
-        let kept = reservation.bytes();
-        assert!(kept > 2 * CACHE_BYTES && kept < 1 << 20, "{kept}");
+        let reserved = reservation.bytes();
+        assert!(
+            reserved > 2 * CACHE_BYTES && reserved < 1 << 20,
+            "{reserved}"
+        );
         let small = MemoryBudget::new(8 << 20);
         let exceeded = PatternLimits::new(&mut small.reservation()).compile("a.*b");
         assert!(matches!(exceeded, Err(PatternsTooLarge::Memory(_))));

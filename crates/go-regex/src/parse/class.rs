@@ -1,4 +1,4 @@
-//! Classes of characters, and characters that are written with a backslash.
+//! Classes of characters, and escaped characters.
 
 use std::str::Chars;
 
@@ -16,7 +16,7 @@ const DIGIT: &[(char, char)] = &[('0', '9')];
 const SPACE: &[(char, char)] = &[('\t', '\n'), ('\x0c', '\r'), (' ', ' ')];
 const WORD: &[(char, char)] = &[('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')];
 
-/// What `[:name:]` stands for.
+/// The classes `[:name:]`.
 #[rustfmt::skip]
 const POSIX: &[(&str, &[(char, char)])] = &[
     ("alnum", &[('0', '9'), ('A', 'Z'), ('a', 'z')]),
@@ -35,19 +35,19 @@ const POSIX: &[(&str, &[(char, char)])] = &[
     ("xdigit", &[('0', '9'), ('A', 'F'), ('a', 'f')]),
 ];
 
-/// What it costs to look a class of Unicode up, in parts of a pattern.
+/// The cost of looking up a class of Unicode, in parts of a pattern.
 const UNICODE_CLASS_PARTS: usize = 64;
 
-/// How many characters are folded for what one part of a pattern costs.
+/// The number of characters that are folded at the cost of one part of a pattern.
 const FOLDED_PER_PART: usize = 64;
 
-/// A class that is being read. Its ranges are in any order.
+/// A class that is being parsed. Its ranges are in any order.
 pub(super) struct Class {
     ignores_case: bool,
     is_negated: bool,
-    /// What `(?i)` adds to.
+    /// Ranges to which `(?i)` still adds the other case.
     written: Vec<ClassUnicodeRange>,
-    /// What is complete: with what `(?i)` adds, and negated after that.
+    /// Ranges with the other case, and negated after that.
     complete: Vec<ClassUnicodeRange>,
     parts: usize,
 }
@@ -63,12 +63,12 @@ impl Class {
         }
     }
 
-    /// What was added since this was asked last, in parts of a pattern.
+    /// Returns the cost of what was added since the last call, in parts of a pattern.
     pub(super) fn take_parts(&mut self) -> usize {
         std::mem::take(&mut self.parts)
     }
 
-    /// Adds code points, both ends included. Surrogates are passed over: no text has them.
+    /// Adds code points, both ends included. Surrogates are skipped: no string has them.
     pub(super) fn add_range(&mut self, first: u32, last: u32) {
         let first = char::from_u32(first).unwrap_or('\u{e000}');
         let last = char::from_u32(last).unwrap_or('\u{d7ff}');
@@ -92,7 +92,7 @@ impl Class {
         self.add_ascii(ranges, letter.is_ascii_uppercase());
     }
 
-    /// Adds what stands between `[:` and `:]`; false if there is no such class.
+    /// Adds the class `[:name:]`; returns false if it does not exist.
     fn add_posix(&mut self, name: &str) -> bool {
         let (name, is_negated) = match name.strip_prefix('^') {
             Some(name) => (name, true),
@@ -105,7 +105,7 @@ impl Class {
         })
     }
 
-    /// Adds what stands in the braces of `\p{...}`; false if there is no such class.
+    /// Adds the class `\p{name}`; returns false if it does not exist.
     fn add_unicode(&mut self, name: &str, is_negated: bool) -> bool {
         self.parts += UNICODE_CLASS_PARTS;
         let found = unicode::named(name, self.ignores_case);
@@ -125,7 +125,7 @@ impl Class {
 
     fn add_complete(&mut self, class: ClassUnicode, is_negated: bool) {
         let class = match is_negated {
-            true => unicode::others(&class),
+            true => unicode::complement(&class),
             false => class,
         };
         self.parts += class.ranges().len();
@@ -139,14 +139,14 @@ impl Class {
         }
         class.union(&ClassUnicode::new(self.complete));
         match self.is_negated {
-            true => unicode::others(&class),
+            true => unicode::complement(&class),
             false => class,
         }
     }
 }
 
 impl Parser<'_> {
-    /// Reads `[...]`.
+    /// Parses `[...]`.
     pub(super) fn bracketed_class(&mut self) -> Result<Class, RegexError> {
         let before = self.rest;
         self.skip(1);
@@ -155,7 +155,7 @@ impl Parser<'_> {
             self.skip(1);
             class.is_negated = true;
         }
-        // A bracket that closes nothing yet is a character.
+        // A closing bracket in the first place is a character.
         let mut is_first = true;
         while is_first || !self.rest.starts_with(']') {
             is_first = false;
@@ -168,7 +168,7 @@ impl Parser<'_> {
         Ok(class)
     }
 
-    /// Reads `[:name:]`, if it is one. An opening without an end is two characters.
+    /// Parses `[:name:]`; returns false if the rest does not start with it. `[:` without an end is two characters.
     fn posix_class(&mut self, class: &mut Class) -> Result<bool, RegexError> {
         let before = self.rest;
         let Some(rest) = before.strip_prefix("[:").filter(|_| !self.has_no_class_end) else {
@@ -185,7 +185,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads `\d` and its kin, or `\pN`, if it is one.
+    /// Parses a class such as `\d` or `\pN`; returns false if the rest does not start with one.
     pub(super) fn perl_class(&mut self, class: &mut Class) -> Result<bool, RegexError> {
         let mut letters = self.rest.chars();
         match (letters.next(), letters.next()) {
@@ -199,7 +199,7 @@ impl Parser<'_> {
         Ok(true)
     }
 
-    /// Reads `\pN`, `\p{Name}` or `\p{^Name}`.
+    /// Parses `\pN`, `\p{Name}` or `\p{^Name}`.
     fn unicode_class(&mut self, is_negated: bool, class: &mut Class) -> Result<(), RegexError> {
         let before = self.rest;
         let rest = &before[2..];
@@ -221,7 +221,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads a character or `a-z` in the class that starts at `class_start`.
+    /// Parses a character or a range such as `a-z` in the class that starts at `class_start`.
     fn class_range(&mut self, class_start: &str, class: &mut Class) -> Result<(), RegexError> {
         let before = self.rest;
         let first = self.class_char(class_start)?;
@@ -233,7 +233,7 @@ impl Parser<'_> {
             self.rest = rest;
             last = self.class_char(class_start)?;
             if last < first {
-                return Err(RegexError::Range(self.since(before)));
+                return Err(RegexError::ClassRange(self.since(before)));
             }
         }
         class.add_range(first, last);
@@ -242,7 +242,7 @@ impl Parser<'_> {
 
     fn class_char(&mut self, class_start: &str) -> Result<u32, RegexError> {
         match self.rest.chars().next() {
-            None => Err(RegexError::OpenClass(quoted(class_start))),
+            None => Err(RegexError::UnclosedClass(quoted(class_start))),
             Some('\\') => self.escaped(),
             Some(c) => {
                 self.skip(c.len_utf8());
@@ -251,7 +251,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads a backslash and the code point that it stands for together with what follows.
+    /// Parses a backslash and its code point.
     pub(super) fn escaped(&mut self) -> Result<u32, RegexError> {
         let before = self.rest;
         let mut rest = before[1..].chars();
@@ -275,7 +275,7 @@ impl Parser<'_> {
     }
 }
 
-/// What follows `\x`: two digits, or any number of them in braces.
+/// Parses the digits after `\x`: two, or any number of them in braces.
 fn hexadecimal(rest: &mut Chars<'_>) -> Option<u32> {
     let first = rest.next()?;
     if first != '{' {
@@ -294,7 +294,7 @@ fn hexadecimal(rest: &mut Chars<'_>) -> Option<u32> {
     }
 }
 
-/// Up to three octal digits. A single one but 0 is a reference to a group, which nothing takes.
+/// Parses up to three octal digits. A single digit other than 0 is a reference to a group, which Go rejects.
 fn octal(first: char, rest: &mut Chars<'_>) -> Option<u32> {
     let mut code = first.to_digit(8)?;
     let mut digits = 1;

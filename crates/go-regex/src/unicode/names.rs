@@ -1,4 +1,4 @@
-//! The names that `\p{...}` takes: those of Go's package `unicode`, for Unicode 15.0.
+//! The names that `\p{...}` accepts: those of Go's package `unicode`, for Unicode 15.0.
 //!
 //! <https://pkg.go.dev/unicode#pkg-variables>
 

@@ -1,42 +1,43 @@
-//! The texts that a pattern matches, if they can be listed.
+//! The strings that a pattern matches, if they can be listed.
 
 use super::node::Node;
 
-/// How many texts are listed of what is written shorter than them, and their bytes.
-const MAX_COMBINED: usize = 256;
-const MAX_COMBINED_BYTES: usize = 64 << 10;
+/// Maximum number of strings, and of their bytes, that a shorter part of a pattern expands to.
+const MAX_EXPANDED: usize = 256;
+const MAX_EXPANDED_BYTES: usize = 64 << 10;
 
-/// The texts that match, sorted, each once. `None` if there is none, or too many of them.
+/// Returns the strings that match, sorted, each once. `None` if there is none or if there are too many.
 ///
-/// Texts that stand there as alternatives are listed however many they are, those that come from
-/// classes and from alternatives with something before or after them up to [`MAX_COMBINED`].
-pub(super) fn texts(node: &Node) -> Option<Vec<String>> {
+/// Alternatives of plain strings are listed however many there are. Classes, and alternatives with something before
+/// or after them, are expanded up to [`MAX_EXPANDED`] strings.
+pub(super) fn literals(node: &Node) -> Option<Vec<String>> {
     let alternatives = match node {
         Node::Alternate(nodes) => nodes,
         node => std::slice::from_ref(node),
     };
-    let mut texts = Vec::with_capacity(alternatives.len());
-    let mut combinations = Vec::new();
+    let mut literals = Vec::with_capacity(alternatives.len());
+    let mut expansions = Vec::new();
     for alternative in alternatives {
         match alternative {
-            Node::Text(text) => texts.push(text.clone()),
-            other => combinations.extend(combined(other)?),
+            Node::Literal(literal) => literals.push(literal.clone()),
+            other => expansions.extend(expanded(other)?),
         }
-        limited(&combinations)?;
+        limited(&expansions)?;
     }
-    texts.append(&mut combinations);
-    texts.sort_unstable();
-    texts.dedup();
-    (!texts.is_empty()).then_some(texts)
+    literals.append(&mut expansions);
+    literals.sort_unstable();
+    literals.dedup();
+    (!literals.is_empty()).then_some(literals)
 }
 
-fn combined(node: &Node) -> Option<Vec<String>> {
+/// Returns the strings that match `node`, in any order.
+fn expanded(node: &Node) -> Option<Vec<String>> {
     match node {
         Node::Empty => Some(vec![String::new()]),
-        Node::Text(text) => Some(vec![text.clone()]),
+        Node::Literal(literal) => Some(vec![literal.clone()]),
         Node::Class(class) => {
             let chars: usize = class.ranges().iter().map(|range| range.len()).sum();
-            (chars <= MAX_COMBINED).then(|| {
+            (chars <= MAX_EXPANDED).then(|| {
                 let chars = class.ranges().iter();
                 let chars = chars.flat_map(|range| range.start()..=range.end());
                 chars.map(String::from).collect()
@@ -45,7 +46,7 @@ fn combined(node: &Node) -> Option<Vec<String>> {
         Node::Alternate(nodes) => {
             let mut all = Vec::new();
             for node in nodes {
-                all.extend(combined(node)?);
+                all.extend(expanded(node)?);
                 limited(&all)?;
             }
             Some(all)
@@ -53,10 +54,10 @@ fn combined(node: &Node) -> Option<Vec<String>> {
         Node::Concat(nodes) => {
             let mut starts = vec![String::new()];
             for node in nodes {
-                let ends = combined(node)?;
-                let bytes = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
+                let ends = expanded(node)?;
+                let bytes = |strings: &[String]| strings.iter().map(String::len).sum::<usize>();
                 let combined_bytes = bytes(&starts) * ends.len() + bytes(&ends) * starts.len();
-                if starts.len() * ends.len() > MAX_COMBINED || combined_bytes > MAX_COMBINED_BYTES {
+                if starts.len() * ends.len() > MAX_EXPANDED || combined_bytes > MAX_EXPANDED_BYTES {
                     return None;
                 }
                 let with_ends = |start: &String| {
@@ -71,9 +72,10 @@ fn combined(node: &Node) -> Option<Vec<String>> {
     }
 }
 
-fn limited(texts: &[String]) -> Option<()> {
-    let bytes = || texts.iter().map(String::len).sum::<usize>();
-    (texts.len() <= MAX_COMBINED && bytes() <= MAX_COMBINED_BYTES).then_some(())
+/// Returns `None` if these are too many.
+fn limited(strings: &[String]) -> Option<()> {
+    let bytes = || strings.iter().map(String::len).sum::<usize>();
+    (strings.len() <= MAX_EXPANDED && bytes() <= MAX_EXPANDED_BYTES).then_some(())
 }
 
 #[cfg(test)]
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_listed_is() {
+    fn literals_are_listed() {
         let cases: &[(&str, Option<&[&str]>)] = &[
             ("a", Some(&["a"])),
             ("b|a|b", Some(&["a", "b"])),
@@ -109,11 +111,15 @@ mod tests {
         for (pattern, expected) in cases {
             let (node, _) = parse(pattern).unwrap();
             let expected: Option<Vec<_>> =
-                expected.map(|texts| texts.iter().map(|&text| text.to_owned()).collect());
-            assert_eq!(texts(&node.without_outer_anchors()), expected, "{pattern}");
+                expected.map(|strings| strings.iter().map(|&it| it.to_owned()).collect());
+            assert_eq!(
+                literals(&node.without_outer_anchors()),
+                expected,
+                "{pattern}"
+            );
         }
         let many: Vec<_> = (0..1_000).map(|n| format!("pod-{n:03}")).collect();
         let (node, _) = parse(&many.join("|")).unwrap();
-        assert_eq!(texts(&node), Some(many));
+        assert_eq!(literals(&node), Some(many));
     }
 }
