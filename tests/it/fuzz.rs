@@ -7,6 +7,8 @@ use std::path::PathBuf;
 mod config;
 #[path = "../../fuzz/checks/exposition.rs"]
 mod exposition;
+#[path = "../../fuzz/checks/go_regex.rs"]
+mod go_regex;
 #[path = "../../fuzz/checks/matchers.rs"]
 mod matchers;
 #[path = "../../fuzz/checks/read.rs"]
@@ -32,7 +34,10 @@ const CONNECTOR: [Target; 6] = [
 ];
 
 /// The targets that use crates of the workspace alone.
-const CRATES: [Target; 1] = [("exposition", exposition::check)];
+const CRATES: [Target; 2] = [
+    ("exposition", exposition::check),
+    ("go_regex", go_regex::check),
+];
 
 fn folder(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "fuzz", name].iter().collect()
