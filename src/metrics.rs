@@ -88,11 +88,11 @@ impl Metrics {
         let write = WriteMetrics::register(own);
         let read = ReadMetrics::register(own);
         let runs = RunMetrics::register(own, types);
-        let in_flight = add(own, "requests_in_flight", "Requests being answered");
+        let in_flight = add(own, "requests_in_flight", "Requests in flight");
         let rejected_credentials = add(
             own,
             "rejected_credentials",
-            "Requests rejected with 401, because their credential is missing or wrong",
+            "Requests rejected with 401 because of a missing or wrong credential",
         );
         own.register(
             "build",

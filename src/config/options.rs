@@ -13,12 +13,12 @@ pub struct OptionSpec {
     pub variable: &'static str,
     /// The default as a user would write it, empty if there is none.
     pub default: &'static str,
-    /// What the option means.
+    /// The meaning of the option, in one line.
     pub help: &'static str,
 }
 
 impl OptionSpec {
-    /// The option whose variable has this name.
+    /// Returns the option whose variable has this name.
     pub(super) fn of(variable: &str) -> &'static Self {
         let option = OPTIONS.iter().find(|option| option.variable == variable);
         option.expect("every variable that is read is in the list")
@@ -43,41 +43,41 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "table-label" "table_label" "" "Label whose value is the table; required unless a default table is set"
     "default-database" "default_database" "" "Database of series and queries without the database label"
     "default-table" "default_table" "" "Table of series and queries without the table label"
-    "metadata-table" "metadata_table" "metrics" "Table of each database for types, help texts and units of metrics, or off; off too where it is the default table"
+    "metadata-table" "metadata_table" "metrics" "Table of each database for metric types, help texts and units, or off; off by default if default_table is metrics"
     "region" "region" "AWS_REGION, else us-east-1" "AWS region to call and sign for"
-    "web.listen-address" "web_listen_address" ":9201" "Address to listen on, :port or host:port; ignored in Lambda, as all of web.*"
+    "web.listen-address" "web_listen_address" ":9201" "Address to listen on, :port or host:port; ignored in Lambda, like all web.* options"
     "web.telemetry-path" "web_telemetry_path" "/metrics" "Path of the connector's own metrics"
     "web.config.file" "web_config_file" "" "File with TLS settings, users and headers, in the format of Prometheus' exporter toolkit"
-    "basic-auth-users" "basic_auth_users" "" "Who may ask: user:bcrypt-hash, comma separated"
-    "bearer-token" "bearer_token" "" "Token that may ask, as an alternative to users"
-    "max-retries" "max_retries" "3" "Retries of a failed read"
-    "max-write-retries" "max_write_retries" "10" "Retries of a failed write, within the request timeout"
-    "request-timeout" "request_timeout" "25s" "Deadline of a write request; in Lambda also the deadline of the invocation, less half a second"
-    "read-timeout" "read_timeout" "60s" "Deadline of a read request; in Lambda it is request_timeout by default, with the same bound"
+    "basic-auth-users" "basic_auth_users" "" "Basic-auth users, as comma-separated user:bcrypt-hash pairs"
+    "bearer-token" "bearer_token" "" "Bearer token accepted for authentication, alone or beside users"
+    "max-retries" "max_retries" "3" "Maximum retries of a failed read"
+    "max-write-retries" "max_write_retries" "10" "Maximum retries of a failed write, within the request timeout"
+    "request-timeout" "request_timeout" "25s" "Deadline of a write request; in Lambda at most half a second before the deadline of the invocation"
+    "read-timeout" "read_timeout" "60s" "Deadline of a read request; in Lambda it defaults to request_timeout, with the same upper bound"
     "write-concurrency" "write_concurrency" "32" "WriteRecords calls in flight per process"
-    "enable-logging" "enable_logging" "true" "Whether to log at all"
-    "log.level" "log_level" "info" "Least severe level to log: debug, info, warn or error"
+    "enable-logging" "enable_logging" "true" "Enables logging"
+    "log.level" "log_level" "info" "Minimum severity to log: debug, info, warn or error"
     "log.format" "log_format" "logfmt" "Format of the log on stderr: logfmt or json"
-    "fail-on-long-label" "fail_on_long_label" "false" "For development: refuse a request and end the process (not in Lambda) when names or labels exceed Timestream's limits"
-    "fail-on-invalid-sample-value" "fail_on_invalid_sample_value" "false" "For development: refuse a request and end the process (not in Lambda) when a sample cannot be stored"
-        "store-special-values" "store_special_values" "false" "Keep values that Timestream does not take: NaN, infinities, stale markers and -0"
-    "throttling-status" "throttling_status" "503" "Status that answers a throttled write: 503 or 429 (Prometheus drops data on 429 unless retry_on_http_429 is set)"
-    "permanent-error-status" "permanent_error_status" "auto" "Status of a write that Timestream refuses for good: aws (402, 403, 404, 409 and 419 too), 400, or auto (aws for senders whose User-Agent begins with Prometheus/, 400 for all others)"
-    "max-request-bytes" "max_request_bytes" "32MiB" "Limit of a request body, and of its decompressed size"
-    "max-in-flight-bytes" "max_in_flight_bytes" "128MiB" "Limit of the memory of all requests and events in flight, their bodies and their decoded form, at least twice max_request_bytes; beyond it the response is 503 with Retry-After"
-    "max-read-samples" "max_read_samples" "50000000" "Limit of the samples of a read; beyond it the answer is 400 and the query is cancelled"
-    "max-read-bytes" "max_read_bytes" "256MiB" "Limit of the memory for what a read has found, samples in their encoded form; by default a quarter of the function's memory in Lambda"
-    "on-duplicate" "on_duplicate" "reject" "What happens to a value for a time at which another one is stored: reject (Timestream keeps the first), or overwrite (the later one wins)"
-    "dead-letter" "dead_letter" "" "Where samples are kept that cannot be stored: file:DIR or sqs:QUEUE_URL (a standard queue); otherwise they go to the log, as far as a bound"
-    "connectors.file" "connectors_file" "" "File with a list of connector definitions to run; ignored in Lambda, where schedules bring them"
-    "state" "state" "" "Where connector definitions, claims and cursors are kept: file:DIR or dynamodb:TABLE; otherwise in memory"
-    "secrets-dir" "secrets_dir" "" "Folder of the files that connector definitions mean by $file:NAME"
-    "endpoint-discovery" "endpoint_discovery" "auto" "Whether to ask Timestream for the endpoint of this account: auto (unless a custom endpoint is set), on or off"
+    "fail-on-long-label" "fail_on_long_label" "false" "For development: reject a request and end the process (not in Lambda) when names or labels exceed Timestream's limits"
+    "fail-on-invalid-sample-value" "fail_on_invalid_sample_value" "false" "For development: reject a request and end the process (not in Lambda) when a sample cannot be stored"
+        "store-special-values" "store_special_values" "false" "Store values that Timestream does not accept: NaN, infinities, stale markers and -0"
+    "throttling-status" "throttling_status" "503" "Status returned for a throttled write: 503 or 429 (Prometheus drops data on 429 unless retry_on_http_429 is set)"
+    "permanent-error-status" "permanent_error_status" "auto" "Status returned for a write that Timestream rejects permanently: aws (also 402, 403, 404, 409 and 419), 400, or auto (aws for senders whose User-Agent begins with Prometheus/, 400 for all others)"
+    "max-request-bytes" "max_request_bytes" "32MiB" "Maximum request body size, before and after decompression"
+    "max-in-flight-bytes" "max_in_flight_bytes" "128MiB" "Maximum memory of all in-flight requests and events, including their bodies and decoded data, at least twice max_request_bytes; beyond it the response is 503 with Retry-After"
+    "max-read-samples" "max_read_samples" "50000000" "Maximum samples in the result of a read; beyond it the response is 400 and the query is cancelled"
+    "max-read-bytes" "max_read_bytes" "256MiB" "Maximum memory for the result of a read, with samples in encoded form; in Lambda it defaults to a quarter of the function's memory"
+    "on-duplicate" "on_duplicate" "reject" "Handling of a second, different value for the same time: reject (Timestream keeps the first) or overwrite (the later one wins)"
+    "dead-letter" "dead_letter" "" "Dead-letter target for samples that can never be stored: file:DIR or sqs:QUEUE_URL (a standard queue); if unset they are logged, up to 100 lines per request"
+    "connectors.file" "connectors_file" "" "File with a list of connector definitions to run; ignored in Lambda, where schedules send them"
+    "state" "state" "" "Storage of connector definitions, claims and cursors: file:DIR or dynamodb:TABLE; in memory if unset"
+    "secrets-dir" "secrets_dir" "" "Folder of the files that connector definitions reference by $file:NAME"
+    "endpoint-discovery" "endpoint_discovery" "auto" "Discovery of the account's Timestream endpoint: auto (on unless a custom endpoint is set), on or off"
     "write-base-endpoint" "write_base_endpoint" "" "URL of a custom or PrivateLink endpoint for writes"
     "query-base-endpoint" "query_base_endpoint" "" "URL of a custom or PrivateLink endpoint for queries"
 };
 
-/// Flags that are known by another name too.
+/// Flags that have another name too.
 const ALIASES: &[(&str, &str)] = &[("fail_on_invalid_sample_value", "fail-on-invalid-sample")];
 
 /// The flag that only checks the configuration.
@@ -85,7 +85,7 @@ pub(super) const CHECK_CONFIG: &str = "check-config";
 
 /// The command that replays dead letters.
 pub(super) const REPLAY: &str = "replay";
-/// Its argument: what is replayed.
+/// Its argument: the sources of the dead letters.
 pub(super) const SOURCES: &str = "sources";
 /// Its flags for samples without a destination.
 pub(super) const FALLBACKS: [&str; 2] = ["database", "table"];
@@ -98,10 +98,10 @@ pub(super) const RUN: &str = "run";
 /// Its argument: the file with the definition.
 pub(super) const DEFINITION: &str = "definition";
 
-/// The command that asks a running server for its health.
+/// The command that checks the health of a running server.
 pub(super) const HEALTHCHECK: &str = "healthcheck";
 
-/// What `--version` prints; `-V` prints the first line.
+/// The output of `--version`; `-V` prints its first line.
 const BUILD: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\nrevision: ",
@@ -132,15 +132,15 @@ pub(super) fn command() -> Command {
         .value_name("DEFINITION.json")
         .conflicts_with_all(FALLBACKS)
         .help(
-            "Send the letters of the sink that this file defines to its endpoint; those of others stay",
+            "Send the dead letters of the sink that this file defines to its endpoint; other letters stay in place",
         );
     let replay = Command::new(REPLAY)
         .about(
-            "Writes dead letters to Timestream again, or those of a sink to its endpoint; what is refused \
-             again stays where it was",
+            "Writes dead letters to Timestream again, or those of a sink to its endpoint; letters that are \
+             rejected again stay in place",
         )
         .after_help(
-            "Exit status: 0 everything is stored, 1 something is not, 2 the command or configuration \
+            "Exit status: 0 everything is stored, 1 something is not stored, 2 the command or configuration \
              cannot be used",
         )
         .args_override_self(true)
@@ -153,9 +153,11 @@ pub(super) fn command() -> Command {
         .required(true)
         .help("File with one connector definition");
     let run = Command::new(RUN)
-        .about("Runs a connector definition once; after an interruption it goes on where it was")
+        .about(
+            "Runs a connector definition once; after an interruption it resumes where it stopped",
+        )
         .after_help(
-            "Without --state, cursors are kept in the folder DEFINITION.json.state.\n\
+            "Without --state, cursors are stored in the folder DEFINITION.json.state.\n\
              Exit status: 0 the run is complete, 1 it failed, 2 the definition or configuration \
              cannot be used, 130 it was interrupted",
         )
@@ -163,20 +165,20 @@ pub(super) fn command() -> Command {
         .arg(definition)
         .args(arguments());
     let healthcheck = Command::new(HEALTHCHECK)
-        .about("Asks the server with this configuration, on this machine, whether it is healthy")
-        .after_help("Exit status: 0 it is, 1 it is not, 2 the configuration cannot be used")
+        .about("Checks the health of the server that runs with this configuration on this machine")
+        .after_help("Exit status: 0 healthy, 1 not healthy, 2 the configuration cannot be used")
         .args_override_self(true)
         .args(arguments());
     let check = Arg::new(CHECK_CONFIG)
         .long(CHECK_CONFIG)
         .action(ArgAction::SetTrue)
-        .help("Report whether the configuration can be used, and exit");
+        .help("Check the configuration, report all errors, and exit");
     Command::new("bootstrap")
         .version(env!("CARGO_PKG_VERSION"))
         .long_version(BUILD)
         // A later flag wins, so that wrappers can set defaults.
         .args_override_self(true)
-        .about("Lets Prometheus keep its metrics in Amazon Timestream for LiveAnalytics")
+        .about("Stores Prometheus metrics in Amazon Timestream for LiveAnalytics")
         .args(arguments())
         .arg(check)
         .subcommand(replay)

@@ -31,8 +31,8 @@ impl ReadMetrics {
             requests: add_by_code(
                 r,
                 "read_requests",
-                "Remote read requests, by the status of their answer; 499 where the client left \
-                 before it was complete",
+                "Remote read requests, by response status; 499 if the client disconnected before the \
+                 response was complete",
                 200,
             ),
             duration: add_durations(
@@ -44,21 +44,21 @@ impl ReadMetrics {
             samples: add(r, "read_samples", "Samples returned by remote read"),
             statements: add(r, "read_statements", "SQL statements sent to Timestream"),
             pages: add(r, "read_pages", "Result pages received from Timestream"),
-            retries: add(r, "read_retries", "Query calls made again"),
+            retries: add(r, "read_retries", "Retries of Query calls"),
             shared_queries: add(
                 r,
                 "read_shared_queries",
-                "Queries answered by the same query of another read, which was running",
+                "Queries that shared the result of an identical query in flight",
             ),
             scanned_bytes: add(
                 r,
                 "read_scanned_bytes",
-                "Bytes that Timestream scanned, as it reports them",
+                "Bytes scanned, as reported by Timestream",
             ),
             metered_bytes: add(
                 r,
                 "read_metered_bytes",
-                "Bytes that AWS charges for, as Timestream reports them",
+                "Bytes that AWS charges for, as reported by Timestream",
             ),
         }
     }

@@ -130,32 +130,32 @@ impl RunMetrics {
             Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS));
         r.register(
             "definition_run_duration_seconds",
-            "Duration of runs of connector definitions",
+            "Duration of job runs",
             duration.clone(),
         );
         let metrics = Self {
             runs: add(
                 r,
                 "definition_runs",
-                "Attempts to run connector definitions, by how they ended; skipped: a run was still \
-                 going on; claim_lost: another process has the tick; aborted: the caller left, or the \
-                 time was over, before the run ended; no_memory: rows that were handed over did not fit",
+                "Attempts to run jobs, by result; skipped: a run was still in progress; claim_lost: \
+                 another process has the tick; aborted: the caller disconnected, or time ran out, before \
+                 the run ended; no_memory: pushed rows did not fit",
             ),
             rows: add(
                 r,
                 "definition_rows",
-                "Samples that connector definitions stored in Timestream",
+                "Samples that jobs stored or delivered",
             ),
             rejected: add(
                 r,
                 "definition_rejected_rows",
-                "Samples of connector definitions that cannot be stored, or were left out by policy",
+                "Samples of jobs that cannot be stored, or were dropped by policy",
             ),
             duration,
             last_success: add(
                 r,
                 "definition_last_success_timestamp_seconds",
-                "When a connector definition was last run to its end by this process; 0 if none was",
+                "Time at which this process last completed a job; 0 if it never did",
             ),
         };
         for r#type in types {

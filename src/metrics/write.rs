@@ -43,13 +43,13 @@ impl WriteMetrics {
             ignored_samples: add_by_reason(
                 r,
                 "ignored_samples",
-                "Samples left out because Timestream cannot store them",
+                "Samples dropped because Timestream cannot store them",
                 IgnoreReason::ALL.map(IgnoreReason::as_str),
             ),
             failed_samples: add_by_reason(
                 r,
                 "failed_samples",
-                "Samples neither stored nor left out, by the error that kept them out",
+                "Samples neither stored nor dropped, by error",
                 ErrorKind::ALL
                     .map(ErrorKind::as_str)
                     .into_iter()
@@ -58,18 +58,18 @@ impl WriteMetrics {
             rejected_samples: add_by_reason(
                 r,
                 "rejected_samples",
-                "The failed samples that Timestream rejected one by one, by its reason",
+                "Failed samples that Timestream rejected individually, by its reason",
                 RejectReason::ALL.map(RejectReason::as_str),
             ),
             dead_letter_samples: add(
                 r,
                 "dead_letter_samples",
-                "Samples kept as dead letters; they count as failed or ignored too",
+                "Samples stored as dead letters; they also count as failed or ignored",
             ),
             dead_letter_errors: add(
                 r,
                 "dead_letter_errors",
-                "Requests whose dead letters could not be kept",
+                "Requests whose dead letters could not be stored",
             ),
             written_metadata: add(
                 r,
@@ -79,20 +79,20 @@ impl WriteMetrics {
             ignored_metadata: add_by_reason(
                 r,
                 "ignored_metadata",
-                "Metadata of metrics that has no place in Timestream",
+                "Metadata of metrics that cannot be stored in Timestream",
                 IgnoredMetadata::ALL.map(IgnoredMetadata::as_str),
             ),
             failed_metadata: add_by_reason(
                 r,
                 "failed_metadata",
-                "Metadata of metrics that Timestream did not take; it is sent again by itself",
+                "Metadata of metrics that Timestream did not accept; it is retried automatically",
                 ErrorKind::ALL.map(ErrorKind::as_str),
             ),
             requests: add_by_code(
                 r,
                 "write_requests",
-                "Remote write requests, by the status of their response; 499 where the client left \
-                 before it",
+                "Remote write requests, by response status; 499 if the client disconnected before the \
+                 response",
                 204,
             ),
             duration: add_durations(
@@ -103,9 +103,9 @@ impl WriteMetrics {
             calls: add(
                 r,
                 "write_calls",
-                "WriteRecords calls, that is batches of at most 100 samples, without retries",
+                "WriteRecords calls, each a batch of at most 100 samples, without retries",
             ),
-            retries: add(r, "write_retries", "WriteRecords calls made again"),
+            retries: add(r, "write_retries", "Retries of WriteRecords calls"),
             units: add(
                 r,
                 "write_units",
