@@ -303,10 +303,7 @@ async fn the_dashboard_asks_for_metrics_that_exist() {
         .filter(|panel| panel["type"] == "row")
         .map(|panel| panel["title"].as_str().unwrap())
         .collect();
-    assert_eq!(
-        rows,
-        ["Writes", "Reads", "Timestream", "Connectors", "Process"]
-    );
+    assert_eq!(rows, ["Writes", "Reads", "Timestream", "Jobs", "Process"]);
     let ids: BTreeSet<u64> = panels.iter().map(|it| it["id"].as_u64().unwrap()).collect();
     assert_eq!(ids.len(), panels.len());
 
