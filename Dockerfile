@@ -1,4 +1,4 @@
-# The standalone server: the program, glibc, CA certificates, and nothing else.
+# The standalone server: only the program, glibc and CA certificates.
 #
 #   docker build --tag timestream-prometheus-connector .
 #   docker buildx build --platform linux/arm64,linux/amd64 --tag timestream-prometheus-connector .
@@ -19,7 +19,7 @@ RUN case "$TARGETARCH" in arm64) target=--arm64 ;; *) target=--x86-64 ;; esac; \
     scripts/lambda.sh $flag cargo lambda build --locked --release $target --disable-optimizations \
         --bin bootstrap --lambda-dir /built
 
-# glibc and CA certificates; its user has no other rights.
+# glibc and CA certificates; the user is unprivileged.
 FROM gcr.io/distroless/base-nossl-debian12:nonroot
 COPY --from=build /built/bootstrap/bootstrap /usr/local/bin/bootstrap
 USER 65532:65532

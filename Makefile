@@ -1,4 +1,4 @@
-# Everything a fresh machine needs besides Rust, make and a C compiler is obtained by the targets.
+# The targets obtain everything that a fresh machine needs besides Rust, make and a C compiler.
 
 .PHONY: help run watch test conformance soak soak-connectors fuzz bench bench-coldstart events build-lambda \
 	build-lambda-x86-64 validate deploy dist lint fmt
@@ -9,7 +9,7 @@ help: ## List the targets
 run: ## Run emulator, connector, an exporter and a real Prometheus on this machine; Ctrl-C stops them
 	@scripts/run.sh
 
-watch: ## Run the function by cargo lambda watch, with the emulator beside it; Ctrl-C stops them
+watch: ## Run the function in cargo lambda watch, with the emulator; Ctrl-C stops them
 	@scripts/watch.sh
 
 test: ## Run all tests; obtains a Prometheus, a node exporter, the Python and the Lambda tools they need
@@ -31,7 +31,7 @@ conformance: ## Run Prometheus' PromQL scripts, real senders and vmctl against t
 	cargo test --workspace --test conformance -- --show-output
 
 soak: ## Run everything under faults for SOAK_MINUTES (5) and compare every sample
-	@# As the tests are built, see scripts/run.sh.
+	@# Built like the tests, see scripts/run.sh.
 	cargo build --workspace --bins --tests
 	$${CARGO_TARGET_DIR:-target}/debug/soak write "$${SOAK_MINUTES:-5}" "$$(scripts/prometheus.sh)"
 
@@ -42,7 +42,7 @@ soak-connectors: ## The same with scrapes, syncs and a sink, for SOAK_MINUTES (1
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs a C++ compiler
 	@scripts/fuzz.sh
 
-bench: ## Measure writing: its stages, end to end, and the bill; reading; scraped text; syncs and sinks; then the emulator by itself
+bench: ## Measure writes (stages, end to end, bill), reads, scraped text, syncs and sinks, and the emulator
 	cargo bench --bench stages -- --warm-up-time 1 --measurement-time 3
 	cargo bench --bench write
 	cargo bench --bench read
@@ -53,7 +53,7 @@ bench: ## Measure writing: its stages, end to end, and the bill; reading; scrape
 bench-coldstart: ## Measure time, memory and size of a cold start in Lambda
 	cargo bench --bench coldstart
 
-events: ## Write the example events of Lambda anew
+events: ## Generate the example events of Lambda again
 	cargo run --quiet --example events
 
 # The workspace has a second binary.
@@ -67,11 +67,11 @@ build-lambda-x86-64: ## The same for x86-64: target/lambda-x86-64/bootstrap/boot
 validate: ## Check template.yaml
 	scripts/lambda.sh sam validate --lint
 
-deploy: ## Build the function and deploy the stack; asks for what it needs
+deploy: ## Build the function and deploy the stack; prompts for the parameters
 	scripts/lambda.sh --arm64 sam build
 	scripts/lambda.sh sam deploy --guided
 
-dist: ## Make the archives of a release, with checksums, in target/dist
+dist: ## Build the archives of a release, with checksums, in target/dist
 	@scripts/dist.sh
 
 lint: ## Check formatting, lints and documentation

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 #
-# Obtains what building for 64-bit ARM and running the result takes on a machine of another kind, and
-# prints an absolute path as the only line on standard output. Progress and problems go to standard
-# error.
+# Obtains the tools to build for 64-bit ARM and to run the result on another architecture, and prints an
+# absolute path as the only line on standard output. Progress and errors go to standard error.
 #
 #   scripts/arm64.sh rustc   a rustc with the standard library for aarch64-unknown-linux-gnu
 #   scripts/arm64.sh run     a program that runs programs for 64-bit ARM: PATH PROGRAM ARGUMENT...
@@ -13,22 +12,22 @@
 #   2. the cache, filled by an earlier run;
 #   3. the one on PATH again, after `rustup target add`;
 #   4. the distribution's packages (Debian's rustc-web or rustc, with the library of arm64), fetched
-#      by apt-get and unpacked into the cache. Nothing is installed, but for libraries that this rustc
-#      may miss, which takes root.
+#      by apt-get and unpacked into the cache. Only libraries that this rustc lacks are installed,
+#      which needs root.
 #
-# run is `env` on a machine that is 64-bit ARM itself; else qemu-aarch64 with a C library for it, from
+# run is `env` on a 64-bit ARM machine; otherwise qemu-aarch64 with a C library for it, from
 # the cache or the distribution's packages, unpacked likewise.
 #
 # The cache is $TIMESTREAM_CONNECTOR_CACHE, or else timestream-prometheus-connector in $XDG_CACHE_HOME
 # (by default ~/.cache). It can be deleted at any time.
 
-# Some functions are called by way of exclusively:
+# exclusively calls some functions:
 # shellcheck disable=SC2329
 
 set -euo pipefail
 
 readonly target=aarch64-unknown-linux-gnu
-# rustup takes seconds where it reaches its server, and may wait for ever where it does not.
+# rustup takes seconds if it reaches its server, and may wait forever otherwise.
 readonly rustup_seconds=300
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -47,14 +46,14 @@ source "$here/exclusively.sh"
 # shellcheck source=scripts/packages.sh
 source "$here/packages.sh"
 
-# Whether a rustc has the standard library of the target.
+# Succeeds if a rustc has the standard library of the target.
 has_library() {
     local folder
     folder="$("$1" --print target-libdir --target "$target" 2>/dev/null)" &&
         compgen -G "$folder/libstd-*.rlib" >/dev/null
 }
 
-# The version that the package asks for, and that of a rustc: 1.95 and 1.96.0.
+# The minimum version of the package, and the version of a rustc: 1.95 and 1.96.0.
 wanted_version() {
     sed -n 's/^rust-version = "\(.*\)"/\1/p' "$here/../Cargo.toml"
 }
@@ -126,23 +125,23 @@ unpack_qemu() {
     unpack "$folder" qemu-user-static libc6:arm64 || return 1
     qemu="$(find "$folder/tree/usr/bin" -name qemu-aarch64-static -o -name qemu-aarch64 | head -n 1)"
     [[ -n $qemu ]] || return 1
-    mkdir "$folder/kept"
-    # Since Debian 13 the one is a link to the other.
-    cp -L "$qemu" "$folder/kept/qemu-aarch64" &&
-        mv "$folder/tree" "$folder/kept/root" &&
-        rm -rf "$folder/kept/root/usr/bin" "$folder/kept/root/usr/share" || return 1
-    cat >"$folder/kept/run" <<'END'
+    mkdir "$folder/result"
+    # Since Debian 13 one is a link to the other.
+    cp -L "$qemu" "$folder/result/qemu-aarch64" &&
+        mv "$folder/tree" "$folder/result/root" &&
+        rm -rf "$folder/result/root/usr/bin" "$folder/result/root/usr/share" || return 1
+    cat >"$folder/result/run" <<'END'
 #!/usr/bin/env bash
-# Runs a program for 64-bit ARM by the qemu beside it.
+# Runs a program for 64-bit ARM with the qemu beside it.
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 exec "$here/qemu-aarch64" -L "$here/root" "$@"
 END
-    chmod 755 "$folder/kept" "$folder/kept/run"
+    chmod 755 "$folder/result" "$folder/result/run"
     rm -rf "$(dirname "$cached")"
-    mv "$folder/kept" "$(dirname "$cached")"
+    mv "$folder/result" "$(dirname "$cached")"
 }
 
-# Whether the dynamic loader of the C library runs.
+# Succeeds if the dynamic loader of the C library runs.
 runs() {
     [[ -x $1 ]] && "$1" "$(dirname "$1")"/root/lib/ld-linux-aarch64.so.1 --version >/dev/null 2>&1
 }
@@ -171,7 +170,7 @@ if [[ $1 == run ]]; then
         exit 0
     fi
     obtain=unpack_qemu
-    problem="could not obtain qemu-aarch64: it takes Debian or its like, with apt-get reaching its packages"
+    problem="could not obtain qemu-aarch64: it needs Debian or a derivative whose packages apt-get can reach"
 else
     cached="$cache/rustc-arm64-$platform/rustc"
     if type -P rustc >/dev/null && has_library rustc; then
@@ -187,7 +186,7 @@ else
         exit 0
     fi
     obtain=unpack_rustc
-    problem="could not obtain Rust's standard library for $target: \`rustup target add $target\` adds it where rustup reaches its server; else it takes Debian or its like, with rustc-web $(wanted_version) or later"
+    problem="could not obtain Rust's standard library for $target: \`rustup target add $target\` adds it if rustup reaches its server; otherwise it needs Debian or a derivative with rustc-web $(wanted_version) or later"
 fi
 
 mkdir -p "$cache" && [[ -w $cache ]] || fail "cannot write to $cache"

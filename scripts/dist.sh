@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 #
-# Makes what a release has to offer, in target/dist:
+# Builds the files of a release in target/dist:
 #
 #   timestream-prometheus-connector-linux-ARCH-VERSION.tar.gz   the standalone program
-#   timestream-prometheus-connector-lambda-ARCH-VERSION.zip     the function, as Lambda takes it
+#   timestream-prometheus-connector-lambda-ARCH-VERSION.zip     the function, for Lambda
 #   timestream-prometheus-connector-image-ARCH-VERSION.tar      an image for `docker load`
 #   SHA256SUMS
 #
-# ARCH is x86_64 or arm64. The programs need glibc 2.30 or later and nothing else; the standalone ones
-# run on every processor of their kind, while the function for arm64 is built for Lambda's. The image
-# holds the program, glibc and CA certificates of Debian, and is made by buildah, without an engine.
+# ARCH is x86_64 or arm64. The programs need only glibc 2.30 or later; the standalone ones run on every
+# processor of their architecture, while the function for arm64 is built for Lambda's. The image holds the
+# program, and Debian's glibc and CA certificates; buildah builds it without an engine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -21,7 +21,7 @@ source scripts/packages.sh
 readonly name=timestream-prometheus-connector
 readonly out=target/dist
 version="$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)"
-# Times in archives are the commit's, so that the same source makes the same archive.
+# Times in archives are the commit's, so that the same source gives the same archive.
 SOURCE_DATE_EPOCH="$(git log -1 --format=%ct 2>/dev/null || date +%s)"
 export SOURCE_DATE_EPOCH
 work="$(mktemp -d)"
@@ -71,7 +71,7 @@ image() {
         "docker-archive:$out/$name-image-$arch-$version.tar:$name:$version" >/dev/null
 }
 
-# buildah, with a store of its own that needs nothing of the kernel. Only docker's format has health
+# buildah, with a store of its own that needs no kernel support. Only docker's format has health
 # checks.
 images() {
     BUILDAH_FORMAT=docker buildah --root "$work/store" --runroot "$work/run" --storage-driver vfs "$@"

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# To be sourced: runs a command while no other run of a script does.
+# To be sourced: runs a command under a lock that excludes other runs of a script.
 #
 #   exclusively LOCK COMMAND...
 #
-# Where there is no flock, two first runs at once both do the work, which is slower but as safe:
-# what they make is put into the cache in one step. Uses the script's say.
+# Without flock, two concurrent first runs both do the work, which is slower but equally safe: results
+# are put into the cache in one step. Uses the script's say.
 exclusively() {
     local lock=$1
     shift
@@ -17,7 +17,7 @@ exclusively() {
             say "waiting for another run to finish"
             flock 9
         fi
-        # The command does not inherit the lock, nor do processes it leaves.
+        # Neither the command nor processes that it leaves inherit the lock.
         "$@" 9>&-
     } 9>"$lock"
 }

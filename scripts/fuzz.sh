@@ -7,8 +7,8 @@
 #   scripts/fuzz.sh
 #   FUZZ_SECONDS=600 scripts/fuzz.sh wire sql
 #
-# Needs a C++ compiler. cargo-fuzz is taken from the PATH, else installed into the cache of
-# scripts/prometheus.sh. A nightly toolchain is not needed.
+# Needs a C++ compiler, but no nightly toolchain. cargo-fuzz comes from the PATH, or is installed into
+# the cache of scripts/prometheus.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../fuzz"
 
@@ -18,9 +18,9 @@ if ! type -P cargo-fuzz >/dev/null; then
   cargo install --locked cargo-fuzz --version 0.13.2 --root "$cache/cargo-fuzz"
 fi
 
-# libFuzzer's instrumentation is behind flags that only nightly takes otherwise.
+# Without this, only nightly accepts the flags of libFuzzer's instrumentation.
 export RUSTC_BOOTSTRAP=1
-# The versions that are shipped; cargo adds what fuzzing alone needs.
+# The versions that are shipped; cargo adds the dependencies of fuzzing.
 cp ../Cargo.lock Cargo.lock
 
 if (($# == 0)); then

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 #
 # Builds a program that `make conformance` runs from a Go module in tests/conformance, and prints the
-# absolute path of the program as the only line on standard output. Progress and problems go to standard
+# absolute path of the program as the only line on standard output. Progress and errors go to standard
 # error.
 #
 #   scripts/go-tools.sh collector|promql|telegraf|victoria-metrics|vmagent|vmctl
 #
-# go.mod and go.sum of the module pin everything that it is built from. The program is kept in the cache of
-# scripts/prometheus.sh, in a folder that is named after a checksum of the module, so a change of a module
+# go.mod and go.sum of the module pin all its sources. The program is stored in the cache of
+# scripts/prometheus.sh, in a folder named after a checksum of the module, so a change of a module
 # builds it again; the cache can be deleted at any time. Go's own settings (GOPROXY, GONOSUMDB, GOFLAGS,
 # ...) apply.
 
-# Functions are called by way of exclusively:
+# exclusively calls these functions:
 # shellcheck disable=SC2329
 
 set -euo pipefail
@@ -48,15 +48,15 @@ obtain() {
     # Another run may have built it while this one waited.
     [[ ! -x $built ]] || return 0
     if ! type -P go >/dev/null; then
-        say "there is no go on PATH, and $program has to be built: install Go"
-        say "$(sed -n 's/^go //p' "$folder/go.mod") or later, which can reach a module proxy"
+        say "there is no go on PATH to build $program: install Go"
+        say "$(sed -n 's/^go //p' "$folder/go.mod") or later, with access to a module proxy"
         return 1
     fi
     say "building $program with $(go env GOVERSION); this takes a minute or two the first time"
     mkdir -p "$(dirname "$built")" || return 1
     local staged
     staged="$(mktemp "$built.XXXXXX")" || return 1
-    # For this machine, even where the environment says to build for another.
+    # For this machine, even if the environment selects another.
     if (
         cd "$folder" || exit 1
         GOOS="$(go env GOHOSTOS)" GOARCH="$(go env GOHOSTARCH)" || exit 1
@@ -67,12 +67,12 @@ obtain() {
         return 0
     fi
     rm -f "$staged"
-    say "could not build $program; the lines above say why"
+    say "could not build $program; see the lines above"
     return 1
 }
 
 if ! mkdir -p "$cache" || [[ ! -w $cache ]]; then
-    say "cannot write to $cache, where $program would be kept: set TIMESTREAM_CONNECTOR_CACHE to a folder"
+    say "cannot write to $cache, the cache of $program: set TIMESTREAM_CONNECTOR_CACHE to a folder"
     exit 1
 fi
 [[ -x $built ]] || exclusively "$cache/go-tools.lock" obtain

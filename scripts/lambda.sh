@@ -12,7 +12,7 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 if [[ ${1:-} == --arm64 ]]; then
     shift
     RUSTC="$("$here/arm64.sh" rustc)"
-    # The one on PATH stays cargo's own choice.
+    # Without it, cargo uses the rustc on PATH.
     if [[ $RUSTC == "$(type -P rustc)" ]]; then
         unset RUSTC
     else
@@ -27,6 +27,6 @@ fi
 python="$("$here/python.sh" lambda)"
 PATH="$(dirname "$python"):$PATH"
 export PATH
-# What SAM reports to its makers, and looks up there, is no part of a build.
+# Builds run without the telemetry and the version checks of SAM.
 export SAM_CLI_TELEMETRY="${SAM_CLI_TELEMETRY:-0}"
 exec "$@"

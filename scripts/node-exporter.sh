@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 #
 # Obtains a node exporter for tests, and prints the absolute path of the program as the only line on
-# standard output. Progress and problems go to standard error.
+# standard output. Progress and errors go to standard error.
 #
-# The first of these that works is taken:
+# Uses the first of these that works:
 #
 #   1. the program named by $NODE_EXPORTER;
 #   2. prometheus-node-exporter or node_exporter on PATH;
 #   3. the distribution's package, fetched by apt-get and unpacked into the cache of
-#      scripts/prometheus.sh. It is not installed, so no service is set up;
-#   4. a build of the pinned version from its Go module, kept in the cache too.
+#      scripts/prometheus.sh, without installing it, so no service is set up;
+#   4. a build of the pinned version from its Go module, also cached.
 #
-# If none does, it says what was tried and exits with status 1.
+# If none works, it lists the attempts and exits with status 1.
 
-# Functions are called by way of exclusively:
+# exclusively calls these functions:
 # shellcheck disable=SC2329
 
 set -euo pipefail
@@ -66,5 +66,5 @@ if exclusively "$cache/node-exporter.lock" obtain; then
     runs "$built" && found "$built"
 fi
 say "could not obtain a node exporter: neither \$NODE_EXPORTER nor the PATH has one, and neither a"
-say "package nor a build with go could be had; the lines above say why"
+say "package nor a build with go worked; see the lines above"
 exit 1

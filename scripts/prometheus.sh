@@ -2,14 +2,14 @@
 #
 # Obtains a Prometheus server (or promtool) for local runs and tests, and prints
 # the absolute path of the program as the only line on standard output. Progress
-# and problems go to standard error.
+# and errors go to standard error.
 #
 #   scripts/prometheus.sh [prometheus|promtool]
 #
 #   prometheus="$(scripts/prometheus.sh)"
 #   "$prometheus" --config.file=prometheus.yml
 #
-# The first of these that works is taken:
+# Uses the first of these that works:
 #
 #   1. the program named by $PROMETHEUS (or $PROMTOOL), of any version;
 #   2. the program on PATH, if its version is 3 or later;
@@ -22,20 +22,20 @@
 #   5. the distribution's package, fetched by apt-get and unpacked into the cache.
 #      It is not installed, so no service is set up. It is Prometheus 2 on
 #      Debian 12, and the script says so;
-#   6. an older program on PATH, passed over in step 2.
+#   6. an older program on PATH, skipped in step 2.
 #
-# If none does, it says what was tried and exits with status 1.
+# If none works, it lists the attempts and exits with status 1.
 #
-# The build has all that scraping, rules, storage, the HTTP API, remote write and
-# remote read need. It leaves out two things:
+# The build has everything that scraping, rules, storage, the HTTP API, remote write
+# and remote read need. It omits two things:
 #
 #   - service discovery, apart from static_configs, file_sd_configs and
-#     http_sd_configs, as the others' clients make the build large (the build
+#     http_sd_configs, because the clients of the others make the build large (the build
 #     tag remove_all_sd);
 #   - the web UI, whose compiled assets are not part of the Go module. The HTTP
-#     API and /metrics answer as usual; the pages of the UI answer an error.
+#     API and /metrics work as usual; the pages of the UI return an error.
 
-# Some functions are called by way of exclusively:
+# exclusively calls some functions:
 # shellcheck disable=SC2329
 
 set -euo pipefail
@@ -61,7 +61,7 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=scripts/exclusively.sh
 source "$here/exclusively.sh"
 
-# Notes why one of the ways did not work, for now and for the final message.
+# Records the failure of a step, for now and for the final message.
 gave_up() {
     say "$*"
     tried+=("$*")
@@ -84,7 +84,7 @@ absolute() {
     printf '%s\n' "$path"
 }
 
-# Puts a program into the cache in one step, so that others see either the whole
+# Puts a program into the cache in one step, so that others find either the whole
 # file or none: place <file> <destination>.
 place() {
     local staged
@@ -104,8 +104,8 @@ build() {
         return 1
     fi
 
-    # An otherwise empty module, which asks for the Go version Prometheus asks
-    # for: go may then choose another toolchain, where its settings allow it.
+    # An otherwise empty module that requires Prometheus' Go version: go may then
+    # choose another toolchain, if its settings allow it.
     local scratch="$work/scratch"
     mkdir -p "$scratch" || return 1
     printf 'module scratch\n\ngo %s\n' "$go_version" >"$scratch/go.mod"
@@ -133,14 +133,14 @@ build() {
         return 1
     fi
 
-    # Built in the module's own folder, as its main module: `go install` refuses
-    # it for the replace directive in its go.mod, and this way the dependencies
-    # are those of its go.mod and are checked against its go.sum. Nothing is
-    # written there.
+    # Built in the module's own folder, as its main module: `go install` rejects
+    # it because of the replace directive in its go.mod, and in this way the
+    # dependencies are those of its go.mod and are checked against its go.sum.
+    # Nothing is written there.
     local info=github.com/prometheus/common/version
     if ! (
         cd "$dir" || exit 1
-        # For this machine, even where the environment says to build for another.
+        # For this machine, even if the environment selects another.
         GOOS="$(go env GOHOSTOS)" GOARCH="$(go env GOHOSTARCH)" || exit 1
         export GOOS GOARCH
         GOWORK=off CGO_ENABLED=0 go build -mod=readonly -buildvcs=false -trimpath \
@@ -169,7 +169,7 @@ unpack_package() {
         return 1
     fi
 
-    # Without root the package lists are used as they are.
+    # Without root the existing package lists are used.
     if [[ -z "$(apt-cache show --no-all-versions prometheus 2>/dev/null)" && $EUID -eq 0 ]]; then
         say "updating the package lists"
         apt-get -q update >&2 || true
@@ -225,7 +225,7 @@ if [[ $# -gt 1 || -z $variable ]]; then
     exit 2
 fi
 
-# 1. The one asked for.
+# 1. The one that a variable names.
 wanted="${!variable:-}"
 if [[ -n $wanted ]]; then
     if path="$(absolute "$wanted")" && found="$(version_of "$path")"; then
@@ -286,7 +286,7 @@ fi
 
 # 6. The older one.
 if [[ -n $older ]]; then
-    say "using $older all the same, as there is nothing newer"
+    say "using $older nevertheless, because there is nothing newer"
     printf '%s\n' "$older"
     exit 0
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
-# Obtains a Python with what a purpose needs, and prints the absolute path of that python as the only
-# line on standard output. Progress and problems go to standard error.
+# Obtains a Python with the packages of a purpose, and prints the absolute path of that python as the only
+# line on standard output. Progress and errors go to standard error.
 #
 #   scripts/python.sh [strangers|queue|lambda]
 #
@@ -20,14 +20,14 @@
 #   <cache>/python-<version>-<platform>-<checksum of the requirements>.<random>/
 #
 # <cache> is $TIMESTREAM_CONNECTOR_CACHE, or else timestream-prometheus-connector in
-# $XDG_CACHE_HOME (by default ~/.cache). It can be deleted at any time. As environments cannot be
-# moved, each is made where it stays, and a file of the same name without <random> says which one is
-# complete; the file appears in one step.
+# $XDG_CACHE_HOME (by default ~/.cache). It can be deleted at any time. Because environments cannot be
+# moved, each is created in its final place, and a file of the same name without <random> names the
+# complete one; the file appears in one step.
 #
-# Where Debian and its like have split venv off python3, or there is no python3 at all, root gets it
-# by apt-get; for others the script says what is missing and exits with status 1.
+# If venv is a separate package (Debian and its derivatives), or there is no python3 at all, root gets it
+# by apt-get; for other users the script names the missing package and exits with status 1.
 
-# Some functions are called by way of exclusively:
+# exclusively calls some functions:
 # shellcheck disable=SC2329
 
 set -euo pipefail
@@ -72,7 +72,7 @@ can_make_environments() {
     python3 -c 'import ensurepip, venv' 2>/dev/null
 }
 
-# Sees to a python3 that can make virtual environments.
+# Ensures a python3 that can create virtual environments.
 prepare_python3() {
     if can_make_environments; then
         return
@@ -89,12 +89,12 @@ prepare_python3() {
     DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=120 install -y --no-install-recommends python3-venv >&2 ||
         fail "apt-get could not install python3-venv"
     hash -r
-    # A python3 from elsewhere that stands first on PATH gains nothing by the package.
+    # The package does not help a python3 from elsewhere that is first on PATH.
     can_make_environments ||
         fail "$(type -P python3) has no venv with pip even after apt-get install python3-venv"
 }
 
-# Sets $python to that of the complete environment; fails if there is none that works.
+# Sets $python to that of the complete environment; fails if none works.
 find_python() {
     local folder
     folder="$(cat "$pointer" 2>/dev/null)" || return 1
@@ -112,14 +112,14 @@ make_unless_there() {
     folder="$(mktemp -d "$pointer.XXXXXX")" || return 1
     unfinished="$folder"
     say "making $folder; this takes a while the first time"
-    # Settings that put packages elsewhere are not for an environment.
+    # Settings that put packages elsewhere do not apply to an environment.
     if ! (
         unset PYTHONHOME PYTHONPATH PIP_PREFIX PIP_ROOT PIP_TARGET PIP_USER
         python3 -m venv "$folder" >&2 &&
             "$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
                 --requirement "$requirements" >&2
     ); then
-        say "pip could not install what $requirements names; the lines above say why"
+        say "pip could not install the packages of $requirements; see the lines above"
         return 1
     fi
 

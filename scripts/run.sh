@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
 #
 # Runs everything on this machine: the Timestream emulator, the connector in front of it, a small
-# exporter that the connector itself scrapes, by a connector definition, and a real Prometheus that
-# scrapes itself and the connector, remote-writes to the connector and remote-reads from it. Ctrl-C
-# stops everything that was started.
+# exporter that the connector itself scrapes as a job, and a real Prometheus that scrapes itself and
+# the connector, remote-writes to the connector and remote-reads from it. Ctrl-C stops everything.
 #
-# What Timestream holds is kept in .run/timestream. Prometheus starts empty each time, so whatever
-# it answers about earlier runs can only come from Timestream.
+# Timestream's data is stored in .run/timestream. Prometheus starts empty each time, so its results
+# about earlier runs can only come from Timestream.
 #
 # Variables: EMULATOR_PORT (9202), CONNECTOR_PORT (9201), EXPORTER_PORT (9203), PROMETHEUS_PORT (9090),
 # RUN_DIR (.run), and those of scripts/prometheus.sh.
 set -euo pipefail
-# Each program gets a process group of its own: Ctrl-C reaches this script alone, which then stops
+# Each program gets its own process group: Ctrl-C reaches only this script, which then stops
 # them in order.
 set -m
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -28,7 +27,7 @@ fail() { printf 'make run: %s\n' "$*" >&2; exit 1; }
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# get PORT PATH: an answer with its headers.
+# get PORT PATH: prints a response with its headers.
 get() {
   exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1
   printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$2" >&3
@@ -36,7 +35,7 @@ get() {
   exec 3<&- 3>&-
 }
 
-# start NAME PORT COMMAND...: in the background, its output in .run/NAME.log.
+# start NAME PORT COMMAND...: runs it in the background, with its output in .run/NAME.log.
 start() {
   local name=$1 port=$2
   shift 2
@@ -49,10 +48,10 @@ start() {
     sleep 0.1
   done
   tail -n 20 "$folder/$name.log" >&2
-  fail "$name did not start; its last lines are above, all of them in $folder/$name.log"
+  fail "$name did not start; its last lines are above, the whole log is $folder/$name.log"
 }
 
-# Newest first: Prometheus sends what it still holds before the connector goes.
+# Newest first: Prometheus sends its remaining samples before the connector stops.
 stop() {
   trap '' INT TERM
   local process
@@ -70,8 +69,8 @@ for port in "$emulator_port" "$connector_port" "$exporter_port" "$prometheus_por
   fi
 done
 
-# As the tests are built: their libraries have more features, so that `cargo build` and `make test`
-# would each build the libraries of its own.
+# Built like the tests: their libraries have more features, so `cargo build` and `make test` would
+# each build their own libraries.
 cargo test --workspace --no-run
 target=${CARGO_TARGET_DIR:-target}/debug
 prometheus=$(scripts/prometheus.sh) || prometheus=
@@ -106,7 +105,7 @@ AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local \
 say
 say "Timestream emulator  http://127.0.0.1:$emulator_port  (credentials local / local, data in $folder/timestream)"
 say "Connector            http://127.0.0.1:$connector_port  (remote write at /write, remote read at /read)"
-say "Exporter             http://127.0.0.1:$exporter_port/metrics  (scraped by the connector, see /v1/connectors there)"
+say "Exporter             http://127.0.0.1:$exporter_port/metrics  (scraped by the connector, see its /v1/connectors)"
 
 if [ -n "$prometheus" ]; then
   cat >"$folder/prometheus.yml" <<YAML
@@ -128,14 +127,14 @@ YAML
     --web.listen-address="127.0.0.1:$prometheus_port" --storage.remote.flush-deadline=2s
   say "Prometheus           http://127.0.0.1:$prometheus_port  (PromQL at /api/v1/query?query=up)"
 else
-  say "Prometheus           none: see above for why; point your own at the connector"
+  say "Prometheus           none, for the reasons above; point your own at the connector"
 fi
 say "Logs are in $folder. Ctrl-C stops everything."
 say
 
 stored=
 while true; do
-  # A program that ends by itself ends the run.
+  # If a program ends by itself, so does the run.
   for process in "${started[@]}"; do
     kill -0 "$process" 2>/dev/null || fail "a program has ended; see the logs in $folder"
   done
@@ -144,7 +143,7 @@ while true; do
     say "$(date +%H:%M:%S)  $now samples stored in Timestream"
     stored=$now
   fi
-  # In the background, so that a signal is handled at once.
+  # In the background, so that signals are handled at once.
   sleep 5 &
   wait "$!" || true
 done

@@ -4,10 +4,10 @@
 # Timestream emulator behind it. Ctrl-C stops both.
 #
 # Variables: EMULATOR_PORT (9202), LAMBDA_PORT (9000), RUN_DIR (.run, for data and log of the
-# emulator), and every option of the connector; without a credential among them the function asks for
+# emulator), and every option of the connector; without a credential among them the function requires
 # none.
 set -euo pipefail
-# Each program gets a process group of its own: Ctrl-C reaches this script alone, which stops them.
+# Each program gets its own process group: Ctrl-C reaches only this script, which stops them.
 set -m
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -30,7 +30,7 @@ for port in "$emulator_port" "$lambda_port"; do
 done
 
 cargo build --package timestream-emulator
-# Else the first request would wait for this, beyond its own deadline.
+# Otherwise the first request would wait for this build, beyond its own deadline.
 cargo build --bin bootstrap
 mkdir -p "$folder"
 "${CARGO_TARGET_DIR:-target}/debug/timestream-emulator" \
@@ -38,7 +38,7 @@ mkdir -p "$folder"
     --table prometheus/samples,magnetic_writes=true --table prometheus/metrics,magnetic_writes=true >"$folder/emulator.log" 2>&1 &
 emulator=$!
 started=("$emulator")
-# The watcher's group has cargo and the function in it.
+# The watcher's group includes cargo and the function.
 stop() {
     trap '' INT TERM
     local process
@@ -69,7 +69,7 @@ Function             http://127.0.0.1:$lambda_port  (remote write at /write, rem
 Ctrl-C stops both.
 
 END
-# Without --ignore-changes the watcher starts builds for ever on some file systems.
+# Without --ignore-changes the watcher starts builds forever on some file systems.
 scripts/lambda.sh cargo lambda watch --ignore-changes --bin bootstrap \
     --invoke-address 127.0.0.1 --invoke-port "$lambda_port" &
 started=("$!" "${started[@]}")
