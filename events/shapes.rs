@@ -1,5 +1,5 @@
-//! The events of this directory: what Prometheus sends, in the shape of each service that can stand in
-//! front of the function, and what a schedule sends.
+//! The events of this directory: requests of Prometheus in the shape of each service that can stand in
+//! front of the function, and the inputs of schedules.
 //!
 //! Sources of the shapes: API Gateway payloads 1.0 and 2.0
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>),
@@ -20,10 +20,10 @@ use timestream_prometheus_connector::wire;
 /// The time of the first sample, in milliseconds: 2020-05-23T05:54:11.152Z. Its varint, and that of
 /// [`END_MS`], are valid UTF-8, which [`Body::as_text`] needs.
 pub(crate) const START_MS: i64 = varint([0xd0, 0xa0, 0xe2, 0x80, 0xa4, 0x2e]);
-/// The end of what the reads ask for, 3 days later.
+/// The end of the time range of the reads, 3 days later.
 pub(crate) const END_MS: i64 = varint([0xd0, 0xa0, 0xe2, 0x80, 0xa5, 0x2e]);
 
-/// The token of all requests; a function without `bearer_token` does not look at it.
+/// The token of all requests; a function without `bearer_token` ignores it.
 pub(crate) const TOKEN: &str = "local";
 
 /// The label of each series that differs between the bodies.
@@ -44,7 +44,7 @@ const fn varint(bytes: [u8; 6]) -> i64 {
     value
 }
 
-/// Every file: its name and its text.
+/// Returns every file: its name and its content.
 pub(crate) fn files() -> Vec<(String, String)> {
     let mut files = Vec::new();
     for (shape, event) in SHAPES {
@@ -313,7 +313,7 @@ impl Route {
     }
 }
 
-/// The labels name a destination where the function is configured to look at them.
+/// The labels name a destination if the function is configured to use them.
 fn labels(name: &str, job: &str) -> [(&'static str, String); 4] {
     [
         ("PrometheusDatabaseLabel", "prometheus".to_owned()),
