@@ -1,18 +1,18 @@
 //! Connector definitions of the type `prometheus`: scrape a metrics URL, as Prometheus would, and
 //! store what it shows, without any Prometheus.
 //!
-//! `config` checks what is asked for, `fetch` gets the body, `labels` and `rows` make series of
+//! `config` checks what is asked for, `fetch` gets the body, `labels` and `request` make series of
 //! it. A tick is one scrape: all of its body is stored, or, where a part of it cannot be read, none.
 //! What is known about the scrape itself (`up`, how long it took, how many samples) is stored in both
-//! cases. `before` and `exemplars` know what the tick before has shown: series that are gone end with stale
+//! cases. `staleness` and `exemplars` know what the tick before has shown: series that are gone end with stale
 //! markers, and an exemplar that is shown again is stored once.
 
-mod before;
 mod config;
 mod exemplars;
 mod fetch;
 mod labels;
-mod rows;
+mod request;
+mod staleness;
 
 use std::time::Duration;
 
@@ -30,9 +30,9 @@ use crate::jobs::run::{Job, Report, Run, RunError};
 use crate::received::Request;
 use crate::state::StateError;
 use crate::timestream::ErrorKind;
-use before::{Before, Shown};
 use exemplars::Exemplars;
-use rows::{About, Rows};
+use request::{About, Rows};
+use staleness::{Before, Shown};
 
 /// Time for writing what was scraped, retries included.
 const WRITE_TIME: Duration = Duration::from_secs(30);
@@ -115,8 +115,8 @@ impl Scrape {
                     report.warnings.push(text.to_owned());
                     Vec::new()
                 });
-                let gone = before::gone(compute, &labels_before, &rows).await;
-                before::end(compute, &gone, &mut rows).await;
+                let gone = staleness::gone(compute, &labels_before, &rows).await;
+                staleness::end(compute, &gone, &mut rows).await;
                 change = Some((before, shown));
             }
         }

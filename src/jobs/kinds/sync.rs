@@ -1,12 +1,11 @@
 //! The type `prometheus_api`: what a Prometheus server holds to Timestream.
 //!
-//! One metric after the other (`metric`), in windows of time (`window`), each read by `server` (`answer`
+//! One metric after the other (`metric`), in windows of time (`window`), each read by `server` (`response`
 //! reads what it answers) and stored in parts, after each of which the cursor of the metric is saved
 //! (`cursor`). `names` finds the metrics, `failures` adds up those that fail while the others go on.
 //! `target` sees to the tables; `retention` tells whether they take what is read; `refresh` drops them
 //! once all can be read again. `metadata` copies type, help text and unit.
 
-mod answer;
 mod config;
 mod cursor;
 mod failures;
@@ -14,6 +13,7 @@ mod metadata;
 mod metric;
 mod names;
 mod refresh;
+mod response;
 mod retention;
 mod server;
 mod target;

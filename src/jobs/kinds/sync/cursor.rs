@@ -4,8 +4,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::Series;
 use super::config::Start;
+use super::response::Series;
 use super::target;
 use super::window::Window;
 use crate::jobs::run::{Run, RunError};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Work;
-use super::answer::is_wanted;
+use super::response::is_wanted;
 use super::server::Failure;
 use super::target;
 use crate::jobs::run::RunError;

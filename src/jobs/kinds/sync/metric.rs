@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Work;
-use super::answer::{Series, pairs};
 use super::config::Layout;
 use super::cursor::{Cursor, Partial, digest, key};
 use super::failures::Ended;
+use super::response::{Series, pairs};
 use super::server::Failure;
 use super::window::{Window, Windows};
 use crate::ingest::{Kept, Shape};

@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::Series;
 use super::cursor::{Cursor, key as cursor_key};
 use super::failures::Ended;
+use super::response::Series;
 use super::server::Failure;
 use super::{Task, Work};
 use crate::jobs::run::RunError;

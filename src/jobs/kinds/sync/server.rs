@@ -14,10 +14,10 @@ use http::{HeaderMap, StatusCode};
 use reqwest::Url;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::answer::{
+use super::config::Settings;
+use super::response::{
     Answer, Family, NoSuccess, Series, matrix, merged, metadata, names, selector, targets_metadata,
 };
-use super::config::Settings;
 use super::window::{Window, Windows};
 use crate::jobs::client::{self, BodyError, CallError, Session, read_body};
 use crate::jobs::quote::{self, ApiError};

@@ -17,7 +17,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use tokio::task::yield_now;
 
-use super::rows::Rows;
+use super::request::Rows;
 use crate::compute::{ComputePool, SLICE};
 use crate::jobs::gzip;
 use crate::jobs::run::Run;
