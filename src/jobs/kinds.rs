@@ -3,3 +3,17 @@
 pub mod scrape;
 pub mod sink;
 pub mod sync;
+
+use crate::ingest::{Kept, WriteOutcome};
+use crate::jobs::run::Report;
+
+/// Adds the stored, rejected and dead-lettered samples of a write to a report.
+///
+/// Received samples are left to the job: a scrape also writes samples of its own, such as `up`.
+fn add_written(outcome: &WriteOutcome, report: &mut Report) {
+    report.rows += outcome.stored;
+    report.rejected += outcome.received - outcome.stored;
+    if let Kept::Samples(samples) = outcome.dead_letters {
+        report.dead_lettered += samples;
+    }
+}

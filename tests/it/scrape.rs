@@ -1,4 +1,4 @@
-//! Connector definitions of the type `prometheus` against servers that answer as ordered.
+//! Connector definitions of the type `prometheus` against scripted targets.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -26,7 +26,7 @@ use crate::support::{START_MS, configuration, parts, start_emulator, table};
 mod ended;
 mod real;
 
-/// A connector that scrapes into an emulator of its own.
+/// Runs scrapes into an emulator of its own.
 pub(crate) struct Scraper {
     pub(crate) emulator: Emulator,
     parts: Parts,
@@ -34,7 +34,7 @@ pub(crate) struct Scraper {
     secrets: Secrets,
     destination: Destination,
     cursors: Memory,
-    /// The definition's.
+    /// Name of the definition.
     name: &'static str,
 }
 
@@ -56,7 +56,7 @@ impl Scraper {
         }
     }
 
-    /// One tick, at [`START_MS`].
+    /// Runs one scrape, at [`START_MS`].
     async fn tick(&self, config: Value) -> Report {
         self.tick_at(config, START_MS).await
     }
@@ -91,13 +91,13 @@ impl Scraper {
         Samples::of_points(self.emulator.points("db", "scraped"))
     }
 
-    /// The values that are stored, less the duration, as texts.
-    fn shown(&self) -> Vec<String> {
+    /// Returns the stored values as strings, without the duration.
+    fn values(&self) -> Vec<String> {
         let stored = self.stored().0;
         let stored = stored.iter().filter(|(labels, _)| {
             labels.get("__name__").map(String::as_str) != Some("scrape_duration_seconds")
         });
-        let shown = stored.map(|(labels, values)| {
+        let values = stored.map(|(labels, values)| {
             let labels = labels.iter().map(|(name, value)| format!("{name}={value}"));
             let values = values
                 .iter()
@@ -105,29 +105,29 @@ impl Scraper {
             let parts: Vec<_> = labels.chain(values).collect();
             parts.join(" ")
         });
-        shown.collect()
+        values.collect()
     }
 }
 
-/// What a target does with a request.
+/// The reaction of a target to a request.
 #[derive(Clone)]
-enum Answer {
+enum Reply {
     /// Sends these bytes and closes the connection.
     Bytes(Vec<u8>),
     /// Sends these bytes, and nothing more for as long as the scraper waits.
     Hangs(Vec<u8>),
 }
 
-/// A server that answers each request with the next of its answers, the last one for ever.
+/// A target that sends its replies one after the other, and repeats the last one.
 pub(crate) struct Target {
     /// Host and port.
     pub(crate) address: String,
-    /// The heads of the requests.
+    /// Request lines and headers of the requests.
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Target {
-    async fn start(answers: Vec<Answer>) -> Self {
+    async fn start(replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -135,8 +135,8 @@ impl Target {
         tokio::spawn(async move {
             for index in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
-                let answer = answers[index.min(answers.len() - 1)].clone();
-                tokio::spawn(serve(stream, answer, Arc::clone(&heads)));
+                let reply = replies[index.min(replies.len() - 1)].clone();
+                tokio::spawn(serve(stream, reply, Arc::clone(&heads)));
             }
         });
         Self { address, requests }
@@ -151,7 +151,7 @@ impl Target {
     }
 }
 
-async fn serve(mut stream: TcpStream, answer: Answer, heads: Arc<Mutex<Vec<String>>>) {
+async fn serve(mut stream: TcpStream, reply: Reply, heads: Arc<Mutex<Vec<String>>>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -160,11 +160,11 @@ async fn serve(mut stream: TcpStream, answer: Answer, heads: Arc<Mutex<Vec<Strin
         }
     }
     heads.lock().unwrap().push(String::from_utf8(head).unwrap());
-    let (bytes, hangs) = match answer {
-        Answer::Bytes(bytes) => (bytes, false),
-        Answer::Hangs(bytes) => (bytes, true),
+    let (bytes, hangs) = match reply {
+        Reply::Bytes(bytes) => (bytes, false),
+        Reply::Hangs(bytes) => (bytes, true),
     };
-    // The scraper may have had enough.
+    // The scraper may have closed the connection.
     if stream.write_all(&bytes).await.is_ok() && hangs {
         let _ = stream.read_u8().await;
     }
@@ -173,7 +173,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, heads: Arc<Mutex<Vec<Strin
 pub(crate) const TEXT: &str = "content-type: text/plain; version=0.0.4\r\n";
 const OPENMETRICS: &str = "content-type: application/openmetrics-text; version=1.0.0\r\n";
 
-fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
+fn response(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status} -\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
@@ -181,9 +181,9 @@ fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A server that shows this.
-pub(crate) async fn showing(headers: &str, body: &[u8]) -> Target {
-    Target::start(vec![Answer::Bytes(answer(200, headers, body))]).await
+/// Starts a target that exposes this body.
+pub(crate) async fn exposing(headers: &str, body: &[u8]) -> Target {
+    Target::start(vec![Reply::Bytes(response(200, headers, body))]).await
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -195,16 +195,16 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 const GZIP: &str = "content-type: text/plain\r\ncontent-encoding: gzip\r\n";
 
 #[tokio::test]
-async fn what_a_target_shows_is_stored_with_its_labels() {
+async fn exposed_samples_are_stored_with_the_labels_of_the_target() {
     let scraper = Scraper::start(&[]).await;
     let body = "# HELP jobs_total Jobs.\n# TYPE jobs_total counter\n\
                 jobs_total{kind=\"a\",instance=\"x\"} 3 5\njobs_total{kind=\"b\"} 4\n\
                 # TYPE ratio gauge\nratio NaN\n";
-    let target = showing(TEXT, body.as_bytes()).await;
+    let target = exposing(TEXT, body.as_bytes()).await;
     let config = json!({"endpoint": target.url(), "job": "j", "labels": {"zone": "z"}});
     let report = scraper.tick(config).await;
     assert_eq!(report.error, None);
-    // Values that are not finite are left out by policy.
+    // Values that are not finite are dropped by policy.
     let counts = (report.received, report.rows, report.rejected);
     assert_eq!(counts, (3, 5, 1));
     let address = &target.address;
@@ -216,8 +216,8 @@ async fn what_a_target_shows_is_stored_with_its_labels() {
         format!("__name__=scrape_samples_scraped instance={address} job=j zone=z 3 @ +0"),
         format!("__name__=up instance={address} job=j zone=z 1 @ +0"),
     ];
-    assert_eq!(scraper.shown(), expected);
-    // Where no stale marker can be stored, nothing has to be remembered.
+    assert_eq!(scraper.values(), expected);
+    // If no stale markers are stored, nothing is remembered.
     assert!(scraper.cursors.texts().is_empty());
     let families: Vec<_> = scraper
         .emulator
@@ -253,33 +253,33 @@ async fn what_a_target_shows_is_stored_with_its_labels() {
 async fn without_labels_of_the_target_there_are_its_rows_and_nothing_else() {
     let scraper = Scraper::start(&["--store-special-values"]).await;
     let body = "# TYPE a counter\n# HELP a A.\na_total{b=\"1\"} 2 1600000000.5 # {t=\"x\"} 1\nc{d=\"4\"} 3\n# EOF\n";
-    let target = showing(OPENMETRICS, body.as_bytes()).await;
+    let target = exposing(OPENMETRICS, body.as_bytes()).await;
     let config = json!({
         "endpoint": target.url(), "target_labels": false, "honor_timestamps": true,
     });
     let report = scraper.tick(config.clone()).await;
     assert_eq!((report.error, report.rows, report.received), (None, 2, 2));
     let expected = ["__name__=a_total b=1 2 @ +500", "__name__=c d=4 3 @ +0"];
-    assert_eq!(scraper.shown(), expected);
+    assert_eq!(scraper.values(), expected);
     assert!(scraper.emulator.points("db", "metrics").is_empty());
 
     // A tick that fails leaves nothing.
-    let target = showing(TEXT, b"a 1 2 3\n").await;
+    let target = exposing(TEXT, b"a 1 2 3\n").await;
     let failing = json!({"endpoint": target.url(), "target_labels": false});
     let report = scraper.tick(failing).await;
     let text = "parse error at line 1, offset 6: \
                 expected the end of the line after the timestamp";
     assert_eq!(report.error, Some(RunError::Failed(text.to_owned())));
     assert_eq!((report.rows, report.received), (0, 0));
-    assert_eq!(scraper.shown(), expected);
+    assert_eq!(scraper.values(), expected);
 }
 
 #[tokio::test]
-async fn values_that_are_not_finite_are_left_to_the_policy_of_the_connector() {
+async fn values_that_are_not_finite_are_subject_to_the_policy() {
     let body = "a{b=\"1\"} NaN\na{b=\"2\"} -Inf\na{b=\"3\"} 4\n";
     for (flags, rows) in [(&[][..], 1), (&["--store-special-values"][..], 3)] {
         let scraper = Scraper::start(flags).await;
-        let target = showing(TEXT, body.as_bytes()).await;
+        let target = exposing(TEXT, body.as_bytes()).await;
         let config = json!({"endpoint": target.url(), "target_labels": false});
         let report = scraper.tick(config).await;
         let counts = (report.received, report.rows, report.rejected);
@@ -291,12 +291,13 @@ async fn values_that_are_not_finite_are_left_to_the_policy_of_the_connector() {
 }
 
 #[tokio::test]
-async fn repeated_series_are_dropped_and_told_of() {
+async fn duplicate_samples_are_dropped_and_reported() {
     let scraper = Scraper::start(&[]).await;
-    let target = showing(TEXT, b"a 1\na 2\nb 3\n").await;
+    let target = exposing(TEXT, b"a 1\na 2\nb 3\n").await;
     let config = json!({"endpoint": target.url(), "labels": {"instance": "i"}});
     let report = scraper.tick(config).await;
-    let warning = "1 samples of series that were there before in the same scrape were dropped";
+    let warning =
+        "1 samples were dropped: an earlier sample of the scrape has the same series and time";
     assert_eq!(report.warnings, [warning]);
     assert_eq!(
         (report.error, report.received, report.rows, report.rejected),
@@ -308,81 +309,81 @@ async fn repeated_series_are_dropped_and_told_of() {
         "__name__=scrape_samples_scraped instance=i job=test 3 @ +0",
         "__name__=up instance=i job=test 1 @ +0",
     ];
-    assert_eq!(scraper.shown(), expected);
+    assert_eq!(scraper.values(), expected);
 }
 
 #[tokio::test]
 async fn every_member_of_a_gzip_is_read() {
     let scraper = Scraper::start(&[]).await;
     let members = [gzip(b"a{x=\"1\"} 1\nb"), gzip(b""), gzip(b"{x=\"2\"} 2\n")].concat();
-    let target = showing(GZIP, &members).await;
+    let target = exposing(GZIP, &members).await;
     let config = json!({"endpoint": target.url(), "target_labels": false});
     let report = scraper.tick(config).await;
     assert_eq!((report.error, report.received, report.rows), (None, 2, 2));
     assert_eq!(
-        scraper.shown(),
+        scraper.values(),
         ["__name__=a x=1 1 @ +0", "__name__=b x=2 2 @ +0"]
     );
 }
 
 #[tokio::test]
-async fn a_target_with_nothing_to_show_is_up() {
+async fn a_target_that_exposes_nothing_is_up() {
     let scraper = Scraper::start(&[]).await;
-    let target = showing("", b"").await;
+    let target = exposing("", b"").await;
     let config = json!({"endpoint": target.url(), "labels": {"instance": "i"}});
     let report = scraper.tick(config).await;
     assert_eq!((report.error, report.rows), (None, 3));
     assert!(
         scraper
-            .shown()
+            .values()
             .contains(&"__name__=up instance=i job=test 1 @ +0".to_owned())
     );
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_is_refused_whole_and_the_target_is_down() {
+async fn an_invalid_response_is_rejected_as_a_whole_and_the_target_is_down() {
     let good = "a 1\n".repeat(1_000);
     let zipped = gzip(good.as_bytes());
     let bomb = gzip(&vec![b'#'; 1_000_000]);
     let half = |bytes: &[u8], headers: &str| {
-        let whole = answer(200, headers, bytes);
+        let whole = response(200, headers, bytes);
         whole[..whole.len() - bytes.len() / 2].to_vec()
     };
-    // Name, answer, start of the error, attempts.
+    // Name, response, start of the error, attempts.
     let cases: [(&str, Vec<u8>, &str, usize); 22] = [
         (
             "garbage",
-            answer(200, TEXT, &[0xff, 0xfe, 0x00, 0x80]),
+            response(200, TEXT, &[0xff, 0xfe, 0x00, 0x80]),
             "parse error at line 1, offset 0: ",
             1,
         ),
         (
-            "a fault after good lines",
-            answer(200, TEXT, b"a 1\nb 2\nc three\n"),
+            "an invalid line after valid ones",
+            response(200, TEXT, b"a 1\nb 2\nc three\n"),
             "parse error at line 3, offset 2: expected a number",
             1,
         ),
         (
             "HTML",
-            answer(200, "content-type: text/html\r\n", b"<html></html>"),
-            "the target answered with Content-Type \"text/html\", expected text/plain or ",
+            response(200, "content-type: text/html\r\n", b"<html></html>"),
+            "the target responded with Content-Type \"text/html\", expected text/plain or ",
             1,
         ),
         (
             "HTML as text",
-            answer(200, TEXT, b"<html></html>"),
+            response(200, TEXT, b"<html></html>"),
             "parse error at line 1, offset 0: ",
             1,
         ),
         (
             "no type",
-            answer(200, "", b"a 1\n"),
-            "the target answered without Content-Type; ",
+            response(200, "", b"a 1\n"),
+            "the target responded without Content-Type; ",
             1,
         ),
         (
             "OpenMetrics without its end",
-            answer(200, OPENMETRICS, b"a 1\n"),
+            response(200, OPENMETRICS, b"a 1\n"),
             "parse error at line 2, offset 0: the body does not end with \"# EOF\"",
             1,
         ),
@@ -400,37 +401,37 @@ async fn an_answer_that_cannot_be_read_is_refused_whole_and_the_target_is_down()
         ),
         (
             "gzip without its last byte",
-            answer(200, GZIP, &zipped[..zipped.len() - 1]),
+            response(200, GZIP, &zipped[..zipped.len() - 1]),
             "the gzip of the body ends early (attempts: 4)",
             4,
         ),
         (
             "half of the second member",
-            answer(200, GZIP, &[&zipped[..], &zipped[..15]].concat()),
+            response(200, GZIP, &[&zipped[..], &zipped[..15]].concat()),
             "the gzip of the body ends early (attempts: 4)",
             4,
         ),
         (
             "junk behind gzip",
-            answer(200, GZIP, &[&zipped[..], &b"junk"[..]].concat()),
+            response(200, GZIP, &[&zipped[..], &b"junk"[..]].concat()),
             "the gzip of the body cannot be read: ",
             1,
         ),
         (
             "zeros behind gzip",
-            answer(200, GZIP, &[&zipped[..], &[0; 64]].concat()),
+            response(200, GZIP, &[&zipped[..], &[0; 64]].concat()),
             "the gzip of the body cannot be read: ",
             1,
         ),
         (
             "no gzip",
-            answer(200, GZIP, b"a 1\n"),
+            response(200, GZIP, b"a 1\n"),
             "the gzip of the body cannot be read: ",
             1,
         ),
         (
-            "an encoding that was not asked for",
-            answer(
+            "an encoding that was not requested",
+            response(
                 200,
                 "content-type: text/plain\r\ncontent-encoding: br\r\n",
                 b"a 1\n",
@@ -440,56 +441,56 @@ async fn an_answer_that_cannot_be_read_is_refused_whole_and_the_target_is_down()
         ),
         (
             "members that hold nothing, without end",
-            answer(200, GZIP, &gzip(b"").repeat(20_000)),
+            response(200, GZIP, &gzip(b"").repeat(20_000)),
             "the body has more than 100000 bytes (body_size_limit)",
             1,
         ),
         (
             "too long",
-            answer(200, TEXT, &[b'#'; 100_001]),
+            response(200, TEXT, &[b'#'; 100_001]),
             "the body has more than 100000 bytes (body_size_limit)",
             1,
         ),
         (
             "too long once it is decompressed",
-            answer(200, GZIP, &bomb),
+            response(200, GZIP, &bomb),
             "the body has more than 100000 bytes (body_size_limit)",
             1,
         ),
         (
             "not found",
-            answer(404, TEXT, b"a 1\n"),
-            "the target answered 404 Not Found",
+            response(404, TEXT, b"a 1\n"),
+            "the target responded with 404 Not Found",
             1,
         ),
         (
             "another success",
-            answer(204, TEXT, b""),
-            "the target answered 204 No Content",
+            response(204, TEXT, b""),
+            "the target responded with 204 No Content",
             1,
         ),
         (
             "a redirect to itself",
-            answer(302, "location: /metrics\r\n", b""),
+            response(302, "location: /metrics\r\n", b""),
             "more than 10 redirects",
             11,
         ),
         (
             "a redirect to nowhere",
-            answer(302, "", b""),
-            "the target answered 302 Found",
+            response(302, "", b""),
+            "the target responded with 302 Found",
             1,
         ),
         (
             "an overload",
-            answer(503, TEXT, b""),
-            "the target answered 503 Service Unavailable (attempts: 4)",
+            response(503, TEXT, b""),
+            "the target responded with 503 Service Unavailable (attempts: 4)",
             4,
         ),
     ];
     for (name, bytes, error, attempts) in cases {
         let scraper = Scraper::start(&[]).await;
-        let target = Target::start(vec![Answer::Bytes(bytes)]).await;
+        let target = Target::start(vec![Reply::Bytes(bytes)]).await;
         let report = scraper
             .tick(json!({
                 "endpoint": target.url(), "body_size_limit": 100_000, "labels": {"instance": "i"},
@@ -504,36 +505,36 @@ async fn an_answer_that_cannot_be_read_is_refused_whole_and_the_target_is_down()
             "__name__=scrape_samples_scraped instance=i job=test 0 @ +0",
             "__name__=up instance=i job=test 0 @ +0",
         ];
-        assert_eq!(scraper.shown(), expected, "{name}");
+        assert_eq!(scraper.values(), expected, "{name}");
         assert_eq!(target.heads().len(), attempts, "{name}");
     }
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again() {
-    let ok = || Answer::Bytes(answer(200, TEXT, b"a 1\n"));
-    let status = |status| Answer::Bytes(answer(status, TEXT, b""));
-    let cut = || Answer::Bytes(Vec::new());
-    let slow = || Answer::Hangs(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\na".to_vec());
+async fn transient_failures_are_retried() {
+    let ok = || Reply::Bytes(response(200, TEXT, b"a 1\n"));
+    let status = |status| Reply::Bytes(response(status, TEXT, b""));
+    let cut = || Reply::Bytes(Vec::new());
+    let slow = || Reply::Hangs(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\na".to_vec());
     let cases = [
         (vec![status(500), status(502), status(504), ok()], true),
         (vec![status(429), ok()], true),
         (vec![cut(), cut(), cut(), ok()], true),
-        (vec![Answer::Hangs(vec![]), slow(), ok()], true),
+        (vec![Reply::Hangs(vec![]), slow(), ok()], true),
         (
             vec![status(503), status(503), status(503), status(503), ok()],
             false,
         ),
         (vec![status(503), status(403), ok()], false),
     ];
-    for (index, (answers, is_up)) in cases.into_iter().enumerate() {
+    for (index, (replies, is_up)) in cases.into_iter().enumerate() {
         let expected = if is_up {
-            answers.len()
+            replies.len()
         } else {
-            answers.len() - 1
+            replies.len() - 1
         };
         let scraper = Scraper::start(&[]).await;
-        let target = Target::start(answers).await;
+        let target = Target::start(replies).await;
         let config = json!({"endpoint": target.url(), "timeout_ms": 100});
         let report = scraper.tick(config).await;
         assert_eq!(report.error.is_none(), is_up, "{index}: {:?}", report.error);
@@ -549,7 +550,7 @@ async fn a_target_that_is_not_there_or_too_slow() {
     drop(free);
     let config = json!({"endpoint": format!("http://{address}/metrics")});
     let Some(RunError::Failed(text)) = scraper.tick(config).await.error else {
-        panic!("nobody answers");
+        panic!("no target listens");
     };
     assert!(
         text.contains("Connection refused") && text.ends_with("(attempts: 4)"),
@@ -557,11 +558,11 @@ async fn a_target_that_is_not_there_or_too_slow() {
     );
     assert!(!text.contains("for url"), "{text}");
 
-    let target = Target::start(vec![Answer::Hangs(answer(200, TEXT, b"")[..20].to_vec())]).await;
+    let target = Target::start(vec![Reply::Hangs(response(200, TEXT, b"")[..20].to_vec())]).await;
     let started = Instant::now();
     let config = json!({"endpoint": target.url(), "timeout_ms": 100});
     let report = scraper.tick(config).await;
-    let text = "the target did not answer in time (timeout_ms) (attempts: 4)";
+    let text = "the target did not respond in time (timeout_ms) (attempts: 4)";
     assert_eq!(report.error, Some(RunError::Failed(text.to_owned())));
     assert!(started.elapsed() >= Duration::from_millis(400 + 75 + 150 + 300));
     assert_eq!(target.heads().len(), 4);
@@ -571,7 +572,7 @@ async fn a_target_that_is_not_there_or_too_slow() {
 #[tokio::test]
 async fn a_run_that_is_stopped_ends_at_once_and_stores_nothing() {
     let scraper = Scraper::start(&[]).await;
-    let target = Target::start(vec![Answer::Hangs(vec![])]).await;
+    let target = Target::start(vec![Reply::Hangs(vec![])]).await;
     let (stopper, stop) = Stop::new();
     let config = json!({"endpoint": target.url(), "timeout_ms": 60_000});
     let ended = async {
@@ -582,21 +583,21 @@ async fn a_run_that_is_stopped_ends_at_once_and_stores_nothing() {
     };
     let (report, ()) = tokio::join!(scraper.tick_until(config, START_MS, &stop), ended);
     assert_eq!(report.error, Some(RunError::Interrupted));
-    assert!(scraper.shown().is_empty());
+    assert!(scraper.values().is_empty());
 }
 
 #[tokio::test]
-async fn credentials_are_shown_to_the_target_alone() {
+async fn credentials_are_sent_to_the_target_alone() {
     let scraper = Scraper::start(&[]).await;
     let bearer = json!({"type": "bearer", "token_ref": "$env:SECRET"});
     let basic = json!({"type": "basic", "username": "u", "password_ref": "$env:SECRET"});
     let cases = [(bearer, "Bearer s3cr3t"), (basic, "Basic dTpzM2NyM3Q=")];
     for (auth, expected) in cases {
-        let other = showing(TEXT, b"a 1\n").await;
+        let other = exposing(TEXT, b"a 1\n").await;
         let away = format!("location: {}\r\n", other.url());
         let target = Target::start(vec![
-            Answer::Bytes(answer(307, "location: /elsewhere\r\n", b"")),
-            Answer::Bytes(answer(301, &away, b"")),
+            Reply::Bytes(response(307, "location: /elsewhere\r\n", b"")),
+            Reply::Bytes(response(301, &away, b"")),
         ])
         .await;
         let report = scraper
@@ -608,18 +609,18 @@ async fn credentials_are_shown_to_the_target_alone() {
             let value = lines.find_map(|line| line.strip_prefix("authorization: "));
             value.map(str::to_owned)
         };
-        let shown: Vec<_> = target.heads().iter().map(|head| header(head)).collect();
-        assert_eq!(shown, vec![Some(expected.to_owned()); 2]);
+        let sent: Vec<_> = target.heads().iter().map(|head| header(head)).collect();
+        assert_eq!(sent, vec![Some(expected.to_owned()); 2]);
         assert!(target.heads()[1].starts_with("GET /elsewhere "));
-        let shown: Vec<_> = other.heads().iter().map(|head| header(head)).collect();
-        assert_eq!(shown, [None]);
+        let sent: Vec<_> = other.heads().iter().map(|head| header(head)).collect();
+        assert_eq!(sent, [None]);
     }
 }
 
 #[tokio::test]
-async fn a_secret_that_is_not_there_disables() {
+async fn a_missing_secret_disables_the_definition() {
     let scraper = Scraper::start(&[]).await;
-    let target = showing(TEXT, b"a 1\n").await;
+    let target = exposing(TEXT, b"a 1\n").await;
     let auth = json!({"type": "bearer", "token_ref": "$env:OTHER"});
     let report = scraper
         .tick(json!({"endpoint": target.url(), "auth": auth}))
@@ -632,7 +633,7 @@ async fn a_secret_that_is_not_there_disables() {
 }
 
 #[tokio::test]
-async fn what_has_no_type_is_read_as_the_definition_says() {
+async fn a_body_without_a_type_has_the_configured_format() {
     for (protocol, body, rows) in [
         ("PrometheusText0.0.4", "a 1\n\n", 4),
         ("OpenMetricsText1.0.0", "a 1\n# EOF\n", 4),
@@ -640,7 +641,7 @@ async fn what_has_no_type_is_read_as_the_definition_says() {
     ] {
         for headers in ["", "content-type: application/json\r\n"] {
             let scraper = Scraper::start(&[]).await;
-            let target = showing(headers, body.as_bytes()).await;
+            let target = exposing(headers, body.as_bytes()).await;
             let config = json!({"endpoint": target.url(), "fallback_protocol": protocol});
             assert_eq!(
                 scraper.tick(config).await.rows,
@@ -663,7 +664,7 @@ async fn five_megabytes_of_metrics() {
     }
     assert!(body.len() > 5_000_000);
     let scraper = Scraper::start(&[]).await;
-    let target = showing(GZIP, &gzip(body.as_bytes())).await;
+    let target = exposing(GZIP, &gzip(body.as_bytes())).await;
     let report = scraper
         .tick(json!({"endpoint": target.url(), "timeout_ms": 60_000}))
         .await;
@@ -678,9 +679,9 @@ async fn five_megabytes_of_metrics() {
 }
 
 #[tokio::test]
-async fn the_same_tick_again_changes_nothing() {
+async fn a_repeated_scrape_changes_nothing() {
     let scraper = Scraper::start(&[]).await;
-    let target = showing(TEXT, b"a{b=\"1\"} 2\nc 3\n").await;
+    let target = exposing(TEXT, b"a{b=\"1\"} 2\nc 3\n").await;
     let config = json!({"endpoint": target.url(), "target_labels": false});
     let first = scraper.tick(config.clone()).await;
     let stored = scraper.stored();

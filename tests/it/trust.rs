@@ -13,7 +13,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use crate::scrape::{TEXT, showing};
+use crate::scrape::{TEXT, exposing};
 use crate::standalone::{Connector, DEFAULTS, command};
 use crate::support::{START_MS, series, start_emulator, table};
 
@@ -89,7 +89,7 @@ async fn a_variable_names_further_authorities() {
 
 #[tokio::test]
 async fn targets_are_trusted_as_timestream_is() {
-    let target = showing(TEXT, b"a{b=\"1\"} 2\n").await;
+    let target = exposing(TEXT, b"a{b=\"1\"} 2\n").await;
     let authority = authority();
     let url = encrypt(&target.address, &authority).await;
     is_trusted_by_variable(&url, &authority.pem(), "UnknownIssuer").await;

@@ -1,11 +1,9 @@
-//! Connector definitions of the type `prometheus`: scrape a metrics URL, as Prometheus would, and
-//! store what it shows, without any Prometheus.
+//! Jobs of the type `prometheus`: scrape a metrics URL as Prometheus would, and store the samples.
 //!
-//! `config` checks what is asked for, `fetch` gets the body, `labels` and `request` make series of
-//! it. A tick is one scrape: all of its body is stored, or, where a part of it cannot be read, none.
-//! What is known about the scrape itself (`up`, how long it took, how many samples) is stored in both
-//! cases. `staleness` and `exemplars` know what the tick before has shown: series that are gone end with stale
-//! markers, and an exemplar that is shown again is stored once.
+//! `config` checks the settings, `fetch` gets the body, `labels` and `request` build a write request from it. A
+//! body is stored as a whole, or not at all if a part of it cannot be parsed. The series about the scrape itself
+//! (`up`, its duration, its number of samples) are stored in both cases. `staleness` and `exemplars` remember the
+//! previous scrape: series that have disappeared get stale markers, and a repeated exemplar is stored once.
 
 mod config;
 mod exemplars;
@@ -31,19 +29,20 @@ use crate::received::Request;
 use crate::state::StateError;
 use crate::timestream::ErrorKind;
 use exemplars::Exemplars;
-use request::{About, Rows};
-use staleness::{Before, Shown};
+use labels::TargetLabels;
+use request::{RequestBuilder, ScrapeSummary};
+use staleness::{CurrentSeries, PreviousSeries};
 
-/// Time for writing what was scraped, retries included.
-const WRITE_TIME: Duration = Duration::from_secs(30);
+/// Time limit for writing the samples, retries included.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes of a body that becomes series in less than a slice of time.
+/// A body of up to this many bytes is converted in less than a slice of time.
 const BYTES_AT_ONCE: usize = 128 << 10;
 
 /// Checks a `config`.
 ///
 /// # Errors
-/// All its faults.
+/// All errors in it.
 pub fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
     Ok(Box::new(Scrape::parse(config)?))
 }
@@ -52,9 +51,9 @@ impl Job for Scrape {
     fn run<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Report> {
         let scraped = async {
             tokio::select! {
-                // What is half fetched is worth nothing; what is being written is.
+                // A fetch can be abandoned at any time, a write is completed.
                 () = run.stop.wait() => Report::failed(RunError::Interrupted),
-                (body, took) = self.timed(run) => self.store(run, body, took).await,
+                (body, duration) = self.fetch_timed(run) => self.store(run, body, duration).await,
             }
         };
         scraped.boxed()
@@ -62,87 +61,88 @@ impl Job for Scrape {
 }
 
 impl Scrape {
-    async fn timed(&self, run: &Run<'_>) -> (Result<fetch::Body, RunError>, Duration) {
+    async fn fetch_timed(&self, run: &Run<'_>) -> (Result<fetch::Body, RunError>, Duration) {
         let start = Instant::now();
         let body = fetch::fetch(self, run).await;
         (body, start.elapsed())
     }
 
-    /// Stores what a body shows, or that there is none.
+    /// Stores the samples of a body, or the failure to get one.
     async fn store(
         &self,
         run: &Run<'_>,
         body: Result<fetch::Body, RunError>,
-        took: Duration,
+        duration: Duration,
     ) -> Report {
         let compute = run.ingester.compute();
         let is_long = matches!(&body, Ok(body) if body.bytes.len() > BYTES_AT_ONCE);
         let body = body.as_ref().map_err(Clone::clone);
-        let read = compute.run_if(is_long, || body.and_then(read)).await;
-        let (exposition, error) = match read {
+        let parsed = compute.run_if(is_long, || body.and_then(parse_body)).await;
+        let (exposition, error) = match parsed {
             Ok(exposition) => (exposition, None),
             Err(error) => (Exposition::default(), Some(error)),
         };
-        let about = About {
+        let summary = ScrapeSummary {
             is_up: error.is_none(),
-            took,
+            duration,
             samples: exposition.samples.len(),
         };
-        let target = self.target_labels(run.name);
-        let exported = || labels::Exported::of(&target, &exposition);
-        let exported = compute.run_if(is_long, exported).await;
+        let configured = self.target_labels(run.name);
+        let target_labels = || TargetLabels::new(&configured, &exposition);
+        let target_labels = compute.run_if(is_long, target_labels).await;
         let tick_ms = run.scheduled_for.as_millisecond();
         let mut report = Report {
             error,
             ..Report::default()
         };
         let mut exemplars = self.exemplars(run, &exposition, &mut report).await;
-        let labels_before;
-        let mut rows = Rows::new(self, &exported, tick_ms).with_exemplars(exemplars.as_mut());
+        let previous_labels;
+        let builder = RequestBuilder::new(self, &target_labels, tick_ms);
+        let mut builder = builder.with_exemplars(exemplars.as_mut());
         if self.adds_target_labels {
-            rows.add_about(&about);
+            builder.add_summary(&summary);
         }
-        compute.run_if(is_long, || rows.add(&exposition)).await;
+        compute.run_if(is_long, || builder.add(&exposition)).await;
         let mut change = None;
-        if let Some(before) = self.before(run, &mut report).await {
-            let shown = Shown::of(compute, &rows).await;
-            if !before.differs(&shown) {
-                warn_of_left_out(&before, &mut report);
-            } else if let Some(labels) = noted(before.labels(run).await, &mut report) {
-                labels_before = labels.unwrap_or_else(|| {
-                    let text = "the series of the tick before cannot be read from the state; those that are \
-                                gone get no stale marker";
+        if let Some(previous) = self.previous_series(run, &mut report).await {
+            let current = CurrentSeries::of(compute, &builder).await;
+            if !previous.differs_from(&current) {
+                warn_of_untracked(&previous, &mut report);
+            } else if let Some(labels) = warn_on_error(previous.labels(run).await, &mut report) {
+                previous_labels = labels.unwrap_or_else(|| {
+                    let text = "cannot read the series of the previous scrape from the state; series that have \
+                                disappeared since then get no stale marker";
                     report.warnings.push(text.to_owned());
                     Vec::new()
                 });
-                let gone = staleness::gone(compute, &labels_before, &rows).await;
-                staleness::end(compute, &gone, &mut rows).await;
-                change = Some((before, shown));
+                let disappeared = staleness::disappeared(compute, &previous_labels, &builder).await;
+                staleness::add_stale_markers(compute, &disappeared, &mut builder).await;
+                change = Some((previous, current));
             }
         }
-        report.received = exposition.samples.len() as u64 + rows.exemplar_count;
-        report.rejected = rows.repeated;
-        if rows.repeated > 0 {
+        report.received = exposition.samples.len() as u64 + builder.exemplar_count;
+        report.rejected = builder.duplicates;
+        if builder.duplicates > 0 {
             let text = format!(
-                "{} samples of series that were there before in the same scrape were dropped",
-                rows.repeated
+                "{} samples were dropped: an earlier sample of the scrape has the same series and time",
+                builder.duplicates
             );
             report.warnings.push(text);
         }
-        if !write(run, &rows.request, &mut report).await {
+        if !write(run, &builder.request, &mut report).await {
             return report;
         }
-        if let Some((mut before, shown)) = change {
-            noted(before.replace(run, &rows, &shown).await, &mut report);
-            warn_of_left_out(&before, &mut report);
+        if let Some((mut previous, current)) = change {
+            warn_on_error(previous.replace(run, &builder, &current).await, &mut report);
+            warn_of_untracked(&previous, &mut report);
         }
-        drop(rows);
+        drop(builder);
         if let Some(exemplars) = exemplars {
-            noted(exemplars.replace(run).await, &mut report);
-            if exemplars.left_out > 0 {
+            warn_on_error(exemplars.save(run).await, &mut report);
+            if exemplars.dropped > 0 {
                 let text = format!(
-                    "{} exemplars are left out: a tick stores 20,000",
-                    exemplars.left_out
+                    "{} exemplars were dropped: the limit is 20,000 per scrape",
+                    exemplars.dropped
                 );
                 report.warnings.push(text);
             }
@@ -150,7 +150,7 @@ impl Scrape {
         report
     }
 
-    /// Returns which exemplars are to be stored, if there are some.
+    /// Returns the selection of new exemplars, if the target exposes any that are stored.
     async fn exemplars(
         &self,
         run: &Run<'_>,
@@ -162,53 +162,54 @@ impl Scrape {
             return None;
         }
         let mut exemplars = Exemplars::new(run.scheduled_for.as_millisecond());
-        noted(exemplars.read(run).await, report);
+        warn_on_error(exemplars.load(run).await, report);
         Some(exemplars)
     }
 
-    /// Returns what is known about the series of the tick before, where those that are gone are to be ended.
-    async fn before(&self, run: &Run<'_>, report: &mut Report) -> Option<Before> {
+    /// Returns the series of the previous scrape, if those that have disappeared get stale markers.
+    async fn previous_series(&self, run: &Run<'_>, report: &mut Report) -> Option<PreviousSeries> {
         if !self.adds_target_labels || !run.ingester.stores_special_values() {
             return None;
         }
-        let before = noted(Before::read(run).await, report)?;
+        let previous = warn_on_error(PreviousSeries::load(run).await, report)?;
         let tick_ms = run.scheduled_for.as_millisecond();
         let now_ms = (run.now)().as_millisecond();
-        (!before.is_after(tick_ms, now_ms)).then_some(before)
+        (!previous.is_after(tick_ms, now_ms)).then_some(previous)
     }
 }
 
-/// Warns of a state that cannot be used: the samples are stored all the same.
-fn noted<T>(result: Result<T, StateError>, report: &mut Report) -> Option<T> {
+/// Reports an error of the state as a warning, because samples are stored without it.
+fn warn_on_error<T>(result: Result<T, StateError>, report: &mut Report) -> Option<T> {
     result
         .map_err(|error| report.warnings.push(error.to_string()))
         .ok()
 }
 
-fn warn_of_left_out(before: &Before, report: &mut Report) {
-    if before.left_out() > 0 {
+fn warn_of_untracked(previous: &PreviousSeries, report: &mut Report) {
+    if previous.untracked() > 0 {
         let text = format!(
-            "{} series get no stale marker when they end: too many, or too long, to remember",
-            before.left_out()
+            "{} series will get no stale marker when they end: they exceed the number or the size of the series \
+             that are remembered",
+            previous.untracked()
         );
         report.warnings.push(text);
     }
 }
 
-fn read(body: &fetch::Body) -> Result<Exposition<'_>, RunError> {
-    // As in Prometheus, whatever the format says: a target without metrics is up.
+fn parse_body(body: &fetch::Body) -> Result<Exposition<'_>, RunError> {
+    // An empty body is valid in every format, as in Prometheus: a target without metrics is up.
     if body.bytes.is_empty() {
         return Ok(Exposition::default());
     }
     exposition::parse(&body.bytes, body.format).map_err(|error| RunError::Failed(error.to_string()))
 }
 
-/// Writes, and adds what became of it to `report`. Returns whether no later try could store more.
+/// Writes the request and adds the outcome to `report`. Returns true if a retry could not store more.
 async fn write(run: &Run<'_>, request: &Request<'_>, report: &mut Report) -> bool {
     if request.is_empty() && request.metadata.is_empty() {
         return true;
     }
-    let latest = Instant::now() + WRITE_TIME;
+    let latest = Instant::now() + WRITE_TIMEOUT;
     let deadline = run.deadline.map_or(latest, |deadline| deadline.min(latest));
     let sender = Sender::SendsOnce;
     let written = run
@@ -216,30 +217,25 @@ async fn write(run: &Run<'_>, request: &Request<'_>, report: &mut Report) -> boo
         .write_to(request, run.destination, sender, deadline);
     match written.await {
         Ok(outcome) => {
-            add(&outcome, report);
+            add_outcome(&outcome, report);
             let mut failures = outcome.failures.iter();
             failures.all(|failure| failure.kind == ErrorKind::Rejected)
         }
-        Err(refusal) => {
+        Err(error) => {
             report.rejected += request.count();
             report
                 .error
-                .get_or_insert(RunError::Failed(refusal.to_string()));
+                .get_or_insert(RunError::Failed(error.to_string()));
             false
         }
     }
 }
 
-fn add(outcome: &WriteOutcome, report: &mut Report) {
-    report.rows += outcome.stored;
-    report.rejected += outcome.received - outcome.stored;
-    match &outcome.dead_letters {
-        Kept::Nothing => {}
-        Kept::Samples(samples) => report.dead_lettered += samples,
-        Kept::Failed { samples, error } => {
-            let text = format!("{samples} samples could not be kept as dead letters: {error}");
-            report.warnings.push(text);
-        }
+fn add_outcome(outcome: &WriteOutcome, report: &mut Report) {
+    super::add_written(outcome, report);
+    if let Kept::Failed { samples, error } = &outcome.dead_letters {
+        let text = format!("could not write {samples} samples to the dead-letter target: {error}");
+        report.warnings.push(text);
     }
     let faults = outcome.faults.iter();
     let faults = faults.map(|faulty| format!("{} samples: {}", faulty.samples, faulty.text));

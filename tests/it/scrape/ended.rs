@@ -1,11 +1,11 @@
-//! Series that end: stale markers, and exemplars, which are stored once however often they are shown.
+//! Series that end get stale markers, and exemplars are stored once however often they are exposed.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use timestream_emulator::{Fault, FaultKind, Value as StoredValue};
 
-use super::{Answer, OPENMETRICS, Scraper, TEXT, Target, answer};
+use super::{OPENMETRICS, Reply, Scraper, TEXT, Target, response};
 use crate::prometheus::{Prometheus, program};
 use crate::standalone::Connector;
 use crate::support::START_MS;
@@ -14,20 +14,20 @@ use crate::support::START_MS;
 const STALE: &str = "7ff0000000000002";
 const STEP_MS: i64 = 15_000;
 
-/// Shows one body after the other; `None` is a failure.
-async fn showing(bodies: &[Option<&str>]) -> Target {
-    let answers = bodies.iter().map(|body| {
-        Answer::Bytes(match body {
-            Some(body) => answer(200, TEXT, body.as_bytes()),
-            None => answer(404, TEXT, b""),
+/// Starts a target that exposes one body after the other; `None` is a failure.
+async fn exposing(bodies: &[Option<&str>]) -> Target {
+    let replies = bodies.iter().map(|body| {
+        Reply::Bytes(match body {
+            Some(body) => response(200, TEXT, body.as_bytes()),
+            None => response(404, TEXT, b""),
         })
     });
-    Target::start(answers.collect()).await
+    Target::start(replies.collect()).await
 }
 
-/// Does a tick for each body, and returns which series end at which of them.
+/// Runs a scrape for each body, and returns the series that end with the number of the scrape.
 async fn ends(scraper: &Scraper, bodies: &[Option<&str>], config: Value) -> Vec<String> {
-    let target = showing(bodies).await;
+    let target = exposing(bodies).await;
     let mut config = config;
     config["endpoint"] = json!(target.url());
     for (index, body) in bodies.iter().enumerate() {
@@ -39,7 +39,7 @@ async fn ends(scraper: &Scraper, bodies: &[Option<&str>], config: Value) -> Vec<
     ended(scraper)
 }
 
-/// Name and the label `x` of each stale marker, and the number of its tick.
+/// Returns the name and the label `x` of each stale marker, after the number of its scrape.
 fn ended(scraper: &Scraper) -> Vec<String> {
     let points = scraper.emulator.points("db", "scraped").into_iter();
     let markers = points.filter(|point| point.dimensions.values().any(|value| value == STALE));
@@ -75,7 +75,7 @@ async fn a_target_that_fails_ends_all_its_series_and_none_about_the_scrape() {
     assert_eq!(found, ["1 a1", "1 a2", "1 b"]);
 
     let scraper = Scraper::start(&["--store-special-values"]).await;
-    let target = showing(&[Some(A), broken]).await;
+    let target = exposing(&[Some(A), broken]).await;
     let config = json!({"endpoint": target.url()});
     scraper.tick_at(config.clone(), START_MS).await;
     let report = scraper.tick_at(config, START_MS + STEP_MS).await;
@@ -95,7 +95,7 @@ async fn series_with_times_of_their_own_do_not_end() {
 }
 
 #[tokio::test]
-async fn where_there_is_nothing_to_store_nothing_is_remembered() {
+async fn without_stale_markers_nothing_is_remembered() {
     let cases = [
         (&[][..], json!({})),
         (
@@ -113,9 +113,9 @@ async fn where_there_is_nothing_to_store_nothing_is_remembered() {
 }
 
 #[tokio::test]
-async fn a_target_that_shows_the_same_again_writes_no_state() {
+async fn unchanged_series_write_no_state() {
     let scraper = Scraper::start(&["--store-special-values"]).await;
-    let target = showing(&[Some(A_AND_B)]).await;
+    let target = exposing(&[Some(A_AND_B)]).await;
     let config = json!({"endpoint": target.url()});
     scraper.tick_at(config.clone(), START_MS).await;
     let texts = scraper.cursors.texts();
@@ -129,10 +129,10 @@ async fn a_target_that_shows_the_same_again_writes_no_state() {
 
 #[tokio::test]
 async fn a_process_that_dies_ends_the_same_series_again_and_no_other() {
-    // It dies before the parts are written, between them and the head, and after that.
+    // It dies before the parts are written, between them and the manifest, and after that.
     for (sets, again) in [(0, true), (1, true), (2, false)] {
         let scraper = Scraper::start(&["--store-special-values"]).await;
-        let target = showing(&[Some(A_AND_B), Some(A)]).await;
+        let target = exposing(&[Some(A_AND_B), Some(A)]).await;
         let config = json!({"endpoint": target.url()});
         scraper.tick_at(config.clone(), START_MS).await;
         scraper.cursors.dies_after(sets);
@@ -156,27 +156,27 @@ async fn a_process_that_dies_ends_the_same_series_again_and_no_other() {
 #[tokio::test]
 async fn a_state_that_is_broken_stops_nothing_for_long() {
     let scraper = Scraper::start(&["--store-special-values"]).await;
-    let target = showing(&[Some(A_AND_B)]).await;
+    let target = exposing(&[Some(A_AND_B)]).await;
     let config = json!({"endpoint": target.url()});
     scraper.tick_at(config, START_MS).await;
     let texts = scraper.cursors.texts();
-    let of_head = |key: &str, value: Value| {
-        let mut head: Value = serde_json::from_str(&texts["series"]).unwrap();
-        head[key] = value;
-        ("series", head.to_string())
+    let manifest = |key: &str, value: Value| {
+        let mut manifest: Value = serde_json::from_str(&texts["series"]).unwrap();
+        manifest[key] = value;
+        ("series", manifest.to_string())
     };
     let packed = |bytes: &[u8]| ("series-0-0", STANDARD.encode(super::gzip(bytes)));
     let part = STANDARD.decode(&texts["series-0-0"]).unwrap();
     let cut = STANDARD.encode(&part[..part.len() - 1]);
-    // What is broken, and whether a warning says so.
+    // The damaged value, and true if a warning reports it.
     let cases = [
         (("series", String::new()), false),
         (("series", "{}".to_owned()), false),
-        (of_head("parts", json!(-1)), false),
-        (of_head("parts", json!(17)), false),
-        (of_head("parts", json!(2)), true),
-        (of_head("slot", json!(255)), true),
-        (of_head("tick_ms", json!(i64::MAX)), false),
+        (manifest("parts", json!(-1)), false),
+        (manifest("parts", json!(17)), false),
+        (manifest("parts", json!(2)), true),
+        (manifest("slot", json!(255)), true),
+        (manifest("tick_ms", json!(i64::MAX)), false),
         (("series-0-0", "?".to_owned()), true),
         (("series-0-0", String::new()), true),
         (("series-0-0", STANDARD.encode("junk")), true),
@@ -186,7 +186,7 @@ async fn a_state_that_is_broken_stops_nothing_for_long() {
     ];
     for ((key, text), warns) in cases {
         let scraper = Scraper::start(&["--store-special-values"]).await;
-        let target = showing(&[Some(A_AND_B), Some(A), Some(""), Some("")]).await;
+        let target = exposing(&[Some(A_AND_B), Some(A), Some(""), Some("")]).await;
         let config = json!({"endpoint": target.url(), "labels": {"instance": "i"}});
         scraper.tick_at(config.clone(), START_MS).await;
         scraper.cursors.put(key, &text);
@@ -207,9 +207,9 @@ async fn a_state_that_is_broken_stops_nothing_for_long() {
 }
 
 #[tokio::test]
-async fn series_that_were_not_stored_were_not_seen() {
+async fn series_that_were_not_stored_are_not_remembered() {
     let scraper = Scraper::start(&["--store-special-values", "--max-write-retries=0"]).await;
-    let target = showing(&[Some(A), Some(A_AND_B), Some(A), Some("")]).await;
+    let target = exposing(&[Some(A), Some(A_AND_B), Some(A), Some("")]).await;
     let config = json!({"endpoint": target.url()});
     scraper.tick_at(config.clone(), START_MS).await;
     let before = scraper.cursors.texts();
@@ -227,9 +227,9 @@ async fn series_that_were_not_stored_were_not_seen() {
 }
 
 #[tokio::test]
-async fn a_tick_that_comes_late_ends_nothing() {
+async fn a_late_scrape_ends_nothing() {
     let scraper = Scraper::start(&["--store-special-values"]).await;
-    let target = showing(&[Some(A), Some(A_AND_B), Some(A)]).await;
+    let target = exposing(&[Some(A), Some(A_AND_B), Some(A)]).await;
     let config = json!({"endpoint": target.url()});
     scraper.tick_at(config.clone(), START_MS).await;
     scraper
@@ -244,7 +244,7 @@ async fn a_tick_that_comes_late_ends_nothing() {
 #[tokio::test]
 async fn another_label_of_the_target_ends_the_series_with_the_old_one() {
     let scraper = Scraper::start(&["--store-special-values"]).await;
-    let target = showing(&[Some("a 1\n")]).await;
+    let target = exposing(&[Some("a 1\n")]).await;
     for (tick, x) in ["old", "old", "new"].into_iter().enumerate() {
         let config = json!({"endpoint": target.url(), "labels": {"x": x}});
         let time_ms = START_MS + STEP_MS * tick as i64;
@@ -256,7 +256,7 @@ async fn another_label_of_the_target_ends_the_series_with_the_old_one() {
 #[tokio::test]
 async fn definitions_of_one_target_have_series_of_their_own() {
     let mut scraper = Scraper::start(&[]).await;
-    let target = showing(&[Some("a 1\n"), None]).await;
+    let target = exposing(&[Some("a 1\n"), None]).await;
     let config = json!({"endpoint": target.url()});
     scraper.name = "first";
     scraper.tick_at(config.clone(), START_MS).await;
@@ -264,7 +264,7 @@ async fn definitions_of_one_target_have_series_of_their_own() {
     scraper.tick_at(config, START_MS).await;
     let address = &target.address;
     let up: Vec<_> = scraper
-        .shown()
+        .values()
         .into_iter()
         .filter(|it| it.contains("__name__=up"))
         .collect();
@@ -309,7 +309,7 @@ async fn promql_sees_at_once_that_a_series_is_gone() {
     }
 }
 
-/// The exemplars that are stored, and the boundaries of their buckets.
+/// Returns the stored exemplars after the boundaries of their buckets.
 fn exemplars(scraper: &Scraper) -> Vec<String> {
     let points = scraper.emulator.points("db", "scraped").into_iter();
     let texts = points.filter_map(|point| match &point.value {
@@ -336,7 +336,7 @@ async fn exemplars_are_stored_once() {
              # TYPE old counter\n\
              old_total 1 # {{t=\"c\"}} 1 1599990000\n# EOF\n"
         );
-        Answer::Bytes(answer(200, OPENMETRICS, body.as_bytes()))
+        Reply::Bytes(response(200, OPENMETRICS, body.as_bytes()))
     };
     let target = Target::start(vec![body("a"), body("a"), body("z"), body("z")]).await;
     let config = json!({"endpoint": target.url()});
@@ -355,7 +355,7 @@ async fn exemplars_are_stored_once() {
     ];
     assert_eq!(exemplars(&scraper), expected);
 
-    // What was not stored is tried again as long as it is shown.
+    // An exemplar that was not stored is tried again as long as it is exposed.
     let scraper = Scraper::start(&["--max-write-retries=0"]).await;
     scraper
         .emulator

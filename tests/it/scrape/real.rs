@@ -1,4 +1,4 @@
-//! What a real node exporter and a real Prometheus show, scraped by a definition and by a Prometheus.
+//! The metrics of a real node exporter and a real Prometheus, scraped by a definition and by a Prometheus.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use soak::samples::Labels;
 use timestream_prometheus_connector::jobs::run::Report;
 use tokio::process::{Child, Command};
 
-use super::{Scraper, Target, showing};
+use super::{Scraper, Target, exposing};
 use crate::prometheus::{Prometheus, free_port, program, wait_for};
 use crate::support::now_ms;
 
-/// What Prometheus adds and a definition does not.
+/// Series that Prometheus adds and a definition does not.
 const PROMETHEUS_ALONE: [&str; 2] = [
     "scrape_samples_post_metric_relabeling",
     "scrape_series_added",
 ];
 
-/// A node exporter that listens here, as long as the process is kept.
+/// Starts a node exporter that listens on the returned address while the process is held.
 async fn node_exporter() -> (String, Child) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/node-exporter.sh");
     let mut command = Command::new("bash");
@@ -28,7 +28,7 @@ async fn node_exporter() -> (String, Child) {
     let output = output.unwrap();
     assert!(
         output.status.success(),
-        "no node exporter can be had; the lines above say why"
+        "the node exporter is not available; see the lines above"
     );
     let program: PathBuf = String::from_utf8(output.stdout).unwrap().trim().into();
     let address = format!("127.0.0.1:{}", free_port());
@@ -50,14 +50,14 @@ fn start(program: &Path, address: &str) -> Child {
 /// The values of each series, in the order of time.
 type Series = BTreeMap<Labels, Vec<f64>>;
 
-/// What Prometheus has scraped of a job since a time.
+/// Returns the samples that Prometheus has scraped from a job since a time.
 async fn scraped(prometheus: &Prometheus, job: &str, since_ms: i64) -> Series {
     let now = now_ms();
     let query = format!("{{job=\"{job}\"}}[{}ms]", (now - since_ms).max(1));
     let time = format!("{}.{:03}", now / 1_000, now % 1_000);
     let parameters = [("query", query.as_str()), ("time", time.as_str())];
-    let answer = prometheus.api("query", &parameters).await;
-    let series = answer["data"]["result"].as_array().unwrap().iter();
+    let response = prometheus.api("query", &parameters).await;
+    let series = response["data"]["result"].as_array().unwrap().iter();
     let values = |series: &Value| -> Vec<f64> {
         let values = series["values"].as_array().unwrap().iter();
         let values = values.map(|pair| pair[1].as_str().unwrap().parse().unwrap());
@@ -87,7 +87,7 @@ async fn scraped_twice(prometheus: &Prometheus, job: &str, since_ms: i64) {
     }
 }
 
-/// Scrapes `address` between scrapes of a Prometheus, and compares; all values, if they are `frozen`.
+/// Scrapes `address` between scrapes of a Prometheus, and compares the results; all values, if they are `frozen`.
 async fn compare(
     prometheus: &Prometheus,
     scraper: &Scraper,
@@ -95,7 +95,7 @@ async fn compare(
     job: &str,
     frozen: bool,
 ) -> Report {
-    // The first scrapes of a target change what it shows of itself.
+    // The first scrapes of a target change its own metrics.
     scraped_twice(prometheus, job, now_ms()).await;
     let began = now_ms();
     scraped_twice(prometheus, job, began).await;
@@ -128,7 +128,7 @@ async fn compare(
         .filter(|it| !of_prometheus.contains_key(**it));
     assert_eq!(unknown.collect::<Vec<_>>(), [] as [&&Labels; 0]);
 
-    // What only grows is between what it was before and afterwards; a gauge may move and come back.
+    // A value that only grows lies between earlier and later ones; a gauge may move and come back.
     let mut compared = 0;
     for (labels, values) in expected {
         let name = &labels["__name__"];
@@ -148,7 +148,7 @@ async fn compare(
     report
 }
 
-/// A server that shows for ever what this one shows now, in the format that scrapers prefer.
+/// Starts a target that always exposes the present metrics of another, in the format that scrapers prefer.
 async fn frozen(address: &str) -> Target {
     let request = soak::http::client().get(format!("http://{address}/metrics"));
     let format = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8,text/plain;q=0.5";
@@ -158,15 +158,16 @@ async fn frozen(address: &str) -> Target {
         .unwrap()
         .to_owned();
     let body = response.bytes().await.unwrap();
-    showing(&format!("content-type: {content_type}\r\n"), &body).await
+    exposing(&format!("content-type: {content_type}\r\n"), &body).await
 }
 
 #[tokio::test]
-async fn a_definition_stores_what_a_prometheus_scrapes() {
+async fn a_definition_stores_the_same_as_a_prometheus() {
     let (node, _exporter) = node_exporter().await;
     let program = program("prometheus").await;
-    let shows_itself = Prometheus::start_with(&program, &[], |_| String::new(), async |_| {}).await;
-    let of_itself = shows_itself.url.strip_prefix("http://").unwrap();
+    let exposes_itself =
+        Prometheus::start_with(&program, &[], |_| String::new(), async |_| {}).await;
+    let of_itself = exposes_itself.url.strip_prefix("http://").unwrap();
     let frozen = [frozen(&node).await, frozen(of_itself).await];
     let targets = [
         ("node", node.as_str(), false),

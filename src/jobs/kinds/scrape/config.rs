@@ -1,4 +1,4 @@
-//! The `config` of a definition: what is accepted, and what it means.
+//! The `config` of a definition of the type `prometheus`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,34 +13,35 @@ use crate::jobs::fault::Fault;
 use crate::jobs::outgoing::{Keys, Outgoing};
 use crate::jobs::values::{Values, object};
 
-/// Milliseconds of one attempt.
+/// Timeout of one attempt.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Accepted values of `timeout_ms`.
 const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
-/// Bytes of a body: as many as remote write takes, some 200,000 samples.
+/// Maximum bytes of a body: as many as remote write accepts, about 200,000 samples.
 const DEFAULT_BODY_SIZE_LIMIT: usize = 32 << 20;
 const BODY_SIZE_LIMIT: std::ops::RangeInclusive<u64> = 1..=1 << 30;
 
-/// What a definition asks for, checked.
+/// The checked settings of a definition.
 #[derive(Clone, Debug)]
 pub struct Scrape {
-    /// What is fetched.
+    /// The metrics URL.
     pub(super) endpoint: Url,
-    /// The settings of the calls.
+    /// Settings of the outgoing calls.
     pub(super) outgoing: Outgoing,
-    /// Of one attempt.
+    /// Timeout of one attempt.
     pub(super) timeout: Duration,
     pub(super) body_size_limit: usize,
-    /// What is read where the media type says nothing.
+    /// Format of bodies whose media type is missing or unknown.
     pub(super) fallback: Option<Format>,
-    /// Whether samples keep their own times.
+    /// Store samples with the timestamps of the target, if it exposes any.
     pub(super) honor_timestamps: bool,
-    /// Whether the target's labels win over ours.
+    /// Prefer the labels of a series over the target's.
     pub(super) honor_labels: bool,
-    /// Whether there are `target` labels and series about the scrape.
+    /// Add the `target` labels, and series about the scrape.
     pub(super) adds_target_labels: bool,
-    /// Labels that go on every series, by name, but for a `job` that is the definition's name.
+    /// Labels of every series, by name; without `job` if that is the definition's name.
     target: BTreeMap<String, String>,
-    /// Whether the label `job` is the definition's name.
+    /// Use the definition's name as the label `job`.
     job_is_name: bool,
 }
 
@@ -74,12 +75,12 @@ impl Scrape {
     /// Checks a `config`.
     ///
     /// # Errors
-    /// All its faults.
+    /// All errors in it.
     pub fn parse(config: &Value) -> Result<Self, Vec<Fault>> {
         let raw: Raw = object(config).map_err(|text| vec![Fault::new("config", text)])?;
         let mut values = Values::default();
         if raw.endpoint.is_none() {
-            let text = "missing: what is scraped, a form like http://node-exporter:9100/metrics";
+            let text = "missing: the URL to scrape, such as http://node-exporter:9100/metrics";
             values.fault("endpoint", text);
         }
         let endpoint = values.url("endpoint", raw.endpoint.as_ref());
@@ -108,7 +109,7 @@ impl Scrape {
         let honor_timestamps = flag("honor_timestamps", &raw.honor_timestamps, false);
         let honor_labels = flag("honor_labels", &raw.honor_labels, false);
         let adds_target_labels = flag("target_labels", &raw.target_labels, true);
-        // As in Prometheus, a label without a value is none.
+        // As in Prometheus, an empty value means no label.
         let has_no_job = raw.job.as_ref().is_some_and(|job| job == "");
         let job = match has_no_job {
             true => None,
@@ -116,7 +117,8 @@ impl Scrape {
         };
         let is_job_given = has_no_job || job.is_some();
         let labels = labels(&mut values, raw.labels.as_ref());
-        let without = "goes on series by target_labels, which is false";
+        let without =
+            "has no effect while target_labels is false; remove it, or set target_labels to true";
         if !adds_target_labels && is_job_given {
             values.fault("job", without);
         }
@@ -124,7 +126,7 @@ impl Scrape {
             values.fault("labels", without);
         }
         if is_job_given && labels.contains_key("job") {
-            values.fault("labels.job", "is given by job already");
+            values.fault("labels.job", "is already set by job; remove one of them");
         }
         match endpoint {
             Some(endpoint) if values.faults.is_empty() => Ok(Self {
@@ -146,7 +148,7 @@ impl Scrape {
         }
     }
 
-    /// Returns the labels that go on every series of the definition `name`, sorted by name.
+    /// Returns the labels of every series of the definition `name`, sorted by name.
     pub(super) fn target_labels(&self, name: &str) -> Vec<(String, String)> {
         let mut target = self.target.clone();
         if self.job_is_name {
@@ -156,7 +158,7 @@ impl Scrape {
     }
 }
 
-/// The labels of the target.
+/// Returns the labels of the target, without a `job` that is the definition's name.
 fn target(
     endpoint: &Url,
     job: Option<String>,
@@ -171,14 +173,14 @@ fn target(
     target
 }
 
-/// Further labels: an object of texts.
+/// Reads further labels.
 fn labels(values: &mut Values, value: Option<&Value>) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     let Some(value) = values.given(value) else {
         return labels;
     };
     let Some(given) = value.as_object() else {
-        values.fault("labels", "expected an object of texts");
+        values.fault("labels", "expected an object of strings");
         return labels;
     };
     for (name, value) in given {
@@ -186,7 +188,7 @@ fn labels(values: &mut Values, value: Option<&Value>) -> BTreeMap<String, String
         if name.is_empty() || name.starts_with("__") {
             values.fault(
                 &key,
-                "expected a name that is not empty and does not begin with __",
+                "expected a non-empty name that does not begin with __",
             );
         }
         if value.is_null() {
@@ -198,7 +200,7 @@ fn labels(values: &mut Values, value: Option<&Value>) -> BTreeMap<String, String
     labels
 }
 
-/// Host and port, the latter also where the URL goes without.
+/// Returns host and port, with the default port if the URL has none.
 fn instance(endpoint: &Url) -> String {
     let host = endpoint.host_str().unwrap_or_default();
     let port = endpoint.port_or_known_default().unwrap_or_default();
@@ -259,8 +261,8 @@ mod tests {
         for (config, expected) in cases {
             let scrape = Scrape::parse(&config).unwrap();
             let target = scrape.target_labels("name");
-            let shown = target.iter().map(|(name, value)| format!("{name}={value}"));
-            assert_eq!(shown.collect::<Vec<_>>().join(" "), expected, "{config}");
+            let labels = target.iter().map(|(name, value)| format!("{name}={value}"));
+            assert_eq!(labels.collect::<Vec<_>>().join(" "), expected, "{config}");
         }
     }
 
@@ -281,7 +283,7 @@ mod tests {
             "config.tls.cert_file: missing: the certificate of key_file",
             "config.timeout_ms: expected a whole number from 100 to 60000",
             "config.body_size_limit: expected a whole number from 1 to 1073741824",
-            "config.labels.__name__: expected a name that is not empty and does not begin with __",
+            "config.labels.__name__: expected a non-empty name that does not begin with __",
             "config.labels.n: expected a text that is not empty",
             "config.labels.o: expected a text that is not empty",
             "config.labels.zone: expected a text that is not empty",
@@ -292,7 +294,10 @@ mod tests {
         }));
         assert_eq!(found.len(), 2);
         let found = faults(json!({"endpoint": "http://a", "job": "j", "labels": {"job": "b"}}));
-        assert_eq!(found, ["config.labels.job: is given by job already"]);
+        assert_eq!(
+            found,
+            ["config.labels.job: is already set by job; remove one of them"]
+        );
     }
 
     #[test]
@@ -325,7 +330,7 @@ mod tests {
             ),
             (
                 json!({"endpoint": "http://a", "labels": "hunter2"}),
-                "config.labels: expected an object of texts",
+                "config.labels: expected an object of strings",
             ),
             (json!(["hunter2"]), "config: expected an object"),
             (

@@ -1,5 +1,5 @@
-//! The exemplars of the tick before, by what they hold: a target shows the same one until there is another,
-//! and Prometheus stores it once.
+//! The exemplars of the previous scrape, by their content: a target exposes an exemplar until there is a newer
+//! one, and Prometheus stores it once.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,55 +14,55 @@ use crate::storage::write::exemplar::to_text;
 
 /// The key of the hashes.
 const KEY: &str = "exemplars";
-/// Exemplars of one tick. Their hashes are less than the 400 KB of an item in DynamoDB.
+/// Exemplars of one scrape. Their hashes are smaller than the 400 KB of an item in DynamoDB.
 const MAX_EXEMPLARS: usize = 20_000;
 /// Characters of all labels of an exemplar, as in Prometheus.
 const MAX_LABEL_CHARS: usize = 128;
-/// Older ones are left out: a target that rests shows its last exemplar for days, and the memory store of a
-/// table may take an hour.
+/// Older exemplars are dropped: an idle target exposes its last exemplar for days, and the memory store of a table
+/// may accept no more than an hour.
 const MAX_AGE_MS: i64 = 60 * 60 * 1_000;
 
-/// Which exemplars are new.
+/// Selects the new exemplars of a scrape.
 pub(super) struct Exemplars {
     tick_ms: i64,
-    before: HashSet<u64>,
-    shown: HashSet<u64>,
-    /// Exemplars left out because there are too many.
-    pub(super) left_out: u64,
+    previous: HashSet<u64>,
+    current: HashSet<u64>,
+    /// Exemplars dropped because there are too many.
+    pub(super) dropped: u64,
 }
 
 impl Exemplars {
-    /// None at all are known.
+    /// Creates a selection that knows no previous exemplars.
     pub(super) fn new(tick_ms: i64) -> Self {
         Self {
             tick_ms,
-            before: HashSet::new(),
-            shown: HashSet::new(),
-            left_out: 0,
+            previous: HashSet::new(),
+            current: HashSet::new(),
+            dropped: 0,
         }
     }
 
-    /// Reads those of the tick before.
-    pub(super) async fn read(&mut self, run: &Run<'_>) -> Result<(), StateError> {
+    /// Loads the exemplars of the previous scrape.
+    pub(super) async fn load(&mut self, run: &Run<'_>) -> Result<(), StateError> {
         let text = run.cursors.get(KEY).await?.unwrap_or_default();
-        // What cannot be read is written again.
+        // An unreadable value is replaced after the scrape.
         let bytes = STANDARD.decode(text).unwrap_or_default();
         let (hashes, _) = bytes.as_chunks();
-        self.before = hashes.iter().map(|it| u64::from_le_bytes(*it)).collect();
+        self.previous = hashes.iter().map(|it| u64::from_le_bytes(*it)).collect();
         Ok(())
     }
 
-    /// Keeps those of this tick, unless they are the same.
-    pub(super) async fn replace(&self, run: &Run<'_>) -> Result<(), StateError> {
-        if self.shown == self.before {
+    /// Saves the exemplars of this scrape for the next one, if they have changed.
+    pub(super) async fn save(&self, run: &Run<'_>) -> Result<(), StateError> {
+        if self.current == self.previous {
             return Ok(());
         }
-        let hashes = self.shown.iter().flat_map(|hash| hash.to_le_bytes());
+        let hashes = self.current.iter().flat_map(|hash| hash.to_le_bytes());
         let text = STANDARD.encode(hashes.collect::<Vec<_>>());
         run.cursors.set(KEY, &text).await
     }
 
-    /// Returns the time at which the exemplar of a series is stored; `None` if it is not to be stored.
+    /// Returns the timestamp to store an exemplar with, or `None` if it must not be stored.
     pub(super) fn admit(
         &mut self,
         series: &[Label<'_>],
@@ -76,34 +76,34 @@ impl Exemplars {
             return None;
         }
         let hash = hash(series, exemplar);
-        if self.shown.len() >= MAX_EXEMPLARS && !self.shown.contains(&hash) {
-            self.left_out += 1;
+        if self.current.len() >= MAX_EXEMPLARS && !self.current.contains(&hash) {
+            self.dropped += 1;
             return None;
         }
-        self.shown.insert(hash);
-        let is_new = !self.before.contains(&hash);
+        self.current.insert(hash);
+        let is_new = !self.previous.contains(&hash);
         is_new.then(|| exemplar.timestamp_ms.unwrap_or(sample_ms))
     }
 }
 
 fn hash(series: &[Label<'_>], exemplar: &Exemplar<'_>) -> u64 {
-    let mut text = Vec::new();
+    let mut content = Vec::new();
     for (name, value) in series {
         for part in [name, value] {
-            text.extend_from_slice(part.as_bytes());
-            text.push(0xff);
+            content.extend_from_slice(part.as_bytes());
+            content.push(0xff);
         }
     }
     let labels = exemplar.labels.iter();
     let labels: Vec<_> = labels.map(|(name, value)| (&**name, &**value)).collect();
-    // Without a time it is the same for as long as it is shown.
+    // An exemplar without a timestamp stays the same as long as it is exposed.
     let time = exemplar.timestamp_ms.unwrap_or(i64::MIN);
-    text.extend_from_slice(to_text(&labels, exemplar.value, time).as_bytes());
-    let digest = digest(&SHA256, &text);
+    content.extend_from_slice(to_text(&labels, exemplar.value, time).as_bytes());
+    let digest = digest(&SHA256, &content);
     let (hash, _) = digest
         .as_ref()
         .split_first_chunk()
-        .expect("it has 32 bytes");
+        .expect("a SHA-256 digest has 32 bytes");
     u64::from_le_bytes(*hash)
 }
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_again_is_admitted_once() {
+    fn a_repeated_exemplar_is_admitted_once() {
         let (a, b) = ([("__name__", "a")], [("__name__", "b")]);
         let mut first = Exemplars::new(TICK_MS);
         let own = exemplar("x", Some(TICK_MS - 5));
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(first.admit(&a, &own, TICK_MS), Some(TICK_MS - 5));
         assert_eq!(first.admit(&a, &without, TICK_MS), Some(TICK_MS));
         let mut second = Exemplars::new(TICK_MS + 15_000);
-        second.before = first.shown;
+        second.previous = first.current;
         assert_eq!(second.admit(&a, &own, TICK_MS + 15_000), None);
         assert_eq!(second.admit(&a, &without, TICK_MS + 15_000), None);
         assert_eq!(second.admit(&b, &own, TICK_MS + 15_000), Some(TICK_MS - 5));
@@ -139,11 +139,11 @@ mod tests {
             second.admit(&a, &other, TICK_MS + 15_000),
             Some(TICK_MS - 5)
         );
-        assert_eq!(second.shown.len(), 4);
+        assert_eq!(second.current.len(), 4);
     }
 
     #[test]
-    fn old_ones_long_ones_and_too_many_are_left_out() {
+    fn exemplars_that_are_old_long_or_too_many_are_dropped() {
         let series = [("__name__", "a")];
         let mut exemplars = Exemplars::new(TICK_MS);
         let hour = 3_600_000;
@@ -159,7 +159,7 @@ mod tests {
             admit(&index.to_string(), None);
         }
         assert_eq!(
-            (exemplars.shown.len(), exemplars.left_out),
+            (exemplars.current.len(), exemplars.dropped),
             (MAX_EXEMPLARS, 2)
         );
     }

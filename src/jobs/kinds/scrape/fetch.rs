@@ -1,4 +1,4 @@
-//! Gets a body, with the headers and the patience of a scraper.
+//! Fetches the body of a target, with the headers, timeouts and retries of a scraper.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -14,47 +14,47 @@ use crate::jobs::client::{BodyError, CallError, Session, read_body};
 use crate::jobs::run::{Run, RunError};
 use crate::received::cut;
 
-/// The formats that are read, OpenMetrics first, as Prometheus asks for them.
+/// The accepted formats, OpenMetrics first, as Prometheus requests them.
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
     application/openmetrics-text;version=0.0.1;q=0.5,\
     text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
-/// How long the target may take, so that it can give up in time.
+/// Carries the timeout to the target, so that it can give up in time.
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
-/// After the first attempt.
+/// Retries after the first attempt.
 const MAX_RETRIES: u32 = 3;
-/// Before the first of them; it doubles.
+/// The pause before the first retry; it doubles with each one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Left of the time of a run to say that there was no answer.
+/// Time reserved before the deadline of a run for writing that the target is down.
 const TIME_TO_WRITE: Duration = Duration::from_secs(2);
 
-/// What a target answered.
+/// The body of a response.
 pub(super) struct Body {
     pub(super) bytes: Vec<u8>,
     pub(super) format: Format,
 }
 
-/// Why an attempt failed.
+/// The failure of an attempt.
 enum Failure {
-    /// Another attempt may do better.
-    Passing(String),
-    /// None can.
-    Lasting(String),
+    /// A retry may succeed.
+    Transient(String),
+    /// No retry can succeed.
+    Permanent(String),
 }
 
-/// Gets the body of a definition's endpoint; tries again where that may help.
+/// Fetches the body from the endpoint of a definition, and retries transient failures.
 pub(super) async fn fetch(scrape: &Scrape, run: &Run<'_>) -> Result<Body, RunError> {
     let session = run.http.session(&scrape.outgoing, run.secrets)?;
     let mut retries = 0;
     loop {
         let failed = match attempt(scrape, run, &session).await {
             Ok(body) => return Ok(body),
-            Err(Failure::Lasting(text)) => return Err(RunError::Failed(text)),
-            Err(Failure::Passing(text)) => text,
+            Err(Failure::Permanent(text)) => return Err(RunError::Failed(text)),
+            Err(Failure::Transient(text)) => text,
         };
         let pause = pause(retries, fastrand::f64());
         let is_over = |deadline: Instant| Instant::now() + pause >= deadline;
-        if retries == MAX_RETRIES || latest(run).is_some_and(is_over) {
+        if retries == MAX_RETRIES || retry_deadline(run).is_some_and(is_over) {
             let attempts = retries + 1;
             return Err(RunError::Failed(format!("{failed} (attempts: {attempts})")));
         }
@@ -63,19 +63,19 @@ pub(super) async fn fetch(scrape: &Scrape, run: &Run<'_>) -> Result<Body, RunErr
     }
 }
 
-/// When the last attempt has to be over.
-fn latest(run: &Run<'_>) -> Option<Instant> {
+/// Returns the time by which the last attempt must be over.
+fn retry_deadline(run: &Run<'_>) -> Option<Instant> {
     run.deadline.map(|deadline| deadline - TIME_TO_WRITE)
 }
 
-/// How long to wait before the retry of this number, from 0: 100 ms, doubled each time, with a
-/// quarter more or less. `random` is at least 0 and less than 1.
+/// Returns the pause before a retry, numbered from 0: 100 ms, doubled each time, plus or minus a quarter.
+/// `random` is at least 0 and less than 1.
 fn pause(retries: u32, random: f64) -> Duration {
     (FIRST_PAUSE * 2_u32.pow(retries)).mul_f64(0.75 + random / 2.0)
 }
 
 async fn attempt(scrape: &Scrape, run: &Run<'_>, session: &Session) -> Result<Body, Failure> {
-    let timeout = match latest(run) {
+    let timeout = match retry_deadline(run) {
         Some(deadline) => scrape.timeout.min(deadline.duration_since(Instant::now())),
         None => scrape.timeout,
     };
@@ -86,55 +86,59 @@ async fn attempt(scrape: &Scrape, run: &Run<'_>, session: &Session) -> Result<Bo
         .header(header::ACCEPT, ACCEPT)
         .header(header::ACCEPT_ENCODING, "gzip")
         .header(TIMEOUT_HEADER, seconds);
-    let response = request.send().await.map_err(|error| of_call(&error))?;
+    let response = request
+        .send()
+        .await
+        .map_err(|error| classify_call(&error))?;
     let status = response.status();
     if status != StatusCode::OK {
-        return Err(of_status(status));
+        return Err(classify_status(status));
     }
     let format = format_of(&response, scrape.fallback);
     let bytes = read_body(response, scrape.body_size_limit, None).await;
     let bytes = bytes.map_err(|error| match &error {
-        BodyError::Broken(error) => of_call(error),
-        BodyError::TooLong { .. } => Failure::Lasting(format!("{error} (body_size_limit)")),
-        BodyError::CutGzip => Failure::Passing(error.to_string()),
-        BodyError::InvalidGzip(_) | BodyError::Encoding(_) => Failure::Lasting(error.to_string()),
+        BodyError::Broken(error) => classify_call(error),
+        BodyError::TooLong { .. } => Failure::Permanent(format!("{error} (body_size_limit)")),
+        BodyError::CutGzip => Failure::Transient(error.to_string()),
+        BodyError::InvalidGzip(_) | BodyError::Encoding(_) => Failure::Permanent(error.to_string()),
     })?;
     match format {
         Ok(format) => Ok(Body { bytes, format }),
-        // Prometheus does not ask what nothing is.
+        // Prometheus does not check the type of an empty body.
         Err(_) if bytes.is_empty() => Ok(Body {
             bytes,
             format: Format::Text,
         }),
-        Err(text) => Err(Failure::Lasting(text)),
+        Err(text) => Err(Failure::Permanent(text)),
     }
 }
 
-/// Answers that may differ the next time: 429 and 5xx.
-fn of_status(status: StatusCode) -> Failure {
-    let text = format!("the target answered {status}");
+/// Returns the failure for a status: transient for 429 and 5xx.
+fn classify_status(status: StatusCode) -> Failure {
+    let text = format!("the target responded with {status}");
     match status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        true => Failure::Passing(text),
-        false => Failure::Lasting(text),
+        true => Failure::Transient(text),
+        false => Failure::Permanent(text),
     }
 }
 
-/// A call without a whole answer: only what the target said can be wrong for good.
-fn of_call(error: &CallError) -> Failure {
+/// Returns the failure of a call without a complete response: permanent only if the target sent something
+/// invalid, or if the call is not allowed.
+fn classify_call(error: &CallError) -> Failure {
     if error.is_timeout() {
-        let text = "the target did not answer in time (timeout_ms)";
-        return Failure::Passing(text.to_owned());
+        let text = "the target did not respond in time (timeout_ms)";
+        return Failure::Transient(text.to_owned());
     }
     let is_broken =
         matches!(error, CallError::Http(error) if error.is_decode() && !ends_early(error));
     let text = error.to_string();
     match error.is_lasting() || is_broken {
-        true => Failure::Lasting(text),
-        false => Failure::Passing(text),
+        true => Failure::Permanent(text),
+        false => Failure::Transient(text),
     }
 }
 
-/// Whether a body is not all there, whatever layer noticed.
+/// Returns true if the body is incomplete, whichever layer noticed it.
 fn ends_early(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -153,21 +157,20 @@ fn ends_early(error: &reqwest::Error) -> bool {
     false
 }
 
-/// The format that the media type says; an unknown one fails, as in Prometheus 3.
+/// Returns the format of the media type; an unknown type is an error, as in Prometheus 3.
 fn format_of(response: &Response, fallback: Option<Format>) -> Result<Format, String> {
     let content_type = response.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.map(|it| String::from_utf8_lossy(it.as_bytes()));
     let known = content_type.as_deref().and_then(Format::from_content_type);
     known.or(fallback).ok_or_else(|| match content_type {
         Some(found) => format!(
-            "the target answered with Content-Type {:?}, expected {} or {}; set \
-             fallback_protocol if it is one of them all the same",
+            "the target responded with Content-Type {:?}, expected {} or {}; if the body has one of these formats, set \
+             fallback_protocol",
             cut(&found, 100),
             Format::Text,
             Format::OpenMetrics
         ),
-        None => "the target answered without Content-Type; set fallback_protocol to say what it \
-                 sends"
+        None => "the target responded without Content-Type; set fallback_protocol to the format of its body"
             .to_owned(),
     })
 }
@@ -185,13 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn statuses_that_may_pass() {
+    fn statuses_that_are_transient() {
         for status in 100..=599 {
-            let passing = matches!(
-                of_status(StatusCode::from_u16(status).unwrap()),
-                Failure::Passing(_)
+            let is_transient = matches!(
+                classify_status(StatusCode::from_u16(status).unwrap()),
+                Failure::Transient(_)
             );
-            assert_eq!(passing, status == 429 || status >= 500, "{status}");
+            assert_eq!(is_transient, status == 429 || status >= 500, "{status}");
         }
     }
 }

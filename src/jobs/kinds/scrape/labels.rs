@@ -1,5 +1,5 @@
-//! Labels of the target on series that it shows: a label of the same name becomes `exported_...`, as
-//! often as it takes until the name is free.
+//! The target's labels on the series that it exposes: a label of a series with the same name gets the prefix
+//! `exported_`, repeated until the name is free.
 
 use std::borrow::Cow;
 
@@ -7,36 +7,37 @@ use exposition::Exposition;
 
 const PREFIX: &str = "exported_";
 
-/// The names that labels of the target may get, kept so that series can borrow them.
-pub(super) struct Exported<'t> {
-    /// Name and value of each label of the target, and its name with the prefix more often than any
-    /// series needs: each shorter form is an end of it.
+/// The labels of the target, and the renamed forms of their names for series to borrow.
+pub(super) struct TargetLabels<'t> {
+    /// Name and value of each label, and its name with more prefixes than any series needs: each shorter form is
+    /// a suffix of it.
     target: Vec<(&'t str, &'t str, String)>,
 }
 
-impl<'t> Exported<'t> {
-    pub(super) fn of(target: &'t [(String, String)], exposition: &Exposition<'_>) -> Self {
+impl<'t> TargetLabels<'t> {
+    pub(super) fn new(target: &'t [(String, String)], exposition: &Exposition<'_>) -> Self {
         let names = || {
             let samples = exposition.samples.iter();
             let labels = samples.flat_map(|sample| exposition.labels(sample));
             let names = labels.map(|(name, _)| name.as_ref());
             names.chain(target.iter().map(|(name, _)| name.as_str()))
         };
-        let of_target = target.iter().map(|(name, value)| {
+        let labels = target.iter().map(|(name, value)| {
             let most = names().filter_map(|it| prefixes(it, name)).max();
             let prefixes = most.unwrap_or_default() + target.len() + 1;
             let longest = PREFIX.repeat(prefixes) + name;
             (name.as_str(), value.as_str(), longest)
         });
         Self {
-            target: of_target.collect(),
+            target: labels.collect(),
         }
     }
 
-    /// Puts the labels of the target on a series. `labels` are those of the series, without its name;
-    /// they come back sorted by name. Where those of the series win, `honored` has the names of the labels that
-    /// it shows without a value: as in Prometheus the target's do not take their place.
-    pub(super) fn put<'a>(
+    /// Adds the labels of the target to the `labels` of a series, and sorts them by name.
+    ///
+    /// If the labels of the series win, `honored` holds the names of its labels without a value: as in Prometheus,
+    /// the target's labels do not replace those either.
+    pub(super) fn apply<'a>(
         &'a self,
         labels: &mut Vec<(&'a str, &'a str)>,
         honored: Option<&[Cow<'_, str>]>,
@@ -49,8 +50,8 @@ impl<'t> Exported<'t> {
                 None => labels.push((name, value)),
                 Some(_) if honored.is_some() => {}
                 Some(label) => {
-                    let of_source = std::mem::replace(&mut label.1, value);
-                    clashes.push((*name, longest.as_str(), of_source));
+                    let of_series = std::mem::replace(&mut label.1, value);
+                    clashes.push((*name, longest.as_str(), of_series));
                 }
             }
         }
@@ -70,7 +71,7 @@ impl<'t> Exported<'t> {
     }
 }
 
-/// How often the prefix stands before `name` in `exported`, if that is what it is.
+/// Returns the number of prefixes before `name` in `exported`, or `None` if it is not a renamed form of `name`.
 fn prefixes(exported: &str, name: &str) -> Option<usize> {
     let mut rest = exported.strip_suffix(name)?;
     let mut count = 0;
@@ -94,11 +95,11 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let exported = Exported::of(&target, &exposition);
+        let target_labels = TargetLabels::new(&target, &exposition);
         let labels = exposition.labels(&exposition.samples[0]).iter();
         let mut labels: Vec<_> = labels.map(|(name, value)| (&**name, &**value)).collect();
         let blank = exposition.empty_labels(0);
-        exported.put(&mut labels, honor_labels.then_some(blank));
+        target_labels.apply(&mut labels, honor_labels.then_some(blank));
         let texts = labels.iter().map(|(name, value)| format!("{name}={value}"));
         texts.collect::<Vec<_>>().join(" ")
     }
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn no_labels_of_a_target_leave_all_as_it_is() {
+    fn without_labels_of_a_target_nothing_changes() {
         assert_eq!(labelled(r#"{job="a",a="b"}"#, &[], false), "a=b job=a");
     }
 }

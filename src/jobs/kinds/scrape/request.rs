@@ -1,4 +1,4 @@
-//! What a target shows -> the series of a write request.
+//! Builds the write request of a scrape from the samples that the target exposes.
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -9,39 +9,39 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Scrape;
 use super::exemplars::Exemplars;
-use super::labels::Exported;
+use super::labels::TargetLabels;
 use crate::model::{METRIC_NAME_LABEL, STALE_MARKER_BITS, Sample};
 use crate::received::{Exemplar, Item, Label, Metadata, Request};
 
-/// What is known about a scrape itself.
-pub(super) struct About {
-    /// Whether all of the body was read.
+/// The outcome of a scrape, stored as series of its own.
+pub(super) struct ScrapeSummary {
+    /// Set if the whole body was read.
     pub(super) is_up: bool,
-    /// How long it took, retries included.
-    pub(super) took: Duration,
-    /// How many samples the target showed.
+    /// Duration of the scrape, retries included.
+    pub(super) duration: Duration,
+    /// Number of samples that the target exposed.
     pub(super) samples: usize,
 }
 
-/// The series of a scrape, put together.
-pub(super) struct Rows<'a> {
+/// The write request of a scrape.
+pub(super) struct RequestBuilder<'a> {
     scrape: &'a Scrape,
-    exported: &'a Exported<'a>,
-    /// The tick's, in milliseconds since the Unix epoch.
+    target_labels: &'a TargetLabels<'a>,
+    /// Scheduled time of the scrape, in milliseconds since the Unix epoch.
     timestamp_ms: i64,
     seen: HashTable<Seen>,
     hasher: DefaultHashBuilder,
-    /// The labels of one series.
+    /// Buffer for the labels of one series.
     labels: Vec<(&'a str, &'a str)>,
     pub(super) request: Request<'a>,
-    /// Samples left out because their series was there before, at the same time.
-    pub(super) repeated: u64,
-    /// Positions in the request of the target's series that end when it no longer shows them: those without
-    /// times of their own.
+    /// Samples dropped because an earlier one has the same series and time.
+    pub(super) duplicates: u64,
+    /// Positions in the request of the series that get a stale marker when the target no longer exposes them: those
+    /// without timestamps of their own.
     pub(super) tracked: Vec<usize>,
-    /// The exemplars to store, if any are.
+    /// Selects the exemplars to store; `None` if there are none.
     exemplars: Option<&'a mut Exemplars>,
-    /// Exemplars of the request.
+    /// Number of exemplars in the request.
     pub(super) exemplar_count: u64,
 }
 
@@ -51,36 +51,39 @@ struct Seen {
     hash: u64,
 }
 
-impl<'a> Rows<'a> {
-    pub(super) fn new(scrape: &'a Scrape, exported: &'a Exported<'a>, timestamp_ms: i64) -> Self {
+impl<'a> RequestBuilder<'a> {
+    pub(super) fn new(
+        scrape: &'a Scrape,
+        target_labels: &'a TargetLabels<'a>,
+        timestamp_ms: i64,
+    ) -> Self {
         Self {
             scrape,
-            exported,
+            target_labels,
             timestamp_ms,
             seen: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             labels: Vec::new(),
             request: Request::default(),
-            repeated: 0,
+            duplicates: 0,
             tracked: Vec::new(),
             exemplars: None,
             exemplar_count: 0,
         }
     }
 
-    /// Has the exemplars stored that these admit.
+    /// Adds the exemplars that `exemplars` admits.
     pub(super) fn with_exemplars(mut self, exemplars: Option<&'a mut Exemplars>) -> Self {
         self.exemplars = exemplars;
         self
     }
 
-    /// Adds the series about the scrape. They come first, so that no series of the target can take
-    /// their place.
-    pub(super) fn add_about(&mut self, about: &About) {
+    /// Adds the series about the scrape. This must come first, so that no series of the target can replace them.
+    pub(super) fn add_summary(&mut self, summary: &ScrapeSummary) {
         let series = [
-            ("up", f64::from(u8::from(about.is_up))),
-            ("scrape_duration_seconds", about.took.as_secs_f64()),
-            ("scrape_samples_scraped", about.samples as f64),
+            ("up", f64::from(u8::from(summary.is_up))),
+            ("scrape_duration_seconds", summary.duration.as_secs_f64()),
+            ("scrape_samples_scraped", summary.samples as f64),
         ];
         for (name, value) in series {
             self.labels.clear();
@@ -88,7 +91,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Adds what the target shows.
+    /// Adds the samples and the metadata of the target.
     pub(super) fn add(&mut self, exposition: &'a Exposition<'a>) {
         for (index, sample) in exposition.samples.iter().enumerate() {
             let own = sample.timestamp_ms.filter(|_| self.scrape.honor_timestamps);
@@ -103,7 +106,7 @@ impl<'a> Rows<'a> {
                 self.tracked.push(self.request.len() - 1);
             }
         }
-        // They are rows of another table: not among what the target's rows are alone.
+        // Metadata goes to another table, so it is not stored with the target's samples alone.
         if self.scrape.adds_target_labels {
             let families = exposition.families.iter();
             self.request
@@ -118,8 +121,8 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Ends a series that is not there any more.
-    pub(super) fn add_ended(&mut self, labels: &[Label<'a>]) {
+    /// Adds a stale marker for a series that has disappeared.
+    pub(super) fn add_stale_marker(&mut self, labels: &[Label<'a>]) {
         for (name, value) in labels {
             self.request.push_label(name, value);
         }
@@ -130,8 +133,8 @@ impl<'a> Rows<'a> {
         self.request.end_series();
     }
 
-    /// Adds the series of this name with `labels`, where those of `blank` have no value; returns whether it was
-    /// not there before.
+    /// Adds a sample of the series with this name and the labels in `self.labels`; `blank` holds the names of its
+    /// labels without a value. Returns false for a duplicate.
     fn add_series(
         &mut self,
         name: &'a str,
@@ -142,7 +145,7 @@ impl<'a> Rows<'a> {
     ) -> bool {
         self.labels.push((METRIC_NAME_LABEL, name));
         let honored = self.scrape.honor_labels.then_some(blank);
-        self.exported.put(&mut self.labels, honored);
+        self.target_labels.apply(&mut self.labels, honored);
         let hash = self.hasher.hash_one((&self.labels, timestamp_ms));
         let is_same = |seen: &Seen| {
             let known = self.request.series(seen.series);
@@ -150,7 +153,7 @@ impl<'a> Rows<'a> {
                 && known.labels.iter().eq(self.labels.iter().copied())
         };
         if self.seen.find(hash, is_same).is_some() {
-            self.repeated += 1;
+            self.duplicates += 1;
             return false;
         }
         let seen = Seen {
@@ -192,28 +195,28 @@ mod tests {
 
     const TICK_MS: i64 = 1_600_000_000_000;
 
-    /// The series as texts, and how many were repeated.
-    fn rows(body: &str, format: Format, config: &Value) -> (Vec<String>, u64) {
+    /// Returns the series as strings, and the number of duplicates.
+    fn series(body: &str, format: Format, config: &Value) -> (Vec<String>, u64) {
         let mut config = config.clone();
         config["endpoint"] = json!("http://t:1/metrics");
         let scrape = Scrape::parse(&config).unwrap();
         let exposition = parse(body.as_bytes(), format).unwrap();
         let target = scrape.target_labels("n");
-        let exported = Exported::of(&target, &exposition);
-        let mut rows = Rows::new(&scrape, &exported, TICK_MS);
-        rows.add(&exposition);
-        let shown = rows.request.iter().map(|series| {
+        let target_labels = TargetLabels::new(&target, &exposition);
+        let mut builder = RequestBuilder::new(&scrape, &target_labels, TICK_MS);
+        builder.add(&exposition);
+        let series = builder.request.iter().map(|series| {
             let item = &series.content[0];
             let after = item.timestamp_ms() - TICK_MS;
             format!("{} {} {after:+}", series.labels, item.value())
         });
-        (shown.collect(), rows.repeated)
+        (series.collect(), builder.duplicates)
     }
 
     #[test]
-    fn rows_have_the_time_of_the_tick() {
+    fn samples_have_the_scheduled_time() {
         let body = "a 1\nb{x=\"2\"} NaN 5\n";
-        let (found, _) = rows(body, Format::Text, &json!({}));
+        let (found, _) = series(body, Format::Text, &json!({}));
         let expected = [
             r#"{__name__="a", instance="t:1", job="n"} 1 +0"#,
             r#"{__name__="b", instance="t:1", job="n", x="2"} NaN +0"#,
@@ -224,7 +227,7 @@ mod tests {
     #[test]
     fn labels_without_a_value_are_those_of_their_sample() {
         let body = "a 1\nb{instance=\"\"} 2\nc{job=\"\",x=\"y\"} 3\n";
-        let (found, _) = rows(body, Format::Text, &json!({"honor_labels": true}));
+        let (found, _) = series(body, Format::Text, &json!({"honor_labels": true}));
         let expected = [
             r#"{__name__="a", instance="t:1", job="n"} 1 +0"#,
             r#"{__name__="b", job="n"} 2 +0"#,
@@ -234,9 +237,9 @@ mod tests {
     }
 
     #[test]
-    fn times_of_the_source_are_kept_if_they_are_honoured() {
+    fn timestamps_of_the_target_are_stored_if_they_are_honored() {
         let body = "a 1\nb 2 1600000000007\n";
-        let (found, _) = rows(body, Format::Text, &json!({"honor_timestamps": true}));
+        let (found, _) = series(body, Format::Text, &json!({"honor_timestamps": true}));
         let expected = [
             r#"{__name__="a", instance="t:1", job="n"} 1 +0"#,
             r#"{__name__="b", instance="t:1", job="n"} 2 +7"#,
@@ -245,36 +248,36 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_repeated_series_is_kept() {
+    fn the_first_of_duplicate_samples_is_stored() {
         let body =
             "a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 2\na{x=\"1\",y=\"2\",z=\"\"} 3 5\nb 4\n";
         let config = json!({"target_labels": false});
-        let (found, repeated) = rows(body, Format::Text, &config);
+        let (found, duplicates) = series(body, Format::Text, &config);
         let expected = [
             r#"{__name__="a", x="1", y="2"} 1 +0"#,
             r#"{__name__="b"} 4 +0"#,
         ];
         assert_eq!(
-            (found.as_slice(), repeated),
+            (found.as_slice(), duplicates),
             (expected.map(str::to_owned).as_slice(), 2)
         );
         let config = json!({"target_labels": false, "honor_timestamps": true});
-        assert_eq!(rows(body, Format::Text, &config).1, 1);
+        assert_eq!(series(body, Format::Text, &config).1, 1);
     }
 
     #[test]
-    fn what_is_said_about_families_goes_along() {
+    fn metadata_of_families_is_added() {
         let body = b"# TYPE a_seconds gauge\n# UNIT a_seconds seconds\n# HELP a_seconds How long.\n# EOF\n";
         let exposition = parse(body, Format::OpenMetrics).unwrap();
         for (target_labels, count) in [(true, 1), (false, 0)] {
             let config = json!({"endpoint": "http://a", "target_labels": target_labels});
             let scrape = Scrape::parse(&config).unwrap();
             let target = scrape.target_labels("n");
-            let exported = Exported::of(&target, &exposition);
-            let mut rows = Rows::new(&scrape, &exported, TICK_MS);
-            rows.add(&exposition);
-            assert_eq!(rows.request.metadata.len(), count);
-            for known in &rows.request.metadata {
+            let target_labels = TargetLabels::new(&target, &exposition);
+            let mut builder = RequestBuilder::new(&scrape, &target_labels, TICK_MS);
+            builder.add(&exposition);
+            assert_eq!(builder.request.metadata.len(), count);
+            for known in &builder.request.metadata {
                 let texts = (known.metric_name, known.help, known.unit);
                 assert_eq!(texts, ("a_seconds", "How long.", "seconds"));
             }
@@ -286,22 +289,22 @@ mod tests {
         let scrape = Scrape::parse(&json!({"endpoint": "http://t:1"})).unwrap();
         let exposition = parse(b"up 0\n", Format::Text).unwrap();
         let target = scrape.target_labels("n");
-        let exported = Exported::of(&target, &exposition);
-        let mut rows = Rows::new(&scrape, &exported, TICK_MS);
-        let about = About {
+        let target_labels = TargetLabels::new(&target, &exposition);
+        let mut builder = RequestBuilder::new(&scrape, &target_labels, TICK_MS);
+        let summary = ScrapeSummary {
             is_up: true,
-            took: Duration::from_millis(1500),
+            duration: Duration::from_millis(1500),
             samples: 1,
         };
-        rows.add_about(&about);
-        rows.add(&exposition);
-        let values: Vec<_> = rows
+        builder.add_summary(&summary);
+        builder.add(&exposition);
+        let values: Vec<_> = builder
             .request
             .iter()
             .map(|it| it.content[0].value())
             .collect();
         assert_eq!(
-            (values.as_slice(), rows.repeated),
+            (values.as_slice(), builder.duplicates),
             ([1.0, 1.5, 1.0].as_slice(), 1)
         );
     }
