@@ -213,9 +213,9 @@ mod tests {
 
     use super::*;
 
-    fn faults(config: Value) -> Vec<String> {
-        let faults = Scrape::parse(&config).expect_err("it is faulty");
-        faults.iter().map(ToString::to_string).collect()
+    fn errors(config: Value) -> Vec<String> {
+        let errors = Scrape::parse(&config).expect_err("it is invalid");
+        errors.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -267,8 +267,8 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_are_reported_at_once() {
-        let found = faults(json!({
+    fn all_errors_are_reported_at_once() {
+        let found = errors(json!({
             "endpoint": "ftp://x/metrics",
             "auth": "Bearer hunter2",
             "timeout_ms": 99,
@@ -289,11 +289,11 @@ mod tests {
             "config.labels.zone: expected a text that is not empty",
         ];
         assert_eq!(found, expected);
-        let found = faults(json!({
+        let found = errors(json!({
             "endpoint": "http://a", "target_labels": false, "job": "j", "labels": {"a": "b"}
         }));
         assert_eq!(found.len(), 2);
-        let found = faults(json!({"endpoint": "http://a", "job": "j", "labels": {"job": "b"}}));
+        let found = errors(json!({"endpoint": "http://a", "job": "j", "labels": {"job": "b"}}));
         assert_eq!(
             found,
             ["config.labels.job: is already set by job; remove one of them"]
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn no_fault_repeats_a_value() {
+    fn no_error_repeats_a_value() {
         let cases = [
             (json!({}), "config.endpoint: missing"),
             (
@@ -343,7 +343,7 @@ mod tests {
             ),
         ];
         for (config, expected) in cases {
-            let found = faults(config.clone());
+            let found = errors(config.clone());
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].starts_with(expected), "{config}: {found:?}");
             assert!(!found[0].contains("hunter2") && !found[0].contains("4711"));
@@ -356,7 +356,7 @@ mod tests {
             "http://a/#x",
             "http://a b/",
         ] {
-            let found = faults(json!({"endpoint": endpoint}));
+            let found = errors(json!({"endpoint": endpoint}));
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].starts_with("config.endpoint: "), "{found:?}");
         }
