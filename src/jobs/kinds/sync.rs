@@ -1,10 +1,10 @@
-//! The type `prometheus_api`: what a Prometheus server holds to Timestream.
+//! Jobs of the type `prometheus_api`: copy the samples of a Prometheus server to Timestream.
 //!
-//! One metric after the other (`metric`), in windows of time (`window`), each read by `server` (`response`
-//! reads what it answers) and stored in parts, after each of which the cursor of the metric is saved
-//! (`cursor`). `names` finds the metrics, `failures` adds up those that fail while the others go on.
-//! `target` sees to the tables; `retention` tells whether they take what is read; `refresh` drops them
-//! once all can be read again. `metadata` copies type, help text and unit.
+//! Metrics are copied one after the other (`metric`), in windows of time (`window`). `server` reads each window,
+//! `response` parses it, and it is stored in parts; the cursor of the metric is saved after each part (`cursor`).
+//! `names` lists the metrics, and `failures` collects those that fail while the others continue. `target` creates
+//! the tables, `retention` checks that they accept the samples, and `refresh` drops them once all samples can be read
+//! again. `metadata` copies type, help text and unit.
 
 mod config;
 mod cursor;
@@ -30,30 +30,30 @@ use tokio::time::Instant;
 use crate::jobs::fault::Fault;
 use crate::jobs::run::{Job, Report, Run, RunError};
 use config::{Layout, Mode, Settings};
-use cursor::{Cursor, POSITION_KEY, Position, RUN_KEY, Saved, Started, key};
-use failures::{Ended, Failures};
+use cursor::{Cursor, CursorStore, POSITION_KEY, Position, RUN_KEY, Started, key};
+use failures::{Failures, MetricError};
 use names::Names;
 use server::Server;
 use target::Target;
 use window::Window;
 
-/// Warnings of a run that are told.
+/// Maximum number of warnings in a report.
 const MAX_WARNINGS: usize = 20;
-/// Metrics that failed and whose names are saved for the next run.
+/// Maximum number of failed metrics whose names are saved for the next run.
 const MAX_PENDING: usize = 100;
-/// Bytes of their names.
+/// Maximum bytes of these names.
 const MAX_PENDING_BYTES: usize = 64 << 10;
-/// Cursors that are read at the same time: there may be very many.
+/// Number of cursors that are read at the same time; a server may have very many metrics.
 const LOADS_AT_ONCE: usize = 16;
 
-/// A sync, its settings checked.
+/// A sync with checked settings.
 #[derive(Debug)]
 struct Sync(Settings);
 
 /// Reads the `config` of a sync.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// All errors in it.
 pub fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
     Ok(Box::new(Sync(Settings::parse(config)?)))
 }
@@ -61,42 +61,42 @@ pub fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
 impl Job for Sync {
     fn run<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Report> {
         async {
-            let mut work = match Work::new(&self.0, run) {
-                Ok(work) => work,
+            let mut sync = match SyncRun::new(&self.0, run) {
+                Ok(sync) => sync,
                 Err(error) => return Report::failed(error),
             };
-            let ended = work.run().await;
-            work.close(ended)
+            let result = sync.run().await;
+            sync.into_report(result)
         }
         .boxed()
     }
 }
 
-/// A metric that a run is going to read.
+/// A metric to copy, with its cursor.
 #[derive(Debug)]
-struct Task {
+struct MetricCursor {
     metric: String,
     cursor: Cursor,
 }
 
-/// A run.
-struct Work<'r> {
+/// A run of a sync.
+struct SyncRun<'r> {
     settings: &'r Settings,
     run: &'r Run<'r>,
     server: Server<'r>,
     target: Target<'r>,
     started: Started,
-    /// Of the records, where they have one.
+    /// Version of the records, if they have one.
     version: Option<i64>,
-    /// Those that it is going to read.
+    /// Number of metrics to copy.
     metrics: usize,
-    /// Those of them that it has not come to, neither now nor before it was interrupted.
+    /// Number of these metrics that have not been tried, neither now nor before an interruption.
     untried: usize,
     failures: Failures,
     report: Report,
 }
 
-impl<'r> Work<'r> {
+impl<'r> SyncRun<'r> {
     fn new(settings: &'r Settings, run: &'r Run<'r>) -> Result<Self, RunError> {
         let now = (run.now)().as_millisecond();
         let started = Started {
@@ -118,46 +118,47 @@ impl<'r> Work<'r> {
         })
     }
 
-    fn saved(&self) -> Saved<'r> {
-        Saved(self.run)
+    fn cursors(&self) -> CursorStore<'r> {
+        CursorStore(self.run)
     }
 
     async fn run(&mut self) -> Result<(), RunError> {
         if self.started.start > self.started.end {
-            let text = "start_date is later than now less lateness_ms; nothing is read yet";
+            let text =
+                "start_date is less than lateness_ms ago or in the future; nothing is read yet";
             self.warn("the start", vec![text.to_owned()]);
             return Ok(());
         }
         if self.settings.mode.is_full() {
             self.continue_refresh().await?;
-            let (tasks, doubts) = self.tasks(&[]).await?;
-            self.copy_all(tasks, &doubts).await?;
-            if self.failures.are_everywhere() && self.untried > 0 {
-                // The next one goes on with the metrics that are left.
+            let (metrics, list_warnings) = self.list_metrics(&[]).await?;
+            self.copy_all(metrics, &list_warnings).await?;
+            if self.failures.are_systemic() && self.untried > 0 {
+                // The next run continues with the untried metrics.
                 return Ok(());
             }
-            // The next run is another one.
-            return self.saved().forget(RUN_KEY).await;
+            // The refresh is complete, the next run starts another one.
+            return self.cursors().forget(RUN_KEY).await;
         }
         let position = self.position().await?;
-        let (tasks, doubts) = self.tasks(&position.pending).await?;
-        self.copy_all(tasks, &doubts).await?;
-        self.move_position(position, &doubts).await
+        let (metrics, list_warnings) = self.list_metrics(&position.pending).await?;
+        self.copy_all(metrics, &list_warnings).await?;
+        self.move_position(position, &list_warnings).await
     }
 
-    /// Goes on with the full refresh that is not complete, if there is one.
+    /// Continues an incomplete full refresh, or saves the start of a new one.
     async fn continue_refresh(&mut self) -> Result<(), RunError> {
-        match self.saved().load(RUN_KEY).await? {
+        match self.cursors().load(RUN_KEY).await? {
             Some(started) => self.started = started,
-            None => self.saved().save(RUN_KEY, &self.started).await?,
+            None => self.cursors().save(RUN_KEY, &self.started).await?,
         }
         Ok(())
     }
 
-    /// Returns the position of the incremental modes. Metrics without a cursor are read from it on, if
-    /// it is before the start that is configured: an outage may have been longer.
+    /// Returns the position of the incremental modes. Metrics without a cursor are read from there if it is before the
+    /// configured start, because an outage may have been longer than the lookback.
     async fn position(&mut self) -> Result<Position, RunError> {
-        let saved = self.saved();
+        let saved = self.cursors();
         let start = self.started.start;
         let old: Option<Position> = saved.load(POSITION_KEY).await?;
         let mut position = old.clone().unwrap_or(Position {
@@ -167,11 +168,11 @@ impl<'r> Work<'r> {
         });
         let before = position.configured.replace(self.settings.start);
         if before.is_some_and(|before| before.ms(self.started.at) < start) {
-            // Somebody wants a later start, and no longer what is before it.
+            // The configured start was moved forward, so earlier samples are no longer wanted.
             position.since = position.since.max(start);
         }
-        // A run that an earlier version of the program, or a full refresh, has not completed. A later full
-        // refresh must not go on with it.
+        // An incomplete run of an earlier version of the program, or an incomplete full refresh. A later full refresh
+        // must not continue it.
         let left: Option<Started> = saved.load(RUN_KEY).await?;
         if let Some(left) = left {
             position.since = position.since.min(left.start);
@@ -186,15 +187,15 @@ impl<'r> Work<'r> {
         Ok(position)
     }
 
-    /// Saves that all before the end of this run is stored or pending, if that is so.
-    async fn move_position(&self, old: Position, doubts: &[String]) -> Result<(), RunError> {
+    /// Moves the position to the end of this run, if all samples before that are stored or pending.
+    async fn move_position(&self, old: Position, list_warnings: &[String]) -> Result<(), RunError> {
         let failures = &self.failures;
         let failed = failures.metrics();
-        let knows_all = !failures.are_everywhere() && doubts.is_empty();
+        let knows_all = !failures.are_systemic() && list_warnings.is_empty();
         let pending_bytes: usize = failed.iter().map(String::len).sum();
         let too_many = failed.len() > MAX_PENDING || pending_bytes > MAX_PENDING_BYTES;
-        // A metric that its table refuses may have no cursor.
-        if !knows_all || failures.has_refusals() || too_many {
+        // A metric that was rejected because of its table's retention may have no cursor.
+        if !knows_all || failures.has_retention_errors() || too_many {
             return Ok(());
         }
         let position = Position {
@@ -204,12 +205,15 @@ impl<'r> Work<'r> {
             configured: old.configured,
             pending: failed.to_vec(),
         };
-        self.saved().save(POSITION_KEY, &position).await
+        self.cursors().save(POSITION_KEY, &position).await
     }
 
-    /// Returns the metrics of this run, first those whose last try is longest ago: a run that ends early
-    /// has others at its end each time. Also returns why there may be more of them.
-    async fn tasks(&mut self, pending: &[String]) -> Result<(Vec<Task>, Vec<String>), RunError> {
+    /// Returns the metrics of this run, and the warnings if the list may be incomplete. Metrics that were tried longest
+    /// ago come first, so that runs that end early reach all metrics in turn.
+    async fn list_metrics(
+        &mut self,
+        pending: &[String],
+    ) -> Result<(Vec<MetricCursor>, Vec<String>), RunError> {
         let window = Window {
             start: self.started.start,
             end: self.started.end,
@@ -218,10 +222,10 @@ impl<'r> Work<'r> {
             [] => Names::list(&self.server, window, pending).await?,
             given => Names::given(&self.server, window, given).await?,
         };
-        self.warn("the list of metrics", names.doubts.clone());
+        self.warn("the list of metrics", names.list_warnings.clone());
         self.warn("metrics_filter", names.warnings);
-        let mut tasks = Vec::with_capacity(names.all.len());
-        let saved = self.saved();
+        let mut metrics = Vec::with_capacity(names.all.len());
+        let saved = self.cursors();
         let loads = names.all.into_iter().map(|metric| async move {
             let cursor: Option<Cursor> = saved.load(&key(&metric)).await?;
             Ok::<_, RunError>((metric, cursor))
@@ -240,29 +244,33 @@ impl<'r> Work<'r> {
                 ceiling,
                 ..Cursor::at(self.started.start)
             });
-            tasks.push((tried, Task { metric, cursor }));
+            metrics.push((tried, MetricCursor { metric, cursor }));
         }
-        tasks.sort_by_key(|(tried, _)| *tried);
-        let tasks = tasks.into_iter().map(|(_, task)| task).collect();
-        Ok((tasks, names.doubts))
+        metrics.sort_by_key(|(tried, _)| *tried);
+        let metrics = metrics.into_iter().map(|(_, metric)| metric).collect();
+        Ok((metrics, names.list_warnings))
     }
 
-    /// Returns whether nothing more may begin.
+    /// Returns true if the run must end.
     fn is_over(&self) -> bool {
         let is_late = |deadline| deadline <= Instant::now();
         self.run.stop.is_set() || self.run.deadline.is_some_and(is_late)
     }
 
-    /// Copies all metrics; those that fail are in `failures` afterwards.
-    async fn copy_all(&mut self, tasks: Vec<Task>, doubts: &[String]) -> Result<(), RunError> {
-        self.metrics = tasks.len();
-        self.untried = tasks.iter().filter(|task| self.is_untried(task)).count();
-        let metrics: Vec<_> = tasks.iter().map(|task| task.metric.clone()).collect();
-        self.copy_metadata(&metrics).await?;
-        self.run.progress.expect(metrics.len() as u64);
-        for group in self.groups(tasks) {
+    /// Copies all metrics, and collects those that fail in `failures`.
+    async fn copy_all(
+        &mut self,
+        metrics: Vec<MetricCursor>,
+        list_warnings: &[String],
+    ) -> Result<(), RunError> {
+        self.metrics = metrics.len();
+        self.untried = metrics.iter().filter(|it| self.is_untried(it)).count();
+        let names: Vec<_> = metrics.iter().map(|it| it.metric.clone()).collect();
+        self.copy_metadata(&names).await?;
+        self.run.progress.expect(names.len() as u64);
+        for group in self.groups(metrics) {
             let copied = match self.settings.mode {
-                Mode::FullRefreshOverwrite => self.overwrite(group, doubts).await?,
+                Mode::FullRefreshOverwrite => self.overwrite(group, list_warnings).await?,
                 _ => self.copy_group(group).await?,
             };
             if copied.is_break() {
@@ -272,80 +280,80 @@ impl<'r> Work<'r> {
         Ok(())
     }
 
-    fn is_untried(&self, task: &Task) -> bool {
-        task.cursor.run != self.started.at
+    fn is_untried(&self, metric: &MetricCursor) -> bool {
+        metric.cursor.run != self.started.at
     }
 
-    /// Returns the metrics of each table.
-    fn groups(&self, tasks: Vec<Task>) -> Vec<Vec<Task>> {
+    /// Groups the metrics by table.
+    fn groups(&self, metrics: Vec<MetricCursor>) -> Vec<Vec<MetricCursor>> {
         match self.settings.layout {
-            Layout::Native | Layout::Rows if tasks.is_empty() => Vec::new(),
-            Layout::Native | Layout::Rows => vec![tasks],
-            Layout::TablePerMetric => tasks.into_iter().map(|task| vec![task]).collect(),
+            Layout::Native | Layout::Rows if metrics.is_empty() => Vec::new(),
+            Layout::Native | Layout::Rows => vec![metrics],
+            Layout::TablePerMetric => metrics.into_iter().map(|it| vec![it]).collect(),
         }
     }
 
-    async fn copy_group(&mut self, group: Vec<Task>) -> Result<ControlFlow<()>, RunError> {
-        for task in group {
-            if self.copy(task).await?.is_break() {
+    async fn copy_group(&mut self, group: Vec<MetricCursor>) -> Result<ControlFlow<()>, RunError> {
+        for metric in group {
+            if self.copy(metric).await?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Copies one metric; its failure is its own, unless others would fail too.
-    async fn copy(&mut self, task: Task) -> Result<ControlFlow<()>, RunError> {
+    /// Copies one metric. Its failure ends the run only if others would fail too.
+    async fn copy(&mut self, metric: MetricCursor) -> Result<ControlFlow<()>, RunError> {
         self.untried = self
             .untried
-            .saturating_sub(usize::from(self.is_untried(&task)));
-        let Task { metric, mut cursor } = task;
-        let mut ended = self.ready(&metric, cursor.next()).await;
-        if ended.is_ok() {
-            ended = self.sync_metric(&metric, &mut cursor).await;
+            .saturating_sub(usize::from(self.is_untried(&metric)));
+        let MetricCursor { metric, mut cursor } = metric;
+        let mut result = self.prepare_table(&metric, cursor.next()).await;
+        if result.is_ok() {
+            result = self.sync_metric(&metric, &mut cursor).await;
         }
         self.run.progress.advance(1);
-        match ended {
+        match result {
             Ok(()) => {
                 self.failures.succeeded();
                 Ok(ControlFlow::Continue(()))
             }
-            Err(ended) => self.note(&metric, cursor, ended).await,
+            Err(error) => self.record_failure(&metric, cursor, error).await,
         }
     }
 
-    /// Sees to it that the table of a metric exists and takes samples from `start_ms` on.
-    async fn ready(&mut self, metric: &str, start_ms: i64) -> Result<(), Ended> {
-        let ready = self.target.ready(metric, start_ms).await;
+    /// Ensures that the table of a metric exists and accepts samples from `start_ms` on.
+    async fn prepare_table(&mut self, metric: &str, start_ms: i64) -> Result<(), MetricError> {
+        let prepared = self.target.prepare(metric, start_ms).await;
         let warnings = self.target.take_warnings();
         self.warn("tables", warnings);
-        ready.map_err(|ended| ended.at(&format!("metric {metric}")))
+        prepared.map_err(|error| error.at(&format!("metric {metric}")))
     }
 
-    /// Notes why a metric failed, and that it was tried.
-    async fn note(
+    /// Records the failure of a metric, and saves that it was tried.
+    async fn record_failure(
         &mut self,
         metric: &str,
         mut cursor: Cursor,
-        ended: Ended,
+        error: MetricError,
     ) -> Result<ControlFlow<()>, RunError> {
-        let was_tried = matches!(ended, Ended::Metric(_) | Ended::Shared(_));
-        self.failures.add(metric, ended)?;
+        let was_tried = matches!(error, MetricError::Metric(_) | MetricError::Shared(_));
+        self.failures.add(metric, error)?;
         if was_tried {
             cursor.run = self.started.at;
-            self.saved().save(&key(metric), &cursor).await?;
+            self.cursors().save(&key(metric), &cursor).await?;
         }
-        Ok(match self.failures.are_everywhere() {
+        Ok(match self.failures.are_systemic() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         })
     }
 
-    /// Returns the report of a run that ended so. What ended it comes before the metrics that failed.
-    fn close(self, ended: Result<(), RunError>) -> Report {
+    /// Returns the report of the run: the error that ended it, and then the metrics that failed.
+    fn into_report(self, result: Result<(), RunError>) -> Report {
         let mut report = self.report;
         let failed = self.failures.error(self.metrics);
-        report.error = match (ended, failed) {
+        report.error = match (result, failed) {
             (Ok(()), failed) => failed,
             (Err(RunError::Failed(text)), Some(failed)) => {
                 Some(RunError::Failed(format!("{text}; {failed}")))
@@ -358,9 +366,9 @@ impl<'r> Work<'r> {
         report
     }
 
-    fn warn(&mut self, about: &str, warnings: Vec<String>) {
+    fn warn(&mut self, subject: &str, warnings: Vec<String>) {
         for warning in warnings {
-            let text = format!("{about}: {warning}");
+            let text = format!("{subject}: {warning}");
             let known = &mut self.report.warnings;
             if !known.contains(&text) && known.len() < MAX_WARNINGS {
                 known.push(text);

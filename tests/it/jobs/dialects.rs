@@ -1,5 +1,5 @@
-//! `prometheus_api` at servers of other makers, each imitated by the responses that it is documented to
-//! give: the matrix of `docs/connectors/prometheus-api.md` names them.
+//! `prometheus_api` with servers of other vendors, each imitated by its documented responses: see the matrix of
+//! `docs/connectors/prometheus-api.md`.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use timestream_prometheus_connector::jobs::run::{Job, Report, RunError};
 use timestream_prometheus_connector::{prompb, wire};
 
 use super::Workplace;
-use super::server::{Server, Window, answer, body, cut_off, envelope, error, points, too_long};
+use super::server::{Server, Window, body, cut_off, envelope, error, points, success, too_long};
 use super::sync::{failure, held, prometheus_with, start_s};
 use crate::support::now_ms;
 
@@ -33,14 +33,14 @@ fn sync(server: &Server, more: Value) -> Box<dyn Job> {
     parse(&config).unwrap()
 }
 
-/// The times of the points that are stored, in seconds.
+/// Returns the times of the stored points, in seconds.
 fn stored(workplace: &Workplace) -> Vec<i64> {
     let points = workplace.emulator.points("db", "t").into_iter();
     let times: BTreeSet<_> = points.map(|it| it.time_ns / 1_000_000_000).collect();
     times.into_iter().collect()
 }
 
-/// Whether the cursor of the metric has not moved.
+/// Returns true if the cursor of the metric has not moved.
 fn is_unmoved(workplace: &Workplace) -> bool {
     let texts = workplace.cursors.texts();
     let Some(text) = texts.get("metric level") else {
@@ -51,7 +51,7 @@ fn is_unmoved(workplace: &Workplace) -> bool {
     cursor["through"].as_i64().unwrap() < start_ms + STEP_S * 1_000
 }
 
-/// Fails unless every point of the lookback is stored once, but for those of the last minutes.
+/// Fails unless every point of the lookback is stored once, except those of the last minutes.
 fn assert_all_stored(case: &str, workplace: &Workplace, report: &Report) {
     assert_eq!(report.error, None, "{case}");
     let times = stored(workplace);
@@ -66,10 +66,10 @@ fn assert_all_stored(case: &str, workplace: &Workplace, report: &Report) {
     assert_eq!(report.rows, times.len() as u64, "{case}");
 }
 
-/// A server that takes windows of so many points, and refuses others in its own way.
+/// Starts a server that accepts windows of up to `limit` points, and rejects others in its own way.
 async fn limited(
     limit: i64,
-    refuse: impl Fn(Window) -> Response + Send + Sync + 'static,
+    reject: impl Fn(Window) -> Response + Send + Sync + 'static,
 ) -> Server {
     Server::start(move |path, query| {
         if !path.ends_with("query_range") {
@@ -77,15 +77,15 @@ async fn limited(
         }
         let window = Window::of(query);
         match window.points() > limit {
-            true => refuse(window),
-            false => answer(points("level", window)),
+            true => reject(window),
+            false => success(points("level", window)),
         }
     })
     .await
 }
 
-/// The ways in which servers refuse a window that is too large: whose they are, how long the retries
-/// before the first half take, and the response.
+/// Responses of servers to a window that is too large: the server, the seconds of retries before the first half, and the
+/// response.
 fn too_large() -> Vec<(&'static str, u64, fn(Window) -> Response)> {
     vec![
         ("Prometheus, samples", 0, |_| {
@@ -237,15 +237,15 @@ fn too_large() -> Vec<(&'static str, u64, fn(Window) -> Response)> {
 }
 
 #[tokio::test]
-async fn a_window_that_is_too_large_is_halved_whatever_the_server_says() {
-    let run = async |(case, waits, refuse): (&str, u64, fn(Window) -> Response)| {
-        let server = limited(100, refuse).await;
+async fn a_window_that_is_too_large_is_halved_for_every_dialect() {
+    let run = async |(case, waits, reject): (&str, u64, fn(Window) -> Response)| {
+        let server = limited(100, reject).await;
         let workplace = Workplace::start().await;
         let started = Instant::now();
         let report = workplace.run(&*sync(&server, json!({}))).await;
         assert_all_stored(case, &workplace, &report);
         // 500 points, 250, 125, and then ten windows of 62, of which some probe for longer ones.
-        let calls = server.asked("query_range").len();
+        let calls = server.queries("query_range").len();
         let retries = if waits > 0 { 9 } else { 0 };
         assert!(
             (12..=16 + retries).contains(&calls),
@@ -268,18 +268,18 @@ async fn the_size_that_works_is_remembered_by_the_next_run() {
     let sync = sync(&server, json!({}));
     let first = workplace.run_until(&*sync, 3).await;
     assert_eq!(first.error, Some(RunError::Interrupted));
-    let before = server.asked("query_range").len();
+    let before = server.queries("query_range").len();
     let mut second = workplace.run(&*sync).await;
     second.rows += first.rows;
     assert_all_stored("two runs", &workplace, &second);
-    let asked = server.asked("query_range");
-    let points: Vec<_> = asked[before..]
+    let queries = server.queries("query_range");
+    let points: Vec<_> = queries[before..]
         .iter()
         .map(|it| Window::of(it).points())
         .collect();
     assert_eq!(points[0], 62, "{points:?}");
-    let refused = points.iter().filter(|&&it| it > 100).count();
-    assert!(refused <= 1, "{points:?}");
+    let rejected = points.iter().filter(|&&it| it > 100).count();
+    assert!(rejected <= 1, "{points:?}");
 }
 
 #[tokio::test]
@@ -308,17 +308,17 @@ async fn a_real_prometheus_with_small_limits_is_copied_whole() {
 
 #[tokio::test]
 async fn one_point_is_the_smallest_window_and_the_work_is_bounded() {
-    // One that takes single points only.
+    // A server that accepts only single points.
     let server = limited(1, |_| error(422, "execution", "too many")).await;
     let workplace = Workplace::start().await;
     let hour = json!({"lookback_hours": 1});
     let report = workplace.run(&*sync(&server, hour.clone())).await;
     assert_eq!(report.error, None);
     assert!((55..=61).contains(&report.rows), "{report:?}");
-    let calls = server.asked("query_range").len();
+    let calls = server.queries("query_range").len();
     // Six halves of the first, and a probe of two points after 4, 8, 16 and 32 windows.
     assert!(calls <= 61 + 6 + 4, "{calls}");
-    // One that takes none.
+    // A server that accepts none.
     let server = limited(0, |_| error(422, "execution", "too many samples")).await;
     let workplace = Workplace::start().await;
     let report = workplace.run(&*sync(&server, hour)).await;
@@ -327,7 +327,7 @@ async fn one_point_is_the_smallest_window_and_the_work_is_bounded() {
         text.ends_with("no shorter window is possible, so raise the limit at the server"),
         "{text}"
     );
-    // One that refuses everything: each metric costs its halves, once.
+    // A server that rejects everything: each metric costs one call for each half.
     let server = limited(0, |_| error(422, "execution", "no")).await;
     let workplace = Workplace::start().await;
     let report = workplace.run(&*sync(&server, json!({}))).await;
@@ -337,9 +337,9 @@ async fn one_point_is_the_smallest_window_and_the_work_is_bounded() {
         "{text}"
     );
     assert!(is_unmoved(&workplace));
-    let asked = server.asked("query_range");
-    assert_eq!(asked.len(), 9);
-    let last = Window::of(asked.last().unwrap());
+    let queries = server.queries("query_range");
+    assert_eq!(queries.len(), 9);
+    let last = Window::of(queries.last().unwrap());
     assert_eq!(last.points(), 1);
 }
 
@@ -370,7 +370,7 @@ async fn a_partial_response_leaves_the_cursor_and_is_tried_again() {
         ),
     ];
     let run = async |(case, keys, words): (&str, Value, &str)| {
-        // For ever.
+        // Always partial.
         let respond = {
             let keys = keys.clone();
             move |window: Window| {
@@ -391,14 +391,14 @@ async fn a_partial_response_leaves_the_cursor_and_is_tried_again() {
         );
         assert!(is_unmoved(&workplace), "{case}");
         assert_eq!((report.rows, stored(&workplace).len()), (0, 0), "{case}");
-        // Four tries, and then the halves once each.
-        assert_eq!(server.asked("query_range").len(), 4 + 8, "{case}");
-        // For a moment.
+        // Four attempts, and then one for each half.
+        assert_eq!(server.queries("query_range").len(), 4 + 8, "{case}");
+        // Partial for a moment.
         let moment = Mutex::new(2);
         let server = limited(0, move |window| {
             let mut moment = moment.lock().unwrap();
             if *moment == 0 {
-                return answer(points("level", window));
+                return success(points("level", window));
             }
             *moment -= 1;
             respond(window)
@@ -406,7 +406,7 @@ async fn a_partial_response_leaves_the_cursor_and_is_tried_again() {
         .await;
         let report = workplace.run(&*sync(&server, json!({}))).await;
         assert_all_stored(case, &workplace, &report);
-        assert_eq!(server.asked("query_range").len(), 2 + 2, "{case}");
+        assert_eq!(server.queries("query_range").len(), 2 + 2, "{case}");
     };
     join_all(cases.map(run)).await;
 }
@@ -456,7 +456,7 @@ async fn notes_about_a_complete_response_are_warnings_of_the_run() {
 
 #[tokio::test]
 async fn null_is_an_empty_list_and_a_vector_is_an_error() {
-    // Of a server that writes Go's nil slices as they are.
+    // A server that writes Go's nil slices as null.
     let server = Server::start(|path, _| {
         let nothing = json!({"warnings": null, "infos": null, "errorType": null, "error": null});
         let mut keys = nothing;
@@ -489,17 +489,17 @@ async fn null_is_an_empty_list_and_a_vector_is_an_error() {
         ("string", json!([1, "hunter2"])),
     ] {
         let data = json!({"resultType": result_type, "result": result});
-        let server = limited(0, move |_| answer(data.clone())).await;
+        let server = limited(0, move |_| success(data.clone())).await;
         let workplace = Workplace::start().await;
         let report = workplace.run(&*sync(&server, json!({}))).await;
         let text = failure(&report);
-        let expected = format!("has to be a matrix, not a {result_type} (application/json, ");
+        let expected = format!("must be a matrix, not a {result_type} (application/json, ");
         assert!(
             text.contains(&expected) && !text.contains("hunter2"),
             "{text}"
         );
         assert!(is_unmoved(&workplace));
-        assert_eq!(server.asked("query_range").len(), 1);
+        assert_eq!(server.queries("query_range").len(), 1);
     }
 }
 
@@ -531,10 +531,10 @@ async fn a_wrong_address_and_wrong_credentials_are_named_after_one_call() {
             text.contains(words) && !text.contains("hunter2"),
             "{status}: {text}"
         );
-        assert_eq!(server.asked("query_range").len(), 1, "{status}");
+        assert_eq!(server.queries("query_range").len(), 1, "{status}");
         assert!(is_unmoved(&workplace));
     }
-    // VictoriaMetrics, which has no remote read; whoever knows no such path responds with a page.
+    // VictoriaMetrics has no remote read; a server without the path may respond with a page.
     for (status, text, words) in [
         (
             400,
@@ -553,7 +553,7 @@ async fn a_wrong_address_and_wrong_credentials_are_named_after_one_call() {
         let report = workplace.run(&*sync(&server, json!({"raw": true}))).await;
         let text = failure(&report);
         assert!(text.contains(words) && !text.contains("hunter2"), "{text}");
-        assert_eq!(server.asked("read").len(), 1);
+        assert_eq!(server.queries("read").len(), 1);
     }
 }
 
@@ -601,19 +601,19 @@ async fn a_response_of_remote_read_that_is_cut_is_read_again() {
         .await;
     assert_eq!((report.rows, &report.error), (20, &None));
     assert_eq!(stored(&workplace).len(), 20);
-    assert!((3..=5).contains(&server.asked("read").len()));
+    assert!((3..=5).contains(&server.queries("read").len()));
 }
 
 #[tokio::test]
 async fn points_outside_the_window_are_not_stored() {
-    // Some servers move the ends of a window to times that they like better.
+    // Some servers align the ends of a window to other times.
     let server = limited(0, |window| {
         let wider = Window {
             start: window.start - 3 * STEP_S,
             end: window.end + 3 * STEP_S,
             ..window
         };
-        answer(points("level", wider))
+        success(points("level", wider))
     })
     .await;
     let workplace = Workplace::start().await;
@@ -623,7 +623,7 @@ async fn points_outside_the_window_are_not_stored() {
 
 #[tokio::test]
 async fn lists_of_names_are_read_in_parts_and_may_be_partial() {
-    // Amazon Managed Service for Prometheus takes some days at once, for instance.
+    // Amazon Managed Service for Prometheus accepts only some days at once, for instance.
     let server = Server::start(|path, query| {
         let window = Window::of(query);
         match path {
@@ -636,9 +636,9 @@ async fn lists_of_names_are_read_in_parts_and_may_be_partial() {
                 } else {
                     "other"
                 };
-                answer(json!(["level", name]))
+                success(json!(["level", name]))
             }
-            "/api/v1/query_range" => answer(points("level", window)),
+            "/api/v1/query_range" => success(points("level", window)),
             _ => envelope(json!({"data": {}, "warnings": ["no"]})),
         }
     })
@@ -647,7 +647,7 @@ async fn lists_of_names_are_read_in_parts_and_may_be_partial() {
     let all = json!({"metrics_filter": ""});
     let report = workplace.run(&*sync(&server, all.clone())).await;
     assert_eq!(report.error, None);
-    let names = server.asked("__name__/values");
+    let names = server.queries("__name__/values");
     assert!((6..=7).contains(&names.len()), "{names:?}");
     assert!(
         report
@@ -655,10 +655,10 @@ async fn lists_of_names_are_read_in_parts_and_may_be_partial() {
             .contains(&"metadata: it may be incomplete: no".to_owned()),
         "{report:?}"
     );
-    // A list may stay partial: what it has is read.
+    // A list may stay partial: its metrics are read.
     let server = Server::start(|path, query| match path {
         "/api/v1/label/__name__/values" => envelope(json!({"data": ["level"], "isPartial": true})),
-        "/api/v1/query_range" => answer(points("level", Window::of(query))),
+        "/api/v1/query_range" => success(points("level", Window::of(query))),
         _ => StatusCode::NOT_FOUND.into_response(),
     })
     .await;
@@ -667,5 +667,5 @@ async fn lists_of_names_are_read_in_parts_and_may_be_partial() {
     assert_all_stored("a partial list", &workplace, &report);
     let warning = "the list of metrics: it may be incomplete: isPartial";
     assert!(report.warnings.iter().any(|it| it == warning), "{report:?}");
-    assert_eq!(server.asked("__name__/values").len(), 4);
+    assert_eq!(server.queries("__name__/values").len(), 4);
 }

@@ -1,4 +1,4 @@
-//! A scripted server of Prometheus' HTTP API: it responds as a test says, and remembers its requests.
+//! A scripted server of Prometheus' HTTP API that remembers its requests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -11,12 +11,12 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 /// The requests of a server: path and query.
-type Asked = Arc<Mutex<Vec<(String, String)>>>;
+type Requests = Arc<Mutex<Vec<(String, String)>>>;
 
-/// A server that responds as it is told.
+/// A scripted server.
 pub(crate) struct Server {
     pub(crate) url: String,
-    asked: Asked,
+    requests: Requests,
 }
 
 /// The window of a request, in seconds; both ends are included.
@@ -28,7 +28,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Reads it from a query; a list of names has no step.
+    /// Parses a query; a list of names has no step.
     pub(crate) fn of(query: &str) -> Self {
         let seconds = |key: &str| {
             let pair = query.split('&').find_map(|pair| pair.strip_prefix(key));
@@ -53,28 +53,28 @@ impl Window {
 
 impl Server {
     pub(crate) async fn start<R: IntoResponse>(
-        answer: impl Fn(&str, &str) -> R + Send + Sync + 'static,
+        respond: impl Fn(&str, &str) -> R + Send + Sync + 'static,
     ) -> Self {
-        let asked: Asked = Arc::default();
-        let seen = Arc::clone(&asked);
-        let answer = Arc::new(move |path: &str, query: &str| answer(path, query).into_response());
+        let requests: Requests = Arc::default();
+        let seen = Arc::clone(&requests);
+        let respond = Arc::new(move |path: &str, query: &str| respond(path, query).into_response());
         let handle = move |request: Request| {
-            let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
+            let (seen, respond) = (Arc::clone(&seen), Arc::clone(&respond));
             async move {
                 let uri = request.uri();
                 let (path, query) = (uri.path().to_owned(), uri.query().unwrap_or("").to_owned());
                 seen.lock().unwrap().push((path.clone(), query.clone()));
-                answer(&path, &query)
+                respond(&path, &query)
             }
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(handle);
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, asked }
+        Self { url, requests }
     }
 
-    /// One that responds to range queries with the samples of a metric in `exposition`.
+    /// Starts a server that responds to range queries with the samples of a metric in `exposition`.
     pub(crate) async fn of(exposition: &str, metric: &str) -> Self {
         let mut series: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
         for line in exposition
@@ -101,21 +101,21 @@ impl Server {
                     json!({"metric": {"__name__": metric, "id": id, "job": "a"}, "values": values})
                 })
                 .collect();
-            answer(json!({"resultType": "matrix", "result": result}))
+            success(json!({"resultType": "matrix", "result": result}))
         })
         .await
     }
 
     /// Returns the queries of the requests to a path.
-    pub(crate) fn asked(&self, path: &str) -> Vec<String> {
-        let asked = self.asked.lock().unwrap();
-        let asked = asked.iter().filter(|(it, _)| it.ends_with(path));
-        asked.map(|(_, query)| query.clone()).collect()
+    pub(crate) fn queries(&self, path: &str) -> Vec<String> {
+        let requests = self.requests.lock().unwrap();
+        let queries = requests.iter().filter(|(it, _)| it.ends_with(path));
+        queries.map(|(_, query)| query.clone()).collect()
     }
 }
 
 /// A success with this data.
-pub(crate) fn answer(data: Value) -> Response {
+pub(crate) fn success(data: Value) -> Response {
     envelope(json!({"data": data}))
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn cut_off() -> Response {
     body(StatusCode::OK, "application/json", pieces)
 }
 
-/// A success that says how long it is going to be, more than anybody reads.
+/// A success whose declared length is more than a sync reads.
 pub(crate) fn too_long() -> Response {
     let start = futures_util::stream::iter([Ok::<_, std::io::Error>("{")]);
     let pieces = futures_util::StreamExt::chain(start, futures_util::stream::pending());

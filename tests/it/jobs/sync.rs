@@ -1,5 +1,4 @@
-//! `prometheus_api`: from a real Prometheus with blocks of a week, and from a server that answers as it
-//! is told.
+//! `prometheus_api`: from a real Prometheus with blocks of a week, and from scripted servers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -15,11 +14,11 @@ use timestream_prometheus_connector::jobs::run::{Job, Report, RunError};
 use tokio::process::Command;
 
 use super::Workplace;
-use super::server::{Server, answer};
+use super::server::{Server, success};
 use crate::prometheus::{Prometheus, program};
 use crate::support::now_ms;
 
-/// Between two samples.
+/// Time between two samples.
 const STEP_S: i64 = 300;
 const WEEK: i64 = 7 * 86_400 / STEP_S;
 
@@ -70,14 +69,14 @@ pub(crate) async fn prometheus_with(start_s: i64, flags: &[&str], config: &str) 
     Prometheus::start_with(&server, &flags, |_| config.to_owned(), prepare).await
 }
 
-/// All that the blocks hold.
+/// Returns all samples of the blocks.
 pub(crate) async fn held(prometheus: &Prometheus, start_s: i64) -> Samples {
     let mut samples = Samples::default();
     for day in 1..=8 {
         let end = (start_s + day * 86_400 - 1).to_string();
         let query = [("query", "{id=~\".+\"}[1d]"), ("time", end.as_str())];
-        let answer = prometheus.api("query", &query).await;
-        samples.add_matrix(&answer["data"]["result"]);
+        let response = prometheus.api("query", &query).await;
+        samples.add_matrix(&response["data"]["result"]);
     }
     assert_eq!(samples.count() as i64, WEEK * 12);
     samples
@@ -113,13 +112,13 @@ async fn a_week_is_copied_across_kills_and_interruptions() {
     for raw in [false, true] {
         let workplace = Workplace::start().await;
         let sync = sync(&prometheus.url, json!({"raw": raw}));
-        // Killed when it has stored something that no cursor knows of.
+        // Killed after storing samples that no cursor knows of.
         workplace.cursors.dies_after(9);
         let first = workplace.run(&*sync).await;
         assert!(failure(&first).contains("killed"), "{first:?}");
         assert!(first.rows > 1_000 && first.rows < count / 2, "{first:?}");
         workplace.cursors.lives();
-        // Told to stop.
+        // Stopped.
         let second = workplace.run_until(&*sync, 5).await;
         assert_eq!(second.error, Some(RunError::Interrupted));
         let third = workplace.run(&*sync).await;
@@ -132,21 +131,21 @@ async fn a_week_is_copied_across_kills_and_interruptions() {
             "{rows}, not {count}"
         );
         assert_eq!(first.rejected + second.rejected + third.rejected, 0);
-        // From there on there is nothing new.
+        // The next run finds nothing new.
         let again = workplace.run(&*sync).await;
         assert_eq!((again.rows, &again.error), (0, &None));
     }
 }
 
 #[tokio::test]
-async fn modes_say_which_value_stays() {
+async fn the_mode_decides_which_value_stays() {
     let start_s = start_s();
     let prometheus = prometheus(start_s).await;
     let mut workplace = Workplace::start().await;
     let config = |mode: &str| {
         json!({
             "sync_mode": mode, "metrics_filter": ["level"], "allow_table_drop": true,
-            // Of what is in the magnetic store no answer tells that a value was not taken.
+            // For the magnetic store no response says that a value was not accepted.
             "memory_hours": 300,
         })
     };
@@ -169,7 +168,7 @@ async fn modes_say_which_value_stays() {
     };
     assert_eq!(run(&workplace, "incremental_append").await.rows, count);
     let first = values(&workplace);
-    // Another server says something else of the same times.
+    // Another server has other values at the same times.
     let changed = exposition(start_s).replace("{id=\"1\",job=\"a\"} ", "{id=\"1\",job=\"a\"} 1");
     let second = Server::of(&changed, "level").await;
     let from = |mode: &str| sync(&second.url, config(mode));
@@ -187,8 +186,8 @@ async fn modes_say_which_value_stays() {
     );
     let newer = values(&workplace);
     assert!(newer != first && newer.len() == first.len());
-    // Back to what the first server says, in a table that is as it was, though tables are created in
-    // another way now.
+    // Back to the values of the first server, in a table with its old properties, though tables are created with
+    // other properties now.
     let before = workplace.describe("new").await;
     assert_eq!(before.as_ref().unwrap().memory_hours, Some(300));
     let mut config = config("full_refresh_overwrite");
@@ -245,7 +244,7 @@ async fn layouts_for_sql_name_metric_and_labels() {
 }
 
 #[tokio::test]
-async fn tables_are_created_and_a_window_that_they_refuse_is_told() {
+async fn tables_are_created_and_a_start_before_their_retention_is_reported() {
     let start_s = start_s();
     let server = Server::of(&exposition(start_s), "level").await;
     let mut workplace = Workplace::start().await;
@@ -271,10 +270,10 @@ async fn tables_are_created_and_a_window_that_they_refuse_is_told() {
         .await;
     assert!(matches!(report.error, Some(RunError::Disable(_))));
     assert!(
-        failure(&report).contains("takes only the 12 hours of its memory store"),
+        failure(&report).contains("accepts only the 12 hours of its memory store"),
         "{report:?}"
     );
-    assert_eq!(server.asked("query_range").len(), 0);
+    assert_eq!(server.queries("query_range").len(), 0);
     let report = workplace
         .run(&*only(json!({"memory_hours": 12, "magnetic_days": "30"})))
         .await;
@@ -295,10 +294,10 @@ async fn metadata_comes_from_the_targets_or_from_the_server() {
         let server = Server::start(move |path, _| {
             let entry = |metric: &str, kind: &str| json!({"metric": metric, "type": kind, "help": "H.", "unit": "s"});
             match (path, has_targets) {
-                ("/api/v1/targets/metadata", true) => answer(json!([entry("level", "gauge"), entry("other", "gauge")])),
-                ("/api/v1/targets/metadata", false) => answer(json!([])),
-                ("/api/v1/metadata", false) => answer(json!({"requests": [entry("", "counter")], "level": []})),
-                ("/api/v1/query_range", _) => answer(json!({"resultType": "matrix", "result": []})),
+                ("/api/v1/targets/metadata", true) => success(json!([entry("level", "gauge"), entry("other", "gauge")])),
+                ("/api/v1/targets/metadata", false) => success(json!([])),
+                ("/api/v1/metadata", false) => success(json!({"requests": [entry("", "counter")], "level": []})),
+                ("/api/v1/query_range", _) => success(json!({"resultType": "matrix", "result": []})),
                 _ => StatusCode::NOT_FOUND.into_response(),
             }
         })
@@ -308,7 +307,7 @@ async fn metadata_comes_from_the_targets_or_from_the_server() {
         for _ in 0..2 {
             let report = workplace.run(&*sync).await;
             assert_eq!(report, Report::default());
-            // What is known already is not written again.
+            // Unchanged metadata is not written again.
             let points = workplace.emulator.points("db", "metrics");
             assert_eq!(points.len(), 1);
             let (name, kind) = if has_targets {
@@ -326,7 +325,7 @@ async fn metadata_comes_from_the_targets_or_from_the_server() {
 }
 
 #[tokio::test]
-async fn what_the_server_says_is_told_and_too_much_is_asked_for_in_parts() {
+async fn errors_of_the_server_are_reported_and_large_windows_are_read_in_parts() {
     let workplace = Workplace::start().await;
     for (status, body, words) in [
         (
@@ -338,7 +337,7 @@ async fn what_the_server_says_is_told_and_too_much_is_asked_for_in_parts() {
         (
             200,
             "<html>",
-            "is not one of Prometheus' API: no JSON at line 1, column 1 (text/plain; charset=utf-8, 6 bytes)",
+            "is not one of Prometheus' API: not JSON at line 1, column 1 (text/plain; charset=utf-8, 6 bytes)",
         ),
         (
             200,
@@ -354,18 +353,18 @@ async fn what_the_server_says_is_told_and_too_much_is_asked_for_in_parts() {
             text.contains("metric job:rate5m, ") && text.contains(words),
             "{text}"
         );
-        // Each metric is asked for, and none of them again, unless nothing can be read at all.
+        // Each metric is requested once, unless nothing can be read at all.
         let metrics = if status == StatusCode::UNAUTHORIZED {
             1
         } else {
             3
         };
-        assert_eq!(server.asked("query_range").len(), metrics);
+        assert_eq!(server.queries("query_range").len(), metrics);
         assert!(
             report
                 .warnings
                 .iter()
-                .any(|it| it.starts_with("metadata is not copied: "))
+                .any(|it| it.starts_with("could not read the metadata: "))
         );
     }
     let too_much = r#"{"status":"error","errorType":"execution","error":"query processing would load too many samples into memory in query execution"}"#;
@@ -406,7 +405,7 @@ async fn what_the_server_says_is_told_and_too_much_is_asked_for_in_parts() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_busy_is_asked_again() {
+async fn calls_to_a_busy_server_are_retried() {
     let failures = Mutex::new(2);
     let server = Server::start(move |path, _| {
         let mut failures = failures.lock().unwrap();
@@ -414,7 +413,7 @@ async fn a_server_that_is_busy_is_asked_again() {
             *failures -= 1;
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
-        answer(json!({"resultType": "matrix", "result": []}))
+        success(json!({"resultType": "matrix", "result": []}))
     })
     .await;
     let workplace = Workplace::start().await;
@@ -425,7 +424,7 @@ async fn a_server_that_is_busy_is_asked_again() {
     let started = std::time::Instant::now();
     let report = workplace.run(&*sync).await;
     assert_eq!(report.error, None);
-    assert_eq!(server.asked("query_range").len(), 3);
+    assert_eq!(server.queries("query_range").len(), 3);
     // A second, and then two.
     assert!(started.elapsed().as_secs() >= 3);
 }

@@ -1,4 +1,4 @@
-//! Metrics, windows and tables of a sync that fail while the others go on.
+//! Metrics, windows and tables of a sync that fail while the others continue.
 
 use std::collections::BTreeSet;
 
@@ -29,14 +29,14 @@ fn step_ago(ms: i64) -> i64 {
     (now_ms() - ms) / 15_000 * 15_000
 }
 
-/// The times that are stored of a metric.
+/// Returns the stored times of a metric.
 fn times(workplace: &Workplace, metric: &str) -> BTreeSet<i64> {
     let points = workplace.emulator.points("db", "t").into_iter();
     let points = points.filter(|point| point.measure_name == metric);
     points.map(|point| point.time_ns / 1_000_000).collect()
 }
 
-/// The times that the server has of a metric up to one.
+/// Returns the times that the server has of a metric, up to `end`.
 fn held(source: &Source, metric: &str, end: i64) -> BTreeSet<i64> {
     let content = source.content();
     let samples = content.samples[metric]["1"].range(..=end);
@@ -50,7 +50,7 @@ fn failure(report: &Report) -> &str {
     }
 }
 
-/// Adds a sample each five minutes of the last hours to each metric.
+/// Adds a sample every five minutes of the last hours to each metric.
 fn fill(source: &Source, metrics: &[&str]) {
     for metric in metrics {
         for minutes in (0..6 * 60).step_by(5) {
@@ -87,7 +87,7 @@ async fn a_metric_that_fails_leaves_the_others_alone() {
         }
         assert_eq!(times(&workplace, "b").len(), 0);
     }
-    // Its history from the first try on is stored once it is there, though no list names it any more.
+    // Once it works, its samples since the first attempt are stored, though the server no longer lists it.
     let old = step_ago(6 * HOUR + 50 * MINUTE);
     let content = |source: &Source| {
         let mut content = source.content();
@@ -130,7 +130,7 @@ async fn a_window_that_fails_holds_its_metric_where_it_is() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_everything_is_not_asked_for_everything() {
+async fn a_server_that_rejects_everything_gets_few_queries() {
     let source = Source::start().await;
     let workplace = Workplace::start().await;
     let metrics: Vec<String> = (0..30).map(|id| format!("m{id:02}")).collect();
@@ -150,8 +150,8 @@ async fn a_server_that_refuses_everything_is_not_asked_for_everything() {
         ),
         "{text}"
     );
-    assert_eq!(source.content().asked.len(), 3);
-    // Where only the first ones are forbidden, the next run begins with the others.
+    assert_eq!(source.content().queried.len(), 3);
+    // If only the first metrics are forbidden, the next run begins with the others.
     forbid(&metrics[..3]);
     let report = workplace.run(&*sync).await;
     let text = failure(&report);
@@ -193,7 +193,7 @@ async fn runs_that_are_interrupted_come_to_every_metric() {
 }
 
 #[tokio::test]
-async fn a_table_that_takes_nothing_is_a_matter_of_its_metric() {
+async fn a_retention_error_concerns_only_its_metric() {
     let source = Source::start().await;
     let workplace = Workplace::start().await;
     fill(&source, &["a", "b"]);
@@ -217,7 +217,7 @@ async fn a_table_that_takes_nothing_is_a_matter_of_its_metric() {
     );
     assert!(workplace.emulator.points("db", "metric_a").len() > 50);
     assert_eq!(workplace.emulator.points("db", "metric_b").len(), before);
-    // If there is no other metric, somebody has to change a setting.
+    // If there is no other metric, the definition is disabled.
     let mut alone = full;
     alone["metrics_filter"] = json!("b");
     let report = workplace.run(&*config(alone)).await;
@@ -241,8 +241,8 @@ async fn names_that_the_server_does_not_have_are_warnings() {
     };
     assert_eq!(
         selector,
-        "metrics_filter: 'up{job=\"x\"}' looks like a selector or an expression; expected the name \
-         of a metric alone"
+        "metrics_filter: 'up{job=\"x\"}' looks like a selector or an expression; expected only the \
+         name of a metric"
     );
     assert!(
         unknown.starts_with("metrics_filter: the server has no metric 'upp' from "),
@@ -251,7 +251,7 @@ async fn names_that_the_server_does_not_have_are_warnings() {
 }
 
 #[tokio::test]
-async fn tables_that_take_nothing_leave_all_others_alone() {
+async fn retention_errors_do_not_stop_other_metrics() {
     let source = Source::start().await;
     let workplace = Workplace::start().await;
     let names: Vec<_> = (0..22).map(|number| format!("a{number:02}")).collect();
@@ -274,7 +274,7 @@ async fn tables_that_take_nothing_leave_all_others_alone() {
 }
 
 #[tokio::test]
-async fn a_later_start_is_a_remedy_for_a_table_that_takes_nothing() {
+async fn a_later_start_resolves_a_retention_error() {
     let source = Source::start().await;
     let mut workplace = Workplace::start().await;
     workplace.target("db", "new");
@@ -300,7 +300,7 @@ async fn a_later_start_is_a_remedy_for_a_table_that_takes_nothing() {
 }
 
 #[tokio::test]
-async fn no_cursor_is_too_long_for_the_place_where_it_is() {
+async fn no_cursor_is_too_long_for_the_state_store() {
     let source = Source::start().await;
     let workplace = Workplace::start().await;
     let name = "a".repeat(5_000);

@@ -30,7 +30,7 @@ fn sync(url: &str, more: Value) -> Box<dyn Job> {
     parse(&config).unwrap()
 }
 
-/// The stored samples of the table, by metric and time.
+/// Returns the stored samples of the table, by metric and time.
 fn stored(workplace: &Workplace) -> Vec<(String, i64, f64)> {
     let points = workplace.emulator.points("db", "new").into_iter();
     let mut points: Vec<_> = points
@@ -49,18 +49,18 @@ async fn complete(workplace: &Workplace, sync: &dyn Job) -> Report {
     report
 }
 
-/// A multiple of the step, so long ago.
+/// Returns a multiple of the step, `ms` ago.
 fn step_ago(ms: i64) -> i64 {
     (now_ms() - ms) / 15_000 * 15_000
 }
 
 #[tokio::test]
-async fn the_last_stretch_is_read_again_and_what_is_the_same_is_not_stored_again() {
+async fn the_tail_is_read_again_and_unchanged_samples_are_not_stored_again() {
     for (mode, winner) in [("incremental_append", 1.0), ("incremental_deduped", 2.0)] {
         let source = Source::start().await;
         let mut workplace = Workplace::start().await;
         workplace.target("db", "new");
-        // Of data in the magnetic store no response says that a value was not taken.
+        // For the magnetic store no response says that a value was not accepted.
         let config = json!({"sync_mode": mode, "memory_hours": 24});
         let sync = sync(&source.url, config);
         let first = step_ago(22 * MINUTE);
@@ -68,7 +68,7 @@ async fn the_last_stretch_is_read_again_and_what_is_the_same_is_not_stored_again
         workplace.now = || ago(20 * MINUTE);
         assert_eq!(complete(&workplace, &*sync).await.rows, 1);
         // The run has ended a minute before its time.
-        let end = source.content().asked.last().unwrap().2;
+        let end = source.content().queried.last().unwrap().2;
         assert!(end <= now_ms() - 21 * MINUTE, "{end}");
 
         // One sample that is late for the first run, one that is too late, and a new one.
@@ -85,7 +85,7 @@ async fn the_last_stretch_is_read_again_and_what_is_the_same_is_not_stored_again
         };
         assert_eq!(times(&workplace), [first, late, new]);
 
-        // Nothing has changed: nothing is stored, though the stretch is read.
+        // The tail is read, but nothing in it has changed, so nothing of it is stored.
         source
             .content()
             .add("a", step_ago(11 * MINUTE + 30_000), 1.0);
@@ -96,7 +96,7 @@ async fn the_last_stretch_is_read_again_and_what_is_the_same_is_not_stored_again
         let report = complete(&workplace, &*sync).await;
         assert_eq!((report.rows, report.received), (1, 1));
 
-        // Another value in the stretch.
+        // Another value in the tail.
         let changed = step_ago(7 * MINUTE + 5_000);
         source.content().add("a", changed, 1.0);
         workplace.now = || ago(5 * MINUTE + 40_000);
@@ -117,7 +117,7 @@ async fn the_last_stretch_is_read_again_and_what_is_the_same_is_not_stored_again
 }
 
 #[tokio::test]
-async fn what_ended_during_an_outage_is_read_after_it() {
+async fn metrics_that_ended_during_an_outage_are_read_after_it() {
     let source = Source::start().await;
     let mut workplace = Workplace::start().await;
     workplace.target("db", "new");
@@ -141,7 +141,7 @@ async fn what_ended_during_an_outage_is_read_after_it() {
     });
     workplace.now = || ago(10 * HOUR);
     complete(&workplace, &*sync).await;
-    // Nobody runs it for ten hours.
+    // It does not run for ten hours.
     workplace.now = Timestamp::now;
     complete(&workplace, &*sync).await;
     let mut expected = Vec::new();
@@ -151,11 +151,11 @@ async fn what_ended_during_an_outage_is_read_after_it() {
     }
     assert_eq!(stored(&workplace), expected);
     // From there on lists are short again, and dead metrics are not read.
-    source.content().asked.clear();
+    source.content().queried.clear();
     complete(&workplace, &*sync).await;
     let (start, _) = *source.content().listed.last().unwrap();
     assert!(start >= now_ms() - HOUR - MINUTE, "{start}");
-    assert!(source.content().asked.iter().all(|it| it.0 == "lasting"));
+    assert!(source.content().queried.iter().all(|it| it.0 == "lasting"));
 }
 
 /// An exporter that needs three seconds for each response.
@@ -172,10 +172,10 @@ async fn slow_exporter() -> String {
     address
 }
 
-/// What Prometheus has from `start_ms` to `end_ms`, at each second or as it is.
+/// Returns the samples of Prometheus from `start_ms` to `end_ms`, at each second or raw.
 async fn held(prometheus: &Prometheus, is_raw: bool, start_ms: i64, end_ms: i64) -> Samples {
     let seconds = |ms: i64| format!("{}.{:03}", ms / 1_000, ms % 1_000);
-    let answer = if is_raw {
+    let response = if is_raw {
         let query = format!("slow[{}ms]", end_ms - start_ms);
         let time = seconds(end_ms);
         prometheus
@@ -192,7 +192,7 @@ async fn held(prometheus: &Prometheus, is_raw: bool, start_ms: i64, end_ms: i64)
         prometheus.api("query_range", &query).await
     };
     let mut samples = Samples::default();
-    samples.add_matrix(&answer["data"]["result"]);
+    samples.add_matrix(&response["data"]["result"]);
     samples
 }
 

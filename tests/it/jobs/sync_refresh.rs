@@ -1,4 +1,4 @@
-//! `full_refresh_overwrite`: when a table is dropped, and what is in it whatever happens.
+//! `full_refresh_overwrite`: the conditions for dropping a table, and its content after every kind of failure.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ fn sync(url: &str, layout: &str, mode: &str) -> Box<dyn Job> {
 /// Metric, series, time and value.
 type Rows = BTreeSet<(String, String, i64, u64)>;
 
-/// What is stored in a layout.
+/// Returns the stored samples of a layout.
 fn stored(workplace: &Workplace, layout: &str) -> Rows {
     let tables = match layout {
         "native" => &["new"][..],
@@ -60,7 +60,7 @@ fn stored(workplace: &Workplace, layout: &str) -> Rows {
     points.map(row).collect()
 }
 
-/// What the server has, all of which a run reads.
+/// Returns the samples of the server, all of which a run reads.
 fn held(source: &Source) -> Rows {
     let mut rows = Rows::new();
     for (metric, series) in &source.content().samples {
@@ -74,7 +74,7 @@ fn held(source: &Source) -> Rows {
     rows
 }
 
-/// Gives the server samples of the last hours, of one series for each metric.
+/// Replaces the samples of the server by those of one series for each metric.
 fn fill(source: &Source, id: &str, value: f64) {
     let mut content = source.content();
     content.samples.clear();
@@ -88,7 +88,7 @@ fn fill(source: &Source, id: &str, value: f64) {
     }
 }
 
-/// A server that has other series than those that are stored, and what is stored.
+/// Returns a server whose series differ from the stored ones, and the stored samples.
 async fn changed(layout: &str) -> (Source, Workplace, Rows) {
     let source = Source::start().await;
     let mut workplace = Workplace::start().await;
@@ -114,7 +114,7 @@ fn has_warning(report: &Report, words: &str) -> bool {
 }
 
 #[tokio::test]
-async fn nothing_is_dropped_that_cannot_be_read_again() {
+async fn tables_are_not_dropped_if_samples_cannot_be_read_again() {
     for layout in ["native", "table_per_metric"] {
         let (source, workplace, old) = changed(layout).await;
         let overwrite = sync(&source.url, layout, "full_refresh_overwrite");
@@ -122,7 +122,7 @@ async fn nothing_is_dropped_that_cannot_be_read_again() {
         source.content().statuses = statuses.into();
         let report = workplace.run(&*overwrite).await;
         assert!(failure(&report).contains("403 Forbidden"), "{report:?}");
-        assert!(has_warning(&report, "is not dropped; "), "{report:?}");
+        assert!(has_warning(&report, "was not dropped, "), "{report:?}");
         assert_eq!(stored(&workplace, layout), old);
         // One metric alone: the other one is refreshed, in a table of its own as a whole.
         source.content().statuses.remove("a");
@@ -156,10 +156,10 @@ async fn a_list_in_doubt_or_without_samples_drops_nothing() {
     source.content().samples.remove("b");
     source.content().list_warnings = vec!["a store is down".to_owned()];
     let report = workplace.run(&*overwrite).await;
-    let text = "db/new is not dropped; what is read is stored over what it holds: the list of \
-                metrics may not be complete: ";
+    let text = "db/new was not dropped, and samples are stored over its content: the list of \
+                metrics may be incomplete: ";
     match &report.error {
-        // What was listed is read all the same.
+        // The listed metrics are read in any case.
         None => {
             assert!(has_warning(&report, text), "{report:?}");
             assert!(stored(&workplace, "native").is_superset(&held(&source)));
@@ -167,7 +167,7 @@ async fn a_list_in_doubt_or_without_samples_drops_nothing() {
         Some(error) => assert!(error.to_string().contains("a store is down"), "{error}"),
     }
     assert!(stored(&workplace, "native").is_superset(&old));
-    // A newer value wins all the same.
+    // A newer value wins in any case.
     source.content().list_warnings.clear();
     source.content().samples.clear();
     let before = stored(&workplace, "native");
@@ -203,7 +203,7 @@ async fn a_kill_at_any_step_ends_in_the_right_content() {
             };
             let before = workplace.describe(table).await;
             assert_eq!(before.as_ref().unwrap().memory_hours, Some(300));
-            // Tables would be created in another way now.
+            // Tables would be created with other properties now.
             let config = json!({
                 "prometheus_url": source.url, "lookback_hours": 5, "layout": layout,
                 "sync_mode": "full_refresh_overwrite", "allow_table_drop": true,
@@ -217,7 +217,7 @@ async fn a_kill_at_any_step_ends_in_the_right_content() {
             let new = held(&source);
             let now = stored(&workplace, layout);
             let is_new = |row: &(String, String, i64, u64)| new.contains(row);
-            // Until a table is dropped, it has what it had; afterwards nothing old is there.
+            // A table has its old content until it is dropped, and nothing of that afterwards.
             for metric in ["a", "b"] {
                 let of = |rows: &Rows| -> Rows {
                     rows.iter().filter(|row| row.0 == metric).cloned().collect()
@@ -235,7 +235,7 @@ async fn a_kill_at_any_step_ends_in_the_right_content() {
     }
 }
 
-/// Sets a cursor as an earlier version of the program, or another mode, has left it.
+/// Sets a cursor as an earlier version of the program, or another mode, saved it.
 async fn leave(workplace: &Workplace, key: &str, value: Value) {
     let text = value.to_string();
     workplace.cursors.set(key, &text).await.unwrap();
@@ -300,7 +300,7 @@ async fn a_full_refresh_does_not_go_on_with_a_run_before_an_incremental_one() {
     .await;
     let incremental = sync(&source.url, "native", "incremental_append");
     assert_eq!(workplace.run(&*incremental).await.error, None);
-    // What that run had not read is listed and read.
+    // The time that the incomplete run did not read is listed and read.
     assert_eq!(source.content().listed.last().unwrap().0, start);
     let overwrite = sync(&source.url, "native", "full_refresh_overwrite");
     assert_eq!(workplace.run(&*overwrite).await.error, None);
@@ -319,25 +319,25 @@ async fn a_full_refresh_that_ends_early_goes_on_until_each_metric_was_tried() {
             for name in names {
                 source.content().add(name, time, 1.0);
             }
-            let refuse = |names: &[&str]| {
+            let reject = |names: &[&str]| {
                 let statuses = names.iter().map(|&name| (name.to_owned(), 403));
                 source.content().statuses = statuses.collect();
             };
             let full = sync(&source.url, layout, mode);
-            refuse(&["c", "d", "e"]);
+            reject(&["c", "d", "e"]);
             let report = workplace.run(&*full).await;
             let text = failure(&report);
             assert!(
                 text.starts_with("3 of 7 metrics failed, the last 3"),
                 "{text}"
             );
-            refuse(&[]);
-            source.content().asked.clear();
+            reject(&[]);
+            source.content().queried.clear();
             assert_eq!(workplace.run(&*full).await.error, None);
-            let asked = source.content().asked.clone();
-            let mut asked: Vec<_> = asked.iter().map(|(metric, ..)| metric.as_str()).collect();
-            asked.dedup();
-            assert_eq!(asked, ["f", "g", "c", "d", "e"]);
+            let queried = source.content().queried.clone();
+            let mut queried: Vec<_> = queried.iter().map(|(metric, ..)| metric.as_str()).collect();
+            queried.dedup();
+            assert_eq!(queried, ["f", "g", "c", "d", "e"]);
             let tables = match layout {
                 "native" => vec!["new".to_owned()],
                 _ => names.map(|name| format!("metric_{name}")).to_vec(),
@@ -347,7 +347,7 @@ async fn a_full_refresh_that_ends_early_goes_on_until_each_metric_was_tried() {
                 .map(|it| workplace.emulator.points("db", it).len());
             assert_eq!(points.sum::<usize>(), 7);
             // It comes to an end though it never succeeds.
-            refuse(&names);
+            reject(&names);
             for left in [true, true, false] {
                 assert!(failure(&workplace.run(&*full).await).contains("ended early"));
                 let run = workplace.cursors.texts()["run"].clone();

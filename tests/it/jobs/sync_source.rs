@@ -1,4 +1,4 @@
-//! A server whose samples, and faults, change between the runs of a sync.
+//! A server whose samples and errors change between the runs of a sync.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,7 +13,7 @@ use super::server::Server;
 /// Samples by metric, series (the label `id`) and time in milliseconds.
 pub(super) type Samples = BTreeMap<String, BTreeMap<String, BTreeMap<i64, f64>>>;
 
-/// What the server has, and how it fails.
+/// The samples of the server, and its errors.
 #[derive(Default)]
 pub(super) struct Content {
     pub(super) samples: Samples,
@@ -21,10 +21,10 @@ pub(super) struct Content {
     pub(super) statuses: BTreeMap<String, u16>,
     /// Windows that have this time fail with status 422, by metric.
     pub(super) bad_times: BTreeMap<String, i64>,
-    /// What a list of names brings along.
+    /// Warnings of lists of names.
     pub(super) list_warnings: Vec<String>,
     /// The range queries: metric, start and end.
-    pub(super) asked: Vec<(String, i64, i64)>,
+    pub(super) queried: Vec<(String, i64, i64)>,
     /// The lists: start and end.
     pub(super) listed: Vec<(i64, i64)>,
 }
@@ -51,7 +51,7 @@ impl Content {
     }
 
     fn range(&mut self, metric: &str, start: i64, end: i64) -> Response {
-        self.asked.push((metric.to_owned(), start, end));
+        self.queried.push((metric.to_owned(), start, end));
         let bad = self.bad_times.get(metric);
         let bad = bad.filter(|time| (start..=end).contains(*time));
         if let Some(status) = self.statuses.get(metric).copied().or(bad.map(|_| 422)) {

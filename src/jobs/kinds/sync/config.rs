@@ -1,7 +1,7 @@
 //! The `config` of a sync.
 //!
-//! Configuration files of other programs work as they are: numbers and booleans may be texts, an
-//! empty text or a placeholder of a template counts as absent, and credentials imply their kind.
+//! Configuration files of other programs are accepted unchanged: numbers and booleans may be strings, an empty string
+//! or a template's placeholder counts as absent, and credentials imply their type.
 
 use std::ops::RangeInclusive;
 
@@ -17,62 +17,62 @@ use crate::jobs::outgoing::{Keys, Outgoing};
 use crate::jobs::values::{Values, object};
 
 const HOUR_MS: i64 = 3_600_000;
-/// A hundred years.
+/// Accepted hours of lookback, up to a hundred years.
 const HOURS: RangeInclusive<u64> = 1..=876_600;
-/// Of Timestream.
+/// The limits of Timestream.
 const MEMORY_HOURS: RangeInclusive<u64> = 1..=8_766;
 const MAGNETIC_DAYS: RangeInclusive<u64> = 1..=73_000;
-/// Milliseconds; up to a day.
+/// Accepted milliseconds, up to a day.
 const LATENESS: RangeInclusive<u64> = 0..=86_400_000;
 const DEFAULT_LATENESS_MS: u64 = 60_000;
-/// Seconds between two samples.
+/// Accepted seconds between two samples.
 const STEP: RangeInclusive<u64> = 1..=86_400;
 
-/// A sync's settings, all checked.
+/// The checked settings of a sync.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// The server.
+    /// Base URL of the server.
     pub(super) url: Url,
-    /// The settings of the calls.
+    /// Settings of the outgoing calls.
     pub(super) outgoing: Outgoing,
-    /// All, if there are none.
+    /// Names of the metrics to copy; all metrics if empty.
     pub(super) metrics: Vec<String>,
     pub(super) start: Start,
-    /// Milliseconds before now at which a run ends, and which the next one reads again.
+    /// A run ends this many milliseconds before now, and the next run reads as many again.
     pub(super) lateness_ms: i64,
     pub(super) step_ms: i64,
     pub(super) mode: Mode,
     pub(super) layout: Layout,
-    /// Whether samples are read as they are, instead of in steps.
+    /// Read samples unchanged by remote read, instead of in steps.
     pub(super) raw: bool,
     pub(super) tables: Tables,
 }
 
-/// How the tables are.
+/// Settings of the tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tables {
-    /// Whether those that are missing are created.
+    /// Create missing tables.
     pub(super) create: bool,
-    /// Retention in the memory store of tables that are created.
+    /// Retention in the memory store of created tables.
     pub(super) memory_hours: Option<u64>,
-    /// Retention in the magnetic store of tables that are created.
+    /// Retention in the magnetic store of created tables.
     pub(super) magnetic_days: Option<u64>,
-    /// Whether created tables take data older than the memory store's.
+    /// Let created tables accept samples older than the memory store's retention.
     pub(super) magnetic_writes: bool,
 }
 
-/// Where the first run starts.
+/// Start of the time that the first run reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Start {
-    /// So many milliseconds ago.
+    /// This many milliseconds ago.
     Ago(i64),
     /// At a time, in milliseconds since the Unix epoch.
     At(i64),
 }
 
 impl Start {
-    /// Returns its millisecond at `now_ms`.
+    /// Returns the start at `now_ms`, in milliseconds since the Unix epoch.
     pub(super) fn ms(self, now_ms: i64) -> i64 {
         match self {
             Self::Ago(ms) => (now_ms - ms).max(0),
@@ -81,16 +81,16 @@ impl Start {
     }
 }
 
-/// What a run reads, and what happens to what is stored.
+/// The time that a run reads, and its handling of stored values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// From the cursor on; a stored value stays.
+    /// Reads from the cursor on; stored values stay.
     IncrementalAppend,
-    /// From the cursor on; the newer run's value wins.
+    /// Reads from the cursor on; newer runs replace stored values.
     IncrementalDeduped,
-    /// All of it; a stored value stays.
+    /// Reads everything; stored values stay.
     FullRefreshAppend,
-    /// All of it, into tables that are dropped before.
+    /// Reads everything into tables that are dropped first.
     FullRefreshOverwrite,
 }
 
@@ -100,12 +100,12 @@ impl Mode {
     }
 }
 
-/// What rows look like.
+/// The layout of tables and rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// As remote write stores them.
+    /// The layout of remote write.
     Native,
-    /// One table of rows that name metric and labels.
+    /// One table whose rows have columns for metric and labels.
     Rows,
     /// Such a table for each metric.
     TablePerMetric,
@@ -141,10 +141,10 @@ struct Raw {
 }
 
 impl Settings {
-    /// Reads a `config`; `secrets` in it are plain texts or references.
+    /// Reads a `config`; secrets in it are plain strings or references.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// All errors in it.
     pub(super) fn parse(config: &Value) -> Result<Self, Vec<Fault>> {
         let raw: Raw = object(config).map_err(|text| vec![Fault::new("config", text)])?;
         let mut values = Values {
@@ -176,7 +176,7 @@ impl Settings {
         if mode == Mode::FullRefreshOverwrite && may_drop != Some(true) {
             values.fault(
                 "sync_mode",
-                "full_refresh_overwrite drops the target tables with all that is in them; set allow_table_drop to true if that is meant",
+                "full_refresh_overwrite drops the target tables with all their data; set allow_table_drop to true to confirm",
             );
         }
         let tables = Tables {
@@ -210,7 +210,7 @@ impl Settings {
         }
     }
 
-    /// The first millisecond that is wanted at `now_ms`.
+    /// Returns the first millisecond that a run at `now_ms` reads.
     pub(super) fn start_ms(&self, now_ms: i64) -> i64 {
         self.start.ms(now_ms)
     }
@@ -223,14 +223,14 @@ fn url(values: &mut Values, raw: &Raw) -> Option<Url> {
         (Some(one), Some(other)) if one != other => {
             values.fault(
                 "base_url",
-                "is another name of prometheus_url, and they differ; give one",
+                "is another name of prometheus_url and has a different value; remove one of them",
             );
             None
         }
         (None, None) if values.faults.is_empty() => {
             values.fault(
                 "prometheus_url",
-                "missing: the server, a form like http://prometheus:9090",
+                "missing: the URL of the server, such as http://prometheus:9090",
             );
             None
         }
@@ -260,7 +260,7 @@ fn outgoing(values: &mut Values, raw: &Raw, url: Option<&Url>) -> Outgoing {
     Outgoing::read(values, auth, keys, (key, url))
 }
 
-/// A list, or a text with commas.
+/// Reads names in a list, or in a string with commas.
 fn metrics(values: &mut Values, value: Option<&Value>) -> Vec<String> {
     let mut names: Vec<String> = match values.given(value) {
         None => Vec::new(),
@@ -270,7 +270,7 @@ fn metrics(values: &mut Values, value: Option<&Value>) -> Vec<String> {
             texts.map(str::to_owned).collect()
         }
         Some(_) => {
-            let text = "expected names in a list, or in a text with commas";
+            let text = "expected names in a list, or in a string with commas";
             values.fault("metrics_filter", text);
             Vec::new()
         }
@@ -290,7 +290,7 @@ fn start(values: &mut Values, raw: &Raw) -> Start {
     let Some(text) = values.text("start_date", raw.start_date.as_ref()) else {
         return ago;
     };
-    // The type passes over a time and a zone that stand there.
+    // The parser ignores a time and a zone after the date.
     let is_day = |date: &Date| date.to_string() == text.trim();
     let date = text.trim().parse::<Date>().ok().filter(is_day);
     let start = date.and_then(|date| date.to_zoned(TimeZone::UTC).ok());
@@ -304,14 +304,14 @@ fn start(values: &mut Values, raw: &Raw) -> Start {
     }
 }
 
-/// A run from now less `lookback_hours` to now less `lateness_ms` has to have a length.
+/// Reads `lateness_ms`, which must be shorter than `lookback_hours`, so that a run has something to read.
 fn lateness_ms(values: &mut Values, raw: &Raw, start: Start) -> i64 {
     let lateness = values.number("lateness_ms", raw.lateness_ms.as_ref(), LATENESS);
     let lateness = lateness.unwrap_or(DEFAULT_LATENESS_MS).cast_signed();
     if matches!(start, Start::Ago(ms) if lateness >= ms) {
         values.fault(
             "lateness_ms",
-            "is as long as lookback_hours or longer, so nothing would be read; expected a shorter time",
+            "is not shorter than lookback_hours, so nothing would be read; expected a shorter time",
         );
     }
     lateness
@@ -324,13 +324,13 @@ mod tests {
     use super::*;
     use crate::jobs::secret::Secrets;
 
-    fn faults(config: &Value) -> Vec<String> {
-        let faults = Settings::parse(config).unwrap_err();
-        faults.iter().map(ToString::to_string).collect()
+    fn errors(config: &Value) -> Vec<String> {
+        let errors = Settings::parse(config).unwrap_err();
+        errors.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn files_of_other_programs_work_as_they_are() {
+    fn files_of_other_programs_are_accepted() {
         let settings = Settings::parse(&json!({
             "prometheus_url": "http://localhost:9090", "auth_type": "none", "username": "",
             "lookback_hours": "24", "metrics_filter": "up,go_goroutines",
@@ -367,17 +367,17 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_are_reported_together_without_secrets() {
+    fn all_errors_are_reported_together_without_secrets() {
         let config = json!({
             "prometheus_url": "ftp://p", "auth_type": "bearer", "bearer_token": "$env:AWS_SECRET_ACCESS_KEY",
             "metrics_filter": 7, "lookback_hours": "1.5", "start_date": "yesterday", "step": 0,
             "sync_mode": "full_refresh_overwrite", "layout": "wide", "raw": "maybe",
             "memory_hours": 9000,
         });
-        let faults = faults(&config);
-        let keys: Vec<_> = faults
+        let errors = errors(&config);
+        let keys: Vec<_> = errors
             .iter()
-            .map(|fault| fault.split(':').next().unwrap())
+            .map(|error| error.split(':').next().unwrap())
             .collect();
         let expected = [
             "prometheus_url",
@@ -393,14 +393,14 @@ mod tests {
         ];
         assert_eq!(keys, expected.map(|key| format!("config.{key}")));
         assert!(
-            faults[8].contains("set allow_table_drop to true"),
-            "{faults:?}"
+            errors[8].contains("set allow_table_drop to true"),
+            "{errors:?}"
         );
         for (config, why) in [
             (json!({}), "config.prometheus_url: missing"),
             (
                 json!({"prometheus_url": "http://a", "base_url": "http://b"}),
-                "config.base_url: is another name",
+                "config.base_url: is another name of prometheus_url",
             ),
             (
                 json!({"prometheus_url": "http://a", "auth_type": "basic", "password": "p"}),
@@ -416,7 +416,7 @@ mod tests {
             ),
             (
                 json!({"prometheus_url": "http://a", "lookback_hours": 2, "lateness_ms": "7200000"}),
-                "config.lateness_ms: is as long as lookback_hours",
+                "config.lateness_ms: is not shorter than lookback_hours",
             ),
             (
                 json!({"prometheus_url": "http://a", "lateness_ms": 86_400_001}),
@@ -427,9 +427,9 @@ mod tests {
                 "config: unknown field `x`",
             ),
         ] {
-            let faults = self::faults(&config);
-            assert_eq!(faults.len(), 1, "{faults:?}");
-            assert!(faults[0].starts_with(why), "{faults:?}");
+            let errors = self::errors(&config);
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].starts_with(why), "{errors:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Cursors: how far each metric is stored, and from where the next run reads.
+//! Cursors: the progress of each metric, and the start of the next run.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -11,26 +11,26 @@ use super::window::Window;
 use crate::jobs::run::{Run, RunError};
 use crate::received::cut;
 
-/// The cursor of a full refresh that is not complete.
+/// The key of an incomplete full refresh.
 pub(super) const RUN_KEY: &str = "run";
-/// The cursor of the incremental modes that is not of one metric.
+/// The key of the progress of the incremental modes across metrics.
 pub(super) const POSITION_KEY: &str = "position";
 
-/// Bytes of a metric's name that are part of a key as they are: a key of DynamoDB has 1,024 bytes.
+/// Maximum bytes of a metric's name that go into a key unchanged: a key of DynamoDB has up to 1,024 bytes.
 const MAX_KEY_NAME_BYTES: usize = 1_000;
 
-/// One run.
+/// Start of a run, and the time that it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Started {
-    /// When it started, in milliseconds; the version of its records, where they have one.
+    /// Time of the start in milliseconds; the version of its records, if they have one.
     pub(super) at: i64,
-    /// The first millisecond that it reads of a metric without a cursor.
+    /// First millisecond to read of a metric without a cursor.
     pub(super) start: i64,
-    /// The last millisecond that it reads.
+    /// Last millisecond to read.
     pub(super) end: i64,
 }
 
-/// The progress of the incremental modes, as far as it is not the matter of one metric.
+/// The progress of the incremental modes across metrics.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
     /// Every metric that had samples before this millisecond has a cursor, or is pending.
@@ -38,7 +38,7 @@ pub(super) struct Position {
     /// The start that was configured.
     #[serde(default)]
     pub(super) configured: Option<Start>,
-    /// Metrics that failed in the last run. They are read again even if no list names them any more.
+    /// Metrics that failed in the last run. They are read again even if the server no longer lists them.
     #[serde(default)]
     pub(super) pending: Vec<String>,
 }
@@ -48,39 +48,37 @@ pub(super) struct Position {
 pub(super) struct Cursor {
     /// The last run that read the metric, by its start.
     pub(super) run: i64,
-    /// All up to this millisecond is stored.
+    /// All samples up to this millisecond are stored.
     pub(super) through: i64,
-    /// The last stretch of it.
+    /// The end of the stored time, which is read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tail: Option<Tail>,
     /// The next window, if part of it is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) partial: Option<Partial>,
-    /// The longest windows, if the server refused longer ones.
+    /// The longest windows, if the server rejected longer ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ceiling: Option<i64>,
 }
 
-/// The last stretch before a cursor, which the next run reads again: samples arrive late.
+/// The time before a cursor that the next run reads again, because samples may arrive late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tail {
-    /// Its first millisecond; it ends where the cursor is.
+    /// First millisecond; the tail ends at the cursor.
     pub(super) from: i64,
-    /// Of the points that were found in it, if they were found in one window.
+    /// Digest of its points, if one window had them all.
     digest: Option<u64>,
 }
 
-/// A window of which part is stored.
+/// A partly stored window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Partial {
     pub(super) start: i64,
     pub(super) end: i64,
-    /// The series and the time of the last point that is stored; what comes before it, by labels and
-    /// time, is stored.
+    /// The series and the time of the last stored point; all points before it, by labels and time, are stored.
     pub(super) series: Vec<(String, String)>,
     pub(super) time: i64,
-    /// The digest of all points that were found in the window: the place says something of the same ones
-    /// only. Earlier versions saved none.
+    /// Digest of all points of the window: if they have changed, the position is not valid. Earlier versions saved none.
     #[serde(default)]
     pub(super) content: Option<u64>,
 }
@@ -92,7 +90,7 @@ impl Partial {
 }
 
 impl Cursor {
-    /// Returns the cursor of a metric of which nothing before `start` is wanted.
+    /// Returns a cursor that reads from `start` on.
     pub(super) fn at(start: i64) -> Self {
         Self {
             run: i64::MIN,
@@ -103,13 +101,13 @@ impl Cursor {
         }
     }
 
-    /// Returns the first millisecond that is read next.
+    /// Returns the first millisecond to read.
     pub(super) fn next(&self) -> i64 {
         self.tail.map_or(self.through + 1, |tail| tail.from)
     }
 
-    /// Returns whether `series`, found from `from` to `end`, has the same points in the last stretch as
-    /// when that was stored, so that there is no need to store them again.
+    /// Returns true if `series`, read from `from` to `end`, have the same points in the tail as when it was stored, so
+    /// that they need not be stored again.
     pub(super) fn has_same_tail(&self, from: i64, end: i64, series: &[Series]) -> bool {
         self.tail.is_some_and(|tail| {
             let is_whole = from <= tail.from && self.through <= end;
@@ -117,8 +115,8 @@ impl Cursor {
         })
     }
 
-    /// Notes that all points from `from` to `end`, those of `series`, are stored, and that the next run
-    /// reads the last `lateness_ms` of what is stored again.
+    /// Advances the cursor after the points of `series`, read from `from` to `end`, are stored. The next run reads the
+    /// last `lateness_ms` again.
     pub(super) fn advance(&mut self, from: i64, end: i64, series: &[Series], lateness_ms: i64) {
         let first = self.next();
         self.through = self.through.max(end);
@@ -132,7 +130,7 @@ impl Cursor {
     }
 }
 
-/// A number that stands for the points from `from` to `end`, in whatever order series are.
+/// Returns a digest of the points from `from` to `end` that does not depend on the order of series.
 pub(super) fn digest(series: &[Series], from: i64, end: i64) -> u64 {
     let is_inside = |time: i64| (from..=end).contains(&time);
     let mut sum = 0_u64;
@@ -160,11 +158,11 @@ pub(super) fn digest(series: &[Series], from: i64, end: i64) -> u64 {
     sum
 }
 
-/// Cursors as JSON.
+/// Loads and saves cursors as JSON.
 #[derive(Clone, Copy)]
-pub(super) struct Saved<'r>(pub(super) &'r Run<'r>);
+pub(super) struct CursorStore<'r>(pub(super) &'r Run<'r>);
 
-impl Saved<'_> {
+impl CursorStore<'_> {
     pub(super) async fn load<T: for<'de> Deserialize<'de>>(
         self,
         key: &str,
@@ -172,7 +170,11 @@ impl Saved<'_> {
         match self.0.cursors.get(key).await? {
             Some(text) if !text.is_empty() => {
                 let read = serde_json::from_str(&text);
-                let unreadable = |error| format!("the cursor '{key}' cannot be read: {error}");
+                let unreadable = |error| {
+                    format!(
+                        "the cursor '{key}' cannot be read: {error}; delete and create the definition to start over"
+                    )
+                };
                 read.map(Some)
                     .map_err(|error| RunError::Failed(unreadable(error)))
             }
@@ -181,7 +183,7 @@ impl Saved<'_> {
     }
 
     pub(super) async fn save<T: Serialize>(self, key: &str, value: &T) -> Result<(), RunError> {
-        let text = serde_json::to_string(value).expect("texts and numbers are always valid JSON");
+        let text = serde_json::to_string(value).expect("strings and numbers are always valid JSON");
         Ok(self.0.cursors.set(key, &text).await?)
     }
 
@@ -190,7 +192,7 @@ impl Saved<'_> {
     }
 }
 
-/// The key of the cursor of a metric.
+/// Returns the key of the cursor of a metric.
 pub(super) fn key(metric: &str) -> String {
     if metric.len() <= MAX_KEY_NAME_BYTES {
         return format!("metric {metric}");
@@ -221,14 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_stretch_is_read_again_but_nothing_before_the_start() {
+    fn the_tail_is_read_again_but_nothing_before_the_start() {
         let mut cursor = Cursor::at(1_000);
         assert_eq!(cursor.next(), 1_000);
         cursor.advance(1_000, 1_500, &[], 600);
         assert_eq!((cursor.through, cursor.next()), (1_500, 1_000));
         cursor.advance(1_501, 3_000, &[], 600);
         assert_eq!((cursor.through, cursor.next()), (3_000, 2_401));
-        // The stretch alone, without anything new.
+        // The tail alone, without anything new.
         cursor.advance(2_401, 2_700, &[], 600);
         assert_eq!((cursor.through, cursor.next()), (3_000, 2_401));
         cursor.advance(3_001, 3_300, &[], 0);
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_is_the_same_if_all_its_points_are() {
+    fn a_tail_is_the_same_if_all_its_points_are() {
         let old = [
             series("a", &[(900, 1.0), (950, 2.0)]),
             series("b", &[(960, 3.0)]),
@@ -265,7 +267,7 @@ mod tests {
         ] {
             assert!(!is_same(901, 1_100, &other), "{other:?}");
         }
-        // Found in two windows, it is not known as a whole.
+        // A tail that was read in two windows is not known as a whole.
         cursor.advance(951, 1_010, &[], 100);
         assert!(!cursor.has_same_tail(0, 1_100, &[]));
     }

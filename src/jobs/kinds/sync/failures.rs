@@ -1,49 +1,49 @@
-//! Metrics that failed in a run, while the others go on.
+//! Collects the metrics that fail in a run while the others continue.
 
 use super::server::Failure;
 use crate::jobs::run::RunError;
 use crate::received::cut;
 
-/// After so many metrics in a row whose failures are not their own, the others are not tried.
+/// After this many shared failures in a row, the other metrics are not tried.
 const MAX_SHARED_IN_A_ROW: usize = 3;
-/// After so many metrics in a row that failed, whatever the reason, the others are not tried either.
+/// After this many failures in a row, whatever the reason, the other metrics are not tried.
 const MAX_IN_A_ROW: usize = 20;
-/// Failures that the error of a run shows.
-const MAX_SHOWN: usize = 5;
-/// Bytes of each of them.
-const MAX_SHOWN_BYTES: usize = 600;
+/// Maximum number of failures in the error of a run.
+const MAX_REPORTED: usize = 5;
+/// Maximum bytes of each of them.
+const MAX_REPORTED_BYTES: usize = 600;
 
-/// The end of a metric that is not complete.
+/// The error that ended the copying of a metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// All of the run is over.
+pub(super) enum MetricError {
+    /// The whole run must end.
     Run(RunError),
     /// This metric fails.
     Metric(String),
-    /// This metric fails in a way in which others may fail too: nobody can be reached, for instance.
+    /// This metric fails for a reason that others may share, such as a server that cannot be reached.
     Shared(String),
-    /// The table of this metric does not take what is going to be read.
+    /// The retention of this metric's table rejects the time to read.
     Retention(String),
 }
 
-impl From<RunError> for Ended {
+impl From<RunError> for MetricError {
     fn from(error: RunError) -> Self {
         Self::Run(error)
     }
 }
 
-impl From<Failure> for Ended {
+impl From<Failure> for MetricError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::TooMuch(why) | Failure::Refused(why) => Self::Metric(why),
+            Failure::TooLarge(why) | Failure::Rejected(why) => Self::Metric(why),
             Failure::Unavailable(why) => Self::Shared(why),
-            Failure::Ends(error) => Self::Run(error),
+            Failure::RunEnded(error) => Self::Run(error),
         }
     }
 }
 
-impl Ended {
-    /// Returns it with the place where it happened before its text.
+impl MetricError {
+    /// Puts the place of the error before its message.
     pub(super) fn at(self, place: &str) -> Self {
         let placed = |text: String| format!("{place}: {text}");
         match self {
@@ -55,8 +55,8 @@ impl Ended {
         }
     }
 
-    /// Returns why it ended.
-    pub(super) fn text(&self) -> String {
+    /// Returns the message.
+    pub(super) fn message(&self) -> String {
         match self {
             Self::Run(error) => error.to_string(),
             Self::Metric(text) | Self::Shared(text) | Self::Retention(text) => text.clone(),
@@ -68,34 +68,37 @@ impl Ended {
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     metrics: Vec<String>,
-    shown: Vec<String>,
-    /// The last so many metrics failed.
+    reported: Vec<String>,
+    /// Number of failures since the last success.
     in_a_row: usize,
-    /// The last so many metrics failed in a way that others may share.
+    /// Number of consecutive shared failures.
     shared_in_a_row: usize,
-    /// So many of them because of the retention of their tables.
-    refused: usize,
+    /// Number of metrics that failed because of the retention of their tables.
+    rejected_by_retention: usize,
 }
 
 impl Failures {
-    /// Notes why `metric` failed.
+    /// Records the failure of `metric`.
     ///
     /// # Errors
-    /// The others would fail too, so the run ends.
-    pub(super) fn add(&mut self, metric: &str, ended: Ended) -> Result<(), RunError> {
-        let is_shared = matches!(ended, Ended::Shared(_));
-        let is_refused = matches!(ended, Ended::Retention(_));
-        self.refused += usize::from(is_refused);
-        let text = match ended {
-            Ended::Run(error) => return Err(error),
-            Ended::Metric(text) | Ended::Shared(text) | Ended::Retention(text) => text,
+    /// The error, if the whole run must end.
+    pub(super) fn add(&mut self, metric: &str, error: MetricError) -> Result<(), RunError> {
+        let is_shared = matches!(error, MetricError::Shared(_));
+        let is_retention = matches!(error, MetricError::Retention(_));
+        self.rejected_by_retention += usize::from(is_retention);
+        let text = match error {
+            MetricError::Run(error) => return Err(error),
+            MetricError::Metric(text)
+            | MetricError::Shared(text)
+            | MetricError::Retention(text) => text,
         };
         self.metrics.push(metric.to_owned());
-        if self.shown.len() < MAX_SHOWN {
-            self.shown.push(cut(&text, MAX_SHOWN_BYTES).into_owned());
+        if self.reported.len() < MAX_REPORTED {
+            self.reported
+                .push(cut(&text, MAX_REPORTED_BYTES).into_owned());
         }
-        if is_refused {
-            // It tells nothing about others, whose tables may take them, and the server was not called.
+        if is_retention {
+            // Tables of other metrics may accept them, and the server was not called.
             return Ok(());
         }
         self.in_a_row += 1;
@@ -107,20 +110,20 @@ impl Failures {
         Ok(())
     }
 
-    /// Notes that a metric is complete.
+    /// Records that a metric is complete.
     pub(super) fn succeeded(&mut self) {
         self.in_a_row = 0;
         self.shared_in_a_row = 0;
     }
 
-    /// Returns whether the metrics that are left would fail too.
-    pub(super) fn are_everywhere(&self) -> bool {
+    /// Returns true if the remaining metrics would probably fail too.
+    pub(super) fn are_systemic(&self) -> bool {
         self.shared_in_a_row >= MAX_SHARED_IN_A_ROW || self.in_a_row >= MAX_IN_A_ROW
     }
 
-    /// Returns whether tables refuse metrics because of their retention.
-    pub(super) fn has_refusals(&self) -> bool {
-        self.refused > 0
+    /// Returns true if a metric failed because of the retention of its table.
+    pub(super) fn has_retention_errors(&self) -> bool {
+        self.rejected_by_retention > 0
     }
 
     /// Returns the names of the metrics that failed.
@@ -134,16 +137,16 @@ impl Failures {
         if failed == 0 {
             return None;
         }
-        // Nothing can be stored until somebody changes a setting.
-        if self.refused == all {
-            return self.shown.first().cloned().map(RunError::Disable);
+        // Nothing can be stored until a setting is changed.
+        if self.rejected_by_retention == all {
+            return self.reported.first().cloned().map(RunError::Disable);
         }
-        let mut text = self.shown.join("; ");
-        let hidden = failed - self.shown.len();
+        let mut text = self.reported.join("; ");
+        let hidden = failed - self.reported.len();
         if hidden > 0 {
             text += &format!("; and {hidden} more");
         }
-        if self.are_everywhere() {
+        if self.are_systemic() {
             text = format!(
                 "{failed} of {all} metrics failed, the last {} of them in a row, so the run ended \
                  early; the next one begins with the metrics that were not tried: {text}",
@@ -168,14 +171,15 @@ mod tests {
     fn the_error_counts_and_names_what_failed() {
         let mut failures = Failures::default();
         assert_eq!(failures.error(5), None);
-        let metric = |name: &str| Ended::Metric("422: no".to_owned()).at(&format!("metric {name}"));
+        let metric =
+            |name: &str| MetricError::Metric("422: no".to_owned()).at(&format!("metric {name}"));
         failures.add("a", metric("a")).unwrap();
         assert_eq!(text(&failures, 1), "metric a: 422: no");
         let expected = "1 of 9 metrics failed: metric a: 422: no";
         assert_eq!(text(&failures, 9), expected);
         for _ in 0..1_000 {
             failures.succeeded();
-            let long = Ended::Metric("x".repeat(10_000));
+            let long = MetricError::Metric("x".repeat(10_000));
             failures.add("b", long).unwrap();
         }
         let text = text(&failures, 2_000);
@@ -183,56 +187,60 @@ mod tests {
         assert!(text.ends_with("; and 996 more"), "{text}");
         assert!(text.len() < 4_000);
         assert_eq!(failures.metrics().len(), 1_001);
-        assert!(!failures.are_everywhere());
+        assert!(!failures.are_systemic());
     }
 
     #[test]
-    fn tables_that_take_nothing_disable_the_definition() {
+    fn retention_errors_of_all_metrics_disable_the_definition() {
         let mut failures = Failures::default();
-        let refusal = || Ended::Retention("raise memory_hours".to_owned());
-        failures.add("a", refusal()).unwrap();
+        let retention_error = || MetricError::Retention("raise memory_hours".to_owned());
+        failures.add("a", retention_error()).unwrap();
         assert!(matches!(failures.error(2), Some(RunError::Failed(_))));
-        failures.add("b", refusal()).unwrap();
+        failures.add("b", retention_error()).unwrap();
         let expected = RunError::Disable("raise memory_hours".to_owned());
         assert_eq!(failures.error(2), Some(expected));
     }
 
     #[test]
-    fn failures_in_a_row_that_are_not_about_a_metric_end_the_run() {
-        let shared = || Ended::Shared("503".to_owned());
+    fn shared_failures_in_a_row_end_the_run() {
+        let shared = || MetricError::Shared("503".to_owned());
         let mut failures = Failures::default();
         for _ in 0..10 {
             failures.add("a", shared()).unwrap();
             failures.add("b", shared()).unwrap();
-            assert!(!failures.are_everywhere());
+            assert!(!failures.are_systemic());
             failures.succeeded();
         }
         failures.add("a", shared()).unwrap();
         failures.add("b", shared()).unwrap();
-        failures.add("c", Ended::Metric("422".to_owned())).unwrap();
+        failures
+            .add("c", MetricError::Metric("422".to_owned()))
+            .unwrap();
         failures.add("d", shared()).unwrap();
         failures.add("e", shared()).unwrap();
-        assert!(!failures.are_everywhere());
+        assert!(!failures.are_systemic());
         failures.add("f", shared()).unwrap();
-        assert!(failures.are_everywhere());
+        assert!(failures.are_systemic());
         let expected =
             "26 of 90 metrics failed, the last 6 of them in a row, so the run ended early";
         assert!(text(&failures, 90).starts_with(expected));
-        // Tables that refuse a metric say nothing about others.
+        // Retention errors do not count as failures in a row.
         let mut failures = Failures::default();
         for _ in 0..100 {
-            let refusal = Ended::Retention("raise memory_hours".to_owned());
-            failures.add("a", refusal).unwrap();
+            let retention_error = MetricError::Retention("raise memory_hours".to_owned());
+            failures.add("a", retention_error).unwrap();
         }
-        assert!(!failures.are_everywhere());
-        // Whatever the reason, when there are many.
+        assert!(!failures.are_systemic());
+        // Many failures in a row end the run, whatever the reason.
         let mut failures = Failures::default();
         for _ in 0..MAX_IN_A_ROW {
-            assert!(!failures.are_everywhere());
-            failures.add("a", Ended::Metric("422".to_owned())).unwrap();
+            assert!(!failures.are_systemic());
+            failures
+                .add("a", MetricError::Metric("422".to_owned()))
+                .unwrap();
         }
-        assert!(failures.are_everywhere());
-        let over = failures.add("g", RunError::Interrupted.into());
-        assert_eq!(over, Err(RunError::Interrupted));
+        assert!(failures.are_systemic());
+        let error = failures.add("g", RunError::Interrupted.into());
+        assert_eq!(error, Err(RunError::Interrupted));
     }
 }

@@ -1,32 +1,32 @@
-//! Type, help text and unit of metrics, as the server knows them.
+//! Copies the type, help text and unit of metrics.
 
 use std::collections::HashSet;
 
-use super::Work;
+use super::SyncRun;
 use super::response::is_wanted;
 use super::server::Failure;
 use super::target;
 use crate::jobs::run::RunError;
 use crate::received::{Metadata, Request};
 
-/// Metadata that has not changed is stored again after this time.
+/// Unchanged metadata is stored again after this time, in milliseconds.
 const METADATA_MS: i64 = 86_400_000;
-/// The cursor of metadata.
+/// The key of the last stored metadata.
 const METADATA_KEY: &str = "metadata";
 
-impl Work<'_> {
-    /// Stores what the server knows about the metrics, if that is news.
+impl SyncRun<'_> {
+    /// Stores the server's metadata of the metrics, if it has changed.
     pub(super) async fn copy_metadata(&mut self, metrics: &[String]) -> Result<(), RunError> {
-        self.prepare_table().await;
+        self.prepare_metadata_table().await;
         let families = match self.server.families().await {
-            Ok(answer) => {
-                self.warn("metadata", answer.warnings);
-                answer.data
+            Ok(response) => {
+                self.warn("metadata", response.warnings);
+                response.data
             }
-            Err(Failure::Ends(RunError::Interrupted)) => return Err(RunError::Interrupted),
+            Err(Failure::RunEnded(RunError::Interrupted)) => return Err(RunError::Interrupted),
             Err(failure) => {
                 let text = RunError::from(failure).to_string();
-                self.warn("metadata is not copied", vec![text]);
+                self.warn("could not read the metadata", vec![text]);
                 return Ok(());
             }
         };
@@ -34,9 +34,9 @@ impl Work<'_> {
         let families = families.into_iter().filter(|it| is_wanted(it, &metrics));
         let families: Vec<_> = families.collect();
         let now_ms = (self.run.now)().as_millisecond();
-        let news = (target::digest(&format!("{families:?}")), now_ms);
-        if let Some((hash, time)) = self.saved().load::<(String, i64)>(METADATA_KEY).await?
-            && hash == news.0
+        let current = (target::digest(&format!("{families:?}")), now_ms);
+        if let Some((hash, time)) = self.cursors().load::<(String, i64)>(METADATA_KEY).await?
+            && hash == current.0
             && now_ms - time < METADATA_MS
         {
             return Ok(());
@@ -59,10 +59,10 @@ impl Work<'_> {
             .ingester
             .copy_metadata(&request, &destination, now_ms, deadline);
         match copied.await {
-            (_, None) => self.saved().save(METADATA_KEY, &news).await,
+            (_, None) => self.cursors().save(METADATA_KEY, &current).await,
             (_, Some(error)) => {
                 self.warn(
-                    "metadata is not stored",
+                    "could not store the metadata",
                     vec![format!("{destination}: {error}")],
                 );
                 Ok(())
@@ -70,10 +70,10 @@ impl Work<'_> {
         }
     }
 
-    /// Creates the table of metadata if it is missing. No sample needs it.
-    async fn prepare_table(&mut self) {
+    /// Creates the table of metadata if it is missing. A failure is a warning, because no sample needs the table.
+    async fn prepare_metadata_table(&mut self) {
         if let Err(error) = self.target.prepare_metadata().await {
-            self.warn("metadata is not stored", vec![error.text()]);
+            self.warn("could not store the metadata", vec![error.message()]);
         }
     }
 }

@@ -1,38 +1,39 @@
-//! One metric: read window by window and stored in parts, after each of which its cursor is saved.
+//! Copies one metric: reads window by window, stores in parts, and saves the cursor after each part.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Work;
+use super::SyncRun;
 use super::config::Layout;
 use super::cursor::{Cursor, Partial, digest, key};
-use super::failures::Ended;
+use super::failures::MetricError;
 use super::response::{Series, pairs};
 use super::server::Failure;
 use super::window::{Window, Windows};
 use crate::ingest::{Kept, Shape};
+use crate::jobs::kinds::add_written;
 use crate::jobs::run::RunError;
 use crate::received::{Item, Request};
 use crate::timestream::ErrorKind;
 
-/// Points that are stored before the cursor is saved.
+/// Number of points that are stored before the cursor is saved.
 const POINTS_PER_SAVE: usize = 1_000;
-/// Bytes of the labels of a series that is remembered as the place that was reached. Where they are
-/// longer, more is stored again: an item of DynamoDB has 400 kB.
+/// Maximum bytes of the labels that a cursor saves as its position, because an item of DynamoDB has up to 400 KB. If
+/// they are longer, more points are stored again after an interruption.
 const MAX_PARTIAL_BYTES: usize = 64 << 10;
-/// Points whose digest takes so long that it is made beside other work.
+/// From this number of points on, their digest is computed beside other work.
 const LONG_POINTS: usize = 100_000;
-/// The most time for storing so many.
+/// Time limit for storing [`POINTS_PER_SAVE`] points.
 const STORE_TIMEOUT: Duration = Duration::from_secs(120);
 
-impl Work<'_> {
-    /// Reads and stores what is left of a metric, and the last stretch of what is stored again.
+impl SyncRun<'_> {
+    /// Copies a metric from its cursor on, and the tail before the cursor again.
     pub(super) async fn sync_metric(
         &mut self,
         metric: &str,
         cursor: &mut Cursor,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), MetricError> {
         let end = self.started.end;
         let mut windows = self.windows(cursor);
         if windows.next(cursor.through + 1, end).is_none() {
@@ -43,17 +44,17 @@ impl Work<'_> {
         while let Some(window) = next_window(&windows, cursor, from, end) {
             let series = match self.read(metric, window).await {
                 Ok(series) => series,
-                Err(Failure::TooMuch(_)) if windows.shrink(window) => {
-                    // What is stored of a window that was begun is stored again.
+                Err(Failure::TooLarge(_)) if windows.shrink(window) => {
+                    // The stored part of this window is stored again.
                     cursor.partial = None;
                     continue;
                 }
-                Err(failure) => return Err(self.failed(metric, window, failure)),
+                Err(failure) => return Err(self.metric_error(metric, window, failure)),
             };
             let found = series.iter().map(Series::len).sum();
             windows.found(found);
             cursor.ceiling = windows.ceiling();
-            // Fewer are stored at once, so no place in them is remembered.
+            // Fewer points are stored at once, so no position in them is saved.
             let content = if found >= POINTS_PER_SAVE {
                 let compute = self.run.ingester.compute();
                 let content = || digest(&series, window.start, window.end);
@@ -62,17 +63,17 @@ impl Work<'_> {
                 None
             };
             cursor.partial.take_if(|partial| {
-                // What has arrived late may belong before the place that was reached.
+                // Points that arrived late may belong before the saved position.
                 partial.is_of(window) && (content.is_none() || partial.content != content)
             });
             let is_same = cursor.has_same_tail(from, window.end, &series);
             let stored_through = if is_same { cursor.through } else { i64::MIN };
             let stored = self.store(metric, window, &series, content, stored_through, cursor);
-            if let Err(ended) = stored.await {
-                return Err(self.failed(metric, window, ended));
+            if let Err(error) = stored.await {
+                return Err(self.metric_error(metric, window, error));
             }
-            cursor.advance(from, window.end, &series, self.stretch_ms());
-            self.saved().save(&key(metric), cursor).await?;
+            cursor.advance(from, window.end, &series, self.tail_ms());
+            self.cursors().save(&key(metric), cursor).await?;
             from = window.end + 1;
         }
         Ok(())
@@ -86,8 +87,8 @@ impl Work<'_> {
         windows.below(cursor.ceiling)
     }
 
-    /// Returns how much of what is stored the next run reads again.
-    fn stretch_ms(&self) -> i64 {
+    /// Returns the length of the stored time that the next run reads again.
+    fn tail_ms(&self) -> i64 {
         match self.settings.mode.is_full() {
             true => 0,
             false => self.settings.lateness_ms,
@@ -102,15 +103,14 @@ impl Work<'_> {
         if self.settings.raw {
             return self.server.raw(metric, window).await;
         }
-        let answer = self.server.range(metric, window, self.settings.step_ms);
-        let answer = answer.await?;
-        self.warn(metric, answer.warnings);
-        Ok(answer.data)
+        let response = self.server.range(metric, window, self.settings.step_ms);
+        let response = response.await?;
+        self.warn(metric, response.warnings);
+        Ok(response.data)
     }
 
-    /// Stores the points of a window that come after `stored_through`, by series and time, without those
-    /// of the part that is stored already; the cursor is saved after each part. The `content` is the digest
-    /// of all points.
+    /// Stores the points of a window after `stored_through`, by series and time, and saves the cursor after each part.
+    /// Skips the points before a saved position. `content` is the digest of all points.
     async fn store(
         &mut self,
         metric: &str,
@@ -119,7 +119,7 @@ impl Work<'_> {
         content: Option<u64>,
         stored_through: i64,
         cursor: &mut Cursor,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), MetricError> {
         let partial = cursor.partial.clone().filter(|it| it.is_of(window));
         let mut request = Request::default();
         for series in all {
@@ -134,16 +134,16 @@ impl Work<'_> {
             }
             let mut points = points(series, after).into_iter().peekable();
             while points.peek().is_some() {
-                let room = POINTS_PER_SAVE - request.count() as usize;
+                let remaining = POINTS_PER_SAVE - request.count() as usize;
                 for label in series.labels.iter() {
                     request.push_label(&label.name, &label.value);
                 }
                 let mut last = after;
-                for point in points.by_ref().take(room) {
+                for point in points.by_ref().take(remaining) {
                     last = point.timestamp_ms();
                     request.push_item(point);
                 }
-                // A part ends between two times, as the time is all that is remembered of its end.
+                // A part must not end between points of the same time, because the cursor saves only the time.
                 while let Some(point) = points.next_if(|it| it.timestamp_ms() == last) {
                     request.push_item(point);
                 }
@@ -161,7 +161,7 @@ impl Work<'_> {
                         time: last,
                         content,
                     });
-                    self.saved().save(&key(metric), cursor).await?;
+                    self.cursors().save(&key(metric), cursor).await?;
                 }
             }
         }
@@ -171,8 +171,8 @@ impl Work<'_> {
         }
     }
 
-    /// Stores the points of `request`. When it returns, each is stored or can never be.
-    async fn write(&mut self, metric: &str, request: &Request<'_>) -> Result<(), Ended> {
+    /// Stores the points of `request`. On success each point is stored or can never be.
+    async fn write(&mut self, metric: &str, request: &Request<'_>) -> Result<(), MetricError> {
         if self.run.stop.is_set() {
             return Err(RunError::Interrupted.into());
         }
@@ -187,9 +187,9 @@ impl Work<'_> {
             .ingester
             .copy(request, &destination, shape, self.version, deadline)
             .await;
-        let outcome = copied.map_err(|refusal| RunError::Failed(refusal.to_string()))?;
-        let fails = outcome.failures.iter().find(|it| !is_of_records(it.kind));
-        if let Some(failure) = fails {
+        let outcome = copied.map_err(|error| RunError::Failed(error.to_string()))?;
+        let failure = outcome.failures.iter().find(|it| !is_of_records(it.kind));
+        if let Some(failure) = failure {
             let text = format!(
                 "{destination}: {}: {}",
                 failure.kind.as_str(),
@@ -198,28 +198,25 @@ impl Work<'_> {
             let is_late = deadline <= Instant::now() && self.run.deadline.is_some();
             return Err(match (is_late, self.settings.layout) {
                 (true, _) => RunError::Interrupted.into(),
-                // The tables of others may do.
-                (false, Layout::TablePerMetric) => Ended::Shared(text),
+                // Tables of other metrics may work.
+                (false, Layout::TablePerMetric) => MetricError::Shared(text),
                 (false, Layout::Native | Layout::Rows) => RunError::Failed(text).into(),
             });
         }
         if let Kept::Failed { samples, error } = &outcome.dead_letters {
-            let text = format!("{samples} samples cannot be kept as dead letters: {error}");
+            let text =
+                format!("could not write {samples} samples to the dead-letter target: {error}");
             return Err(RunError::Failed(text).into());
         }
-        if let Kept::Samples(samples) = outcome.dead_letters {
-            self.report.dead_lettered += samples;
-        }
         self.report.received += outcome.received;
-        self.report.rows += outcome.stored;
-        self.report.rejected += outcome.received - outcome.stored;
+        add_written(&outcome, &mut self.report);
         for (reason, samples) in &outcome.rejected {
             tracing::warn!(
                 connector = self.run.name,
                 metric,
                 reason = reason.as_str(),
                 samples,
-                "Samples are rejected."
+                "Samples of a metric were rejected."
             );
         }
         Ok(())
@@ -230,11 +227,16 @@ impl Work<'_> {
         self.run.deadline.map_or(own, |deadline| deadline.min(own))
     }
 
-    /// Returns why a metric ended, with its name and the window.
-    pub(super) fn failed(&self, metric: &str, window: Window, why: impl Into<Ended>) -> Ended {
-        let ended = why.into();
-        if let Ended::Run(RunError::Interrupted | RunError::Disable(_)) = ended {
-            return ended;
+    /// Logs an error, and returns it with the metric and the window in its message.
+    pub(super) fn metric_error(
+        &self,
+        metric: &str,
+        window: Window,
+        error: impl Into<MetricError>,
+    ) -> MetricError {
+        let error = error.into();
+        if let MetricError::Run(RunError::Interrupted | RunError::Disable(_)) = error {
+            return error;
         }
         let time =
             |ms| jiff::Timestamp::from_millisecond(ms).map_or(String::new(), |it| it.to_string());
@@ -244,14 +246,14 @@ impl Work<'_> {
             metric,
             start,
             end,
-            error = ended.text(),
-            "A window is not synced."
+            error = error.message(),
+            "Failed to copy a window of a metric."
         );
-        ended.at(&format!("metric {metric}, {start} to {end}"))
+        error.at(&format!("metric {metric}, {start} to {end}"))
     }
 }
 
-/// Returns the window that is read next: up to one that was begun, that one, or one after it.
+/// Returns the next window to read: one before a partly stored window, that window itself, or one after it.
 fn next_window(windows: &Windows, cursor: &Cursor, from: i64, end: i64) -> Option<Window> {
     match &cursor.partial {
         Some(partial) => {
@@ -272,12 +274,12 @@ fn bytes(labels: &[(String, String)]) -> usize {
         .sum()
 }
 
-/// Whether such an error is about single records, so that the others are stored.
+/// Returns true if an error of this kind concerns single records, so that the others are stored.
 fn is_of_records(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Rejected | ErrorKind::Validation)
 }
 
-/// The points of a series after a time, in the order of time.
+/// Returns the points of a series after a time, sorted by time.
 fn points(series: &Series, after: i64) -> Vec<Item<'static>> {
     let samples = series.samples.iter().copied().map(Item::Sample);
     let mut points: Vec<_> = samples.collect();

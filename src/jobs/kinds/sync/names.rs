@@ -1,4 +1,4 @@
-//! The metrics that a run reads, and those of `metrics_filter` that do not exist.
+//! Lists the metrics of a run, and checks `metrics_filter` against the server.
 
 use std::collections::BTreeSet;
 
@@ -9,43 +9,43 @@ use crate::jobs::run::RunError;
 /// The names of the metrics of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
-    /// Sorted, each once.
+    /// All names, sorted and unique.
     pub(super) all: Vec<String>,
-    /// Warnings that came with the list: it may lack names.
-    pub(super) doubts: Vec<String>,
-    /// Errors of the names that were given.
+    /// Warnings of the server that the list may be incomplete.
+    pub(super) list_warnings: Vec<String>,
+    /// Warnings about names in `metrics_filter`.
     pub(super) warnings: Vec<String>,
 }
 
 impl Names {
-    /// Returns the names that have samples in `window`, and those that are `pending`.
+    /// Returns the names with samples in `window`, and the `pending` names.
     pub(super) async fn list(
         server: &Server<'_>,
         window: Window,
         pending: &[String],
     ) -> Result<Self, Failure> {
-        let answer = server.metrics(window).await?;
-        let names = answer.data.into_iter().chain(pending.iter().cloned());
+        let response = server.metrics(window).await?;
+        let names = response.data.into_iter().chain(pending.iter().cloned());
         let names: BTreeSet<String> = names.collect();
         Ok(Self {
             all: names.into_iter().collect(),
-            doubts: answer.warnings,
+            list_warnings: response.warnings,
             warnings: Vec::new(),
         })
     }
 
-    /// Returns the names that are `given`, compared with those that have samples in `window`. A server
-    /// that gives no list is not an error: the names are read all the same.
+    /// Returns the `given` names, with warnings about those without samples in `window`. It is not an error if the
+    /// server has no list: the names are read in any case.
     pub(super) async fn given(
         server: &Server<'_>,
         window: Window,
         given: &[String],
     ) -> Result<Self, RunError> {
         let known = match server.metrics(window).await {
-            Ok(answer) if answer.warnings.is_empty() => {
-                Some(answer.data.into_iter().collect::<BTreeSet<_>>())
+            Ok(response) if response.warnings.is_empty() => {
+                Some(response.data.into_iter().collect::<BTreeSet<_>>())
             }
-            Err(Failure::Ends(RunError::Interrupted)) => return Err(RunError::Interrupted),
+            Err(Failure::RunEnded(RunError::Interrupted)) => return Err(RunError::Interrupted),
             Ok(_) | Err(_) => None,
         };
         let warnings = given
@@ -53,21 +53,21 @@ impl Names {
             .filter_map(|name| warning(name, known.as_ref(), window));
         Ok(Self {
             all: given.to_vec(),
-            doubts: Vec::new(),
+            list_warnings: Vec::new(),
             warnings: warnings.collect(),
         })
     }
 }
 
-/// The error of a name, as far as the names of the server are `known`.
+/// Returns the warning about a name, compared with the names of the server if they are `known`.
 fn warning(name: &str, known: Option<&BTreeSet<String>>, window: Window) -> Option<String> {
     if known.is_some_and(|known| known.contains(name)) {
         return None;
     }
-    // Names of other characters than Prometheus' old ones are possible, but such ones are rare.
+    // UTF-8 names may contain these characters, but that is rare.
     if name.contains(['{', '}', '=', '"', '(']) {
         return Some(format!(
-            "'{name}' looks like a selector or an expression; expected the name of a metric alone"
+            "'{name}' looks like a selector or an expression; expected only the name of a metric"
         ));
     }
     let time =

@@ -1,17 +1,17 @@
-//! `full_refresh_overwrite`: a table is dropped only after all of its new content was read once.
+//! `full_refresh_overwrite`: drops a table only after a dry run has read all of its new content.
 //!
-//! Timestream renames no table and deletes no rows, so to get rid of what is not read again the table has
-//! to go. The phase of each table is saved, so a run that is killed goes on where it was.
+//! Timestream cannot rename a table or delete rows, so old rows are only removed by dropping the table. The phase of
+//! each table is saved, so a run continues where it was killed.
 
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
 use super::cursor::{Cursor, key as cursor_key};
-use super::failures::Ended;
+use super::failures::MetricError;
 use super::response::Series;
 use super::server::Failure;
-use super::{Task, Work};
+use super::{MetricCursor, SyncRun};
 use crate::jobs::run::RunError;
 use crate::model::Destination;
 use crate::timestream::tables::Table;
@@ -19,7 +19,7 @@ use crate::timestream::tables::Table;
 /// The phase of the refresh of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Refresh {
-    /// The run, by its start.
+    /// Start of the run.
     run: i64,
     phase: Phase,
 }
@@ -27,60 +27,61 @@ struct Refresh {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Phase {
-    /// All is read, and nothing stored.
-    Rehearsal(Rehearsal),
-    /// The table, which was like this, is dropped and created again.
+    /// All samples are read, none is stored.
+    #[serde(rename = "rehearsal")]
+    DryRun(DryRun),
+    /// The table is dropped and created again with these properties.
     Drop(Table),
-    /// All is read again and stored.
+    /// All samples are read again and stored.
     Fill {
-        /// Whether the table was empty before.
+        /// Set if the table was empty before.
         is_new: bool,
     },
 }
 
-/// The progress of a rehearsal: metrics are read by name.
+/// The progress of a dry run, which reads the metrics in the order of their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Rehearsal {
+struct DryRun {
     metric: String,
-    /// All of the metric up to this millisecond was read.
+    /// Samples of the metric up to this millisecond were read.
     through: Option<i64>,
-    /// Points that were found.
+    /// Number of points that were found.
     found: u64,
 }
 
-impl Work<'_> {
-    /// Replaces what is in the table of `group` by what the server has now. The table is not dropped where
-    /// that cannot be read as a whole, or where there is doubt that the list of metrics is complete:
-    /// then what can be read is stored over what there is.
+impl SyncRun<'_> {
+    /// Replaces the content of the table of `group` by the present samples of the server. If they cannot be read as a
+    /// whole, or the list of metrics may be incomplete, the table is not dropped, and the samples are stored over the
+    /// existing content.
     pub(super) async fn overwrite(
         &mut self,
-        mut group: Vec<Task>,
-        doubts: &[String],
+        mut group: Vec<MetricCursor>,
+        list_warnings: &[String],
     ) -> Result<ControlFlow<()>, RunError> {
         let Some(first) = group.first() else {
             return Ok(ControlFlow::Continue(()));
         };
         let destination = self.target.of(&first.metric);
-        let prepared = self.prepare_refresh(&destination, &mut group, doubts);
+        let prepared = self.prepare_refresh(&destination, &mut group, list_warnings);
         match prepared.await {
             Ok(is_new) => {
                 // Older values are overwritten by their version.
                 self.version = (!is_new).then_some(self.started.at);
                 self.copy_group(group).await
             }
-            Err(ended) => self.note_all(group, &ended).await,
+            Err(error) => self.record_failure_of_all(group, &error).await,
         }
     }
 
-    /// Returns whether the table is empty now, or to be written over.
+    /// Returns true if the table is empty now, or false if its content is written over.
     async fn prepare_refresh(
         &mut self,
         destination: &Destination,
-        group: &mut [Task],
-        doubts: &[String],
-    ) -> Result<bool, Ended> {
+        group: &mut [MetricCursor],
+        list_warnings: &[String],
+    ) -> Result<bool, MetricError> {
         let key = key(destination);
-        let saved: Option<Refresh> = self.saved().load(&key).await?;
+        let saved: Option<Refresh> = self.cursors().load(&key).await?;
         if saved.is_none() {
             self.finish_recreation(destination).await?;
         }
@@ -91,15 +92,16 @@ impl Work<'_> {
                 ..
             }) => {
                 self.target.restore(destination, &table).await?;
-                Phase::Rehearsal(Rehearsal::default())
+                Phase::DryRun(DryRun::default())
             }
-            _ => Phase::Rehearsal(Rehearsal::default()),
+            _ => Phase::DryRun(DryRun::default()),
         };
         loop {
             phase = match phase {
-                Phase::Rehearsal(rehearsal) => {
-                    self.ready(&group[0].metric, self.started.start).await?;
-                    self.rehearsed(destination, group, doubts, rehearsal)
+                Phase::DryRun(dry_run) => {
+                    self.prepare_table(&group[0].metric, self.started.start)
+                        .await?;
+                    self.after_dry_run(destination, group, list_warnings, dry_run)
                         .await?
                 }
                 Phase::Drop(table) => {
@@ -109,57 +111,56 @@ impl Work<'_> {
                 Phase::Fill { is_new } => return Ok(is_new),
             };
             if phase == (Phase::Fill { is_new: true }) {
-                self.begin_again(group).await?;
+                self.reset_cursors(group).await?;
             }
             self.save_phase(&key, phase.clone()).await?;
         }
     }
 
-    /// Creates the table that an earlier version of the program has dropped, if it was killed before it
-    /// had created it again.
-    async fn finish_recreation(&mut self, destination: &Destination) -> Result<(), Ended> {
+    /// Creates the table that an earlier version of the program dropped, if it was killed before it created the table
+    /// again.
+    async fn finish_recreation(&mut self, destination: &Destination) -> Result<(), MetricError> {
         let key = format!("recreate {}", destination.table);
-        if let Some(table) = self.saved().load(&key).await? {
+        if let Some(table) = self.cursors().load(&key).await? {
             self.target.restore(destination, &table).await?;
-            self.saved().forget(&key).await?;
+            self.cursors().forget(&key).await?;
         }
         Ok(())
     }
 
-    /// Sees to it that all metrics of a table that is empty are stored from the start. Some may have
-    /// cursors of this run: it began in another mode, with another table, or with an earlier version
-    /// of the program.
-    async fn begin_again(&self, group: &mut [Task]) -> Result<(), RunError> {
-        for Task { metric, cursor } in group {
+    /// Resets the cursors of all metrics of an empty table to the start. Some may have cursors of this run if it began
+    /// in another mode, with another table, or with an earlier version of the program.
+    async fn reset_cursors(&self, group: &mut [MetricCursor]) -> Result<(), RunError> {
+        for MetricCursor { metric, cursor } in group {
             if cursor.run == self.started.at {
                 *cursor = Cursor {
                     ceiling: cursor.ceiling,
                     ..Cursor::at(self.started.start)
                 };
-                self.saved().save(&cursor_key(metric), cursor).await?;
+                self.cursors().save(&cursor_key(metric), cursor).await?;
             }
         }
         Ok(())
     }
 
-    /// Returns the phase that follows a rehearsal.
-    async fn rehearsed(
+    /// Completes a dry run and returns the next phase.
+    async fn after_dry_run(
         &mut self,
         destination: &Destination,
-        group: &[Task],
-        doubts: &[String],
-        rehearsal: Rehearsal,
-    ) -> Result<Phase, Ended> {
+        group: &[MetricCursor],
+        list_warnings: &[String],
+        dry_run: DryRun,
+    ) -> Result<Phase, MetricError> {
         if self.target.is_new(destination) {
             return Ok(Phase::Fill { is_new: true });
         }
-        let obstacle = match doubts.first() {
-            Some(doubt) => Some(format!("the list of metrics may not be complete: {doubt}")),
-            None => self.rehearse(destination, group, rehearsal).await?,
+        let obstacle = match list_warnings.first() {
+            Some(warning) => Some(format!("the list of metrics may be incomplete: {warning}")),
+            None => self.dry_run(destination, group, dry_run).await?,
         };
-        if let Some(why) = obstacle {
+        if let Some(reason) = obstacle {
             let text = format!(
-                "{destination} is not dropped; what is read is stored over what it holds: {why}"
+                "{destination} was not dropped, and samples are stored over its content: {reason}"
             );
             self.warn("tables", vec![text]);
             return Ok(Phase::Fill { is_new: false });
@@ -168,47 +169,46 @@ impl Work<'_> {
         Ok(table.map_or(Phase::Fill { is_new: false }, Phase::Drop))
     }
 
-    /// Reads all metrics and stores nothing. Returns why the table may not be dropped.
-    async fn rehearse(
+    /// Reads all metrics without storing them. Returns the reason if the table must not be dropped.
+    async fn dry_run(
         &mut self,
         destination: &Destination,
-        group: &[Task],
-        mut rehearsal: Rehearsal,
-    ) -> Result<Option<String>, Ended> {
-        let mut tasks: Vec<_> = group.iter().collect();
-        tasks.sort_unstable_by(|a, b| a.metric.cmp(&b.metric));
-        tasks.retain(|task| task.metric >= rehearsal.metric);
-        self.run.progress.expect(tasks.len() as u64);
-        for task in tasks {
-            let metric = &task.metric;
-            if rehearsal.metric != *metric {
-                metric.clone_into(&mut rehearsal.metric);
-                rehearsal.through = None;
+        group: &[MetricCursor],
+        mut dry_run: DryRun,
+    ) -> Result<Option<String>, MetricError> {
+        let mut metrics: Vec<_> = group.iter().collect();
+        metrics.sort_unstable_by(|a, b| a.metric.cmp(&b.metric));
+        metrics.retain(|it| it.metric >= dry_run.metric);
+        self.run.progress.expect(metrics.len() as u64);
+        for with_cursor in metrics {
+            let metric = &with_cursor.metric;
+            if dry_run.metric != *metric {
+                metric.clone_into(&mut dry_run.metric);
+                dry_run.through = None;
             }
             match self
-                .rehearse_metric(destination, task, &mut rehearsal)
+                .dry_run_metric(destination, with_cursor, &mut dry_run)
                 .await
             {
                 Ok(()) => {}
-                Err(Ended::Run(error)) => return Err(error.into()),
-                Err(ended) => return Ok(Some(ended.text())),
+                Err(MetricError::Run(error)) => return Err(error.into()),
+                Err(error) => return Ok(Some(error.message())),
             }
             self.run.progress.advance(1);
         }
-        Ok((rehearsal.found == 0).then(|| "the server has no samples for it".to_owned()))
+        Ok((dry_run.found == 0).then(|| "the server has no samples for it".to_owned()))
     }
 
-    async fn rehearse_metric(
+    async fn dry_run_metric(
         &mut self,
         destination: &Destination,
-        task: &Task,
-        rehearsal: &mut Rehearsal,
-    ) -> Result<(), Ended> {
-        let metric = &task.metric;
-        let mut windows = self.windows(&task.cursor);
+        MetricCursor { metric, cursor }: &MetricCursor,
+        dry_run: &mut DryRun,
+    ) -> Result<(), MetricError> {
+        let mut windows = self.windows(cursor);
         let end = self.started.end;
         loop {
-            let from = rehearsal
+            let from = dry_run
                 .through
                 .map_or(self.started.start, |through| through + 1);
             let Some(window) = windows.next(from, end) else {
@@ -216,14 +216,14 @@ impl Work<'_> {
             };
             let series = match self.read(metric, window).await {
                 Ok(series) => series,
-                Err(Failure::TooMuch(_)) if windows.shrink(window) => continue,
-                Err(failure) => return Err(self.failed(metric, window, failure)),
+                Err(Failure::TooLarge(_)) if windows.shrink(window) => continue,
+                Err(failure) => return Err(self.metric_error(metric, window, failure)),
             };
             let found = series.iter().map(Series::len).sum();
             windows.found(found);
-            rehearsal.found += found as u64;
-            rehearsal.through = Some(window.end);
-            let phase = Phase::Rehearsal(rehearsal.clone());
+            dry_run.found += found as u64;
+            dry_run.through = Some(window.end);
+            let phase = Phase::DryRun(dry_run.clone());
             self.save_phase(&key(destination), phase).await?;
         }
     }
@@ -233,27 +233,27 @@ impl Work<'_> {
             run: self.started.at,
             phase,
         };
-        self.saved().save(key, &refresh).await
+        self.cursors().save(key, &refresh).await
     }
 
-    /// Notes the same failure for all metrics of a table.
-    async fn note_all(
+    /// Records the same failure for all metrics of a table.
+    async fn record_failure_of_all(
         &mut self,
-        group: Vec<Task>,
-        ended: &Ended,
+        group: Vec<MetricCursor>,
+        error: &MetricError,
     ) -> Result<ControlFlow<()>, RunError> {
         let mut flow = ControlFlow::Continue(());
-        let untried = group.iter().filter(|task| self.is_untried(task)).count();
+        let untried = group.iter().filter(|it| self.is_untried(it)).count();
         self.untried = self.untried.saturating_sub(untried);
-        for Task { metric, cursor } in group {
-            flow = self.note(&metric, cursor, ended.clone()).await?;
+        for MetricCursor { metric, cursor } in group {
+            flow = self.record_failure(&metric, cursor, error.clone()).await?;
             self.run.progress.advance(1);
         }
         Ok(flow)
     }
 }
 
-/// The key of the refresh of a table.
+/// Returns the key of the refresh of a table.
 fn key(destination: &Destination) -> String {
     format!("refresh {}", destination.table)
 }

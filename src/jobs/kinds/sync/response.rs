@@ -1,4 +1,4 @@
-//! The responses of Prometheus' HTTP API, in the dialects of those who serve it.
+//! Parses responses of Prometheus' HTTP API, in the dialects of the servers that implement it.
 //!
 //! <https://prometheus.io/docs/prometheus/latest/querying/api/>
 
@@ -12,16 +12,16 @@ use crate::model::{
 };
 use crate::received::cut;
 
-/// Bytes of the text of an error, or of a warning, that are repeated.
+/// Maximum bytes of an error or a warning that are repeated.
 const MAX_TEXT_BYTES: usize = 300;
 
 /// A series of a result.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Series {
     pub(super) labels: Labels,
-    /// In the order of time.
+    /// Sorted by time.
     pub(super) samples: Vec<Sample>,
-    /// In the order of time.
+    /// Sorted by time.
     pub(super) histograms: Vec<Histogram>,
 }
 
@@ -31,19 +31,19 @@ impl Series {
     }
 }
 
-/// What an answer says, and what it adds to it.
+/// The data of a successful response, and its annotations.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Answer<T> {
+pub(super) struct Response<T> {
     pub(super) data: T,
-    /// Warnings and notes that leave the result complete.
+    /// Warnings and infos of a complete result.
     pub(super) warnings: Vec<String>,
-    /// The reason for which the result may be partial, if the server gives one.
+    /// The reason, if the server reports that the result may be partial.
     pub(super) partial: Option<String>,
 }
 
-impl<T> Answer<T> {
-    fn map<U>(self, to: impl FnOnce(T) -> U) -> Answer<U> {
-        Answer {
+impl<T> Response<T> {
+    fn map<U>(self, to: impl FnOnce(T) -> U) -> Response<U> {
+        Response {
             data: to(self.data),
             warnings: self.warnings,
             partial: self.partial,
@@ -51,32 +51,32 @@ impl<T> Answer<T> {
     }
 }
 
-/// A response that is no success, or none of this API at all.
+/// An error in a response, or a response that is not one of this API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoSuccess {
+pub(super) enum ResponseError {
     /// An error of the API in a response with the status of a success.
     #[error("{0}")]
-    Error(String),
-    /// It ends before its end.
+    Api(String),
+    /// The response ends early.
     #[error("the response ends early")]
-    Cut,
-    /// It is of another kind; the reason repeats nothing of it.
+    Truncated,
+    /// The response has another form; the message quotes nothing of it.
     #[error("the response is not one of Prometheus' API: {0}")]
-    Foreign(String),
+    Unrecognized(String),
 }
 
-/// Reads a value that may be null, which some servers write for an empty list.
-fn null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+/// Reads null as the default value, because some servers write it for an empty list.
+fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Reads a value that may be null, but has to be there.
-fn some_or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+/// Reads null as the default value, but requires the key.
+fn required_or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
-    null(deserializer).map(Some)
+    null_as_default(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -84,18 +84,18 @@ fn some_or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 struct Envelope<'a, T> {
     #[serde(borrow)]
     status: Cow<'a, str>,
-    #[serde(default = "no_data", deserialize_with = "some_or_null")]
+    #[serde(default = "no_data", deserialize_with = "required_or_null")]
     data: Option<T>,
-    #[serde(rename = "errorType", default, deserialize_with = "null")]
+    #[serde(rename = "errorType", default, deserialize_with = "null_as_default")]
     error_type: String,
-    #[serde(default, deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null_as_default")]
     error: String,
-    #[serde(default, deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null_as_default")]
     warnings: Vec<String>,
-    #[serde(default, deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null_as_default")]
     infos: Vec<String>,
-    /// Of VictoriaMetrics: some of its storage nodes did not take part.
-    #[serde(rename = "isPartial", default, deserialize_with = "null")]
+    /// Set by VictoriaMetrics if some of its storage nodes did not respond.
+    #[serde(rename = "isPartial", default, deserialize_with = "null_as_default")]
     is_partial: bool,
 }
 
@@ -107,11 +107,11 @@ fn no_data<T>() -> Option<T> {
 struct Matrix<'a> {
     #[serde(rename = "resultType", borrow, default)]
     result_type: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "null")]
+    #[serde(borrow, default, deserialize_with = "null_as_default")]
     result: Vec<WireSeries<'a>>,
 }
 
-/// A result whose type is all that is read of it.
+/// A result of which only the type is read.
 #[derive(Default, Deserialize)]
 struct Untyped<'a> {
     #[serde(rename = "resultType", borrow, default)]
@@ -120,19 +120,19 @@ struct Untyped<'a> {
 
 #[derive(Deserialize)]
 struct WireSeries<'a> {
-    #[serde(default, deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null_as_default")]
     metric: BTreeMap<String, String>,
-    #[serde(borrow, default, deserialize_with = "null")]
+    #[serde(borrow, default, deserialize_with = "null_as_default")]
     values: Vec<(f64, Cow<'a, str>)>,
-    #[serde(default, deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null_as_default")]
     histograms: Vec<serde::de::IgnoredAny>,
 }
 
-/// Returns whether a warning leaves a result complete.
+/// Returns true if a result with this warning is complete.
 ///
-/// Prometheus annotates what an expression makes of its input; a selector alone gets no such
-/// annotation. Thanos used to warn of a window before the first data. All other warnings name a part
-/// of the server that did not take part: a store, an ingester, a tenant, a server of remote read.
+/// Prometheus annotates the evaluation of expressions, which leaves the samples of a selector complete. Thanos used to
+/// warn of a window before the first data. All other warnings name a part of the server that did not respond: a store,
+/// an ingester, a tenant, a server of remote read.
 fn is_harmless(warning: &str) -> bool {
     let warning = warning.trim_start();
     ["PromQL warning", "PromQL info"]
@@ -141,20 +141,20 @@ fn is_harmless(warning: &str) -> bool {
         || warning == "No StoreAPIs matched for this query"
 }
 
-/// Returns the data of a success. `null` is what it is by default; there has to be something.
-fn data<'a, T: Deserialize<'a> + Default>(body: &'a [u8]) -> Result<Answer<T>, NoSuccess> {
+/// Returns the data of a successful response. The data is required, but may be null for the default value.
+fn data<'a, T: Deserialize<'a> + Default>(body: &'a [u8]) -> Result<Response<T>, ResponseError> {
     let envelope: Envelope<'_, T> = serde_json::from_slice(body).map_err(|error| {
         if error.is_eof() {
-            return NoSuccess::Cut;
+            return ResponseError::Truncated;
         }
-        // Its own text may quote the response.
-        let what = if error.is_data() {
+        // The message of serde_json may quote the response.
+        let problem = if error.is_data() {
             "not of the expected form"
         } else {
-            "no JSON"
+            "not JSON"
         };
         let (line, column) = (error.line(), error.column());
-        NoSuccess::Foreign(format!("{what} at line {line}, column {column}"))
+        ResponseError::Unrecognized(format!("{problem} at line {line}, column {column}"))
     })?;
     match (&*envelope.status, envelope.data) {
         ("success", Some(data)) => {
@@ -163,54 +163,55 @@ fn data<'a, T: Deserialize<'a> + Default>(body: &'a [u8]) -> Result<Answer<T>, N
                 envelope.warnings.iter().partition(|it| is_harmless(it));
             let warnings = harmless.into_iter().chain(&envelope.infos);
             let by_mark = envelope.is_partial.then(|| "isPartial".to_owned());
-            Ok(Answer {
+            Ok(Response {
                 data,
                 warnings: warnings.map(short).collect(),
                 partial: incomplete.first().map(|it| short(it)).or(by_mark),
             })
         }
-        ("success", None) => Err(NoSuccess::Foreign("it has no data".to_owned())),
+        ("success", None) => Err(ResponseError::Unrecognized("it has no data".to_owned())),
         ("error", _) => {
             let text = cut(envelope.error.trim(), MAX_TEXT_BYTES);
             let class = cut(&envelope.error_type, MAX_TEXT_BYTES);
-            Err(NoSuccess::Error(format!("status error: {class}: {text}")))
+            Err(ResponseError::Api(format!("status error: {class}: {text}")))
         }
-        _ => Err(NoSuccess::Foreign(
+        _ => Err(ResponseError::Unrecognized(
             "its status is neither success nor error".to_owned(),
         )),
     }
 }
 
 /// Fails if a result is not that of a range query.
-fn check_type(result_type: Option<&str>) -> Result<(), NoSuccess> {
+fn check_type(result_type: Option<&str>) -> Result<(), ResponseError> {
     match result_type {
         None | Some("matrix") => Ok(()),
-        Some(word @ ("vector" | "scalar" | "string" | "streams")) => Err(NoSuccess::Foreign(
-            format!("the result of a range query has to be a matrix, not a {word}"),
-        )),
-        Some(_) => Err(NoSuccess::Foreign(
-            "the result of a range query has to be a matrix, not of a type of another API"
-                .to_owned(),
+        Some(word @ ("vector" | "scalar" | "string" | "streams")) => {
+            Err(ResponseError::Unrecognized(format!(
+                "the result of a range query must be a matrix, not a {word}"
+            )))
+        }
+        Some(_) => Err(ResponseError::Unrecognized(
+            "the result of a range query must be a matrix, not of a type of another API".to_owned(),
         )),
     }
 }
 
-/// The series of a range query, sorted by labels.
-pub(super) fn matrix(body: &[u8]) -> Result<Answer<Vec<Series>>, NoSuccess> {
-    let answer = data::<Matrix<'_>>(body).map_err(|error| {
+/// Parses the response of a range query; returns series sorted by labels.
+pub(super) fn matrix(body: &[u8]) -> Result<Response<Vec<Series>>, ResponseError> {
+    let response = data::<Matrix<'_>>(body).map_err(|error| {
         // Results of other types differ in form.
         let result_type = match data::<Untyped<'_>>(body) {
-            Ok(answer) => answer.data.result_type,
+            Ok(response) => response.data.result_type,
             Err(_) => None,
         };
         check_type(result_type.as_deref()).err().unwrap_or(error)
     })?;
-    check_type(answer.data.result_type.as_deref())?;
-    let Answer {
+    check_type(response.data.result_type.as_deref())?;
+    let Response {
         data,
         mut warnings,
         partial,
-    } = answer;
+    } = response;
     let mut all = Vec::with_capacity(data.result.len());
     for WireSeries {
         metric,
@@ -228,7 +229,7 @@ pub(super) fn matrix(body: &[u8]) -> Result<Answer<Vec<Series>>, NoSuccess> {
             .into_iter()
             .map(|(name, value)| Label { name, value });
         let samples = values.iter().map(|(seconds, text)| {
-            let not_a_number = || NoSuccess::Foreign("a value is not a number".to_owned());
+            let not_a_number = || ResponseError::Unrecognized("a value is not a number".to_owned());
             let value = value(text).ok_or_else(not_a_number)?;
             Ok(Sample {
                 timestamp_ms: (seconds * 1e3).round() as i64,
@@ -241,15 +242,15 @@ pub(super) fn matrix(body: &[u8]) -> Result<Answer<Vec<Series>>, NoSuccess> {
             histograms: Vec::new(),
         });
     }
-    Ok(Answer {
+    Ok(Response {
         data: merged(all),
         warnings,
         partial,
     })
 }
 
-/// Returns series sorted by labels, each once, with their points in the order of time: a part of a window
-/// is remembered by its last series and time. A server that is many servers may return a series in pieces.
+/// Sorts series by labels and their points by time, because a cursor saves the last stored series and time. Merges
+/// the pieces of a series, which a cluster of servers may return.
 pub(super) fn merged(mut all: Vec<Series>) -> Vec<Series> {
     all.sort_by(|a, b| a.labels.cmp(&b.labels));
     all.dedup_by(|piece, series| {
@@ -269,7 +270,7 @@ pub(super) fn merged(mut all: Vec<Series>) -> Vec<Series> {
         if !samples.is_sorted_by_key(|it| it.timestamp_ms) {
             samples.sort_by_key(|it| it.timestamp_ms);
         }
-        // Two servers may have the same one.
+        // Two servers of a cluster may return the same sample.
         samples.dedup_by_key(|it| (it.timestamp_ms, it.value.to_bits()));
         if !histograms.is_sorted_by_key(|it| it.timestamp_ms) {
             histograms.sort_by_key(|it| it.timestamp_ms);
@@ -279,21 +280,21 @@ pub(super) fn merged(mut all: Vec<Series>) -> Vec<Series> {
     all
 }
 
-/// `NaN`, `+Inf`, `-Inf`, or a number.
+/// Parses `NaN`, `+Inf`, `-Inf`, or a number.
 fn value(text: &str) -> Option<f64> {
     match text {
-        // What bits it had the API does not tell.
+        // The API does not expose the bits of a NaN.
         "NaN" => Some(f64::from_bits(PROMETHEUS_NAN_BITS)),
         number => number.parse().ok(),
     }
 }
 
-/// Names of metrics, or other values of a label.
-pub(super) fn names(body: &[u8]) -> Result<Answer<Vec<String>>, NoSuccess> {
+/// Parses names of metrics, or other values of a label.
+pub(super) fn names(body: &[u8]) -> Result<Response<Vec<String>>, ResponseError> {
     data(body)
 }
 
-/// What is known about a metric family.
+/// The metadata of a metric family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Family {
     pub(super) name: String,
@@ -304,23 +305,23 @@ pub(super) struct Family {
 
 #[derive(Deserialize)]
 struct WireFamily {
-    #[serde(default, deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null_as_default")]
     metric: String,
-    #[serde(default, deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null_as_default")]
     r#type: String,
-    #[serde(default, deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null_as_default")]
     help: String,
-    #[serde(default, deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null_as_default")]
     unit: String,
 }
 
-/// The families of a name; null is none.
+/// The families of a name; null means none.
 #[derive(Default)]
 struct WireFamilies(Vec<WireFamily>);
 
 impl<'de> Deserialize<'de> for WireFamilies {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        null(deserializer).map(Self)
+        null_as_default(deserializer).map(Self)
     }
 }
 
@@ -335,10 +336,10 @@ impl WireFamily {
     }
 }
 
-/// The response of `/api/v1/targets/metadata`: of each family the first entry.
-pub(super) fn targets_metadata(body: &[u8]) -> Result<Answer<Vec<Family>>, NoSuccess> {
-    let answer = data::<Vec<WireFamily>>(body)?;
-    Ok(answer.map(|data| {
+/// Parses the response of `/api/v1/targets/metadata`; returns the first entry of each family.
+pub(super) fn targets_metadata(body: &[u8]) -> Result<Response<Vec<Family>>, ResponseError> {
+    let response = data::<Vec<WireFamily>>(body)?;
+    Ok(response.map(|data| {
         let mut families = BTreeMap::new();
         for mut entry in data {
             let name = std::mem::take(&mut entry.metric);
@@ -352,13 +353,13 @@ pub(super) fn targets_metadata(body: &[u8]) -> Result<Answer<Vec<Family>>, NoSuc
     }))
 }
 
-/// The response of `/api/v1/metadata`: of each family the first entry.
-pub(super) fn metadata(body: &[u8]) -> Result<Answer<Vec<Family>>, NoSuccess> {
-    let answer = data::<BTreeMap<String, WireFamilies>>(body)?;
+/// Parses the response of `/api/v1/metadata`; returns the first entry of each family.
+pub(super) fn metadata(body: &[u8]) -> Result<Response<Vec<Family>>, ResponseError> {
+    let response = data::<BTreeMap<String, WireFamilies>>(body)?;
     let first = |(name, WireFamilies(entries)): (String, WireFamilies)| {
         entries.into_iter().next().map(|entry| entry.named(name))
     };
-    Ok(answer.map(|data| data.into_iter().filter_map(first).collect()))
+    Ok(response.map(|data| data.into_iter().filter_map(first).collect()))
 }
 
 fn metric_type(word: &str) -> MetricType {
@@ -368,7 +369,7 @@ fn metric_type(word: &str) -> MetricType {
         .unwrap_or_default()
 }
 
-/// Whether a series of this metric, or of a family of this name, is one of `metrics`.
+/// Returns true if one of `metrics` is a series of this family.
 pub(super) fn is_wanted(family: &Family, metrics: &HashSet<&str>) -> bool {
     const SUFFIXES: [&str; 8] = [
         "", "_bucket", "_count", "_sum", "_gcount", "_gsum", "_total", "_info",
@@ -380,14 +381,14 @@ pub(super) fn is_wanted(family: &Family, metrics: &HashSet<&str>) -> bool {
             .into_iter()
             .any(|name| name == Some(family.name.as_str()))
     };
-    // Servers have very many of both, so none is compared with all others.
+    // Servers have very many families and metrics, so the possible names are looked up.
     SUFFIXES.iter().any(|suffix| {
         let metric = format!("{}{suffix}", family.name);
         metrics.contains(metric.as_str()) && is_of_family(&metric)
     })
 }
 
-/// The label set as it is remembered.
+/// Returns a label set in the form that cursors save.
 pub(super) fn pairs(labels: &Labels) -> Vec<(String, String)> {
     let pairs = labels.iter();
     pairs
@@ -395,7 +396,7 @@ pub(super) fn pairs(labels: &Labels) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A selector of the series of `metric`, whatever its name is made of.
+/// Returns a selector of the series of `metric`, with its name quoted.
 pub(super) fn selector(metric: &str) -> String {
     let mut text = format!("{{{METRIC_NAME_LABEL}=\"");
     for character in metric.chars() {
@@ -420,10 +421,10 @@ mod tests {
             {"metric":{"__name__":"up","job":"a"},"values":[[1600000015.5,"-1.5e-7"],[1600000000,"+Inf"]]},
             {"metric":{"__name__":"h"},"histograms":[[1600000000,{"count":"1","sum":"1"}]]}]},
             "warnings":["PromQL warning: w"],"infos":["i"]}"#;
-        let answer = matrix(body).unwrap();
+        let response = matrix(body).unwrap();
         let histograms = "native histograms have no steps; set raw to true to read them";
-        assert_eq!(answer.warnings, ["PromQL warning: w", "i", histograms]);
-        let seen: Vec<_> = answer
+        assert_eq!(response.warnings, ["PromQL warning: w", "i", histograms]);
+        let seen: Vec<_> = response
             .data
             .iter()
             .map(|series| {
@@ -453,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_is_no_success_is_an_error_that_repeats_nothing_of_it() {
+    fn errors_quote_nothing_of_an_unrecognized_response() {
         let error = |body: &str| matrix(body.as_bytes()).unwrap_err();
         let of_api = r#"{"status":"error","errorType":"bad_data","error":" no "}"#;
         assert_eq!(error(of_api).to_string(), "status error: bad_data: no");
@@ -465,11 +466,11 @@ mod tests {
             "",
             r#"{"status":"success","data":{"resultType":"matrix","resu"#,
         ] {
-            assert_eq!(error(body), NoSuccess::Cut);
+            assert_eq!(error(body), ResponseError::Truncated);
         }
-        for (body, why) in [
-            ("<html>hunter2", "no JSON at line 1, column 1"),
-            ("\n{hunter2", "no JSON at line 2, column 2"),
+        for (body, expected) in [
+            ("<html>hunter2", "not JSON at line 1, column 1"),
+            ("\n{hunter2", "not JSON at line 2, column 2"),
             ("{}", "not of the expected form at line 1, column 2"),
             (
                 r#""hunter2""#,
@@ -491,25 +492,25 @@ mod tests {
             ),
             (
                 r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"hunter2"]}]}}"#,
-                "has to be a matrix, not a vector",
+                "must be a matrix, not a vector",
             ),
             (
                 r#"{"status":"success","data":{"resultType":"vector","result":null}}"#,
-                "has to be a matrix, not a vector",
+                "must be a matrix, not a vector",
             ),
             (
                 r#"{"status":"success","data":{"result":[1,"hunter2"],"resultType":"scalar"}}"#,
-                "has to be a matrix, not a scalar",
+                "must be a matrix, not a scalar",
             ),
             (
                 r#"{"status":"success","data":{"result":["hunter2"],"resultType":"hunter2"}}"#,
-                "has to be a matrix, not of a type of another API",
+                "must be a matrix, not of a type of another API",
             ),
         ] {
             let error = error(body);
-            assert!(matches!(error, NoSuccess::Foreign(_)), "{error}");
+            assert!(matches!(error, ResponseError::Unrecognized(_)), "{error}");
             let text = error.to_string();
-            assert!(text.contains(why), "{text}, not {why}");
+            assert!(text.contains(expected), "{text}, not {expected}");
             assert!(!text.contains("hunter2"), "{text}");
         }
     }
@@ -526,10 +527,10 @@ mod tests {
             r#"{"resultType":null,"result":null}"#,
             "{}",
         ] {
-            let answer = matrix(&success(&format!(r#""data":{data},{notes}"#))).unwrap();
+            let response = matrix(&success(&format!(r#""data":{data},{notes}"#))).unwrap();
             assert_eq!(
-                answer,
-                Answer {
+                response,
+                Response {
                     data: vec![],
                     warnings: vec![],
                     partial: None
@@ -556,12 +557,12 @@ mod tests {
     }
 
     #[test]
-    fn which_warnings_mean_that_something_is_missing() {
+    fn warnings_may_mean_that_the_result_is_partial() {
         let partial = |rest: &str| {
             let data = r#""data":{"resultType":"matrix","result":[]}"#;
             let body = format!(r#"{{"status":"success",{rest},{data}}}"#);
-            let answer = matrix(body.as_bytes()).unwrap();
-            (answer.partial, answer.warnings)
+            let response = matrix(body.as_bytes()).unwrap();
+            (response.partial, response.warnings)
         };
         let store = "receive series from Addr: 10.0.0.1:10901: rpc error: code = Unavailable";
         for text in [
@@ -572,8 +573,9 @@ mod tests {
             "results truncated due to limit",
             "3 more warning annotations omitted",
         ] {
-            let (why, warnings) = partial(&format!(r#""warnings":["PromQL warning: w","{text}"]"#));
-            assert_eq!(why.as_deref(), Some(text));
+            let (reason, warnings) =
+                partial(&format!(r#""warnings":["PromQL warning: w","{text}"]"#));
+            assert_eq!(reason.as_deref(), Some(text));
             assert_eq!(warnings, ["PromQL warning: w"]);
         }
         for text in [
@@ -587,8 +589,8 @@ mod tests {
                 (None, vec![text.to_owned(), "i".to_owned()])
             );
         }
-        let (why, _) = partial(r#""isPartial":true"#);
-        assert_eq!(why.as_deref(), Some("isPartial"));
+        let (reason, _) = partial(r#""isPartial":true"#);
+        assert_eq!(reason.as_deref(), Some("isPartial"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Whether a table takes what a run is going to write.
+//! Checks that the retention of a table accepts the samples of a run.
 
 use jiff::Timestamp;
 
@@ -7,8 +7,13 @@ use crate::timestream::tables::{DEFAULT_RETENTION, Table};
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// Why a table would not take samples from `start_ms` on, and which setting to change.
-pub(super) fn refusal(table: &Table, name: &str, start_ms: i64, now_ms: i64) -> Option<String> {
+/// Returns an error with the setting to change, if a table would reject samples from `start_ms` on.
+pub(super) fn retention_error(
+    table: &Table,
+    name: &str,
+    start_ms: i64,
+    now_ms: i64,
+) -> Option<String> {
     let (default_hours, default_days) = DEFAULT_RETENTION;
     let hours = table.memory_hours.unwrap_or(default_hours);
     let days = table.magnetic_days.unwrap_or(default_days);
@@ -20,12 +25,12 @@ pub(super) fn refusal(table: &Table, name: &str, start_ms: i64, now_ms: i64) -> 
     }
     if !table.magnetic_writes {
         return Some(format!(
-            "{begin} takes only the {hours} hours of its memory store: enable its magnetic store writes (magnetic_writes for a table that is created), raise its memory retention (memory_hours), or start later (lookback_hours, start_date; a metric that has a cursor starts there, so delete and create the definition)"
+            "{begin} accepts only the {hours} hours of its memory store: enable its magnetic store writes (magnetic_writes for a created table), raise its memory retention (memory_hours), or start later (lookback_hours, start_date; a metric that has a cursor starts there, so delete and create the definition)"
         ));
     }
     (start_ms < now_ms - days.saturating_mul(DAY_MS)).then(|| {
         format!(
-            "{begin} keeps {days} days: raise its magnetic retention (magnetic_days), or start later (lookback_hours, start_date; a metric that has a cursor starts there, so delete and create the definition)"
+            "{begin} stores only {days} days: raise its magnetic retention (magnetic_days), or start later (lookback_hours, start_date; a metric that has a cursor starts there, so delete and create the definition)"
         )
     })
 }
@@ -35,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_has_to_fit_the_table() {
+    fn the_start_must_be_within_the_retention() {
         let now = 1_767_312_000_000;
         let table = |hours, days, magnetic_writes| Table {
             memory_hours: hours,
@@ -54,17 +59,17 @@ mod tests {
             (
                 table(None, None, false),
                 hours(7),
-                Some("takes only the 6 hours"),
+                Some("accepts only the 6 hours"),
             ),
             (table(Some(6), Some(30), true), hours(24 * 30), None),
             (
                 table(Some(6), Some(30), true),
                 hours(24 * 31),
-                Some("keeps 30 days: raise its magnetic retention"),
+                Some("stores only 30 days: raise its magnetic retention"),
             ),
             (table(None, None, true), 0, None),
         ] {
-            let text = refusal(&table, "table db/t", start, now);
+            let text = retention_error(&table, "table db/t", start, now);
             match (text, expected) {
                 (None, None) => {}
                 (Some(text), Some(words)) => assert!(text.contains(words), "{text}"),

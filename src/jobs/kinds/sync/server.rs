@@ -1,8 +1,7 @@
-//! Calls of Prometheus' HTTP API, with retries.
+//! Calls Prometheus' HTTP API, with retries.
 //!
-//! Servers of this API refuse in their own words and statuses, so no text decides alone whether a
-//! window is too large: a refused one that can be halved is read in halves
-//! ([`Failure::TooMuch`]), except where no window could help.
+//! Servers reject requests with various statuses and messages, so these alone do not decide if a window is too large.
+//! A rejected window is read in halves if possible ([`Failure::TooLarge`]), unless no smaller window could help.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::config::Settings;
 use super::response::{
-    Answer, Family, NoSuccess, Series, matrix, merged, metadata, names, selector, targets_metadata,
+    Family, Response, ResponseError, Series, matrix, merged, metadata, names, selector,
+    targets_metadata,
 };
 use super::window::{Window, Windows};
 use crate::jobs::client::{self, BodyError, CallError, Session, read_body};
@@ -34,14 +34,14 @@ const PAUSES: [Duration; 3] = [
     Duration::from_secs(2),
     Duration::from_secs(4),
 ];
-/// More than the two minutes after which a server gives up a query itself.
+/// Time limit for a call, longer than the two minutes after which Prometheus aborts a query.
 const TIMEOUT: Duration = Duration::from_secs(150);
-/// Bytes of an answer; a larger one is asked for in parts.
-const MAX_ANSWER_BYTES: usize = 256 << 20;
+/// Maximum bytes of a response; a larger one is requested in parts.
+const MAX_RESPONSE_BYTES: usize = 256 << 20;
 const READ_VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-read-version");
-/// Calls in a row that may be retried in vain; later ones are tried once until one succeeds.
-const MAX_WAITS: usize = 5;
-/// Failures in a row after which only what says that it is about the size is tried with half of it.
+/// After this many calls in a row whose retries all failed, calls are tried once until one succeeds.
+const MAX_EXHAUSTED: usize = 5;
+/// After this many failures in a row, only windows that are expressly too large are halved.
 const MAX_FAILURES: usize = 200;
 
 const NAMES: &str = "api/v1/label/__name__/values";
@@ -50,7 +50,7 @@ const READ: &str = "api/v1/read";
 const TARGETS: &str = "api/v1/targets/metadata";
 const METADATA: &str = "api/v1/metadata";
 
-/// The server, as a run calls it.
+/// The Prometheus server of a run.
 pub(super) struct Server<'r> {
     run: &'r Run<'r>,
     url: &'r Url,
@@ -59,104 +59,103 @@ pub(super) struct Server<'r> {
     streak: Mutex<Streak>,
 }
 
-/// The failures since the last success: they bound the work at a server that refuses everything.
+/// The failures since the last success, which bound the calls to a server that rejects everything.
 #[derive(Clone, Debug, Default)]
 struct Streak {
     failures: usize,
-    /// Calls whose retries were of no use.
-    waits: usize,
-    /// The subject of the last of those: its halves need no retries either.
-    waited_for: String,
+    /// Number of calls whose retries all failed.
+    exhausted: usize,
+    /// Subject of the last of these calls: its halves are not retried either.
+    last_subject: String,
 }
 
 impl Streak {
-    /// Counts a failure; returns whether those in a row are few enough to look for a size that works.
+    /// Counts a failure; returns true if there are few enough to search for a window size that works.
     fn fail(&mut self) -> bool {
         self.failures += 1;
         self.failures < MAX_FAILURES
     }
 
-    /// Counts a call whose retries were of no use.
-    fn wait_in_vain(&mut self, about: &str) {
-        self.waits += 1;
-        about.clone_into(&mut self.waited_for);
+    /// Counts a call whose retries all failed.
+    fn record_exhausted_retries(&mut self, subject: &str) {
+        self.exhausted += 1;
+        subject.clone_into(&mut self.last_subject);
     }
 
-    /// Returns whether a call may be retried.
-    fn may_retry(&self, about: &str) -> bool {
-        self.waits == 0 || (self.waits < MAX_WAITS && self.waited_for != about)
+    /// Returns true if a call may be retried.
+    fn may_retry(&self, subject: &str) -> bool {
+        self.exhausted == 0 || (self.exhausted < MAX_EXHAUSTED && self.last_subject != subject)
     }
 }
 
-/// A call that failed.
+/// The failure of a call after its retries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The window was refused: half of it may do.
-    TooMuch(String),
-    /// The server does not give this metric, or list, or says that some of it is missing; it may give
-    /// others.
-    Refused(String),
-    /// The server cannot be reached, is busy, or does not allow the call: others may fail too.
+    /// The window was rejected; half of it may work.
+    TooLarge(String),
+    /// The server rejects this metric or list, or returns only a part of it; others may work.
+    Rejected(String),
+    /// The server cannot be reached, is busy, or forbids the call; others may fail too.
     Unavailable(String),
-    /// All of the run is over.
-    Ends(RunError),
+    /// The whole run must end.
+    RunEnded(RunError),
 }
 
 impl From<Failure> for RunError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::TooMuch(why) | Failure::Refused(why) | Failure::Unavailable(why) => {
-                Self::Failed(why)
-            }
-            Failure::Ends(error) => error,
+            Failure::TooLarge(reason)
+            | Failure::Rejected(reason)
+            | Failure::Unavailable(reason) => Self::Failed(reason),
+            Failure::RunEnded(error) => error,
         }
     }
 }
 
-/// One call.
+/// A call of the API.
 #[derive(Clone, Copy)]
 struct Call<'c> {
     path: &'c str,
-    /// The metric, or nothing.
-    about: &'c str,
-    /// Whether its window can be halved.
+    /// The metric, or an empty string.
+    subject: &'c str,
+    /// Set if the window can be halved.
     is_divisible: bool,
-    /// Whether halves of it may be complete where a response is partial.
+    /// Set if halves of the window may be complete when a response is partial.
     divides_partial: bool,
 }
 
-/// The failure of one try of a call.
+/// The error of one attempt of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Refusal {
-    /// It may pass; if not, half of the window may do.
+enum AttemptError {
+    /// May pass; if not, half of the window may work.
     Busy(String),
-    /// Some of it is missing; that may pass; if not, half of the window may be complete.
+    /// A part of the response is missing. May pass; if not, half of the window may be complete.
     Partial(String),
     /// The window is too large, or takes too long.
-    Size { why: String, may_pass: bool },
-    /// The reason is not known: half of the window may do.
+    TooLarge { reason: String, may_pass: bool },
+    /// The reason is unknown; half of the window may work.
     Unclear(String),
-    /// There is no connection; that may pass.
+    /// There is no connection. May pass.
     Unreachable(String),
-    /// No other window would do.
+    /// No other window would work.
     Final(String),
-    /// The same holds for other calls, probably.
+    /// Other calls are probably rejected too.
     Forbidden(String),
-    /// All of the run is over.
-    Ends(RunError),
+    /// The whole run must end.
+    RunEnded(RunError),
 }
 
-/// A success whose content is not read yet.
+/// A successful response that is not parsed yet.
 struct Success {
     headers: HeaderMap,
     body: Bytes,
 }
 
 impl<'r> Server<'r> {
-    /// Calls nothing yet.
+    /// Opens a session without calling the server yet.
     ///
     /// # Errors
-    /// A secret cannot be had.
+    /// A secret cannot be resolved.
     pub(super) fn new(settings: &'r Settings, run: &'r Run<'r>) -> Result<Self, RunError> {
         Ok(Self {
             run,
@@ -167,67 +166,66 @@ impl<'r> Server<'r> {
         })
     }
 
-    /// The names of the metrics that have samples in a window, as far as the server tells; read in
-    /// parts of the window where the server takes no longer ones. The warnings say why names may be
-    /// missing: a list is of use though it is partial.
-    pub(super) async fn metrics(&self, whole: Window) -> Result<Answer<Vec<String>>, Failure> {
+    /// Returns the names of the metrics with samples in a window, read in parts if the server rejects the whole window.
+    /// A partial list is still useful: the warnings say why names may be missing.
+    pub(super) async fn metrics(&self, whole: Window) -> Result<Response<Vec<String>>, Failure> {
         let mut windows = Windows::names(whole);
-        let (mut all, mut doubts) = (BTreeSet::new(), BTreeSet::new());
+        let (mut all, mut omissions) = (BTreeSet::new(), BTreeSet::new());
         let mut from = whole.start;
         while let Some(window) = windows.next(from, whole.end) {
             match self.names(window).await {
-                Ok(answer) => {
-                    all.extend(answer.data);
-                    doubts.extend(answer.partial);
+                Ok(response) => {
+                    all.extend(response.data);
+                    omissions.extend(response.partial);
                     from = window.end + 1;
                 }
-                Err(Failure::TooMuch(_)) if windows.shrink(window) => {}
+                Err(Failure::TooLarge(_)) if windows.shrink(window) => {}
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(Answer {
+        Ok(Response {
             data: all.into_iter().collect(),
-            warnings: doubts.into_iter().map(incomplete).collect(),
+            warnings: omissions.into_iter().map(incomplete).collect(),
             partial: None,
         })
     }
 
-    /// Returns the names in a window; those of a partial response if there is no other.
-    async fn names(&self, window: Window) -> Result<Answer<Vec<String>>, Failure> {
+    /// Returns the names in a window, or those of a partial response if there is no complete one.
+    async fn names(&self, window: Window) -> Result<Response<Vec<String>>, Failure> {
         let query = [
             ("start", seconds(window.start)),
             ("end", seconds(window.end)),
         ];
         let call = Call {
             path: NAMES,
-            about: "",
+            subject: "",
             is_divisible: window.has_hours(),
-            // Whoever is missing in the list of a day is missing in those of its hours.
+            // A part of the server that is missing for a day is missing for its hours too.
             divides_partial: false,
         };
         let partial = Mutex::new(None);
         let read = |body: &[u8]| {
-            let answer = names(body)?;
-            if answer.partial.is_some() {
-                *partial.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
+            let response = names(body)?;
+            if response.partial.is_some() {
+                *partial.lock().unwrap_or_else(PoisonError::into_inner) = Some(response.clone());
             }
-            complete(answer)
+            complete(response)
         };
-        let answer = self.get(call, &query, read).await;
+        let response = self.get(call, &query, read).await;
         let partial = partial.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match (answer, partial) {
-            (Err(Failure::Refused(_)), Some(partial)) => Ok(partial),
-            (answer, _) => answer,
+        match (response, partial) {
+            (Err(Failure::Rejected(_)), Some(partial)) => Ok(partial),
+            (response, _) => response,
         }
     }
 
-    /// The series of a metric, at each step; complete.
+    /// Returns the complete series of a metric at each step.
     pub(super) async fn range(
         &self,
         metric: &str,
         window: Window,
         step_ms: i64,
-    ) -> Result<Answer<Vec<Series>>, Failure> {
+    ) -> Result<Response<Vec<Series>>, Failure> {
         let query = [
             ("query", selector(metric)),
             ("start", seconds(window.start)),
@@ -236,23 +234,23 @@ impl<'r> Server<'r> {
         ];
         let call = Call {
             path: RANGE,
-            about: metric,
+            subject: metric,
             is_divisible: window.has_steps(step_ms),
             divides_partial: true,
         };
         let read = |body: &[u8]| complete(matrix(body)?);
-        let mut answer = self.get(call, &query, read).await?;
-        // A server may move a window to times that it likes better.
-        for series in &mut answer.data {
+        let mut response = self.get(call, &query, read).await?;
+        // Some servers align a window to other times.
+        for series in &mut response.data {
             series
                 .samples
                 .retain(|sample| window.contains(sample.timestamp_ms));
         }
-        answer.data.retain(|series| series.len() > 0);
-        Ok(answer)
+        response.data.retain(|series| series.len() > 0);
+        Ok(response)
     }
 
-    /// The series of a metric as they are.
+    /// Returns the series of a metric with unchanged samples, by remote read.
     pub(super) async fn raw(&self, metric: &str, window: Window) -> Result<Vec<Series>, Failure> {
         let request = prompb::ReadRequest {
             queries: vec![prompb::Query {
@@ -268,7 +266,7 @@ impl<'r> Server<'r> {
             accepted_response_types: vec![read_request::ResponseType::Samples.into()],
         };
         let body = wire::encode(&request);
-        let body = body.map_err(|error| Failure::Refused(format!("{READ}: {error}")))?;
+        let body = body.map_err(|error| Failure::Rejected(format!("{READ}: {error}")))?;
         let body = Bytes::from(body);
         let request = || {
             self.session
@@ -281,42 +279,41 @@ impl<'r> Server<'r> {
         };
         let call = Call {
             path: READ,
-            about: metric,
+            subject: metric,
             is_divisible: window.is_divisible(),
             divides_partial: true,
         };
-        let answer = self.call(call, request, read_samples).await?;
-        let found = answer.results.into_iter().flat_map(|it| it.timeseries);
+        let response = self.call(call, request, read_samples).await?;
+        let found = response.results.into_iter().flat_map(|it| it.timeseries);
         let mut all: Vec<Series> = found.map(|it| series(it, window)).collect();
         all.retain(|series| series.len() > 0);
         Ok(merged(all))
     }
 
-    /// Returns the metadata of families, from the targets if the server has some. The part that a server
-    /// says it may lack is a warning.
-    pub(super) async fn families(&self) -> Result<Answer<Vec<Family>>, Failure> {
+    /// Returns the metadata of families, from the targets if the server has any. A partial result becomes a warning.
+    pub(super) async fn families(&self) -> Result<Response<Vec<Family>>, Failure> {
         let call = |path| Call {
             path,
-            about: "",
+            subject: "",
             is_divisible: false,
             divides_partial: false,
         };
         let of_targets = self.get(call(TARGETS), &[], |body| Ok(targets_metadata(body)?));
-        let answer = match of_targets.await {
-            Ok(answer) if !answer.data.is_empty() => answer,
-            Err(Failure::Ends(RunError::Interrupted)) => {
-                return Err(Failure::Ends(RunError::Interrupted));
+        let response = match of_targets.await {
+            Ok(response) if !response.data.is_empty() => response,
+            Err(Failure::RunEnded(RunError::Interrupted)) => {
+                return Err(Failure::RunEnded(RunError::Interrupted));
             }
-            // Servers without targets of their own have no such path.
+            // Servers without targets of their own do not have this path.
             _ => {
                 let read = |body: &[u8]| Ok(metadata(body)?);
                 self.get(call(METADATA), &[], read).await?
             }
         };
-        let mut warnings = answer.warnings;
-        warnings.extend(answer.partial.map(incomplete));
-        Ok(Answer {
-            data: answer.data,
+        let mut warnings = response.warnings;
+        warnings.extend(response.partial.map(incomplete));
+        Ok(Response {
+            data: response.data,
             warnings,
             partial: None,
         })
@@ -340,7 +337,7 @@ impl<'r> Server<'r> {
             address.query_pairs_mut().extend_pairs(query);
         }
         let read = |success: &Success| {
-            read(&success.body).map_err(|incomplete| incomplete.into_refusal(success))
+            read(&success.body).map_err(|incomplete| incomplete.into_attempt_error(success))
         };
         let request = || {
             let request = self.session.get(address.clone());
@@ -349,126 +346,135 @@ impl<'r> Server<'r> {
         self.call(call, request, read).await
     }
 
-    /// Calls until there is a success, or no reason to go on.
+    /// Calls the server, with retries, and parses the response by `read`.
     async fn call<T>(
         &self,
         call: Call<'_>,
         request: impl Fn() -> client::Call,
-        read: impl Fn(&Success) -> Result<T, Refusal>,
+        read: impl Fn(&Success) -> Result<T, AttemptError>,
     ) -> Result<T, Failure> {
-        let pauses = match self.streak().may_retry(call.about) {
+        let pauses = match self.streak().may_retry(call.subject) {
             true => self.pauses,
             false => &[],
         };
         let mut pauses = pauses.iter();
-        let mut tries = 0;
+        let mut attempts = 0;
         let path = call.path;
         loop {
             if self.run.stop.is_set() {
-                return Err(Failure::Ends(RunError::Interrupted));
+                return Err(Failure::RunEnded(RunError::Interrupted));
             }
             let tried = tokio::select! {
                 tried = self.attempt(request()) => tried,
-                () = self.run.stop.wait() => return Err(Failure::Ends(RunError::Interrupted)),
+                () = self.run.stop.wait() => return Err(Failure::RunEnded(RunError::Interrupted)),
             };
-            tries += 1;
+            attempts += 1;
             let read = match tried {
                 Ok(success) => {
                     let is_long = success.body.len() > LONG_BYTES;
                     let compute = self.run.ingester.compute();
                     compute.run_if(is_long, || read(&success)).await
                 }
-                Err(refusal) => Err(refusal),
+                Err(error) => Err(error),
             };
-            let refusal = match read {
+            let error = match read {
                 Ok(read) => {
                     *self.streak() = Streak::default();
                     return Ok(read);
                 }
-                Err(refusal) => refusal,
+                Err(error) => error,
             };
-            let is_patient = self.streak().fail();
-            let may_pass = match &refusal {
-                Refusal::Busy(_) | Refusal::Partial(_) | Refusal::Unreachable(_) => true,
-                Refusal::Size { may_pass, .. } => *may_pass && !call.is_divisible,
+            let may_search = self.streak().fail();
+            let may_pass = match &error {
+                AttemptError::Busy(_) | AttemptError::Partial(_) | AttemptError::Unreachable(_) => {
+                    true
+                }
+                AttemptError::TooLarge { may_pass, .. } => *may_pass && !call.is_divisible,
                 _ => false,
             };
             if may_pass && let Some(pause) = pauses.next() {
                 tracing::debug!(
                     connector = self.run.name,
                     path,
-                    error = refusal.why(),
-                    "A call is made again."
+                    error = error.reason(),
+                    "Retrying a failed call."
                 );
                 self.pause(*pause).await?;
                 continue;
             }
             if may_pass {
-                self.streak().wait_in_vain(call.about);
+                self.streak().record_exhausted_retries(call.subject);
             }
-            let why = match tries {
-                1 => format!("{path}: {}", refusal.why()),
-                _ => format!("{path}: {} (after {tries} tries)", refusal.why()),
+            let reason = match attempts {
+                1 => format!("{path}: {}", error.reason()),
+                _ => format!("{path}: {} (after {attempts} attempts)", error.reason()),
             };
-            let half = call.is_divisible;
-            return Err(match refusal {
-                Refusal::Size { .. } if half => Failure::TooMuch(why),
-                Refusal::Busy(_) | Refusal::Unclear(_) if half && is_patient => {
-                    Failure::TooMuch(why)
+            let is_divisible = call.is_divisible;
+            return Err(match error {
+                AttemptError::TooLarge { .. } if is_divisible => Failure::TooLarge(reason),
+                AttemptError::Busy(_) | AttemptError::Unclear(_) if is_divisible && may_search => {
+                    Failure::TooLarge(reason)
                 }
-                Refusal::Partial(_) if half && is_patient && call.divides_partial => {
-                    Failure::TooMuch(why)
+                AttemptError::Partial(_) if is_divisible && may_search && call.divides_partial => {
+                    Failure::TooLarge(reason)
                 }
-                Refusal::Size { .. } => Failure::Refused(format!(
-                    "{why}; no shorter window is possible, so raise the limit at the server"
+                AttemptError::TooLarge { .. } => Failure::Rejected(format!(
+                    "{reason}; no shorter window is possible, so raise the limit at the server"
                 )),
-                Refusal::Partial(_) | Refusal::Unclear(_) | Refusal::Final(_) => {
-                    Failure::Refused(why)
+                AttemptError::Partial(_) | AttemptError::Unclear(_) | AttemptError::Final(_) => {
+                    Failure::Rejected(reason)
                 }
-                Refusal::Busy(_) | Refusal::Unreachable(_) | Refusal::Forbidden(_) => {
-                    Failure::Unavailable(why)
+                AttemptError::Busy(_)
+                | AttemptError::Unreachable(_)
+                | AttemptError::Forbidden(_) => Failure::Unavailable(reason),
+                AttemptError::RunEnded(RunError::Failed(_)) => {
+                    Failure::RunEnded(RunError::Failed(reason))
                 }
-                Refusal::Ends(RunError::Failed(_)) => Failure::Ends(RunError::Failed(why)),
-                Refusal::Ends(error) => Failure::Ends(error),
+                AttemptError::RunEnded(error) => Failure::RunEnded(error),
             });
         }
     }
 
     fn streak(&self) -> std::sync::MutexGuard<'_, Streak> {
-        // Nothing that runs under the lock can leave it half done.
+        // No code that holds the lock can leave it inconsistent.
         self.streak.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn pause(&self, pause: Duration) -> Result<(), Failure> {
-        if self.left().is_some_and(|left| left <= pause) {
-            return Err(Failure::Ends(RunError::Interrupted));
+        if self.time_left().is_some_and(|time_left| time_left <= pause) {
+            return Err(Failure::RunEnded(RunError::Interrupted));
         }
         tokio::select! {
             () = sleep(pause) => Ok(()),
-            () = self.run.stop.wait() => Err(Failure::Ends(RunError::Interrupted)),
+            () = self.run.stop.wait() => Err(Failure::RunEnded(RunError::Interrupted)),
         }
     }
 
-    /// The time that is left for the run.
-    fn left(&self) -> Option<Duration> {
+    /// Returns the time left until the deadline of the run.
+    fn time_left(&self) -> Option<Duration> {
         let deadline = self.run.deadline?;
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
-    async fn attempt(&self, request: client::Call) -> Result<Success, Refusal> {
-        let limit = self.left().map_or(TIMEOUT, |left| left.min(TIMEOUT));
+    async fn attempt(&self, request: client::Call) -> Result<Success, AttemptError> {
+        let limit = self
+            .time_left()
+            .map_or(TIMEOUT, |time_left| time_left.min(TIMEOUT));
         let exchange = async {
-            let response = request.send().await.map_err(|error| of_request(&error))?;
+            let response = request
+                .send()
+                .await
+                .map_err(|error| classify_call_error(&error))?;
             let (status, headers) = (response.status(), response.headers().clone());
-            let body = read_body(response, MAX_ANSWER_BYTES, Some("snappy")).await;
+            let body = read_body(response, MAX_RESPONSE_BYTES, Some("snappy")).await;
             let body = body.map_err(|error| match error {
-                // A proxy may cut what is too long for it.
-                BodyError::Broken(_) | BodyError::CutGzip => Refusal::Busy(error.to_string()),
+                // A proxy may truncate a response that is too long.
+                BodyError::Broken(_) | BodyError::CutGzip => AttemptError::Busy(error.to_string()),
                 BodyError::InvalidGzip(_) | BodyError::Encoding(_) => {
-                    Refusal::Final(error.to_string())
+                    AttemptError::Final(error.to_string())
                 }
-                BodyError::TooLong { .. } => Refusal::Size {
-                    why: error.to_string(),
+                BodyError::TooLong { .. } => AttemptError::TooLarge {
+                    reason: error.to_string(),
                     may_pass: false,
                 },
             })?;
@@ -477,159 +483,165 @@ impl<'r> Server<'r> {
                     headers,
                     body: body.into(),
                 }),
-                _ => Err(judge(status, &headers, &body)),
+                _ => Err(classify_status(status, &headers, &body)),
             }
         };
         match timeout(limit, exchange).await {
             Ok(tried) => tried,
-            Err(_) if self.left().is_some_and(|left| left.is_zero()) => {
-                Err(Refusal::Ends(RunError::Interrupted))
+            Err(_)
+                if self
+                    .time_left()
+                    .is_some_and(|time_left| time_left.is_zero()) =>
+            {
+                Err(AttemptError::RunEnded(RunError::Interrupted))
             }
-            Err(_) => Err(Refusal::Size {
-                why: format!("no response within {} s", limit.as_secs()),
+            Err(_) => Err(AttemptError::TooLarge {
+                reason: format!("no response within {} s", limit.as_secs()),
                 may_pass: true,
             }),
         }
     }
 }
 
-impl Refusal {
-    fn why(&self) -> String {
+impl AttemptError {
+    fn reason(&self) -> String {
         match self {
-            Self::Busy(why)
-            | Self::Partial(why)
-            | Self::Size { why, .. }
-            | Self::Unclear(why)
-            | Self::Unreachable(why)
-            | Self::Final(why)
-            | Self::Forbidden(why) => why.clone(),
-            Self::Ends(error) => error.to_string(),
+            Self::Busy(reason)
+            | Self::Partial(reason)
+            | Self::TooLarge { reason, .. }
+            | Self::Unclear(reason)
+            | Self::Unreachable(reason)
+            | Self::Final(reason)
+            | Self::Forbidden(reason) => reason.clone(),
+            Self::RunEnded(error) => error.to_string(),
         }
     }
 }
 
-/// The error of the body of a success.
+/// The error of a body whose status is a success.
 enum Incomplete {
-    /// It is no success.
-    No(NoSuccess),
-    /// The server says that something is missing.
+    /// The body is an error, or not a response of this API.
+    Invalid(ResponseError),
+    /// The server reports that a part is missing.
     Partial(String),
 }
 
-impl From<NoSuccess> for Incomplete {
-    fn from(error: NoSuccess) -> Self {
-        Self::No(error)
+impl From<ResponseError> for Incomplete {
+    fn from(error: ResponseError) -> Self {
+        Self::Invalid(error)
     }
 }
 
 impl Incomplete {
-    fn into_refusal(self, success: &Success) -> Refusal {
+    fn into_attempt_error(self, success: &Success) -> AttemptError {
         let kind = || quote::kind(&success.headers, &success.body);
         match self {
-            Self::Partial(why) => {
-                let text = format!("the response is partial: {why}");
-                match says_size(&why) {
-                    true => Refusal::Size {
-                        why: text,
+            Self::Partial(reason) => {
+                let text = format!("the response is partial: {reason}");
+                match mentions_size(&reason) {
+                    true => AttemptError::TooLarge {
+                        reason: text,
                         may_pass: true,
                     },
-                    false => Refusal::Partial(text),
+                    false => AttemptError::Partial(text),
                 }
             }
-            Self::No(error @ NoSuccess::Cut) => Refusal::Busy(format!("{error} ({})", kind())),
-            Self::No(NoSuccess::Error(text)) => match says_size(&text) {
-                true => Refusal::Size {
-                    why: text,
+            Self::Invalid(error @ ResponseError::Truncated) => {
+                AttemptError::Busy(format!("{error} ({})", kind()))
+            }
+            Self::Invalid(ResponseError::Api(text)) => match mentions_size(&text) {
+                true => AttemptError::TooLarge {
+                    reason: text,
                     may_pass: false,
                 },
-                false => Refusal::Final(text),
+                false => AttemptError::Final(text),
             },
-            Self::No(error @ NoSuccess::Foreign(_)) => {
-                Refusal::Final(format!("{error} ({}); check prometheus_url", kind()))
+            Self::Invalid(error @ ResponseError::Unrecognized(_)) => {
+                AttemptError::Final(format!("{error} ({}); check prometheus_url", kind()))
             }
         }
     }
 }
 
-/// Returns the warning that a list may lack something.
-fn incomplete(why: String) -> String {
-    format!("it may be incomplete: {why}")
+/// Returns the warning that a list may be incomplete.
+fn incomplete(reason: String) -> String {
+    format!("it may be incomplete: {reason}")
 }
 
-/// Returns a result that lacks nothing.
-fn complete<T>(answer: Answer<T>) -> Result<Answer<T>, Incomplete> {
-    match answer.partial {
-        Some(why) => Err(Incomplete::Partial(why)),
-        None => Ok(answer),
+/// Returns the response if it is complete.
+fn complete<T>(response: Response<T>) -> Result<Response<T>, Incomplete> {
+    match response.partial {
+        Some(reason) => Err(Incomplete::Partial(reason)),
+        None => Ok(response),
     }
 }
 
-/// Reads a response of remote read.
-fn read_samples(success: &Success) -> Result<prompb::ReadResponse, Refusal> {
-    let broken = |error: wire::DecodeError| {
+/// Parses a response of remote read.
+fn read_samples(success: &Success) -> Result<prompb::ReadResponse, AttemptError> {
+    let invalid = |error: wire::DecodeError| {
         let kind = quote::kind(&success.headers, &success.body);
         let content_type = success.headers.get(CONTENT_TYPE);
         let content_type = content_type.and_then(|it| it.to_str().ok()).unwrap_or("");
         match content_type.starts_with("application/x-protobuf") {
-            // Some of it may be missing.
-            true => Refusal::Busy(format!("{error} ({kind})")),
-            false => Refusal::Final(format!(
+            // The end may be missing.
+            true => AttemptError::Busy(format!("{error} ({kind})")),
+            false => AttemptError::Final(format!(
                 "the response is not one of remote read ({kind}); check prometheus_url, or set raw \
                  to false if the server has no remote read"
             )),
         }
     };
-    let message = wire::decompress(&success.body, MAX_ANSWER_BYTES);
+    let message = wire::decompress(&success.body, MAX_RESPONSE_BYTES);
     let message = message.map_err(|error| match error {
-        wire::DecodeError::TooLargeDecoded { .. } => Refusal::Size {
-            why: error.to_string(),
+        wire::DecodeError::TooLargeDecoded { .. } => AttemptError::TooLarge {
+            reason: error.to_string(),
             may_pass: false,
         },
-        other => broken(other),
+        other => invalid(other),
     })?;
-    wire::decode(&message).map_err(broken)
+    wire::decode(&message).map_err(invalid)
 }
 
-/// Returns why there is no response.
-fn of_request(error: &CallError) -> Refusal {
+/// Returns the error of a call without a response.
+fn classify_call_error(error: &CallError) -> AttemptError {
     let text = error.to_string();
     if error.is_lasting() {
-        Refusal::Ends(RunError::Failed(text))
+        AttemptError::RunEnded(RunError::Failed(text))
     } else if error.is_connect() {
-        Refusal::Unreachable(text)
+        AttemptError::Unreachable(text)
     } else {
-        Refusal::Busy(text)
+        AttemptError::Busy(text)
     }
 }
 
-/// Returns what a response says that is no success.
-fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
+/// Returns the error of a response whose status is not a success.
+fn classify_status(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> AttemptError {
     let text = quote::response(status, headers, body);
-    let says_size = ApiError::parse(body).is_some_and(|it| says_size(&it.error));
+    let mentions_size = ApiError::parse(body).is_some_and(|it| mentions_size(&it.error));
     match status.as_u16() {
-        401 | 407 => Refusal::Ends(RunError::Failed(denied(&text))),
-        // It may be for some metrics only.
-        403 => Refusal::Forbidden(denied(&text)),
-        404 | 405 | 501 => Refusal::Forbidden(wrong_path(&text)),
+        401 | 407 => AttemptError::RunEnded(RunError::Failed(denied(&text))),
+        // Other metrics may be allowed.
+        403 => AttemptError::Forbidden(denied(&text)),
+        404 | 405 | 501 => AttemptError::Forbidden(wrong_path(&text)),
         400 if body.starts_with(b"unsupported path requested") => {
-            Refusal::Forbidden(wrong_path(&text))
+            AttemptError::Forbidden(wrong_path(&text))
         }
-        429 => Refusal::Busy(text),
-        408 | 504 | 524 => Refusal::Size {
-            why: text,
+        429 => AttemptError::Busy(text),
+        408 | 504 | 524 => AttemptError::TooLarge {
+            reason: text,
             may_pass: true,
         },
-        413 => Refusal::Size {
-            why: text,
+        413 => AttemptError::TooLarge {
+            reason: text,
             may_pass: false,
         },
-        400..=599 if says_size => Refusal::Size {
-            why: text,
+        400..=599 if mentions_size => AttemptError::TooLarge {
+            reason: text,
             may_pass: status.is_server_error(),
         },
-        500..=599 => Refusal::Busy(text),
-        400..=499 => Refusal::Unclear(text),
-        _ => Refusal::Final(format!("{text}; check prometheus_url")),
+        500..=599 => AttemptError::Busy(text),
+        400..=499 => AttemptError::Unclear(text),
+        _ => AttemptError::Final(format!("{text}; check prometheus_url")),
     }
 }
 
@@ -639,14 +651,14 @@ fn denied(text: &str) -> String {
 
 fn wrong_path(text: &str) -> String {
     format!(
-        "{text}; check prometheus_url, to which /api/v1/... is appended, and raw, for which the \
-         server needs remote read"
+        "{text}; check prometheus_url, to which /api/v1/... is appended, and raw, which requires \
+         remote read"
     )
 }
 
-/// Returns whether the text of an error, or of a warning, says that less of it would do. Where it does
-/// not, retries come first, and half of it after them.
-fn says_size(text: &str) -> bool {
+/// Returns true if an error or a warning says that the request was too large. Otherwise the request is retried before it
+/// is halved.
+fn mentions_size(text: &str) -> bool {
     const WORDS: [&str; 13] = [
         "limit",
         "exceed",
@@ -689,7 +701,7 @@ fn series(series: prompb::TimeSeries, window: Window) -> Series {
     }
 }
 
-/// Milliseconds as seconds, without a rounding.
+/// Formats milliseconds as seconds, without rounding.
 fn seconds(ms: i64) -> String {
     format!("{}.{:03}", ms.div_euclid(1_000), ms.rem_euclid(1_000))
 }
@@ -706,34 +718,40 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_refuses_everything_costs_little() {
+    fn a_server_that_rejects_everything_gets_few_calls() {
         let mut streak = Streak::default();
         assert!(streak.may_retry("a"));
-        streak.wait_in_vain("a");
+        streak.record_exhausted_retries("a");
         assert!(!streak.may_retry("a") && streak.may_retry("b"));
         for metric in ["b", "c", "d", "e"] {
-            streak.wait_in_vain(metric);
+            streak.record_exhausted_retries(metric);
         }
         assert!(!streak.may_retry("f"));
-        let patient = (0..1_000).filter(|_| streak.fail()).count();
-        assert_eq!(patient, MAX_FAILURES - 1);
+        let searches = (0..1_000).filter(|_| streak.fail()).count();
+        assert_eq!(searches, MAX_FAILURES - 1);
     }
 
     #[test]
-    fn statuses_that_any_server_gives() {
-        let judge = |status: u16, body: &str| {
+    fn statuses_are_classified() {
+        let classify_status = |status: u16, body: &str| {
             let status = StatusCode::from_u16(status).unwrap();
-            judge(status, &HeaderMap::new(), body.as_bytes())
+            classify_status(status, &HeaderMap::new(), body.as_bytes())
         };
         let error = |text: &str| format!(r#"{{"status":"error","error":"{text}"}}"#);
         for status in [429, 500, 502, 503, 520, 599] {
-            assert!(matches!(judge(status, "x"), Refusal::Busy(_)), "{status}");
+            assert!(
+                matches!(classify_status(status, "x"), AttemptError::Busy(_)),
+                "{status}"
+            );
         }
-        // Requests per second are no window.
-        assert!(matches!(judge(429, &error("rate limit")), Refusal::Busy(_)));
+        // A limit of requests per second does not concern the window.
+        assert!(matches!(
+            classify_status(429, &error("rate limit")),
+            AttemptError::Busy(_)
+        ));
         for status in [400, 402, 409, 422, 499] {
             assert!(
-                matches!(judge(status, "x"), Refusal::Unclear(_)),
+                matches!(classify_status(status, "x"), AttemptError::Unclear(_)),
                 "{status}"
             );
         }
@@ -748,15 +766,15 @@ mod tests {
                 true,
             ),
         ] {
-            let Refusal::Size { may_pass, .. } = judge(status, body) else {
+            let AttemptError::TooLarge { may_pass, .. } = classify_status(status, body) else {
                 panic!("{status}")
             };
             assert_eq!(may_pass, expected, "{status}");
         }
         for status in [401, 403, 407] {
-            let text = match judge(status, "x") {
-                Refusal::Forbidden(text) if status == 403 => text,
-                Refusal::Ends(RunError::Failed(text)) if status != 403 => text,
+            let text = match classify_status(status, "x") {
+                AttemptError::Forbidden(text) if status == 403 => text,
+                AttemptError::RunEnded(RunError::Failed(text)) if status != 403 => text,
                 other => panic!("{status}: {other:?}"),
             };
             assert!(text.ends_with("; check auth_type and the credentials"));
@@ -767,14 +785,17 @@ mod tests {
             (501, ""),
             (400, "unsupported path requested: \"hunter2\""),
         ] {
-            let Refusal::Forbidden(text) = judge(status, body) else {
+            let AttemptError::Forbidden(text) = classify_status(status, body) else {
                 panic!("{status}")
             };
             assert!(text.contains("; check prometheus_url"), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }
         for status in [204, 302] {
-            assert!(matches!(judge(status, ""), Refusal::Final(_)), "{status}");
+            assert!(
+                matches!(classify_status(status, ""), AttemptError::Final(_)),
+                "{status}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The tables that a sync writes.
+//! The tables of a sync.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use md5::{Digest, Md5};
 use tokio::time::{Instant, sleep};
 
 use super::config::{Layout, Settings};
-use super::failures::Ended;
-use super::retention::refusal;
+use super::failures::MetricError;
+use super::retention::retention_error;
 use crate::jobs::run::{Run, RunError};
 use crate::model::Destination;
 use crate::storage::names::escape;
 use crate::timestream::ErrorKind;
 use crate::timestream::tables::{Table, TableError};
 
-/// Of the layout `rows`.
+/// The table of the layout `rows`.
 const ROWS_TABLE: &str = "time_series";
-/// Of metadata.
+/// The table of metadata.
 const METADATA_TABLE: &str = "metrics";
-/// How long a call about a table may take.
+/// Time limit for a call about a table.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a table may take to be gone.
+/// Pauses while a table is being deleted, and their length.
 const PAUSES: u32 = 60;
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -29,20 +29,20 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Target<'r> {
     settings: &'r Settings,
     run: &'r Run<'r>,
-    /// The tables that were described.
-    known: BTreeMap<Destination, Known>,
-    /// Warnings about them, until they are taken.
+    /// The tables that are known so far.
+    known: BTreeMap<Destination, TableState>,
+    /// Warnings about the tables that are not yet reported.
     warnings: Vec<String>,
 }
 
 /// The state of a table.
 #[derive(Clone, Debug)]
-enum Known {
-    /// It was there.
-    There(Table),
-    /// The run has created it.
+enum TableState {
+    /// The table existed before the run.
+    Existing(Table),
+    /// The run has created the table.
     Created(Table),
-    /// It may be there, but may not be described.
+    /// The table may exist, but access to its description is denied.
     Unknown,
 }
 
@@ -56,7 +56,7 @@ impl<'r> Target<'r> {
         }
     }
 
-    /// Where the points of a metric go.
+    /// Returns the table of the points of a metric.
     pub(super) fn of(&self, metric: &str) -> Destination {
         match self.settings.layout {
             Layout::Native => self.run.destination.clone(),
@@ -65,7 +65,7 @@ impl<'r> Target<'r> {
         }
     }
 
-    /// Where metadata goes.
+    /// Returns the table of metadata.
     pub(super) fn metadata(&self) -> Destination {
         self.named(METADATA_TABLE.to_owned())
     }
@@ -82,8 +82,8 @@ impl<'r> Target<'r> {
         self.run.deadline.map_or(own, |deadline| deadline.min(own))
     }
 
-    /// What a table is created like.
-    fn wanted(&self) -> Table {
+    /// Returns the properties of created tables.
+    fn properties(&self) -> Table {
         let tables = &self.settings.tables;
         Table {
             memory_hours: tables.memory_hours.map(u64::cast_signed),
@@ -93,36 +93,40 @@ impl<'r> Target<'r> {
         }
     }
 
-    /// Drops a table and creates it again like `table`.
+    /// Drops a table and creates it again with the properties of `table`.
     pub(super) async fn recreate(
         &self,
         destination: &Destination,
         table: &Table,
-    ) -> Result<(), Ended> {
-        let connector = self.run.ingester;
-        let deleted = connector.delete_table(destination, self.deadline()).await;
+    ) -> Result<(), MetricError> {
+        let ingester = self.run.ingester;
+        let deleted = ingester.delete_table(destination, self.deadline()).await;
         deleted.map_err(|error| self.failed("dropped", destination, &error))?;
         self.create_again(destination, table).await
     }
 
-    /// Creates a table like `table`, unless there is one: a run may have been killed after it had
-    /// dropped it.
+    /// Creates a table with the properties of `table` if it does not exist, because a run may have been killed after
+    /// dropping it.
     pub(super) async fn restore(
         &self,
         destination: &Destination,
         table: &Table,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), MetricError> {
         match self.describe(destination).await? {
             Some(_) => Ok(()),
             None => self.create_again(destination, table).await,
         }
     }
 
-    /// Creates a table that has just been deleted, which the service may still be busy with.
-    async fn create_again(&self, destination: &Destination, table: &Table) -> Result<(), Ended> {
-        let connector = self.run.ingester;
+    /// Creates a table that was just deleted, and waits while the service is still deleting it.
+    async fn create_again(
+        &self,
+        destination: &Destination,
+        table: &Table,
+    ) -> Result<(), MetricError> {
+        let ingester = self.run.ingester;
         for _ in 0..PAUSES {
-            let created = connector
+            let created = ingester
                 .create_table(destination, table, self.deadline())
                 .await;
             match created {
@@ -137,62 +141,62 @@ impl<'r> Target<'r> {
         }
         let text =
             format!("the table {destination} is still being deleted; the next run creates it");
-        Err(self.of_table(text, false))
+        Err(self.table_error(text, false))
     }
 
-    /// Sees to it that the table of a metric exists and takes samples from `start_ms` on.
-    pub(super) async fn ready(&mut self, metric: &str, start_ms: i64) -> Result<(), Ended> {
+    /// Ensures that the table of a metric exists and accepts samples from `start_ms` on.
+    pub(super) async fn prepare(&mut self, metric: &str, start_ms: i64) -> Result<(), MetricError> {
         let destination = self.of(metric);
         let now_ms = (self.run.now)().as_millisecond();
         let name = format!("the table {destination}");
-        let check = |table: &Table| match refusal(table, &name, start_ms, now_ms) {
-            Some(text) => Err(Ended::Retention(text)),
+        let check = |table: &Table| match retention_error(table, &name, start_ms, now_ms) {
+            Some(text) => Err(MetricError::Retention(text)),
             None => Ok(()),
         };
         match self.known.get(&destination) {
-            Some(Known::There(table) | Known::Created(table)) => return check(table),
-            Some(Known::Unknown) => return Ok(()),
+            Some(TableState::Existing(table) | TableState::Created(table)) => return check(table),
+            Some(TableState::Unknown) => return Ok(()),
             None => {}
         }
-        let connector = self.run.ingester;
-        let described = connector.describe_table(&destination, self.deadline());
+        let ingester = self.run.ingester;
+        let described = ingester.describe_table(&destination, self.deadline());
         let known = match described.await {
-            Ok(Some(table)) => Known::There(table),
+            Ok(Some(table)) => TableState::Existing(table),
             Ok(None) => {
-                let wanted = self.wanted();
-                check(&wanted)?;
+                let properties = self.properties();
+                check(&properties)?;
                 self.create(&destination).await?;
-                Known::Created(wanted)
+                TableState::Created(properties)
             }
             Err(error) if error.kind == ErrorKind::AccessDenied => {
                 self.warnings.push(format!(
-                    "{destination}: retention is not compared with what is read, as the table may not be described: {}",
+                    "{destination}: could not check the retention, because access to DescribeTable is denied: {}",
                     error.message
                 ));
-                Known::Unknown
+                TableState::Unknown
             }
             Err(error) => return Err(self.failed("described", &destination, &error)),
         };
         let checked = match &known {
-            Known::There(table) => check(table),
-            Known::Created(_) | Known::Unknown => Ok(()),
+            TableState::Existing(table) => check(table),
+            TableState::Created(_) | TableState::Unknown => Ok(()),
         };
         self.known.insert(destination, known);
         checked
     }
 
-    /// Returns whether this run has created the table.
+    /// Returns true if this run has created the table.
     pub(super) fn is_new(&self, destination: &Destination) -> bool {
-        matches!(self.known.get(destination), Some(Known::Created(_)))
+        matches!(self.known.get(destination), Some(TableState::Created(_)))
     }
 
-    /// Returns what somebody should know of the tables, once.
+    /// Takes the warnings about the tables.
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
 
     /// Creates the table of metadata, if it is missing and tables are created.
-    pub(super) async fn prepare_metadata(&self) -> Result<(), Ended> {
+    pub(super) async fn prepare_metadata(&self) -> Result<(), MetricError> {
         let metadata = self.metadata();
         match self.describe(&metadata).await {
             Ok(None) if self.settings.tables.create => self.create(&metadata).await,
@@ -200,38 +204,41 @@ impl<'r> Target<'r> {
         }
     }
 
-    /// Returns what a table is like, if there is one.
-    pub(super) async fn describe(&self, destination: &Destination) -> Result<Option<Table>, Ended> {
-        let connector = self.run.ingester;
-        let described = connector.describe_table(destination, self.deadline()).await;
+    /// Returns the properties of a table, if it exists.
+    pub(super) async fn describe(
+        &self,
+        destination: &Destination,
+    ) -> Result<Option<Table>, MetricError> {
+        let ingester = self.run.ingester;
+        let described = ingester.describe_table(destination, self.deadline()).await;
         described.map_err(|error| self.failed("described", destination, &error))
     }
 
-    async fn create(&self, destination: &Destination) -> Result<(), Ended> {
+    async fn create(&self, destination: &Destination) -> Result<(), MetricError> {
         if !self.settings.tables.create {
             let text = format!(
                 "the table {destination} does not exist; create it, or set create_tables to true"
             );
-            return Err(self.of_table(text, false));
+            return Err(self.table_error(text, false));
         }
-        let connector = self.run.ingester;
-        let created = connector
-            .create_table(destination, &self.wanted(), self.deadline())
+        let ingester = self.run.ingester;
+        let created = ingester
+            .create_table(destination, &self.properties(), self.deadline())
             .await;
         match created {
-            // Somebody else was faster.
+            // Another process has created it.
             Err(error) if error.kind == ErrorKind::Conflict => Ok(()),
             Err(error) => Err(self.failed("created", destination, &error)),
             Ok(()) => {
                 self.run
                     .progress
-                    .line(&format!("the table {destination} is created"));
+                    .line(&format!("created the table {destination}"));
                 Ok(())
             }
         }
     }
 
-    fn failed(&self, what: &str, destination: &Destination, error: &TableError) -> Ended {
+    fn failed(&self, what: &str, destination: &Destination, error: &TableError) -> MetricError {
         let remedy = match error.kind {
             ErrorKind::AccessDenied => {
                 "; allow timestream:DescribeTable, CreateTable and DeleteTable (parameter of the template), or create it and set create_tables to false"
@@ -240,21 +247,21 @@ impl<'r> Target<'r> {
             _ => "",
         };
         let text = format!("the table {destination} cannot be {what}: {error}{remedy}");
-        self.of_table(text, true)
+        self.table_error(text, true)
     }
 
-    /// Returns the failure of a table, which is that of all metrics unless each has its own. It `is_shared`
-    /// if other tables may fail in the same way.
-    fn of_table(&self, text: String, is_shared: bool) -> Ended {
+    /// Returns the error of a table: of the whole run if all metrics share the table, otherwise of the metric. Set
+    /// `is_shared` if other tables may fail in the same way.
+    fn table_error(&self, text: String, is_shared: bool) -> MetricError {
         match (self.settings.layout, is_shared) {
             (Layout::Native | Layout::Rows, _) => RunError::Failed(text).into(),
-            (Layout::TablePerMetric, true) => Ended::Shared(text),
-            (Layout::TablePerMetric, false) => Ended::Metric(text),
+            (Layout::TablePerMetric, true) => MetricError::Shared(text),
+            (Layout::TablePerMetric, false) => MetricError::Metric(text),
         }
     }
 }
 
-/// A short text that stands for a long one.
+/// Returns a short digest of a string.
 pub(super) fn digest(text: &str) -> String {
     let sum = Md5::digest(text.as_bytes());
     sum.iter().map(|byte| format!("{byte:02x}")).collect()

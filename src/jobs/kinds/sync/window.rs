@@ -1,41 +1,41 @@
-//! Which part of the time is read at once.
+//! Divides time into windows, each of which is read at once.
 
-/// Points of a series in a response of a range query: more than this Prometheus refuses.
+/// Maximum points of a series in a range query; Prometheus rejects more.
 const MAX_POINTS: i64 = 11_000;
-/// Samples of a response that are aimed at, so that memory is bounded.
+/// Target number of samples in a response, so that memory is bounded.
 const WANTED_SAMPLES: usize = 200_000;
-/// The shortest window of samples as they are, in milliseconds: a shorter one would seldom have fewer.
+/// The shortest window of raw samples, in milliseconds: a shorter one would seldom have fewer.
 const MIN_RAW_MS: i64 = 1_000;
 /// The shortest window of a list of names, in milliseconds.
 const MIN_NAMES_MS: i64 = 3_600_000;
-/// Windows that have to succeed before one is tried that is longer than the longest that succeeded.
+/// Number of windows that must succeed before a longer one is tried.
 const WINDOWS_BEFORE_PROBE: u32 = 4;
-/// The same, where longer windows have failed again and again.
+/// Maximum of this number, after longer windows have failed repeatedly.
 const MAX_WINDOWS_BEFORE_PROBE: u32 = 64;
 
-/// How long windows are; they grow and shrink with what is found.
+/// The length of windows, which grows and shrinks with the number of samples.
 ///
-/// A server that refuses a window as too large has named a limit: windows stay below it, and a longer
-/// one is tried only after some that succeeded, less often each time that it fails.
+/// If a server rejects a window as too large, windows stay below that size. A longer one is tried only after some have
+/// succeeded, and less often each time that it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Windows {
-    /// Milliseconds between two points; 1 where samples are read as they are.
+    /// Milliseconds between two points; 1 for raw samples.
     step_ms: i64,
     /// Points of the next window.
     points: i64,
     min_points: i64,
     max_points: i64,
-    /// Points that no window may pass, as longer ones were refused.
+    /// Maximum points of a window, because longer ones were rejected.
     ceiling: i64,
-    /// Windows that succeeded since the ceiling last changed.
+    /// Number of windows that succeeded since the ceiling last changed.
     succeeded: u32,
-    /// Windows that have to succeed before the ceiling is raised.
+    /// Number of windows that must succeed before the ceiling is raised.
     before_probe: u32,
-    /// Whether the ceiling was raised since a window was refused.
+    /// Set if the ceiling was raised since a window was rejected.
     is_raised: bool,
 }
 
-/// Milliseconds; both ends are included.
+/// A range of milliseconds that includes both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) start: i64,
@@ -43,17 +43,17 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Returns whether samples as they are can be read in two windows instead.
+    /// Returns true if raw samples can be read in two windows instead.
     pub(super) fn is_divisible(self) -> bool {
         self.end - self.start >= MIN_RAW_MS
     }
 
-    /// Returns whether points at multiples of a step can be read in two windows instead.
+    /// Returns true if points at multiples of a step can be read in two windows instead.
     pub(super) fn has_steps(self, step_ms: i64) -> bool {
         self.end - self.start >= step_ms
     }
 
-    /// Returns whether names can be listed in two windows instead.
+    /// Returns true if names can be listed in two windows instead.
     pub(super) fn has_hours(self) -> bool {
         self.end - self.start >= MIN_NAMES_MS
     }
@@ -77,24 +77,24 @@ impl Windows {
         }
     }
 
-    /// Of range queries.
+    /// Returns the windows of range queries.
     pub(super) fn stepped(step_ms: i64) -> Self {
         Self::new(step_ms, [1, 500, MAX_POINTS])
     }
 
-    /// Of remote read.
+    /// Returns the windows of remote read.
     pub(super) fn raw() -> Self {
         const HOUR_MS: i64 = 3_600_000;
         Self::new(1, [MIN_RAW_MS, HOUR_MS, 30 * 24 * HOUR_MS])
     }
 
-    /// Of a list of names: all of `whole` at once, if possible.
+    /// Returns the windows of a list of names: all of `whole` at once, if possible.
     pub(super) fn names(whole: Window) -> Self {
         let length = (whole.end - whole.start + 1).max(MIN_NAMES_MS);
         Self::new(1, [MIN_NAMES_MS, length, length])
     }
 
-    /// Of a server that refused longer windows in an earlier run: [`Self::ceiling`].
+    /// Limits the windows to the [`Self::ceiling`] of an earlier run.
     #[must_use]
     pub(super) fn below(mut self, ceiling: Option<i64>) -> Self {
         if let Some(ceiling) = ceiling {
@@ -104,12 +104,12 @@ impl Windows {
         self
     }
 
-    /// Returns the points that no window may pass, if the server refused longer ones.
+    /// Returns the maximum points of a window, if the server rejected longer ones.
     pub(super) fn ceiling(&self) -> Option<i64> {
         (self.ceiling < self.max_points).then_some(self.ceiling)
     }
 
-    /// The window that starts at or after `from`, none of it after `end`. Points are at multiples of the
+    /// Returns the window that starts at or after `from` and ends at or before `end`. Points are at multiples of the
     /// step, so that each run has the same ones.
     pub(super) fn next(&self, from: i64, end: i64) -> Option<Window> {
         let step = self.step_ms;
@@ -125,7 +125,7 @@ impl Windows {
         })
     }
 
-    /// Notes how many samples the last window had.
+    /// Adapts the length to the number of samples in the last window.
     pub(super) fn found(&mut self, samples: usize) {
         self.succeeded += 1;
         if self.ceiling < self.max_points && self.succeeded >= self.before_probe {
@@ -142,13 +142,13 @@ impl Windows {
         self.points = points.clamp(self.min_points, self.ceiling);
     }
 
-    /// Halves the next window, as this one was refused; `false` if it cannot be shorter.
-    pub(super) fn shrink(&mut self, refused: Window) -> bool {
-        let refused = (refused.end - refused.start) / self.step_ms + 1;
-        if refused <= self.min_points {
+    /// Halves the next window after this one was rejected; returns false if it cannot be shorter.
+    pub(super) fn shrink(&mut self, rejected: Window) -> bool {
+        let rejected = (rejected.end - rejected.start) / self.step_ms + 1;
+        if rejected <= self.min_points {
             return false;
         }
-        let half = (refused / 2).max(self.min_points);
+        let half = (rejected / 2).max(self.min_points);
         if self.is_raised {
             self.before_probe = (self.before_probe * 2).min(MAX_WINDOWS_BEFORE_PROBE);
             self.is_raised = false;
@@ -179,11 +179,11 @@ mod tests {
         let largest = windows.next(0, week).unwrap();
         // As Prometheus counts: (end - start) / step may be 11,000 at most.
         assert_eq!((largest.end - largest.start) / 15_000, 10_999);
-        let mut refused = 0;
+        let mut rejected = 0;
         while windows.shrink(windows.next(7, week).unwrap()) {
-            refused += 1;
+            rejected += 1;
         }
-        assert_eq!(refused, 13);
+        assert_eq!(rejected, 13);
         let smallest = windows.next(7, week).unwrap();
         assert_eq!((smallest.start, smallest.end), (15_000, 15_000));
         assert!(!smallest.has_steps(15_000) && largest.has_steps(15_000));
@@ -198,7 +198,7 @@ mod tests {
         let one = windows.next(0, 2_999).unwrap();
         assert_eq!((one.start, one.end), (0, 0));
         assert!(!windows.shrink(one));
-        // One of an earlier run may be longer than the next.
+        // A window of an earlier run may be longer than the next.
         let mut windows = Windows::stepped(1_000);
         let long = Window {
             start: 0,
@@ -211,11 +211,11 @@ mod tests {
     #[test]
     fn raw_windows_and_lists_have_a_shortest_length() {
         let mut windows = Windows::raw();
-        let mut refused = 0;
+        let mut rejected = 0;
         while windows.shrink(windows.next(0, i64::MAX / 2).unwrap()) {
-            refused += 1;
+            rejected += 1;
         }
-        assert_eq!(refused, 12);
+        assert_eq!(rejected, 12);
         let smallest = windows.next(0, i64::MAX / 2).unwrap();
         assert_eq!((smallest.start, smallest.end), (0, 999));
         assert!(!smallest.is_divisible());
@@ -233,37 +233,38 @@ mod tests {
         assert_eq!(Windows::names(short).next(1, 2), Some(short));
     }
 
-    /// Of a server that takes so many points, the windows that it refuses of as many that it takes.
-    fn refused(windows: &mut Windows, limit: i64, takes: usize) -> usize {
-        let (mut from, mut taken, mut refused) = (0, 0, 0);
-        while taken < takes {
+    /// Reads from a server that accepts up to `limit` points until it has accepted `count` windows; returns the number
+    /// of rejected windows.
+    fn rejected(windows: &mut Windows, limit: i64, count: usize) -> usize {
+        let (mut from, mut accepted, mut rejected) = (0, 0, 0);
+        while accepted < count {
             let window = windows.next(from, i64::MAX / 2).unwrap();
             if (window.end - window.start) / windows.step_ms < limit {
-                taken += 1;
+                accepted += 1;
                 from = window.end + 1;
                 windows.found(100);
             } else {
-                refused += 1;
+                rejected += 1;
                 assert!(windows.shrink(window));
             }
         }
-        refused
+        rejected
     }
 
     #[test]
     fn the_size_that_works_is_remembered_and_probed_seldom() {
         let mut windows = Windows::stepped(1_000);
-        assert_eq!(refused(&mut windows, 40, 4), 4);
+        assert_eq!(rejected(&mut windows, 40, 4), 4);
         assert_eq!(windows.ceiling(), Some(62));
         let mut windows = Windows::stepped(1_000).below(Some(31));
-        assert_eq!(refused(&mut windows, 40, 3), 0);
+        assert_eq!(rejected(&mut windows, 40, 3), 0);
         // Probes come after 4, 8, 16, 32, and then each 64.
         let mut windows = Windows::stepped(1_000);
-        refused(&mut windows, 40, 1);
-        let refused_later = refused(&mut windows, 40, 1_000);
-        assert!(refused_later < 22, "{refused_later}");
+        rejected(&mut windows, 40, 1);
+        let rejected_later = rejected(&mut windows, 40, 1_000);
+        assert!(rejected_later < 22, "{rejected_later}");
         // A limit that has gone is noticed.
-        assert_eq!(refused(&mut windows, i64::MAX, 1_000), 0);
+        assert_eq!(rejected(&mut windows, i64::MAX, 1_000), 0);
         assert_eq!((windows.points, windows.ceiling()), (MAX_POINTS, None));
         assert_eq!(Windows::raw().below(None), Windows::raw());
         assert_eq!(Windows::raw().below(Some(1)).points, MIN_RAW_MS);
