@@ -21,12 +21,12 @@ use timestream_prometheus_connector::entry::{healthcheck, jobs, replay, run};
 use timestream_prometheus_connector::http::{
     App, Connectors, Misconfiguration, misconfigured, router,
 };
-use timestream_prometheus_connector::jobs::run::Stop;
 use timestream_prometheus_connector::state::State;
 use timestream_prometheus_connector::telemetry;
 use timestream_prometheus_connector::timestream::sdk_config;
 use timestream_prometheus_connector::visible::print_error;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 /// The memory of a large request goes back to the system when it is over: the allocator of glibc held
 /// 66 to 92 MiB of it (`tests/hostile`). The features leave huge pages alone, which tripled the memory
@@ -138,15 +138,15 @@ async fn serve(config: &Config) -> ExitCode {
     };
     let metrics = Arc::clone(app.metrics());
     let runner = jobs::runner(config, parts, state, metrics);
-    let (stopper, told) = Stop::new();
-    let (api, work) = jobs::serve(runner, told);
+    let stop_jobs = CancellationToken::new();
+    let (api, work) = jobs::serve(runner, stop_jobs.clone());
     let app = app
         .with_connectors(api)
         .reached_locally(is_local(&listener));
     let work = tokio::spawn(work);
     let stop = async {
         stop.await;
-        stopper.stop();
+        stop_jobs.cancel();
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -164,7 +164,7 @@ async fn serve(config: &Config) -> ExitCode {
     warn_if_open(config, &listener);
     jobs::warn_if_forgotten(config);
     let ended = server::serve(listener, app, Patience::default(), stop, grace).await;
-    stopper.stop();
+    stop_jobs.cancel();
     jobs::finish(work, grace).await;
     match ended {
         Ended::Stopped => {
@@ -263,10 +263,9 @@ async fn lambda_router(
     let runner = jobs::runner(config, parts.clone(), state, metrics);
     let app = if is_kept {
         // Invocations have deadlines of their own.
-        let (_, stop) = Stop::new();
         app.with_connectors(Connectors {
             runner: Arc::clone(&runner),
-            stop,
+            stop: CancellationToken::new(),
             background: None,
         })
     } else {

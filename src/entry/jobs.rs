@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::build::Parts;
 use crate::config::Config;
@@ -14,7 +13,6 @@ use crate::http::Connectors;
 use crate::jobs::client::Client;
 use crate::jobs::definition::KINDS;
 use crate::jobs::registry::Registry;
-use crate::jobs::run::Stop;
 use crate::jobs::runner::Runner;
 use crate::jobs::scheduler::schedule;
 use crate::jobs::secret::Secrets;
@@ -50,40 +48,22 @@ pub fn warn_if_forgotten(config: &Config) {
     }
 }
 
-/// What a server answers `/v1/connectors` with, and the work behind it: all schedules, and runs begun
-/// by hand. The work ends when `stop` is set and all runs have ended.
+/// Returns the routes' part of a server with jobs, and the work behind it: all schedules, and runs begun
+/// by hand. The work ends when `stop` is cancelled and all runs have ended.
 pub fn serve(
     runner: Arc<Runner>,
-    stop: Stop,
+    stop: CancellationToken,
 ) -> (Connectors, impl Future<Output = ()> + Send + 'static) {
-    let (background, mut begun) = mpsc::unbounded_channel::<BoxFuture<'static, ()>>();
+    let background = TaskTracker::new();
     let connectors = Connectors {
         runner: Arc::clone(&runner),
         stop: stop.clone(),
-        background: Some(background),
+        background: Some(background.clone()),
     };
-    let by_hand = stop.clone();
     let work = async move {
-        let runs = async {
-            let mut runs = JoinSet::new();
-            loop {
-                tokio::select! {
-                    run = begun.recv() => match run {
-                        Some(run) => drop(runs.spawn(run)),
-                        None => break,
-                    },
-                    Some(_) = runs.join_next() => {}
-                    () = by_hand.wait() => break,
-                }
-            }
-            // Whoever asks from now on finds nobody who goes on with a run.
-            begun.close();
-            while let Some(run) = begun.recv().await {
-                runs.spawn(run);
-            }
-            while runs.join_next().await.is_some() {}
-        };
-        tokio::join!(schedule(runner, stop), runs);
+        schedule(runner, stop).await;
+        background.close();
+        background.wait().await;
     };
     (connectors, work)
 }

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::dead_letter::Letter;
 use crate::ingest::Replayed;
 use crate::jobs::definition::Definition;
 use crate::jobs::registry::Entry;
-use crate::jobs::run::Stop;
 use crate::jobs::runner::Runner;
 use crate::replay::{Target, ToTimestream};
 
@@ -142,7 +142,7 @@ impl<'r> Sender<'r> {
         if let Some(why) = before {
             return failed(letters, &why);
         }
-        let (_stopper, stop) = Stop::new();
+        let stop = CancellationToken::new();
         let resent = self.runner.resend(definition, letters, deadline, &stop);
         let Some(replayed) = resent.await else {
             return failed(letters, &format!("{} is no sink", definition.name));

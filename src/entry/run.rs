@@ -12,6 +12,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::build::parts;
 use super::jobs::runner;
@@ -19,7 +20,7 @@ use crate::config::Config;
 use crate::dead_letter::{DeadLetterTarget, DeadLetters};
 use crate::jobs::bucket::{Cause, LEASE, Record};
 use crate::jobs::definition::{Definition, KINDS, type_names};
-use crate::jobs::run::{Progress, Report, RunError, Stop};
+use crate::jobs::run::{Progress, Report, RunError};
 use crate::jobs::runner::{Caller, Ran, Runner};
 use crate::metrics::Metrics;
 use crate::state::{Folder, Memory, State};
@@ -100,10 +101,10 @@ pub async fn run(
         return Exit::Failed;
     }
     let watcher = Watcher::new(&definition.name);
-    let (stopper, told) = Stop::new();
+    let interrupt = CancellationToken::new();
     let caller = Caller {
         deadline: None,
-        stop: &told,
+        stop: &interrupt,
         progress: &watcher,
     };
     let mut running = std::pin::pin!(run_when_free(&runner, &definition, caller));
@@ -111,7 +112,7 @@ pub async fn run(
         ran = &mut running => ran,
         () = stop => {
             watcher.line("stopping after the present call");
-            stopper.stop();
+            interrupt.cancel();
             running.await
         }
     };
@@ -151,7 +152,7 @@ async fn run_when_free(runner: &Runner, definition: &Definition, caller: Caller<
     let mut is_told = false;
     loop {
         let (ran, _) = runner.run(definition, Cause::Hand, caller).await;
-        if ran != Ran::Busy || begin.elapsed() > LEASE || caller.stop.is_set() {
+        if ran != Ran::Busy || begin.elapsed() > LEASE || caller.stop.is_cancelled() {
             return ran;
         }
         if !is_told {
@@ -162,7 +163,7 @@ async fn run_when_free(runner: &Runner, definition: &Definition, caller: Caller<
         }
         tokio::select! {
             () = sleep(BETWEEN_ATTEMPTS) => {}
-            () = caller.stop.wait() => {}
+            () = caller.stop.cancelled() => {}
         }
     }
 }

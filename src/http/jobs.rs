@@ -13,13 +13,12 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::bounds::{Bounded, earliest, has_shown};
 use super::error::budget_status;
@@ -28,7 +27,7 @@ use crate::budget::Reservation;
 use crate::buffer::Buffer;
 use crate::jobs::definition::Definition;
 use crate::jobs::registry::{Entry, MAX_DEFINITION_BYTES, RegistryError};
-use crate::jobs::run::{RunError, Stop};
+use crate::jobs::run::RunError;
 use crate::jobs::runner::{Caller, Ran, Runner};
 use crate::visible::escaped;
 use crate::wire::DecodeError;
@@ -46,10 +45,9 @@ pub struct Connectors {
     /// By which definitions run.
     pub runner: Arc<Runner>,
     /// Tells runs to end early.
-    pub stop: Stop,
-    /// Who goes on with a run that was begun by hand; where nobody does, the answer waits for its
-    /// end.
-    pub background: Option<UnboundedSender<BoxFuture<'static, ()>>>,
+    pub stop: CancellationToken,
+    /// Tracks runs that were begun by hand; where nothing does, the response waits for their end.
+    pub background: Option<TaskTracker>,
 }
 
 /// An answer that is no success: `{"error": text}`.
@@ -247,8 +245,7 @@ async fn trigger(
     let mut response = answer(StatusCode::ACCEPTED, &json!({ "id": id }));
     match connectors.background {
         Some(background) => {
-            // The receiver is gone where the process ends; so does the run then, by its lease.
-            drop(background.send(run.map(drop).boxed()));
+            background.spawn(run);
         }
         None => {
             let run = match deadline {

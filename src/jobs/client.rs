@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use parking_lot::Mutex;
 use reqwest::dns::{Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url, header};
@@ -224,10 +225,8 @@ impl Client {
         key: Key,
         build: impl FnOnce() -> Result<reqwest::Client, CallError>,
     ) -> Result<reqwest::Client, CallError> {
-        // Nothing that runs under the lock can leave it half done.
-        let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         {
-            let mut clients = lock();
+            let mut clients = self.clients.lock();
             clients.uses += 1;
             let uses = clients.uses;
             if let Some((used, client)) = clients.by_key.get_mut(&key) {
@@ -236,7 +235,7 @@ impl Client {
             }
         }
         let client = build()?;
-        let mut clients = lock();
+        let mut clients = self.clients.lock();
         let Clients {
             by_key,
             uses,
@@ -256,13 +255,12 @@ impl Client {
     /// Returns the settings of a client with TLS, which are made once for all that have the same.
     fn config(&self, trust: &Trust) -> Result<ClientConfig, CallError> {
         let Trust { loaded, digest } = trust;
-        let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(config) = lock().configs.get(digest) {
+        if let Some(config) = self.clients.lock().configs.get(digest) {
             return Ok(config.clone());
         }
         // Reading authorities takes longer than a lock should be held.
         let config = loaded.config(self.roots).map_err(CallError::Tls)?;
-        lock().configs.insert(*digest, config.clone());
+        self.clients.lock().configs.insert(*digest, config.clone());
         Ok(config)
     }
 }
@@ -642,7 +640,7 @@ mod tests {
         let client = Client::default();
         let secrets = Secrets::new(None, |_| None);
         let session = client.session(&Outgoing::default(), &secrets).unwrap();
-        let count = || client.clients.lock().unwrap().by_key.len();
+        let count = || client.clients.lock().by_key.len();
         for port in 1..=MAX_CLIENTS + 20 {
             let url = Url::parse(&format!("http://a:{port}/x")).unwrap();
             session.client(&url, true).unwrap();
@@ -654,7 +652,7 @@ mod tests {
         }
         assert_eq!(count(), MAX_CLIENTS);
         // All of them have the same settings of TLS.
-        assert_eq!(client.clients.lock().unwrap().configs.len(), 1);
+        assert_eq!(client.clients.lock().configs.len(), 1);
     }
 
     #[test]
@@ -670,7 +668,7 @@ mod tests {
                 .client(&Url::parse("http://a:1/y").unwrap(), true)
                 .unwrap();
         }
-        let clients = client.clients.lock().unwrap();
+        let clients = client.clients.lock();
         let ports: Vec<_> = clients.by_key.keys().map(|key| key.port).collect();
         assert!(ports.contains(&1) && !ports.contains(&2), "{ports:?}");
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::secret::{Secrets, Unresolved};
@@ -65,9 +65,9 @@ pub struct Run<'a> {
     pub scheduled_for: Timestamp,
     /// When all has to be over; `None` where nobody waits.
     pub deadline: Option<Instant>,
-    /// Whether to end early: finish the present call, save the cursor, return
+    /// Cancelled when the run is to end early: finish the present call, save the cursor, return
     /// [`RunError::Interrupted`].
-    pub stop: &'a Stop,
+    pub stop: &'a CancellationToken,
     /// By which samples are written: [`Ingester::write_to`].
     pub ingester: &'a Ingester,
     /// By which stored samples are read.
@@ -110,41 +110,6 @@ impl Tally {
             rejected: self.rejected.load(Ordering::Relaxed),
             ..Report::default()
         }
-    }
-}
-
-/// Tells a run to end early; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<bool>);
-
-/// Ends a run early.
-#[derive(Debug)]
-pub struct Stopper(watch::Sender<bool>);
-
-impl Stop {
-    /// A pair: what is told, and who tells it.
-    pub fn new() -> (Stopper, Self) {
-        let (sender, receiver) = watch::channel(false);
-        (Stopper(sender), Self(receiver))
-    }
-
-    /// Whether the run is to end.
-    pub fn is_set(&self) -> bool {
-        *self.0.borrow()
-    }
-
-    /// Returns once the run is to end; never if nobody can say so any more.
-    pub async fn wait(&self) {
-        if self.0.clone().wait_for(|stop| *stop).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-impl Stopper {
-    /// Tells the run to end.
-    pub fn stop(&self) {
-        self.0.send_replace(true);
     }
 }
 

@@ -7,12 +7,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::bucket::{Cause, Claim, LEASE, RENEWAL, Record};
 use super::client::Client;
 use super::definition::Definition;
 use super::registry::{Registry, RegistryError, cursors_of};
-use super::run::{Cursors, Progress, Report, Run, RunError, Stop, Tally};
+use super::run::{Cursors, Progress, Report, Run, RunError, Tally};
 use super::secret::Secrets;
 use crate::budget::{BudgetExceeded, Reservation};
 use crate::dead_letter::Letter;
@@ -48,7 +49,7 @@ pub struct Caller<'a> {
     /// When all has to be over; `None` where nobody waits.
     pub deadline: Option<Instant>,
     /// Whether to end early.
-    pub stop: &'a Stop,
+    pub stop: &'a CancellationToken,
     /// Who is told how far the run is.
     pub progress: &'a dyn Progress,
 }
@@ -123,7 +124,7 @@ impl Runner {
         self: &Arc<Self>,
         definition: &Arc<Definition>,
         deadline: Option<Instant>,
-        stop: &Stop,
+        stop: &CancellationToken,
     ) -> Result<BoxFuture<'static, (Ran, Numbers)>, Ran> {
         let holder = format!("{:016x}", fastrand::u64(..));
         self.claim(definition, Cause::Hand, &holder).await?;
@@ -196,7 +197,7 @@ impl Runner {
         definition: &Definition,
         letters: &[Letter],
         deadline: Option<Instant>,
-        stop: &Stop,
+        stop: &CancellationToken,
     ) -> Option<Replayed> {
         let cursors = self.cursors(definition);
         let caller = Caller {
@@ -283,7 +284,7 @@ impl Runner {
         let began = (self.now)();
         let name = &definition.name;
         let cursors = self.cursors(definition);
-        let (stopper, stop) = Stop::new();
+        let stop = caller.stop.child_token();
         let scheduled_for = match cause {
             Cause::Bucket(start) => start,
             Cause::Event | Cause::Hand => began,
@@ -296,12 +297,8 @@ impl Runner {
         // A panic ends this run alone, and its lease.
         let work = AssertUnwindSafe(definition.job.run(&run)).catch_unwind();
         let watch = async {
-            let lost = self.until_lost(name, holder);
-            tokio::select! {
-                () = caller.stop.wait() => {}
-                () = lost => {}
-            }
-            stopper.stop();
+            self.until_lost(name, holder).await;
+            stop.cancel();
             std::future::pending().await
         };
         let report = tokio::select! {

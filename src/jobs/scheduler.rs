@@ -6,12 +6,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::bucket::{Cause, bucket, until_next};
 use super::definition::Definition;
 use super::registry::Entry;
-use super::run::{Stop, Stopper};
 use super::runner::{Caller, Runner};
 
 /// How often the definitions are listed again.
@@ -20,37 +20,33 @@ pub const REFRESH: Duration = Duration::from_secs(10);
 /// A definition that is being ticked.
 struct Ticking {
     version: String,
-    stopper: Stopper,
+    stop: CancellationToken,
 }
 
-/// Runs what is due until `stop` is set and all runs have ended.
-pub async fn schedule(runner: Arc<Runner>, stop: Stop) {
+/// Runs what is due until `stop` is cancelled and all runs have ended.
+pub async fn schedule(runner: Arc<Runner>, stop: CancellationToken) {
     let mut ticking: HashMap<String, Ticking> = HashMap::new();
-    let mut tickers = JoinSet::new();
+    let tickers = TaskTracker::new();
     let mut reported = HashSet::new();
     loop {
         match runner.registry.definitions().await {
             Ok(entries) => {
                 report_unusable(&entries, &mut reported);
-                reconcile(&runner, &entries, &mut ticking, &mut tickers);
+                reconcile(&runner, &entries, &mut ticking, &tickers, &stop);
             }
             Err(error) => tracing::error!(
                 error = error.to_string(),
                 "The connectors cannot be listed; those that are known go on."
             ),
         }
-        // Those that have ended.
-        while tickers.try_join_next().is_some() {}
         tokio::select! {
-            () = stop.wait() => break,
+            () = stop.cancelled() => break,
             () = runner.registry.changed() => {}
             () = tokio::time::sleep(REFRESH) => {}
         }
     }
-    for ticking in ticking.values() {
-        ticking.stopper.stop();
-    }
-    while tickers.join_next().await.is_some() {}
+    tickers.close();
+    tickers.wait().await;
 }
 
 /// Tells once of each version of a definition that this program cannot use.
@@ -73,14 +69,15 @@ fn reconcile(
     runner: &Arc<Runner>,
     entries: &[Entry],
     ticking: &mut HashMap<String, Ticking>,
-    tickers: &mut JoinSet<()>,
+    tickers: &TaskTracker,
+    stop: &CancellationToken,
 ) {
     ticking.retain(|name, ticking| {
         let is_same = entries
             .iter()
             .any(|entry| entry.name == *name && entry.version == ticking.version);
         if !is_same {
-            ticking.stopper.stop();
+            ticking.stop.cancel();
         }
         is_same
     });
@@ -94,16 +91,16 @@ fn reconcile(
         if ticking.contains_key(&entry.name) {
             continue;
         }
-        let (stopper, stop) = Stop::new();
+        let stop = stop.child_token();
         tickers.spawn(tick(
             Arc::clone(runner),
             Arc::clone(definition),
             entry.version.clone(),
             schedule,
-            stop,
+            stop.clone(),
         ));
         let version = entry.version.clone();
-        ticking.insert(entry.name.clone(), Ticking { version, stopper });
+        ticking.insert(entry.name.clone(), Ticking { version, stop });
     }
 }
 
@@ -114,19 +111,18 @@ async fn tick(
     definition: Arc<Definition>,
     version: String,
     schedule: Duration,
-    stop: Stop,
+    stop: CancellationToken,
 ) {
     let version: Arc<str> = version.into();
-    let mut runs = JoinSet::new();
+    let runs = TaskTracker::new();
     loop {
         let now = (runner.now)();
         let wait = until_next(now, schedule);
         let due = bucket(now + wait, schedule);
         tokio::select! {
-            () = stop.wait() => break,
+            () = stop.cancelled() => break,
             () = tokio::time::sleep(wait) => {}
         }
-        while runs.try_join_next().is_some() {}
         // The clock of the day may be a little behind the timer, or far ahead after a pause.
         let cause = Cause::Bucket(due.max(bucket((runner.now)(), schedule)));
         let (runner, definition) = (Arc::clone(&runner), Arc::clone(&definition));
@@ -144,5 +140,6 @@ async fn tick(
             runner.run(&definition, cause, caller).await;
         });
     }
-    while runs.join_next().await.is_some() {}
+    runs.close();
+    runs.wait().await;
 }

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::bucket::{Cause, LEASE};
 use super::client::Client;
 use super::definition::{Definition, Kind, Needs};
 use super::fault::Fault;
 use super::registry::{Registry, RegistryError};
-use super::run::{Job, Report, Run, RunError, Stop};
+use super::run::{Job, Report, Run, RunError};
 use super::runner::{Caller, Ran, Runner};
 use super::scheduler::schedule;
 use super::secret::{SecretRef, Secrets};
@@ -87,7 +88,7 @@ impl Echo {
             if self.step_ms > 0 {
                 tokio::select! {
                     () = tokio::time::sleep(Duration::from_millis(self.step_ms)) => {}
-                    () = run.stop.wait() => return Err(RunError::Interrupted),
+                    () = run.stop.cancelled() => return Err(RunError::Interrupted),
                 }
                 run.cursors.set("row", &(row + 1).to_string()).await?;
             }
@@ -160,7 +161,7 @@ fn counted(runner: &Runner, result: &str) -> u64 {
 
 async fn run(runner: &Runner, definition: &[u8], cause: Cause) -> Ran {
     let definition = Definition::parse(definition, KINDS).unwrap();
-    let (_stopper, stop) = Stop::new();
+    let stop = CancellationToken::new();
     let caller = Caller {
         deadline: None,
         stop: &stop,
@@ -176,13 +177,13 @@ async fn of_two_processes_each_bucket_is_run_by_one() {
     let definition = echo("x", Some(1_000), json!({"rows": 1}));
     let name = a.registry.create(&definition, &mut unlimited()).await;
     assert_eq!(name.unwrap(), "x");
-    let (stopper, stop) = Stop::new();
+    let stop = CancellationToken::new();
     let both = tokio::spawn({
-        let (a, b) = (Arc::clone(&a), Arc::clone(&b));
+        let (a, b, stop) = (Arc::clone(&a), Arc::clone(&b), stop.clone());
         async move { tokio::join!(schedule(a, stop.clone()), schedule(b, stop)) }
     });
     tokio::time::sleep(Duration::from_millis(20_500)).await;
-    stopper.stop();
+    stop.cancel();
     both.await.unwrap();
     let ran = counted(&a, "complete") + counted(&b, "complete");
     let lost = counted(&a, "claim_lost") + counted(&b, "claim_lost");
@@ -204,10 +205,10 @@ async fn buckets_that_find_a_run_are_skipped_and_counted() {
         .create(&slow, &mut unlimited())
         .await
         .unwrap();
-    let (stopper, stop) = Stop::new();
-    let scheduler = tokio::spawn(schedule(Arc::clone(&runner), stop));
+    let stop = CancellationToken::new();
+    let scheduler = tokio::spawn(schedule(Arc::clone(&runner), stop.clone()));
     tokio::time::sleep(Duration::from_secs(12)).await;
-    stopper.stop();
+    stop.cancel();
     scheduler.await.unwrap();
     // A run takes two and a half buckets.
     let (ran, skipped) = (counted(&runner, "complete"), counted(&runner, "skipped"));
@@ -221,8 +222,8 @@ async fn buckets_that_find_a_run_are_skipped_and_counted() {
 async fn changes_count_at_once_and_pauses_hold() {
     let state = memory();
     let runner = process(&state).await;
-    let (stopper, stop) = Stop::new();
-    let scheduler = tokio::spawn(schedule(Arc::clone(&runner), stop));
+    let stop = CancellationToken::new();
+    let scheduler = tokio::spawn(schedule(Arc::clone(&runner), stop.clone()));
     let registry = &runner.registry;
     let second = Duration::from_secs(1);
     registry
@@ -257,7 +258,7 @@ async fn changes_count_at_once_and_pauses_hold() {
     tokio::time::sleep(second * 20).await;
     assert_eq!(counted(&runner, "complete"), ran);
     assert_eq!(registry.list().await.unwrap().len(), 0);
-    stopper.stop();
+    stop.cancel();
     scheduler.await.unwrap();
 }
 
@@ -511,7 +512,7 @@ async fn an_attempt_that_is_dropped_is_counted_once() {
     assert_eq!(counted(&runner, "aborted"), 1);
     // One that was begun, and that nobody ever goes on with.
     let definition = Arc::new(Definition::parse(&echo("y", None, json!({})), KINDS).unwrap());
-    let (_stopper, stop) = Stop::new();
+    let stop = CancellationToken::new();
     drop(runner.begin(&definition, None, &stop).await.unwrap());
     assert_eq!(counted(&runner, "aborted"), 2);
     let complete = runner.begin(&definition, None, &stop).await;

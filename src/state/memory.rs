@@ -1,7 +1,9 @@
 //! State that ends with the process.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Expect, Item, new_version};
 
@@ -49,8 +51,7 @@ impl Memory {
     }
 
     fn texts(&self) -> MutexGuard<'_, Texts> {
-        // Each change is one step, so whoever panicked has left none half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -16,11 +16,12 @@ use timestream_prometheus_connector::http::router;
 use timestream_prometheus_connector::ingest::Sender;
 use timestream_prometheus_connector::jobs::definition::{Kind, Needs};
 use timestream_prometheus_connector::jobs::fault::Fault;
-use timestream_prometheus_connector::jobs::run::{Job, Report, Run, RunError, Stop, Stopper};
+use timestream_prometheus_connector::jobs::run::{Job, Report, Run, RunError};
 use timestream_prometheus_connector::jobs::secret::SecretRef;
 use timestream_prometheus_connector::model::Sample;
 use timestream_prometheus_connector::received;
 use timestream_prometheus_connector::state::{Memory, State};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::standalone::Connector;
@@ -62,7 +63,7 @@ impl Job for Tell {
                 return Report::failed(error);
             }
             if self.waits {
-                run.stop.wait().await;
+                run.stop.cancelled().await;
                 return Report::failed(RunError::Interrupted);
             }
             let mut request = received::Request::default();
@@ -97,7 +98,7 @@ impl Job for Tell {
 /// A server with definitions, its schedules running.
 struct Process {
     router: Router,
-    stopper: Stopper,
+    stop: CancellationToken,
     work: tokio::task::JoinHandle<()>,
 }
 
@@ -109,11 +110,11 @@ impl Process {
         let given =
             br#"[{"name": "given", "type": "tell", "target_database": "db", "target_table": "t"}]"#;
         let runner = job_runner(&app, parts, state, KINDS, given);
-        let (stopper, stop) = Stop::new();
-        let (connectors, work) = serve(runner, stop);
+        let stop = CancellationToken::new();
+        let (connectors, work) = serve(runner, stop.clone());
         Self {
             router: router(app.with_connectors(connectors).reached_locally(is_local)),
-            stopper,
+            stop,
             work: tokio::spawn(work),
         }
     }
@@ -164,7 +165,7 @@ impl Process {
     }
 
     async fn stop(self) {
-        self.stopper.stop();
+        self.stop.cancel();
         self.work.await.unwrap();
     }
 }
@@ -317,7 +318,7 @@ async fn a_run_is_one_at_a_time_and_stops_when_it_is_told() {
         body["error"],
         "a run of the connector \"x\" is still going on"
     );
-    process.stopper.stop();
+    process.stop.cancel();
     let item = until(&process, "/v1/connectors/x", |it| it["running"] == false).await;
     assert_eq!(item["last_error"], "interrupted before the end");
     process.stop().await;

@@ -21,11 +21,12 @@ use jiff::Timestamp;
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::entry::build::Parts;
 use timestream_prometheus_connector::jobs::client::Client;
-use timestream_prometheus_connector::jobs::run::{Cursors, Job, Report, Run, Stop, Stopper, Tally};
+use timestream_prometheus_connector::jobs::run::{Cursors, Job, Report, Run, Tally};
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::model::Destination;
 use timestream_prometheus_connector::state::StateError;
 use timestream_prometheus_connector::timestream::tables::Table;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{configuration, parts, start_emulator, table};
 
@@ -50,7 +51,7 @@ struct State {
     texts: BTreeMap<String, String>,
     sets: usize,
     /// After so many sets the run is stopped.
-    stop_after: Option<(usize, Arc<Stopper>)>,
+    stop_after: Option<(usize, CancellationToken)>,
     /// After so many sets there is no further one.
     dies_after: Option<usize>,
 }
@@ -89,10 +90,10 @@ impl Cursors for Memory {
         }
         state.sets += 1;
         state.texts.insert(key.to_owned(), value.to_owned());
-        if let Some((limit, stopper)) = &state.stop_after
+        if let Some((limit, stop)) = &state.stop_after
             && state.sets >= *limit
         {
-            stopper.stop();
+            stop.cancel();
         }
         async { Ok(()) }.boxed()
     }
@@ -159,16 +160,16 @@ impl Workplace {
 
     /// One run to its end.
     pub(crate) async fn run(&self, job: &dyn Job) -> Report {
-        let (_stopper, stop) = Stop::new();
+        let stop = CancellationToken::new();
         self.within(&stop, async |run| job.run(run).await).await
     }
 
     /// One run that is told to stop when it has saved its cursor so many times.
     pub(crate) async fn run_until(&self, job: &dyn Job, saves: usize) -> Report {
-        let (stopper, stop) = Stop::new();
+        let stop = CancellationToken::new();
         {
             let mut state = self.cursors.0.lock().unwrap();
-            state.stop_after = Some((state.sets + saves, Arc::new(stopper)));
+            state.stop_after = Some((state.sets + saves, stop.clone()));
         }
         let report = self.within(&stop, async |run| job.run(run).await).await;
         self.cursors.0.lock().unwrap().stop_after = None;
@@ -177,12 +178,16 @@ impl Workplace {
 
     /// Hands rows over.
     pub(crate) async fn hand_over(&self, job: &dyn Job, rows: &str) -> Report {
-        let (_stopper, stop) = Stop::new();
+        let stop = CancellationToken::new();
         let take = async |run: &Run<'_>| job.take_rows(run, rows.as_bytes()).unwrap().await;
         self.within(&stop, take).await
     }
 
-    async fn within(&self, stop: &Stop, work: impl AsyncFnOnce(&Run<'_>) -> Report) -> Report {
+    async fn within(
+        &self,
+        stop: &CancellationToken,
+        work: impl AsyncFnOnce(&Run<'_>) -> Report,
+    ) -> Report {
         let secrets = Secrets::new(None, |name| (name == "PASSWORD").then(|| "open".to_owned()));
         let client = Client::default();
         let run = Run {

@@ -13,7 +13,7 @@ use timestream_emulator::Emulator;
 use timestream_prometheus_connector::entry::build::Parts;
 use timestream_prometheus_connector::jobs::client::Client;
 use timestream_prometheus_connector::jobs::kinds::{scrape, sink, sync};
-use timestream_prometheus_connector::jobs::run::{Job, Report, Run, RunError, Stop, Tally};
+use timestream_prometheus_connector::jobs::run::{Job, Report, Run, RunError, Tally};
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::model::Destination;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -23,6 +23,7 @@ use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_util::sync::CancellationToken;
 
 use crate::jobs::Memory;
 use crate::standalone::{DEFAULTS, command};
@@ -247,7 +248,7 @@ impl Place {
         let secrets = Secrets::new(Some(self.folder.path().to_owned()), |name| {
             (name == "TOKEN").then(|| "t0ken".to_owned())
         });
-        let (_stopper, stop) = Stop::new();
+        let stop = CancellationToken::new();
         let run = Run {
             name: "test",
             id: "1",

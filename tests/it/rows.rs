@@ -14,8 +14,8 @@ use timestream_prometheus_connector::budget::MemoryBudget;
 use timestream_prometheus_connector::entry::jobs::serve;
 use timestream_prometheus_connector::http::router;
 use timestream_prometheus_connector::jobs::definition::KINDS;
-use timestream_prometheus_connector::jobs::run::{Stop, Stopper};
 use timestream_prometheus_connector::state::{Memory, State};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::dead_letters::letters;
@@ -27,7 +27,6 @@ struct Server {
     router: Router,
     budget: MemoryBudget,
     letters: tempfile::TempDir,
-    _stopper: Stopper,
     _emulator: Emulator,
 }
 
@@ -48,13 +47,11 @@ impl Server {
         let given = json!([{"name": "s", "type": "prometheus_sink", "config": sink}]).to_string();
         let state = State::Memory(Memory::default());
         let runner = job_runner(&app, parts, state, KINDS, given.as_bytes());
-        let (stopper, stop) = Stop::new();
-        let (connectors, _work) = serve(runner, stop);
+        let (connectors, _work) = serve(runner, CancellationToken::new());
         Self {
             budget: app.budget().clone(),
             router: router(app.with_connectors(connectors).reached_locally(true)),
             letters,
-            _stopper: stopper,
             _emulator: emulator,
         }
     }

@@ -14,11 +14,12 @@ use timestream_emulator::Emulator;
 use timestream_prometheus_connector::entry::build::Parts;
 use timestream_prometheus_connector::jobs::client::Client;
 use timestream_prometheus_connector::jobs::kinds::scrape::parse;
-use timestream_prometheus_connector::jobs::run::{Report, Run, RunError, Stop, Tally};
+use timestream_prometheus_connector::jobs::run::{Report, Run, RunError, Tally};
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::model::Destination;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 use crate::jobs::Memory;
 use crate::support::{START_MS, configuration, parts, start_emulator, table};
@@ -62,11 +63,11 @@ impl Scraper {
     }
 
     pub(crate) async fn tick_at(&self, config: Value, time_ms: i64) -> Report {
-        let (_stopper, stop) = Stop::new();
+        let stop = CancellationToken::new();
         self.tick_until(config, time_ms, &stop).await
     }
 
-    async fn tick_until(&self, config: Value, time_ms: i64, stop: &Stop) -> Report {
+    async fn tick_until(&self, config: Value, time_ms: i64, stop: &CancellationToken) -> Report {
         let job = parse(&config).unwrap();
         let run = Run {
             name: self.name,
@@ -573,13 +574,13 @@ async fn a_target_that_is_not_there_or_too_slow() {
 async fn a_run_that_is_stopped_ends_at_once_and_stores_nothing() {
     let scraper = Scraper::start(&[]).await;
     let target = Target::start(vec![Reply::Hangs(vec![])]).await;
-    let (stopper, stop) = Stop::new();
+    let stop = CancellationToken::new();
     let config = json!({"endpoint": target.url(), "timeout_ms": 60_000});
     let ended = async {
         while target.heads().is_empty() {
             tokio::task::yield_now().await;
         }
-        stopper.stop();
+        stop.cancel();
     };
     let (report, ()) = tokio::join!(scraper.tick_until(config, START_MS, &stop), ended);
     assert_eq!(report.error, Some(RunError::Interrupted));

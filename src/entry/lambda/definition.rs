@@ -5,11 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::error::EventError;
 use crate::jobs::bucket::{Cause, bucket};
 use crate::jobs::definition::Definition;
-use crate::jobs::run::{Report, RunError, Stop};
+use crate::jobs::run::{Report, RunError};
 use crate::jobs::runner::{Caller, Ran, Runner};
 use crate::metrics::emf::Numbers;
 
@@ -32,7 +33,7 @@ pub(super) async fn answer(
         None => Cause::Event,
     };
     let end = deadline.checked_sub(MARGIN).unwrap_or(deadline);
-    let (stopper, stop) = Stop::new();
+    let stop = CancellationToken::new();
     let caller = Caller {
         deadline: Some(end),
         stop: &stop,
@@ -42,7 +43,7 @@ pub(super) async fn answer(
     let ran = tokio::select! {
         done = &mut running => Ok(done),
         () = sleep_until(end) => {
-            stopper.stop();
+            stop.cancel();
             timeout_at(deadline, running).await
         }
     };

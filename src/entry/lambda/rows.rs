@@ -13,10 +13,11 @@ use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::budget::Reservation;
 use crate::jobs::definition::Definition;
-use crate::jobs::run::{Report, Stop};
+use crate::jobs::run::Report;
 use crate::jobs::runner::{Caller, Ran, Runner};
 use crate::json::LONG_BYTES;
 use crate::metrics::emf::Numbers;
@@ -168,7 +169,7 @@ pub(super) async fn deliver(
             .1
             .push(item);
     }
-    let (_stopper, stop) = Stop::new();
+    let stop = CancellationToken::new();
     for (sink, items) in by_sink.into_values() {
         let caller = Caller {
             deadline: Some(deadline),

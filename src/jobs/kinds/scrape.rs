@@ -52,7 +52,7 @@ impl Job for Scrape {
         let scraped = async {
             tokio::select! {
                 // A fetch can be abandoned at any time, a write is completed.
-                () = run.stop.wait() => Report::failed(RunError::Interrupted),
+                () = run.stop.cancelled() => Report::failed(RunError::Interrupted),
                 (body, duration) = self.fetch_timed(run) => self.store(run, body, duration).await,
             }
         };

@@ -254,7 +254,7 @@ impl<'r> SyncRun<'r> {
     /// Returns true if the run must end.
     fn is_over(&self) -> bool {
         let is_late = |deadline| deadline <= Instant::now();
-        self.run.stop.is_set() || self.run.deadline.is_some_and(is_late)
+        self.run.stop.is_cancelled() || self.run.deadline.is_some_and(is_late)
     }
 
     /// Copies all metrics, and collects those that fail in `failures`.

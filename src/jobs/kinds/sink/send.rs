@@ -436,7 +436,7 @@ impl<'r> Sender<'r> {
             }
             tokio::select! {
                 () = sleep(pause) => {}
-                () = self.run.stop.wait() => return Err(RunError::Interrupted),
+                () = self.run.stop.cancelled() => return Err(RunError::Interrupted),
             }
             retries += 1;
         }
@@ -455,7 +455,7 @@ impl<'r> Sender<'r> {
         sent: u64,
         attempt: u32,
     ) -> Result<WriteResponse, RunError> {
-        if self.run.stop.is_set() {
+        if self.run.stop.is_cancelled() {
             return Err(RunError::Interrupted);
         }
         let limit = self.settings.connect_timeout + self.settings.socket_timeout;

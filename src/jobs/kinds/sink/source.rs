@@ -259,7 +259,7 @@ impl<'r> Tables<'r> {
         let what = format!("the table {}", table.destination);
         tokio::select! {
             read = read => read.map_err(|error| failed(&error, &what)),
-            () = self.run.stop.wait() => Err(RunError::Interrupted),
+            () = self.run.stop.cancelled() => Err(RunError::Interrupted),
         }
     }
 
@@ -269,7 +269,7 @@ impl<'r> Tables<'r> {
         let what = format!("the table {}", table.destination);
         tokio::select! {
             read = read => read.map_err(|error| failed(&error, &what)),
-            () = self.run.stop.wait() => Err(RunError::Interrupted),
+            () = self.run.stop.cancelled() => Err(RunError::Interrupted),
         }
     }
 }
@@ -313,7 +313,7 @@ async fn deliver_query(
     loop {
         let page = tokio::select! {
             page = pages.next() => page.map_err(|error| failed(&error, "the query"))?,
-            () = run.stop.wait() => return Err(RunError::Interrupted),
+            () = run.stop.cancelled() => return Err(RunError::Interrupted),
         };
         let Some((columns, rows)) = page else {
             return sender.flush().await;

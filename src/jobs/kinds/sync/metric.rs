@@ -173,7 +173,7 @@ impl SyncRun<'_> {
 
     /// Stores the points of `request`. On success each point is stored or can never be.
     async fn write(&mut self, metric: &str, request: &Request<'_>) -> Result<(), MetricError> {
-        if self.run.stop.is_set() {
+        if self.run.stop.is_cancelled() {
             return Err(RunError::Interrupted.into());
         }
         let shape = match self.settings.layout {

@@ -361,12 +361,12 @@ impl<'r> Server<'r> {
         let mut attempts = 0;
         let path = call.path;
         loop {
-            if self.run.stop.is_set() {
+            if self.run.stop.is_cancelled() {
                 return Err(Failure::RunEnded(RunError::Interrupted));
             }
             let tried = tokio::select! {
                 tried = self.attempt(request()) => tried,
-                () = self.run.stop.wait() => return Err(Failure::RunEnded(RunError::Interrupted)),
+                () = self.run.stop.cancelled() => return Err(Failure::RunEnded(RunError::Interrupted)),
             };
             attempts += 1;
             let read = match tried {
@@ -446,7 +446,7 @@ impl<'r> Server<'r> {
         }
         tokio::select! {
             () = sleep(pause) => Ok(()),
-            () = self.run.stop.wait() => Err(Failure::RunEnded(RunError::Interrupted)),
+            () = self.run.stop.cancelled() => Err(Failure::RunEnded(RunError::Interrupted)),
         }
     }
 

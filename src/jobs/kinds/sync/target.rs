@@ -136,7 +136,7 @@ impl<'r> Target<'r> {
             }
             tokio::select! {
                 () = sleep(PAUSE) => {}
-                () = self.run.stop.wait() => return Err(RunError::Interrupted.into()),
+                () = self.run.stop.cancelled() => return Err(RunError::Interrupted.into()),
             }
         }
         let text =
