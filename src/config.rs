@@ -23,7 +23,7 @@ use crate::ingest;
 use crate::jobs::definition::{Definition, KINDS};
 use crate::query::{self, ReadLimits};
 use crate::replay::{Fallback, Source};
-use crate::state::Place as State;
+use crate::state::StateStore;
 use crate::storage::routing::{RoutePart, Routing};
 use crate::storage::write::series::WritePolicy;
 use crate::telemetry;
@@ -108,7 +108,7 @@ pub struct Config {
     /// Connector definitions that are given by file.
     pub connectors: Vec<Arc<Definition>>,
     /// Where connector definitions, their claims and cursors are kept.
-    pub state: Option<State>,
+    pub state: Option<StateStore>,
     /// Where files with secrets of connector definitions are.
     pub secrets_dir: Option<PathBuf>,
 }
@@ -664,7 +664,7 @@ mod tests {
         let path = folder.path().to_str().unwrap();
         let flags = ["--state=dynamodb:state", &format!("--secrets-dir={path}")];
         let config = config(&[&DEFAULTS[..], &flags].concat(), &[]);
-        assert_eq!(config.state, Some(State::DynamoDb("state".to_owned())));
+        assert_eq!(config.state, Some(StateStore::DynamoDb("state".to_owned())));
         assert_eq!(config.secrets_dir.as_deref(), Some(folder.path()));
         let found = faults(
             &[

@@ -20,7 +20,7 @@ mod settings;
 
 pub use bounds::Bounds;
 pub use error::HttpError;
-pub use jobs::Connectors;
+pub use jobs::JobsApi;
 pub use misconfigured::misconfigured;
 pub use router::{App, is_taken, router};
 pub use settings::{Misconfiguration, PermanentErrorStatus, Settings};

@@ -19,7 +19,7 @@ use timestream_prometheus_connector::entry::server;
 use timestream_prometheus_connector::entry::server::{Ended, Patience};
 use timestream_prometheus_connector::entry::{healthcheck, jobs, replay, run};
 use timestream_prometheus_connector::http::{
-    App, Connectors, Misconfiguration, misconfigured, router,
+    App, JobsApi, Misconfiguration, misconfigured, router,
 };
 use timestream_prometheus_connector::state::State;
 use timestream_prometheus_connector::telemetry;
@@ -140,9 +140,7 @@ async fn serve(config: &Config) -> ExitCode {
     let runner = jobs::runner(config, parts, state, metrics);
     let stop_jobs = CancellationToken::new();
     let (api, work) = jobs::serve(runner, stop_jobs.clone());
-    let app = app
-        .with_connectors(api)
-        .reached_locally(is_local(&listener));
+    let app = app.with_jobs(api).reached_locally(is_local(&listener));
     let work = tokio::spawn(work);
     let stop = async {
         stop.await;
@@ -263,7 +261,7 @@ async fn lambda_router(
     let runner = jobs::runner(config, parts.clone(), state, metrics);
     let app = if is_kept {
         // Invocations have deadlines of their own.
-        app.with_connectors(Connectors {
+        app.with_jobs(JobsApi {
             runner: Arc::clone(&runner),
             stop: CancellationToken::new(),
             background: None,

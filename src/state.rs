@@ -21,7 +21,7 @@ pub use memory::Memory;
 
 /// Where state is kept, as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum StateStore {
     /// `file:DIR`: files in a folder.
     Folder(PathBuf),
     /// `dynamodb:TABLE`: a table of DynamoDB.
@@ -76,7 +76,7 @@ pub enum Expect<'a> {
     Anything,
 }
 
-impl Place {
+impl StateStore {
     /// Reads `file:DIR` or `dynamodb:TABLE`.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(folder) = text.strip_prefix("file:") {
@@ -95,7 +95,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for StateStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path) => write!(f, "file:{}", path.display()),
@@ -109,11 +109,11 @@ impl State {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn open(place: Option<&Place>, shared: &SdkConfig) -> io::Result<Self> {
-        Ok(match place {
+    pub fn open(store: Option<&StateStore>, shared: &SdkConfig) -> io::Result<Self> {
+        Ok(match store {
             None => Self::Memory(Memory::default()),
-            Some(Place::Folder(path)) => Self::Folder(Folder::open(path)?),
-            Some(Place::DynamoDb(table)) => Self::DynamoDb(Table::new(shared, table)),
+            Some(StateStore::Folder(path)) => Self::Folder(Folder::open(path)?),
+            Some(StateStore::DynamoDb(table)) => Self::DynamoDb(Table::new(shared, table)),
         })
     }
 
@@ -203,8 +203,8 @@ mod tests {
 
     #[test]
     fn places() {
-        let folder = |path: &str| Some(Place::Folder(path.into()));
-        let table = |name: &str| Some(Place::DynamoDb(name.to_owned()));
+        let folder = |path: &str| Some(StateStore::Folder(path.into()));
+        let table = |name: &str| Some(StateStore::DynamoDb(name.to_owned()));
         let arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/state";
         for (text, expected) in [
             ("file:/var/lib/state", folder("/var/lib/state")),
@@ -218,9 +218,9 @@ mod tests {
             ("/var/lib/state", None),
             ("s3:bucket", None),
         ] {
-            assert_eq!(Place::parse(text), expected, "{text}");
-            if let Some(place) = expected {
-                assert_eq!(place.to_string(), text);
+            assert_eq!(StateStore::parse(text), expected, "{text}");
+            if let Some(store) = expected {
+                assert_eq!(store.to_string(), text);
             }
         }
     }

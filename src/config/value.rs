@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::State;
+use super::StateStore;
 use crate::dead_letter::DeadLetterTarget;
 use crate::http::PermanentErrorStatus;
 use crate::ingest::OnDuplicate;
@@ -89,11 +89,11 @@ impl Value for OnDuplicate {
     }
 }
 
-impl Value for State {
+impl Value for StateStore {
     const EXPECTED: &str = "file:DIR, or dynamodb: and the name or ARN of a table";
 
     fn parse(text: &str) -> Option<Self> {
-        State::parse(text)
+        StateStore::parse(text)
     }
 }
 

@@ -9,11 +9,11 @@ use tokio_util::task::TaskTracker;
 
 use super::build::Parts;
 use crate::config::Config;
-use crate::http::Connectors;
+use crate::http::JobsApi;
 use crate::jobs::client::Client;
 use crate::jobs::definition::KINDS;
 use crate::jobs::registry::Registry;
-use crate::jobs::runner::Runner;
+use crate::jobs::runner::JobRunner;
 use crate::jobs::scheduler::schedule;
 use crate::jobs::secret::Secrets;
 use crate::metrics::Metrics;
@@ -25,9 +25,9 @@ pub fn runner(
     Parts { ingester, querier }: Parts,
     state: State,
     metrics: Arc<Metrics>,
-) -> Arc<Runner> {
+) -> Arc<JobRunner> {
     let environment = |name: &str| std::env::var(name).ok();
-    Arc::new(Runner {
+    Arc::new(JobRunner {
         registry: Arc::new(Registry::new(state, KINDS, config.connectors.clone())),
         ingester,
         querier,
@@ -51,11 +51,11 @@ pub fn warn_if_forgotten(config: &Config) {
 /// Returns the routes' part of a server with jobs, and the work behind it: all schedules, and runs begun
 /// by hand. The work ends when `stop` is cancelled and all runs have ended.
 pub fn serve(
-    runner: Arc<Runner>,
+    runner: Arc<JobRunner>,
     stop: CancellationToken,
-) -> (Connectors, impl Future<Output = ()> + Send + 'static) {
+) -> (JobsApi, impl Future<Output = ()> + Send + 'static) {
     let background = TaskTracker::new();
-    let connectors = Connectors {
+    let api = JobsApi {
         runner: Arc::clone(&runner),
         stop: stop.clone(),
         background: Some(background.clone()),
@@ -65,7 +65,7 @@ pub fn serve(
         background.close();
         background.wait().await;
     };
-    (connectors, work)
+    (api, work)
 }
 
 /// Waits for work that was told to stop, at most for `grace`.

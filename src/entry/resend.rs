@@ -12,7 +12,7 @@ use crate::dead_letter::Letter;
 use crate::ingest::Replayed;
 use crate::jobs::definition::Definition;
 use crate::jobs::registry::Entry;
-use crate::jobs::runner::Runner;
+use crate::jobs::runner::JobRunner;
 use crate::replay::{Target, ToTimestream};
 
 /// The reason for which a letter without the name of its sink stays.
@@ -35,13 +35,13 @@ pub(super) struct ToAll<'r> {
 
 #[derive(Debug)]
 struct Sender<'r> {
-    runner: &'r Runner,
+    runner: &'r JobRunner,
     /// The error after which nothing more is sent to an endpoint, by the name of the sink.
     failed: Mutex<BTreeMap<String, String>>,
 }
 
 impl<'r> ToSink<'r> {
-    pub(super) fn new(runner: &'r Runner, definition: Arc<Definition>) -> Self {
+    pub(super) fn new(runner: &'r JobRunner, definition: Arc<Definition>) -> Self {
         Self {
             definition,
             sender: Sender::new(runner),
@@ -50,7 +50,7 @@ impl<'r> ToSink<'r> {
 }
 
 impl<'r> ToAll<'r> {
-    pub(super) fn new(timestream: ToTimestream<'r>, runner: &'r Runner) -> Self {
+    pub(super) fn new(timestream: ToTimestream<'r>, runner: &'r JobRunner) -> Self {
         Self {
             timestream,
             sender: Sender::new(runner),
@@ -103,7 +103,7 @@ impl Target for ToAll<'_> {
 }
 
 impl<'r> Sender<'r> {
-    fn new(runner: &'r Runner) -> Self {
+    fn new(runner: &'r JobRunner) -> Self {
         Self {
             runner,
             failed: Mutex::default(),

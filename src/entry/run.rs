@@ -20,8 +20,8 @@ use crate::config::Config;
 use crate::dead_letter::{DeadLetterTarget, DeadLetters};
 use crate::jobs::bucket::{Cause, LEASE, Record};
 use crate::jobs::definition::{Definition, KINDS, type_names};
-use crate::jobs::run::{Progress, Report, RunError};
-use crate::jobs::runner::{Caller, Ran, Runner};
+use crate::jobs::job::{Progress, Report, RunError};
+use crate::jobs::runner::{Caller, JobRunner, RunOutcome};
 use crate::metrics::Metrics;
 use crate::state::{Folder, Memory, State};
 use crate::visible::{escaped_lines, print_error};
@@ -108,8 +108,8 @@ pub async fn run(
         progress: &watcher,
     };
     let mut running = std::pin::pin!(run_when_free(&runner, &definition, caller));
-    let ran = tokio::select! {
-        ran = &mut running => ran,
+    let outcome = tokio::select! {
+        outcome = &mut running => outcome,
         () = stop => {
             watcher.line("stopping after the present call");
             interrupt.cancel();
@@ -123,12 +123,12 @@ pub async fn run(
             &definition,
             path,
             config.dead_letter.as_ref(),
-            &ran
+            &outcome
         ))
     );
-    match ran {
-        Ran::Run(Report { error: None, .. }) => Exit::Complete,
-        Ran::Run(Report {
+    match outcome {
+        RunOutcome::Finished(Report { error: None, .. }) => Exit::Complete,
+        RunOutcome::Finished(Report {
             error: Some(RunError::Interrupted),
             ..
         }) => Exit::Interrupted,
@@ -147,13 +147,17 @@ pub(super) fn read(path: &Path) -> Result<Definition, Vec<String>> {
 }
 
 /// Runs the definition; waits for the lease of a run that may have been killed, which ends by itself.
-async fn run_when_free(runner: &Runner, definition: &Definition, caller: Caller<'_>) -> Ran {
+async fn run_when_free(
+    runner: &JobRunner,
+    definition: &Definition,
+    caller: Caller<'_>,
+) -> RunOutcome {
     let begin = Instant::now();
     let mut is_told = false;
     loop {
-        let (ran, _) = runner.run(definition, Cause::Hand, caller).await;
-        if ran != Ran::Busy || begin.elapsed() > LEASE || caller.stop.is_cancelled() {
-            return ran;
+        let (outcome, _) = runner.run(definition, Cause::Hand, caller).await;
+        if outcome != RunOutcome::Busy || begin.elapsed() > LEASE || caller.stop.is_cancelled() {
+            return outcome;
         }
         if !is_told {
             is_told = true;
@@ -284,15 +288,17 @@ fn describe(
     definition: &Definition,
     path: &Path,
     place: Option<&DeadLetterTarget>,
-    ran: &Ran,
+    outcome: &RunOutcome,
 ) -> String {
     let name = &definition.name;
-    let report = match ran {
-        Ran::Run(report) => report,
-        Ran::Unknown(error) => return format!("{name}: did not run: {error}\n"),
-        Ran::NoMemory(error) => return format!("{name}: did not run: {error}\n"),
-        Ran::Disabled(reason) => return format!("{name}: did not run: disabled: {reason}\n"),
-        Ran::ClaimLost | Ran::Busy | Ran::Paused => {
+    let report = match outcome {
+        RunOutcome::Finished(report) => report,
+        RunOutcome::StateFailed(error) => return format!("{name}: did not run: {error}\n"),
+        RunOutcome::NoMemory(error) => return format!("{name}: did not run: {error}\n"),
+        RunOutcome::Disabled(reason) => {
+            return format!("{name}: did not run: disabled: {reason}\n");
+        }
+        RunOutcome::ClaimLost | RunOutcome::Busy | RunOutcome::Paused => {
             return format!("{name}: did not run: a run of it is still going on\n");
         }
     };

@@ -26,9 +26,9 @@ use super::{App, HttpError, body};
 use crate::budget::Reservation;
 use crate::buffer::Buffer;
 use crate::jobs::definition::Definition;
+use crate::jobs::job::RunError;
 use crate::jobs::registry::{Entry, MAX_DEFINITION_BYTES, RegistryError};
-use crate::jobs::run::RunError;
-use crate::jobs::runner::{Caller, Ran, Runner};
+use crate::jobs::runner::{Caller, JobRunner, RunOutcome};
 use crate::visible::escaped;
 use crate::wire::DecodeError;
 
@@ -41,9 +41,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the routes need; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Connectors {
+pub struct JobsApi {
     /// By which definitions run.
-    pub runner: Arc<Runner>,
+    pub runner: Arc<JobRunner>,
     /// Tells runs to end early.
     pub stop: CancellationToken,
     /// Tracks runs that were begun by hand; where nothing does, the response waits for their end.
@@ -51,16 +51,16 @@ pub struct Connectors {
 }
 
 /// An answer that is no success: `{"error": text}`.
-struct Refused(StatusCode, String);
+struct ApiError(StatusCode, String);
 
-impl IntoResponse for Refused {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let Self(status, text) = self;
         answer(status, &json!({ "error": text }))
     }
 }
 
-impl From<RegistryError> for Refused {
+impl From<RegistryError> for ApiError {
     fn from(error: RegistryError) -> Self {
         let status = match &error {
             RegistryError::Faulty(_) => StatusCode::BAD_REQUEST,
@@ -73,7 +73,7 @@ impl From<RegistryError> for Refused {
             tracing::error!(
                 error = error.to_string(),
                 status = status.as_u16(),
-                "Refused a request about connectors."
+                "Refused a request about jobs."
             );
         }
         Self(status, error.to_string())
@@ -102,9 +102,9 @@ async fn require(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Some(connectors) = app.connectors.clone() else {
-        let text = "this function keeps no connectors: give it a table by state=dynamodb:TABLE";
-        return Refused(StatusCode::NOT_FOUND, text.to_owned()).into_response();
+    let Some(jobs) = app.jobs.clone() else {
+        let text = "this function keeps no jobs: give it a table by state=dynamodb:TABLE";
+        return ApiError(StatusCode::NOT_FOUND, text.to_owned()).into_response();
     };
     let has_shown = has_shown(&app, &bounds);
     if let Err(refused) = admit(has_shown, app.is_local) {
@@ -112,11 +112,11 @@ async fn require(
             error = refused.1,
             status = refused.0.as_u16(),
             path = request.uri().path(),
-            "Refused a request about connectors."
+            "Refused a request about jobs."
         );
         return refused.into_response();
     }
-    request.extensions_mut().insert(connectors);
+    request.extensions_mut().insert(jobs);
     let mut response = next.run(request).await;
     let no_store = http::HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
@@ -124,11 +124,11 @@ async fn require(
 }
 
 /// `has_shown` says that the caller has shown a credential, `is_local` that it is on this machine.
-fn admit(has_shown: bool, is_local: bool) -> Result<(), Refused> {
+fn admit(has_shown: bool, is_local: bool) -> Result<(), ApiError> {
     if has_shown || is_local {
         return Ok(());
     }
-    Err(Refused(
+    Err(ApiError(
         StatusCode::UNAUTHORIZED,
         "AuthenticationError: /v1/connectors answers only where a credential is configured: set \
          --bearer-token (bearer_token), --basic-auth-users (basic_auth_users) or users in \
@@ -158,92 +158,81 @@ pub(super) fn refusal(path: &str, error: HttpError) -> Response {
     response
 }
 
-type Shared = Extension<Connectors>;
+type Shared = Extension<JobsApi>;
 
-async fn list(Extension(connectors): Shared) -> Result<Response, Refused> {
-    let registry = &connectors.runner.registry;
+async fn list(Extension(jobs): Shared) -> Result<Response, ApiError> {
+    let registry = &jobs.runner.registry;
     let entries = registry.list().await?;
-    let now = (connectors.runner.now)();
+    let now = (jobs.runner.now)();
     let items: Vec<Value> = entries.iter().map(|entry| item(entry, now)).collect();
     Ok(answer(StatusCode::OK, &json!({ "items": items })))
 }
 
 async fn create(
     State(app): State<App>,
-    Extension(connectors): Shared,
+    Extension(jobs): Shared,
     bounds: Bounded,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let received = receive(&app, &headers, body, MAX_DEFINITION_BYTES, &bounds).await;
     let (body, mut reservation) = received?;
-    let registry = &connectors.runner.registry;
+    let registry = &jobs.runner.registry;
     let id = registry.create(&body, &mut reservation).await?;
     tracing::info!(connector = id, "A connector was made.");
     let location = [(LOCATION, format!("/v1/connectors/{id}"))];
     Ok((location, answer(StatusCode::CREATED, &json!({ "id": id }))).into_response())
 }
 
-async fn show(Extension(connectors): Shared, Path(id): Path<String>) -> Result<Response, Refused> {
-    shown(&connectors, &id).await
+async fn show(Extension(jobs): Shared, Path(id): Path<String>) -> Result<Response, ApiError> {
+    shown(&jobs, &id).await
 }
 
 async fn change(
     State(app): State<App>,
-    Extension(connectors): Shared,
+    Extension(jobs): Shared,
     Path(id): Path<String>,
     bounds: Bounded,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let received = receive(&app, &headers, body, MAX_DEFINITION_BYTES, &bounds).await;
     let (body, mut reservation) = received?;
-    let registry = &connectors.runner.registry;
+    let registry = &jobs.runner.registry;
     registry.patch(&id, &body, &mut reservation).await?;
     tracing::info!(connector = id, "A connector was changed.");
-    shown(&connectors, &id).await
+    shown(&jobs, &id).await
 }
 
-async fn delete(
-    Extension(connectors): Shared,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Refused> {
-    connectors.runner.registry.delete(&id).await?;
+async fn delete(Extension(jobs): Shared, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    jobs.runner.registry.delete(&id).await?;
     tracing::info!(connector = id, "A connector was deleted.");
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn pause(
-    Extension(connectors): Shared,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Refused> {
-    connectors.runner.registry.pause(&id).await?;
+async fn pause(Extension(jobs): Shared, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    jobs.runner.registry.pause(&id).await?;
     tracing::info!(connector = id, "A connector was paused.");
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn resume(
-    Extension(connectors): Shared,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Refused> {
-    connectors.runner.registry.resume(&id).await?;
+async fn resume(Extension(jobs): Shared, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    jobs.runner.registry.resume(&id).await?;
     tracing::info!(connector = id, "A connector was resumed.");
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn trigger(
-    Extension(connectors): Shared,
+    Extension(jobs): Shared,
     Path(id): Path<String>,
     bounds: Bounded,
-) -> Result<Response, Refused> {
-    let definition = &usable(&connectors, &id).await?;
+) -> Result<Response, ApiError> {
+    let definition = &usable(&jobs, &id).await?;
     let deadline = bounds.map(|bounds| bounds.deadline);
-    let begun = connectors
-        .runner
-        .begin(definition, deadline, &connectors.stop);
-    let run = begun.await.map_err(|ran| not_begun(&id, ran))?;
+    let begun = jobs.runner.begin(definition, deadline, &jobs.stop);
+    let run = begun.await.map_err(|outcome| not_begun(&id, outcome))?;
     let mut response = answer(StatusCode::ACCEPTED, &json!({ "id": id }));
-    match connectors.background {
+    match jobs.background {
         Some(background) => {
             background.spawn(run);
         }
@@ -267,14 +256,14 @@ async fn trigger(
 }
 
 /// The definition of this name, if it can run here.
-async fn usable(connectors: &Connectors, id: &str) -> Result<Arc<Definition>, Refused> {
-    let entry = connectors.runner.registry.get(id).await?;
+async fn usable(jobs: &JobsApi, id: &str) -> Result<Arc<Definition>, ApiError> {
+    let entry = jobs.runner.registry.get(id).await?;
     entry.definition.ok_or_else(|| {
         let text = match &entry.unusable {
             Some(faults) => format!("the connector {id:?} cannot be used: {faults}"),
             None => format!("the definition of {id:?} is not kept here; run it where it is"),
         };
-        Refused(StatusCode::CONFLICT, text)
+        ApiError(StatusCode::CONFLICT, text)
     })
 }
 
@@ -283,27 +272,27 @@ async fn usable(connectors: &Connectors, id: &str) -> Result<Arc<Definition>, Re
 /// whole has to be sent again.
 async fn rows(
     State(app): State<App>,
-    Extension(connectors): Shared,
+    Extension(jobs): Shared,
     Path(id): Path<String>,
     bounds: Bounded,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Refused> {
-    let definition = usable(&connectors, &id).await?;
+) -> Result<Response, ApiError> {
+    let definition = usable(&jobs, &id).await?;
     let received = receive(&app, &headers, body, MAX_ROWS_BYTES, &bounds).await;
     let (rows, mut reservation) = received?;
     let caller = Caller {
         deadline: bounds.map(|bounds| bounds.deadline),
-        stop: &connectors.stop,
+        stop: &jobs.stop,
         progress: &(),
     };
-    let handed = connectors
+    let handed = jobs
         .runner
-        .hand_over(&definition, &rows, &mut reservation, caller)
+        .push_rows(&definition, &rows, &mut reservation, caller)
         .await;
-    let Some((report, numbers)) = handed.map_err(|ran| not_begun(&id, ran))? else {
+    let Some((report, numbers)) = handed.map_err(|outcome| not_begun(&id, outcome))? else {
         let text = format!("a connector of the type {} takes no rows", definition.kind);
-        return Err(Refused(StatusCode::BAD_REQUEST, text));
+        return Err(ApiError(StatusCode::BAD_REQUEST, text));
     };
     let status = match (&report.error, report.is_settled()) {
         (None, _) => StatusCode::OK,
@@ -324,28 +313,28 @@ async fn rows(
     Ok(response)
 }
 
-fn not_begun(id: &str, ran: Ran) -> Refused {
-    match ran {
-        Ran::Disabled(reason) => Refused(
+fn not_begun(id: &str, outcome: RunOutcome) -> ApiError {
+    match outcome {
+        RunOutcome::Disabled(reason) => ApiError(
             StatusCode::CONFLICT,
             format!("the connector {id:?} is disabled: {reason}; mend that and resume it"),
         ),
-        Ran::Unknown(error) => RegistryError::State(error).into(),
-        Ran::NoMemory(error) => RegistryError::Memory(error).into(),
-        Ran::Paused => Refused(
+        RunOutcome::StateFailed(error) => RegistryError::State(error).into(),
+        RunOutcome::NoMemory(error) => RegistryError::Memory(error).into(),
+        RunOutcome::Paused => ApiError(
             StatusCode::CONFLICT,
             format!("the connector {id:?} is paused; resume it"),
         ),
-        _ => Refused(
+        _ => ApiError(
             StatusCode::CONFLICT,
             format!("a run of the connector {id:?} is still going on"),
         ),
     }
 }
 
-async fn shown(connectors: &Connectors, id: &str) -> Result<Response, Refused> {
-    let entry = connectors.runner.registry.get(id).await?;
-    let item = item(&entry, (connectors.runner.now)());
+async fn shown(jobs: &JobsApi, id: &str) -> Result<Response, ApiError> {
+    let entry = jobs.runner.registry.get(id).await?;
+    let item = item(&entry, (jobs.runner.now)());
     Ok(answer(StatusCode::OK, &item))
 }
 
@@ -401,7 +390,7 @@ async fn receive(
     body: Body,
     limit: usize,
     bounds: &Bounded,
-) -> Result<(Buffer, Reservation), Refused> {
+) -> Result<(Buffer, Reservation), ApiError> {
     let deadline = earliest(tokio::time::Instant::now() + BODY_TIMEOUT, bounds);
     let mut reservation = app.budget.reservation();
     let received = body::receive(headers, body, limit, &mut reservation, deadline).await;
@@ -409,13 +398,13 @@ async fn receive(
         // These two have other words for senders of remote write.
         if error == HttpError::slow_body() {
             let text = "the body did not arrive in time".to_owned();
-            return Refused(StatusCode::REQUEST_TIMEOUT, text);
+            return ApiError(StatusCode::REQUEST_TIMEOUT, text);
         }
         if error == HttpError::from(DecodeError::TooLarge { limit }) {
             let text = format!("the body has more than {limit} bytes; send less at a time");
-            return Refused(StatusCode::PAYLOAD_TOO_LARGE, text);
+            return ApiError(StatusCode::PAYLOAD_TOO_LARGE, text);
         }
-        Refused(error.status(), error.text().to_owned())
+        ApiError(error.status(), error.text().to_owned())
     })?;
     Ok((body, reservation))
 }

@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::{auth, error, guard, pages};
 use crate::budget::MemoryBudget;
 use crate::http::jobs;
-use crate::http::jobs::Connectors;
+use crate::http::jobs::JobsApi;
 use crate::http::{fallback, remote_read, remote_write};
 use crate::ingest::Ingester;
 use crate::jobs::definition::type_names;
@@ -40,7 +40,7 @@ pub struct App {
     /// The log lines of requests that foreign pages or proxies may have sent.
     pub(super) refusals: Arc<Occasional>,
     /// `None` where no definitions are kept.
-    pub(super) connectors: Option<Connectors>,
+    pub(super) jobs: Option<JobsApi>,
     /// Whether only this machine can reach the server.
     pub(super) is_local: bool,
 }
@@ -61,7 +61,7 @@ impl App {
             verifier: Arc::default(),
             rejections: Arc::default(),
             refusals: Arc::default(),
-            connectors: None,
+            jobs: None,
             is_local: false,
         }
     }
@@ -75,9 +75,9 @@ impl App {
 
     /// Serves `/v1/connectors` too.
     #[must_use]
-    pub fn with_connectors(self, connectors: Connectors) -> Self {
+    pub fn with_jobs(self, jobs: JobsApi) -> Self {
         Self {
-            connectors: Some(connectors),
+            jobs: Some(jobs),
             ..self
         }
     }

@@ -59,13 +59,13 @@ enum Host {
 
 /// An address that nothing connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct BlockedAddress {
     address: String,
-    why: Why,
+    why: BlockReason,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
+enum BlockReason {
     LinkLocal,
     Metadata,
     Own(&'static str),
@@ -99,28 +99,28 @@ impl Guard {
     }
 
     /// Checks an address that a name was resolved to.
-    pub(super) fn check(&self, address: SocketAddr) -> Result<(), Refused> {
+    pub(super) fn check(&self, address: SocketAddr) -> Result<(), BlockedAddress> {
         let ip = plain(address.ip());
         let refused = |why| {
-            Err(Refused {
+            Err(BlockedAddress {
                 address: ip.to_string(),
                 why,
             })
         };
         if METADATA.contains(&ip) {
-            return refused(Why::Metadata);
+            return refused(BlockReason::Metadata);
         }
         if let Some(own) = self.own.iter().find(|own| own.is_at(ip, address.port())) {
-            return refused(Why::Own(own.what));
+            return refused(BlockReason::Own(own.what));
         }
         if is_link_local(ip) && !self.allows_link_local {
-            return refused(Why::LinkLocal);
+            return refused(BlockReason::LinkLocal);
         }
         Ok(())
     }
 
     /// Checks the host of a URL, as far as that can be done without resolving it.
-    pub(super) fn check_url(&self, url: &Url) -> Result<(), Refused> {
+    pub(super) fn check_url(&self, url: &Url) -> Result<(), BlockedAddress> {
         let port = url.port_or_known_default().unwrap_or_default();
         if let Some(ip) = ip_of(url) {
             return self.check(SocketAddr::new(ip, port));
@@ -128,9 +128,9 @@ impl Guard {
         let name = url.host_str().unwrap_or_default().trim_end_matches('.');
         let is_own = |own: &&Own| own.port == port && own.host == Host::Name(name.to_owned());
         match self.own.iter().find(is_own) {
-            Some(own) => Err(Refused {
+            Some(own) => Err(BlockedAddress {
                 address: name.to_owned(),
-                why: Why::Own(own.what),
+                why: BlockReason::Own(own.what),
             }),
             None => Ok(()),
         }
@@ -159,26 +159,26 @@ impl Own {
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for BlockedAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, why } = self;
         write!(f, "{address} is not called: ")?;
         match why {
-            Why::LinkLocal => f.write_str(
+            BlockReason::LinkLocal => f.write_str(
                 "it is a link-local address; set allow_link_local to true if it is meant",
             ),
-            Why::Metadata => f.write_str(
+            BlockReason::Metadata => f.write_str(
                 "it is the address of a metadata service, which hands out credentials; no \
                  definition may call it",
             ),
-            Why::Own(what) => {
+            BlockReason::Own(what) => {
                 write!(f, "it is the address of {what}; no definition may call it")
             }
         }
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for BlockedAddress {}
 
 /// The address that stands in a URL instead of a name.
 pub(super) fn ip_of(url: &Url) -> Option<IpAddr> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::run::{Report, RunError};
+use super::job::{Report, RunError};
 use crate::received::cut;
 
 /// How long a lease holds unless it is renewed; a crashed process keeps a definition from running

@@ -21,7 +21,7 @@ use tokio::task::yield_now;
 use tokio::time::Instant;
 use tokio_rustls::rustls::ClientConfig;
 
-use super::address::{Guard, Refused, ip_of};
+use super::address::{BlockedAddress, Guard, ip_of};
 use super::gzip::{self, GzipError};
 use super::outgoing::Outgoing;
 use super::secret::{Secrets, Unresolved};
@@ -116,7 +116,7 @@ pub struct Call {
 pub enum CallError {
     /// The address is not one that a definition may have called.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Blocked(#[from] BlockedAddress),
     /// A redirect leads nowhere.
     #[error("{0}")]
     Redirect(&'static str),
@@ -145,7 +145,7 @@ impl CallError {
     /// Whether the same call would fail again, whatever the server.
     pub fn is_lasting(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::Redirect(_) | Self::Header | Self::Tls(_) => true,
+            Self::Blocked(_) | Self::Redirect(_) | Self::Header | Self::Tls(_) => true,
             Self::Http(error) => error.is_builder(),
         }
     }
@@ -155,8 +155,8 @@ impl From<reqwest::Error> for CallError {
     fn from(error: reqwest::Error) -> Self {
         let mut cause = error.source();
         while let Some(error) = cause {
-            if let Some(refused) = error.downcast_ref::<Refused>() {
-                return Self::Refused(refused.clone());
+            if let Some(refused) = error.downcast_ref::<BlockedAddress>() {
+                return Self::Blocked(refused.clone());
             }
             cause = error.source();
         }
@@ -628,7 +628,7 @@ mod tests {
         };
         assert!(resolve(4_712).await.unwrap() > 0);
         let error = resolve(4_711).await.unwrap_err();
-        assert!(error.is::<Refused>(), "{error}");
+        assert!(error.is::<BlockedAddress>(), "{error}");
         assert!(
             error.to_string().contains("Lambda's runtime API"),
             "{error}"

@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde_json::{Map, Value};
 
 use super::fault::Fault;
-use super::run::Job;
+use super::job::Job;
 use super::secret::SecretRef;
 use super::values::whole_number;
 use crate::model::Destination;

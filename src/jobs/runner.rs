@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::bucket::{Cause, Claim, LEASE, RENEWAL, Record};
 use super::client::Client;
 use super::definition::Definition;
+use super::job::{Cursors, JobContext, Progress, Report, RunError, Tally};
 use super::registry::{Registry, RegistryError, cursors_of};
-use super::run::{Cursors, Progress, Report, Run, RunError, Tally};
 use super::secret::Secrets;
 use crate::budget::{BudgetExceeded, Reservation};
 use crate::dead_letter::Letter;
@@ -26,7 +26,7 @@ use crate::state::{Expect, State};
 
 /// What all runs of a process share.
 #[derive(Debug)]
-pub struct Runner {
+pub struct JobRunner {
     /// Where claims, leases and cursors are.
     pub registry: Arc<Registry>,
     /// By which rows are written.
@@ -56,9 +56,9 @@ pub struct Caller<'a> {
 
 /// What became of the attempt to run a definition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ran {
+pub enum RunOutcome {
     /// It ran.
-    Run(Report),
+    Finished(Report),
     /// Somebody else has claimed the bucket.
     ClaimLost,
     /// A run is still going on.
@@ -68,32 +68,32 @@ pub enum Ran {
     /// It is disabled, for this reason.
     Disabled(String),
     /// Nobody knows whether it may run.
-    Unknown(StateError),
+    StateFailed(StateError),
     /// There is no memory for the rows that are handed over.
     NoMemory(BudgetExceeded),
 }
 
-impl Ran {
+impl RunOutcome {
     /// Returns the value of the label `result` of metrics.
     pub fn result(&self) -> RunResult {
         match self {
-            Self::Run(Report { error: None, .. }) => RunResult::Complete,
-            Self::Run(Report {
+            Self::Finished(Report { error: None, .. }) => RunResult::Complete,
+            Self::Finished(Report {
                 error: Some(RunError::Interrupted),
                 ..
             }) => RunResult::Interrupted,
-            Self::Run(_) => RunResult::Failed,
+            Self::Finished(_) => RunResult::Failed,
             Self::ClaimLost => RunResult::ClaimLost,
             Self::Busy => RunResult::Skipped,
             Self::Paused => RunResult::Paused,
             Self::Disabled(_) => RunResult::Disabled,
-            Self::Unknown(_) => RunResult::StateError,
+            Self::StateFailed(_) => RunResult::StateError,
             Self::NoMemory(_) => RunResult::NoMemory,
         }
     }
 }
 
-impl Runner {
+impl JobRunner {
     /// Runs `definition` because of `cause`, unless it is somebody else's turn. Also returns the
     /// numbers that were added to the metrics.
     pub async fn run(
@@ -101,18 +101,18 @@ impl Runner {
         definition: &Definition,
         cause: Cause,
         caller: Caller<'_>,
-    ) -> (Ran, Numbers) {
+    ) -> (RunOutcome, Numbers) {
         let holder = format!("{:016x}", fastrand::u64(..));
         let attempt = self.attempt(definition, cause);
-        let ran = match self.claim(definition, cause, &holder).await {
+        let outcome = match self.claim(definition, cause, &holder).await {
             Ok(()) => {
                 let tally = &attempt.tally;
                 self.held(definition, cause, &holder, caller, tally).await
             }
-            Err(ran) => ran,
+            Err(outcome) => outcome,
         };
-        let numbers = attempt.close(&ran);
-        (ran, numbers)
+        let numbers = attempt.close(&outcome);
+        (outcome, numbers)
     }
 
     /// Begins a run that somebody waits for no longer than for its begin; `Err` says why there is
@@ -125,7 +125,7 @@ impl Runner {
         definition: &Arc<Definition>,
         deadline: Option<Instant>,
         stop: &CancellationToken,
-    ) -> Result<BoxFuture<'static, (Ran, Numbers)>, Ran> {
+    ) -> Result<BoxFuture<'static, (RunOutcome, Numbers)>, RunOutcome> {
         let holder = format!("{:016x}", fastrand::u64(..));
         self.claim(definition, Cause::Hand, &holder).await?;
         let attempt = self.attempt(definition, Cause::Hand);
@@ -139,9 +139,9 @@ impl Runner {
             };
             let tally = &attempt.tally;
             let held = runner.held(&definition, Cause::Hand, &holder, caller, tally);
-            let ran = held.await;
-            let numbers = attempt.close(&ran);
-            (ran, numbers)
+            let outcome = held.await;
+            let numbers = attempt.close(&outcome);
+            (outcome, numbers)
         }
         .boxed())
     }
@@ -152,39 +152,39 @@ impl Runner {
     ///
     /// # Errors
     /// It is paused or disabled, nobody knows, or there is no memory.
-    pub async fn hand_over(
+    pub async fn push_rows(
         &self,
         definition: &Definition,
         rows: &[u8],
         reservation: &mut Reservation,
         caller: Caller<'_>,
-    ) -> Result<Option<(Report, Numbers)>, Ran> {
+    ) -> Result<Option<(Report, Numbers)>, RunOutcome> {
         let name = &definition.name;
         let record = match self.registry.get(name).await {
             Ok(entry) => entry.record,
             // A definition that an event brought is not kept.
-            Err(RegistryError::State(error)) => return Err(Ran::Unknown(error)),
+            Err(RegistryError::State(error)) => return Err(RunOutcome::StateFailed(error)),
             Err(_) => Record::default(),
         };
         if record.paused {
-            return Err(Ran::Paused);
+            return Err(RunOutcome::Paused);
         }
         if let Some(reason) = record.disabled_reason {
-            return Err(Ran::Disabled(reason));
+            return Err(RunOutcome::Disabled(reason));
         }
         let memory = definition.job.rows_memory(rows.len());
-        reservation.grow(memory).map_err(Ran::NoMemory)?;
+        reservation.grow(memory).map_err(RunOutcome::NoMemory)?;
         let attempt = self.attempt(definition, Cause::Hand);
         let cursors = self.cursors(definition);
         let run = self.work(definition, (self.now)(), caller, &cursors, &attempt.tally);
-        let Some(taking) = definition.job.take_rows(&run, rows) else {
+        let Some(taking) = definition.job.push_rows(&run, rows) else {
             attempt.forget();
             return Ok(None);
         };
-        let ran = Ran::Run(taking.await);
+        let outcome = RunOutcome::Finished(taking.await);
         reservation.shrink(memory);
-        let numbers = attempt.close(&ran);
-        let Ran::Run(report) = ran else {
+        let numbers = attempt.close(&outcome);
+        let RunOutcome::Finished(report) = outcome else {
             unreachable!("it was made as one");
         };
         Ok(Some((report, numbers)))
@@ -226,8 +226,8 @@ impl Runner {
         caller: Caller<'a>,
         cursors: &'a Saved<'_>,
         tally: &'a Tally,
-    ) -> Run<'a> {
-        Run {
+    ) -> JobContext<'a> {
+        JobContext {
             name: &definition.name,
             id: &definition.name,
             destination: &definition.destination,
@@ -259,16 +259,21 @@ impl Runner {
         }
     }
 
-    async fn claim(&self, definition: &Definition, cause: Cause, holder: &str) -> Result<(), Ran> {
+    async fn claim(
+        &self,
+        definition: &Definition,
+        cause: Cause,
+        holder: &str,
+    ) -> Result<(), RunOutcome> {
         let now = self.now;
         let claim = |record: &mut Record| record.claim(cause, holder, now());
         match self.registry.change(&definition.name, claim).await {
             Ok(Claim::Won) => Ok(()),
-            Ok(Claim::Lost) => Err(Ran::ClaimLost),
-            Ok(Claim::Held) => Err(Ran::Busy),
-            Ok(Claim::Paused) => Err(Ran::Paused),
-            Ok(Claim::Disabled(reason)) => Err(Ran::Disabled(reason)),
-            Err(error) => Err(Ran::Unknown(error)),
+            Ok(Claim::Lost) => Err(RunOutcome::ClaimLost),
+            Ok(Claim::Held) => Err(RunOutcome::Busy),
+            Ok(Claim::Paused) => Err(RunOutcome::Paused),
+            Ok(Claim::Disabled(reason)) => Err(RunOutcome::Disabled(reason)),
+            Err(error) => Err(RunOutcome::StateFailed(error)),
         }
     }
 
@@ -280,7 +285,7 @@ impl Runner {
         holder: &str,
         caller: Caller<'_>,
         tally: &Tally,
-    ) -> Ran {
+    ) -> RunOutcome {
         let began = (self.now)();
         let name = &definition.name;
         let cursors = self.cursors(definition);
@@ -324,7 +329,7 @@ impl Runner {
                 "What became of a run cannot be kept."
             ),
         }
-        Ran::Run(report)
+        RunOutcome::Finished(report)
     }
 
     /// Renews the lease; returns when another has it.
@@ -367,13 +372,13 @@ struct Attempt {
 
 impl Attempt {
     /// Counts and logs the attempt; returns what was counted.
-    fn close(mut self, ran: &Ran) -> Numbers {
+    fn close(mut self, outcome: &RunOutcome) -> Numbers {
         self.is_closed = true;
-        let numbers = match ran {
-            Ran::Run(report) => self.count(ran.result(), report),
-            _ => self.count(ran.result(), &Report::default()),
+        let numbers = match outcome {
+            RunOutcome::Finished(report) => self.count(outcome.result(), report),
+            _ => self.count(outcome.result(), &Report::default()),
         };
-        self.log(ran);
+        self.log(outcome);
         numbers
     }
 
@@ -400,13 +405,13 @@ impl Attempt {
     }
 
     /// Writes one line about a run that needs attention; the others are at debug.
-    fn log(&self, ran: &Ran) {
+    fn log(&self, outcome: &RunOutcome) {
         let scheduled_for = self.scheduled_for();
         let scheduled_for = scheduled_for.as_deref();
         let (connector, kind) = (&self.connector, self.kind);
-        let result = ran.result().as_str();
-        match ran {
-            Ran::Run(report) => {
+        let result = outcome.result().as_str();
+        match outcome {
+            RunOutcome::Finished(report) => {
                 for warning in &report.warnings {
                     tracing::warn!(connector, error = warning, "A connector warns.");
                 }
@@ -442,14 +447,18 @@ impl Attempt {
                     ),
                 }
             }
-            Ran::Unknown(error) => tracing::error!(
+            RunOutcome::StateFailed(error) => tracing::error!(
                 error = error.to_string(),
                 connector,
                 r#type = kind,
                 scheduled_for,
                 "A connector did not run."
             ),
-            Ran::ClaimLost | Ran::Busy | Ran::Paused | Ran::Disabled(_) | Ran::NoMemory(_) => {
+            RunOutcome::ClaimLost
+            | RunOutcome::Busy
+            | RunOutcome::Paused
+            | RunOutcome::Disabled(_)
+            | RunOutcome::NoMemory(_) => {
                 tracing::debug!(
                     connector,
                     r#type = kind,

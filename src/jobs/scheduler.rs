@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::bucket::{Cause, bucket, until_next};
 use super::definition::Definition;
 use super::registry::Entry;
-use super::runner::{Caller, Runner};
+use super::runner::{Caller, JobRunner};
 
 /// How often the definitions are listed again.
 pub const REFRESH: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ struct Ticking {
 }
 
 /// Runs what is due until `stop` is cancelled and all runs have ended.
-pub async fn schedule(runner: Arc<Runner>, stop: CancellationToken) {
+pub async fn schedule(runner: Arc<JobRunner>, stop: CancellationToken) {
     let mut ticking: HashMap<String, Ticking> = HashMap::new();
     let tickers = TaskTracker::new();
     let mut reported = HashSet::new();
@@ -66,7 +66,7 @@ fn report_unusable(entries: &[Entry], reported: &mut HashSet<String>) {
 
 /// Starts tickers of what is new, and stops those of what is gone or has changed.
 fn reconcile(
-    runner: &Arc<Runner>,
+    runner: &Arc<JobRunner>,
     entries: &[Entry],
     ticking: &mut HashMap<String, Ticking>,
     tickers: &TaskTracker,
@@ -107,7 +107,7 @@ fn reconcile(
 /// Tries each bucket as it begins, also while a run of an earlier one goes on, which counts it as
 /// skipped.
 async fn tick(
-    runner: Arc<Runner>,
+    runner: Arc<JobRunner>,
     definition: Arc<Definition>,
     version: String,
     schedule: Duration,

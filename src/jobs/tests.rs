@@ -18,9 +18,9 @@ use super::bucket::{Cause, LEASE};
 use super::client::Client;
 use super::definition::{Definition, Kind, Needs};
 use super::fault::Fault;
+use super::job::{Job, JobContext, Report, RunError};
 use super::registry::{Registry, RegistryError};
-use super::run::{Job, Report, Run, RunError};
-use super::runner::{Caller, Ran, Runner};
+use super::runner::{Caller, JobRunner, RunOutcome};
 use super::scheduler::schedule;
 use super::secret::{SecretRef, Secrets};
 use crate::budget::{MemoryBudget, Reservation};
@@ -65,7 +65,7 @@ fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
 }
 
 impl Job for Echo {
-    fn run<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Report> {
+    fn run<'a>(&'a self, run: &'a JobContext<'a>) -> BoxFuture<'a, Report> {
         async {
             let mut report = Report::default();
             report.error = self.work(run, &mut report.rows).await.err();
@@ -76,7 +76,7 @@ impl Job for Echo {
 }
 
 impl Echo {
-    async fn work(&self, run: &Run<'_>, rows: &mut u64) -> Result<(), RunError> {
+    async fn work(&self, run: &JobContext<'_>, rows: &mut u64) -> Result<(), RunError> {
         if let Some(token) = &self.token_ref {
             run.secrets.resolve("token", token)?;
         }
@@ -112,14 +112,14 @@ fn now() -> Timestamp {
 }
 
 /// A process that shares `state` with others.
-async fn process(state: &State) -> Arc<Runner> {
+async fn process(state: &State) -> Arc<JobRunner> {
     let arguments = ["bootstrap", "--default-database=d", "--default-table=t"];
     let Ok(Invocation::Serve(config)) = read(arguments, |_| None) else {
         panic!("the configuration is valid");
     };
     let shared = sdk_config(&config.timestream).load().await;
     let timestream = Timestream::new(&config.timestream, &shared);
-    Arc::new(Runner {
+    Arc::new(JobRunner {
         registry: Arc::new(Registry::new(state.clone(), KINDS, Vec::new())),
         ingester: Ingester::new(
             &config.ingest,
@@ -152,14 +152,14 @@ fn memory() -> State {
 }
 
 /// How often `result` was counted.
-fn counted(runner: &Runner, result: &str) -> u64 {
+fn counted(runner: &JobRunner, result: &str) -> u64 {
     let name = format!(r#"_connector_definition_runs_total{{result="{result}",type="echo"}} "#);
     let text = runner.metrics.encode(Format::Prometheus);
     let line = text.lines().find_map(|line| line.split_once(&name));
     line.map_or(0, |(_, count)| count.parse().unwrap())
 }
 
-async fn run(runner: &Runner, definition: &[u8], cause: Cause) -> Ran {
+async fn run(runner: &JobRunner, definition: &[u8], cause: Cause) -> RunOutcome {
     let definition = Definition::parse(definition, KINDS).unwrap();
     let stop = CancellationToken::new();
     let caller = Caller {
@@ -273,8 +273,8 @@ async fn a_long_run_keeps_its_lease_and_a_crashed_one_loses_it() {
         async move { run(&a, &long, Cause::Hand).await }
     });
     tokio::time::sleep(LEASE * 3).await;
-    assert_eq!(run(&b, &long, Cause::Hand).await, Ran::Busy);
-    let Ran::Run(report) = running.await.unwrap() else {
+    assert_eq!(run(&b, &long, Cause::Hand).await, RunOutcome::Busy);
+    let RunOutcome::Finished(report) = running.await.unwrap() else {
         panic!("it runs");
     };
     assert_eq!((report.rows, report.error), (240, None));
@@ -285,10 +285,10 @@ async fn a_long_run_keeps_its_lease_and_a_crashed_one_loses_it() {
     });
     tokio::time::sleep(Duration::from_millis(100_500)).await;
     crashed.abort();
-    assert_eq!(run(&b, &long, Cause::Hand).await, Ran::Busy);
+    assert_eq!(run(&b, &long, Cause::Hand).await, RunOutcome::Busy);
     tokio::time::sleep(LEASE).await;
     // It goes on where the other one was.
-    let Ran::Run(report) = run(&b, &long, Cause::Hand).await else {
+    let RunOutcome::Finished(report) = run(&b, &long, Cause::Hand).await else {
         panic!("it runs");
     };
     assert_eq!((report.rows, report.error), (140, None));
@@ -311,7 +311,7 @@ async fn a_run_whose_lease_another_has_taken_stops() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     runner.registry.delete("x").await.unwrap();
     let began = Instant::now();
-    let Ran::Run(report) = running.await.unwrap() else {
+    let RunOutcome::Finished(report) = running.await.unwrap() else {
         panic!("it runs");
     };
     assert_eq!(report.error, Some(RunError::Interrupted));
@@ -349,7 +349,7 @@ async fn a_secret_that_does_not_resolve_disables_until_resumed() {
     let failed = Report::failed(RunError::Disable(reason.clone()));
     assert_eq!(
         run(&runner, &secret("UNSET"), bucket(1)).await,
-        Ran::Run(failed)
+        RunOutcome::Finished(failed)
     );
     // Mended, but not resumed.
     registry
@@ -360,13 +360,13 @@ async fn a_secret_that_does_not_resolve_disables_until_resumed() {
         )
         .await
         .unwrap();
-    let disabled = Ran::Disabled(reason.clone());
+    let disabled = RunOutcome::Disabled(reason.clone());
     assert_eq!(run(&runner, &secret("SET"), bucket(2)).await, disabled);
     assert_eq!(run(&runner, &secret("SET"), Cause::Hand).await, disabled);
     let record = registry.get("x").await.unwrap().record;
     assert_eq!(record.disabled_reason, Some(reason));
     registry.resume("x").await.unwrap();
-    let complete = Ran::Run(Report::default());
+    let complete = RunOutcome::Finished(Report::default());
     assert_eq!(run(&runner, &secret("SET"), bucket(3)).await, complete);
 }
 
@@ -374,7 +374,7 @@ async fn a_secret_that_does_not_resolve_disables_until_resumed() {
 async fn a_panic_ends_one_run() {
     let state = memory();
     let runner = process(&state).await;
-    let Ran::Run(report) = run(
+    let RunOutcome::Finished(report) = run(
         &runner,
         &echo("x", None, json!({"fail": "panic"})),
         Cause::Hand,
@@ -387,7 +387,7 @@ async fn a_panic_ends_one_run() {
         matches!(report.error, Some(RunError::Failed(_))),
         "{report:?}"
     );
-    let complete = Ran::Run(Report::default());
+    let complete = RunOutcome::Finished(Report::default());
     assert_eq!(
         run(&runner, &echo("x", None, json!({})), Cause::Hand).await,
         complete
@@ -516,7 +516,10 @@ async fn an_attempt_that_is_dropped_is_counted_once() {
     drop(runner.begin(&definition, None, &stop).await.unwrap());
     assert_eq!(counted(&runner, "aborted"), 2);
     let complete = runner.begin(&definition, None, &stop).await;
-    assert!(matches!(complete, Err(Ran::Busy)), "its lease goes on");
+    assert!(
+        matches!(complete, Err(RunOutcome::Busy)),
+        "its lease goes on"
+    );
     // A type that takes no rows has not tried to.
     let caller = Caller {
         deadline: None,
@@ -524,7 +527,7 @@ async fn an_attempt_that_is_dropped_is_counted_once() {
         progress: &(),
     };
     let reservation = &mut unlimited();
-    let handed = runner.hand_over(&definition, b"", reservation, caller);
+    let handed = runner.push_rows(&definition, b"", reservation, caller);
     assert_eq!(handed.await, Ok(None));
     assert_eq!(counted(&runner, "aborted"), 2);
 }

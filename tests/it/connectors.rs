@@ -16,7 +16,7 @@ use timestream_prometheus_connector::http::router;
 use timestream_prometheus_connector::ingest::Sender;
 use timestream_prometheus_connector::jobs::definition::{Kind, Needs};
 use timestream_prometheus_connector::jobs::fault::Fault;
-use timestream_prometheus_connector::jobs::run::{Job, Report, Run, RunError};
+use timestream_prometheus_connector::jobs::job::{Job, JobContext, Report, RunError};
 use timestream_prometheus_connector::jobs::secret::SecretRef;
 use timestream_prometheus_connector::model::Sample;
 use timestream_prometheus_connector::received;
@@ -55,7 +55,7 @@ fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
 }
 
 impl Job for Tell {
-    fn run<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Report> {
+    fn run<'a>(&'a self, run: &'a JobContext<'a>) -> BoxFuture<'a, Report> {
         async move {
             if let Some(token) = &self.token_ref
                 && let Err(error) = run.secrets.resolve("token", token)
@@ -111,9 +111,9 @@ impl Process {
             br#"[{"name": "given", "type": "tell", "target_database": "db", "target_table": "t"}]"#;
         let runner = job_runner(&app, parts, state, KINDS, given);
         let stop = CancellationToken::new();
-        let (connectors, work) = serve(runner, stop.clone());
+        let (jobs, work) = serve(runner, stop.clone());
         Self {
-            router: router(app.with_connectors(connectors).reached_locally(is_local)),
+            router: router(app.with_jobs(jobs).reached_locally(is_local)),
             stop,
             work: tokio::spawn(work),
         }

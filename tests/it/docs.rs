@@ -6,8 +6,8 @@ use timestream_prometheus_connector::config::options::OPTIONS;
 use timestream_prometheus_connector::config::{Invocation, read};
 use timestream_prometheus_connector::jobs::definition::{Definition, KINDS};
 use timestream_prometheus_connector::jobs::fault::Fault;
+use timestream_prometheus_connector::jobs::job::Job;
 use timestream_prometheus_connector::jobs::kinds::{scrape, sink, sync};
-use timestream_prometheus_connector::jobs::run::Job;
 
 #[test]
 fn the_option_table_of_the_readme_is_that_of_the_program() {

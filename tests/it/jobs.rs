@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::entry::build::Parts;
 use timestream_prometheus_connector::jobs::client::Client;
-use timestream_prometheus_connector::jobs::run::{Cursors, Job, Report, Run, Tally};
+use timestream_prometheus_connector::jobs::job::{Cursors, Job, JobContext, Report, Tally};
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::model::Destination;
 use timestream_prometheus_connector::state::StateError;
@@ -177,20 +177,20 @@ impl Workplace {
     }
 
     /// Hands rows over.
-    pub(crate) async fn hand_over(&self, job: &dyn Job, rows: &str) -> Report {
+    pub(crate) async fn push_rows(&self, job: &dyn Job, rows: &str) -> Report {
         let stop = CancellationToken::new();
-        let take = async |run: &Run<'_>| job.take_rows(run, rows.as_bytes()).unwrap().await;
+        let take = async |run: &JobContext<'_>| job.push_rows(run, rows.as_bytes()).unwrap().await;
         self.within(&stop, take).await
     }
 
     async fn within(
         &self,
         stop: &CancellationToken,
-        work: impl AsyncFnOnce(&Run<'_>) -> Report,
+        work: impl AsyncFnOnce(&JobContext<'_>) -> Report,
     ) -> Report {
         let secrets = Secrets::new(None, |name| (name == "PASSWORD").then(|| "open".to_owned()));
         let client = Client::default();
-        let run = Run {
+        let run = JobContext {
             name: "test",
             id: "1",
             destination: &self.destination,

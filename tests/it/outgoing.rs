@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::entry::build::Parts;
 use timestream_prometheus_connector::jobs::client::Client;
+use timestream_prometheus_connector::jobs::job::{Job, JobContext, Report, RunError, Tally};
 use timestream_prometheus_connector::jobs::kinds::{scrape, sink, sync};
-use timestream_prometheus_connector::jobs::run::{Job, Report, Run, RunError, Tally};
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::model::Destination;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -239,7 +239,7 @@ impl Place {
         self.perform(&*kind.parse(config).unwrap(), rows).await
     }
 
-    async fn hand_over(&self, config: &Value, rows: &str) -> Report {
+    async fn push_rows(&self, config: &Value, rows: &str) -> Report {
         self.perform(&*Kind::Sink.parse(config).unwrap(), Some(rows))
             .await
     }
@@ -249,7 +249,7 @@ impl Place {
             (name == "TOKEN").then(|| "t0ken".to_owned())
         });
         let stop = CancellationToken::new();
-        let run = Run {
+        let run = JobContext {
             name: "test",
             id: "1",
             destination: &Destination {
@@ -269,7 +269,7 @@ impl Place {
             now: Timestamp::now,
         };
         match rows {
-            Some(rows) => job.take_rows(&run, rows.as_bytes()).unwrap().await,
+            Some(rows) => job.push_rows(&run, rows.as_bytes()).unwrap().await,
             None => job.run(&run).await,
         }
     }

@@ -47,10 +47,10 @@ impl Server {
         let given = json!([{"name": "s", "type": "prometheus_sink", "config": sink}]).to_string();
         let state = State::Memory(Memory::default());
         let runner = job_runner(&app, parts, state, KINDS, given.as_bytes());
-        let (connectors, _work) = serve(runner, CancellationToken::new());
+        let (jobs, _work) = serve(runner, CancellationToken::new());
         Self {
             budget: app.budget().clone(),
-            router: router(app.with_connectors(connectors).reached_locally(true)),
+            router: router(app.with_jobs(jobs).reached_locally(true)),
             letters,
             _emulator: emulator,
         }

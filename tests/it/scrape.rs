@@ -13,8 +13,8 @@ use soak::samples::{Samples, compare};
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::entry::build::Parts;
 use timestream_prometheus_connector::jobs::client::Client;
+use timestream_prometheus_connector::jobs::job::{JobContext, Report, RunError, Tally};
 use timestream_prometheus_connector::jobs::kinds::scrape::parse;
-use timestream_prometheus_connector::jobs::run::{Report, Run, RunError, Tally};
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::model::Destination;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -69,7 +69,7 @@ impl Scraper {
 
     async fn tick_until(&self, config: Value, time_ms: i64, stop: &CancellationToken) -> Report {
         let job = parse(&config).unwrap();
-        let run = Run {
+        let run = JobContext {
             name: self.name,
             id: self.name,
             destination: &self.destination,

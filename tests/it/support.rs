@@ -19,7 +19,7 @@ use timestream_prometheus_connector::http::{App, router};
 use timestream_prometheus_connector::jobs::client::Client;
 use timestream_prometheus_connector::jobs::definition::{Definition, Kind};
 use timestream_prometheus_connector::jobs::registry::Registry;
-use timestream_prometheus_connector::jobs::runner::Runner;
+use timestream_prometheus_connector::jobs::runner::JobRunner;
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 use timestream_prometheus_connector::prompb::read_request::ResponseType;
@@ -304,10 +304,10 @@ pub(crate) fn job_runner(
     state: State,
     kinds: &'static [Kind],
     given: &[u8],
-) -> Arc<Runner> {
+) -> Arc<JobRunner> {
     let given = Definition::parse_list(given, kinds).unwrap();
     let given = given.into_iter().map(Arc::new).collect();
-    Arc::new(Runner {
+    Arc::new(JobRunner {
         registry: Arc::new(Registry::new(state, kinds, given)),
         ingester: parts.ingester,
         querier: parts.querier,

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::error::EventError;
 use crate::jobs::bucket::{Cause, bucket};
 use crate::jobs::definition::Definition;
-use crate::jobs::run::{Report, RunError};
-use crate::jobs::runner::{Caller, Ran, Runner};
+use crate::jobs::job::{Report, RunError};
+use crate::jobs::runner::{Caller, JobRunner, RunOutcome};
 use crate::metrics::emf::Numbers;
 
 /// What a run has after it was told to end, to save its cursor.
@@ -21,7 +21,7 @@ const MARGIN: Duration = Duration::from_secs(2);
 /// is now, so of two invocations for one tick one runs.
 pub(super) async fn answer(
     event: Value,
-    runner: &Runner,
+    runner: &JobRunner,
     deadline: Instant,
 ) -> (Result<Value, EventError>, Option<Numbers>) {
     let definition = match Definition::of(event, runner.registry.kinds()) {
@@ -40,26 +40,29 @@ pub(super) async fn answer(
         progress: &(),
     };
     let mut running = std::pin::pin!(runner.run(&definition, cause, caller));
-    let ran = tokio::select! {
+    let outcome = tokio::select! {
         done = &mut running => Ok(done),
         () = sleep_until(end) => {
             stop.cancel();
             timeout_at(deadline, running).await
         }
     };
-    let Ok((ran, numbers)) = ran else {
+    let Ok((outcome, numbers)) = outcome else {
         let name = definition.name.clone();
         // Its lease ends by itself. The run is counted and logged where it is dropped.
         let error = "it did not end within the time of the invocation".to_owned();
         return (Err(EventError::Failed { name, error }), None);
     };
-    (report(definition.name.clone(), cause, ran), Some(numbers))
+    (
+        report(definition.name.clone(), cause, outcome),
+        Some(numbers),
+    )
 }
 
-fn report(name: String, cause: Cause, ran: Ran) -> Result<Value, EventError> {
-    let result = ran.result().as_str();
-    match ran {
-        Ran::Run(Report {
+fn report(name: String, cause: Cause, outcome: RunOutcome) -> Result<Value, EventError> {
+    let result = outcome.result().as_str();
+    match outcome {
+        RunOutcome::Finished(Report {
             error:
                 Some(
                     RunError::Failed(error)
@@ -68,19 +71,19 @@ fn report(name: String, cause: Cause, ran: Ran) -> Result<Value, EventError> {
                 ),
             ..
         }) => Err(EventError::Failed { name, error }),
-        Ran::Disabled(reason) => {
+        RunOutcome::Disabled(reason) => {
             let error = format!("disabled: {reason}");
             Err(EventError::Failed { name, error })
         }
-        Ran::Unknown(error) => {
+        RunOutcome::StateFailed(error) => {
             let error = error.to_string();
             Err(EventError::Failed { name, error })
         }
-        Ran::NoMemory(error) => {
+        RunOutcome::NoMemory(error) => {
             let error = error.to_string();
             Err(EventError::Failed { name, error })
         }
-        Ran::Run(report) => {
+        RunOutcome::Finished(report) => {
             let scheduled_for: Option<Timestamp> = match cause {
                 Cause::Bucket(start) => Some(start),
                 Cause::Event | Cause::Hand => None,
@@ -96,6 +99,8 @@ fn report(name: String, cause: Cause, ran: Ran) -> Result<Value, EventError> {
                 "warnings": report.warnings,
             }))
         }
-        Ran::ClaimLost | Ran::Busy | Ran::Paused => Ok(json!({"name": name, "result": result})),
+        RunOutcome::ClaimLost | RunOutcome::Busy | RunOutcome::Paused => {
+            Ok(json!({"name": name, "result": result}))
+        }
     }
 }

@@ -26,7 +26,7 @@ use crate::ingest::Ingester;
 use crate::jobs::definition::{Definition, Faults};
 use crate::jobs::fault::Fault;
 use crate::jobs::registry::{MAX_DEFINITION_BYTES, TREES_OF_DEFINITION};
-use crate::jobs::runner::Runner;
+use crate::jobs::runner::JobRunner;
 use crate::json::{LONG_BYTES, tree_bytes};
 use crate::metrics::emf::Numbers;
 use crate::replay::queue::{BatchItemFailure, MAX_RECORDS, SqsBatchResponse, SqsEvent, SqsMessage};
@@ -49,7 +49,7 @@ pub struct Handlers {
     /// Writes dead letters again.
     pub replayer: Replayer,
     /// Runs connector definitions.
-    pub runner: Arc<Runner>,
+    pub runner: Arc<JobRunner>,
     /// The memory that events share with requests.
     pub budget: MemoryBudget,
 }
@@ -267,7 +267,7 @@ impl Replayer {
     async fn replay(
         &self,
         event: &SqsEvent,
-        runner: &Runner,
+        runner: &JobRunner,
         deadline: Instant,
     ) -> SqsBatchResponse {
         let mut summary = Summary::default();

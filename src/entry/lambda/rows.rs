@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::Reservation;
 use crate::jobs::definition::Definition;
-use crate::jobs::run::Report;
-use crate::jobs::runner::{Caller, Ran, Runner};
+use crate::jobs::job::Report;
+use crate::jobs::runner::{Caller, JobRunner, RunOutcome};
 use crate::json::LONG_BYTES;
 use crate::metrics::emf::Numbers;
 use crate::received::cut;
@@ -128,7 +128,7 @@ pub(super) fn holds_letters(message: &SqsMessage) -> bool {
 }
 
 /// The sinks that there are.
-pub(super) async fn sinks(runner: &Runner) -> Vec<Arc<Definition>> {
+pub(super) async fn sinks(runner: &JobRunner) -> Vec<Arc<Definition>> {
     let entries = runner.registry.definitions().await.unwrap_or_else(|error| {
         tracing::error!(error = error.to_string(), "The connectors cannot be read.");
         Vec::new()
@@ -141,7 +141,7 @@ pub(super) async fn sinks(runner: &Runner) -> Vec<Arc<Definition>> {
 pub(super) async fn deliver(
     items: &[Item],
     sinks: &[Arc<Definition>],
-    runner: &Runner,
+    runner: &JobRunner,
     reservation: &mut Reservation,
     deadline: Instant,
 ) -> Vec<String> {
@@ -176,19 +176,19 @@ pub(super) async fn deliver(
             stop: &stop,
             progress: &(),
         };
-        let handed = hand_over(sink, &items, runner, reservation, caller).await;
+        let handed = push_rows(sink, &items, runner, reservation, caller).await;
         let is_settled = match &handed {
             Ok(Some((report, _))) => report.is_settled(),
             Ok(None) => false,
-            Err(ran) => {
-                let exceeded = match ran {
-                    Ran::NoMemory(exceeded) => Some(exceeded.to_string()),
+            Err(outcome) => {
+                let exceeded = match outcome {
+                    RunOutcome::NoMemory(exceeded) => Some(exceeded.to_string()),
                     _ => None,
                 };
                 tracing::error!(
                     error = exceeded,
                     connector = sink.name,
-                    result = ran.result().as_str(),
+                    result = outcome.result().as_str(),
                     "A sink takes no rows now."
                 );
                 false
@@ -202,17 +202,17 @@ pub(super) async fn deliver(
 }
 
 /// Hands the rows of `items` over together.
-async fn hand_over(
+async fn push_rows(
     sink: &Definition,
     items: &[&Item],
-    runner: &Runner,
+    runner: &JobRunner,
     reservation: &mut Reservation,
     caller: Caller<'_>,
-) -> Result<Option<(Report, Numbers)>, Ran> {
+) -> Result<Option<(Report, Numbers)>, RunOutcome> {
     // A body that is no JSON becomes longer by its quotes, and its control characters take six bytes.
     let len = |item: &&Item| item.body.len() + 6 * item.body.len().min(MAX_TEXT_BYTES) + 8;
     let memory = items.iter().map(len).sum();
-    reservation.grow(memory).map_err(Ran::NoMemory)?;
+    reservation.grow(memory).map_err(RunOutcome::NoMemory)?;
     let bytes = items.iter().map(|item| item.body.len() + 1).sum();
     let (mut rest, mut rows) = (items.iter(), Vec::with_capacity(bytes));
     let step = || {
@@ -224,7 +224,7 @@ async fn hand_over(
     };
     let compute = runner.ingester.compute();
     compute.run_in_slices(bytes > LONG_BYTES, step).await;
-    let handed = runner.hand_over(sink, &rows, reservation, caller).await;
+    let handed = runner.push_rows(sink, &rows, reservation, caller).await;
     reservation.shrink(memory);
     handed
 }

@@ -24,7 +24,7 @@ pub use config::Scrape;
 
 use crate::ingest::{Kept, Sender, WriteOutcome};
 use crate::jobs::fault::Fault;
-use crate::jobs::run::{Job, Report, Run, RunError};
+use crate::jobs::job::{Job, JobContext, Report, RunError};
 use crate::received::Request;
 use crate::state::StateError;
 use crate::timestream::ErrorKind;
@@ -48,7 +48,7 @@ pub fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
 }
 
 impl Job for Scrape {
-    fn run<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Report> {
+    fn run<'a>(&'a self, run: &'a JobContext<'a>) -> BoxFuture<'a, Report> {
         let scraped = async {
             tokio::select! {
                 // A fetch can be abandoned at any time, a write is completed.
@@ -61,7 +61,7 @@ impl Job for Scrape {
 }
 
 impl Scrape {
-    async fn fetch_timed(&self, run: &Run<'_>) -> (Result<fetch::Body, RunError>, Duration) {
+    async fn fetch_timed(&self, run: &JobContext<'_>) -> (Result<fetch::Body, RunError>, Duration) {
         let start = Instant::now();
         let body = fetch::fetch(self, run).await;
         (body, start.elapsed())
@@ -70,7 +70,7 @@ impl Scrape {
     /// Stores the samples of a body, or the failure to get one.
     async fn store(
         &self,
-        run: &Run<'_>,
+        run: &JobContext<'_>,
         body: Result<fetch::Body, RunError>,
         duration: Duration,
     ) -> Report {
@@ -153,7 +153,7 @@ impl Scrape {
     /// Returns the selection of new exemplars, if the target exposes any that are stored.
     async fn exemplars(
         &self,
-        run: &Run<'_>,
+        run: &JobContext<'_>,
         exposition: &Exposition<'_>,
         report: &mut Report,
     ) -> Option<Exemplars> {
@@ -167,7 +167,11 @@ impl Scrape {
     }
 
     /// Returns the series of the previous scrape, if those that have disappeared get stale markers.
-    async fn previous_series(&self, run: &Run<'_>, report: &mut Report) -> Option<PreviousSeries> {
+    async fn previous_series(
+        &self,
+        run: &JobContext<'_>,
+        report: &mut Report,
+    ) -> Option<PreviousSeries> {
         if !self.adds_target_labels || !run.ingester.stores_special_values() {
             return None;
         }
@@ -205,7 +209,7 @@ fn parse_body(body: &fetch::Body) -> Result<Exposition<'_>, RunError> {
 }
 
 /// Writes the request and adds the outcome to `report`. Returns true if a retry could not store more.
-async fn write(run: &Run<'_>, request: &Request<'_>, report: &mut Report) -> bool {
+async fn write(run: &JobContext<'_>, request: &Request<'_>, report: &mut Report) -> bool {
     if request.is_empty() && request.metadata.is_empty() {
         return true;
     }

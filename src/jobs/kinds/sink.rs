@@ -1,6 +1,6 @@
 //! The type `prometheus_sink`: rows to a remote-write endpoint.
 //!
-//! Rows are pushed ([`Job::take_rows`]) or read from Timestream (`source`). `reader` finds the rows of a body,
+//! Rows are pushed ([`Job::push_rows`]) or read from Timestream (`source`). `reader` finds the rows of a body,
 //! `row` and `source` convert them to samples, `point` sorts these, `body` makes requests, `send` delivers them;
 //! `response`, `error_text` and `rejected_samples` read the responses; `resend` sends dead letters again.
 
@@ -25,7 +25,7 @@ use serde_json::Value;
 use crate::dead_letter::Letter;
 use crate::ingest::Replayed;
 use crate::jobs::fault::Fault;
-use crate::jobs::run::{Job, Report, Run, RunError};
+use crate::jobs::job::{Job, JobContext, Report, RunError};
 use crate::json::MAX_TREE_BYTES_PER_BYTE;
 use config::Settings;
 use pushed::PushedRows;
@@ -53,7 +53,7 @@ pub fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
 }
 
 impl Job for Sink {
-    fn run<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Report> {
+    fn run<'a>(&'a self, run: &'a JobContext<'a>) -> BoxFuture<'a, Report> {
         async {
             let mut sender = match Sender::new(&self.0, run, Origin::Source) {
                 Ok(sender) => sender,
@@ -65,7 +65,11 @@ impl Job for Sink {
         .boxed()
     }
 
-    fn take_rows<'a>(&'a self, run: &'a Run<'a>, rows: &'a [u8]) -> Option<BoxFuture<'a, Report>> {
+    fn push_rows<'a>(
+        &'a self,
+        run: &'a JobContext<'a>,
+        rows: &'a [u8],
+    ) -> Option<BoxFuture<'a, Report>> {
         Some(self.push(run, rows).boxed())
     }
 
@@ -79,7 +83,7 @@ impl Job for Sink {
 
     fn resend<'a>(
         &'a self,
-        run: &'a Run<'a>,
+        run: &'a JobContext<'a>,
         letters: &'a [Letter],
     ) -> Option<BoxFuture<'a, Replayed>> {
         Some(resend::resend(&self.0, run, letters).boxed())
@@ -98,7 +102,7 @@ fn rows_memory(len: usize) -> usize {
 impl Sink {
     /// Delivers pushed rows; when this returns each is delivered, stored as a dead letter, or reported as not
     /// delivered.
-    async fn push(&self, run: &Run<'_>, rows: &[u8]) -> Report {
+    async fn push(&self, run: &JobContext<'_>, rows: &[u8]) -> Report {
         let mut sender = match Sender::new(&self.0, run, Origin::Pushed) {
             Ok(sender) => sender,
             Err(error) => return Report::failed(error),
@@ -111,7 +115,7 @@ impl Sink {
 /// Delivers rows batch by batch; rows that are not samples are stored as dead letters at the end.
 async fn deliver(
     settings: &Settings,
-    run: &Run<'_>,
+    run: &JobContext<'_>,
     rows: &[u8],
     sender: &mut Sender<'_>,
 ) -> Result<(), RunError> {

@@ -28,7 +28,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::jobs::fault::Fault;
-use crate::jobs::run::{Job, Report, Run, RunError};
+use crate::jobs::job::{Job, JobContext, Report, RunError};
 use config::{Layout, Mode, Settings};
 use cursor::{Cursor, CursorStore, POSITION_KEY, Position, RUN_KEY, Started, key};
 use failures::{Failures, MetricError};
@@ -59,7 +59,7 @@ pub fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
 }
 
 impl Job for Sync {
-    fn run<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Report> {
+    fn run<'a>(&'a self, run: &'a JobContext<'a>) -> BoxFuture<'a, Report> {
         async {
             let mut sync = match SyncRun::new(&self.0, run) {
                 Ok(sync) => sync,
@@ -82,7 +82,7 @@ struct MetricCursor {
 /// A run of a sync.
 struct SyncRun<'r> {
     settings: &'r Settings,
-    run: &'r Run<'r>,
+    run: &'r JobContext<'r>,
     server: Server<'r>,
     target: Target<'r>,
     started: Started,
@@ -97,7 +97,7 @@ struct SyncRun<'r> {
 }
 
 impl<'r> SyncRun<'r> {
-    fn new(settings: &'r Settings, run: &'r Run<'r>) -> Result<Self, RunError> {
+    fn new(settings: &'r Settings, run: &'r JobContext<'r>) -> Result<Self, RunError> {
         let now = (run.now)().as_millisecond();
         let started = Started {
             at: now,

@@ -10,8 +10,8 @@ use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
 use soak::samples::compare;
+use timestream_prometheus_connector::jobs::job::{Job, Report, RunError};
 use timestream_prometheus_connector::jobs::kinds::sync::parse;
-use timestream_prometheus_connector::jobs::run::{Job, Report, RunError};
 use timestream_prometheus_connector::{prompb, wire};
 
 use super::Workplace;

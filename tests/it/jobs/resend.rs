@@ -59,12 +59,12 @@ async fn what_a_prometheus_refused_reaches_one_that_takes_it() {
         let job = sink(&url, json!({"protobuf_message": message}));
         let at = |minute: i64| START_MS + minute * 60_000;
         let newest = json!([row("a", "1", at(20), 1.0)]).to_string();
-        assert_eq!(workplace.hand_over(&*job, &newest).await.rows, 1);
+        assert_eq!(workplace.push_rows(&*job, &newest).await.rows, 1);
         let rows: Vec<Value> = (10..20)
             .map(|i| row("a", "1", at(i), i as f64))
             .chain([json!({"labels": {"__name__": "a"}, "value": null})])
             .collect();
-        let report = workplace.hand_over(&*job, &json!(rows).to_string()).await;
+        let report = workplace.push_rows(&*job, &json!(rows).to_string()).await;
         assert_eq!((report.rows, report.dead_lettered), (0, 11));
         // Those of another sink, and of the connector itself.
         let folder = workplace.letters.path();
@@ -106,7 +106,7 @@ async fn what_a_prometheus_refused_reaches_one_that_takes_it() {
         let other = receiving(&[], config).await;
         let url = format!("{}/api/v1/write", other.url);
         let job = sink(&url, json!({}));
-        assert_eq!(workplace.hand_over(&*job, &newest).await.rows, 1);
+        assert_eq!(workplace.push_rows(&*job, &newest).await.rows, 1);
         definition(definitions.path(), "test", &url);
         let (status, text) = replay("http://127.0.0.1:1", &[place, &sink_flag]).await;
         assert_eq!(status, Some(1), "{text}");

@@ -12,8 +12,8 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use soak::samples::{Samples, compare};
 use timestream_prometheus_connector::budget::MemoryBudget;
+use timestream_prometheus_connector::jobs::job::{Job, Report, RunError};
 use timestream_prometheus_connector::jobs::kinds::sink::parse;
-use timestream_prometheus_connector::jobs::run::{Job, Report, RunError};
 use timestream_prometheus_connector::prompb::TimeSeries;
 use timestream_prometheus_connector::wire;
 
@@ -150,7 +150,7 @@ async fn rows_go_in_batches_with_labels_sorted_and_times_ascending() {
             row("b", "1", 1, 3.0),
             row("a", "2", 8, 4.0),
         ];
-        let report = workplace.hand_over(&*sink, &json!(rows).to_string()).await;
+        let report = workplace.push_rows(&*sink, &json!(rows).to_string()).await;
         let expected = Report {
             rows: 4,
             received: 4,
@@ -201,7 +201,7 @@ async fn what_may_pass_later_is_sent_again_and_nothing_else() {
         let status = StatusCode::from_u16(status).unwrap();
         let receiver = Receiver::start(move |_, _| (status, "words")).await;
         let report = workplace
-            .hand_over(&*sink(&receiver.url, json!({})), &rows)
+            .push_rows(&*sink(&receiver.url, json!({})), &rows)
             .await;
         assert_eq!(receiver.requests().len(), tries, "{status}");
         let text = failure(&report);
@@ -229,7 +229,7 @@ async fn what_may_pass_later_is_sent_again_and_nothing_else() {
     })
     .await;
     let report = workplace
-        .hand_over(&*sink(&receiver.url, json!({})), &rows)
+        .push_rows(&*sink(&receiver.url, json!({})), &rows)
         .await;
     assert_eq!((report.rows, report.error), (1, None));
     let samples = receiver.samples();
@@ -268,7 +268,7 @@ async fn of_a_refused_request_only_the_bad_samples_are_lost() {
     let bad = (1..=7).map(|time| row("bad", "1", time, 0.0));
     let rows: Vec<_> = good.chain(bad).collect();
     let sink = sink(&receiver.url, json!({}));
-    let report = workplace.hand_over(&*sink, &json!(rows).to_string()).await;
+    let report = workplace.push_rows(&*sink, &json!(rows).to_string()).await;
     // 40 good ones, two good ones of the bad series, one that the receiver has already.
     assert_eq!((report.rows, report.received), (43, 47));
     assert_eq!((report.rejected, report.dead_lettered), (4, 4));
@@ -327,7 +327,7 @@ async fn a_receiver_of_version_1_is_found_out() {
             json!({"protobuf_message": "2.0", "batch_size": 1}),
         );
         let rows = json!([row("a", "1", 1, 1.0), row("a", "1", 2, 1.0)]).to_string();
-        let report = workplace.hand_over(&*sink, &rows).await;
+        let report = workplace.push_rows(&*sink, &rows).await;
         assert_eq!((report.rows, &report.error), (2, &None));
         assert!(
             report.warnings[0].contains("set protobuf_message to 1.0"),
@@ -344,14 +344,14 @@ async fn rows_that_are_none_are_kept_and_the_others_go() {
     let receiver = Receiver::start(|_, _| StatusCode::NO_CONTENT).await;
     let sink = sink(&receiver.url, json!({}));
     let rows = format!("{}\n{{\"value\": 1}}\n", row("a", "1", 1, 1.0));
-    let report = workplace.hand_over(&*sink, &rows).await;
+    let report = workplace.push_rows(&*sink, &rows).await;
     assert_eq!((report.rows, report.received, report.rejected), (1, 2, 1));
     assert!(
         failure(&report).contains("row 2: the field 'labels' is absent"),
         "{report:?}"
     );
     assert_eq!(letters(workplace.letters.path())[0].reason, "bad_row");
-    let report = workplace.hand_over(&*sink, "{").await;
+    let report = workplace.push_rows(&*sink, "{").await;
     assert!(failure(&report).contains("cannot be read"), "{report:?}");
     assert_eq!(receiver.requests().len(), 1);
 }
@@ -570,7 +570,7 @@ async fn what_a_real_prometheus_refuses_is_told_by_reason() {
         let url = format!("{}/api/v1/write", prometheus.url);
         let sink = sink(&url, json!({"protobuf_message": message}));
         let send =
-            async |rows: &[Value]| workplace.hand_over(&*sink, &json!(rows).to_string()).await;
+            async |rows: &[Value]| workplace.push_rows(&*sink, &json!(rows).to_string()).await;
         let at = |minute: i64| START_MS + minute * 60_000;
         let first: Vec<_> = (10..20).map(|i| row("a", "1", at(i), 1.0)).collect();
         assert_eq!(send(&first).await.rows, 10);
@@ -703,11 +703,11 @@ async fn of_a_real_prometheus_the_refused_samples_amid_a_series_are_the_dead_let
         let job = sink(&url, json!({"protobuf_message": message}));
         let at = |minute: i64| now + minute * 60_000;
         let newest = json!([row("a", message, at(-20), 1.0)]).to_string();
-        assert_eq!(workplace.hand_over(&*job, &newest).await.rows, 1);
+        assert_eq!(workplace.push_rows(&*job, &newest).await.rows, 1);
         let rows: Vec<_> = [-30, -25, -20, -10, 0, 60, 70]
             .map(|minute| row("a", message, at(minute), 2.0))
             .to_vec();
-        let report = workplace.hand_over(&*job, &json!(rows).to_string()).await;
+        let report = workplace.push_rows(&*job, &json!(rows).to_string()).await;
         assert_eq!((report.rows, report.dead_lettered), (4, 3), "{report:?}");
         let letters = letters(workplace.letters.path());
         let seen: Vec<_> = letters

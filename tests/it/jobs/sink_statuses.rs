@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
-use timestream_prometheus_connector::jobs::run::RunError;
+use timestream_prometheus_connector::jobs::job::RunError;
 
 use super::Workplace;
 use super::sink::{Received, Receiver, Seen, failure, history, row, sink, store};
@@ -75,7 +75,7 @@ async fn rows_that_are_handed_over_stay_with_whoever_has_them() {
     for code in [402, 406, 410, 415, 418, 421, 431, 451] {
         let receiver = Receiver::start(move |_, _| status(code)).await;
         let report = workplace
-            .hand_over(&*sink(&receiver.url, json!({})), &rows)
+            .push_rows(&*sink(&receiver.url, json!({})), &rows)
             .await;
         let text = failure(&report);
         assert!(text.contains("2 samples are not delivered"), "{text}");
@@ -137,11 +137,11 @@ async fn of_a_hundred_samples_only_the_bad_one_is_a_dead_letter() {
         let receiver = partial(&stored, code).await;
         let sink = sink(&receiver.url, json!({}));
         let first = json!([row("a", "50", 1_000, 7.0)]).to_string();
-        assert_eq!(workplace.hand_over(&*sink, &first).await.rows, 1);
+        assert_eq!(workplace.push_rows(&*sink, &first).await.rows, 1);
         let rows: Vec<Value> = (0..100)
             .map(|i| row("a", &i.to_string(), if i == 50 { 5 } else { 2_000 }, 1.0))
             .collect();
-        let report = workplace.hand_over(&*sink, &json!(rows).to_string()).await;
+        let report = workplace.push_rows(&*sink, &json!(rows).to_string()).await;
         assert_eq!((report.rows, report.rejected), (99, 1), "{code}");
         let letters = letters(workplace.letters.path());
         let [letter] = letters.as_slice() else {
@@ -174,12 +174,12 @@ async fn each_sample_is_stored_or_a_letter(code: u16) {
     let receiver = partial(&stored, code).await;
     let sink = sink(&receiver.url, json!({}));
     let first = json!([row("a", "3", 50, 7.0)]).to_string();
-    assert_eq!(workplace.hand_over(&*sink, &first).await.rows, 1);
+    assert_eq!(workplace.push_rows(&*sink, &first).await.rows, 1);
     // Several of each series, the first ones of one of them too old.
     let rows: Vec<Value> = (0..6)
         .flat_map(|x| (45..60).map(move |time| row("a", &x.to_string(), time, 1.0)))
         .collect();
-    let report = workplace.hand_over(&*sink, &json!(rows).to_string()).await;
+    let report = workplace.push_rows(&*sink, &json!(rows).to_string()).await;
     assert_eq!(report.rows + report.rejected, 90, "{report:?}");
     let mut kept = BTreeSet::new();
     for letter in letters(workplace.letters.path()) {
@@ -223,7 +223,7 @@ async fn nothing_of_a_body_is_shown_but_known_phrases() {
             let receiver = Receiver::start(move |_, _| (status(code), body.clone())).await;
             let rows = json!([row("a", "1", 1, 1.0), row("a", "1", 2, 1.0)]).to_string();
             let job = sink(&receiver.url, json!({}));
-            let report = workplace.hand_over(&*job, &rows).await;
+            let report = workplace.push_rows(&*job, &rows).await;
             assert!(matches!(report.error, Some(RunError::Failed(_))));
             let text = failure(&report);
             assert!(text.contains(&code.to_string()), "{text}");
@@ -246,7 +246,7 @@ async fn a_row_without_a_value_is_no_sample() {
         {"labels": name, "value": 4, "time": "2026-08-15T17:00:00[Nowhere]"},
     ]);
     let job = sink(&receiver.url, json!({}));
-    let report = workplace.hand_over(&*job, &rows.to_string()).await;
+    let report = workplace.push_rows(&*job, &rows.to_string()).await;
     assert_eq!((report.rows, report.rejected), (2, 2));
     let text = failure(&report);
     assert!(text.contains("2 bad_row"), "{text}");

@@ -9,8 +9,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use soak::samples::{Samples, compare};
 use timestream_emulator::{Emulator, Value as Stored};
+use timestream_prometheus_connector::jobs::job::{Job, Report, RunError};
 use timestream_prometheus_connector::jobs::kinds::sync::parse;
-use timestream_prometheus_connector::jobs::run::{Job, Report, RunError};
 use tokio::process::Command;
 
 use super::Workplace;

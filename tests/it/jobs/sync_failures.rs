@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use timestream_prometheus_connector::jobs::job::{Job, Report, RunError};
 use timestream_prometheus_connector::jobs::kinds::sync::parse;
-use timestream_prometheus_connector::jobs::run::{Job, Report, RunError};
 
 use super::Workplace;
 use super::sync_source::Source;

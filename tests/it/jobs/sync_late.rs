@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use soak::samples::{Samples, compare};
 use timestream_emulator::Value as Stored;
+use timestream_prometheus_connector::jobs::job::{Job, Report};
 use timestream_prometheus_connector::jobs::kinds::sync::parse;
-use timestream_prometheus_connector::jobs::run::{Job, Report};
 
 use super::Workplace;
 use super::sync_source::Source;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use timestream_emulator::Value as Stored;
+use timestream_prometheus_connector::jobs::job::{Cursors, Job, Report, RunError};
 use timestream_prometheus_connector::jobs::kinds::sync::parse;
-use timestream_prometheus_connector::jobs::run::{Cursors, Job, Report, RunError};
 
 use super::Workplace;
 use super::sync_source::Source;

@@ -152,7 +152,7 @@ async fn seatunnel() {
             "headers": {"token": "9e32e859ef044462a257e1fc76730066"},
         });
         let calls = server.seen().len();
-        let report = place.hand_over(&config, rows).await;
+        let report = place.push_rows(&config, rows).await;
         assert_eq!((report.error, report.rows), (None, 2));
         assert_eq!(server.seen().len() - calls, requests);
         assert!(server.last().has("token: 9e32e859ef044462a257e1fc76730066"));

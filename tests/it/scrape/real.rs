@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use soak::samples::Labels;
-use timestream_prometheus_connector::jobs::run::Report;
+use timestream_prometheus_connector::jobs::job::Report;
 use tokio::process::{Child, Command};
 
 use super::{Scraper, Target, exposing};

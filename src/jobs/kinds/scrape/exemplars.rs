@@ -7,7 +7,7 @@ use exposition::Exemplar;
 use hashbrown::HashSet;
 use ring::digest::{SHA256, digest};
 
-use crate::jobs::run::Run;
+use crate::jobs::job::JobContext;
 use crate::received::Label;
 use crate::state::StateError;
 use crate::storage::write::exemplar::to_text;
@@ -43,7 +43,7 @@ impl Exemplars {
     }
 
     /// Loads the exemplars of the previous scrape.
-    pub(super) async fn load(&mut self, run: &Run<'_>) -> Result<(), StateError> {
+    pub(super) async fn load(&mut self, run: &JobContext<'_>) -> Result<(), StateError> {
         let text = run.cursors.get(KEY).await?.unwrap_or_default();
         // An unreadable value is replaced after the scrape.
         let bytes = STANDARD.decode(text).unwrap_or_default();
@@ -53,7 +53,7 @@ impl Exemplars {
     }
 
     /// Saves the exemplars of this scrape for the next one, if they have changed.
-    pub(super) async fn save(&self, run: &Run<'_>) -> Result<(), StateError> {
+    pub(super) async fn save(&self, run: &JobContext<'_>) -> Result<(), StateError> {
         if self.current == self.previous {
             return Ok(());
         }

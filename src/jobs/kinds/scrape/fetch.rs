@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Scrape;
 use crate::jobs::client::{BodyError, CallError, Session, read_body};
-use crate::jobs::run::{Run, RunError};
+use crate::jobs::job::{JobContext, RunError};
 use crate::received::cut;
 
 /// The accepted formats, OpenMetrics first, as Prometheus requests them.
@@ -43,7 +43,7 @@ enum Failure {
 }
 
 /// Fetches the body from the endpoint of a definition, and retries transient failures.
-pub(super) async fn fetch(scrape: &Scrape, run: &Run<'_>) -> Result<Body, RunError> {
+pub(super) async fn fetch(scrape: &Scrape, run: &JobContext<'_>) -> Result<Body, RunError> {
     let session = run.http.session(&scrape.outgoing, run.secrets)?;
     let mut retries = 0;
     loop {
@@ -64,7 +64,7 @@ pub(super) async fn fetch(scrape: &Scrape, run: &Run<'_>) -> Result<Body, RunErr
 }
 
 /// Returns the time by which the last attempt must be over.
-fn retry_deadline(run: &Run<'_>) -> Option<Instant> {
+fn retry_deadline(run: &JobContext<'_>) -> Option<Instant> {
     run.deadline.map(|deadline| deadline - TIME_TO_WRITE)
 }
 
@@ -74,7 +74,11 @@ fn pause(retries: u32, random: f64) -> Duration {
     (FIRST_PAUSE * 2_u32.pow(retries)).mul_f64(0.75 + random / 2.0)
 }
 
-async fn attempt(scrape: &Scrape, run: &Run<'_>, session: &Session) -> Result<Body, Failure> {
+async fn attempt(
+    scrape: &Scrape,
+    run: &JobContext<'_>,
+    session: &Session,
+) -> Result<Body, Failure> {
     let timeout = match retry_deadline(run) {
         Some(deadline) => scrape.timeout.min(deadline.duration_since(Instant::now())),
         None => scrape.timeout,

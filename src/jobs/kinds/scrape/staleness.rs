@@ -20,7 +20,7 @@ use tokio::task::yield_now;
 use super::request::RequestBuilder;
 use crate::compute::{ComputePool, SLICE};
 use crate::jobs::gzip;
-use crate::jobs::run::Run;
+use crate::jobs::job::JobContext;
 use crate::received::Label;
 use crate::state::StateError;
 
@@ -82,7 +82,7 @@ pub(super) struct CurrentSeries {
 
 impl PreviousSeries {
     /// Loads the manifest.
-    pub(super) async fn load(run: &Run<'_>) -> Result<Self, StateError> {
+    pub(super) async fn load(run: &JobContext<'_>) -> Result<Self, StateError> {
         let text = run.cursors.get(MANIFEST_KEY).await?;
         // An unreadable manifest is replaced after the scrape.
         let manifest = text.and_then(|text| serde_json::from_str::<Manifest>(&text).ok());
@@ -118,7 +118,7 @@ impl PreviousSeries {
     }
 
     /// Returns the labels of the series, for [`disappeared`]; `None` if the saved parts are damaged.
-    pub(super) async fn labels(&self, run: &Run<'_>) -> Result<Option<Vec<u8>>, StateError> {
+    pub(super) async fn labels(&self, run: &JobContext<'_>) -> Result<Option<Vec<u8>>, StateError> {
         let Some(manifest) = self.manifest.as_ref().filter(|manifest| manifest.parts > 0) else {
             return Ok(Some(Vec::new()));
         };
@@ -146,7 +146,7 @@ impl PreviousSeries {
     /// Saves the series of this scrape for the next one.
     pub(super) async fn replace(
         &mut self,
-        run: &Run<'_>,
+        run: &JobContext<'_>,
         builder: &RequestBuilder<'_>,
         current: &CurrentSeries,
     ) -> Result<(), StateError> {

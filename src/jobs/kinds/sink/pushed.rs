@@ -9,7 +9,7 @@ use tokio::time::timeout_at;
 use super::point::Point;
 use super::reader::{RawRow, RowReader};
 use super::row::{BadRow, Fields, sample_of};
-use crate::jobs::run::{Run, RunError};
+use crate::jobs::job::{JobContext, RunError};
 use crate::json::LONG_BYTES;
 
 /// Rows of a body: about as many as 32 MiB of the shortest samples, of 28 to 37 bytes, have.
@@ -19,7 +19,7 @@ const MAX_BAD_AT_ONCE: usize = 1_000;
 
 /// The rows of one body.
 pub(super) struct PushedRows<'a> {
-    run: &'a Run<'a>,
+    run: &'a JobContext<'a>,
     fields: &'a Fields,
     now_ms: i64,
     is_long: bool,
@@ -31,7 +31,12 @@ pub(super) struct PushedRows<'a> {
 
 impl<'a> PushedRows<'a> {
     /// Returns a reader at the first row. A row without a time gets `now_ms`.
-    pub(super) fn new(body: &'a [u8], fields: &'a Fields, now_ms: i64, run: &'a Run<'a>) -> Self {
+    pub(super) fn new(
+        body: &'a [u8],
+        fields: &'a Fields,
+        now_ms: i64,
+        run: &'a JobContext<'a>,
+    ) -> Self {
         Self {
             run,
             fields,

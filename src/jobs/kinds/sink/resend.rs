@@ -12,12 +12,16 @@ use super::row::checked;
 use super::send::{Origin, Outcome, Sender, letters_of};
 use crate::dead_letter::Letter;
 use crate::ingest::Replayed;
-use crate::jobs::run::Run;
+use crate::jobs::job::JobContext;
 use crate::model::Label;
 use crate::storage::histogram::to_message;
 
 /// Sends the samples of `letters`.
-pub(super) async fn resend(settings: &Settings, run: &Run<'_>, letters: &[Letter]) -> Replayed {
+pub(super) async fn resend(
+    settings: &Settings,
+    run: &JobContext<'_>,
+    letters: &[Letter],
+) -> Replayed {
     let mut replayed = Replayed::default();
     let mut points = Vec::new();
     // By the address of the labels that its points share.

@@ -18,7 +18,7 @@ use super::rejected_samples::{RejectedSample, rejected_samples};
 use super::response::{WriteResponse, write_response};
 use crate::dead_letter::Letter;
 use crate::jobs::client::{CallError, Session, next_piece};
-use crate::jobs::run::{Report, Run, RunError};
+use crate::jobs::job::{JobContext, Report, RunError};
 use crate::model::Label;
 use crate::received::cut;
 use crate::storage::histogram::from_message;
@@ -33,7 +33,7 @@ const MAX_TEXT_BYTES: usize = 400;
 /// Sends the samples of one run.
 pub(super) struct Sender<'r> {
     settings: &'r Settings,
-    run: &'r Run<'r>,
+    run: &'r JobContext<'r>,
     origin: Origin,
     session: Session,
     protocol: Protocol,
@@ -104,7 +104,7 @@ impl<'r> Sender<'r> {
     /// A secret cannot be read.
     pub(super) fn new(
         settings: &'r Settings,
-        run: &'r Run<'r>,
+        run: &'r JobContext<'r>,
         origin: Origin,
     ) -> Result<Self, RunError> {
         let session = run.http.session(&settings.outgoing, run.secrets)?;
@@ -532,7 +532,7 @@ impl<'r> Sender<'r> {
 }
 
 /// Returns letters for samples in their order, one for those of a series with the same reason.
-pub(super) fn letters_of(permanent: &[PermanentFailure], run: &Run<'_>) -> Vec<Letter> {
+pub(super) fn letters_of(permanent: &[PermanentFailure], run: &JobContext<'_>) -> Vec<Letter> {
     let points: Vec<Point> = permanent.iter().map(|it| it.point.clone()).collect();
     let now = (run.now)();
     let mut letters = Vec::new();

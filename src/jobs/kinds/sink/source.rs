@@ -14,7 +14,7 @@ use super::config::{Settings, Source};
 use super::point::{Content, Point};
 use super::row::{checked, labels_of_text, number, timestamp_ms};
 use super::send::Sender;
-use crate::jobs::run::{Run, RunError};
+use crate::jobs::job::{JobContext, RunError};
 use crate::model::{Datum, Destination, Labels, METRIC_NAME_LABEL, Row, Sample};
 use crate::query::ReadError;
 use crate::storage::histogram::{from_text, to_message};
@@ -58,7 +58,7 @@ struct Reached {
 /// Delivers the samples of all sources.
 pub(super) async fn deliver(
     settings: &Settings,
-    run: &Run<'_>,
+    run: &JobContext<'_>,
     sender: &mut Sender<'_>,
 ) -> Result<(), RunError> {
     // New samples need not be readable yet, and writers may be late.
@@ -105,13 +105,13 @@ struct Table<'r> {
 
 /// The tables of a run, and the progress of each.
 struct Tables<'r> {
-    run: &'r Run<'r>,
+    run: &'r JobContext<'r>,
     tables: Vec<Table<'r>>,
     positions: BTreeMap<String, Position>,
 }
 
 impl<'r> Tables<'r> {
-    async fn start(run: &'r Run<'r>, tables: Vec<Table<'r>>) -> Result<Self, RunError> {
+    async fn start(run: &'r JobContext<'r>, tables: Vec<Table<'r>>) -> Result<Self, RunError> {
         let positions = match run.cursors.get(KEY).await? {
             Some(text) => serde_json::from_str(&text).map_err(|error| {
                 RunError::Failed(format!("the cursor '{KEY}' cannot be read: {error}"))
@@ -304,7 +304,7 @@ fn points(series: &Series) -> Vec<Point> {
 async fn deliver_query(
     query: &str,
     settings: &Settings,
-    run: &Run<'_>,
+    run: &JobContext<'_>,
     sender: &mut Sender<'_>,
 ) -> Result<(), RunError> {
     let mut pages = run.querier.ask(query.to_owned(), run.deadline);

@@ -8,7 +8,7 @@ use super::config::Start;
 use super::response::Series;
 use super::target;
 use super::window::Window;
-use crate::jobs::run::{Run, RunError};
+use crate::jobs::job::{JobContext, RunError};
 use crate::received::cut;
 
 /// The key of an incomplete full refresh.
@@ -160,7 +160,7 @@ pub(super) fn digest(series: &[Series], from: i64, end: i64) -> u64 {
 
 /// Loads and saves cursors as JSON.
 #[derive(Clone, Copy)]
-pub(super) struct CursorStore<'r>(pub(super) &'r Run<'r>);
+pub(super) struct CursorStore<'r>(pub(super) &'r JobContext<'r>);
 
 impl CursorStore<'_> {
     pub(super) async fn load<T: for<'de> Deserialize<'de>>(

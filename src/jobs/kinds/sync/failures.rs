@@ -1,7 +1,7 @@
 //! Collects the metrics that fail in a run while the others continue.
 
 use super::server::Failure;
-use crate::jobs::run::RunError;
+use crate::jobs::job::RunError;
 use crate::received::cut;
 
 /// After this many shared failures in a row, the other metrics are not tried.

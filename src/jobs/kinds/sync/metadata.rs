@@ -6,7 +6,7 @@ use super::SyncRun;
 use super::response::is_wanted;
 use super::server::Failure;
 use super::target;
-use crate::jobs::run::RunError;
+use crate::jobs::job::RunError;
 use crate::received::{Metadata, Request};
 
 /// Unchanged metadata is stored again after this time, in milliseconds.

@@ -12,8 +12,8 @@ use super::response::{Series, pairs};
 use super::server::Failure;
 use super::window::{Window, Windows};
 use crate::ingest::{Kept, Shape};
+use crate::jobs::job::RunError;
 use crate::jobs::kinds::add_written;
-use crate::jobs::run::RunError;
 use crate::received::{Item, Request};
 use crate::timestream::ErrorKind;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::server::{Failure, Server};
 use super::window::Window;
-use crate::jobs::run::RunError;
+use crate::jobs::job::RunError;
 
 /// The names of the metrics of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

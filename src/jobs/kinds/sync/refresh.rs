@@ -12,7 +12,7 @@ use super::failures::MetricError;
 use super::response::Series;
 use super::server::Failure;
 use super::{MetricCursor, SyncRun};
-use crate::jobs::run::RunError;
+use crate::jobs::job::RunError;
 use crate::model::Destination;
 use crate::timestream::tables::Table;
 

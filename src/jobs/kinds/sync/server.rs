@@ -20,8 +20,8 @@ use super::response::{
 };
 use super::window::{Window, Windows};
 use crate::jobs::client::{self, BodyError, CallError, Session, read_body};
+use crate::jobs::job::{JobContext, RunError};
 use crate::jobs::quote::{self, ApiError};
-use crate::jobs::run::{Run, RunError};
 use crate::json::LONG_BYTES;
 use crate::model::{Label, Labels, METRIC_NAME_LABEL, Sample};
 use crate::prompb::{self, label_matcher, read_request};
@@ -52,7 +52,7 @@ const METADATA: &str = "api/v1/metadata";
 
 /// The Prometheus server of a run.
 pub(super) struct Server<'r> {
-    run: &'r Run<'r>,
+    run: &'r JobContext<'r>,
     url: &'r Url,
     session: Session,
     pauses: &'r [Duration],
@@ -156,7 +156,7 @@ impl<'r> Server<'r> {
     ///
     /// # Errors
     /// A secret cannot be resolved.
-    pub(super) fn new(settings: &'r Settings, run: &'r Run<'r>) -> Result<Self, RunError> {
+    pub(super) fn new(settings: &'r Settings, run: &'r JobContext<'r>) -> Result<Self, RunError> {
         Ok(Self {
             run,
             url: &settings.url,

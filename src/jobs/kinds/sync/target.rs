@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::config::{Layout, Settings};
 use super::failures::MetricError;
 use super::retention::retention_error;
-use crate::jobs::run::{Run, RunError};
+use crate::jobs::job::{JobContext, RunError};
 use crate::model::Destination;
 use crate::storage::names::escape;
 use crate::timestream::ErrorKind;
@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The tables of a run.
 pub(super) struct Target<'r> {
     settings: &'r Settings,
-    run: &'r Run<'r>,
+    run: &'r JobContext<'r>,
     /// The tables that are known so far.
     known: BTreeMap<Destination, TableState>,
     /// Warnings about the tables that are not yet reported.
@@ -47,7 +47,7 @@ enum TableState {
 }
 
 impl<'r> Target<'r> {
-    pub(super) fn new(settings: &'r Settings, run: &'r Run<'r>) -> Self {
+    pub(super) fn new(settings: &'r Settings, run: &'r JobContext<'r>) -> Self {
         Self {
             settings,
             run,

@@ -19,17 +19,21 @@ use crate::state::StateError;
 /// One connector definition, its `config` checked.
 pub trait Job: fmt::Debug + Send + Sync {
     /// Does the work of one tick, or of one call by hand.
-    fn run<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Report>;
+    fn run<'a>(&'a self, run: &'a JobContext<'a>) -> BoxFuture<'a, Report>;
 
     /// Takes rows that somebody hands over, where the type does so. When this is over, the samples that
     /// the report counts as stored or rejected are settled; whoever handed over others has to do so
     /// again.
-    fn take_rows<'a>(&'a self, run: &'a Run<'a>, rows: &'a [u8]) -> Option<BoxFuture<'a, Report>> {
+    fn push_rows<'a>(
+        &'a self,
+        run: &'a JobContext<'a>,
+        rows: &'a [u8],
+    ) -> Option<BoxFuture<'a, Report>> {
         let _ = (run, rows);
         None
     }
 
-    /// Returns the bytes that [`Self::take_rows`] occupies at most, besides the `len` bytes of rows.
+    /// Returns the bytes that [`Self::push_rows`] occupies at most, besides the `len` bytes of rows.
     fn rows_memory(&self, len: usize) -> usize {
         let _ = len;
         0
@@ -44,7 +48,7 @@ pub trait Job: fmt::Debug + Send + Sync {
     /// with their reasons, and stores none.
     fn resend<'a>(
         &'a self,
-        run: &'a Run<'a>,
+        run: &'a JobContext<'a>,
         letters: &'a [Letter],
     ) -> Option<BoxFuture<'a, Replayed>> {
         let _ = (run, letters);
@@ -54,7 +58,7 @@ pub trait Job: fmt::Debug + Send + Sync {
 
 /// What a run has to work with.
 #[derive(Clone, Copy)]
-pub struct Run<'a> {
+pub struct JobContext<'a> {
     /// The definition's name.
     pub name: &'a str,
     /// The definition's identifier.
