@@ -21,7 +21,7 @@ use crate::dead_letter::{DeadLetterTarget, DeadLetters};
 use crate::jobs::bucket::{Cause, LEASE, Record};
 use crate::jobs::definition::{Definition, KINDS, type_names};
 use crate::jobs::job::{Progress, Report, RunError};
-use crate::jobs::runner::{Caller, JobRunner, RunOutcome};
+use crate::jobs::runner::{Caller, JobRunner, NotRun, RunOutcome};
 use crate::metrics::Metrics;
 use crate::state::{Folder, Memory, State};
 use crate::visible::{escaped_lines, print_error};
@@ -156,7 +156,10 @@ async fn run_when_free(
     let mut is_told = false;
     loop {
         let (outcome, _) = runner.run(definition, Cause::Hand, caller).await;
-        if outcome != RunOutcome::Busy || begin.elapsed() > LEASE || caller.stop.is_cancelled() {
+        if outcome != RunOutcome::NotRun(NotRun::Busy)
+            || begin.elapsed() > LEASE
+            || caller.stop.is_cancelled()
+        {
             return outcome;
         }
         if !is_told {
@@ -293,13 +296,16 @@ fn describe(
     let name = &definition.name;
     let report = match outcome {
         RunOutcome::Finished(report) => report,
-        RunOutcome::StateFailed(error) => return format!("{name}: did not run: {error}\n"),
-        RunOutcome::NoMemory(error) => return format!("{name}: did not run: {error}\n"),
-        RunOutcome::Disabled(reason) => {
-            return format!("{name}: did not run: disabled: {reason}\n");
-        }
-        RunOutcome::ClaimLost | RunOutcome::Busy | RunOutcome::Paused => {
-            return format!("{name}: did not run: a run of it is still going on\n");
+        RunOutcome::NotRun(reason) => {
+            let reason = match reason {
+                NotRun::StateFailed(error) => error.to_string(),
+                NotRun::NoMemory(error) => error.to_string(),
+                NotRun::Disabled(reason) => format!("disabled: {reason}"),
+                NotRun::ClaimLost | NotRun::Busy | NotRun::Paused => {
+                    "a run of it is still going on".to_owned()
+                }
+            };
+            return format!("{name}: did not run: {reason}\n");
         }
     };
     let result = match &report.error {

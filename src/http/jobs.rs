@@ -28,7 +28,7 @@ use crate::buffer::Buffer;
 use crate::jobs::definition::Definition;
 use crate::jobs::job::RunError;
 use crate::jobs::registry::{Entry, MAX_DEFINITION_BYTES, RegistryError};
-use crate::jobs::runner::{Caller, JobRunner, RunOutcome};
+use crate::jobs::runner::{Caller, JobRunner, NotRun};
 use crate::visible::escaped;
 use crate::wire::DecodeError;
 
@@ -230,7 +230,7 @@ async fn trigger(
     let definition = &usable(&jobs, &id).await?;
     let deadline = bounds.map(|bounds| bounds.deadline);
     let begun = jobs.runner.begin(definition, deadline, &jobs.stop);
-    let run = begun.await.map_err(|outcome| not_begun(&id, outcome))?;
+    let run = begun.await.map_err(|reason| not_begun(&id, reason))?;
     let mut response = answer(StatusCode::ACCEPTED, &json!({ "id": id }));
     match jobs.background {
         Some(background) => {
@@ -290,7 +290,7 @@ async fn rows(
         .runner
         .push_rows(&definition, &rows, &mut reservation, caller)
         .await;
-    let Some((report, numbers)) = handed.map_err(|outcome| not_begun(&id, outcome))? else {
+    let Some((report, numbers)) = handed.map_err(|reason| not_begun(&id, reason))? else {
         let text = format!("a connector of the type {} takes no rows", definition.kind);
         return Err(ApiError(StatusCode::BAD_REQUEST, text));
     };
@@ -313,23 +313,19 @@ async fn rows(
     Ok(response)
 }
 
-fn not_begun(id: &str, outcome: RunOutcome) -> ApiError {
-    match outcome {
-        RunOutcome::Disabled(reason) => ApiError(
-            StatusCode::CONFLICT,
-            format!("the connector {id:?} is disabled: {reason}; mend that and resume it"),
-        ),
-        RunOutcome::StateFailed(error) => RegistryError::State(error).into(),
-        RunOutcome::NoMemory(error) => RegistryError::Memory(error).into(),
-        RunOutcome::Paused => ApiError(
-            StatusCode::CONFLICT,
-            format!("the connector {id:?} is paused; resume it"),
-        ),
-        _ => ApiError(
-            StatusCode::CONFLICT,
-            format!("a run of the connector {id:?} is still going on"),
-        ),
-    }
+fn not_begun(id: &str, reason: NotRun) -> ApiError {
+    let text = match reason {
+        NotRun::StateFailed(error) => return RegistryError::State(error).into(),
+        NotRun::NoMemory(error) => return RegistryError::Memory(error).into(),
+        NotRun::Disabled(reason) => {
+            format!("the connector {id:?} is disabled: {reason}; mend that and resume it")
+        }
+        NotRun::Paused => format!("the connector {id:?} is paused; resume it"),
+        NotRun::Busy | NotRun::ClaimLost => {
+            format!("a run of the connector {id:?} is still going on")
+        }
+    };
+    ApiError(StatusCode::CONFLICT, text)
 }
 
 async fn shown(jobs: &JobsApi, id: &str) -> Result<Response, ApiError> {
@@ -351,23 +347,20 @@ fn item(entry: &Entry, now: Timestamp) -> Value {
         (None, false) if entry.unusable.is_none() => "event",
         _ => "api",
     };
-    let known = json!({
-        "id": entry.name,
-        "source": source,
-        "paused": record.paused,
-        "running": record.is_running(now),
-        "last_run_at": time(record.last_run_at),
-        "last_success_at": time(record.last_success_at),
-        "last_error": record.last_error,
-        "last_warnings": record.last_warnings,
-        "last_rows_ingested": record.last_rows_ingested,
-        "skipped": record.skipped,
-        "disabled_reason": record.disabled_reason,
-    });
-    let Value::Object(known) = known else {
-        unreachable!("it was written as an object");
-    };
-    item.extend(known);
+    let known = [
+        ("id", json!(entry.name)),
+        ("source", json!(source)),
+        ("paused", json!(record.paused)),
+        ("running", json!(record.is_running(now))),
+        ("last_run_at", json!(time(record.last_run_at))),
+        ("last_success_at", json!(time(record.last_success_at))),
+        ("last_error", json!(record.last_error)),
+        ("last_warnings", json!(record.last_warnings)),
+        ("last_rows_ingested", json!(record.last_rows_ingested)),
+        ("skipped", json!(record.skipped)),
+        ("disabled_reason", json!(record.disabled_reason)),
+    ];
+    item.extend(known.map(|(key, value)| (key.to_owned(), value)));
     if let Some(faults) = &entry.unusable {
         item.insert("unusable".to_owned(), faults.to_string().into());
     }

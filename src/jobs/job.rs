@@ -61,8 +61,6 @@ pub trait Job: fmt::Debug + Send + Sync {
 pub struct JobContext<'a> {
     /// The definition's name.
     pub name: &'a str,
-    /// The definition's identifier.
-    pub id: &'a str,
     /// Where rows go; the table is empty where the type does without.
     pub destination: &'a Destination,
     /// Start of the tick's bucket; by hand the time of the call.

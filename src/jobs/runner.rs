@@ -1,5 +1,6 @@
 //! One run of a definition: claim, lease, work, what is left of it.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -54,22 +55,29 @@ pub struct Caller<'a> {
     pub progress: &'a dyn Progress,
 }
 
-/// What became of the attempt to run a definition.
+/// The outcome of an attempt to run a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunOutcome {
-    /// It ran.
+    /// The run ended; the report says how.
     Finished(Report),
-    /// Somebody else has claimed the bucket.
+    /// There was no run.
+    NotRun(NotRun),
+}
+
+/// The reason for which a job did not run, or accepted no rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotRun {
+    /// Another process has claimed the bucket.
     ClaimLost,
-    /// A run is still going on.
+    /// Another run of it has not ended.
     Busy,
     /// It is paused.
     Paused,
     /// It is disabled, for this reason.
     Disabled(String),
-    /// Nobody knows whether it may run.
+    /// The state cannot be used, so it is unknown whether the job may run.
     StateFailed(StateError),
-    /// There is no memory for the rows that are handed over.
+    /// There is no memory for the pushed rows.
     NoMemory(BudgetExceeded),
 }
 
@@ -77,12 +85,16 @@ impl RunOutcome {
     /// Returns the value of the label `result` of metrics.
     pub fn result(&self) -> RunResult {
         match self {
-            Self::Finished(Report { error: None, .. }) => RunResult::Complete,
-            Self::Finished(Report {
-                error: Some(RunError::Interrupted),
-                ..
-            }) => RunResult::Interrupted,
-            Self::Finished(_) => RunResult::Failed,
+            Self::Finished(report) => result_of(report),
+            Self::NotRun(reason) => reason.result(),
+        }
+    }
+}
+
+impl NotRun {
+    /// Returns the value of the label `result` of metrics.
+    pub fn result(&self) -> RunResult {
+        match self {
             Self::ClaimLost => RunResult::ClaimLost,
             Self::Busy => RunResult::Skipped,
             Self::Paused => RunResult::Paused,
@@ -109,7 +121,7 @@ impl JobRunner {
                 let tally = &attempt.tally;
                 self.held(definition, cause, &holder, caller, tally).await
             }
-            Err(outcome) => outcome,
+            Err(reason) => RunOutcome::NotRun(reason),
         };
         let numbers = attempt.close(&outcome);
         (outcome, numbers)
@@ -125,7 +137,7 @@ impl JobRunner {
         definition: &Arc<Definition>,
         deadline: Option<Instant>,
         stop: &CancellationToken,
-    ) -> Result<BoxFuture<'static, (RunOutcome, Numbers)>, RunOutcome> {
+    ) -> Result<BoxFuture<'static, (RunOutcome, Numbers)>, NotRun> {
         let holder = format!("{:016x}", fastrand::u64(..));
         self.claim(definition, Cause::Hand, &holder).await?;
         let attempt = self.attempt(definition, Cause::Hand);
@@ -158,35 +170,32 @@ impl JobRunner {
         rows: &[u8],
         reservation: &mut Reservation,
         caller: Caller<'_>,
-    ) -> Result<Option<(Report, Numbers)>, RunOutcome> {
+    ) -> Result<Option<(Report, Numbers)>, NotRun> {
         let name = &definition.name;
         let record = match self.registry.get(name).await {
             Ok(entry) => entry.record,
             // A definition that an event brought is not kept.
-            Err(RegistryError::State(error)) => return Err(RunOutcome::StateFailed(error)),
+            Err(RegistryError::State(error)) => return Err(NotRun::StateFailed(error)),
             Err(_) => Record::default(),
         };
         if record.paused {
-            return Err(RunOutcome::Paused);
+            return Err(NotRun::Paused);
         }
         if let Some(reason) = record.disabled_reason {
-            return Err(RunOutcome::Disabled(reason));
+            return Err(NotRun::Disabled(reason));
         }
         let memory = definition.job.rows_memory(rows.len());
-        reservation.grow(memory).map_err(RunOutcome::NoMemory)?;
+        reservation.grow(memory).map_err(NotRun::NoMemory)?;
         let attempt = self.attempt(definition, Cause::Hand);
         let cursors = self.cursors(definition);
         let run = self.work(definition, (self.now)(), caller, &cursors, &attempt.tally);
-        let Some(taking) = definition.job.push_rows(&run, rows) else {
+        let Some(pushing) = definition.job.push_rows(&run, rows) else {
             attempt.forget();
             return Ok(None);
         };
-        let outcome = RunOutcome::Finished(taking.await);
+        let report = pushing.await;
         reservation.shrink(memory);
-        let numbers = attempt.close(&outcome);
-        let RunOutcome::Finished(report) = outcome else {
-            unreachable!("it was made as one");
-        };
+        let numbers = attempt.finish(&report);
         Ok(Some((report, numbers)))
     }
 
@@ -229,7 +238,6 @@ impl JobRunner {
     ) -> JobContext<'a> {
         JobContext {
             name: &definition.name,
-            id: &definition.name,
             destination: &definition.destination,
             scheduled_for,
             deadline: caller.deadline,
@@ -264,16 +272,16 @@ impl JobRunner {
         definition: &Definition,
         cause: Cause,
         holder: &str,
-    ) -> Result<(), RunOutcome> {
+    ) -> Result<(), NotRun> {
         let now = self.now;
         let claim = |record: &mut Record| record.claim(cause, holder, now());
         match self.registry.change(&definition.name, claim).await {
             Ok(Claim::Won) => Ok(()),
-            Ok(Claim::Lost) => Err(RunOutcome::ClaimLost),
-            Ok(Claim::Held) => Err(RunOutcome::Busy),
-            Ok(Claim::Paused) => Err(RunOutcome::Paused),
-            Ok(Claim::Disabled(reason)) => Err(RunOutcome::Disabled(reason)),
-            Err(error) => Err(RunOutcome::StateFailed(error)),
+            Ok(Claim::Lost) => Err(NotRun::ClaimLost),
+            Ok(Claim::Held) => Err(NotRun::Busy),
+            Ok(Claim::Paused) => Err(NotRun::Paused),
+            Ok(Claim::Disabled(reason)) => Err(NotRun::Disabled(reason)),
+            Err(error) => Err(NotRun::StateFailed(error)),
         }
     }
 
@@ -304,14 +312,14 @@ impl JobRunner {
         let watch = async {
             self.until_lost(name, holder).await;
             stop.cancel();
-            std::future::pending().await
+            std::future::pending::<Infallible>().await
         };
         let report = tokio::select! {
             report = work => report.unwrap_or_else(|_| {
                 let text = "a fault of the program ended the run; its log has the place";
                 Report::failed(RunError::Failed(text.to_owned()))
             }),
-            () = watch => unreachable!("it waits for ever"),
+            never = watch => match never {},
         };
         let now = self.now;
         let finish = |record: &mut Record| record.finish(holder, began, now(), &report);
@@ -371,18 +379,31 @@ struct Attempt {
 }
 
 impl Attempt {
-    /// Counts and logs the attempt; returns what was counted.
-    fn close(mut self, outcome: &RunOutcome) -> Numbers {
+    /// Counts and logs the attempt; returns the added numbers.
+    fn close(self, outcome: &RunOutcome) -> Numbers {
+        match outcome {
+            RunOutcome::Finished(report) => self.finish(report),
+            RunOutcome::NotRun(reason) => self.skip(reason),
+        }
+    }
+
+    /// Counts and logs a run that ended.
+    fn finish(mut self, report: &Report) -> Numbers {
         self.is_closed = true;
-        let numbers = match outcome {
-            RunOutcome::Finished(report) => self.count(outcome.result(), report),
-            _ => self.count(outcome.result(), &Report::default()),
-        };
-        self.log(outcome);
+        let numbers = self.count(result_of(report), report);
+        self.log_run(report);
         numbers
     }
 
-    /// Ends it without a trace: nothing was attempted.
+    /// Counts and logs an attempt without a run.
+    fn skip(mut self, reason: &NotRun) -> Numbers {
+        self.is_closed = true;
+        let numbers = self.count(reason.result(), &Report::default());
+        self.log_skipped(reason);
+        numbers
+    }
+
+    /// Ends the attempt without a trace: nothing was attempted.
     fn forget(mut self) {
         self.is_closed = true;
     }
@@ -404,69 +425,69 @@ impl Attempt {
         }
     }
 
-    /// Writes one line about a run that needs attention; the others are at debug.
-    fn log(&self, outcome: &RunOutcome) {
+    /// Logs a run: at error if it failed, else at debug; each warning on a line of its own.
+    fn log_run(&self, report: &Report) {
         let scheduled_for = self.scheduled_for();
         let scheduled_for = scheduled_for.as_deref();
         let (connector, kind) = (&self.connector, self.kind);
-        let result = outcome.result().as_str();
-        match outcome {
-            RunOutcome::Finished(report) => {
-                for warning in &report.warnings {
-                    tracing::warn!(connector, error = warning, "A connector warns.");
-                }
-                let (rows, received, rejected) = (report.rows, report.received, report.rejected);
-                let destination = &self.destination;
-                match &report.error {
-                    Some(
-                        RunError::Failed(text)
-                        | RunError::Disable(text)
-                        | RunError::TooManyRows(text),
-                    ) => tracing::error!(
-                        error = text,
-                        connector,
-                        r#type = kind,
-                        scheduled_for,
-                        destination,
-                        rows,
-                        received,
-                        rejected,
-                        disabled = matches!(report.error, Some(RunError::Disable(_))),
-                        "A connector failed."
-                    ),
-                    Some(RunError::Interrupted) | None => tracing::debug!(
-                        connector,
-                        r#type = kind,
-                        scheduled_for,
-                        destination,
-                        rows,
-                        received,
-                        rejected,
-                        result,
-                        "A connector ran."
-                    ),
-                }
-            }
-            RunOutcome::StateFailed(error) => tracing::error!(
+        for warning in &report.warnings {
+            tracing::warn!(connector, error = warning, "A connector warns.");
+        }
+        let (rows, received, rejected) = (report.rows, report.received, report.rejected);
+        let destination = &self.destination;
+        match &report.error {
+            Some(
+                RunError::Failed(text) | RunError::Disable(text) | RunError::TooManyRows(text),
+            ) => tracing::error!(
+                error = text,
+                connector,
+                r#type = kind,
+                scheduled_for,
+                destination,
+                rows,
+                received,
+                rejected,
+                disabled = matches!(report.error, Some(RunError::Disable(_))),
+                "A connector failed."
+            ),
+            Some(RunError::Interrupted) | None => tracing::debug!(
+                connector,
+                r#type = kind,
+                scheduled_for,
+                destination,
+                rows,
+                received,
+                rejected,
+                result = result_of(report).as_str(),
+                "A connector ran."
+            ),
+        }
+    }
+
+    /// Logs an attempt without a run: at error if the state failed, else at debug.
+    fn log_skipped(&self, reason: &NotRun) {
+        let scheduled_for = self.scheduled_for();
+        let scheduled_for = scheduled_for.as_deref();
+        let (connector, kind) = (&self.connector, self.kind);
+        match reason {
+            NotRun::StateFailed(error) => tracing::error!(
                 error = error.to_string(),
                 connector,
                 r#type = kind,
                 scheduled_for,
                 "A connector did not run."
             ),
-            RunOutcome::ClaimLost
-            | RunOutcome::Busy
-            | RunOutcome::Paused
-            | RunOutcome::Disabled(_)
-            | RunOutcome::NoMemory(_) => {
-                tracing::debug!(
-                    connector,
-                    r#type = kind,
-                    scheduled_for,
-                    result,
-                    "A connector did not run."
-                );
-            }
+            NotRun::ClaimLost
+            | NotRun::Busy
+            | NotRun::Paused
+            | NotRun::Disabled(_)
+            | NotRun::NoMemory(_) => tracing::debug!(
+                connector,
+                r#type = kind,
+                scheduled_for,
+                result = reason.result().as_str(),
+                "A connector did not run."
+            ),
         }
     }
 }
@@ -489,6 +510,15 @@ impl Drop for Attempt {
             rejected = report.rejected,
             "A connector was aborted."
         );
+    }
+}
+
+/// Returns the value of the label `result` for a run that ended.
+fn result_of(report: &Report) -> RunResult {
+    match report.error {
+        None => RunResult::Complete,
+        Some(RunError::Interrupted) => RunResult::Interrupted,
+        Some(_) => RunResult::Failed,
     }
 }
 

@@ -20,7 +20,7 @@ use super::definition::{Definition, Kind, Needs};
 use super::fault::Fault;
 use super::job::{Job, JobContext, Report, RunError};
 use super::registry::{Registry, RegistryError};
-use super::runner::{Caller, JobRunner, RunOutcome};
+use super::runner::{Caller, JobRunner, NotRun, RunOutcome};
 use super::scheduler::schedule;
 use super::secret::{SecretRef, Secrets};
 use crate::budget::{MemoryBudget, Reservation};
@@ -273,7 +273,10 @@ async fn a_long_run_keeps_its_lease_and_a_crashed_one_loses_it() {
         async move { run(&a, &long, Cause::Hand).await }
     });
     tokio::time::sleep(LEASE * 3).await;
-    assert_eq!(run(&b, &long, Cause::Hand).await, RunOutcome::Busy);
+    assert_eq!(
+        run(&b, &long, Cause::Hand).await,
+        RunOutcome::NotRun(NotRun::Busy)
+    );
     let RunOutcome::Finished(report) = running.await.unwrap() else {
         panic!("it runs");
     };
@@ -285,7 +288,10 @@ async fn a_long_run_keeps_its_lease_and_a_crashed_one_loses_it() {
     });
     tokio::time::sleep(Duration::from_millis(100_500)).await;
     crashed.abort();
-    assert_eq!(run(&b, &long, Cause::Hand).await, RunOutcome::Busy);
+    assert_eq!(
+        run(&b, &long, Cause::Hand).await,
+        RunOutcome::NotRun(NotRun::Busy)
+    );
     tokio::time::sleep(LEASE).await;
     // It goes on where the other one was.
     let RunOutcome::Finished(report) = run(&b, &long, Cause::Hand).await else {
@@ -360,7 +366,7 @@ async fn a_secret_that_does_not_resolve_disables_until_resumed() {
         )
         .await
         .unwrap();
-    let disabled = RunOutcome::Disabled(reason.clone());
+    let disabled = RunOutcome::NotRun(NotRun::Disabled(reason.clone()));
     assert_eq!(run(&runner, &secret("SET"), bucket(2)).await, disabled);
     assert_eq!(run(&runner, &secret("SET"), Cause::Hand).await, disabled);
     let record = registry.get("x").await.unwrap().record;
@@ -516,10 +522,7 @@ async fn an_attempt_that_is_dropped_is_counted_once() {
     drop(runner.begin(&definition, None, &stop).await.unwrap());
     assert_eq!(counted(&runner, "aborted"), 2);
     let complete = runner.begin(&definition, None, &stop).await;
-    assert!(
-        matches!(complete, Err(RunOutcome::Busy)),
-        "its lease goes on"
-    );
+    assert!(matches!(complete, Err(NotRun::Busy)), "its lease goes on");
     // A type that takes no rows has not tried to.
     let caller = Caller {
         deadline: None,

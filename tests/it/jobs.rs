@@ -192,7 +192,6 @@ impl Workplace {
         let client = Client::default();
         let run = JobContext {
             name: "test",
-            id: "1",
             destination: &self.destination,
             scheduled_for: Timestamp::now(),
             deadline: None,

@@ -251,7 +251,6 @@ impl Place {
         let stop = CancellationToken::new();
         let run = JobContext {
             name: "test",
-            id: "1",
             destination: &Destination {
                 database: "db".to_owned(),
                 table: "t".to_owned(),

@@ -71,7 +71,6 @@ impl Scraper {
         let job = parse(&config).unwrap();
         let run = JobContext {
             name: self.name,
-            id: self.name,
             destination: &self.destination,
             scheduled_for: Timestamp::from_millisecond(time_ms).unwrap(),
             deadline: None,

@@ -11,7 +11,7 @@ use super::error::EventError;
 use crate::jobs::bucket::{Cause, bucket};
 use crate::jobs::definition::Definition;
 use crate::jobs::job::{Report, RunError};
-use crate::jobs::runner::{Caller, JobRunner, RunOutcome};
+use crate::jobs::runner::{Caller, JobRunner, NotRun, RunOutcome};
 use crate::metrics::emf::Numbers;
 
 /// What a run has after it was told to end, to save its cursor.
@@ -71,18 +71,6 @@ fn report(name: String, cause: Cause, outcome: RunOutcome) -> Result<Value, Even
                 ),
             ..
         }) => Err(EventError::Failed { name, error }),
-        RunOutcome::Disabled(reason) => {
-            let error = format!("disabled: {reason}");
-            Err(EventError::Failed { name, error })
-        }
-        RunOutcome::StateFailed(error) => {
-            let error = error.to_string();
-            Err(EventError::Failed { name, error })
-        }
-        RunOutcome::NoMemory(error) => {
-            let error = error.to_string();
-            Err(EventError::Failed { name, error })
-        }
         RunOutcome::Finished(report) => {
             let scheduled_for: Option<Timestamp> = match cause {
                 Cause::Bucket(start) => Some(start),
@@ -99,8 +87,16 @@ fn report(name: String, cause: Cause, outcome: RunOutcome) -> Result<Value, Even
                 "warnings": report.warnings,
             }))
         }
-        RunOutcome::ClaimLost | RunOutcome::Busy | RunOutcome::Paused => {
-            Ok(json!({"name": name, "result": result}))
+        RunOutcome::NotRun(reason) => {
+            let error = match reason {
+                NotRun::Disabled(reason) => format!("disabled: {reason}"),
+                NotRun::StateFailed(error) => error.to_string(),
+                NotRun::NoMemory(error) => error.to_string(),
+                NotRun::ClaimLost | NotRun::Busy | NotRun::Paused => {
+                    return Ok(json!({"name": name, "result": result}));
+                }
+            };
+            Err(EventError::Failed { name, error })
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::Reservation;
 use crate::jobs::definition::Definition;
 use crate::jobs::job::Report;
-use crate::jobs::runner::{Caller, JobRunner, RunOutcome};
+use crate::jobs::runner::{Caller, JobRunner, NotRun};
 use crate::json::LONG_BYTES;
 use crate::metrics::emf::Numbers;
 use crate::received::cut;
@@ -180,15 +180,15 @@ pub(super) async fn deliver(
         let is_settled = match &handed {
             Ok(Some((report, _))) => report.is_settled(),
             Ok(None) => false,
-            Err(outcome) => {
-                let exceeded = match outcome {
-                    RunOutcome::NoMemory(exceeded) => Some(exceeded.to_string()),
+            Err(reason) => {
+                let exceeded = match reason {
+                    NotRun::NoMemory(exceeded) => Some(exceeded.to_string()),
                     _ => None,
                 };
                 tracing::error!(
                     error = exceeded,
                     connector = sink.name,
-                    result = outcome.result().as_str(),
+                    result = reason.result().as_str(),
                     "A sink takes no rows now."
                 );
                 false
@@ -208,11 +208,11 @@ async fn push_rows(
     runner: &JobRunner,
     reservation: &mut Reservation,
     caller: Caller<'_>,
-) -> Result<Option<(Report, Numbers)>, RunOutcome> {
+) -> Result<Option<(Report, Numbers)>, NotRun> {
     // A body that is no JSON becomes longer by its quotes, and its control characters take six bytes.
     let len = |item: &&Item| item.body.len() + 6 * item.body.len().min(MAX_TEXT_BYTES) + 8;
     let memory = items.iter().map(len).sum();
-    reservation.grow(memory).map_err(RunOutcome::NoMemory)?;
+    reservation.grow(memory).map_err(NotRun::NoMemory)?;
     let bytes = items.iter().map(|item| item.body.len() + 1).sum();
     let (mut rest, mut rows) = (items.iter(), Vec::with_capacity(bytes));
     let step = || {
