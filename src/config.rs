@@ -407,7 +407,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let read = std::fs::read(&path).map_err(|error| vec![error.to_string()]);
         let definitions = read.and_then(|text| {
             let parsed = Definition::parse_list(&text, KINDS);
-            parsed.map_err(|faults| faults.0.iter().map(ToString::to_string).collect())
+            parsed.map_err(|errors| errors.messages())
         });
         match definitions {
             Ok(definitions) => definitions.into_iter().map(Arc::new).collect(),

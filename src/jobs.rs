@@ -13,7 +13,6 @@ pub mod auth;
 pub mod bucket;
 pub mod client;
 pub mod definition;
-pub mod fault;
 mod gzip;
 pub mod job;
 pub mod kinds;
@@ -24,7 +23,6 @@ pub mod runner;
 pub mod scheduler;
 pub mod secret;
 mod tls;
-mod values;
 
 #[cfg(test)]
 mod tests;

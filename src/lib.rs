@@ -11,6 +11,7 @@ pub mod config;
 pub mod convert;
 pub mod dead_letter;
 pub mod entry;
+pub mod fields;
 pub mod http;
 pub mod ingest;
 pub mod jobs;

@@ -51,9 +51,9 @@ pub async fn run(
 ) -> Exit {
     let definition = match read(path) {
         Ok(definition) => definition,
-        Err(faults) => {
-            for fault in faults {
-                print_error(&format!("{}: {fault}", path.display()));
+        Err(errors) => {
+            for error in errors {
+                print_error(&format!("{}: {error}", path.display()));
             }
             return Exit::Unusable;
         }
@@ -142,8 +142,7 @@ pub async fn run(
 /// All that is wrong with it.
 pub(super) fn read(path: &Path) -> Result<Definition, Vec<String>> {
     let text = std::fs::read(path).map_err(|error| vec![error.to_string()])?;
-    Definition::parse(&text, KINDS)
-        .map_err(|faults| faults.0.iter().map(ToString::to_string).collect())
+    Definition::parse(&text, KINDS).map_err(|errors| errors.messages())
 }
 
 /// Runs the definition; waits for the lease of a run that may have been killed, which ends by itself.

@@ -63,7 +63,7 @@ impl IntoResponse for ApiError {
 impl From<RegistryError> for ApiError {
     fn from(error: RegistryError) -> Self {
         let status = match &error {
-            RegistryError::Faulty(_) => StatusCode::BAD_REQUEST,
+            RegistryError::Invalid(_) => StatusCode::BAD_REQUEST,
             RegistryError::Missing(_) => StatusCode::NOT_FOUND,
             RegistryError::Exists(_) | RegistryError::Given(_) => StatusCode::CONFLICT,
             RegistryError::State(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -260,7 +260,7 @@ async fn usable(jobs: &JobsApi, id: &str) -> Result<Arc<Definition>, ApiError> {
     let entry = jobs.runner.registry.get(id).await?;
     entry.definition.ok_or_else(|| {
         let text = match &entry.unusable {
-            Some(faults) => format!("the connector {id:?} cannot be used: {faults}"),
+            Some(errors) => format!("the connector {id:?} cannot be used: {errors}"),
             None => format!("the definition of {id:?} is not kept here; run it where it is"),
         };
         ApiError(StatusCode::CONFLICT, text)
@@ -361,8 +361,8 @@ fn item(entry: &Entry, now: Timestamp) -> Value {
         ("disabled_reason", json!(record.disabled_reason)),
     ];
     item.extend(known.map(|(key, value)| (key.to_owned(), value)));
-    if let Some(faults) = &entry.unusable {
-        item.insert("unusable".to_owned(), faults.to_string().into());
+    if let Some(errors) = &entry.unusable {
+        item.insert("unusable".to_owned(), errors.to_string().into());
     }
     Value::Object(item)
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::secret::{Secret, SecretRef, Secrets, Unresolved};
-use super::values::{Values, object};
+use crate::fields::{FieldReader, object};
 
 /// The credentials of a definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(super) struct FlatKeys<'v> {
 
 impl Auth {
     /// Reads the key `auth`.
-    pub(super) fn read(values: &mut Values, value: Option<&Value>) -> Self {
+    pub(super) fn read(values: &mut FieldReader, value: Option<&Value>) -> Self {
         let Some(value) = values.given(value) else {
             return Self::None;
         };
@@ -76,13 +76,13 @@ impl Auth {
             Ok(given) => given,
             Err(text) => {
                 let form = r#"such as {"type": "bearer", "token_ref": "$env:NAME"}"#;
-                values.fault("auth", format!("{text}, {form}"));
+                values.error("auth", format!("{text}, {form}"));
                 return Self::None;
             }
         };
         let key_of_type = "auth.type";
         if given.r#type.is_none() {
-            values.fault(key_of_type, "missing: none, basic or bearer");
+            values.error(key_of_type, "missing: none, basic or bearer");
         }
         let Some(kind) = values.choice(key_of_type, given.r#type.as_ref(), &TYPES) else {
             return Self::None;
@@ -104,7 +104,7 @@ impl Auth {
                     name_of(needs).unwrap_or_default(),
                     name_of(kind).unwrap_or_default()
                 );
-                values.fault(&format!("auth.{name}"), text);
+                values.error(&format!("auth.{name}"), text);
             }
         }
         let auth = match kind {
@@ -122,7 +122,7 @@ impl Auth {
 
     /// Reads the keys that stand side by side. Credentials without `auth_type` imply it; credentials
     /// that `auth_type` does not use contradict it.
-    pub(super) fn read_flat(values: &mut Values, keys: &FlatKeys<'_>) -> Self {
+    pub(super) fn read_flat(values: &mut FieldReader, keys: &FlatKeys<'_>) -> Self {
         let username = one_of(
             values,
             ("username", keys.username),
@@ -147,7 +147,7 @@ impl Auth {
                         "missing: {key} and bearer_token are given, of which one request can have one; \
                          set it to basic or bearer and leave the other out"
                     );
-                    values.fault("auth_type", text);
+                    values.error("auth_type", text);
                     return Self::None;
                 }
                 (Some(_), None) => AuthType::Basic,
@@ -162,7 +162,7 @@ impl Auth {
         };
         if let Some((key, _)) = unused {
             let text = format!("does not use {key}, which is given; set the one that is meant");
-            values.fault("auth_type", text);
+            values.error("auth_type", text);
         }
         let auth = match kind {
             AuthType::None => None,
@@ -211,21 +211,21 @@ fn basic_of(username: Option<String>, password: Option<Secret>) -> Option<Auth> 
     Some(Auth::Basic { username, password })
 }
 
-fn reference(values: &mut Values, key: &str, value: Option<&Value>) -> Option<Secret> {
+fn reference(values: &mut FieldReader, key: &str, value: Option<&Value>) -> Option<Secret> {
     let text = value.and_then(Value::as_str).unwrap_or_default();
     match SecretRef::parse(text) {
         Ok(reference) => Some(reference.into()),
         Err(error) => {
-            values.fault(key, error.to_string());
+            values.error(key, error.to_string());
             None
         }
     }
 }
 
-fn username(values: &mut Values, key: &str, value: Option<&Value>) -> Option<String> {
+fn username(values: &mut FieldReader, key: &str, value: Option<&Value>) -> Option<String> {
     let name = value.and_then(Value::as_str).unwrap_or_default();
     if name.is_empty() || name.contains(':') {
-        values.fault(
+        values.error(
             key,
             "expected the name of a user, not empty and without a colon",
         );
@@ -236,12 +236,12 @@ fn username(values: &mut Values, key: &str, value: Option<&Value>) -> Option<Str
 
 /// A secret that may stand in the definition itself; `what` it is, if it is missing.
 fn plain(
-    values: &mut Values,
+    values: &mut FieldReader,
     (key, value): (&'static str, Option<&Value>),
     what: &str,
 ) -> Option<Secret> {
     let Some(text) = value.and_then(Value::as_str) else {
-        values.fault(
+        values.error(
             key,
             format!("expected {what} as a text, or a reference such as $env:NAME"),
         );
@@ -255,14 +255,14 @@ fn plain(
 
 /// Two keys that mean the same: the one that says something.
 fn one_of<'v>(
-    values: &mut Values,
+    values: &mut FieldReader,
     (key, value): (&'static str, Option<&'v Value>),
     (other_key, other): (&'static str, Option<&'v Value>),
 ) -> (&'static str, Option<&'v Value>) {
     match (values.given(value), values.given(other)) {
         (Some(one), Some(other)) if one != other => {
             let text = format!("is another name of {key}, and they differ; give one");
-            values.fault(other_key, text);
+            values.error(other_key, text);
             (key, Some(one))
         }
         (None, Some(other)) => (other_key, Some(other)),
@@ -277,11 +277,11 @@ mod tests {
     use super::*;
 
     fn read(value: Value) -> Result<Auth, String> {
-        let mut values = Values::default();
+        let mut values = FieldReader::strict("config");
         let auth = Auth::read(&mut values, Some(&value));
-        match values.faults.as_slice() {
-            [] => Ok(auth),
-            faults => Err(faults[0].to_string()),
+        match values.errors.iter().next() {
+            None => Ok(auth),
+            Some(error) => Err(error.to_string()),
         }
     }
 
@@ -342,10 +342,7 @@ mod tests {
     #[test]
     fn credentials_imply_their_type_and_contradictions_are_faults() {
         let read = |config: Value| {
-            let mut values = Values {
-                lenient: true,
-                ..Values::default()
-            };
+            let mut values = FieldReader::lenient("config");
             let keys = FlatKeys {
                 auth_type: config.get("auth_type"),
                 username: config.get("username"),
@@ -355,7 +352,7 @@ mod tests {
                 basic_auth_pass: config.get("basic_auth_pass"),
             };
             let auth = Auth::read_flat(&mut values, &keys);
-            let faults: Vec<_> = values.faults.iter().map(ToString::to_string).collect();
+            let faults: Vec<_> = values.errors.iter().map(ToString::to_string).collect();
             match faults.is_empty() {
                 true => Ok(auth),
                 false => Err(faults.join("; ")),

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::Error as _;
 use serde_json::{Map, Value};
 
-use super::fault::Fault;
 use super::job::Job;
 use super::secret::SecretRef;
-use super::values::whole_number;
+use crate::fields::{FieldErrors, FieldReader, whole_number};
 use crate::model::Destination;
 use crate::storage::write::route::is_destination_name;
 
@@ -38,7 +36,7 @@ pub struct Kind {
     /// Whether a definition has to name the database and the table.
     pub needs: Needs,
     /// Checks a `config`.
-    pub parse: fn(&Value) -> Result<Box<dyn Job>, Vec<Fault>>,
+    pub parse: fn(&Value) -> Result<Box<dyn Job>, FieldErrors>,
 }
 
 /// What of a destination a type cannot do without.
@@ -105,113 +103,96 @@ impl fmt::Debug for Definition {
     }
 }
 
-/// All that is wrong with a definition.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Faults(pub Vec<Fault>);
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let texts: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&texts.join("; "))
-    }
-}
-
-impl Faults {
-    fn one(text: impl fmt::Display) -> Self {
-        Self(vec![Fault::new("", text.to_string())])
-    }
-}
-
 impl Definition {
     /// Reads a definition of one of `kinds`.
     ///
     /// # Errors
-    /// All its faults.
-    pub fn parse(json: &[u8], kinds: &'static [Kind]) -> Result<Self, Faults> {
-        let value: Value = serde_json::from_slice(json).map_err(Faults::one)?;
+    /// All its errors.
+    pub fn parse(json: &[u8], kinds: &'static [Kind]) -> Result<Self, FieldErrors> {
+        let value: Value =
+            serde_json::from_slice(json).map_err(|error| FieldErrors::one("", error))?;
         Self::of(value, kinds)
     }
 
-    /// Reads a list of definitions of `kinds`, whose names have to differ.
+    /// Reads a list of definitions of `kinds`, whose names must differ.
     ///
     /// # Errors
-    /// All faults of all of them.
-    pub fn parse_list(json: &[u8], kinds: &'static [Kind]) -> Result<Vec<Self>, Faults> {
+    /// All errors of all of them.
+    pub fn parse_list(json: &[u8], kinds: &'static [Kind]) -> Result<Vec<Self>, FieldErrors> {
         let expected = "expected a list of definitions";
         let list: Value = serde_json::from_slice(json)
-            .map_err(|error| Faults::one(format_args!("{expected}: {error}")))?;
+            .map_err(|error| FieldErrors::one("", format_args!("{expected}: {error}")))?;
         let Value::Array(values) = list else {
-            return Err(Faults::one(expected));
+            return Err(FieldErrors::one("", expected));
         };
         let mut definitions: Vec<Self> = Vec::new();
-        let mut faults = Vec::new();
+        let mut errors = FieldErrors::default();
         for (index, value) in values.into_iter().enumerate() {
+            let path = format!("[{index}]");
             match Self::of(value, kinds) {
                 Ok(definition) => {
                     if definitions.iter().any(|it| it.name == definition.name) {
                         let text = format!("the name {:?} is given twice", definition.name);
-                        faults.push(Fault::new(format!("[{index}].name"), text));
+                        errors.add_within(&path, FieldErrors::one("name", text));
                     }
                     definitions.push(definition);
                 }
-                Err(Faults(found)) => faults.extend(found.into_iter().map(|fault| {
-                    let dot = if fault.key.is_empty() { "" } else { "." };
-                    Fault::new(format!("[{index}]{dot}{}", fault.key), fault.text)
-                })),
+                Err(found) => errors.add_within(&path, found),
             }
         }
-        if faults.is_empty() {
-            Ok(definitions)
-        } else {
-            Err(Faults(faults))
-        }
+        errors.into_result(definitions)
     }
 
     /// Reads a definition that is JSON already.
     ///
     /// # Errors
-    /// All its faults.
-    pub fn of(value: Value, kinds: &'static [Kind]) -> Result<Self, Faults> {
+    /// All its errors.
+    pub fn of(value: Value, kinds: &'static [Kind]) -> Result<Self, FieldErrors> {
         let Value::Object(source) = value else {
-            return Err(Faults::one(
+            return Err(FieldErrors::one(
+                "",
                 "expected a JSON object, a connector definition",
             ));
         };
-        let mut reader = Reader {
-            source: &source,
-            faults: Vec::new(),
-        };
-        for key in source.keys() {
-            if !KEYS.contains(&key.as_str()) {
-                let error = serde_json::Error::unknown_field(key, KEYS);
-                reader.faults.push(Fault::new("", error.to_string()));
-            }
-        }
-        let name = reader.required("name");
-        let name = name.filter(|name| reader.check("name", is_name(name), NAME_EXPECTED));
-        let kind = reader.required("type");
+        let mut fields = FieldReader::strict("");
+        fields.unknown_keys(&source, KEYS);
+        let name = fields.required("name", source.get("name"));
+        let name = name.filter(|name| fields.check("name", is_name(name), NAME_EXPECTED));
+        let kind = fields.required("type", source.get("type"));
         let kind = kind.and_then(|name| {
             let kind = kinds.iter().find(|kind| kind.name == name);
+            let known = || kinds.iter().map(|kind| kind.name).collect::<Vec<_>>();
             if kind.is_none() {
-                reader.faults.push(unknown_kind(kinds));
+                fields.error("type", format!("expected one of {}", known().join(", ")));
             }
             kind
         });
         let needs = kind.map_or(Needs::Nothing, |kind| kind.needs);
-        let database = reader.destination("target_database", needs != Needs::Nothing);
-        let table = reader.destination("target_table", needs == Needs::Table);
-        let schedule = reader.value("schedule_ms").and_then(|value| {
+        let mut destination = |key, is_required| {
+            let value = source.get(key);
+            let name = match is_required {
+                true => fields.required(key, value),
+                false => fields.string(key, value),
+            };
+            let expected = "expected a name that Timestream can have: 1 to 256 letters, digits, '_', \
+                            '.' and '-'";
+            name.filter(|name| fields.check(key, is_destination_name(name), expected))
+                .unwrap_or_default()
+        };
+        let database = destination("target_database", needs != Needs::Nothing);
+        let table = destination("target_table", needs == Needs::Table);
+        let schedule = fields.given(source.get("schedule_ms")).and_then(|value| {
             let schedule = whole_number(value).filter(|it| SCHEDULE_MS.contains(it));
             let expected = "expected milliseconds, 100 to 86400000 (a day)";
-            reader.check("schedule_ms", schedule.is_some(), expected);
+            fields.check("schedule_ms", schedule.is_some(), expected);
             schedule
         });
         let empty = Value::Object(Map::new());
         let config = source.get("config").unwrap_or(&empty);
         let job = kind.map(|kind| (kind.parse)(config));
-        let mut faults = reader.faults;
+        let mut errors = fields.errors;
         match (name, kind, job) {
-            (Some(name), Some(kind), Some(Ok(job))) if faults.is_empty() => Ok(Self {
+            (Some(name), Some(kind), Some(Ok(job))) if errors.is_empty() => Ok(Self {
                 name,
                 kind: kind.name,
                 destination: Destination { database, table },
@@ -220,8 +201,10 @@ impl Definition {
                 source,
             }),
             (_, _, job) => {
-                faults.extend(job.and_then(Result::err).into_iter().flatten());
-                Err(Faults(faults))
+                if let Some(Err(found)) = job {
+                    errors.extend(found);
+                }
+                Err(errors)
             }
         }
     }
@@ -276,57 +259,6 @@ pub fn is_name(name: &str) -> bool {
         && name
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-}
-
-fn unknown_kind(kinds: &[Kind]) -> Fault {
-    let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
-    Fault::new("type", format!("expected one of {}", known.join(", ")))
-}
-
-/// Reads values by key and gathers what is wrong with them; no fault repeats a value.
-struct Reader<'s> {
-    source: &'s Map<String, Value>,
-    faults: Vec<Fault>,
-}
-
-impl<'s> Reader<'s> {
-    /// The value of `key`, unless it is absent or null.
-    fn value(&self, key: &str) -> Option<&'s Value> {
-        self.source.get(key).filter(|value| !value.is_null())
-    }
-
-    fn text(&mut self, key: &str) -> Option<String> {
-        let text = self.value(key)?.as_str();
-        self.check(key, text.is_some(), "expected a text");
-        text.map(str::to_owned)
-    }
-
-    fn required(&mut self, key: &'static str) -> Option<String> {
-        if self.value(key).is_none() {
-            let error = serde_json::Error::missing_field(key);
-            self.faults.push(Fault::new("", error.to_string()));
-        }
-        self.text(key)
-    }
-
-    fn destination(&mut self, key: &'static str, is_required: bool) -> String {
-        let name = if is_required {
-            self.required(key)
-        } else {
-            self.text(key)
-        };
-        let expected = "expected a name that Timestream can have: 1 to 256 letters, digits, '_', '.' \
-                        and '-'";
-        name.filter(|name| self.check(key, is_destination_name(name), expected))
-            .unwrap_or_default()
-    }
-
-    fn check(&mut self, key: &str, is_right: bool, expected: &str) -> bool {
-        if !is_right {
-            self.faults.push(Fault::new(key, expected));
-        }
-        is_right
-    }
 }
 
 /// Whether the values of `key` are secrets, whatever type of definition has it.
@@ -427,9 +359,8 @@ mod tests {
         })
     }
 
-    fn faults(value: Value) -> Vec<String> {
-        let Faults(faults) = Definition::of(value, KINDS).unwrap_err();
-        faults.iter().map(ToString::to_string).collect()
+    fn errors(value: Value) -> Vec<String> {
+        Definition::of(value, KINDS).unwrap_err().messages()
     }
 
     fn with(key: &str, value: Value) -> Value {
@@ -454,13 +385,13 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_reported_and_repeats_no_value() {
+    fn every_error_is_reported_and_repeats_no_value() {
         let all = json!({
             "name": "a/b", "type": "echo", "target_database": "", "schedule_ms": 99,
             "schedule": 1, "config": {"rows": -1, "row": 1}
         });
         assert_eq!(
-            faults(all),
+            errors(all),
             [
                 "unknown field `schedule`, expected one of `name`, `type`, `target_database`, \
                  `target_table`, `schedule_ms`, `config`",
@@ -503,7 +434,7 @@ mod tests {
             (json!("hunter2"), "expected a JSON object"),
         ];
         for (value, start) in cases {
-            let found = faults(value);
+            let found = errors(value);
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].starts_with(start), "{found:?}");
             assert!(!found[0].contains("hunter2"), "{found:?}");
@@ -512,8 +443,8 @@ mod tests {
         for schedule in [json!(100), json!(86_400_000), json!(15_000.0)] {
             assert!(Definition::of(with("schedule_ms", schedule), KINDS).is_ok());
         }
-        let Faults(broken) = Definition::parse(b"{\"name\": }", KINDS).unwrap_err();
-        assert_eq!(broken[0].to_string(), "expected value at line 1 column 10");
+        let broken = Definition::parse(b"{\"name\": }", KINDS).unwrap_err();
+        assert_eq!(broken.to_string(), "expected value at line 1 column 10");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::address::Guard;
 use super::auth::Auth;
 use super::secret::{Secret, SecretRef, Secrets, Unresolved};
 use super::tls::Tls;
-use super::values::Values;
+use crate::fields::FieldReader;
 
 /// Headers that the protocol or the connection sets. Those of Prometheus
 /// (`ReservedHeaders` of its `common/config`), and what else a request here has of its own.
@@ -60,7 +60,7 @@ pub(super) struct Keys<'v> {
 impl Outgoing {
     /// Reads the keys; `url` is the key of the server's address, and what it holds.
     pub(super) fn read(
-        values: &mut Values,
+        values: &mut FieldReader,
         auth: Auth,
         keys: Keys<'_>,
         url: (&str, Option<&Url>),
@@ -73,7 +73,7 @@ impl Outgoing {
         let guard = Guard::default().with_link_local(allows_link_local);
         let (key, url) = url;
         if let Some(Err(refused)) = url.map(|url| guard.check_url(url)) {
-            values.fault(key, refused.to_string());
+            values.error(key, refused.to_string());
         }
         Self {
             auth,
@@ -100,20 +100,20 @@ impl Outgoing {
     }
 }
 
-fn headers(values: &mut Values, value: Option<&Value>) -> Vec<(HeaderName, Secret)> {
+fn headers(values: &mut FieldReader, value: Option<&Value>) -> Vec<(HeaderName, Secret)> {
     let Some(value) = values.given(value) else {
         return Vec::new();
     };
     let Some(given) = value.as_object() else {
         let text = r#"expected an object of texts, such as {"X-Scope-OrgID": "team-a"}"#;
-        values.fault("headers", text);
+        values.error("headers", text);
         return Vec::new();
     };
     let mut headers: Vec<(HeaderName, Secret)> = Vec::new();
     for (name, value) in given {
         let key = format!("headers.{name}");
         let Ok(name) = HeaderName::try_from(name) else {
-            values.fault(
+            values.error(
                 "headers",
                 "expected names of headers: letters, digits, - and others that HTTP allows",
             );
@@ -121,9 +121,9 @@ fn headers(values: &mut Values, value: Option<&Value>) -> Vec<(HeaderName, Secre
         };
         if RESERVED.contains(&name.as_str()) {
             let text = "the protocol sets this header; for credentials there is auth";
-            values.fault(&key, text);
+            values.error(&key, text);
         } else if headers.iter().any(|(known, _)| *known == name) {
-            values.fault(&key, "is given twice, in other letters");
+            values.error(&key, "is given twice, in other letters");
         } else if let Some(secret) = header_value(values, &key, value) {
             headers.push((name, secret));
         }
@@ -131,9 +131,9 @@ fn headers(values: &mut Values, value: Option<&Value>) -> Vec<(HeaderName, Secre
     headers
 }
 
-fn header_value(values: &mut Values, key: &str, value: &Value) -> Option<Secret> {
+fn header_value(values: &mut FieldReader, key: &str, value: &Value) -> Option<Secret> {
     let Some(text) = value.as_str() else {
-        values.fault(
+        values.error(
             key,
             "expected a text, or a reference such as $env:NAME or $file:NAME",
         );
@@ -143,14 +143,14 @@ fn header_value(values: &mut Values, key: &str, value: &Value) -> Option<Secret>
         return match SecretRef::parse(text) {
             Ok(reference) => Some(reference.into()),
             Err(error) => {
-                values.fault(key, error.to_string());
+                values.error(key, error.to_string());
                 None
             }
         };
     }
     let plain = Secret::Plain(text.to_owned());
     if plain.header("header", text).is_err() {
-        values.fault(
+        values.error(
             key,
             "expected a text that a header can have, without line ends and control characters",
         );
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     fn read(config: &Value) -> (Outgoing, Vec<String>) {
-        let mut values = Values::default();
+        let mut values = FieldReader::strict("config");
         let keys = Keys {
             headers: config.get("headers"),
             tls: config.get("tls"),
@@ -175,7 +175,7 @@ mod tests {
         let url = config.get("url").and_then(Value::as_str);
         let url = url.map(|url| Url::parse(url).unwrap());
         let outgoing = Outgoing::read(&mut values, Auth::None, keys, ("url", url.as_ref()));
-        let faults = values.faults.iter().map(ToString::to_string);
+        let faults = values.errors.iter().map(ToString::to_string);
         (outgoing, faults.collect())
     }
 

@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use super::bucket::Record;
-use super::definition::{Definition, Faults, Kind, is_name, patched};
-use super::fault::Fault;
+use super::definition::{Definition, Kind, is_name, patched};
 use crate::budget::{BudgetExceeded, Reservation};
+use crate::fields::FieldErrors;
 use crate::json::tree_bytes;
 use crate::state::StateError;
 use crate::state::{Expect, State};
@@ -53,7 +53,7 @@ pub struct Entry {
     /// The definition. `None` if it is not kept here, a scheduler's payload, or if it cannot be used.
     pub definition: Option<Arc<Definition>>,
     /// Why a kept one cannot be used: it was made by another version of the program.
-    pub unusable: Option<Faults>,
+    pub unusable: Option<FieldErrors>,
     /// Which of all that ever had this name it is.
     pub version: String,
     /// Whether it is given by file.
@@ -67,7 +67,7 @@ pub struct Entry {
 pub enum RegistryError {
     /// The definition cannot be used.
     #[error("{0}")]
-    Faulty(#[from] Faults),
+    Invalid(#[from] FieldErrors),
     /// There is one of this name.
     #[error("there is a connector {0:?} already; change it with PATCH, or delete it first")]
     Exists(String),
@@ -241,9 +241,9 @@ impl Registry {
         reservation.grow(TREES_OF_PATCH * tree_bytes(patch))?;
         let expected = "expected a JSON merge patch, an object";
         let patch: Value = serde_json::from_slice(patch)
-            .map_err(|error| fault("", &format!("{expected}: {error}")))?;
+            .map_err(|error| FieldErrors::one("", format_args!("{expected}: {error}")))?;
         let Value::Object(patch) = patch else {
-            return Err(fault("", expected).into());
+            return Err(FieldErrors::one("", expected).into());
         };
         if self.is_given(name) {
             return Err(RegistryError::Given(name.to_owned()));
@@ -258,13 +258,17 @@ impl Registry {
             let changed = Value::Object(patched(&source, patch.clone()));
             let definition = Definition::of(changed, self.kinds)?;
             if definition.name != name {
-                return Err(fault("name", "cannot be changed; create another connector").into());
+                return Err(FieldErrors::one(
+                    "name",
+                    "cannot be changed; create another connector",
+                )
+                .into());
             }
             let text = definition.text();
             if text.len() > MAX_DEFINITION_BYTES {
                 let bytes = text.len();
                 let text = format!("has {bytes} bytes; expected at most {MAX_DEFINITION_BYTES}");
-                return Err(fault("", &text).into());
+                return Err(FieldErrors::one("", text).into());
             }
             let expect = Expect::Version(&item.version);
             if self
@@ -392,7 +396,7 @@ impl Entry {
     fn read(&mut self, text: &str, kinds: &'static [Kind]) {
         match Definition::parse(text.as_bytes(), kinds) {
             Ok(definition) => self.definition = Some(Arc::new(definition)),
-            Err(faults) => self.unusable = Some(faults),
+            Err(errors) => self.unusable = Some(errors),
         }
     }
 }
@@ -425,8 +429,4 @@ fn unreadable(error: &serde_json::Error) -> StateError {
 
 fn contended(name: &str) -> StateError {
     StateError(format!("too many change {name:?} at the same time"))
-}
-
-fn fault(key: &str, text: &str) -> Faults {
-    Faults(vec![Fault::new(key, text)])
 }

@@ -52,11 +52,11 @@ pub async fn schedule(runner: Arc<JobRunner>, stop: CancellationToken) {
 /// Tells once of each version of a definition that this program cannot use.
 fn report_unusable(entries: &[Entry], reported: &mut HashSet<String>) {
     for entry in entries {
-        if let Some(faults) = &entry.unusable
+        if let Some(errors) = &entry.unusable
             && reported.insert(entry.version.clone())
         {
             tracing::error!(
-                error = faults.to_string(),
+                error = errors.to_string(),
                 connector = entry.name,
                 "A connector that is kept cannot be used; change or delete it."
             );

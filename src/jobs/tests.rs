@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use super::bucket::{Cause, LEASE};
 use super::client::Client;
 use super::definition::{Definition, Kind, Needs};
-use super::fault::Fault;
 use super::job::{Job, JobContext, Report, RunError};
 use super::registry::{Registry, RegistryError};
 use super::runner::{Caller, JobRunner, NotRun, RunOutcome};
@@ -27,6 +26,7 @@ use crate::budget::{MemoryBudget, Reservation};
 use crate::compute::ComputePool;
 use crate::config::{Invocation, read};
 use crate::dead_letter::DeadLetters;
+use crate::fields::FieldErrors;
 use crate::ingest::Ingester;
 use crate::metrics::{Format, Metrics};
 use crate::query::Querier;
@@ -54,13 +54,13 @@ struct Echo {
     step_ms: u64,
 }
 
-fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
+fn parse(config: &Value) -> Result<Box<dyn Job>, FieldErrors> {
     // Types of values that can be secrets are read as `values` reads them; this one has none.
     let echo = match config.is_object() {
         true => Echo::deserialize(config).map_err(|error| error.to_string()),
         false => Err("expected an object".to_owned()),
     };
-    let echo = echo.map_err(|text| vec![Fault::new("config", text)])?;
+    let echo = echo.map_err(|text| FieldErrors::one("config", text))?;
     Ok(Box::new(echo))
 }
 
@@ -406,8 +406,8 @@ async fn what_the_registry_refuses() {
     let given = Definition::parse(&echo("given", None, json!({})), KINDS).unwrap();
     let registry = Registry::new(state.clone(), KINDS, vec![Arc::new(given)]);
     let ok = echo("x", Some(1_000), json!({"rows": 1}));
-    let faulty = registry.create(b"{}", &mut unlimited()).await.unwrap_err();
-    assert!(matches!(faulty, RegistryError::Faulty(_)), "{faulty}");
+    let invalid = registry.create(b"{}", &mut unlimited()).await.unwrap_err();
+    assert!(matches!(invalid, RegistryError::Invalid(_)), "{invalid}");
     registry.create(&ok, &mut unlimited()).await.unwrap();
     let exists = registry.create(&ok, &mut unlimited()).await.unwrap_err();
     assert_eq!(exists, RegistryError::Exists("x".to_owned()));
@@ -492,8 +492,8 @@ async fn what_another_version_has_kept_is_shown_and_can_be_mended() {
         registry.list().await.unwrap().remove(0),
     ] {
         assert!(entry.definition.is_none());
-        let faults = entry.unusable.unwrap().to_string();
-        assert!(faults.starts_with("type: expected one of echo"), "{faults}");
+        let errors = entry.unusable.unwrap().to_string();
+        assert!(errors.starts_with("type: expected one of echo"), "{errors}");
     }
     registry
         .patch("x", br#"{"type": "echo"}"#, &mut unlimited())

@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{
 
 use super::address::ip_of;
 use super::secret::{Secrets, Unresolved};
-use super::values::{Values, object};
+use crate::fields::{FieldReader, object};
 use crate::timestream::TrustedRoots;
 use crate::unverified::Unverified;
 
@@ -67,14 +67,14 @@ pub(super) struct Digest([u8; 32]);
 
 impl Tls {
     /// Reads the key `tls`.
-    pub(super) fn read(values: &mut Values, value: Option<&Value>) -> Self {
+    pub(super) fn read(values: &mut FieldReader, value: Option<&Value>) -> Self {
         let Some(value) = values.given(value) else {
             return Self::default();
         };
         let raw: Raw = match object(value) {
             Ok(raw) => raw,
             Err(text) => {
-                values.fault("tls", text);
+                values.error("tls", text);
                 return Self::default();
             }
         };
@@ -83,15 +83,15 @@ impl Tls {
         let key = file(values, "tls.key_file", raw.key_file.as_ref());
         let is_given = |value: &Option<Value>| values.given(value.as_ref()).is_some();
         match (is_given(&raw.cert_file), is_given(&raw.key_file)) {
-            (true, false) => values.fault("tls.key_file", "missing: the private key of cert_file"),
-            (false, true) => values.fault("tls.cert_file", "missing: the certificate of key_file"),
+            (true, false) => values.error("tls.key_file", "missing: the private key of cert_file"),
+            (false, true) => values.error("tls.cert_file", "missing: the certificate of key_file"),
             _ => {}
         }
         let server_name = values.text("tls.server_name", raw.server_name.as_ref());
         let server_name = server_name.and_then(|name| {
             let parsed = ServerName::try_from(name).ok().filter(is_usable);
             if parsed.is_none() {
-                values.fault("tls.server_name", "expected a host name or an IP address");
+                values.error("tls.server_name", "expected a host name or an IP address");
             }
             parsed
         });
@@ -127,13 +127,13 @@ impl Tls {
 }
 
 /// The name of a file under `secrets_dir`.
-fn file(values: &mut Values, key: &str, value: Option<&Value>) -> Option<String> {
+fn file(values: &mut FieldReader, key: &str, value: Option<&Value>) -> Option<String> {
     let name = values.text(key, value)?;
     let climbs = Path::new(&name)
         .components()
         .any(|part| part == Component::ParentDir);
     if climbs || name.starts_with('$') || name.contains('\0') {
-        values.fault(
+        values.error(
             key,
             "expected the name of a file under secrets_dir, without .. and without $file:",
         );
@@ -360,9 +360,9 @@ mod tests {
     use super::*;
 
     fn read(value: Value) -> (Tls, Vec<String>) {
-        let mut values = Values::default();
+        let mut values = FieldReader::strict("config");
         let tls = Tls::read(&mut values, Some(&value));
-        let faults = values.faults.iter().map(ToString::to_string);
+        let faults = values.errors.iter().map(ToString::to_string);
         (tls, faults.collect())
     }
 
@@ -413,13 +413,10 @@ mod tests {
     fn a_certificate_without_its_key_is_not_left_out() {
         for blank in [json!(""), json!(" "), json!("<KEY_FILE>"), Value::Null] {
             for (given, missing) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
-                let mut values = Values {
-                    lenient: true,
-                    ..Values::default()
-                };
+                let mut values = FieldReader::lenient("config");
                 Tls::read(&mut values, Some(&json!({given: "a.pem", missing: blank})));
-                let [fault] = &values.faults[..] else {
-                    panic!("{:?}", values.faults);
+                let [fault] = &values.errors[..] else {
+                    panic!("{:?}", values.errors);
                 };
                 let text = format!("config.tls.{missing}: missing");
                 assert!(fault.to_string().starts_with(&text), "{fault}");

@@ -12,10 +12,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::entry::jobs::serve;
+use timestream_prometheus_connector::fields::FieldErrors;
 use timestream_prometheus_connector::http::router;
 use timestream_prometheus_connector::ingest::Sender;
 use timestream_prometheus_connector::jobs::definition::{Kind, Needs};
-use timestream_prometheus_connector::jobs::fault::Fault;
 use timestream_prometheus_connector::jobs::job::{Job, JobContext, Report, RunError};
 use timestream_prometheus_connector::jobs::secret::SecretRef;
 use timestream_prometheus_connector::model::Sample;
@@ -48,9 +48,9 @@ struct Tell {
     waits: bool,
 }
 
-fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
+fn parse(config: &Value) -> Result<Box<dyn Job>, FieldErrors> {
     let tell =
-        Tell::deserialize(config).map_err(|error| vec![Fault::new("config", error.to_string())])?;
+        Tell::deserialize(config).map_err(|error| FieldErrors::one("config", error.to_string()))?;
     Ok(Box::new(tell))
 }
 

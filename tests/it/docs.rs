@@ -4,8 +4,8 @@ use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::{Value, json};
 use timestream_prometheus_connector::config::options::OPTIONS;
 use timestream_prometheus_connector::config::{Invocation, read};
+use timestream_prometheus_connector::fields::FieldErrors;
 use timestream_prometheus_connector::jobs::definition::{Definition, KINDS};
-use timestream_prometheus_connector::jobs::fault::Fault;
 use timestream_prometheus_connector::jobs::job::Job;
 use timestream_prometheus_connector::jobs::kinds::{scrape, sink, sync};
 
@@ -70,7 +70,7 @@ fn definitions_in_the_documents_are_accepted() {
 
 #[test]
 fn the_keys_of_each_type_are_those_of_the_program() {
-    type Parse = fn(&Value) -> Result<Box<dyn Job>, Vec<Fault>>;
+    type Parse = fn(&Value) -> Result<Box<dyn Job>, FieldErrors>;
     let types: [(&str, Parse); 3] = [
         (
             include_str!("../../docs/connectors/scrape.md"),
@@ -92,7 +92,7 @@ fn the_keys_of_each_type_are_those_of_the_program() {
         documented.sort_unstable();
         // serde names all keys that there are.
         let faults = parse(&json!({"no_such_key": 1})).unwrap_err();
-        let (_, known) = faults[0].text.split_once("expected one of ").unwrap();
+        let (_, known) = faults[0].message.split_once("expected one of ").unwrap();
         let mut known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
         known.sort_unstable();
         assert_eq!(documented, known);

@@ -5,7 +5,7 @@ use std::fmt;
 use lambda_runtime::Diagnostic;
 
 use crate::budget::BudgetExceeded;
-use crate::jobs::definition::Faults;
+use crate::fields::FieldErrors;
 
 /// An event that is not handled.
 #[derive(thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum EventError {
     NotConfigured,
     /// The connector definition cannot be used.
     #[error("InvalidDefinition: {0}")]
-    Definition(#[from] Faults),
+    Definition(#[from] FieldErrors),
     /// The connector did not run to its end.
     #[error("ConnectorFailed: {name}: {error}")]
     Failed {

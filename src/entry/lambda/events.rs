@@ -22,9 +22,9 @@ use super::rows::{self, Item, StreamEvent};
 use crate::budget::{MemoryBudget, Reservation};
 use crate::compute::ComputePool;
 use crate::entry::resend::ToAll;
+use crate::fields::FieldErrors;
 use crate::ingest::Ingester;
-use crate::jobs::definition::{Definition, Faults};
-use crate::jobs::fault::Fault;
+use crate::jobs::definition::Definition;
 use crate::jobs::registry::{MAX_DEFINITION_BYTES, TREES_OF_DEFINITION};
 use crate::jobs::runner::JobRunner;
 use crate::json::{LONG_BYTES, tree_bytes};
@@ -145,11 +145,11 @@ impl Invocation<'_> {
 
     /// Runs the definition that the event is.
     async fn definition(&mut self) -> (Result<Value, EventError>, Option<Numbers>) {
-        let faults = |text: String| EventError::from(Faults(vec![Fault::new("", text)]));
+        let invalid = |text: String| EventError::from(FieldErrors::one("", text));
         let bytes = self.event.len();
         if bytes > MAX_DEFINITION_BYTES {
             let text = format!("has {bytes} bytes; expected at most {MAX_DEFINITION_BYTES}");
-            return (Err(faults(text)), None);
+            return (Err(invalid(text)), None);
         }
         let memory = TREES_OF_DEFINITION * tree_bytes(self.event);
         if let Err(exceeded) = self.reservation.grow(memory) {
@@ -157,7 +157,7 @@ impl Invocation<'_> {
         }
         let event = match serde_json::from_slice(self.event) {
             Ok(event) => event,
-            Err(error) => return (Err(faults(error.to_string())), None),
+            Err(error) => return (Err(invalid(error.to_string())), None),
         };
         definition::answer(event, &self.handlers.runner, self.deadline).await
     }

@@ -22,8 +22,8 @@ use tokio::time::Instant;
 
 pub use config::Scrape;
 
+use crate::fields::FieldErrors;
 use crate::ingest::{Kept, Sender, WriteOutcome};
-use crate::jobs::fault::Fault;
 use crate::jobs::job::{Job, JobContext, Report, RunError};
 use crate::received::Request;
 use crate::state::StateError;
@@ -43,7 +43,7 @@ const BYTES_AT_ONCE: usize = 128 << 10;
 ///
 /// # Errors
 /// All errors in it.
-pub fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
+pub fn parse(config: &Value) -> Result<Box<dyn Job>, FieldErrors> {
     Ok(Box::new(Scrape::parse(config)?))
 }
 

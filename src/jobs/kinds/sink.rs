@@ -23,8 +23,8 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use crate::dead_letter::Letter;
+use crate::fields::FieldErrors;
 use crate::ingest::Replayed;
-use crate::jobs::fault::Fault;
 use crate::jobs::job::{Job, JobContext, Report, RunError};
 use crate::json::MAX_TREE_BYTES_PER_BYTE;
 use config::Settings;
@@ -48,7 +48,7 @@ struct Sink(Settings);
 ///
 /// # Errors
 /// All errors of the configuration.
-pub fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
+pub fn parse(config: &Value) -> Result<Box<dyn Job>, FieldErrors> {
     Ok(Box::new(Sink(Settings::parse(config)?)))
 }
 

@@ -27,7 +27,7 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::jobs::fault::Fault;
+use crate::fields::FieldErrors;
 use crate::jobs::job::{Job, JobContext, Report, RunError};
 use config::{Layout, Mode, Settings};
 use cursor::{Cursor, CursorStore, POSITION_KEY, Position, RUN_KEY, Started, key};
@@ -54,7 +54,7 @@ struct Sync(Settings);
 ///
 /// # Errors
 /// All errors in it.
-pub fn parse(config: &Value) -> Result<Box<dyn Job>, Vec<Fault>> {
+pub fn parse(config: &Value) -> Result<Box<dyn Job>, FieldErrors> {
     Ok(Box::new(Sync(Settings::parse(config)?)))
 }
 

@@ -8,10 +8,9 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::fields::{FieldErrors, FieldReader, object};
 use crate::jobs::auth::Auth;
-use crate::jobs::fault::Fault;
 use crate::jobs::outgoing::{Keys, Outgoing};
-use crate::jobs::values::{Values, object};
 
 /// Timeout of one attempt.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -76,12 +75,12 @@ impl Scrape {
     ///
     /// # Errors
     /// All errors in it.
-    pub fn parse(config: &Value) -> Result<Self, Vec<Fault>> {
-        let raw: Raw = object(config).map_err(|text| vec![Fault::new("config", text)])?;
-        let mut values = Values::default();
+    pub fn parse(config: &Value) -> Result<Self, FieldErrors> {
+        let raw: Raw = object(config).map_err(|text| FieldErrors::one("config", text))?;
+        let mut values = FieldReader::strict("config");
         if raw.endpoint.is_none() {
             let text = "missing: the URL to scrape, such as http://node-exporter:9100/metrics";
-            values.fault("endpoint", text);
+            values.error("endpoint", text);
         }
         let endpoint = values.url("endpoint", raw.endpoint.as_ref());
         let auth = Auth::read(&mut values, raw.auth.as_ref());
@@ -120,16 +119,16 @@ impl Scrape {
         let without =
             "has no effect while target_labels is false; remove it, or set target_labels to true";
         if !adds_target_labels && is_job_given {
-            values.fault("job", without);
+            values.error("job", without);
         }
         if !adds_target_labels && !labels.is_empty() {
-            values.fault("labels", without);
+            values.error("labels", without);
         }
         if is_job_given && labels.contains_key("job") {
-            values.fault("labels.job", "is already set by job; remove one of them");
+            values.error("labels.job", "is already set by job; remove one of them");
         }
         match endpoint {
-            Some(endpoint) if values.faults.is_empty() => Ok(Self {
+            Some(endpoint) if values.errors.is_empty() => Ok(Self {
                 job_is_name: adds_target_labels && !is_job_given && !labels.contains_key("job"),
                 target: match adds_target_labels {
                     true => target(&endpoint, job, labels),
@@ -144,7 +143,7 @@ impl Scrape {
                 honor_labels,
                 adds_target_labels,
             }),
-            _ => Err(values.faults),
+            _ => Err(values.errors),
         }
     }
 
@@ -174,25 +173,25 @@ fn target(
 }
 
 /// Reads further labels.
-fn labels(values: &mut Values, value: Option<&Value>) -> BTreeMap<String, String> {
+fn labels(values: &mut FieldReader, value: Option<&Value>) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     let Some(value) = values.given(value) else {
         return labels;
     };
     let Some(given) = value.as_object() else {
-        values.fault("labels", "expected an object of strings");
+        values.error("labels", "expected an object of strings");
         return labels;
     };
     for (name, value) in given {
         let key = format!("labels.{name}");
         if name.is_empty() || name.starts_with("__") {
-            values.fault(
+            values.error(
                 &key,
                 "expected a non-empty name that does not begin with __",
             );
         }
         if value.is_null() {
-            values.fault(&key, "expected a text that is not empty");
+            values.error(&key, "expected a text that is not empty");
         } else if let Some(text) = values.text(&key, Some(value)) {
             labels.insert(name.clone(), text);
         }

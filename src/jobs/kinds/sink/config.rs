@@ -8,10 +8,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::row::{Fields, timestamp_ms};
+use crate::fields::{FieldErrors, FieldReader, object};
 use crate::jobs::auth::Auth;
-use crate::jobs::fault::Fault;
 use crate::jobs::outgoing::{Keys, Outgoing};
-use crate::jobs::values::{Values, object};
 use crate::model::Destination;
 use crate::storage::limits::MAX_QUERY_BYTES;
 use crate::storage::write::route::is_destination_name;
@@ -137,14 +136,14 @@ impl Settings {
     ///
     /// # Errors
     /// All errors of the configuration.
-    pub(super) fn parse(config: &Value) -> Result<Self, Vec<Fault>> {
-        let raw: Raw = object(config).map_err(|text| vec![Fault::new("config", text)])?;
-        let mut values = Values::default();
+    pub(super) fn parse(config: &Value) -> Result<Self, FieldErrors> {
+        let raw: Raw = object(config).map_err(|text| FieldErrors::one("config", text))?;
+        let mut values = FieldReader::strict("config");
         let sources = sources(&mut values, raw.source.as_ref());
         let url = match &raw.url {
             Some(url) => values.url("url", Some(url)),
             None => {
-                values.fault(
+                values.error(
                     "url",
                     "missing: where rows go, a form like http://prometheus:9090/api/v1/write",
                 );
@@ -158,7 +157,7 @@ impl Settings {
                 .any(|source| matches!(source, Source::Query(_)));
         let mut field = |key: &str, value: Option<&Value>, what: &str| {
             if value.is_none() && needs_fields {
-                values.fault(
+                values.error(
                     key,
                     format!("missing: the field of a row that holds {what}"),
                 );
@@ -219,7 +218,7 @@ impl Settings {
         ];
         let protocol = values.choice("protobuf_message", raw.protobuf_message.as_ref(), &messages);
         match url {
-            Some(url) if values.faults.is_empty() => Ok(Self {
+            Some(url) if values.errors.is_empty() => Ok(Self {
                 url,
                 fields,
                 outgoing,
@@ -232,7 +231,7 @@ impl Settings {
                 sources,
                 lateness_ms: lateness.cast_signed(),
             }),
-            _ => Err(values.faults),
+            _ => Err(values.errors),
         }
     }
 }
@@ -248,7 +247,7 @@ impl Retries {
 }
 
 /// One source, or a list of them.
-fn sources(values: &mut Values, source: Option<&Value>) -> Vec<Source> {
+fn sources(values: &mut FieldReader, source: Option<&Value>) -> Vec<Source> {
     match source {
         None => Vec::new(),
         Some(Value::Array(all)) => {
@@ -259,7 +258,7 @@ fn sources(values: &mut Values, source: Option<&Value>) -> Vec<Source> {
                     continue;
                 };
                 if sources.iter().any(|it| it.name() == source.name()) {
-                    values.fault(&key, "this is the same as one before it");
+                    values.error(&key, "this is the same as one before it");
                 }
                 sources.push(source);
             }
@@ -269,11 +268,11 @@ fn sources(values: &mut Values, source: Option<&Value>) -> Vec<Source> {
     }
 }
 
-fn one_source(values: &mut Values, key: &str, source: &Value) -> Option<Source> {
+fn one_source(values: &mut FieldReader, key: &str, source: &Value) -> Option<Source> {
     let raw: RawSource = match object(source) {
         Ok(raw) => raw,
         Err(text) => {
-            values.fault(key, text);
+            values.error(key, text);
             return None;
         }
     };
@@ -289,13 +288,13 @@ fn one_source(values: &mut Values, key: &str, source: &Value) -> Option<Source> 
             || raw.start.is_some()
             || raw.end.is_some();
         if others {
-            values.fault(
+            values.error(
                 key,
                 "a query stands alone: no database, table, metrics, start and end",
             );
         }
         if query.len() > MAX_QUERY_BYTES {
-            values.fault(
+            values.error(
                 key,
                 format!("the query has more than {MAX_QUERY_BYTES} bytes"),
             );
@@ -303,12 +302,12 @@ fn one_source(values: &mut Values, key: &str, source: &Value) -> Option<Source> 
         return Some(Source::Query(query));
     }
     let (Some(database), Some(table)) = (database, table) else {
-        values.fault(key, "expected a query, or database and table");
+        values.error(key, "expected a query, or database and table");
         return None;
     };
     for (name, text) in [("database", &database), ("table", &table)] {
         if !is_destination_name(text) {
-            values.fault(
+            values.error(
                 &format!("{key}.{name}"),
                 "expected a name that Timestream can have: 1 to 256 letters, digits, '_', '.' and '-'",
             );
@@ -319,7 +318,7 @@ fn one_source(values: &mut Values, key: &str, source: &Value) -> Option<Source> 
         let time = timestamp_ms(value).ok().filter(|ms| *ms >= 0);
         if time.is_none() {
             let text = "expected milliseconds since 1970, or a form like 2026-01-31T00:00:00Z";
-            values.fault(&format!("{key}.{name}"), text);
+            values.error(&format!("{key}.{name}"), text);
         }
         time
     };
@@ -329,7 +328,7 @@ fn one_source(values: &mut Values, key: &str, source: &Value) -> Option<Source> 
         && start >= end
     {
         let show = |ms| Timestamp::from_millisecond(ms).map_or(String::new(), |it| it.to_string());
-        values.fault(
+        values.error(
             key,
             format!("end ({}) is not after start ({})", show(end), show(start)),
         );
@@ -343,7 +342,7 @@ fn one_source(values: &mut Values, key: &str, source: &Value) -> Option<Source> 
 }
 
 /// A list of names.
-fn names(values: &mut Values, key: &str, value: Option<&Value>) -> Vec<String> {
+fn names(values: &mut FieldReader, key: &str, value: Option<&Value>) -> Vec<String> {
     let Some(value) = values.given(value) else {
         return Vec::new();
     };
@@ -352,7 +351,7 @@ fn names(values: &mut Values, key: &str, value: Option<&Value>) -> Vec<String> {
         names.collect::<Option<Vec<_>>>()
     });
     if names.is_none() {
-        values.fault(key, "expected a list of names");
+        values.error(key, "expected a list of names");
     }
     names.unwrap_or_default()
 }

@@ -11,10 +11,9 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::fields::{FieldErrors, FieldReader, object};
 use crate::jobs::auth::{Auth, FlatKeys};
-use crate::jobs::fault::Fault;
 use crate::jobs::outgoing::{Keys, Outgoing};
-use crate::jobs::values::{Values, object};
 
 const HOUR_MS: i64 = 3_600_000;
 /// Accepted hours of lookback, up to a hundred years.
@@ -145,12 +144,9 @@ impl Settings {
     ///
     /// # Errors
     /// All errors in it.
-    pub(super) fn parse(config: &Value) -> Result<Self, Vec<Fault>> {
-        let raw: Raw = object(config).map_err(|text| vec![Fault::new("config", text)])?;
-        let mut values = Values {
-            lenient: true,
-            ..Values::default()
-        };
+    pub(super) fn parse(config: &Value) -> Result<Self, FieldErrors> {
+        let raw: Raw = object(config).map_err(|text| FieldErrors::one("config", text))?;
+        let mut values = FieldReader::lenient("config");
         let url = url(&mut values, &raw);
         let outgoing = outgoing(&mut values, &raw, url.as_ref());
         let metrics = metrics(&mut values, raw.metrics_filter.as_ref());
@@ -174,7 +170,7 @@ impl Settings {
         let is_raw = values.flag("raw", raw.raw.as_ref());
         let may_drop = values.flag("allow_table_drop", raw.allow_table_drop.as_ref());
         if mode == Mode::FullRefreshOverwrite && may_drop != Some(true) {
-            values.fault(
+            values.error(
                 "sync_mode",
                 "full_refresh_overwrite drops the target tables with all their data; set allow_table_drop to true to confirm",
             );
@@ -194,7 +190,7 @@ impl Settings {
                 .unwrap_or(true),
         };
         match url {
-            Some(url) if values.faults.is_empty() => Ok(Self {
+            Some(url) if values.errors.is_empty() => Ok(Self {
                 url,
                 outgoing,
                 metrics,
@@ -206,7 +202,7 @@ impl Settings {
                 raw: is_raw.unwrap_or(false),
                 tables,
             }),
-            _ => Err(values.faults),
+            _ => Err(values.errors),
         }
     }
 
@@ -216,19 +212,19 @@ impl Settings {
     }
 }
 
-fn url(values: &mut Values, raw: &Raw) -> Option<Url> {
+fn url(values: &mut FieldReader, raw: &Raw) -> Option<Url> {
     let url = values.url("prometheus_url", raw.prometheus_url.as_ref());
     let alias = values.url("base_url", raw.base_url.as_ref());
     match (url, alias) {
         (Some(one), Some(other)) if one != other => {
-            values.fault(
+            values.error(
                 "base_url",
                 "is another name of prometheus_url and has a different value; remove one of them",
             );
             None
         }
-        (None, None) if values.faults.is_empty() => {
-            values.fault(
+        (None, None) if values.errors.is_empty() => {
+            values.error(
                 "prometheus_url",
                 "missing: the URL of the server, such as http://prometheus:9090",
             );
@@ -238,7 +234,7 @@ fn url(values: &mut Values, raw: &Raw) -> Option<Url> {
     }
 }
 
-fn outgoing(values: &mut Values, raw: &Raw, url: Option<&Url>) -> Outgoing {
+fn outgoing(values: &mut FieldReader, raw: &Raw, url: Option<&Url>) -> Outgoing {
     let keys = FlatKeys {
         auth_type: raw.auth_type.as_ref(),
         username: raw.username.as_ref(),
@@ -261,7 +257,7 @@ fn outgoing(values: &mut Values, raw: &Raw, url: Option<&Url>) -> Outgoing {
 }
 
 /// Reads names in a list, or in a string with commas.
-fn metrics(values: &mut Values, value: Option<&Value>) -> Vec<String> {
+fn metrics(values: &mut FieldReader, value: Option<&Value>) -> Vec<String> {
     let mut names: Vec<String> = match values.given(value) {
         None => Vec::new(),
         Some(Value::String(text)) => text.split(',').map(str::to_owned).collect(),
@@ -271,7 +267,7 @@ fn metrics(values: &mut Values, value: Option<&Value>) -> Vec<String> {
         }
         Some(_) => {
             let text = "expected names in a list, or in a string with commas";
-            values.fault("metrics_filter", text);
+            values.error("metrics_filter", text);
             Vec::new()
         }
     };
@@ -284,7 +280,7 @@ fn metrics(values: &mut Values, value: Option<&Value>) -> Vec<String> {
     names
 }
 
-fn start(values: &mut Values, raw: &Raw) -> Start {
+fn start(values: &mut FieldReader, raw: &Raw) -> Start {
     let hours = values.number("lookback_hours", raw.lookback_hours.as_ref(), HOURS);
     let ago = Start::Ago(hours.unwrap_or(24).cast_signed() * HOUR_MS);
     let Some(text) = values.text("start_date", raw.start_date.as_ref()) else {
@@ -298,18 +294,18 @@ fn start(values: &mut Values, raw: &Raw) -> Start {
     match start.filter(|ms| *ms >= 0) {
         Some(ms) => Start::At(ms),
         None => {
-            values.fault("start_date", "expected a day from 1970 on, YYYY-MM-DD");
+            values.error("start_date", "expected a day from 1970 on, YYYY-MM-DD");
             ago
         }
     }
 }
 
 /// Reads `lateness_ms`, which must be shorter than `lookback_hours`, so that a run has something to read.
-fn lateness_ms(values: &mut Values, raw: &Raw, start: Start) -> i64 {
+fn lateness_ms(values: &mut FieldReader, raw: &Raw, start: Start) -> i64 {
     let lateness = values.number("lateness_ms", raw.lateness_ms.as_ref(), LATENESS);
     let lateness = lateness.unwrap_or(DEFAULT_LATENESS_MS).cast_signed();
     if matches!(start, Start::Ago(ms) if lateness >= ms) {
-        values.fault(
+        values.error(
             "lateness_ms",
             "is not shorter than lookback_hours, so nothing would be read; expected a shorter time",
         );
