@@ -256,10 +256,10 @@ async fn lambda_router(
              (basic_auth_users, bearer_token)."
         );
     }
-    let is_kept = state.is_kept();
+    let is_persistent = state.is_persistent();
     let metrics = Arc::clone(app.metrics());
     let runner = jobs::runner(config, parts.clone(), state, metrics);
-    let app = if is_kept {
+    let app = if is_persistent {
         // Invocations have deadlines of their own.
         app.with_jobs(JobsApi {
             runner: Arc::clone(&runner),

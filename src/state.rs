@@ -6,7 +6,9 @@
 
 pub mod dynamodb;
 pub mod folder;
+pub mod lease;
 pub mod memory;
+pub mod record;
 
 use std::fmt;
 use std::io;
@@ -18,6 +20,7 @@ use jiff::Timestamp;
 pub use dynamodb::Table;
 pub use folder::Folder;
 pub use memory::Memory;
+pub use record::Record;
 
 /// Where state is kept, as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub enum StateStore {
     DynamoDb(String),
 }
 
-/// The place where state is kept did not do what it was asked.
+/// The state cannot be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the state cannot be read or written: {0}")]
 pub struct StateError(pub String);
@@ -65,15 +68,42 @@ impl fmt::Debug for Item {
     }
 }
 
-/// What has to be there for a text to be put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect<'a> {
-    /// Nothing of this name.
+impl StateError {
+    /// Returns the error for a stored text that another program wrote. It has no more of `error` than the
+    /// position: serde repeats values, and a definition may hold secrets.
+    pub fn unreadable(error: &serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        Self(format!(
+            "the stored text is not one that this program stored (line {line}, column {column})"
+        ))
+    }
+
+    /// Returns the error for a text that other processes changed at every attempt.
+    pub fn contended(name: &str) -> Self {
+        Self(format!("too many change {name:?} at the same time"))
+    }
+}
+
+/// The condition under which a text is put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// There is none of this name.
     Absent,
-    /// This version.
-    Version(&'a str),
-    /// Whatever it is.
+    /// The stored one has this version.
+    Version(String),
+    /// None.
     Anything,
+}
+
+impl Expect {
+    /// Returns true if `stored` fulfils the condition.
+    fn is_met(&self, stored: Option<&Item>) -> bool {
+        match self {
+            Self::Absent => stored.is_none(),
+            Self::Version(version) => stored.is_some_and(|item| item.version == *version),
+            Self::Anything => true,
+        }
+    }
 }
 
 impl StateStore {
@@ -117,8 +147,8 @@ impl State {
         })
     }
 
-    /// Whether it outlives the process.
-    pub fn is_kept(&self) -> bool {
+    /// Returns true if it outlives the process.
+    pub fn is_persistent(&self) -> bool {
         !matches!(self, Self::Memory(_))
     }
 
@@ -137,7 +167,7 @@ impl State {
     /// Puts a text, unless what is there is not what is expected; returns whether it did. It is safe
     /// when this returns.
     ///
-    /// After `keep_until` nobody needs it any more; a place may then forget it.
+    /// After `expires_at` nothing needs it any more; a store may then delete it.
     ///
     /// # Errors
     /// The place cannot be written; the text may be there nevertheless.
@@ -146,13 +176,13 @@ impl State {
         collection: &str,
         name: &str,
         value: &str,
-        expect: Expect<'_>,
-        keep_until: Option<Timestamp>,
+        expect: Expect,
+        expires_at: Option<Timestamp>,
     ) -> Result<bool, StateError> {
         match self {
-            Self::Memory(memory) => Ok(memory.put(collection, name, value, expect)),
+            Self::Memory(memory) => Ok(memory.put(collection, name, value, &expect)),
             Self::Folder(folder) => folder.put(collection, name, value, expect).await,
-            Self::DynamoDb(table) => table.put(collection, name, value, expect, keep_until).await,
+            Self::DynamoDb(table) => table.put(collection, name, value, expect, expires_at).await,
         }
     }
 

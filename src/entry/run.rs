@@ -18,7 +18,7 @@ use super::build::parts;
 use super::jobs::runner;
 use crate::config::Config;
 use crate::dead_letter::{DeadLetterTarget, DeadLetters};
-use crate::jobs::bucket::{Cause, LEASE, Record};
+use crate::jobs::bucket::{Cause, JobRecord, LEASE};
 use crate::jobs::definition::{Definition, KINDS, type_names};
 use crate::jobs::job::{Progress, Report, RunError};
 use crate::jobs::runner::{Caller, JobRunner, NotRun, RunOutcome};
@@ -88,7 +88,7 @@ pub async fn run(
         kept.state,
         Arc::new(Metrics::new(type_names())),
     );
-    let prepare = |record: &mut Record| {
+    let prepare = |record: &mut JobRecord| {
         // Whoever runs it by hand has seen what is wrong.
         record.enable();
         if kept.lock.is_some() {

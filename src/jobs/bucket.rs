@@ -1,6 +1,6 @@
 //! Who runs what and when: buckets of time, and the record of a definition with its lease.
 //!
-//! Pure: a [`Record`] is read, changed by one of these functions and put back if nobody else has
+//! Pure: a [`JobRecord`] is read, changed by one of these functions and put back if nobody else has
 //! changed it meanwhile. So of several processes one claims a bucket, and one at a time runs.
 
 use std::time::Duration;
@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::job::{Report, RunError};
 use crate::received::cut;
+use crate::state;
+use crate::state::lease::Lease;
 
 /// How long a lease holds unless it is renewed; a crashed process keeps a definition from running
 /// so long.
@@ -18,7 +20,7 @@ pub const LEASE: Duration = Duration::from_secs(60);
 pub const RENEWAL: Duration = Duration::from_secs(20);
 /// How long the record of a definition that nobody keeps, a scheduler's payload, outlives its last
 /// run.
-const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+const RECORD_RETENTION: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Warnings of a run that its record has.
 const MAX_WARNINGS: usize = 20;
 /// Bytes of each of them.
@@ -43,7 +45,7 @@ pub fn until_next(now: Timestamp, schedule: Duration) -> Duration {
 /// What is known of the runs of a definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Record {
+pub struct JobRecord {
     /// Start of the last bucket that somebody claimed, in milliseconds since the Unix epoch.
     bucket: Option<i64>,
     lease: Option<Lease>,
@@ -63,13 +65,6 @@ pub struct Record {
     pub last_rows_ingested: Option<u64>,
     /// Buckets that found a run still going on.
     pub skipped: u64,
-}
-
-/// The right to run, for a while.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Lease {
-    holder: String,
-    until: Timestamp,
 }
 
 /// Why a run is to begin.
@@ -98,7 +93,7 @@ pub enum Claim {
     Disabled(String),
 }
 
-impl Record {
+impl JobRecord {
     /// Tries to get the right to run for `holder`; the answer to the same question, asked again, is
     /// the same.
     pub fn claim(&mut self, cause: Cause, holder: &str, now: Timestamp) -> Claim {
@@ -119,26 +114,16 @@ impl Record {
             }
             self.bucket = Some(start);
         }
-        if self.is_running(now) && !is_own {
+        if !Lease::acquire(&mut self.lease, holder, now, LEASE) {
             self.skipped += u64::from(matches!(cause, Cause::Bucket(_)));
             return Claim::Held;
         }
-        self.lease = Some(Lease {
-            holder: holder.to_owned(),
-            until: now + LEASE,
-        });
         Claim::Won
     }
 
     /// Renews the lease of `holder`; returns whether it still has it.
     pub fn renew(&mut self, holder: &str, now: Timestamp) -> bool {
-        match &mut self.lease {
-            Some(lease) if lease.holder == holder => {
-                lease.until = now + LEASE;
-                true
-            }
-            _ => false,
-        }
+        Lease::renew(&mut self.lease, holder, now, LEASE)
     }
 
     /// Ends the run of `holder` that began at `began`; returns whether it still had the lease.
@@ -167,7 +152,7 @@ impl Record {
 
     /// Whether a run has the lease.
     pub fn is_running(&self, now: Timestamp) -> bool {
-        self.lease.as_ref().is_some_and(|lease| now < lease.until)
+        self.lease.as_ref().is_some_and(|lease| lease.is_valid(now))
     }
 
     /// Takes the lease from whoever has it: for a caller who knows that nothing runs.
@@ -186,16 +171,18 @@ impl Record {
         self.disabled_reason = None;
     }
 
-    /// Until when it is kept where nobody deletes it: as long as it keeps anything from running.
-    pub fn keep_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let holds_back = self.paused || self.disabled_reason.is_some();
-        (!holds_back).then(|| now + KEPT)
-    }
-
     fn is_held_by(&self, holder: &str) -> bool {
         self.lease
             .as_ref()
-            .is_some_and(|lease| lease.holder == holder)
+            .is_some_and(|lease| lease.is_held_by(holder))
+    }
+}
+
+impl state::Record for JobRecord {
+    /// A paused or disabled job keeps its record, which keeps it from running.
+    fn expires_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let holds_back = self.paused || self.disabled_reason.is_some();
+        (!holds_back).then(|| now + RECORD_RETENTION)
     }
 }
 
@@ -215,12 +202,13 @@ fn shown(warnings: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Record;
 
     fn at(milliseconds: i64) -> Timestamp {
         Timestamp::from_millisecond(milliseconds).unwrap()
     }
 
-    fn won(record: &mut Record, cause: Cause, holder: &str, now: i64) -> Claim {
+    fn won(record: &mut JobRecord, cause: Cause, holder: &str, now: i64) -> Claim {
         record.claim(cause, holder, at(now))
     }
 
@@ -245,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_bucket_is_claimed_once() {
-        let mut record = Record::default();
+        let mut record = JobRecord::default();
         let bucket = Cause::Bucket(at(15_000));
         assert_eq!(won(&mut record, bucket, "a", 15_001), Claim::Won);
         // The answer to its first question may have been lost.
@@ -264,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_bucket_that_finds_a_run_is_skipped_once() {
-        let mut record = Record::default();
+        let mut record = JobRecord::default();
         assert_eq!(won(&mut record, Cause::Bucket(at(0)), "a", 0), Claim::Won);
         let next = Cause::Bucket(at(15_000));
         assert_eq!(won(&mut record, next, "b", 15_000), Claim::Held);
@@ -278,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_renewed_by_its_holder_and_taken_over_when_it_ends() {
-        let mut record = Record::default();
+        let mut record = JobRecord::default();
         assert_eq!(won(&mut record, Cause::Hand, "a", 0), Claim::Won);
         assert!(record.renew("a", at(50_000)));
         assert!(!record.renew("b", at(50_000)));
@@ -302,8 +290,8 @@ mod tests {
 
     #[test]
     fn what_a_run_leaves() {
-        let mut record = Record::default();
-        let run = |record: &mut Record, begin: i64, error: Option<RunError>| {
+        let mut record = JobRecord::default();
+        let run = |record: &mut JobRecord, begin: i64, error: Option<RunError>| {
             assert_eq!(won(record, Cause::Hand, "a", begin), Claim::Won);
             let report = Report {
                 rows: 3,
@@ -326,11 +314,11 @@ mod tests {
         assert_eq!(record.last_error.as_deref(), Some("refused"));
         run(&mut record, 300, None);
         assert_eq!(record.last_error, None);
-        assert!(record.keep_until(at(300)).is_some());
+        assert!(record.expires_at(at(300)).is_some());
         let reason = "token resolve: gone".to_owned();
         run(&mut record, 400, Some(RunError::Disable(reason.clone())));
         assert_eq!(record.disabled_reason.as_ref(), Some(&reason));
-        assert_eq!(record.keep_until(at(500)), None);
+        assert_eq!(record.expires_at(at(500)), None);
         for cause in [Cause::Hand, Cause::Bucket(at(500))] {
             let claim = won(&mut record, cause, "a", 500);
             assert_eq!(claim, Claim::Disabled(reason.clone()));
@@ -344,7 +332,7 @@ mod tests {
 
     #[test]
     fn the_last_warnings_are_bounded() {
-        let mut record = Record::default();
+        let mut record = JobRecord::default();
         let mut run = |warnings: Vec<String>| {
             assert_eq!(won(&mut record, Cause::Hand, "a", 0), Claim::Won);
             let report = Report {
@@ -364,9 +352,9 @@ mod tests {
 
     #[test]
     fn a_paused_definition_runs_by_hand_only() {
-        let mut record = Record {
+        let mut record = JobRecord {
             paused: true,
-            ..Record::default()
+            ..JobRecord::default()
         };
         let bucket = Cause::Bucket(at(1_000));
         assert_eq!(won(&mut record, bucket, "a", 1_000), Claim::Paused);
@@ -379,12 +367,12 @@ mod tests {
 
     #[test]
     fn records_survive_as_text() {
-        let mut record = Record::default();
+        let mut record = JobRecord::default();
         assert_eq!(won(&mut record, Cause::Bucket(at(0)), "a", 1), Claim::Won);
         let text = serde_json::to_string(&record).unwrap();
-        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+        assert_eq!(serde_json::from_str::<JobRecord>(&text).unwrap(), record);
         // Of a later version of the program, or an earlier one.
-        let other: Record = serde_json::from_str(r#"{"paused":true,"later":1}"#).unwrap();
+        let other: JobRecord = serde_json::from_str(r#"{"paused":true,"later":1}"#).unwrap();
         assert!(other.paused);
     }
 }

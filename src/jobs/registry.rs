@@ -7,25 +7,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
-use super::bucket::Record;
+use super::bucket::JobRecord;
 use super::definition::{Definition, Kind, is_name, patched};
 use crate::budget::{BudgetExceeded, Reservation};
 use crate::fields::FieldErrors;
 use crate::json::tree_bytes;
-use crate::state::StateError;
-use crate::state::{Expect, State};
+use crate::state::record::{MAX_CHANGES, read};
+use crate::state::{Expect, State, StateError};
 
 /// The collection of definitions.
 const DEFINITIONS: &str = "definitions";
 /// The collection of their records.
 const RECORDS: &str = "records";
-/// How often a change is tried again because somebody else was faster; each time somebody was.
-const MAX_CHANGES: usize = 100;
-
 /// Bytes of a definition as it is stored; a new one and a patch have no more either.
 pub const MAX_DEFINITION_BYTES: usize = 256 << 10;
 /// A definition is in memory so many times while it is checked: as it was given, and as its type reads
@@ -59,7 +55,7 @@ pub struct Entry {
     /// Whether it is given by file.
     pub is_given: bool,
     /// What is known of its runs.
-    pub record: Record,
+    pub record: JobRecord,
 }
 
 /// Why definitions are not changed.
@@ -142,7 +138,7 @@ impl Registry {
             return Err(RegistryError::Exists(name.clone()));
         }
         self.changed.notify_one();
-        if !self.state.is_kept() && !self.has_warned.swap(true, Ordering::Relaxed) {
+        if !self.state.is_persistent() && !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "Connector definitions are kept in memory and end with the process; set --state \
                  (state) to keep them."
@@ -158,7 +154,7 @@ impl Registry {
     pub async fn list(&self) -> Result<Vec<Entry>, RegistryError> {
         let mut records = BTreeMap::new();
         for item in self.state.list(RECORDS).await? {
-            records.insert(item.name, read_record(&item.value)?);
+            records.insert(item.name, read::<JobRecord>(&item.value)?);
         }
         let mut entries = BTreeMap::new();
         for mut entry in self.definitions().await? {
@@ -181,7 +177,7 @@ impl Registry {
         let mut entries: Vec<Entry> = self.given.iter().map(Entry::given).collect();
         for item in self.state.list(DEFINITIONS).await? {
             if !self.is_given(&item.name) {
-                let mut entry = Entry::new(item.name, item.version, Record::default());
+                let mut entry = Entry::new(item.name, item.version, JobRecord::default());
                 entry.read(&item.value, self.kinds);
                 entries.push(entry);
             }
@@ -253,8 +249,8 @@ impl Registry {
             let item = found.ok_or_else(|| RegistryError::Missing(name.to_owned()))?;
             let memory = TREES_OF_PATCH * tree_bytes(item.value.as_bytes());
             reservation.grow(memory)?;
-            let source: Map<String, Value> =
-                serde_json::from_str(&item.value).map_err(|error| unreadable(&error))?;
+            let source: Map<String, Value> = serde_json::from_str(&item.value)
+                .map_err(|error| StateError::unreadable(&error))?;
             let changed = Value::Object(patched(&source, patch.clone()));
             let definition = Definition::of(changed, self.kinds)?;
             if definition.name != name {
@@ -270,7 +266,7 @@ impl Registry {
                 let text = format!("has {bytes} bytes; expected at most {MAX_DEFINITION_BYTES}");
                 return Err(FieldErrors::one("", text).into());
             }
-            let expect = Expect::Version(&item.version);
+            let expect = Expect::Version(item.version);
             if self
                 .state
                 .put(DEFINITIONS, name, &text, expect, None)
@@ -281,7 +277,7 @@ impl Registry {
             }
             reservation.shrink(memory);
         }
-        Err(contended(name).into())
+        Err(StateError::contended(name).into())
     }
 
     /// Deletes a definition with all that is known of it.
@@ -318,7 +314,7 @@ impl Registry {
     /// There is none, or the state cannot be written.
     pub async fn resume(&self, name: &str) -> Result<(), RegistryError> {
         self.get(name).await?;
-        self.change(name, Record::resume).await?;
+        self.change(name, JobRecord::resume).await?;
         Ok(())
     }
 
@@ -330,30 +326,9 @@ impl Registry {
     pub async fn change<T>(
         &self,
         name: &str,
-        mut change: impl FnMut(&mut Record) -> T,
+        change: impl FnMut(&mut JobRecord) -> T,
     ) -> Result<T, StateError> {
-        for _ in 0..MAX_CHANGES {
-            let item = self.state.get(RECORDS, name).await?;
-            let mut record = match &item {
-                Some(item) => read_record(&item.value)?,
-                None => Record::default(),
-            };
-            let before = record.clone();
-            let result = change(&mut record);
-            if record == before {
-                return Ok(result);
-            }
-            let text = serde_json::to_string(&record).expect("a record is valid JSON");
-            let expect = match &item {
-                Some(item) => Expect::Version(&item.version),
-                None => Expect::Absent,
-            };
-            let until = record.keep_until(Timestamp::now());
-            if self.state.put(RECORDS, name, &text, expect, until).await? {
-                return Ok(result);
-            }
-        }
-        Err(contended(name))
+        self.state.change(RECORDS, name, change).await
     }
 
     /// Forgets the record and the cursors of a definition; returns whether it had a record.
@@ -363,9 +338,9 @@ impl Registry {
         Ok(had_record)
     }
 
-    async fn record(&self, name: &str) -> Result<Option<Record>, StateError> {
+    async fn record(&self, name: &str) -> Result<Option<JobRecord>, StateError> {
         let item = self.state.get(RECORDS, name).await?;
-        item.map(|item| read_record(&item.value)).transpose()
+        item.map(|item| read::<JobRecord>(&item.value)).transpose()
     }
 
     fn is_given(&self, name: &str) -> bool {
@@ -374,7 +349,7 @@ impl Registry {
 }
 
 impl Entry {
-    fn new(name: String, version: String, record: Record) -> Self {
+    fn new(name: String, version: String, record: JobRecord) -> Self {
         Self {
             name,
             definition: None,
@@ -389,7 +364,7 @@ impl Entry {
         Self {
             definition: Some(Arc::clone(definition)),
             is_given: true,
-            ..Self::new(definition.name.clone(), String::new(), Record::default())
+            ..Self::new(definition.name.clone(), String::new(), JobRecord::default())
         }
     }
 
@@ -413,20 +388,4 @@ fn check_name(name: &str) -> Result<(), RegistryError> {
     } else {
         Err(RegistryError::Missing(name.to_owned()))
     }
-}
-
-fn read_record(text: &str) -> Result<Record, StateError> {
-    serde_json::from_str(text).map_err(|error| unreadable(&error))
-}
-
-fn unreadable(error: &serde_json::Error) -> StateError {
-    // No more of the error: serde repeats values, and a definition may hold secrets.
-    let (line, column) = (error.line(), error.column());
-    StateError(format!(
-        "the stored text is not one that this program stored (line {line}, column {column})"
-    ))
-}
-
-fn contended(name: &str) -> StateError {
-    StateError(format!("too many change {name:?} at the same time"))
 }

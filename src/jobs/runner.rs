@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::bucket::{Cause, Claim, LEASE, RENEWAL, Record};
+use super::bucket::{Cause, Claim, JobRecord, LEASE, RENEWAL};
 use super::client::Client;
 use super::definition::Definition;
 use super::job::{Cursors, JobContext, Progress, Report, RunError, Tally};
@@ -22,8 +22,7 @@ use crate::ingest::{Ingester, Replayed};
 use crate::metrics::emf::Numbers;
 use crate::metrics::{Metrics, RunCount, RunResult};
 use crate::query::Querier;
-use crate::state::StateError;
-use crate::state::{Expect, State};
+use crate::state::{Expect, State, StateError};
 
 /// What all runs of a process share.
 #[derive(Debug)]
@@ -176,7 +175,7 @@ impl JobRunner {
             Ok(entry) => entry.record,
             // A definition that an event brought is not kept.
             Err(RegistryError::State(error)) => return Err(NotRun::StateFailed(error)),
-            Err(_) => Record::default(),
+            Err(_) => JobRecord::default(),
         };
         if record.paused {
             return Err(NotRun::Paused);
@@ -274,7 +273,7 @@ impl JobRunner {
         holder: &str,
     ) -> Result<(), NotRun> {
         let now = self.now;
-        let claim = |record: &mut Record| record.claim(cause, holder, now());
+        let claim = |record: &mut JobRecord| record.claim(cause, holder, now());
         match self.registry.change(&definition.name, claim).await {
             Ok(Claim::Won) => Ok(()),
             Ok(Claim::Lost) => Err(NotRun::ClaimLost),
@@ -322,7 +321,7 @@ impl JobRunner {
             never = watch => match never {},
         };
         let now = self.now;
-        let finish = |record: &mut Record| record.finish(holder, began, now(), &report);
+        let finish = |record: &mut JobRecord| record.finish(holder, began, now(), &report);
         match self.registry.change(name, finish).await {
             Ok(true) => {}
             Ok(false) => tracing::warn!(
@@ -346,7 +345,7 @@ impl JobRunner {
         let mut renewed = Instant::now();
         loop {
             tokio::time::sleep(RENEWAL).await;
-            let renew = |record: &mut Record| record.renew(holder, now());
+            let renew = |record: &mut JobRecord| record.renew(holder, now());
             match self.registry.change(name, renew).await {
                 Ok(true) => renewed = Instant::now(),
                 Ok(false) => return,

@@ -67,8 +67,8 @@ impl Table {
         collection: &str,
         name: &str,
         value: &str,
-        expect: Expect<'_>,
-        keep_until: Option<Timestamp>,
+        expect: Expect,
+        expires_at: Option<Timestamp>,
     ) -> Result<bool, StateError> {
         let mut request = self.client.put_item().table_name(&self.name);
         request = match expect {
@@ -79,12 +79,12 @@ impl Table {
             Expect::Version(version) => request
                 .condition_expression("#version = :version")
                 .expression_attribute_names("#version", VERSION)
-                .expression_attribute_values(":version", text(version)),
+                .expression_attribute_values(":version", text(&version)),
         };
         let mut item = key(collection, name);
         item.insert(VALUE.to_owned(), text(value));
         item.insert(VERSION.to_owned(), text(&new_version()));
-        if let Some(until) = keep_until {
+        if let Some(until) = expires_at {
             let seconds = AttributeValue::N(until.as_second().to_string());
             item.insert(EXPIRES_AT.to_owned(), seconds);
         }

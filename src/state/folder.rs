@@ -74,14 +74,9 @@ impl Folder {
         collection: &str,
         name: &str,
         value: &str,
-        expect: Expect<'_>,
+        expect: Expect,
     ) -> Result<bool, StateError> {
         let (folder, path) = (self.clone(), self.path(collection, name));
-        let expected = match expect {
-            Expect::Version(version) => Some(version.to_owned()),
-            Expect::Absent | Expect::Anything => None,
-        };
-        let is_absent_expected = expect == Expect::Absent;
         let head = Head {
             name: name.to_owned(),
             version: new_version(),
@@ -89,11 +84,6 @@ impl Folder {
         let head = serde_json::to_string(&head).expect("two texts are valid JSON");
         let text = format!("{head}\n{value}");
         blocking(move || {
-            let expect = match &expected {
-                Some(version) => Expect::Version(version),
-                None if is_absent_expected => Expect::Absent,
-                None => Expect::Anything,
-            };
             let _lock = folder.lock()?;
             if expect != Expect::Anything && !expect.is_met(read(&path)?.as_ref()) {
                 return Ok(false);

@@ -19,13 +19,7 @@ impl Memory {
         self.texts().get(&key(collection, name)).cloned()
     }
 
-    pub(super) fn put(
-        &self,
-        collection: &str,
-        name: &str,
-        value: &str,
-        expect: Expect<'_>,
-    ) -> bool {
+    pub(super) fn put(&self, collection: &str, name: &str, value: &str, expect: &Expect) -> bool {
         let mut texts = self.texts();
         let key = key(collection, name);
         if !expect.is_met(texts.get(&key)) {
@@ -52,17 +46,6 @@ impl Memory {
 
     fn texts(&self) -> MutexGuard<'_, Texts> {
         self.0.lock()
-    }
-}
-
-impl Expect<'_> {
-    /// Whether `present` is what is expected.
-    pub(super) fn is_met(self, present: Option<&Item>) -> bool {
-        match self {
-            Self::Absent => present.is_none(),
-            Self::Version(version) => present.is_some_and(|item| item.version == version),
-            Self::Anything => true,
-        }
     }
 }
 

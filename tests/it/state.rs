@@ -61,19 +61,19 @@ impl Dynamo {
 
 /// What holds of every place; `other` is the same one, opened by another process.
 async fn contract(state: State, other: State) {
-    let put = async |name: &str, value: &str, expect: Expect<'_>| {
+    let put = async |name: &str, value: &str, expect: Expect| {
         state.put("c", name, value, expect, None).await.unwrap()
     };
     assert_eq!(state.get("c", "a").await.unwrap(), None);
     assert!(state.list("c").await.unwrap().is_empty());
     assert!(put("a", "1", Expect::Absent).await);
     assert!(!put("a", "2", Expect::Absent).await);
-    assert!(!put("a", "2", Expect::Version("other")).await);
-    assert!(!put("b", "2", Expect::Version("other")).await);
+    assert!(!put("a", "2", Expect::Version("other".to_owned())).await);
+    assert!(!put("b", "2", Expect::Version("other".to_owned())).await);
     let first = other.get("c", "a").await.unwrap().unwrap();
     assert_eq!((first.name.as_str(), first.value.as_str()), ("a", "1"));
-    assert!(put("a", "2", Expect::Version(&first.version)).await);
-    assert!(!put("a", "3", Expect::Version(&first.version)).await);
+    assert!(put("a", "2", Expect::Version(first.version.clone())).await);
+    assert!(!put("a", "3", Expect::Version(first.version.clone())).await);
     assert!(put("a", "4\n{}\u{0}\u{1f980}", Expect::Anything).await);
     let last = other.get("c", "a").await.unwrap().unwrap();
     assert_eq!(last.value, "4\n{}\u{0}\u{1f980}");
@@ -82,7 +82,7 @@ async fn contract(state: State, other: State) {
     assert!(other.delete("c", "a").await.unwrap());
     assert!(!other.delete("c", "a").await.unwrap());
     assert!(put("a", "5", Expect::Anything).await);
-    assert!(!put("a", "6", Expect::Version(&last.version)).await);
+    assert!(!put("a", "6", Expect::Version(last.version)).await);
 
     // Names are any texts, and collections keep apart.
     let long = "x".repeat(300);
@@ -126,7 +126,7 @@ async fn add_one(state: &State) {
             .as_ref()
             .map_or(0, |it| it.value.parse::<u32>().unwrap());
         let expect = match &item {
-            Some(item) => Expect::Version(&item.version),
+            Some(item) => Expect::Version(item.version.clone()),
             None => Expect::Absent,
         };
         let text = (value + 1).to_string();
