@@ -11,7 +11,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tokio::task::{block_in_place, yield_now};
 
-/// The time that work may occupy a thread of the runtime.
+/// The longest time for which work may occupy a thread of the runtime.
 pub const SLICE: Duration = Duration::from_millis(10);
 
 /// The threads that do long computations; cheap to clone.
@@ -31,7 +31,7 @@ impl Default for ComputePool {
 }
 
 impl ComputePool {
-    /// Does `work` here if it `is_long`, else at once on the thread that serves the request.
+    /// Runs `work` here if it `is_long`, else at once on the thread that serves the request.
     pub async fn run_if<T>(&self, is_long: bool, work: impl FnOnce() -> T) -> T {
         if !is_long {
             return work();
@@ -45,8 +45,8 @@ impl ComputePool {
         }
     }
 
-    /// Does work that comes in steps, until `step` returns a value. Between slices of time other
-    /// requests are served, and this one can be cancelled.
+    /// Runs work in steps, until `step` returns a value. Between slices of time other requests are served,
+    /// and this one can be cancelled.
     pub async fn run_in_slices<T>(&self, is_long: bool, mut step: impl FnMut() -> Option<T>) -> T {
         loop {
             let slice = || {

@@ -321,7 +321,7 @@ fn url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text.trim()).map_err(|error| {
         format!("not a URL: {error}; expected a form like http://prometheus:9090")
     })?;
-    let refused = if !matches!(url.scheme(), "http" | "https") {
+    let invalid = if !matches!(url.scheme(), "http" | "https") {
         "expected a URL that begins with http:// or https://"
     } else if !url.username().is_empty() || url.password().is_some() {
         "user and password do not belong into the URL; use authentication"
@@ -330,7 +330,7 @@ fn url(text: &str) -> Result<Url, String> {
     } else {
         return Ok(url);
     };
-    Err(refused.to_owned())
+    Err(invalid.to_owned())
 }
 
 #[cfg(test)]

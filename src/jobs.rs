@@ -1,12 +1,12 @@
-//! Connector definitions: jobs beside the serving of Prometheus, each described by one JSON object.
+//! Jobs beside the serving of Prometheus, each described by one JSON object, its definition.
 //!
-//! [`definition`] reads and checks them, [`registry`] keeps them, [`bucket`] decides who runs what
-//! and when, [`runner`] runs one and [`scheduler`] all of a process. [`crate::state`] is where all of it
-//! survives. [`run`] is what a type of definition implements and what it is given to work with;
-//! [`secret`] and [`auth`] are how it shows who it is to others, [`client`] how it reaches them (`outgoing`
-//! and `tls` with which settings, `address` which of them it never calls), `quote` what errors may repeat
-//! of their responses. The types are in [`kinds`]; what is in their `config` is
-//! read by `values`.
+//! [`definition`] reads and checks definitions, [`registry`] stores them in [`crate::state`]. [`bucket`]
+//! decides which process runs which job when; [`runner`] runs one job, [`scheduler`] all jobs of a process.
+//! [`job`] is the interface between the runner and a type of job; the types are in [`kinds`].
+//!
+//! Jobs call other servers through [`client`] alone: `outgoing` and `tls` are its settings, `address` the
+//! addresses that it never calls, [`secret`] and [`auth`] the credentials, and `quote` the part of a
+//! response that an error may repeat.
 
 mod address;
 pub mod auth;

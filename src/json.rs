@@ -1,4 +1,4 @@
-//! The memory that JSON occupies once it is parsed, known before it is.
+//! The memory that JSON will occupy once it is parsed.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ const OBJECT: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 2 * ALLO
 const ELEMENT: usize = 3 * size_of::<Value>();
 /// Bytes of a member: the nodes of a B-tree are at least five elevenths full.
 const MEMBER: usize = 128;
-/// Bytes of half a string besides its text; it has two quotes.
+/// Half of the bytes of a string besides its characters; it has two quotes.
 const QUOTE: usize = ALLOCATION;
 
 /// The most that [`tree_bytes`] returns for each byte of JSON: that of `{ },`.
@@ -24,9 +24,9 @@ pub const MAX_TREE_BYTES_PER_BYTE: usize = 192;
 
 /// Returns the bytes that `json` occupies at most as a [`Value`].
 ///
-/// The signs of its structure are counted, those within strings too. A factor of the length would
-/// not do: it is 6 to 15 for definitions as people write them, 50 for `[[0],[0],...]`, and 130 for
-/// objects within objects.
+/// Counts the characters of its structure, those within strings too. A factor of the length is not enough:
+/// it is 6 to 15 for definitions as people write them, 50 for `[[0],[0],...]`, and 130 for objects within
+/// objects.
 pub fn tree_bytes(json: &[u8]) -> usize {
     let costs = json.iter().enumerate().map(|(index, byte)| {
         let next = json.get(index + 1);

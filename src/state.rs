@@ -1,8 +1,8 @@
-//! Where definitions, their records and their cursors are kept: small texts by name, in
-//! collections, each with a version, so that several processes can change them without a lock.
+//! The state: small texts by name, in collections, each with a version, so that several processes can
+//! change them without a lock.
 //!
-//! [`memory`] forgets them, [`folder`] keeps them in files, [`dynamodb`] in a table. What the texts
-//! mean is the business of others.
+//! [`memory`] holds them as long as the process lives, [`folder`] in files, [`dynamodb`] in a table.
+//! [`record`] is the compare-and-set of a text that is JSON, [`lease`] the right of one process within it.
 
 pub mod dynamodb;
 pub mod folder;
@@ -22,7 +22,7 @@ pub use folder::Folder;
 pub use memory::Memory;
 pub use record::Record;
 
-/// Where state is kept, as configured.
+/// The configured store of the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateStore {
     /// `file:DIR`: files in a folder.
@@ -36,7 +36,7 @@ pub enum StateStore {
 #[error("the state cannot be read or written: {0}")]
 pub struct StateError(pub String);
 
-/// Keeps state; cheap to clone.
+/// The state in its store; cheap to clone.
 #[derive(Clone, Debug)]
 pub enum State {
     /// As long as the process lives.
@@ -54,7 +54,7 @@ pub struct Item {
     pub name: String,
     /// The text.
     pub value: String,
-    /// Which of all that ever had this name it is.
+    /// The version, different for each text that ever had this name.
     pub version: String,
 }
 
@@ -135,7 +135,7 @@ impl fmt::Display for StateStore {
 }
 
 impl State {
-    /// Opens what is configured; the memory of the process, if nothing is.
+    /// Opens the configured store; the memory of the process if none is.
     ///
     /// # Errors
     /// The folder cannot be written.
@@ -152,10 +152,10 @@ impl State {
         !matches!(self, Self::Memory(_))
     }
 
-    /// The text `name` of `collection`.
+    /// Returns the text `name` of `collection`.
     ///
     /// # Errors
-    /// The place cannot be read.
+    /// The store cannot be read.
     pub async fn get(&self, collection: &str, name: &str) -> Result<Option<Item>, StateError> {
         match self {
             Self::Memory(memory) => Ok(memory.get(collection, name)),
@@ -164,13 +164,13 @@ impl State {
         }
     }
 
-    /// Puts a text, unless what is there is not what is expected; returns whether it did. It is safe
-    /// when this returns.
+    /// Stores a text if the condition `expect` is met; returns false if it is not. The text is safe when this
+    /// returns.
     ///
     /// After `expires_at` nothing needs it any more; a store may then delete it.
     ///
     /// # Errors
-    /// The place cannot be written; the text may be there nevertheless.
+    /// The store cannot be written; the text may be stored nevertheless.
     pub async fn put(
         &self,
         collection: &str,
@@ -186,10 +186,10 @@ impl State {
         }
     }
 
-    /// Deletes a text; returns whether there was one.
+    /// Deletes a text; returns false if there was none.
     ///
     /// # Errors
-    /// The place cannot be written.
+    /// The store cannot be written.
     pub async fn delete(&self, collection: &str, name: &str) -> Result<bool, StateError> {
         match self {
             Self::Memory(memory) => Ok(memory.delete(collection, name)),
@@ -198,10 +198,10 @@ impl State {
         }
     }
 
-    /// All texts of a collection, by name.
+    /// Returns all texts of a collection, by name.
     ///
     /// # Errors
-    /// The place cannot be read.
+    /// The store cannot be read.
     pub async fn list(&self, collection: &str) -> Result<Vec<Item>, StateError> {
         match self {
             Self::Memory(memory) => Ok(memory.list(collection)),
@@ -213,7 +213,7 @@ impl State {
     /// Deletes all texts of a collection.
     ///
     /// # Errors
-    /// The place cannot be written; some may be gone.
+    /// The store cannot be written; some may be deleted.
     pub async fn clear(&self, collection: &str) -> Result<(), StateError> {
         for item in self.list(collection).await? {
             self.delete(collection, &item.name).await?;
@@ -222,7 +222,7 @@ impl State {
     }
 }
 
-/// A version that nothing has had before.
+/// Returns a version that no text has had before.
 fn new_version() -> String {
     format!("{:016x}", fastrand::u64(..))
 }
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places() {
+    fn stores() {
         let folder = |path: &str| Some(StateStore::Folder(path.into()));
         let table = |name: &str| Some(StateStore::DynamoDb(name.to_owned()));
         let arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/state";

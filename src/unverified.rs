@@ -1,4 +1,4 @@
-//! TLS to a server whose certificate is not verified: a health check of this machine, and connectors with
+//! TLS to a server whose certificate is not verified: a health check of this machine, and jobs with
 //! `insecure_skip_verify`.
 
 use tokio_rustls::rustls::client::danger::{

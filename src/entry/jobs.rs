@@ -1,4 +1,4 @@
-//! Connector definitions in a process: what runs them, put together from the configuration.
+//! The jobs of a process: builds their runner from the configuration, and serves them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::jobs::secret::Secrets;
 use crate::metrics::Metrics;
 use crate::state::State;
 
-/// What runs the definitions of `config`, whose state is in `state`.
+/// Returns the runner of the jobs of `config`, with their state in `state`.
 pub fn runner(
     config: &Config,
     Parts { ingester, querier }: Parts,
@@ -38,18 +38,18 @@ pub fn runner(
     })
 }
 
-/// Warns of connectors whose state ends with the process.
+/// Logs a warning if there are jobs whose state ends with the process.
 pub fn warn_if_forgotten(config: &Config) {
     if config.state.is_none() && !config.connectors.is_empty() {
         tracing::warn!(
-            "What connectors have done is kept in memory: after a restart they start anew, and a \
-             second process would run them too; set --state (state)."
+            "Job state is in memory only: after a restart jobs start over, and other processes would \
+             run them as well; set --state (state)."
         );
     }
 }
 
-/// Returns the routes' part of a server with jobs, and the work behind it: all schedules, and runs begun
-/// by hand. The work ends when `stop` is cancelled and all runs have ended.
+/// Returns the API of the jobs, and a future that does the work: all schedules, and runs begun by hand. It ends
+/// when `stop` is cancelled and all runs have ended.
 pub fn serve(
     runner: Arc<JobRunner>,
     stop: CancellationToken,
@@ -68,9 +68,9 @@ pub fn serve(
     (api, work)
 }
 
-/// Waits for work that was told to stop, at most for `grace`.
+/// Waits for cancelled work, at most for `grace`.
 pub async fn finish(work: tokio::task::JoinHandle<()>, grace: Duration) {
     if tokio::time::timeout(grace, work).await.is_err() {
-        tracing::warn!("Some connectors did not stop in time and were cut off.");
+        tracing::warn!("Some jobs did not stop in time and were aborted.");
     }
 }

@@ -1,4 +1,4 @@
-//! The command `bootstrap run`: one definition, once, with progress, a summary and an exit status.
+//! The command `bootstrap run`: runs one job once, with progress, a summary and an exit status.
 
 use std::fmt::Write as _;
 use std::fs::{File, TryLockError};
@@ -26,23 +26,23 @@ use crate::metrics::Metrics;
 use crate::state::{Folder, Memory, State};
 use crate::visible::{escaped_lines, print_error};
 
-/// How long a run waits before it asks again whether it may begin.
+/// The pause before the next attempt to begin a run.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
 
-/// How a command ended.
+/// The exit status of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The run is complete.
     Complete = 0,
     /// It failed, or did not begin.
     Failed = 1,
-    /// The definition cannot be used, or what the options name.
+    /// The definition is invalid, or an option names something unusable.
     Unusable = 2,
-    /// It was told to stop.
+    /// It was interrupted.
     Interrupted = 130,
 }
 
-/// Runs the definition in the file `path`, until `stop` completes at most.
+/// Runs the job that the file `path` defines, at most until `stop` completes.
 pub async fn run(
     config: &Config,
     path: &Path,
@@ -58,16 +58,16 @@ pub async fn run(
             return Exit::Unusable;
         }
     };
-    let kept = match keep(config, path, shared) {
-        Ok(kept) => kept,
-        Err(Unkept::Running) => {
+    let opened = match open_state(config, path, shared) {
+        Ok(opened) => opened,
+        Err(RunStateError::Running) => {
             println!(
-                "{}: did not run: a run of it is still going on",
+                "{}: did not run: another run of it has not ended",
                 definition.name
             );
             return Exit::Failed;
         }
-        Err(Unkept::Unusable(error)) => {
+        Err(RunStateError::Unusable(error)) => {
             print_error(&format!("Cannot use the state (--state): {error}"));
             return Exit::Unusable;
         }
@@ -85,14 +85,14 @@ pub async fn run(
     let runner = runner(
         config,
         parts,
-        kept.state,
+        opened.state,
         Arc::new(Metrics::new(type_names())),
     );
     let prepare = |record: &mut JobRecord| {
-        // Whoever runs it by hand has seen what is wrong.
+        // The user has seen the reason for which it was disabled.
         record.enable();
-        if kept.lock.is_some() {
-            // Of a run that was killed.
+        if opened.lock.is_some() {
+            // The lease is of a run that was killed.
             record.release();
         }
     };
@@ -139,20 +139,20 @@ pub async fn run(
 /// Reads the definition in a file.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// All its errors.
 pub(super) fn read(path: &Path) -> Result<Definition, Vec<String>> {
     let text = std::fs::read(path).map_err(|error| vec![error.to_string()])?;
     Definition::parse(&text, KINDS).map_err(|errors| errors.messages())
 }
 
-/// Runs the definition; waits for the lease of a run that may have been killed, which ends by itself.
+/// Runs the job; waits until the lease of another run ends, which may have been killed.
 async fn run_when_free(
     runner: &JobRunner,
     definition: &Definition,
     caller: Caller<'_>,
 ) -> RunOutcome {
     let begin = Instant::now();
-    let mut is_told = false;
+    let mut is_reported = false;
     loop {
         let (outcome, _) = runner.run(definition, Cause::Hand, caller).await;
         if outcome != RunOutcome::NotRun(NotRun::Busy)
@@ -161,8 +161,8 @@ async fn run_when_free(
         {
             return outcome;
         }
-        if !is_told {
-            is_told = true;
+        if !is_reported {
+            is_reported = true;
             caller
                 .progress
                 .line("another run has the lease; if it was killed, that ends within a minute");
@@ -174,26 +174,25 @@ async fn run_when_free(
     }
 }
 
-/// Where the cursor is.
-struct Kept {
+/// The state of the run.
+struct RunState {
     state: State,
-    /// Held while nobody else runs the definition on this machine.
+    /// A lock against other runs of the same definition on this machine.
     lock: Option<File>,
 }
 
-/// Why there is no place for the cursor.
-enum Unkept {
+/// The reason for which the state could not be opened.
+enum RunStateError {
     Running,
     Unusable(io::Error),
 }
 
-/// The state that is configured; else a folder beside the definition, because a run that is
-/// interrupted has to find its cursor again. A lock of the system tells at once whether a run there
-/// was killed.
-fn keep(config: &Config, path: &Path, shared: &SdkConfig) -> Result<Kept, Unkept> {
+/// Opens the configured state, else a folder beside the definition, because an interrupted run must find
+/// its cursor again. A lock of the system shows at once if an earlier run there was killed.
+fn open_state(config: &Config, path: &Path, shared: &SdkConfig) -> Result<RunState, RunStateError> {
     if config.state.is_some() {
-        let state = State::open(config.state.as_ref(), shared).map_err(Unkept::Unusable)?;
-        return Ok(Kept { state, lock: None });
+        let state = State::open(config.state.as_ref(), shared).map_err(RunStateError::Unusable)?;
+        return Ok(RunState { state, lock: None });
     }
     let mut folder = path.as_os_str().to_owned();
     folder.push(".state");
@@ -206,24 +205,24 @@ fn keep(config: &Config, path: &Path, shared: &SdkConfig) -> Result<Kept, Unkept
         Ok(opened) => opened,
         Err(error) => {
             print_error(&format!(
-                "{} cannot be written ({error}): an interrupted run will start anew; set --state",
+                "{} cannot be written ({error}): an interrupted run will start over; set --state",
                 folder.display()
             ));
             let state = State::Memory(Memory::default());
-            return Ok(Kept { state, lock: None });
+            return Ok(RunState { state, lock: None });
         }
     };
     match lock.try_lock() {
-        Ok(()) => Ok(Kept {
+        Ok(()) => Ok(RunState {
             state: State::Folder(state),
             lock: Some(lock),
         }),
-        Err(TryLockError::WouldBlock) => Err(Unkept::Running),
-        Err(TryLockError::Error(error)) => Err(Unkept::Unusable(error)),
+        Err(TryLockError::WouldBlock) => Err(RunStateError::Running),
+        Err(TryLockError::Error(error)) => Err(RunStateError::Unusable(error)),
     }
 }
 
-/// A bar on standard error if that is a terminal, else a line for each tenth.
+/// Shows the progress: a bar on standard error if that is a terminal, else a line for each tenth.
 struct Watcher {
     name: String,
     bar: Option<ProgressBar>,
@@ -285,7 +284,7 @@ impl Progress for Watcher {
     }
 }
 
-/// The summary, for people.
+/// Returns the summary, for people.
 fn describe(
     definition: &Definition,
     path: &Path,
@@ -301,7 +300,7 @@ fn describe(
                 NotRun::NoMemory(error) => error.to_string(),
                 NotRun::Disabled(reason) => format!("disabled: {reason}"),
                 NotRun::ClaimLost | NotRun::Busy | NotRun::Paused => {
-                    "a run of it is still going on".to_owned()
+                    "another run of it has not ended".to_owned()
                 }
             };
             return format!("{name}: did not run: {reason}\n");
@@ -321,12 +320,12 @@ fn describe(
         let path = path.display();
         writeln!(
             text,
-            "  once the endpoint takes them, send these again: bootstrap replay {place} --sink={path}"
+            "  once the endpoint accepts them, send these again: bootstrap replay {place} --sink={path}"
         )
-        .expect("a String takes all");
+        .expect("writing to a String cannot fail");
     }
     let mut line = |what: &str, of: &str| {
-        writeln!(text, "  {what}: {of}").expect("a String takes all");
+        writeln!(text, "  {what}: {of}").expect("writing to a String cannot fail");
     };
     for warning in &report.warnings {
         line("warning", warning);

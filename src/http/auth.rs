@@ -61,7 +61,7 @@ pub(super) async fn require(State(app): State<App>, request: Request, next: Next
             Ok(true) => return next.run(request).await,
             Ok(false) if matches!(credential, Credential::Basic(..)) => "user or password is wrong",
             Ok(false) => "the bearer token is wrong",
-            Err(Crowded) => return jobs::refusal(request.uri().path(), HttpError::crowded()),
+            Err(Crowded) => return jobs::rejection(request.uri().path(), HttpError::crowded()),
         },
         Err(NoCredential::Missing) => "the request has no Authorization header",
         Err(NoCredential::Several) => "the request has several Authorization headers",
@@ -131,7 +131,7 @@ fn refuse(app: &App, web: &WebVersion, fault: &str, path: &str) -> Response {
             "Refused a request without the right credential."
         );
     }
-    let mut response = jobs::refusal(path, error);
+    let mut response = jobs::rejection(path, error);
     response.extensions_mut().insert(numbers);
     let challenges = [(users, BASIC), (token, BEARER)];
     for (_, challenge) in challenges.into_iter().filter(|(offered, _)| *offered) {

@@ -80,7 +80,7 @@ pub(super) async fn require(
             "Refused a request that may come from a page or through a proxy."
         );
     }
-    jobs::refusal(path, error)
+    jobs::rejection(path, error)
 }
 
 /// `only_this_machine` says that nothing but the loopback listener shows who may ask.

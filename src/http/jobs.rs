@@ -1,8 +1,8 @@
-//! `/v1/connectors`: definitions made, read, changed, run and deleted over HTTP, in JSON.
+//! `/v1/connectors`: creates, reads, changes, runs and deletes jobs over HTTP, in JSON.
 //!
-//! A definition makes the connector call any endpoint, with secrets of its own. So this answers only
-//! who has shown a credential, or, where none is configured, a caller on this machine. Pages and proxies
-//! are refused before, with those of all routes (`guard.rs`).
+//! A definition makes the connector call any endpoint, with secrets of its own. So callers need a
+//! credential or, if none is configured, must be on this machine. Pages and proxies are rejected before, as
+//! on all routes (`guard.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,31 +32,31 @@ use crate::jobs::runner::{Caller, JobRunner, NotRun};
 use crate::visible::escaped;
 use crate::wire::DecodeError;
 
-/// The path that all routes begin with.
+/// The prefix of the paths of all routes.
 const ROUTES: &str = "/v1/connectors";
-/// Bytes of rows.
+/// The most bytes of rows.
 const MAX_ROWS_BYTES: usize = 32 << 20;
-/// How long one may take to arrive.
+/// The time in which a body must arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the routes need; cheap to clone.
+/// The jobs of a server, for the routes; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct JobsApi {
-    /// By which definitions run.
+    /// Runs the jobs.
     pub runner: Arc<JobRunner>,
-    /// Tells runs to end early.
+    /// Cancelled when runs are to end early.
     pub stop: CancellationToken,
-    /// Tracks runs that were begun by hand; where nothing does, the response waits for their end.
+    /// Tracks runs that are begun by hand; if absent, the response waits for their end.
     pub background: Option<TaskTracker>,
 }
 
-/// An answer that is no success: `{"error": text}`.
+/// A response that is not a success: `{"error": message}`.
 struct ApiError(StatusCode, String);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let Self(status, text) = self;
-        answer(status, &json!({ "error": text }))
+        respond(status, &json!({ "error": text }))
     }
 }
 
@@ -65,7 +65,7 @@ impl From<RegistryError> for ApiError {
         let status = match &error {
             RegistryError::Invalid(_) => StatusCode::BAD_REQUEST,
             RegistryError::Missing(_) => StatusCode::NOT_FOUND,
-            RegistryError::Exists(_) | RegistryError::Given(_) => StatusCode::CONFLICT,
+            RegistryError::Exists(_) | RegistryError::FromFile(_) => StatusCode::CONFLICT,
             RegistryError::State(_) => StatusCode::SERVICE_UNAVAILABLE,
             RegistryError::Memory(exceeded) => budget_status(exceeded),
         };
@@ -73,14 +73,14 @@ impl From<RegistryError> for ApiError {
             tracing::error!(
                 error = error.to_string(),
                 status = status.as_u16(),
-                "Refused a request about jobs."
+                "Rejected a request about jobs."
             );
         }
         Self(status, error.to_string())
     }
 }
 
-/// The routes, behind the rule of who may use them.
+/// Returns the routes, behind [`require`].
 pub(super) fn routes(app: &App) -> Router<App> {
     Router::new()
         .route("/v1/connectors", get(list).post(create))
@@ -95,7 +95,7 @@ pub(super) fn routes(app: &App) -> Router<App> {
         .layer(from_fn_with_state(app.clone(), require))
 }
 
-/// Lets through who may use the routes, with what they need.
+/// Passes on the requests of callers that may use the routes, with the jobs.
 async fn require(
     State(app): State<App>,
     bounds: Bounded,
@@ -103,18 +103,18 @@ async fn require(
     next: Next,
 ) -> Response {
     let Some(jobs) = app.jobs.clone() else {
-        let text = "this function keeps no jobs: give it a table by state=dynamodb:TABLE";
+        let text = "this function stores no jobs: give it a table by state=dynamodb:TABLE";
         return ApiError(StatusCode::NOT_FOUND, text.to_owned()).into_response();
     };
     let has_shown = has_shown(&app, &bounds);
-    if let Err(refused) = admit(has_shown, app.is_local) {
+    if let Err(rejected) = admit(has_shown, app.is_local) {
         tracing::error!(
-            error = refused.1,
-            status = refused.0.as_u16(),
+            error = rejected.1,
+            status = rejected.0.as_u16(),
             path = request.uri().path(),
-            "Refused a request about jobs."
+            "Rejected a request about jobs."
         );
-        return refused.into_response();
+        return rejected.into_response();
     }
     request.extensions_mut().insert(jobs);
     let mut response = next.run(request).await;
@@ -123,14 +123,14 @@ async fn require(
     response
 }
 
-/// `has_shown` says that the caller has shown a credential, `is_local` that it is on this machine.
+/// Admits callers that have shown a credential, and those on this machine.
 fn admit(has_shown: bool, is_local: bool) -> Result<(), ApiError> {
     if has_shown || is_local {
         return Ok(());
     }
     Err(ApiError(
         StatusCode::UNAUTHORIZED,
-        "AuthenticationError: /v1/connectors answers only where a credential is configured: set \
+        "AuthenticationError: /v1/connectors responds only if a credential is configured: set \
          --bearer-token (bearer_token), --basic-auth-users (basic_auth_users) or users in \
          --web.config.file (web_config_file), or listen on this machine alone \
          (--web.listen-address=localhost:9201)"
@@ -138,19 +138,19 @@ fn admit(has_shown: bool, is_local: bool) -> Result<(), ApiError> {
     ))
 }
 
-/// Whether a path is one of these routes.
+/// Returns true if a path is one of these routes.
 pub(super) fn owns(path: &str) -> bool {
     path.strip_prefix(ROUTES)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The response to a request for `path` that is refused before any route has it: as these routes respond, if it is
-/// for one of them.
-pub(super) fn refusal(path: &str, error: HttpError) -> Response {
+/// Returns the response to a request for `path` that is rejected before it reaches a route: in JSON, if it is
+/// for one of these routes.
+pub(super) fn rejection(path: &str, error: HttpError) -> Response {
     if !owns(path) {
         return error.into_response();
     }
-    let body = answer(error.status(), &json!({ "error": error.text() }));
+    let body = respond(error.status(), &json!({ "error": error.text() }));
     let (parts, body) = body.into_parts();
     let mut response = error.into_response();
     response.headers_mut().extend(parts.headers);
@@ -165,7 +165,7 @@ async fn list(Extension(jobs): Shared) -> Result<Response, ApiError> {
     let entries = registry.list().await?;
     let now = (jobs.runner.now)();
     let items: Vec<Value> = entries.iter().map(|entry| item(entry, now)).collect();
-    Ok(answer(StatusCode::OK, &json!({ "items": items })))
+    Ok(respond(StatusCode::OK, &json!({ "items": items })))
 }
 
 async fn create(
@@ -179,13 +179,13 @@ async fn create(
     let (body, mut reservation) = received?;
     let registry = &jobs.runner.registry;
     let id = registry.create(&body, &mut reservation).await?;
-    tracing::info!(connector = id, "A connector was made.");
+    tracing::info!(connector = id, "Job `{id}` was created.");
     let location = [(LOCATION, format!("/v1/connectors/{id}"))];
-    Ok((location, answer(StatusCode::CREATED, &json!({ "id": id }))).into_response())
+    Ok((location, respond(StatusCode::CREATED, &json!({ "id": id }))).into_response())
 }
 
 async fn show(Extension(jobs): Shared, Path(id): Path<String>) -> Result<Response, ApiError> {
-    shown(&jobs, &id).await
+    item_of(&jobs, &id).await
 }
 
 async fn change(
@@ -200,25 +200,25 @@ async fn change(
     let (body, mut reservation) = received?;
     let registry = &jobs.runner.registry;
     registry.patch(&id, &body, &mut reservation).await?;
-    tracing::info!(connector = id, "A connector was changed.");
-    shown(&jobs, &id).await
+    tracing::info!(connector = id, "Job `{id}` was changed.");
+    item_of(&jobs, &id).await
 }
 
 async fn delete(Extension(jobs): Shared, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     jobs.runner.registry.delete(&id).await?;
-    tracing::info!(connector = id, "A connector was deleted.");
+    tracing::info!(connector = id, "Job `{id}` was deleted.");
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn pause(Extension(jobs): Shared, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     jobs.runner.registry.pause(&id).await?;
-    tracing::info!(connector = id, "A connector was paused.");
+    tracing::info!(connector = id, "Job `{id}` was paused.");
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn resume(Extension(jobs): Shared, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     jobs.runner.registry.resume(&id).await?;
-    tracing::info!(connector = id, "A connector was resumed.");
+    tracing::info!(connector = id, "Job `{id}` was resumed.");
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -231,7 +231,7 @@ async fn trigger(
     let deadline = bounds.map(|bounds| bounds.deadline);
     let begun = jobs.runner.begin(definition, deadline, &jobs.stop);
     let run = begun.await.map_err(|reason| not_begun(&id, reason))?;
-    let mut response = answer(StatusCode::ACCEPTED, &json!({ "id": id }));
+    let mut response = respond(StatusCode::ACCEPTED, &json!({ "id": id }));
     match jobs.background {
         Some(background) => {
             background.spawn(run);
@@ -247,7 +247,7 @@ async fn trigger(
                 Err(_) => tracing::error!(
                     error = "it did not end within the time of the invocation",
                     connector = id,
-                    "A connector failed."
+                    "Job `{id}` failed."
                 ),
             }
         }
@@ -255,21 +255,20 @@ async fn trigger(
     Ok(response)
 }
 
-/// The definition of this name, if it can run here.
+/// Returns the definition of this name, if it can run here.
 async fn usable(jobs: &JobsApi, id: &str) -> Result<Arc<Definition>, ApiError> {
     let entry = jobs.runner.registry.get(id).await?;
     entry.definition.ok_or_else(|| {
         let text = match &entry.unusable {
-            Some(errors) => format!("the connector {id:?} cannot be used: {errors}"),
-            None => format!("the definition of {id:?} is not kept here; run it where it is"),
+            Some(errors) => format!("the definition of the job {id:?} is invalid: {errors}"),
+            None => format!("the definition of {id:?} is not stored here; run it where it is"),
         };
         ApiError(StatusCode::CONFLICT, text)
     })
 }
 
-/// Accepts rows. The response comes when each is delivered, or is known not to be: 200 if all are, 400
-/// if some never can be and the others are, 413 if they are too many and none is delivered, 503 if the
-/// whole has to be sent again.
+/// Accepts rows and responds when they are settled: 200 if all are delivered, 400 if some never can be and
+/// the others are, 413 if they are too many and none is delivered, 503 if all must be sent again.
 async fn rows(
     State(app): State<App>,
     Extension(jobs): Shared,
@@ -286,12 +285,12 @@ async fn rows(
         stop: &jobs.stop,
         progress: &(),
     };
-    let handed = jobs
+    let pushed = jobs
         .runner
         .push_rows(&definition, &rows, &mut reservation, caller)
         .await;
-    let Some((report, numbers)) = handed.map_err(|reason| not_begun(&id, reason))? else {
-        let text = format!("a connector of the type {} takes no rows", definition.kind);
+    let Some((report, numbers)) = pushed.map_err(|reason| not_begun(&id, reason))? else {
+        let text = format!("a job of the type {} accepts no rows", definition.kind);
         return Err(ApiError(StatusCode::BAD_REQUEST, text));
     };
     let status = match (&report.error, report.is_settled()) {
@@ -308,7 +307,7 @@ async fn rows(
         "warnings": report.warnings,
         "error": report.error.map(|error| error.to_string()),
     });
-    let mut response = answer(status, &body);
+    let mut response = respond(status, &body);
     response.extensions_mut().insert(numbers);
     Ok(response)
 }
@@ -318,23 +317,23 @@ fn not_begun(id: &str, reason: NotRun) -> ApiError {
         NotRun::StateFailed(error) => return RegistryError::State(error).into(),
         NotRun::NoMemory(error) => return RegistryError::Memory(error).into(),
         NotRun::Disabled(reason) => {
-            format!("the connector {id:?} is disabled: {reason}; mend that and resume it")
+            format!("the job {id:?} is disabled: {reason}; fix that and resume it")
         }
-        NotRun::Paused => format!("the connector {id:?} is paused; resume it"),
+        NotRun::Paused => format!("the job {id:?} is paused; resume it"),
         NotRun::Busy | NotRun::ClaimLost => {
-            format!("a run of the connector {id:?} is still going on")
+            format!("another run of the job {id:?} has not ended")
         }
     };
     ApiError(StatusCode::CONFLICT, text)
 }
 
-async fn shown(jobs: &JobsApi, id: &str) -> Result<Response, ApiError> {
+async fn item_of(jobs: &JobsApi, id: &str) -> Result<Response, ApiError> {
     let entry = jobs.runner.registry.get(id).await?;
     let item = item(&entry, (jobs.runner.now)());
-    Ok(answer(StatusCode::OK, &item))
+    Ok(respond(StatusCode::OK, &item))
 }
 
-/// A definition, secrets masked, with what is known of its runs.
+/// Returns a job in JSON: its definition with secrets masked, and its record.
 fn item(entry: &Entry, now: Timestamp) -> Value {
     let mut item = match &entry.definition {
         Some(definition) => definition.masked(),
@@ -342,7 +341,7 @@ fn item(entry: &Entry, now: Timestamp) -> Value {
     };
     let record = &entry.record;
     let time = |time: Option<Timestamp>| time.map(|time| format!("{time:.3}"));
-    let source = match (&entry.definition, entry.is_given) {
+    let source = match (&entry.definition, entry.is_from_file) {
         (_, true) => "file",
         (None, false) if entry.unusable.is_none() => "event",
         _ => "api",
@@ -367,16 +366,15 @@ fn item(entry: &Entry, now: Timestamp) -> Value {
     Value::Object(item)
 }
 
-/// An answer in JSON.
-fn answer(status: StatusCode, body: &Value) -> Response {
+/// Returns a response in JSON.
+fn respond(status: StatusCode, body: &Value) -> Response {
     let headers = [(CONTENT_TYPE, "application/json")];
-    // Within the strings of JSON this is how to write the same.
+    // Within the strings of JSON these escapes mean the same characters.
     let body = escaped(&body.to_string()).into_owned();
     (status, headers, body).into_response()
 }
 
-/// Reads the body of a request, as those of the other routes are read; returns it with the memory that
-/// is reserved for it.
+/// Receives the body of a request, as on the other routes; returns it with the memory reserved for it.
 async fn receive(
     app: &App,
     headers: &HeaderMap,
@@ -388,7 +386,7 @@ async fn receive(
     let mut reservation = app.budget.reservation();
     let received = body::receive(headers, body, limit, &mut reservation, deadline).await;
     let body = received.map_err(|error| {
-        // These two have other words for senders of remote write.
+        // The texts of these two are for senders of remote write.
         if error == HttpError::slow_body() {
             let text = "the body did not arrive in time".to_owned();
             return ApiError(StatusCode::REQUEST_TIMEOUT, text);
@@ -407,7 +405,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_may_use_the_routes() {
+    fn callers_with_a_credential_and_local_ones_are_admitted() {
         let cases = [
             (false, false, Some(401)),
             (true, false, None),
@@ -415,8 +413,8 @@ mod tests {
             (true, true, None),
         ];
         for (has_shown, is_local, expected) in cases {
-            let refused = admit(has_shown, is_local).err();
-            let status = refused.map(|refused| refused.0.as_u16());
+            let rejected = admit(has_shown, is_local).err();
+            let status = rejected.map(|rejected| rejected.0.as_u16());
             assert_eq!(status, expected, "{has_shown} {is_local}");
         }
     }

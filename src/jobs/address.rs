@@ -1,9 +1,9 @@
-//! The addresses that a definition may not have called.
+//! The addresses that no job may call.
 //!
-//! Whoever may define a connector chooses what this process connects to, and the responses of some
-//! addresses are for this process alone: they hand out the credentials of its machine, its container
-//! or its function. An address is looked at once a name is resolved and before anything is connected,
-//! so it does not matter which name, notation or redirect leads to it.
+//! A user who may define a job chooses the servers that this process connects to, and the responses of
+//! some addresses are for this process alone: they are the credentials of its machine, its container or
+//! its function. An address is checked once a name is resolved and before anything is connected, so it
+//! does not matter which name, notation or redirect leads to it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use reqwest::Url;
 
-/// Services that hand out credentials of the machine or the container: nobody has metrics there. EC2
+/// Services that return credentials of the machine or the container; none has metrics. EC2
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html>),
 /// which Azure, Google and others share; ECS and EKS
 /// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>).
@@ -27,17 +27,17 @@ const METADATA: [IpAddr; 9] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
 ];
-/// Variables that say where this process gets its credentials, or its invocations.
+/// Variables with the addresses of this process' credentials, and of its invocations.
 const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 const CREDENTIALS: [&str; 2] = [
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
 ];
 
-/// Says which addresses may be connected to; cheap to clone.
+/// Checks the addresses of connections; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Guard {
-    /// Whether those of the link are among them.
+    /// True if link-local addresses are allowed.
     allows_link_local: bool,
     own: Arc<Vec<Own>>,
 }
@@ -57,7 +57,7 @@ enum Host {
     Name(String),
 }
 
-/// An address that nothing connects to.
+/// An address that is blocked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockedAddress {
     address: String,
@@ -72,7 +72,7 @@ enum BlockReason {
 }
 
 impl Guard {
-    /// Refuses what `environment` says is for this process alone, beside the addresses that are known.
+    /// Blocks the addresses that `environment` names for this process alone, beside the known ones.
     pub(super) fn new(environment: fn(&str) -> Option<String>) -> Self {
         let runtime = environment(RUNTIME_API);
         // It has no scheme.
@@ -86,7 +86,7 @@ impl Guard {
         }
     }
 
-    /// The same, for a definition that says whether it may call addresses of the link.
+    /// Returns the same guard for a job that may, or may not, call link-local addresses.
     pub(super) fn with_link_local(&self, is_allowed: bool) -> Self {
         Self {
             allows_link_local: is_allowed,
@@ -101,20 +101,20 @@ impl Guard {
     /// Checks an address that a name was resolved to.
     pub(super) fn check(&self, address: SocketAddr) -> Result<(), BlockedAddress> {
         let ip = plain(address.ip());
-        let refused = |why| {
+        let blocked = |why| {
             Err(BlockedAddress {
                 address: ip.to_string(),
                 why,
             })
         };
         if METADATA.contains(&ip) {
-            return refused(BlockReason::Metadata);
+            return blocked(BlockReason::Metadata);
         }
         if let Some(own) = self.own.iter().find(|own| own.is_at(ip, address.port())) {
-            return refused(BlockReason::Own(own.what));
+            return blocked(BlockReason::Own(own.what));
         }
         if is_link_local(ip) && !self.allows_link_local {
-            return refused(BlockReason::LinkLocal);
+            return blocked(BlockReason::LinkLocal);
         }
         Ok(())
     }
@@ -180,7 +180,7 @@ impl fmt::Display for BlockedAddress {
 
 impl std::error::Error for BlockedAddress {}
 
-/// The address that stands in a URL instead of a name.
+/// Returns the address that a URL has instead of a name.
 pub(super) fn ip_of(url: &Url) -> Option<IpAddr> {
     let host = url.host_str()?;
     host.trim_start_matches('[')
@@ -196,7 +196,7 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that is within an IPv6 one, where such an address reaches it: mapped and compatible
+/// Returns the IPv4 address within an IPv6 address that reaches it: mapped and compatible
 /// (RFC 4291), translated (RFC 2765, RFC 6052, RFC 8215), by 6to4 (RFC 3056).
 fn plain(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(six) = ip else {
@@ -232,13 +232,13 @@ mod tests {
         })
     }
 
-    fn refusal(guard: &Guard, url: &str) -> Option<String> {
-        let refused = guard.check_url(&Url::parse(url).unwrap());
-        refused.err().map(|it| it.to_string())
+    fn blocked(guard: &Guard, url: &str) -> Option<String> {
+        let checked = guard.check_url(&Url::parse(url).unwrap());
+        checked.err().map(|it| it.to_string())
     }
 
     #[test]
-    fn metadata_is_refused_however_it_is_written() {
+    fn metadata_is_blocked_in_any_notation() {
         for url in [
             "http://169.254.169.254/latest/meta-data/",
             "http://2852039166/",
@@ -263,14 +263,14 @@ mod tests {
         ] {
             // No definition has a reason to call them.
             for guard in [guard(), guard().with_link_local(true)] {
-                let text = refusal(&guard, url).unwrap_or_else(|| panic!("{url}"));
+                let text = blocked(&guard, url).unwrap_or_else(|| panic!("{url}"));
                 assert!(text.contains("metadata service"), "{text}");
             }
         }
     }
 
     #[test]
-    fn addresses_of_the_link_are_refused_unless_they_are_allowed() {
+    fn link_local_addresses_are_blocked_unless_they_are_allowed() {
         for url in [
             "http://169.254.0.1/",
             "http://169.254.20.10:9253/metrics",
@@ -278,11 +278,11 @@ mod tests {
             "http://[febf::1]/",
             "http://[::ffff:169.254.20.10]/",
         ] {
-            let text = refusal(&guard(), url).unwrap_or_else(|| panic!("{url}"));
+            let text = blocked(&guard(), url).unwrap_or_else(|| panic!("{url}"));
             assert!(text.ends_with("set allow_link_local to true if it is meant"));
-            assert_eq!(refusal(&guard().with_link_local(true), url), None);
+            assert_eq!(blocked(&guard().with_link_local(true), url), None);
         }
-        let text = refusal(&guard(), "http://169.254.20.10/").unwrap();
+        let text = blocked(&guard(), "http://169.254.20.10/").unwrap();
         assert!(text.starts_with("169.254.20.10 is not called: it is a link-local"));
         for url in [
             "http://127.0.0.1/",
@@ -294,12 +294,12 @@ mod tests {
             "http://[2001:db8::1]/",
             "http://example.com/",
         ] {
-            assert_eq!(refusal(&guard(), url), None);
+            assert_eq!(blocked(&guard(), url), None);
         }
     }
 
     #[test]
-    fn the_services_of_this_process_are_refused_at_their_port() {
+    fn the_services_of_this_process_are_blocked_at_their_port() {
         for (url, what) in [
             ("http://127.0.0.1:9001/2018-06-01/runtime", "runtime API"),
             ("http://127.0.0.2:9001/", "runtime API"),
@@ -310,13 +310,13 @@ mod tests {
             ("http://[fd00::1]:7001/latest/meta-data", "credentials"),
         ] {
             for guard in [guard(), guard().with_link_local(true)] {
-                assert!(refusal(&guard, url).unwrap().contains(what), "{url}");
+                assert!(blocked(&guard, url).unwrap().contains(what), "{url}");
             }
-            assert_eq!(refusal(&Guard::default(), url), None);
+            assert_eq!(blocked(&Guard::default(), url), None);
         }
-        assert_eq!(refusal(&guard(), "http://127.0.0.1:9002/"), None);
+        assert_eq!(blocked(&guard(), "http://127.0.0.1:9002/"), None);
         let named = Guard::new(|name| (name == RUNTIME_API).then(|| "api.internal:80".to_owned()));
-        assert!(refusal(&named, "http://API.internal./").is_some());
-        assert_eq!(refusal(&named, "http://api.internal:81/"), None);
+        assert!(blocked(&named, "http://API.internal./").is_some());
+        assert_eq!(blocked(&named, "http://api.internal:81/"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The credentials that a connector sends to the server it calls.
+//! The credentials that a job sends to the server it calls.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -52,8 +52,8 @@ struct Object {
     password_ref: Option<Value>,
 }
 
-/// Keys that say the same side by side in a `config`, as configuration files of other programs have
-/// them. Secrets are references or plain.
+/// The same keys side by side in a `config`, as configuration files of other programs have them. Secrets
+/// are references or plain.
 #[derive(Default)]
 pub(super) struct FlatKeys<'v> {
     pub(super) auth_type: Option<&'v Value>,
@@ -120,7 +120,7 @@ impl Auth {
         auth.unwrap_or_default()
     }
 
-    /// Reads the keys that stand side by side. Credentials without `auth_type` imply it; credentials
+    /// Reads the keys side by side. Credentials without `auth_type` imply it; credentials
     /// that `auth_type` does not use contradict it.
     pub(super) fn read_flat(values: &mut FieldReader, keys: &FlatKeys<'_>) -> Self {
         let username = one_of(
@@ -178,10 +178,10 @@ impl Auth {
         auth.unwrap_or_default()
     }
 
-    /// The value of the header `Authorization`, which logs do not show.
+    /// Returns the value of the header `Authorization`, hidden from logs.
     ///
     /// # Errors
-    /// The secret cannot be had, or cannot be sent in a header.
+    /// The secret could not be resolved, or cannot be sent in a header.
     pub fn header(&self, secrets: &Secrets) -> Result<Option<HeaderValue>, Unresolved> {
         match self {
             Self::None => Ok(None),
@@ -197,7 +197,7 @@ impl Auth {
     }
 }
 
-/// `Basic` with user and password.
+/// Returns `Basic` with user and password.
 fn basic(username: &str, password: &str) -> HeaderValue {
     let encoded = STANDARD.encode(format!("{username}:{password}"));
     let mut value = HeaderValue::from_str(&format!("Basic {encoded}"))
@@ -234,7 +234,7 @@ fn username(values: &mut FieldReader, key: &str, value: Option<&Value>) -> Optio
     Some(name.to_owned())
 }
 
-/// A secret that may stand in the definition itself; `what` it is, if it is missing.
+/// Reads a secret that may be in the definition itself; the error says `what` is missing.
 fn plain(
     values: &mut FieldReader,
     (key, value): (&'static str, Option<&Value>),
@@ -253,7 +253,7 @@ fn plain(
     reference(values, key, value)
 }
 
-/// Two keys that mean the same: the one that says something.
+/// Returns the one of two synonymous keys that is given.
 fn one_of<'v>(
     values: &mut FieldReader,
     (key, value): (&'static str, Option<&'v Value>),
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_imply_their_type_and_contradictions_are_faults() {
+    fn credentials_imply_their_type_and_contradictions_are_errors() {
         let read = |config: Value| {
             let mut values = FieldReader::lenient("config");
             let keys = FlatKeys {
@@ -352,10 +352,10 @@ mod tests {
                 basic_auth_pass: config.get("basic_auth_pass"),
             };
             let auth = Auth::read_flat(&mut values, &keys);
-            let faults: Vec<_> = values.errors.iter().map(ToString::to_string).collect();
-            match faults.is_empty() {
+            let errors: Vec<_> = values.errors.iter().map(ToString::to_string).collect();
+            match errors.is_empty() {
                 true => Ok(auth),
-                false => Err(faults.join("; ")),
+                false => Err(errors.join("; ")),
             }
         };
         let basic = Auth::Basic {

@@ -1,7 +1,7 @@
-//! Who runs what and when: buckets of time, and the record of a definition with its lease.
+//! Buckets of time, and the record of a job with its claim and its lease.
 //!
-//! Pure: a [`JobRecord`] is read, changed by one of these functions and put back if nobody else has
-//! changed it meanwhile. So of several processes one claims a bucket, and one at a time runs.
+//! Pure: a [`JobRecord`] is read, changed by one of these functions and stored if no other process has
+//! changed it meanwhile. So one of several processes claims a bucket, and one at a time runs.
 
 use std::time::Duration;
 
@@ -13,20 +13,19 @@ use crate::received::cut;
 use crate::state;
 use crate::state::lease::Lease;
 
-/// How long a lease holds unless it is renewed; a crashed process keeps a definition from running
-/// so long.
+/// The duration of a lease that is not renewed; a crashed process blocks a job for that long.
 pub const LEASE: Duration = Duration::from_secs(60);
-/// How often it is renewed: two of three may fail.
+/// The interval at which a lease is renewed: two of three renewals may fail.
 pub const RENEWAL: Duration = Duration::from_secs(20);
-/// How long the record of a definition that nobody keeps, a scheduler's payload, outlives its last
-/// run.
+/// The time for which a record is stored after the last run of a job whose definition is not stored, an
+/// event's payload.
 const RECORD_RETENTION: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Warnings of a run that its record has.
+/// The most warnings of a run in its record.
 const MAX_WARNINGS: usize = 20;
-/// Bytes of each of them.
+/// The most bytes of each of them.
 const MAX_WARNING_BYTES: usize = 500;
 
-/// Start of the bucket that `now` is in: buckets are counted from the Unix epoch, so all processes
+/// Returns the start of the bucket of `now`. Buckets are counted from the Unix epoch, so all processes
 /// have the same ones.
 pub fn bucket(now: Timestamp, schedule: Duration) -> Timestamp {
     let schedule = i64::try_from(schedule.as_millis())
@@ -36,66 +35,65 @@ pub fn bucket(now: Timestamp, schedule: Duration) -> Timestamp {
     Timestamp::from_millisecond(start).unwrap_or(Timestamp::MIN)
 }
 
-/// How long after `now` the next bucket starts; more than nothing.
+/// Returns the time from `now` to the start of the next bucket, which is more than zero.
 pub fn until_next(now: Timestamp, schedule: Duration) -> Duration {
     let since = now.duration_since(bucket(now, schedule));
     schedule.saturating_sub(since.unsigned_abs())
 }
 
-/// What is known of the runs of a definition.
+/// The claim, the lease and the last run of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JobRecord {
-    /// Start of the last bucket that somebody claimed, in milliseconds since the Unix epoch.
+    /// Start of the last claimed bucket, in milliseconds since the Unix epoch.
     bucket: Option<i64>,
     lease: Option<Lease>,
-    /// Whether ticks do nothing.
+    /// True if ticks do nothing.
     pub paused: bool,
-    /// Why nothing runs until somebody resumes the definition.
+    /// The reason for which the job is disabled until it is resumed.
     pub disabled_reason: Option<String>,
-    /// When the last run that ended began.
+    /// Begin of the last run that ended.
     pub last_run_at: Option<Timestamp>,
-    /// When the last complete run ended.
+    /// End of the last complete run.
     pub last_success_at: Option<Timestamp>,
-    /// Why the last run was not complete; `None` if it was.
+    /// The reason for which the last run was not complete; `None` if it was.
     pub last_error: Option<String>,
-    /// Warnings of the last run, complete or not; long lists and texts are cut.
+    /// Warnings of the last run, complete or not; long lists and messages are truncated.
     pub last_warnings: Vec<String>,
     /// Samples that the last run stored.
     pub last_rows_ingested: Option<u64>,
-    /// Buckets that found a run still going on.
+    /// Buckets that began during a run.
     pub skipped: u64,
 }
 
-/// Why a run is to begin.
+/// The cause of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The bucket that starts here has begun.
     Bucket(Timestamp),
-    /// An event came that belongs to no bucket.
+    /// An event without a bucket arrived.
     Event,
-    /// Somebody wants it, paused or not.
+    /// The run was requested by hand; a paused job runs too.
     Hand,
 }
 
-/// What became of the attempt to begin a run.
+/// The result of an attempt to begin a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The holder has the lease.
     Won,
-    /// Somebody else has claimed the bucket, or a later one.
+    /// Another process has claimed the bucket, or a later one.
     Lost,
-    /// A run is still going on; of a bucket this is its end.
+    /// Another run has not ended; a bucket is then skipped for good.
     Held,
     /// Ticks do nothing.
     Paused,
-    /// Nothing runs, for this reason.
+    /// The job is disabled, for this reason.
     Disabled(String),
 }
 
 impl JobRecord {
-    /// Tries to get the right to run for `holder`; the answer to the same question, asked again, is
-    /// the same.
+    /// Claims the right to run for `holder`; repeating the same claim has the same result.
     pub fn claim(&mut self, cause: Cause, holder: &str, now: Timestamp) -> Claim {
         if let Some(reason) = &self.disabled_reason {
             return Claim::Disabled(reason.clone());
@@ -121,12 +119,12 @@ impl JobRecord {
         Claim::Won
     }
 
-    /// Renews the lease of `holder`; returns whether it still has it.
+    /// Renews the lease of `holder`; returns false if it has been lost.
     pub fn renew(&mut self, holder: &str, now: Timestamp) -> bool {
         Lease::renew(&mut self.lease, holder, now, LEASE)
     }
 
-    /// Ends the run of `holder` that began at `began`; returns whether it still had the lease.
+    /// Saves the end of the run of `holder` that began at `began`; returns false if its lease was lost.
     pub fn finish(
         &mut self,
         holder: &str,
@@ -141,7 +139,7 @@ impl JobRecord {
         self.last_run_at = Some(began);
         self.last_rows_ingested = Some(report.rows);
         self.last_error = report.error.as_ref().map(ToString::to_string);
-        self.last_warnings = shown(&report.warnings);
+        self.last_warnings = truncated(&report.warnings);
         match &report.error {
             None => self.last_success_at = Some(now),
             Some(RunError::Disable(reason)) => self.disabled_reason = Some(reason.clone()),
@@ -150,23 +148,23 @@ impl JobRecord {
         true
     }
 
-    /// Whether a run has the lease.
+    /// Returns true if a run has the lease.
     pub fn is_running(&self, now: Timestamp) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.is_valid(now))
     }
 
-    /// Takes the lease from whoever has it: for a caller who knows that nothing runs.
+    /// Releases the lease, whatever its holder: for a caller that knows that nothing runs.
     pub fn release(&mut self) {
         self.lease = None;
     }
 
-    /// Lets ticks run again, and what was disabled.
+    /// Ends a pause, and enables a disabled job.
     pub fn resume(&mut self) {
         self.paused = false;
         self.enable();
     }
 
-    /// Lets what was disabled run again.
+    /// Enables a disabled job.
     pub fn enable(&mut self) {
         self.disabled_reason = None;
     }
@@ -179,24 +177,24 @@ impl JobRecord {
 }
 
 impl state::Record for JobRecord {
-    /// A paused or disabled job keeps its record, which keeps it from running.
+    /// Never, while the record keeps the job from running.
     fn expires_at(&self, now: Timestamp) -> Option<Timestamp> {
         let holds_back = self.paused || self.disabled_reason.is_some();
         (!holds_back).then(|| now + RECORD_RETENTION)
     }
 }
 
-/// Returns the warnings that a record has.
-fn shown(warnings: &[String]) -> Vec<String> {
+/// Returns the warnings for a record, truncated.
+fn truncated(warnings: &[String]) -> Vec<String> {
     let fitting = warnings.iter().take(MAX_WARNINGS);
-    let mut shown: Vec<_> = fitting
+    let mut truncated: Vec<_> = fitting
         .map(|text| cut(text, MAX_WARNING_BYTES).into_owned())
         .collect();
-    let hidden = warnings.len() - shown.len();
+    let hidden = warnings.len() - truncated.len();
     if hidden > 0 {
-        shown.push(format!("and {hidden} more; the log has them"));
+        truncated.push(format!("and {hidden} more; the log has them"));
     }
-    shown
+    truncated
 }
 
 #[cfg(test)]
@@ -236,7 +234,7 @@ mod tests {
         let mut record = JobRecord::default();
         let bucket = Cause::Bucket(at(15_000));
         assert_eq!(won(&mut record, bucket, "a", 15_001), Claim::Won);
-        // The answer to its first question may have been lost.
+        // The response to its first attempt may have been lost.
         assert_eq!(won(&mut record, bucket, "a", 15_002), Claim::Won);
         assert_eq!(won(&mut record, bucket, "b", 15_003), Claim::Lost);
         assert!(record.finish("a", at(15_001), at(15_500), &Report::default()));
@@ -289,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_run_leaves() {
+    fn a_run_leaves_its_end_in_the_record() {
         let mut record = JobRecord::default();
         let run = |record: &mut JobRecord, begin: i64, error: Option<RunError>| {
             assert_eq!(won(record, Cause::Hand, "a", begin), Claim::Won);
@@ -307,11 +305,11 @@ mod tests {
         run(
             &mut record,
             200,
-            Some(RunError::Failed("refused".to_owned())),
+            Some(RunError::Failed("rejected".to_owned())),
         );
         assert_eq!(record.last_run_at, Some(at(200)));
         assert_eq!(record.last_success_at, Some(at(105)));
-        assert_eq!(record.last_error.as_deref(), Some("refused"));
+        assert_eq!(record.last_error.as_deref(), Some("rejected"));
         run(&mut record, 300, None);
         assert_eq!(record.last_error, None);
         assert!(record.expires_at(at(300)).is_some());

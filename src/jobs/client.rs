@@ -1,8 +1,7 @@
-//! Outgoing HTTP: the one way by which definitions call others.
+//! Outgoing HTTP: the one way in which jobs call other servers.
 //!
 //! Every call goes through [`Session`]: it follows redirects itself, so that each address is checked
-//! before anything is connected and nothing secret goes to another server than the one that the
-//! definition names.
+//! before anything is connected, and secrets go only to the server that the definition names.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -30,27 +29,27 @@ use crate::compute::SLICE;
 use crate::received::cut;
 use crate::timestream::TrustedRoots;
 
-/// What servers read about who calls them.
+/// The header `User-Agent` of every call.
 pub const USER_AGENT: &str = concat!(
     "timestream-prometheus-connector/",
     env!("CARGO_PKG_VERSION")
 );
-/// As many as Prometheus' client follows.
+/// The most redirects of a call, as in Prometheus' client.
 const MAX_REDIRECTS: usize = 10;
-/// Time for a connection and its TLS; a call has a limit of its own.
+/// Time limit of a connection and its TLS handshake; a call has a limit of its own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Servers whose connections stay open for the next call.
+/// The most servers whose connections stay open for the next call.
 const MAX_CLIENTS: usize = 256;
 
-/// Compressed bytes that a response may have besides twice its limit.
+/// Compressed bytes that a response may have in addition to twice its limit.
 const LEAST_GZIP_LIMIT: usize = 64 << 10;
 
-/// Keeps the connections of all definitions of a process; cheap to clone.
+/// The connections of all jobs of a process; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Client {
     roots: TrustedRoots,
     guard: Guard,
-    /// Made when they are first needed: most functions never need any.
+    /// Created when they are first needed: most functions never need any.
     clients: Arc<Mutex<Clients>>,
 }
 
@@ -58,7 +57,7 @@ pub struct Client {
 struct Clients {
     by_key: BTreeMap<Key, (u64, reqwest::Client)>,
     uses: u64,
-    /// The settings of those with TLS, which share the authorities: Mozilla's have 150 KB.
+    /// The settings of clients with TLS, which share the authorities: Mozilla's have 150 KB.
     configs: BTreeMap<Digest, ClientConfig>,
 }
 
@@ -73,9 +72,9 @@ struct Key {
     tls: Option<Digest>,
 }
 
-/// Calls the server of a definition, over HTTP/1.1 with or without TLS; cheap to clone.
+/// Calls the server of a job, over HTTP/1.1 with or without TLS; cheap to clone.
 ///
-/// Variables that name proxies are not looked at, as in Prometheus.
+/// Variables that name proxies are ignored, as in Prometheus.
 /// Redirects are followed; credentials, the client's certificate among them, and the headers of the
 /// definition go neither to another host or port nor from `https` to `http`.
 #[derive(Clone)]
@@ -93,14 +92,14 @@ struct Inner {
     follows_redirects: bool,
 }
 
-/// Settings of TLS, and what tells them from others.
+/// Settings of TLS, and their digest.
 #[derive(Clone)]
 struct Trust {
     loaded: Arc<Loaded>,
     digest: Digest,
 }
 
-/// A call that is not made yet.
+/// A call that has not been made.
 pub struct Call {
     session: Session,
     method: Method,
@@ -114,7 +113,7 @@ pub struct Call {
 /// The reason for which there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The address is not one that a definition may have called.
+    /// No job may call the address.
     #[error(transparent)]
     Blocked(#[from] BlockedAddress),
     /// A redirect leads nowhere.
@@ -132,17 +131,17 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether the call took too long.
+    /// Returns true if the call timed out.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::Http(error) if error.is_timeout())
     }
 
-    /// Whether there was no connection.
+    /// Returns true if the connection failed.
     pub fn is_connect(&self) -> bool {
         matches!(self, Self::Http(error) if error.is_connect())
     }
 
-    /// Whether the same call would fail again, whatever the server.
+    /// Returns true if the same call would fail again on any server.
     pub fn is_lasting(&self) -> bool {
         match self {
             Self::Blocked(_) | Self::Redirect(_) | Self::Header | Self::Tls(_) => true,
@@ -155,8 +154,8 @@ impl From<reqwest::Error> for CallError {
     fn from(error: reqwest::Error) -> Self {
         let mut cause = error.source();
         while let Some(error) = cause {
-            if let Some(refused) = error.downcast_ref::<BlockedAddress>() {
-                return Self::Blocked(refused.clone());
+            if let Some(blocked) = error.downcast_ref::<BlockedAddress>() {
+                return Self::Blocked(blocked.clone());
             }
             cause = error.source();
         }
@@ -164,13 +163,13 @@ impl From<reqwest::Error> for CallError {
     }
 }
 
-/// Why there is no body.
+/// The reason for which there is no body.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// It is longer than it may be.
     #[error("the body has more than {limit} bytes")]
     TooLong {
-        /// What it may have.
+        /// The most bytes that it may have.
         limit: usize,
     },
     /// It ended early.
@@ -182,14 +181,14 @@ pub enum BodyError {
     /// It is no gzip, though the headers say so.
     #[error("the gzip of the body cannot be read: {0}")]
     InvalidGzip(String),
-    /// It has an encoding that the request did not ask for.
+    /// It has an encoding that the request did not accept.
     #[error("the body has the Content-Encoding {0:?}, expected gzip or none")]
     Encoding(String),
 }
 
 impl Client {
-    /// A client that trusts these authorities, and calls no address that `environment` says is for this
-    /// process alone.
+    /// Returns a client that trusts `roots` and calls no address that `environment` names for this process
+    /// alone.
     pub fn new(roots: TrustedRoots, environment: fn(&str) -> Option<String>) -> Self {
         Self {
             roots,
@@ -198,10 +197,10 @@ impl Client {
         }
     }
 
-    /// Begins to call the server of a definition: resolves its secrets and reads its certificates.
+    /// Begins a session with the server of a job: resolves its secrets and reads its certificates.
     ///
     /// # Errors
-    /// A secret or a file cannot be had.
+    /// A secret could not be resolved, or a file not be read.
     pub(super) fn session(
         &self,
         outgoing: &Outgoing,
@@ -252,7 +251,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Returns the settings of a client with TLS, which are made once for all that have the same.
+    /// Returns the settings of a client with TLS; clients with the same ones share them.
     fn config(&self, trust: &Trust) -> Result<ClientConfig, CallError> {
         let Trust { loaded, digest } = trust;
         if let Some(config) = self.clients.lock().configs.get(digest) {
@@ -275,8 +274,8 @@ impl Trust {
 }
 
 impl Session {
-    /// The same, which follows no redirect, as a redirect would make a GET of a POST; its connections
-    /// come about within `connect_timeout`, or not at all.
+    /// Returns the same session without redirects, as a redirect would make a GET of a POST, and with the
+    /// limit `connect_timeout` of connections.
     pub(super) fn for_sending(&self, connect_timeout: Duration) -> Self {
         Self(Arc::new(Inner {
             connect_timeout,
@@ -285,12 +284,12 @@ impl Session {
         }))
     }
 
-    /// A call with the method GET.
+    /// Returns a call with the method GET.
     pub(super) fn get(&self, url: Url) -> Call {
         self.call(Method::GET, url)
     }
 
-    /// A call with the method POST.
+    /// Returns a call with the method POST.
     pub(super) fn post(&self, url: Url) -> Call {
         self.call(Method::POST, url)
     }
@@ -307,8 +306,8 @@ impl Session {
         }
     }
 
-    /// Returns what connects to the host and port of `url` and to nothing else; whether that is the server
-    /// of the definition says whether the client shows its certificate.
+    /// Returns a client that connects to the host and port of `url` only. It sends its certificate only to the
+    /// server of the definition.
     fn client(&self, url: &Url, is_same_server: bool) -> Result<reqwest::Client, CallError> {
         let inner = &self.0;
         let trust = match is_same_server {
@@ -351,13 +350,13 @@ impl Session {
                 .dns_resolver(Arc::new(resolver))
                 .connect_timeout(inner.connect_timeout)
                 .build()
-                .expect("nothing of these settings can be refused"))
+                .expect("these settings are valid"))
         })
     }
 }
 
 impl Call {
-    /// Adds a header. With what cannot be one the call fails.
+    /// Adds a header. The call fails if it is invalid.
     pub(super) fn header(
         mut self,
         name: impl TryInto<HeaderName>,
@@ -376,7 +375,7 @@ impl Call {
         self
     }
 
-    /// Limits the time until the whole body of the response is there, redirects included.
+    /// Limits the time until the whole body of the response has arrived, redirects included.
     pub(super) fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -400,7 +399,7 @@ impl Call {
             let Some(next) = redirect(&response, &self.url)? else {
                 return Ok(response);
             };
-            // A server that was left once gets no secrets any more, though a redirect leads back.
+            // After another server no secrets are sent, even if a redirect leads back.
             is_same_server &= origin(&next) == origin(&self.url);
             self.url = next;
             let keeps_method = matches!(response.status().as_u16(), 307 | 308);
@@ -414,7 +413,7 @@ impl Call {
         Err(CallError::Redirect("more than 10 redirects"))
     }
 
-    /// One request and its response, whatever that is.
+    /// Sends one request and returns its response, whatever that is.
     async fn hop(&self, end: Option<Instant>, is_same_server: bool) -> Result<Response, CallError> {
         let client = self.session.client(&self.url, is_same_server)?;
         let mut url = self.url.clone();
@@ -425,8 +424,7 @@ impl Call {
         if url.scheme() == "https"
             && let Some(name) = self.session.0.tls.loaded.host()
         {
-            // The name of the URL is the one that TLS asks for; the client connects to its own host all
-            // the same.
+            // TLS verifies the name in the URL; the client connects to its own host nevertheless.
             headers.insert(header::HOST, host_header(&url)?);
             url = tls::with_name(url, name)
                 .ok_or_else(|| CallError::Tls("tls.server_name cannot be used".to_owned()))?;
@@ -442,12 +440,12 @@ impl Call {
     }
 }
 
-/// Scheme, host and port.
+/// Returns scheme, host and port.
 fn origin(url: &Url) -> (&str, Option<&str>, Option<u16>) {
     (url.scheme(), url.host_str(), url.port_or_known_default())
 }
 
-/// The value of the header `Host` that belongs to a URL.
+/// Returns the value of the header `Host` for a URL.
 fn host_header(url: &Url) -> Result<HeaderValue, CallError> {
     let host = url.host_str().unwrap_or_default();
     let text = match url.port() {
@@ -457,7 +455,7 @@ fn host_header(url: &Url) -> Result<HeaderValue, CallError> {
     HeaderValue::try_from(text).map_err(|_| CallError::Header)
 }
 
-/// Returns the place that a response leads to, if it is a redirect. No error repeats the place: it may hold a secret.
+/// Returns the target of a response, if it is a redirect. No error repeats the target: it may hold a secret.
 fn redirect(response: &Response, from: &Url) -> Result<Option<Url>, CallError> {
     use StatusCode as S;
     let is_redirect = matches!(
@@ -482,7 +480,7 @@ fn redirect(response: &Response, from: &Url) -> Result<Option<Url>, CallError> {
     let Some(mut next) = next.filter(|next| matches!(next.scheme(), "http" | "https")) else {
         return Err(invalid);
     };
-    // Nobody but the definition says who we are.
+    // Only the definition has credentials.
     let is_stripped = next.set_username("").is_ok() && next.set_password(None).is_ok();
     match is_stripped {
         true => Ok(Some(next)),
@@ -490,7 +488,7 @@ fn redirect(response: &Response, from: &Url) -> Result<Option<Url>, CallError> {
     }
 }
 
-/// Resolves one host, whatever name is asked for, and returns no address that is refused.
+/// Resolves one host, whatever name is requested, and returns no address that is blocked.
 struct Resolver {
     guard: Guard,
     host: String,
@@ -502,23 +500,23 @@ impl Resolve for Resolver {
         let (guard, host, port) = (self.guard.clone(), self.host.clone(), self.port);
         Box::pin(async move {
             let mut allowed: Vec<SocketAddr> = Vec::new();
-            let mut refused = None;
+            let mut blocked = None;
             for address in tokio::net::lookup_host((host, port)).await? {
                 match guard.check(address) {
                     Ok(()) => allowed.push(address),
-                    Err(error) => refused = Some(error),
+                    Err(error) => blocked = Some(error),
                 }
             }
-            match refused {
-                Some(refused) if allowed.is_empty() => Err(refused.into()),
+            match blocked {
+                Some(blocked) if allowed.is_empty() => Err(blocked.into()),
                 _ => Ok(Box::new(allowed.into_iter()) as _),
             }
         })
     }
 }
 
-/// Returns the whole body of a response, of at most `limit` bytes, with its gzip decompressed. Whoever
-/// wants gzip asks for it in the request. A body whose encoding is `own` is left to the caller.
+/// Returns the whole body of a response, of at most `limit` bytes, with its gzip decompressed; the request
+/// must accept gzip. A body whose encoding is `own` is left to the caller.
 ///
 /// # Errors
 /// It is longer, ends early, cannot be decompressed or has another encoding.
@@ -535,7 +533,7 @@ pub async fn read_body(
         true => limit.saturating_mul(2).saturating_add(LEAST_GZIP_LIMIT),
         false => limit,
     };
-    // What is declared is not believed, only refused.
+    // A declared length is not believed, only rejected.
     if declared.is_some_and(|length| length > limit_sent) {
         return Err(BodyError::TooLong { limit });
     }
@@ -569,7 +567,7 @@ pub async fn read_body(
     decoder.finish().map_err(of_gzip)
 }
 
-/// Whether a body is to be decompressed, by its headers.
+/// Returns true if the headers of a body say that it is gzip.
 fn is_gzip(headers: &header::HeaderMap, own: Option<&str>) -> Result<bool, BodyError> {
     let encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     let encodings = encodings.map(|it| String::from_utf8_lossy(it.as_bytes()));
@@ -582,7 +580,7 @@ fn is_gzip(headers: &header::HeaderMap, own: Option<&str>) -> Result<bool, BodyE
     }
 }
 
-/// The next piece of a body.
+/// Returns the next piece of a body.
 pub(super) async fn next_piece(response: &mut Response) -> Result<Option<Bytes>, CallError> {
     Ok(response.chunk().await?)
 }
@@ -595,16 +593,16 @@ fn add(body: &mut Vec<u8>, piece: &Bytes, limit: usize) -> Result<(), BodyError>
     Ok(())
 }
 
-/// What went wrong with a call, with all causes; without the URL, which the caller knows.
+/// Returns the error of a call with all its causes, without the URL, which the caller knows.
 fn describe_http(error: &reqwest::Error) -> String {
     let mut text = match error.url() {
-        // Its own text names the URL.
+        // Its own message names the URL.
         Some(url) => error.to_string().replace(&format!(" for url ({url})"), ""),
         None => error.to_string(),
     };
     let mut cause = error.source();
     while let Some(error) = cause {
-        write!(text, ": {error}").expect("a text takes everything");
+        write!(text, ": {error}").expect("writing to a String cannot fail");
         cause = error.source();
     }
     text

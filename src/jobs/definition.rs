@@ -1,4 +1,4 @@
-//! A connector definition: one JSON object to what can run, with all that is wrong with it at once.
+//! The definition of a job: reads one JSON object and reports all its errors together.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,12 +20,12 @@ const KEYS: &[&str] = &[
     "schedule_ms",
     "config",
 ];
-/// What stands for a secret in answers.
+/// The mask of a secret in responses.
 pub const MASK: &str = "***";
-/// Bytes of a name: what EventBridge Scheduler takes as the name of a schedule
+/// The most bytes of a name: those of a schedule's name in EventBridge Scheduler
 /// (<https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html>).
 const MAX_NAME_BYTES: usize = 64;
-/// A schedule, in milliseconds.
+/// The shortest and the longest schedule, in milliseconds.
 const SCHEDULE_MS: std::ops::RangeInclusive<u64> = 100..=86_400_000;
 
 /// A type of definition.
@@ -33,13 +33,13 @@ const SCHEDULE_MS: std::ops::RangeInclusive<u64> = 100..=86_400_000;
 pub struct Kind {
     /// The value of the key `type`.
     pub name: &'static str,
-    /// Whether a definition has to name the database and the table.
+    /// The parts of the destination that a definition must name.
     pub needs: Needs,
     /// Checks a `config`.
     pub parse: fn(&Value) -> Result<Box<dyn Job>, FieldErrors>,
 }
 
-/// What of a destination a type cannot do without.
+/// The parts of a destination that a type needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// Database and table.
@@ -50,7 +50,7 @@ pub enum Needs {
     Nothing,
 }
 
-/// The types that there are.
+/// All types.
 pub const KINDS: &[Kind] = &[
     Kind {
         name: "prometheus",
@@ -69,7 +69,7 @@ pub const KINDS: &[Kind] = &[
     },
 ];
 
-/// Returns the names of the types that there are.
+/// Returns the names of all types.
 pub fn type_names() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|kind| kind.name)
 }
@@ -80,17 +80,17 @@ pub struct Definition {
     pub name: String,
     /// The name of its type.
     pub kind: &'static str,
-    /// Where rows go; parts that the type does without may be empty.
+    /// The destination of samples; parts that the type does not need may be empty.
     pub destination: Destination,
-    /// How often it runs; `None` if somebody else says when.
+    /// The interval of runs; `None` if it runs on request only.
     pub schedule: Option<Duration>,
-    /// What it does.
+    /// The job itself.
     pub job: Box<dyn Job>,
-    /// The definition as it was given, secrets included.
+    /// The definition as it was received, secrets included.
     source: Map<String, Value>,
 }
 
-/// Without the definition as it was given, which may hold secrets.
+/// Without the source, which may hold secrets.
 impl fmt::Debug for Definition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Definition")
@@ -209,28 +209,28 @@ impl Definition {
         }
     }
 
-    /// The definition as it was given, as text: what is kept of it.
+    /// Returns the definition as it was received, as the text that is stored.
     pub fn text(&self) -> String {
         serde_json::to_string(&self.source).expect("what was JSON is JSON")
     }
 
-    /// The definition as it was given, secrets included.
+    /// Returns the definition as it was received, secrets included.
     pub fn source(&self) -> &Map<String, Value> {
         &self.source
     }
 
-    /// The definition for others to read: secrets that are no references are masked.
+    /// Returns the definition with its secrets masked, except references.
     pub fn masked(&self) -> Map<String, Value> {
-        let mut shown = self.source.clone();
-        if let Some(config) = shown.get_mut("config") {
+        let mut masked = self.source.clone();
+        if let Some(config) = masked.get_mut("config") {
             mask(config, false);
         }
-        shown
+        masked
     }
 }
 
-/// What a definition becomes by `patch`, a JSON merge patch (RFC 7396). Where `patch` repeats the mask
-/// of a text, the text stays.
+/// Returns a definition changed by `patch`, a JSON merge patch (RFC 7396). A string stays as it is where
+/// `patch` has its mask.
 pub fn patched(source: &Map<String, Value>, patch: Map<String, Value>) -> Map<String, Value> {
     let mut target = source.clone();
     for (key, value) in patch {
@@ -248,11 +248,11 @@ pub fn patched(source: &Map<String, Value>, patch: Map<String, Value>) -> Map<St
     target
 }
 
-/// Texts of an error about names.
+/// The error of an invalid name.
 const NAME_EXPECTED: &str = "expected 1 to 64 letters, digits, '.', '-' and '_', a letter or digit \
                              first";
 
-/// Whether a definition may have this name.
+/// Returns true if a definition may have this name.
 pub fn is_name(name: &str) -> bool {
     name.len() <= MAX_NAME_BYTES
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -261,7 +261,7 @@ pub fn is_name(name: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
 }
 
-/// Whether the values of `key` are secrets, whatever type of definition has it.
+/// Returns true if the values of `key` are secrets in any type of definition.
 fn is_secret(key: &str) -> bool {
     const PARTS: [&str; 8] = [
         "pass",
@@ -304,7 +304,7 @@ fn mask(value: &mut Value, is_within_secret: bool) {
     }
 }
 
-/// A URL with its password masked; `None` if it has none.
+/// Returns a URL with its password masked; `None` if it has none.
 fn without_password(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -314,8 +314,8 @@ fn without_password(text: &str) -> Option<String> {
     Some(format!("{scheme}://{name}:{MASK}@{host}{path}"))
 }
 
-/// A URL with its password masked, and the values of its query, any of which may be a key; `None` if it has
-/// neither.
+/// Returns a URL with its password and the values of its query masked, any of which may be a key; `None` if
+/// it has neither.
 fn masked_url(text: &str) -> Option<String> {
     let without_password = without_password(text);
     let url = without_password.as_deref().unwrap_or(text);

@@ -1,12 +1,12 @@
 //! Gzip of responses, decompressed piece by piece: all its members, and nothing besides.
 //!
-//! As Go reads it: what stands behind the last member has to be another one.
+//! As in Go, bytes after the last member must be another member.
 
 use std::io::{self, ErrorKind, Write};
 
 use flate2::write::GzDecoder;
 
-/// The compressed bytes that are handed to [`Decoder::push`] at once: the format makes at most some 1,032
+/// The compressed bytes that are pushed to [`Decoder::push`] at once: the format makes at most some 1,032
 /// bytes of each, so they take a few milliseconds.
 pub(super) const STEP: usize = 2 << 10;
 
@@ -18,20 +18,20 @@ const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 pub(super) enum GzipError {
     /// There are more bytes than the limit.
     TooLong,
-    /// It ends before its end.
+    /// It ends early.
     Cut,
-    /// It is no gzip, or there is something else behind it.
+    /// It is not gzip, or other bytes follow it.
     Invalid(String),
 }
 
 /// Decompresses one body.
 pub(super) struct Decoder {
     member: GzDecoder<Bounded>,
-    /// Bytes of [`MAGIC`] that the member has shown.
+    /// Bytes of [`MAGIC`] that the member has begun with.
     magic: usize,
 }
 
-/// Takes bytes up to a limit.
+/// Accepts bytes up to a limit.
 #[derive(Default)]
 struct Bounded {
     bytes: Vec<u8>,
@@ -96,7 +96,7 @@ impl Decoder {
         if self.member.get_ref().is_over {
             return Err(GzipError::TooLong);
         }
-        // The decoder does not tell a checksum that is cut from a wrong one; only the former has room.
+        // The decoder reports a truncated checksum like a wrong one; only the former has room.
         let mut has_room = || matches!(self.member.write(&[0]), Ok(1..));
         match error.kind() == ErrorKind::UnexpectedEof || has_room() {
             true => Err(GzipError::Cut),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_the_last_member_is_refused() {
+    fn bytes_after_the_last_member_are_rejected() {
         for junk in [
             &b"junk"[..],
             b"a 1\n",

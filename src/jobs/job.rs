@@ -1,4 +1,4 @@
-//! What running a connector definition and the type of it have to do with one another.
+//! The interface between the runner and a type of job.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,14 +16,13 @@ use crate::model::Destination;
 use crate::query::Querier;
 use crate::state::StateError;
 
-/// One connector definition, its `config` checked.
+/// A job: one definition, its `config` checked.
 pub trait Job: fmt::Debug + Send + Sync {
     /// Does the work of one tick, or of one call by hand.
     fn run<'a>(&'a self, run: &'a JobContext<'a>) -> BoxFuture<'a, Report>;
 
-    /// Takes rows that somebody hands over, where the type does so. When this is over, the samples that
-    /// the report counts as stored or rejected are settled; whoever handed over others has to do so
-    /// again.
+    /// Delivers pushed rows; `None` if the type accepts none. The samples that the report counts as stored
+    /// or rejected are settled; the sender must push all others again.
     fn push_rows<'a>(
         &'a self,
         run: &'a JobContext<'a>,
@@ -39,13 +38,13 @@ pub trait Job: fmt::Debug + Send + Sync {
         0
     }
 
-    /// Whether [`Self::resend`] does so.
+    /// Returns true if [`Self::resend`] is implemented.
     fn resends(&self) -> bool {
         false
     }
 
-    /// Sends dead letters of this definition again, where the type does so; returns those that are left
-    /// with their reasons, and stores none.
+    /// Sends dead letters of this job again; `None` if the type has none. Returns the letters that failed
+    /// again with their reasons, and stores none.
     fn resend<'a>(
         &'a self,
         run: &'a JobContext<'a>,
@@ -56,31 +55,31 @@ pub trait Job: fmt::Debug + Send + Sync {
     }
 }
 
-/// What a run has to work with.
+/// Everything that a run works with.
 #[derive(Clone, Copy)]
 pub struct JobContext<'a> {
-    /// The definition's name.
+    /// The name of the job.
     pub name: &'a str,
-    /// Where rows go; the table is empty where the type does without.
+    /// The destination of samples; the table is empty if the type needs none.
     pub destination: &'a Destination,
     /// Start of the tick's bucket; by hand the time of the call.
     pub scheduled_for: Timestamp,
-    /// When all has to be over; `None` where nobody waits.
+    /// The time by which the run must end; `None` if no caller waits.
     pub deadline: Option<Instant>,
     /// Cancelled when the run is to end early: finish the present call, save the cursor, return
     /// [`RunError::Interrupted`].
     pub stop: &'a CancellationToken,
-    /// By which samples are written: [`Ingester::write_to`].
+    /// Writes samples: [`Ingester::write_to`].
     pub ingester: &'a Ingester,
-    /// By which stored samples are read.
+    /// Reads stored samples.
     pub querier: &'a Querier,
     /// Outgoing HTTP.
     pub http: &'a Client,
     /// Resolves references to secrets.
     pub secrets: &'a Secrets,
-    /// What the definition has saved.
+    /// The texts that the job has saved.
     pub cursors: &'a dyn Cursors,
-    /// Who is told how far the run is.
+    /// Receives the progress of the run.
     pub progress: &'a dyn Progress,
     /// Counts of the samples that are settled by now.
     pub tally: &'a Tally,
@@ -88,7 +87,7 @@ pub struct JobContext<'a> {
     pub now: fn() -> Timestamp,
 }
 
-/// Counts of a run that has not ended yet, so that a run that is dropped is counted too.
+/// Counts of a run that has not ended, so that a dropped run is counted too.
 #[derive(Debug, Default)]
 pub struct Tally {
     rows: AtomicU64,
@@ -97,7 +96,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Replaces the counts, which mean what those of a [`Report`] do.
+    /// Replaces the counts; they mean the same as those of a [`Report`].
     pub fn set(&self, rows: u64, received: u64, rejected: u64) {
         self.rows.store(rows, Ordering::Relaxed);
         self.received.store(received, Ordering::Relaxed);
@@ -115,48 +114,48 @@ impl Tally {
     }
 }
 
-/// Texts by key that survive a run, those of one definition.
+/// Texts by key that survive a run; each job has its own.
 pub trait Cursors: Send + Sync {
-    /// The text that was last set.
+    /// Returns the text that was last set.
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<String>, StateError>>;
 
     /// Saves a text; it is safe when this returns.
     fn set<'a>(&'a self, key: &'a str, value: &'a str) -> BoxFuture<'a, Result<(), StateError>>;
 
-    /// Forgets all texts.
+    /// Deletes all texts.
     fn clear(&self) -> BoxFuture<'_, Result<(), StateError>>;
 }
 
-/// What became of a run; histograms and exemplars count as samples.
+/// The result of a run; histograms and exemplars count as samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Samples that are stored now.
+    /// Samples that are stored; of a sink, samples that are delivered.
     pub rows: u64,
-    /// Samples that the source gave.
+    /// Samples that the source returned.
     pub received: u64,
-    /// Samples that cannot be stored, or were left out by policy.
+    /// Samples that can never be stored, or were dropped by policy.
     pub rejected: u64,
-    /// Samples kept as dead letters; they count as rejected too.
+    /// Samples written to the dead-letter target; they count as rejected too.
     pub dead_lettered: u64,
-    /// Why the run is not complete, if so.
+    /// The reason for which the run is not complete; `None` if it is.
     pub error: Option<RunError>,
-    /// What somebody should know though the run went on.
+    /// Problems that did not end the run.
     pub warnings: Vec<String>,
 }
 
-/// Why a run is not complete.
+/// The reason for which a run is not complete.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
-    /// This run failed; the next tick tries again.
+    /// This run failed; the next tick retries.
     #[error("{0}")]
     Failed(String),
-    /// Nothing runs until somebody resumes the definition.
+    /// The job is disabled until it is resumed.
     #[error("{0}")]
     Disable(String),
-    /// It was told to stop; the cursor says where to go on.
+    /// The run was stopped early; the next one resumes at the cursor.
     #[error("interrupted before the end")]
     Interrupted,
-    /// More rows were handed over than one delivery may have; none of them is delivered.
+    /// More rows were pushed than one delivery may have; none of them is delivered.
     #[error("{0}")]
     TooManyRows(String),
 }
@@ -174,7 +173,7 @@ impl From<StateError> for RunError {
 }
 
 impl Report {
-    /// Whether every sample is stored or can never be, so that to hand it over again cannot help.
+    /// Returns true if every sample is stored or can never be, so pushing it again cannot help.
     pub fn is_settled(&self) -> bool {
         self.rows + self.rejected >= self.received
             && !matches!(
@@ -183,7 +182,7 @@ impl Report {
             )
     }
 
-    /// A run that did nothing else but fail.
+    /// Returns the report of a run that only failed.
     pub fn failed(error: impl Into<RunError>) -> Self {
         Self {
             error: Some(error.into()),
@@ -192,17 +191,17 @@ impl Report {
     }
 }
 
-/// Is told how far a run is; units are the type's own.
+/// Receives the progress of a run, in units of the type's own.
 pub trait Progress: Send + Sync {
-    /// So many units are to be done, in addition to those before.
+    /// Adds units that are to be done.
     fn expect(&self, units: u64);
-    /// So many of them are.
+    /// Adds units that are done.
     fn advance(&self, units: u64);
-    /// Something that somebody who watches should read.
+    /// Adds a message for a person who watches.
     fn line(&self, text: &str);
 }
 
-/// Nobody is told.
+/// Discards the progress.
 impl Progress for () {
     fn expect(&self, _units: u64) {}
     fn advance(&self, _units: u64) {}

@@ -1,5 +1,5 @@
-//! The keys of a `config` that say how its server is called, which all types have: credentials, headers,
-//! TLS, and whether the server may be on the link.
+//! The keys of a `config` for outgoing calls, which all types have: credentials, headers, TLS, and
+//! link-local addresses.
 
 use http::{HeaderMap, HeaderName};
 use reqwest::Url;
@@ -12,7 +12,7 @@ use super::tls::Tls;
 use crate::fields::FieldReader;
 
 /// Headers that the protocol or the connection sets. Those of Prometheus
-/// (`ReservedHeaders` of its `common/config`), and what else a request here has of its own.
+/// (`ReservedHeaders` of its `common/config`), and the others that a request here sets itself.
 const RESERVED: [&str; 24] = [
     "accept",
     "accept-encoding",
@@ -40,7 +40,7 @@ const RESERVED: [&str; 24] = [
     "x-prometheus-scrape-timeout-seconds",
 ];
 
-/// The checked settings by which a server is called.
+/// The checked settings of outgoing calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outgoing {
     pub(super) auth: Auth,
@@ -49,7 +49,7 @@ pub(super) struct Outgoing {
     pub(super) allows_link_local: bool,
 }
 
-/// The keys as they are given, beside those of the credentials.
+/// The keys as they were received, beside those of the credentials.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Keys<'v> {
     pub(super) headers: Option<&'v Value>,
@@ -58,7 +58,7 @@ pub(super) struct Keys<'v> {
 }
 
 impl Outgoing {
-    /// Reads the keys; `url` is the key of the server's address, and what it holds.
+    /// Reads the keys; `url` is the key of the server's address, with its value.
     pub(super) fn read(
         values: &mut FieldReader,
         auth: Auth,
@@ -69,11 +69,11 @@ impl Outgoing {
         let tls = Tls::read(values, keys.tls);
         let allowed = values.flag("allow_link_local", keys.allow_link_local);
         let allows_link_local = allowed.unwrap_or(false);
-        // What a name resolves to is known when it is called.
+        // The addresses of a name are known when it is called.
         let guard = Guard::default().with_link_local(allows_link_local);
         let (key, url) = url;
-        if let Some(Err(refused)) = url.map(|url| guard.check_url(url)) {
-            values.error(key, refused.to_string());
+        if let Some(Err(blocked)) = url.map(|url| guard.check_url(url)) {
+            values.error(key, blocked.to_string());
         }
         Self {
             auth,
@@ -83,10 +83,10 @@ impl Outgoing {
         }
     }
 
-    /// Returns the credentials and the other headers, whose values logs do not show.
+    /// Returns the credentials and the other headers, with their values hidden from logs.
     ///
     /// # Errors
-    /// A secret cannot be had, or cannot be sent in a header.
+    /// A secret could not be resolved, or cannot be sent in a header.
     pub(super) fn header_map(&self, secrets: &Secrets) -> Result<HeaderMap, Unresolved> {
         let mut map = HeaderMap::new();
         for (name, secret) in &self.headers {
@@ -175,16 +175,16 @@ mod tests {
         let url = config.get("url").and_then(Value::as_str);
         let url = url.map(|url| Url::parse(url).unwrap());
         let outgoing = Outgoing::read(&mut values, Auth::None, keys, ("url", url.as_ref()));
-        let faults = values.errors.iter().map(ToString::to_string);
-        (outgoing, faults.collect())
+        let errors = values.errors.iter().map(ToString::to_string);
+        (outgoing, errors.collect())
     }
 
     #[test]
     fn headers_are_texts_or_references() {
-        let (outgoing, faults) = read(&json!({"headers": {
+        let (outgoing, errors) = read(&json!({"headers": {
             "X-Scope-OrgID": "team-a", "X-Api-Key": "$env:KEY", "X-Price": "$5",
         }}));
-        assert!(faults.is_empty(), "{faults:?}");
+        assert!(errors.is_empty(), "{errors:?}");
         let secrets = Secrets::new(None, |name| (name == "KEY").then(|| "k3y".to_owned()));
         let map = outgoing.header_map(&secrets).unwrap();
         assert_eq!(map["x-scope-orgid"], "team-a");
@@ -226,27 +226,27 @@ mod tests {
                 "config.headers.authorization: the protocol sets this header",
             ),
         ] {
-            let (_, faults) = read(&json!({"headers": headers}));
-            assert_eq!(faults.len(), 1, "{faults:?}");
-            assert!(faults[0].starts_with(expected), "{faults:?}");
-            assert!(!faults[0].contains("hunter2") && !faults[0].contains("4711"));
+            let (_, errors) = read(&json!({"headers": headers}));
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].starts_with(expected), "{errors:?}");
+            assert!(!errors[0].contains("hunter2") && !errors[0].contains("4711"));
         }
     }
 
     #[test]
-    fn addresses_of_the_link_are_refused_with_the_definition() {
-        let (_, faults) = read(&json!({"url": "http://169.254.20.10:9253/metrics"}));
+    fn link_local_addresses_are_rejected_with_the_definition() {
+        let (_, errors) = read(&json!({"url": "http://169.254.20.10:9253/metrics"}));
         assert_eq!(
-            faults,
+            errors,
             [
                 "config.url: 169.254.20.10 is not called: it is a link-local address; set \
               allow_link_local to true if it is meant"
             ]
         );
         let config = json!({"url": "http://169.254.20.10/", "allow_link_local": true});
-        let (outgoing, faults) = read(&config);
-        assert!(outgoing.allows_link_local && faults.is_empty());
-        let (_, faults) = read(&json!({"url": "http://0xa9fea9fe/", "allow_link_local": true}));
-        assert!(faults[0].contains("metadata service"), "{faults:?}");
+        let (outgoing, errors) = read(&config);
+        assert!(outgoing.allows_link_local && errors.is_empty());
+        let (_, errors) = read(&json!({"url": "http://0xa9fea9fe/", "allow_link_local": true}));
+        assert!(errors[0].contains("metadata service"), "{errors:?}");
     }
 }

@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use crate::received::cut;
 
-/// Bytes of the text of an error that are repeated.
+/// The most bytes of an error's message that are repeated.
 const MAX_ERROR_BYTES: usize = 300;
-/// Bytes of a content type that are repeated.
+/// The most bytes of a content type that are repeated.
 const MAX_CONTENT_TYPE_BYTES: usize = 60;
 
 /// An error of Prometheus' API.

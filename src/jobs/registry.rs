@@ -1,7 +1,7 @@
-//! The definitions that there are, and what is known of their runs.
+//! All definitions of jobs, and the records of their runs.
 //!
-//! Some are given by file and stay as they are; the others are kept in the state, where several
-//! processes see them. A definition is known by its name.
+//! Some definitions come from a file and cannot be changed; the others are in the state, which several
+//! processes share. A job is identified by its name.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,83 +24,82 @@ const DEFINITIONS: &str = "definitions";
 const RECORDS: &str = "records";
 /// Bytes of a definition as it is stored; a new one and a patch have no more either.
 pub const MAX_DEFINITION_BYTES: usize = 256 << 10;
-/// A definition is in memory so many times while it is checked: as it was given, and as its type reads
-/// it.
+/// Copies of a definition in memory while it is checked: as it was received, and as its type reads it.
 pub const TREES_OF_DEFINITION: usize = 2;
-/// A patch and the definition that it changes: each before they are merged, a copy of each for the
-/// merge, and as the type reads them.
+/// Copies of a patch, and of the definition that it changes: before the merge, for the merge, and as the
+/// type reads them.
 const TREES_OF_PATCH: usize = 3;
 
-/// Knows the definitions; one for the whole process.
+/// All definitions; one registry for the whole process.
 #[derive(Debug)]
 pub struct Registry {
     state: State,
     kinds: &'static [Kind],
-    given: Vec<Arc<Definition>>,
+    from_file: Vec<Arc<Definition>>,
     changed: Notify,
     has_warned: AtomicBool,
 }
 
-/// A definition and what is known of it.
+/// A job: its definition and its record.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Its name.
     pub name: String,
-    /// The definition. `None` if it is not kept here, a scheduler's payload, or if it cannot be used.
+    /// The definition. `None` if it is not stored, a scheduler's payload, or if it is invalid.
     pub definition: Option<Arc<Definition>>,
-    /// Why a kept one cannot be used: it was made by another version of the program.
+    /// The errors of a stored definition that is invalid: another version of the program stored it.
     pub unusable: Option<FieldErrors>,
-    /// Which of all that ever had this name it is.
+    /// The version of the stored definition, different for each that ever had this name.
     pub version: String,
-    /// Whether it is given by file.
-    pub is_given: bool,
-    /// What is known of its runs.
+    /// True if the definition comes from a file.
+    pub is_from_file: bool,
+    /// The record of its runs.
     pub record: JobRecord,
 }
 
-/// Why definitions are not changed.
+/// The reason for which a definition could not be read or changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
-    /// The definition cannot be used.
+    /// The definition is invalid.
     #[error("{0}")]
     Invalid(#[from] FieldErrors),
-    /// There is one of this name.
-    #[error("there is a connector {0:?} already; change it with PATCH, or delete it first")]
+    /// There is a job of this name.
+    #[error("there is a job {0:?} already; change it with PATCH, or delete it first")]
     Exists(String),
-    /// There is none of this name.
-    #[error("there is no connector {0:?}")]
+    /// There is no job of this name.
+    #[error("there is no job {0:?}")]
     Missing(String),
-    /// It is given by file.
+    /// The definition comes from a file.
     #[error(
-        "the connector {0:?} comes from the file of --connectors.file (connectors_file): change it there"
+        "the job {0:?} comes from the file of --connectors.file (connectors_file): change it there"
     )]
-    Given(String),
-    /// Where definitions are kept cannot be used now.
+    FromFile(String),
+    /// The state cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
-    /// There is no memory to read it.
+    /// There is no memory to read the definition.
     #[error(transparent)]
     Memory(#[from] BudgetExceeded),
 }
 
 impl Registry {
-    /// Definitions of `kinds` in `state`, beside those that are `given`.
-    pub fn new(state: State, kinds: &'static [Kind], given: Vec<Arc<Definition>>) -> Self {
+    /// Returns a registry of the definitions of `kinds` in `state`, and of those `from_file`.
+    pub fn new(state: State, kinds: &'static [Kind], from_file: Vec<Arc<Definition>>) -> Self {
         Self {
             state,
             kinds,
-            given,
+            from_file,
             changed: Notify::new(),
             has_warned: AtomicBool::new(false),
         }
     }
 
-    /// Where records and cursors are.
+    /// Returns the state with records and cursors.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// The types that there are.
+    /// Returns the types of jobs.
     pub fn kinds(&self) -> &'static [Kind] {
         self.kinds
     }
@@ -110,10 +109,10 @@ impl Registry {
         self.changed.notified().await;
     }
 
-    /// Keeps a new definition and returns its name. `reservation` has what it occupies before it is read.
+    /// Stores a new definition and returns its name. `reservation` grows by its memory before it is read.
     ///
     /// # Errors
-    /// It cannot be used, there is one of its name, or there is no memory.
+    /// It is invalid, there is a job of its name, or there is no memory.
     pub async fn create(
         &self,
         json: &[u8],
@@ -122,15 +121,15 @@ impl Registry {
         reservation.grow(TREES_OF_DEFINITION * tree_bytes(json))?;
         let definition = Definition::parse(json, self.kinds)?;
         let name = &definition.name;
-        if self.is_given(name) {
-            return Err(RegistryError::Given(name.clone()));
+        if self.is_from_file(name) {
+            return Err(RegistryError::FromFile(name.clone()));
         }
         let text = definition.text();
         if self.state.get(DEFINITIONS, name).await?.is_some() {
             return Err(RegistryError::Exists(name.clone()));
         }
-        // Of one that was deleted while it ran something may be left.
-        self.forget(name).await?;
+        // A job that was deleted during a run may have left something.
+        self.delete_record(name).await?;
         let put = self
             .state
             .put(DEFINITIONS, name, &text, Expect::Absent, None);
@@ -140,14 +139,14 @@ impl Registry {
         self.changed.notify_one();
         if !self.state.is_persistent() && !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "Connector definitions are kept in memory and end with the process; set --state \
-                 (state) to keep them."
+                "Definitions of jobs are in memory only and end with the process; set --state (state) \
+                 to store them."
             );
         }
         Ok(definition.name)
     }
 
-    /// All definitions, by name.
+    /// Returns all jobs, by name.
     ///
     /// # Errors
     /// The state cannot be read.
@@ -168,15 +167,15 @@ impl Registry {
         Ok(entries.into_values().collect())
     }
 
-    /// All definitions without what is known of their runs. One that is given wins over one that is
-    /// kept under its name.
+    /// Returns all jobs without their records. A definition of the file has precedence over a stored one
+    /// of the same name.
     ///
     /// # Errors
     /// The state cannot be read.
     pub async fn definitions(&self) -> Result<Vec<Entry>, StateError> {
-        let mut entries: Vec<Entry> = self.given.iter().map(Entry::given).collect();
+        let mut entries: Vec<Entry> = self.from_file.iter().map(Entry::from_file).collect();
         for item in self.state.list(DEFINITIONS).await? {
-            if !self.is_given(&item.name) {
+            if !self.is_from_file(&item.name) {
                 let mut entry = Entry::new(item.name, item.version, JobRecord::default());
                 entry.read(&item.value, self.kinds);
                 entries.push(entry);
@@ -185,30 +184,30 @@ impl Registry {
         Ok(entries)
     }
 
-    /// Whether the definition of `entry` is still in force: another process may have changed it.
+    /// Returns true if the definition of `name` still has this `version`: another process may have changed it.
     ///
     /// # Errors
     /// The state cannot be read.
     pub async fn is_current(&self, name: &str, version: &str) -> Result<bool, StateError> {
-        if self.is_given(name) {
+        if self.is_from_file(name) {
             return Ok(true);
         }
         let item = self.state.get(DEFINITIONS, name).await?;
         Ok(item.is_some_and(|item| item.version == version))
     }
 
-    /// The definition `name`.
+    /// Returns the job `name`.
     ///
     /// # Errors
     /// There is none, or the state cannot be read.
     pub async fn get(&self, name: &str) -> Result<Entry, RegistryError> {
         check_name(name)?;
         let record = self.record(name).await?;
-        let given = self.given.iter().find(|it| it.name == name);
-        if let Some(definition) = given {
+        let from_file = self.from_file.iter().find(|it| it.name == name);
+        if let Some(definition) = from_file {
             return Ok(Entry {
                 record: record.unwrap_or_default(),
-                ..Entry::given(definition)
+                ..Entry::from_file(definition)
             });
         }
         match (self.state.get(DEFINITIONS, name).await?, record) {
@@ -222,11 +221,11 @@ impl Registry {
         }
     }
 
-    /// Changes a definition by a JSON merge patch (RFC 7396); what it becomes is checked as a new one
-    /// would be. `reservation` has what both occupy before they are read.
+    /// Changes a definition by a JSON merge patch (RFC 7396); the result is checked like a new definition.
+    /// `reservation` grows by the memory of both before they are read.
     ///
     /// # Errors
-    /// There is none, it is given by file, what it becomes cannot be used, or there is no memory.
+    /// There is none, it comes from a file, the result is invalid, or there is no memory.
     pub async fn patch(
         &self,
         name: &str,
@@ -241,8 +240,8 @@ impl Registry {
         let Value::Object(patch) = patch else {
             return Err(FieldErrors::one("", expected).into());
         };
-        if self.is_given(name) {
-            return Err(RegistryError::Given(name.to_owned()));
+        if self.is_from_file(name) {
+            return Err(RegistryError::FromFile(name.to_owned()));
         }
         for _ in 0..MAX_CHANGES {
             let found = self.state.get(DEFINITIONS, name).await?;
@@ -254,11 +253,9 @@ impl Registry {
             let changed = Value::Object(patched(&source, patch.clone()));
             let definition = Definition::of(changed, self.kinds)?;
             if definition.name != name {
-                return Err(FieldErrors::one(
-                    "name",
-                    "cannot be changed; create another connector",
-                )
-                .into());
+                return Err(
+                    FieldErrors::one("name", "cannot be changed; create another job").into(),
+                );
             }
             let text = definition.text();
             if text.len() > MAX_DEFINITION_BYTES {
@@ -280,25 +277,25 @@ impl Registry {
         Err(StateError::contended(name).into())
     }
 
-    /// Deletes a definition with all that is known of it.
+    /// Deletes a definition with its record and its cursors.
     ///
     /// # Errors
-    /// There is none, it is given by file, or the state cannot be written.
+    /// There is none, it comes from a file, or the state cannot be written.
     pub async fn delete(&self, name: &str) -> Result<(), RegistryError> {
         check_name(name)?;
-        if self.is_given(name) {
-            return Err(RegistryError::Given(name.to_owned()));
+        if self.is_from_file(name) {
+            return Err(RegistryError::FromFile(name.to_owned()));
         }
-        let was_kept = self.state.delete(DEFINITIONS, name).await?;
-        let had_record = self.forget(name).await?;
-        if !was_kept && !had_record {
+        let was_stored = self.state.delete(DEFINITIONS, name).await?;
+        let had_record = self.delete_record(name).await?;
+        if !was_stored && !had_record {
             return Err(RegistryError::Missing(name.to_owned()));
         }
         self.changed.notify_one();
         Ok(())
     }
 
-    /// Keeps ticks from running until the definition is resumed.
+    /// Pauses a job: ticks do nothing until it is resumed.
     ///
     /// # Errors
     /// There is none, or the state cannot be written.
@@ -308,7 +305,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Lets ticks run again, also of one that was disabled.
+    /// Resumes a job that was paused or disabled.
     ///
     /// # Errors
     /// There is none, or the state cannot be written.
@@ -318,8 +315,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Changes the record of a definition, whoever else changes it at the same time; `change` is
-    /// called again for each that was faster.
+    /// Changes the record of a job; see [`State::change`].
     ///
     /// # Errors
     /// The state cannot be read or written.
@@ -331,8 +327,8 @@ impl Registry {
         self.state.change(RECORDS, name, change).await
     }
 
-    /// Forgets the record and the cursors of a definition; returns whether it had a record.
-    async fn forget(&self, name: &str) -> Result<bool, StateError> {
+    /// Deletes the record and the cursors of a job; returns false if it had no record.
+    async fn delete_record(&self, name: &str) -> Result<bool, StateError> {
         let had_record = self.state.delete(RECORDS, name).await?;
         self.state.clear(&cursors_of(name)).await?;
         Ok(had_record)
@@ -343,8 +339,8 @@ impl Registry {
         item.map(|item| read::<JobRecord>(&item.value)).transpose()
     }
 
-    fn is_given(&self, name: &str) -> bool {
-        self.given.iter().any(|it| it.name == name)
+    fn is_from_file(&self, name: &str) -> bool {
+        self.from_file.iter().any(|it| it.name == name)
     }
 }
 
@@ -355,15 +351,15 @@ impl Entry {
             definition: None,
             unusable: None,
             version,
-            is_given: false,
+            is_from_file: false,
             record,
         }
     }
 
-    fn given(definition: &Arc<Definition>) -> Self {
+    fn from_file(definition: &Arc<Definition>) -> Self {
         Self {
             definition: Some(Arc::clone(definition)),
-            is_given: true,
+            is_from_file: true,
             ..Self::new(definition.name.clone(), String::new(), JobRecord::default())
         }
     }
@@ -376,12 +372,12 @@ impl Entry {
     }
 }
 
-/// The collection of the cursors of the definition `name`.
+/// Returns the collection of the cursors of the job `name`.
 pub(super) fn cursors_of(name: &str) -> String {
     format!("cursors-{name}")
 }
 
-/// What cannot be a name is none of a definition; nor would every state take it.
+/// Checks a name: a job cannot have an invalid one, and not every state would accept it.
 fn check_name(name: &str) -> Result<(), RegistryError> {
     if is_name(name) {
         Ok(())

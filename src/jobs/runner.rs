@@ -1,4 +1,4 @@
-//! One run of a definition: claim, lease, work, what is left of it.
+//! One run of a job: claim, lease, work, report.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -24,33 +24,33 @@ use crate::metrics::{Metrics, RunCount, RunResult};
 use crate::query::Querier;
 use crate::state::{Expect, State, StateError};
 
-/// What all runs of a process share.
+/// Runs jobs; everything that the runs of a process share.
 #[derive(Debug)]
 pub struct JobRunner {
-    /// Where claims, leases and cursors are.
+    /// Stores claims, leases and cursors.
     pub registry: Arc<Registry>,
-    /// By which rows are written.
+    /// Writes samples.
     pub ingester: Ingester,
-    /// By which stored samples are read.
+    /// Reads stored samples.
     pub querier: Querier,
     /// Outgoing HTTP.
     pub http: Client,
     /// Resolves references to secrets.
     pub secrets: Secrets,
-    /// Where runs are counted.
+    /// Counts runs.
     pub metrics: Arc<Metrics>,
     /// The time of day.
     pub now: fn() -> Timestamp,
 }
 
-/// Whom a run is for, and until when.
+/// The caller of a run.
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
-    /// When all has to be over; `None` where nobody waits.
+    /// The time by which the run must end; `None` if no caller waits.
     pub deadline: Option<Instant>,
-    /// Whether to end early.
+    /// Cancelled when the run is to end early.
     pub stop: &'a CancellationToken,
-    /// Who is told how far the run is.
+    /// Receives the progress of the run.
     pub progress: &'a dyn Progress,
 }
 
@@ -105,7 +105,7 @@ impl NotRun {
 }
 
 impl JobRunner {
-    /// Runs `definition` because of `cause`, unless it is somebody else's turn. Also returns the
+    /// Runs `definition` because of `cause`, unless another process has claimed it. Also returns the
     /// numbers that were added to the metrics.
     pub async fn run(
         &self,
@@ -126,11 +126,10 @@ impl JobRunner {
         (outcome, numbers)
     }
 
-    /// Begins a run that somebody waits for no longer than for its begin; `Err` says why there is
-    /// none.
+    /// Begins a run; the caller waits for its begin only, and spawns the rest.
     ///
     /// # Errors
-    /// It may not run now.
+    /// The job may not run now.
     pub async fn begin(
         self: &Arc<Self>,
         definition: &Arc<Definition>,
@@ -157,12 +156,12 @@ impl JobRunner {
         .boxed())
     }
 
-    /// Hands rows to a definition, if its type takes some. This is no run: it needs no lease, and those of
-    /// several callers are delivered at the same time. While they are, `reservation`, which has the rows
-    /// already, also has what the delivery occupies.
+    /// Pushes rows to a job; `None` if its type accepts none. This is not a run: it needs no lease, and the
+    /// rows of several callers are delivered at the same time. `reservation` already holds the memory of
+    /// the rows, and during the delivery holds that of the delivery too.
     ///
     /// # Errors
-    /// It is paused or disabled, nobody knows, or there is no memory.
+    /// The job is paused or disabled, the state cannot be read, or there is no memory.
     pub async fn push_rows(
         &self,
         definition: &Definition,
@@ -173,7 +172,7 @@ impl JobRunner {
         let name = &definition.name;
         let record = match self.registry.get(name).await {
             Ok(entry) => entry.record,
-            // A definition that an event brought is not kept.
+            // The definition of an event is not stored.
             Err(RegistryError::State(error)) => return Err(NotRun::StateFailed(error)),
             Err(_) => JobRecord::default(),
         };
@@ -198,7 +197,7 @@ impl JobRunner {
         Ok(Some((report, numbers)))
     }
 
-    /// Sends dead letters of a definition again, if its type does so. This is no run: it needs no lease,
+    /// Sends dead letters of a job again; `None` if its type has none. This is not a run: it needs no lease,
     /// and stores no letters.
     pub async fn resend(
         &self,
@@ -218,21 +217,21 @@ impl JobRunner {
         Some(definition.job.resend(&run, letters)?.await)
     }
 
-    /// Returns the texts that a definition has saved.
-    fn cursors(&self, definition: &Definition) -> Saved<'_> {
-        Saved {
+    /// Returns the texts that a job has saved.
+    fn cursors(&self, definition: &Definition) -> StoredCursors<'_> {
+        StoredCursors {
             state: self.registry.state(),
             collection: cursors_of(&definition.name),
         }
     }
 
-    /// Returns all that the job of a definition works with.
+    /// Returns the context of a run.
     fn work<'a>(
         &'a self,
         definition: &'a Definition,
         scheduled_for: Timestamp,
         caller: Caller<'a>,
-        cursors: &'a Saved<'_>,
+        cursors: &'a StoredCursors<'_>,
         tally: &'a Tally,
     ) -> JobContext<'a> {
         JobContext {
@@ -252,7 +251,7 @@ impl JobRunner {
         }
     }
 
-    /// Begins to account for an attempt.
+    /// Begins an attempt, which is counted and logged when it ends.
     fn attempt(&self, definition: &Definition, cause: Cause) -> Attempt {
         Attempt {
             metrics: Arc::clone(&self.metrics),
@@ -284,7 +283,7 @@ impl JobRunner {
         }
     }
 
-    /// Works while `holder` has the lease, and gives it back.
+    /// Runs the job while `holder` has the lease, then releases it.
     async fn held(
         &self,
         definition: &Definition,
@@ -315,7 +314,7 @@ impl JobRunner {
         };
         let report = tokio::select! {
             report = work => report.unwrap_or_else(|_| {
-                let text = "a fault of the program ended the run; its log has the place";
+                let text = "the job panicked; see the connector's log";
                 Report::failed(RunError::Failed(text.to_owned()))
             }),
             never = watch => match never {},
@@ -326,20 +325,19 @@ impl JobRunner {
             Ok(true) => {}
             Ok(false) => tracing::warn!(
                 connector = name,
-                "The lease was lost before the run had ended; another process may have run the \
-                 same connector meanwhile."
+                "Job `{name}` lost its lease before the run ended; another process may have run it too."
             ),
             // The lease ends by itself.
             Err(error) => tracing::error!(
                 error = error.to_string(),
                 connector = name,
-                "What became of a run cannot be kept."
+                "Could not save the result of a run of job `{name}`."
             ),
         }
         RunOutcome::Finished(report)
     }
 
-    /// Renews the lease; returns when another has it.
+    /// Renews the lease; returns when it is lost.
     async fn until_lost(&self, name: &str, holder: &str) {
         let now = self.now;
         let mut renewed = Instant::now();
@@ -353,7 +351,7 @@ impl JobRunner {
                     tracing::warn!(
                         error = error.to_string(),
                         connector = name,
-                        "The lease of a run cannot be renewed."
+                        "Could not renew the lease of job `{name}`."
                     );
                     if renewed.elapsed() + RENEWAL > LEASE {
                         return;
@@ -364,8 +362,8 @@ impl JobRunner {
     }
 }
 
-/// An attempt to run a definition. It is counted and logged exactly once: when it is closed, or when it
-/// is dropped without that, because its caller left or its time was over.
+/// An attempt to run a job. It is counted and logged exactly once: when it is closed, or when it is
+/// dropped because its caller left or its time was over.
 struct Attempt {
     metrics: Arc<Metrics>,
     connector: String,
@@ -430,7 +428,11 @@ impl Attempt {
         let scheduled_for = scheduled_for.as_deref();
         let (connector, kind) = (&self.connector, self.kind);
         for warning in &report.warnings {
-            tracing::warn!(connector, error = warning, "A connector warns.");
+            tracing::warn!(
+                connector,
+                error = warning,
+                "Job `{connector}` reported a warning."
+            );
         }
         let (rows, received, rejected) = (report.rows, report.received, report.rejected);
         let destination = &self.destination;
@@ -447,7 +449,7 @@ impl Attempt {
                 received,
                 rejected,
                 disabled = matches!(report.error, Some(RunError::Disable(_))),
-                "A connector failed."
+                "Job `{connector}` failed."
             ),
             Some(RunError::Interrupted) | None => tracing::debug!(
                 connector,
@@ -458,7 +460,7 @@ impl Attempt {
                 received,
                 rejected,
                 result = result_of(report).as_str(),
-                "A connector ran."
+                "Job `{connector}` finished."
             ),
         }
     }
@@ -474,7 +476,7 @@ impl Attempt {
                 connector,
                 r#type = kind,
                 scheduled_for,
-                "A connector did not run."
+                "Job `{connector}` did not run."
             ),
             NotRun::ClaimLost
             | NotRun::Busy
@@ -485,7 +487,7 @@ impl Attempt {
                 r#type = kind,
                 scheduled_for,
                 result = reason.result().as_str(),
-                "A connector did not run."
+                "Job `{connector}` did not run."
             ),
         }
     }
@@ -507,7 +509,8 @@ impl Drop for Attempt {
             rows = report.rows,
             received = report.received,
             rejected = report.rejected,
-            "A connector was aborted."
+            "Job `{}` was aborted.",
+            self.connector
         );
     }
 }
@@ -521,13 +524,13 @@ fn result_of(report: &Report) -> RunResult {
     }
 }
 
-/// The cursors of one definition.
-struct Saved<'s> {
+/// The cursors of one job.
+struct StoredCursors<'s> {
     state: &'s State,
     collection: String,
 }
 
-impl Cursors for Saved<'_> {
+impl Cursors for StoredCursors<'_> {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<String>, StateError>> {
         async move {
             let item = self.state.get(&self.collection, key).await?;

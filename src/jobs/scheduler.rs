@@ -1,6 +1,6 @@
-//! The definitions of a process that have a schedule: each bucket of each is tried once.
+//! Runs the jobs that have a schedule: each bucket of each job is attempted once.
 //!
-//! Definitions that other processes have changed are seen within [`REFRESH`].
+//! Definitions that other processes change take effect within [`REFRESH`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use super::definition::Definition;
 use super::registry::Entry;
 use super::runner::{Caller, JobRunner};
 
-/// How often the definitions are listed again.
+/// The interval at which the definitions are listed again.
 pub const REFRESH: Duration = Duration::from_secs(10);
 
-/// A definition that is being ticked.
-struct Ticking {
+/// A job with a schedule.
+struct Ticker {
     version: String,
     stop: CancellationToken,
 }
 
-/// Runs what is due until `stop` is cancelled and all runs have ended.
+/// Runs jobs as they are due, until `stop` is cancelled and all runs have ended.
 pub async fn schedule(runner: Arc<JobRunner>, stop: CancellationToken) {
-    let mut ticking: HashMap<String, Ticking> = HashMap::new();
+    let mut ticking: HashMap<String, Ticker> = HashMap::new();
     let tickers = TaskTracker::new();
     let mut reported = HashSet::new();
     loop {
@@ -36,7 +36,7 @@ pub async fn schedule(runner: Arc<JobRunner>, stop: CancellationToken) {
             }
             Err(error) => tracing::error!(
                 error = error.to_string(),
-                "The connectors cannot be listed; those that are known go on."
+                "Could not list the jobs; the known ones go on."
             ),
         }
         tokio::select! {
@@ -49,7 +49,7 @@ pub async fn schedule(runner: Arc<JobRunner>, stop: CancellationToken) {
     tickers.wait().await;
 }
 
-/// Tells once of each version of a definition that this program cannot use.
+/// Logs each version of a stored definition that is invalid, once.
 fn report_unusable(entries: &[Entry], reported: &mut HashSet<String>) {
     for entry in entries {
         if let Some(errors) = &entry.unusable
@@ -58,17 +58,18 @@ fn report_unusable(entries: &[Entry], reported: &mut HashSet<String>) {
             tracing::error!(
                 error = errors.to_string(),
                 connector = entry.name,
-                "A connector that is kept cannot be used; change or delete it."
+                "The stored definition of job `{}` is invalid; update or delete it.",
+                entry.name
             );
         }
     }
 }
 
-/// Starts tickers of what is new, and stops those of what is gone or has changed.
+/// Starts tickers of new jobs, and stops those of deleted and changed ones.
 fn reconcile(
     runner: &Arc<JobRunner>,
     entries: &[Entry],
-    ticking: &mut HashMap<String, Ticking>,
+    ticking: &mut HashMap<String, Ticker>,
     tickers: &TaskTracker,
     stop: &CancellationToken,
 ) {
@@ -100,11 +101,11 @@ fn reconcile(
             stop.clone(),
         ));
         let version = entry.version.clone();
-        ticking.insert(entry.name.clone(), Ticking { version, stop });
+        ticking.insert(entry.name.clone(), Ticker { version, stop });
     }
 }
 
-/// Tries each bucket as it begins, also while a run of an earlier one goes on, which counts it as
+/// Attempts each bucket as it begins. A bucket that begins during a run of an earlier one counts as
 /// skipped.
 async fn tick(
     runner: Arc<JobRunner>,
@@ -128,7 +129,7 @@ async fn tick(
         let (runner, definition) = (Arc::clone(&runner), Arc::clone(&definition));
         let (version, stop) = (Arc::clone(&version), stop.clone());
         runs.spawn(async move {
-            // Another process may have changed it; then the next listing tells.
+            // Another process may have changed it; the next listing finds out.
             if let Ok(false) = runner.registry.is_current(&definition.name, &version).await {
                 return;
             }

@@ -1,8 +1,8 @@
 //! References to secrets: `$env:NAME`, a variable of this process, and `$file:NAME`, a file under
 //! `secrets_dir`.
 //!
-//! Whoever may define a connector chooses the endpoint that a secret is sent to, so a reference
-//! reaches neither the keys of this process (`AWS_*`, the options that are secrets) nor a file
+//! A user who may define a job chooses the endpoint that a secret is sent to, so a reference reaches
+//! neither the keys of this process (`AWS_*`, the options that are secrets) nor a file
 //! elsewhere.
 
 use std::fmt;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 /// Options whose values are secrets of this program.
 pub const OWN: [&str; 2] = ["basic_auth_users", "bearer_token"];
-/// Bytes of a secret.
+/// The most bytes of a secret.
 const MAX_BYTES: u64 = 64 << 10;
 const ENV: &str = "$env:";
 const FILE: &str = "$file:";
@@ -34,22 +34,22 @@ pub enum SecretRef {
 pub enum Secret {
     /// The secret itself.
     Plain(String),
-    /// Where it is.
+    /// A reference to it.
     Reference(SecretRef),
 }
 
-/// Text that is no reference to a secret. It is never shown: it may be the secret itself.
+/// A string that is not a reference to a secret. No error repeats it: it may be the secret itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct BadReference(String);
+pub struct InvalidReference(String);
 
-/// A secret that cannot be had now.
+/// A secret that could not be resolved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} resolve: {why}")]
 pub struct Unresolved {
     /// `token` or `password`, for instance.
     pub what: &'static str,
-    /// Why, and what to do.
+    /// The reason and the remedy.
     pub why: String,
 }
 
@@ -64,20 +64,20 @@ impl SecretRef {
     /// Reads a reference.
     ///
     /// # Errors
-    /// It is none, or one that nobody may have.
-    pub fn parse(text: &str) -> Result<Self, BadReference> {
-        let refused = |why: String| Err(BadReference(why));
+    /// It is none, or one to a secret that no definition may have.
+    pub fn parse(text: &str) -> Result<Self, InvalidReference> {
+        let invalid = |why: String| Err(InvalidReference(why));
         if let Some(name) = text.strip_prefix(ENV) {
             let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
             let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if !starts_well || !name.chars().all(is_name) {
-                return refused(format!(
+                return invalid(format!(
                     "expected a variable after {ENV}: letters, digits and _, no digit first"
                 ));
             }
             let upper = name.to_ascii_uppercase();
             if upper.starts_with("AWS_") || OWN.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-                return refused(format!(
+                return invalid(format!(
                     "{ENV}{name} is not for definitions: it would hand keys of the connector itself \
                      to the endpoint; put the secret into a variable of its own"
                 ));
@@ -90,23 +90,23 @@ impl SecretRef {
                 .clone()
                 .all(|part| matches!(part, Component::Normal(_)));
             if name.is_empty() || !is_inside || name.contains(['\\', '\0']) {
-                return refused(format!(
+                return invalid(format!(
                     "expected the name of a file under secrets_dir after {FILE}, without .. and \
                      without a leading /"
                 ));
             }
             return Ok(Self::File(name.to_owned()));
         }
-        refused(format!(
+        invalid(format!(
             "expected a reference to a secret, {ENV}NAME or {FILE}NAME, not the secret itself"
         ))
     }
 }
 
 impl TryFrom<String> for SecretRef {
-    type Error = BadReference;
+    type Error = InvalidReference;
 
-    fn try_from(text: String) -> Result<Self, BadReference> {
+    fn try_from(text: String) -> Result<Self, InvalidReference> {
         Self::parse(&text)
     }
 }
@@ -121,10 +121,10 @@ impl fmt::Display for SecretRef {
 }
 
 impl Secret {
-    /// The secret; `what` it is starts the text of the error.
+    /// Returns the secret; the error begins with `what` it is.
     ///
     /// # Errors
-    /// It cannot be had, see [`Secrets::resolve`].
+    /// It could not be resolved, see [`Secrets::resolve`].
     pub fn resolve(&self, what: &'static str, secrets: &Secrets) -> Result<String, Unresolved> {
         match self {
             Self::Plain(text) => Ok(text.clone()),
@@ -134,8 +134,8 @@ impl Secret {
 }
 
 impl Secret {
-    /// The value of a header that is made with the secret; logs do not show it. `what` the secret is
-    /// starts the text of the error.
+    /// Returns the value of a header with the secret, hidden from logs; the error begins with `what` the secret
+    /// is.
     ///
     /// # Errors
     /// No header can have it.
@@ -172,7 +172,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Secrets {
-    /// Files are looked for under `folder`, variables by `environment`.
+    /// Returns a resolver of files under `folder`, and of variables by `environment`.
     pub fn new(folder: Option<PathBuf>, environment: fn(&str) -> Option<String>) -> Self {
         Self {
             folder,
@@ -180,8 +180,7 @@ impl Secrets {
         }
     }
 
-    /// The secret; `what` it is starts the text of the error. A file's final line end is not part of
-    /// it.
+    /// Returns the secret; the error begins with `what` it is. A file's final line end is not part of it.
     ///
     /// # Errors
     /// The variable is not set or empty, or the file cannot be read, is empty, too large or lies
@@ -196,9 +195,9 @@ impl Secrets {
         found.map_err(|why| Unresolved { what, why })
     }
 
-    /// The bytes of a file that is no secret by itself, a certificate for instance: `what` it is starts
-    /// the text of the error. A definition opens no other files than those under `secrets_dir`: whoever
-    /// defines one is not to read what else this process can.
+    /// Returns the bytes of a file that is not a secret itself, a certificate for instance; the error begins
+    /// with `what` it is. A definition opens only files under `secrets_dir`: a user who may define a job must
+    /// not read other files through this process.
     ///
     /// # Errors
     /// It cannot be read, is empty, has more than `limit` bytes or lies elsewhere.
@@ -240,7 +239,7 @@ impl Secrets {
         if !path.starts_with(named) && !path.starts_with(&folder) {
             return Err(format!("{} leads out of secrets_dir", path.display()));
         }
-        // Links inside the folder are how Kubernetes mounts secrets; those that leave it are refused.
+        // Links inside the folder are how Kubernetes mounts secrets; those that leave it are rejected.
         let real = path.canonicalize().map_err(failed)?;
         if !real.starts_with(&folder) {
             return Err(format!("{} leads out of secrets_dir", path.display()));

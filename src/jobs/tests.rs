@@ -1,4 +1,4 @@
-//! A type of definition for tests: it stores nothing and says what it is told to say.
+//! A type of job for tests: it stores nothing and reports what its `config` says.
 
 use std::time::Duration;
 
@@ -45,11 +45,11 @@ struct Echo {
     /// Rows that a run reports.
     #[serde(default)]
     rows: u64,
-    /// What a run fails with.
+    /// The error of each run.
     fail: Option<String>,
     /// A secret that it needs.
     token_ref: Option<SecretRef>,
-    /// How long each row takes; the row is a cursor afterwards.
+    /// The duration of each row, after which the row is the cursor.
     #[serde(default)]
     step_ms: u64,
 }
@@ -151,7 +151,7 @@ fn memory() -> State {
     State::Memory(Memory::default())
 }
 
-/// How often `result` was counted.
+/// Returns the count of `result`.
 fn counted(runner: &JobRunner, result: &str) -> u64 {
     let name = format!(r#"_connector_definition_runs_total{{result="{result}",type="echo"}} "#);
     let text = runner.metrics.encode(Format::Prometheus);
@@ -357,7 +357,7 @@ async fn a_secret_that_does_not_resolve_disables_until_resumed() {
         run(&runner, &secret("UNSET"), bucket(1)).await,
         RunOutcome::Finished(failed)
     );
-    // Mended, but not resumed.
+    // Fixed, but not resumed.
     registry
         .patch(
             "x",
@@ -401,7 +401,7 @@ async fn a_panic_ends_one_run() {
 }
 
 #[tokio::test]
-async fn what_the_registry_refuses() {
+async fn the_registry_rejects_invalid_changes() {
     let state = memory();
     let given = Definition::parse(&echo("given", None, json!({})), KINDS).unwrap();
     let registry = Registry::new(state.clone(), KINDS, vec![Arc::new(given)]);
@@ -435,7 +435,7 @@ async fn what_the_registry_refuses() {
             missing
         );
     }
-    let of_file = RegistryError::Given("given".to_owned());
+    let of_file = RegistryError::FromFile("given".to_owned());
     assert_eq!(
         registry
             .patch("given", b"{}", &mut unlimited())
@@ -479,7 +479,7 @@ async fn what_the_registry_refuses() {
 }
 
 #[tokio::test]
-async fn what_another_version_has_kept_is_shown_and_can_be_mended() {
+async fn an_invalid_stored_definition_is_listed_and_can_be_fixed() {
     let state = memory();
     let registry = Registry::new(state.clone(), KINDS, Vec::new());
     let text = r#"{"name":"x","type":"later","target_database":"d","target_table":"t"}"#;
@@ -516,22 +516,22 @@ async fn an_attempt_that_is_dropped_is_counted_once() {
     let dropped = tokio::time::timeout(second, run(&runner, &slow, cause)).await;
     assert!(dropped.is_err());
     assert_eq!(counted(&runner, "aborted"), 1);
-    // One that was begun, and that nobody ever goes on with.
+    // A run that was begun and then dropped.
     let definition = Arc::new(Definition::parse(&echo("y", None, json!({})), KINDS).unwrap());
     let stop = CancellationToken::new();
     drop(runner.begin(&definition, None, &stop).await.unwrap());
     assert_eq!(counted(&runner, "aborted"), 2);
     let complete = runner.begin(&definition, None, &stop).await;
     assert!(matches!(complete, Err(NotRun::Busy)), "its lease goes on");
-    // A type that takes no rows has not tried to.
+    // A type that accepts no rows counts nothing.
     let caller = Caller {
         deadline: None,
         stop: &stop,
         progress: &(),
     };
     let reservation = &mut unlimited();
-    let handed = runner.push_rows(&definition, b"", reservation, caller);
-    assert_eq!(handed.await, Ok(None));
+    let pushed = runner.push_rows(&definition, b"", reservation, caller);
+    assert_eq!(pushed.await, Ok(None));
     assert_eq!(counted(&runner, "aborted"), 2);
 }
 

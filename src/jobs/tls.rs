@@ -1,4 +1,4 @@
-//! TLS of outgoing calls: the keys that a definition has for it, with Prometheus' names and meanings
+//! TLS of outgoing calls: its keys in a definition, with Prometheus' names and meanings
 //! (<https://prometheus.io/docs/prometheus/latest/configuration/configuration/#tls_config>).
 
 use std::path::{Component, Path};
@@ -27,19 +27,19 @@ use crate::fields::{FieldReader, object};
 use crate::timestream::TrustedRoots;
 use crate::unverified::Unverified;
 
-/// Bytes of a file; all authorities of Mozilla have a quarter of it.
+/// The most bytes of a file; all authorities of Mozilla have a quarter of it.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// The key `tls` of a definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tls {
-    /// The authorities that are trusted, in place of all others.
+    /// The trusted authorities, instead of all others.
     ca_file: Option<String>,
-    /// The certificate that the client shows, and its key.
+    /// The client's certificate and its key.
     identity: Option<(String, String)>,
-    /// The name that is asked for and verified, in place of the URL's.
+    /// The name that is requested and verified, instead of the URL's.
     server_name: Option<ServerName<'static>>,
-    /// Whether any certificate is accepted.
+    /// True if any certificate is accepted.
     insecure_skip_verify: bool,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Loaded {
     insecure_skip_verify: bool,
 }
 
-/// Tells settings from others, contents of files included.
+/// A digest of settings, contents of files included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Digest([u8; 32]);
 
@@ -110,7 +110,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// One cannot be read, or lies elsewhere than under `secrets_dir`.
+    /// One cannot be read, or is not under `secrets_dir`.
     pub(super) fn load(&self, secrets: &Secrets) -> Result<Loaded, Unresolved> {
         let read = |what, name: &String| secrets.file(what, name, MAX_FILE_BYTES);
         let ca = self.ca_file.as_ref().map(|name| read("ca_file", name));
@@ -126,7 +126,7 @@ impl Tls {
     }
 }
 
-/// The name of a file under `secrets_dir`.
+/// Reads the name of a file under `secrets_dir`.
 fn file(values: &mut FieldReader, key: &str, value: Option<&Value>) -> Option<String> {
     let name = values.text(key, value)?;
     let climbs = Path::new(&name)
@@ -154,7 +154,7 @@ impl Loaded {
         })
     }
 
-    /// Returns what tells these settings from others.
+    /// Returns the digest of the settings.
     pub(super) fn digest(&self) -> Digest {
         let mut context = Context::new(&SHA256);
         let mut add = |part: Option<&[u8]>| {
@@ -175,8 +175,8 @@ impl Loaded {
         Digest(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
     }
 
-    /// Returns the host name to ask for in place of the URL's. An address is not asked for: TLS has no
-    /// addresses in its `server_name`.
+    /// Returns the host name to request instead of the URL's; `None` for an address, which TLS cannot have in
+    /// its `server_name`.
     pub(super) fn host(&self) -> Option<&str> {
         match &self.server_name {
             Some(ServerName::DnsName(name)) => Some(name.as_ref()),
@@ -226,14 +226,14 @@ impl Loaded {
     }
 }
 
-/// Puts a name in place of the host of a URL; `None` if URLs read the name as an address, `0xa9fea9fe` for
-/// instance: the client would connect to that, which nobody has checked.
+/// Replaces the host of a URL by a name; `None` if URLs read the name as an address, `0xa9fea9fe` for
+/// instance: the client would connect to that address unchecked.
 pub(super) fn with_name(mut url: Url, name: &str) -> Option<Url> {
     url.set_host(Some(name)).ok()?;
     ip_of(&url).is_none().then_some(url)
 }
 
-/// Whether a URL can have the name; an address is not put into one.
+/// Returns true if a URL can have the name; an address is not put into one.
 fn is_usable(name: &ServerName<'_>) -> bool {
     let any = || Url::parse("https://localhost/").expect("it is a URL");
     match name {
@@ -242,7 +242,7 @@ fn is_usable(name: &ServerName<'_>) -> bool {
     }
 }
 
-/// Settings for a URL without TLS, where none are used.
+/// Returns settings for URLs without TLS, which do not use them.
 pub(super) fn unused() -> ClientConfig {
     ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
         .with_safe_default_protocol_versions()
@@ -267,7 +267,7 @@ struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
     /// Certificates that may be those of servers.
     servers: Vec<CertificateDer<'static>>,
-    /// The name that is verified in place of the URL's host.
+    /// The name that is verified instead of the URL's host.
     name: Option<ServerName<'static>>,
 }
 
@@ -362,17 +362,17 @@ mod tests {
     fn read(value: Value) -> (Tls, Vec<String>) {
         let mut values = FieldReader::strict("config");
         let tls = Tls::read(&mut values, Some(&value));
-        let faults = values.errors.iter().map(ToString::to_string);
-        (tls, faults.collect())
+        let errors = values.errors.iter().map(ToString::to_string);
+        (tls, errors.collect())
     }
 
     #[test]
-    fn keys_and_their_faults() {
-        let (tls, faults) = read(json!({
+    fn keys_and_their_errors() {
+        let (tls, errors) = read(json!({
             "ca_file": "ca.pem", "cert_file": "/run/secrets/client.crt", "key_file": "client.key",
             "server_name": "a.example", "insecure_skip_verify": false,
         }));
-        assert!(faults.is_empty(), "{faults:?}");
+        assert!(errors.is_empty(), "{errors:?}");
         assert_eq!(tls.ca_file.as_deref(), Some("ca.pem"));
         for (value, expected) in [
             (json!("hunter2"), "config.tls: expected an object"),
@@ -402,10 +402,10 @@ mod tests {
                 "config.tls.insecure_skip_verify: expected true or false",
             ),
         ] {
-            let (_, faults) = read(value);
-            assert_eq!(faults.len(), 1, "{faults:?}");
-            assert!(faults[0].starts_with(expected), "{faults:?}");
-            assert!(!faults[0].contains("hunter2"), "{faults:?}");
+            let (_, errors) = read(value);
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].starts_with(expected), "{errors:?}");
+            assert!(!errors[0].contains("hunter2"), "{errors:?}");
         }
     }
 
@@ -415,11 +415,11 @@ mod tests {
             for (given, missing) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
                 let mut values = FieldReader::lenient("config");
                 Tls::read(&mut values, Some(&json!({given: "a.pem", missing: blank})));
-                let [fault] = &values.errors[..] else {
+                let [error] = &values.errors[..] else {
                     panic!("{:?}", values.errors);
                 };
                 let text = format!("config.tls.{missing}: missing");
-                assert!(fault.to_string().starts_with(&text), "{fault}");
+                assert!(error.to_string().starts_with(&text), "{error}");
             }
         }
     }
@@ -434,10 +434,10 @@ mod tests {
             "0x7f.0x1",
         ] {
             assert!(ServerName::try_from(name).is_ok(), "{name}");
-            let (tls, faults) = read(json!({"server_name": name}));
+            let (tls, errors) = read(json!({"server_name": name}));
             assert_eq!(tls.server_name, None);
             assert_eq!(
-                faults,
+                errors,
                 ["config.tls.server_name: expected a host name or an IP address"]
             );
         }
@@ -448,8 +448,8 @@ mod tests {
             "A_b.example.",
             "0x.example",
         ] {
-            let (tls, faults) = read(json!({"server_name": name}));
-            assert!(tls.server_name.is_some() && faults.is_empty(), "{name}");
+            let (tls, errors) = read(json!({"server_name": name}));
+            assert!(tls.server_name.is_some() && errors.is_empty(), "{name}");
         }
     }
 
@@ -488,7 +488,7 @@ mod tests {
     }
 
     /// Made by `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500 -subj
-    /// /CN=localhost -addext subjectAltName=DNS:localhost`, whose key is gone.
+    /// /CN=localhost -addext subjectAltName=DNS:localhost`, whose key is deleted.
     const OPENSSL: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBljCCATugAwIBAgIUHAaBpLp4BLEEt0WkueGOAhnFQWwwCgYIKoZIzj0EAwIw

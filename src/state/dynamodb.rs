@@ -1,7 +1,7 @@
 //! State in a table of DynamoDB, for functions and for processes on several machines.
 //!
 //! Its partition key is `collection`, its sort key `name`, both texts; `expires_at` is the attribute
-//! of time to live. Every change names the version it expects, so of several at once one wins.
+//! of time to live. Every change names the version that it expects, so one of several concurrent ones wins.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use jiff::Timestamp;
 
 use super::{Expect, Item, StateError, new_version};
 
-/// How long one operation may take, its retries included.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time limit of one operation, its retries included.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 const COLLECTION: &str = "collection";
 const NAME: &str = "name";
@@ -34,9 +34,9 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table by its name or ARN. Nothing is called yet.
+    /// Returns a table by its name or ARN, without a call.
     pub fn new(shared: &SdkConfig, name: &str) -> Self {
-        let timeouts = TimeoutConfig::builder().operation_timeout(PATIENCE);
+        let timeouts = TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT);
         // The SDK's own retries: these few calls share nothing with those to Timestream.
         let mut config = aws_sdk_dynamodb::config::Builder::from(shared)
             .timeout_config(timeouts.build())
@@ -57,8 +57,8 @@ impl Table {
     ) -> Result<Option<Item>, StateError> {
         let request = self.client.get_item().table_name(&self.name);
         let request = request.set_key(Some(key(collection, name)));
-        let answer = request.consistent_read(true).send().await;
-        let found = answer.map_err(|error| self.failed(&error))?.item;
+        let response = request.consistent_read(true).send().await;
+        let found = response.map_err(|error| self.failed(&error))?.item;
         found.map(|it| self.item(&it)).transpose()
     }
 
@@ -98,8 +98,8 @@ impl Table {
     pub(super) async fn delete(&self, collection: &str, name: &str) -> Result<bool, StateError> {
         let request = self.client.delete_item().table_name(&self.name);
         let request = request.set_key(Some(key(collection, name)));
-        let answer = request.return_values(ReturnValue::AllOld).send().await;
-        let deleted = answer.map_err(|error| self.failed(&error))?;
+        let response = request.return_values(ReturnValue::AllOld).send().await;
+        let deleted = response.map_err(|error| self.failed(&error))?;
         Ok(deleted.attributes.is_some())
     }
 
@@ -153,7 +153,7 @@ fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
-/// The region in an ARN, `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME`.
+/// Returns the region in an ARN, `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME`.
 fn region_of(name: &str) -> Option<&str> {
     name.strip_prefix("arn:")?.split(':').nth(2)
 }

@@ -1,9 +1,8 @@
-//! State in files that several processes of a machine share: a folder for each collection, in it a
-//! file for each text.
+//! State in files that several processes of a machine share: a folder for each collection with a file for
+//! each text.
 //!
-//! A file is written under another name and renamed, so that a reader, or whoever comes after a
-//! power cut or `kill -9`, finds the old text or the new one. Writers hold a lock, which the system
-//! takes back from a process that is gone.
+//! A file is written under another name and renamed, so a reader finds the old text or the new one, also
+//! after a power cut or `kill -9`. Writers hold a lock, which the system releases when a process ends.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -15,13 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expect, Item, StateError, new_version};
 
-/// The file that is locked for a change.
+/// Name of the file that is locked for a change.
 const LOCK: &str = ".lock";
-/// How names of unfinished files start.
+/// Prefix of the names of unfinished files.
 const UNFINISHED: &str = ".new-";
-/// How names of complete files end.
+/// Suffix of the names of complete files.
 const COMPLETE: &str = ".json";
-/// Bytes of a file's name; file systems take 255.
+/// The most bytes of a file's name; file systems accept 255.
 const MAX_NAME: usize = 200;
 
 /// Texts in a folder; clones share it.
@@ -30,17 +29,16 @@ pub struct Folder(Arc<PathBuf>);
 
 /// The first line of a file; the text follows.
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct Header {
     name: String,
     version: String,
 }
 
 impl Folder {
-    /// Uses the folder, which is made if it is missing. What other processes have left unfinished
-    /// is removed.
+    /// Opens the folder, and creates it if it is missing. Unfinished files of other processes are deleted.
     ///
     /// # Errors
-    /// It cannot be made or written.
+    /// It cannot be created or written.
     pub fn open(path: &Path) -> io::Result<Self> {
         make_private(path)?;
         let folder = Self(Arc::new(path.to_owned()));
@@ -77,12 +75,12 @@ impl Folder {
         expect: Expect,
     ) -> Result<bool, StateError> {
         let (folder, path) = (self.clone(), self.path(collection, name));
-        let head = Head {
+        let header = Header {
             name: name.to_owned(),
             version: new_version(),
         };
-        let head = serde_json::to_string(&head).expect("two texts are valid JSON");
-        let text = format!("{head}\n{value}");
+        let header = serde_json::to_string(&header).expect("two texts are valid JSON");
+        let text = format!("{header}\n{value}");
         blocking(move || {
             let _lock = folder.lock()?;
             if expect != Expect::Anything && !expect.is_met(read(&path)?.as_ref()) {
@@ -130,7 +128,7 @@ impl Folder {
         .await
     }
 
-    /// Waits until no other process, or task, changes anything.
+    /// Waits until no other process or task changes anything.
     fn lock(&self) -> io::Result<File> {
         let path = self.0.join(LOCK);
         let file = private().create(true).append(true).open(path)?;
@@ -145,7 +143,7 @@ impl Folder {
     }
 }
 
-/// A name that every file system takes, those that know no upper case too; one for each text.
+/// Returns a file name that every file system accepts, case-insensitive ones too, different for each text.
 fn file_name(text: &str) -> String {
     let mut name = String::new();
     for byte in text.bytes() {
@@ -177,11 +175,12 @@ fn read(path: &Path) -> io::Result<Option<Item>> {
         Err(error) => return Err(of_file(path, &error)),
     };
     let (head, value) = text.split_once('\n').unwrap_or((&text, ""));
-    let head: Head = serde_json::from_str(head).map_err(|error| of_file(path, &error.into()))?;
+    let header: Header =
+        serde_json::from_str(head).map_err(|error| of_file(path, &error.into()))?;
     Ok(Some(Item {
-        name: head.name,
+        name: header.name,
         value: value.to_owned(),
-        version: head.version,
+        version: header.version,
     }))
 }
 
@@ -209,7 +208,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().expect("every text is in a collection")
 }
 
-/// Makes changes of names safe from power cuts.
+/// Syncs a folder, so that renamed files survive a power cut.
 fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(path)?.sync_all()?;
@@ -217,7 +216,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Definitions may hold secrets, so others of the machine read none of it.
+/// Returns options for files that only this user can read: definitions may hold secrets.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -237,7 +236,7 @@ fn of_file(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Files are read and written where nobody else waits for it.
+/// Runs file operations on a thread of their own, off those that serve connections.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, StateError> {
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_left_unfinished_is_never_read_and_goes() {
+    async fn unfinished_files_are_never_read_and_are_deleted() {
         let temp = tempfile::tempdir().unwrap();
         let folder = Folder::open(temp.path()).unwrap();
         assert!(folder.put("c", "n", "v", Expect::Absent).await.unwrap());

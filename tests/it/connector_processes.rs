@@ -197,7 +197,7 @@ async fn a_file_of_definitions_is_run() {
     assert_eq!(ask(&connector, "DELETE", "/a", &Value::Null).await.0, 409);
     let (status, log) = connector.terminate().await;
     assert_eq!(status, Some(0), "{log}");
-    assert!(log.contains("kept in memory"), "{log}");
+    assert!(log.contains("in memory only"), "{log}");
 }
 
 #[tokio::test]
@@ -225,7 +225,7 @@ async fn a_missing_secret_disables_and_the_log_says_so() {
         "{reason}"
     );
     let (_, log) = connector.terminate().await;
-    assert!(log.contains("A connector failed."), "{log}");
+    assert!(log.contains("Job `a` failed."), "{log}");
     assert!(log.contains("disabled=true"), "{log}");
     assert_eq!(exporter.hits(), 0);
 }
@@ -313,7 +313,7 @@ async fn a_run_by_hand_that_was_killed_is_in_nobodys_way() {
     exporter.until_asked(1).await;
     let (status, out, log) = run(&emulator, &file, &[]).await;
     assert_eq!(status, Some(1), "{log}");
-    assert_eq!(out, "a: did not run: a run of it is still going on\n");
+    assert_eq!(out, "a: did not run: another run of it has not ended\n");
     killed.kill().await.unwrap();
     exporter.release();
     let (status, out, log) = run(&emulator, &file, &[]).await;

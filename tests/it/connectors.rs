@@ -285,7 +285,7 @@ async fn a_definition_lives_over_http() {
         let (status, body) = process.ask(method, &path, &json!({})).await;
         assert_eq!(
             (status, &body["error"]),
-            (404, &json!("there is no connector \"x\""))
+            (404, &json!("there is no job \"x\""))
         );
     }
     let given = process
@@ -314,10 +314,7 @@ async fn a_run_is_one_at_a_time_and_stops_when_it_is_told() {
     assert_eq!(process.get("/v1/connectors/x").await["running"], true);
     let (status, body) = process.post("/v1/connectors/x/trigger", &Value::Null).await;
     assert_eq!(status, 409);
-    assert_eq!(
-        body["error"],
-        "a run of the connector \"x\" is still going on"
-    );
+    assert_eq!(body["error"], "another run of the job \"x\" has not ended");
     process.stop.cancel();
     let item = until(&process, "/v1/connectors/x", |it| it["running"] == false).await;
     assert_eq!(item["last_error"], "interrupted before the end");

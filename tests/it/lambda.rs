@@ -885,7 +885,7 @@ async fn a_definition_that_fails_fails_the_invocation() {
     assert_eq!(exporter.hits(), 0);
     let left = running.stop().await;
     assert!(
-        left.stderr.contains("A connector failed."),
+        left.stderr.contains("Job `other` failed."),
         "{}",
         left.stderr
     );
