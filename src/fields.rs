@@ -1,4 +1,5 @@
-//! Fields of a configuration in JSON, read one by one, so that all errors are reported together.
+//! The errors of the fields of a configuration, collected so that all are reported together, and a
+//! reader of fields in JSON.
 //!
 //! No error repeats a value: any of them may be a secret, also one under the wrong key. An error names
 //! the path of the field and the form that was expected.
@@ -25,6 +26,14 @@ impl FieldError {
         Self {
             path: path.into(),
             message: message.into(),
+        }
+    }
+
+    /// Returns the error as a sentence about the field, for messages such as `is missing`.
+    pub fn sentence(&self) -> String {
+        match self.path.as_str() {
+            "" => self.message.clone(),
+            path => format!("{path} {}", self.message),
         }
     }
 }

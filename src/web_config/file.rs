@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 
 use super::users::Users;
+use crate::fields::{FieldError, FieldErrors};
 
 /// What a file says.
 #[derive(Debug, Default)]
@@ -113,7 +114,7 @@ const HEADERS: [(&str, &[&str]); 5] = [
 pub(super) fn parse(text: &str, directory: &Path) -> Result<WebFile, Vec<String>> {
     let documents = Yaml::load_from_str(text)
         .map_err(|error| vec![format!("line {}: {}", error.marker().line(), error.info())])?;
-    let mut faults = Faults::default();
+    let mut faults = FieldErrors::default();
     let file = match documents.as_slice() {
         [] => WebFile::default(),
         [document] => file(document, directory, &mut faults),
@@ -122,25 +123,13 @@ pub(super) fn parse(text: &str, directory: &Path) -> Result<WebFile, Vec<String>
             WebFile::default()
         }
     };
-    if faults.0.is_empty() {
-        Ok(file)
-    } else {
-        Err(faults.0)
-    }
+    faults.into_result(file).map_err(|errors| {
+        let sentences = errors.iter().map(FieldError::sentence);
+        sentences.collect()
+    })
 }
 
-/// What is wrong with a file.
-#[derive(Default)]
-struct Faults(Vec<String>);
-
-impl Faults {
-    fn add(&mut self, key: &str, fault: &str) {
-        let separator = if key.is_empty() { "" } else { " " };
-        self.0.push(format!("{key}{separator}{fault}"));
-    }
-}
-
-fn file(document: &Yaml<'_>, directory: &Path, faults: &mut Faults) -> WebFile {
+fn file(document: &Yaml<'_>, directory: &Path, faults: &mut FieldErrors) -> WebFile {
     const KEYS: &[&str] = &[
         "tls_server_config",
         "http_server_config",
@@ -169,7 +158,7 @@ fn file(document: &Yaml<'_>, directory: &Path, faults: &mut Faults) -> WebFile {
     }
 }
 
-fn tls(node: &Yaml<'_>, directory: &Path, faults: &mut Faults) -> Option<TlsSettings> {
+fn tls(node: &Yaml<'_>, directory: &Path, faults: &mut FieldErrors) -> Option<TlsSettings> {
     const KEYS: &[&str] = &[
         "cert",
         "key",
@@ -193,7 +182,7 @@ fn tls(node: &Yaml<'_>, directory: &Path, faults: &mut Faults) -> Option<TlsSett
         let chosen = section.list(key, faults);
         if chosen.is_some_and(|chosen| !chosen.is_empty()) {
             faults.add(
-                &section.key(key),
+                section.key(key),
                 "cannot be chosen: rustls has safe ones only; expected no such key",
             );
         }
@@ -203,8 +192,8 @@ fn tls(node: &Yaml<'_>, directory: &Path, faults: &mut Faults) -> Option<TlsSett
     for (pem, key) in [(&certificate, "cert"), (&key, "key")] {
         if pem.is_none() {
             faults.add(
-                &section.key(key),
-                &format!("is missing; expected one of {key}_file and {key}"),
+                section.key(key),
+                format!("is missing; expected one of {key}_file and {key}"),
             );
         }
     }
@@ -224,7 +213,7 @@ fn tls(node: &Yaml<'_>, directory: &Path, faults: &mut Faults) -> Option<TlsSett
     if client_allowed_sans.as_ref().is_some_and(Vec::is_empty) {
         // The toolkit lets nobody in then; nobody can mean that.
         faults.add(
-            &section.key("client_allowed_sans"),
+            section.key("client_allowed_sans"),
             "has no name; expected some, or no such key",
         );
     }
@@ -244,7 +233,7 @@ fn tls(node: &Yaml<'_>, directory: &Path, faults: &mut Faults) -> Option<TlsSett
     })
 }
 
-fn client_auth(section: &Section<'_>, faults: &mut Faults) -> Option<ClientAuth> {
+fn client_auth(section: &Section<'_>, faults: &mut FieldErrors) -> Option<ClientAuth> {
     let name = section.text("client_auth_type", faults);
     match name.as_deref() {
         None | Some("NoClientCert") => Some(ClientAuth::NoClientCert),
@@ -257,8 +246,8 @@ fn client_auth(section: &Section<'_>, faults: &mut Faults) -> Option<ClientAuth>
         Some("RequireAndVerifyClientCert") => Some(ClientAuth::RequireAndVerifyClientCert),
         Some(other) => {
             faults.add(
-                &section.key("client_auth_type"),
-                &format!(
+                section.key("client_auth_type"),
+                format!(
                     "is {other:?}; expected NoClientCert, RequestClientCert, RequireAnyClientCert, \
                      VerifyClientCertIfGiven or RequireAndVerifyClientCert"
                 ),
@@ -274,18 +263,18 @@ fn check_client_auth(
     client_auth: ClientAuth,
     has_ca: bool,
     has_sans: bool,
-    faults: &mut Faults,
+    faults: &mut FieldErrors,
 ) {
     if client_auth.verifies() && !has_ca {
         faults.add(
-            &section.key("client_ca_file"),
-            &format!("is missing; expected one, as client_auth_type is {client_auth:?}"),
+            section.key("client_ca_file"),
+            format!("is missing; expected one, as client_auth_type is {client_auth:?}"),
         );
     }
     if has_ca && !client_auth.verifies() {
         faults.add(
-            &section.key("client_ca_file"),
-            &format!(
+            section.key("client_ca_file"),
+            format!(
                 "is set while client_auth_type is {client_auth:?}; \
                  expected RequireAndVerifyClientCert or VerifyClientCertIfGiven"
             ),
@@ -294,8 +283,8 @@ fn check_client_auth(
     // A client that need not show a certificate need not show a name.
     if has_sans && !client_auth.requires() {
         faults.add(
-            &section.key("client_allowed_sans"),
-            &format!(
+            section.key("client_allowed_sans"),
+            format!(
                 "is set while client_auth_type is {client_auth:?}; \
                  expected RequireAndVerifyClientCert or RequireAnyClientCert"
             ),
@@ -303,12 +292,12 @@ fn check_client_auth(
     }
 }
 
-fn sans(section: &Section<'_>, names: Vec<String>, faults: &mut Faults) -> Vec<San> {
+fn sans(section: &Section<'_>, names: Vec<String>, faults: &mut FieldErrors) -> Vec<San> {
     for name in &names {
         if name.contains('@') && !name.contains("://") {
             faults.add(
-                &section.key("client_allowed_sans"),
-                &format!("has {name:?}; expected DNS names, IP addresses and URIs only"),
+                section.key("client_allowed_sans"),
+                format!("has {name:?}; expected DNS names, IP addresses and URIs only"),
             );
         }
     }
@@ -319,15 +308,15 @@ fn sans(section: &Section<'_>, names: Vec<String>, faults: &mut Faults) -> Vec<S
     names.into_iter().map(san).collect()
 }
 
-fn versions(section: &Section<'_>, faults: &mut Faults) -> Versions {
+fn versions(section: &Section<'_>, faults: &mut FieldErrors) -> Versions {
     let mut version = |key: &str, default| match section.text(key, faults).as_deref() {
         None => default,
         Some("TLS12") => 12,
         Some("TLS13") => 13,
         Some(other) => {
             faults.add(
-                &section.key(key),
-                &format!("is {other:?}; expected TLS12 or TLS13, as rustls has no older version"),
+                section.key(key),
+                format!("is {other:?}; expected TLS12 or TLS13, as rustls has no older version"),
             );
             default
         }
@@ -338,7 +327,7 @@ fn versions(section: &Section<'_>, faults: &mut Faults) -> Versions {
         (12, 13) => Versions::Both,
         _ => {
             faults.add(
-                &section.key("min_version"),
+                section.key("min_version"),
                 "is above max_version; expected at most that",
             );
             Versions::Both
@@ -346,12 +335,12 @@ fn versions(section: &Section<'_>, faults: &mut Faults) -> Versions {
     }
 }
 
-fn headers(node: &Yaml<'_>, faults: &mut Faults) -> HeaderMap {
+fn headers(node: &Yaml<'_>, faults: &mut FieldErrors) -> HeaderMap {
     let keys: &[&str] = &["http2", "headers"];
     let section = Section::new("http_server_config", node, Some(keys), faults);
     if section.boolean("http2", faults) == Some(true) {
         faults.add(
-            &section.key("http2"),
+            section.key("http2"),
             "is true; expected false or no such key: this server speaks HTTP/1.1",
         );
     }
@@ -364,8 +353,8 @@ fn headers(node: &Yaml<'_>, faults: &mut Faults) -> HeaderMap {
         let Some((_, accepted)) = HEADERS.iter().find(|(known, _)| known == name) else {
             let known = HEADERS.map(|(name, _)| name).join(", ");
             faults.add(
-                &section.key(name),
-                &format!("cannot be configured; expected one of {known}"),
+                section.key(name),
+                format!("cannot be configured; expected one of {known}"),
             );
             continue;
         };
@@ -383,8 +372,8 @@ fn headers(node: &Yaml<'_>, faults: &mut Faults) -> HeaderMap {
                     accepted => accepted.join(" or "),
                 };
                 faults.add(
-                    &section.key(name),
-                    &format!("is {text:?}; expected {expected}"),
+                    section.key(name),
+                    format!("is {text:?}; expected {expected}"),
                 );
             }
         }
@@ -392,13 +381,13 @@ fn headers(node: &Yaml<'_>, faults: &mut Faults) -> HeaderMap {
     headers
 }
 
-fn users(node: &Yaml<'_>, faults: &mut Faults) -> Users {
+fn users(node: &Yaml<'_>, faults: &mut FieldErrors) -> Users {
     let section = Section::new("basic_auth_users", node, None, faults);
     let mut users = Users::default();
     for (user, _) in &section.entries {
         let hash = section.text(user, faults).unwrap_or_default();
         if let Err(fault) = users.insert(user, &hash) {
-            faults.add("basic_auth_users:", &fault.to_string());
+            faults.add("basic_auth_users:", fault.to_string());
         }
     }
     users
@@ -416,7 +405,7 @@ impl<'a> Section<'a> {
         path: &'static str,
         node: &'a Yaml<'a>,
         known: Option<&[&str]>,
-        faults: &mut Faults,
+        faults: &mut FieldErrors,
     ) -> Self {
         let mut section = Self {
             path,
@@ -433,16 +422,13 @@ impl<'a> Section<'a> {
         for (key, value) in mapping {
             let Some(key) = key.as_str() else {
                 // Such as a number: its text is lost, and with it the name of a user.
-                faults.add(
-                    &section.key("(key)"),
-                    "is not a text; expected it in quotes",
-                );
+                faults.add(section.key("(key)"), "is not a text; expected it in quotes");
                 continue;
             };
             match known {
                 Some(known) if !known.contains(&key) => faults.add(
-                    &section.key(key),
-                    &format!("is unknown; expected one of {}", known.join(", ")),
+                    section.key(key),
+                    format!("is unknown; expected one of {}", known.join(", ")),
                 ),
                 _ if value.is_null() && known.is_some() => {}
                 _ => section.entries.push((key.to_owned(), value)),
@@ -464,44 +450,44 @@ impl<'a> Section<'a> {
     }
 
     /// A text; numbers are taken as their digits (`X-XSS-Protection: 0`), an empty text as not set.
-    fn text(&self, key: &str, faults: &mut Faults) -> Option<String> {
+    fn text(&self, key: &str, faults: &mut FieldErrors) -> Option<String> {
         let text = match self.get(key)? {
             Yaml::Value(Scalar::String(text)) => text.to_string(),
             Yaml::Value(Scalar::Integer(number)) => number.to_string(),
             Yaml::Value(Scalar::Null) => String::new(),
             _ => {
-                faults.add(&self.key(key), "is not a text; expected one");
+                faults.add(self.key(key), "is not a text; expected one");
                 return None;
             }
         };
         (!text.is_empty()).then_some(text)
     }
 
-    fn boolean(&self, key: &str, faults: &mut Faults) -> Option<bool> {
+    fn boolean(&self, key: &str, faults: &mut FieldErrors) -> Option<bool> {
         let value = self.get(key)?.as_bool();
         if value.is_none() {
             faults.add(
-                &self.key(key),
+                self.key(key),
                 "is neither true nor false; expected one of them",
             );
         }
         value
     }
 
-    fn list(&self, key: &str, faults: &mut Faults) -> Option<Vec<String>> {
+    fn list(&self, key: &str, faults: &mut FieldErrors) -> Option<Vec<String>> {
         let node = self.get(key)?;
         let texts = node.as_sequence().and_then(|nodes| {
             let texts = nodes.iter().map(|node| node.as_str().map(str::to_owned));
             texts.collect()
         });
         if texts.is_none() {
-            faults.add(&self.key(key), "is not a list of texts; expected one");
+            faults.add(self.key(key), "is not a list of texts; expected one");
         }
         texts
     }
 
     /// `<key>_file` or, inline, `<key>`.
-    fn pem(&self, key: &str, directory: &Path, faults: &mut Faults) -> Option<Pem> {
+    fn pem(&self, key: &str, directory: &Path, faults: &mut FieldErrors) -> Option<Pem> {
         let inline = self.text(key, faults);
         let file = self.text(&format!("{key}_file"), faults);
         match (inline, file) {
@@ -510,8 +496,8 @@ impl<'a> Section<'a> {
             (None, Some(path)) => Some(Pem::File(directory.join(path))),
             (Some(_), Some(_)) => {
                 faults.add(
-                    &self.key(key),
-                    &format!("is set beside {key}_file; expected only one of them"),
+                    self.key(key),
+                    format!("is set beside {key}_file; expected only one of them"),
                 );
                 // Something, so that it is not reported as missing too.
                 Some(Pem::Inline(String::new()))
