@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::http::StatusCode;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
 
@@ -342,7 +343,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                     store_special_values: self.setting("store_special_values"),
                 },
                 on_duplicate: self.setting("on_duplicate"),
-                throttled_may_be_dropped: throttling_status == 429,
+                throttled_may_be_dropped: throttling_status == StatusCode::TOO_MANY_REQUESTS,
                 max_retries: self.setting::<Retries>("max_write_retries").0,
                 write_concurrency: self.setting::<Concurrency>("write_concurrency").0,
             },

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::StatusCode;
 use tracing::Level;
 
 use super::StateStore;
@@ -151,15 +152,15 @@ bounded! {
 }
 
 /// The status of an answer to a throttled write.
-pub(super) struct ThrottlingStatus(pub(super) u16);
+pub(super) struct ThrottlingStatus(pub(super) StatusCode);
 
 impl Value for ThrottlingStatus {
     const EXPECTED: &str = "503 or 429";
 
     fn parse(text: &str) -> Option<Self> {
         match text {
-            "503" => Some(Self(503)),
-            "429" => Some(Self(429)),
+            "503" => Some(Self(StatusCode::SERVICE_UNAVAILABLE)),
+            "429" => Some(Self(StatusCode::TOO_MANY_REQUESTS)),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode};
 use super::settings::{Misconfiguration, PermanentErrorStatus};
 use crate::budget::BudgetExceeded;
 use crate::ingest::{Failure, Kept, WriteOutcome};
+use crate::jobs::registry::RegistryError;
 use crate::query::ReadError;
 use crate::storage::read::patterns::PatternsTooLarge;
 use crate::storage::read::selection::QueryError;
@@ -27,11 +28,134 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 /// The beginning of Prometheus' User-Agent.
 const PROMETHEUS: &[u8] = b"Prometheus/";
 
-/// Which statuses the sender of a write gets.
+/// The class of an error. Its conversion to a [`StatusCode`] is the one table of the statuses of errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ErrorClass {
+    /// The same request can never succeed.
+    BadRequest,
+    /// The request has no valid credential.
+    Unauthenticated,
+    /// The browser page or proxy that sent the request has no access.
+    Forbidden,
+    /// The path, or the thing that it names, does not exist.
+    NotFound,
+    /// The path does not accept the method.
+    MethodNotAllowed,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The request contradicts the present state.
+    Conflict,
+    /// The request, or its decoded form, is larger than a limit.
+    TooLarge,
+    /// The content headers name a form that is not supported.
+    UnsupportedMedia,
+    /// The same request may succeed later.
+    Unavailable,
+    /// Timestream returned an error.
+    Timestream(ErrorKind),
+}
+
+impl From<ErrorClass> for StatusCode {
+    fn from(class: ErrorClass) -> Self {
+        match class {
+            ErrorClass::BadRequest => Self::BAD_REQUEST,
+            ErrorClass::Unauthenticated => Self::UNAUTHORIZED,
+            ErrorClass::Forbidden => Self::FORBIDDEN,
+            ErrorClass::NotFound => Self::NOT_FOUND,
+            ErrorClass::MethodNotAllowed => Self::METHOD_NOT_ALLOWED,
+            ErrorClass::BodyTimeout => Self::REQUEST_TIMEOUT,
+            ErrorClass::Conflict => Self::CONFLICT,
+            ErrorClass::TooLarge => Self::PAYLOAD_TOO_LARGE,
+            ErrorClass::UnsupportedMedia => Self::UNSUPPORTED_MEDIA_TYPE,
+            ErrorClass::Unavailable => Self::SERVICE_UNAVAILABLE,
+            ErrorClass::Timestream(kind) => match kind {
+                ErrorKind::Validation | ErrorKind::QueryExecution => Self::BAD_REQUEST,
+                ErrorKind::QuotaExceeded => Self::PAYMENT_REQUIRED,
+                ErrorKind::AccessDenied => Self::FORBIDDEN,
+                ErrorKind::NotFound => Self::NOT_FOUND,
+                ErrorKind::Conflict => Self::CONFLICT,
+                ErrorKind::Rejected => rejected_records(),
+                ErrorKind::Throttled => Self::TOO_MANY_REQUESTS,
+                ErrorKind::InternalServer => Self::INTERNAL_SERVER_ERROR,
+                ErrorKind::UnexpectedResponse => Self::BAD_GATEWAY,
+                ErrorKind::Unavailable | ErrorKind::InvalidEndpoint | ErrorKind::Credentials => {
+                    Self::SERVICE_UNAVAILABLE
+                }
+                ErrorKind::Timeout => Self::GATEWAY_TIMEOUT,
+            },
+        }
+    }
+}
+
+/// Returns the status of AWS' `RejectedRecordsException`, which has no name in HTTP.
+fn rejected_records() -> StatusCode {
+    StatusCode::from_u16(419).expect("419 is between 100 and 999")
+}
+
+impl From<&BudgetExceeded> for ErrorClass {
+    fn from(exceeded: &BudgetExceeded) -> Self {
+        match exceeded {
+            BudgetExceeded::Busy { .. } => Self::Unavailable,
+            BudgetExceeded::TooLarge { .. } => Self::TooLarge,
+        }
+    }
+}
+
+impl From<&RegistryError> for ErrorClass {
+    fn from(error: &RegistryError) -> Self {
+        match error {
+            RegistryError::Faulty(_) => Self::BadRequest,
+            RegistryError::Missing(_) => Self::NotFound,
+            RegistryError::Exists(_) | RegistryError::Given(_) => Self::Conflict,
+            RegistryError::State(_) => Self::Unavailable,
+            RegistryError::Memory(exceeded) => exceeded.into(),
+        }
+    }
+}
+
+impl From<&DecodeError> for ErrorClass {
+    fn from(error: &DecodeError) -> Self {
+        match error {
+            DecodeError::ContentType(_)
+            | DecodeError::MessageType(_)
+            | DecodeError::ContentEncoding(_) => Self::UnsupportedMedia,
+            DecodeError::TooLarge { .. } | DecodeError::TooMany { .. } => Self::TooLarge,
+            DecodeError::Memory(exceeded) => exceeded.into(),
+            DecodeError::TooLargeDecoded { .. }
+            | DecodeError::TooManyInRead { .. }
+            | DecodeError::Snappy(_)
+            | DecodeError::Protobuf(_) => Self::BadRequest,
+        }
+    }
+}
+
+impl From<&ReadError> for ErrorClass {
+    fn from(error: &ReadError) -> Self {
+        match error {
+            ReadError::Query(QueryError::Patterns(PatternsTooLarge::Memory(exceeded))) => {
+                exceeded.into()
+            }
+            ReadError::Query(_) | ReadError::TooLarge { .. } => Self::BadRequest,
+            ReadError::Timestream(error) => Self::Timestream(error.kind),
+            ReadError::Row(_) => Self::Timestream(ErrorKind::UnexpectedResponse),
+        }
+    }
+}
+
+impl From<&EncodeError> for ErrorClass {
+    fn from(error: &EncodeError) -> Self {
+        match error {
+            EncodeError::TooLarge(_) => Self::BadRequest,
+            EncodeError::Memory(_) => Self::Unavailable,
+        }
+    }
+}
+
+/// The statuses of writes for one sender, as options and its headers determine them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WriteStatuses {
-    /// That of throttling.
-    throttling: u16,
+    /// The status of throttling: 503 or 429.
+    throttling: StatusCode,
     /// Whether permanent errors have AWS' own. Prometheus drops a request on any 4xx;
     /// others send it again for ever unless it is 400 (vmagent also drops on 409 and 415).
     has_aws: bool,
@@ -40,7 +164,7 @@ pub(super) struct WriteStatuses {
 impl WriteStatuses {
     /// Those for the sender of a request with these headers.
     pub(super) fn new(
-        throttling: u16,
+        throttling: StatusCode,
         permanent: PermanentErrorStatus,
         headers: &HeaderMap,
     ) -> Self {
@@ -68,9 +192,9 @@ pub struct HttpError {
 }
 
 impl HttpError {
-    fn new(status: StatusCode, text: impl Into<String>) -> Self {
+    pub(super) fn new(status: impl Into<StatusCode>, text: impl Into<String>) -> Self {
         Self {
-            status,
+            status: status.into(),
             // Clients log it, and somebody looks at that in a terminal.
             text: cut(escaped(&text.into()).into_owned(), MAX_TEXT_BYTES),
             retry_after: RETRY_AFTER_SECONDS,
@@ -90,14 +214,14 @@ impl HttpError {
     /// Neither this nor [`Self::slow_body`] is a 4xx: what did not arrive may be good data.
     pub(super) fn incomplete_body(error: &axum::Error) -> Self {
         Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorClass::Unavailable,
             format!("the request body did not arrive whole: {error}; send again"),
         )
     }
 
     pub(super) fn slow_body() -> Self {
         Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorClass::Unavailable,
             "the request body did not arrive before the deadline of the request; send again, in \
              smaller batches or with a longer request_timeout (read_timeout for reads)",
         )
@@ -106,7 +230,7 @@ impl HttpError {
     /// The response to a request for which the system has no memory.
     pub(super) fn no_memory(error: &std::io::Error) -> Self {
         Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorClass::Unavailable,
             format!(
                 "the system has no memory for the request: {error}; send again, or lower \
                  max_in_flight_bytes or give the connector more memory"
@@ -117,7 +241,7 @@ impl HttpError {
     /// The response to a request whose deadline passed while it waited for a processor.
     pub(super) fn overloaded() -> Self {
         Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorClass::Unavailable,
             "the connector had no processor for the request before its deadline; send again, or give \
              the connector more processors (a function: more memory)",
         )
@@ -126,7 +250,7 @@ impl HttpError {
     /// The answer to a request that may not be served; `fault` says what its credential lacks.
     pub(super) fn unauthenticated(fault: &str, remedy: &str) -> Self {
         Self::new(
-            StatusCode::UNAUTHORIZED,
+            ErrorClass::Unauthenticated,
             format!("AuthenticationError: {fault}; {remedy}"),
         )
     }
@@ -135,7 +259,7 @@ impl HttpError {
     /// would not on 429 or 401: the credential may be right.
     pub(super) fn crowded() -> Self {
         Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorClass::Unavailable,
             "AuthenticationBusyError: too many passwords of this address wait to be checked; send \
              again, or use a bearer token, which is checked at once",
         )
@@ -143,22 +267,18 @@ impl HttpError {
 
     /// The response to a request that a foreign page or a proxy may have sent.
     pub(super) fn foreign(text: &str) -> Self {
-        Self::new(StatusCode::FORBIDDEN, text)
+        Self::new(ErrorClass::Forbidden, text)
     }
 
     pub(super) fn encoding(error: &EncodeError) -> Self {
-        let status = match error {
-            EncodeError::TooLarge(_) => StatusCode::BAD_REQUEST,
-            EncodeError::Memory(_) => StatusCode::SERVICE_UNAVAILABLE,
-        };
         let text = format!("{error}; ask for a shorter range or fewer series");
-        Self::new(status, text)
+        Self::new(ErrorClass::from(error), text)
     }
 
     /// The answer to a read whose result is larger than the way back takes.
     pub(super) fn answer_too_large(bytes: usize, max_bytes: usize) -> Self {
         Self::new(
-            StatusCode::BAD_REQUEST,
+            ErrorClass::BadRequest,
             format!(
                 "the result has {bytes} bytes, more than the {max_bytes} that can be returned this \
                  way; ask for a shorter range or fewer series (more label matchers), or run the \
@@ -176,7 +296,7 @@ impl HttpError {
             more => format!(" and {more} more"),
         };
         Self::new(
-            StatusCode::BAD_REQUEST,
+            ErrorClass::BadRequest,
             format!(
                 "accepted_response_types has none of 0 (SAMPLES) and 1 (STREAMED_XOR_CHUNKS), but \
                  {shown:?}{more}"
@@ -187,7 +307,7 @@ impl HttpError {
     /// The answer to a request that tells neither by path nor by header what it is.
     pub(super) fn missing_header(path: &str, read_header: &str, write_header: &str) -> Self {
         Self::new(
-            StatusCode::BAD_REQUEST,
+            ErrorClass::BadRequest,
             format!(
                 "MissingHeaderError: no such path: '{}'; remote write is at /write, remote read at \
                  /read; other paths need one of the headers {read_header} and {write_header}",
@@ -200,14 +320,13 @@ impl HttpError {
     /// destination is permanent for a write: Prometheus keeps the data until the fault is mended.
     pub(super) fn misconfigured(all: &[Misconfiguration], is_read: bool) -> Self {
         let is_permanent = is_read || all.iter().all(|it| it.is_missing_destination);
-        let status = if is_permanent {
-            StatusCode::BAD_REQUEST
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
+        let class = match is_permanent {
+            true => ErrorClass::BadRequest,
+            false => ErrorClass::Unavailable,
         };
         let texts: Vec<&str> = all.iter().map(|it| it.text.as_str()).collect();
         Self::new(
-            status,
+            class,
             format!(
                 "{}; set the environment variables of the function",
                 cut(texts.join("; "), 900)
@@ -276,14 +395,6 @@ impl IntoResponse for HttpError {
     }
 }
 
-/// The status of a request for which there is no memory.
-pub(super) fn budget_status(exceeded: &BudgetExceeded) -> StatusCode {
-    match exceeded {
-        BudgetExceeded::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        BudgetExceeded::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-    }
-}
-
 /// The status of a write; `None` if every sample is stored, was left out by policy or is kept as a
 /// dead letter.
 fn write_status(outcome: &WriteOutcome, statuses: WriteStatuses) -> Option<StatusCode> {
@@ -291,72 +402,32 @@ fn write_status(outcome: &WriteOutcome, statuses: WriteStatuses) -> Option<Statu
     let mut retryable: Vec<ErrorKind> = kinds.clone().filter(|kind| kind.is_retryable()).collect();
     retryable.dedup();
     if let [first, rest @ ..] = retryable.as_slice() {
-        let status = match first {
-            ErrorKind::Throttled => statuses.throttling,
-            ErrorKind::InternalServer => 500,
-            _ => 503,
-        };
         let agreed = rest.iter().all(|kind| kind == first);
-        return Some(status_of(if agreed { status } else { 503 }));
+        return Some(match first {
+            ErrorKind::Throttled if agreed => statuses.throttling,
+            ErrorKind::InternalServer if agreed => ErrorClass::Timestream(*first).into(),
+            _ => ErrorClass::Unavailable.into(),
+        });
     }
     match &outcome.dead_letters {
         Kept::Nothing => {}
         Kept::Samples(_) => {
             let is_lost = outcome.faults.iter().any(|it| !it.fault.is_kept());
-            return is_lost.then_some(StatusCode::BAD_REQUEST);
+            return is_lost.then_some(ErrorClass::BadRequest.into());
         }
-        Kept::Failed { .. } => return Some(StatusCode::SERVICE_UNAVAILABLE),
+        Kept::Failed { .. } => return Some(ErrorClass::Unavailable.into()),
     }
-    let mut permanent: Vec<u16> = kinds.filter_map(permanent_write_status).collect();
-    if !outcome.faults.is_empty() {
-        permanent.push(400);
-    }
+    let permanent = kinds.filter(|kind| !kind.is_retryable());
+    let permanent = permanent.map(ErrorClass::Timestream);
+    let faults = outcome.faults.iter().map(|_| ErrorClass::BadRequest);
+    let mut permanent: Vec<StatusCode> = permanent.chain(faults).map(StatusCode::from).collect();
     permanent.sort_unstable();
     permanent.dedup();
     match permanent.as_slice() {
         [] => None,
-        [status] if statuses.has_aws => Some(status_of(*status)),
-        _ => Some(StatusCode::BAD_REQUEST),
+        [status] if statuses.has_aws => Some(*status),
+        _ => Some(ErrorClass::BadRequest.into()),
     }
-}
-
-/// The status of a failed write that no later try can mend; `None` if one can.
-fn permanent_write_status(kind: ErrorKind) -> Option<u16> {
-    match kind {
-        ErrorKind::Validation | ErrorKind::QueryExecution => Some(400),
-        ErrorKind::QuotaExceeded => Some(402),
-        ErrorKind::AccessDenied => Some(403),
-        ErrorKind::NotFound => Some(404),
-        ErrorKind::Conflict => Some(409),
-        ErrorKind::Rejected => Some(419),
-        ErrorKind::Throttled
-        | ErrorKind::InternalServer
-        | ErrorKind::Unavailable
-        | ErrorKind::UnexpectedResponse
-        | ErrorKind::Timeout
-        | ErrorKind::InvalidEndpoint
-        | ErrorKind::Credentials => None,
-    }
-}
-
-fn read_status(kind: ErrorKind) -> u16 {
-    match kind {
-        ErrorKind::Validation | ErrorKind::QueryExecution => 400,
-        ErrorKind::QuotaExceeded => 402,
-        ErrorKind::AccessDenied => 403,
-        ErrorKind::NotFound => 404,
-        ErrorKind::Conflict => 409,
-        ErrorKind::Rejected => 419,
-        ErrorKind::Throttled => 429,
-        ErrorKind::InternalServer => 500,
-        ErrorKind::UnexpectedResponse => 502,
-        ErrorKind::Unavailable | ErrorKind::InvalidEndpoint | ErrorKind::Credentials => 503,
-        ErrorKind::Timeout => 504,
-    }
-}
-
-fn status_of(code: u16) -> StatusCode {
-    StatusCode::from_u16(code).expect("every code above is between 100 and 999")
 }
 
 fn describe(failure: &Failure) -> String {
@@ -400,27 +471,14 @@ fn remedy(kind: ErrorKind) -> &'static str {
 
 impl From<DecodeError> for HttpError {
     fn from(error: DecodeError) -> Self {
-        let status = match error {
-            DecodeError::ContentType(_)
-            | DecodeError::MessageType(_)
-            | DecodeError::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            DecodeError::TooLarge { .. } | DecodeError::TooMany { .. } => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
-            DecodeError::Memory(exceeded) => budget_status(&exceeded),
-            DecodeError::TooLargeDecoded { .. }
-            | DecodeError::TooManyInRead { .. }
-            | DecodeError::Snappy(_)
-            | DecodeError::Protobuf(_) => StatusCode::BAD_REQUEST,
-        };
-        Self::new(status, error.to_string())
+        Self::new(ErrorClass::from(&error), error.to_string())
     }
 }
 
 impl From<Refusal> for HttpError {
     fn from(refusal: Refusal) -> Self {
         Self::new(
-            StatusCode::BAD_REQUEST,
+            ErrorClass::BadRequest,
             format!("{refusal}; nothing of the request is stored"),
         )
     }
@@ -428,34 +486,23 @@ impl From<Refusal> for HttpError {
 
 impl From<&ReadError> for HttpError {
     fn from(error: &ReadError) -> Self {
-        match error {
-            ReadError::Query(error) => {
-                let status = match error {
-                    QueryError::Patterns(PatternsTooLarge::Memory(exceeded)) => {
-                        budget_status(exceeded)
-                    }
-                    _ => StatusCode::BAD_REQUEST,
-                };
-                Self::new(status, error.to_string())
-            }
-            ReadError::TooLarge { .. } => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
-            ReadError::Timestream(error) => {
-                let text = format!("{error}{}", remedy(error.kind));
-                Self::new(status_of(read_status(error.kind)), text)
-            }
+        let text = match error {
+            ReadError::Query(error) => error.to_string(),
+            ReadError::TooLarge { .. } => error.to_string(),
+            ReadError::Timestream(error) => format!("{error}{}", remedy(error.kind)),
             ReadError::Row(error) => {
                 let kind = ErrorKind::UnexpectedResponse;
-                let text = format!("{}: {error}{}", kind.as_str(), remedy(kind));
-                Self::new(status_of(read_status(kind)), text)
+                format!("{}: {error}{}", kind.as_str(), remedy(kind))
             }
-        }
+        };
+        Self::new(ErrorClass::from(error), text)
     }
 }
 
 /// The answer to another method than POST.
 pub(super) async fn post_only() -> Response {
     let error = HttpError::new(
-        StatusCode::METHOD_NOT_ALLOWED,
+        ErrorClass::MethodNotAllowed,
         "this path takes POST requests only",
     );
     let mut response = error.into_response();
@@ -469,7 +516,7 @@ pub(super) async fn post_only() -> Response {
 pub(super) fn not_found(uri: &http::Uri) -> HttpError {
     let path = uri.path();
     HttpError::new(
-        StatusCode::NOT_FOUND,
+        ErrorClass::NotFound,
         format!("no such path: '{path}'; remote write is at /write, remote read at /read"),
     )
 }
@@ -519,6 +566,7 @@ mod tests {
     }
 
     fn statuses(throttling: u16) -> WriteStatuses {
+        let throttling = StatusCode::from_u16(throttling).unwrap();
         WriteStatuses::new(throttling, PermanentErrorStatus::Aws, &HeaderMap::new())
     }
 
@@ -551,7 +599,7 @@ mod tests {
             if let Some(agent) = agent {
                 headers.insert(USER_AGENT, agent.parse().unwrap());
             }
-            let statuses = WriteStatuses::new(503, option, &headers);
+            let statuses = WriteStatuses::new(StatusCode::SERVICE_UNAVAILABLE, option, &headers);
             for (kind, of_aws) in kinds {
                 let error = HttpError::from_write(&outcome(&[kind], false), statuses).unwrap();
                 let expected = if has_aws { of_aws } else { 400 };

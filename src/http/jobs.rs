@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bounds::{Bounded, earliest, has_shown};
-use super::error::budget_status;
+use super::error::ErrorClass;
 use super::{App, HttpError, body};
 use crate::budget::Reservation;
 use crate::buffer::Buffer;
@@ -62,13 +62,7 @@ impl IntoResponse for ApiError {
 
 impl From<RegistryError> for ApiError {
     fn from(error: RegistryError) -> Self {
-        let status = match &error {
-            RegistryError::Invalid(_) => StatusCode::BAD_REQUEST,
-            RegistryError::Missing(_) => StatusCode::NOT_FOUND,
-            RegistryError::Exists(_) | RegistryError::FromFile(_) => StatusCode::CONFLICT,
-            RegistryError::State(_) => StatusCode::SERVICE_UNAVAILABLE,
-            RegistryError::Memory(exceeded) => budget_status(exceeded),
-        };
+        let status = StatusCode::from(ErrorClass::from(&error));
         if status.is_server_error() {
             tracing::error!(
                 error = error.to_string(),
@@ -104,7 +98,7 @@ async fn require(
 ) -> Response {
     let Some(jobs) = app.jobs.clone() else {
         let text = "this function stores no jobs: give it a table by state=dynamodb:TABLE";
-        return ApiError(StatusCode::NOT_FOUND, text.to_owned()).into_response();
+        return ApiError(ErrorClass::NotFound.into(), text.to_owned()).into_response();
     };
     let has_shown = has_shown(&app, &bounds);
     if let Err(rejected) = admit(has_shown, app.is_local) {
@@ -129,7 +123,7 @@ fn admit(has_shown: bool, is_local: bool) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError(
-        StatusCode::UNAUTHORIZED,
+        ErrorClass::Unauthenticated.into(),
         "AuthenticationError: /v1/connectors responds only if a credential is configured: set \
          --bearer-token (bearer_token), --basic-auth-users (basic_auth_users) or users in \
          --web.config.file (web_config_file), or listen on this machine alone \
@@ -263,7 +257,7 @@ async fn usable(jobs: &JobsApi, id: &str) -> Result<Arc<Definition>, ApiError> {
             Some(errors) => format!("the definition of the job {id:?} is invalid: {errors}"),
             None => format!("the definition of {id:?} is not stored here; run it where it is"),
         };
-        ApiError(StatusCode::CONFLICT, text)
+        ApiError(ErrorClass::Conflict.into(), text)
     })
 }
 
@@ -291,13 +285,13 @@ async fn rows(
         .await;
     let Some((report, numbers)) = pushed.map_err(|reason| not_begun(&id, reason))? else {
         let text = format!("a job of the type {} accepts no rows", definition.kind);
-        return Err(ApiError(StatusCode::BAD_REQUEST, text));
+        return Err(ApiError(ErrorClass::BadRequest.into(), text));
     };
     let status = match (&report.error, report.is_settled()) {
         (None, _) => StatusCode::OK,
-        (Some(RunError::TooManyRows(_)), _) => StatusCode::PAYLOAD_TOO_LARGE,
-        (Some(_), true) => StatusCode::BAD_REQUEST,
-        (Some(_), false) => StatusCode::SERVICE_UNAVAILABLE,
+        (Some(RunError::TooManyRows(_)), _) => ErrorClass::TooLarge.into(),
+        (Some(_), true) => ErrorClass::BadRequest.into(),
+        (Some(_), false) => ErrorClass::Unavailable.into(),
     };
     let body = json!({
         "received": report.received,
@@ -324,7 +318,7 @@ fn not_begun(id: &str, reason: NotRun) -> ApiError {
             format!("another run of the job {id:?} has not ended")
         }
     };
-    ApiError(StatusCode::CONFLICT, text)
+    ApiError(ErrorClass::Conflict.into(), text)
 }
 
 async fn item_of(jobs: &JobsApi, id: &str) -> Result<Response, ApiError> {
@@ -389,11 +383,11 @@ async fn receive(
         // The texts of these two are for senders of remote write.
         if error == HttpError::slow_body() {
             let text = "the body did not arrive in time".to_owned();
-            return ApiError(StatusCode::REQUEST_TIMEOUT, text);
+            return ApiError(ErrorClass::BodyTimeout.into(), text);
         }
         if error == HttpError::from(DecodeError::TooLarge { limit }) {
             let text = format!("the body has more than {limit} bytes; send less at a time");
-            return ApiError(StatusCode::PAYLOAD_TOO_LARGE, text);
+            return ApiError(ErrorClass::TooLarge.into(), text);
         }
         ApiError(error.status(), error.text().to_owned())
     })?;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+
 /// The settings of an [`App`](super::App).
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -14,7 +16,7 @@ pub struct Settings {
     /// Deadline of a read request.
     pub read_timeout: Duration,
     /// Status of a throttled write: 503 or 429.
-    pub throttling_status: u16,
+    pub throttling_status: StatusCode,
     /// Status of a write that Timestream rejects for good.
     pub permanent_error_status: PermanentErrorStatus,
     /// Limit of a request body and of its decompressed size, in bytes.
