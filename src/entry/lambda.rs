@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod identified;
 mod kind;
+mod records;
 mod request;
 mod rows;
 
@@ -24,6 +25,7 @@ use lambda_http::{Body, Request, RequestExt, Response, service_fn};
 pub use error::EventError;
 pub use events::{Handlers, Replayer};
 use identified::Identify;
+pub use records::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage, replay_event};
 
 /// Variables that Lambda sets in every process and that [`serve`] needs; the first is the function's
 /// name.

@@ -53,6 +53,11 @@ pub trait Job: fmt::Debug + Send + Sync {
         let _ = (run, letters);
         None
     }
+
+    /// Returns true if the type accepts rows.
+    fn accepts_rows(&self) -> bool {
+        false
+    }
 }
 
 /// Everything that a run works with.

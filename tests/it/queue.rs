@@ -8,8 +8,8 @@ use timestream_emulator::Emulator;
 use timestream_prometheus_connector::config::{Invocation, read};
 use timestream_prometheus_connector::dead_letter::{DeadLetters, Letter};
 use timestream_prometheus_connector::entry::build;
+use timestream_prometheus_connector::entry::lambda::{SqsEvent, replay_event};
 use timestream_prometheus_connector::prompb::TimeSeries;
-use timestream_prometheus_connector::replay::queue::SqsEvent;
 use timestream_prometheus_connector::replay::{Fallback, Replay, Summary, ToTimestream};
 
 use crate::jobs::sink::{Received, Receiver};
@@ -341,7 +341,7 @@ async fn an_event_of_the_queue_is_answered_with_what_it_has_to_keep() {
     ]});
     let event: SqsEvent = serde_json::from_value(event).unwrap();
     let mut summary = Summary::default();
-    let response = replay.event(&event, &mut summary).await;
+    let response = replay_event(&replay, &event, &mut summary).await;
     assert_eq!(
         serde_json::to_value(&response).unwrap(),
         json!({"batchItemFailures": [{"itemIdentifier": "in part"}, {"itemIdentifier": "garbage"}]})

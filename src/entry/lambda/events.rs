@@ -18,7 +18,11 @@ use tokio::time::{Instant, timeout_at};
 use super::definition;
 use super::error::EventError;
 use super::kind::Kind;
-use super::rows::{self, Item, StreamEvent};
+use super::records::{
+    BatchItemFailure, KinesisBatchResponse, KinesisEvent, MAX_RECORDS, SqsBatchResponse, SqsEvent,
+    SqsMessage, failures, replay_event,
+};
+use super::rows::{self, Item};
 use crate::budget::{MemoryBudget, Reservation};
 use crate::compute::ComputePool;
 use crate::entry::resend::ToAll;
@@ -29,7 +33,7 @@ use crate::jobs::registry::{MAX_DEFINITION_BYTES, TREES_OF_DEFINITION};
 use crate::jobs::runner::JobRunner;
 use crate::json::{LONG_BYTES, tree_bytes};
 use crate::metrics::emf::Numbers;
-use crate::replay::queue::{BatchItemFailure, MAX_RECORDS, SqsBatchResponse, SqsEvent, SqsMessage};
+use crate::replay::queue::letters_memory;
 use crate::replay::{Fallback, Replay, Summary, ToTimestream};
 
 /// The event source of a queue.
@@ -199,10 +203,10 @@ impl Invocation<'_> {
 
     /// Records of a stream: rows for a sink.
     async fn stream(&mut self) -> Result<Value, EventError> {
-        let event: StreamEvent = self.read().await?.map_err(EventError::InvalidStream)?;
+        let event: KinesisEvent = self.read().await?.map_err(EventError::InvalidStream)?;
         let items: Vec<Item> = event.records.into_iter().map(Item::from).collect();
         let sinks = rows::sinks(&self.handlers.runner).await;
-        let response = SqsBatchResponse {
+        let response = KinesisBatchResponse {
             batch_item_failures: self.deliver(&items, &sinks).await,
         };
         Ok(serde_json::to_value(response).expect("the answer is valid JSON"))
@@ -225,7 +229,7 @@ impl Invocation<'_> {
         if letters.records.is_empty() {
             return SqsBatchResponse::default();
         }
-        let memory = letters.letters_memory();
+        let memory = letters_memory(letters.records.iter().map(|it| it.body.as_str()));
         if let Err(exceeded) = self.reservation.grow(memory) {
             let messages = letters.records.len();
             tracing::error!(
@@ -256,12 +260,6 @@ impl Invocation<'_> {
     }
 }
 
-fn failures(ids: impl IntoIterator<Item = String>) -> Vec<BatchItemFailure> {
-    let ids = ids.into_iter();
-    ids.map(|item_identifier| BatchItemFailure { item_identifier })
-        .collect()
-}
-
 impl Replayer {
     /// Writes the dead letters of the messages again, and says which messages the queue has to keep.
     async fn replay(
@@ -273,7 +271,7 @@ impl Replayer {
         let mut summary = Summary::default();
         let timestream = ToTimestream::new(&self.ingester, Fallback::default(), self.timeout);
         let replay = Replay::new(ToAll::new(timestream, runner), ());
-        let response = replay.until(deadline).event(event, &mut summary).await;
+        let response = replay_event(&replay.until(deadline), event, &mut summary).await;
         let (samples, stored) = (summary.replayed.samples, summary.replayed.stored);
         if summary.is_complete() {
             tracing::info!(samples, stored, "Dead letters are stored.");

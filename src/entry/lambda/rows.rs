@@ -7,14 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde::de::{Error as _, IgnoredAny};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::records::{KinesisRecord, SqsMessage};
 use crate::budget::Reservation;
 use crate::jobs::definition::Definition;
 use crate::jobs::job::Report;
@@ -22,10 +21,7 @@ use crate::jobs::runner::{Caller, JobRunner, NotRun};
 use crate::json::LONG_BYTES;
 use crate::metrics::emf::Numbers;
 use crate::received::cut;
-use crate::replay::queue::{SqsMessage, records};
 
-/// The type of definition that takes rows.
-const SINK: &str = "prometheus_sink";
 /// Bytes of a body that is no JSON which become a row; a dead letter shows fewer.
 const MAX_TEXT_BYTES: usize = 1024;
 
@@ -39,35 +35,6 @@ pub(super) struct Item {
     body: Vec<u8>,
 }
 
-/// The event that a stream sends to a function
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html>).
-#[derive(Debug, Deserialize)]
-pub(super) struct StreamEvent {
-    /// Its records, at most as many as AWS sends.
-    #[serde(rename = "Records", deserialize_with = "records")]
-    pub(super) records: Vec<StreamRecord>,
-}
-
-/// A record of a stream.
-#[derive(Debug, Deserialize)]
-pub(super) struct StreamRecord {
-    kinesis: Kinesis,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Kinesis {
-    sequence_number: String,
-    #[serde(deserialize_with = "base64")]
-    data: Vec<u8>,
-}
-
-fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let decoded = STANDARD.decode(text);
-    decoded.map_err(|error| D::Error::custom(format!("kinesis.data is not Base64: {error}")))
-}
-
 impl From<SqsMessage> for Item {
     fn from(message: SqsMessage) -> Self {
         Self {
@@ -78,8 +45,8 @@ impl From<SqsMessage> for Item {
     }
 }
 
-impl From<StreamRecord> for Item {
-    fn from(record: StreamRecord) -> Self {
+impl From<KinesisRecord> for Item {
+    fn from(record: KinesisRecord) -> Self {
         Self {
             id: record.kinesis.sequence_number,
             connector: None,
@@ -127,14 +94,14 @@ pub(super) fn holds_letters(message: &SqsMessage) -> bool {
             .is_some_and(|first| first.is_ok_and(|it| it.dead_letter))
 }
 
-/// The sinks that there are.
+/// Returns the definitions that accept rows.
 pub(super) async fn sinks(runner: &JobRunner) -> Vec<Arc<Definition>> {
     let entries = runner.registry.definitions().await.unwrap_or_else(|error| {
         tracing::error!(error = error.to_string(), "The connectors cannot be read.");
         Vec::new()
     });
     let definitions = entries.into_iter().filter_map(|entry| entry.definition);
-    definitions.filter(|it| it.kind == SINK).collect()
+    definitions.filter(|it| it.job.accepts_rows()).collect()
 }
 
 /// Delivers what `items` hold to their sinks; the identifiers of those that have to come again.
@@ -233,6 +200,7 @@ async fn push_rows(
 mod tests {
     use serde_json::json;
 
+    use super::super::records::KinesisEvent;
     use super::*;
 
     fn message(value: &Value) -> Result<SqsMessage, String> {
@@ -277,7 +245,7 @@ mod tests {
 
         let stream = |record: Value| {
             let event = json!({"Records": [record]}).to_string();
-            serde_json::from_str::<StreamEvent>(&event).map_err(|error| error.to_string())
+            serde_json::from_str::<KinesisEvent>(&event).map_err(|error| error.to_string())
         };
         let record = json!({"kinesis": {"sequenceNumber": "7", "data": "eyJhIjoxfQ=="}});
         let event = stream(record).unwrap();

@@ -77,6 +77,10 @@ impl Job for Sink {
         rows_memory(len)
     }
 
+    fn accepts_rows(&self) -> bool {
+        true
+    }
+
     fn resends(&self) -> bool {
         true
     }
