@@ -1,4 +1,5 @@
-//! The ways of running the connector: each serves the one router until told to stop.
+//! The ways of running the program. [`server`] and [`lambda`] serve the one router until the process
+//! stops; [`run`], [`replay`] and [`healthcheck`] are commands.
 
 pub mod build;
 pub mod healthcheck;
@@ -8,3 +9,15 @@ pub mod replay;
 mod resend;
 pub mod run;
 pub mod server;
+pub mod signal;
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::visible::print_error;
+
+/// Reports a failure that ends the process, even if logging is switched off.
+pub fn failed(message: &str, error: &io::Error) -> ExitCode {
+    print_error(&format!("{message} {error}"));
+    ExitCode::FAILURE
+}

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use tokio_rustls::rustls::{AlertDescription, ClientConfig, Error};
 
 use crate::config::{Config, ListenAddress};
 use crate::unverified::Unverified;
+use crate::visible::print_error;
 
 /// How long connecting and asking may take together.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -52,6 +54,20 @@ pub enum Unhealthy {
         /// The beginning of the answer.
         line: String,
     },
+}
+
+/// Checks the server with this configuration, and prints the result for a container engine.
+pub async fn run(config: &Config) -> ExitCode {
+    match ask(config).await {
+        Ok(()) => {
+            println!("healthy");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            print_error(&format!("unhealthy: {error}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Asks the server with this configuration.

@@ -3,40 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::build::Parts;
 use crate::config::Config;
 use crate::http::JobsApi;
-use crate::jobs::client::Client;
-use crate::jobs::definition::KINDS;
-use crate::jobs::registry::Registry;
 use crate::jobs::runner::JobRunner;
 use crate::jobs::scheduler::schedule;
-use crate::jobs::secret::Secrets;
-use crate::metrics::Metrics;
-use crate::state::State;
-
-/// Returns the runner of the jobs of `config`, with their state in `state`.
-pub fn runner(
-    config: &Config,
-    Parts { ingester, querier }: Parts,
-    state: State,
-    metrics: Arc<Metrics>,
-) -> Arc<JobRunner> {
-    let environment = |name: &str| std::env::var(name).ok();
-    Arc::new(JobRunner {
-        registry: Arc::new(Registry::new(state, KINDS, config.connectors.clone())),
-        ingester,
-        querier,
-        http: Client::new(config.timestream.roots, environment),
-        secrets: Secrets::new(config.secrets_dir.clone(), environment),
-        metrics,
-        now: Timestamp::now,
-    })
-}
 
 /// Logs a warning if there are jobs whose state ends with the process.
 pub fn warn_if_forgotten(config: &Config) {

@@ -14,6 +14,7 @@ mod kind;
 mod records;
 mod request;
 mod rows;
+mod run;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub use error::EventError;
 pub use events::{Handlers, Replayer};
 use identified::Identify;
 pub use records::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage, replay_event};
+pub use run::run;
 
 /// Variables that Lambda sets in every process and that [`serve`] needs; the first is the function's
 /// name.

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::build::parts;
-use super::jobs::runner;
+use super::build::{parts, runner};
 use super::resend::ToSink;
 use super::run::{Exit, read};
 use crate::config::{Config, Replaying};

@@ -14,8 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::build::parts;
-use super::jobs::runner;
+use super::build::{parts, runner};
 use crate::config::Config;
 use crate::dead_letter::{DeadLetterTarget, DeadLetters};
 use crate::jobs::bucket::{Cause, JobRecord, LEASE};

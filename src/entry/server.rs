@@ -2,6 +2,7 @@
 
 mod connection;
 mod header_timeout;
+mod run;
 
 use std::future::Future;
 use std::io;
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use crate::config::ListenAddress;
 use crate::http::{App, router};
 pub use connection::Patience;
+pub use run::run;
 
 /// How long to wait after a connection could not be accepted.
 const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_secs(1);
@@ -107,38 +109,4 @@ fn is_of_client(kind: io::ErrorKind) -> bool {
         kind,
         ConnectionAborted | ConnectionRefused | ConnectionReset
     )
-}
-
-/// Completes when the process gets SIGTERM or SIGINT.
-///
-/// # Errors
-/// The handlers cannot be installed.
-#[cfg(unix)]
-pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-/// Completes when the process is told to stop: by Ctrl-C, or when the console or the system goes.
-///
-/// # Errors
-/// The handlers cannot be installed.
-#[cfg(windows)]
-pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::windows::{ctrl_c, ctrl_close, ctrl_shutdown};
-    let (mut interrupt, mut close, mut shutdown) = (ctrl_c()?, ctrl_close()?, ctrl_shutdown()?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = close.recv() => {}
-            _ = shutdown.recv() => {}
-        }
-    })
 }

@@ -221,7 +221,7 @@ async fn a_folder_that_cannot_be_written_ends_the_start() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(
-        text.starts_with("Cannot write dead letters to file:"),
+        text.starts_with("InvalidOptionError: --dead-letter (dead_letter) is \"file:"),
         "{text}"
     );
 }

@@ -1,0 +1,100 @@
+//! The server as a process: the socket, the jobs beside it, and the order in which they end.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use super::{Ended, Patience, bind, serve};
+use crate::config::Config;
+use crate::entry::build::{Service, service};
+use crate::entry::signal::stop_signal;
+use crate::entry::{failed, jobs};
+use crate::jobs::run::Stop;
+use crate::timestream::sdk_config;
+use crate::visible::print_error;
+
+/// The time that requests in flight have beyond their deadline when the process stops.
+const GRACE_BEYOND_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Serves until the process is stopped by a signal, or by a request that a `fail_on_*` option rejects.
+pub async fn run(config: &Config) -> ExitCode {
+    let stop = match stop_signal() {
+        Ok(stop) => stop,
+        Err(error) => return failed("Cannot wait for signals.", &error),
+    };
+    let listener = match bind(&config.listen_address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            let message = format!(
+                "Cannot listen on {} (--web.listen-address, web_listen_address).",
+                config.listen_address
+            );
+            return failed(&message, &error);
+        }
+    };
+    let shared = sdk_config(&config.timestream).load().await;
+    let Service { app, runner, .. } = match service(config, &shared) {
+        Ok(service) => service,
+        Err(error) => {
+            print_error(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    let (stopper, told) = Stop::new();
+    let (api, work) = jobs::serve(runner, told);
+    let app = app
+        .with_connectors(api)
+        .reached_locally(is_local(&listener));
+    let work = tokio::spawn(work);
+    let stop = async {
+        stop.await;
+        stopper.stop();
+    };
+    log_start(config, &listener);
+    let grace = config.http.request_timeout.max(config.http.read_timeout) + GRACE_BEYOND_DEADLINE;
+    let ended = serve(listener, app, Patience::default(), stop, grace).await;
+    stopper.stop();
+    jobs::finish(work, grace).await;
+    match ended {
+        Ended::Stopped => {
+            tracing::info!("Stopped.");
+            ExitCode::SUCCESS
+        }
+        Ended::Refused => {
+            tracing::error!("Stopped because a fail_on_* option rejected a request.");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_start(config: &Config, listener: &TcpListener) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        // With port 0 the system has chosen one.
+        address = listener
+            .local_addr()
+            .map_or_else(|_| String::new(), |address| address.to_string()),
+        tls = config.web.current().tls.is_some(),
+        region = config.timestream.region,
+        region_from = config.region_source.as_str(),
+        metadata_table = config.ingest.metadata_table.as_deref().unwrap_or("off"),
+        "Listening."
+    );
+    let web = config.web.current();
+    if !web.has_credentials() && !web.verifies_clients && !is_local(listener) {
+        tracing::warn!(
+            "Authentication is not configured: anyone who can reach this address can read and write all \
+             data; set --basic-auth-users, --bearer-token or --web.config.file (users or client \
+             certificates)."
+        );
+    }
+    jobs::warn_if_forgotten(config);
+}
+
+/// Returns true if only this machine can reach the socket.
+fn is_local(listener: &TcpListener) -> bool {
+    let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    listener.local_addr().is_ok_and(is_loopback)
+}
