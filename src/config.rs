@@ -29,7 +29,7 @@ use crate::storage::routing::{RoutePart, Routing};
 use crate::storage::write::series::WritePolicy;
 use crate::telemetry;
 use crate::timestream::{self, TrustedRoots};
-use crate::web_config::{Users, Web};
+use crate::web_config::{Users, WebConfig};
 use options::{
     CHECK_CONFIG, DEFINITION, FALLBACKS, HEALTHCHECK, OPTIONS, OptionSpec, REPLAY, RUN, SINK,
     SOURCES, command,
@@ -101,7 +101,7 @@ pub struct Config {
     /// The HTTP interface.
     pub http: http::Settings,
     /// Who may ask, and how they reach the standalone server.
-    pub web: Web,
+    pub web: WebConfig,
     /// What is logged, and how.
     pub log: telemetry::Settings,
     /// Where samples are kept that no later try can store.
@@ -120,7 +120,7 @@ pub enum Invocation {
     /// Serve with this configuration.
     Serve(Box<Config>),
     /// Ask the server with this configuration whether it is healthy.
-    AskHealth(Box<Config>),
+    CheckHealth(Box<Config>),
     /// The configuration is fine and nothing more was asked.
     Checked,
     /// Write dead letters again.
@@ -147,7 +147,7 @@ pub enum ConfigError {
     /// The command line cannot be parsed, or help or the version was asked for.
     CommandLine(clap::Error),
     /// Options that cannot be used.
-    Faults(Vec<ConfigFault>),
+    Options(Vec<OptionError>),
 }
 
 /// The name of a fault that leaves a series or query without a destination.
@@ -155,12 +155,12 @@ const MISSING_DESTINATION: &str = "MissingDestinationError";
 
 /// An option that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigFault {
+pub struct OptionError {
     name: &'static str,
     text: String,
 }
 
-impl ConfigFault {
+impl OptionError {
     /// A value that turned out not to be usable when it was used.
     pub fn unusable(variable: &str, value: &str, error: &io::Error) -> Self {
         let option = OptionSpec::of(variable);
@@ -176,7 +176,7 @@ impl ConfigFault {
     }
 }
 
-impl fmt::Display for ConfigFault {
+impl fmt::Display for OptionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.text)
     }
@@ -186,8 +186,8 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CommandLine(error) => error.fmt(f),
-            Self::Faults(faults) => {
-                let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Self::Options(errors) => {
+                let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
                 f.write_str(&lines.join("\n"))
             }
         }
@@ -230,7 +230,7 @@ pub fn read(
     };
     let mut reader = Reader {
         value: |variable: &str| set(variable).filter(|_| !is_ignored(variable)),
-        faults: Vec::new(),
+        errors: Vec::new(),
         // Letters and definitions know where they belong, and who asks for health sends nothing.
         needs_destination: replay.or(healthcheck).or(run).is_none(),
     };
@@ -249,8 +249,8 @@ pub fn read(
     };
     let config = reader.config(surroundings);
     let replaying = replay.map(|matches| reader.replaying(matches));
-    if !reader.faults.is_empty() {
-        return Err(ConfigError::Faults(reader.faults));
+    if !reader.errors.is_empty() {
+        return Err(ConfigError::Options(reader.errors));
     }
     Ok(match replaying {
         Some(replaying) => Invocation::Replay(Box::new(config), replaying),
@@ -259,7 +259,7 @@ pub fn read(
             let path = path.expect("clap demands it");
             Invocation::Run(Box::new(config), path.into())
         }
-        None if healthcheck.is_some() => Invocation::AskHealth(Box::new(config)),
+        None if healthcheck.is_some() => Invocation::CheckHealth(Box::new(config)),
         None if matches.get_flag(CHECK_CONFIG) => Invocation::Checked,
         None => Invocation::Serve(Box::new(config)),
     })
@@ -291,7 +291,7 @@ fn without_value(mut error: clap::Error) -> clap::Error {
 /// Reads typed values and gathers what is wrong with them.
 struct Reader<F> {
     value: F,
-    faults: Vec<ConfigFault>,
+    errors: Vec<OptionError>,
     needs_destination: bool,
 }
 
@@ -389,7 +389,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             if parsed.is_none() {
                 let expected = DestinationName::EXPECTED;
                 let text = format!("--{name} is {text:?}; expected {expected}");
-                self.add_fault(INVALID_OPTION, text);
+                self.add_error(INVALID_OPTION, text);
             }
             parsed
         });
@@ -415,29 +415,30 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             Err(faults) => {
                 for fault in faults {
                     let option = OptionSpec::of(CONNECTORS_FILE);
-                    self.add_fault(INVALID_OPTION, format!("{option} is {path:?}: {fault}"));
+                    self.add_error(INVALID_OPTION, format!("{option} is {path:?}: {fault}"));
                 }
                 Vec::new()
             }
         }
     }
 
-    fn web(&mut self) -> Web {
+    fn web(&mut self) -> WebConfig {
         let users = self.optional("basic_auth_users").unwrap_or_default();
         let token = self.optional("bearer_token");
         let path = (self.value)("web_config_file");
-        let opened = Web::open(users, token, path.as_deref().map(Path::new));
+        let opened = WebConfig::open(users, token, path.as_deref().map(Path::new));
         opened.unwrap_or_else(|faults| {
             let path = path.unwrap_or_default();
-            self.faults.extend(faults.into_iter().map(|fault| {
+            self.errors.extend(faults.into_iter().map(|fault| {
                 let option = OptionSpec::of("web_config_file");
-                ConfigFault {
+                OptionError {
                     name: INVALID_OPTION,
                     text: format!("{option} is {path:?}: {fault}"),
                 }
             }));
             // Never served with: there are faults.
-            Web::open(Users::default(), None, None).expect("without a file nothing can be faulty")
+            WebConfig::open(Users::default(), None, None)
+                .expect("without a file nothing can be faulty")
         })
     }
 
@@ -451,7 +452,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 OptionSpec::of("table_label"),
                 database.label.as_deref().unwrap_or_default()
             );
-            self.add_fault(INVALID_OPTION, text);
+            self.add_error(INVALID_OPTION, text);
         }
         Routing { database, table }
     }
@@ -470,7 +471,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 OptionSpec::of("default_table"),
                 table.unwrap_or_default()
             );
-            self.add_fault(INVALID_OPTION, text);
+            self.add_error(INVALID_OPTION, text);
         }
         None
     }
@@ -487,7 +488,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 OptionSpec::of(label),
                 OptionSpec::of(default)
             );
-            self.add_fault(MISSING_DESTINATION, text);
+            self.add_error(MISSING_DESTINATION, text);
         }
         part
     }
@@ -514,13 +515,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 OptionSpec::of(variable),
                 T::EXPECTED
             );
-            self.add_fault(error_name(variable), text);
+            self.add_error(error_name(variable), text);
         }
         parsed
     }
 
-    fn add_fault(&mut self, name: &'static str, text: String) {
-        self.faults.push(ConfigFault { name, text });
+    fn add_error(&mut self, name: &'static str, text: String) {
+        self.errors.push(OptionError { name, text });
     }
 }
 
@@ -568,9 +569,9 @@ mod tests {
         }
     }
 
-    fn faults(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+    fn errors(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
         match read_from(arguments, environment) {
-            Err(ConfigError::Faults(faults)) => faults.iter().map(ToString::to_string).collect(),
+            Err(ConfigError::Options(errors)) => errors.iter().map(ToString::to_string).collect(),
             other => panic!("{other:?}"),
         }
     }
@@ -667,7 +668,7 @@ mod tests {
         let config = config(&[&DEFAULTS[..], &flags].concat(), &[]);
         assert_eq!(config.state, Some(StateStore::DynamoDb("state".to_owned())));
         assert_eq!(config.secrets_dir.as_deref(), Some(folder.path()));
-        let found = faults(
+        let found = errors(
             &[
                 DEFAULTS[0],
                 DEFAULTS[1],
@@ -692,7 +693,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("connectors.json");
         let flag = format!("--connectors.file={}", path.display());
-        let read = || faults(&[DEFAULTS[0], DEFAULTS[1], &flag], &[]);
+        let read = || errors(&[DEFAULTS[0], DEFAULTS[1], &flag], &[]);
         assert!(read()[0].contains("No such file"), "{:?}", read());
         std::fs::write(&path, r#"[{"name": "a"}, {"type": "none"}]"#).unwrap();
         let found = read();
@@ -759,7 +760,7 @@ mod tests {
         assert_eq!(config.region_source, RegionSource::Default);
         assert_eq!(config.timestream.roots, TrustedRoots::Bundled);
         assert!(config.ignored_options.is_empty());
-        let faulty = faults(
+        let faulty = errors(
             &["--web.listen-address=nonsense", DEFAULTS[0], DEFAULTS[1]],
             &[],
         );
@@ -782,7 +783,7 @@ mod tests {
 
     #[test]
     fn all_faults_are_reported_together() {
-        let found = faults(
+        let found = errors(
             &[
                 "--max-retries=-1",
                 "--enable-logging=yes",
@@ -852,7 +853,7 @@ mod tests {
 
     #[test]
     fn one_label_cannot_name_both() {
-        let found = faults(&["--database-label=x", "--table-label=x"], &[]);
+        let found = errors(&["--database-label=x", "--table-label=x"], &[]);
         assert!(
             found[0].contains("expected two different labels"),
             "{found:?}"
@@ -871,12 +872,12 @@ mod tests {
         assert_eq!(table(&["--metadata-table=about"]).as_deref(), Some("about"));
         assert_eq!(table(&["--metadata-table=off"]), None);
         assert_eq!(table(&["--default-table=metrics"]), None);
-        let found = faults(&[DEFAULTS[0], DEFAULTS[1], "--metadata-table=t"], &[]);
+        let found = errors(&[DEFAULTS[0], DEFAULTS[1], "--metadata-table=t"], &[]);
         assert!(
             found[0].contains("expected two different tables, or off"),
             "{found:?}"
         );
-        let found = faults(&[DEFAULTS[0], DEFAULTS[1], "--metadata-table=a b"], &[]);
+        let found = errors(&[DEFAULTS[0], DEFAULTS[1], "--metadata-table=a b"], &[]);
         assert!(found[0].contains("or off"), "{found:?}");
     }
 
@@ -886,7 +887,7 @@ mod tests {
             read_from(&["--check-config", DEFAULTS[0], DEFAULTS[1]], &[]),
             Ok(Invocation::Checked)
         ));
-        assert_eq!(faults(&["--check-config"], &[]).len(), 2);
+        assert_eq!(errors(&["--check-config"], &[]).len(), 2);
     }
 
     #[test]

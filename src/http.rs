@@ -1,26 +1,26 @@
 //! The HTTP surface: one router for every way of running the connector.
 
 mod auth;
+mod backpressure;
 mod body;
-mod bounds;
 mod error;
 mod fallback;
 mod guard;
+mod invocation_limits;
 mod jobs;
 mod log;
-mod misconfigured;
-mod occasional;
+mod log_limiter;
+mod misconfiguration;
 mod pages;
-mod pressure;
 mod recorder;
 mod remote_read;
 mod remote_write;
 mod router;
 mod settings;
 
-pub use bounds::Bounds;
 pub use error::HttpError;
+pub use invocation_limits::InvocationLimits;
 pub use jobs::JobsApi;
-pub use misconfigured::misconfigured;
-pub use router::{App, is_taken, router};
+pub use misconfiguration::error_router;
+pub use router::{App, is_own_path, router};
 pub use settings::{Misconfiguration, PermanentErrorStatus, Settings};

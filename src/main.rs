@@ -35,18 +35,18 @@ fn main() -> ExitCode {
         },
         Ok(Invocation::Replay(config, replaying)) => start(config.log, replay(&config, &replaying)),
         Ok(Invocation::Run(config, path)) => start(config.log, run(&config, &path)),
-        Ok(Invocation::AskHealth(config)) => start(config.log, entry::healthcheck::run(&config)),
+        Ok(Invocation::CheckHealth(config)) => start(config.log, entry::healthcheck::run(&config)),
         Ok(Invocation::Checked) => {
             println!("the configuration is valid");
             ExitCode::SUCCESS
         }
         // Help, version and usage errors: clap knows the stream and the status.
         Err(ConfigError::CommandLine(error)) => error.exit(),
-        Err(ConfigError::Faults(faults)) if Mode::of(environment) == Mode::Lambda => start(
+        Err(ConfigError::Options(errors)) if Mode::of(environment) == Mode::Lambda => start(
             telemetry::Settings::default(),
-            entry::lambda::run(Err(faults)),
+            entry::lambda::run(Err(errors)),
         ),
-        Err(error @ ConfigError::Faults(_)) => {
+        Err(error @ ConfigError::Options(_)) => {
             print_error(&error.to_string());
             ExitCode::from(BAD_CONFIGURATION)
         }

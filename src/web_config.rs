@@ -2,15 +2,15 @@
 //!
 //! Users and token are options; a web configuration file in the format of Prometheus' exporter
 //! toolkit has users, TLS and headers. The toolkit reads that file for each request, so a change
-//! counts without a restart: [`Web::refreshed`] looks at the files' stamps and reads what changed.
+//! counts without a restart: [`WebConfig::refreshed`] looks at the files' stamps and reads what changed.
 //! A new version that cannot be used leaves the old one in force. So does one that would switch off
 //! TLS or the last credential: a file seen half written must not open the server.
 
 mod client_cert;
+mod fair_semaphore;
 mod file;
 mod sources;
 mod tls;
-mod turns;
 mod users;
 
 use std::fmt;
@@ -20,13 +20,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use http::HeaderMap;
 use tokio_rustls::rustls::ServerConfig;
 
+pub use fair_semaphore::{Origin, QueueFull};
 use sources::Sources;
-pub use turns::{Crowded, Origin};
-pub use users::{BearerToken, UserFault, Users, Verifier};
+pub use users::{BearerToken, UserError, Users, Verifier};
 
 /// Who may ask and how; cheap to clone, and all clones see a changed file.
 #[derive(Clone)]
-pub struct Web(Arc<Shared>);
+pub struct WebConfig(Arc<Shared>);
 
 struct Shared {
     users: Users,
@@ -37,12 +37,12 @@ struct Shared {
 
 struct State {
     sources: Sources,
-    current: Arc<WebVersion>,
+    current: Arc<WebConfigSnapshot>,
 }
 
 /// What was in force at one time.
 #[derive(Default)]
-pub struct WebVersion {
+pub struct WebConfigSnapshot {
     /// How connections are encrypted; `None` if they are not.
     pub tls: Option<Arc<ServerConfig>>,
     /// Whether every client has shown a certificate of a known authority before it can ask.
@@ -55,18 +55,18 @@ pub struct WebVersion {
     pub token: Option<BearerToken>,
 }
 
-impl WebVersion {
+impl WebConfigSnapshot {
     /// Whether requests need a credential.
     pub fn has_credentials(&self) -> bool {
         !self.users.is_empty() || self.token.is_some()
     }
 }
 
-impl Web {
+impl WebConfig {
     /// Puts the options together and reads the file.
     ///
     /// # Errors
-    /// All faults of the file.
+    /// All errors of the file.
     pub fn open(
         users: Users,
         token: Option<BearerToken>,
@@ -87,12 +87,12 @@ impl Web {
     }
 
     /// What is in force, without a look at the files.
-    pub fn current(&self) -> Arc<WebVersion> {
+    pub fn current(&self) -> Arc<WebConfigSnapshot> {
         Arc::clone(&self.state().current)
     }
 
     /// What is in force, after a look at the files.
-    pub fn refreshed(&self) -> Arc<WebVersion> {
+    pub fn refreshed(&self) -> Arc<WebConfigSnapshot> {
         let mut state = self.state();
         if !state.sources.are_unchanged() {
             self.reload(&mut state);
@@ -118,8 +118,8 @@ impl Web {
                 state.current = Arc::new(version);
                 tracing::info!(file, "Took over the changed web configuration.");
             }
-            Err(faults) => tracing::error!(
-                error = faults.join("; "),
+            Err(errors) => tracing::error!(
+                error = errors.join("; "),
                 file,
                 "Cannot use the changed web configuration; the one before stays in force."
             ),
@@ -135,10 +135,10 @@ impl Web {
     }
 }
 
-impl fmt::Debug for Web {
+impl fmt::Debug for WebConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let current = self.current();
-        f.debug_struct("Web")
+        f.debug_struct("WebConfig")
             .field("path", &self.0.path)
             .field("users", &current.users)
             .field("token", &current.token)
@@ -152,11 +152,11 @@ fn load(
     token: Option<&BearerToken>,
     path: Option<&Path>,
     sources: &mut Sources,
-) -> Result<WebVersion, Vec<String>> {
-    let mut version = WebVersion {
+) -> Result<WebConfigSnapshot, Vec<String>> {
+    let mut version = WebConfigSnapshot {
         users: users.clone(),
         token: token.cloned(),
-        ..WebVersion::default()
+        ..WebConfigSnapshot::default()
     };
     let Some(path) = path else {
         return Ok(version);
@@ -167,10 +167,10 @@ fn load(
     let text = String::from_utf8(bytes).map_err(|_| vec!["is not UTF-8".to_owned()])?;
     let directory = path.parent().unwrap_or(Path::new(""));
     let file = file::parse(&text, directory)?;
-    let mut faults = Vec::new();
-    if let Err(fault) = version.users.extend(&file.users) {
-        faults.push(format!(
-            "basic_auth_users: {fault}; expected users who are not in --basic-auth-users"
+    let mut errors = Vec::new();
+    if let Err(error) = version.users.extend(&file.users) {
+        errors.push(format!(
+            "basic_auth_users: {error}; expected users who are not in --basic-auth-users"
         ));
     }
     if let Some(settings) = &file.tls {
@@ -178,32 +178,35 @@ fn load(
             settings.client_auth.verifies() && settings.client_auth.requires();
         match tls::server_config(settings, sources) {
             Ok(config) => version.tls = Some(Arc::new(config)),
-            Err(found) => faults.extend(found),
+            Err(found) => errors.extend(found),
         }
     }
     version.headers = file.headers;
-    if faults.is_empty() {
+    if errors.is_empty() {
         Ok(version)
     } else {
-        Err(faults)
+        Err(errors)
     }
 }
 
 /// What a running server may change to.
-fn admit(old: &WebVersion, new: WebVersion) -> Result<WebVersion, Vec<String>> {
-    let mut faults = Vec::new();
+fn admit(
+    old: &WebConfigSnapshot,
+    new: WebConfigSnapshot,
+) -> Result<WebConfigSnapshot, Vec<String>> {
+    let mut errors = Vec::new();
     if old.tls.is_some() != new.tls.is_some() {
-        faults.push("TLS cannot be switched on or off without a restart".to_owned());
+        errors.push("TLS cannot be switched on or off without a restart".to_owned());
     }
     if old.has_credentials() && !new.has_credentials() {
-        faults.push("the last user cannot be removed without a restart".to_owned());
+        errors.push("the last user cannot be removed without a restart".to_owned());
     }
     if old.verifies_clients && !new.verifies_clients {
-        faults.push("client certificates cannot become optional without a restart".to_owned());
+        errors.push("client certificates cannot become optional without a restart".to_owned());
     }
-    if faults.is_empty() {
+    if errors.is_empty() {
         Ok(new)
     } else {
-        Err(faults)
+        Err(errors)
     }
 }

@@ -270,7 +270,7 @@ impl Value for TelemetryPath {
         // The router takes these for the beginning of a parameter, in any segment.
         let has_parameter = text.contains(['{', '}']) || text.contains("/:") || text.contains("/*");
         let is_plain = is_uri && !has_parameter;
-        (is_plain && !crate::http::is_taken(text)).then(|| Self(text.to_owned()))
+        (is_plain && !crate::http::is_own_path(text)).then(|| Self(text.to_owned()))
     }
 }
 

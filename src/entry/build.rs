@@ -8,7 +8,7 @@ use aws_config::SdkConfig;
 use jiff::Timestamp;
 
 use crate::compute::ComputePool;
-use crate::config::{Config, ConfigFault};
+use crate::config::{Config, OptionError};
 use crate::dead_letter::DeadLetters;
 use crate::http::App;
 use crate::ingest::Ingester;
@@ -74,7 +74,7 @@ pub struct Service {
 ///
 /// # Errors
 /// The dead-letter target or the state store cannot be used.
-pub fn service(config: &Config, shared: &SdkConfig) -> Result<Service, ConfigFault> {
+pub fn service(config: &Config, shared: &SdkConfig) -> Result<Service, OptionError> {
     let target = config.dead_letter.as_ref();
     let dead_letters = DeadLetters::open(target, shared)
         .map_err(|error| unusable("dead_letter", target, &error))?;
@@ -96,7 +96,7 @@ pub fn service(config: &Config, shared: &SdkConfig) -> Result<Service, ConfigFau
     })
 }
 
-fn unusable(variable: &str, value: Option<&impl Display>, error: &io::Error) -> ConfigFault {
+fn unusable(variable: &str, value: Option<&impl Display>, error: &io::Error) -> OptionError {
     let value = value.map(ToString::to_string).unwrap_or_default();
-    ConfigFault::unusable(variable, &value, error)
+    OptionError::unusable(variable, &value, error)
 }

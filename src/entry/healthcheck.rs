@@ -24,7 +24,7 @@ use crate::unverified::Unverified;
 use crate::visible::print_error;
 
 /// How long connecting and asking may take together.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 /// The start of an answer that says yes.
 const HEALTHY: &[u8] = b"HTTP/1.1 200 ";
@@ -34,21 +34,21 @@ const HEALTHY: &[u8] = b"HTTP/1.1 200 ";
 pub enum Unhealthy {
     /// Nothing answers, or the answer breaks off.
     #[error("{address} does not answer: {cause}")]
-    NoAnswer {
+    NoResponse {
         /// Where the server was looked for.
         address: String,
         /// What went wrong.
         cause: io::Error,
     },
     /// No answer in time.
-    #[error("{address} has not answered within {} seconds", PATIENCE.as_secs())]
-    TooLate {
+    #[error("{address} has not answered within {} seconds", TIMEOUT.as_secs())]
+    Timeout {
         /// Where the server was looked for.
         address: String,
     },
     /// An answer that is not 200.
     #[error("{address} answers {line:?}")]
-    Refused {
+    Rejected {
         /// Where the server was looked for.
         address: String,
         /// The beginning of the answer.
@@ -58,7 +58,7 @@ pub enum Unhealthy {
 
 /// Checks the server with this configuration, and prints the result for a container engine.
 pub async fn run(config: &Config) -> ExitCode {
-    match ask(config).await {
+    match check(config).await {
         Ok(()) => {
             println!("healthy");
             ExitCode::SUCCESS
@@ -74,22 +74,22 @@ pub async fn run(config: &Config) -> ExitCode {
 ///
 /// # Errors
 /// It does not answer, not in time, or not with 200.
-pub async fn ask(config: &Config) -> Result<(), Unhealthy> {
+pub async fn check(config: &Config) -> Result<(), Unhealthy> {
     let (host, port) = here(&config.listen_address);
     let address = format!("port {port} of {host}");
     let asking = async {
         let stream = TcpStream::connect((host.as_str(), port)).await?;
         match &config.web.current().tls {
-            None => ask_over(stream).await,
-            Some(_) => ask_over_tls(stream).await,
+            None => request_over(stream).await,
+            Some(_) => request_over_tls(stream).await,
         }
     };
-    match timeout(PATIENCE, asking).await {
-        Err(_) => Err(Unhealthy::TooLate { address }),
+    match timeout(TIMEOUT, asking).await {
+        Err(_) => Err(Unhealthy::Timeout { address }),
         Ok(Err(error)) if wants_certificate(&error) => Ok(()),
-        Ok(Err(cause)) => Err(Unhealthy::NoAnswer { address, cause }),
+        Ok(Err(cause)) => Err(Unhealthy::NoResponse { address, cause }),
         Ok(Ok(start)) if start == HEALTHY => Ok(()),
-        Ok(Ok(start)) => Err(Unhealthy::Refused {
+        Ok(Ok(start)) => Err(Unhealthy::Rejected {
             address,
             line: String::from_utf8_lossy(&start).into_owned(),
         }),
@@ -110,7 +110,7 @@ fn here(address: &ListenAddress) -> (String, u16) {
     (host, address.port)
 }
 
-async fn ask_over_tls(stream: TcpStream) -> io::Result<Vec<u8>> {
+async fn request_over_tls(stream: TcpStream) -> io::Result<Vec<u8>> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -120,11 +120,11 @@ async fn ask_over_tls(stream: TcpStream) -> io::Result<Vec<u8>> {
         .with_no_client_auth();
     let name = ServerName::IpAddress(IpAddr::from(Ipv4Addr::LOCALHOST).into());
     let connector = TlsConnector::from(Arc::new(config));
-    ask_over(connector.connect(name, stream).await?).await
+    request_over(connector.connect(name, stream).await?).await
 }
 
 /// Sends the request and returns as much of the answer as [`HEALTHY`] is long.
-async fn ask_over(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<Vec<u8>> {
+async fn request_over(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<Vec<u8>> {
     stream.write_all(REQUEST).await?;
     stream.flush().await?;
     let mut start = vec![0; HEALTHY.len()];

@@ -1,18 +1,18 @@
 //! AWS Lambda: events of the runtime API to requests for the one router, and its answers back.
 //!
 //! `lambda_http` reads the events of HTTP APIs (payload 2.0 and 1.0), REST APIs, function URLs and load
-//! balancers; `request` and `answer` are what differs from a socket. What is no HTTP request
+//! balancers; `request` and `response` are what differs from a socket. What is no HTTP request
 //! reaches `events`. Where Lambda says so (`AWS_LAMBDA_MAX_CONCURRENCY`) several invocations run at
 //! once.
 
-mod answer;
-mod definition;
 mod error;
 mod events;
 mod identified;
+mod job;
 mod kind;
 mod records;
 mod request;
+mod response;
 mod rows;
 mod run;
 
@@ -77,16 +77,16 @@ async fn invoke(function: Arc<Function>, request: Request) -> Result<Response<Bo
     let deadline = request::deadline(&context);
     if let Some(RequestContext::PassThrough) = request.request_context_ref() {
         let handlers = function.handlers.as_ref();
-        let (answer, numbers) = events::answer(request.body(), handlers, deadline).await;
+        let (response, numbers) = events::handle(request.body(), handlers, deadline).await;
         if let Some(numbers) = numbers {
-            answer::print(&numbers, &function.name, &context.request_id);
+            response::print(&numbers, &function.name, &context.request_id);
         }
-        return Ok(Response::new(Body::Text(answer?.to_string())));
+        return Ok(Response::new(Body::Text(response?.to_string())));
     }
-    let max_answer_bytes = answer::max_bytes(&request);
-    let request = request::to_router(request, deadline, max_answer_bytes);
-    let answer = function.router.clone().oneshot(request).await;
-    let answer = answer.unwrap_or_else(|never| match never {});
-    answer::print_numbers(&answer, &function.name, &context.request_id);
-    Ok(answer::to_lambda(answer).await)
+    let max_response_bytes = response::max_bytes(&request);
+    let request = request::to_router(request, deadline, max_response_bytes);
+    let response = function.router.clone().oneshot(request).await;
+    let response = response.unwrap_or_else(|never| match never {});
+    response::print_numbers(&response, &function.name, &context.request_id);
+    Ok(response::to_lambda(response).await)
 }

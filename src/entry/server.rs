@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::config::ListenAddress;
 use crate::http::{App, router};
-pub use connection::Patience;
+pub use connection::ConnectionTimeouts;
 pub use run::run;
 
 /// How long to wait after a connection could not be accepted.
@@ -26,7 +26,7 @@ pub enum Ended {
     /// It was told to stop.
     Stopped,
     /// A `fail_on_*` option refused a request.
-    Refused,
+    Rejected,
 }
 
 /// Opens the socket. Without a host it takes IPv6 and IPv4 connections on all addresses.
@@ -51,7 +51,7 @@ pub async fn bind(address: &ListenAddress) -> io::Result<TcpListener> {
 pub async fn serve(
     listener: TcpListener,
     app: App,
-    patience: Patience,
+    timeouts: ConnectionTimeouts,
     stop: impl Future<Output = ()>,
     grace: Duration,
 ) -> Ended {
@@ -64,14 +64,14 @@ pub async fn serve(
                 stream,
                 router.clone(),
                 app.web().clone(),
-                patience,
+                timeouts,
                 stopped.clone(),
             ));
         }
     };
     let reason = tokio::select! {
         () = stop => Ended::Stopped,
-        () = app.refused() => Ended::Refused,
+        () = app.rejected() => Ended::Rejected,
         () = accepting => unreachable!("connections are accepted without end"),
     };
     drop(listener);

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::{App, HttpError};
 use crate::http::jobs;
-use crate::web_config::{Crowded, Origin, WebVersion};
+use crate::web_config::{Origin, QueueFull, WebConfigSnapshot};
 
 /// What the answer to a wrong credential asks for, where users exist.
 const BASIC: HeaderValue =
@@ -57,17 +57,19 @@ pub(super) async fn require(State(app): State<App>, request: Request, next: Next
     let credential = credential(request.headers());
     let origin = request.extensions().get().copied().unwrap_or_default();
     let fault = match &credential {
-        Ok(credential) => match is_right(&app, &web, credential, origin).await {
+        Ok(credential) => match is_valid(&app, &web, credential, origin).await {
             Ok(true) => return next.run(request).await,
             Ok(false) if matches!(credential, Credential::Basic(..)) => "user or password is wrong",
             Ok(false) => "the bearer token is wrong",
-            Err(Crowded) => return jobs::rejection(request.uri().path(), HttpError::crowded()),
+            Err(QueueFull) => {
+                return jobs::rejection(request.uri().path(), HttpError::authentication_busy());
+            }
         },
         Err(NoCredential::Missing) => "the request has no Authorization header",
         Err(NoCredential::Several) => "the request has several Authorization headers",
         Err(NoCredential::Unreadable) => "the Authorization header is neither Basic nor Bearer",
     };
-    refuse(&app, &web, fault, request.uri().path())
+    reject(&app, &web, fault, request.uri().path())
 }
 
 /// Adds the configured headers to the answer. It is the outermost layer: here, once per request, a
@@ -81,12 +83,12 @@ pub(super) async fn add_headers(State(app): State<App>, request: Request, next: 
     response
 }
 
-async fn is_right(
+async fn is_valid(
     app: &App,
-    web: &WebVersion,
+    web: &WebConfigSnapshot,
     credential: &Credential,
     origin: Origin,
-) -> Result<bool, Crowded> {
+) -> Result<bool, QueueFull> {
     match credential {
         Credential::Basic(user, password) => {
             let checked = app.verifier.is_user(&web.users, user, password, origin);
@@ -99,7 +101,7 @@ async fn is_right(
     }
 }
 
-fn refuse(app: &App, web: &WebVersion, fault: &str, path: &str) -> Response {
+fn reject(app: &App, web: &WebConfigSnapshot, fault: &str, path: &str) -> Response {
     let users = !web.users.is_empty();
     let token = web.token.is_some();
     let is_api = jobs::owns(path);
@@ -122,7 +124,7 @@ fn refuse(app: &App, web: &WebVersion, fault: &str, path: &str) -> Response {
     let error = HttpError::unauthenticated(fault, remedy);
     let numbers = app.metrics.add_rejected_credential();
     // Strangers can send as many as they like.
-    if let Some(suppressed) = app.rejections.admit(Instant::now()) {
+    if let Some(suppressed) = app.rejected_credentials.admit(Instant::now()) {
         tracing::warn!(
             error = fault,
             status = error.status().as_u16(),

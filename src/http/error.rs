@@ -257,7 +257,7 @@ impl HttpError {
 
     /// The response to a request whose credential cannot be checked yet. Prometheus sends again, which it
     /// would not on 429 or 401: the credential may be right.
-    pub(super) fn crowded() -> Self {
+    pub(super) fn authentication_busy() -> Self {
         Self::new(
             ErrorClass::Unavailable,
             "AuthenticationBusyError: too many passwords of this address wait to be checked; send \
@@ -318,7 +318,7 @@ impl HttpError {
 
     /// The answer of a function whose configuration cannot be used. Nothing but a missing
     /// destination is permanent for a write: Prometheus keeps the data until the fault is mended.
-    pub(super) fn misconfigured(all: &[Misconfiguration], is_read: bool) -> Self {
+    pub(super) fn misconfiguration(all: &[Misconfiguration], is_read: bool) -> Self {
         let is_permanent = is_read || all.iter().all(|it| it.is_missing_destination);
         let class = match is_permanent {
             true => ErrorClass::BadRequest,

@@ -7,7 +7,7 @@ use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method};
 
-use super::bounds::Bounds;
+use super::invocation_limits::InvocationLimits;
 use super::{App, HttpError, error};
 use crate::http::{remote_read, remote_write};
 
@@ -41,11 +41,11 @@ pub(super) async fn serve(State(app): State<App>, request: Request) -> Response 
     if parts.method != Method::POST {
         return error::not_found(&parts.uri).into_response();
     }
-    let bounds = parts.extensions.remove::<Bounds>().map(Extension);
+    let limits = parts.extensions.remove::<InvocationLimits>().map(Extension);
     match Protocol::of(&parts.headers) {
-        Some(Protocol::Write) => remote_write::write(State(app), bounds, parts.headers, body).await,
+        Some(Protocol::Write) => remote_write::write(State(app), limits, parts.headers, body).await,
         Some(Protocol::Read) => {
-            remote_read::read(State(app), parts.version, bounds, parts.headers, body).await
+            remote_read::read(State(app), parts.version, limits, parts.headers, body).await
         }
         None => {
             let path = parts.uri.path();

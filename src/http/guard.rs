@@ -1,4 +1,4 @@
-//! Which requests are refused because of the browser or proxy that sent them, as a layer around every
+//! Rejects requests because of the browser or proxy that sent them, as a layer around every
 //! route that changes or shows data.
 //!
 //! A page in a browser can send requests to this machine, with the credentials that the browser
@@ -16,7 +16,7 @@ use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Uri};
 
-use super::bounds::{Bounded, has_shown};
+use super::invocation_limits::{OptionalLimits, is_authenticated};
 use super::{App, HttpError};
 use crate::http::jobs;
 
@@ -28,13 +28,13 @@ const FORWARDED_PREFIX: &str = "x-forwarded-";
 
 /// A reason to refuse a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refused {
+enum PolicyViolation {
     ForeignOrigin,
     ForeignHost,
     Forwarded,
 }
 
-impl Refused {
+impl PolicyViolation {
     fn text(self) -> &'static str {
         match self {
             Self::ForeignOrigin => {
@@ -60,31 +60,31 @@ impl Refused {
 /// Serves the request unless a foreign page or a proxy may be behind it.
 pub(super) async fn require(
     State(app): State<App>,
-    bounds: Bounded,
+    limits: OptionalLimits,
     request: Request,
     next: Next,
 ) -> Response {
-    let only_this_machine = app.is_local && !has_shown(&app, &bounds);
-    let Err(refused) = admit(request.headers(), request.uri(), only_this_machine) else {
+    let only_this_machine = app.is_local && !is_authenticated(&app, &limits);
+    let Err(violation) = admit(request.headers(), request.uri(), only_this_machine) else {
         return next.run(request).await;
     };
-    let error = HttpError::foreign(refused.text());
+    let error = HttpError::foreign(violation.text());
     let path = request.uri().path();
     // A page can send as many as it likes.
-    if let Some(suppressed) = app.refusals.admit(Instant::now()) {
+    if let Some(suppressed) = app.policy_violations.admit(Instant::now()) {
         tracing::warn!(
             error = error.text(),
             status = error.status().as_u16(),
             path,
             suppressed,
-            "Refused a request that may come from a page or through a proxy."
+            "Rejected a request that may come from a page or through a proxy."
         );
     }
     jobs::rejection(path, error)
 }
 
 /// `only_this_machine` says that nothing but the loopback listener shows who may ask.
-fn admit(headers: &HeaderMap, uri: &Uri, only_this_machine: bool) -> Result<(), Refused> {
+fn admit(headers: &HeaderMap, uri: &Uri, only_this_machine: bool) -> Result<(), PolicyViolation> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
     let has_several = hosts.next().is_some();
@@ -92,20 +92,20 @@ fn admit(headers: &HeaderMap, uri: &Uri, only_this_machine: bool) -> Result<(), 
         let origin = origin.to_str().ok().and_then(|it| it.split_once("://"));
         let is_own = |authority: &str| host.is_some_and(|it| it.eq_ignore_ascii_case(authority));
         if !origin.is_some_and(|(_, authority)| is_own(authority)) {
-            return Err(Refused::ForeignOrigin);
+            return Err(PolicyViolation::ForeignOrigin);
         }
     }
     if !only_this_machine {
         return Ok(());
     }
     if headers.keys().any(is_of_proxy) {
-        return Err(Refused::Forwarded);
+        return Err(PolicyViolation::Forwarded);
     }
     let asked = host
         .into_iter()
         .chain(uri.authority().map(Authority::as_str));
     if has_several || !asked.into_iter().all(is_this_machine) {
-        return Err(Refused::ForeignHost);
+        return Err(PolicyViolation::ForeignHost);
     }
     Ok(())
 }
@@ -135,12 +135,12 @@ mod tests {
 
     #[test]
     fn which_requests_may_come_from_a_page_or_a_proxy() {
-        use Refused::{ForeignHost, ForeignOrigin, Forwarded};
+        use PolicyViolation::{ForeignHost, ForeignOrigin, Forwarded};
         // Without and with something else than the loopback listener that shows who may ask.
         type Case = (
             &'static [(&'static str, &'static str)],
-            Option<Refused>,
-            Option<Refused>,
+            Option<PolicyViolation>,
+            Option<PolicyViolation>,
         );
         let cases: [Case; 24] = [
             (&[], None, None),
@@ -199,7 +199,7 @@ mod tests {
             assert_eq!(admit(&map, &path, false).err(), shown, "{headers:?}");
         }
         let absolute = Uri::from_static("http://rebound.example/write");
-        let refused = admit(&HeaderMap::new(), &absolute, true);
-        assert_eq!(refused, Err(ForeignHost));
+        let violation = admit(&HeaderMap::new(), &absolute, true);
+        assert_eq!(violation, Err(ForeignHost));
     }
 }

@@ -20,8 +20,8 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::bounds::{Bounded, earliest, has_shown};
 use super::error::ErrorClass;
+use super::invocation_limits::{OptionalLimits, earliest, is_authenticated};
 use super::{App, HttpError, body};
 use crate::budget::Reservation;
 use crate::buffer::Buffer;
@@ -92,7 +92,7 @@ pub(super) fn routes(app: &App) -> Router<App> {
 /// Passes on the requests of callers that may use the routes, with the jobs.
 async fn require(
     State(app): State<App>,
-    bounds: Bounded,
+    limits: OptionalLimits,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -100,8 +100,8 @@ async fn require(
         let text = "this function stores no jobs: give it a table by state=dynamodb:TABLE";
         return ApiError(ErrorClass::NotFound.into(), text.to_owned()).into_response();
     };
-    let has_shown = has_shown(&app, &bounds);
-    if let Err(rejected) = admit(has_shown, app.is_local) {
+    let is_authenticated = is_authenticated(&app, &limits);
+    if let Err(rejected) = admit(is_authenticated, app.is_local) {
         tracing::error!(
             error = rejected.1,
             status = rejected.0.as_u16(),
@@ -118,8 +118,8 @@ async fn require(
 }
 
 /// Admits callers that have shown a credential, and those on this machine.
-fn admit(has_shown: bool, is_local: bool) -> Result<(), ApiError> {
-    if has_shown || is_local {
+fn admit(is_authenticated: bool, is_local: bool) -> Result<(), ApiError> {
+    if is_authenticated || is_local {
         return Ok(());
     }
     Err(ApiError(
@@ -165,11 +165,11 @@ async fn list(Extension(jobs): Shared) -> Result<Response, ApiError> {
 async fn create(
     State(app): State<App>,
     Extension(jobs): Shared,
-    bounds: Bounded,
+    limits: OptionalLimits,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let received = receive(&app, &headers, body, MAX_DEFINITION_BYTES, &bounds).await;
+    let received = receive(&app, &headers, body, MAX_DEFINITION_BYTES, &limits).await;
     let (body, mut reservation) = received?;
     let registry = &jobs.runner.registry;
     let id = registry.create(&body, &mut reservation).await?;
@@ -186,11 +186,11 @@ async fn change(
     State(app): State<App>,
     Extension(jobs): Shared,
     Path(id): Path<String>,
-    bounds: Bounded,
+    limits: OptionalLimits,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let received = receive(&app, &headers, body, MAX_DEFINITION_BYTES, &bounds).await;
+    let received = receive(&app, &headers, body, MAX_DEFINITION_BYTES, &limits).await;
     let (body, mut reservation) = received?;
     let registry = &jobs.runner.registry;
     registry.patch(&id, &body, &mut reservation).await?;
@@ -219,10 +219,10 @@ async fn resume(Extension(jobs): Shared, Path(id): Path<String>) -> Result<Statu
 async fn trigger(
     Extension(jobs): Shared,
     Path(id): Path<String>,
-    bounds: Bounded,
+    limits: OptionalLimits,
 ) -> Result<Response, ApiError> {
     let definition = &usable(&jobs, &id).await?;
-    let deadline = bounds.map(|bounds| bounds.deadline);
+    let deadline = limits.map(|limits| limits.deadline);
     let begun = jobs.runner.begin(definition, deadline, &jobs.stop);
     let run = begun.await.map_err(|reason| not_begun(&id, reason))?;
     let mut response = respond(StatusCode::ACCEPTED, &json!({ "id": id }));
@@ -267,15 +267,15 @@ async fn rows(
     State(app): State<App>,
     Extension(jobs): Shared,
     Path(id): Path<String>,
-    bounds: Bounded,
+    limits: OptionalLimits,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let definition = usable(&jobs, &id).await?;
-    let received = receive(&app, &headers, body, MAX_ROWS_BYTES, &bounds).await;
+    let received = receive(&app, &headers, body, MAX_ROWS_BYTES, &limits).await;
     let (rows, mut reservation) = received?;
     let caller = Caller {
-        deadline: bounds.map(|bounds| bounds.deadline),
+        deadline: limits.map(|limits| limits.deadline),
         stop: &jobs.stop,
         progress: &(),
     };
@@ -374,9 +374,9 @@ async fn receive(
     headers: &HeaderMap,
     body: Body,
     limit: usize,
-    bounds: &Bounded,
+    limits: &OptionalLimits,
 ) -> Result<(Buffer, Reservation), ApiError> {
-    let deadline = earliest(tokio::time::Instant::now() + BODY_TIMEOUT, bounds);
+    let deadline = earliest(tokio::time::Instant::now() + BODY_TIMEOUT, limits);
     let mut reservation = app.budget.reservation();
     let received = body::receive(headers, body, limit, &mut reservation, deadline).await;
     let body = received.map_err(|error| {
@@ -406,10 +406,10 @@ mod tests {
             (false, true, None),
             (true, true, None),
         ];
-        for (has_shown, is_local, expected) in cases {
-            let rejected = admit(has_shown, is_local).err();
+        for (is_authenticated, is_local, expected) in cases {
+            let rejected = admit(is_authenticated, is_local).err();
             let status = rejected.map(|rejected| rejected.0.as_u16());
-            assert_eq!(status, expected, "{has_shown} {is_local}");
+            assert_eq!(status, expected, "{is_authenticated} {is_local}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! `POST /read`: remote read, answered with SAMPLES or STREAMED_XOR_CHUNKS.
 //!
 //! A streamed answer begins with the first result. Where an answer has to be one piece (see
-//! [`super::bounds`]), its frames are one body. A request is a message in snappy, whatever its content
+//! [`super::invocation_limits`]), its frames are one body. A request is a message in snappy, whatever its content
 //! headers say: Prometheus does not look at them, and clients name there what they want to receive.
 
 mod frames;
@@ -17,7 +17,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode, Version};
 
 use super::body::{Compressed, LONG_BYTES, within};
-use super::bounds::{Bounded, earliest};
+use super::invocation_limits::{OptionalLimits, earliest};
 use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
 use crate::buffer::Buffer;
@@ -35,12 +35,12 @@ const STREAMED: &str = "application/x-streamed-protobuf; proto=prometheus.Chunke
 pub(super) async fn read(
     State(app): State<App>,
     version: Version,
-    bounds: Bounded,
+    limits: OptionalLimits,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let mut recorder = RequestRecorder::open(&app, ReadRecord::default());
-    let content = answer(&app, version, &headers, body, &bounds, recorder.record()).await;
+    let content = answer(&app, version, &headers, body, &limits, recorder.record()).await;
     let completed = End::Completed(StatusCode::OK);
     let (mut response, numbers) = match content {
         Ok(Content::Stream(results, deadline)) => {
@@ -90,11 +90,11 @@ async fn answer(
     version: Version,
     headers: &HeaderMap,
     body: Body,
-    bounds: &Bounded,
+    limits: &OptionalLimits,
     record: &mut ReadRecord,
 ) -> Result<Content, HttpError> {
     let deadline = tokio::time::Instant::now() + app.settings.read_timeout;
-    let deadline = earliest(deadline, bounds);
+    let deadline = earliest(deadline, limits);
     let compute = app.querier.compute();
     let reservation = record.reservation.insert(app.budget.reservation());
     let body = Compressed::receive(app, headers, body, reservation, deadline).await?;
@@ -106,7 +106,7 @@ async fn answer(
     let form =
         ResponseType::preferred(accepted).ok_or_else(|| HttpError::no_response_type(accepted))?;
     // Without chunked transfer the end of a connection would be the end of the answer.
-    let is_whole = bounds.is_some() || version < Version::HTTP_11;
+    let is_whole = limits.is_some() || version < Version::HTTP_11;
     let reading = app.querier.read(&request, reservation, deadline).await;
     let reading = record.reading.insert(reading);
     let mut results = VecDeque::new();
@@ -116,9 +116,9 @@ async fn answer(
             return Ok(Content::Stream(results, deadline));
         }
     }
-    let max_bytes = bounds
+    let max_bytes = limits
         .as_ref()
-        .map_or(usize::MAX, |bounds| bounds.max_answer_bytes);
+        .map_or(usize::MAX, |limits| limits.max_response_bytes);
     let fitting = |len| match len > max_bytes {
         true => Err(HttpError::answer_too_large(len, max_bytes)),
         false => Ok(()),

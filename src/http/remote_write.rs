@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::body::{Compressed, MemoryWait, within};
-use super::bounds::{Bounded, earliest};
 use super::error::WriteStatuses;
+use super::invocation_limits::{OptionalLimits, earliest};
 use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
 use crate::ingest::WriteOutcome;
@@ -19,13 +19,13 @@ use record::WriteRecord;
 
 pub(super) async fn write(
     State(app): State<App>,
-    bounds: Bounded,
+    limits: OptionalLimits,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let mut recorder = RequestRecorder::open(&app, WriteRecord::default());
     let deadline = tokio::time::Instant::now() + app.settings.request_timeout;
-    let deadline = earliest(deadline, &bounds);
+    let deadline = earliest(deadline, &limits);
     let version = wire::negotiate(&headers);
     let stored = match &version {
         Ok(version) => {
@@ -44,10 +44,12 @@ pub(super) async fn write(
     let written = written(&stored, recorder.record().outcome.as_ref());
     let mut response = match stored {
         Ok(()) => {
-            app.pressure.relieve();
+            app.backpressure.record_success();
             StatusCode::NO_CONTENT.into_response()
         }
-        Err(error) if error.is_retryable() => error.after(app.pressure.rise()).into_response(),
+        Err(error) if error.is_retryable() => error
+            .after(app.backpressure.record_failure())
+            .into_response(),
         Err(error) => error.into_response(),
     };
     response.extensions_mut().insert(numbers);
@@ -123,7 +125,7 @@ async fn store(
     let written = app.ingester.write(&request, deadline, progress).await;
     let written = written.map_err(|refusal| {
         // Stored for the waiting task even if it is not waiting yet.
-        app.refused.notify_one();
+        app.fatal_rejection.notify_one();
         HttpError::from(refusal)
     })?;
     let written = record.outcome.insert(written);

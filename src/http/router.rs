@@ -7,8 +7,8 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::sync::{Notify, Semaphore};
 
-use super::occasional::Occasional;
-use super::pressure::Pressure;
+use super::backpressure::Backpressure;
+use super::log_limiter::LogLimiter;
 use super::settings::Settings;
 use super::{auth, error, guard, pages};
 use crate::budget::MemoryBudget;
@@ -19,7 +19,7 @@ use crate::ingest::Ingester;
 use crate::jobs::definition::type_names;
 use crate::metrics::Metrics;
 use crate::query::Querier;
-use crate::web_config::{Verifier, Web};
+use crate::web_config::{Verifier, WebConfig};
 
 /// What the handlers share; cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,14 +31,14 @@ pub struct App {
     pub(super) budget: MemoryBudget,
     /// The turn of large requests to be decoded.
     pub(super) decoding: Arc<Semaphore>,
-    pub(super) pressure: Arc<Pressure>,
-    pub(super) refused: Arc<Notify>,
-    pub(super) web: Web,
+    pub(super) backpressure: Arc<Backpressure>,
+    pub(super) fatal_rejection: Arc<Notify>,
+    pub(super) web: WebConfig,
     pub(super) verifier: Arc<Verifier>,
     /// The log lines of rejected credentials.
-    pub(super) rejections: Arc<Occasional>,
+    pub(super) rejected_credentials: Arc<LogLimiter>,
     /// The log lines of requests that foreign pages or proxies may have sent.
-    pub(super) refusals: Arc<Occasional>,
+    pub(super) policy_violations: Arc<LogLimiter>,
     /// `None` where no definitions are kept.
     pub(super) jobs: Option<JobsApi>,
     /// Whether only this machine can reach the server.
@@ -47,7 +47,7 @@ pub struct App {
 
 impl App {
     /// Puts the parts together.
-    pub fn new(settings: Settings, web: Web, ingester: Ingester, querier: Querier) -> Self {
+    pub fn new(settings: Settings, web: WebConfig, ingester: Ingester, querier: Querier) -> Self {
         Self {
             ingester,
             querier,
@@ -55,12 +55,12 @@ impl App {
             budget: MemoryBudget::new(settings.max_in_flight_bytes),
             settings,
             decoding: Arc::new(Semaphore::new(1)),
-            pressure: Arc::default(),
-            refused: Arc::new(Notify::new()),
+            backpressure: Arc::default(),
+            fatal_rejection: Arc::new(Notify::new()),
             web,
             verifier: Arc::default(),
-            rejections: Arc::default(),
-            refusals: Arc::default(),
+            rejected_credentials: Arc::default(),
+            policy_violations: Arc::default(),
             jobs: None,
             is_local: false,
         }
@@ -93,13 +93,13 @@ impl App {
     }
 
     /// Who may ask, and how they reach the server.
-    pub fn web(&self) -> &Web {
+    pub fn web(&self) -> &WebConfig {
         &self.web
     }
 
     /// Returns once a `fail_on_*` option has refused a request: the process should end.
-    pub async fn refused(&self) {
-        self.refused.notified().await;
+    pub async fn rejected(&self) {
+        self.fatal_rejection.notified().await;
     }
 }
 
@@ -111,7 +111,7 @@ const HEALTHY: &str = "/-/healthy";
 const READY: &str = "/-/ready";
 
 /// Whether a path is one of the connector's own, so that metrics cannot be there.
-pub fn is_taken(path: &str) -> bool {
+pub fn is_own_path(path: &str) -> bool {
     [WRITE, READ, START, HEALTHY, READY].contains(&path) || jobs::owns(path)
 }
 

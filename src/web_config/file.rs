@@ -1,7 +1,7 @@
 //! The text of a web configuration file to settings, in the format of Prometheus' exporter toolkit:
 //! <https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md>.
 //!
-//! What rustls or this server cannot do is refused, never ignored. All faults are reported together;
+//! What rustls or this server cannot do is refused, never ignored. All errors are reported together;
 //! none of them shows a value that may be secret.
 
 use std::net::IpAddr;
@@ -110,35 +110,35 @@ const HEADERS: [(&str, &[&str]); 5] = [
 /// Reads the text; relative paths resolve against `directory`.
 ///
 /// # Errors
-/// All faults, each with the key and what was expected.
+/// All errors, each with the key and what was expected.
 pub(super) fn parse(text: &str, directory: &Path) -> Result<WebFile, Vec<String>> {
     let documents = Yaml::load_from_str(text)
         .map_err(|error| vec![format!("line {}: {}", error.marker().line(), error.info())])?;
-    let mut faults = FieldErrors::default();
+    let mut errors = FieldErrors::default();
     let file = match documents.as_slice() {
         [] => WebFile::default(),
-        [document] => file(document, directory, &mut faults),
+        [document] => file(document, directory, &mut errors),
         _ => {
-            faults.add("", "has several documents; expected one");
+            errors.add("", "has several documents; expected one");
             WebFile::default()
         }
     };
-    faults.into_result(file).map_err(|errors| {
+    errors.into_result(file).map_err(|errors| {
         let sentences = errors.iter().map(FieldError::sentence);
         sentences.collect()
     })
 }
 
-fn file(document: &Yaml<'_>, directory: &Path, faults: &mut FieldErrors) -> WebFile {
+fn file(document: &Yaml<'_>, directory: &Path, errors: &mut FieldErrors) -> WebFile {
     const KEYS: &[&str] = &[
         "tls_server_config",
         "http_server_config",
         "basic_auth_users",
         "rate_limit",
     ];
-    let section = Section::new("", document, Some(KEYS), faults);
+    let section = Section::new("", document, Some(KEYS), errors);
     if section.get("rate_limit").is_some() {
-        faults.add(
+        errors.add(
             "rate_limit",
             "is not supported; expected no such key (limit the rate in a proxy)",
         );
@@ -146,19 +146,19 @@ fn file(document: &Yaml<'_>, directory: &Path, faults: &mut FieldErrors) -> WebF
     WebFile {
         tls: section
             .get("tls_server_config")
-            .and_then(|node| tls(node, directory, faults)),
+            .and_then(|node| tls(node, directory, errors)),
         headers: section
             .get("http_server_config")
-            .map(|node| headers(node, faults))
+            .map(|node| headers(node, errors))
             .unwrap_or_default(),
         users: section
             .get("basic_auth_users")
-            .map(|node| users(node, faults))
+            .map(|node| users(node, errors))
             .unwrap_or_default(),
     }
 }
 
-fn tls(node: &Yaml<'_>, directory: &Path, faults: &mut FieldErrors) -> Option<TlsSettings> {
+fn tls(node: &Yaml<'_>, directory: &Path, errors: &mut FieldErrors) -> Option<TlsSettings> {
     const KEYS: &[&str] = &[
         "cert",
         "key",
@@ -174,32 +174,32 @@ fn tls(node: &Yaml<'_>, directory: &Path, faults: &mut FieldErrors) -> Option<Tl
         "prefer_server_cipher_suites",
         "curve_preferences",
     ];
-    let section = Section::new("tls_server_config", node, Some(KEYS), faults);
+    let section = Section::new("tls_server_config", node, Some(KEYS), errors);
     if section.entries.is_empty() {
         return None;
     }
     for key in ["cipher_suites", "curve_preferences"] {
-        let chosen = section.list(key, faults);
+        let chosen = section.list(key, errors);
         if chosen.is_some_and(|chosen| !chosen.is_empty()) {
-            faults.add(
+            errors.add(
                 section.key(key),
                 "cannot be chosen: rustls has safe ones only; expected no such key",
             );
         }
     }
-    let certificate = section.pem("cert", directory, faults);
-    let key = section.pem("key", directory, faults);
+    let certificate = section.pem("cert", directory, errors);
+    let key = section.pem("key", directory, errors);
     for (pem, key) in [(&certificate, "cert"), (&key, "key")] {
         if pem.is_none() {
-            faults.add(
+            errors.add(
                 section.key(key),
                 format!("is missing; expected one of {key}_file and {key}"),
             );
         }
     }
-    let client_auth = client_auth(&section, faults);
-    let client_ca = section.pem("client_ca", directory, faults);
-    let client_allowed_sans = section.list("client_allowed_sans", faults);
+    let client_auth = client_auth(&section, errors);
+    let client_ca = section.pem("client_ca", directory, errors);
+    let client_allowed_sans = section.list("client_allowed_sans", errors);
     // Without a known type the rest of it cannot be judged.
     if let Some(client_auth) = client_auth {
         check_client_auth(
@@ -207,20 +207,20 @@ fn tls(node: &Yaml<'_>, directory: &Path, faults: &mut FieldErrors) -> Option<Tl
             client_auth,
             client_ca.is_some(),
             client_allowed_sans.is_some(),
-            faults,
+            errors,
         );
     }
     if client_allowed_sans.as_ref().is_some_and(Vec::is_empty) {
         // The toolkit lets nobody in then; nobody can mean that.
-        faults.add(
+        errors.add(
             section.key("client_allowed_sans"),
             "has no name; expected some, or no such key",
         );
     }
-    let client_allowed_sans = sans(&section, client_allowed_sans.unwrap_or_default(), faults);
-    let versions = versions(&section, faults);
+    let client_allowed_sans = sans(&section, client_allowed_sans.unwrap_or_default(), errors);
+    let versions = versions(&section, errors);
     let prefer_server_cipher_suites = section
-        .boolean("prefer_server_cipher_suites", faults)
+        .boolean("prefer_server_cipher_suites", errors)
         .unwrap_or(true);
     Some(TlsSettings {
         certificate: certificate?,
@@ -233,8 +233,8 @@ fn tls(node: &Yaml<'_>, directory: &Path, faults: &mut FieldErrors) -> Option<Tl
     })
 }
 
-fn client_auth(section: &Section<'_>, faults: &mut FieldErrors) -> Option<ClientAuth> {
-    let name = section.text("client_auth_type", faults);
+fn client_auth(section: &Section<'_>, errors: &mut FieldErrors) -> Option<ClientAuth> {
+    let name = section.text("client_auth_type", errors);
     match name.as_deref() {
         None | Some("NoClientCert") => Some(ClientAuth::NoClientCert),
         Some("RequestClientCert") => Some(ClientAuth::RequestClientCert),
@@ -245,7 +245,7 @@ fn client_auth(section: &Section<'_>, faults: &mut FieldErrors) -> Option<Client
         Some("VerifyClientCertIfGiven") => Some(ClientAuth::VerifyClientCertIfGiven),
         Some("RequireAndVerifyClientCert") => Some(ClientAuth::RequireAndVerifyClientCert),
         Some(other) => {
-            faults.add(
+            errors.add(
                 section.key("client_auth_type"),
                 format!(
                     "is {other:?}; expected NoClientCert, RequestClientCert, RequireAnyClientCert, \
@@ -263,16 +263,16 @@ fn check_client_auth(
     client_auth: ClientAuth,
     has_ca: bool,
     has_sans: bool,
-    faults: &mut FieldErrors,
+    errors: &mut FieldErrors,
 ) {
     if client_auth.verifies() && !has_ca {
-        faults.add(
+        errors.add(
             section.key("client_ca_file"),
             format!("is missing; expected one, as client_auth_type is {client_auth:?}"),
         );
     }
     if has_ca && !client_auth.verifies() {
-        faults.add(
+        errors.add(
             section.key("client_ca_file"),
             format!(
                 "is set while client_auth_type is {client_auth:?}; \
@@ -282,7 +282,7 @@ fn check_client_auth(
     }
     // A client that need not show a certificate need not show a name.
     if has_sans && !client_auth.requires() {
-        faults.add(
+        errors.add(
             section.key("client_allowed_sans"),
             format!(
                 "is set while client_auth_type is {client_auth:?}; \
@@ -292,10 +292,10 @@ fn check_client_auth(
     }
 }
 
-fn sans(section: &Section<'_>, names: Vec<String>, faults: &mut FieldErrors) -> Vec<San> {
+fn sans(section: &Section<'_>, names: Vec<String>, errors: &mut FieldErrors) -> Vec<San> {
     for name in &names {
         if name.contains('@') && !name.contains("://") {
-            faults.add(
+            errors.add(
                 section.key("client_allowed_sans"),
                 format!("has {name:?}; expected DNS names, IP addresses and URIs only"),
             );
@@ -308,13 +308,13 @@ fn sans(section: &Section<'_>, names: Vec<String>, faults: &mut FieldErrors) -> 
     names.into_iter().map(san).collect()
 }
 
-fn versions(section: &Section<'_>, faults: &mut FieldErrors) -> Versions {
-    let mut version = |key: &str, default| match section.text(key, faults).as_deref() {
+fn versions(section: &Section<'_>, errors: &mut FieldErrors) -> Versions {
+    let mut version = |key: &str, default| match section.text(key, errors).as_deref() {
         None => default,
         Some("TLS12") => 12,
         Some("TLS13") => 13,
         Some(other) => {
-            faults.add(
+            errors.add(
                 section.key(key),
                 format!("is {other:?}; expected TLS12 or TLS13, as rustls has no older version"),
             );
@@ -326,7 +326,7 @@ fn versions(section: &Section<'_>, faults: &mut FieldErrors) -> Versions {
         (13, 13) => Versions::Tls13,
         (12, 13) => Versions::Both,
         _ => {
-            faults.add(
+            errors.add(
                 section.key("min_version"),
                 "is above max_version; expected at most that",
             );
@@ -335,11 +335,11 @@ fn versions(section: &Section<'_>, faults: &mut FieldErrors) -> Versions {
     }
 }
 
-fn headers(node: &Yaml<'_>, faults: &mut FieldErrors) -> HeaderMap {
+fn headers(node: &Yaml<'_>, errors: &mut FieldErrors) -> HeaderMap {
     let keys: &[&str] = &["http2", "headers"];
-    let section = Section::new("http_server_config", node, Some(keys), faults);
-    if section.boolean("http2", faults) == Some(true) {
-        faults.add(
+    let section = Section::new("http_server_config", node, Some(keys), errors);
+    if section.boolean("http2", errors) == Some(true) {
+        errors.add(
             section.key("http2"),
             "is true; expected false or no such key: this server speaks HTTP/1.1",
         );
@@ -347,18 +347,18 @@ fn headers(node: &Yaml<'_>, faults: &mut FieldErrors) -> HeaderMap {
     let Some(node) = section.get("headers") else {
         return HeaderMap::new();
     };
-    let section = Section::new("http_server_config.headers", node, None, faults);
+    let section = Section::new("http_server_config.headers", node, None, errors);
     let mut headers = HeaderMap::new();
     for (name, _) in &section.entries {
         let Some((_, accepted)) = HEADERS.iter().find(|(known, _)| known == name) else {
             let known = HEADERS.map(|(name, _)| name).join(", ");
-            faults.add(
+            errors.add(
                 section.key(name),
                 format!("cannot be configured; expected one of {known}"),
             );
             continue;
         };
-        let Some(text) = section.text(name, faults) else {
+        let Some(text) = section.text(name, errors) else {
             continue;
         };
         let value = HeaderValue::from_str(&text);
@@ -371,7 +371,7 @@ fn headers(node: &Yaml<'_>, faults: &mut FieldErrors) -> HeaderMap {
                     [] => "visible characters".to_owned(),
                     accepted => accepted.join(" or "),
                 };
-                faults.add(
+                errors.add(
                     section.key(name),
                     format!("is {text:?}; expected {expected}"),
                 );
@@ -381,13 +381,13 @@ fn headers(node: &Yaml<'_>, faults: &mut FieldErrors) -> HeaderMap {
     headers
 }
 
-fn users(node: &Yaml<'_>, faults: &mut FieldErrors) -> Users {
-    let section = Section::new("basic_auth_users", node, None, faults);
+fn users(node: &Yaml<'_>, errors: &mut FieldErrors) -> Users {
+    let section = Section::new("basic_auth_users", node, None, errors);
     let mut users = Users::default();
     for (user, _) in &section.entries {
-        let hash = section.text(user, faults).unwrap_or_default();
+        let hash = section.text(user, errors).unwrap_or_default();
         if let Err(fault) = users.insert(user, &hash) {
-            faults.add("basic_auth_users:", fault.to_string());
+            errors.add("basic_auth_users:", fault.to_string());
         }
     }
     users
@@ -400,12 +400,12 @@ struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// The entries of `node`; keys that are not `known` are faults.
+    /// The entries of `node`; keys that are not `known` are errors.
     fn new(
         path: &'static str,
         node: &'a Yaml<'a>,
         known: Option<&[&str]>,
-        faults: &mut FieldErrors,
+        errors: &mut FieldErrors,
     ) -> Self {
         let mut section = Self {
             path,
@@ -416,17 +416,17 @@ impl<'a> Section<'a> {
         }
         let Some(mapping) = node.as_mapping() else {
             let name = if path.is_empty() { "the file" } else { path };
-            faults.add(name, "is not a mapping; expected key: value");
+            errors.add(name, "is not a mapping; expected key: value");
             return section;
         };
         for (key, value) in mapping {
             let Some(key) = key.as_str() else {
                 // Such as a number: its text is lost, and with it the name of a user.
-                faults.add(section.key("(key)"), "is not a text; expected it in quotes");
+                errors.add(section.key("(key)"), "is not a text; expected it in quotes");
                 continue;
             };
             match known {
-                Some(known) if !known.contains(&key) => faults.add(
+                Some(known) if !known.contains(&key) => errors.add(
                     section.key(key),
                     format!("is unknown; expected one of {}", known.join(", ")),
                 ),
@@ -450,23 +450,23 @@ impl<'a> Section<'a> {
     }
 
     /// A text; numbers are taken as their digits (`X-XSS-Protection: 0`), an empty text as not set.
-    fn text(&self, key: &str, faults: &mut FieldErrors) -> Option<String> {
+    fn text(&self, key: &str, errors: &mut FieldErrors) -> Option<String> {
         let text = match self.get(key)? {
             Yaml::Value(Scalar::String(text)) => text.to_string(),
             Yaml::Value(Scalar::Integer(number)) => number.to_string(),
             Yaml::Value(Scalar::Null) => String::new(),
             _ => {
-                faults.add(self.key(key), "is not a text; expected one");
+                errors.add(self.key(key), "is not a text; expected one");
                 return None;
             }
         };
         (!text.is_empty()).then_some(text)
     }
 
-    fn boolean(&self, key: &str, faults: &mut FieldErrors) -> Option<bool> {
+    fn boolean(&self, key: &str, errors: &mut FieldErrors) -> Option<bool> {
         let value = self.get(key)?.as_bool();
         if value.is_none() {
-            faults.add(
+            errors.add(
                 self.key(key),
                 "is neither true nor false; expected one of them",
             );
@@ -474,28 +474,28 @@ impl<'a> Section<'a> {
         value
     }
 
-    fn list(&self, key: &str, faults: &mut FieldErrors) -> Option<Vec<String>> {
+    fn list(&self, key: &str, errors: &mut FieldErrors) -> Option<Vec<String>> {
         let node = self.get(key)?;
         let texts = node.as_sequence().and_then(|nodes| {
             let texts = nodes.iter().map(|node| node.as_str().map(str::to_owned));
             texts.collect()
         });
         if texts.is_none() {
-            faults.add(self.key(key), "is not a list of texts; expected one");
+            errors.add(self.key(key), "is not a list of texts; expected one");
         }
         texts
     }
 
     /// `<key>_file` or, inline, `<key>`.
-    fn pem(&self, key: &str, directory: &Path, faults: &mut FieldErrors) -> Option<Pem> {
-        let inline = self.text(key, faults);
-        let file = self.text(&format!("{key}_file"), faults);
+    fn pem(&self, key: &str, directory: &Path, errors: &mut FieldErrors) -> Option<Pem> {
+        let inline = self.text(key, errors);
+        let file = self.text(&format!("{key}_file"), errors);
         match (inline, file) {
             (None, None) => None,
             (Some(text), None) => Some(Pem::Inline(text)),
             (None, Some(path)) => Some(Pem::File(directory.join(path))),
             (Some(_), Some(_)) => {
-                faults.add(
+                errors.add(
                     self.key(key),
                     format!("is set beside {key}_file; expected only one of them"),
                 );
@@ -513,7 +513,7 @@ mod tests {
     const HASH: &str = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
 
     fn parsed(text: &str) -> WebFile {
-        parse(text, Path::new("/etc/web")).unwrap_or_else(|faults| panic!("{text}\n{faults:#?}"))
+        parse(text, Path::new("/etc/web")).unwrap_or_else(|errors| panic!("{text}\n{errors:#?}"))
     }
 
     #[test]
@@ -580,7 +580,7 @@ basic_auth_users:
     }
 
     #[test]
-    fn faults() {
+    fn errors() {
         let tls = |more: &str| format!("tls_server_config: {{cert: C, key: K, {more}}}");
         let cases = [
             ("a: [", "line "),
@@ -692,17 +692,17 @@ basic_auth_users:
             ),
         ];
         for (text, start) in cases {
-            let Err(faults) = parse(text, Path::new("/")) else {
+            let Err(errors) = parse(text, Path::new("/")) else {
                 panic!("{text} is accepted");
             };
             assert!(
-                faults.iter().any(|fault| fault.starts_with(start)),
-                "{text}\n{faults:#?}"
+                errors.iter().any(|error| error.starts_with(start)),
+                "{text}\n{errors:#?}"
             );
-            let shown = faults.join("\n");
+            let shown = errors.join("\n");
             assert!(!shown.contains("secret"), "{shown}");
             if !text.contains("---") && start != "line " {
-                assert_eq!(faults.len(), 1, "{text}\n{faults:#?}");
+                assert_eq!(errors.len(), 1, "{text}\n{errors:#?}");
             }
         }
     }
@@ -710,7 +710,7 @@ basic_auth_users:
     #[test]
     fn all_faults_are_reported_together() {
         let text = "x: 1\nrate_limit: {burst: 1}\nbasic_auth_users: {a: b}\ntls_server_config: {min_version: SSL30}";
-        let faults = parse(text, Path::new("/")).unwrap_err();
-        assert_eq!(faults.len(), 6, "{faults:#?}");
+        let errors = parse(text, Path::new("/")).unwrap_err();
+        assert_eq!(errors.len(), 6, "{errors:#?}");
     }
 }

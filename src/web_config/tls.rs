@@ -17,7 +17,7 @@ use super::sources::Sources;
 /// Builds the configuration; certificates and keys are read through `sources`.
 ///
 /// # Errors
-/// All faults, each with the key and what was expected; never with a private key.
+/// All errors, each with the key and what was expected; never with a private key.
 pub(super) fn server_config(
     settings: &TlsSettings,
     sources: &mut Sources,
@@ -28,11 +28,11 @@ pub(super) fn server_config(
     let (certificates, key, roots) = match (certificates, key, roots.transpose()) {
         (Ok(certificates), Ok(key), Ok(roots)) => (certificates, key, roots),
         (certificates, key, roots) => {
-            let faults = [certificates.err(), key.err(), roots.err()];
-            return Err(faults.into_iter().flatten().collect());
+            let errors = [certificates.err(), key.err(), roots.err()];
+            return Err(errors.into_iter().flatten().collect());
         }
     };
-    build(settings, certificates, key, roots).map_err(|fault| vec![fault])
+    build(settings, certificates, key, roots).map_err(|error| vec![error])
 }
 
 fn build(

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use ring::hmac;
 use ring::rand::SystemRandom;
 
-use super::turns::{Crowded, Origin, Turns};
+use super::fair_semaphore::{FairSemaphore, Origin, QueueFull};
 
 /// Users with the bcrypt hash of their password. Only names are ever shown.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Users(BTreeMap<String, String>);
 
 /// Why a user cannot be accepted; never holds the hash.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UserFault {
+pub enum UserError {
     /// The hash is none that bcrypt makes.
     #[error("the hash of user {0:?} is no bcrypt hash such as htpasswd -nBC 10 makes")]
     Hash(String),
@@ -35,18 +35,18 @@ impl Users {
     ///
     /// # Errors
     /// The name cannot be used or is there already, or the hash is none of bcrypt's.
-    pub fn insert(&mut self, user: &str, hash: &str) -> Result<(), UserFault> {
+    pub fn insert(&mut self, user: &str, hash: &str) -> Result<(), UserError> {
         if user.is_empty() || user.contains(|c: char| c == ':' || c.is_control()) {
-            return Err(UserFault::Name);
+            return Err(UserError::Name);
         }
         let well_formed = hash.parse::<bcrypt::HashParts>();
         // The costs that bcrypt knows; anything else fails only when somebody logs in.
         if !well_formed.is_ok_and(|parts| (4..=31).contains(&parts.get_cost())) {
-            return Err(UserFault::Hash(user.to_owned()));
+            return Err(UserError::Hash(user.to_owned()));
         }
         match self.0.insert(user.to_owned(), hash.to_owned()) {
             None => Ok(()),
-            Some(_) => Err(UserFault::Twice(user.to_owned())),
+            Some(_) => Err(UserError::Twice(user.to_owned())),
         }
     }
 
@@ -54,13 +54,13 @@ impl Users {
     ///
     /// # Errors
     /// The first entry that cannot be used.
-    pub fn parse(list: &str) -> Result<Self, UserFault> {
+    pub fn parse(list: &str) -> Result<Self, UserError> {
         let mut users = Self::default();
         for (index, entry) in list.split(',').enumerate() {
             let (user, hash) = entry
                 .trim()
                 .split_once(':')
-                .ok_or(UserFault::Form(index + 1))?;
+                .ok_or(UserError::Form(index + 1))?;
             users.insert(user, hash)?;
         }
         Ok(users)
@@ -70,7 +70,7 @@ impl Users {
     ///
     /// # Errors
     /// A user who is in both.
-    pub fn extend(&mut self, others: &Self) -> Result<(), UserFault> {
+    pub fn extend(&mut self, others: &Self) -> Result<(), UserError> {
         others
             .0
             .iter()
@@ -124,7 +124,7 @@ pub struct Verifier {
     verified: Mutex<HashMap<String, hmac::Tag>>,
     /// Few bcrypts at a time, fair between addresses: wrong passwords may neither take all cores from
     /// those who are in, nor the turns of those who are not in yet.
-    turns: Turns,
+    bcrypt_permits: FairSemaphore,
 }
 
 impl Default for Verifier {
@@ -133,7 +133,7 @@ impl Default for Verifier {
         Self {
             key: key.expect("the system has random numbers"),
             verified: Mutex::default(),
-            turns: Turns::default(),
+            bcrypt_permits: FairSemaphore::default(),
         }
     }
 }
@@ -156,7 +156,7 @@ impl Verifier {
         user: &str,
         password: &[u8],
         origin: Origin,
-    ) -> Result<bool, Crowded> {
+    ) -> Result<bool, QueueFull> {
         let known = users.0.get(user).map(String::as_str);
         let Some(hash) = known.or_else(|| users.most_expensive()) else {
             return Ok(false);
@@ -165,7 +165,7 @@ impl Verifier {
         if known.is_some() && self.is_verified(user, &message) {
             return Ok(true);
         }
-        let turn = self.turns.turn(origin).await?;
+        let permit = self.bcrypt_permits.acquire(origin).await?;
         // Another request may have paid for the same credential meanwhile.
         if known.is_some() && self.is_verified(user, &message) {
             return Ok(true);
@@ -173,7 +173,7 @@ impl Verifier {
         let (hash, password) = (hash.to_owned(), password.to_owned());
         let checked = tokio::task::spawn_blocking(move || {
             // Held to the end of the work, even if the client has left.
-            let _turn = turn;
+            let _permit = permit;
             bcrypt::verify(password, &hash).unwrap_or(false)
         });
         let is_user = checked.await.unwrap_or(false) && known.is_some();
@@ -201,7 +201,7 @@ fn message(user: &str, hash: &str, password: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::turns::Turn;
+    use super::super::fair_semaphore::Permit;
     use super::*;
 
     /// bcrypt of cost 4, the cheapest.
@@ -215,16 +215,21 @@ mod tests {
     }
 
     /// Takes the turns until one has to be waited for.
-    async fn all_turns(verifier: &Verifier) -> Vec<Turn> {
+    async fn all_permits(verifier: &Verifier) -> Vec<Permit> {
         use futures_util::FutureExt;
-        let free = || verifier.turns.turn(Origin::Unknown).now_or_never();
+        let free = || {
+            verifier
+                .bcrypt_permits
+                .acquire(Origin::Unknown)
+                .now_or_never()
+        };
         std::iter::from_fn(free).map(Result::unwrap).collect()
     }
 
     #[test]
     fn lists_of_users() {
         let hash = hash("secret");
-        let form = |entry| Err(UserFault::Form(entry));
+        let form = |entry| Err(UserError::Form(entry));
         let cases = [
             (format!("alice:{hash}"), Ok(1)),
             (format!("alice:{hash}, bob:{hash}"), Ok(2)),
@@ -232,17 +237,17 @@ mod tests {
             (format!("alice:{hash},"), form(2)),
             (
                 "alice:secret".to_owned(),
-                Err(UserFault::Hash("alice".to_owned())),
+                Err(UserError::Hash("alice".to_owned())),
             ),
             (
                 format!("alice:{}", hash.replace("$04$", "$32$")),
-                Err(UserFault::Hash("alice".to_owned())),
+                Err(UserError::Hash("alice".to_owned())),
             ),
             (
                 format!("alice:{hash},alice:{hash}"),
-                Err(UserFault::Twice("alice".to_owned())),
+                Err(UserError::Twice("alice".to_owned())),
             ),
-            (format!(":{hash}"), Err(UserFault::Name)),
+            (format!(":{hash}"), Err(UserError::Name)),
         ];
         for (list, expected) in cases {
             let users = Users::parse(&list).map(|users| users.0.len());
@@ -329,7 +334,7 @@ mod tests {
         let verifier = Verifier::default();
         assert!(is_user(&verifier, &users, "alice", b"a").await);
         // Nobody gets a turn for bcrypt any more: only what is remembered can be answered.
-        let _turns = all_turns(&verifier).await;
+        let _permits = all_permits(&verifier).await;
         let now = |password: &'static [u8], users: &Users| {
             use futures_util::FutureExt;
             is_user(&verifier, users, "alice", password).now_or_never()
@@ -345,7 +350,7 @@ mod tests {
         use futures_util::FutureExt;
         let users = Users::parse(&format!("alice:{}", hash("a"))).unwrap();
         let verifier = Verifier::default();
-        let _turns = all_turns(&verifier).await;
+        let _permits = all_permits(&verifier).await;
         let asked = is_user(&verifier, &users, "mallory", b"a").now_or_never();
         assert_eq!(asked, None);
     }

@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tempfile::TempDir;
 use timestream_prometheus_connector::config::ListenAddress;
 use timestream_prometheus_connector::entry::server;
-use timestream_prometheus_connector::entry::server::{Ended, Patience};
+use timestream_prometheus_connector::entry::server::{ConnectionTimeouts, Ended};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -254,7 +254,7 @@ struct Server {
     ended: JoinHandle<Ended>,
 }
 
-async fn serve(flags: &[&str], patience: Patience) -> Server {
+async fn serve(flags: &[&str], timeouts: ConnectionTimeouts) -> Server {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let any_port = ListenAddress {
         host: Some("127.0.0.1".to_owned()),
@@ -269,7 +269,7 @@ async fn serve(flags: &[&str], patience: Patience) -> Server {
         let stop = async {
             let _ = stopped.await;
         };
-        server::serve(listener, app, patience, stop, Duration::from_secs(60)).await
+        server::serve(listener, app, timeouts, stop, Duration::from_secs(60)).await
     });
     Server {
         address,
@@ -279,9 +279,9 @@ async fn serve(flags: &[&str], patience: Patience) -> Server {
 }
 
 /// So short that a test need not wait long, and long enough for a busy machine to send a head.
-const SHORT: Patience = Patience {
-    handshake: Duration::from_millis(400),
-    head: Duration::from_millis(400),
+const SHORT: ConnectionTimeouts = ConnectionTimeouts {
+    tls_handshake: Duration::from_millis(400),
+    headers: Duration::from_millis(400),
     idle: Duration::from_millis(400),
     write: Duration::from_secs(60),
 };
@@ -291,32 +291,32 @@ const LONG: Duration = Duration::from_secs(3_600);
 #[tokio::test]
 async fn slow_clients_lose_their_connection() {
     let files = Files::new("");
-    let head = Patience {
-        handshake: LONG,
+    let head = ConnectionTimeouts {
+        tls_handshake: LONG,
         idle: LONG,
         ..SHORT
     };
-    let handshake = Patience {
-        head: LONG,
+    let handshake = ConnectionTimeouts {
+        headers: LONG,
         idle: LONG,
         ..SHORT
     };
-    let idle = Patience {
-        handshake: LONG,
-        head: LONG,
+    let idle = ConnectionTimeouts {
+        tls_handshake: LONG,
+        headers: LONG,
         ..SHORT
     };
     let whole = "GET /-/ready HTTP/1.1\r\nhost: a\r\n\r\n";
     let half = "GET /-/ready HTTP/1.1\r\nho";
     let tls = files.flag();
-    let cases: [(&[&str], Patience, &str, &str); 4] = [
+    let cases: [(&[&str], ConnectionTimeouts, &str, &str); 4] = [
         (&[], head, "", ""),
         (&[], head, half, ""),
         (&[], idle, whole, "HTTP/1.1 200 OK"),
         (&[&tls], handshake, "\x16\x03\x01", ""),
     ];
-    for (flags, patience, sent, expected) in cases {
-        let server = serve(flags, patience).await;
+    for (flags, timeouts, sent, expected) in cases {
+        let server = serve(flags, timeouts).await;
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(sent.as_bytes()).await.unwrap();
         // Ends because the server closes the connection.
@@ -332,12 +332,12 @@ async fn slow_clients_lose_their_connection() {
 
 #[tokio::test]
 async fn a_kept_connection_is_no_excuse_for_a_slow_head() {
-    let patience = Patience {
-        handshake: LONG,
+    let timeouts = ConnectionTimeouts {
+        tls_handshake: LONG,
         idle: LONG,
         ..SHORT
     };
-    let server = serve(&[], patience).await;
+    let server = serve(&[], timeouts).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     for _ in 0..2 {
         let request = "HEAD /-/ready HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -356,13 +356,13 @@ async fn a_kept_connection_is_no_excuse_for_a_slow_head() {
 
 #[tokio::test]
 async fn a_request_in_flight_is_finished_and_others_are_let_go() {
-    let patience = Patience {
-        handshake: LONG,
-        head: LONG,
+    let timeouts = ConnectionTimeouts {
+        tls_handshake: LONG,
+        headers: LONG,
         idle: LONG,
         write: Duration::from_secs(60),
     };
-    let server = serve(&[], patience).await;
+    let server = serve(&[], timeouts).await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     let mut busy = TcpStream::connect(server.address).await.unwrap();
     let head =

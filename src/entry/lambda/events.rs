@@ -1,7 +1,7 @@
 //! Events that are no HTTP requests.
 //!
 //! Messages of a queue are dead letters that are written again, or rows for a sink, as the records of a
-//! stream are; a connector definition, as a schedule of EventBridge sends it, is run. [`answer`] is the one place where a
+//! stream are; a connector definition, as a schedule of EventBridge sends it, is run. [`handle`] is the one place where a
 //! handler of such events is called. An event that has none fails its invocation, so that the sender
 //! keeps or reports it.
 //!
@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::definition;
 use super::error::EventError;
+use super::job;
 use super::kind::Kind;
 use super::records::{
     BatchItemFailure, KinesisBatchResponse, KinesisEvent, MAX_RECORDS, SqsBatchResponse, SqsEvent,
@@ -67,9 +67,9 @@ pub struct Replayer {
     pub timeout: Duration,
 }
 
-/// The answer to an event, before `deadline`, and the numbers for CloudWatch, if it has any. An error
+/// The response to an event, before `deadline`, and the numbers for CloudWatch, if it has any. An error
 /// fails the invocation.
-pub(super) async fn answer(
+pub(super) async fn handle(
     event: &[u8],
     handlers: Option<&Handlers>,
     deadline: Instant,
@@ -83,7 +83,7 @@ pub(super) async fn answer(
                 reservation,
                 deadline,
             };
-            invocation.answer().await
+            invocation.handle().await
         }
         None => (Err(without_handlers(event, deadline).await), None),
     }
@@ -127,7 +127,7 @@ struct Invocation<'e> {
 }
 
 impl Invocation<'_> {
-    async fn answer(&mut self) -> (Result<Value, EventError>, Option<Numbers>) {
+    async fn handle(&mut self) -> (Result<Value, EventError>, Option<Numbers>) {
         // The event, and one byte for each bracket that is open while it is passed over.
         let memory = self.event.len() + self.event.len().next_power_of_two();
         if let Err(exceeded) = self.reservation.grow(memory) {
@@ -135,7 +135,7 @@ impl Invocation<'_> {
         }
         let compute = self.handlers.runner.ingester.compute();
         let end = self.deadline + BACKSTOP;
-        let answer = match kind_of(self.event, compute, self.deadline).await {
+        let result = match kind_of(self.event, compute, self.deadline).await {
             Ok(Kind::Definition) => return self.definition().await,
             Ok(Kind::Records(source)) if source == SQS => timeout_at(end, self.queue()).await,
             Ok(Kind::Records(source)) if source == KINESIS => timeout_at(end, self.stream()).await,
@@ -144,7 +144,7 @@ impl Invocation<'_> {
             }
             Err(error) => Ok(Err(error)),
         };
-        (answer.unwrap_or(Err(EventError::Late)), None)
+        (result.unwrap_or(Err(EventError::Late)), None)
     }
 
     /// Runs the definition that the event is.
@@ -163,7 +163,7 @@ impl Invocation<'_> {
             Ok(event) => event,
             Err(error) => return (Err(invalid(error.to_string())), None),
         };
-        definition::answer(event, &self.handlers.runner, self.deadline).await
+        job::run(event, &self.handlers.runner, self.deadline).await
     }
 
     /// Messages of a queue: rows for a sink, or dead letters. A message that is neither counts as rows
@@ -198,7 +198,7 @@ impl Invocation<'_> {
         let mut response = self.replay(&letters).await;
         let again = self.deliver(&of_rows, &sinks).await;
         response.batch_item_failures.extend(again);
-        Ok(serde_json::to_value(response).expect("the answer is valid JSON"))
+        Ok(serde_json::to_value(response).expect("the result is valid JSON"))
     }
 
     /// Records of a stream: rows for a sink.
@@ -209,7 +209,7 @@ impl Invocation<'_> {
         let response = KinesisBatchResponse {
             batch_item_failures: self.deliver(&items, &sinks).await,
         };
-        Ok(serde_json::to_value(response).expect("the answer is valid JSON"))
+        Ok(serde_json::to_value(response).expect("the result is valid JSON"))
     }
 
     /// Reads the event as its kind needs it.

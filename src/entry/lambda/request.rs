@@ -8,7 +8,7 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Body, Context, Request, RequestExt};
 use tokio::time::Instant;
 
-use crate::http::Bounds;
+use crate::http::InvocationLimits;
 
 /// What is left of an invocation's time for the answer to travel in; after its deadline Lambda ends
 /// the process, and the caller is told nothing.
@@ -30,19 +30,19 @@ pub(super) fn deadline(context: &Context) -> Instant {
     Instant::now() + left.saturating_sub(MARGIN)
 }
 
-/// The request as it would come from a socket, with the bounds that it has here.
+/// The request as it would come from a socket, with the limits that it has here.
 pub(super) fn to_router(
     request: Request,
     deadline: Instant,
-    max_answer_bytes: usize,
+    max_response_bytes: usize,
 ) -> axum::extract::Request {
     let path_and_query = path_and_query(&request);
     let is_authorized = is_authorized(&request);
     let (mut parts, body) = request.into_parts();
     parts.uri = Uri::from(path_and_query);
-    parts.extensions.insert(Bounds {
+    parts.extensions.insert(InvocationLimits {
         deadline,
-        max_answer_bytes,
+        max_response_bytes,
         is_authorized,
     });
     let body = match body {

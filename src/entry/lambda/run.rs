@@ -6,11 +6,11 @@ use std::sync::Arc;
 use axum::Router;
 
 use super::{Handlers, Replayer, VARIABLES, serve};
-use crate::config::{Config, ConfigFault};
+use crate::config::{Config, OptionError};
 use crate::entry::build::{Service, service};
 use crate::entry::failed;
 use crate::entry::signal::stop_signal;
-use crate::http::{Connectors, Misconfiguration, misconfigured, router};
+use crate::http::{Connectors, Misconfiguration, error_router, router};
 use crate::jobs::run::Stop;
 use crate::timestream::sdk_config;
 use crate::visible::print_error;
@@ -19,7 +19,7 @@ use crate::visible::print_error;
 ///
 /// Without a configuration that can be used, each response names the errors: Lambda would start a process
 /// that ends again and again, and its callers would not learn the reason.
-pub async fn run(config: Result<&Config, Vec<ConfigFault>>) -> ExitCode {
+pub async fn run(config: Result<&Config, Vec<OptionError>>) -> ExitCode {
     let stop = match stop_signal() {
         Ok(stop) => stop,
         Err(error) => return failed("Cannot wait for signals.", &error),
@@ -40,7 +40,7 @@ pub async fn run(config: Result<&Config, Vec<ConfigFault>>) -> ExitCode {
     };
     let (router, handlers) = match built {
         Ok((router, handlers)) => (router, Some(handlers)),
-        Err(errors) => (error_router(&errors), None),
+        Err(errors) => (rejecting_router(&errors), None),
     };
     tokio::select! {
         () = stop => ExitCode::SUCCESS,
@@ -54,7 +54,7 @@ pub async fn run(config: Result<&Config, Vec<ConfigFault>>) -> ExitCode {
     }
 }
 
-fn error_router(errors: &[ConfigFault]) -> Router {
+fn rejecting_router(errors: &[OptionError]) -> Router {
     for error in errors {
         tracing::error!(error = error.to_string(), "Cannot use the configuration.");
     }
@@ -62,11 +62,11 @@ fn error_router(errors: &[ConfigFault]) -> Router {
         is_missing_destination: error.is_missing_destination(),
         text: error.to_string(),
     });
-    misconfigured(all.collect())
+    error_router(all.collect())
 }
 
 /// Returns the router of requests and the handlers of other events.
-async fn build(config: &Config, function: &str) -> Result<(Router, Handlers), Vec<ConfigFault>> {
+async fn build(config: &Config, function: &str) -> Result<(Router, Handlers), Vec<OptionError>> {
     let shared = sdk_config(&config.timestream).load().await;
     let service = service(config, &shared).map_err(|error| vec![error])?;
     log_start(config, function);

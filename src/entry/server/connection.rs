@@ -17,30 +17,30 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::Ended;
-use crate::entry::server::header_timeout::{Answering, Patient};
-use crate::web_config::{Origin, Web};
+use crate::entry::server::header_timeout::{ExchangeCounter, TimedStream};
+use crate::web_config::{Origin, WebConfig};
 
 /// How long clients may take, so that slow ones cannot hold connections for ever.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct ConnectionTimeouts {
     /// For the TLS handshake.
-    pub handshake: Duration,
+    pub tls_handshake: Duration,
     /// For the head of a request, from its first byte (of the first request: from the connection).
-    pub head: Duration,
+    pub headers: Duration,
     /// Between two requests.
     pub idle: Duration,
     /// Without taking anything of a response.
     pub write: Duration,
 }
 
-impl Default for Patience {
+impl Default for ConnectionTimeouts {
     /// That between requests is that of Prometheus' own server (`--web.read-timeout`), and longer than what
     /// load balancers wait: they must close first, or requests get lost in between. A
     /// query of Prometheus ends after two minutes (`--query.timeout`), so nothing waits for longer.
     fn default() -> Self {
         Self {
-            handshake: Duration::from_secs(10),
-            head: Duration::from_secs(10),
+            tls_handshake: Duration::from_secs(10),
+            headers: Duration::from_secs(10),
             idle: Duration::from_secs(300),
             write: Duration::from_secs(120),
         }
@@ -55,8 +55,8 @@ const MAX_BUFFERED_BYTES: usize = 64 << 10;
 pub(super) async fn serve(
     stream: TcpStream,
     router: Router,
-    web: Web,
-    patience: Patience,
+    web: WebConfig,
+    timeouts: ConnectionTimeouts,
     mut stopping: watch::Receiver<Option<Ended>>,
 ) {
     let peer = stream.peer_addr().ok();
@@ -65,15 +65,15 @@ pub(super) async fn serve(
     // Answers are written whole; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
     let Some(tls) = web.refreshed().tls.clone() else {
-        return serve_http(stream, router, patience, stopping, &peer, origin).await;
+        return serve_http(stream, router, timeouts, stopping, &peer, origin).await;
     };
     let handshake = TlsAcceptor::from(tls).accept(stream);
     let handshake = tokio::select! {
-        result = tokio::time::timeout(patience.handshake, handshake) => result,
+        result = tokio::time::timeout(timeouts.tls_handshake, handshake) => result,
         () = stopped(&mut stopping) => return,
     };
     match handshake {
-        Ok(Ok(stream)) => serve_http(stream, router, patience, stopping, &peer, origin).await,
+        Ok(Ok(stream)) => serve_http(stream, router, timeouts, stopping, &peer, origin).await,
         Ok(Err(error)) => {
             tracing::warn!(error = error.to_string(), peer, "TLS handshake failed.");
         }
@@ -84,27 +84,27 @@ pub(super) async fn serve(
 async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     router: Router,
-    patience: Patience,
+    timeouts: ConnectionTimeouts,
     mut stopping: watch::Receiver<Option<Ended>>,
     peer: &str,
     origin: Origin,
 ) {
-    let answering = Answering::default();
-    let io = TokioIo::new(Patient::new(
+    let exchanges = ExchangeCounter::default();
+    let io = TokioIo::new(TimedStream::new(
         stream,
-        patience.head,
-        patience.write,
-        answering.clone(),
+        timeouts.headers,
+        timeouts.write,
+        exchanges.clone(),
     ));
     let router = TowerToHyperService::new(router);
     let service = service_fn(|mut request: Request<Incoming>| {
-        answering.begin_or_end();
+        exchanges.begin_or_end();
         request.extensions_mut().insert(origin);
         let answer = router.call(request);
-        let answering = answering.clone();
+        let exchanges = exchanges.clone();
         async move {
             let answer = answer.await;
-            answering.begin_or_end();
+            exchanges.begin_or_end();
             answer
         }
     });
@@ -113,7 +113,7 @@ async fn serve_http(
             .timer(TokioTimer::new())
             .max_buf_size(MAX_BUFFERED_BYTES)
             // It runs between requests too.
-            .header_read_timeout(patience.idle)
+            .header_read_timeout(timeouts.idle)
             .serve_connection(io, service)
     );
     let result = tokio::select! {

@@ -17,9 +17,9 @@ use tokio::time::{Sleep, sleep};
 /// Counts the beginnings and ends of answers: while it is odd, a request is being answered and
 /// nobody waits for a head. A plain flag would not tell that one was answered between two reads.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Answering(Arc<AtomicU64>);
+pub(super) struct ExchangeCounter(Arc<AtomicU64>);
 
-impl Answering {
+impl ExchangeCounter {
     pub(super) fn begin_or_end(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -32,33 +32,33 @@ impl Answering {
 /// A connection whose reads fail once a head takes longer than the limit, and whose writes fail once
 /// the client takes nothing for longer than another.
 #[derive(Debug)]
-pub(super) struct Patient<Io> {
+pub(super) struct TimedStream<Io> {
     io: Io,
     limit: Duration,
     write_limit: Duration,
     /// Runs while the client takes nothing.
     write_deadline: Option<Pin<Box<Sleep>>>,
-    answering: Answering,
+    exchanges: ExchangeCounter,
     /// The count at the last read.
     seen: u64,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<Io> Patient<Io> {
+impl<Io> TimedStream<Io> {
     /// The first head has to be there after `limit` from now.
     pub(super) fn new(
         io: Io,
         limit: Duration,
         write_limit: Duration,
-        answering: Answering,
+        exchanges: ExchangeCounter,
     ) -> Self {
         Self {
             io,
             limit,
             write_limit,
             write_deadline: None,
-            seen: answering.count(),
-            answering,
+            seen: exchanges.count(),
+            exchanges,
             deadline: Some(Box::pin(sleep(limit))),
         }
     }
@@ -83,14 +83,14 @@ impl<Io> Patient<Io> {
     }
 }
 
-impl<Io: AsyncRead + Unpin> AsyncRead for Patient<Io> {
+impl<Io: AsyncRead + Unpin> AsyncRead for TimedStream<Io> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let count = this.answering.count();
+        let count = this.exchanges.count();
         if count != this.seen {
             // The head was whole.
             this.seen = count;
@@ -112,7 +112,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Patient<Io> {
     }
 }
 
-impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
+impl<Io: AsyncWrite + Unpin> AsyncWrite for TimedStream<Io> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -154,11 +154,11 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(10);
 
-    fn connection() -> (DuplexStream, Patient<DuplexStream>, Answering) {
+    fn connection() -> (DuplexStream, TimedStream<DuplexStream>, ExchangeCounter) {
         let (client, server) = duplex(64);
-        let answering = Answering::default();
-        let server = Patient::new(server, LIMIT, LIMIT, answering.clone());
-        (client, server, answering)
+        let exchanges = ExchangeCounter::default();
+        let server = TimedStream::new(server, LIMIT, LIMIT, exchanges.clone());
+        (client, server, exchanges)
     }
 
     #[tokio::test(start_paused = true)]
@@ -186,12 +186,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bodies_and_idle_connections_have_more_time() {
-        let (mut client, mut server, answering) = connection();
-        answering.begin_or_end();
+        let (mut client, mut server, exchanges) = connection();
+        exchanges.begin_or_end();
         advance(LIMIT * 2).await;
         client.write_u8(b'b').await.unwrap();
         server.read_u8().await.unwrap();
-        answering.begin_or_end();
+        exchanges.begin_or_end();
         // Idle: nothing of the next head is there.
         advance(LIMIT * 2).await;
         client.write_u8(b'h').await.unwrap();
@@ -204,11 +204,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_between_two_reads_counts_too() {
-        let (mut client, mut server, answering) = connection();
+        let (mut client, mut server, exchanges) = connection();
         client.write_u8(b'h').await.unwrap();
         server.read_u8().await.unwrap();
-        answering.begin_or_end();
-        answering.begin_or_end();
+        exchanges.begin_or_end();
+        exchanges.begin_or_end();
         // Idle for longer than a head may take.
         let later = tokio::time::timeout(LIMIT * 2, server.read_u8()).await;
         assert!(later.is_err(), "{later:?}");

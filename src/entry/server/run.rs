@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::{Ended, Patience, bind, serve};
+use super::{ConnectionTimeouts, Ended, bind, serve};
 use crate::config::Config;
 use crate::entry::build::{Service, service};
 use crate::entry::signal::stop_signal;
@@ -54,7 +54,7 @@ pub async fn run(config: &Config) -> ExitCode {
     };
     log_start(config, &listener);
     let grace = config.http.request_timeout.max(config.http.read_timeout) + GRACE_BEYOND_DEADLINE;
-    let ended = serve(listener, app, Patience::default(), stop, grace).await;
+    let ended = serve(listener, app, ConnectionTimeouts::default(), stop, grace).await;
     stopper.stop();
     jobs::finish(work, grace).await;
     match ended {
@@ -62,7 +62,7 @@ pub async fn run(config: &Config) -> ExitCode {
             tracing::info!("Stopped.");
             ExitCode::SUCCESS
         }
-        Ended::Refused => {
+        Ended::Rejected => {
             tracing::error!("Stopped because a fail_on_* option rejected a request.");
             ExitCode::FAILURE
         }

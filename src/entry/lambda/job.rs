@@ -19,7 +19,7 @@ const MARGIN: Duration = Duration::from_secs(2);
 
 /// Runs the definition `event`, and ends before `deadline`. With a schedule it is for the bucket that
 /// is now, so of two invocations for one tick one runs.
-pub(super) async fn answer(
+pub(super) async fn run(
     event: Value,
     runner: &JobRunner,
     deadline: Instant,

@@ -1,6 +1,7 @@
-//! Turns at work that costs a core some time: few at once, and fair between the addresses that ask.
+//! A semaphore for work that occupies a core for some time: few permits at once, and fair between addresses.
 //!
-//! Whoever sends many wrong passwords waits for its own; others wait for one of them at most per address.
+//! An address that sends many wrong passwords waits for its own requests; others wait for at most one request of
+//! each address.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -10,23 +11,23 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 
-/// The most requests of one address that may wait. With bcrypt at its usual cost of 10 and two turns, the
+/// Maximum number of waiting requests of one address. With bcrypt at its usual cost of 10 and two permits, the
 /// last of them waits for some 2 s.
 const MAX_WAITING_OF_ONE: usize = 64;
-/// The most requests that may wait in all.
+/// Maximum number of waiting requests of all addresses.
 const MAX_WAITING: usize = 128;
-/// The most turns at once, on a machine with as many processors.
-const MAX_TURNS: usize = 2;
+/// Maximum number of permits, on a machine with as many processors.
+const MAX_PERMITS: usize = 2;
 
-/// The part of a network that a request comes from, as far as one client can choose its address.
+/// The source of a request: the part of a network within which one client can choose its address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// Not known, as in Lambda: all share it.
+    /// Unknown, as in Lambda: all clients share it.
     #[default]
     Unknown,
-    /// An address of IPv4.
+    /// An IPv4 address.
     V4(Ipv4Addr),
-    /// A /64 of IPv6, which one client usually has to itself.
+    /// An IPv6 /64 network, which usually belongs to one client.
     V6([u8; 8]),
 }
 
@@ -42,17 +43,17 @@ impl From<IpAddr> for Origin {
     }
 }
 
-/// Too many requests wait already: nothing is known of the one that was not admitted.
+/// Too many requests wait already; the credential of this one was not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crowded;
+pub struct QueueFull;
 
-/// Waiting tickets, taken from one key after the other.
+/// Waiting tickets, served one key after the other.
 struct FairQueue<K, T> {
     max_of_one: usize,
     max: usize,
-    /// No queue of it is empty.
+    /// Queues by key, none of them empty.
     waiting: HashMap<K, VecDeque<(u64, T)>>,
-    /// The keys of `waiting`, the next one first.
+    /// The keys of `waiting`, in the order of service.
     order: VecDeque<K>,
     len: usize,
     next_id: u64,
@@ -70,21 +71,21 @@ impl<K: Copy + Eq + Hash, T> FairQueue<K, T> {
         }
     }
 
-    /// Appends a ticket and returns its id, with the ticket that lost its place to it: where all places are
-    /// taken, the newest of the key with the most goes, unless that has hardly more than this one.
-    fn push(&mut self, key: K, ticket: T) -> Result<(u64, Option<T>), Crowded> {
+    /// Appends a ticket and returns its id, with the ticket that it displaces: if the queue is full, that is
+    /// the newest ticket of the key with the most tickets, provided that key has at least two more.
+    fn push(&mut self, key: K, ticket: T) -> Result<(u64, Option<T>), QueueFull> {
         let own = self.waiting.get(&key).map_or(0, VecDeque::len);
         if own >= self.max_of_one {
-            return Err(Crowded);
+            return Err(QueueFull);
         }
         let displaced = if self.len < self.max {
             None
         } else {
             let most = self.waiting.iter().max_by_key(|(_, queue)| queue.len());
-            let (most, queue) = most.ok_or(Crowded)?;
-            // Equal shares may not displace each other in turn.
+            let (most, queue) = most.ok_or(QueueFull)?;
+            // Equal shares must not displace each other by turns.
             if queue.len() <= own + 1 {
-                return Err(Crowded);
+                return Err(QueueFull);
             }
             let (most, newest) = (*most, queue.back().map(|(id, _)| *id));
             newest.and_then(|id| self.remove(most, id))
@@ -100,7 +101,7 @@ impl<K: Copy + Eq + Hash, T> FairQueue<K, T> {
         Ok((id, displaced))
     }
 
-    /// The oldest ticket of the key whose turn it is; the key goes to the end.
+    /// Removes and returns the oldest ticket of the next key; the key moves to the end.
     fn pop(&mut self) -> Option<T> {
         let key = self.order.pop_front()?;
         let queue = self.waiting.get_mut(&key)?;
@@ -114,7 +115,7 @@ impl<K: Copy + Eq + Hash, T> FairQueue<K, T> {
         Some(ticket)
     }
 
-    /// Takes out a ticket that waits no longer.
+    /// Removes a ticket that waits no longer.
     fn remove(&mut self, key: K, id: u64) -> Option<T> {
         let queue = self.waiting.get_mut(&key)?;
         // Ids ascend.
@@ -129,65 +130,65 @@ impl<K: Copy + Eq + Hash, T> FairQueue<K, T> {
     }
 }
 
-/// Gives turns; cheap to clone.
+/// A semaphore that serves one origin after the other; cheap to clone.
 #[derive(Clone)]
-pub(super) struct Turns(Arc<Mutex<State>>);
+pub(super) struct FairSemaphore(Arc<Mutex<State>>);
 
 struct State {
-    /// Turns that nobody has; more than zero only while nobody waits.
+    /// Free permits; more than zero only while no request waits.
     free: usize,
-    queue: FairQueue<Origin, oneshot::Sender<Turn>>,
+    queue: FairQueue<Origin, oneshot::Sender<Permit>>,
 }
 
-impl Default for Turns {
+impl Default for FairSemaphore {
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::new(processors.min(MAX_TURNS), MAX_WAITING_OF_ONE, MAX_WAITING)
+        Self::new(processors.min(MAX_PERMITS), MAX_WAITING_OF_ONE, MAX_WAITING)
     }
 }
 
-impl fmt::Debug for Turns {
+impl fmt::Debug for FairSemaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Turns")
+        f.write_str("FairSemaphore")
     }
 }
 
-impl Turns {
-    pub(super) fn new(turns: usize, max_of_one: usize, max: usize) -> Self {
+impl FairSemaphore {
+    pub(super) fn new(permits: usize, max_of_one: usize, max: usize) -> Self {
         Self(Arc::new(Mutex::new(State {
-            free: turns,
+            free: permits,
             queue: FairQueue::new(max_of_one, max),
         })))
     }
 
-    /// Waits for a turn. Whoever stops waiting loses the place.
+    /// Waits for a permit. A request that stops waiting loses its place in the queue.
     ///
     /// # Errors
     /// Too many wait, of this origin or in all.
-    pub(super) async fn turn(&self, origin: Origin) -> Result<Turn, Crowded> {
-        let (mut place, displaced) = {
+    pub(super) async fn acquire(&self, origin: Origin) -> Result<Permit, QueueFull> {
+        let (mut entry, displaced) = {
             let mut state = self.lock();
             if state.free > 0 {
                 state.free -= 1;
-                return Ok(Turn(Some(self.clone())));
+                return Ok(Permit(Some(self.clone())));
             }
             let (sender, receiver) = oneshot::channel();
             let (id, displaced) = state.queue.push(origin, sender)?;
-            let turns = self;
-            let place = Place {
-                turns,
+            let semaphore = self;
+            let entry = QueueEntry {
+                semaphore,
                 origin,
                 id,
                 receiver,
             };
-            (place, displaced)
+            (entry, displaced)
         };
-        // Tells the displaced request at once.
+        // Notifies the displaced request at once.
         drop(displaced);
-        (&mut place.receiver).await.map_err(|_| Crowded)
+        (&mut entry.receiver).await.map_err(|_| QueueFull)
     }
 
-    /// Passes a turn to whoever is next.
+    /// Passes the permit to the next request.
     fn pass_on(self) {
         loop {
             let next = {
@@ -199,10 +200,10 @@ impl Turns {
                 next
             };
             let Some(next) = next else { return };
-            match next.send(Turn(Some(self.clone()))) {
+            match next.send(Permit(Some(self.clone()))) {
                 Ok(()) => return,
-                // It left meanwhile. Emptied, so that it is not passed on twice.
-                Err(mut turn) => turn.0 = None,
+                // It left meanwhile. The permit is emptied, so that it is not passed on twice.
+                Err(mut permit) => permit.0 = None,
             }
         }
     }
@@ -213,27 +214,27 @@ impl Turns {
 }
 
 /// A place in the queue, given up when dropped.
-struct Place<'a> {
-    turns: &'a Turns,
+struct QueueEntry<'a> {
+    semaphore: &'a FairSemaphore,
     origin: Origin,
     id: u64,
-    receiver: oneshot::Receiver<Turn>,
+    receiver: oneshot::Receiver<Permit>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
-        let _ = self.turns.lock().queue.remove(self.origin, self.id);
+        let _ = self.semaphore.lock().queue.remove(self.origin, self.id);
     }
 }
 
-/// A turn, passed on when dropped.
+/// A permit, passed on when dropped.
 #[derive(Debug)]
-pub(super) struct Turn(Option<Turns>);
+pub(super) struct Permit(Option<FairSemaphore>);
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(turns) = self.0.take() {
-            turns.pass_on();
+        if let Some(semaphore) = self.0.take() {
+            semaphore.pass_on();
         }
     }
 }
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_take_turns() {
+    fn keys_are_served_by_turns() {
         let mut queue = FairQueue::new(4, 8);
         for (key, ticket) in [('a', 1), ('a', 2), ('a', 3), ('b', 4), ('c', 5), ('b', 6)] {
             assert!(queue.push(key, ticket).is_ok());
@@ -286,13 +287,13 @@ mod tests {
         let (first, _) = queue.push('a', 1).unwrap();
         queue.push('a', 2).unwrap();
         queue.push('a', 3).unwrap();
-        assert_eq!(queue.push('a', 4), Err(Crowded));
+        assert_eq!(queue.push('a', 4), Err(QueueFull));
         queue.push('b', 5).unwrap();
         // All four places are taken: the newest of the one with the most goes.
         assert_eq!(queue.push('c', 6).unwrap().1, Some(3));
-        assert_eq!(queue.push('c', 7), Err(Crowded), "two each are fair");
+        assert_eq!(queue.push('c', 7), Err(QueueFull), "two each are fair");
         assert_eq!(queue.push('d', 8).unwrap().1, Some(2));
-        assert_eq!(queue.push('e', 9), Err(Crowded), "one each is fair");
+        assert_eq!(queue.push('e', 9), Err(QueueFull), "one each is fair");
         assert_eq!(queue.remove('a', first), Some(1));
         assert_eq!(queue.remove('a', first), None);
         assert!(!queue.order.contains(&'a'));
@@ -300,70 +301,73 @@ mod tests {
         assert_eq!(order, [5, 6, 8]);
     }
 
-    /// Those that have a turn, by number; each holds it until it is taken out.
-    type Waiting<'a> = Vec<BoxFuture<'a, Result<Turn, Crowded>>>;
+    /// Requests that wait for a permit or hold one, by number.
+    type Waiting<'a> = Vec<BoxFuture<'a, Result<Permit, QueueFull>>>;
 
     fn served(waiting: &mut Waiting<'_>) -> Vec<usize> {
         let polled = waiting.iter_mut().enumerate();
         polled
             .filter_map(|(index, future)| {
-                let turn = future.now_or_never()?;
-                // Never asked again.
+                let permit = future.now_or_never()?;
+                // Never polled again.
                 *future = std::future::pending().boxed();
-                turn.map(|_turn| index).ok()
+                permit.map(|_permit| index).ok()
             })
             .collect()
     }
 
     #[tokio::test]
-    async fn a_flood_of_one_address_delays_another_by_one_turn() {
-        let turns = Turns::new(1, 400, 400);
-        let held = turns.turn(v4(1)).await.unwrap();
+    async fn a_flood_of_one_address_delays_another_by_one_permit() {
+        let semaphore = FairSemaphore::new(1, 400, 400);
+        let held = semaphore.acquire(v4(1)).await.unwrap();
         let mut waiting: Waiting<'_> = Vec::new();
         for _ in 0..300 {
-            waiting.push(turns.turn(v4(1)).boxed());
+            waiting.push(semaphore.acquire(v4(1)).boxed());
         }
-        waiting.push(turns.turn(v4(2)).boxed());
+        waiting.push(semaphore.acquire(v4(2)).boxed());
         assert_eq!(served(&mut waiting), Vec::<usize>::new());
         drop(held);
-        // The sweep goes on from 0 with each turn that is given back, so the other address is seen in
-        // the first one, after a single turn of the flood.
+        // The sweep goes on from 0 with each permit that is given back, so the other address is seen in
+        // the first one, after a single permit of the flood.
         assert_eq!(served(&mut waiting), [0, 300]);
     }
 
     #[tokio::test]
-    async fn whoever_leaves_gives_the_place_and_the_turn_back() {
-        let turns = Turns::new(2, 1, 2);
-        let (one, two) = (turns.turn(v4(1)).await, turns.turn(v4(2)).await);
+    async fn a_request_that_leaves_gives_back_its_place_and_permit() {
+        let semaphore = FairSemaphore::new(2, 1, 2);
+        let (one, two) = (
+            semaphore.acquire(v4(1)).await,
+            semaphore.acquire(v4(2)).await,
+        );
         {
-            let mut waits = pin!(turns.turn(v4(1)));
+            let mut waits = pin!(semaphore.acquire(v4(1)));
             assert!((&mut waits).now_or_never().is_none());
-            let crowded = turns.turn(v4(1)).await;
-            assert_eq!(crowded.err(), Some(Crowded));
+            let full = semaphore.acquire(v4(1)).await;
+            assert_eq!(full.err(), Some(QueueFull));
         }
-        assert_eq!(turns.lock().queue.len, 0);
+        assert_eq!(semaphore.lock().queue.len, 0);
         {
-            let mut waits = pin!(turns.turn(v4(1)));
+            let mut waits = pin!(semaphore.acquire(v4(1)));
             assert!((&mut waits).now_or_never().is_none());
             drop(one);
-            assert_eq!(turns.lock().free, 0, "it was given to the one that waits");
+            assert_eq!(semaphore.lock().free, 0, "the waiting request has it");
         }
-        assert_eq!(turns.lock().free, 1, "which left without taking it");
+        assert_eq!(semaphore.lock().free, 1, "which left without taking it");
         drop(two);
-        assert_eq!(turns.lock().free, 2);
+        assert_eq!(semaphore.lock().free, 2);
     }
 
     #[tokio::test]
     async fn a_displaced_request_hears_of_it() {
-        let turns = Turns::new(1, 2, 2);
-        let _held = turns.turn(v4(1)).await.unwrap();
-        let mut first = pin!(turns.turn(v4(1)));
-        let mut second = pin!(turns.turn(v4(1)));
-        let mut other = pin!(turns.turn(v4(2)));
+        let semaphore = FairSemaphore::new(1, 2, 2);
+        let _held = semaphore.acquire(v4(1)).await.unwrap();
+        let mut first = pin!(semaphore.acquire(v4(1)));
+        let mut second = pin!(semaphore.acquire(v4(1)));
+        let mut other = pin!(semaphore.acquire(v4(2)));
         assert!((&mut first).now_or_never().is_none());
         assert!((&mut second).now_or_never().is_none());
         assert!((&mut other).now_or_never().is_none());
-        assert!(matches!((&mut second).now_or_never(), Some(Err(Crowded))));
+        assert!(matches!((&mut second).now_or_never(), Some(Err(QueueFull))));
         assert!((&mut first).now_or_never().is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! From the router's answer to that of an invocation.
+//! From the router's response to that of an invocation.
 
 use std::io::Write;
 
@@ -10,7 +10,7 @@ use lambda_http::{Body, Request, RequestExt, Response};
 
 use crate::metrics::emf::Numbers;
 
-/// Bytes of an answer that Lambda takes, as JSON:
+/// Bytes of a response that Lambda takes, as JSON:
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html> says 6 MB, the runtime
 /// API's refusal says this number.
 const MAX_BYTES: usize = 6_291_556;
@@ -20,7 +20,7 @@ const MAX_BYTES_OF_LOAD_BALANCER: usize = 1 << 20;
 /// What is kept free of it for status and headers; a load balancer gets the headers twice.
 const ENVELOPE_BYTES: usize = 8 << 10;
 
-/// Bytes that the body of an answer may have: as base64, and in its envelope, it fits.
+/// Bytes that the body of a response may have: as base64, and in its envelope, it fits.
 pub(super) fn max_bytes(request: &Request) -> usize {
     let limit = match request.request_context_ref() {
         Some(RequestContext::Alb(_)) => MAX_BYTES_OF_LOAD_BALANCER,
@@ -30,8 +30,8 @@ pub(super) fn max_bytes(request: &Request) -> usize {
 }
 
 /// Hands the numbers of the request to CloudWatch, if it got as far as having any.
-pub(super) fn print_numbers(answer: &axum::response::Response, function: &str, request_id: &str) {
-    if let Some(numbers) = answer.extensions().get::<Numbers>() {
+pub(super) fn print_numbers(response: &axum::response::Response, function: &str, request_id: &str) {
+    if let Some(numbers) = response.extensions().get::<Numbers>() {
         print(numbers, function, request_id);
     }
 }
@@ -45,14 +45,15 @@ pub(super) fn print(numbers: &Numbers, function: &str, request_id: &str) {
 
 /// Whether the body leaves as text or as base64 is decided by its type and encoding, in
 /// `lambda_http`.
-pub(super) async fn to_lambda(answer: axum::response::Response) -> Response<Body> {
-    let (parts, body) = answer.into_parts();
+pub(super) async fn to_lambda(response: axum::response::Response) -> Response<Body> {
+    let (parts, body) = response.into_parts();
     match to_bytes(body, MAX_BYTES).await {
         Ok(bytes) => Response::from_parts(parts, Body::Binary(bytes.into())),
         Err(error) => {
-            let mut answer = Response::new(Body::Text(format!("cannot send the answer: {error}")));
-            *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            answer
+            let mut response =
+                Response::new(Body::Text(format!("cannot send the response: {error}")));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
         }
     }
 }

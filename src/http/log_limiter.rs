@@ -4,11 +4,11 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// The least time between two lines.
-const PAUSE: Duration = Duration::from_secs(10);
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Lines of one kind.
 #[derive(Debug, Default)]
-pub(super) struct Occasional(Mutex<Lines>);
+pub(super) struct LogLimiter(Mutex<Lines>);
 
 #[derive(Debug, Default)]
 struct Lines {
@@ -17,13 +17,13 @@ struct Lines {
     suppressed: u64,
 }
 
-impl Occasional {
+impl LogLimiter {
     /// Returns how many lines were left out since the last one if this one may be written.
     pub(super) fn admit(&self, now: Instant) -> Option<u64> {
         let mut lines = self.0.lock().unwrap_or_else(|e| e.into_inner());
         let is_due = lines
             .last
-            .is_none_or(|last| now.saturating_duration_since(last) >= PAUSE);
+            .is_none_or(|last| now.saturating_duration_since(last) >= MIN_INTERVAL);
         if !is_due {
             lines.suppressed += 1;
             return None;
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn lines_in_between_are_counted() {
         let start = Instant::now();
-        let occasional = Occasional::default();
+        let limiter = LogLimiter::default();
         let cases = [
             (0, Some(0)),
             (0, None),
@@ -52,7 +52,7 @@ mod tests {
         ];
         for (millisecond, expected) in cases {
             let now = start + Duration::from_millis(millisecond);
-            assert_eq!(occasional.admit(now), expected, "{millisecond}");
+            assert_eq!(limiter.admit(now), expected, "{millisecond}");
         }
     }
 }

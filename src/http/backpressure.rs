@@ -11,13 +11,13 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Since when no write has been stored whole. The longer that lasts, the longer senders are told to
 /// wait: as long again, from one second to half a minute.
 #[derive(Debug)]
-pub(super) struct Pressure {
+pub(super) struct Backpressure {
     started: Instant,
     /// When the first failure came, in milliseconds after `started`, from 1 on; 0 while all is well.
     failing_since: AtomicU64,
 }
 
-impl Default for Pressure {
+impl Default for Backpressure {
     fn default() -> Self {
         Self {
             started: Instant::now(),
@@ -26,14 +26,14 @@ impl Default for Pressure {
     }
 }
 
-impl Pressure {
+impl Backpressure {
     /// A write was stored whole.
-    pub(super) fn relieve(&self) {
+    pub(super) fn record_success(&self) {
         self.failing_since.store(0, Ordering::Relaxed);
     }
 
     /// A write failed for now; returns how many seconds its sender should wait.
-    pub(super) fn rise(&self) -> u64 {
+    pub(super) fn record_failure(&self) -> u64 {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX) + 1;
         let since =
             self.failing_since
@@ -52,17 +52,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_wait_grows_until_something_is_stored() {
-        let pressure = Pressure::default();
+        let backpressure = Backpressure::default();
         advance(Duration::from_secs(100)).await;
-        assert_eq!(pressure.rise(), 1);
+        assert_eq!(backpressure.record_failure(), 1);
         let mut waits = Vec::new();
         for _ in 0..7 {
-            let wait = pressure.rise();
+            let wait = backpressure.record_failure();
             waits.push(wait);
             advance(Duration::from_secs(wait)).await;
         }
         assert_eq!(waits, [1, 1, 2, 4, 8, 16, 30]);
-        pressure.relieve();
-        assert_eq!(pressure.rise(), 1);
+        backpressure.record_success();
+        assert_eq!(backpressure.record_failure(), 1);
     }
 }

@@ -14,7 +14,7 @@ use super::settings::Misconfiguration;
 use crate::http::fallback::Protocol;
 
 /// Returns a router whose responses all name what is wrong.
-pub fn misconfigured(all: Vec<Misconfiguration>) -> Router {
+pub fn error_router(all: Vec<Misconfiguration>) -> Router {
     Router::new().fallback(answer).with_state(Arc::new(all))
 }
 
@@ -25,7 +25,7 @@ async fn answer(State(all): State<Arc<Vec<Misconfiguration>>>, request: Request)
         "/write" => false,
         _ => Protocol::of(request.headers()) == Some(Protocol::Read),
     };
-    let error = HttpError::misconfigured(&all, is_read);
+    let error = HttpError::misconfiguration(&all, is_read);
     tracing::error!(
         error = error.text(),
         status = error.status().as_u16(),
