@@ -15,9 +15,10 @@ mod users;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use http::HeaderMap;
+use parking_lot::Mutex;
 use tokio_rustls::rustls::ServerConfig;
 
 pub use fair_semaphore::{Origin, QueueFull};
@@ -88,12 +89,12 @@ impl WebConfig {
 
     /// What is in force, without a look at the files.
     pub fn current(&self) -> Arc<WebConfigSnapshot> {
-        Arc::clone(&self.state().current)
+        Arc::clone(&self.0.state.lock().current)
     }
 
     /// What is in force, after a look at the files.
     pub fn refreshed(&self) -> Arc<WebConfigSnapshot> {
-        let mut state = self.state();
+        let mut state = self.0.state.lock();
         if !state.sources.are_unchanged() {
             self.reload(&mut state);
         }
@@ -124,14 +125,6 @@ impl WebConfig {
                 "Cannot use the changed web configuration; the one before stays in force."
             ),
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Whoever panicked has left a whole version behind.
-        self.0
-            .state
-            .lock()
-            .unwrap_or_else(|error| error.into_inner())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Log lines that strangers can cause at will: one now and then, with how many there were in between.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// The least time between two lines.
 const MIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -20,7 +21,7 @@ struct Lines {
 impl LogLimiter {
     /// Returns how many lines were left out since the last one if this one may be written.
     pub(super) fn admit(&self, now: Instant) -> Option<u64> {
-        let mut lines = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let mut lines = self.0.lock();
         let is_due = lines
             .last
             .is_none_or(|last| now.saturating_duration_since(last) >= MIN_INTERVAL);

@@ -94,15 +94,12 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Recorded(Arc<std::sync::Mutex<Vec<(String, u16)>>>, String);
+    struct Recorded(Arc<parking_lot::Mutex<Vec<(String, u16)>>>, String);
 
     impl Record for Recorded {
         fn count(&mut self, _: &Metrics, status: u16, _: Duration) -> Numbers {
-            let mut all = self
-                .0
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            all.push((std::mem::take(&mut self.1), status));
+            let text = std::mem::take(&mut self.1);
+            self.0.lock().push((text, status));
             Numbers::default()
         }
 
@@ -135,7 +132,7 @@ mod tests {
             panic!("as a handler does");
         });
         assert!(panicked.join().is_err());
-        let all: Vec<_> = all.lock().unwrap().drain(..).collect();
+        let all: Vec<_> = all.lock().drain(..).collect();
         let statuses: Vec<u16> = all.iter().map(|(_, status)| *status).collect();
         assert_eq!(statuses, [204, 503, 499, 500]);
         assert_eq!((&*all[2].0, &*all[3].0), ("Aborted", "Panicked"));

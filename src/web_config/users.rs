@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use ring::hmac;
 use ring::rand::SystemRandom;
 
@@ -179,14 +179,14 @@ impl Verifier {
         let is_user = checked.await.unwrap_or(false) && known.is_some();
         if is_user {
             let tag = hmac::sign(&self.key, &message);
-            let mut verified = self.verified.lock().unwrap_or_else(|e| e.into_inner());
+            let mut verified = self.verified.lock();
             verified.insert(user.to_owned(), tag);
         }
         Ok(is_user)
     }
 
     fn is_verified(&self, user: &str, message: &[u8]) -> bool {
-        let verified = self.verified.lock().unwrap_or_else(|e| e.into_inner());
+        let verified = self.verified.lock();
         let tag = verified.get(user);
         tag.is_some_and(|tag| hmac::verify(&self.key, message, tag.as_ref()).is_ok())
     }
