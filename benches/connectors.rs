@@ -146,7 +146,10 @@ async fn run(emulator: &Emulator, folder: &Path, definition: &Value) -> Used {
         .env("AWS_ENDPOINT_URL", emulator.url())
         .arg("run")
         .arg(&file)
-        .arg(format!("--state=file:{}", folder.join("state").display()))
+        .arg(format!(
+            "--state-store=file:{}",
+            folder.join("state").display()
+        ))
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()

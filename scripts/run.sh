@@ -100,7 +100,7 @@ AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local \
   start connector "$connector_port" "$target/bootstrap" \
   --web.listen-address="127.0.0.1:$connector_port" \
   --default-database=prometheus --default-table=samples \
-  --connectors.file="$folder/connectors.json" --state="file:$folder/connectors"
+  --connectors.file="$folder/connectors.json" --state-store="file:$folder/connectors"
 
 say
 say "Timestream emulator  http://127.0.0.1:$emulator_port  (credentials local / local, data in $folder/timestream)"

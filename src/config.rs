@@ -31,13 +31,13 @@ use crate::telemetry;
 use crate::timestream::{self, TrustedRoots};
 use crate::web_config::{Users, WebConfig};
 use options::{
-    CHECK_CONFIG, DEFINITION, FALLBACKS, HEALTHCHECK, OPTIONS, OptionSpec, REPLAY, RUN, SINK,
-    SOURCES, command,
+    CHECK_CONFIG, DEFINITION, FALLBACKS, FormerName, HEALTHCHECK, OPTIONS, OptionSpec, REPLAY, RUN,
+    SINK, SOURCES, command,
 };
 pub use value::ListenAddress;
 use value::{
     Bytes, Concurrency, DestinationName, EndpointUrl, Folder, OptionalTable, Retries, SampleLimit,
-    TelemetryPath, ThrottlingStatus, Value,
+    TelemetryPath, ThrottledWriteStatus, Value,
 };
 
 /// How requests reach the program.
@@ -219,11 +219,13 @@ pub fn read(
     let matches = replay.or(healthcheck).or(run).unwrap_or(&matches);
     let mode = Mode::of(&environment);
     let given = |name: &str| environment(name).filter(|value| !value.is_empty());
-    let set = |variable: &str| {
+    let named = |variable: &str| {
         let flag = matches.get_one::<String>(variable).cloned();
         flag.or_else(|| environment(variable))
             .filter(|value| !value.is_empty())
     };
+    let by_former_name = |option: &str| named(FormerName::of(option)?.variable);
+    let set = |option: &str| named(option).or_else(|| by_former_name(option));
     // Lambda has no socket of ours to serve, and nobody there waits for the next tick.
     let is_ignored = |variable: &str| {
         mode == Mode::Lambda && (variable.starts_with("web_") || variable == CONNECTORS_FILE)
@@ -247,6 +249,11 @@ pub fn read(
             None => TrustedRoots::Bundled,
         },
     };
+    for option in OPTIONS {
+        if named(option.variable).is_some() && by_former_name(option.variable).is_some() {
+            reader.add_both_names(option);
+        }
+    }
     let config = reader.config(surroundings);
     let replaying = replay.map(|matches| reader.replaying(matches));
     if !reader.errors.is_empty() {
@@ -321,7 +328,9 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             Mode::Standalone => self.setting("read_timeout"),
         };
         let routing = self.routing();
-        let throttling_status = self.setting::<ThrottlingStatus>("throttling_status").0;
+        let throttled_write_status = self
+            .setting::<ThrottledWriteStatus>("throttled_write_status")
+            .0;
         Config {
             mode: surroundings.mode,
             ignored_options: surroundings.ignored_options,
@@ -343,7 +352,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                     store_special_values: self.setting("store_special_values"),
                 },
                 on_duplicate: self.setting("on_duplicate"),
-                throttled_may_be_dropped: throttling_status == StatusCode::TOO_MANY_REQUESTS,
+                throttled_may_be_dropped: throttled_write_status == StatusCode::TOO_MANY_REQUESTS,
                 max_retries: self.setting::<Retries>("max_write_retries").0,
                 write_concurrency: self.setting::<Concurrency>("write_concurrency").0,
             },
@@ -364,7 +373,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 telemetry_path: self.setting::<TelemetryPath>("web_telemetry_path").0,
                 request_timeout,
                 read_timeout,
-                throttling_status,
+                throttled_write_status,
                 permanent_error_status: self.setting("permanent_error_status"),
                 max_request_bytes,
                 // One request of the allowed size, body and content, has to fit.
@@ -377,7 +386,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             },
             dead_letter: self.optional("dead_letter"),
             connectors: self.connectors(),
-            state: self.optional("state"),
+            state: self.optional("state_store"),
             secrets_dir: self.optional("secrets_dir").map(|Folder(path)| path),
         }
     }
@@ -520,6 +529,14 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         parsed
     }
 
+    fn add_both_names(&mut self, option: &OptionSpec) {
+        let former = FormerName::of(option.variable).expect("it is set by its former name");
+        let text = format!(
+            "{option} is set, and also by its former name {former}; expected only {option}"
+        );
+        self.add_error(INVALID_OPTION, text);
+    }
+
     fn add_error(&mut self, name: &'static str, text: String) {
         self.errors.push(OptionError { name, text });
     }
@@ -595,7 +612,7 @@ mod tests {
         };
         assert_eq!(config.query.read_limits, limits);
         assert_eq!(config.log.level, Some(tracing::Level::INFO));
-        assert_eq!(config.http.throttling_status, 503);
+        assert_eq!(config.http.throttled_write_status, 503);
         assert_eq!(
             config.http.permanent_error_status,
             PermanentErrorStatus::Auto
@@ -664,7 +681,10 @@ mod tests {
     fn state_and_secrets() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
-        let flags = ["--state=dynamodb:state", &format!("--secrets-dir={path}")];
+        let flags = [
+            "--state-store=dynamodb:state",
+            &format!("--secrets-dir={path}"),
+        ];
         let config = config(&[&DEFAULTS[..], &flags].concat(), &[]);
         assert_eq!(config.state, Some(StateStore::DynamoDb("state".to_owned())));
         assert_eq!(config.secrets_dir.as_deref(), Some(folder.path()));
@@ -672,7 +692,7 @@ mod tests {
             &[
                 DEFAULTS[0],
                 DEFAULTS[1],
-                "--state=state",
+                "--state-store=state",
                 "--secrets-dir=/none",
             ],
             &[],
@@ -680,12 +700,88 @@ mod tests {
         assert_eq!(
             found,
             [
-                "InvalidOptionError: --state (state) is \"state\"; expected file:DIR, or dynamodb: \
+                "InvalidOptionError: --state-store (state_store) is \"state\"; expected file:DIR, or dynamodb: \
                  and the name or ARN of a table",
                 "InvalidOptionError: --secrets-dir (secrets_dir) is \"/none\"; expected a folder \
                  that exists",
             ]
         );
+    }
+
+    #[test]
+    fn former_names_are_accepted_alone() {
+        let state = |arguments: &[&str], environment: &[(&str, &str)]| {
+            config(&[&DEFAULTS, arguments].concat(), environment).state
+        };
+        let expected = Some(State::DynamoDb("state".to_owned()));
+        for names in [["--state=dynamodb:state"], ["--state-store=dynamodb:state"]] {
+            assert_eq!(state(&names, &[]), expected, "{names:?}");
+        }
+        for variable in ["state", "state_store"] {
+            let environment = [(variable, "dynamodb:state")];
+            assert_eq!(state(&[], &environment), expected, "{variable}");
+        }
+        // A flag wins over a variable, by either name.
+        assert_eq!(
+            state(&["--state=dynamodb:state"], &[("state", "dynamodb:other")]),
+            expected
+        );
+        for (arguments, environment) in [
+            (&["--throttling-status=429"][..], &[][..]),
+            (&["--throttled-write-status=429"], &[]),
+            (&[], &[("throttling_status", "429")]),
+            (&[], &[("throttled_write_status", "429")]),
+            (
+                &["--throttling-status=429"],
+                &[("throttled_write_status", "")],
+            ),
+        ] {
+            let config = config(&[&DEFAULTS, arguments].concat(), environment);
+            assert_eq!(config.http.throttled_write_status, 429, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn both_names_of_an_option_are_an_error() {
+        for (arguments, environment) in [
+            (
+                &["--state=dynamodb:state", "--state-store=dynamodb:state"][..],
+                &[][..],
+            ),
+            (
+                &["--state=dynamodb:state"],
+                &[("state_store", "dynamodb:state")],
+            ),
+            (
+                &["--state-store=dynamodb:state"],
+                &[("state", "dynamodb:state")],
+            ),
+            (
+                &[],
+                &[
+                    ("state_store", "dynamodb:state"),
+                    ("state", "dynamodb:state"),
+                ],
+            ),
+        ] {
+            let found = errors(&[&DEFAULTS, arguments].concat(), environment);
+            let expected = "InvalidOptionError: --state-store (state_store) is set, and also by its \
+                            former name --state (state); expected only --state-store (state_store)";
+            assert_eq!(found, [expected], "{arguments:?} {environment:?}");
+        }
+    }
+
+    #[test]
+    fn former_names_are_of_options_and_hidden() {
+        let help = command().render_long_help().to_string();
+        for former in super::options::FORMER_NAMES {
+            assert_ne!(OptionSpec::of(former.option).flag, former.flag);
+            assert!(!help.contains(&format!("--{} ", former.flag)), "{former}");
+            assert!(
+                !help.contains(&format!("[variable: {}]", former.variable)),
+                "{former}"
+            );
+        }
     }
 
     #[test]
@@ -792,7 +888,7 @@ mod tests {
             &[
                 ("fail_on_long_label", "maybe"),
                 ("fail_on_invalid_sample_value", "TrUe"),
-                ("throttling_status", "500"),
+                ("throttled_write_status", "500"),
                 ("permanent_error_status", "404"),
                 ("request_timeout", "0s"),
                 ("write_base_endpoint", "host"),
@@ -811,7 +907,7 @@ mod tests {
             "ParseRetriesError: --max-retries (max_retries) is \"-1\"; expected a whole number from 0",
             "InvalidOptionError: --request-timeout",
             "InvalidOptionError: --log.format",
-            "InvalidOptionError: --throttling-status",
+            "InvalidOptionError: --throttled-write-status",
             "InvalidOptionError: --permanent-error-status",
         ];
         for start in starts {

@@ -374,7 +374,10 @@ impl Stage {
             "--store-special-values=true".to_owned(),
             "--max-write-retries=3".to_owned(),
             format!("--connectors.file={}", file.display()),
-            format!("--state=file:{}", plan.setup.folder.join("state").display()),
+            format!(
+                "--state-store=file:{}",
+                plan.setup.folder.join("state").display()
+            ),
         ];
         let flags = flags.each_ref().map(String::as_str);
         let connector =

@@ -61,7 +61,7 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "fail-on-long-label" "fail_on_long_label" "false" "For development: reject a request and end the process (not in Lambda) when names or labels exceed Timestream's limits"
     "fail-on-invalid-sample-value" "fail_on_invalid_sample_value" "false" "For development: reject a request and end the process (not in Lambda) when a sample cannot be stored"
         "store-special-values" "store_special_values" "false" "Store values that Timestream does not accept: NaN, infinities, stale markers and -0"
-    "throttling-status" "throttling_status" "503" "Status returned for a throttled write: 503 or 429 (Prometheus drops data on 429 unless retry_on_http_429 is set)"
+    "throttled-write-status" "throttled_write_status" "503" "Status returned for a throttled write: 503 or 429 (Prometheus drops data on 429 unless retry_on_http_429 is set)"
     "permanent-error-status" "permanent_error_status" "auto" "Status returned for a write that Timestream rejects permanently: aws (also 402, 403, 404, 409 and 419), 400, or auto (aws for senders whose User-Agent begins with Prometheus/, 400 for all others)"
     "max-request-bytes" "max_request_bytes" "32MiB" "Maximum request body size, before and after decompression"
     "max-in-flight-bytes" "max_in_flight_bytes" "128MiB" "Maximum memory of all in-flight requests and events, including their bodies and decoded data, at least twice max_request_bytes; beyond it the response is 503 with Retry-After"
@@ -70,7 +70,7 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "on-duplicate" "on_duplicate" "reject" "Handling of a second, different value for the same time: reject (Timestream keeps the first) or overwrite (the later one wins)"
     "dead-letter" "dead_letter" "" "Dead-letter target for samples that can never be stored: file:DIR or sqs:QUEUE_URL (a standard queue); if unset they are logged, up to 100 lines per request"
     "connectors.file" "connectors_file" "" "File with a list of connector definitions to run; ignored in Lambda, where schedules send them"
-    "state" "state" "" "Storage of connector definitions, claims and cursors: file:DIR or dynamodb:TABLE; in memory if unset"
+    "state-store" "state_store" "" "Storage of connector definitions, claims and cursors: file:DIR or dynamodb:TABLE; in memory if unset"
     "secrets-dir" "secrets_dir" "" "Folder of the files that connector definitions reference by $file:NAME"
     "endpoint-discovery" "endpoint_discovery" "auto" "Discovery of the account's Timestream endpoint: auto (on unless a custom endpoint is set), on or off"
     "write-base-endpoint" "write_base_endpoint" "" "URL of a custom or PrivateLink endpoint for writes"
@@ -79,6 +79,44 @@ pub const OPTIONS: &[OptionSpec] = options! {
 
 /// Flags that have another name too.
 const ALIASES: &[(&str, &str)] = &[("fail_on_invalid_sample_value", "fail-on-invalid-sample")];
+
+/// The former name of an option. It still parses, but `--help` does not list it.
+#[derive(Debug)]
+pub struct FormerName {
+    /// The variable of the option.
+    pub option: &'static str,
+    /// The former flag, without its dashes.
+    pub flag: &'static str,
+    /// The former variable.
+    pub variable: &'static str,
+}
+
+/// Every former name.
+pub const FORMER_NAMES: &[FormerName] = &[
+    FormerName {
+        option: "throttled_write_status",
+        flag: "throttling-status",
+        variable: "throttling_status",
+    },
+    FormerName {
+        option: "state_store",
+        flag: "state",
+        variable: "state",
+    },
+];
+
+impl FormerName {
+    /// Returns the former name of the option with this variable, if it had another one.
+    pub(super) fn of(option: &str) -> Option<&'static Self> {
+        FORMER_NAMES.iter().find(|former| former.option == option)
+    }
+}
+
+impl fmt::Display for FormerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--{} ({})", self.flag, self.variable)
+    }
+}
 
 /// The flag that only checks the configuration.
 pub(super) const CHECK_CONFIG: &str = "check-config";
@@ -157,7 +195,7 @@ pub(super) fn command() -> Command {
             "Runs a connector definition once; after an interruption it resumes where it stopped",
         )
         .after_help(
-            "Without --state, cursors are stored in the folder DEFINITION.json.state.\n\
+            "Without --state-store, cursors are stored in the folder DEFINITION.json.state.\n\
              Exit status: 0 the run is complete, 1 it failed, 2 the definition or configuration \
              cannot be used, 130 it was interrupted",
         )
@@ -186,9 +224,13 @@ pub(super) fn command() -> Command {
         .subcommand(healthcheck)
 }
 
-/// One argument for each option.
+/// Returns an argument for each option, and a hidden one for each former name.
 fn arguments() -> impl Iterator<Item = Arg> {
-    OPTIONS.iter().map(|option| {
+    let former = FORMER_NAMES.iter().map(|former| {
+        let argument = Arg::new(former.variable).long(former.flag);
+        argument.value_name("VALUE").hide(true)
+    });
+    let arguments = OPTIONS.iter().map(|option| {
         let default = match option.default {
             "" => String::new(),
             default => format!(" [default: {default}]"),
@@ -213,5 +255,6 @@ fn arguments() -> impl Iterator<Item = Arg> {
             argument = argument.alias(*alias);
         }
         argument
-    })
+    });
+    arguments.chain(former)
 }

@@ -152,9 +152,9 @@ bounded! {
 }
 
 /// The status of an answer to a throttled write.
-pub(super) struct ThrottlingStatus(pub(super) StatusCode);
+pub(super) struct ThrottledWriteStatus(pub(super) StatusCode);
 
-impl Value for ThrottlingStatus {
+impl Value for ThrottledWriteStatus {
     const EXPECTED: &str = "503 or 429";
 
     fn parse(text: &str) -> Option<Self> {

@@ -79,7 +79,8 @@ pub fn service(config: &Config, shared: &SdkConfig) -> Result<Service, OptionErr
     let dead_letters = DeadLetters::open(target, shared)
         .map_err(|error| unusable("dead_letter", target, &error))?;
     let store = config.state.as_ref();
-    let state = State::open(store, shared).map_err(|error| unusable("state", store, &error))?;
+    let state =
+        State::open(store, shared).map_err(|error| unusable("state_store", store, &error))?;
     let parts = parts(config, shared, dead_letters);
     let app = App::new(
         config.http.clone(),

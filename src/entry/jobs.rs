@@ -16,7 +16,7 @@ pub fn warn_if_forgotten(config: &Config) {
     if config.state.is_none() && !config.connectors.is_empty() {
         tracing::warn!(
             "Job state is in memory only: after a restart jobs start over, and other processes would \
-             run them as well; set --state (state)."
+             run them as well; set --state-store (state_store)."
         );
     }
 }

@@ -67,7 +67,7 @@ pub async fn run(
             return Exit::Failed;
         }
         Err(RunStateError::Unusable(error)) => {
-            print_error(&format!("Cannot use the state (--state): {error}"));
+            print_error(&format!("Cannot use the state (--state-store): {error}"));
             return Exit::Unusable;
         }
     };
@@ -204,7 +204,7 @@ fn open_state(config: &Config, path: &Path, shared: &SdkConfig) -> Result<RunSta
         Ok(opened) => opened,
         Err(error) => {
             print_error(&format!(
-                "{} cannot be written ({error}): an interrupted run will start over; set --state",
+                "{} cannot be written ({error}): an interrupted run will start over; set --state-store",
                 folder.display()
             ));
             let state = State::Memory(Memory::default());

@@ -97,7 +97,7 @@ async fn require(
     next: Next,
 ) -> Response {
     let Some(jobs) = app.jobs.clone() else {
-        let text = "this function stores no jobs: give it a table by state=dynamodb:TABLE";
+        let text = "this function stores no jobs: give it a table by state_store=dynamodb:TABLE";
         return ApiError(ErrorClass::NotFound.into(), text.to_owned()).into_response();
     };
     let is_authenticated = is_authenticated(&app, &limits);

@@ -131,7 +131,7 @@ async fn store(
     let written = record.outcome.insert(written);
     let settings = &app.settings;
     let statuses = WriteStatuses::new(
-        settings.throttling_status,
+        settings.throttled_write_status,
         settings.permanent_error_status,
         headers,
     );

@@ -16,7 +16,7 @@ pub struct Settings {
     /// Deadline of a read request.
     pub read_timeout: Duration,
     /// Status of a throttled write: 503 or 429.
-    pub throttling_status: StatusCode,
+    pub throttled_write_status: StatusCode,
     /// Status of a write that Timestream rejects for good.
     pub permanent_error_status: PermanentErrorStatus,
     /// Limit of a request body and of its decompressed size, in bytes.

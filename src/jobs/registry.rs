@@ -139,7 +139,7 @@ impl Registry {
         self.changed.notify_one();
         if !self.state.is_persistent() && !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "Definitions of jobs are in memory only and end with the process; set --state (state) \
+                "Definitions of jobs are in memory only and end with the process; set --state-store (state_store) \
                  to store them."
             );
         }

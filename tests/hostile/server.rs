@@ -43,7 +43,7 @@ impl Server {
                 "--default-table=t",
                 "--database-label=database",
                 "--table-label=table",
-                &format!("--state=file:{}", state.display()),
+                &format!("--state-store=file:{}", state.display()),
             ])
             .stderr(Stdio::piped())
             .spawn()

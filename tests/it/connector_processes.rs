@@ -46,7 +46,10 @@ async fn definitions_survive_kill_9() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let exporter = Exporter::start(None).await;
     let folder = tempfile::tempdir().unwrap();
-    let state = format!("--state=file:{}", folder.path().join("state").display());
+    let state = format!(
+        "--state-store=file:{}",
+        folder.path().join("state").display()
+    );
     let connector = Connector::start(&emulator, &[&state]).await;
     for (name, schedule) in [("a", Some(200)), ("b", None)] {
         let made = ask(
@@ -92,7 +95,10 @@ async fn a_process_ends_the_series_that_another_has_seen() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let exporter = Exporter::start(None).await;
     let folder = tempfile::tempdir().unwrap();
-    let state = format!("--state=file:{}", folder.path().join("state").display());
+    let state = format!(
+        "--state-store=file:{}",
+        folder.path().join("state").display()
+    );
     let flags = [state.as_str(), "--store-special-values"];
     let connector = Connector::start(&emulator, &flags).await;
     let scrape = definition("a", &exporter.url, Some(200));
@@ -144,7 +150,7 @@ async fn of_two_processes_on_one_table_each_bucket_is_run_by_one() {
     let flags = [
         "--default-database=db",
         "--default-table=t",
-        &format!("--state=dynamodb:{TABLE}"),
+        &format!("--state-store=dynamodb:{TABLE}"),
         "--log.level=debug",
     ];
     let variables = [

@@ -164,7 +164,7 @@ async fn throttled_requests_that_a_sender_may_drop_keep_theirs() {
     let folder = tempfile::tempdir().unwrap();
     let flags = [
         "--max-write-retries=0",
-        "--throttling-status=429",
+        "--throttled-write-status=429",
         &flag(folder.path()),
     ];
     let app = TestApp::start_with(&flags).await;

@@ -84,7 +84,7 @@ async fn throttling_beyond_the_retries_is_503_and_a_resend_succeeds() {
 
 #[tokio::test]
 async fn the_status_for_throttling_can_be_429() {
-    let app = TestApp::start_with(&["--max-write-retries=0", "--throttling-status=429"]).await;
+    let app = TestApp::start_with(&["--max-write-retries=0", "--throttled-write-status=429"]).await;
     app.emulator
         .order_fault(Fault::next("WriteRecords", 1, FaultKind::Throttle));
     let answer = app.write(numbered(1)).await;

@@ -1000,7 +1000,7 @@ async fn connectors_over_http_need_a_table_and_a_credential() {
     let answer = running.invoke(&get(false)).await;
     assert_eq!(answer.status, 404);
     assert!(
-        answer.text().contains("state=dynamodb:TABLE"),
+        answer.text().contains("state_store=dynamodb:TABLE"),
         "{}",
         answer.text()
     );

@@ -251,7 +251,7 @@ matrix! {
     throttled_three_in_ten: case(GOOD, &[(0, Order(THROTTLE_30))]);
     throttled_nine_in_ten_for_a_while: case(MIXED, &[(0, Order(THROTTLE_90)), (40, Withdraw)]);
     throttled_with_status_429: Case {
-        flags: &["--throttling-status=429"],
+        flags: &["--throttled-write-status=429"],
         ..case(GOOD, &[(0, Order(THROTTLE_30))])
     };
     throttled_requests_of_several_calls: Case {

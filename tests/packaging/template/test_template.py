@@ -103,7 +103,7 @@ class Options(unittest.TestCase):
         switched = {"basic_auth_users": {"Authentication": "basic"}}
         made = {
             "dead_letter": ({"DeadLetters": "true"}, "sqs:<DeadLetterQueue>"),
-            "state": ({"Connectors": "true"}, "dynamodb:<ConnectorTable.Arn>"),
+            "state_store": ({"Connectors": "true"}, "dynamodb:<ConnectorTable.Arn>"),
         }
         for variable in self.options:
             with self.subTest(variable):
@@ -123,7 +123,12 @@ class Options(unittest.TestCase):
 
     @staticmethod
     def parameter_of(variable):
-        named = {"database_label": "PrometheusDatabaseLabel", "table_label": "PrometheusTableLabel"}
+        named = {
+            "database_label": "PrometheusDatabaseLabel",
+            "table_label": "PrometheusTableLabel",
+            # Stacks have a value by this name.
+            "throttled_write_status": "ThrottlingStatus",
+        }
         return named.get(variable) or "".join(word.capitalize() for word in variable.split("_"))
 
     @staticmethod
