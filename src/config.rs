@@ -1,9 +1,8 @@
 //! The configuration: every option as a flag and as an environment variable of the same meaning.
 //!
-//! [`options`] is the one list of names, defaults and help texts, and `value` knows which texts
-//! are accepted. Reading reports all faults together. A flag wins over its variable; an empty value
-//! counts as not set. The environment is an argument, so nothing here depends on the process it
-//! runs in; it also tells in which [`Mode`] that is.
+//! [`options`] is the one list of names, defaults and help texts, and `value` parses the values. All errors are
+//! reported together. A flag wins over its variable; an empty value counts as not set. The environment is an
+//! argument, so nothing here depends on the process; it also determines the [`Mode`].
 
 pub mod options;
 mod value;
@@ -40,17 +39,17 @@ use value::{
     TelemetryPath, ThrottledWriteStatus, Value,
 };
 
-/// How requests reach the program.
+/// The way in which requests reach the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// By a socket of its own.
+    /// Through a socket of its own.
     Standalone,
     /// As events of AWS Lambda's runtime API, that of `cargo lambda watch` included.
     Lambda,
 }
 
 impl Mode {
-    /// Lambda says where its runtime API is.
+    /// Returns the mode of an environment: Lambda sets the address of its runtime API.
     pub fn of(environment: impl Fn(&str) -> Option<String>) -> Self {
         match environment("AWS_LAMBDA_RUNTIME_API") {
             Some(address) if !address.is_empty() => Self::Lambda,
@@ -59,19 +58,19 @@ impl Mode {
     }
 }
 
-/// Where the region was found.
+/// The source of the region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegionSource {
     /// The option.
     Option,
     /// `AWS_REGION`, which Lambda always sets.
     Environment,
-    /// Nowhere: it is the default.
+    /// Neither: it is the default.
     Default,
 }
 
 impl RegionSource {
-    /// The name in logs.
+    /// Returns the name in logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Option => "region",
@@ -84,44 +83,44 @@ impl RegionSource {
 /// A complete configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How requests reach the program.
+    /// The way in which requests reach the program.
     pub mode: Mode,
     /// Options that are set but have no meaning in this mode.
     pub ignored_options: Vec<&'static OptionSpec>,
-    /// Where the region was found.
+    /// The source of the region.
     pub region_source: RegionSource,
     /// Writes.
     pub ingest: ingest::Settings,
     /// Reads.
     pub query: query::Settings,
-    /// How Timestream is reached.
+    /// Region, endpoints and TLS of Timestream.
     pub timestream: timestream::Settings,
-    /// Where the standalone server listens.
+    /// The address of the standalone server.
     pub listen_address: ListenAddress,
     /// The HTTP interface.
     pub http: http::Settings,
-    /// Who may ask, and how they reach the standalone server.
+    /// Authentication, TLS and headers.
     pub web: WebConfig,
-    /// What is logged, and how.
+    /// Level and format of the log.
     pub log: telemetry::Settings,
-    /// Where samples are kept that no later try can store.
+    /// The target of samples that can never be stored.
     pub dead_letter: Option<DeadLetterTarget>,
-    /// Connector definitions that are given by file.
+    /// Connector definitions of the file.
     pub connectors: Vec<Arc<Definition>>,
-    /// Where connector definitions, their claims and cursors are kept.
+    /// The store of connector definitions, claims and cursors.
     pub state: Option<StateStore>,
-    /// Where files with secrets of connector definitions are.
+    /// The folder of files with secrets of connector definitions.
     pub secrets_dir: Option<PathBuf>,
 }
 
-/// What the command line asks for.
+/// The task of the process.
 #[derive(Debug)]
 pub enum Invocation {
     /// Serve with this configuration.
     Serve(Box<Config>),
-    /// Ask the server with this configuration whether it is healthy.
+    /// Check the health of the server with this configuration.
     CheckHealth(Box<Config>),
-    /// The configuration is fine and nothing more was asked.
+    /// Only check the configuration, which is valid.
     Checked,
     /// Write dead letters again.
     Replay(Box<Config>, Replaying),
@@ -129,28 +128,28 @@ pub enum Invocation {
     Run(Box<Config>, PathBuf),
 }
 
-/// Which dead letters are written again.
+/// The dead letters to replay, and their targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replaying {
-    /// Where they are.
+    /// The sources of the letters.
     pub sources: Vec<Source>,
-    /// Where samples go that neither name a destination nor had one.
+    /// The destination of samples that neither name one nor had one.
     pub fallback: Fallback,
     /// The file with the definition of the sink whose letters go to its endpoint; without one those for
     /// Timestream are written.
     pub sink: Option<PathBuf>,
 }
 
-/// Why there is no configuration.
+/// The reason why there is no configuration.
 #[derive(Debug)]
 pub enum ConfigError {
-    /// The command line cannot be parsed, or help or the version was asked for.
+    /// The command line cannot be parsed, or requests help or the version.
     CommandLine(clap::Error),
     /// Options that cannot be used.
     Options(Vec<OptionError>),
 }
 
-/// The name of a fault that leaves a series or query without a destination.
+/// The name of an error that leaves a series or query without a destination.
 const MISSING_DESTINATION: &str = "MissingDestinationError";
 
 /// An option that cannot be used.
@@ -161,7 +160,7 @@ pub struct OptionError {
 }
 
 impl OptionError {
-    /// A value that turned out not to be usable when it was used.
+    /// Returns the error of a value that failed when it was used.
     pub fn unusable(variable: &str, value: &str, error: &io::Error) -> Self {
         let option = OptionSpec::of(variable);
         Self {
@@ -170,7 +169,7 @@ impl OptionError {
         }
     }
 
-    /// Whether nothing says where data goes.
+    /// Returns true if no option names a destination.
     pub fn is_missing_destination(&self) -> bool {
         self.name == MISSING_DESTINATION
     }
@@ -199,13 +198,13 @@ impl std::error::Error for ConfigError {}
 /// The option that names a file of connector definitions.
 const CONNECTORS_FILE: &str = "connectors_file";
 
-/// The region where neither the option nor `AWS_REGION` names one.
+/// The region if neither the option nor `AWS_REGION` names one.
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// Reads the configuration from the arguments (the program's name first) and the environment.
 ///
 /// # Errors
-/// All faults of the configuration, each with option, value and what was expected.
+/// All errors of the configuration, each with option, value and expected form.
 pub fn read(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     environment: impl Fn(&str) -> Option<String>,
@@ -226,14 +225,14 @@ pub fn read(
     };
     let by_former_name = |option: &str| named(FormerName::of(option)?.variable);
     let set = |option: &str| named(option).or_else(|| by_former_name(option));
-    // Lambda has no socket of ours to serve, and nobody there waits for the next tick.
+    // In Lambda the process has no socket of its own, and none runs until the next tick.
     let is_ignored = |variable: &str| {
         mode == Mode::Lambda && (variable.starts_with("web_") || variable == CONNECTORS_FILE)
     };
     let mut reader = Reader {
         value: |variable: &str| set(variable).filter(|_| !is_ignored(variable)),
         errors: Vec::new(),
-        // Letters and definitions know where they belong, and who asks for health sends nothing.
+        // Letters and definitions have their destinations, and a health check writes nothing.
         needs_destination: replay.or(healthcheck).or(run).is_none(),
     };
     let surroundings = Surroundings {
@@ -272,7 +271,7 @@ pub fn read(
     })
 }
 
-/// What matters of the environment besides the options.
+/// The parts of the environment beside the options.
 struct Surroundings {
     mode: Mode,
     ignored_options: Vec<&'static OptionSpec>,
@@ -282,7 +281,7 @@ struct Surroundings {
     roots: TrustedRoots,
 }
 
-/// Cuts the value off an argument that stands where none is expected: it may be a secret.
+/// Removes the value of an unexpected argument from an error: it may be a secret.
 fn without_value(mut error: clap::Error) -> clap::Error {
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
         if let Some(ContextValue::String(argument)) = error.get(kind)
@@ -295,7 +294,7 @@ fn without_value(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Reads typed values and gathers what is wrong with them.
+/// Reads typed values and collects their errors.
 struct Reader<F> {
     value: F,
     errors: Vec<OptionError>,
@@ -322,7 +321,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             (None, None) => (DEFAULT_REGION.to_owned(), RegionSource::Default),
         };
         let request_timeout = self.setting("request_timeout");
-        // The gateway in front of a function waits no longer for a read than for a write.
+        // A gateway in front of a function has the same timeout for reads and writes.
         let read_timeout = match surroundings.mode {
             Mode::Lambda => self.optional("read_timeout").unwrap_or(request_timeout),
             Mode::Standalone => self.setting("read_timeout"),
@@ -421,10 +420,10 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         });
         match definitions {
             Ok(definitions) => definitions.into_iter().map(Arc::new).collect(),
-            Err(faults) => {
-                for fault in faults {
+            Err(errors) => {
+                for error in errors {
                     let option = OptionSpec::of(CONNECTORS_FILE);
-                    self.add_error(INVALID_OPTION, format!("{option} is {path:?}: {fault}"));
+                    self.add_error(INVALID_OPTION, format!("{option} is {path:?}: {error}"));
                 }
                 Vec::new()
             }
@@ -436,18 +435,18 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let token = self.optional("bearer_token");
         let path = (self.value)("web_config_file");
         let opened = WebConfig::open(users, token, path.as_deref().map(Path::new));
-        opened.unwrap_or_else(|faults| {
+        opened.unwrap_or_else(|errors| {
             let path = path.unwrap_or_default();
-            self.errors.extend(faults.into_iter().map(|fault| {
+            self.errors.extend(errors.into_iter().map(|error| {
                 let option = OptionSpec::of("web_config_file");
                 OptionError {
                     name: INVALID_OPTION,
-                    text: format!("{option} is {path:?}: {fault}"),
+                    text: format!("{option} is {path:?}: {error}"),
                 }
             }));
-            // Never served with: there are faults.
+            // Never used, as there are errors.
             WebConfig::open(Users::default(), None, None)
-                .expect("without a file nothing can be faulty")
+                .expect("without a file there are no errors")
         })
     }
 
@@ -466,8 +465,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         Routing { database, table }
     }
 
-    /// The table of metadata; none where samples go to the table of that name by default, because a
-    /// label of theirs could clash with a column of metadata.
+    /// Returns the table of metadata; none if it is also the default table of samples, because their labels could
+    /// clash with columns of metadata.
     fn metadata_table(&mut self, default_table: Option<&str>) -> Option<String> {
         let OptionalTable(table) = self.setting("metadata_table");
         if table.is_none() || table.as_deref() != default_table {
@@ -490,7 +489,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             label: (self.value)(label),
             default: self.optional(default).map(|DestinationName(name)| name),
         };
-        // A default that cannot be used is a fault of its own.
+        // A default that cannot be used is an error of its own.
         if self.needs_destination && part.label.is_none() && (self.value)(default).is_none() {
             let text = format!(
                 "neither {} nor {} is set; expected at least one of them",
@@ -502,20 +501,20 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         part
     }
 
-    /// The value of an option, or its default; a value that is not accepted becomes a fault.
+    /// Returns the value of an option, or its default; an invalid value becomes an error.
     fn setting<T: Value>(&mut self, variable: &'static str) -> T {
         self.optional(variable).unwrap_or_else(|| {
             T::parse(OptionSpec::of(variable).default).expect("every default is an accepted value")
         })
     }
 
-    /// The value of an option, if it has one; a value that is not accepted becomes a fault.
+    /// Returns the value of an option, if it has one; an invalid value becomes an error.
     fn optional<T: Value>(&mut self, variable: &'static str) -> Option<T> {
         let text = (self.value)(variable)?;
         let parsed = T::parse(&text);
         if parsed.is_none() {
             let shown = if T::SECRET {
-                "not usable (its value is not shown)".to_owned()
+                "not valid (its value is not shown)".to_owned()
             } else {
                 format!("{text:?}")
             };
@@ -542,11 +541,10 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     }
 }
 
-/// The name of a fault that the Go connector had no name for.
+/// The name of an error that the Go connector had no name for.
 const INVALID_OPTION: &str = "InvalidOptionError";
 
-/// The name that the Go connector gave to a fault of this option, so that its documentation still
-/// applies.
+/// Returns the name of an error of this option, as in the Go connector, so that its documentation still applies.
 fn error_name(variable: &str) -> &'static str {
     match variable {
         "enable_logging" => "ParseEnableLoggingError",
@@ -657,7 +655,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lambda_changes() {
+    fn defaults_in_lambda() {
         let lambda = [("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")];
         let set = [
             ("request_timeout", "10s"),
@@ -785,7 +783,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_of_a_file_of_connectors_is_told() {
+    fn every_error_of_a_file_of_connectors_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("connectors.json");
         let flag = format!("--connectors.file={}", path.display());
@@ -798,17 +796,17 @@ mod tests {
             path.display().to_string()
         );
         assert!(
-            found.iter().all(|fault| fault.starts_with(&option)),
+            found.iter().all(|error| error.starts_with(&option)),
             "{found:?}"
         );
-        let faults: Vec<&str> = found.iter().map(|fault| &fault[option.len()..]).collect();
+        let messages: Vec<&str> = found.iter().map(|error| &error[option.len()..]).collect();
         assert_eq!(
-            faults[..2],
+            messages[..2],
             ["[0]: missing field `type`", "[1]: missing field `name`"]
         );
         assert!(
-            faults[2].starts_with("[1].type: expected one of "),
-            "{faults:?}"
+            messages[2].starts_with("[1].type: expected one of "),
+            "{messages:?}"
         );
         std::fs::write(&path, "[]").unwrap();
         assert!(
@@ -848,7 +846,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lambda_does_not_change() {
+    fn defaults_with_an_empty_runtime_api() {
         let empty = [("AWS_LAMBDA_RUNTIME_API", "")];
         let config = config(&DEFAULTS, &empty);
         assert_eq!(config.mode, Mode::Standalone);
@@ -856,15 +854,15 @@ mod tests {
         assert_eq!(config.region_source, RegionSource::Default);
         assert_eq!(config.timestream.roots, TrustedRoots::Bundled);
         assert!(config.ignored_options.is_empty());
-        let faulty = errors(
+        let found = errors(
             &["--web.listen-address=nonsense", DEFAULTS[0], DEFAULTS[1]],
             &[],
         );
-        assert_eq!(faulty.len(), 1, "{faulty:?}");
+        assert_eq!(found.len(), 1, "{found:?}");
     }
 
     #[test]
-    fn roots_of_the_system_are_asked_for_by_a_variable() {
+    fn a_variable_selects_the_roots_of_the_system() {
         for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
             let config = config(&DEFAULTS, &[(variable, "/etc/ssl/x")]);
             assert_eq!(config.timestream.roots, TrustedRoots::System, "{variable}");
@@ -878,7 +876,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_are_reported_together() {
+    fn all_errors_are_reported_together() {
         let found = errors(
             &[
                 "--max-retries=-1",
@@ -912,7 +910,7 @@ mod tests {
         ];
         for start in starts {
             assert!(
-                found.iter().any(|fault| fault.starts_with(start)),
+                found.iter().any(|error| error.starts_with(start)),
                 "{start}\n{found:#?}"
             );
         }

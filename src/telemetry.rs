@@ -71,12 +71,12 @@ pub fn in_request<F: Future>(
 /// Starts logging for the whole process, panics included. A second call has no effect.
 pub fn start(settings: Settings) {
     let Some(level) = settings.level else {
-        // Even then a panic is shown, as every end of the process.
+        // Panics are printed even then, as every error that ends the process.
         panic::set_hook(Box::new(|info| print_error(&info.to_string())));
         return;
     };
     panic::set_hook(Box::new(log_panic));
-    // The libraries below log their own bookkeeping at info.
+    // Libraries log their own bookkeeping at info.
     let others = LevelFilter::from_level(level.min(Level::WARN));
     let own = LevelFilter::from_level(level);
     let filter = Targets::new()
@@ -91,18 +91,20 @@ pub fn start(settings: Settings) {
         .try_init();
 }
 
-/// Logs a panic as an error, whose text may be foreign. Whether the process goes on is up to who catches it.
+/// Logs a panic as an error; its message may have foreign content. The process goes on if the panic is caught.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let location = info.location().map(ToString::to_string);
-    // Empty unless RUST_BACKTRACE asks for it.
+    // Empty unless RUST_BACKTRACE enables it.
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
     tracing::error!(
-        error = info.payload_as_str().unwrap_or("a value that is no text"),
+        error = info
+            .payload_as_str()
+            .unwrap_or("a value that is not a string"),
         location,
         thread = std::thread::current().name(),
         backtrace = backtrace.map(|backtrace| backtrace.to_string()),
-        "A part of the program panicked; this is a bug of it."
+        "A part of the program panicked; please report this bug."
     );
 }
 
@@ -154,8 +156,8 @@ where
     }
 }
 
-/// The file of an own event, the module of a library's, whose file is one of the machine that built
-/// it.
+/// Returns the file of an own event; for a library's event its module, because its file is a path of the build
+/// machine.
 fn caller(metadata: &Metadata<'static>) -> &'static str {
     let file = metadata.file().filter(|file| !file.starts_with('/'));
     file.or(metadata.module_path()).unwrap_or("unknown")
@@ -231,13 +233,13 @@ fn logfmt(pairs: impl Iterator<Item = (&'static str, Value)>) -> String {
     line
 }
 
-/// Whether a logfmt value can stand without quotes.
+/// Returns true if a logfmt value needs no quotes.
 fn is_bare(text: &str) -> bool {
     !text.is_empty()
         && !text.contains(|c: char| is_hidden(c) || matches!(c, ' ' | '"' | '=' | '\\'))
 }
 
-/// A value as JSON whose strings hide nothing: what JSON leaves as it is, a terminal may obey.
+/// Returns a value as JSON with hidden characters escaped: JSON allows some that a terminal obeys.
 fn quoted(value: &Value) -> String {
     escaped(&value.to_string()).into_owned()
 }

@@ -1,10 +1,10 @@
-//! Who may ask, and how they reach the server: users, a bearer token, TLS, headers of all answers.
+//! The web configuration: users, a bearer token, TLS, headers of all responses.
 //!
 //! Users and token are options; a web configuration file in the format of Prometheus' exporter
-//! toolkit has users, TLS and headers. The toolkit reads that file for each request, so a change
-//! counts without a restart: [`WebConfig::refreshed`] looks at the files' stamps and reads what changed.
-//! A new version that cannot be used leaves the old one in force. So does one that would switch off
-//! TLS or the last credential: a file seen half written must not open the server.
+//! toolkit has users, TLS and headers. The toolkit reads that file for each request, so a change takes effect
+//! without a restart: [`WebConfig::refreshed`] checks the files' stamps and reads changed files.
+//! A new version that cannot be used leaves the old one in force. So does a version that would switch off TLS or
+//! remove the last credential: a file read half written must not open the server.
 
 mod client_cert;
 mod fair_semaphore;
@@ -25,7 +25,7 @@ pub use fair_semaphore::{Origin, QueueFull};
 use sources::Sources;
 pub use users::{BearerToken, UserError, Users, Verifier};
 
-/// Who may ask and how; cheap to clone, and all clones see a changed file.
+/// The web configuration; cheap to clone, and all clones see a changed file.
 #[derive(Clone)]
 pub struct WebConfig(Arc<Shared>);
 
@@ -41,30 +41,30 @@ struct State {
     current: Arc<WebConfigSnapshot>,
 }
 
-/// What was in force at one time.
+/// The web configuration at one time.
 #[derive(Default)]
 pub struct WebConfigSnapshot {
-    /// How connections are encrypted; `None` if they are not.
+    /// The TLS configuration; `None` without TLS.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Whether every client has shown a certificate of a known authority before it can ask.
+    /// True if every client needs a certificate of a known authority.
     pub verifies_clients: bool,
-    /// Headers of every answer.
+    /// Headers of every response.
     pub headers: HeaderMap,
-    /// Who may ask with a password.
+    /// Users of basic authentication.
     pub users: Users,
-    /// With what token one may ask.
+    /// The accepted bearer token.
     pub token: Option<BearerToken>,
 }
 
 impl WebConfigSnapshot {
-    /// Whether requests need a credential.
+    /// Returns true if requests need a credential.
     pub fn has_credentials(&self) -> bool {
         !self.users.is_empty() || self.token.is_some()
     }
 }
 
 impl WebConfig {
-    /// Puts the options together and reads the file.
+    /// Combines the options with the content of the file.
     ///
     /// # Errors
     /// All errors of the file.
@@ -87,12 +87,12 @@ impl WebConfig {
         })))
     }
 
-    /// What is in force, without a look at the files.
+    /// Returns the present configuration, without checking the files.
     pub fn current(&self) -> Arc<WebConfigSnapshot> {
         Arc::clone(&self.0.state.lock().current)
     }
 
-    /// What is in force, after a look at the files.
+    /// Returns the present configuration, after checking the files.
     pub fn refreshed(&self) -> Arc<WebConfigSnapshot> {
         let mut state = self.0.state.lock();
         if !state.sources.are_unchanged() {
@@ -110,19 +110,19 @@ impl WebConfig {
             shared.path.as_deref(),
             &mut sources,
         );
-        // Also after a failure: it is told once, and the next change is the next try.
+        // Also after a failure: it is logged once, and the next change is the next attempt.
         state.sources = sources;
         let file = shared.path.as_deref().map(Path::display);
         let file = file.map_or_else(String::new, |path| path.to_string());
         match loaded.and_then(|new| admit(&state.current, new)) {
             Ok(version) => {
                 state.current = Arc::new(version);
-                tracing::info!(file, "Took over the changed web configuration.");
+                tracing::info!(file, "The changed web configuration is in force.");
             }
             Err(errors) => tracing::error!(
                 error = errors.join("; "),
                 file,
-                "Cannot use the changed web configuration; the one before stays in force."
+                "Cannot use the changed web configuration; the previous one stays in force."
             ),
         }
     }
@@ -182,20 +182,27 @@ fn load(
     }
 }
 
-/// What a running server may change to.
+/// Returns the new configuration if a running server may change to it.
 fn admit(
     old: &WebConfigSnapshot,
     new: WebConfigSnapshot,
 ) -> Result<WebConfigSnapshot, Vec<String>> {
     let mut errors = Vec::new();
     if old.tls.is_some() != new.tls.is_some() {
-        errors.push("TLS cannot be switched on or off without a restart".to_owned());
+        errors.push(
+            "TLS cannot be switched on or off without a restart; restart the connector".to_owned(),
+        );
     }
     if old.has_credentials() && !new.has_credentials() {
-        errors.push("the last user cannot be removed without a restart".to_owned());
+        errors.push(
+            "the last user cannot be removed without a restart; restart the connector".to_owned(),
+        );
     }
     if old.verifies_clients && !new.verifies_clients {
-        errors.push("client certificates cannot become optional without a restart".to_owned());
+        errors.push(
+            "client certificates cannot become optional without a restart; restart the connector"
+                .to_owned(),
+        );
     }
     if errors.is_empty() {
         Ok(new)

@@ -1,4 +1,4 @@
-//! Which texts are accepted as the value of an option, by the type of the value.
+//! Parsers of option values, by type.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,14 +16,14 @@ use crate::telemetry::Format;
 use crate::timestream::Discovery;
 use crate::web_config::{BearerToken, Users};
 
-/// A type that options have.
+/// A type of option values.
 pub(super) trait Value: Sized {
-    /// What is accepted, for messages.
+    /// The accepted form, for messages.
     const EXPECTED: &str;
-    /// Whether the text must not be shown.
+    /// True if messages must not contain the value.
     const SECRET: bool = false;
 
-    /// `None` if the text is not one of the accepted forms.
+    /// Returns `None` if the string does not have an accepted form.
     fn parse(text: &str) -> Option<Self>;
 }
 
@@ -98,7 +98,7 @@ impl Value for StateStore {
     }
 }
 
-/// A folder that is there.
+/// An existing folder.
 pub(super) struct Folder(pub(super) PathBuf);
 
 impl Value for Folder {
@@ -119,7 +119,7 @@ impl Value for DeadLetterTarget {
     }
 }
 
-/// A type of whole numbers within bounds; the text about them says the same bounds.
+/// A type of whole numbers in a range, with a message that names the same range.
 macro_rules! bounded {
     ($(#[$doc:meta])* $name:ident($number:ty) from $min:literal to $max:literal) => {
         $(#[$doc])*
@@ -137,7 +137,7 @@ macro_rules! bounded {
 }
 
 bounded! {
-    /// Tries after the first one.
+    /// Attempts after the first one.
     Retries(u32) from 0 to 1000
 }
 
@@ -147,11 +147,11 @@ bounded! {
 }
 
 bounded! {
-    /// The most samples of an answer.
+    /// Maximum samples of a result.
     SampleLimit(u64) from 1 to 1000000000000
 }
 
-/// The status of an answer to a throttled write.
+/// The status of a throttled write.
 pub(super) struct ThrottledWriteStatus(pub(super) StatusCode);
 
 impl Value for ThrottledWriteStatus {
@@ -217,7 +217,7 @@ impl Value for EndpointUrl {
     }
 }
 
-/// Where to listen.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
     /// The host, or `None` for all addresses of the machine.
@@ -255,7 +255,7 @@ impl Value for ListenAddress {
     }
 }
 
-/// A path that can stand beside the connector's own.
+/// A path that differs from the connector's own.
 pub(super) struct TelemetryPath(pub(super) String);
 
 impl Value for TelemetryPath {
@@ -263,11 +263,11 @@ impl Value for TelemetryPath {
         "a path in ASCII that starts with / and is not one of the connector's own";
 
     fn parse(text: &str) -> Option<Self> {
-        // Clients send other characters escaped, and the router compares what they send.
+        // Clients send other characters escaped, and the router compares the escaped form.
         let is_uri = text.is_ascii()
             && text.starts_with('/')
             && http::Uri::try_from(text).is_ok_and(|uri| uri.path() == text);
-        // The router takes these for the beginning of a parameter, in any segment.
+        // The router reads these as the beginning of a parameter, in any segment.
         let has_parameter = text.contains(['{', '}']) || text.contains("/:") || text.contains("/*");
         let is_plain = is_uri && !has_parameter;
         (is_plain && !crate::http::is_own_path(text)).then(|| Self(text.to_owned()))
@@ -323,7 +323,7 @@ impl Value for Duration {
             smallest_ms = unit_ms;
             total_ms = total_ms.checked_add(number.checked_mul(unit_ms)?)?;
         }
-        // A day is more than any request needs and keeps the clock from overflowing.
+        // A day is more than any request needs and prevents overflows of the clock.
         (1..=86_400_000)
             .contains(&total_ms)
             .then(|| Self::from_millis(total_ms))

@@ -1,9 +1,9 @@
-//! Asks a running standalone server whether it is healthy, as a container engine does by starting
-//! `bootstrap healthcheck` beside it with the same configuration.
+//! The command `bootstrap healthcheck`: checks the health of a server on this machine. A container engine starts it
+//! beside the server with the same configuration.
 //!
-//! What it asks is this machine, at an address of the server's own configuration, and nothing but
-//! the status of the answer counts. So the server's certificate, which names other hosts, is not
-//! verified, and a server that wants to see a client's certificate counts as alive.
+//! The request goes to this machine, to an address of the server's own configuration, and only the status of the
+//! response counts. So the server's certificate, which names other hosts, is not verified, and a server that
+//! requires a client certificate counts as healthy.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -23,35 +23,35 @@ use crate::config::{Config, ListenAddress};
 use crate::unverified::Unverified;
 use crate::visible::print_error;
 
-/// How long connecting and asking may take together.
+/// Maximum time of connection and request together.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-/// The start of an answer that says yes.
+/// The start of the response of a healthy server.
 const HEALTHY: &[u8] = b"HTTP/1.1 200 ";
 
-/// Why the server does not count as healthy.
+/// The reason why the server is not healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum Unhealthy {
-    /// Nothing answers, or the answer breaks off.
-    #[error("{address} does not answer: {cause}")]
+    /// The connection failed or broke off.
+    #[error("{address} does not respond: {cause}")]
     NoResponse {
-        /// Where the server was looked for.
+        /// The address of the request.
         address: String,
-        /// What went wrong.
+        /// The cause.
         cause: io::Error,
     },
-    /// No answer in time.
-    #[error("{address} has not answered within {} seconds", TIMEOUT.as_secs())]
+    /// The response was late.
+    #[error("{address} has not responded within {} seconds", TIMEOUT.as_secs())]
     Timeout {
-        /// Where the server was looked for.
+        /// The address of the request.
         address: String,
     },
-    /// An answer that is not 200.
-    #[error("{address} answers {line:?}")]
+    /// The status is not 200.
+    #[error("{address} responded with {line:?}")]
     Rejected {
-        /// Where the server was looked for.
+        /// The address of the request.
         address: String,
-        /// The beginning of the answer.
+        /// The beginning of the response.
         line: String,
     },
 }
@@ -70,21 +70,21 @@ pub async fn run(config: &Config) -> ExitCode {
     }
 }
 
-/// Asks the server with this configuration.
+/// Requests the health of the server with this configuration.
 ///
 /// # Errors
-/// It does not answer, not in time, or not with 200.
+/// It does not respond in time with 200.
 pub async fn check(config: &Config) -> Result<(), Unhealthy> {
     let (host, port) = here(&config.listen_address);
     let address = format!("port {port} of {host}");
-    let asking = async {
+    let request = async {
         let stream = TcpStream::connect((host.as_str(), port)).await?;
         match &config.web.current().tls {
             None => request_over(stream).await,
             Some(_) => request_over_tls(stream).await,
         }
     };
-    match timeout(TIMEOUT, asking).await {
+    match timeout(TIMEOUT, request).await {
         Err(_) => Err(Unhealthy::Timeout { address }),
         Ok(Err(error)) if wants_certificate(&error) => Ok(()),
         Ok(Err(cause)) => Err(Unhealthy::NoResponse { address, cause }),
@@ -96,10 +96,10 @@ pub async fn check(config: &Config) -> Result<(), Unhealthy> {
     }
 }
 
-/// Host and port at which this machine reaches what listens on an address.
+/// Returns host and port at which this machine reaches a listen address.
 fn here(address: &ListenAddress) -> (String, u16) {
     let host = match &address.host {
-        // All addresses: IPv4's is there even where IPv6 is not.
+        // All addresses: IPv4 works even without IPv6.
         None => Ipv4Addr::LOCALHOST.to_string(),
         Some(host) => match host.parse::<IpAddr>() {
             Ok(IpAddr::V4(ip)) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
@@ -123,7 +123,7 @@ async fn request_over_tls(stream: TcpStream) -> io::Result<Vec<u8>> {
     request_over(connector.connect(name, stream).await?).await
 }
 
-/// Sends the request and returns as much of the answer as [`HEALTHY`] is long.
+/// Sends the request and returns the start of the response, as long as [`HEALTHY`].
 async fn request_over(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<Vec<u8>> {
     stream.write_all(REQUEST).await?;
     stream.flush().await?;
@@ -132,7 +132,7 @@ async fn request_over(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Re
     Ok(start)
 }
 
-/// Whether the server ended the connection because this client has no certificate.
+/// Returns true if the server ended the connection because this client has no certificate.
 fn wants_certificate(error: &io::Error) -> bool {
     let inner = error
         .get_ref()
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_addresses_are_asked_on_the_loopback_one() {
+    fn all_addresses_are_checked_on_the_loopback_one() {
         let address = |host: Option<&str>| ListenAddress {
             host: host.map(str::to_owned),
             port: 9201,

@@ -1,9 +1,8 @@
-//! AWS Lambda: events of the runtime API to requests for the one router, and its answers back.
+//! AWS Lambda: converts events of the runtime API to requests for the one router, and its responses back.
 //!
 //! `lambda_http` reads the events of HTTP APIs (payload 2.0 and 1.0), REST APIs, function URLs and load
-//! balancers; `request` and `response` are what differs from a socket. What is no HTTP request
-//! reaches `events`. Where Lambda says so (`AWS_LAMBDA_MAX_CONCURRENCY`) several invocations run at
-//! once.
+//! balancers; `request` and `response` have the differences to a socket. Other events go to `events`. If Lambda sets
+//! `AWS_LAMBDA_MAX_CONCURRENCY`, several invocations run at once.
 
 mod error;
 mod events;
@@ -37,7 +36,7 @@ pub const VARIABLES: [&str; 3] = [
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
 ];
 
-/// What every invocation needs.
+/// The parts that every invocation shares.
 #[derive(Debug)]
 struct Function {
     name: String,
@@ -48,7 +47,7 @@ struct Function {
 /// Serves invocations, each within its own deadline, until the runtime API fails.
 ///
 /// `function` is the function's name, the dimension of its metrics. Without `handlers`, which need
-/// a configuration, events that are no HTTP requests fail.
+/// a configuration, events that are not HTTP requests fail.
 ///
 /// # Errors
 /// The runtime API cannot be reached.

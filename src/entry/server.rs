@@ -17,22 +17,22 @@ use crate::http::{App, router};
 pub use connection::ConnectionTimeouts;
 pub use run::run;
 
-/// How long to wait after a connection could not be accepted.
+/// The pause after a connection could not be accepted.
 const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_secs(1);
 
-/// Why the server ended.
+/// The reason why the server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It was told to stop.
+    /// It was stopped.
     Stopped,
-    /// A `fail_on_*` option refused a request.
+    /// A `fail_on_*` option rejected a request.
     Rejected,
 }
 
-/// Opens the socket. Without a host it takes IPv6 and IPv4 connections on all addresses.
+/// Opens the socket. Without a host it accepts IPv6 and IPv4 connections on all addresses.
 ///
 /// # Errors
-/// The address is in use, not allowed, or none of this machine's.
+/// The address is in use, not allowed, or not an address of this machine.
 pub async fn bind(address: &ListenAddress) -> io::Result<TcpListener> {
     match &address.host {
         Some(host) => TcpListener::bind((host.as_str(), address.port)).await,
@@ -46,8 +46,8 @@ pub async fn bind(address: &ListenAddress) -> io::Result<TcpListener> {
     }
 }
 
-/// Serves until `stop` completes or a request is refused, then lets the requests in flight
-/// finish for at most `grace`.
+/// Serves until `stop` completes or a `fail_on_*` option rejects a request, then gives the requests in flight
+/// `grace` to finish.
 pub async fn serve(
     listener: TcpListener,
     app: App,
@@ -82,21 +82,24 @@ pub async fn serve(
         .await
         .is_err()
     {
-        tracing::warn!("Some requests did not finish in time and were cut off.");
+        tracing::warn!("Some requests did not finish within the grace period and were cut off.");
     }
     reason
 }
 
-/// The next connection. Whatever prevents one does not end the server.
+/// Returns the next connection. Errors do not end the server.
 async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
-            // The client was faster than we.
+            // The client left already.
             Err(error) if is_of_client(error.kind()) => {}
             Err(error) => {
-                tracing::error!(error = error.to_string(), "Cannot accept a connection.");
-                // Most likely no file descriptor is left; it takes a while until one is.
+                tracing::error!(
+                    error = error.to_string(),
+                    "Cannot accept a connection; the limit of open files may be too low."
+                );
+                // Most likely no file descriptor is free; one becomes free when a connection ends.
                 tokio::time::sleep(PAUSE_AFTER_FAILED_ACCEPT).await;
             }
         }

@@ -1,5 +1,5 @@
-//! Authentication, as a layer around the routes: nothing of a request is read before its credential
-//! is known to be right. Also the headers that an operator wants in every answer.
+//! Authentication, as a layer around the routes: a request is read only once its credential is valid. Also
+//! the configured headers of all responses.
 
 use std::fmt;
 use std::time::Instant;
@@ -16,13 +16,13 @@ use super::{App, HttpError};
 use crate::http::jobs;
 use crate::web_config::{Origin, QueueFull, WebConfigSnapshot};
 
-/// What the answer to a wrong credential asks for, where users exist.
+/// The challenge in the response to an invalid credential, if users exist.
 const BASIC: HeaderValue =
     HeaderValue::from_static("Basic realm=\"timestream-connector\", charset=\"UTF-8\"");
-/// The same, where a token exists.
+/// The challenge if a token exists.
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"timestream-connector\"");
 
-/// What a request shows to be served.
+/// The credential of a request.
 #[derive(PartialEq, Eq)]
 enum Credential {
     /// User and password.
@@ -39,7 +39,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// Why a request shows nothing that can be checked.
+/// The reason why a request has no credential that can be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NoCredential {
     Missing,
@@ -53,10 +53,10 @@ pub(super) async fn require(State(app): State<App>, request: Request, next: Next
     if !web.has_credentials() {
         return next.run(request).await;
     }
-    // Judged before the request moves on, without holding a borrow of it over the wait.
+    // Read before the request moves on, so that no borrow of it is held over the wait.
     let credential = credential(request.headers());
     let origin = request.extensions().get().copied().unwrap_or_default();
-    let fault = match &credential {
+    let reason = match &credential {
         Ok(credential) => match is_valid(&app, &web, credential, origin).await {
             Ok(true) => return next.run(request).await,
             Ok(false) if matches!(credential, Credential::Basic(..)) => "user or password is wrong",
@@ -69,11 +69,11 @@ pub(super) async fn require(State(app): State<App>, request: Request, next: Next
         Err(NoCredential::Several) => "the request has several Authorization headers",
         Err(NoCredential::Unreadable) => "the Authorization header is neither Basic nor Bearer",
     };
-    reject(&app, &web, fault, request.uri().path())
+    reject(&app, &web, reason, request.uri().path())
 }
 
-/// Adds the configured headers to the answer. It is the outermost layer: here, once per request, a
-/// changed web configuration is looked for.
+/// Adds the configured headers to the response. As the outermost layer it checks once per request for a changed
+/// web configuration.
 pub(super) async fn add_headers(State(app): State<App>, request: Request, next: Next) -> Response {
     let web = app.web.refreshed();
     let mut response = next.run(request).await;
@@ -101,7 +101,7 @@ async fn is_valid(
     }
 }
 
-fn reject(app: &App, web: &WebConfigSnapshot, fault: &str, path: &str) -> Response {
+fn reject(app: &App, web: &WebConfigSnapshot, reason: &str, path: &str) -> Response {
     let users = !web.users.is_empty();
     let token = web.token.is_some();
     let is_api = jobs::owns(path);
@@ -121,16 +121,16 @@ fn reject(app: &App, web: &WebConfigSnapshot, fault: &str, path: &str) -> Respon
              remote_read of Prometheus"
         }
     };
-    let error = HttpError::unauthenticated(fault, remedy);
+    let error = HttpError::unauthenticated(reason, remedy);
     let numbers = app.metrics.add_rejected_credential();
     // Strangers can send as many as they like.
     if let Some(suppressed) = app.rejected_credentials.admit(Instant::now()) {
         tracing::warn!(
-            error = fault,
+            error = reason,
             status = error.status().as_u16(),
             path,
             suppressed,
-            "Refused a request without the right credential."
+            "Rejected a request without a valid credential."
         );
     }
     let mut response = jobs::rejection(path, error);
@@ -162,7 +162,7 @@ fn parse(value: &HeaderValue) -> Option<Credential> {
         return None;
     }
     let decoded = STANDARD.decode(rest).ok()?;
-    // A password may have colons, and bytes that are no UTF-8.
+    // A password may have colons, and bytes that are not UTF-8.
     let colon = decoded.iter().position(|byte| *byte == b':')?;
     let user = std::str::from_utf8(&decoded[..colon]).ok()?;
     Some(Credential::Basic(

@@ -1,19 +1,19 @@
-//! How long senders should wait before they send again.
+//! The time that senders should wait before they send again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The longest wait that is asked for.
+/// The longest wait in a response.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// Since when no write has been stored whole. The longer that lasts, the longer senders are told to
-/// wait: as long again, from one second to half a minute.
+/// The time since which no write has been stored completely. Senders should wait as long again, from one second
+/// to half a minute.
 #[derive(Debug)]
 pub(super) struct Backpressure {
     started: Instant,
-    /// When the first failure came, in milliseconds after `started`, from 1 on; 0 while all is well.
+    /// The time of the first failure, in milliseconds after `started`, from 1 on; 0 if the last write succeeded.
     failing_since: AtomicU64,
 }
 
@@ -27,12 +27,12 @@ impl Default for Backpressure {
 }
 
 impl Backpressure {
-    /// A write was stored whole.
+    /// Records a write that was stored completely.
     pub(super) fn record_success(&self) {
         self.failing_since.store(0, Ordering::Relaxed);
     }
 
-    /// A write failed for now; returns how many seconds its sender should wait.
+    /// Records a write that failed for now; returns the seconds that its sender should wait.
     pub(super) fn record_failure(&self) -> u64 {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX) + 1;
         let since =

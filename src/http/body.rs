@@ -16,23 +16,22 @@ use crate::buffer::Buffer;
 use crate::compute::ComputePool;
 use crate::wire::{self, DecodeError};
 
-/// The most that a request takes to be decoded, on a slow processor. It cannot be interrupted, so it is
-/// not begun later than this before the deadline.
+/// Maximum time to decode a request on a slow processor. Decoding cannot be interrupted, so it begins at least
+/// this long before the deadline.
 const DECODING_TIME: Duration = Duration::from_secs(2);
 
-/// The time that a request waits for memory at its turn, and the pause between two tries.
+/// Maximum time that a request waits for memory at its turn, and the pause between two attempts.
 const MAX_MEMORY_WAIT: Duration = Duration::from_secs(1);
 const MEMORY_WAIT_STEP: Duration = Duration::from_millis(50);
 
-/// How long a body may stand still.
+/// Maximum pause between two parts of a body.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
-/// Bodies and messages that are larger than this take longer than a thread that serves connections
-/// may be occupied. Requests of 2,000 samples are smaller.
+/// Bodies and messages larger than this occupy a processor for longer than a thread that serves connections may
+/// be. Requests of 2,000 samples are smaller.
 pub(super) const LONG_BYTES: usize = 640 << 10;
 
-/// Reads the body of a request. Not more than `limit` bytes of it are ever held, and no byte that
-/// `reservation` has not.
+/// Reads the body of a request. At most `limit` bytes of it are held, all of them reserved in `reservation`.
 pub(super) async fn receive(
     headers: &HeaderMap,
     body: Body,
@@ -66,22 +65,22 @@ pub(super) async fn receive(
     }
 }
 
-/// A body that is whole and not decompressed yet.
+/// A complete body that is not decompressed yet.
 pub(super) struct Compressed {
     body: Buffer,
-    /// Bytes that it decompresses to.
+    /// Its length once decompressed, in bytes.
     declared: usize,
-    /// Large requests are decoded one after the other: together they could keep memory from one
-    /// another until none has enough.
+    /// Large requests are decoded one after the other: together they could take memory from one another until
+    /// none has enough.
     turn: Turn,
 }
 
-/// The turn of a request among those that are decoded; held until it is.
+/// The turn of a large request to be decoded; held until it is.
 pub(super) type Turn = Option<OwnedSemaphorePermit>;
 
 impl Compressed {
-    /// Reads the body of a request; the limit holds for what it decompresses to, too. Returns when
-    /// it is the request's turn to be decoded.
+    /// Reads the body of a request, within the limit before and after decompression. Returns when it is the
+    /// request's turn to be decoded.
     pub(super) async fn receive(
         app: &App,
         headers: &HeaderMap,
@@ -127,8 +126,8 @@ impl Compressed {
     }
 }
 
-/// The time that a request whose turn it is waits for memory: those before it, which are stored now, give
-/// theirs back within a fraction of a second. Others do not wait, as each could hold what another needs.
+/// The time that a request waits for memory at its turn: the requests before it, which are being stored, free
+/// theirs within a fraction of a second. Requests without a turn do not wait, as each could hold what another needs.
 pub(super) struct MemoryWait {
     end: Option<Instant>,
 }
@@ -140,10 +139,10 @@ impl MemoryWait {
         }
     }
 
-    /// Waits before the next try to reserve the memory.
+    /// Waits before the next attempt to reserve the memory.
     ///
     /// # Errors
-    /// The time is over, or the request does not fit at any time.
+    /// The time is over, or the request is larger than the whole budget.
     pub(super) async fn once(&mut self, exceeded: BudgetExceeded) -> Result<(), DecodeError> {
         let may_wait = self.end.is_some_and(|end| Instant::now() < end);
         match exceeded {

@@ -1,7 +1,8 @@
-//! Outcomes and errors to answers: the only place that knows status codes.
+//! Outcomes and errors to responses: the only place that knows the status codes of errors.
 //!
 //! Prometheus sends a batch again for ever on 5xx and drops it on 4xx (on 429 too, unless
-//! `retry_on_http_429` is set), so nothing that a later try may mend leaves as a 4xx:
+//! `retry_on_http_429` is set), so a failure that a later attempt may not have never
+//! has a 4xx:
 //! <https://prometheus.io/docs/specs/prw/remote_write_spec/#retries-backoff>.
 
 use axum::response::{IntoResponse, Response};
@@ -22,7 +23,7 @@ use crate::wire::{DecodeError, EncodeError};
 
 /// Bytes of an error body; Prometheus logs no more of it.
 const MAX_TEXT_BYTES: usize = 1024;
-/// Seconds after which a sender should try again, where nothing tells better.
+/// Seconds after which a sender should retry, by default.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// The beginning of Prometheus' User-Agent.
@@ -156,13 +157,13 @@ impl From<&EncodeError> for ErrorClass {
 pub(super) struct WriteStatuses {
     /// The status of throttling: 503 or 429.
     throttling: StatusCode,
-    /// Whether permanent errors have AWS' own. Prometheus drops a request on any 4xx;
-    /// others send it again for ever unless it is 400 (vmagent also drops on 409 and 415).
+    /// True if permanent errors have AWS' own statuses. Prometheus drops a request on any 4xx; other senders
+    /// retry it for ever unless it is 400 (vmagent also drops on 409 and 415).
     has_aws: bool,
 }
 
 impl WriteStatuses {
-    /// Those for the sender of a request with these headers.
+    /// Returns the statuses for the sender of a request with these headers.
     pub(super) fn new(
         throttling: StatusCode,
         permanent: PermanentErrorStatus,
@@ -183,7 +184,7 @@ impl WriteStatuses {
     }
 }
 
-/// An answer that is no success.
+/// A response to a request that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpError {
     status: StatusCode,
@@ -195,27 +196,28 @@ impl HttpError {
     pub(super) fn new(status: impl Into<StatusCode>, text: impl Into<String>) -> Self {
         Self {
             status: status.into(),
-            // Clients log it, and somebody looks at that in a terminal.
+            // Clients log it, and people read logs in a terminal.
             text: cut(escaped(&text.into()).into_owned(), MAX_TEXT_BYTES),
             retry_after: RETRY_AFTER_SECONDS,
         }
     }
 
-    /// The status of the answer.
+    /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The body of the answer, at most 1,024 bytes.
+    /// Returns the body of the response, at most 1,024 bytes.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Neither this nor [`Self::slow_body`] is a 4xx: what did not arrive may be good data.
+    /// The response to a request whose body broke off. It is not a 4xx, and neither is [`Self::slow_body`]: the
+    /// data may be good.
     pub(super) fn incomplete_body(error: &axum::Error) -> Self {
         Self::new(
             ErrorClass::Unavailable,
-            format!("the request body did not arrive whole: {error}; send again"),
+            format!("the request body is incomplete: {error}; send again"),
         )
     }
 
@@ -227,7 +229,7 @@ impl HttpError {
         )
     }
 
-    /// The response to a request for which the system has no memory.
+    /// The response to a request for which the system has no memory left.
     pub(super) fn no_memory(error: &std::io::Error) -> Self {
         Self::new(
             ErrorClass::Unavailable,
@@ -247,16 +249,16 @@ impl HttpError {
         )
     }
 
-    /// The answer to a request that may not be served; `fault` says what its credential lacks.
-    pub(super) fn unauthenticated(fault: &str, remedy: &str) -> Self {
+    /// The response to a request without a valid credential.
+    pub(super) fn unauthenticated(reason: &str, remedy: &str) -> Self {
         Self::new(
             ErrorClass::Unauthenticated,
-            format!("AuthenticationError: {fault}; {remedy}"),
+            format!("AuthenticationError: {reason}; {remedy}"),
         )
     }
 
-    /// The response to a request whose credential cannot be checked yet. Prometheus sends again, which it
-    /// would not on 429 or 401: the credential may be right.
+    /// The response to a request whose credential cannot be checked yet. Prometheus retries on 503, but not on 429
+    /// or 401, and the credential may be valid.
     pub(super) fn authentication_busy() -> Self {
         Self::new(
             ErrorClass::Unavailable,
@@ -271,24 +273,23 @@ impl HttpError {
     }
 
     pub(super) fn encoding(error: &EncodeError) -> Self {
-        let text = format!("{error}; ask for a shorter range or fewer series");
+        let text = format!("{error}; query a shorter range or fewer series");
         Self::new(ErrorClass::from(error), text)
     }
 
-    /// The answer to a read whose result is larger than the way back takes.
-    pub(super) fn answer_too_large(bytes: usize, max_bytes: usize) -> Self {
+    /// The response to a read whose result exceeds the limit of the invocation.
+    pub(super) fn result_too_large(bytes: usize, max_bytes: usize) -> Self {
         Self::new(
             ErrorClass::BadRequest,
             format!(
                 "the result has {bytes} bytes, more than the {max_bytes} that can be returned this \
-                 way; ask for a shorter range or fewer series (more label matchers), or run the \
+                 way; query a shorter range or fewer series (more label matchers), or run the \
                  connector as a server, which has no such limit"
             ),
         )
     }
 
-    /// The answer to a read whose client takes none of the forms that exist; the numbers are those of
-    /// the protocol.
+    /// The response to a read whose client accepts no known response type; the numbers are those of the protocol.
     pub(super) fn no_response_type(accepted: &[i32]) -> Self {
         let shown = &accepted[..accepted.len().min(20)];
         let more = match accepted.len() - shown.len() {
@@ -304,7 +305,7 @@ impl HttpError {
         )
     }
 
-    /// The answer to a request that tells neither by path nor by header what it is.
+    /// The response to a request whose protocol is given neither by path nor by header.
     pub(super) fn missing_header(path: &str, read_header: &str, write_header: &str) -> Self {
         Self::new(
             ErrorClass::BadRequest,
@@ -316,8 +317,8 @@ impl HttpError {
         )
     }
 
-    /// The answer of a function whose configuration cannot be used. Nothing but a missing
-    /// destination is permanent for a write: Prometheus keeps the data until the fault is mended.
+    /// The response of a function whose configuration cannot be used. For a write only a missing destination is
+    /// permanent; after other errors Prometheus retries until the configuration is fixed.
     pub(super) fn misconfiguration(all: &[Misconfiguration], is_read: bool) -> Self {
         let is_permanent = is_read || all.iter().all(|it| it.is_missing_destination);
         let class = match is_permanent {
@@ -334,10 +335,10 @@ impl HttpError {
         )
     }
 
-    /// The answer to a write whose samples were not all stored or left out by policy.
+    /// The response to a write whose samples were not all stored or dropped by policy.
     pub(super) fn from_write(outcome: &WriteOutcome, statuses: WriteStatuses) -> Option<Self> {
         let status = write_status(outcome, statuses)?;
-        // What decided the status comes first: it is what somebody has to act on.
+        // The failures that decide the status come first: they need an action.
         let (retryable, permanent): (Vec<_>, Vec<_>) = outcome
             .failures
             .iter()
@@ -346,8 +347,8 @@ impl HttpError {
         parts.extend(retryable.into_iter().map(describe));
         if let Kept::Failed { samples, error } = &outcome.dead_letters {
             parts.push(format!(
-                "DeadLetterError: {samples} samples that Timestream cannot store are not kept either: \
-                 {error} (mend what the option dead_letter names; send again)"
+                "DeadLetterError: {samples} samples could neither be stored nor written to the dead-letter \
+                 target: {error} (fix the target set by dead_letter; send again)"
             ));
         }
         let faults = outcome.faults.iter();
@@ -365,7 +366,7 @@ impl HttpError {
         Some(Self::new(status, text))
     }
 
-    /// With the seconds after which a sender should try again, if it should.
+    /// Sets the seconds after which a sender should retry a retryable error.
     pub(super) fn after(self, retry_after: u64) -> Self {
         Self {
             retry_after,
@@ -373,7 +374,7 @@ impl HttpError {
         }
     }
 
-    /// Whether the sender should send the same again.
+    /// Returns true if the sender should send the same request again.
     pub(super) fn is_retryable(&self) -> bool {
         self.status.is_server_error() || self.status == StatusCode::TOO_MANY_REQUESTS
     }
@@ -395,8 +396,7 @@ impl IntoResponse for HttpError {
     }
 }
 
-/// The status of a write; `None` if every sample is stored, was left out by policy or is kept as a
-/// dead letter.
+/// Returns the status of a write; `None` if every sample is stored, was dropped by policy or is a dead letter.
 fn write_status(outcome: &WriteOutcome, statuses: WriteStatuses) -> Option<StatusCode> {
     let kinds = outcome.failures.iter().map(|failure| failure.kind);
     let mut retryable: Vec<ErrorKind> = kinds.clone().filter(|kind| kind.is_retryable()).collect();
@@ -441,7 +441,7 @@ fn describe(failure: &Failure) -> String {
     )
 }
 
-/// What somebody can do, to follow the service's words.
+/// Returns the remedy for an error, to follow the service's message.
 fn remedy(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Throttled => " (Timestream scales with the load; send again)",
@@ -499,11 +499,11 @@ impl From<&ReadError> for HttpError {
     }
 }
 
-/// The answer to another method than POST.
+/// Returns the response to a method other than POST.
 pub(super) async fn post_only() -> Response {
     let error = HttpError::new(
         ErrorClass::MethodNotAllowed,
-        "this path takes POST requests only",
+        "this path accepts POST requests only",
     );
     let mut response = error.into_response();
     response
@@ -512,7 +512,7 @@ pub(super) async fn post_only() -> Response {
     response
 }
 
-/// The answer to an unknown path.
+/// Returns the response to an unknown path.
 pub(super) fn not_found(uri: &http::Uri) -> HttpError {
     let path = uri.path();
     HttpError::new(
@@ -521,7 +521,7 @@ pub(super) fn not_found(uri: &http::Uri) -> HttpError {
     )
 }
 
-/// At most `max_bytes` of `text`, with dots where something is missing.
+/// Returns at most `max_bytes` of `text`, with dots at the end if it is cut.
 fn cut(mut text: String, max_bytes: usize) -> String {
     if text.len() > max_bytes {
         text.truncate(text.floor_char_boundary(max_bytes.saturating_sub(3)));
@@ -571,7 +571,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gets_the_statuses_of_aws() {
+    fn senders_that_get_the_statuses_of_aws() {
         use PermanentErrorStatus::{Auto, Aws, BadRequest};
         let cases: [(PermanentErrorStatus, Option<&str>, bool); 11] = [
             (Auto, Some("Prometheus/3.15.0"), true),
@@ -606,7 +606,7 @@ mod tests {
                 assert_eq!(error.status(), expected, "{option:?} {agent:?} {kind:?}");
                 assert!(error.text().starts_with(kind.as_str()), "{}", error.text());
             }
-            // What a later try can store is the same for all.
+            // Retryable errors are the same for all.
             for (kind, expected) in [
                 (ErrorKind::Throttled, 503),
                 (ErrorKind::InternalServer, 500),
@@ -679,23 +679,23 @@ mod tests {
         ];
         for (kind, status) in cases {
             let error = TimestreamError::new(kind, "words of the service");
-            let answer = HttpError::from(&ReadError::Timestream(error));
-            assert_eq!(answer.status(), status, "{kind:?}");
+            let response = HttpError::from(&ReadError::Timestream(error));
+            assert_eq!(response.status(), status, "{kind:?}");
             assert!(
-                answer.text().starts_with(kind.as_str()),
+                response.text().starts_with(kind.as_str()),
                 "{}",
-                answer.text()
+                response.text()
             );
             assert!(
-                answer.text().contains("words of the service"),
+                response.text().contains("words of the service"),
                 "{}",
-                answer.text()
+                response.text()
             );
         }
     }
 
     #[test]
-    fn statuses_of_requests_that_are_no_message() {
+    fn statuses_of_undecodable_requests() {
         let text = || "x".to_owned();
         let cases = [
             (DecodeError::ContentType(text()), 415),
@@ -735,7 +735,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_tells_what_happened_to_how_many_samples() {
+    fn the_text_counts_samples_by_outcome() {
         let error = HttpError::from_write(
             &outcome(&[ErrorKind::NotFound, ErrorKind::Throttled], true),
             statuses(503),

@@ -1,7 +1,6 @@
-//! Requests to other paths: those that say by a header what they are are served all the same.
+//! Requests to other paths, which are served by the header that names their protocol.
 //!
-//! The Go connector went by the headers alone, so its users may send to any path; and a gateway may
-//! put a path in front of ours that nobody tells us of.
+//! The Go connector looked at headers only, so its users may send to any path; and a gateway may prefix ours.
 
 use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +15,7 @@ const WRITE_VERSION: &str = "x-prometheus-remote-write-version";
 /// The header of every remote read request of Prometheus.
 const READ_VERSION: &str = "x-prometheus-remote-read-version";
 
-/// What a request says that it is, by its headers.
+/// The protocol of a request, by its headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     Write,
@@ -35,7 +34,7 @@ impl Protocol {
     }
 }
 
-/// Serves a request whose path says nothing.
+/// Serves a request to an unknown path.
 pub(super) async fn serve(State(app): State<App>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     if parts.method != Method::POST {

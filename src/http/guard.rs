@@ -1,11 +1,9 @@
-//! Rejects requests because of the browser or proxy that sent them, as a layer around every
-//! route that changes or shows data.
+//! Rejects requests of foreign pages and proxies, as a layer around every route that changes or exposes data.
 //!
-//! A page in a browser can send requests to this machine, with the credentials that the browser
-//! remembers, and can give a name of its own the address 127.0.0.1 (DNS rebinding). A proxy on this
-//! machine makes everybody a client on this machine. So a foreign page is never served, and where
-//! the loopback listener stands in for a credential, only direct requests to this machine's own names
-//! are.
+//! A page in a browser can send requests to this machine, with the credentials that the browser remembers, and
+//! can give a name of its own the address 127.0.0.1 (DNS rebinding). A proxy on this machine makes every client a
+//! local one. So a foreign page is never served, and if the loopback listener replaces a credential, only direct
+//! requests to this machine's own names are served.
 
 use std::time::Instant;
 
@@ -26,7 +24,7 @@ const FORWARDED: [&str; 3] = ["forwarded", "x-real-ip", "via"];
 /// The beginning of the other headers of proxies.
 const FORWARDED_PREFIX: &str = "x-forwarded-";
 
-/// A reason to refuse a request.
+/// A reason to reject a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PolicyViolation {
     ForeignOrigin,
@@ -39,8 +37,8 @@ impl PolicyViolation {
         match self {
             Self::ForeignOrigin => {
                 "ForeignOriginError: the Origin header names another origin than the Host header; \
-                 pages of other origins are not served: send the request from no page in a browser, \
-                 or from one of this host"
+                 cross-origin requests are rejected: send the request from a page of this host, or from \
+                 another program than a browser"
             }
             Self::ForeignHost => {
                 "ForeignHostError: without a credential a loopback listener serves only requests to \
@@ -51,13 +49,13 @@ impl PolicyViolation {
                 "ForwardedError: without a credential a loopback listener does not serve what a \
                  proxy forwards; configure a credential (--bearer-token, --basic-auth-users or \
                  --web.config.file), or have the proxy remove Forwarded, X-Forwarded-*, X-Real-IP and \
-                 Via once it checks who asks"
+                 Via once it authenticates clients"
             }
         }
     }
 }
 
-/// Serves the request unless a foreign page or a proxy may be behind it.
+/// Serves the request unless a foreign page or a proxy may have sent it.
 pub(super) async fn require(
     State(app): State<App>,
     limits: OptionalLimits,
@@ -70,7 +68,7 @@ pub(super) async fn require(
     };
     let error = HttpError::foreign(violation.text());
     let path = request.uri().path();
-    // A page can send as many as it likes.
+    // A page can send any number of requests.
     if let Some(suppressed) = app.policy_violations.admit(Instant::now()) {
         tracing::warn!(
             error = error.text(),
@@ -83,7 +81,7 @@ pub(super) async fn require(
     jobs::rejection(path, error)
 }
 
-/// `only_this_machine` says that nothing but the loopback listener shows who may ask.
+/// Checks a request. With `only_this_machine` the loopback listener is the only protection.
 fn admit(headers: &HeaderMap, uri: &Uri, only_this_machine: bool) -> Result<(), PolicyViolation> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
@@ -101,10 +99,10 @@ fn admit(headers: &HeaderMap, uri: &Uri, only_this_machine: bool) -> Result<(), 
     if headers.keys().any(is_of_proxy) {
         return Err(PolicyViolation::Forwarded);
     }
-    let asked = host
+    let names = host
         .into_iter()
         .chain(uri.authority().map(Authority::as_str));
-    if has_several || !asked.into_iter().all(is_this_machine) {
+    if has_several || !names.into_iter().all(is_this_machine) {
         return Err(PolicyViolation::ForeignHost);
     }
     Ok(())
@@ -134,9 +132,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn which_requests_may_come_from_a_page_or_a_proxy() {
+    fn requests_of_pages_and_proxies() {
         use PolicyViolation::{ForeignHost, ForeignOrigin, Forwarded};
-        // Without and with something else than the loopback listener that shows who may ask.
+        // With the loopback listener as the only protection, and with a credential.
         type Case = (
             &'static [(&'static str, &'static str)],
             Option<PolicyViolation>,
@@ -150,7 +148,7 @@ mod tests {
             (&[("host", "127.8.8.8")], None, None),
             (&[("host", "[::1]:9201")], None, None),
             (&[("host", "[::ffff:127.0.0.1]:9201")], None, None),
-            // A service of Docker Compose, and names of somebody else that lead to 127.0.0.1.
+            // A service of Docker Compose, and foreign names that resolve to 127.0.0.1.
             (&[("host", "connector:9201")], Some(ForeignHost), None),
             (&[("host", "rebound.example:9201")], Some(ForeignHost), None),
             (&[("host", "localhost.example")], Some(ForeignHost), None),

@@ -1,32 +1,32 @@
-//! InvocationLimits that a request brings along from the way it came in.
+//! The limits of a single request that come from its entry.
 
 use axum::extract::Extension;
 use tokio::time::Instant;
 
 use super::App;
 
-/// What holds for one request besides the configuration. An entry that has such limits puts them
-/// into the request's extensions.
+/// The limits of one request beside the configuration. An entry that has such limits puts them into the request's
+/// extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct InvocationLimits {
-    /// When the answer has to be complete.
+    /// The time by which the response must be complete.
     pub deadline: Instant,
-    /// Bytes that the body of the answer may have.
+    /// Maximum size of the response body, in bytes.
     pub max_response_bytes: usize,
-    /// Whether a gateway has found out who asks.
+    /// True if a gateway has authenticated the caller.
     pub is_authorized: bool,
 }
 
-/// The limits of a request that may have none.
+/// The limits of a request, if it has any.
 pub(super) type OptionalLimits = Option<Extension<InvocationLimits>>;
 
-/// The earlier of a deadline and that of the limits.
+/// Returns the earlier of `deadline` and the deadline of the limits.
 pub(super) fn earliest(deadline: Instant, limits: &OptionalLimits) -> Instant {
     let bound = limits.as_ref().map(|limits| limits.deadline);
     bound.map_or(deadline, |bound| bound.min(deadline))
 }
 
-/// Whether a request has shown who it is from: this layer is inside the one that asks for credentials.
+/// Returns true if a request is authenticated. It must be called within the layer that checks credentials.
 pub(super) fn is_authenticated(app: &App, limits: &OptionalLimits) -> bool {
     let web = app.web.current();
     web.has_credentials()

@@ -5,7 +5,7 @@
 //! on all routes (`guard.rs`).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -102,12 +102,16 @@ async fn require(
     };
     let is_authenticated = is_authenticated(&app, &limits);
     if let Err(rejected) = admit(is_authenticated, app.is_local) {
-        tracing::error!(
-            error = rejected.1,
-            status = rejected.0.as_u16(),
-            path = request.uri().path(),
-            "Rejected a request about jobs."
-        );
+        // Strangers can send any number of requests.
+        if let Some(suppressed) = app.rejected_credentials.admit(Instant::now()) {
+            tracing::warn!(
+                error = rejected.1,
+                status = rejected.0.as_u16(),
+                path = request.uri().path(),
+                suppressed,
+                "Rejected a request about jobs."
+            );
+        }
         return rejected.into_response();
     }
     request.extensions_mut().insert(jobs);

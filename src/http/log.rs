@@ -1,11 +1,12 @@
-//! What the log lines about requests share.
+//! Fields that the log lines about requests have in common.
 
 use crate::model::Destination;
 
 /// Destinations named in one line.
 const MAX_DESTINATIONS: usize = 10;
 
-/// Destinations as the value of one field, with how many more there are; `None` leaves it out.
+/// Returns destinations as the value of one field, with the number of those that are not named; `None` omits the
+/// field.
 pub(super) fn destinations<'d>(
     destinations: impl IntoIterator<Item = &'d Destination>,
 ) -> Option<String> {

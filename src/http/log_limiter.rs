@@ -1,25 +1,26 @@
-//! Log lines that strangers can cause at will: one now and then, with how many there were in between.
+//! A rate limit for log lines that strangers can cause at will: one line in 10 s, with the number of suppressed
+//! ones.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// The least time between two lines.
+/// Minimum time between two lines.
 const MIN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Lines of one kind.
+/// Limits the lines of one kind.
 #[derive(Debug, Default)]
 pub(super) struct LogLimiter(Mutex<Lines>);
 
 #[derive(Debug, Default)]
 struct Lines {
-    /// The time of the last one that was written.
+    /// The time of the last written line.
     last: Option<Instant>,
     suppressed: u64,
 }
 
 impl LogLimiter {
-    /// Returns how many lines were left out since the last one if this one may be written.
+    /// Returns the number of lines that were suppressed since the last one, if this one may be written.
     pub(super) fn admit(&self, now: Instant) -> Option<u64> {
         let mut lines = self.0.lock();
         let is_due = lines

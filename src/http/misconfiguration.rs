@@ -1,7 +1,7 @@
-//! The answers of a function whose configuration cannot be used.
+//! The responses of a function whose configuration cannot be used.
 //!
-//! A process of Lambda that ends at start is started again for every request, and the caller learns
-//! nothing. So it serves, and each answer says what is wrong.
+//! Lambda starts a process that ends at start again for every request, and the caller gets no reason. So it serves,
+//! and each response names the errors.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use super::HttpError;
 use super::settings::Misconfiguration;
 use crate::http::fallback::Protocol;
 
-/// Returns a router whose responses all name what is wrong.
+/// Returns a router whose responses all name the errors of the configuration.
 pub fn error_router(all: Vec<Misconfiguration>) -> Router {
-    Router::new().fallback(answer).with_state(Arc::new(all))
+    Router::new().fallback(respond).with_state(Arc::new(all))
 }
 
-async fn answer(State(all): State<Arc<Vec<Misconfiguration>>>, request: Request) -> Response {
+async fn respond(State(all): State<Arc<Vec<Misconfiguration>>>, request: Request) -> Response {
     let path = request.uri().path();
     let is_read = match path {
         "/read" => true,
@@ -30,7 +30,7 @@ async fn answer(State(all): State<Arc<Vec<Misconfiguration>>>, request: Request)
         error = error.text(),
         status = error.status().as_u16(),
         path,
-        "Refused a request because the configuration cannot be used."
+        "Rejected a request because the configuration cannot be used."
     );
     error.into_response()
 }

@@ -1,4 +1,4 @@
-//! What an operator and a monitoring system look at: metrics, health, the start page.
+//! Pages for operators and monitoring systems: metrics, health, the start page.
 
 mod start;
 

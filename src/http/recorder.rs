@@ -9,8 +9,8 @@ use super::{App, HttpError};
 use crate::metrics::emf::Numbers;
 use crate::metrics::{InFlight, Metrics};
 
-/// The status that is counted where the client left before its response was complete; nobody gets
-/// it. Other servers use it too, as Prometheus' own API does.
+/// The status that is counted if the client left before its response was complete; it is never sent. Other servers
+/// use it too, as Prometheus' own API does.
 const CLIENT_LEFT: u16 = 499;
 
 /// The record of requests of one kind.
@@ -27,7 +27,7 @@ pub(super) trait Record {
 pub(super) enum End<'e> {
     /// The response is complete.
     Completed(StatusCode),
-    /// The response is an error, or is broken off by one.
+    /// The response is an error, or an error cut it off.
     Failed(&'e HttpError),
     /// The client left before the response was complete.
     Aborted,
@@ -35,8 +35,8 @@ pub(super) enum End<'e> {
     Panicked,
 }
 
-/// Records a request exactly once: when it is closed, or when it is dropped without that, because
-/// its client left or its handler panicked.
+/// Records a request exactly once: when it is closed, or when it is dropped before that because its client left or
+/// its handler panicked.
 #[derive(Debug)]
 pub(super) struct RequestRecorder<R: Record> {
     metrics: Arc<Metrics>,
@@ -58,7 +58,7 @@ impl<R: Record> RequestRecorder<R> {
         }
     }
 
-    /// Returns what is known of the request so far, to be added to.
+    /// Returns the record of the request so far.
     pub(super) fn record(&mut self) -> &mut R {
         &mut self.record
     }

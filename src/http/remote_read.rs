@@ -1,8 +1,8 @@
-//! `POST /read`: remote read, answered with SAMPLES or STREAMED_XOR_CHUNKS.
+//! `POST /read`: remote read, with SAMPLES or STREAMED_XOR_CHUNKS as the response.
 //!
-//! A streamed answer begins with the first result. Where an answer has to be one piece (see
-//! [`super::invocation_limits`]), its frames are one body. A request is a message in snappy, whatever its content
-//! headers say: Prometheus does not look at them, and clients name there what they want to receive.
+//! A streamed response begins with the first result. If a response must be one piece (see
+//! [`super::invocation_limits`]), its frames are one body. A request is a message in snappy, regardless of its
+//! content headers: Prometheus ignores them, and clients put the form of the response there.
 
 mod frames;
 mod record;
@@ -29,7 +29,7 @@ use crate::wire;
 use frames::FrameStream;
 use record::ReadRecord;
 
-/// Prometheus' client compares the beginning of it, with this space.
+/// The content type of frames; Prometheus' client compares its beginning, with this space.
 const STREAMED: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
 
 pub(super) async fn read(
@@ -40,7 +40,7 @@ pub(super) async fn read(
     body: Body,
 ) -> Response {
     let mut recorder = RequestRecorder::open(&app, ReadRecord::default());
-    let content = answer(&app, version, &headers, body, &limits, recorder.record()).await;
+    let content = content(&app, version, &headers, body, &limits, recorder.record()).await;
     let completed = End::Completed(StatusCode::OK);
     let (mut response, numbers) = match content {
         Ok(Content::Stream(results, deadline)) => {
@@ -75,17 +75,18 @@ pub(super) async fn read(
     response
 }
 
-/// What an answer consists of.
+/// The content of a response.
 enum Content {
-    /// A whole SAMPLES answer.
+    /// A complete SAMPLES response.
     Samples(Buffer),
     /// All frames.
     Frames(Buffer),
-    /// Frames of these results and of those that are still to come, until a deadline.
+    /// Frames of these results and of the results that follow, until a deadline.
     Stream(VecDeque<QueryResult>, tokio::time::Instant),
 }
 
-async fn answer(
+/// Reads the request and returns the content of its response.
+async fn content(
     app: &App,
     version: Version,
     headers: &HeaderMap,
@@ -105,7 +106,7 @@ async fn answer(
     let accepted = &request.accepted_response_types;
     let form =
         ResponseType::preferred(accepted).ok_or_else(|| HttpError::no_response_type(accepted))?;
-    // Without chunked transfer the end of a connection would be the end of the answer.
+    // Without chunked transfer the end of the connection would be the end of the response.
     let is_whole = limits.is_some() || version < Version::HTTP_11;
     let reading = app.querier.read(&request, reservation, deadline).await;
     let reading = record.reading.insert(reading);
@@ -120,7 +121,7 @@ async fn answer(
         .as_ref()
         .map_or(usize::MAX, |limits| limits.max_response_bytes);
     let fitting = |len| match len > max_bytes {
-        true => Err(HttpError::answer_too_large(len, max_bytes)),
+        true => Err(HttpError::result_too_large(len, max_bytes)),
         false => Ok(()),
     };
     let results = results.make_contiguous();
@@ -137,7 +138,7 @@ async fn answer(
         let body = body.map_err(|error| HttpError::encoding(&error))?;
         return fitting(body.len()).map(|()| Content::Samples(body));
     }
-    // They are made twice, because their length stands before them.
+    // Frames are encoded twice, because their total length is needed first.
     let mut len = 0;
     let (mut uncounted, mut unwritten) = (all_frames(results), all_frames(results));
     let count = || match uncounted.next() {
@@ -165,7 +166,7 @@ async fn answer(
     Ok(Content::Frames(body))
 }
 
-/// The frames of results, made as [`frames`] makes those of a series.
+/// Returns the frames of results, each series by [`frames`].
 fn all_frames(
     results: &[QueryResult],
 ) -> Box<dyn Iterator<Item = Option<ChunkedReadResponse>> + Send + '_> {

@@ -53,22 +53,22 @@ pub(super) async fn write(
         Err(error) => error.into_response(),
     };
     response.extensions_mut().insert(numbers);
-    // A sender of remote write 1.0 would believe them too, and some have got that wrong.
+    // Some senders of remote write 1.0 read them too, and do so wrongly.
     if version == Ok(RemoteWrite::V2) {
         add_written(response.headers_mut(), written);
     }
     response
 }
 
-/// Whether a sender finds out by this error what it has to send: those that compress by zstd send the same
-/// again by snappy, and snappy from then on
+/// Returns true if a sender negotiates the compression by this error: senders that try zstd first send the same
+/// request again in snappy, and use snappy from then on
 /// (<https://docs.victoriametrics.com/victoriametrics/vmagent/#victoriametrics-remote-write-protocol>).
 fn is_negotiation(error: &DecodeError) -> bool {
     matches!(error, DecodeError::ContentEncoding(encoding) if encoding.trim().eq_ignore_ascii_case("zstd"))
 }
 
-/// Returns what is written as far as the sender is concerned: after a retryable response it sends
-/// everything again and adds up what the responses say, so such a response says nothing.
+/// Returns the numbers of written entries for the sender. After a retryable response it sends everything again and
+/// adds up the numbers of all responses, so a retryable response has zeros.
 fn written(stored: &Result<(), HttpError>, outcome: Option<&WriteOutcome>) -> Kinds {
     match stored {
         Err(error) if error.is_retryable() => Kinds::default(),
@@ -95,7 +95,7 @@ fn add_written(headers: &mut HeaderMap, written: Kinds) {
     }
 }
 
-/// Stores what the request holds, and records what became of it.
+/// Stores the content of the request, and records the outcome.
 async fn store(
     app: &App,
     version: RemoteWrite,
@@ -123,10 +123,10 @@ async fn store(
     drop(turn);
     let progress = &mut record.progress;
     let written = app.ingester.write(&request, deadline, progress).await;
-    let written = written.map_err(|refusal| {
-        // Stored for the waiting task even if it is not waiting yet.
+    let written = written.map_err(|rejection| {
+        // The permit is stored for the waiting task even if it does not wait yet.
         app.fatal_rejection.notify_one();
-        HttpError::from(refusal)
+        HttpError::from(rejection)
     })?;
     let written = record.outcome.insert(written);
     let settings = &app.settings;

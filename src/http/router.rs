@@ -1,4 +1,4 @@
-//! The routes and what their handlers share.
+//! The routes and the state of their handlers.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::query::Querier;
 use crate::web_config::{Verifier, WebConfig};
 
-/// What the handlers share; cheap to clone.
+/// The state of the handlers; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App {
     pub(super) ingester: Ingester,
@@ -29,19 +29,19 @@ pub struct App {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: Settings,
     pub(super) budget: MemoryBudget,
-    /// The turn of large requests to be decoded.
+    /// The semaphore of large requests that are decoded, one at a time.
     pub(super) decoding: Arc<Semaphore>,
     pub(super) backpressure: Arc<Backpressure>,
     pub(super) fatal_rejection: Arc<Notify>,
     pub(super) web: WebConfig,
     pub(super) verifier: Arc<Verifier>,
-    /// The log lines of rejected credentials.
+    /// Limits the log lines of rejected credentials.
     pub(super) rejected_credentials: Arc<LogLimiter>,
-    /// The log lines of requests that foreign pages or proxies may have sent.
+    /// Limits the log lines of requests that foreign pages or proxies may have sent.
     pub(super) policy_violations: Arc<LogLimiter>,
-    /// `None` where no definitions are kept.
+    /// `None` if no definitions are stored.
     pub(super) jobs: Option<JobsApi>,
-    /// Whether only this machine can reach the server.
+    /// True if only this machine can reach the server.
     pub(super) is_local: bool,
 }
 
@@ -66,14 +66,14 @@ impl App {
         }
     }
 
-    /// Says whether only this machine can reach the server: then requests without a credential have to
-    /// come from this machine without detours.
+    /// Sets if only this machine can reach the server: then requests without a credential must come directly from
+    /// this machine.
     #[must_use]
     pub fn reached_locally(self, is_local: bool) -> Self {
         Self { is_local, ..self }
     }
 
-    /// Serves `/v1/connectors` too.
+    /// Adds `/v1/connectors`.
     #[must_use]
     pub fn with_jobs(self, jobs: JobsApi) -> Self {
         Self {
@@ -82,41 +82,41 @@ impl App {
         }
     }
 
-    /// The metrics of the process.
+    /// Returns the metrics of the process.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// The memory that requests share.
+    /// Returns the memory budget that requests share.
     pub fn budget(&self) -> &MemoryBudget {
         &self.budget
     }
 
-    /// Who may ask, and how they reach the server.
+    /// Returns the web configuration.
     pub fn web(&self) -> &WebConfig {
         &self.web
     }
 
-    /// Returns once a `fail_on_*` option has refused a request: the process should end.
+    /// Returns once a `fail_on_*` option has rejected a request: the process should end.
     pub async fn rejected(&self) {
         self.fatal_rejection.notified().await;
     }
 }
 
-/// The paths of routes that stand alone; those of [`connectors`] are taken too.
+/// The paths of single routes; [`jobs`] has more.
 const WRITE: &str = "/write";
 const READ: &str = "/read";
 const START: &str = "/";
 const HEALTHY: &str = "/-/healthy";
 const READY: &str = "/-/ready";
 
-/// Whether a path is one of the connector's own, so that metrics cannot be there.
+/// Returns true if a path is one of the connector's own, so that metrics cannot be there.
 pub fn is_own_path(path: &str) -> bool {
     [WRITE, READ, START, HEALTHY, READY].contains(&path) || jobs::owns(path)
 }
 
-/// All routes: `/write`, `/read`, `/v1/connectors`, the connector's own metrics, health and a start page. What is
-/// posted elsewhere is served by its header.
+/// Returns all routes: `/write`, `/read`, `/v1/connectors`, the connector's own metrics, health and a start page.
+/// POST requests to other paths are served by their header.
 pub fn router(app: App) -> Router {
     let telemetry_path = app.settings.telemetry_path.clone();
     Router::new()
@@ -128,7 +128,7 @@ pub fn router(app: App) -> Router {
         .fallback(fallback::serve)
         .layer(from_fn_with_state(app.clone(), guard::require))
         .layer(from_fn_with_state(app.clone(), auth::require))
-        // Beyond the layers: load balancers and kubelets ask without credentials.
+        // Outside of the layers: load balancers and kubelets send no credentials.
         .route(HEALTHY, get(pages::healthy))
         .route(READY, get(pages::ready))
         .layer(from_fn_with_state(app.clone(), auth::add_headers))

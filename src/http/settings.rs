@@ -7,7 +7,7 @@ use http::StatusCode;
 /// The settings of an [`App`](super::App).
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The region that the start page shows.
+    /// The region, for the start page.
     pub region: String,
     /// Path of the connector's own metrics; starts with `/`.
     pub telemetry_path: String,
@@ -17,15 +17,15 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// Status of a throttled write: 503 or 429.
     pub throttled_write_status: StatusCode,
-    /// Status of a write that Timestream rejects for good.
+    /// Status of a write that Timestream rejects permanently.
     pub permanent_error_status: PermanentErrorStatus,
-    /// Limit of a request body and of its decompressed size, in bytes.
+    /// Maximum request body size, before and after decompression, in bytes.
     pub max_request_bytes: usize,
-    /// Limit of all request bodies in work, decompressed, in bytes.
+    /// Maximum memory of all requests in flight, in bytes.
     pub max_in_flight_bytes: usize,
 }
 
-/// The status of a write that Timestream rejects for good.
+/// The status of a write that Timestream rejects permanently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PermanentErrorStatus {
     /// AWS' own for Prometheus, 400 for all other senders.
@@ -39,7 +39,7 @@ pub enum PermanentErrorStatus {
 /// An option that cannot be used.
 #[derive(Clone, Debug)]
 pub struct Misconfiguration {
-    /// Whether it leaves all data without a destination.
+    /// True if it leaves all data without a destination.
     pub is_missing_destination: bool,
     /// Option, value and the expected one.
     pub text: String,

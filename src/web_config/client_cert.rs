@@ -1,5 +1,4 @@
-//! Verifiers of client certificates that rustls does not bring along: any certificate, and one with
-//! an allowed name. The rules are those of Go's `tls.ClientAuthType` and of the exporter toolkit's
+//! Verifiers of client certificates that rustls lacks: one for any certificate, and one for allowed names. The rules are those of Go's `tls.ClientAuthType` and of the exporter toolkit's
 //! `client_allowed_sans`.
 
 use std::sync::Arc;
@@ -17,11 +16,11 @@ use webpki::EndEntityCert;
 
 use super::file::San;
 
-/// Takes any certificate whose private key the client has; who signed it does not matter.
+/// Accepts any certificate whose private key the client has, regardless of its issuer.
 #[derive(Debug)]
 pub(super) struct AnyCertificate {
     pub(super) provider: Arc<CryptoProvider>,
-    /// Whether a client without a certificate is refused.
+    /// True if a client without a certificate is rejected.
     pub(super) required: bool,
 }
 
@@ -69,7 +68,7 @@ impl ClientCertVerifier for AnyCertificate {
     }
 }
 
-/// What `inner` accepts, if the certificate has one of the names.
+/// Accepts certificates that `inner` accepts and that have one of the names.
 #[derive(Debug)]
 pub(super) struct AllowedSans {
     pub(super) inner: Arc<dyn ClientCertVerifier>,
@@ -130,7 +129,8 @@ impl ClientCertVerifier for AllowedSans {
     }
 }
 
-/// Names are compared letter by letter: `*.example` in a certificate is no wildcard here.
+/// Returns true if the certificate has the name. Names are compared exactly: `*.example` in a certificate is not a
+/// wildcard here.
 fn has_san(certificate: &EndEntityCert<'_>, san: &San) -> bool {
     match san {
         San::Ip(address) => certificate

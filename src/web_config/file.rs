@@ -1,8 +1,8 @@
-//! The text of a web configuration file to settings, in the format of Prometheus' exporter toolkit:
+//! Reads a web configuration file, in the format of Prometheus' exporter toolkit:
 //! <https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md>.
 //!
-//! What rustls or this server cannot do is refused, never ignored. All errors are reported together;
-//! none of them shows a value that may be secret.
+//! Settings that rustls or this server does not support are rejected, never ignored. All errors are reported
+//! together; none of them contains a value that may be secret.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,33 +13,33 @@ use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use super::users::Users;
 use crate::fields::{FieldError, FieldErrors};
 
-/// What a file says.
+/// The content of a file.
 #[derive(Debug, Default)]
 pub(super) struct WebFile {
-    /// How connections are encrypted; `None` if they are not.
+    /// The TLS settings; `None` without TLS.
     pub(super) tls: Option<TlsSettings>,
-    /// Headers of every answer.
+    /// Headers of every response.
     pub(super) headers: HeaderMap,
-    /// Who may ask.
+    /// Users of basic authentication.
     pub(super) users: Users,
 }
 
-/// How connections are encrypted.
+/// TLS settings.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TlsSettings {
     pub(super) certificate: Pem,
     pub(super) key: Pem,
     pub(super) client_auth: ClientAuth,
-    /// Who signs the certificates of clients; there if and only if they are verified.
+    /// The authorities of client certificates; present if and only if these are verified.
     pub(super) client_ca: Option<Pem>,
-    /// Names of which a client's certificate must have one; empty: any.
+    /// A client's certificate must have one of these names; if empty, any name is accepted.
     pub(super) client_allowed_sans: Vec<San>,
     pub(super) versions: Versions,
-    /// Whether the server's order of cipher suites counts, not the client's.
+    /// True if the server's order of cipher suites wins over the client's.
     pub(super) prefer_server_cipher_suites: bool,
 }
 
-/// Where a PEM text is.
+/// The location of a PEM document.
 #[derive(PartialEq, Eq)]
 pub(super) enum Pem {
     Inline(String),
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Pem {
     }
 }
 
-/// What is asked of clients; the names of Go's `tls.ClientAuthType`.
+/// The requirements for client certificates, with the names of Go's `tls.ClientAuthType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientAuth {
     NoClientCert,
@@ -86,11 +86,11 @@ impl ClientAuth {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum San {
     Ip(IpAddr),
-    /// A DNS name or a URI, compared letter by letter.
+    /// A DNS name or a URI, compared exactly.
     Text(String),
 }
 
-/// Versions of TLS that are spoken.
+/// The accepted versions of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Versions {
     Tls12,
@@ -107,7 +107,7 @@ const HEADERS: [(&str, &[&str]); 5] = [
     ("Content-Security-Policy", &[]),
 ];
 
-/// Reads the text; relative paths resolve against `directory`.
+/// Parses the file; relative paths resolve against `directory`.
 ///
 /// # Errors
 /// All errors, each with the key and what was expected.
@@ -127,6 +127,17 @@ pub(super) fn parse(text: &str, directory: &Path) -> Result<WebFile, Vec<String>
         let sentences = errors.iter().map(FieldError::sentence);
         sentences.collect()
     })
+}
+
+/// The errors of a file.
+#[derive(Default)]
+struct Errors(Vec<String>);
+
+impl Errors {
+    fn add(&mut self, key: &str, error: &str) {
+        let separator = if key.is_empty() { "" } else { " " };
+        self.0.push(format!("{key}{separator}{error}"));
+    }
 }
 
 fn file(document: &Yaml<'_>, directory: &Path, errors: &mut FieldErrors) -> WebFile {
@@ -183,7 +194,7 @@ fn tls(node: &Yaml<'_>, directory: &Path, errors: &mut FieldErrors) -> Option<Tl
         if chosen.is_some_and(|chosen| !chosen.is_empty()) {
             errors.add(
                 section.key(key),
-                "cannot be chosen: rustls has safe ones only; expected no such key",
+                "is not supported: rustls has safe ones only; expected no such key",
             );
         }
     }
@@ -211,7 +222,7 @@ fn tls(node: &Yaml<'_>, directory: &Path, errors: &mut FieldErrors) -> Option<Tl
         );
     }
     if client_allowed_sans.as_ref().is_some_and(Vec::is_empty) {
-        // The toolkit lets nobody in then; nobody can mean that.
+        // The toolkit rejects all clients then, which cannot be intended.
         errors.add(
             section.key("client_allowed_sans"),
             "has no name; expected some, or no such key",
@@ -238,7 +249,7 @@ fn client_auth(section: &Section<'_>, errors: &mut FieldErrors) -> Option<Client
     match name.as_deref() {
         None | Some("NoClientCert") => Some(ClientAuth::NoClientCert),
         Some("RequestClientCert") => Some(ClientAuth::RequestClientCert),
-        // The toolkit takes its own old name too.
+        // The toolkit accepts its own old name too.
         Some("RequireAnyClientCert" | "RequireClientCert") => {
             Some(ClientAuth::RequireAnyClientCert)
         }
@@ -257,7 +268,7 @@ fn client_auth(section: &Section<'_>, errors: &mut FieldErrors) -> Option<Client
     }
 }
 
-/// Whether what is set about clients makes sense together.
+/// Checks that the settings about clients fit together.
 fn check_client_auth(
     section: &Section<'_>,
     client_auth: ClientAuth,
@@ -393,14 +404,14 @@ fn users(node: &Yaml<'_>, errors: &mut FieldErrors) -> Users {
     users
 }
 
-/// A mapping of the file. Keys without a value are left out: they count as not set.
+/// A mapping of the file. Keys without a value count as not set.
 struct Section<'a> {
     path: &'static str,
     entries: Vec<(String, &'a Yaml<'a>)>,
 }
 
 impl<'a> Section<'a> {
-    /// The entries of `node`; keys that are not `known` are errors.
+    /// Reads the entries of `node`; keys that are not `known` are errors.
     fn new(
         path: &'static str,
         node: &'a Yaml<'a>,
@@ -421,8 +432,11 @@ impl<'a> Section<'a> {
         };
         for (key, value) in mapping {
             let Some(key) = key.as_str() else {
-                // Such as a number: its text is lost, and with it the name of a user.
-                errors.add(section.key("(key)"), "is not a text; expected it in quotes");
+                // For example a number: its spelling is lost, and with it the name of a user.
+                errors.add(
+                    section.key("(key)"),
+                    "is not a string; expected it in quotes",
+                );
                 continue;
             };
             match known {
@@ -449,14 +463,14 @@ impl<'a> Section<'a> {
         entry.map(|(_, value)| *value)
     }
 
-    /// A text; numbers are taken as their digits (`X-XSS-Protection: 0`), an empty text as not set.
+    /// Returns a string; numbers are read as their digits (`X-XSS-Protection: 0`), an empty string as not set.
     fn text(&self, key: &str, errors: &mut FieldErrors) -> Option<String> {
         let text = match self.get(key)? {
             Yaml::Value(Scalar::String(text)) => text.to_string(),
             Yaml::Value(Scalar::Integer(number)) => number.to_string(),
             Yaml::Value(Scalar::Null) => String::new(),
             _ => {
-                errors.add(self.key(key), "is not a text; expected one");
+                errors.add(self.key(key), "is not a string; expected one");
                 return None;
             }
         };
@@ -481,12 +495,12 @@ impl<'a> Section<'a> {
             texts.collect()
         });
         if texts.is_none() {
-            errors.add(self.key(key), "is not a list of texts; expected one");
+            errors.add(self.key(key), "is not a list of strings; expected one");
         }
         texts
     }
 
-    /// `<key>_file` or, inline, `<key>`.
+    /// Returns `<key>_file` or the inline `<key>`.
     fn pem(&self, key: &str, directory: &Path, errors: &mut FieldErrors) -> Option<Pem> {
         let inline = self.text(key, errors);
         let file = self.text(&format!("{key}_file"), errors);
@@ -499,7 +513,7 @@ impl<'a> Section<'a> {
                     self.key(key),
                     format!("is set beside {key}_file; expected only one of them"),
                 );
-                // Something, so that it is not reported as missing too.
+                // A value, so that it is not reported as missing too.
                 Some(Pem::Inline(String::new()))
             }
         }
@@ -611,11 +625,11 @@ basic_auth_users:
             (&tls("cafile: f"), "tls_server_config.cafile is unknown"),
             (
                 &tls("cipher_suites: [TLS_AES_128_GCM_SHA256]"),
-                "tls_server_config.cipher_suites cannot be chosen",
+                "tls_server_config.cipher_suites is not supported",
             ),
             (
                 &tls("curve_preferences: [X25519]"),
-                "tls_server_config.curve_preferences cannot be chosen",
+                "tls_server_config.curve_preferences is not supported",
             ),
             (
                 &tls("min_version: TLS10"),
@@ -651,7 +665,7 @@ basic_auth_users:
             ),
             (
                 &tls("client_auth_type: RequireAnyClientCert, client_allowed_sans: a"),
-                "tls_server_config.client_allowed_sans is not a list of texts",
+                "tls_server_config.client_allowed_sans is not a list of strings",
             ),
             (
                 &tls("client_auth_type: RequireAnyClientCert, client_allowed_sans: []"),
@@ -680,15 +694,15 @@ basic_auth_users:
             ("basic_auth_users: [a]", "basic_auth_users is not a mapping"),
             (
                 "basic_auth_users: {alice: secret}",
-                "basic_auth_users: the hash of user \"alice\" is no bcrypt hash",
+                "basic_auth_users: the hash of user \"alice\" is not a bcrypt hash",
             ),
             (
                 "basic_auth_users: {alice: }",
-                "basic_auth_users: the hash of user \"alice\" is no bcrypt hash",
+                "basic_auth_users: the hash of user \"alice\" is not a bcrypt hash",
             ),
             (
                 "basic_auth_users: {12: secret}",
-                "basic_auth_users.(key) is not a text",
+                "basic_auth_users.(key) is not a string",
             ),
         ];
         for (text, start) in cases {

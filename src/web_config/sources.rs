@@ -1,11 +1,11 @@
-//! Files that were read, and whether they are still the same.
+//! The files that were read, and their changes.
 
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Every file that was read, with what the file system said about it just before.
+/// Every file that was read, with its stamp just before.
 #[derive(Debug, Default)]
 pub(super) struct Sources(Vec<(PathBuf, Option<Stamp>)>);
 
@@ -18,22 +18,22 @@ struct Stamp {
     identity: Identity,
 }
 
-/// What else a system says of a file: device, inode and when either changed.
+/// More metadata of a file: device, inode and the time of their last change.
 #[cfg(unix)]
 type Identity = (u64, u64, i64, i64);
-/// What else a system says of a file: when it was created.
+/// More metadata of a file: the time of its creation.
 #[cfg(not(unix))]
 type Identity = Option<SystemTime>;
 
 impl Sources {
     /// Reads a file and remembers it, also if it cannot be read.
     pub(super) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
-        // Before the content: a change in between is noticed by the next look.
+        // Before the content, so that the next check notices a change in between.
         self.0.push((path.to_owned(), stamp(path)));
         std::fs::read(path)
     }
 
-    /// Whether every file is still as it was.
+    /// Returns true if no file has changed.
     pub(super) fn are_unchanged(&self) -> bool {
         self.0.iter().all(|(path, known)| *known == stamp(path))
     }

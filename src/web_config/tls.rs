@@ -1,4 +1,4 @@
-//! TLS settings to the configuration of rustls.
+//! Builds the configuration of rustls from the TLS settings.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::sources::Sources;
 /// Builds the configuration; certificates and keys are read through `sources`.
 ///
 /// # Errors
-/// All errors, each with the key and what was expected; never with a private key.
+/// All errors, each with the key and the expected content; never with a private key.
 pub(super) fn server_config(
     settings: &TlsSettings,
     sources: &mut Sources,
@@ -118,7 +118,7 @@ fn private_key(pem: &Pem, sources: &mut Sources) -> Result<PrivateKeyDer<'static
     let (bytes, place) = content(pem, "key", sources)?;
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
         pem::Error::NoItemsFound => format!("{place}: no private key found; expected one in PEM"),
-        // The text of the error may quote a line of the key.
+        // The message of the error may quote a line of the key.
         _ => format!("{place}: expected a private key in PEM"),
     })
 }
@@ -133,7 +133,7 @@ fn roots(pem: &Pem, sources: &mut Sources) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// The bytes of a PEM text, and where it is, for messages.
+/// Returns the bytes of a PEM document and its location, for messages.
 fn content(pem: &Pem, key: &str, sources: &mut Sources) -> Result<(Vec<u8>, String), String> {
     match pem {
         Pem::Inline(text) => Ok((

@@ -1,4 +1,4 @@
-//! Users and bearer token: what is accepted, and whether somebody who asks knows it.
+//! Users and bearer token: accepted forms, and the check of a credential.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -9,21 +9,21 @@ use ring::rand::SystemRandom;
 
 use super::fair_semaphore::{FairSemaphore, Origin, QueueFull};
 
-/// Users with the bcrypt hash of their password. Only names are ever shown.
+/// Users with the bcrypt hash of their password. `Debug` shows their names only.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Users(BTreeMap<String, String>);
 
-/// Why a user cannot be accepted; never holds the hash.
+/// The reason why a user cannot be accepted; it never contains the hash.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
     /// The hash is none that bcrypt makes.
-    #[error("the hash of user {0:?} is no bcrypt hash such as htpasswd -nBC 10 makes")]
+    #[error("the hash of user {0:?} is not a bcrypt hash; make one with htpasswd -nBC 10")]
     Hash(String),
     /// Basic authentication has no place for such a name.
     #[error("a user name is empty or has a colon or a control character")]
     Name,
     /// A user has two hashes.
-    #[error("user {0:?} is there twice")]
+    #[error("duplicate user {0:?}")]
     Twice(String),
     /// An entry of a list has no colon.
     #[error("entry {0} is not of the form user:bcrypt-hash")]
@@ -40,7 +40,7 @@ impl Users {
             return Err(UserError::Name);
         }
         let well_formed = hash.parse::<bcrypt::HashParts>();
-        // The costs that bcrypt knows; anything else fails only when somebody logs in.
+        // The costs that bcrypt supports; another one would fail at the first login.
         if !well_formed.is_ok_and(|parts| (4..=31).contains(&parts.get_cost())) {
             return Err(UserError::Hash(user.to_owned()));
         }
@@ -50,7 +50,7 @@ impl Users {
         }
     }
 
-    /// Reads `user:bcrypt-hash`, comma separated.
+    /// Parses comma-separated `user:bcrypt-hash` pairs.
     ///
     /// # Errors
     /// The first entry that cannot be used.
@@ -77,12 +77,12 @@ impl Users {
             .try_for_each(|(user, hash)| self.insert(user, hash))
     }
 
-    /// Whether there is no user.
+    /// Returns true if there are no users.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The most expensive hash, for the time that a user who does not exist has to cost.
+    /// Returns the most expensive hash, so that an unknown user costs as much time.
     fn most_expensive(&self) -> Option<&str> {
         // Cost has two digits at the same place of every hash.
         let hashes = self.0.values().map(String::as_str);
@@ -96,12 +96,12 @@ impl fmt::Debug for Users {
     }
 }
 
-/// A bearer token; never shown.
+/// A bearer token; `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BearerToken(String);
 
 impl BearerToken {
-    /// Visible ASCII without spaces, as it stands in a header.
+    /// Parses a token: visible ASCII without spaces, as in a header.
     pub fn parse(text: &str) -> Option<Self> {
         let usable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         usable.then(|| Self(text.to_owned()))
@@ -114,16 +114,16 @@ impl fmt::Debug for BearerToken {
     }
 }
 
-/// Checks credentials and remembers which were right, so that bcrypt (about 50 ms at its usual
-/// cost of 10) is paid once for a user and not for each request.
+/// Checks credentials and caches valid ones, so that bcrypt (about 50 ms at its usual cost of 10) runs once for a
+/// user and not for each request.
 ///
-/// What is remembered is a MAC under a key of this process, never a password.
+/// The cache has MACs under a key of this process, never passwords.
 #[derive(Debug)]
 pub struct Verifier {
     key: hmac::Key,
     verified: Mutex<HashMap<String, hmac::Tag>>,
-    /// Few bcrypts at a time, fair between addresses: wrong passwords may neither take all cores from
-    /// those who are in, nor the turns of those who are not in yet.
+    /// Few bcrypts at a time, fair between addresses: wrong passwords must neither occupy all cores nor delay the
+    /// first login of other clients.
     bcrypt_permits: FairSemaphore,
 }
 
@@ -139,17 +139,17 @@ impl Default for Verifier {
 }
 
 impl Verifier {
-    /// Whether `presented` is the token, in a time that does not depend on where they differ.
+    /// Returns true if `presented` is the token, in a time that is independent of their first difference.
     pub fn is_token(&self, token: &BearerToken, presented: &[u8]) -> bool {
         let expected = hmac::sign(&self.key, token.0.as_bytes());
         hmac::verify(&self.key, presented, expected.as_ref()).is_ok()
     }
 
-    /// Whether `user` is one of `users` and has this password. A user who does not exist costs as
-    /// much time as one whose password is wrong.
+    /// Returns true if `user` is one of `users` and has this password. An unknown user costs as much time as a wrong
+    /// password.
     ///
     /// # Errors
-    /// Too many wait for bcrypt, so nothing is known.
+    /// Too many requests wait for bcrypt, so the password was not checked.
     pub async fn is_user(
         &self,
         users: &Users,
@@ -166,13 +166,13 @@ impl Verifier {
             return Ok(true);
         }
         let permit = self.bcrypt_permits.acquire(origin).await?;
-        // Another request may have paid for the same credential meanwhile.
+        // Another request may have verified the same credential meanwhile.
         if known.is_some() && self.is_verified(user, &message) {
             return Ok(true);
         }
         let (hash, password) = (hash.to_owned(), password.to_owned());
         let checked = tokio::task::spawn_blocking(move || {
-            // Held to the end of the work, even if the client has left.
+            // Held until the work ends, even if the client has left.
             let _permit = permit;
             bcrypt::verify(password, &hash).unwrap_or(false)
         });
@@ -192,8 +192,8 @@ impl Verifier {
     }
 }
 
-/// What a remembered credential consists of; the hash is part of it, so a changed password is
-/// checked anew. A hash has always 60 bytes, and the length keeps name and password apart.
+/// Returns the message whose MAC is cached. It contains the hash, so a changed password is checked again. A hash
+/// always has 60 bytes, and the length separates name and password.
 fn message(user: &str, hash: &str, password: &[u8]) -> Vec<u8> {
     let length = (user.len() as u64).to_be_bytes();
     [hash.as_bytes(), &length, user.as_bytes(), password].concat()
@@ -214,7 +214,7 @@ mod tests {
         checked.await.unwrap()
     }
 
-    /// Takes the turns until one has to be waited for.
+    /// Acquires all permits.
     async fn all_permits(verifier: &Verifier) -> Vec<Permit> {
         use futures_util::FutureExt;
         let free = || {
@@ -262,8 +262,8 @@ mod tests {
         assert_eq!(format!("{users:?}"), "{\"alice\"}");
         let token = BearerToken::parse("t0ken").unwrap();
         assert_eq!(format!("{token:?}"), "BearerToken");
-        let fault = Users::parse("alice:secret").unwrap_err();
-        assert!(!fault.to_string().contains("secret"), "{fault}");
+        let error = Users::parse("alice:secret").unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
     }
 
     #[test]
@@ -333,7 +333,7 @@ mod tests {
         let users = Users::parse(&format!("alice:{}", hash("a"))).unwrap();
         let verifier = Verifier::default();
         assert!(is_user(&verifier, &users, "alice", b"a").await);
-        // Nobody gets a turn for bcrypt any more: only what is remembered can be answered.
+        // No permit for bcrypt is left: only cached credentials can be checked.
         let _permits = all_permits(&verifier).await;
         let now = |password: &'static [u8], users: &Users| {
             use futures_util::FutureExt;
@@ -351,8 +351,8 @@ mod tests {
         let users = Users::parse(&format!("alice:{}", hash("a"))).unwrap();
         let verifier = Verifier::default();
         let _permits = all_permits(&verifier).await;
-        let asked = is_user(&verifier, &users, "mallory", b"a").now_or_never();
-        assert_eq!(asked, None);
+        let checked = is_user(&verifier, &users, "mallory", b"a").now_or_never();
+        assert_eq!(checked, None);
     }
 
     #[test]

@@ -244,11 +244,13 @@ async fn faults_are_reported_with_those_of_other_options_and_without_secrets() {
     let start = format!("InvalidOptionError: --web.config.file (web_config_file) is {path:?}: ");
     let starts = [
         "ParseRetriesError: --max-retries (max_retries) is \"x\"".to_owned(),
-        "InvalidOptionError: --basic-auth-users (basic_auth_users) is not usable (its value is not \
+        "InvalidOptionError: --basic-auth-users (basic_auth_users) is not valid (its value is not \
          shown); expected user:bcrypt-hash"
             .to_owned(),
-        "InvalidOptionError: --bearer-token (bearer_token) is not usable".to_owned(),
-        format!("{start}basic_auth_users: the hash of user \"alice\" is no bcrypt hash"),
+        "InvalidOptionError: --bearer-token (bearer_token) is not valid".to_owned(),
+        format!(
+            "{start}basic_auth_users: the hash of user \"alice\" is not a bcrypt hash; make one with htpasswd -nBC 10"
+        ),
         format!("{start}basic_auth is unknown; expected one of tls_server_config,"),
     ];
     for start in &starts {

@@ -194,8 +194,8 @@ async fn dead_letters_that_cannot_be_kept_make_the_sender_send_again() {
     assert_eq!(answer.status, 503);
     assert!(
         answer.text().starts_with(
-            "DeadLetterError: 6 samples that Timestream cannot store are not kept either: the dead \
-             letter file cannot be written"
+            "DeadLetterError: 6 samples could neither be stored nor written to the dead-letter \
+             target: the dead letter file cannot be written"
         ),
         "{}",
         answer.text()

@@ -34,7 +34,7 @@ async fn a_server_is_healthy_until_it_stops() {
     let (status, text) = check(&[&flag]).await;
     assert_eq!(status, Some(1));
     assert!(text.starts_with("unhealthy: port "), "{text}");
-    assert!(text.contains("does not answer"), "{text}");
+    assert!(text.contains("does not respond"), "{text}");
 }
 
 #[tokio::test]

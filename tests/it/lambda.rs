@@ -437,7 +437,8 @@ async fn an_event_for_which_there_is_no_memory_is_left_to_its_sender() {
     assert_eq!(answer, expected);
     let left = running.stop().await;
     assert!(
-        left.stderr.contains("Dead letters are not read."),
+        left.stderr
+            .contains("Could not replay dead letters; the queue keeps them."),
         "{}",
         left.stderr
     );
@@ -469,7 +470,7 @@ async fn dead_letters_of_a_queue_are_written_again() {
     let left = running.stop().await;
     assert!(
         left.stderr
-            .contains("Some dead letters are still not stored.")
+            .contains("Could not store some dead letters; the queue keeps them.")
             && left.stderr.contains("messages_kept=1"),
         "{}",
         left.stderr
@@ -633,7 +634,7 @@ async fn an_answer_that_lambda_would_refuse_is_an_error_that_helps() {
         }
         let text = answer.text();
         assert!(text.starts_with("the result has "), "{text}");
-        assert!(text.contains("ask for a shorter range"), "{text}");
+        assert!(text.contains("query a shorter range"), "{text}");
     }
     let left = running.stop().await;
     let failed = left

@@ -82,7 +82,7 @@ const LINES: [(&str, &str); 12] = [
         "error",
         "Unable to convert the received Prometheus write request to Timestream Records.",
     ),
-    ("debug", "Read request answered."),
+    ("debug", "Read request completed."),
     (
         "error",
         "Error occurred while reading the data back from Timestream.",

@@ -497,7 +497,7 @@ async fn the_start_page_shows_what_happens() {
         "<dt>Database</dt><dd>db</dd>",
         "<dt>Table</dt><dd>label table, else t</dd>",
         "<th scope=\"row\">Samples written</th><td>7</td>",
-        "<th scope=\"row\">Requests answered 204</th><td>1</td>",
+        "<th scope=\"row\">Requests with status 204</th><td>1</td>",
         "<dt>Requests in flight</dt><dd>0</dd>",
     ] {
         assert!(page.contains(part), "{part} in {page}");

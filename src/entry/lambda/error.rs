@@ -10,46 +10,46 @@ use crate::fields::FieldErrors;
 /// An event that is not handled.
 #[derive(thiserror::Error)]
 pub enum EventError {
-    /// No handler takes it.
+    /// No handler accepts it.
     #[error(
         "UnsupportedEvent: received {received}; expected an HTTP request of an API Gateway HTTP API or \
          REST API, a function URL or an Application Load Balancer, messages of an SQS queue, records of a \
          Kinesis stream, or a connector definition"
     )]
     Unsupported {
-        /// The kind that it is.
+        /// The kind of the event.
         received: String,
     },
-    /// Nothing can be written: the configuration cannot be used.
+    /// The configuration cannot be used, so nothing can be written.
     #[error(
         "NotConfigured: messages of a queue cannot be written and connectors cannot run while the \
          configuration of the function cannot be used; its log says what to set"
     )]
     NotConfigured,
-    /// The connector definition cannot be used.
+    /// The definition cannot be used.
     #[error("InvalidDefinition: {0}")]
     Definition(#[from] FieldErrors),
-    /// The connector did not run to its end.
+    /// The job did not run to its end.
     #[error("ConnectorFailed: {name}: {error}")]
     Failed {
         /// The definition's name.
         name: String,
-        /// Why.
+        /// The cause.
         error: String,
     },
-    /// It does not have the shape of its source.
-    #[error("InvalidEvent: the event is not what SQS sends: {0}")]
+    /// The event is not an event of SQS.
+    #[error("InvalidEvent: the event does not have the form of SQS: {0}")]
     Invalid(serde_json::Error),
-    /// It does not have the shape of a stream's.
-    #[error("InvalidEvent: the event is not what Kinesis sends: {0}")]
+    /// The event is not an event of Kinesis.
+    #[error("InvalidEvent: the event does not have the form of Kinesis: {0}")]
     InvalidStream(serde_json::Error),
-    /// There is no memory for it; the sender sends it again.
+    /// The memory budget is exhausted; the sender sends the event again.
     #[error("MemoryBudgetExceeded: the event is not handled: {0}")]
     Memory(#[from] BudgetExceeded),
-    /// The time of the invocation was over; the sender sends it again.
+    /// The time of the invocation was over; the sender sends the event again.
     #[error(
-        "DeadlineExceeded: the event was not handled within the time of the invocation; it has to be sent \
-         again, in smaller batches or to a function with more time or memory"
+        "DeadlineExceeded: the event was not handled within the time of the invocation; send it again, \
+         in smaller batches or to a function with more time or memory"
     )]
     Late,
 }

@@ -1,12 +1,11 @@
-//! Events that are no HTTP requests.
+//! Events that are not HTTP requests.
 //!
-//! Messages of a queue are dead letters that are written again, or rows for a sink, as the records of a
-//! stream are; a connector definition, as a schedule of EventBridge sends it, is run. [`handle`] is the one place where a
-//! handler of such events is called. An event that has none fails its invocation, so that the sender
-//! keeps or reports it.
+//! Messages of a queue are dead letters to replay, or rows for a sink, like the records of a stream; a job's
+//! definition, as a schedule of EventBridge sends it, is run. [`handle`] is the one place that calls a handler of
+//! such events. An event without a handler fails its invocation, so that the sender keeps or reports it.
 //!
-//! Lambda passes events of up to 6 MB. The kind is found first, without reading the rest; then no more
-//! is read than the kind needs, after its memory is reserved.
+//! Lambda passes events of up to 6 MB. The kind is found first, without parsing the rest; then only the parts that
+//! the kind needs are parsed, after their memory is reserved.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,32 +41,32 @@ const SQS: &str = "aws:sqs";
 const KINESIS: &str = "aws:kinesis";
 /// Bytes of the shortest record.
 const MIN_RECORD_BYTES: usize = 16;
-/// Bytes of memory of a record besides its texts, in a vector that grows.
+/// Bytes of memory of a record besides its strings, in a vector that grows.
 const RECORD_MEMORY: usize = 3 * (size_of::<SqsMessage>() + size_of::<Item>());
-/// The time after the deadline in which handlers that keep it themselves still can respond.
+/// The time after the deadline in which handlers that observe it themselves can still respond.
 const BACKSTOP: Duration = Duration::from_millis(200);
 
-/// What events need; cheap to clone.
+/// The parts that events need; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handlers {
-    /// Writes dead letters again.
+    /// Replays dead letters.
     pub replayer: Replayer,
-    /// Runs connector definitions.
+    /// Runs jobs.
     pub runner: Arc<JobRunner>,
     /// The memory that events share with requests.
     pub budget: MemoryBudget,
 }
 
-/// Writes dead letters again.
+/// Replays dead letters.
 #[derive(Clone, Debug)]
 pub struct Replayer {
-    /// By which they are written.
+    /// Stores their samples.
     pub ingester: Ingester,
-    /// How long one write may take.
+    /// Maximum time of one write.
     pub timeout: Duration,
 }
 
-/// The response to an event, before `deadline`, and the numbers for CloudWatch, if it has any. An error
+/// Returns the response to an event, before `deadline`, and the numbers for CloudWatch, if there are any. An error
 /// fails the invocation.
 pub(super) async fn handle(
     event: &[u8],
@@ -128,7 +127,7 @@ struct Invocation<'e> {
 
 impl Invocation<'_> {
     async fn handle(&mut self) -> (Result<Value, EventError>, Option<Numbers>) {
-        // The event, and one byte for each bracket that is open while it is passed over.
+        // The event, and one byte for each open bracket while it is skipped.
         let memory = self.event.len() + self.event.len().next_power_of_two();
         if let Err(exceeded) = self.reservation.grow(memory) {
             return (Err(exceeded.into()), None);
@@ -147,7 +146,7 @@ impl Invocation<'_> {
         (result.unwrap_or(Err(EventError::Late)), None)
     }
 
-    /// Runs the definition that the event is.
+    /// Runs the job that the event defines.
     async fn definition(&mut self) -> (Result<Value, EventError>, Option<Numbers>) {
         let invalid = |text: String| EventError::from(FieldErrors::one("", text));
         let bytes = self.event.len();
@@ -166,8 +165,8 @@ impl Invocation<'_> {
         job::run(event, &self.handlers.runner, self.deadline).await
     }
 
-    /// Messages of a queue: rows for a sink, or dead letters. A message that is neither counts as rows
-    /// where there is a sink.
+    /// Handles messages of a queue: rows for a sink, or dead letters. A message that is neither counts as rows if
+    /// there is a sink.
     async fn queue(&mut self) -> Result<Value, EventError> {
         let event: SqsEvent = self.read().await?.map_err(EventError::Invalid)?;
         let runner = &self.handlers.runner;
@@ -201,7 +200,7 @@ impl Invocation<'_> {
         Ok(serde_json::to_value(response).expect("the result is valid JSON"))
     }
 
-    /// Records of a stream: rows for a sink.
+    /// Handles records of a stream: rows for a sink.
     async fn stream(&mut self) -> Result<Value, EventError> {
         let event: KinesisEvent = self.read().await?.map_err(EventError::InvalidStream)?;
         let items: Vec<Item> = event.records.into_iter().map(Item::from).collect();
@@ -212,7 +211,7 @@ impl Invocation<'_> {
         Ok(serde_json::to_value(response).expect("the result is valid JSON"))
     }
 
-    /// Reads the event as its kind needs it.
+    /// Parses the event for its kind.
     async fn read<T: DeserializeOwned>(
         &mut self,
     ) -> Result<Result<T, serde_json::Error>, EventError> {
@@ -224,7 +223,7 @@ impl Invocation<'_> {
         Ok(compute.run_if(bytes > LONG_BYTES, read).await)
     }
 
-    /// Writes dead letters again; without memory for that, the queue has to keep them.
+    /// Replays dead letters; without memory for that, the queue must keep them.
     async fn replay(&mut self, letters: &SqsEvent) -> SqsBatchResponse {
         if letters.records.is_empty() {
             return SqsBatchResponse::default();
@@ -235,7 +234,7 @@ impl Invocation<'_> {
             tracing::error!(
                 error = exceeded.to_string(),
                 messages_kept = messages,
-                "Dead letters are not read."
+                "Could not replay dead letters; the queue keeps them."
             );
             let ids = letters.records.iter().map(|it| it.message_id.clone());
             return SqsBatchResponse {
@@ -261,7 +260,7 @@ impl Invocation<'_> {
 }
 
 impl Replayer {
-    /// Writes the dead letters of the messages again, and says which messages the queue has to keep.
+    /// Replays the dead letters of the messages, and returns the messages that the queue must keep.
     async fn replay(
         &self,
         event: &SqsEvent,
@@ -274,7 +273,7 @@ impl Replayer {
         let response = replay_event(&replay.until(deadline), event, &mut summary).await;
         let (samples, stored) = (summary.replayed.samples, summary.replayed.stored);
         if summary.is_complete() {
-            tracing::info!(samples, stored, "Dead letters are stored.");
+            tracing::info!(samples, stored, "Replayed dead letters.");
         } else {
             let first = summary
                 .replayed
@@ -289,7 +288,7 @@ impl Replayer {
                 unreadable = summary.unreadable,
                 failed_for_now = summary.replayed.failed.keys().next(),
                 messages_kept = response.batch_item_failures.len(),
-                "Some dead letters are still not stored."
+                "Could not store some dead letters; the queue keeps them."
             );
         }
         response

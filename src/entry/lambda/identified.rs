@@ -1,5 +1,5 @@
-//! The request id of an invocation on every line that is logged about it, those of the runtime's own
-//! about an event that it cannot read included.
+//! The request id of an invocation on every log line about it, including the runtime's own lines about an event
+//! that it cannot read.
 
 use std::task::{Context, Poll};
 

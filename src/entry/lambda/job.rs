@@ -1,4 +1,4 @@
-//! A connector definition as an event: it runs, and the answer says what it did.
+//! A job's definition as an event: the job runs, and the response is its report.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::jobs::job::{Report, RunError};
 use crate::jobs::runner::{Caller, JobRunner, NotRun, RunOutcome};
 use crate::metrics::emf::Numbers;
 
-/// What a run has after it was told to end, to save its cursor.
+/// The time that a run has to save its cursor once it is stopped.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// Runs the definition `event`, and ends before `deadline`. With a schedule it is for the bucket that
-/// is now, so of two invocations for one tick one runs.
+/// Runs the job that `event` defines, and ends before `deadline`. With a schedule the run is for the present bucket,
+/// so only one of two invocations for the same tick runs.
 pub(super) async fn run(
     event: Value,
     runner: &JobRunner,

@@ -1,7 +1,7 @@
-//! The kind of an event, found without reading more of it than the members that decide.
+//! The kind of an event, found by the few members that decide.
 //!
-//! Whatever else an event holds is passed over, so finding its kind occupies no memory worth
-//! mentioning, however many values it has and however deep they are.
+//! All other content is skipped, so finding the kind of an event needs hardly any memory, regardless of the number
+//! and depth of its values.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,7 +29,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Returns the kind of `event`; text that is no JSON counts as null.
+    /// Returns the kind of `event`; invalid JSON counts as null.
     pub(super) fn of(event: &[u8]) -> Self {
         match serde_json::from_slice(event) {
             Ok(Shape::Object(members)) => members.kind(),
@@ -116,7 +116,7 @@ fn source_of_first(records: &RawValue) -> Option<String> {
 /// Returns a value if it is a string.
 fn text(value: Option<&RawValue>) -> Option<String> {
     let json = value?.get();
-    // Anything else is not looked at.
+    // Other values are not parsed.
     json.starts_with('"')
         .then(|| serde_json::from_str(json).ok())?
 }

@@ -1,4 +1,4 @@
-//! From an invocation to a request for the router.
+//! Converts an invocation to a request for the router.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,15 +10,15 @@ use tokio::time::Instant;
 
 use crate::http::InvocationLimits;
 
-/// What is left of an invocation's time for the answer to travel in; after its deadline Lambda ends
-/// the process, and the caller is told nothing.
+/// The part of an invocation's time that is reserved for sending the response; after the deadline Lambda ends the
+/// process, and the caller gets no reason.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// An earlier deadline, before 9 September 2001, is none: `cargo lambda watch` gives the time that an
-/// invocation may take (600,000 ms) where Lambda gives the time of day at which it ends.
+/// Earlier deadlines, before 9 September 2001, are durations: `cargo lambda watch` gives the duration of an
+/// invocation (600,000 ms), Lambda the time of its end.
 const EARLIEST: Duration = Duration::from_secs(1_000_000_000);
 
-/// When the work for an invocation has to be over.
+/// Returns the time by which the work for an invocation must be done.
 pub(super) fn deadline(context: &Context) -> Instant {
     let given = Duration::from_millis(context.deadline);
     let left = if given < EARLIEST {
@@ -30,7 +30,7 @@ pub(super) fn deadline(context: &Context) -> Instant {
     Instant::now() + left.saturating_sub(MARGIN)
 }
 
-/// The request as it would come from a socket, with the limits that it has here.
+/// Returns the request as a socket would receive it, with the limits of the invocation.
 pub(super) fn to_router(
     request: Request,
     deadline: Instant,
@@ -53,7 +53,7 @@ pub(super) fn to_router(
     axum::extract::Request::from_parts(parts, body)
 }
 
-/// Whether a gateway, or Lambda itself in front of a function URL, has checked the caller's signature.
+/// Returns true if a gateway, or Lambda itself in front of a function URL, has verified the caller's signature.
 fn is_authorized(request: &Request) -> bool {
     match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => {
@@ -65,8 +65,8 @@ fn is_authorized(request: &Request) -> bool {
     }
 }
 
-/// The path that the router knows: without the stage, which `lambda_http` puts in front of each path
-/// where the gateway has not done so.
+/// Returns the path for the router: without the stage, which `lambda_http` prefixes to each path if the gateway has
+/// not done so.
 fn path_and_query(request: &Request) -> PathAndQuery {
     let uri = request.uri();
     let stage = match request.request_context_ref() {

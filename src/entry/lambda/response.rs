@@ -1,4 +1,4 @@
-//! From the router's response to that of an invocation.
+//! Converts the router's response to the response of an invocation.
 
 use std::io::Write;
 
@@ -10,17 +10,17 @@ use lambda_http::{Body, Request, RequestExt, Response};
 
 use crate::metrics::emf::Numbers;
 
-/// Bytes of a response that Lambda takes, as JSON:
-/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html> says 6 MB, the runtime
-/// API's refusal says this number.
+/// Maximum size of a response in Lambda, as JSON, in bytes:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html> says 6 MB, an error of the runtime API
+/// names this number.
 const MAX_BYTES: usize = 6_291_556;
 /// The same for a function behind a load balancer:
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html>.
 const MAX_BYTES_OF_LOAD_BALANCER: usize = 1 << 20;
-/// What is kept free of it for status and headers; a load balancer gets the headers twice.
+/// The part of it that is reserved for status and headers; a load balancer gets the headers twice.
 const ENVELOPE_BYTES: usize = 8 << 10;
 
-/// Bytes that the body of a response may have: as base64, and in its envelope, it fits.
+/// Returns the maximum size of the body of a response, so that it fits as base64 and in its envelope.
 pub(super) fn max_bytes(request: &Request) -> usize {
     let limit = match request.request_context_ref() {
         Some(RequestContext::Alb(_)) => MAX_BYTES_OF_LOAD_BALANCER,
@@ -29,22 +29,22 @@ pub(super) fn max_bytes(request: &Request) -> usize {
     (limit - ENVELOPE_BYTES) / 4 * 3
 }
 
-/// Hands the numbers of the request to CloudWatch, if it got as far as having any.
+/// Prints the numbers of the request for CloudWatch, if it has any.
 pub(super) fn print_numbers(response: &axum::response::Response, function: &str, request_id: &str) {
     if let Some(numbers) = response.extensions().get::<Numbers>() {
         print(numbers, function, request_id);
     }
 }
 
-/// Hands numbers to CloudWatch.
+/// Prints numbers for CloudWatch.
 pub(super) fn print(numbers: &Numbers, function: &str, request_id: &str) {
     let line = numbers.to_line(function, request_id, Timestamp::now().as_millisecond());
-    // Whoever has closed stdout wants no metrics.
+    // Without stdout nothing reads metrics.
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
-/// Whether the body leaves as text or as base64 is decided by its type and encoding, in
-/// `lambda_http`.
+/// Returns the response for the runtime API. `lambda_http` decides by content type and encoding if the body is
+/// sent as text or base64.
 pub(super) async fn to_lambda(response: axum::response::Response) -> Response<Body> {
     let (parts, body) = response.into_parts();
     match to_bytes(body, MAX_BYTES).await {

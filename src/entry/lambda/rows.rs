@@ -1,8 +1,7 @@
 //! Rows for a sink, in the messages of a queue or the records of a stream.
 //!
-//! A message says by its attribute `connector` which sink its rows are for; without it, and in a stream,
-//! they are for the only sink that there is. All of an event are delivered together: what is not
-//! delivered comes again.
+//! The attribute `connector` of a message names the sink of its rows; without it, and in a stream, the rows are for
+//! the only sink. All rows of an event are delivered together; those that are not delivered are sent again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,15 +21,15 @@ use crate::json::LONG_BYTES;
 use crate::metrics::emf::Numbers;
 use crate::received::cut;
 
-/// Bytes of a body that is no JSON which become a row; a dead letter shows fewer.
+/// Bytes of an invalid body that become a row; a dead letter has fewer of them.
 const MAX_TEXT_BYTES: usize = 1024;
 
 /// A message or a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Item {
-    /// Identifies it in the answer.
+    /// The identifier in the response.
     id: String,
-    /// The sink that it names.
+    /// The name of its sink, if it has one.
     connector: Option<String>,
     body: Vec<u8>,
 }
@@ -56,8 +55,8 @@ impl From<KinesisRecord> for Item {
 }
 
 impl Item {
-    /// Adds its rows to `rows`; a body that is no JSON becomes a text, which is no row either and is
-    /// kept as a dead letter.
+    /// Adds its rows to `rows`. A body that is not JSON becomes a JSON string, which is an invalid row and so a dead
+    /// letter.
     fn add_rows(&self, rows: &mut Vec<u8>) {
         let mut values = serde_json::Deserializer::from_slice(&self.body).into_iter::<IgnoredAny>();
         if values.all(|value| value.is_ok()) && std::str::from_utf8(&self.body).is_ok() {
@@ -97,14 +96,17 @@ pub(super) fn holds_letters(message: &SqsMessage) -> bool {
 /// Returns the definitions that accept rows.
 pub(super) async fn sinks(runner: &JobRunner) -> Vec<Arc<Definition>> {
     let entries = runner.registry.definitions().await.unwrap_or_else(|error| {
-        tracing::error!(error = error.to_string(), "The connectors cannot be read.");
+        tracing::error!(
+            error = error.to_string(),
+            "Could not read the definitions of jobs."
+        );
         Vec::new()
     });
     let definitions = entries.into_iter().filter_map(|entry| entry.definition);
     definitions.filter(|it| it.job.accepts_rows()).collect()
 }
 
-/// Delivers what `items` hold to their sinks; the identifiers of those that have to come again.
+/// Delivers the rows of `items` to their sinks; returns the identifiers of the items that must be sent again.
 pub(super) async fn deliver(
     items: &[Item],
     sinks: &[Arc<Definition>],
@@ -125,7 +127,7 @@ pub(super) async fn deliver(
                 id = item.id,
                 connector = item.connector,
                 sinks = sinks.len(),
-                "Rows are for no sink: name one in the attribute connector of the message, or have just one."
+                "Rows have no sink: name one in the attribute connector of the message, or define exactly one."
             );
             again.push(item.id.clone());
             continue;
@@ -156,7 +158,7 @@ pub(super) async fn deliver(
                     error = exceeded,
                     connector = sink.name,
                     result = reason.result().as_str(),
-                    "A sink takes no rows now."
+                    "A sink is not accepting rows; they are sent again."
                 );
                 false
             }
@@ -168,7 +170,7 @@ pub(super) async fn deliver(
     again
 }
 
-/// Hands the rows of `items` over together.
+/// Pushes the rows of `items` together.
 async fn push_rows(
     sink: &Definition,
     items: &[&Item],
@@ -176,7 +178,7 @@ async fn push_rows(
     reservation: &mut Reservation,
     caller: Caller<'_>,
 ) -> Result<Option<(Report, Numbers)>, NotRun> {
-    // A body that is no JSON becomes longer by its quotes, and its control characters take six bytes.
+    // An invalid body becomes longer by its quotes, and its control characters take six bytes.
     let len = |item: &&Item| item.body.len() + 6 * item.body.len().min(MAX_TEXT_BYTES) + 8;
     let memory = items.iter().map(len).sum();
     reservation.grow(memory).map_err(NotRun::NoMemory)?;

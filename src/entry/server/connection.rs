@@ -20,23 +20,23 @@ use super::Ended;
 use crate::entry::server::header_timeout::{ExchangeCounter, TimedStream};
 use crate::web_config::{Origin, WebConfig};
 
-/// How long clients may take, so that slow ones cannot hold connections for ever.
+/// Time limits of a connection, so that slow clients cannot hold connections for ever.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionTimeouts {
     /// For the TLS handshake.
     pub tls_handshake: Duration,
-    /// For the head of a request, from its first byte (of the first request: from the connection).
+    /// For the headers of a request, from its first byte (of the first request: from the connection).
     pub headers: Duration,
     /// Between two requests.
     pub idle: Duration,
-    /// Without taking anything of a response.
+    /// Without progress in sending a response.
     pub write: Duration,
 }
 
 impl Default for ConnectionTimeouts {
-    /// That between requests is that of Prometheus' own server (`--web.read-timeout`), and longer than what
-    /// load balancers wait: they must close first, or requests get lost in between. A
-    /// query of Prometheus ends after two minutes (`--query.timeout`), so nothing waits for longer.
+    /// Returns the defaults. The idle timeout is that of Prometheus' own server (`--web.read-timeout`), and longer
+    /// than that of load balancers: they must close first, or requests get lost in between. A query of Prometheus
+    /// ends after two minutes (`--query.timeout`), so no client waits longer.
     fn default() -> Self {
         Self {
             tls_handshake: Duration::from_secs(10),
@@ -47,11 +47,11 @@ impl Default for ConnectionTimeouts {
     }
 }
 
-/// What a connection buffers of what it reads and writes; the head of a request has to fit. More would
-/// not be faster, and each open connection keeps what its largest request has needed.
+/// Size of the buffers of a connection for reading and writing; the headers of a request must fit. Larger ones
+/// would not be faster, and each open connection keeps the memory that its largest request needed.
 const MAX_BUFFERED_BYTES: usize = 64 << 10;
 
-/// Serves a connection to its end. Failures concern its client alone.
+/// Serves a connection to its end. Failures affect its client only.
 pub(super) async fn serve(
     stream: TcpStream,
     router: Router,
@@ -62,7 +62,7 @@ pub(super) async fn serve(
     let peer = stream.peer_addr().ok();
     let origin = peer.map_or(Origin::Unknown, |peer| peer.ip().into());
     let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
-    // Answers are written whole; waiting for more would only delay them.
+    // Responses are written at once; waiting for more data would only delay them.
     let _ = stream.set_nodelay(true);
     let Some(tls) = web.refreshed().tls.clone() else {
         return serve_http(stream, router, timeouts, stopping, &peer, origin).await;
@@ -75,9 +75,13 @@ pub(super) async fn serve(
     match handshake {
         Ok(Ok(stream)) => serve_http(stream, router, timeouts, stopping, &peer, origin).await,
         Ok(Err(error)) => {
-            tracing::warn!(error = error.to_string(), peer, "TLS handshake failed.");
+            tracing::warn!(
+                error = error.to_string(),
+                peer,
+                "TLS handshake failed; check protocol and certificates of the client."
+            );
         }
-        Err(_) => tracing::warn!(peer, "TLS handshake took too long."),
+        Err(_) => tracing::warn!(peer, "TLS handshake timed out."),
     }
 }
 
@@ -100,19 +104,19 @@ async fn serve_http(
     let service = service_fn(|mut request: Request<Incoming>| {
         exchanges.begin_or_end();
         request.extensions_mut().insert(origin);
-        let answer = router.call(request);
+        let response = router.call(request);
         let exchanges = exchanges.clone();
         async move {
-            let answer = answer.await;
+            let response = response.await;
             exchanges.begin_or_end();
-            answer
+            response
         }
     });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .max_buf_size(MAX_BUFFERED_BYTES)
-            // It runs between requests too.
+            // This timeout runs between requests too.
             .header_read_timeout(timeouts.idle)
             .serve_connection(io, service)
     );

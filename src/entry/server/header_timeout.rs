@@ -1,8 +1,8 @@
-//! The time that a client has to send the head of a request, and to accept what is sent to it.
+//! Timeouts for the headers of a request, and for a client that does not read its response.
 //!
-//! hyper's own time-out for heads runs while a kept connection is idle too, so it would have to be as
-//! long as clients and load balancers keep their connections. Here the clock starts with the
-//! connection, stops when a request is whole, and starts again with the first byte of the next one.
+//! hyper's own header timeout also runs while a connection is idle, so it would need to be as long as clients and
+//! load balancers hold idle connections. Here the clock starts with the connection, stops when the headers are
+//! complete, and starts again with the first byte of the next request.
 
 use std::io;
 use std::pin::Pin;
@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Counts the beginnings and ends of answers: while it is odd, a request is being answered and
-/// nobody waits for a head. A plain flag would not tell that one was answered between two reads.
+/// Counts the beginnings and ends of exchanges: while the count is odd, a request is in flight and no headers are
+/// expected. A flag could not show that an exchange took place between two reads.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ExchangeCounter(Arc<AtomicU64>);
 
@@ -29,14 +29,14 @@ impl ExchangeCounter {
     }
 }
 
-/// A connection whose reads fail once a head takes longer than the limit, and whose writes fail once
-/// the client takes nothing for longer than another.
+/// A connection whose reads fail once headers take longer than a limit, and whose writes fail once the client
+/// reads nothing for longer than another limit.
 #[derive(Debug)]
 pub(super) struct TimedStream<Io> {
     io: Io,
     limit: Duration,
     write_limit: Duration,
-    /// Runs while the client takes nothing.
+    /// Runs while the client reads nothing.
     write_deadline: Option<Pin<Box<Sleep>>>,
     exchanges: ExchangeCounter,
     /// The count at the last read.
@@ -45,7 +45,7 @@ pub(super) struct TimedStream<Io> {
 }
 
 impl<Io> TimedStream<Io> {
-    /// The first head has to be there after `limit` from now.
+    /// Creates a connection; the first headers must arrive within `limit` from now.
     pub(super) fn new(
         io: Io,
         limit: Duration,
@@ -63,7 +63,7 @@ impl<Io> TimedStream<Io> {
         }
     }
 
-    /// Passes on what a write has come to, unless nothing was taken for too long.
+    /// Passes on the result of a write, or an error if the client has read nothing for too long.
     fn watched<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -78,7 +78,7 @@ impl<Io> TimedStream<Io> {
             .write_deadline
             .get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(deadline.as_mut().poll(context));
-        let text = "the client took nothing of the response for too long";
+        let text = "the client read nothing of the response for too long";
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
     }
 }
@@ -92,14 +92,14 @@ impl<Io: AsyncRead + Unpin> AsyncRead for TimedStream<Io> {
         let this = &mut *self;
         let count = this.exchanges.count();
         if count != this.seen {
-            // The head was whole.
+            // The headers were complete.
             this.seen = count;
             this.deadline = None;
         }
         if let Some(deadline) = &mut this.deadline
             && deadline.as_mut().poll(context).is_ready()
         {
-            let text = "the head of the request took too long";
+            let text = "the headers of the request took too long";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)));
         }
         let before = buffer.filled().len();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_head_has_to_be_there_in_time() {
+    async fn the_first_headers_must_arrive_in_time() {
         let (_client, mut server, _) = connection();
         let start = Instant::now();
         let error = server.read_u8().await.unwrap_err();
@@ -192,7 +192,7 @@ mod tests {
         client.write_u8(b'b').await.unwrap();
         server.read_u8().await.unwrap();
         exchanges.begin_or_end();
-        // Idle: nothing of the next head is there.
+        // Idle: nothing of the next headers has arrived.
         advance(LIMIT * 2).await;
         client.write_u8(b'h').await.unwrap();
         server.read_u8().await.unwrap();
@@ -203,13 +203,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_between_two_reads_counts_too() {
+    async fn an_exchange_between_two_reads_counts_too() {
         let (mut client, mut server, exchanges) = connection();
         client.write_u8(b'h').await.unwrap();
         server.read_u8().await.unwrap();
         exchanges.begin_or_end();
         exchanges.begin_or_end();
-        // Idle for longer than a head may take.
+        // Idle for longer than headers may take.
         let later = tokio::time::timeout(LIMIT * 2, server.read_u8()).await;
         assert!(later.is_err(), "{later:?}");
         client.write_u8(b'h').await.unwrap();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_loses_its_connection() {
+    async fn a_client_that_reads_nothing_loses_its_connection() {
         let (mut client, mut server, _) = connection();
         // The other side has room for 64 bytes.
         server.write_all(&[0; 64]).await.unwrap();
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed(), LIMIT);
 
-        // One that takes a byte now and then does not.
+        // A client that reads a byte now and then does not.
         let (mut slow, mut server, _) = connection();
         let taking = async {
             for _ in 0..70 {

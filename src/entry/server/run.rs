@@ -42,8 +42,8 @@ pub async fn run(config: &Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let (stopper, told) = Stop::new();
-    let (api, work) = jobs::serve(runner, told);
+    let (stopper, stopped) = Stop::new();
+    let (api, work) = jobs::serve(runner, stopped);
     let app = app
         .with_connectors(api)
         .reached_locally(is_local(&listener));

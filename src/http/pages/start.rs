@@ -1,7 +1,7 @@
-//! The start page: what runs here, where samples go, and what happens right now.
+//! The start page: version and settings, the destination of samples, and present rates.
 //!
-//! It needs nothing from elsewhere. A script renews what it shows every two seconds; without
-//! scripts the browser loads it again every five.
+//! The page loads no other resources. A script updates it every two seconds; without scripts the browser reloads
+//! it every five.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::metrics::{LiveCount, LiveRow, LiveView, REVISION, VERSION};
 use crate::storage::routing::{RoutePart, Routing};
 
-/// Hexadecimal digits of a commit that are shown.
+/// Number of hexadecimal digits of the commit on the page.
 const SHORT_REVISION: usize = 12;
 
-/// What the page is made of.
+/// The content of the page.
 pub(super) struct StartPage<'a> {
     pub(super) region: &'a str,
     pub(super) routing: &'a Routing,
@@ -119,19 +119,19 @@ fn label(count: LiveCount) -> String {
         LiveCount::Written => "Samples written",
         LiveCount::Ignored => "Samples ignored",
         LiveCount::Failed => "Samples failed",
-        LiveCount::WriteRequests(status) => return format!("Requests answered {status}"),
-        LiveCount::WriteRetries => "Calls made again",
+        LiveCount::WriteRequests(status) => return format!("Requests with status {status}"),
+        LiveCount::WriteRetries => "Retried calls",
         LiveCount::WriteUnits => "Write units billed",
-        LiveCount::ReadRequests(status) => return format!("Requests answered {status}"),
+        LiveCount::ReadRequests(status) => return format!("Requests with status {status}"),
         LiveCount::ReadSeries => "Series returned",
         LiveCount::ReadSamples => "Samples returned",
         LiveCount::Statements => "SQL statements",
-        LiveCount::ReadRetries => "Calls made again",
+        LiveCount::ReadRetries => "Retried calls",
     };
     label.to_owned()
 }
 
-/// Whether somebody should look at it: something failed within the last minute.
+/// Returns true if the row needs attention: something failed within the last minute.
 fn is_bad(row: &LiveRow) -> bool {
     let is_failure = match row.count {
         LiveCount::Failed => true,
@@ -141,7 +141,7 @@ fn is_bad(row: &LiveRow) -> bool {
     is_failure && row.per_second > 0.0
 }
 
-/// Where one half of a destination comes from.
+/// Describes the source of one half of a destination.
 fn route(part: &RoutePart) -> String {
     match (&part.label, &part.default) {
         (Some(label), Some(default)) => format!("label {label}, else {default}"),
@@ -162,7 +162,7 @@ fn uptime(uptime: Duration) -> String {
     }
 }
 
-/// A number with its digits in groups of three.
+/// Formats a number with its digits in groups of three.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -176,7 +176,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// Text that stands for itself in HTML, in quoted attributes too.
+/// Displays a string escaped for HTML, quoted attributes included.
 struct Escaped<'a>(&'a str);
 
 impl Display for Escaped<'_> {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_what_runs_and_where_samples_go() {
+    fn settings_and_destinations_are_on_the_page() {
         let page = page(vec![]);
         for part in [
             "<dt>Running for</dt><dd>1 h 2 min</dd>",
@@ -262,12 +262,12 @@ mod tests {
                         <td>1\u{202f}234\u{202f}567</td><td>20.6</td></tr>";
         assert!(writes.contains(received), "{writes}");
         assert!(
-            writes.contains("<tr class=\"bad\"><th scope=\"row\">Requests answered 503</th>"),
+            writes.contains("<tr class=\"bad\"><th scope=\"row\">Requests with status 503</th>"),
             "{writes}"
         );
         // Long ago is no alarm.
         assert!(
-            reads.contains("<tr><th scope=\"row\">Requests answered 500</th>"),
+            reads.contains("<tr><th scope=\"row\">Requests with status 500</th>"),
             "{reads}"
         );
     }

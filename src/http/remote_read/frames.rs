@@ -1,4 +1,4 @@
-//! Results to a stream of frames.
+//! Encodes results as a stream of frames.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,16 +20,16 @@ use crate::storage::read::rows::Series;
 use crate::timestream::TimestreamError;
 use crate::wire;
 
-/// Frames are handed on together from so many bytes on.
+/// Minimum size of a piece of the stream, except the last one of a result.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Frames that are made when they are asked for.
+/// A stream of frames, encoded on demand.
 pub(super) struct FrameStream {
-    /// Results that are there already.
+    /// Results that are available.
     results: VecDeque<QueryResult>,
     /// The index of the first of them among the queries.
     query_index: usize,
-    /// The first series of it that was not sent.
+    /// The index of its first series that was not sent.
     series_index: usize,
     recorder: RequestRecorder<ReadRecord>,
     deadline: Instant,
@@ -37,7 +37,7 @@ pub(super) struct FrameStream {
 }
 
 impl FrameStream {
-    /// Frames of the first `results`, and of those that the reading of the request still gives.
+    /// Creates a stream of the first `results` and of the results that the request still reads.
     pub(super) fn new(
         results: VecDeque<QueryResult>,
         recorder: RequestRecorder<ReadRecord>,
@@ -54,13 +54,13 @@ impl FrameStream {
         }
     }
 
-    /// The bytes of the answer. An error ends it so that the connection breaks: a client must not take
-    /// a part for the whole.
+    /// Returns the bytes of the response. An error breaks the connection, so that the client cannot take a part for
+    /// the whole.
     pub(super) fn into_stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send {
         stream::unfold(Some(self), async |frames| {
             let mut frames = frames?;
             let piece = frames.next_piece().await?;
-            // Nothing follows an error, and what still runs is cancelled.
+            // Nothing follows an error, and queries that still run are cancelled.
             let rest = piece.is_ok().then_some(frames);
             Some((piece, rest))
         })
@@ -68,7 +68,7 @@ impl FrameStream {
 
     async fn next_piece(&mut self) -> Option<io::Result<Bytes>> {
         loop {
-            // A client that takes its time would hold the results for as long.
+            // A slow client would hold the results in memory.
             if Instant::now() >= self.deadline {
                 let error = ReadError::from(TimestreamError::timeout());
                 return Some(Err(self.abort(&HttpError::from(&error))));
@@ -90,12 +90,12 @@ impl FrameStream {
         }
     }
 
-    /// Frames of the first result that has any left.
+    /// Returns the next frames of the first result that has some left.
     async fn piece_of_first(&mut self) -> Result<Option<Bytes>, HttpError> {
         while let Some(result) = self.results.front() {
             let mut piece = Vec::new();
             let mut rest = result[self.series_index..].iter();
-            // What is encoded already is only copied.
+            // Encoded chunks are only copied.
             let is_long = |it: &Series| !it.histograms.is_empty() && it.bytes() > LONG_BYTES;
             let is_long = rest.as_slice().first().is_some_and(is_long);
             let mut series: Option<Frames<'_>> = None;

@@ -14,7 +14,7 @@ use crate::query::{ReadOutcome, Reading};
 pub(super) struct ReadRecord {
     /// The memory of the request and of the patterns of its queries.
     pub(super) reservation: Option<Reservation>,
-    /// Once it has begun.
+    /// The read, once it has begun.
     pub(super) reading: Option<Reading>,
 }
 
@@ -37,7 +37,7 @@ impl Record for ReadRecord {
     }
 }
 
-/// The one line about a request; numbers that nobody knows are left out.
+/// Logs the one line about a request, without the numbers that are unknown.
 fn log_read(end: End<'_>, outcome: Option<&ReadOutcome>) {
     let destinations = log::destinations(outcome.into_iter().flat_map(|it| &it.destinations));
     let counts = outcome.map(|outcome| outcome.counts);
@@ -50,7 +50,7 @@ fn log_read(end: End<'_>, outcome: Option<&ReadOutcome>) {
             statements = counts.map(|counts| counts.statements),
             pages = counts.map(|counts| counts.pages),
             retries = counts.map(|counts| counts.retries),
-            "Read request answered."
+            "Read request completed."
         ),
         End::Failed(error) => tracing::error!(
             error = error.text(),
@@ -63,7 +63,7 @@ fn log_read(end: End<'_>, outcome: Option<&ReadOutcome>) {
         ),
         End::Aborted => tracing::debug!(
             destinations,
-            "The client of a read request left before its answer was complete."
+            "The client of a read request left before its response was complete."
         ),
         End::Panicked => {
             tracing::error!(destinations, "The handler of a read request panicked.");

@@ -10,18 +10,18 @@ use crate::ingest::{Kept, WriteOutcome, WriteProgress};
 use crate::metrics::Metrics;
 use crate::metrics::emf::Numbers;
 
-/// The log message of requests that hold something that cannot become records.
+/// The log message of requests with content that cannot become records.
 const NOT_CONVERTED: &str =
     "Unable to convert the received Prometheus write request to Timestream Records.";
 
 /// The numbers of a write request so far.
 #[derive(Debug, Default)]
 pub(super) struct WriteRecord {
-    /// Up to now, once the request is decoded.
+    /// The progress, once the request is decoded.
     pub(super) progress: WriteProgress,
-    /// In the end.
+    /// The outcome, at the end.
     pub(super) outcome: Option<WriteOutcome>,
-    /// The sender sends the same again in a form that is supported, so an error harms nobody.
+    /// True if the error is part of a negotiation: the sender sends the same again in a supported form.
     pub(super) is_negotiation: bool,
 }
 
@@ -38,14 +38,14 @@ impl Record for WriteRecord {
             End::Failed(error) if self.is_negotiation => tracing::info!(
                 reason = error.text(),
                 status = error.status().as_u16(),
-                "A sender tries a compression that is not supported; it sends the same again by snappy."
+                "A sender tried an unsupported compression; it sends the same again in snappy."
             ),
             _ => log_write(end, self.outcome.as_ref()),
         }
     }
 }
 
-/// The one line about a request; numbers that nobody knows are left out.
+/// Logs the one line about a request, without the numbers that are unknown.
 fn log_write(end: End<'_>, outcome: Option<&WriteOutcome>) {
     let received = outcome.map(|written| written.received);
     let stored = outcome.map(|written| written.stored);
@@ -62,7 +62,7 @@ fn log_write(end: End<'_>, outcome: Option<&WriteOutcome>) {
                     ignored,
                     calls,
                     retries,
-                    "Some samples cannot be stored and are kept as dead letters."
+                    "Some samples can never be stored and were written as dead letters."
                 );
                 return;
             }
@@ -85,7 +85,7 @@ fn log_write(end: End<'_>, outcome: Option<&WriteOutcome>) {
                 aborted = outcome.map(|written| written.aborted),
                 calls,
                 retries,
-                "The client of a write request left before its response; it has to send again."
+                "The client of a write request left before its response; it must send again."
             );
             return;
         }
