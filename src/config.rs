@@ -711,7 +711,7 @@ mod tests {
         let state = |arguments: &[&str], environment: &[(&str, &str)]| {
             config(&[&DEFAULTS, arguments].concat(), environment).state
         };
-        let expected = Some(State::DynamoDb("state".to_owned()));
+        let expected = Some(StateStore::DynamoDb("state".to_owned()));
         for names in [["--state=dynamodb:state"], ["--state-store=dynamodb:state"]] {
             assert_eq!(state(&names, &[]), expected, "{names:?}");
         }

@@ -88,7 +88,7 @@ pub fn service(config: &Config, shared: &SdkConfig) -> Result<Service, OptionErr
         parts.ingester.clone(),
         parts.querier.clone(),
     );
-    let is_state_lasting = state.is_kept();
+    let is_state_lasting = state.is_persistent();
     let runner = runner(config, parts, state, Arc::clone(app.metrics()));
     Ok(Service {
         app,

@@ -105,9 +105,9 @@ impl From<&BudgetExceeded> for ErrorClass {
 impl From<&RegistryError> for ErrorClass {
     fn from(error: &RegistryError) -> Self {
         match error {
-            RegistryError::Faulty(_) => Self::BadRequest,
+            RegistryError::Invalid(_) => Self::BadRequest,
             RegistryError::Missing(_) => Self::NotFound,
-            RegistryError::Exists(_) | RegistryError::Given(_) => Self::Conflict,
+            RegistryError::Exists(_) | RegistryError::FromFile(_) => Self::Conflict,
             RegistryError::State(_) => Self::Unavailable,
             RegistryError::Memory(exceeded) => exceeded.into(),
         }

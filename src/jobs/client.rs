@@ -480,7 +480,7 @@ fn redirect(response: &Response, from: &Url) -> Result<Option<Url>, CallError> {
     let Some(mut next) = next.filter(|next| matches!(next.scheme(), "http" | "https")) else {
         return Err(invalid);
     };
-    // Only the definition has credentials.
+    // Only the definition supplies credentials.
     let is_stripped = next.set_username("").is_ok() && next.set_password(None).is_ok();
     match is_stripped {
         true => Ok(Some(next)),
@@ -533,7 +533,7 @@ pub async fn read_body(
         true => limit.saturating_mul(2).saturating_add(LEAST_GZIP_LIMIT),
         false => limit,
     };
-    // A declared length is not believed, only rejected.
+    // A declared length is never trusted, but a large one is rejected.
     if declared.is_some_and(|length| length > limit_sent) {
         return Err(BodyError::TooLong { limit });
     }

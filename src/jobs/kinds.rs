@@ -5,7 +5,7 @@ pub mod sink;
 pub mod sync;
 
 use crate::ingest::{Kept, WriteOutcome};
-use crate::jobs::run::Report;
+use crate::jobs::job::Report;
 
 /// Adds the stored, rejected and dead-lettered samples of a write to a report.
 ///

@@ -129,17 +129,6 @@ pub(super) fn parse(text: &str, directory: &Path) -> Result<WebFile, Vec<String>
     })
 }
 
-/// The errors of a file.
-#[derive(Default)]
-struct Errors(Vec<String>);
-
-impl Errors {
-    fn add(&mut self, key: &str, error: &str) {
-        let separator = if key.is_empty() { "" } else { " " };
-        self.0.push(format!("{key}{separator}{error}"));
-    }
-}
-
 fn file(document: &Yaml<'_>, directory: &Path, errors: &mut FieldErrors) -> WebFile {
     const KEYS: &[&str] = &[
         "tls_server_config",

@@ -66,7 +66,7 @@ async fn what_is_no_server_of_ours_is_not_healthy() {
     });
     let (status, text) = check(&[&flag]).await;
     assert_eq!(status, Some(1));
-    assert!(text.contains("answers \"HTTP/1.1 503 \""), "{text}");
+    assert!(text.contains("responded with \"HTTP/1.1 503 \""), "{text}");
 }
 
 #[tokio::test]

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
+use tokio_util::sync::CancellationToken;
 
 use super::{Handlers, Replayer, VARIABLES, serve};
 use crate::config::{Config, OptionError};
 use crate::entry::build::{Service, service};
 use crate::entry::failed;
 use crate::entry::signal::stop_signal;
-use crate::http::{Connectors, Misconfiguration, error_router, router};
-use crate::jobs::run::Stop;
+use crate::http::{JobsApi, Misconfiguration, error_router, router};
 use crate::timestream::sdk_config;
 use crate::visible::print_error;
 
@@ -75,10 +75,9 @@ async fn build(config: &Config, function: &str) -> Result<(Router, Handlers), Ve
     } = service;
     if service.is_state_lasting {
         // Invocations have deadlines of their own.
-        let (_, stop) = Stop::new();
-        app = app.with_connectors(Connectors {
+        app = app.with_jobs(JobsApi {
             runner: Arc::clone(&runner),
-            stop,
+            stop: CancellationToken::new(),
             background: None,
         });
     }
@@ -111,8 +110,8 @@ fn log_start(config: &Config, function: &str) {
     if !config.web.current().has_credentials() {
         tracing::warn!(
             "Authentication is not configured: anyone who may call the function can read and write all \
-             data, unless a gateway in front of it checks credentials; set basic_auth_users or \
-             bearer_token."
+             data, unless a gateway in front of it checks credentials; set users or a token \
+             (basic_auth_users, bearer_token)."
         );
     }
 }

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::{ConnectionTimeouts, Ended, bind, serve};
 use crate::config::Config;
 use crate::entry::build::{Service, service};
 use crate::entry::signal::stop_signal;
 use crate::entry::{failed, jobs};
-use crate::jobs::run::Stop;
 use crate::timestream::sdk_config;
 use crate::visible::print_error;
 
@@ -42,20 +42,18 @@ pub async fn run(config: &Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let (stopper, stopped) = Stop::new();
-    let (api, work) = jobs::serve(runner, stopped);
-    let app = app
-        .with_connectors(api)
-        .reached_locally(is_local(&listener));
+    let stop_jobs = CancellationToken::new();
+    let (api, work) = jobs::serve(runner, stop_jobs.clone());
+    let app = app.with_jobs(api).reached_locally(is_local(&listener));
     let work = tokio::spawn(work);
     let stop = async {
         stop.await;
-        stopper.stop();
+        stop_jobs.cancel();
     };
     log_start(config, &listener);
     let grace = config.http.request_timeout.max(config.http.read_timeout) + GRACE_BEYOND_DEADLINE;
     let ended = serve(listener, app, ConnectionTimeouts::default(), stop, grace).await;
-    stopper.stop();
+    stop_jobs.cancel();
     jobs::finish(work, grace).await;
     match ended {
         Ended::Stopped => {
