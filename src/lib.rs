@@ -4,11 +4,8 @@
 //! [`storage`] converts both ways, pure, and [`timestream`] is the port to the service. [`jobs`] run by schedule.
 //! [`config`] reads the options and [`entry`] builds and runs it all. `docs/ARCHITECTURE.md` is the map.
 
-pub mod budget;
-pub mod buffer;
 pub mod compute;
 pub mod config;
-pub mod convert;
 pub mod dead_letter;
 pub mod entry;
 pub mod fields;
@@ -18,9 +15,7 @@ pub mod jobs;
 pub mod json;
 pub mod metrics;
 pub mod model;
-pub mod prompb;
 pub mod query;
-pub mod received;
 pub mod replay;
 pub mod state;
 pub mod storage;
@@ -28,6 +23,7 @@ pub mod telemetry;
 pub mod timestream;
 mod unverified;
 pub mod web_config;
-pub mod wire;
 
 pub use prom_model::visible;
+pub use prom_wire as wire;
+pub use prom_wire::{budget, buffer, prompb, request as received};

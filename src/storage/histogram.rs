@@ -7,26 +7,26 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message;
 
-use crate::model::{Buckets, Count, Histogram, Span};
+use crate::model::{Count, Histogram};
 use crate::prompb;
 
 /// The text that stores `histogram`: all of it but its times.
 ///
 /// Of a stale one only that it is stale, and of the kind of its numbers, has a meaning.
 pub fn to_text(histogram: &Histogram) -> String {
-    let message = if histogram.is_stale() {
-        to_message(Histogram {
+    let stored = if histogram.is_stale() {
+        Histogram {
             sum: histogram.sum,
             count: histogram.is_float().then_some(Count::Float(0.0)),
             ..Histogram::default()
-        })
+        }
     } else {
-        to_message(Histogram {
+        Histogram {
             timestamp_ms: 0,
             ..histogram.clone()
-        })
+        }
     };
-    STANDARD.encode(message.encode_to_vec())
+    STANDARD.encode(prompb::Histogram::from(stored).encode_to_vec())
 }
 
 /// The histogram of this time that is stored as `text`; `None` if the text is none.
@@ -35,91 +35,14 @@ pub fn from_text(text: &str, timestamp_ms: i64) -> Option<Histogram> {
     let message = prompb::Histogram::decode(bytes.as_slice()).ok()?;
     Some(Histogram {
         timestamp_ms,
-        ..from_message(message)
+        ..message.into()
     })
-}
-
-/// The message of remote write 1.0 and remote read for `histogram`.
-pub fn to_message(histogram: Histogram) -> prompb::Histogram {
-    use prompb::histogram::{Count as CountField, ZeroCount};
-    let is_float = histogram.is_float();
-    let spans = |spans: Vec<Span>| {
-        let span = |span: Span| prompb::BucketSpan {
-            offset: span.offset,
-            length: span.length,
-        };
-        spans.into_iter().map(span).collect()
-    };
-    // Numbers of the kind that the histogram does not have are nobody's.
-    let deltas = |deltas: Vec<i64>| if is_float { Vec::new() } else { deltas };
-    let counts = |counts: Vec<f64>| if is_float { counts } else { Vec::new() };
-    prompb::Histogram {
-        count: histogram.count.map(|count| match count {
-            Count::Int(count) => CountField::CountInt(count),
-            Count::Float(count) => CountField::CountFloat(count),
-        }),
-        sum: histogram.sum,
-        schema: histogram.schema,
-        zero_threshold: histogram.zero_threshold,
-        zero_count: histogram.zero_count.and_then(|count| match count {
-            Count::Int(count) if !is_float => Some(ZeroCount::ZeroCountInt(count)),
-            Count::Float(count) if is_float => Some(ZeroCount::ZeroCountFloat(count)),
-            _ => None,
-        }),
-        negative_spans: spans(histogram.negative.spans),
-        negative_deltas: deltas(histogram.negative.deltas),
-        negative_counts: counts(histogram.negative.counts),
-        positive_spans: spans(histogram.positive.spans),
-        positive_deltas: deltas(histogram.positive.deltas),
-        positive_counts: counts(histogram.positive.counts),
-        reset_hint: histogram.reset_hint,
-        timestamp: histogram.timestamp_ms,
-        custom_values: histogram.custom_values,
-    }
-}
-
-/// The histogram in a message of remote write 1.0 or remote read.
-pub fn from_message(message: prompb::Histogram) -> Histogram {
-    use prompb::histogram::{Count as CountField, ZeroCount};
-    let spans = |spans: Vec<prompb::BucketSpan>| {
-        let span = |span: prompb::BucketSpan| Span {
-            offset: span.offset,
-            length: span.length,
-        };
-        spans.into_iter().map(span).collect()
-    };
-    Histogram {
-        timestamp_ms: message.timestamp,
-        count: message.count.map(|count| match count {
-            CountField::CountInt(count) => Count::Int(count),
-            CountField::CountFloat(count) => Count::Float(count),
-        }),
-        sum: message.sum,
-        schema: message.schema,
-        zero_threshold: message.zero_threshold,
-        zero_count: message.zero_count.map(|count| match count {
-            ZeroCount::ZeroCountInt(count) => Count::Int(count),
-            ZeroCount::ZeroCountFloat(count) => Count::Float(count),
-        }),
-        negative: Buckets {
-            spans: spans(message.negative_spans),
-            deltas: message.negative_deltas,
-            counts: message.negative_counts,
-        },
-        positive: Buckets {
-            spans: spans(message.positive_spans),
-            deltas: message.positive_deltas,
-            counts: message.positive_counts,
-        },
-        reset_hint: message.reset_hint,
-        custom_values: message.custom_values,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CUSTOM_BUCKETS_SCHEMA, STALE_MARKER_BITS};
+    use crate::model::{Buckets, CUSTOM_BUCKETS_SCHEMA, STALE_MARKER_BITS, Span};
     use crate::storage::limits::{MAX_RECORD_BYTES, TIME_BYTES};
     use crate::storage::names::HISTOGRAM_PREFIX;
 

@@ -5,9 +5,10 @@
 //! the encodings of remote read.
 
 pub mod patterns;
-pub mod response;
 pub mod rows;
 pub mod samples;
 pub mod schema;
 pub mod selection;
 pub mod sql;
+
+pub use prom_wire::response;

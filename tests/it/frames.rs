@@ -1,10 +1,9 @@
 //! Streamed answers as a client reads them.
 
-use timestream_prometheus_connector::convert::chunk::{Decoder, decode_histograms};
+use prom_wire::chunk::{Decoder, decode_histograms};
 use timestream_prometheus_connector::prompb::{
     Chunk, ChunkedReadResponse, ChunkedSeries, Histogram, Sample, TimeSeries, chunk::Encoding,
 };
-use timestream_prometheus_connector::storage::histogram::to_message;
 use timestream_prometheus_connector::wire;
 
 pub(crate) const STREAMED: &str =
@@ -116,7 +115,7 @@ fn samples(chunk: &Chunk) -> (Vec<Sample>, Vec<Histogram>) {
         other => panic!("{other:?}"),
     };
     let histograms = decode_histograms(is_float, &chunk.data).into_iter();
-    (vec![], histograms.map(to_message).collect())
+    (vec![], histograms.map(Into::into).collect())
 }
 
 /// The series as SAMPLES would have it.

@@ -3,19 +3,14 @@
 use std::collections::BTreeMap;
 
 use prost::Message;
+pub(crate) use timestream_prometheus_connector::prompb::v2 as message;
+pub(crate) use timestream_prometheus_connector::prompb::v2::metadata::MetricType;
+use timestream_prometheus_connector::prompb::v2::{
+    Exemplar, Histogram, Metadata, Request, Sample, TimeSeries,
+};
 use timestream_prometheus_connector::wire::RemoteWrite;
 
 use crate::support::{Answer, TestApp};
-
-/// The messages, generated for the tests alone.
-pub(crate) mod message {
-    #![allow(missing_docs, unreachable_pub)]
-
-    include!(concat!(env!("OUT_DIR"), "/io.prometheus.write.v2.rs"));
-}
-
-pub(crate) use message::metadata::MetricType;
-use message::{Exemplar, Histogram, Metadata, Request, Sample, TimeSeries};
 
 /// The content type of the version, as Prometheus writes it.
 pub(crate) fn content_type(version: RemoteWrite) -> &'static str {

@@ -11,9 +11,10 @@ use std::ops::{AddAssign, Range};
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use prom_wire::chunk::to_chunks_between;
+pub use prom_wire::response::Series;
 
-use super::samples::{Samples, to_chunks_between};
-use crate::convert::chunk::Chunk;
+use super::samples::Samples;
 use crate::model::{
     Count, Datum, Histogram, HistogramError, Label, Labels, METRIC_NAME_LABEL, Row,
     STALE_MARKER_BITS, Sample, TimeSeries,
@@ -22,43 +23,6 @@ use crate::storage::histogram;
 use crate::storage::names::{Dimension, Measure, NO_LABELS_DIMENSION, NO_LABELS_VALUE};
 use crate::storage::read::selection::Selection;
 use crate::storage::write::series::is_special;
-
-/// One series of a read result.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Series {
-    /// The label set, the metric name included.
-    pub labels: Labels,
-    /// Samples in the order of time, each time once. All chunks are full but the last one and those after
-    /// which a native histogram comes: none has samples on both sides of one.
-    pub chunks: Vec<Chunk>,
-    /// Native histograms sorted by time, each time once.
-    pub histograms: Vec<Histogram>,
-}
-
-impl Series {
-    /// The float samples in their order.
-    pub fn samples(&self) -> impl Iterator<Item = Sample> {
-        self.chunks.iter().flat_map(Chunk::samples)
-    }
-
-    /// How many samples and native histograms there are.
-    pub fn len(&self) -> usize {
-        let samples: usize = self.chunks.iter().map(Chunk::len).sum();
-        samples + self.histograms.len()
-    }
-
-    /// Bytes of memory that it takes.
-    pub fn bytes(&self) -> usize {
-        let chunks: usize = self.chunks.iter().map(|chunk| chunk.data.len()).sum();
-        let histograms: usize = self.histograms.iter().map(Histogram::bytes).sum();
-        self.labels.bytes() + chunks + histograms
-    }
-
-    /// Whether it is nothing but its labels.
-    pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty() && self.histograms.is_empty()
-    }
-}
 
 /// How much a result holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -421,11 +385,11 @@ const DAYS_TO_1970: i64 = 719_468;
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use prom_wire::chunk::to_chunks;
     use proptest::prelude::*;
 
     use super::*;
     use crate::model::MatchOp;
-    use crate::storage::read::samples::to_chunks;
     use crate::storage::read::selection::Matcher;
 
     fn selection(labels_only: bool) -> Selection {

@@ -6,8 +6,9 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use crate::convert::chunk::{Chunk, Decoder, Encoder, MAX_SAMPLES};
-use crate::model::{Histogram, STALE_MARKER_BITS, Sample};
+use prom_wire::chunk::{Chunk, Decoder, Encoder, MAX_SAMPLES, to_chunks};
+
+use crate::model::{STALE_MARKER_BITS, Sample};
 use crate::storage::write::series::is_special;
 
 /// Samples that may still come in any order.
@@ -90,33 +91,6 @@ impl Samples {
         self.closed_bytes += chunk.as_ref().map_or(0, |chunk| chunk.data.len());
         self.closed.extend(chunk);
     }
-}
-
-/// Encodes samples that have the order of time, each time once.
-pub fn to_chunks(samples: impl IntoIterator<Item = Sample>) -> Vec<Chunk> {
-    to_chunks_between(samples, &[])
-}
-
-/// Encodes samples as [`to_chunks`] does. A chunk ends where one of these histograms, which have the order of
-/// time too, comes before the next sample, so that the chunks of both have an order.
-pub fn to_chunks_between(
-    samples: impl IntoIterator<Item = Sample>,
-    histograms: &[Histogram],
-) -> Vec<Chunk> {
-    let mut all = Samples::default();
-    let mut later = histograms.iter().map(|it| it.timestamp_ms).peekable();
-    for sample in samples {
-        let mut is_end = all.open.len() == MAX_SAMPLES;
-        while let Some(time_ms) = later.next_if(|time_ms| *time_ms <= sample.timestamp_ms) {
-            is_end |= time_ms < sample.timestamp_ms;
-        }
-        if is_end {
-            all.close();
-        }
-        all.open.push(sample);
-    }
-    all.close();
-    all.closed
 }
 
 /// The order in which samples of one time are preferred: what was observed before what says that
@@ -324,23 +298,6 @@ mod tests {
         ];
         let expected = bits([sample(1, f64::NAN), sample(2, 5.0), sample(3, 1.0)]);
         assert_eq!(decoded(&gathered(&rows).into_chunks()), expected);
-    }
-
-    #[test]
-    fn a_chunk_ends_where_a_histogram_is_between_its_samples() {
-        let histograms = [1, 2, 6, 7, 9, 20, 31].map(|timestamp_ms| Histogram {
-            timestamp_ms,
-            ..Histogram::default()
-        });
-        let samples = [2, 3, 5, 9, 10, 20, 30].map(|time| sample(time, 1.0));
-        let chunks = to_chunks_between(samples, &histograms);
-        let times: Vec<_> = chunks
-            .iter()
-            .map(|it| (it.min_time_ms, it.max_time_ms))
-            .collect();
-        // Those of 2, 9 and 20 are at the time of a sample.
-        assert_eq!(times, [(2, 5), (9, 30)]);
-        assert_eq!(decoded(&chunks), bits(samples));
     }
 
     #[test]

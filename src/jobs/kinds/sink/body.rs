@@ -7,13 +7,8 @@ use std::collections::HashMap;
 
 use super::config::Protocol;
 use super::point::{Content, Point, by_series};
-use crate::prompb;
+use crate::prompb::{self, v2};
 use crate::wire;
-
-#[allow(missing_docs, unreachable_pub, dead_code)] // documented in proto/write_v2.proto
-mod v2 {
-    include!(concat!(env!("OUT_DIR"), "/io.prometheus.write.v2.rs"));
-}
 
 impl Protocol {
     pub(super) fn content_type(self) -> &'static str {

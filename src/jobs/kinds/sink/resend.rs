@@ -14,7 +14,6 @@ use crate::dead_letter::Letter;
 use crate::ingest::Replayed;
 use crate::jobs::job::JobContext;
 use crate::model::Label;
-use crate::storage::histogram::to_message;
 
 /// Sends the samples of `letters`.
 pub(super) async fn resend(
@@ -104,6 +103,6 @@ fn points_of(letter: &Letter) -> Result<Vec<Point>, &str> {
     };
     let samples = letter.samples.iter().map(|it| point(Content::Float(*it)));
     let histograms = letter.histograms.iter().cloned();
-    let histograms = histograms.map(|it| point(Content::Histogram(Arc::new(to_message(it)))));
+    let histograms = histograms.map(|it| point(Content::Histogram(Arc::new(it.into()))));
     Ok(samples.chain(histograms).collect())
 }

@@ -21,7 +21,6 @@ use crate::jobs::client::{CallError, Session, next_piece};
 use crate::jobs::job::{JobContext, Report, RunError};
 use crate::model::Label;
 use crate::received::cut;
-use crate::storage::histogram::from_message;
 
 const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
 const ATTEMPT: HeaderName = HeaderName::from_static("retry-attempt");
@@ -567,7 +566,7 @@ impl Point {
     pub(super) fn add_to(&self, letter: &mut Letter) {
         match &self.content {
             Content::Float(sample) => letter.samples.push(*sample),
-            Content::Histogram(it) => letter.histograms.push(from_message((**it).clone())),
+            Content::Histogram(it) => letter.histograms.push((**it).clone().into()),
         }
     }
 }

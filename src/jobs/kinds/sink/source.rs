@@ -17,7 +17,7 @@ use super::send::Sender;
 use crate::jobs::job::{JobContext, RunError};
 use crate::model::{Datum, Destination, Labels, METRIC_NAME_LABEL, Row, Sample};
 use crate::query::ReadError;
-use crate::storage::histogram::{from_text, to_message};
+use crate::storage::histogram::from_text;
 use crate::storage::names::Measure;
 use crate::storage::read::rows::{Series, row_labels};
 use crate::timestream::ErrorKind;
@@ -293,7 +293,7 @@ fn points(series: &Series) -> Vec<Point> {
     let mut points: Vec<Point> = samples.collect();
     if !series.histograms.is_empty() {
         let histograms = series.histograms.iter().cloned();
-        let histograms = histograms.map(|it| Content::Histogram(Arc::new(to_message(it))));
+        let histograms = histograms.map(|it| Content::Histogram(Arc::new(it.into())));
         points.extend(histograms.map(point));
         points.sort_by_key(Point::timestamp_ms);
     }
@@ -465,7 +465,7 @@ impl Layout {
         let histogram = histogram.ok_or("the value is no native histogram")?;
         Ok(Point {
             labels: Arc::new(labels),
-            content: Content::Histogram(Arc::new(to_message(histogram))),
+            content: Content::Histogram(Arc::new(histogram.into())),
         })
     }
 }

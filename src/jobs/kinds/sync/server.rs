@@ -25,7 +25,6 @@ use crate::jobs::quote::{self, ApiError};
 use crate::json::LONG_BYTES;
 use crate::model::{Label, Labels, METRIC_NAME_LABEL, Sample};
 use crate::prompb::{self, label_matcher, read_request};
-use crate::storage::histogram::from_message;
 use crate::wire;
 
 /// The pauses before retries.
@@ -697,7 +696,7 @@ fn series(series: prompb::TimeSeries, window: Window) -> Series {
                 value: it.value,
             })
             .collect(),
-        histograms: histograms.map(from_message).collect(),
+        histograms: histograms.map(Into::into).collect(),
     }
 }
 

@@ -14,10 +14,10 @@ mod layout;
 mod value;
 mod varbit;
 
-use crate::model::Sample;
 use bits::{BitReader, BitWriter};
 pub use decode::decode_histograms;
 pub use histogram::{HistogramChunk, HistogramChunks};
+use prom_model::{Histogram, Sample};
 use value::XorValue;
 
 /// Samples of a full chunk: as many as Prometheus itself puts into one.
@@ -227,6 +227,34 @@ impl Iterator for Decoder<'_> {
     }
 }
 
+/// Encodes samples that have the order of time, each time once.
+pub fn to_chunks(samples: impl IntoIterator<Item = Sample>) -> Vec<Chunk> {
+    to_chunks_between(samples, &[])
+}
+
+/// Encodes samples as [`to_chunks`] does. A chunk ends where one of these histograms, which have the order of
+/// time too, comes before the next sample, so that the chunks of both have an order.
+pub fn to_chunks_between(
+    samples: impl IntoIterator<Item = Sample>,
+    histograms: &[Histogram],
+) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    let mut open = Encoder::default();
+    let mut later = histograms.iter().map(|it| it.timestamp_ms).peekable();
+    for sample in samples {
+        let mut is_end = open.len() == MAX_SAMPLES;
+        while let Some(time_ms) = later.next_if(|time_ms| *time_ms <= sample.timestamp_ms) {
+            is_end |= time_ms < sample.timestamp_ms;
+        }
+        if is_end {
+            chunks.extend(open.take());
+        }
+        open.push(sample);
+    }
+    chunks.extend(open.take());
+    chunks
+}
+
 fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63) as u64
 }
@@ -263,7 +291,7 @@ mod tests {
     }
 
     /// Lines of: name, samples as `time:bits` with commas between them, chunk.
-    const VECTORS: &str = include_str!("../../tests/golden/xor/vectors.txt");
+    const VECTORS: &str = include_str!("../tests/golden/xor/vectors.txt");
 
     #[test]
     fn chunks_are_those_of_prometheus_bit_by_bit() {
@@ -352,5 +380,25 @@ mod tests {
         encoder.push(sample(9));
         assert_eq!(encoder.take(), Some(first));
         assert!(encoder.is_empty());
+    }
+
+    #[test]
+    fn a_chunk_ends_where_a_histogram_is_between_its_samples() {
+        let histograms = [1, 2, 6, 7, 9, 20, 31].map(|timestamp_ms| Histogram {
+            timestamp_ms,
+            ..Histogram::default()
+        });
+        let samples = [2, 3, 5, 9, 10, 20, 30].map(|timestamp_ms| Sample {
+            timestamp_ms,
+            value: 1.0,
+        });
+        let chunks = to_chunks_between(samples, &histograms);
+        let times: Vec<_> = chunks
+            .iter()
+            .map(|it| (it.min_time_ms, it.max_time_ms))
+            .collect();
+        // Those of 2, 9 and 20 are at the time of a sample.
+        assert_eq!(times, [(2, 5), (9, 30)]);
+        assert!(chunks.iter().flat_map(Chunk::samples).eq(samples));
     }
 }

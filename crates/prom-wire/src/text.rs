@@ -1,10 +1,10 @@
 //! Texts of write requests: one that is not UTF-8 costs the series, the exemplar or the entry of
 //! metadata that it belongs to, in both versions of remote write alike.
 
-use super::limits::DecodeLimits;
-use super::protobuf::Fault;
-use crate::model::MetricType;
-use crate::received::{Label, LabelId, Metadata, Request, Unreadable};
+use crate::limits::DecodeLimits;
+use crate::protobuf::Fault;
+use crate::request::{Label, LabelId, Metadata, Request, Unreadable};
+use prom_model::MetricType;
 
 /// A text, or the bytes that are none because they are not UTF-8.
 pub(super) type Text<'a> = Result<&'a str, &'a [u8]>;

@@ -5,7 +5,7 @@ use super::fit::Start;
 use super::layout::Layout;
 use super::value::XorValue;
 use super::varbit::{Changing, read_int, read_uint};
-use crate::model::{Buckets, Count, Histogram, STALE_MARKER_BITS, Span};
+use prom_model::{Buckets, Count, Histogram, STALE_MARKER_BITS, Span};
 
 /// Numbers of a chunk, as they were before.
 enum State {

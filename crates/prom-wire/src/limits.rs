@@ -5,8 +5,8 @@
 //! occupies from here to the response: its decoded form, its records and its part of the calls. A
 //! test (`tests/memory`) holds them above the measured use.
 
-use super::protobuf::Fault;
 use crate::budget::Reservation;
+use crate::protobuf::Fault;
 
 /// Time series, histograms' buckets and so on of one write request. Prometheus sends 2,000 items in
 /// a request by default, and 100,000 where `max_samples_per_send` is raised to what its largest

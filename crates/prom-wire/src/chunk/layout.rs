@@ -5,7 +5,7 @@
 
 use super::bits::{BitReader, BitWriter};
 use super::varbit::{read_int, read_uint, write_int, write_uint};
-use crate::model::{Histogram, Span};
+use prom_model::{Histogram, Span};
 
 /// The schema whose bucket boundaries are listed.
 const CUSTOM_BUCKETS: i32 = -53;

@@ -10,8 +10,8 @@ use std::ops::Range;
 
 use hashbrown::HashMap;
 
-use crate::model::{Histogram, MetricType, Sample};
-use crate::visible::escaped;
+use prom_model::visible::escaped;
+use prom_model::{Histogram, MetricType, Sample};
 
 /// Name and value of a label, as received.
 pub type Label<'a> = (&'a str, &'a str);
@@ -524,13 +524,16 @@ impl fmt::Display for Labels<'_, '_> {
     }
 }
 
-/// A position or a number of things in a request.
-pub(crate) fn narrow(number: usize) -> u32 {
+/// Returns a position or a number of things in a request.
+///
+/// # Panics
+/// The number is too large for any request: 4 GiB of them.
+pub fn narrow(number: usize) -> u32 {
     u32::try_from(number).expect("a request has less than 4 GiB")
 }
 
-/// At most `max_bytes` of `text`, with dots where something is missing.
-pub(crate) fn cut(text: &str, max_bytes: usize) -> Cow<'_, str> {
+/// Returns at most `max_bytes` of `text`, followed by dots if something is missing.
+pub fn cut(text: &str, max_bytes: usize) -> Cow<'_, str> {
     if text.len() <= max_bytes {
         return Cow::Borrowed(text);
     }

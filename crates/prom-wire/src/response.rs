@@ -5,17 +5,53 @@
 
 use std::slice;
 
-use super::rows::Series;
-use crate::convert::chunk::{Chunk, HistogramChunk, HistogramChunks};
-use crate::model::Histogram;
+use prom_model::{Histogram, Labels, Sample};
+
+use crate::chunk::{Chunk, HistogramChunk, HistogramChunks};
 use crate::prompb;
-use crate::storage::histogram::to_message;
 
 /// Bytes of chunks in one frame; a series that has more is cut.
 ///
 /// Prometheus' client takes frames of 50 MB (`chunked_read_limit`). It takes each frame as a series of
 /// its own, so that parts of one make PromQL fail; they are large for that reason.
 const MAX_FRAME_BYTES: usize = 32 << 20;
+
+/// One series of a read result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// The label set, the metric name included.
+    pub labels: Labels,
+    /// Samples in the order of time, each time once. All chunks are full but the last one and those after
+    /// which a native histogram comes: none has samples on both sides of one.
+    pub chunks: Vec<Chunk>,
+    /// Native histograms sorted by time, each time once.
+    pub histograms: Vec<Histogram>,
+}
+
+impl Series {
+    /// The float samples in their order.
+    pub fn samples(&self) -> impl Iterator<Item = Sample> {
+        self.chunks.iter().flat_map(Chunk::samples)
+    }
+
+    /// How many samples and native histograms there are.
+    pub fn len(&self) -> usize {
+        let samples: usize = self.chunks.iter().map(Chunk::len).sum();
+        samples + self.histograms.len()
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        let chunks: usize = self.chunks.iter().map(|chunk| chunk.data.len()).sum();
+        let histograms: usize = self.histograms.iter().map(Histogram::bytes).sum();
+        self.labels.bytes() + chunks + histograms
+    }
+
+    /// Whether it is nothing but its labels.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.histograms.is_empty()
+    }
+}
 
 /// The forms of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +236,7 @@ pub fn timeseries(series: &Series) -> prompb::TimeSeries {
     prompb::TimeSeries {
         labels: labels(series),
         samples: samples.collect(),
-        histograms: series.histograms.iter().cloned().map(to_message).collect(),
+        histograms: series.histograms.iter().cloned().map(Into::into).collect(),
         exemplars: Vec::new(),
     }
 }
@@ -208,8 +244,9 @@ pub fn timeseries(series: &Series) -> prompb::TimeSeries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Count, Label, Labels, Sample};
-    use crate::storage::read::samples::{to_chunks, to_chunks_between};
+    use prom_model::{Count, Label};
+
+    use crate::chunk::{to_chunks, to_chunks_between};
 
     fn series(name: &str, samples: i64, histograms: i64) -> Series {
         let label = Label {

@@ -1,8 +1,8 @@
 //! Native histograms, which both versions of remote write carry alike.
 
-use super::limits::DecodeLimits;
-use super::protobuf::{Fault, Reader, Value};
-use crate::model::{Buckets, Count, Histogram, Span};
+use crate::limits::DecodeLimits;
+use crate::protobuf::{Fault, Reader, Value};
+use prom_model::{Buckets, Count, Histogram, Span};
 
 /// Reads a histogram; remote write 2.0 adds a start timestamp to the fields of 1.0.
 pub(super) fn histogram(

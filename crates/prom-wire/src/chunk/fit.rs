@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 
 use super::layout::{Layout, indexes, to_spans};
-use crate::model::{Buckets, Histogram, Span};
+use prom_model::{Buckets, Histogram, Span};
 
 /// Buckets up to which a layout is widened. Each histogram of a chunk has a place for each bucket of the
 /// layout, so what a chunk costs is bounded, whatever histograms follow one another.

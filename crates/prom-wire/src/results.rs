@@ -4,7 +4,7 @@ use std::fmt;
 
 use prost::Message;
 
-use super::block::{BlockWriter, EncodeError};
+use crate::block::{BlockWriter, EncodeError};
 use crate::buffer::Buffer;
 use crate::prompb;
 
@@ -113,7 +113,7 @@ fn field_len(len: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::decompress;
+    use crate::decompress;
 
     fn series(samples: i64) -> prompb::TimeSeries {
         prompb::TimeSeries {

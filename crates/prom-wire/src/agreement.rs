@@ -10,12 +10,12 @@ use proptest::option;
 use proptest::prelude::*;
 use prost::Message;
 
-use super::protobuf::Fault;
-use super::{DecodeError, decode_read_request, write1, write2};
 use crate::budget::MemoryBudget;
-use crate::model::{Buckets, Count, Histogram, METRIC_NAME_LABEL, MetricType};
 use crate::prompb;
-use crate::received::{Item, Request, Unreadable};
+use crate::protobuf::Fault;
+use crate::request::{Item, Request, Unreadable};
+use crate::{DecodeError, decode_read_request, write1, write2};
+use prom_model::{Buckets, Count, Histogram, METRIC_NAME_LABEL, MetricType};
 
 fn read1(message: &[u8]) -> Result<Request<'_>, Fault> {
     write1::request(message, &mut MemoryBudget::unlimited().reservation())

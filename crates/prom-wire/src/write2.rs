@@ -10,15 +10,15 @@
 
 use hashbrown::HashMap;
 
-use super::histogram::histogram;
-use super::limits::DecodeLimits;
-use super::protobuf::{Fault, Reader};
-use super::text::{
+use crate::budget::Reservation;
+use crate::histogram::histogram;
+use crate::limits::DecodeLimits;
+use crate::protobuf::{Fault, Reader};
+use crate::request::{Exemplar, Item, LabelId, Request, Unreadable, narrow};
+use crate::text::{
     RawMetadata, Text, byte_count, push_exemplar_label, push_metadata, push_new_label, text,
 };
-use crate::budget::Reservation;
-use crate::model::{METRIC_NAME_LABEL, MetricType, Sample};
-use crate::received::{Exemplar, Item, LabelId, Request, Unreadable, narrow};
+use prom_model::{METRIC_NAME_LABEL, MetricType, Sample};
 
 /// The field of a write request that is a series.
 const SERIES: u32 = 5;

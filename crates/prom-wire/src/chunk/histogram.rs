@@ -17,7 +17,7 @@ use super::fit::{Floats, Group, Integers, Numbers, Start, group};
 use super::layout::indexes;
 use super::value::XorValue;
 use super::varbit::{Changing, write_int, write_uint};
-use crate::model::{Buckets, Histogram, Span};
+use prom_model::{Buckets, Histogram, Span};
 
 /// Encoded histograms in increasing order of time; at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,17 +234,14 @@ mod tests {
     use proptest::prelude::*;
     use prost::Message;
 
-    use super::super::decode_histograms;
+    use super::super::{decode_histograms, to_chunks_between};
     use super::*;
-    use crate::model::{Count, Labels, STALE_MARKER_BITS, Sample};
     use crate::prompb;
-    use crate::storage::histogram::from_message;
-    use crate::storage::read::response::chunks;
-    use crate::storage::read::rows::Series;
-    use crate::storage::read::samples::to_chunks_between;
+    use crate::response::{Series, chunks};
+    use prom_model::{Count, Labels, STALE_MARKER_BITS, Sample};
 
     /// Lines of: name, samples, chunks; see `generate.go` beside it.
-    const VECTORS: &str = include_str!("../../../tests/golden/histograms/vectors.txt");
+    const VECTORS: &str = include_str!("../../tests/golden/histograms/vectors.txt");
 
     fn bytes(text: &str) -> Vec<u8> {
         STANDARD.decode(text).unwrap()
@@ -260,7 +257,7 @@ mod tests {
                 }),
                 ["h", message] => {
                     let message = prompb::Histogram::decode(&*bytes(message)).unwrap();
-                    histograms.push(from_message(message));
+                    histograms.push(message.into());
                 }
                 _ => panic!("{sample}"),
             }

@@ -6,11 +6,17 @@
 #[cfg(test)]
 mod agreement;
 mod block;
+pub mod budget;
+pub mod buffer;
+pub mod chunk;
 mod frame;
 mod histogram;
 mod limits;
+pub mod prompb;
 mod protobuf;
 mod read;
+pub mod request;
+pub mod response;
 mod results;
 mod text;
 mod write1;
@@ -21,12 +27,17 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use prost::Message;
 
 use crate::budget::{BudgetExceeded, Reservation};
-use crate::received::Request;
+use crate::request::Request;
 pub use block::EncodeError;
 pub use frame::{frame_len, write_frame};
 use protobuf::Fault;
 pub use read::decode_read_request;
 pub use results::ResultsEncoder;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// Why a request body is not a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -248,9 +259,9 @@ pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, snap::Error> {
 mod tests {
     use super::*;
     use crate::budget::MemoryBudget;
-    use crate::model::Sample;
     use crate::prompb;
-    use crate::received::Item;
+    use crate::request::Item;
+    use prom_model::Sample;
 
     const LIMIT: usize = 1 << 20;
 

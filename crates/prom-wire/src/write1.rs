@@ -5,13 +5,13 @@
 
 use hashbrown::HashMap;
 
-use super::histogram::histogram;
-use super::limits::DecodeLimits;
-use super::protobuf::{Fault, Reader};
-use super::text::{RawMetadata, Text, push_exemplar_label, push_metadata, push_new_label, text};
 use crate::budget::Reservation;
-use crate::model::{MetricType, Sample};
-use crate::received::{Exemplar, Item, LabelId, Request};
+use crate::histogram::histogram;
+use crate::limits::DecodeLimits;
+use crate::protobuf::{Fault, Reader};
+use crate::request::{Exemplar, Item, LabelId, Request};
+use crate::text::{RawMetadata, Text, push_exemplar_label, push_metadata, push_new_label, text};
+use prom_model::{MetricType, Sample};
 
 /// The field of a write request that is a series.
 const SERIES: u32 = 1;

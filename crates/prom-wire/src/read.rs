@@ -5,11 +5,11 @@
 
 use prost::Message;
 
-use super::DecodeError;
-use super::limits::DecodeLimits;
-use super::protobuf::{Fault, Reader};
+use crate::DecodeError;
 use crate::budget::Reservation;
+use crate::limits::DecodeLimits;
 use crate::prompb::ReadRequest;
+use crate::protobuf::{Fault, Reader};
 
 /// Decodes a decompressed read request; the memory that its decoded form occupies, with what its
 /// queries make of it, is taken from `reservation` before.

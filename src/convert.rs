@@ -1,3 +1,0 @@
-//! Chunks.
-
-pub mod chunk;
