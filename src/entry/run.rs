@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::dead_letter::{DeadLetterTarget, DeadLetters};
 use crate::jobs::bucket::{Cause, JobRecord, LEASE};
 use crate::jobs::definition::{Definition, KINDS, type_names};
+use crate::jobs::registry::RegistryError;
 use crate::jobs::job::{Progress, Report, RunError};
 use crate::jobs::runner::{Caller, JobRunner, NotRun, RunOutcome};
 use crate::metrics::Metrics;
@@ -296,7 +297,7 @@ fn describe(
         RunOutcome::NotRun(reason) => {
             let reason = match reason {
                 NotRun::StateFailed(error) => error.to_string(),
-                NotRun::NoMemory(error) => error.to_string(),
+                NotRun::NoMemory(error) => RegistryError::Memory(error).to_string(),
                 NotRun::Disabled(reason) => format!("disabled: {reason}"),
                 NotRun::ClaimLost | NotRun::Busy | NotRun::Paused => {
                     "another run of it has not ended".to_owned()

@@ -26,6 +26,9 @@ const MAX_TEXT_BYTES: usize = 1024;
 /// Seconds after which a sender should retry, by default.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
+/// The remedy of the operator for a lack of memory.
+const RAISE_MEMORY: &str = ", or raise max_in_flight_bytes";
+
 /// The beginning of Prometheus' User-Agent.
 const PROMETHEUS: &[u8] = b"Prometheus/";
 
@@ -471,7 +474,20 @@ fn remedy(kind: ErrorKind) -> &'static str {
 
 impl From<DecodeError> for HttpError {
     fn from(error: DecodeError) -> Self {
-        Self::new(ErrorClass::from(&error), error.to_string())
+        let option = match &error {
+            DecodeError::TooLarge { .. } | DecodeError::TooLargeDecoded { .. } => {
+                " or raise max_request_bytes"
+            }
+            DecodeError::Memory(_) => RAISE_MEMORY,
+            DecodeError::ContentType(_)
+            | DecodeError::MessageType(_)
+            | DecodeError::ContentEncoding(_)
+            | DecodeError::TooMany { .. }
+            | DecodeError::TooManyInRead { .. }
+            | DecodeError::Snappy(_)
+            | DecodeError::Protobuf(_) => "",
+        };
+        Self::new(ErrorClass::from(&error), format!("{error}{option}"))
     }
 }
 
@@ -487,6 +503,9 @@ impl From<Refusal> for HttpError {
 impl From<&ReadError> for HttpError {
     fn from(error: &ReadError) -> Self {
         let text = match error {
+            ReadError::Query(error @ QueryError::Patterns(PatternsTooLarge::Memory(_))) => {
+                format!("{error}{RAISE_MEMORY}")
+            }
             ReadError::Query(error) => error.to_string(),
             ReadError::TooLarge { .. } => error.to_string(),
             ReadError::Timestream(error) => format!("{error}{}", remedy(error.kind)),
@@ -721,6 +740,26 @@ mod tests {
         ];
         for (error, status) in cases {
             assert_eq!(HttpError::from(error.clone()).status(), status, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_option_that_limits_a_request_is_named() {
+        let large = BudgetExceeded::TooLarge { limit: 1 };
+        let busy = BudgetExceeded::Busy { limit: 1 };
+        let declared = DecodeError::TooLargeDecoded {
+            declared: 2,
+            limit: 1,
+        };
+        let cases = [
+            (DecodeError::TooLarge { limit: 1 }, "max_request_bytes"),
+            (declared, "max_request_bytes"),
+            (DecodeError::Memory(large), "max_in_flight_bytes"),
+            (DecodeError::Memory(busy), "max_in_flight_bytes"),
+        ];
+        for (error, option) in cases {
+            let text = HttpError::from(error).text().to_owned();
+            assert!(text.ends_with(&format!("or raise {option}")), "{text}");
         }
     }
 

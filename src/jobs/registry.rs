@@ -78,7 +78,7 @@ pub enum RegistryError {
     #[error(transparent)]
     State(#[from] StateError),
     /// There is no memory to read the definition.
-    #[error(transparent)]
+    #[error("{0}, or raise max_in_flight_bytes")]
     Memory(#[from] BudgetExceeded),
 }
 

@@ -35,8 +35,7 @@ pub struct Reservation {
 pub enum BudgetExceeded {
     /// Other requests occupy the memory now.
     #[error(
-        "requests in flight occupy all of the {limit} bytes that they may occupy together; send \
-         again, or raise max_in_flight_bytes"
+        "requests in flight occupy all of the {limit} bytes that they may occupy together; send again"
     )]
     Busy {
         /// Bytes that all requests of its size may occupy together.
@@ -45,7 +44,7 @@ pub enum BudgetExceeded {
     /// The request needs more than one may occupy.
     #[error(
         "decoded, it needs more than the {limit} bytes that one request may occupy; send less at a \
-         time (max_samples_per_send in remote_write), or raise max_in_flight_bytes"
+         time (max_samples_per_send in remote_write)"
     )]
     TooLarge {
         /// Bytes that one request may occupy.

@@ -55,7 +55,7 @@ pub enum DecodeError {
     ContentEncoding(String),
     /// The body is larger than the limit.
     #[error(
-        "the request body exceeds {limit} bytes; send smaller batches (max_samples_per_send) or raise max_request_bytes"
+        "the request body exceeds {limit} bytes; send smaller batches (max_samples_per_send)"
     )]
     TooLarge {
         /// The limit of a request body.
@@ -63,7 +63,7 @@ pub enum DecodeError {
     },
     /// The body declares that it decompresses to more than the limit.
     #[error(
-        "the request body claims to decompress to {declared} bytes, more than the {limit} allowed; send smaller batches (max_samples_per_send) or raise max_request_bytes"
+        "the request body claims to decompress to {declared} bytes, more than the {limit} allowed; send smaller batches (max_samples_per_send)"
     )]
     TooLargeDecoded {
         /// What the body claims.

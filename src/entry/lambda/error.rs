@@ -44,7 +44,7 @@ pub enum EventError {
     #[error("InvalidEvent: the event does not have the form of Kinesis: {0}")]
     InvalidStream(serde_json::Error),
     /// The memory budget is exhausted; the sender sends the event again.
-    #[error("MemoryBudgetExceeded: the event is not handled: {0}")]
+    #[error("MemoryBudgetExceeded: the event is not handled: {0}, or raise max_in_flight_bytes")]
     Memory(#[from] BudgetExceeded),
     /// The time of the invocation was over; the sender sends the event again.
     #[error(

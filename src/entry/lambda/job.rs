@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::EventError;
 use crate::jobs::bucket::{Cause, bucket};
 use crate::jobs::definition::Definition;
+use crate::jobs::registry::RegistryError;
 use crate::jobs::job::{Report, RunError};
 use crate::jobs::runner::{Caller, JobRunner, NotRun, RunOutcome};
 use crate::metrics::emf::Numbers;
@@ -91,7 +92,7 @@ fn report(name: String, cause: Cause, outcome: RunOutcome) -> Result<Value, Even
             let error = match reason {
                 NotRun::Disabled(reason) => format!("disabled: {reason}"),
                 NotRun::StateFailed(error) => error.to_string(),
-                NotRun::NoMemory(error) => error.to_string(),
+                NotRun::NoMemory(error) => RegistryError::Memory(error).to_string(),
                 NotRun::ClaimLost | NotRun::Busy | NotRun::Paused => {
                     return Ok(json!({"name": name, "result": result}));
                 }

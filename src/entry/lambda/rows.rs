@@ -16,6 +16,7 @@ use super::records::{KinesisRecord, SqsMessage};
 use crate::budget::Reservation;
 use crate::jobs::definition::Definition;
 use crate::jobs::job::Report;
+use crate::jobs::registry::RegistryError;
 use crate::jobs::runner::{Caller, JobRunner, NotRun};
 use crate::json::LONG_BYTES;
 use crate::metrics::emf::Numbers;
@@ -151,7 +152,7 @@ pub(super) async fn deliver(
             Ok(None) => false,
             Err(reason) => {
                 let exceeded = match reason {
-                    NotRun::NoMemory(exceeded) => Some(exceeded.to_string()),
+                    NotRun::NoMemory(exceeded) => Some(RegistryError::Memory(exceeded).to_string()),
                     _ => None,
                 };
                 tracing::error!(
