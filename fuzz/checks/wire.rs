@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value as Json;
 use timestream_prometheus_connector::budget::MemoryBudget;
-use timestream_prometheus_connector::received::{Item, Request};
+use timestream_prometheus_connector::received::{Datapoint, Request};
 use timestream_prometheus_connector::storage::names::VALUE_BITS_DIMENSION;
 use timestream_prometheus_connector::storage::routing::{RoutePart, Routing};
 use timestream_prometheus_connector::storage::write::batch::{Batch, BatchRecord, batches};
@@ -87,7 +87,7 @@ fn check_write(request: &Request<'_>) {
 /// Each item is a record or left out, once.
 fn check_conversion(request: &Request<'_>, conversion: &Conversion<'_>) {
     let mut found = vec![0; request.count() as usize];
-    for item in conversion.left_out.iter().flat_map(|it| it.items.each()) {
+    for item in conversion.left_out.iter().flat_map(|it| it.items.iter()) {
         found[item.position()] += 1;
     }
     for left_out in &conversion.left_out {
@@ -116,9 +116,9 @@ fn check_conversion(request: &Request<'_>, conversion: &Conversion<'_>) {
 
 /// A double is the sample's, and always one that Timestream takes; the bits of special ones stand in
 /// a dimension.
-fn check_value(item: &Item<'_>, value: &Value<'_>, dimensions: BTreeMap<&str, &str>) {
-    let (Item::Sample(sample), Value::Double(stored)) = (item, value) else {
-        assert!(!matches!(item, Item::Sample(_)), "samples are doubles");
+fn check_value(item: &Datapoint<'_>, value: &Value<'_>, dimensions: BTreeMap<&str, &str>) {
+    let (Datapoint::Sample(sample), Value::Double(stored)) = (item, value) else {
+        assert!(!matches!(item, Datapoint::Sample(_)), "samples are doubles");
         return;
     };
     assert!(stored.is_finite() && stored.to_bits() != (-0.0_f64).to_bits());

@@ -13,7 +13,7 @@ use super::invocation_limits::{OptionalLimits, earliest};
 use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
 use crate::ingest::WriteOutcome;
-use crate::received::Kinds;
+use crate::received::KindCounts;
 use crate::wire::{self, DecodeError, RemoteWrite};
 use record::WriteRecord;
 
@@ -69,16 +69,16 @@ fn is_negotiation(error: &DecodeError) -> bool {
 
 /// Returns the numbers of written entries for the sender. After a retryable response it sends everything again and
 /// adds up the numbers of all responses, so a retryable response has zeros.
-fn written(stored: &Result<(), HttpError>, outcome: Option<&WriteOutcome>) -> Kinds {
+fn written(stored: &Result<(), HttpError>, outcome: Option<&WriteOutcome>) -> KindCounts {
     match stored {
-        Err(error) if error.is_retryable() => Kinds::default(),
-        _ => outcome.map_or_else(Kinds::default, |outcome| outcome.written),
+        Err(error) if error.is_retryable() => KindCounts::default(),
+        _ => outcome.map_or_else(KindCounts::default, |outcome| outcome.written),
     }
 }
 
 /// Adds the headers that remote write 2.0 demands of every response
 /// (<https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/#required-written-response-headers>).
-fn add_written(headers: &mut HeaderMap, written: Kinds) {
+fn add_written(headers: &mut HeaderMap, written: KindCounts) {
     let counts = [
         ("x-prometheus-remote-write-samples-written", written.samples),
         (

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::ingest::Ingester;
 use crate::model::Destination;
-use crate::received::{Items, Request};
+use crate::received::{DatapointRange, Request};
 use crate::storage::routing::Routing;
 use crate::storage::write::batch::{Batch, BatchRecord, batches};
 use crate::storage::write::body::{Versions, write_call};
@@ -46,7 +46,7 @@ pub(crate) struct Delivery {
 /// Samples of one series that Timestream does not hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Undelivered {
-    pub(crate) items: Items,
+    pub(crate) items: DatapointRange,
     pub(crate) why: Why,
 }
 

@@ -6,7 +6,7 @@ use super::deliver::{Failed, Undelivered, Why};
 use crate::dead_letter::letter::LetterExemplar;
 use crate::dead_letter::{DeadLetterError, Letter};
 use crate::ingest::Ingester;
-use crate::received::{Item, Request};
+use crate::received::{Datapoint, Request};
 use crate::storage::routing::Routing;
 use crate::storage::write::route::{SeriesFault, destination};
 
@@ -67,16 +67,16 @@ pub(super) fn letter(
     }
     let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     letter.not_utf8 = matches!(why, Why::Faulty(SeriesFault::NotUtf8));
-    let shown = series.labels.shown();
+    let shown = series.labels.iter_lossy();
     letter.labels = shown
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
     for missing in same {
         for item in request.resolve(missing.items).content {
             match item {
-                Item::Sample(sample) => letter.samples.push(*sample),
-                Item::Histogram(histogram) => letter.histograms.push((**histogram).clone()),
-                Item::Exemplar(exemplar) => letter.exemplars.push(LetterExemplar(
+                Datapoint::Sample(sample) => letter.samples.push(*sample),
+                Datapoint::Histogram(histogram) => letter.histograms.push((**histogram).clone()),
+                Datapoint::Exemplar(exemplar) => letter.exemplars.push(LetterExemplar(
                     exemplar.timestamp_ms,
                     exemplar.value,
                     exemplar

@@ -10,7 +10,7 @@ use super::letters::{groups, letter};
 use crate::dead_letter::Letter;
 use crate::dead_letter::letter::LetterExemplar;
 use crate::ingest::Ingester;
-use crate::received::{Exemplar, Item, Request, Unreadable};
+use crate::received::{Datapoint, Exemplar, Request, Unreadable};
 use crate::storage::routing::{RoutePart, Routing};
 
 /// What became of letters that were written again.
@@ -159,11 +159,11 @@ fn request<'a>(letters: &[&'a Letter]) -> Request<'a> {
             request.push_sample(*sample);
         }
         for histogram in &letter.histograms {
-            request.push_item(Item::Histogram(Box::new(histogram.clone())));
+            request.push_datapoint(Datapoint::Histogram(Box::new(histogram.clone())));
         }
         for LetterExemplar(timestamp_ms, value, labels) in &letter.exemplars {
             let labels = labels.iter().map(|(name, value)| (&**name, &**value));
-            request.push_item(Item::Exemplar(Box::new(Exemplar {
+            request.push_datapoint(Datapoint::Exemplar(Box::new(Exemplar {
                 labels: Ok(labels.collect()),
                 timestamp_ms: *timestamp_ms,
                 value: *value,

@@ -15,7 +15,7 @@ use super::metadata::MetadataOutcome;
 use crate::dead_letter::DeadLetterError;
 use crate::ingest::Ingester;
 use crate::model::Destination;
-use crate::received::{Kinds, Request};
+use crate::received::{KindCounts, Request};
 use crate::storage::routing::Routing;
 use crate::storage::write::route::SeriesFault;
 use crate::storage::write::series::{IgnoreReason, Refusal};
@@ -40,7 +40,7 @@ pub struct WriteOutcome {
     pub stored: u64,
     /// What a sender may take for written: what is stored, and what was left out by policy or is kept
     /// as dead letters, because to send that again cannot help.
-    pub written: Kinds,
+    pub written: KindCounts,
     /// Samples left out by policy.
     pub ignored: BTreeMap<IgnoreReason, u64>,
     /// Samples of series that the sender has to mend, by fault, in order of first appearance.
@@ -233,7 +233,7 @@ impl Ingester {
         if matches!(outcome.dead_letters, Kept::Samples(_)) {
             for missing in hopeless {
                 if !matches!(missing.why, Why::Ignored(_)) {
-                    outcome.written += Kinds::of(request.resolve(missing.items).content);
+                    outcome.written += KindCounts::of(request.resolve(missing.items).content);
                 }
             }
         }
@@ -360,7 +360,7 @@ impl WriteOutcome {
         let mut sums = Sums::default();
         for missing in undelivered {
             if !matches!(missing.why, Why::Ignored(_)) {
-                outcome.written -= Kinds::of(request.resolve(missing.items).content);
+                outcome.written -= KindCounts::of(request.resolve(missing.items).content);
             }
             let describe =
                 |fault: SeriesFault| fault.describe(&request.resolve(missing.items), routing);

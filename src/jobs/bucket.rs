@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::job::{Report, RunError};
-use crate::received::cut;
+use crate::visible::truncate;
 use crate::state;
 use crate::state::lease::Lease;
 
@@ -188,7 +188,7 @@ impl state::Record for JobRecord {
 fn truncated(warnings: &[String]) -> Vec<String> {
     let fitting = warnings.iter().take(MAX_WARNINGS);
     let mut truncated: Vec<_> = fitting
-        .map(|text| cut(text, MAX_WARNING_BYTES).into_owned())
+        .map(|text| truncate(text, MAX_WARNING_BYTES).into_owned())
         .collect();
     let hidden = warnings.len() - truncated.len();
     if hidden > 0 {

@@ -26,8 +26,8 @@ use super::outgoing::Outgoing;
 use super::secret::{Secrets, Unresolved};
 use super::tls::{self, Digest, Loaded};
 use crate::compute::SLICE;
-use crate::received::cut;
 use crate::timestream::TrustedRoots;
+use crate::visible::truncate;
 
 /// The header `User-Agent` of every call.
 pub const USER_AGENT: &str = concat!(
@@ -576,7 +576,7 @@ fn is_gzip(headers: &header::HeaderMap, own: Option<&str>) -> Result<bool, BodyE
         "gzip" | "x-gzip" => Ok(true),
         "" | "identity" => Ok(false),
         other if Some(other) == own => Ok(false),
-        _ => Err(BodyError::Encoding(cut(&encodings, 100).into_owned())),
+        _ => Err(BodyError::Encoding(truncate(&encodings, 100).into_owned())),
     }
 }
 

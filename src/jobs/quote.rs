@@ -8,7 +8,7 @@
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
-use crate::received::cut;
+use crate::visible::truncate;
 
 /// The most bytes of an error's message that are repeated.
 const MAX_ERROR_BYTES: usize = 300;
@@ -44,10 +44,13 @@ impl ApiError {
 pub(super) fn response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
     match ApiError::parse(body) {
         Some(error) => {
-            let text = cut(error.error.trim(), MAX_ERROR_BYTES);
+            let text = truncate(error.error.trim(), MAX_ERROR_BYTES);
             match error.error_type.as_str() {
                 "" => format!("{status}: {text}"),
-                class => format!("{status}: {}: {text}", cut(class, MAX_CONTENT_TYPE_BYTES)),
+                class => format!(
+                    "{status}: {}: {text}",
+                    truncate(class, MAX_CONTENT_TYPE_BYTES)
+                ),
             }
         }
         None => format!("{status} ({})", kind(headers, body)),
@@ -58,7 +61,7 @@ pub(super) fn response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
 pub(super) fn kind(headers: &HeaderMap, body: &[u8]) -> String {
     let content_type = headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
-    let content_type = cut(
+    let content_type = truncate(
         content_type.unwrap_or("no Content-Type"),
         MAX_CONTENT_TYPE_BYTES,
     );

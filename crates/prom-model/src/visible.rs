@@ -46,6 +46,15 @@ pub fn print_error(text: &str) {
     eprintln!("{}", escaped_lines(text));
 }
 
+/// Returns at most `max_bytes` of `text`, followed by dots if something is missing.
+pub fn truncate(text: &str, max_bytes: usize) -> Cow<'_, str> {
+    if text.len() <= max_bytes {
+        return Cow::Borrowed(text);
+    }
+    let end = text.floor_char_boundary(max_bytes);
+    Cow::Owned(format!("{}...", &text[..end]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +83,13 @@ mod tests {
         );
         assert!(matches!(escaped("ü\u{200d}\u{a0} \\"), Cow::Borrowed(_)));
         assert_eq!(escaped_lines("a\tb\nc\n"), "a\\u0009b\nc\n");
+    }
+
+    #[test]
+    fn a_long_string_is_truncated_between_characters() {
+        assert!(matches!(truncate("abc", 3), Cow::Borrowed("abc")));
+        assert_eq!(truncate("abcd", 3), "abc...");
+        assert_eq!(truncate("aüb", 2), "a...");
+        assert_eq!(truncate("ü", 1), "...");
     }
 }

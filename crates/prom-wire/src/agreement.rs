@@ -12,16 +12,16 @@ use prost::Message;
 
 use crate::budget::MemoryBudget;
 use crate::prompb;
-use crate::protobuf::Fault;
-use crate::request::{Item, Request, Unreadable};
+use crate::protobuf::MessageError;
+use crate::request::{Datapoint, Request, Unreadable};
 use crate::{DecodeError, decode_read_request, write1, write2};
 use prom_model::{Buckets, Count, Histogram, METRIC_NAME_LABEL, MetricType};
 
-fn read1(message: &[u8]) -> Result<Request<'_>, Fault> {
+fn read1(message: &[u8]) -> Result<Request<'_>, MessageError> {
     write1::request(message, &mut MemoryBudget::unlimited().reservation())
 }
 
-fn read2(message: &[u8]) -> Result<Request<'_>, Fault> {
+fn read2(message: &[u8]) -> Result<Request<'_>, MessageError> {
     write2::request(message, &mut MemoryBudget::unlimited().reservation())
 }
 
@@ -365,11 +365,11 @@ fn assert_series(read: &Request<'_>, expected: &[ExpectedSeries], bytes: &[u8]) 
         let mut rest = v1::TimeSeries::default();
         for item in series.content {
             match item {
-                Item::Sample(sample) => rest.samples.push(v1::Sample {
+                Datapoint::Sample(sample) => rest.samples.push(v1::Sample {
                     value: sample.value,
                     timestamp: sample.timestamp_ms,
                 }),
-                Item::Exemplar(exemplar) => {
+                Datapoint::Exemplar(exemplar) => {
                     exemplars.push(exemplar.labels.as_ref().ok().map(|labels| owned(labels)));
                     rest.exemplars.push(v1::Exemplar {
                         labels: vec![],
@@ -377,7 +377,7 @@ fn assert_series(read: &Request<'_>, expected: &[ExpectedSeries], bytes: &[u8]) 
                         timestamp: exemplar.timestamp_ms,
                     });
                 }
-                Item::Histogram(histogram) => rest.histograms.push(message_of(histogram)),
+                Datapoint::Histogram(histogram) => rest.histograms.push(message_of(histogram)),
             }
         }
         assert_eq!(exemplars, expected.exemplars, "{bytes:02x?}");
@@ -403,7 +403,7 @@ fn assert_metadata(read: &Request<'_>, expected: Vec<Entry>, bytes: &[u8]) {
 fn assert_v1(bytes: &[u8]) {
     let (read, expected) = match (read1(bytes), v1::WriteRequest::decode(bytes)) {
         (Ok(read), Ok(expected)) => (read, expected),
-        (Err(Fault::Malformed(_)), Err(_)) => return,
+        (Err(MessageError::Malformed(_)), Err(_)) => return,
         (read, expected) => panic!("{bytes:02x?}\nread: {read:?}\nexpected: {expected:?}"),
     };
     let raw = |labels: Vec<v1::Label>| -> Vec<RawLabel> {
@@ -449,7 +449,7 @@ fn assert_v2(bytes: &[u8]) {
     let expected = expected.filter(|it| it.symbols.first().is_some_and(Vec::is_empty));
     let (read, expected) = match (read2(bytes), expected) {
         (Ok(read), Some(expected)) => (read, expected),
-        (Err(Fault::Malformed(_)), None) => return,
+        (Err(MessageError::Malformed(_)), None) => return,
         (read, expected) => panic!("{bytes:02x?}\nread: {read:?}\nexpected: {expected:?}"),
     };
     let symbols = &expected.symbols;
@@ -605,7 +605,7 @@ fn on_lists_that_are_packed_or_not_and_on_repeated_fields() {
     assert_v1(&bytes);
     let request = read1(&bytes).unwrap();
     assert!(request.series(0).labels.iter().eq([("", "y")]));
-    let [sample, Item::Histogram(histogram)] = request.series(0).content else {
+    let [sample, Datapoint::Histogram(histogram)] = request.series(0).content else {
         panic!("{request:?}")
     };
     assert_eq!(sample.timestamp_ms(), 2);
@@ -647,7 +647,7 @@ fn more_than_a_request_may_hold_is_refused() {
     for (what, limit, message) in v1 {
         assert_eq!(read1(&message(limit)).err(), None, "{what}");
         let fault = read1(&message(limit + 1)).unwrap_err();
-        assert_eq!(fault, Fault::TooMany { what, limit });
+        assert_eq!(fault, MessageError::TooMany { what, limit });
     }
     let limit = 1_000_000;
     let v2 = |symbols: usize, labels: usize| {
@@ -657,7 +657,7 @@ fn more_than_a_request_may_hold_is_refused() {
     assert_eq!(read2(&v2(limit, limit)).err(), None);
     for (symbols, labels, what) in [(limit + 1, 1, "symbols"), (1, limit + 1, "labels")] {
         let fault = read2(&v2(symbols, labels)).unwrap_err();
-        assert_eq!(fault, Fault::TooMany { what, limit });
+        assert_eq!(fault, MessageError::TooMany { what, limit });
     }
 }
 
@@ -702,7 +702,7 @@ fn what_is_not_utf8_costs_what_it_is_part_of() {
         });
         let half = [value(b"a"), name, None, None, value(b"")];
         assert_eq!(unreadable, [&half[..], &half, &[None]].concat());
-        assert_eq!(request.different_labels(), 5);
+        assert_eq!(request.distinct_labels(), 5);
         assert_eq!(
             (request.metadata.len(), request.unreadable_metadata.len()),
             (1, 3)
@@ -755,7 +755,7 @@ fn a_symbol_that_is_not_utf8_costs_what_refers_to_it() {
         let help = Unreadable::Metadata { what, text: broken };
         assert_eq!(request.unreadable_metadata, [help]);
         let exemplars = request.series(4).content.iter().map(|item| match item {
-            Item::Exemplar(exemplar) => exemplar.labels.as_ref().err().copied(),
+            Datapoint::Exemplar(exemplar) => exemplar.labels.as_ref().err().copied(),
             other => panic!("{other:?}"),
         });
         assert!(exemplars.eq([label(b"__name__", broken), Some(nowhere)]));
@@ -775,7 +775,7 @@ fn a_label_is_one_in_whatever_way_it_is_written() {
     let bytes = series.concat();
     assert_v1(&bytes);
     let request = read1(&bytes).unwrap();
-    assert_eq!((request.len(), request.different_labels()), (6, 1));
+    assert_eq!((request.len(), request.distinct_labels()), (6, 1));
 }
 
 fn read_messages() -> impl Strategy<Value = prompb::ReadRequest> {

@@ -1,7 +1,7 @@
 //! Native histograms, which both versions of remote write carry alike.
 
 use crate::limits::DecodeLimits;
-use crate::protobuf::{Fault, Reader, Value};
+use crate::protobuf::{MessageError, Reader, Value};
 use prom_model::{Buckets, Count, Histogram, Span};
 
 /// Reads a histogram; remote write 2.0 adds a start timestamp to the fields of 1.0.
@@ -9,7 +9,7 @@ pub(super) fn histogram(
     mut message: Reader<'_>,
     limits: &mut DecodeLimits<'_>,
     has_start: bool,
-) -> Result<Histogram, Fault> {
+) -> Result<Histogram, MessageError> {
     let mut read = Histogram::default();
     while let Some((number, value)) = message.next()? {
         match number {
@@ -42,7 +42,7 @@ fn side<'a>(
     histogram: &Reader<'a>,
     value: Value<'a>,
     limits: &mut DecodeLimits<'_>,
-) -> Result<(), Fault> {
+) -> Result<(), MessageError> {
     match field {
         0 => {
             limits.bucket()?;
@@ -62,7 +62,7 @@ fn doubles(
     list: &mut Vec<f64>,
     value: Value<'_>,
     limits: &mut DecodeLimits<'_>,
-) -> Result<(), Fault> {
+) -> Result<(), MessageError> {
     value.each_double(|value| {
         limits.bucket()?;
         list.push(value.double()?);
@@ -70,7 +70,7 @@ fn doubles(
     })
 }
 
-fn span(mut message: Reader<'_>) -> Result<Span, Fault> {
+fn span(mut message: Reader<'_>) -> Result<Span, MessageError> {
     let mut span = Span::default();
     while let Some((number, value)) = message.next()? {
         match number {

@@ -18,7 +18,7 @@ mod read;
 pub mod request;
 pub mod response;
 mod results;
-mod text;
+mod utf8;
 mod write1;
 mod write2;
 
@@ -30,7 +30,7 @@ use crate::budget::{BudgetExceeded, Reservation};
 use crate::request::Request;
 pub use block::EncodeError;
 pub use frame::{frame_len, write_frame};
-use protobuf::Fault;
+use protobuf::MessageError;
 pub use read::decode_read_request;
 pub use results::ResultsEncoder;
 
@@ -54,9 +54,7 @@ pub enum DecodeError {
     #[error("unsupported Content-Encoding '{0}'; expected snappy")]
     ContentEncoding(String),
     /// The body is larger than the limit.
-    #[error(
-        "the request body exceeds {limit} bytes; send smaller batches (max_samples_per_send)"
-    )]
+    #[error("the request body exceeds {limit} bytes; send smaller batches (max_samples_per_send)")]
     TooLarge {
         /// The limit of a request body.
         limit: usize,
@@ -240,10 +238,10 @@ pub fn read_request<'a>(
         RemoteWrite::V1 => write1::request(message, reservation),
         RemoteWrite::V2 => write2::request(message, reservation),
     };
-    read.map_err(|fault| match fault {
-        Fault::Malformed(what) => DecodeError::Protobuf(what.to_owned()),
-        Fault::TooMany { what, limit } => DecodeError::TooMany { what, limit },
-        Fault::Memory(exceeded) => DecodeError::Memory(exceeded),
+    read.map_err(|error| match error {
+        MessageError::Malformed(what) => DecodeError::Protobuf(what.to_owned()),
+        MessageError::TooMany { what, limit } => DecodeError::TooMany { what, limit },
+        MessageError::Memory(exceeded) => DecodeError::Memory(exceeded),
     })
 }
 
@@ -260,7 +258,7 @@ mod tests {
     use super::*;
     use crate::budget::MemoryBudget;
     use crate::prompb;
-    use crate::request::Item;
+    use crate::request::Datapoint;
     use prom_model::Sample;
 
     const LIMIT: usize = 1 << 20;
@@ -348,7 +346,7 @@ mod tests {
                 timestamp_ms: 1_600_000_000_000,
                 value: 1.0,
             };
-            assert_eq!(series.content, [Item::Sample(sample)]);
+            assert_eq!(series.content, [Datapoint::Sample(sample)]);
         }
     }
 

@@ -6,7 +6,7 @@
 //! test (`tests/memory`) holds them above the measured use.
 
 use crate::budget::Reservation;
-use crate::protobuf::Fault;
+use crate::protobuf::MessageError;
 
 /// Time series, histograms' buckets and so on of one write request. Prometheus sends 2,000 items in
 /// a request by default, and 100,000 where `max_samples_per_send` is raised to what its largest
@@ -90,13 +90,13 @@ impl Quota {
     }
 
     #[inline]
-    fn consume(&mut self) -> Result<(), Fault> {
+    fn consume(&mut self) -> Result<(), MessageError> {
         match self.left.checked_sub(1) {
             Some(left) => {
                 self.left = left;
                 Ok(())
             }
-            None => Err(Fault::TooMany {
+            None => Err(MessageError::TooMany {
                 what: self.what,
                 limit: self.limit,
             }),
@@ -113,7 +113,7 @@ struct Meter<'m> {
 
 impl Meter<'_> {
     #[inline]
-    fn charge(&mut self, bytes: usize) -> Result<(), Fault> {
+    fn charge(&mut self, bytes: usize) -> Result<(), MessageError> {
         match self.ahead.checked_sub(bytes) {
             Some(ahead) => {
                 self.ahead = ahead;
@@ -124,10 +124,10 @@ impl Meter<'_> {
     }
 
     #[cold]
-    fn reserve(&mut self, bytes: usize) -> Result<(), Fault> {
+    fn reserve(&mut self, bytes: usize) -> Result<(), MessageError> {
         let missing = bytes - self.ahead;
         let step = missing.max(STEP_BYTES);
-        self.reservation.grow(step).map_err(Fault::Memory)?;
+        self.reservation.grow(step).map_err(MessageError::Memory)?;
         self.ahead = step - missing;
         Ok(())
     }
@@ -160,90 +160,94 @@ impl<'m> DecodeLimits<'m> {
         }
     }
 
-    pub(super) fn series(&mut self) -> Result<(), Fault> {
+    pub(super) fn series(&mut self) -> Result<(), MessageError> {
         self.series.consume()?;
         self.memory.charge(SERIES_BYTES)
     }
 
     /// An occurrence of a label in a series.
     #[inline]
-    pub(super) fn label(&mut self) -> Result<(), Fault> {
+    pub(super) fn label(&mut self) -> Result<(), MessageError> {
         self.labels.consume()?;
         self.memory.charge(LABEL_BYTES)
     }
 
     /// A label that the request has not had so far.
-    pub(super) fn new_label(&mut self, name: &str, value: &str) -> Result<(), Fault> {
+    pub(super) fn new_label(&mut self, name: &str, value: &str) -> Result<(), MessageError> {
         self.memory
             .charge(NEW_LABEL_BYTES + escaped_bytes(name) + escaped_bytes(value))
     }
 
     /// A label that the request has not had so far, with bytes that are not UTF-8. A dead letter may
     /// hold it, with three bytes in the place of each.
-    pub(super) fn broken_label(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+    pub(super) fn broken_label(&mut self, name: &[u8], value: &[u8]) -> Result<(), MessageError> {
         let bytes = name.len() + value.len();
         self.memory.charge(NEW_LABEL_BYTES + BROKEN_BYTES * bytes)
     }
 
     #[inline]
-    pub(super) fn sample(&mut self) -> Result<(), Fault> {
+    pub(super) fn sample(&mut self) -> Result<(), MessageError> {
         self.items.consume()?;
         self.memory.charge(SAMPLE_BYTES)
     }
 
-    pub(super) fn histogram(&mut self) -> Result<(), Fault> {
+    pub(super) fn histogram(&mut self) -> Result<(), MessageError> {
         self.items.consume()?;
         self.memory.charge(HISTOGRAM_BYTES)
     }
 
     #[inline]
-    pub(super) fn bucket(&mut self) -> Result<(), Fault> {
+    pub(super) fn bucket(&mut self) -> Result<(), MessageError> {
         self.buckets.consume()?;
         self.memory.charge(BUCKET_BYTES)
     }
 
-    pub(super) fn exemplar(&mut self) -> Result<(), Fault> {
+    pub(super) fn exemplar(&mut self) -> Result<(), MessageError> {
         self.items.consume()?;
         self.memory.charge(EXEMPLAR_BYTES)
     }
 
     /// A label of an exemplar, beside what [`Self::label`] takes.
-    pub(super) fn exemplar_label(&mut self, name: &str, value: &str) -> Result<(), Fault> {
+    pub(super) fn exemplar_label(&mut self, name: &str, value: &str) -> Result<(), MessageError> {
         self.memory
             .charge(EXEMPLAR_LABEL_BYTES + escaped_bytes(name) + escaped_bytes(value))
     }
 
     /// An entry of metadata with texts of so many bytes.
-    pub(super) fn metadata(&mut self, text_bytes: usize) -> Result<(), Fault> {
+    pub(super) fn metadata(&mut self, text_bytes: usize) -> Result<(), MessageError> {
         self.metadata.consume()?;
         self.memory
             .charge(METADATA_BYTES + TEXT_COPIES * text_bytes)
     }
 
-    pub(super) fn symbol(&mut self) -> Result<(), Fault> {
+    pub(super) fn symbol(&mut self) -> Result<(), MessageError> {
         self.symbols.consume()?;
         self.memory.charge(SYMBOL_BYTES)
     }
 
     /// A symbol that is not UTF-8, beside what [`Self::symbol`] takes.
-    pub(super) fn broken_symbol(&mut self) -> Result<(), Fault> {
+    pub(super) fn broken_symbol(&mut self) -> Result<(), MessageError> {
         self.memory.charge(BROKEN_SYMBOL_BYTES)
     }
 
     /// A series that cannot be read, beside what [`Self::series`] takes.
-    pub(super) fn unreadable_series(&mut self) -> Result<(), Fault> {
+    pub(super) fn unreadable_series(&mut self) -> Result<(), MessageError> {
         self.memory.charge(UNREADABLE_SERIES_BYTES)
     }
 
-    pub(super) fn query(&mut self) -> Result<(), Fault> {
+    pub(super) fn query(&mut self) -> Result<(), MessageError> {
         self.queries.consume()?;
         self.memory.charge(QUERY_BYTES)
     }
 
     /// The matcher of a query that has so many by now, with texts of so many bytes.
-    pub(super) fn matcher(&mut self, matchers: usize, text_bytes: usize) -> Result<(), Fault> {
+    pub(super) fn matcher(
+        &mut self,
+        matchers: usize,
+        text_bytes: usize,
+    ) -> Result<(), MessageError> {
         if matchers > MAX_MATCHERS {
-            return Err(Fault::TooMany {
+            return Err(MessageError::TooMany {
                 what: "matchers in a query",
                 limit: MAX_MATCHERS,
             });
@@ -251,18 +255,18 @@ impl<'m> DecodeLimits<'m> {
         self.memory.charge(MATCHER_BYTES + TEXT_COPIES * text_bytes)
     }
 
-    pub(super) fn grouping_label(&mut self, text_bytes: usize) -> Result<(), Fault> {
+    pub(super) fn grouping_label(&mut self, text_bytes: usize) -> Result<(), MessageError> {
         self.grouping_labels.consume()?;
         self.memory.charge(GROUPING_LABEL_BYTES + text_bytes)
     }
 
     /// Texts of so many bytes that are copied, or worked through, once.
     #[inline]
-    pub(super) fn text(&mut self, bytes: usize) -> Result<(), Fault> {
+    pub(super) fn text(&mut self, bytes: usize) -> Result<(), MessageError> {
         self.memory.charge(bytes)
     }
 
-    pub(super) fn response_type(&mut self) -> Result<(), Fault> {
+    pub(super) fn response_type(&mut self) -> Result<(), MessageError> {
         self.response_types.consume()?;
         self.memory.charge(RESPONSE_TYPE_BYTES)
     }

@@ -11,7 +11,7 @@ use crate::budget::BudgetExceeded;
 
 /// Why bytes are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum MessageError {
     /// They break the wire format, or a field has another type than the message gives it.
     Malformed(&'static str),
     /// There is more of something than one request may hold.
@@ -51,7 +51,7 @@ impl<'a> Reader<'a> {
 
     /// Number and value of the next field; `None` at the end.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Fault> {
+    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, MessageError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
 
     /// The message that is the value of a field of this one.
     #[inline]
-    pub(super) fn message(&self, value: Value<'a>) -> Result<Self, Fault> {
+    pub(super) fn message(&self, value: Value<'a>) -> Result<Self, MessageError> {
         Ok(Self {
             rest: value.bytes()?,
             depth: self.depth.checked_sub(1).ok_or(TOO_DEEP)?,
@@ -70,18 +70,19 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn key(&mut self) -> Result<(u32, u8), Fault> {
+    fn key(&mut self) -> Result<(u32, u8), MessageError> {
         let key = self.varint()?;
-        let key = u32::try_from(key).map_err(|_| Fault::Malformed("a field key is too large"))?;
+        let key =
+            u32::try_from(key).map_err(|_| MessageError::Malformed("a field key is too large"))?;
         match key >> 3 {
-            0 => Err(Fault::Malformed("a field has the number 0")),
+            0 => Err(MessageError::Malformed("a field has the number 0")),
             number => Ok((number, (key & 7) as u8)),
         }
     }
 
     /// Reads a value, or over one that no message has; `depth` levels may follow.
     #[inline]
-    fn value(&mut self, number: u32, wire_type: u8, depth: u8) -> Result<Value<'a>, Fault> {
+    fn value(&mut self, number: u32, wire_type: u8, depth: u8) -> Result<Value<'a>, MessageError> {
         Ok(match wire_type {
             0 => Value::Varint(self.varint()?),
             1 => Value::Fixed64(self.fixed64()?),
@@ -98,14 +99,14 @@ impl<'a> Reader<'a> {
                 self.take(4)?;
                 Value::Other
             }
-            4 => return Err(Fault::Malformed("a group ends that has not begun")),
-            _ => return Err(Fault::Malformed("a field has an unknown wire type")),
+            4 => return Err(MessageError::Malformed("a group ends that has not begun")),
+            _ => return Err(MessageError::Malformed("a field has an unknown wire type")),
         })
     }
 
     /// Reads over the fields of a group up to its end.
     #[cold]
-    fn group(&mut self, number: u32, depth: u8) -> Result<(), Fault> {
+    fn group(&mut self, number: u32, depth: u8) -> Result<(), MessageError> {
         loop {
             match self.key()? {
                 (ended, 4) if ended == number => return Ok(()),
@@ -118,7 +119,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn varint(&mut self) -> Result<u64, Fault> {
+    fn varint(&mut self) -> Result<u64, MessageError> {
         // Most are keys and lengths of one byte.
         if let [first @ ..0x80, rest @ ..] = self.rest {
             self.rest = rest;
@@ -135,71 +136,72 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(Fault::Malformed("a number is cut off or too large"))
+        Err(MessageError::Malformed("a number is cut off or too large"))
     }
 
     #[inline]
-    fn fixed64(&mut self) -> Result<u64, Fault> {
+    fn fixed64(&mut self) -> Result<u64, MessageError> {
         let (bytes, rest) = self.rest.split_first_chunk().ok_or(TRUNCATED)?;
         self.rest = rest;
         Ok(u64::from_le_bytes(*bytes))
     }
 
     #[inline]
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], MessageError> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(TRUNCATED)?;
         self.rest = rest;
         Ok(taken)
     }
 }
 
-const TOO_DEEP: Fault = Fault::Malformed("messages are nested too deeply");
-const TRUNCATED: Fault = Fault::Malformed("a field is cut off");
-const WRONG_TYPE: Fault = Fault::Malformed("a field has another type than in the protocol");
+const TOO_DEEP: MessageError = MessageError::Malformed("messages are nested too deeply");
+const TRUNCATED: MessageError = MessageError::Malformed("a field is cut off");
+const WRONG_TYPE: MessageError =
+    MessageError::Malformed("a field has another type than in the protocol");
 
 impl<'a> Value<'a> {
     #[inline]
-    pub(super) fn bytes(self) -> Result<&'a [u8], Fault> {
+    pub(super) fn bytes(self) -> Result<&'a [u8], MessageError> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
             _ => Err(WRONG_TYPE),
         }
     }
 
-    pub(super) fn double(self) -> Result<f64, Fault> {
+    pub(super) fn double(self) -> Result<f64, MessageError> {
         match self {
             Self::Fixed64(bits) => Ok(f64::from_bits(bits)),
             _ => Err(WRONG_TYPE),
         }
     }
 
-    pub(super) fn uint64(self) -> Result<u64, Fault> {
+    pub(super) fn uint64(self) -> Result<u64, MessageError> {
         match self {
             Self::Varint(value) => Ok(value),
             _ => Err(WRONG_TYPE),
         }
     }
 
-    pub(super) fn int64(self) -> Result<i64, Fault> {
+    pub(super) fn int64(self) -> Result<i64, MessageError> {
         Ok(self.uint64()?.cast_signed())
     }
 
     /// Higher bits are cut off, as protobuf demands.
-    pub(super) fn uint32(self) -> Result<u32, Fault> {
+    pub(super) fn uint32(self) -> Result<u32, MessageError> {
         Ok(self.uint64()? as u32)
     }
 
     /// An `int32` or an enum.
-    pub(super) fn int32(self) -> Result<i32, Fault> {
+    pub(super) fn int32(self) -> Result<i32, MessageError> {
         Ok(self.uint32()?.cast_signed())
     }
 
-    pub(super) fn sint32(self) -> Result<i32, Fault> {
+    pub(super) fn sint32(self) -> Result<i32, MessageError> {
         let value = self.uint32()?;
         Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
-    pub(super) fn sint64(self) -> Result<i64, Fault> {
+    pub(super) fn sint64(self) -> Result<i64, MessageError> {
         let value = self.uint64()?;
         Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
@@ -207,25 +209,25 @@ impl<'a> Value<'a> {
     /// Hands over each number of a repeated field of varints: one, or several that are packed.
     pub(super) fn each_varint(
         self,
-        push: impl FnMut(Value<'a>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+        push: impl FnMut(Value<'a>) -> Result<(), MessageError>,
+    ) -> Result<(), MessageError> {
         self.each(|packed| Ok(Value::Varint(packed.varint()?)), push)
     }
 
     /// Hands over each number of a repeated field of doubles: one, or several that are packed.
     pub(super) fn each_double(
         self,
-        push: impl FnMut(Value<'a>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+        push: impl FnMut(Value<'a>) -> Result<(), MessageError>,
+    ) -> Result<(), MessageError> {
         self.each(|packed| Ok(Value::Fixed64(packed.fixed64()?)), push)
     }
 
     #[inline]
     fn each(
         self,
-        next: impl Fn(&mut Reader<'a>) -> Result<Value<'a>, Fault>,
-        mut push: impl FnMut(Value<'a>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+        next: impl Fn(&mut Reader<'a>) -> Result<Value<'a>, MessageError>,
+        mut push: impl FnMut(Value<'a>) -> Result<(), MessageError>,
+    ) -> Result<(), MessageError> {
         let Self::Bytes(packed) = self else {
             return push(self);
         };

@@ -9,7 +9,7 @@ use crate::DecodeError;
 use crate::budget::Reservation;
 use crate::limits::DecodeLimits;
 use crate::prompb::ReadRequest;
-use crate::protobuf::{Fault, Reader};
+use crate::protobuf::{MessageError, Reader};
 
 /// Decodes a decompressed read request; the memory that its decoded form occupies, with what its
 /// queries make of it, is taken from `reservation` before.
@@ -20,15 +20,15 @@ pub fn decode_read_request(
     message: &[u8],
     reservation: &mut Reservation,
 ) -> Result<ReadRequest, DecodeError> {
-    count(message, &mut DecodeLimits::new(reservation)).map_err(|fault| match fault {
-        Fault::Malformed(what) => DecodeError::Protobuf(what.to_owned()),
-        Fault::TooMany { what, limit } => DecodeError::TooManyInRead { what, limit },
-        Fault::Memory(exceeded) => DecodeError::Memory(exceeded),
+    count(message, &mut DecodeLimits::new(reservation)).map_err(|error| match error {
+        MessageError::Malformed(what) => DecodeError::Protobuf(what.to_owned()),
+        MessageError::TooMany { what, limit } => DecodeError::TooManyInRead { what, limit },
+        MessageError::Memory(exceeded) => DecodeError::Memory(exceeded),
     })?;
     ReadRequest::decode(message).map_err(|error| DecodeError::Protobuf(error.to_string()))
 }
 
-fn count(message: &[u8], limits: &mut DecodeLimits<'_>) -> Result<(), Fault> {
+fn count(message: &[u8], limits: &mut DecodeLimits<'_>) -> Result<(), MessageError> {
     let mut message = Reader::new(message);
     while let Some((number, value)) = message.next()? {
         match number {
@@ -43,7 +43,7 @@ fn count(message: &[u8], limits: &mut DecodeLimits<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn count_query(mut query: Reader<'_>, limits: &mut DecodeLimits<'_>) -> Result<(), Fault> {
+fn count_query(mut query: Reader<'_>, limits: &mut DecodeLimits<'_>) -> Result<(), MessageError> {
     let mut matchers = 0;
     while let Some((number, value)) = query.next()? {
         match number {
@@ -58,7 +58,7 @@ fn count_query(mut query: Reader<'_>, limits: &mut DecodeLimits<'_>) -> Result<(
     Ok(())
 }
 
-fn count_hints(mut hints: Reader<'_>, limits: &mut DecodeLimits<'_>) -> Result<(), Fault> {
+fn count_hints(mut hints: Reader<'_>, limits: &mut DecodeLimits<'_>) -> Result<(), MessageError> {
     while let Some((number, value)) = hints.next()? {
         match number {
             2 => limits.text(value.bytes()?.len())?,

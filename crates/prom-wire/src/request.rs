@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use hashbrown::HashMap;
 
-use prom_model::visible::escaped;
+use prom_model::visible::{escaped, truncate};
 use prom_model::{Histogram, MetricType, Sample};
 
 /// Name and value of a label, as received.
@@ -32,7 +32,7 @@ pub struct Request<'a> {
     /// The labels that are not UTF-8; `known` has empty ones in their places.
     broken: HashMap<LabelId, BrokenLabel<'a>>,
     labels: Vec<LabelId>,
-    items: Vec<Item<'a>>,
+    items: Vec<Datapoint<'a>>,
     /// Where each series ends in the two lists.
     ends: Vec<(u32, u32)>,
     /// Positions of series that cannot be read whole, ascending, and why.
@@ -45,7 +45,7 @@ pub struct Request<'a> {
 
 /// What a series carries: samples, most of the time, so the others stand apart.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Item<'a> {
+pub enum Datapoint<'a> {
     /// A float sample.
     Sample(Sample),
     /// A native histogram.
@@ -56,7 +56,7 @@ pub enum Item<'a> {
 
 /// How many items of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kinds {
+pub struct KindCounts {
     /// Float samples.
     pub samples: u64,
     /// Native histograms.
@@ -65,22 +65,22 @@ pub struct Kinds {
     pub exemplars: u64,
 }
 
-impl Kinds {
+impl KindCounts {
     /// How many of each are among `items`.
-    pub fn of(items: &[Item<'_>]) -> Self {
+    pub fn of(items: &[Datapoint<'_>]) -> Self {
         let mut kinds = Self::default();
         for item in items {
             match item {
-                Item::Sample(_) => kinds.samples += 1,
-                Item::Histogram(_) => kinds.histograms += 1,
-                Item::Exemplar(_) => kinds.exemplars += 1,
+                Datapoint::Sample(_) => kinds.samples += 1,
+                Datapoint::Histogram(_) => kinds.histograms += 1,
+                Datapoint::Exemplar(_) => kinds.exemplars += 1,
             }
         }
         kinds
     }
 }
 
-impl std::ops::AddAssign for Kinds {
+impl std::ops::AddAssign for KindCounts {
     fn add_assign(&mut self, other: Self) {
         self.samples += other.samples;
         self.histograms += other.histograms;
@@ -88,7 +88,7 @@ impl std::ops::AddAssign for Kinds {
     }
 }
 
-impl std::ops::SubAssign for Kinds {
+impl std::ops::SubAssign for KindCounts {
     fn sub_assign(&mut self, other: Self) {
         self.samples -= other.samples;
         self.histograms -= other.histograms;
@@ -166,9 +166,9 @@ pub struct Series<'r, 'a> {
     /// The labels, in the order received; nothing about them has been checked.
     pub labels: Labels<'r, 'a>,
     /// What it carries, in the order received.
-    pub content: &'r [Item<'a>],
+    pub content: &'r [Datapoint<'a>],
     /// What this content is called outside of the request.
-    pub items: Items,
+    pub items: DatapointRange,
     /// The reason why the labels cannot be read, if so: then they are for display alone.
     pub unreadable: Option<&'r Unreadable<'a>>,
 }
@@ -206,12 +206,12 @@ impl<'r, 'a> Labels<'r, 'a> {
     }
 
     /// In the order received, with replacement characters for what is not UTF-8: for people to read.
-    pub fn shown(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'r, 'a> {
-        self.shown_up_to(usize::MAX)
+    pub fn iter_lossy(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'r, 'a> {
+        self.iter_lossy_up_to(usize::MAX)
     }
 
-    /// As [`Self::shown`]; of a broken text at least so many bytes are looked at, not many more.
-    fn shown_up_to(
+    /// As [`Self::iter_lossy`]; of a broken text at least so many bytes are looked at, not many more.
+    fn iter_lossy_up_to(
         self,
         bytes: usize,
     ) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'r, 'a> {
@@ -231,30 +231,30 @@ impl<'r, 'a> Labels<'r, 'a> {
 
 /// Some items of one series of a request, one after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Items {
+pub struct DatapointRange {
     series: u32,
     /// Position among the items of the whole request.
     first: u32,
     count: u32,
 }
 
-impl Items {
+impl DatapointRange {
     /// The items at `range`, counted through the whole request, of the series at `series`.
     fn new(series: usize, range: Range<usize>) -> Self {
         Self {
-            series: narrow(series),
-            first: narrow(range.start),
-            count: narrow(range.len()),
+            series: to_u32(series),
+            first: to_u32(range.start),
+            count: to_u32(range.len()),
         }
     }
 
     /// One that belongs to no series: an entry of metadata, by its position.
-    pub fn alone(position: usize) -> Self {
+    pub fn single(position: usize) -> Self {
         Self::new(0, position..position + 1)
     }
 
     /// Each of the items alone.
-    pub fn each(self) -> impl Iterator<Item = Self> {
+    pub fn iter(self) -> impl Iterator<Item = Self> {
         (self.first..self.first + self.count).map(move |first| Self {
             first,
             count: 1,
@@ -280,7 +280,7 @@ impl Items {
 
 impl<'a> Request<'a> {
     /// No series yet, and room for so many with a sample each.
-    pub fn with_room_for(series: usize) -> Self {
+    pub fn with_capacity(series: usize) -> Self {
         Self {
             items: Vec::with_capacity(series),
             ends: Vec::with_capacity(series),
@@ -291,7 +291,7 @@ impl<'a> Request<'a> {
     /// Adds a label to the series that is being put together. What it is called holds for the whole
     /// request.
     pub fn push_label(&mut self, name: &'a str, value: &'a str) -> LabelId {
-        let next = LabelId(narrow(self.known.len()));
+        let next = LabelId(to_u32(self.known.len()));
         let id = *self.ids.entry((name, value)).or_insert(next);
         if id == next {
             self.known.push((name, value));
@@ -303,7 +303,7 @@ impl<'a> Request<'a> {
     /// Adds a label whose name or value is not UTF-8 to the series that is being put together. Every
     /// series that has it is unreadable.
     pub fn push_broken_label(&mut self, name: &'a [u8], value: &'a [u8]) -> LabelId {
-        let id = LabelId(narrow(self.known.len()));
+        let id = LabelId(to_u32(self.known.len()));
         self.known.push(("", ""));
         self.broken.insert(id, (name, value));
         self.labels.push(id);
@@ -316,7 +316,7 @@ impl<'a> Request<'a> {
     }
 
     /// How many different labels there are.
-    pub fn different_labels(&self) -> usize {
+    pub fn distinct_labels(&self) -> usize {
         self.known.len()
     }
 
@@ -327,11 +327,11 @@ impl<'a> Request<'a> {
 
     /// Adds a sample to the series that is being put together.
     pub fn push_sample(&mut self, sample: Sample) {
-        self.push_item(Item::Sample(sample));
+        self.push_datapoint(Datapoint::Sample(sample));
     }
 
     /// Adds an item to the series that is being put together.
-    pub fn push_item(&mut self, item: Item<'a>) {
+    pub fn push_datapoint(&mut self, item: Datapoint<'a>) {
         self.items.push(item);
     }
 
@@ -342,7 +342,7 @@ impl<'a> Request<'a> {
             self.unreadable.push((self.len(), why));
         }
         self.ends
-            .push((narrow(self.labels.len()), narrow(self.items.len())));
+            .push((to_u32(self.labels.len()), to_u32(self.items.len())));
         broken.is_none()
     }
 
@@ -350,7 +350,7 @@ impl<'a> Request<'a> {
     pub fn end_unreadable_series(&mut self, why: Unreadable<'a>) {
         self.unreadable.push((self.len(), why));
         self.ends
-            .push((narrow(self.labels.len()), narrow(self.items.len())));
+            .push((to_u32(self.labels.len()), to_u32(self.items.len())));
     }
 
     /// Returns the first label of the series that is being put together that is not UTF-8.
@@ -395,7 +395,7 @@ impl<'a> Request<'a> {
                 broken: &self.broken,
             },
             content: &self.items[items.clone()],
-            items: Items::new(index, items),
+            items: DatapointRange::new(index, items),
             unreadable: unreadable.ok().map(|found| &self.unreadable[found].1),
         }
     }
@@ -406,7 +406,7 @@ impl<'a> Request<'a> {
     }
 
     /// The labels of the series and the content that `items` of this request stand for.
-    pub fn resolve(&self, items: Items) -> Series<'_, 'a> {
+    pub fn resolve(&self, items: DatapointRange) -> Series<'_, 'a> {
         let first = items.position();
         Series {
             content: &self.items[first..first + items.count as usize],
@@ -421,12 +421,12 @@ impl<'a> Request<'a> {
     }
 
     /// How many items of each kind there are in all series.
-    pub fn kinds(&self) -> Kinds {
-        Kinds::of(&self.items)
+    pub fn kinds(&self) -> KindCounts {
+        KindCounts::of(&self.items)
     }
 }
 
-impl Item<'_> {
+impl Datapoint<'_> {
     /// Its time, in milliseconds since the Unix epoch.
     pub fn timestamp_ms(&self) -> i64 {
         match self {
@@ -509,15 +509,15 @@ impl fmt::Display for Labels<'_, '_> {
         const MAX_BYTES: usize = 300;
         const MAX_TEXT_BYTES: usize = 80;
         let mut text = String::from("{");
-        for (index, (name, value)) in self.shown_up_to(MAX_TEXT_BYTES).enumerate() {
+        for (index, (name, value)) in self.iter_lossy_up_to(MAX_TEXT_BYTES).enumerate() {
             if text.len() > MAX_BYTES {
                 text.push_str(", ...");
                 break;
             }
             let separator = if index == 0 { "" } else { ", " };
             text.push_str(separator);
-            text.push_str(&escaped(&cut(&name, MAX_TEXT_BYTES)));
-            text.push_str(&format!("={:?}", cut(&value, MAX_TEXT_BYTES)));
+            text.push_str(&escaped(&truncate(&name, MAX_TEXT_BYTES)));
+            text.push_str(&format!("={:?}", truncate(&value, MAX_TEXT_BYTES)));
         }
         text.push('}');
         f.write_str(&text)
@@ -528,17 +528,8 @@ impl fmt::Display for Labels<'_, '_> {
 ///
 /// # Panics
 /// The number is too large for any request: 4 GiB of them.
-pub fn narrow(number: usize) -> u32 {
+pub fn to_u32(number: usize) -> u32 {
     u32::try_from(number).expect("a request has less than 4 GiB")
-}
-
-/// Returns at most `max_bytes` of `text`, followed by dots if something is missing.
-pub fn cut(text: &str, max_bytes: usize) -> Cow<'_, str> {
-    if text.len() <= max_bytes {
-        return Cow::Borrowed(text);
-    }
-    let end = text.floor_char_boundary(max_bytes);
-    Cow::Owned(format!("{}...", &text[..end]))
 }
 
 #[cfg(test)]
@@ -579,7 +570,7 @@ mod tests {
 
         let each: Vec<_> = request
             .iter()
-            .flat_map(|series| series.items.each())
+            .flat_map(|series| series.items.iter())
             .map(|item| (item.position(), request.resolve(item)))
             .map(|(position, series)| {
                 (
@@ -602,7 +593,7 @@ mod tests {
         assert_eq!(request.push_label("job", "a"), job);
         request.push_known_label(job);
         request.end_series();
-        assert_eq!((request.different_labels(), request.label_count()), (2, 4));
+        assert_eq!((request.distinct_labels(), request.label_count()), (2, 4));
         let labels: Vec<_> = request.iter().map(|it| it.labels.to_string()).collect();
         assert_eq!(labels, [r#"{job="a", job="b"}"#, r#"{job="a", job="a"}"#]);
     }

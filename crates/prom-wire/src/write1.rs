@@ -8,9 +8,9 @@ use hashbrown::HashMap;
 use crate::budget::Reservation;
 use crate::histogram::histogram;
 use crate::limits::DecodeLimits;
-use crate::protobuf::{Fault, Reader};
-use crate::request::{Exemplar, Item, LabelId, Request};
-use crate::text::{RawMetadata, Text, push_exemplar_label, push_metadata, push_new_label, text};
+use crate::protobuf::{MessageError, Reader};
+use crate::request::{Datapoint, Exemplar, LabelId, Request};
+use crate::utf8::{RawMetadata, Utf8, push_exemplar_label, push_metadata, push_new_label, utf8};
 use prom_model::{MetricType, Sample};
 
 /// The field of a write request that is a series.
@@ -19,12 +19,12 @@ const SERIES: u32 = 1;
 pub(super) fn request<'a>(
     message: &'a [u8],
     reservation: &mut Reservation,
-) -> Result<Request<'a>, Fault> {
+) -> Result<Request<'a>, MessageError> {
     let mut limits = DecodeLimits::new(reservation);
     let mut message = Reader::new(message);
     let series = count_series(message.clone(), &mut limits)?;
     let mut decoder = Decoder {
-        request: Request::with_room_for(series),
+        request: Request::with_capacity(series),
         limits,
         known: HashMap::new(),
     };
@@ -41,7 +41,10 @@ pub(super) fn request<'a>(
     Ok(decoder.request)
 }
 
-fn count_series(mut message: Reader<'_>, limits: &mut DecodeLimits<'_>) -> Result<usize, Fault> {
+fn count_series(
+    mut message: Reader<'_>,
+    limits: &mut DecodeLimits<'_>,
+) -> Result<usize, MessageError> {
     let mut series = 0;
     while let Some((number, _)) = message.next()? {
         if number == SERIES {
@@ -61,7 +64,7 @@ struct Decoder<'a, 'm> {
 }
 
 impl<'a> Decoder<'a, '_> {
-    fn add_series(&mut self, mut message: Reader<'a>) -> Result<(), Fault> {
+    fn add_series(&mut self, mut message: Reader<'a>) -> Result<(), MessageError> {
         let limits = &mut self.limits;
         let request = &mut self.request;
         while let Some((number, value)) = message.next()? {
@@ -85,12 +88,12 @@ impl<'a> Decoder<'a, '_> {
                 3 => {
                     limits.exemplar()?;
                     let read = exemplar(message.message(value)?, limits)?;
-                    request.push_item(Item::Exemplar(Box::new(read)));
+                    request.push_datapoint(Datapoint::Exemplar(Box::new(read)));
                 }
                 4 => {
                     limits.histogram()?;
                     let read = histogram(message.message(value)?, limits, false)?;
-                    request.push_item(Item::Histogram(Box::new(read)));
+                    request.push_datapoint(Datapoint::Histogram(Box::new(read)));
                 }
                 _ => {}
             }
@@ -104,7 +107,7 @@ impl<'a> Decoder<'a, '_> {
 
 /// Reads name and value of a label. Of a field that is there twice the last one counts, so no text is
 /// looked at before the end.
-fn label<'a>(mut message: Reader<'a>) -> Result<(Text<'a>, Text<'a>), Fault> {
+fn label<'a>(mut message: Reader<'a>) -> Result<(Utf8<'a>, Utf8<'a>), MessageError> {
     let (mut name, mut label_value): (&[u8], &[u8]) = (b"", b"");
     while let Some((number, value)) = message.next()? {
         match number {
@@ -113,10 +116,10 @@ fn label<'a>(mut message: Reader<'a>) -> Result<(Text<'a>, Text<'a>), Fault> {
             _ => {}
         }
     }
-    Ok((text(name), text(label_value)))
+    Ok((utf8(name), utf8(label_value)))
 }
 
-fn sample(mut message: Reader<'_>) -> Result<Sample, Fault> {
+fn sample(mut message: Reader<'_>) -> Result<Sample, MessageError> {
     let mut sample = Sample {
         timestamp_ms: 0,
         value: 0.0,
@@ -134,7 +137,7 @@ fn sample(mut message: Reader<'_>) -> Result<Sample, Fault> {
 fn exemplar<'a>(
     mut message: Reader<'a>,
     limits: &mut DecodeLimits<'_>,
-) -> Result<Exemplar<'a>, Fault> {
+) -> Result<Exemplar<'a>, MessageError> {
     let mut exemplar = Exemplar {
         labels: Ok(Vec::new()),
         timestamp_ms: 0,
@@ -155,7 +158,7 @@ fn exemplar<'a>(
     Ok(exemplar)
 }
 
-fn metadata<'a>(mut message: Reader<'a>) -> Result<RawMetadata<'a>, Fault> {
+fn metadata<'a>(mut message: Reader<'a>) -> Result<RawMetadata<'a>, MessageError> {
     let mut metric_type = MetricType::Unknown;
     let (mut name, mut help, mut unit): (&[u8], &[u8], &[u8]) = (b"", b"", b"");
     while let Some((number, value)) = message.next()? {
@@ -168,10 +171,10 @@ fn metadata<'a>(mut message: Reader<'a>) -> Result<RawMetadata<'a>, Fault> {
         }
     }
     Ok(RawMetadata {
-        metric_name: text(name),
+        metric_name: utf8(name),
         metric_type,
-        help: text(help),
-        unit: text(unit),
+        help: utf8(help),
+        unit: utf8(unit),
         series: None,
     })
 }

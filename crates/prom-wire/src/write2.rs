@@ -13,10 +13,10 @@ use hashbrown::HashMap;
 use crate::budget::Reservation;
 use crate::histogram::histogram;
 use crate::limits::DecodeLimits;
-use crate::protobuf::{Fault, Reader};
-use crate::request::{Exemplar, Item, LabelId, Request, Unreadable, narrow};
-use crate::text::{
-    RawMetadata, Text, byte_count, push_exemplar_label, push_metadata, push_new_label, text,
+use crate::protobuf::{MessageError, Reader};
+use crate::request::{Datapoint, Exemplar, LabelId, Request, Unreadable, to_u32};
+use crate::utf8::{
+    RawMetadata, Utf8, byte_count, push_exemplar_label, push_metadata, push_new_label, utf8,
 };
 use prom_model::{METRIC_NAME_LABEL, MetricType, Sample};
 
@@ -26,14 +26,14 @@ const SERIES: u32 = 5;
 pub(super) fn request<'a>(
     message: &'a [u8],
     reservation: &mut Reservation,
-) -> Result<Request<'a>, Fault> {
+) -> Result<Request<'a>, MessageError> {
     let mut limits = DecodeLimits::new(reservation);
     // The table may stand anywhere, so it is read first.
     let mut message = Reader::new(message);
     let (symbols, series) = symbols(message.clone(), &mut limits)?;
     let mut decoder = Decoder {
         symbols,
-        request: Request::with_room_for(series),
+        request: Request::with_capacity(series),
         limits,
         references: Vec::new(),
         known: HashMap::new(),
@@ -50,7 +50,7 @@ pub(super) fn request<'a>(
 fn symbols<'a>(
     mut message: Reader<'a>,
     limits: &mut DecodeLimits<'_>,
-) -> Result<(Symbols<'a>, usize), Fault> {
+) -> Result<(Symbols<'a>, usize), MessageError> {
     let (mut symbols, mut series) = (Symbols::default(), 0);
     while let Some((number, value)) = message.next()? {
         match number {
@@ -67,10 +67,10 @@ fn symbols<'a>(
     }
     match symbols.get(0) {
         Some(Ok("")) => Ok((symbols, series)),
-        Some(_) => Err(Fault::Malformed(
+        Some(_) => Err(MessageError::Malformed(
             "the first symbol of remote write 2.0 must be empty",
         )),
-        None => Err(Fault::Malformed(
+        None => Err(MessageError::Malformed(
             "remote write 2.0 needs symbols, and there are none (is it a remote write 1.0 message?)",
         )),
     }
@@ -87,12 +87,12 @@ struct Symbols<'a> {
 
 impl<'a> Symbols<'a> {
     #[inline]
-    fn push(&mut self, bytes: &'a [u8], limits: &mut DecodeLimits<'_>) -> Result<(), Fault> {
-        match text(bytes) {
+    fn push(&mut self, bytes: &'a [u8], limits: &mut DecodeLimits<'_>) -> Result<(), MessageError> {
+        match utf8(bytes) {
             Ok(text) => self.texts.push(text),
             Err(bytes) => {
                 limits.broken_symbol()?;
-                self.broken.insert(narrow(self.texts.len()), bytes);
+                self.broken.insert(to_u32(self.texts.len()), bytes);
                 self.texts.push("");
             }
         }
@@ -100,7 +100,7 @@ impl<'a> Symbols<'a> {
     }
 
     #[inline]
-    fn get(&self, reference: u32) -> Option<Text<'a>> {
+    fn get(&self, reference: u32) -> Option<Utf8<'a>> {
         match *self.texts.get(reference as usize)? {
             "" => Some(
                 self.broken
@@ -113,7 +113,7 @@ impl<'a> Symbols<'a> {
 
     /// The text that a reference stands for; one that leads nowhere is `bad`.
     #[inline]
-    fn resolve(&self, reference: u32, bad: &mut Option<Unreadable<'a>>) -> Text<'a> {
+    fn resolve(&self, reference: u32, bad: &mut Option<Unreadable<'a>>) -> Utf8<'a> {
         self.get(reference).unwrap_or_else(|| {
             bad.get_or_insert(Unreadable::UnknownReference {
                 reference,
@@ -138,7 +138,7 @@ struct Decoder<'a, 'm> {
 impl<'a> Decoder<'a, '_> {
     /// Adds a series. A label or a reference that cannot be read costs this series only; one of an
     /// exemplar costs the exemplar, a text of the metadata the entry of metadata.
-    fn add(&mut self, mut message: Reader<'a>) -> Result<(), Fault> {
+    fn add(&mut self, mut message: Reader<'a>) -> Result<(), MessageError> {
         let mut references = std::mem::take(&mut self.references);
         references.clear();
         let mut bad = None;
@@ -157,12 +157,14 @@ impl<'a> Decoder<'a, '_> {
                     self.limits.histogram()?;
                     let message = message.message(value)?;
                     let read = histogram(message, &mut self.limits, true)?;
-                    self.request.push_item(Item::Histogram(Box::new(read)));
+                    self.request
+                        .push_datapoint(Datapoint::Histogram(Box::new(read)));
                 }
                 4 => {
                     self.limits.exemplar()?;
                     let read = self.exemplar(message.message(value)?)?;
-                    self.request.push_item(Item::Exemplar(Box::new(read)));
+                    self.request
+                        .push_datapoint(Datapoint::Exemplar(Box::new(read)));
                 }
                 5 => metadata.read(message.message(value)?)?,
                 _ => {}
@@ -198,7 +200,7 @@ impl<'a> Decoder<'a, '_> {
         }
     }
 
-    fn exemplar(&mut self, mut message: Reader<'a>) -> Result<Exemplar<'a>, Fault> {
+    fn exemplar(&mut self, mut message: Reader<'a>) -> Result<Exemplar<'a>, MessageError> {
         let mut exemplar = Exemplar {
             labels: Ok(Vec::new()),
             timestamp_ms: 0,
@@ -231,7 +233,7 @@ impl<'a> Decoder<'a, '_> {
         &mut self,
         references: &[u32],
         bad: &mut Option<Unreadable<'a>>,
-    ) -> Result<Option<&'a str>, Fault> {
+    ) -> Result<Option<&'a str>, MessageError> {
         let mut metric_name = None;
         for &pair in pairs(references, bad) {
             let [name, value] = pair.map(|reference| self.symbols.resolve(reference, bad));
@@ -268,7 +270,7 @@ fn push_reference(
     references: &mut Vec<u32>,
     reference: u32,
     limits: &mut DecodeLimits<'_>,
-) -> Result<(), Fault> {
+) -> Result<(), MessageError> {
     if references.len().is_multiple_of(2) {
         limits.label()?;
     }
@@ -276,7 +278,7 @@ fn push_reference(
     Ok(())
 }
 
-fn sample(mut message: Reader<'_>) -> Result<Sample, Fault> {
+fn sample(mut message: Reader<'_>) -> Result<Sample, MessageError> {
     let mut sample = Sample {
         timestamp_ms: 0,
         value: 0.0,
@@ -305,7 +307,7 @@ struct SeriesMetadata {
 
 impl SeriesMetadata {
     /// Reads the message; what an earlier one of the same series has said stays.
-    fn read(&mut self, mut message: Reader<'_>) -> Result<(), Fault> {
+    fn read(&mut self, mut message: Reader<'_>) -> Result<(), MessageError> {
         while let Some((number, value)) = message.next()? {
             match number {
                 1 => self.metric_type = MetricType::of(value.int32()?),

@@ -20,7 +20,7 @@ use crate::jobs::registry::RegistryError;
 use crate::jobs::runner::{Caller, JobRunner, NotRun};
 use crate::json::LONG_BYTES;
 use crate::metrics::emf::Numbers;
-use crate::received::cut;
+use crate::visible::truncate;
 
 /// Bytes of an invalid body that become a row; a dead letter has fewer of them.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -65,7 +65,7 @@ impl Item {
         } else {
             let start = &self.body[..self.body.len().min(MAX_TEXT_BYTES)];
             let text = String::from_utf8_lossy(start);
-            let text = cut(&text, MAX_TEXT_BYTES);
+            let text = truncate(&text, MAX_TEXT_BYTES);
             rows.extend_from_slice(Value::from(text).to_string().as_bytes());
         }
         rows.push(b'\n');

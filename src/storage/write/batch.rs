@@ -132,7 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::received::{Items, narrow};
+    use crate::received::{DatapointRange, to_u32};
     use crate::storage::limits::MAX_RECORDS_PER_WRITE;
     use crate::storage::write::value::Value;
 
@@ -142,8 +142,8 @@ mod tests {
         let add = |it: &(&str, &str)| stored.add_new(it.0, &[("instance", it.1)]);
         let series: Vec<_> = series.iter().map(add).collect();
         let records = records.iter().map(|&(series, timestamp_ms)| Record {
-            item: Items::default(),
-            series: narrow(series),
+            item: DatapointRange::default(),
+            series: to_u32(series),
             timestamp_ms,
             nanos: 0,
             value: Value::Double(1.0),

@@ -253,7 +253,7 @@ mod tests {
 
     use super::*;
     use crate::model::Destination;
-    use crate::received::Items;
+    use crate::received::DatapointRange;
     use crate::storage::write::series::Record;
     use crate::storage::write::value::{
         Attribute as MeasureAttribute, Scalar, Value as MeasureValue,
@@ -282,7 +282,7 @@ mod tests {
         let records: Vec<_> = records
             .iter()
             .map(|(_, (timestamp_ms, nanos), value)| Record {
-                item: Items::default(),
+                item: DatapointRange::default(),
                 series: 0,
                 timestamp_ms: *timestamp_ms,
                 nanos: *nanos,

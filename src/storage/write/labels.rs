@@ -82,7 +82,7 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
     pub(super) fn new(request: &Request<'_>, routing: &'r Routing) -> Self {
         Self {
             routing,
-            meanings: vec![None; request.different_labels()],
+            meanings: vec![None; request.distinct_labels()],
             positions: HashMap::new(),
             names: Vec::new(),
             series: 0,

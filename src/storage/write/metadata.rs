@@ -6,11 +6,12 @@
 use std::borrow::Cow;
 
 use crate::model::Destination;
-use crate::received::{Items, Metadata, cut, narrow};
+use crate::received::{DatapointRange, Metadata, to_u32};
 use crate::storage::limits::{MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES};
 use crate::storage::names::escape;
 use crate::storage::write::series::{Conversion, DestinationRecords, Record};
 use crate::storage::write::value::{Attribute, NUMBER_BYTES, Scalar, Value};
+use crate::visible::truncate;
 
 /// The measure name of all these records.
 const MEASURE_NAME: &str = "metadata";
@@ -53,8 +54,8 @@ pub fn metadata_to_records<'a>(
     });
     let series = series.collect();
     let records = entries.iter().enumerate().map(|(index, entry)| Record {
-        item: Items::alone(index),
-        series: narrow(index),
+        item: DatapointRange::single(index),
+        series: to_u32(index),
         timestamp_ms: now_ms,
         nanos: 0,
         value: Value::Multi(texts(entry)),
@@ -97,7 +98,7 @@ fn shortened(text: &str, max_bytes: usize) -> Cow<'_, str> {
     if text.len() <= max_bytes {
         Cow::Borrowed(text)
     } else {
-        cut(text, max_bytes - DOTS)
+        truncate(text, max_bytes - DOTS)
     }
 }
 

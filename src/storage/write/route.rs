@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::labels::{Metric, Parts};
-use crate::received::{Item, Label, Series, Unreadable, cut};
+use crate::received::{Datapoint, Label, Series, Unreadable};
 use crate::storage::limits::MAX_DESTINATION_NAME_BYTES;
 use crate::storage::routing::{RoutePart, Routing};
+use crate::visible::truncate;
 
 /// What makes a series impossible to route or to understand; the sender has to mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,7 +112,7 @@ impl SeriesFault {
                 format!(
                     "{name}: label name '{}' occurs more than once in the time series {labels}; \
                      send each label once",
-                    cut(repeated, 80)
+                    truncate(repeated, 80)
                 )
             }
             Self::MissingDatabase => missing(&routing.database, "database"),
@@ -120,7 +121,7 @@ impl SeriesFault {
                 let destination = [&routing.database, &routing.table].map(|part| {
                     let label = part.label.as_deref();
                     let named = label.and_then(|label| series.labels.get(label));
-                    named.map_or(Cow::Borrowed(""), |value| cut(value, 64))
+                    named.map_or(Cow::Borrowed(""), |value| truncate(value, 64))
                 });
                 let impossible = destination
                     .into_iter()
@@ -133,8 +134,8 @@ impl SeriesFault {
             }
             Self::InvalidHistogram => {
                 let fault = series.content.iter().find_map(|item| match item {
-                    Item::Histogram(histogram) => histogram.validate().err(),
-                    Item::Sample(_) | Item::Exemplar(_) => None,
+                    Datapoint::Histogram(histogram) => histogram.validate().err(),
+                    Datapoint::Sample(_) | Datapoint::Exemplar(_) => None,
                 });
                 let fault = fault.map(|fault| fault.to_string()).unwrap_or_default();
                 format!(
@@ -144,8 +145,8 @@ impl SeriesFault {
             }
             Self::UnreadableExemplar => {
                 let why = series.content.iter().find_map(|item| match item {
-                    Item::Exemplar(exemplar) => exemplar.labels.as_ref().err(),
-                    Item::Sample(_) | Item::Histogram(_) => None,
+                    Datapoint::Exemplar(exemplar) => exemplar.labels.as_ref().err(),
+                    Datapoint::Sample(_) | Datapoint::Histogram(_) => None,
                 });
                 let why = why.map(|why| why.to_string()).unwrap_or_default();
                 format!(

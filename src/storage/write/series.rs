@@ -17,7 +17,7 @@ use super::route::{Routed, SeriesFault, is_destination_name, route};
 use super::stored::{AttributeId, SeriesId, StoredSeries};
 use super::value::{NUMBER_BYTES, Value};
 use crate::model::Destination;
-use crate::received::{Item, Items, Labels, Request, Series, cut, narrow};
+use crate::received::{Datapoint, DatapointRange, Labels, Request, Series, to_u32};
 use crate::storage::histogram;
 use crate::storage::limits::{
     MAX_DIMENSION_NAME_BYTES, MAX_DIMENSIONS, MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES,
@@ -27,6 +27,7 @@ use crate::storage::names::{
     EXEMPLAR_PREFIX, HISTOGRAM_PREFIX, NO_LABELS_DIMENSION, NO_LABELS_VALUE, VALUE_BITS_DIMENSION,
 };
 use crate::storage::routing::Routing;
+use crate::visible::truncate;
 
 /// What to do with samples that Timestream cannot store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -178,7 +179,7 @@ pub struct Conversion<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     /// Which ones.
-    pub items: Items,
+    pub items: DatapointRange,
     /// Why.
     pub why: WhyLeftOut,
 }
@@ -207,7 +208,7 @@ pub struct DestinationRecords<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record<'a> {
     /// What it stores.
-    pub item: Items,
+    pub item: DatapointRange,
     /// Index into [`DestinationRecords::series`].
     pub series: u32,
     /// Nanoseconds past the millisecond: they tell the exemplars of one millisecond apart.
@@ -320,11 +321,11 @@ impl<'a> Conversion<'a> {
             others: Vec::new(),
         };
         forms.all.push(base);
-        for (item, content) in series.items.each().zip(series.content) {
+        for (item, content) in series.items.iter().zip(series.content) {
             match to_record(content, &mut forms, policy) {
                 Ok((series, value, nanos)) => destination.records.push(Record {
                     item,
-                    series: narrow(series),
+                    series: to_u32(series),
                     nanos,
                     timestamp_ms: content.timestamp_ms(),
                     value,
@@ -338,7 +339,7 @@ impl<'a> Conversion<'a> {
         Ok(())
     }
 
-    fn leave_out(&mut self, items: Items, why: WhyLeftOut) {
+    fn leave_out(&mut self, items: DatapointRange, why: WhyLeftOut) {
         self.left_out.push(LeftOut { items, why });
     }
 }
@@ -362,7 +363,7 @@ impl<'a> From<OverLimit<'a>> for Unstorable<'a> {
 
 /// The series, the value and the nanoseconds of the record that stores `content`.
 fn to_record<'a>(
-    content: &Item<'a>,
+    content: &Datapoint<'a>,
     forms: &mut Forms<'_, 'a>,
     policy: WritePolicy,
 ) -> Result<(usize, Value<'a>, u32), Unstorable<'a>> {
@@ -370,16 +371,16 @@ fn to_record<'a>(
         return Err(Unstorable::Invalid(reason));
     }
     match content {
-        Item::Sample(sample) if !is_special(sample.value) => {
+        Datapoint::Sample(sample) if !is_special(sample.value) => {
             Ok((forms.base, Value::Double(sample.value), 0))
         }
-        Item::Sample(sample) if policy.store_special_values => {
+        Datapoint::Sample(sample) if policy.store_special_values => {
             let series = forms.get(Form::Special(sample.value.to_bits()))?;
             Ok((series, Value::Double(0.0), 0))
         }
-        Item::Sample(sample) if sample.value == 0.0 => Ok((forms.base, Value::Double(0.0), 0)),
-        Item::Sample(_) => Err(Unstorable::Invalid(IgnoreReason::ValueNotFinite)),
-        Item::Histogram(histogram) => {
+        Datapoint::Sample(sample) if sample.value == 0.0 => Ok((forms.base, Value::Double(0.0), 0)),
+        Datapoint::Sample(_) => Err(Unstorable::Invalid(IgnoreReason::ValueNotFinite)),
+        Datapoint::Histogram(histogram) => {
             if histogram.validate().is_err() {
                 return Err(Unstorable::Faulty(SeriesFault::InvalidHistogram));
             }
@@ -390,7 +391,7 @@ fn to_record<'a>(
                 _ => Ok((series, value, 0)),
             }
         }
-        Item::Exemplar(exemplar) => {
+        Datapoint::Exemplar(exemplar) => {
             let Ok(labels) = &exemplar.labels else {
                 return Err(Unstorable::Faulty(SeriesFault::UnreadableExemplar));
             };
@@ -410,7 +411,7 @@ impl Unstorable<'_> {
     /// Why `content` is left out, unless the policy is to refuse the request.
     fn why(
         self,
-        content: &Item<'_>,
+        content: &Datapoint<'_>,
         labels: Labels<'_, '_>,
         policy: WritePolicy,
     ) -> Result<WhyLeftOut, Refusal> {
@@ -555,7 +556,7 @@ impl OverLimit<'_> {
     fn refusal(&self, labels: Labels<'_, '_>) -> Refusal {
         let long = |what, name: &str, limit| Refusal::LongName {
             what,
-            name: cut(name, 256).into_owned(),
+            name: truncate(name, 256).into_owned(),
             limit,
         };
         let large = |limit| Refusal::LargeSeries {

@@ -14,7 +14,7 @@ use super::route::SeriesFault;
 use super::series::{Conversion, DestinationRecords, IgnoreReason, LeftOut, Record, WhyLeftOut};
 use super::value::{Attribute, Scalar, Value};
 use crate::model::{Destination, METRIC_NAME_LABEL};
-use crate::received::{Item, Items, Label, Request, narrow};
+use crate::received::{Datapoint, DatapointRange, Label, Request, to_u32};
 use crate::storage::limits::{MAX_RECORD_BYTES, TIME_BYTES};
 
 /// The measure name of all these records.
@@ -55,11 +55,11 @@ pub fn samples_to_rows<'a>(request: &Request<'a>, destination: Destination) -> C
         });
         let fixed = conversion.stored.bytes(series_ids[place]) + TIME_BYTES;
         let json = json(&labels);
-        for (item, content) in series.items.each().zip(series.content) {
+        for (item, content) in series.items.iter().zip(series.content) {
             match value(name, &json, content, fixed) {
                 Ok((timestamp_ms, value)) => records.push(Record {
                     item,
-                    series: narrow(place),
+                    series: to_u32(place),
                     timestamp_ms,
                     nanos: 0,
                     value,
@@ -76,7 +76,7 @@ pub fn samples_to_rows<'a>(request: &Request<'a>, destination: Destination) -> C
     conversion
 }
 
-fn left_out(items: Items, reason: IgnoreReason) -> LeftOut {
+fn left_out(items: DatapointRange, reason: IgnoreReason) -> LeftOut {
     LeftOut {
         items,
         why: WhyLeftOut::Ignored(reason),
@@ -118,10 +118,10 @@ fn json(labels: &[Label<'_>]) -> String {
 fn value<'a>(
     name: &'a str,
     labels: &str,
-    item: &Item<'a>,
+    item: &Datapoint<'a>,
     fixed: usize,
 ) -> Result<(i64, Value<'a>), IgnoreReason> {
-    let Item::Sample(sample) = item else {
+    let Datapoint::Sample(sample) = item else {
         return Err(IgnoreReason::NotAFloat);
     };
     if !sample.value.is_finite() {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use hashbrown::HashMap;
 
 use super::json::push_attribute;
-use crate::received::narrow;
+use crate::received::to_u32;
 
 /// A dimension with its value, or a measure name.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl<'a> StoredSeries<'a> {
 
     /// Adds a dimension that is not there yet.
     pub(super) fn add_dimension(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> AttributeId {
-        let next = narrow(self.columns.len());
+        let next = to_u32(self.columns.len());
         let column = match self.columns.get(name.as_ref()) {
             Some(column) => *column,
             None => *self.columns.entry(name.clone()).or_insert(next),
@@ -93,7 +93,7 @@ impl<'a> StoredSeries<'a> {
             column,
             text_end: self.texts.len(),
         });
-        AttributeId(narrow(self.attributes.len() - 1))
+        AttributeId(to_u32(self.attributes.len() - 1))
     }
 
     /// Adds a measure name that is not there yet.
@@ -117,10 +117,10 @@ impl<'a> StoredSeries<'a> {
         self.dimensions.extend_from_slice(dimensions);
         self.series.push(Series {
             measure,
-            dimensions_end: narrow(self.dimensions.len()),
-            bytes: narrow(bytes),
+            dimensions_end: to_u32(self.dimensions.len()),
+            bytes: to_u32(bytes),
         });
-        Some(SeriesId(narrow(self.series.len() - 1)))
+        Some(SeriesId(to_u32(self.series.len() - 1)))
     }
 
     /// The dimensions of a series.
@@ -172,7 +172,7 @@ impl StoredSeries<'_> {
         let mut id = |name: &str, value: &str| {
             let known = |it: &Attribute<'_>| it.name == name && it.value == value;
             match self.attributes.iter().position(known) {
-                Some(position) => AttributeId(narrow(position)),
+                Some(position) => AttributeId(to_u32(position)),
                 None => self.add_dimension(name.to_owned().into(), value.to_owned().into()),
             }
         };

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Scrape;
 use crate::jobs::client::{BodyError, CallError, Session, read_body};
 use crate::jobs::job::{JobContext, RunError};
-use crate::received::cut;
+use crate::visible::truncate;
 
 /// The accepted formats, OpenMetrics first, as Prometheus requests them.
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
@@ -170,7 +170,7 @@ fn format_of(response: &Response, fallback: Option<Format>) -> Result<Format, St
         Some(found) => format!(
             "the target responded with Content-Type {:?}, expected {} or {}; if the body has one of these formats, set \
              fallback_protocol",
-            cut(&found, 100),
+            truncate(&found, 100),
             Format::Text,
             Format::OpenMetrics
         ),

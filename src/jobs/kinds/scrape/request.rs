@@ -11,7 +11,7 @@ use super::Scrape;
 use super::exemplars::Exemplars;
 use super::labels::TargetLabels;
 use crate::model::{METRIC_NAME_LABEL, STALE_MARKER_BITS, Sample};
-use crate::received::{Exemplar, Item, Label, Metadata, Request};
+use crate::received::{Datapoint, Exemplar, Label, Metadata, Request};
 
 /// The outcome of a scrape, stored as series of its own.
 pub(super) struct ScrapeSummary {
@@ -174,11 +174,12 @@ impl<'a> RequestBuilder<'a> {
         {
             let labels = exemplar.labels.iter();
             let labels = labels.map(|(name, value)| (&**name, &**value)).collect();
-            self.request.push_item(Item::Exemplar(Box::new(Exemplar {
-                labels: Ok(labels),
-                timestamp_ms: time_ms,
-                value: exemplar.value,
-            })));
+            self.request
+                .push_datapoint(Datapoint::Exemplar(Box::new(Exemplar {
+                    labels: Ok(labels),
+                    timestamp_ms: time_ms,
+                    value: exemplar.value,
+                })));
             self.exemplar_count += 1;
         }
         self.request.end_series();

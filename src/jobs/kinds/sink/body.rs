@@ -129,7 +129,7 @@ mod tests {
     use super::super::point::tests::point;
     use super::*;
     use crate::budget::MemoryBudget;
-    use crate::received::Item;
+    use crate::received::Datapoint;
     use crate::wire::{RemoteWrite, decompress, read_request};
 
     fn hex(bytes: &[u8]) -> String {
@@ -185,7 +185,7 @@ mod tests {
             for series in request.iter() {
                 for item in series.content {
                     let bits = match item {
-                        Item::Sample(sample) => sample.value.to_bits(),
+                        Datapoint::Sample(sample) => sample.value.to_bits(),
                         other => other.value().to_bits(),
                     };
                     seen.push((series.labels.to_string(), item.timestamp_ms(), bits));

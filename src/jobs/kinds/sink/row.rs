@@ -12,7 +12,7 @@ use super::point::{Content, Point};
 use super::reader::RawRow;
 use crate::json::tree_bytes;
 use crate::model::{Label, Labels, METRIC_NAME_LABEL, Sample};
-use crate::received::cut;
+use crate::visible::truncate;
 
 /// Bytes of a row that an error quotes, and of a value in it.
 const MAX_SHOWN_BYTES: usize = 300;
@@ -48,12 +48,12 @@ pub(super) struct BadRow {
 pub(super) fn sample_of(row: RawRow<'_>, fields: &Fields, now_ms: i64) -> Result<Point, BadRow> {
     let bad = |why: &str, shown: &str| BadRow {
         number: row.number,
-        why: cut(why, MAX_SHOWN_BYTES).into_owned(),
-        row: cut(shown, MAX_SHOWN_BYTES).into_owned(),
+        why: truncate(why, MAX_SHOWN_BYTES).into_owned(),
+        row: truncate(shown, MAX_SHOWN_BYTES).into_owned(),
     };
     let as_given = |why: &str| {
         // An error is one line.
-        let start = cut(row.json, MAX_SHOWN_BYTES).replace(['\n', '\r', '\t'], " ");
+        let start = truncate(row.json, MAX_SHOWN_BYTES).replace(['\n', '\r', '\t'], " ");
         bad(why, &start)
     };
     let bytes = row.json.len();

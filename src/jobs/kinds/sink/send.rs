@@ -20,7 +20,7 @@ use crate::dead_letter::Letter;
 use crate::jobs::client::{CallError, Session, next_piece};
 use crate::jobs::job::{JobContext, Report, RunError};
 use crate::model::Label;
-use crate::received::cut;
+use crate::visible::truncate;
 
 const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
 const ATTEMPT: HeaderName = HeaderName::from_static("retry-attempt");
@@ -394,7 +394,7 @@ impl<'r> Sender<'r> {
             return;
         }
         *self.counts.rejected.entry(reason).or_default() += 1;
-        let text = cut(text, MAX_TEXT_BYTES).into_owned();
+        let text = truncate(text, MAX_TEXT_BYTES).into_owned();
         self.counts
             .first_rejection
             .get_or_insert_with(|| text.clone());

@@ -9,7 +9,7 @@ use super::response::Series;
 use super::target;
 use super::window::Window;
 use crate::jobs::job::{JobContext, RunError};
-use crate::received::cut;
+use crate::visible::truncate;
 
 /// The key of an incomplete full refresh.
 pub(super) const RUN_KEY: &str = "run";
@@ -197,7 +197,7 @@ pub(super) fn key(metric: &str) -> String {
     if metric.len() <= MAX_KEY_NAME_BYTES {
         return format!("metric {metric}");
     }
-    let begin = cut(metric, MAX_KEY_NAME_BYTES / 2);
+    let begin = truncate(metric, MAX_KEY_NAME_BYTES / 2);
     format!("metric {begin} {}", target::digest(metric))
 }
 

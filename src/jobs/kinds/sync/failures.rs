@@ -2,7 +2,7 @@
 
 use super::server::Failure;
 use crate::jobs::job::RunError;
-use crate::received::cut;
+use crate::visible::truncate;
 
 /// After this many shared failures in a row, the other metrics are not tried.
 const MAX_SHARED_IN_A_ROW: usize = 3;
@@ -95,7 +95,7 @@ impl Failures {
         self.metrics.push(metric.to_owned());
         if self.reported.len() < MAX_REPORTED {
             self.reported
-                .push(cut(&text, MAX_REPORTED_BYTES).into_owned());
+                .push(truncate(&text, MAX_REPORTED_BYTES).into_owned());
         }
         if is_retention {
             // Tables of other metrics may accept them, and the server was not called.

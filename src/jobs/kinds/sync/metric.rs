@@ -14,7 +14,7 @@ use super::window::{Window, Windows};
 use crate::ingest::{Kept, Shape};
 use crate::jobs::job::RunError;
 use crate::jobs::kinds::add_written;
-use crate::received::{Item, Request};
+use crate::received::{Datapoint, Request};
 use crate::timestream::ErrorKind;
 
 /// Number of points that are stored before the cursor is saved.
@@ -141,11 +141,11 @@ impl SyncRun<'_> {
                 let mut last = after;
                 for point in points.by_ref().take(remaining) {
                     last = point.timestamp_ms();
-                    request.push_item(point);
+                    request.push_datapoint(point);
                 }
                 // A part must not end between points of the same time, because the cursor saves only the time.
                 while let Some(point) = points.next_if(|it| it.timestamp_ms() == last) {
-                    request.push_item(point);
+                    request.push_datapoint(point);
                 }
                 request.end_series();
                 if request.count() as usize >= POINTS_PER_SAVE {
@@ -280,13 +280,13 @@ fn is_of_records(kind: ErrorKind) -> bool {
 }
 
 /// Returns the points of a series after a time, sorted by time.
-fn points(series: &Series, after: i64) -> Vec<Item<'static>> {
-    let samples = series.samples.iter().copied().map(Item::Sample);
+fn points(series: &Series, after: i64) -> Vec<Datapoint<'static>> {
+    let samples = series.samples.iter().copied().map(Datapoint::Sample);
     let mut points: Vec<_> = samples.collect();
     if !series.histograms.is_empty() {
         let histograms = series.histograms.iter().cloned();
-        points.extend(histograms.map(|it| Item::Histogram(Box::new(it))));
-        points.sort_by_key(Item::timestamp_ms);
+        points.extend(histograms.map(|it| Datapoint::Histogram(Box::new(it))));
+        points.sort_by_key(Datapoint::timestamp_ms);
     }
     points.retain(|point| point.timestamp_ms() > after);
     points

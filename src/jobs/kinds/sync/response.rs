@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use crate::model::{
     Histogram, Label, Labels, METRIC_NAME_LABEL, MetricType, PROMETHEUS_NAN_BITS, Sample,
 };
-use crate::received::cut;
+use crate::visible::truncate;
 
 /// Maximum bytes of an error or a warning that are repeated.
 const MAX_TEXT_BYTES: usize = 300;
@@ -158,7 +158,7 @@ fn data<'a, T: Deserialize<'a> + Default>(body: &'a [u8]) -> Result<Response<T>,
     })?;
     match (&*envelope.status, envelope.data) {
         ("success", Some(data)) => {
-            let short = |it: &String| cut(it, MAX_TEXT_BYTES).into_owned();
+            let short = |it: &String| truncate(it, MAX_TEXT_BYTES).into_owned();
             let (harmless, incomplete): (Vec<_>, Vec<_>) =
                 envelope.warnings.iter().partition(|it| is_harmless(it));
             let warnings = harmless.into_iter().chain(&envelope.infos);
@@ -171,8 +171,8 @@ fn data<'a, T: Deserialize<'a> + Default>(body: &'a [u8]) -> Result<Response<T>,
         }
         ("success", None) => Err(ResponseError::Unrecognized("it has no data".to_owned())),
         ("error", _) => {
-            let text = cut(envelope.error.trim(), MAX_TEXT_BYTES);
-            let class = cut(&envelope.error_type, MAX_TEXT_BYTES);
+            let text = truncate(envelope.error.trim(), MAX_TEXT_BYTES);
+            let class = truncate(&envelope.error_type, MAX_TEXT_BYTES);
             Err(ResponseError::Api(format!("status error: {class}: {text}")))
         }
         _ => Err(ResponseError::Unrecognized(

@@ -10,7 +10,7 @@
 
 use hashbrown::HashMap;
 
-use crate::received::narrow;
+use crate::received::to_u32;
 use crate::storage::write::body::UNIT_BYTES;
 use crate::storage::write::stored::{AttributeId, SeriesId, StoredSeries};
 
@@ -94,11 +94,11 @@ impl Numbering {
             for &id in stored.dimensions(series).iter().chain([&measure]) {
                 let number = &mut self.attributes[id.index()];
                 if *number == NONE {
-                    *number = narrow(rows.attributes.len());
+                    *number = to_u32(rows.attributes.len());
                     let attribute = stored.attribute(id);
                     let column = &mut self.columns[attribute.column()];
                     if *column == NONE {
-                        *column = narrow(rows.columns.len());
+                        *column = to_u32(rows.columns.len());
                         rows.columns.push(Column::default());
                     }
                     rows.attributes.push(Attribute {
@@ -111,7 +111,7 @@ impl Numbering {
                 rows.attributes[*number as usize].uses += 1;
                 rows.cells.push(*number);
             }
-            rows.ends.push(narrow(rows.cells.len()));
+            rows.ends.push(to_u32(rows.cells.len()));
         }
         for attribute in &rows.attributes {
             let column = &mut rows.columns[attribute.column as usize];
@@ -182,7 +182,7 @@ fn ranks(rows: &Rows) -> Vec<u32> {
     sorted.sort_by_key(|&attribute| places[rows.attributes[attribute].column as usize]);
     let mut ranks = vec![0; sorted.len()];
     for (rank, attribute) in sorted.into_iter().enumerate() {
-        ranks[attribute] = narrow(rank);
+        ranks[attribute] = to_u32(rank);
     }
     ranks
 }
@@ -295,7 +295,7 @@ impl<'r> Table<'r> {
                         count: 0,
                         differ: 0,
                     });
-                    narrow(members.len() - 1)
+                    to_u32(members.len() - 1)
                 });
                 before = (key, *group);
             }

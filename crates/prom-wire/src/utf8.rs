@@ -2,25 +2,25 @@
 //! metadata that it belongs to, in both versions of remote write alike.
 
 use crate::limits::DecodeLimits;
-use crate::protobuf::Fault;
+use crate::protobuf::MessageError;
 use crate::request::{Label, LabelId, Metadata, Request, Unreadable};
 use prom_model::MetricType;
 
 /// A text, or the bytes that are none because they are not UTF-8.
-pub(super) type Text<'a> = Result<&'a str, &'a [u8]>;
+pub(super) type Utf8<'a> = Result<&'a str, &'a [u8]>;
 
 #[inline]
-pub(super) fn text(bytes: &[u8]) -> Text<'_> {
+pub(super) fn utf8(bytes: &[u8]) -> Utf8<'_> {
     std::str::from_utf8(bytes).map_err(|_| bytes)
 }
 
 /// How many bytes there are.
 #[inline]
-pub(super) fn byte_count(text: Text<'_>) -> usize {
+pub(super) fn byte_count(text: Utf8<'_>) -> usize {
     text.map_or_else(<[u8]>::len, str::len)
 }
 
-fn bytes(text: Text<'_>) -> &[u8] {
+fn bytes(text: Utf8<'_>) -> &[u8] {
     text.map_or_else(|bytes| bytes, str::as_bytes)
 }
 
@@ -29,8 +29,8 @@ fn bytes(text: Text<'_>) -> &[u8] {
 pub(super) fn push_new_label<'a>(
     request: &mut Request<'a>,
     limits: &mut DecodeLimits<'_>,
-    label: (Text<'a>, Text<'a>),
-) -> Result<LabelId, Fault> {
+    label: (Utf8<'a>, Utf8<'a>),
+) -> Result<LabelId, MessageError> {
     match label {
         (Ok(name), Ok(value)) => {
             limits.new_label(name, value)?;
@@ -48,8 +48,8 @@ pub(super) fn push_new_label<'a>(
 pub(super) fn push_exemplar_label<'a>(
     labels: &mut Result<Vec<Label<'a>>, Unreadable<'a>>,
     limits: &mut DecodeLimits<'_>,
-    label: (Text<'a>, Text<'a>),
-) -> Result<(), Fault> {
+    label: (Utf8<'a>, Utf8<'a>),
+) -> Result<(), MessageError> {
     match (labels.as_mut(), label) {
         (Err(_), _) => {}
         (Ok(labels), (Ok(name), Ok(value))) => {
@@ -67,10 +67,10 @@ pub(super) fn push_exemplar_label<'a>(
 /// An entry of metadata as it was received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RawMetadata<'a> {
-    pub(super) metric_name: Text<'a>,
+    pub(super) metric_name: Utf8<'a>,
     pub(super) metric_type: MetricType,
-    pub(super) help: Text<'a>,
-    pub(super) unit: Text<'a>,
+    pub(super) help: Utf8<'a>,
+    pub(super) unit: Utf8<'a>,
     /// Position of the series that brought it.
     pub(super) series: Option<usize>,
 }
@@ -80,7 +80,7 @@ pub(super) fn push_metadata<'a>(
     request: &mut Request<'a>,
     limits: &mut DecodeLimits<'_>,
     raw: RawMetadata<'a>,
-) -> Result<(), Fault> {
+) -> Result<(), MessageError> {
     let texts = [
         ("name of a metric", raw.metric_name),
         ("help text of a metric", raw.help),
