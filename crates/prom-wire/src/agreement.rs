@@ -1,10 +1,10 @@
-//! The readers written by hand agree with generated decoders: over messages, over messages with
-//! broken bytes and over any fields, they take and refuse the same bytes and find the same in them.
+//! The readers written by hand agree with generated decoders: over messages, messages with changed bytes and arbitrary
+//! fields they accept and reject the same bytes and find the same values in them.
 //!
-//! The decoders of write requests are generated with bytes in the places of texts. What is not UTF-8
-//! makes the series, the exemplar or the entry of metadata that it belongs to unreadable, and nothing
-//! else.
+//! The decoders of write requests are generated with bytes in place of strings. A string that is not UTF-8 makes only
+//! its series, exemplar or entry of metadata unreadable.
 
+use prom_model::{Buckets, Count, Histogram, METRIC_NAME_LABEL, MetricType};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -15,7 +15,6 @@ use crate::prompb;
 use crate::protobuf::MessageError;
 use crate::request::{Datapoint, Request, Unreadable};
 use crate::{DecodeError, decode_read_request, write1, write2};
-use prom_model::{Buckets, Count, Histogram, METRIC_NAME_LABEL, MetricType};
 
 fn read1(message: &[u8]) -> Result<Request<'_>, MessageError> {
     write1::request(message, &mut MemoryBudget::unlimited().reservation())
@@ -25,14 +24,14 @@ fn read2(message: &[u8]) -> Result<Request<'_>, MessageError> {
     write2::request(message, &mut MemoryBudget::unlimited().reservation())
 }
 
-/// The messages of remote write 1.0, whose texts are bytes.
+/// The messages of remote write 1.0, with bytes in place of strings.
 mod v1 {
     #![allow(missing_docs, unreachable_pub, dead_code)] // generated
 
     include!(concat!(env!("OUT_DIR"), "/with_bytes/prometheus.rs"));
 }
 
-/// The messages of remote write 2.0, whose texts are bytes.
+/// The messages of remote write 2.0, with bytes in place of strings.
 mod v2 {
     #![allow(missing_docs, unreachable_pub, dead_code)] // generated
 
@@ -42,7 +41,7 @@ mod v2 {
     ));
 }
 
-/// As many as find a wrong bit in each field within a second or two.
+/// Enough to find a wrong bit in each field; they take a second or two.
 const CASES: u32 = 2_000;
 
 fn double() -> impl Strategy<Value = f64> {
@@ -53,7 +52,7 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![Just("__name__".to_owned()), "[a-cü]{0,3}"]
 }
 
-/// A text as bytes, which now and then are not UTF-8.
+/// A string as bytes, which now and then are not UTF-8.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         12 => text().prop_map(String::into_bytes),
@@ -210,7 +209,7 @@ fn v2_messages() -> impl Strategy<Value = v2::Request> {
     })
 }
 
-/// Changes of a few bytes: where (as a share of the length), what kind, which byte.
+/// Changes of a few bytes: position (as a share of the length), kind, byte.
 fn changes() -> impl Strategy<Value = Vec<(u16, u8, u8)>> {
     vec(any::<(u16, u8, u8)>(), 1..4)
 }
@@ -273,8 +272,8 @@ fn field(number: u8, wire_type: u8, payload: &[u8]) -> Vec<u8> {
     [key.as_slice(), payload].concat()
 }
 
-/// Bytes and `Debug` together tell all values apart: NaN by its bits, -0.0 by its text.
-fn told_apart(message: &(impl Message + std::fmt::Debug)) -> (Vec<u8>, String) {
+/// Returns the bytes and the `Debug` form, which together distinguish all values: NaN by its bits, -0.0 by its form.
+fn distinct_form(message: &(impl Message + std::fmt::Debug)) -> (Vec<u8>, String) {
     (message.encode_to_vec(), format!("{message:?}"))
 }
 
@@ -318,7 +317,7 @@ type RawLabel = (Vec<u8>, Vec<u8>);
 /// The expected labels of a series or an exemplar, or that they cannot be read.
 type Found = Option<Vec<(String, String)>>;
 
-/// The labels as texts, if all of them are UTF-8.
+/// Returns the labels as strings, if all of them are UTF-8.
 fn readable(labels: &[RawLabel]) -> Found {
     let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).ok();
     let labels = labels.iter();
@@ -332,7 +331,7 @@ fn readable(labels: &[RawLabel]) -> Found {
 struct ExpectedSeries {
     labels: Found,
     exemplars: Vec<Found>,
-    /// The rest, without any text.
+    /// The rest, without any string.
     rest: v1::TimeSeries,
 }
 
@@ -382,8 +381,8 @@ fn assert_series(read: &Request<'_>, expected: &[ExpectedSeries], bytes: &[u8]) 
         }
         assert_eq!(exemplars, expected.exemplars, "{bytes:02x?}");
         assert_eq!(
-            told_apart(&rest),
-            told_apart(&expected.rest),
+            distinct_form(&rest),
+            distinct_form(&expected.rest),
             "{bytes:02x?}"
         );
     }
@@ -432,7 +431,7 @@ fn assert_v1(bytes: &[u8]) {
     assert_metadata(&read, metadata.collect(), bytes);
 }
 
-/// The labels that references stand for; `None` if one of them leads nowhere.
+/// Returns the labels that references stand for; `None` if one is beyond the symbols.
 fn resolved(references: &[u32], symbols: &[Vec<u8>]) -> Option<Vec<RawLabel>> {
     let text = |reference: u32| symbols.get(reference as usize).cloned();
     if !references.len().is_multiple_of(2) {
@@ -620,7 +619,7 @@ fn nested(number: u8, message: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn more_than_a_request_may_hold_is_refused() {
+fn a_request_above_a_limit_is_rejected() {
     let empty = |number| nested(number, &[]);
     let v1: [(&str, usize, &dyn Fn(usize) -> Vec<u8>); 6] = [
         ("time series", 100_000, &|count| empty(1).repeat(count)),
@@ -646,8 +645,8 @@ fn more_than_a_request_may_hold_is_refused() {
     ];
     for (what, limit, message) in v1 {
         assert_eq!(read1(&message(limit)).err(), None, "{what}");
-        let fault = read1(&message(limit + 1)).unwrap_err();
-        assert_eq!(fault, MessageError::TooMany { what, limit });
+        let error = read1(&message(limit + 1)).unwrap_err();
+        assert_eq!(error, MessageError::TooMany { what, limit });
     }
     let limit = 1_000_000;
     let v2 = |symbols: usize, labels: usize| {
@@ -656,8 +655,8 @@ fn more_than_a_request_may_hold_is_refused() {
     };
     assert_eq!(read2(&v2(limit, limit)).err(), None);
     for (symbols, labels, what) in [(limit + 1, 1, "symbols"), (1, limit + 1, "labels")] {
-        let fault = read2(&v2(symbols, labels)).unwrap_err();
-        assert_eq!(fault, MessageError::TooMany { what, limit });
+        let error = read2(&v2(symbols, labels)).unwrap_err();
+        assert_eq!(error, MessageError::TooMany { what, limit });
     }
 }
 

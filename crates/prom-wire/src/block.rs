@@ -1,8 +1,7 @@
 //! A snappy block that is compressed piece by piece.
 //!
-//! A block is the length of what it holds and elements that refer to what they have yielded before, so
-//! the elements of two blocks behind one another are those of a block of both. The encoder itself cuts
-//! what it is given into pieces of 64 KiB:
+//! A block is the decompressed length and elements that refer to earlier output, so the elements of two blocks one
+//! after the other are those of a block of both. The encoder itself splits its input into pieces of 64 KiB:
 //! <https://github.com/google/snappy/blob/main/format_description.txt>.
 
 use std::io;
@@ -11,10 +10,10 @@ use snap::raw::{Encoder, max_compress_len};
 
 use crate::buffer::Buffer;
 
-/// Bytes that are compressed at once.
+/// The size of a piece that is compressed at once.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// The reasons why a response cannot be encoded.
+/// A response that cannot be encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     /// Snappy's blocks hold up to 4 GiB.
@@ -25,22 +24,22 @@ pub enum EncodeError {
     Memory(#[from] io::Error),
 }
 
-/// Compresses what is appended, in memory for a piece of it and for the result.
+/// Compresses appended bytes piece by piece; it holds one piece and the result.
 #[derive(Debug)]
 pub(super) struct BlockWriter {
     encoder: Encoder,
     block: Buffer,
-    /// The error of the memory for the block; nothing is appended after that.
+    /// The error of an allocation for the block, after which nothing is appended.
     failed: Option<io::Error>,
     piece: Vec<u8>,
     compressed: Vec<u8>,
 }
 
 impl BlockWriter {
-    /// Begins the block of `len` bytes in all.
+    /// Starts the block of `len` bytes in all.
     ///
     /// # Errors
-    /// They are more than a block can hold, 4 GiB, or there is no memory.
+    /// They exceed the size of a block, 4 GiB, or there is no memory.
     pub(super) fn new(len: usize) -> Result<Self, EncodeError> {
         if u32::try_from(len).is_err() {
             return Err(EncodeError::TooLarge(len));
@@ -58,7 +57,7 @@ impl BlockWriter {
         })
     }
 
-    /// Appends to what is compressed.
+    /// Appends bytes.
     pub(super) fn write(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let free = PIECE_BYTES - self.piece.len();
@@ -113,7 +112,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_block_decompresses_to_what_was_written(
+        fn a_block_decompresses_to_the_appended_bytes(
             pieces in prop::collection::vec((any::<u8>(), 0_usize..200_000, 1_usize..9), 0..6),
         ) {
             // Some of it repeats, some does not.

@@ -2,15 +2,15 @@
 //! form of these.
 //!
 //! A decoded request can be a hundred times as large as its body, so decoders reserve memory for
-//! each thing before they make it. A sender reserves no more than what it has sent makes, so slow
-//! senders cannot keep others out.
+//! each thing before they create it. A sender reserves only what its own bytes need, so slow senders
+//! cannot starve others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A request is small up to this part of the budget: 1 MiB of the default.
 const SMALL_PART: usize = 128;
-/// The part of the budget that is left to small requests, so that large ones cannot keep them out.
+/// The part of the budget that is left to small requests, so that large ones cannot starve them.
 const PART_FOR_SMALL: usize = 8;
 /// The part of the budget that one request leaves to others, so that a request which never fits differs
 /// from one that has to wait for them.
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_fits_is_told_from_what_has_to_wait() {
+    fn a_request_that_never_fits_differs_from_one_that_has_to_wait() {
         let budget = MemoryBudget::new(ALL);
         let mut others = budget.reservation();
         others.grow(LARGE - ONE).unwrap();

@@ -12,7 +12,7 @@ use memmap2::MmapMut;
 /// 4 KiB that are written.
 const MAPPED_BYTES: usize = 1 << 20;
 
-/// Bytes that are appended to.
+/// A growing buffer of bytes.
 #[derive(Debug)]
 pub struct Buffer {
     memory: Memory,
@@ -69,7 +69,7 @@ impl Buffer {
         Ok(Self { memory, len })
     }
 
-    /// Returns for how many bytes there is room.
+    /// Returns the number of bytes that fit without an allocation.
     fn capacity(&self) -> usize {
         self.memory.bytes().len()
     }
@@ -95,7 +95,7 @@ impl Buffer {
         Ok(())
     }
 
-    /// Returns the bytes, to be changed.
+    /// Returns the bytes as a mutable slice.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.memory.bytes_mut()[..self.len]
     }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_appended_is_there() {
+    fn appended_bytes_are_read_back() {
         for step in [1, 1_000, MAPPED_BYTES - 1, MAPPED_BYTES, 3 * MAPPED_BYTES] {
             let mut buffer = Buffer::with_capacity(0).unwrap();
             let bytes: Vec<u8> = (0..4 * MAPPED_BYTES).map(|i| (i % 251) as u8).collect();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_expected_occupies_nothing_before_there_is_a_mapping() {
+    fn expected_bytes_occupy_nothing_before_there_is_a_mapping() {
         let mut buffer = Buffer::with_capacity(0).unwrap();
         buffer.append(b"a", 3 * MAPPED_BYTES).unwrap();
         assert_eq!(buffer.capacity(), 1);

@@ -1,8 +1,8 @@
 //! Float samples to the XOR chunks of Prometheus, and back; native histograms have chunks of their own
 //! ([`HistogramChunks`]).
 //!
-//! A chunk is the number of its samples (16 bits), the first sample, and for each further one how
-//! much the distance to the one before has changed and which bits of the value have. The format is
+//! A chunk is the number of its samples (16 bits), the first sample, and for each further one the change of the
+//! distance to the one before and the changed bits of the value. The format is
 //! <https://github.com/prometheus/prometheus/blob/main/tsdb/docs/format/chunks.md#xor-chunk-data>;
 //! `tests/golden/xor` has chunks that Prometheus' own encoder made.
 
@@ -14,10 +14,11 @@ mod layout;
 mod value;
 mod varbit;
 
+use prom_model::{Histogram, Sample};
+
 use bits::{BitReader, BitWriter};
 pub use decode::decode_histograms;
 pub use histogram::{HistogramChunk, HistogramChunks};
-use prom_model::{Histogram, Sample};
 use value::XorValue;
 
 /// Samples of a full chunk: as many as Prometheus itself puts into one.
@@ -38,18 +39,18 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// How many samples there are.
+    /// Returns the number of samples.
     pub fn len(&self) -> usize {
         let count = self.data.first_chunk().copied().unwrap_or_default();
         usize::from(u16::from_be_bytes(count))
     }
 
-    /// Whether there are none, which no [`Encoder`] makes.
+    /// Returns true if there are no samples; no [`Encoder`] creates such a chunk.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The samples in their order.
+    /// Returns the samples in their order.
     pub fn samples(&self) -> Decoder<'_> {
         Decoder::new(&self.data)
     }
@@ -67,27 +68,27 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Samples so far.
+    /// Returns the number of samples so far.
     pub fn len(&self) -> usize {
         usize::from(self.count)
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no samples.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Bytes so far.
+    /// Returns the number of bytes so far.
     pub fn bytes(&self) -> usize {
         self.bits.len()
     }
 
-    /// The time of the last sample, if there is one.
+    /// Returns the time of the last sample, if there is one.
     pub fn last_time_ms(&self) -> Option<i64> {
         (self.count > 0).then_some(self.time_ms)
     }
 
-    /// Appends a sample, which has to be later than the last one.
+    /// Appends a sample, which must be later than the last one.
     ///
     /// # Panics
     /// The chunk is full: it holds [`MAX_SAMPLES`].
@@ -118,7 +119,7 @@ impl Encoder {
         self.count += 1;
     }
 
-    /// The chunk of all samples since the last one was taken; `None` if there are none.
+    /// Returns the chunk of all samples since the last call, and starts a new one; `None` if there are none.
     pub fn take(&mut self) -> Option<Chunk> {
         if self.is_empty() {
             return None;
@@ -152,13 +153,13 @@ impl Encoder {
     }
 }
 
-/// The samples of a chunk in their order; ends early where the bytes do.
+/// Iterates over the samples of a chunk in their order, and ends early if the bytes do.
 #[derive(Clone, Debug)]
 pub struct Decoder<'c> {
     bits: BitReader<'c>,
     left: u16,
     is_first: bool,
-    /// Whether the next sample is the second one.
+    /// True if the next sample is the second one.
     is_second: bool,
     time_ms: i64,
     distance: u64,
@@ -227,13 +228,13 @@ impl Iterator for Decoder<'_> {
     }
 }
 
-/// Encodes samples that have the order of time, each time once.
+/// Encodes samples in the order of time, each time once.
 pub fn to_chunks(samples: impl IntoIterator<Item = Sample>) -> Vec<Chunk> {
     to_chunks_between(samples, &[])
 }
 
-/// Encodes samples as [`to_chunks`] does. A chunk ends where one of these histograms, which have the order of
-/// time too, comes before the next sample, so that the chunks of both have an order.
+/// Encodes samples as [`to_chunks`] does, and also ends a chunk if one of `histograms` comes before the next sample,
+/// so that the chunks of floats and of histograms can be sorted. `histograms` are in the order of time.
 pub fn to_chunks_between(
     samples: impl IntoIterator<Item = Sample>,
     histograms: &[Histogram],
@@ -338,7 +339,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_encoded_is_decoded(
+        fn encoded_samples_are_decoded(
             start: i64,
             rest in prop::collection::vec((distances(), values()), 1..=MAX_SAMPLES),
         ) {
@@ -355,14 +356,14 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_too_bad_to_be_read(data: Vec<u8>) {
+        fn any_bytes_can_be_read(data: Vec<u8>) {
             let count = data.first_chunk().map_or(0, |count| u16::from_be_bytes(*count));
             prop_assert!(decode(&data).len() <= usize::from(count));
         }
     }
 
     #[test]
-    fn an_encoder_starts_anew_after_each_chunk() {
+    fn an_encoder_starts_over_after_each_chunk() {
         let mut encoder = Encoder::default();
         assert_eq!(encoder.take(), None);
         assert_eq!(encoder.last_time_ms(), None);

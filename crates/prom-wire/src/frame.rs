@@ -1,4 +1,4 @@
-//! Frames of a streamed answer: the length of a message as a varint, its checksum, the message.
+//! Frames of a streamed response: the length of a message as a varint, its checksum, the message.
 //!
 //! The checksum is CRC-32C (<https://www.rfc-editor.org/rfc/rfc3720#appendix-B.4>), big-endian; the end
 //! of the stream is the end of the body.
@@ -51,7 +51,7 @@ pub fn write_frame<M: Message>(message: &M, frames: &mut Vec<u8>) {
     frames[start - CHECKSUM_BYTES..start].copy_from_slice(&checksum);
 }
 
-/// Bytes that the frame of `message` has.
+/// Returns the size in bytes of the frame of `message`.
 pub fn frame_len<M: Message>(message: &M) -> usize {
     let len = message.encoded_len();
     prost::length_delimiter_len(len) + CHECKSUM_BYTES + len

@@ -1,8 +1,9 @@
-//! Native histograms, which both versions of remote write carry alike.
+//! Native histograms, which both versions of remote write encode alike.
+
+use prom_model::{Buckets, Count, Histogram, Span};
 
 use crate::limits::DecodeLimits;
 use crate::protobuf::{MessageError, Reader, Value};
-use prom_model::{Buckets, Count, Histogram, Span};
 
 /// Reads a histogram; remote write 2.0 adds a start timestamp to the fields of 1.0.
 pub(super) fn histogram(
@@ -25,7 +26,7 @@ pub(super) fn histogram(
             14 => read.reset_hint = value.int32()?,
             15 => read.timestamp_ms = value.int64()?,
             16 => doubles(&mut read.custom_values, value, limits)?,
-            // The start timestamp is not kept, but has to be a number all the same.
+            // The start timestamp is dropped, but must be a number.
             17 if has_start => {
                 value.int64()?;
             }
@@ -35,7 +36,7 @@ pub(super) fn histogram(
     Ok(read)
 }
 
-/// Reads one field of one side: 0 the spans, 1 the deltas, 2 the counts.
+/// Reads one field of the positive or negative buckets: 0 the spans, 1 the deltas, 2 the counts.
 fn side<'a>(
     side: &mut Buckets,
     field: u32,

@@ -1,7 +1,9 @@
-//! Bytes to messages and back: content headers, snappy, size limits, protobuf.
+//! Prometheus' remote protocols: bytes to the data model and back.
 //!
-//! All protocols use snappy's block format, never the framed one. Write requests are read by hand,
-//! because they are large and their texts can be borrowed; the rest by generated code.
+//! [`negotiate`], [`decompress`] and [`read_request`] read remote write, [`decode_read_request`] remote read;
+//! [`ResultsEncoder`], [`response`] and [`write_frame`] write the responses of remote read. All protocols use
+//! snappy's block format, never the framed one. Write requests have readers of their own, because they are large
+//! and their strings can be borrowed; everything else is decoded by generated code.
 
 #[cfg(test)]
 mod agreement;
@@ -39,15 +41,15 @@ pub use results::ResultsEncoder;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// Why a request body is not a message.
+/// A request body that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The content type is not the one of the protocol.
     #[error("unsupported Content-Type '{0}'; expected application/x-protobuf")]
     ContentType(String),
-    /// The body is another message than those of the protocol.
+    /// The body is a message of another protocol.
     #[error(
-        "unsupported message '{0}' in Content-Type; remote write takes prometheus.WriteRequest and io.prometheus.write.v2.Request (protobuf_message in remote_write)"
+        "unsupported message '{0}' in Content-Type; remote write accepts prometheus.WriteRequest and io.prometheus.write.v2.Request (protobuf_message in remote_write)"
     )]
     MessageType(String),
     /// The content encoding is not snappy.
@@ -64,32 +66,32 @@ pub enum DecodeError {
         "the request body claims to decompress to {declared} bytes, more than the {limit} allowed; send smaller batches (max_samples_per_send)"
     )]
     TooLargeDecoded {
-        /// What the body claims.
+        /// The claimed size.
         declared: usize,
         /// The limit of a decompressed body.
         limit: usize,
     },
-    /// The decompressed body holds more than one request may.
+    /// The decompressed body has more of one thing than a request may.
     #[error(
         "the request holds more than {limit} {what}; send smaller batches (max_samples_per_send)"
     )]
     TooMany {
-        /// Of what there is too much.
+        /// The things that are too many.
         what: &'static str,
-        /// How many a request may hold.
+        /// The most that a request may have.
         limit: usize,
     },
-    /// A read request holds more than one may.
+    /// A read request has more of one thing than it may.
     #[error(
         "ReadLimitError: the read request has more than {limit} {what}; send several requests, or fewer and simpler label matchers"
     )]
     TooManyInRead {
-        /// Of what there is too much.
+        /// The things that are too many.
         what: &'static str,
-        /// The most that a request may hold.
+        /// The most that a request may have.
         limit: usize,
     },
-    /// There is no memory for what the body holds.
+    /// There is no memory for the decoded request.
     #[error(transparent)]
     Memory(BudgetExceeded),
     /// The body is not a snappy block.
@@ -103,9 +105,9 @@ pub enum DecodeError {
 /// The versions of remote write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoteWrite {
-    /// 1.0: each series brings its labels as texts.
+    /// 1.0: each series has its labels as strings.
     V1,
-    /// 2.0: labels refer to a table of texts, and the answer tells what was written.
+    /// 2.0: labels refer to a table of strings, and the response counts the written samples.
     V2,
 }
 
@@ -114,10 +116,10 @@ const WRITE_V1: &str = "prometheus.WriteRequest";
 /// The message of remote write 2.0, as content types name it.
 const WRITE_V2: &str = "io.prometheus.write.v2.Request";
 
-/// Which version of remote write the headers announce; to be called before the body is read.
+/// Returns the version of remote write that the headers announce. Call it before the body is read.
 ///
-/// A missing header counts as that of remote write 1.0, as in Prometheus' own receiver. The body is
-/// never asked: a message of one version is one of the other too, but an empty one.
+/// A missing header counts as that of remote write 1.0, as in Prometheus' own receiver. The body cannot decide: a
+/// message of one version is also a valid message of the other, without any series.
 ///
 /// # Errors
 /// Another content type, message or content encoding.
@@ -129,7 +131,7 @@ pub fn negotiate(headers: &HeaderMap) -> Result<RemoteWrite, DecodeError> {
     }
 }
 
-/// The message that the content type names, if it names one.
+/// Returns the message that the content type names, if it names one.
 fn announced_message(headers: &HeaderMap) -> Result<Option<String>, DecodeError> {
     let text = |name| {
         headers
@@ -148,8 +150,7 @@ fn announced_message(headers: &HeaderMap) -> Result<Option<String>, DecodeError>
     }
 }
 
-/// The parameter `proto` of a content type of protobuf; parameters may stand in any order, with
-/// spaces around them.
+/// Returns the parameter `proto` of a protobuf content type. Parameters may have any order, with spaces around them.
 fn message_of(content_type: &str) -> Result<Option<String>, DecodeError> {
     let unsupported = || DecodeError::ContentType(content_type.to_owned());
     let mut parts = content_type.split(';').map(str::trim);
@@ -175,7 +176,7 @@ fn message_of(content_type: &str) -> Result<Option<String>, DecodeError> {
     Ok(message)
 }
 
-/// What a body claims to decompress to, in bytes.
+/// Returns the size in bytes that a body claims to decompress to.
 ///
 /// # Errors
 /// The claim exceeds `limit` bytes, or the body is no snappy block.
@@ -191,8 +192,7 @@ pub fn declared_len(body: &[u8], limit: usize) -> Result<usize, DecodeError> {
     Ok(declared)
 }
 
-/// Decompresses a body. What the body claims to decompress to is checked before any memory is set
-/// aside for it.
+/// Decompresses a body. The claimed size is checked before any memory is allocated for it.
 ///
 /// # Errors
 /// The claim exceeds `limit` bytes, or the body is no snappy block.
@@ -218,17 +218,16 @@ pub fn decompress_into(body: &[u8], message: &mut [u8]) -> Result<(), DecodeErro
 /// Decodes a decompressed body.
 ///
 /// # Errors
-/// It is no such message.
+/// The bytes are no such message.
 pub fn decode<M: Message + Default>(message: &[u8]) -> Result<M, DecodeError> {
     M::decode(message).map_err(|error| DecodeError::Protobuf(error.to_string()))
 }
 
-/// Reads a decompressed write request; its texts are borrowed. The memory that it occupies, with its
-/// records, is taken from `reservation` before.
+/// Reads a decompressed write request, which borrows its strings. The memory that the request will occupy is added
+/// to `reservation` before it is allocated.
 ///
 /// # Errors
-/// It is not the message of this version, it holds more than a request may, or there is no memory
-/// for it.
+/// It is not the message of this version, it exceeds a limit of requests, or there is no memory for it.
 pub fn read_request<'a>(
     version: RemoteWrite,
     message: &'a [u8],
@@ -255,11 +254,12 @@ pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, snap::Error> {
 
 #[cfg(test)]
 mod tests {
+    use prom_model::Sample;
+
     use super::*;
     use crate::budget::MemoryBudget;
     use crate::prompb;
     use crate::request::Datapoint;
-    use prom_model::Sample;
 
     const LIMIT: usize = 1 << 20;
 

@@ -1,9 +1,9 @@
-//! The limits of one request: how many of each thing it may hold, and the memory that these occupy,
-//! so that a small body cannot become a large structure.
+//! The limits of one request: the number of each thing and the memory that these occupy, so that a small body cannot
+//! become a large structure.
 //!
-//! Each thing is counted and its memory reserved before it is made. The charges cover what the thing
-//! occupies from here to the response: its decoded form, its records and its part of the calls. A
-//! test (`tests/memory`) holds them above the measured use.
+//! Each thing is counted and its memory reserved before it is created. The charges cover the use of a receiver that
+//! converts the request to records of its own and sends those on: the decoded form, the records and the calls. A test
+//! of the connector (`tests/memory`) holds them above the measured use.
 
 use crate::budget::Reservation;
 use crate::protobuf::MessageError;
@@ -28,9 +28,9 @@ const MAX_GROUPING_LABELS: usize = 10_000;
 const MAX_RESPONSE_TYPES: usize = 100;
 
 const SERIES_BYTES: usize = 120;
-/// Of a label of a series, wherever the same one occurs.
+/// For each occurrence of a label in a series.
 const LABEL_BYTES: usize = 24;
-/// Of the first occurrence of a label, with a copy or two of its text.
+/// For the first occurrence of a label, with a copy or two of its strings.
 const NEW_LABEL_BYTES: usize = 500;
 const SAMPLE_BYTES: usize = 260;
 const HISTOGRAM_BYTES: usize = 700;
@@ -39,25 +39,25 @@ const EXEMPLAR_BYTES: usize = 640;
 const EXEMPLAR_LABEL_BYTES: usize = 128;
 const METADATA_BYTES: usize = 1_000;
 const SYMBOL_BYTES: usize = 48;
-/// Of a symbol that is not UTF-8, which is noted in a map.
+/// For a symbol that is not UTF-8, which is an entry of a map.
 const BROKEN_SYMBOL_BYTES: usize = 96;
-/// Of the reason why a series cannot be read.
+/// For the reason that makes a series unreadable.
 const UNREADABLE_SERIES_BYTES: usize = 176;
-/// Of each byte of a label that is not UTF-8, in the text that a dead letter has in its place.
+/// For each byte of a label that is not UTF-8, in the string that a dead letter has in its place.
 const BROKEN_BYTES: usize = 15;
 /// A query with the state of its statements while they run.
 const QUERY_BYTES: usize = 16 << 10;
 const MATCHER_BYTES: usize = 512;
 const GROUPING_LABEL_BYTES: usize = 128;
 const RESPONSE_TYPE_BYTES: usize = 16;
-/// Copies of a text that a query keeps: in the message, in the key by which queries are shared and in
-/// the matcher; and in the statement, where quotes are doubled.
+/// Copies of a string of a query: in the message, in a key by which queries are shared and in the matcher; and in a
+/// statement, with its quotes doubled.
 const TEXT_COPIES: usize = 6;
 
-/// Memory is reserved in steps of this, so that most things cost an addition.
+/// The step in which memory is reserved, so that most things cost only an addition.
 const STEP_BYTES: usize = 16 << 10;
 
-/// The limits of one request that is decoded now.
+/// The limits of one request while it is decoded.
 #[derive(Debug)]
 pub(super) struct DecodeLimits<'m> {
     memory: Meter<'m>,
@@ -72,7 +72,7 @@ pub(super) struct DecodeLimits<'m> {
     response_types: Quota,
 }
 
-/// The number of one thing that a request may still hold.
+/// The number of one thing that a request may still have.
 #[derive(Debug)]
 struct Quota {
     what: &'static str,
@@ -104,7 +104,7 @@ impl Quota {
     }
 }
 
-/// Reserves memory a step ahead; the rest is given back at the end.
+/// Reserves memory a step ahead; the rest is released at the end.
 #[derive(Debug)]
 struct Meter<'m> {
     reservation: &'m mut Reservation,
@@ -140,8 +140,7 @@ impl Drop for Meter<'_> {
 }
 
 impl<'m> DecodeLimits<'m> {
-    /// Returns the limits of a request of which nothing is decoded; its memory is taken from
-    /// `reservation`.
+    /// Returns the limits of a request before it is decoded; its memory is added to `reservation`.
     pub(super) fn new(reservation: &'m mut Reservation) -> Self {
         Self {
             memory: Meter {
@@ -165,21 +164,21 @@ impl<'m> DecodeLimits<'m> {
         self.memory.charge(SERIES_BYTES)
     }
 
-    /// An occurrence of a label in a series.
+    /// Charges an occurrence of a label in a series.
     #[inline]
     pub(super) fn label(&mut self) -> Result<(), MessageError> {
         self.labels.consume()?;
         self.memory.charge(LABEL_BYTES)
     }
 
-    /// A label that the request has not had so far.
+    /// Charges a label that is new in the request.
     pub(super) fn new_label(&mut self, name: &str, value: &str) -> Result<(), MessageError> {
         self.memory
             .charge(NEW_LABEL_BYTES + escaped_bytes(name) + escaped_bytes(value))
     }
 
-    /// A label that the request has not had so far, with bytes that are not UTF-8. A dead letter may
-    /// hold it, with three bytes in the place of each.
+    /// Charges a label that is new in the request and not UTF-8. A dead letter may have it, with three bytes for each
+    /// of them.
     pub(super) fn broken_label(&mut self, name: &[u8], value: &[u8]) -> Result<(), MessageError> {
         let bytes = name.len() + value.len();
         self.memory.charge(NEW_LABEL_BYTES + BROKEN_BYTES * bytes)
@@ -207,13 +206,13 @@ impl<'m> DecodeLimits<'m> {
         self.memory.charge(EXEMPLAR_BYTES)
     }
 
-    /// A label of an exemplar, beside what [`Self::label`] takes.
+    /// Charges a label of an exemplar, in addition to [`Self::label`].
     pub(super) fn exemplar_label(&mut self, name: &str, value: &str) -> Result<(), MessageError> {
         self.memory
             .charge(EXEMPLAR_LABEL_BYTES + escaped_bytes(name) + escaped_bytes(value))
     }
 
-    /// An entry of metadata with texts of so many bytes.
+    /// Charges an entry of metadata with strings of `text_bytes` bytes.
     pub(super) fn metadata(&mut self, text_bytes: usize) -> Result<(), MessageError> {
         self.metadata.consume()?;
         self.memory
@@ -225,12 +224,12 @@ impl<'m> DecodeLimits<'m> {
         self.memory.charge(SYMBOL_BYTES)
     }
 
-    /// A symbol that is not UTF-8, beside what [`Self::symbol`] takes.
+    /// Charges a symbol that is not UTF-8, in addition to [`Self::symbol`].
     pub(super) fn broken_symbol(&mut self) -> Result<(), MessageError> {
         self.memory.charge(BROKEN_SYMBOL_BYTES)
     }
 
-    /// A series that cannot be read, beside what [`Self::series`] takes.
+    /// Charges a series that cannot be read, in addition to [`Self::series`].
     pub(super) fn unreadable_series(&mut self) -> Result<(), MessageError> {
         self.memory.charge(UNREADABLE_SERIES_BYTES)
     }
@@ -240,7 +239,7 @@ impl<'m> DecodeLimits<'m> {
         self.memory.charge(QUERY_BYTES)
     }
 
-    /// The matcher of a query that has so many by now, with texts of so many bytes.
+    /// Charges a matcher, the `matchers`th of its query, with strings of `text_bytes` bytes.
     pub(super) fn matcher(
         &mut self,
         matchers: usize,
@@ -260,7 +259,7 @@ impl<'m> DecodeLimits<'m> {
         self.memory.charge(GROUPING_LABEL_BYTES + text_bytes)
     }
 
-    /// Texts of so many bytes that are copied, or worked through, once.
+    /// Charges strings of `bytes` bytes that are copied, or processed, once.
     #[inline]
     pub(super) fn text(&mut self, bytes: usize) -> Result<(), MessageError> {
         self.memory.charge(bytes)
@@ -272,8 +271,8 @@ impl<'m> DecodeLimits<'m> {
     }
 }
 
-/// Returns the most bytes that the stored and JSON forms of a text occupy while they are made: lists
-/// of them grow by doubling, and a control character has six bytes in JSON.
+/// Returns the most bytes that an escaped and a JSON form of a string occupy while they are created: lists of them
+/// grow by doubling, and a control character has six bytes in JSON.
 fn escaped_bytes(text: &str) -> usize {
     let escaped = text
         .bytes()

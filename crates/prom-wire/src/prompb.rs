@@ -2,7 +2,7 @@
 //!
 //! Generated from `proto/prometheus.proto`; [`v2`] has the messages of remote write 2.0.
 
-#![allow(missing_docs)] // the messages and fields are documented in the .proto file
+#![allow(missing_docs)] // messages and fields are documented in the .proto files
 
 use prom_model as model;
 

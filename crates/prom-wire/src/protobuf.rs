@@ -1,33 +1,32 @@
 //! The protobuf wire format, read without copying: bytes to fields.
 //!
-//! What a field is decides its message; a field that no message knows is skipped here already.
-//! Groups, which nothing has used for long, are skipped too. Format:
-//! <https://protobuf.dev/programming-guides/encoding/>.
+//! The type of a field is up to its message; fields of wire types that no message has are skipped here. Groups, which
+//! are obsolete, are skipped too. Format: <https://protobuf.dev/programming-guides/encoding/>.
 //!
-//! The readers of messages call what is here for each byte or two; with the hints to inline they
-//! take less than half of the time.
+//! The readers of messages call these functions for each byte or two; with the hints to inline they need less than
+//! half of the time.
 
 use crate::budget::BudgetExceeded;
 
-/// Why bytes are not a message.
+/// Bytes that are not a message, or not one within the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MessageError {
-    /// They break the wire format, or a field has another type than the message gives it.
+    /// They violate the wire format, or a field does not have the type that the message gives it.
     Malformed(&'static str),
-    /// There is more of something than one request may hold.
+    /// They have more of one thing than a request may.
     TooMany { what: &'static str, limit: usize },
-    /// There is no memory for what they hold.
+    /// There is no memory for their decoded form.
     Memory(BudgetExceeded),
 }
 
-/// Messages and groups within one another.
+/// The most messages and groups within one another.
 const MAX_DEPTH: u8 = 100;
 
 /// The fields of a message, one after the other.
 #[derive(Clone, Debug)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
-    /// How many levels may follow.
+    /// The number of levels that may follow.
     depth: u8,
 }
 
@@ -37,7 +36,7 @@ pub(super) enum Value<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
-    /// Nothing that our messages have.
+    /// A wire type that our messages do not have.
     Other,
 }
 
@@ -49,7 +48,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Number and value of the next field; `None` at the end.
+    /// Reads number and value of the next field; `None` at the end.
     #[inline]
     pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, MessageError> {
         if self.rest.is_empty() {
@@ -60,7 +59,7 @@ impl<'a> Reader<'a> {
         Ok(Some((number, value)))
     }
 
-    /// The message that is the value of a field of this one.
+    /// Returns the message that is the value of a field of this one.
     #[inline]
     pub(super) fn message(&self, value: Value<'a>) -> Result<Self, MessageError> {
         Ok(Self {
@@ -80,7 +79,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a value, or over one that no message has; `depth` levels may follow.
+    /// Reads a value, or skips one that no message has; `depth` levels may follow.
     #[inline]
     fn value(&mut self, number: u32, wire_type: u8, depth: u8) -> Result<Value<'a>, MessageError> {
         Ok(match wire_type {
@@ -104,7 +103,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads over the fields of a group up to its end.
+    /// Skips a group.
     #[cold]
     fn group(&mut self, number: u32, depth: u8) -> Result<(), MessageError> {
         loop {
@@ -186,12 +185,12 @@ impl<'a> Value<'a> {
         Ok(self.uint64()?.cast_signed())
     }
 
-    /// Higher bits are cut off, as protobuf demands.
+    /// Reads a `uint32`; higher bits are dropped, as protobuf demands.
     pub(super) fn uint32(self) -> Result<u32, MessageError> {
         Ok(self.uint64()? as u32)
     }
 
-    /// An `int32` or an enum.
+    /// Reads an `int32` or an enum.
     pub(super) fn int32(self) -> Result<i32, MessageError> {
         Ok(self.uint32()?.cast_signed())
     }
@@ -206,7 +205,7 @@ impl<'a> Value<'a> {
         Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
-    /// Hands over each number of a repeated field of varints: one, or several that are packed.
+    /// Calls `push` with each number of a repeated field of varints, which may be packed.
     pub(super) fn each_varint(
         self,
         push: impl FnMut(Value<'a>) -> Result<(), MessageError>,
@@ -214,7 +213,7 @@ impl<'a> Value<'a> {
         self.each(|packed| Ok(Value::Varint(packed.varint()?)), push)
     }
 
-    /// Hands over each number of a repeated field of doubles: one, or several that are packed.
+    /// Calls `push` with each number of a repeated field of doubles, which may be packed.
     pub(super) fn each_double(
         self,
         push: impl FnMut(Value<'a>) -> Result<(), MessageError>,

@@ -1,7 +1,7 @@
-//! Remote read: the message `prometheus.ReadRequest`, once it is known to be within the limits.
+//! Remote read: the message `prometheus.ReadRequest`, once it is within the limits.
 //!
-//! Generated code decodes the message, and it makes whatever the message holds. So the fields are
-//! counted first, without making anything.
+//! Generated code decodes the message and allocates whatever the message claims. So the fields are counted first,
+//! without an allocation.
 
 use prost::Message;
 
@@ -11,11 +11,11 @@ use crate::limits::DecodeLimits;
 use crate::prompb::ReadRequest;
 use crate::protobuf::{MessageError, Reader};
 
-/// Decodes a decompressed read request; the memory that its decoded form occupies, with what its
-/// queries make of it, is taken from `reservation` before.
+/// Decodes a decompressed read request. The memory for its decoded form and for its queries is added to
+/// `reservation` before.
 ///
 /// # Errors
-/// It is no such message, it holds more than a request may, or there is no memory for it.
+/// It is no such message, it exceeds a limit of requests, or there is no memory for it.
 pub fn decode_read_request(
     message: &[u8],
     reservation: &mut Reservation,

@@ -1,49 +1,47 @@
-//! A write request as it was received, whatever brought it: its texts borrowed, its series in two
+//! A write request as it was received, from any protocol. Its strings are borrowed and its series are ranges of two
 //! flat lists, so that a request of thousands of series costs a handful of allocations.
 //!
-//! The series of a request have few different labels, each very often, so each different one is held
-//! once.
+//! The series of a request have few distinct labels, each very often, so each distinct label is held once.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
 use hashbrown::HashMap;
-
 use prom_model::visible::{escaped, truncate};
 use prom_model::{Histogram, MetricType, Sample};
 
 /// Name and value of a label, as received.
 pub type Label<'a> = (&'a str, &'a str);
 
-/// The bytes of the name and the value of a label, of which one at least is not UTF-8.
+/// The bytes of the name and the value of a label, at least one of which is not UTF-8.
 type BrokenLabel<'a> = (&'a [u8], &'a [u8]);
 
-/// Which of the different labels of a request.
+/// The number of a distinct label of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LabelId(u32);
 
 /// A write request.
 #[derive(Clone, Debug, Default)]
 pub struct Request<'a> {
-    /// Each different label once.
+    /// Each distinct label once.
     known: Vec<Label<'a>>,
     ids: HashMap<Label<'a>, LabelId>,
-    /// The labels that are not UTF-8; `known` has empty ones in their places.
+    /// The labels that are not UTF-8; `known` has empty strings in their places.
     broken: HashMap<LabelId, BrokenLabel<'a>>,
     labels: Vec<LabelId>,
     items: Vec<Datapoint<'a>>,
-    /// Where each series ends in the two lists.
+    /// The ends of each series in the two lists.
     ends: Vec<(u32, u32)>,
-    /// Positions of series that cannot be read whole, ascending, and why.
+    /// Positions of unreadable series, ascending, and the reasons.
     unreadable: Vec<(usize, Unreadable<'a>)>,
-    /// What is known about metric families.
+    /// The entries of metadata about metric families.
     pub metadata: Vec<Metadata<'a>>,
     /// The reason for each entry of metadata that cannot be read.
     pub unreadable_metadata: Vec<Unreadable<'a>>,
 }
 
-/// What a series carries: samples, most of the time, so the others stand apart.
+/// A float sample, a native histogram or an exemplar of a series. Most are samples, so the others are boxed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Datapoint<'a> {
     /// A float sample.
@@ -54,7 +52,7 @@ pub enum Datapoint<'a> {
     Exemplar(Box<Exemplar<'a>>),
 }
 
-/// How many items of each kind.
+/// The number of datapoints of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KindCounts {
     /// Float samples.
@@ -66,7 +64,7 @@ pub struct KindCounts {
 }
 
 impl KindCounts {
-    /// How many of each are among `items`.
+    /// Counts `items` by their kind.
     pub fn of(items: &[Datapoint<'_>]) -> Self {
         let mut kinds = Self::default();
         for item in items {
@@ -96,11 +94,11 @@ impl std::ops::SubAssign for KindCounts {
     }
 }
 
-/// One observation that stands for many, usually with the trace that made it.
+/// An observation that stands for many, usually with the trace that caused it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exemplar<'a> {
-    /// Its own labels, in the order received; nothing about them has been checked. If they cannot be
-    /// read, why not: that costs the exemplar, and not its series.
+    /// Its own labels, in the order received and not validated, or the reason that makes the exemplar, but not its
+    /// series, unreadable.
     pub labels: Result<Vec<Label<'a>>, Unreadable<'a>>,
     /// Milliseconds since the Unix epoch; 0 if the sender gave none.
     pub timestamp_ms: i64,
@@ -108,35 +106,35 @@ pub struct Exemplar<'a> {
     pub value: f64,
 }
 
-/// What a sender knows about a metric family.
+/// Metadata about a metric family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata<'a> {
     /// Name of the family.
     pub metric_name: &'a str,
     /// Its type.
     pub metric_type: MetricType,
-    /// What it means; may be empty.
+    /// The help string; may be empty.
     pub help: &'a str,
     /// Its unit; may be empty.
     pub unit: &'a str,
-    /// Position of the series that brought it; `None` if it came by itself.
+    /// Position of the series that has it; `None` if it is an entry by itself.
     pub series: Option<usize>,
 }
 
-/// The reason why a series, an exemplar or an entry of metadata cannot be read whole: it refers to texts that
-/// the request does not hold, or one of its texts is not UTF-8.
+/// The reason that makes a series, an exemplar or an entry of metadata unreadable: it refers to missing symbols, or one
+/// of its strings is not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreadable<'a> {
     /// Labels are pairs of references, and one half is missing.
     OddReferences {
-        /// How many references there are.
+        /// The number of references.
         count: usize,
     },
-    /// A reference leads nowhere.
+    /// A reference is beyond the symbols.
     UnknownReference {
         /// The reference.
         reference: u32,
-        /// How many texts there are.
+        /// The number of symbols.
         symbols: usize,
     },
     /// The name or the value of a label is not UTF-8.
@@ -146,14 +144,14 @@ pub enum Unreadable<'a> {
         /// The bytes of the value.
         value: &'a [u8],
     },
-    /// A text of an entry of metadata is not UTF-8.
+    /// A string of an entry of metadata is not UTF-8.
     Metadata {
-        /// Which text.
+        /// The name of the string.
         what: &'static str,
         /// Its bytes.
         text: &'a [u8],
     },
-    /// The labels were not UTF-8 when they became a dead letter, and nobody has corrected them.
+    /// The labels come from a dead letter and are those of a series that was unreadable.
     Letter {
         /// The message of the letter.
         message: &'a str,
@@ -163,17 +161,17 @@ pub enum Unreadable<'a> {
 /// One series of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Series<'r, 'a> {
-    /// The labels, in the order received; nothing about them has been checked.
+    /// The labels, in the order received and not validated.
     pub labels: Labels<'r, 'a>,
-    /// What it carries, in the order received.
+    /// Its datapoints, in the order received.
     pub content: &'r [Datapoint<'a>],
-    /// What this content is called outside of the request.
+    /// The range of these datapoints, by which the rest of a program refers to them.
     pub items: DatapointRange,
-    /// The reason why the labels cannot be read, if so: then they are for display alone.
+    /// The reason that makes the series unreadable, if it is: then the labels are for display only.
     pub unreadable: Option<&'r Unreadable<'a>>,
 }
 
-/// The labels of a series, shown as `{a="1", b="2"}`, cut to a readable length.
+/// The labels of a series. They display as `{a="1", b="2"}`, truncated to a readable length.
 #[derive(Clone, Copy, Debug)]
 pub struct Labels<'r, 'a> {
     ids: &'r [LabelId],
@@ -182,35 +180,35 @@ pub struct Labels<'r, 'a> {
 }
 
 impl LabelId {
-    /// Its position among the different labels of the request.
+    /// Returns its position among the distinct labels of the request.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
 impl<'r, 'a> Labels<'r, 'a> {
-    /// In the order received; one that is not UTF-8 has no name and no value here.
+    /// Iterates in the order received. A label that is not UTF-8 has an empty name and value here.
     pub fn iter(self) -> impl ExactSizeIterator<Item = Label<'a>> + Clone + use<'r, 'a> {
         self.ids.iter().map(move |id| self.known[id.index()])
     }
 
-    /// The value of the first label of this name.
+    /// Returns the value of the first label of this name.
     pub fn get(self, name: &str) -> Option<&'a str> {
         let mut labels = self.iter();
         labels.find_map(|label| (label.0 == name).then_some(label.1))
     }
 
-    /// The same as [`Self::iter`], each with what it is called throughout the request.
+    /// Iterates like [`Self::iter`], each label with its number in the request.
     pub fn with_ids(self) -> impl ExactSizeIterator<Item = (LabelId, Label<'a>)> + use<'r, 'a> {
         self.ids.iter().map(move |&id| (id, self.known[id.index()]))
     }
 
-    /// In the order received, with replacement characters for what is not UTF-8: for people to read.
+    /// Iterates in the order received, with replacement characters for bytes that are not UTF-8: for display.
     pub fn iter_lossy(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'r, 'a> {
         self.iter_lossy_up_to(usize::MAX)
     }
 
-    /// As [`Self::iter_lossy`]; of a broken text at least so many bytes are looked at, not many more.
+    /// Iterates like [`Self::iter_lossy`], and reads little more than `bytes` bytes of a string that is not UTF-8.
     fn iter_lossy_up_to(
         self,
         bytes: usize,
@@ -229,17 +227,17 @@ impl<'r, 'a> Labels<'r, 'a> {
     }
 }
 
-/// Some items of one series of a request, one after the other.
+/// Consecutive datapoints of one series of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DatapointRange {
     series: u32,
-    /// Position among the items of the whole request.
+    /// Position among the datapoints of the whole request.
     first: u32,
     count: u32,
 }
 
 impl DatapointRange {
-    /// The items at `range`, counted through the whole request, of the series at `series`.
+    /// Returns the datapoints at `range`, counted through the whole request, of the series at `series`.
     fn new(series: usize, range: Range<usize>) -> Self {
         Self {
             series: to_u32(series),
@@ -248,12 +246,12 @@ impl DatapointRange {
         }
     }
 
-    /// One that belongs to no series: an entry of metadata, by its position.
+    /// Returns the range of an entry of metadata, which belongs to no series, by its position.
     pub fn single(position: usize) -> Self {
         Self::new(0, position..position + 1)
     }
 
-    /// Each of the items alone.
+    /// Iterates over the datapoints, each as a range of one.
     pub fn iter(self) -> impl Iterator<Item = Self> {
         (self.first..self.first + self.count).map(move |first| Self {
             first,
@@ -262,24 +260,24 @@ impl DatapointRange {
         })
     }
 
-    /// Position of their series in the request.
+    /// Returns the position of their series in the request.
     pub fn series(self) -> usize {
         self.series as usize
     }
 
-    /// Position of the first of them among the items of the whole request.
+    /// Returns the position of the first one among the datapoints of the whole request.
     pub fn position(self) -> usize {
         self.first as usize
     }
 
-    /// How many they are.
+    /// Returns the number of datapoints.
     pub fn count(self) -> u64 {
         u64::from(self.count)
     }
 }
 
 impl<'a> Request<'a> {
-    /// No series yet, and room for so many with a sample each.
+    /// Returns an empty request with capacity for `series` series of a sample each.
     pub fn with_capacity(series: usize) -> Self {
         Self {
             items: Vec::with_capacity(series),
@@ -288,8 +286,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Adds a label to the series that is being put together. What it is called holds for the whole
-    /// request.
+    /// Adds a label to the series that is being built; returns its number, which holds for the whole request.
     pub fn push_label(&mut self, name: &'a str, value: &'a str) -> LabelId {
         let next = LabelId(to_u32(self.known.len()));
         let id = *self.ids.entry((name, value)).or_insert(next);
@@ -300,8 +297,8 @@ impl<'a> Request<'a> {
         id
     }
 
-    /// Adds a label whose name or value is not UTF-8 to the series that is being put together. Every
-    /// series that has it is unreadable.
+    /// Adds a label whose name or value is not UTF-8 to the series that is being built. Every series that has it is
+    /// unreadable.
     pub fn push_broken_label(&mut self, name: &'a [u8], value: &'a [u8]) -> LabelId {
         let id = LabelId(to_u32(self.known.len()));
         self.known.push(("", ""));
@@ -310,50 +307,50 @@ impl<'a> Request<'a> {
         id
     }
 
-    /// Adds a label that a series of the request has already.
+    /// Adds a label that the request already has to the series that is being built.
     pub fn push_known_label(&mut self, id: LabelId) {
         self.labels.push(id);
     }
 
-    /// How many different labels there are.
+    /// Returns the number of distinct labels.
     pub fn distinct_labels(&self) -> usize {
         self.known.len()
     }
 
-    /// How many labels all series have together.
+    /// Returns the number of labels of all series together.
     pub fn label_count(&self) -> usize {
         self.labels.len()
     }
 
-    /// Adds a sample to the series that is being put together.
+    /// Adds a sample to the series that is being built.
     pub fn push_sample(&mut self, sample: Sample) {
         self.push_datapoint(Datapoint::Sample(sample));
     }
 
-    /// Adds an item to the series that is being put together.
+    /// Adds a datapoint to the series that is being built.
     pub fn push_datapoint(&mut self, item: Datapoint<'a>) {
         self.items.push(item);
     }
 
-    /// Ends the series that is being put together; returns whether all its labels can be read.
+    /// Ends the series that is being built; returns true if all its labels can be read.
     pub fn end_series(&mut self) -> bool {
         let broken = self.broken_label();
-        if let Some(why) = broken {
-            self.unreadable.push((self.len(), why));
+        if let Some(reason) = broken {
+            self.unreadable.push((self.len(), reason));
         }
         self.ends
             .push((to_u32(self.labels.len()), to_u32(self.items.len())));
         broken.is_none()
     }
 
-    /// Ends the series that is being put together, and that cannot be read whole.
-    pub fn end_unreadable_series(&mut self, why: Unreadable<'a>) {
-        self.unreadable.push((self.len(), why));
+    /// Ends the series that is being built and makes it unreadable.
+    pub fn end_unreadable_series(&mut self, reason: Unreadable<'a>) {
+        self.unreadable.push((self.len(), reason));
         self.ends
             .push((to_u32(self.labels.len()), to_u32(self.items.len())));
     }
 
-    /// Returns the first label of the series that is being put together that is not UTF-8.
+    /// Returns the first label that is not UTF-8 of the series that is being built.
     #[inline]
     fn broken_label(&self) -> Option<Unreadable<'a>> {
         if self.broken.is_empty() {
@@ -365,17 +362,17 @@ impl<'a> Request<'a> {
         Some(Unreadable::Label { name, value })
     }
 
-    /// How many series there are.
+    /// Returns the number of series.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no series.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// The series at this position.
+    /// Returns the series at this position.
     ///
     /// # Panics
     /// There is no such series.
@@ -400,12 +397,12 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The series in the order received.
+    /// Iterates over the series in the order received.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Series<'_, 'a>> {
         (0..self.len()).map(|index| self.series(index))
     }
 
-    /// The labels of the series and the content that `items` of this request stand for.
+    /// Returns the series of `items` with these datapoints alone.
     pub fn resolve(&self, items: DatapointRange) -> Series<'_, 'a> {
         let first = items.position();
         Series {
@@ -415,19 +412,19 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// How many items there are in all series.
+    /// Returns the number of datapoints of all series.
     pub fn count(&self) -> u64 {
         self.items.len() as u64
     }
 
-    /// How many items of each kind there are in all series.
+    /// Returns the number of datapoints of each kind of all series.
     pub fn kinds(&self) -> KindCounts {
         KindCounts::of(&self.items)
     }
 }
 
 impl Datapoint<'_> {
-    /// Its time, in milliseconds since the Unix epoch.
+    /// Returns its time, in milliseconds since the Unix epoch.
     pub fn timestamp_ms(&self) -> i64 {
         match self {
             Self::Sample(sample) => sample.timestamp_ms,
@@ -436,7 +433,7 @@ impl Datapoint<'_> {
         }
     }
 
-    /// Its value; of a histogram the sum.
+    /// Returns its value, or the sum of a histogram.
     pub fn value(&self) -> f64 {
         match self {
             Self::Sample(sample) => sample.value,
@@ -472,18 +469,18 @@ impl fmt::Display for Unreadable<'_> {
     }
 }
 
-/// Bytes that should be UTF-8, shown to people: `caf\xe9`, cut to a readable length.
+/// Displays bytes that should be UTF-8 as `caf\xe9`, truncated to a readable length.
 struct Bytes<'a>(&'a [u8]);
 
 impl fmt::Display for Bytes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MAX_BYTES: usize = 80;
-        // The first byte that is wrong is what somebody looks for.
-        let wrong = str::from_utf8(self.0).map_or_else(|error| error.valid_up_to(), |_| 0);
-        // A good character is not cut, which would look like a bad one.
+        // The first invalid byte is the point of interest.
+        let invalid = str::from_utf8(self.0).map_or_else(|error| error.valid_up_to(), |_| 0);
+        // A valid character is not split, as it would look like an invalid one.
         let is_start = |at: &usize| self.0.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
-        let start = wrong.saturating_sub(MAX_BYTES / 2);
-        let start = (start..wrong).find(is_start).unwrap_or(wrong);
+        let start = invalid.saturating_sub(MAX_BYTES / 2);
+        let start = (start..invalid).find(is_start).unwrap_or(invalid);
         let end = self.0.len().min(start + MAX_BYTES);
         let end = (end.saturating_sub(3)..=end).rfind(is_start).unwrap_or(end);
         if start > 0 {
@@ -524,10 +521,10 @@ impl fmt::Display for Labels<'_, '_> {
     }
 }
 
-/// Returns a position or a number of things in a request.
+/// Returns a position or a count within a request as `u32`.
 ///
 /// # Panics
-/// The number is too large for any request: 4 GiB of them.
+/// The number does not fit: no request has as many bytes.
 pub fn to_u32(number: usize) -> u32 {
     u32::try_from(number).expect("a request has less than 4 GiB")
 }
@@ -585,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn a_different_label_is_held_once() {
+    fn a_distinct_label_is_held_once() {
         let mut request = Request::default();
         let job = request.push_label("job", "a");
         assert_ne!(request.push_label("job", "b"), job);
@@ -628,7 +625,7 @@ mod tests {
     }
 
     #[test]
-    fn of_bytes_that_are_not_utf8_the_first_bad_one_is_shown() {
+    fn the_first_byte_that_is_not_utf8_is_displayed() {
         let text = |bytes: &[u8]| Bytes(bytes).to_string();
         assert_eq!(text("a\n'ü'\u{200b}".as_bytes()), "a\\n\\'ü\\'\\u{200b}");
         assert_eq!(text(b"\xed\xa0\x80x\xff"), "\\xed\\xa0\\x80x\\xff");
@@ -641,7 +638,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_values_hide_nothing_in_texts() {
+    fn hidden_characters_of_labels_are_escaped() {
         let mut request = Request::default();
         request.push_label("b\u{1b}]0;x\u{202e}\n", "\u{202e}");
         request.end_series();
@@ -650,7 +647,7 @@ mod tests {
     }
 
     #[test]
-    fn long_labels_are_cut_in_texts() {
+    fn long_labels_are_truncated() {
         let value = "ü".repeat(60);
         let mut request = Request::default();
         for _ in 0..20 {

@@ -1,7 +1,7 @@
-//! Series to the messages that answer remote read: SAMPLES, or frames of STREAMED_XOR_CHUNKS.
+//! Series to the messages of remote read responses: SAMPLES, or frames of STREAMED_XOR_CHUNKS.
 //!
-//! Messages are made series by series, so that no answer has to be held in full as messages. Native
-//! histograms are encoded when their frame is made.
+//! Messages are created series by series, so that a response is never held as messages in full. Native histograms are
+//! encoded when their frame is created.
 
 use std::slice;
 
@@ -10,10 +10,10 @@ use prom_model::{Histogram, Labels, Sample};
 use crate::chunk::{Chunk, HistogramChunk, HistogramChunks};
 use crate::prompb;
 
-/// Bytes of chunks in one frame; a series that has more is cut.
+/// The most bytes of chunks in one frame; a series that has more is split.
 ///
-/// Prometheus' client takes frames of 50 MB (`chunked_read_limit`). It takes each frame as a series of
-/// its own, so that parts of one make PromQL fail; they are large for that reason.
+/// Prometheus' client accepts frames of 50 MB (`chunked_read_limit`). It reads each frame as a series of its own, so
+/// that parts of one series make PromQL fail; frames are large for that reason.
 const MAX_FRAME_BYTES: usize = 32 << 20;
 
 /// One series of a read result.
@@ -21,39 +21,39 @@ const MAX_FRAME_BYTES: usize = 32 << 20;
 pub struct Series {
     /// The label set, the metric name included.
     pub labels: Labels,
-    /// Samples in the order of time, each time once. All chunks are full but the last one and those after
-    /// which a native histogram comes: none has samples on both sides of one.
+    /// Samples in the order of time, each time once. All chunks are full except the last one and those before a
+    /// native histogram: no chunk has samples on both sides of one.
     pub chunks: Vec<Chunk>,
     /// Native histograms sorted by time, each time once.
     pub histograms: Vec<Histogram>,
 }
 
 impl Series {
-    /// The float samples in their order.
+    /// Returns the float samples in their order.
     pub fn samples(&self) -> impl Iterator<Item = Sample> {
         self.chunks.iter().flat_map(Chunk::samples)
     }
 
-    /// How many samples and native histograms there are.
+    /// Returns the number of samples and native histograms.
     pub fn len(&self) -> usize {
         let samples: usize = self.chunks.iter().map(Chunk::len).sum();
         samples + self.histograms.len()
     }
 
-    /// Bytes of memory that it takes.
+    /// Returns the bytes of memory that the series occupies.
     pub fn bytes(&self) -> usize {
         let chunks: usize = self.chunks.iter().map(|chunk| chunk.data.len()).sum();
         let histograms: usize = self.histograms.iter().map(Histogram::bytes).sum();
         self.labels.bytes() + chunks + histograms
     }
 
-    /// Whether it is nothing but its labels.
+    /// Returns true if the series has neither samples nor native histograms.
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty() && self.histograms.is_empty()
     }
 }
 
-/// The forms of an answer.
+/// The response types that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseType {
     /// One message with all samples.
@@ -63,8 +63,8 @@ pub enum ResponseType {
 }
 
 impl ResponseType {
-    /// The first of the forms that the client accepts, in the order of its preference, that exists;
-    /// `None` if none does. A client that names none takes [`Self::Samples`].
+    /// Returns the first type that exists among those that the client accepts, in the order of its preference;
+    /// `None` if none does. A client that names none accepts [`Self::Samples`].
     pub fn preferred(accepted: &[i32]) -> Option<Self> {
         use prompb::read_request::ResponseType as Wire;
         if accepted.is_empty() {
@@ -79,16 +79,16 @@ impl ResponseType {
     }
 }
 
-/// The frames of a series, made a chunk at a time: each item is the work of one chunk, and the frame that it
-/// completes, if it does.
+/// Creates the frames of a series a chunk at a time: each item is the work of one chunk, with the frame that it
+/// completes, if any.
 #[derive(Debug)]
 pub struct Frames<'s> {
     query_index: i64,
     series: &'s Series,
     chunks: Chunks<'s>,
-    /// Bytes of chunks in one frame.
+    /// The most bytes of chunks in one frame.
     max_bytes: usize,
-    /// The chunks of the frame that is being made.
+    /// The chunks of the frame that is being built.
     part: Vec<prompb::Chunk>,
     part_bytes: usize,
     is_complete: bool,
@@ -140,18 +140,18 @@ impl Iterator for Frames<'_> {
     }
 }
 
-/// The chunks of a series in the order of time, those of native histograms among them.
+/// Iterates over the chunks of a series in the order of time, including those of native histograms.
 #[derive(Clone, Debug)]
 pub struct Chunks<'s> {
     floats: slice::Iter<'s, Chunk>,
     /// Histograms before the next chunk of floats.
     before: HistogramChunks<'s>,
-    /// Those that come later.
+    /// Later histograms.
     histograms: &'s [Histogram],
 }
 
-/// Returns the chunks of a series. Where a float and a histogram have the same time it is the float that is
-/// sent, as it is the float that Prometheus takes from SAMPLES.
+/// Returns the chunks of a series. If a float and a histogram have the same time, the float is sent, as Prometheus
+/// prefers the float in SAMPLES too.
 pub fn chunks(series: &Series) -> Chunks<'_> {
     Chunks {
         floats: series.chunks.iter(),
@@ -161,7 +161,7 @@ pub fn chunks(series: &Series) -> Chunks<'_> {
 }
 
 impl<'s> Chunks<'s> {
-    /// Takes out the histograms that are earlier, which come first.
+    /// Splits off the earlier histograms, which come first.
     fn split(&mut self, is_earlier: impl Fn(&Histogram) -> bool) -> &'s [Histogram] {
         let place = self.histograms.partition_point(is_earlier);
         let (earlier, later) = self.histograms.split_at(place);
@@ -227,7 +227,7 @@ fn histogram_chunk(chunk: HistogramChunk) -> prompb::Chunk {
     }
 }
 
-/// A series as SAMPLES has it.
+/// Returns the message of a series in a SAMPLES response.
 pub fn timeseries(series: &Series) -> prompb::TimeSeries {
     let samples = series.samples().map(|sample| prompb::Sample {
         value: sample.value,
@@ -243,9 +243,9 @@ pub fn timeseries(series: &Series) -> prompb::TimeSeries {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use prom_model::{Count, Label};
 
+    use super::*;
     use crate::chunk::{to_chunks, to_chunks_between};
 
     fn series(name: &str, samples: i64, histograms: i64) -> Series {
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_form_that_exists_is_preferred() {
+    fn the_first_type_that_exists_is_preferred() {
         let cases: [(&[i32], Option<ResponseType>); 6] = [
             (&[], Some(ResponseType::Samples)),
             (&[0], Some(ResponseType::Samples)),
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_series_that_no_frame_takes_is_cut() {
+    fn only_a_series_that_exceeds_a_frame_is_split() {
         let series = series("a", 600, 0);
         let [first, second] = [&series.chunks[0], &series.chunks[1]].map(|it| it.data.len());
         let lens = |max_bytes| -> Vec<usize> {

@@ -1,4 +1,4 @@
-//! The results of queries to the body of a SAMPLES response.
+//! Results of queries to the body of a SAMPLES response.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use crate::buffer::Buffer;
 use crate::prompb;
 
 /// Encodes and compresses a [`prompb::ReadResponse`] with results, in the order of the queries, a
-/// series at a time. Of the messages only one is held at a time.
+/// series at a time. Only the message of one series is held at a time.
 pub struct ResultsEncoder<'r, R, F> {
     results: &'r [R],
     message: F,
     /// The next series, by the positions of its result and of itself.
     next: (usize, usize),
-    /// The lengths of the results: each stands before its result, so all are made twice.
+    /// The lengths of the results. Each is written before its result, so all messages are created twice.
     lens: Vec<usize>,
     block: Option<BlockWriter>,
     bytes: Vec<u8>,
@@ -30,7 +30,7 @@ impl<R, F> fmt::Debug for ResultsEncoder<'_, R, F> {
 }
 
 impl<'r, R, F> ResultsEncoder<'r, R, F> {
-    /// Returns an encoder of `results`, which makes the message of each series by `message`.
+    /// Returns an encoder of `results`, which calls `message` for the message of each series.
     pub fn new(results: &'r [R], message: F) -> Self {
         Self {
             results,
@@ -42,7 +42,7 @@ impl<'r, R, F> ResultsEncoder<'r, R, F> {
         }
     }
 
-    /// Goes on by a series; returns the body once it is complete.
+    /// Encodes the next series; returns the body once it is complete.
     ///
     /// # Errors
     /// The response exceeds what snappy can hold, 4 GiB, or there is no memory for it.

@@ -1,12 +1,13 @@
-//! Texts of write requests: one that is not UTF-8 costs the series, the exemplar or the entry of
-//! metadata that it belongs to, in both versions of remote write alike.
+//! Strings of write requests. One that is not UTF-8 makes its series, exemplar or entry of metadata unreadable, in both
+//! versions of remote write alike.
+
+use prom_model::MetricType;
 
 use crate::limits::DecodeLimits;
 use crate::protobuf::MessageError;
 use crate::request::{Label, LabelId, Metadata, Request, Unreadable};
-use prom_model::MetricType;
 
-/// A text, or the bytes that are none because they are not UTF-8.
+/// A string, or the bytes that are not UTF-8.
 pub(super) type Utf8<'a> = Result<&'a str, &'a [u8]>;
 
 #[inline]
@@ -14,7 +15,7 @@ pub(super) fn utf8(bytes: &[u8]) -> Utf8<'_> {
     std::str::from_utf8(bytes).map_err(|_| bytes)
 }
 
-/// How many bytes there are.
+/// Returns the number of bytes.
 #[inline]
 pub(super) fn byte_count(text: Utf8<'_>) -> usize {
     text.map_or_else(<[u8]>::len, str::len)
@@ -24,7 +25,7 @@ fn bytes(text: Utf8<'_>) -> &[u8] {
     text.map_or_else(|bytes| bytes, str::as_bytes)
 }
 
-/// Adds a label that the request has not had so far to the series that is being put together.
+/// Adds a label that is new in the request to the series that is being built.
 #[inline]
 pub(super) fn push_new_label<'a>(
     request: &mut Request<'a>,
@@ -44,7 +45,7 @@ pub(super) fn push_new_label<'a>(
     }
 }
 
-/// Adds a label to those of an exemplar, as long as they can be read.
+/// Adds a label to those of an exemplar, unless one before cannot be read.
 pub(super) fn push_exemplar_label<'a>(
     labels: &mut Result<Vec<Label<'a>>, Unreadable<'a>>,
     limits: &mut DecodeLimits<'_>,
@@ -71,11 +72,11 @@ pub(super) struct RawMetadata<'a> {
     pub(super) metric_type: MetricType,
     pub(super) help: Utf8<'a>,
     pub(super) unit: Utf8<'a>,
-    /// Position of the series that brought it.
+    /// Position of the series that has it.
     pub(super) series: Option<usize>,
 }
 
-/// Adds an entry of metadata, or why it cannot be read.
+/// Adds an entry of metadata, or the reason that makes it unreadable.
 pub(super) fn push_metadata<'a>(
     request: &mut Request<'a>,
     limits: &mut DecodeLimits<'_>,

@@ -1,9 +1,10 @@
-//! Remote write 1.0: the message `prometheus.WriteRequest` to a request that borrows its texts.
+//! Remote write 1.0: the message `prometheus.WriteRequest` to a request that borrows its strings.
 //!
-//! Field numbers: `proto/prometheus.proto`. Tests hold the result equal to that of a decoder generated
-//! from it, in which texts are bytes.
+//! Field numbers: `proto/prometheus.proto`. Tests hold the result equal to that of a decoder generated from it, with
+//! bytes in place of strings.
 
 use hashbrown::HashMap;
+use prom_model::{MetricType, Sample};
 
 use crate::budget::Reservation;
 use crate::histogram::histogram;
@@ -11,7 +12,6 @@ use crate::limits::DecodeLimits;
 use crate::protobuf::{MessageError, Reader};
 use crate::request::{Datapoint, Exemplar, LabelId, Request};
 use crate::utf8::{RawMetadata, Utf8, push_exemplar_label, push_metadata, push_new_label, utf8};
-use prom_model::{MetricType, Sample};
 
 /// The field of a write request that is a series.
 const SERIES: u32 = 1;
@@ -58,8 +58,8 @@ fn count_series(
 struct Decoder<'a, 'm> {
     request: Request<'a>,
     limits: DecodeLimits<'m>,
-    /// Labels that were read, by the bytes that stand for them: most labels are those of an earlier
-    /// series, and need not be read again.
+    /// Labels that were read, by their encoded bytes: most labels occur in an earlier series and need not be read
+    /// again.
     known: HashMap<&'a [u8], LabelId>,
 }
 
@@ -105,8 +105,7 @@ impl<'a> Decoder<'a, '_> {
     }
 }
 
-/// Reads name and value of a label. Of a field that is there twice the last one counts, so no text is
-/// looked at before the end.
+/// Reads name and value of a label. The last one of a repeated field counts, so no string is validated before the end.
 fn label<'a>(mut message: Reader<'a>) -> Result<(Utf8<'a>, Utf8<'a>), MessageError> {
     let (mut name, mut label_value): (&[u8], &[u8]) = (b"", b"");
     while let Some((number, value)) = message.next()? {

@@ -1,14 +1,14 @@
-//! Remote write 2.0: the message `io.prometheus.write.v2.Request` to a request that borrows its
-//! texts.
+//! Remote write 2.0: the message `io.prometheus.write.v2.Request` to a request that borrows its strings.
 //!
-//! Every text stands once in a table of symbols and is referred to by its position there
-//! (<https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>). Field numbers:
-//! `proto/write_v2.proto`; tests hold the result equal to that of a decoder generated from it, in which
-//! texts are bytes.
-//! Not kept: start timestamps, and field 6 of a series, where they once stood: the answers of remote
-//! read that all versions of Prometheus take have no field for them.
+//! Every string occurs once in a table of symbols and is referred to by its position there
+//! (<https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>). Field numbers: `proto/write_v2.proto`; tests hold
+//! the result equal to that of a decoder generated from it, with bytes in place of strings.
+//!
+//! Start timestamps are dropped, including field 6 of a series, which was their earlier place: the remote read
+//! responses that all versions of Prometheus accept have no field for them.
 
 use hashbrown::HashMap;
+use prom_model::{METRIC_NAME_LABEL, MetricType, Sample};
 
 use crate::budget::Reservation;
 use crate::histogram::histogram;
@@ -18,7 +18,6 @@ use crate::request::{Datapoint, Exemplar, LabelId, Request, Unreadable, to_u32};
 use crate::utf8::{
     RawMetadata, Utf8, byte_count, push_exemplar_label, push_metadata, push_new_label, utf8,
 };
-use prom_model::{METRIC_NAME_LABEL, MetricType, Sample};
 
 /// The field of a write request that is a series.
 const SERIES: u32 = 5;
@@ -76,12 +75,12 @@ fn symbols<'a>(
     }
 }
 
-/// The table of symbols. Each is looked at once, however often it is referred to; one that is not UTF-8
-/// costs nothing until something refers to it.
+/// The table of symbols. Each is validated once, however many references it has; one that is not UTF-8 is no error
+/// until something refers to it.
 #[derive(Default)]
 struct Symbols<'a> {
     texts: Vec<&'a str>,
-    /// Those that are not UTF-8, by position; `texts` has empty ones in their places.
+    /// Symbols that are not UTF-8, by position; `texts` has empty strings in their places.
     broken: HashMap<u32, &'a [u8]>,
 }
 
@@ -111,7 +110,7 @@ impl<'a> Symbols<'a> {
         }
     }
 
-    /// The text that a reference stands for; one that leads nowhere is `bad`.
+    /// Returns the string that a reference stands for. A reference beyond the table makes the series `bad`.
     #[inline]
     fn resolve(&self, reference: u32, bad: &mut Option<Unreadable<'a>>) -> Utf8<'a> {
         self.get(reference).unwrap_or_else(|| {
@@ -128,16 +127,16 @@ struct Decoder<'a, 'm> {
     symbols: Symbols<'a>,
     request: Request<'a>,
     limits: DecodeLimits<'m>,
-    /// Those of the labels being read; reused for its memory.
+    /// The references of the labels of the current series; reused for its memory.
     references: Vec<u32>,
-    /// Labels that were read, by the references that stand for them: the text of a symbol is hashed
-    /// once for each label that it is in, however often series refer to it.
+    /// Labels that were read, by their references: a symbol is hashed once for each label that has it, however many
+    /// series refer to it.
     known: HashMap<[u32; 2], LabelId>,
 }
 
 impl<'a> Decoder<'a, '_> {
-    /// Adds a series. A label or a reference that cannot be read costs this series only; one of an
-    /// exemplar costs the exemplar, a text of the metadata the entry of metadata.
+    /// Adds a series. A label or a reference that cannot be read makes only this series unreadable, one of an exemplar
+    /// the exemplar, and a string of the metadata the entry of metadata.
     fn add(&mut self, mut message: Reader<'a>) -> Result<(), MessageError> {
         let mut references = std::mem::take(&mut self.references);
         references.clear();
@@ -186,7 +185,7 @@ impl<'a> Decoder<'a, '_> {
             return self.limits.unreadable_series();
         }
         match metric_name {
-            Some(name) if metadata.says_something() => {
+            Some(name) if metadata.is_set() => {
                 let raw = RawMetadata {
                     metric_name: Ok(metadata.metric_type.family(name)),
                     metric_type: metadata.metric_type,
@@ -228,7 +227,7 @@ impl<'a> Decoder<'a, '_> {
         Ok(exemplar)
     }
 
-    /// Adds the labels that pairs of references stand for to the series; returns the metric name.
+    /// Adds the labels of pairs of references to the series; returns the metric name.
     fn labels(
         &mut self,
         references: &[u32],
@@ -240,7 +239,7 @@ impl<'a> Decoder<'a, '_> {
             if name == Ok(METRIC_NAME_LABEL) {
                 metric_name = value.ok();
             }
-            // Whatever copies or compares the texts of a series works through them at each reference.
+            // A copy or comparison of the strings of a series processes them at each reference.
             self.limits.text(byte_count(name) + byte_count(value))?;
             match self.known.get(&pair) {
                 Some(&id) => self.request.push_known_label(id),
@@ -255,7 +254,7 @@ impl<'a> Decoder<'a, '_> {
     }
 }
 
-/// The pairs of references that labels are; an odd one is `bad`.
+/// Returns the references as pairs. An odd one makes the series `bad`.
 fn pairs<'r>(references: &'r [u32], bad: &mut Option<Unreadable<'_>>) -> &'r [[u32; 2]] {
     let (pairs, odd) = references.as_chunks();
     if !odd.is_empty() {
@@ -287,7 +286,7 @@ fn sample(mut message: Reader<'_>) -> Result<Sample, MessageError> {
         match number {
             1 => sample.value = value.double()?,
             2 => sample.timestamp_ms = value.int64()?,
-            // The start timestamp has to be a number all the same.
+            // The start timestamp is dropped, but must be a number.
             3 => {
                 value.int64()?;
             }
@@ -297,7 +296,7 @@ fn sample(mut message: Reader<'_>) -> Result<Sample, MessageError> {
     Ok(sample)
 }
 
-/// What a series says about its metric family.
+/// The metadata of a series about its metric family.
 #[derive(Default)]
 struct SeriesMetadata {
     metric_type: MetricType,
@@ -306,7 +305,7 @@ struct SeriesMetadata {
 }
 
 impl SeriesMetadata {
-    /// Reads the message; what an earlier one of the same series has said stays.
+    /// Merges the message into what earlier ones of the same series set.
     fn read(&mut self, mut message: Reader<'_>) -> Result<(), MessageError> {
         while let Some((number, value)) = message.next()? {
             match number {
@@ -319,7 +318,7 @@ impl SeriesMetadata {
         Ok(())
     }
 
-    fn says_something(&self) -> bool {
+    fn is_set(&self) -> bool {
         self.metric_type != MetricType::Unknown
             || self.help_reference != 0
             || self.unit_reference != 0

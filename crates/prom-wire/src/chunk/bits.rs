@@ -1,10 +1,10 @@
 //! Streams of bits, the most significant bit of each byte first.
 
-/// Writes bits behind one another.
+/// Appends bits one after the other.
 #[derive(Debug, Default)]
 pub(super) struct BitWriter {
     bytes: Vec<u8>,
-    /// Bits that fill no byte yet: the lowest `pending_bits`.
+    /// Bits that do not fill a byte yet: the lowest `pending_bits`.
     pending: u64,
     pending_bits: u32,
 }
@@ -34,12 +34,12 @@ impl BitWriter {
         self.write(value, 8);
     }
 
-    /// Bytes that have begun.
+    /// Returns the number of bytes, a started one included.
     pub(super) fn len(&self) -> usize {
         self.bytes.len() + usize::from(self.pending_bits > 0)
     }
 
-    /// Takes all bytes out, the last one filled with zeros, and keeps the memory.
+    /// Returns all bytes, the last one filled with zeros, and clears the writer without freeing its memory.
     pub(super) fn take(&mut self) -> Box<[u8]> {
         if self.pending_bits > 0 {
             self.write(0, 8 - self.pending_bits);
@@ -50,11 +50,11 @@ impl BitWriter {
     }
 }
 
-/// Reads bits behind one another.
+/// Reads bits one after the other.
 #[derive(Clone, Debug)]
 pub(super) struct BitReader<'b> {
     rest: &'b [u8],
-    /// Bits that were taken off `rest` and not read yet: the lowest `pending_bits`.
+    /// Bits that were split off `rest` and not read yet: the lowest `pending_bits`.
     pending: u64,
     pending_bits: u32,
 }
@@ -68,7 +68,7 @@ impl<'b> BitReader<'b> {
         }
     }
 
-    /// The next `count` bits, at most 64; `None` if there are fewer.
+    /// Reads the next `count` bits, at most 64; `None` if there are fewer.
     pub(super) fn read(&mut self, count: u32) -> Option<u64> {
         if count > 32 {
             let high = self.read(count - 32)?;
@@ -84,12 +84,12 @@ impl<'b> BitReader<'b> {
         Some(self.pending >> self.pending_bits & ((1 << count) - 1))
     }
 
-    /// The next bit.
+    /// Reads the next bit.
     pub(super) fn read_bit(&mut self) -> Option<bool> {
         Some(self.read(1)? == 1)
     }
 
-    /// The inverse of [`BitWriter::write_varint`].
+    /// Reads what [`BitWriter::write_varint`] wrote.
     pub(super) fn read_varint(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -111,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(
+        fn written_numbers_are_read(
             all in prop::collection::vec((any::<u64>(), 1_u32..=64), 0..50),
             varint: u64,
         ) {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_not_read() {
+    fn missing_bits_are_not_read() {
         assert_eq!(BitReader::new(&[1]).read(9), None);
         assert_eq!(BitReader::new(&[0xff]).read_varint(), None);
         assert_eq!(BitReader::new(&[0xff; 11]).read_varint(), None);

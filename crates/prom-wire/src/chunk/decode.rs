@@ -1,11 +1,12 @@
-//! The native histograms of a chunk, as a reader finds them.
+//! Chunks to native histograms.
+
+use prom_model::{Buckets, Count, Histogram, STALE_MARKER_BITS, Span};
 
 use super::bits::BitReader;
 use super::fit::Start;
 use super::layout::Layout;
 use super::value::XorValue;
 use super::varbit::{Changing, read_int, read_uint};
-use prom_model::{Buckets, Count, Histogram, STALE_MARKER_BITS, Span};
 
 /// Numbers of a chunk, as they were before.
 enum State {
@@ -20,10 +21,10 @@ enum State {
 }
 
 /// Returns the histograms of a chunk in their order, with the reset hints that follow from their places. They
-/// end early where the bytes do.
+/// end early if the bytes do.
 pub fn decode_histograms(is_float: bool, data: &[u8]) -> Vec<Histogram> {
     let mut all = Vec::new();
-    // What can be read is returned.
+    // Histograms before an error are returned.
     let _ = decode(is_float, data, &mut all);
     all
 }

@@ -1,4 +1,4 @@
-//! Which native histograms share a chunk, by the rules of Prometheus' appender.
+//! Groups native histograms into chunks by the rules of Prometheus' appender.
 //!
 //! Histograms of a chunk have one layout, and a counter is not reset between them. A histogram with
 //! buckets that the chunk lacks widens the layout, for those before it too; one that lacks buckets of the
@@ -6,23 +6,24 @@
 
 use std::cmp::Ordering;
 
-use super::layout::{Layout, indexes, to_spans};
 use prom_model::{Buckets, Histogram, Span};
+
+use super::layout::{Layout, indexes, to_spans};
 
 /// Buckets up to which a layout is widened. Each histogram of a chunk has a place for each bucket of the
 /// layout, so what a chunk costs is bounded, whatever histograms follow one another.
 const MAX_WIDENED_BUCKETS: usize = 4_096;
 
-/// The way in which a chunk begins, as its header says it.
+/// The counter reset state in the header of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// Nobody has compared its first histogram with the one before.
+    /// Its first histogram was not compared with the one before.
     Unknown = 0b0000_0000,
-    /// A counter goes on.
+    /// The counter was not reset.
     NotReset = 0b0100_0000,
-    /// A counter was reset.
+    /// The counter was reset.
     Reset = 0b1000_0000,
-    /// It has gauges, which are never reset.
+    /// The histograms are gauges, which are never reset.
     Gauge = 0b1100_0000,
 }
 
@@ -51,7 +52,7 @@ impl Start {
     }
 }
 
-/// The kinds of numbers that histograms have.
+/// The type of the numbers of histograms.
 pub(super) trait Numbers {
     /// The number of all observations, and of those in the zero bucket.
     type Total: Copy + Default + PartialOrd;
@@ -156,9 +157,9 @@ struct Side<B> {
 /// The buckets of one side of a chunk together with those of a further histogram.
 struct Merged<B> {
     side: Side<B>,
-    /// Whether the chunk lacks some of them.
+    /// True if the chunk lacks some of them.
     widens: bool,
-    /// Whether the histogram lacks some of them.
+    /// True if the histogram lacks some of them.
     lacks: bool,
 }
 

@@ -1,15 +1,17 @@
 //! Native histograms to the HISTOGRAM and FLOAT_HISTOGRAM chunks of Prometheus.
 //!
-//! A chunk is the number of its histograms (16 bits), how it begins (8 bits), their layout, the first
-//! histogram, and for each further one how much its numbers have changed. Chunks are those of Prometheus'
-//! encoder for series of samples, which its remote read takes where chunks of its storage are not sent as
-//! they are: cut after 120 samples, where a counter is reset and where no layout has the buckets of
-//! both. `tests/golden/histograms` has chunks that this encoder made. The head of Prometheus' storage
-//! cuts by bytes and by ranges of time instead, which no reader of a chunk can tell from this.
+//! A chunk is the number of its histograms (16 bits), a header with the counter reset state (8 bits), their layout,
+//! the first histogram, and for each further one the changes of its numbers. Chunks are those of Prometheus'
+//! encoder for series of samples, which its remote read uses if it does not send the chunks of its storage: it ends a
+//! chunk after 120 samples, when a counter is reset and when no layout has the buckets of both.
+//! `tests/golden/histograms` has chunks that this encoder made. The head block of Prometheus' storage ends chunks
+//! by bytes and by ranges of time instead, which makes no difference to a reader.
 //!
-//! Histograms are looked at twice: first for those that share a chunk and for the layout that has the
-//! buckets of all; then they are written once. Prometheus writes a chunk again each time that its
-//! layout widens, with the same bytes in the end.
+//! Histograms are visited twice: first to find those that share a chunk and the layout that has the buckets of all;
+//! then to write them. Prometheus writes a chunk again each time that its layout widens, with the same bytes in the
+//! end.
+
+use prom_model::{Buckets, Histogram, Span};
 
 use super::MAX_SAMPLES;
 use super::bits::BitWriter;
@@ -17,7 +19,6 @@ use super::fit::{Floats, Group, Integers, Numbers, Start, group};
 use super::layout::indexes;
 use super::value::XorValue;
 use super::varbit::{Changing, write_int, write_uint};
-use prom_model::{Buckets, Histogram, Span};
 
 /// Encoded histograms in increasing order of time; at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub struct HistogramChunk {
     pub min_time_ms: i64,
     /// Time of the last histogram.
     pub max_time_ms: i64,
-    /// Whether their numbers are floats.
+    /// True if their numbers are floats.
     pub is_float: bool,
     /// The histograms.
     pub data: Box<[u8]>,
@@ -98,8 +99,8 @@ impl<'g, B: Copy + Default> Places<'g, B> {
         }
     }
 
-    /// Returns the counts of all buckets of the layout, the positive ones first; those that the
-    /// histogram lacks are 0.
+    /// Returns the counts of all buckets of the layout, the positive ones first. The histogram's missing buckets
+    /// count 0.
     fn fill<N: Numbers<Bucket = B>>(&mut self, histogram: &Histogram) -> [&[B]; 2] {
         self.counts.clear();
         for (side, buckets) in [&histogram.positive, &histogram.negative]
@@ -145,7 +146,7 @@ fn write_integers(group: &Group, histograms: &[Histogram], bits: &mut BitWriter)
     let mut buckets: Vec<Changing> = Vec::new();
     for (place, histogram) in histograms.iter().enumerate() {
         let is_stale = histogram.is_stale();
-        // Of a stale one nothing but that has a meaning.
+        // A stale histogram has no other meaning.
         let now = match is_stale {
             true => [0; 2],
             false => Integers::totals(histogram),
@@ -231,6 +232,7 @@ fn write_floats(group: &Group, histograms: &[Histogram], bits: &mut BitWriter) {
 mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
+    use prom_model::{Count, Labels, STALE_MARKER_BITS, Sample};
     use proptest::prelude::*;
     use prost::Message;
 
@@ -238,7 +240,6 @@ mod tests {
     use super::*;
     use crate::prompb;
     use crate::response::{Series, chunks};
-    use prom_model::{Count, Labels, STALE_MARKER_BITS, Sample};
 
     /// Lines of: name, samples, chunks; see `generate.go` beside it.
     const VECTORS: &str = include_str!("../../tests/golden/histograms/vectors.txt");
@@ -350,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_finds_what_was_written() {
+    fn written_histograms_are_read() {
         for line in VECTORS.lines() {
             let given = line.split(' ').nth(1).unwrap();
             let histograms = series(given).histograms;
@@ -415,14 +416,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_histogram_is_too_bad_to_be_written(all in prop::collection::vec(any_histogram(), 0..40)) {
+        fn any_histogram_can_be_written(all in prop::collection::vec(any_histogram(), 0..40)) {
             let chunks: Vec<_> = HistogramChunks::new(&all).collect();
             let lens = chunks.iter().map(|it| usize::from(it.data[0]) << 8 | usize::from(it.data[1]));
             prop_assert_eq!(lens.sum::<usize>(), all.len());
         }
 
         #[test]
-        fn no_bytes_are_too_bad_to_be_read(is_float: bool, data: Vec<u8>) {
+        fn any_bytes_can_be_read(is_float: bool, data: Vec<u8>) {
             decode_histograms(is_float, &data);
             // Past the head and the count of spans.
             let head = [0, 9, 0, 0, 0b0110_0001];

@@ -1,11 +1,12 @@
 //! The layout of a chunk of native histograms: what all its histograms have in common.
 //!
-//! It stands once, before the first histogram. All others have buckets of the same indexes, those
-//! without observations among them.
+//! It is written once, before the first histogram. All others have buckets of the same indexes, including those
+//! without observations.
+
+use prom_model::{Histogram, Span};
 
 use super::bits::{BitReader, BitWriter};
 use super::varbit::{read_int, read_uint, write_int, write_uint};
-use prom_model::{Histogram, Span};
 
 /// The schema whose bucket boundaries are listed.
 const CUSTOM_BUCKETS: i32 = -53;
@@ -43,17 +44,17 @@ impl Layout {
         Self::of(&Histogram::default())
     }
 
-    /// Returns whether a histogram differs in its schema or the width of its zero bucket.
+    /// Returns true if a histogram differs in its schema or the width of its zero bucket.
     pub(super) fn has_other_scale(&self, histogram: &Histogram) -> bool {
         self.schema != histogram.schema || self.zero_threshold != histogram.zero_threshold
     }
 
-    /// Returns whether a histogram of the same schema has other boundaries.
+    /// Returns true if a histogram of the same schema has other boundaries.
     pub(super) fn has_other_bounds(&self, histogram: &Histogram) -> bool {
         self.schema == CUSTOM_BUCKETS && self.custom_values != histogram.custom_values
     }
 
-    /// Appends it.
+    /// Appends the layout.
     pub(super) fn write(&self, bits: &mut BitWriter) {
         write_zero_threshold(bits, self.zero_threshold);
         write_int(bits, i64::from(self.schema));
@@ -72,7 +73,7 @@ impl Layout {
         }
     }
 
-    /// The inverse of [`Self::write`].
+    /// Reads what [`Self::write`] wrote.
     pub(super) fn read(bits: &mut BitReader<'_>) -> Option<Self> {
         let zero_threshold = read_zero_threshold(bits)?;
         let schema = i32::try_from(read_int(bits)?).ok()?;

@@ -2,19 +2,19 @@
 
 use super::bits::{BitReader, BitWriter};
 
-/// The last of several floats that follow one another, by its bits.
+/// The last of a sequence of floats, by its bits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct XorValue {
     bits: u64,
     window: Option<Window>,
 }
 
-/// Which bits of a value changed last: all others are left out again where they fit.
+/// The bits of a value that changed last. A change within them is written in their width alone.
 #[derive(Clone, Copy, Debug)]
 struct Window {
-    /// Zeros in front.
+    /// Leading zeros.
     leading: u32,
-    /// Zeros behind.
+    /// Trailing zeros.
     trailing: u32,
 }
 
@@ -25,24 +25,24 @@ impl Window {
 }
 
 impl XorValue {
-    /// The first one.
+    /// Starts with the first value.
     pub(super) fn new(bits: u64) -> Self {
         Self { bits, window: None }
     }
 
-    /// The bits of the last one.
+    /// Returns the bits of the last value.
     pub(super) fn bits(self) -> u64 {
         self.bits
     }
 
-    /// Appends the next one.
+    /// Appends the next value.
     pub(super) fn write(&mut self, value: u64, bits: &mut BitWriter) {
         let changed = value ^ self.bits;
         self.bits = value;
         if changed == 0 {
             return bits.write(0, 1);
         }
-        // The count of zeros in front has 5 bits.
+        // The count of leading zeros has 5 bits.
         let leading = changed.leading_zeros().min(31);
         let trailing = changed.trailing_zeros();
         if let Some(window) = self.window
@@ -61,7 +61,7 @@ impl XorValue {
         self.window = Some(window);
     }
 
-    /// Reads the next one; its bits.
+    /// Reads the next value and returns its bits.
     pub(super) fn read(&mut self, bits: &mut BitReader<'_>) -> Option<u64> {
         self.bits ^= self.read_changed(bits)?;
         Some(self.bits)

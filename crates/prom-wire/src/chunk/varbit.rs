@@ -1,4 +1,4 @@
-//! Numbers in Prometheus' varbit encoding: a prefix says the width, then come the lowest bits.
+//! Numbers in Prometheus' varbit encoding: a prefix with the width, followed by the lowest bits.
 
 use super::bits::{BitReader, BitWriter};
 
@@ -6,14 +6,14 @@ use super::bits::{BitReader, BitWriter};
 /// more each time. Eight of them stand before all 64 bits.
 const WIDTHS: [u32; 7] = [3, 6, 9, 12, 18, 25, 56];
 
-/// Returns whether a signed number has a form of `width` bits. The largest number of a width is one more
+/// Returns true if a signed number has a form of `width` bits. The largest number of a width is one more
 /// than in two's complement, and the smallest one too.
 pub(super) fn fits(value: i64, width: u32) -> bool {
     let limit = 1_i64 << (width - 1);
     (1 - limit..=limit).contains(&value)
 }
 
-/// Reads what [`fits`] into `width` bits.
+/// Reads a signed number of `width` bits, see [`fits`].
 pub(super) fn read_signed(bits: &mut BitReader<'_>, width: u32) -> Option<i64> {
     let read = bits.read(width)? as i64;
     Some(match read > 1 << (width - 1) {
@@ -54,7 +54,7 @@ fn write_wide(bits: &mut BitWriter, value: u64, place: Option<usize>) {
     }
 }
 
-/// The inverse of [`write_int`].
+/// Reads what [`write_int`] wrote.
 pub(super) fn read_int(bits: &mut BitReader<'_>) -> Option<i64> {
     match read_width(bits)? {
         0 => Some(0),
@@ -63,7 +63,7 @@ pub(super) fn read_int(bits: &mut BitReader<'_>) -> Option<i64> {
     }
 }
 
-/// The inverse of [`write_uint`].
+/// Reads what [`write_uint`] wrote.
 pub(super) fn read_uint(bits: &mut BitReader<'_>) -> Option<u64> {
     match read_width(bits)? {
         0 => Some(0),
@@ -80,7 +80,7 @@ fn read_width(bits: &mut BitReader<'_>) -> Option<u32> {
     Some(64)
 }
 
-/// A number that follows others, of which the change of the change is written.
+/// A sequence of numbers, each written as the change of its distance to the one before.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Changing {
     last: i64,
@@ -88,7 +88,7 @@ pub(super) struct Changing {
 }
 
 impl Changing {
-    /// The first one.
+    /// Starts with the first number.
     pub(super) fn new(first: i64) -> Self {
         Self {
             last: first,
@@ -96,19 +96,19 @@ impl Changing {
         }
     }
 
-    /// The last one.
+    /// Returns the last number.
     pub(super) fn last(self) -> i64 {
         self.last
     }
 
-    /// Appends the next one.
+    /// Appends the next number.
     pub(super) fn write(&mut self, next: i64, bits: &mut BitWriter) {
         let change = next.wrapping_sub(self.last);
         write_int(bits, change.wrapping_sub(self.change));
         *self = Self { last: next, change };
     }
 
-    /// Reads the next one.
+    /// Reads the next number.
     pub(super) fn read(&mut self, bits: &mut BitReader<'_>) -> Option<i64> {
         self.change = self.change.wrapping_add(read_int(bits)?);
         self.last = self.last.wrapping_add(self.change);
@@ -130,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(numbers in prop::collection::vec(number(), 0..50)) {
+        fn written_numbers_are_read(numbers in prop::collection::vec(number(), 0..50)) {
             let mut writer = BitWriter::default();
             for number in &numbers {
                 write_int(&mut writer, *number as i64);

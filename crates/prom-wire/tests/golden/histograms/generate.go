@@ -176,7 +176,7 @@ func (s *state) float() *histogram.FloatHistogram {
 	return fh
 }
 
-// series takes samples of a state, 15 s apart unless told otherwise.
+// series takes samples of a state, 15 s apart by default.
 type series struct {
 	state
 	isFloat bool
