@@ -3,6 +3,8 @@
 //!
 //! The series of a request have few distinct labels, each very often, so each distinct label is held once.
 
+mod arena;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
@@ -10,6 +12,8 @@ use std::ops::Range;
 use hashbrown::HashMap;
 use prom_model::visible::{escaped, truncate};
 use prom_model::{Histogram, MetricType, Sample};
+
+pub use arena::StringArena;
 
 /// Name and value of a label, as received.
 pub type Label<'a> = (&'a str, &'a str);
@@ -297,6 +301,28 @@ impl<'a> Request<'a> {
         id
     }
 
+    /// Adds a label whose name or value may be owned to the series that is being built; returns its number. Owned
+    /// strings are moved to `arena` only if the request does not have the label, so a label that occurs often costs
+    /// a look-up each time.
+    ///
+    /// A name of many labels is best stored by itself ([`StringArena::store`]) and passed as borrowed.
+    pub fn push_label_in(
+        &mut self,
+        arena: &'a StringArena,
+        name: Cow<'a, str>,
+        value: Cow<'a, str>,
+    ) -> LabelId {
+        // With keys of a shorter lifetime, so that an owned label can be looked up.
+        let ids: &HashMap<Label<'_>, LabelId> = &self.ids;
+        match ids.get(&(&*name, &*value)) {
+            Some(&id) => {
+                self.labels.push(id);
+                id
+            }
+            None => self.push_label(arena.store(name), arena.store(value)),
+        }
+    }
+
     /// Adds a label whose name or value is not UTF-8 to the series that is being built. Every series that has it is
     /// unreadable.
     pub fn push_broken_label(&mut self, name: &'a [u8], value: &'a [u8]) -> LabelId {
@@ -531,6 +557,8 @@ pub fn to_u32(number: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -593,6 +621,50 @@ mod tests {
         assert_eq!((request.distinct_labels(), request.label_count()), (2, 4));
         let labels: Vec<_> = request.iter().map(|it| it.labels.to_string()).collect();
         assert_eq!(labels, [r#"{job="a", job="b"}"#, r#"{job="a", job="a"}"#]);
+    }
+
+    /// A label, and which of its two strings are owned.
+    fn labels() -> impl Strategy<Value = (String, String, bool, bool)> {
+        ("[ab]{0,2}", "[ab]{0,2}", any::<bool>(), any::<bool>())
+    }
+
+    fn cow(text: &str, is_owned: bool) -> Cow<'_, str> {
+        match is_owned {
+            true => Cow::Owned(text.to_owned()),
+            false => Cow::Borrowed(text),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_of_owned_labels_equals_one_of_borrowed_labels(
+            all in prop::collection::vec(prop::collection::vec(labels(), 0..6), 0..20),
+        ) {
+            let arena = StringArena::default();
+            let (mut owned, mut borrowed) = (Request::default(), Request::default());
+            for series in &all {
+                for (name, value, name_is_owned, value_is_owned) in series {
+                    let id = borrowed.push_label(name, value);
+                    let (name, value) = (cow(name, *name_is_owned), cow(value, *value_is_owned));
+                    prop_assert_eq!(owned.push_label_in(&arena, name, value), id);
+                }
+                prop_assert!(borrowed.end_series() && owned.end_series());
+            }
+            prop_assert_eq!(owned.distinct_labels(), borrowed.distinct_labels());
+            prop_assert_eq!(owned.label_count(), borrowed.label_count());
+            prop_assert!(arena.len() <= 2 * owned.distinct_labels());
+            for (owned, borrowed) in owned.iter().zip(borrowed.iter()) {
+                prop_assert!(owned.labels.with_ids().eq(borrowed.labels.with_ids()));
+                prop_assert_eq!(owned.labels.to_string(), borrowed.labels.to_string());
+                prop_assert!(owned.labels.iter_lossy().eq(borrowed.labels.iter_lossy()));
+            }
+            // Equal labels have one number, however they came.
+            let labels: Vec<_> = all.iter().flatten().map(|it| (it.0.as_str(), it.1.as_str())).collect();
+            for (name, value) in labels {
+                let id = borrowed.push_label(name, value);
+                prop_assert_eq!(owned.push_label(name, value), id);
+            }
+        }
     }
 
     #[test]
