@@ -1,10 +1,10 @@
-//! Texts of others, made safe to look at: characters that a terminal obeys, that end a line, or that
-//! change the order of what is shown are escaped.
+//! Strings of others in messages: characters that a terminal obeys, that end a line, or that change the order of
+//! displayed characters are escaped, and long strings are truncated.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character is a control of C0 or C1, DEL, a separator of lines or paragraphs, or one of the
+/// Returns true if a character is a control of C0 or C1, DEL, a separator of lines or paragraphs, or one of the
 /// controls of Unicode's bidirectional algorithm.
 pub fn is_hidden(c: char) -> bool {
     matches!(
@@ -19,7 +19,7 @@ pub fn is_hidden(c: char) -> bool {
     )
 }
 
-/// The text with each hidden character as `\\u` and four hexadecimal digits, which is also how JSON
+/// Returns the string with each hidden character as `\\u` and four hexadecimal digits, which is also how JSON
 /// escapes it within a string.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
@@ -35,13 +35,13 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// As [`escaped`], with the ends of lines left as they are: for texts of several lines.
+/// Returns the string like [`escaped`], with the ends of lines unchanged: for strings of several lines.
 pub fn escaped_lines(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(escaped).collect();
     lines.join("\n")
 }
 
-/// Writes a text of one or several lines to standard error, escaped.
+/// Writes a string of one or several lines to standard error, escaped.
 pub fn print_error(text: &str) {
     eprintln!("{}", escaped_lines(text));
 }
