@@ -105,7 +105,7 @@ fn check_conversion(request: &Request<'_>, conversion: &Conversion<'_>) {
                 assert!(before < Some(record.item.position()), "the order is kept");
                 let of = request.resolve(record.item);
                 assert_eq!(of.unreadable, None, "what cannot be read is no record");
-                let item = &of.content[0];
+                let item = &of.datapoints[0];
                 assert_eq!(record.timestamp_ms, item.timestamp_ms());
                 check_value(item, &record.value, dimensions(batch.stored, series));
             }

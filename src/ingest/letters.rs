@@ -72,7 +72,7 @@ pub(super) fn letter(
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
     for missing in same {
-        for item in request.resolve(missing.items).content {
+        for item in request.resolve(missing.items).datapoints {
             match item {
                 Datapoint::Sample(sample) => letter.samples.push(*sample),
                 Datapoint::Histogram(histogram) => letter.histograms.push((**histogram).clone()),

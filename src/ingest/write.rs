@@ -233,7 +233,7 @@ impl Ingester {
         if matches!(outcome.dead_letters, Kept::Samples(_)) {
             for missing in hopeless {
                 if !matches!(missing.why, Why::Ignored(_)) {
-                    outcome.written += KindCounts::of(request.resolve(missing.items).content);
+                    outcome.written += KindCounts::of(request.resolve(missing.items).datapoints);
                 }
             }
         }
@@ -329,7 +329,7 @@ fn log_ignored(request: &Request<'_>, delivery: &Delivery) {
             continue;
         };
         let series = request.resolve(undelivered.items);
-        for item in series.content {
+        for item in series.datapoints {
             tracing::debug!(
                 reason = reason.as_str(),
                 labels = series.labels.to_string(),
@@ -360,7 +360,7 @@ impl WriteOutcome {
         let mut sums = Sums::default();
         for missing in undelivered {
             if !matches!(missing.why, Why::Ignored(_)) {
-                outcome.written -= KindCounts::of(request.resolve(missing.items).content);
+                outcome.written -= KindCounts::of(request.resolve(missing.items).datapoints);
             }
             let describe =
                 |fault: SeriesFault| fault.describe(&request.resolve(missing.items), routing);

@@ -362,7 +362,7 @@ fn assert_series(read: &Request<'_>, expected: &[ExpectedSeries], bytes: &[u8]) 
         assert_eq!(labels, expected.labels, "{bytes:02x?}");
         let mut exemplars = Vec::new();
         let mut rest = v1::TimeSeries::default();
-        for item in series.content {
+        for item in series.datapoints {
             match item {
                 Datapoint::Sample(sample) => rest.samples.push(v1::Sample {
                     value: sample.value,
@@ -604,7 +604,7 @@ fn on_lists_that_are_packed_or_not_and_on_repeated_fields() {
     assert_v1(&bytes);
     let request = read1(&bytes).unwrap();
     assert!(request.series(0).labels.iter().eq([("", "y")]));
-    let [sample, Datapoint::Histogram(histogram)] = request.series(0).content else {
+    let [sample, Datapoint::Histogram(histogram)] = request.series(0).datapoints else {
         panic!("{request:?}")
     };
     assert_eq!(sample.timestamp_ms(), 2);
@@ -753,7 +753,7 @@ fn a_symbol_that_is_not_utf8_costs_what_refers_to_it() {
         let what = "help text of a metric";
         let help = Unreadable::Metadata { what, text: broken };
         assert_eq!(request.unreadable_metadata, [help]);
-        let exemplars = request.series(4).content.iter().map(|item| match item {
+        let exemplars = request.series(4).datapoints.iter().map(|item| match item {
             Datapoint::Exemplar(exemplar) => exemplar.labels.as_ref().err().copied(),
             other => panic!("{other:?}"),
         });

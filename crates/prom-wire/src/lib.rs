@@ -346,7 +346,7 @@ mod tests {
                 timestamp_ms: 1_600_000_000_000,
                 value: 1.0,
             };
-            assert_eq!(series.content, [Datapoint::Sample(sample)]);
+            assert_eq!(series.datapoints, [Datapoint::Sample(sample)]);
         }
     }
 

@@ -34,7 +34,7 @@ pub struct Request<'a> {
     /// The labels that are not UTF-8; `known` has empty strings in their places.
     broken: HashMap<LabelId, BrokenLabel<'a>>,
     labels: Vec<LabelId>,
-    items: Vec<Datapoint<'a>>,
+    datapoints: Vec<Datapoint<'a>>,
     /// The ends of each series in the two lists.
     ends: Vec<(u32, u32)>,
     /// Positions of unreadable series, ascending, and the reasons.
@@ -68,11 +68,11 @@ pub struct KindCounts {
 }
 
 impl KindCounts {
-    /// Counts `items` by their kind.
-    pub fn of(items: &[Datapoint<'_>]) -> Self {
+    /// Counts `datapoints` by their kind.
+    pub fn of(datapoints: &[Datapoint<'_>]) -> Self {
         let mut kinds = Self::default();
-        for item in items {
-            match item {
+        for datapoint in datapoints {
+            match datapoint {
                 Datapoint::Sample(_) => kinds.samples += 1,
                 Datapoint::Histogram(_) => kinds.histograms += 1,
                 Datapoint::Exemplar(_) => kinds.exemplars += 1,
@@ -168,9 +168,9 @@ pub struct Series<'r, 'a> {
     /// The labels, in the order received and not validated.
     pub labels: Labels<'r, 'a>,
     /// Its datapoints, in the order received.
-    pub content: &'r [Datapoint<'a>],
+    pub datapoints: &'r [Datapoint<'a>],
     /// The range of these datapoints, by which the rest of a program refers to them.
-    pub items: DatapointRange,
+    pub range: DatapointRange,
     /// The reason that makes the series unreadable, if it is: then the labels are for display only.
     pub unreadable: Option<&'r Unreadable<'a>>,
 }
@@ -284,7 +284,7 @@ impl<'a> Request<'a> {
     /// Returns an empty request with capacity for `series` series of a sample each.
     pub fn with_capacity(series: usize) -> Self {
         Self {
-            items: Vec::with_capacity(series),
+            datapoints: Vec::with_capacity(series),
             ends: Vec::with_capacity(series),
             ..Self::default()
         }
@@ -354,8 +354,8 @@ impl<'a> Request<'a> {
     }
 
     /// Adds a datapoint to the series that is being built.
-    pub fn push_datapoint(&mut self, item: Datapoint<'a>) {
-        self.items.push(item);
+    pub fn push_datapoint(&mut self, datapoint: Datapoint<'a>) {
+        self.datapoints.push(datapoint);
     }
 
     /// Ends the series that is being built; returns true if all its labels can be read.
@@ -365,7 +365,7 @@ impl<'a> Request<'a> {
             self.unreadable.push((self.len(), reason));
         }
         self.ends
-            .push((to_u32(self.labels.len()), to_u32(self.items.len())));
+            .push((to_u32(self.labels.len()), to_u32(self.datapoints.len())));
         broken.is_none()
     }
 
@@ -373,7 +373,7 @@ impl<'a> Request<'a> {
     pub fn end_unreadable_series(&mut self, reason: Unreadable<'a>) {
         self.unreadable.push((self.len(), reason));
         self.ends
-            .push((to_u32(self.labels.len()), to_u32(self.items.len())));
+            .push((to_u32(self.labels.len()), to_u32(self.datapoints.len())));
     }
 
     /// Returns the first label that is not UTF-8 of the series that is being built.
@@ -409,7 +409,7 @@ impl<'a> Request<'a> {
         };
         let end = self.ends[index];
         let labels = start.0 as usize..end.0 as usize;
-        let items = start.1 as usize..end.1 as usize;
+        let range = start.1 as usize..end.1 as usize;
         let unreadable = self.unreadable.binary_search_by_key(&index, |it| it.0);
         Series {
             labels: Labels {
@@ -417,8 +417,8 @@ impl<'a> Request<'a> {
                 known: &self.known,
                 broken: &self.broken,
             },
-            content: &self.items[items.clone()],
-            items: DatapointRange::new(index, items),
+            datapoints: &self.datapoints[range.clone()],
+            range: DatapointRange::new(index, range),
             unreadable: unreadable.ok().map(|found| &self.unreadable[found].1),
         }
     }
@@ -428,24 +428,24 @@ impl<'a> Request<'a> {
         (0..self.len()).map(|index| self.series(index))
     }
 
-    /// Returns the series of `items` with these datapoints alone.
-    pub fn resolve(&self, items: DatapointRange) -> Series<'_, 'a> {
-        let first = items.position();
+    /// Returns the series of `range` with these datapoints alone.
+    pub fn resolve(&self, range: DatapointRange) -> Series<'_, 'a> {
+        let first = range.position();
         Series {
-            content: &self.items[first..first + items.count as usize],
-            items,
-            ..self.series(items.series())
+            datapoints: &self.datapoints[first..first + range.count as usize],
+            range,
+            ..self.series(range.series())
         }
     }
 
     /// Returns the number of datapoints of all series.
     pub fn count(&self) -> u64 {
-        self.items.len() as u64
+        self.datapoints.len() as u64
     }
 
     /// Returns the number of datapoints of each kind of all series.
     pub fn kinds(&self) -> KindCounts {
-        KindCounts::of(&self.items)
+        KindCounts::of(&self.datapoints)
     }
 }
 
@@ -580,7 +580,7 @@ mod tests {
 
         let seen: Vec<_> = request
             .iter()
-            .map(|series| (series.labels.to_string(), series.content.len()))
+            .map(|series| (series.labels.to_string(), series.datapoints.len()))
             .collect();
         let expected = [
             (r#"{__name__="a", job="j\n"}"#, 2),
@@ -595,18 +595,18 @@ mod tests {
 
         let each: Vec<_> = request
             .iter()
-            .flat_map(|series| series.items.iter())
+            .flat_map(|series| series.range.iter())
             .map(|item| (item.position(), request.resolve(item)))
             .map(|(position, series)| {
                 (
                     position,
-                    series.content[0].timestamp_ms(),
-                    series.content.len(),
+                    series.datapoints[0].timestamp_ms(),
+                    series.datapoints.len(),
                 )
             })
             .collect();
         assert_eq!(each, [(0, 1, 1), (1, 2, 1), (2, 3, 1)]);
-        assert_eq!(request.series(0).items.count(), 2);
+        assert_eq!(request.series(0).range.count(), 2);
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl SeriesFault {
                 )
             }
             Self::InvalidHistogram => {
-                let fault = series.content.iter().find_map(|item| match item {
+                let fault = series.datapoints.iter().find_map(|item| match item {
                     Datapoint::Histogram(histogram) => histogram.validate().err(),
                     Datapoint::Sample(_) | Datapoint::Exemplar(_) => None,
                 });
@@ -144,7 +144,7 @@ impl SeriesFault {
                 )
             }
             Self::UnreadableExemplar => {
-                let why = series.content.iter().find_map(|item| match item {
+                let why = series.datapoints.iter().find_map(|item| match item {
                     Datapoint::Exemplar(exemplar) => exemplar.labels.as_ref().err(),
                     Datapoint::Sample(_) | Datapoint::Histogram(_) => None,
                 });

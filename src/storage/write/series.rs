@@ -246,11 +246,11 @@ pub fn series_to_records<'a>(
     // Where the records of a destination are, if there can be one of these names.
     let mut slots: HashMap<(&str, &str), Option<usize>> = HashMap::new();
     let concerns =
-        |series: &Series<'_, '_>| !series.content.is_empty() || series.unreadable.is_some();
+        |series: &Series<'_, '_>| !series.datapoints.is_empty() || series.unreadable.is_some();
     for series in request.iter().filter(concerns) {
         if let Some(why) = series.unreadable {
             let fault = SeriesFault::of_series(why);
-            conversion.leave_out(series.items, WhyLeftOut::Faulty(fault));
+            conversion.leave_out(series.range, WhyLeftOut::Faulty(fault));
             continue;
         }
         let parts = labels.take_apart(series.labels, &mut conversion.stored);
@@ -267,7 +267,7 @@ pub fn series_to_records<'a>(
         let (metric, slot) = match routed {
             Ok(routed) => routed,
             Err(fault) => {
-                conversion.leave_out(series.items, WhyLeftOut::Faulty(fault));
+                conversion.leave_out(series.range, WhyLeftOut::Faulty(fault));
                 continue;
             }
         };
@@ -275,7 +275,7 @@ pub fn series_to_records<'a>(
             Ok(stored) => stored,
             Err(over) if policy.fail_on_long_label => return Err(over.refusal(series.labels)),
             Err(over) => {
-                conversion.leave_out(series.items, WhyLeftOut::Ignored(over.reason()));
+                conversion.leave_out(series.range, WhyLeftOut::Ignored(over.reason()));
                 continue;
             }
         };
@@ -321,7 +321,7 @@ impl<'a> Conversion<'a> {
             others: Vec::new(),
         };
         forms.all.push(base);
-        for (item, content) in series.items.iter().zip(series.content) {
+        for (item, content) in series.range.iter().zip(series.datapoints) {
             match to_record(content, &mut forms, policy) {
                 Ok((series, value, nanos)) => destination.records.push(Record {
                     item,
@@ -692,7 +692,7 @@ mod tests {
         });
         assert_eq!(records(&conversion), expected);
         let items = conversion.destinations[0].records.iter().map(|r| r.item);
-        let times = items.map(|item| request.resolve(item).content[0].timestamp_ms());
+        let times = items.map(|item| request.resolve(item).datapoints[0].timestamp_ms());
         assert!(times.eq([1, 2, 3]));
         assert_eq!(conversion.left_out, []);
     }
@@ -726,7 +726,7 @@ mod tests {
             let [left_out] = conversion.left_out.as_slice() else {
                 panic!("{:?}", conversion.left_out)
             };
-            assert_eq!(left_out.items, request.series(0).items);
+            assert_eq!(left_out.items, request.series(0).range);
             let WhyLeftOut::Faulty(fault) = left_out.why else {
                 panic!("{left_out:?}")
             };

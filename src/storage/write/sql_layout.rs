@@ -35,7 +35,7 @@ pub fn samples_to_rows<'a>(request: &Request<'a>, destination: Destination) -> C
         if let Some(why) = series.unreadable {
             let why = WhyLeftOut::Faulty(SeriesFault::of_series(why));
             conversion.left_out.push(LeftOut {
-                items: series.items,
+                items: series.range,
                 why,
             });
             continue;
@@ -55,7 +55,7 @@ pub fn samples_to_rows<'a>(request: &Request<'a>, destination: Destination) -> C
         });
         let fixed = conversion.stored.bytes(series_ids[place]) + TIME_BYTES;
         let json = json(&labels);
-        for (item, content) in series.items.iter().zip(series.content) {
+        for (item, content) in series.range.iter().zip(series.datapoints) {
             match value(name, &json, content, fixed) {
                 Ok((timestamp_ms, value)) => records.push(Record {
                     item,

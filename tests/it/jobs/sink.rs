@@ -83,7 +83,7 @@ async fn take(State(inside): State<Arc<Inside>>, headers: HeaderMap, body: Bytes
     .unwrap();
     let mut samples = Vec::new();
     for series in request.iter() {
-        for item in series.content {
+        for item in series.datapoints {
             samples.push((series.labels.to_string(), item.timestamp_ms(), item.value()));
         }
     }

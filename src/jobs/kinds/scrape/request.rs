@@ -149,7 +149,7 @@ impl<'a> RequestBuilder<'a> {
         let hash = self.hasher.hash_one((&self.labels, timestamp_ms));
         let is_same = |seen: &Seen| {
             let known = self.request.series(seen.series);
-            known.content[0].timestamp_ms() == timestamp_ms
+            known.datapoints[0].timestamp_ms() == timestamp_ms
                 && known.labels.iter().eq(self.labels.iter().copied())
         };
         if self.seen.find(hash, is_same).is_some() {
@@ -207,7 +207,7 @@ mod tests {
         let mut builder = RequestBuilder::new(&scrape, &target_labels, TICK_MS);
         builder.add(&exposition);
         let series = builder.request.iter().map(|series| {
-            let item = &series.content[0];
+            let item = &series.datapoints[0];
             let after = item.timestamp_ms() - TICK_MS;
             format!("{} {} {after:+}", series.labels, item.value())
         });
@@ -302,7 +302,7 @@ mod tests {
         let values: Vec<_> = builder
             .request
             .iter()
-            .map(|it| it.content[0].value())
+            .map(|it| it.datapoints[0].value())
             .collect();
         assert_eq!(
             (values.as_slice(), builder.duplicates),

@@ -183,7 +183,7 @@ mod tests {
             .unwrap();
             let mut seen = Vec::new();
             for series in request.iter() {
-                for item in series.content {
+                for item in series.datapoints {
                     let bits = match item {
                         Datapoint::Sample(sample) => sample.value.to_bits(),
                         other => other.value().to_bits(),
