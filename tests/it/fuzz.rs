@@ -19,6 +19,8 @@ mod sql;
 mod web_file;
 #[path = "../../fuzz/checks/wire.rs"]
 mod wire;
+#[path = "../../fuzz/checks/write.rs"]
+mod write;
 
 /// The name of a target, and its check.
 type Target = (&'static str, fn(&[u8]));
@@ -30,13 +32,14 @@ const CONNECTOR: [Target; 6] = [
     ("read", read::check),
     ("sql", sql::check),
     ("web_file", web_file::check),
-    ("wire", wire::check),
+    ("write", write::check),
 ];
 
 /// The targets that use crates of the workspace alone.
-const CRATES: [Target; 2] = [
+const CRATES: [Target; 3] = [
     ("exposition", exposition::check),
     ("go_regex", go_regex::check),
+    ("wire", wire::check),
 ];
 
 fn folder(name: &str) -> PathBuf {

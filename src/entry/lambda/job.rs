@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::error::EventError;
 use crate::jobs::bucket::{Cause, bucket};
 use crate::jobs::definition::Definition;
-use crate::jobs::registry::RegistryError;
 use crate::jobs::job::{Report, RunError};
+use crate::jobs::registry::RegistryError;
 use crate::jobs::runner::{Caller, JobRunner, NotRun, RunOutcome};
 use crate::metrics::emf::Numbers;
 
