@@ -297,7 +297,7 @@ fn describe(
         RunOutcome::NotRun(reason) => {
             let reason = match reason {
                 NotRun::StateFailed(error) => error.to_string(),
-                NotRun::NoMemory(error) => RegistryError::Memory(error).to_string(),
+                NotRun::NoMemory(error) => RegistryError::Memory(*error).to_string(),
                 NotRun::Disabled(reason) => format!("disabled: {reason}"),
                 NotRun::ClaimLost | NotRun::Busy | NotRun::Paused => {
                     "another run of it has not ended".to_owned()

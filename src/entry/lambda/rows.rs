@@ -152,7 +152,9 @@ pub(super) async fn deliver(
             Ok(None) => false,
             Err(reason) => {
                 let exceeded = match reason {
-                    NotRun::NoMemory(exceeded) => Some(RegistryError::Memory(exceeded).to_string()),
+                    NotRun::NoMemory(exceeded) => {
+                        Some(RegistryError::Memory(*exceeded).to_string())
+                    }
                     _ => None,
                 };
                 tracing::error!(
