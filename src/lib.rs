@@ -4,6 +4,7 @@
 //! [`storage`] converts both ways, pure, and [`timestream`] is the port to the service. [`jobs`] run by schedule.
 //! [`config`] reads the options and [`entry`] builds and runs it all. `docs/ARCHITECTURE.md` is the map.
 
+pub mod backoff;
 pub mod compute;
 pub mod config;
 pub mod dead_letter;

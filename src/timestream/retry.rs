@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{ErrorKind, TimestreamError};
+use crate::backoff::{Backoff, Jitter};
 
-/// Longest pause before the first retry; it doubles with each further one.
+/// Longest pause before the first retry.
 const BASE: Duration = Duration::from_millis(100);
 /// Longest pause before any retry.
 const CAP: Duration = Duration::from_secs(5);
@@ -45,21 +46,27 @@ where
     C: Future<Output = Result<T, TimestreamError>>,
     R: Future<Output = ()>,
 {
-    let mut retries = 0;
+    let backoff = Backoff {
+        max_retries: limits.max_retries,
+        base: BASE,
+        cap: CAP,
+        jitter: Jitter::Full,
+    };
+    let mut retries = backoff.start();
     let mut reloaded = false;
     loop {
         let error = match tokio::time::timeout_at(limits.deadline, call()).await {
             Ok(Ok(value)) => {
                 return Tried {
                     result: Ok(value),
-                    retries,
+                    retries: retries.made(),
                 };
             }
             Ok(Err(error)) => error,
             Err(_) => {
                 return Tried {
                     result: Err(TimestreamError::timeout()),
-                    retries,
+                    retries: retries.made(),
                 };
             }
         };
@@ -69,28 +76,22 @@ where
             let _ = tokio::time::timeout_at(limits.deadline, reload()).await;
             continue;
         }
-        let pause = pause(retries, random());
-        let in_time = Instant::now() + pause < limits.deadline;
-        if !is_worth_a_retry(error.kind) || retries >= limits.max_retries || !in_time {
+        let left = limits.deadline.saturating_duration_since(Instant::now());
+        let mut next_pause = || retries.next_pause(random(), None, Some(left)).ok();
+        let pause = is_worth_a_retry(error.kind).then(&mut next_pause).flatten();
+        let Some(pause) = pause else {
             return Tried {
                 result: Err(error),
-                retries,
+                retries: retries.made(),
             };
-        }
+        };
         tokio::time::sleep(pause).await;
-        retries += 1;
     }
 }
 
 /// Whether another try within one request can help; renewed credentials arrive later than that.
 fn is_worth_a_retry(kind: ErrorKind) -> bool {
     kind.is_retryable() && kind != ErrorKind::Credentials
-}
-
-/// The pause before retry number `retry` (from 0); `random` is in `0.0..1.0`.
-fn pause(retry: u32, random: f64) -> Duration {
-    CAP.min(BASE.saturating_mul(1 << retry.min(16)))
-        .mul_f64(random)
 }
 
 #[cfg(test)]
@@ -175,12 +176,5 @@ mod tests {
         let tried: Tried<()> = with_retries(limits(3), || 0.5, pending, || ready(())).await;
         assert_eq!(tried.result.unwrap_err().kind, ErrorKind::Timeout);
         assert_eq!(start.elapsed(), Duration::from_secs(25));
-    }
-
-    #[test]
-    fn pauses_double_up_to_the_cap() {
-        let full = [0, 1, 2, 5, 6, 40].map(|retry| pause(retry, 1.0).as_millis());
-        assert_eq!(full, [100, 200, 400, 3_200, 5_000, 5_000]);
-        assert_eq!(pause(3, 0.0), Duration::ZERO);
     }
 }

@@ -10,6 +10,7 @@ use reqwest::Response;
 use tokio::time::Instant;
 
 use super::Scrape;
+use crate::backoff::{Backoff, Jitter};
 use crate::jobs::client::{BodyError, CallError, Session, read_body};
 use crate::jobs::job::{JobContext, RunError};
 use crate::visible::truncate;
@@ -20,10 +21,13 @@ const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-
     text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 /// Carries the timeout to the target, so that it can give up in time.
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
-/// Retries after the first attempt.
-const MAX_RETRIES: u32 = 3;
-/// The pause before the first retry; it doubles with each one.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The retries of a call.
+const BACKOFF: Backoff = Backoff {
+    max_retries: 3,
+    base: Duration::from_millis(100),
+    cap: Duration::from_millis(400),
+    jitter: Jitter::Quarter,
+};
 
 /// Time reserved before the deadline of a run for writing that the target is down.
 const TIME_TO_WRITE: Duration = Duration::from_secs(2);
@@ -45,33 +49,25 @@ enum Failure {
 /// Fetches the body from the endpoint of a definition, and retries transient failures.
 pub(super) async fn fetch(scrape: &Scrape, run: &JobContext<'_>) -> Result<Body, RunError> {
     let session = run.http.session(&scrape.outgoing, run.secrets)?;
-    let mut retries = 0;
+    let mut retries = BACKOFF.start();
     loop {
         let failed = match attempt(scrape, run, &session).await {
             Ok(body) => return Ok(body),
             Err(Failure::Permanent(text)) => return Err(RunError::Failed(text)),
             Err(Failure::Transient(text)) => text,
         };
-        let pause = pause(retries, fastrand::f64());
-        let is_over = |deadline: Instant| Instant::now() + pause >= deadline;
-        if retries == MAX_RETRIES || retry_deadline(run).is_some_and(is_over) {
-            let attempts = retries + 1;
+        let left = retry_deadline(run).map(|end| end.saturating_duration_since(Instant::now()));
+        let Ok(pause) = retries.next_pause(fastrand::f64(), None, left) else {
+            let attempts = retries.made() + 1;
             return Err(RunError::Failed(format!("{failed} (attempts: {attempts})")));
-        }
+        };
         tokio::time::sleep(pause).await;
-        retries += 1;
     }
 }
 
 /// Returns the time by which the last attempt must be over.
 fn retry_deadline(run: &JobContext<'_>) -> Option<Instant> {
     run.deadline.map(|deadline| deadline - TIME_TO_WRITE)
-}
-
-/// Returns the pause before a retry, numbered from 0: 100 ms, doubled each time, plus or minus a quarter.
-/// `random` is at least 0 and less than 1.
-fn pause(retries: u32, random: f64) -> Duration {
-    (FIRST_PAUSE * 2_u32.pow(retries)).mul_f64(0.75 + random / 2.0)
 }
 
 async fn attempt(
@@ -182,14 +178,6 @@ fn format_of(response: &Response, fallback: Option<Format>) -> Result<Format, St
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_double_and_vary() {
-        let pauses = |random| [0, 1, 2].map(|retries| pause(retries, random).as_millis());
-        assert_eq!(pauses(0.0), [75, 150, 300]);
-        assert_eq!(pauses(0.5), [100, 200, 400]);
-        assert_eq!(pauses(0.999_999), [124, 249, 499]);
-    }
 
     #[test]
     fn statuses_that_are_transient() {

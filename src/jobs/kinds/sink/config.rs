@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::row::{Fields, timestamp_ms};
+use crate::backoff::{Backoff, Jitter};
 use crate::fields::{FieldErrors, FieldReader, object};
 use crate::jobs::auth::Auth;
 use crate::jobs::outgoing::{Keys, Outgoing};
@@ -28,7 +29,7 @@ pub(super) struct Settings {
     /// The settings by which it is called.
     pub(super) outgoing: Outgoing,
     pub(super) protocol: Protocol,
-    pub(super) retries: Retries,
+    pub(super) backoff: Backoff,
     /// The longest time to connect.
     pub(super) connect_timeout: Duration,
     /// The longest time for a response of the endpoint.
@@ -50,17 +51,6 @@ pub(super) enum Protocol {
     V1,
     /// `io.prometheus.write.v2.Request`
     V2,
-}
-
-/// The retries of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Retries {
-    /// Tries after the first one.
-    pub(super) max: u32,
-    /// Pause before the first retry; it doubles with each further one.
-    pub(super) first_pause: Duration,
-    /// The longest pause.
-    pub(super) max_pause: Duration,
 }
 
 impl Source {
@@ -180,20 +170,21 @@ impl Settings {
         let mut number = |key, value: &Option<Value>, range, default| {
             values.number(key, value.as_ref(), range).unwrap_or(default)
         };
-        let retries = Retries {
-            max: number("retry", &raw.retry, 0..=1_000, 3) as u32,
-            first_pause: ms(number(
+        let backoff = Backoff {
+            max_retries: number("retry", &raw.retry, 0..=1_000, 3) as u32,
+            base: ms(number(
                 "retry_backoff_multiplier_ms",
                 &raw.retry_backoff_multiplier_ms,
                 1..=DAY_MS,
                 100,
             )),
-            max_pause: ms(number(
+            cap: ms(number(
                 "retry_backoff_max_ms",
                 &raw.retry_backoff_max_ms,
                 1..=DAY_MS,
                 10_000,
             )),
+            jitter: Jitter::None,
         };
         let connect = number(
             "connect_timeout_ms",
@@ -223,7 +214,7 @@ impl Settings {
                 fields,
                 outgoing,
                 protocol: protocol.unwrap_or(Protocol::V1),
-                retries,
+                backoff,
                 connect_timeout: ms(connect),
                 socket_timeout: ms(socket),
                 batch_size: batch_size as usize,
@@ -233,16 +224,6 @@ impl Settings {
             }),
             _ => Err(values.errors),
         }
-    }
-}
-
-impl Retries {
-    /// Returns the pause before retry number `retry` (from 0).
-    ///
-    /// A pause that the receiver requests replaces it, up to the longest.
-    pub(super) fn pause(self, retry: u32, requested: Option<Duration>) -> Duration {
-        let own = || self.first_pause.saturating_mul(1 << retry.min(20));
-        requested.unwrap_or_else(own).min(self.max_pause)
     }
 }
 
@@ -374,12 +355,13 @@ mod tests {
         }))
         .unwrap();
         let ms = Duration::from_millis;
-        let retries = Retries {
-            max: 3,
-            first_pause: ms(100),
-            max_pause: ms(10_000),
+        let backoff = Backoff {
+            max_retries: 3,
+            base: ms(100),
+            cap: ms(10_000),
+            jitter: Jitter::None,
         };
-        assert_eq!(settings.retries, retries);
+        assert_eq!(settings.backoff, backoff);
         assert_eq!(settings.connect_timeout, ms(12_000));
         assert_eq!(settings.socket_timeout, ms(60_000));
         assert_eq!(settings.flush_interval, ms(300_000));
@@ -448,19 +430,5 @@ mod tests {
         );
         // The fields of a query's rows must be known.
         assert_eq!(parse(json!({"query": "SELECT 1"})).unwrap_err().len(), 2);
-    }
-
-    #[test]
-    fn pauses_double_up_to_the_longest() {
-        let ms = Duration::from_millis;
-        let retries = Retries {
-            max: 9,
-            first_pause: ms(100),
-            max_pause: ms(1_000),
-        };
-        let pauses = [0, 1, 2, 3, 4, 60].map(|retry| retries.pause(retry, None));
-        assert_eq!(pauses, [100, 200, 400, 800, 1_000, 1_000].map(ms));
-        assert_eq!(retries.pause(0, Some(ms(700))), ms(700));
-        assert_eq!(retries.pause(0, Some(ms(70_000))), ms(1_000));
     }
 }

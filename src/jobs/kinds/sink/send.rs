@@ -369,7 +369,7 @@ impl<'r> Sender<'r> {
                 return Err(RunError::Failed(format!(
                     "{} samples are not delivered after {} tries: {why}",
                     count(part, parts),
-                    self.settings.retries.max + 1,
+                    self.settings.backoff.max_retries + 1,
                 )));
             }
         }
@@ -414,30 +414,26 @@ impl<'r> Sender<'r> {
     /// Sends one request, again as often as the settings say, and returns the last response.
     async fn send(&self, part: &[Point]) -> Result<WriteResponse, RunError> {
         let body = bytes::Bytes::from(body(part, self.protocol));
-        let mut retries = 0;
+        let mut retries = self.settings.backoff.start();
         loop {
-            let response = self.post(body.clone(), part.len() as u64, retries).await?;
+            let attempt = retries.made();
+            let response = self.post(body.clone(), part.len() as u64, attempt).await?;
             let WriteResponse::Retry { after, why } = &response else {
                 return Ok(response);
             };
-            if retries >= self.settings.retries.max {
+            let Ok(pause) = retries.next_pause(fastrand::f64(), *after, self.left()) else {
                 return Ok(response);
-            }
-            let pause = self.settings.retries.pause(retries, *after);
+            };
             tracing::debug!(
                 connector = self.run.name,
                 error = why,
                 pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
                 "Sending a batch again."
             );
-            if self.left().is_some_and(|left| left <= pause) {
-                return Ok(response);
-            }
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.run.stop.cancelled() => return Err(RunError::Interrupted),
             }
-            retries += 1;
         }
     }
 

@@ -19,6 +19,7 @@ use super::response::{
     targets_metadata,
 };
 use super::window::{Window, Windows};
+use crate::backoff::{Backoff, Exhausted, Jitter};
 use crate::jobs::client::{self, BodyError, CallError, Session, read_body};
 use crate::jobs::job::{JobContext, RunError};
 use crate::jobs::quote::{self, ApiError};
@@ -27,12 +28,13 @@ use crate::model::{Label, Labels, METRIC_NAME_LABEL, Sample};
 use crate::prompb::{self, label_matcher, read_request};
 use crate::wire;
 
-/// The pauses before retries.
-const PAUSES: [Duration; 3] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-];
+/// The retries of a call.
+const BACKOFF: Backoff = Backoff {
+    max_retries: 3,
+    base: Duration::from_secs(1),
+    cap: Duration::from_secs(4),
+    jitter: Jitter::None,
+};
 /// Time limit for a call, longer than the two minutes after which Prometheus aborts a query.
 const TIMEOUT: Duration = Duration::from_secs(150);
 /// Maximum bytes of a response; a larger one is requested in parts.
@@ -54,7 +56,6 @@ pub(super) struct Server<'r> {
     run: &'r JobContext<'r>,
     url: &'r Url,
     session: Session,
-    pauses: &'r [Duration],
     streak: Mutex<Streak>,
 }
 
@@ -160,7 +161,6 @@ impl<'r> Server<'r> {
             run,
             url: &settings.url,
             session: run.http.session(&settings.outgoing, run.secrets)?,
-            pauses: &PAUSES,
             streak: Mutex::default(),
         })
     }
@@ -352,12 +352,8 @@ impl<'r> Server<'r> {
         request: impl Fn() -> client::Call,
         read: impl Fn(&Success) -> Result<T, AttemptError>,
     ) -> Result<T, Failure> {
-        let pauses = match self.streak().may_retry(call.subject) {
-            true => self.pauses,
-            false => &[],
-        };
-        let mut pauses = pauses.iter();
-        let mut attempts = 0;
+        let may_retry = self.streak().may_retry(call.subject);
+        let mut retries = BACKOFF.start();
         let path = call.path;
         loop {
             if self.run.stop.is_cancelled() {
@@ -367,7 +363,6 @@ impl<'r> Server<'r> {
                 tried = self.attempt(request()) => tried,
                 () = self.run.stop.cancelled() => return Err(Failure::RunEnded(RunError::Interrupted)),
             };
-            attempts += 1;
             let read = match tried {
                 Ok(success) => {
                     let is_long = success.body.len() > LONG_BYTES;
@@ -391,22 +386,29 @@ impl<'r> Server<'r> {
                 AttemptError::TooLarge { may_pass, .. } => *may_pass && !call.is_divisible,
                 _ => false,
             };
-            if may_pass && let Some(pause) = pauses.next() {
+            let pause = match may_pass && may_retry {
+                true => retries.next_pause(0.0, None, self.time_left()),
+                false => Err(Exhausted::Retries),
+            };
+            if pause == Err(Exhausted::Deadline) {
+                return Err(Failure::RunEnded(RunError::Interrupted));
+            }
+            if let Ok(pause) = pause {
                 tracing::debug!(
                     connector = self.run.name,
                     path,
                     error = error.reason(),
                     "Retrying a failed call."
                 );
-                self.pause(*pause).await?;
+                self.pause(pause).await?;
                 continue;
             }
             if may_pass {
                 self.streak().record_exhausted_retries(call.subject);
             }
-            let reason = match attempts {
+            let reason = match retries.made() + 1 {
                 1 => format!("{path}: {}", error.reason()),
-                _ => format!("{path}: {} (after {attempts} attempts)", error.reason()),
+                attempts => format!("{path}: {} (after {attempts} attempts)", error.reason()),
             };
             let is_divisible = call.is_divisible;
             return Err(match error {
@@ -440,9 +442,6 @@ impl<'r> Server<'r> {
     }
 
     async fn pause(&self, pause: Duration) -> Result<(), Failure> {
-        if self.time_left().is_some_and(|time_left| time_left <= pause) {
-            return Err(Failure::RunEnded(RunError::Interrupted));
-        }
         tokio::select! {
             () = sleep(pause) => Ok(()),
             () = self.run.stop.cancelled() => Err(Failure::RunEnded(RunError::Interrupted)),

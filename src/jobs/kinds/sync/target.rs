@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::config::{Layout, Settings};
 use super::failures::MetricError;
 use super::retention::retention_error;
+use crate::backoff::{Backoff, Jitter};
 use crate::jobs::job::{JobContext, RunError};
 use crate::model::Destination;
 use crate::storage::names::escape;
@@ -21,9 +22,13 @@ const ROWS_TABLE: &str = "time_series";
 const METADATA_TABLE: &str = "metrics";
 /// Time limit for a call about a table.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Pauses while a table is being deleted, and their length.
-const PAUSES: u32 = 60;
-const PAUSE: Duration = Duration::from_secs(1);
+/// The retries of creating a table that is still being deleted: 60 attempts, one a second.
+const CREATION: Backoff = Backoff {
+    max_retries: 59,
+    base: Duration::from_secs(1),
+    cap: Duration::from_secs(1),
+    jitter: Jitter::None,
+};
 
 /// The tables of a run.
 pub(super) struct Target<'r> {
@@ -125,7 +130,8 @@ impl<'r> Target<'r> {
         table: &Table,
     ) -> Result<(), MetricError> {
         let ingester = self.run.ingester;
-        for _ in 0..PAUSES {
+        let mut retries = CREATION.start();
+        loop {
             let created = ingester
                 .create_table(destination, table, self.deadline())
                 .await;
@@ -134,8 +140,11 @@ impl<'r> Target<'r> {
                 Err(error) if error.kind == ErrorKind::Conflict => {}
                 Err(error) => return Err(self.failed("created", destination, &error)),
             }
+            let Ok(pause) = retries.next_pause(0.0, None, None) else {
+                break;
+            };
             tokio::select! {
-                () = sleep(PAUSE) => {}
+                () = sleep(pause) => {}
                 () = self.run.stop.cancelled() => return Err(RunError::Interrupted.into()),
             }
         }
