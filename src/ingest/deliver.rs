@@ -68,6 +68,8 @@ pub(crate) struct Failed {
     pub(crate) destination: Arc<Destination>,
     /// What somebody can do about it.
     pub(crate) kind: ErrorKind,
+    /// Why the record was rejected, if it was rejected by itself.
+    pub(crate) reject_reason: Option<RejectReason>,
     /// The service's words.
     pub(crate) message: Arc<str>,
     /// The version that is stored, where a version was the reason.
@@ -89,7 +91,7 @@ impl Why {
             Self::Ignored(reason) => reason.as_str(),
             Self::Faulty(fault) => fault.name(),
             Self::Failed(failed) => failed
-                .reject_reason()
+                .reject_reason
                 .map_or(failed.kind.as_str(), RejectReason::as_str),
         }
     }
@@ -314,37 +316,36 @@ impl Delivery {
             _ => error,
         };
         let records = part.batch.records;
-        let mut fail = |record: &BatchRecord<'_>, message: Arc<str>, existing_version| {
-            let failed = Failed {
-                destination: Arc::clone(&part.destination),
-                kind: error.kind,
-                message,
-                existing_version,
-            };
-            let is_superseded = how.versions.is_some()
-                && failed.reject_reason() == Some(RejectReason::LowerVersion);
-            self.undelivered.push(Undelivered {
-                items: record.record.item,
-                why: match is_superseded {
-                    true => Why::Ignored(IgnoreReason::Superseded),
-                    false => Why::Failed(failed),
-                },
-            });
+        let failed = |message| Failed {
+            destination: Arc::clone(&part.destination),
+            kind: error.kind,
+            reject_reason: None,
+            message,
+            existing_version: None,
+        };
+        let mut add = |record: &BatchRecord<'_>, why| {
+            let items = record.record.item;
+            self.undelivered.push(Undelivered { items, why });
         };
         let rejections = rejections(error, records.len());
         if rejections.is_empty() {
             let message: Arc<str> = error.message.as_str().into();
             for record in records {
-                fail(record, Arc::clone(&message), None);
+                add(record, Why::Failed(failed(Arc::clone(&message))));
             }
         }
         for rejection in rejections {
-            let message = rejection.reason.as_str().into();
-            fail(
-                &records[rejection.index],
-                message,
-                rejection.existing_version,
-            );
+            let is_superseded =
+                how.versions.is_some() && rejection.reason == RejectReason::LowerVersion;
+            let why = match is_superseded {
+                true => Why::Ignored(IgnoreReason::Superseded),
+                false => Why::Failed(Failed {
+                    reject_reason: Some(rejection.reason),
+                    existing_version: rejection.existing_version,
+                    ..failed(rejection.message.as_str().into())
+                }),
+            };
+            add(&records[rejection.index], why);
         }
     }
 }
@@ -359,11 +360,4 @@ fn rejections(error: &TimestreamError, records: usize) -> Vec<&Rejection> {
     rejections.sort_by_key(|rejection| rejection.index);
     rejections.dedup_by_key(|rejection| rejection.index);
     rejections
-}
-
-impl Failed {
-    /// Why the record was rejected, if it was rejected by itself.
-    pub(crate) fn reject_reason(&self) -> Option<RejectReason> {
-        (self.kind == ErrorKind::Rejected).then(|| RejectReason::of(&self.message))
-    }
 }

@@ -306,7 +306,7 @@ impl Ingester {
                 Sender::SendsOnce => true,
                 Sender::SendsAgain => !failed.kind.is_retryable(),
                 Sender::CanReadAgain => failed
-                    .reject_reason()
+                    .reject_reason
                     .is_some_and(|reason| !reason.is_about_versions()),
             },
         }
@@ -390,7 +390,7 @@ impl WriteOutcome {
                 }
             }
             Why::Failed(failed) => {
-                if let Some(reason) = failed.reject_reason() {
+                if let Some(reason) = failed.reject_reason {
                     *self.rejected.entry(reason).or_default() += samples;
                 }
                 let key = (failed.kind, Arc::clone(&failed.destination));

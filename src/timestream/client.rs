@@ -272,6 +272,7 @@ impl Drop for Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timestream::RejectReason;
 
     #[test]
     fn records_count_as_stored_where_the_response_says_so() {
@@ -309,7 +310,8 @@ mod tests {
                 .iter()
                 .map(|&index| Rejection {
                     index,
-                    reason: "words".to_owned(),
+                    reason: RejectReason::Other,
+                    message: "words".to_owned(),
                     existing_version: None,
                 })
                 .collect();

@@ -2,31 +2,40 @@
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_timestreamwrite::operation::write_records::WriteRecordsError;
+use aws_sdk_timestreamwrite::types::RejectedRecord;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::answer::MalformedPage;
-use super::{ErrorKind, Rejection, TimestreamError};
+use super::{ErrorKind, RejectReason, Rejection, TimestreamError};
 
 /// As [`classify`], with the records that were rejected.
 pub(super) fn write_error(error: SdkError<WriteRecordsError, HttpResponse>) -> TimestreamError {
-    let mut classified = classify(&error);
-    if let Some(WriteRecordsError::RejectedRecordsException(rejected)) = error.as_service_error() {
-        classified.rejections = rejected
-            .rejected_records()
-            .iter()
-            .map(|record| Rejection {
-                index: usize::try_from(record.record_index).unwrap_or(usize::MAX),
-                reason: record.reason.clone().unwrap_or_default(),
-                existing_version: record.existing_version,
-            })
-            .collect();
+    let rejections = match error.as_service_error() {
+        Some(WriteRecordsError::RejectedRecordsException(rejected)) => {
+            let records = rejected.rejected_records().iter();
+            records.map(rejection).collect()
+        }
+        _ => Vec::new(),
+    };
+    TimestreamError {
+        rejections,
+        ..classify(&error)
     }
-    classified
 }
 
-/// What somebody can do about a failed call, and the words for it.
+fn rejection(record: &RejectedRecord) -> Rejection {
+    let message = record.reason.clone().unwrap_or_default();
+    Rejection {
+        index: usize::try_from(record.record_index).unwrap_or(usize::MAX),
+        reason: RejectReason::of(&message),
+        message,
+        existing_version: record.existing_version,
+    }
+}
+
+/// Returns the error of the port for a failed call.
 pub(super) fn classify<E>(error: &SdkError<E, HttpResponse>) -> TimestreamError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,

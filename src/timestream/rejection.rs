@@ -5,8 +5,10 @@
 pub struct Rejection {
     /// Position in the batch, from 0.
     pub index: usize,
-    /// Why, in the service's words.
-    pub reason: String,
+    /// The reason, by what an operator does about it.
+    pub reason: RejectReason,
+    /// The reason in the service's words.
+    pub message: String,
     /// The version that is stored, where a version was the reason.
     pub existing_version: Option<i64>,
 }
@@ -44,7 +46,7 @@ impl RejectReason {
 
     /// The reason behind the service's words. They are no part of its API, so this looks for as
     /// few of them as tell the reasons apart.
-    pub fn of(words: &str) -> Self {
+    pub(super) fn of(words: &str) -> Self {
         // Without what stands in quotes: names from the data may hold any of these words.
         let words: String = words.split('\'').step_by(2).collect();
         let words = words.to_ascii_lowercase();
