@@ -16,6 +16,9 @@ mod roots;
 mod service;
 pub mod tables;
 
+use std::error::Error;
+use std::sync::Arc;
+
 pub use client::{Page, Pages, QueryBytes, Settings, Timestream, sdk_config};
 pub use endpoint::Discovery;
 pub use rejection::{RejectReason, Rejection};
@@ -41,6 +44,8 @@ pub enum ErrorKind {
     Credentials,
     /// The request breaks a rule of the service.
     Validation,
+    /// A row of the result is larger than the service returns (1 MB).
+    RowTooLarge,
     /// The query failed while it ran.
     QueryExecution,
     /// A quota of the account is used up.
@@ -57,7 +62,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Throttled,
         Self::InternalServer,
         Self::Unavailable,
@@ -66,6 +71,7 @@ impl ErrorKind {
         Self::InvalidEndpoint,
         Self::Credentials,
         Self::Validation,
+        Self::RowTooLarge,
         Self::QueryExecution,
         Self::QuotaExceeded,
         Self::AccessDenied,
@@ -87,6 +93,7 @@ impl ErrorKind {
             | Self::InvalidEndpoint
             | Self::Credentials => true,
             Self::Validation
+            | Self::RowTooLarge
             | Self::QueryExecution
             | Self::QuotaExceeded
             | Self::AccessDenied
@@ -106,7 +113,7 @@ impl ErrorKind {
             Self::Timeout => "Timeout",
             Self::InvalidEndpoint => "InvalidEndpointException",
             Self::Credentials => "CredentialsError",
-            Self::Validation => "ValidationException",
+            Self::Validation | Self::RowTooLarge => "ValidationException",
             Self::QueryExecution => "QueryExecutionException",
             Self::QuotaExceeded => "ServiceQuotaExceededException",
             Self::AccessDenied => "AccessDeniedException",
@@ -127,6 +134,9 @@ pub struct TimestreamError {
     pub message: String,
     /// The records that were not stored; only with [`ErrorKind::Rejected`].
     pub rejections: Vec<Rejection>,
+    /// The error of the SDK, whose text is part of `message` where the service sent none.
+    #[source]
+    pub source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl TimestreamError {
@@ -144,6 +154,7 @@ impl TimestreamError {
             kind,
             message: message.into(),
             rejections: Vec::new(),
+            source: None,
         }
     }
 }

@@ -73,7 +73,9 @@ impl From<ErrorClass> for StatusCode {
             ErrorClass::UnsupportedMedia => Self::UNSUPPORTED_MEDIA_TYPE,
             ErrorClass::Unavailable => Self::SERVICE_UNAVAILABLE,
             ErrorClass::Timestream(kind) => match kind {
-                ErrorKind::Validation | ErrorKind::QueryExecution => Self::BAD_REQUEST,
+                ErrorKind::Validation | ErrorKind::RowTooLarge | ErrorKind::QueryExecution => {
+                    Self::BAD_REQUEST
+                }
                 ErrorKind::QuotaExceeded => Self::PAYMENT_REQUIRED,
                 ErrorKind::AccessDenied => Self::FORBIDDEN,
                 ErrorKind::NotFound => Self::NOT_FOUND,
@@ -459,7 +461,9 @@ fn remedy(kind: ErrorKind) -> &'static str {
         ErrorKind::Credentials => {
             " (check the AWS credentials and the clock of the connector; send again)"
         }
-        ErrorKind::Validation | ErrorKind::QueryExecution => " (change the request)",
+        ErrorKind::Validation | ErrorKind::RowTooLarge | ErrorKind::QueryExecution => {
+            " (change the request)"
+        }
         ErrorKind::QuotaExceeded => " (raise the quota of the AWS account)",
         ErrorKind::AccessDenied => {
             " (allow the connector this action and timestream:DescribeEndpoints)"

@@ -12,9 +12,8 @@ use crate::storage::read::rows::{Series, SeriesBuilder};
 use crate::storage::read::schema::{Schema, measures};
 use crate::storage::read::selection::Selection;
 use crate::storage::read::sql::{BINS, SeriesQuery, describe, selection_to_sql, show_measures};
+use crate::timestream::ErrorKind;
 
-/// The words with which the service refuses a result row of 1 MB or more.
-const ROW_TOO_LARGE: &str = "max page response size has been exceeded";
 /// More measures than this are cheaper to ask for at once, with the whole table.
 const MAX_SHOWN_MEASURES: usize = 2;
 
@@ -84,7 +83,7 @@ impl Querier {
                 continue;
             }
             match result {
-                Err(ReadError::Timestream(error)) if error.message.contains(ROW_TOO_LARGE) => {
+                Err(ReadError::Timestream(error)) if error.kind == ErrorKind::RowTooLarge => {
                     bin = bins.next().ok_or(error)?;
                 }
                 result => return result,

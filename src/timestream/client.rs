@@ -223,7 +223,7 @@ impl Pages {
             async {
                 let reader = AnswerReader::default();
                 let operation = request.customize().interceptor(reader.clone());
-                operation.send().await.map_err(|error| classify(&error))?;
+                operation.send().await.map_err(classify)?;
                 reader.take().ok_or_else(|| {
                     let message =
                         "the response to Query has another status than 200, without an error";
@@ -263,7 +263,7 @@ impl Drop for Pages {
         let service = Arc::clone(&self.service);
         runtime.spawn(async move {
             if let Err(error) = service.client().cancel_query().query_id(query_id).send().await {
-                tracing::debug!(error = %classify(&error), "Cannot cancel a query that nobody waits for.");
+                tracing::debug!(error = %classify(error), "Cannot cancel a query that nobody waits for.");
             }
         });
     }

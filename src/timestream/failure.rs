@@ -1,5 +1,8 @@
 //! Errors of the SDK to errors of the port.
 
+use std::error::Error;
+use std::sync::Arc;
+
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_timestreamwrite::operation::write_records::WriteRecordsError;
 use aws_sdk_timestreamwrite::types::RejectedRecord;
@@ -9,6 +12,9 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::answer::MalformedPage;
 use super::{ErrorKind, RejectReason, Rejection, TimestreamError};
+
+/// The words with which the service rejects a query of which a result row has 1 MB or more.
+const ROW_TOO_LARGE: &str = "max page response size has been exceeded";
 
 /// As [`classify`], with the records that were rejected.
 pub(super) fn write_error(error: SdkError<WriteRecordsError, HttpResponse>) -> TimestreamError {
@@ -21,7 +27,7 @@ pub(super) fn write_error(error: SdkError<WriteRecordsError, HttpResponse>) -> T
     };
     TimestreamError {
         rejections,
-        ..classify(&error)
+        ..classify(error)
     }
 }
 
@@ -36,11 +42,11 @@ fn rejection(record: &RejectedRecord) -> Rejection {
 }
 
 /// Returns the error of the port for a failed call.
-pub(super) fn classify<E>(error: &SdkError<E, HttpResponse>) -> TimestreamError
+pub(super) fn classify<E>(error: SdkError<E, HttpResponse>) -> TimestreamError
 where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
+    E: Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
-    let kind = match error {
+    let kind = match &error {
         // The SDK could not read what was sent with it.
         SdkError::ServiceError(service) if service.raw().status().is_success() => {
             ErrorKind::UnexpectedResponse
@@ -53,12 +59,12 @@ where
         SdkError::DispatchFailure(failure) if failure.is_timeout() => ErrorKind::Timeout,
         // The SDK reports a chain that yields no credentials as a failure to dispatch.
         SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)
-            if is_caused_by::<CredentialsError>(error) =>
+            if is_caused_by::<CredentialsError>(&error) =>
         {
             ErrorKind::Credentials
         }
         // Others are of connections that broke.
-        SdkError::ResponseError(_) if is_caused_by::<MalformedPage>(error) => {
+        SdkError::ResponseError(_) if is_caused_by::<MalformedPage>(&error) => {
             ErrorKind::UnexpectedResponse
         }
         _ => ErrorKind::Unavailable,
@@ -68,14 +74,24 @@ where
         .and_then(|service| service.meta().message());
     let message = match message {
         Some(message) => message.to_owned(),
-        None if kind == ErrorKind::UnexpectedResponse => unreadable(error),
-        None => causes(error),
+        None if kind == ErrorKind::UnexpectedResponse => unreadable(&error),
+        None => causes(&error),
     };
-    TimestreamError::new(kind, message)
+    let is_row_too_large = message.contains(ROW_TOO_LARGE);
+    let kind = match kind {
+        ErrorKind::Validation | ErrorKind::QueryExecution if is_row_too_large => {
+            ErrorKind::RowTooLarge
+        }
+        kind => kind,
+    };
+    TimestreamError {
+        source: error.into_source().ok().map(Arc::from),
+        ..TimestreamError::new(kind, message)
+    }
 }
 
-fn is_caused_by<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<E>())
+fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| (*error).source()).any(|error| error.is::<E>())
 }
 
 /// The kind of an error that the service answered.
@@ -116,10 +132,10 @@ fn service_kind(code: &str, status: u16) -> ErrorKind {
 /// The words for a response that cannot be read.
 fn unreadable<E>(error: &SdkError<E, HttpResponse>) -> String
 where
-    E: std::error::Error + 'static,
+    E: Error + 'static,
 {
-    let first: &(dyn std::error::Error + 'static) = error;
-    let causes = std::iter::successors(Some(first), |error| error.source());
+    let first: &(dyn Error + 'static) = error;
+    let causes = std::iter::successors(Some(first), |error| (*error).source());
     let cause = causes.last().unwrap_or(first);
     if let Some(page) = cause.downcast_ref::<MalformedPage>() {
         return page.to_string();
@@ -134,7 +150,7 @@ where
 }
 
 /// An error and its causes on one line, without the debug output of the SDK.
-fn causes(error: &dyn std::error::Error) -> String {
+fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

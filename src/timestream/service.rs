@@ -117,7 +117,7 @@ macro_rules! sdk_client {
             fn describe(&self) -> BoxFuture<'static, Result<Address, TimestreamError>> {
                 let request = self.describe_endpoints();
                 async {
-                    let output = request.send().await.map_err(|error| classify(&error))?;
+                    let output = request.send().await.map_err(classify)?;
                     let first = output.endpoints.into_iter().next();
                     first_address(first.map(|it| (it.address, it.cache_period_in_minutes)))
                 }

@@ -60,7 +60,7 @@ impl Timestream {
                 .describe_table()
                 .database_name(&destination.database)
                 .table_name(&destination.table);
-            async { request.send().await.map_err(|error| classify(&error)) }.boxed()
+            async { request.send().await.map_err(classify) }.boxed()
         });
         match described.await.result {
             Ok(output) => match &output.table {
@@ -93,14 +93,7 @@ impl Timestream {
                 .set_retention_properties(table.retention())
                 .set_magnetic_store_write_properties(table.magnetic_store())
                 .set_schema(table.schema());
-            async {
-                request
-                    .send()
-                    .await
-                    .map(drop)
-                    .map_err(|error| classify(&error))
-            }
-            .boxed()
+            async { request.send().await.map(drop).map_err(classify) }.boxed()
         });
         created.await.result
     }
@@ -119,14 +112,7 @@ impl Timestream {
                 .delete_table()
                 .database_name(&destination.database)
                 .table_name(&destination.table);
-            async {
-                request
-                    .send()
-                    .await
-                    .map(drop)
-                    .map_err(|error| classify(&error))
-            }
-            .boxed()
+            async { request.send().await.map(drop).map_err(classify) }.boxed()
         });
         match deleted.await.result {
             Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
