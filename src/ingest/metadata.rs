@@ -8,9 +8,9 @@ mod known;
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::deliver::{Delivery, Failed, How, Why};
@@ -101,11 +101,6 @@ impl MetadataTable {
             known: Mutex::default(),
         }
     }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        // Nothing that runs under the lock can panic half way.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Ingester {
@@ -167,7 +162,7 @@ fn due_metadata<'r>(
 ) -> BTreeMap<&'r str, Due<'r>> {
     let mut due: BTreeMap<&str, Due<'_>> = BTreeMap::new();
     let mut seen = HashSet::new();
-    let mut known = table.known();
+    let mut known = table.known.lock();
     for entry in &request.metadata {
         let mut ignore = |reason| *outcome.ignored.entry(reason).or_default() += 1;
         let database = match entry.series {
@@ -246,7 +241,7 @@ impl MetadataTable {
         now: Instant,
         outcome: &mut MetadataOutcome,
     ) {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         let mut missing = HashSet::new();
         let mut first: Option<&Failed> = None;
         for undelivered in &sent.undelivered {

@@ -1,8 +1,9 @@
 //! Totals and rates of the last minute, for the start page.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::ingest::WriteOutcome;
 use crate::query::ReadOutcome;
@@ -93,7 +94,7 @@ impl Default for Live {
 impl Live {
     /// Adds counts at a time since the start of the process.
     pub(super) fn add(&self, uptime: Duration, counts: &[(LiveCount, u64)]) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         for (count, amount) in counts {
             all.entry(*count)
                 .or_default()
@@ -102,7 +103,7 @@ impl Live {
     }
 
     pub(super) fn view(&self, uptime: Duration, in_flight: i64) -> LiveView {
-        let rows = self.lock();
+        let rows = self.0.lock();
         let rows = rows.iter().map(|(count, recent)| LiveRow {
             count: *count,
             total: recent.total,
@@ -113,12 +114,6 @@ impl Live {
             in_flight,
             rows: rows.collect(),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<LiveCount, Recent>> {
-        self.0
-            .lock()
-            .expect("nothing panics while it holds the lock")
     }
 }
 

@@ -1,9 +1,10 @@
 //! The state of a query while it runs, and the size of all results of a request.
 
 use std::ops::AddAssign;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::result::ReadError;
@@ -104,25 +105,25 @@ impl RequestSize {
 impl Progress {
     /// Adds what the query holds, now and later, to the size of a request.
     pub(super) fn add_to(&self, request: &Arc<RequestSize>) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         request.add(state.size);
         state.requests.push(Arc::clone(request));
     }
 
     /// Adds to what the query took.
     pub(super) fn count(&self, add: impl FnOnce(&mut StatementCounts)) {
-        add(&mut self.lock().counts);
+        add(&mut self.0.lock().counts);
     }
 
     /// Returns what the query took and no request has counted yet: of several that wait for it, one
     /// counts it.
     pub(super) fn take_counts(&self) -> StatementCounts {
-        std::mem::take(&mut self.lock().counts)
+        std::mem::take(&mut self.0.lock().counts)
     }
 
     /// Adds to what the query holds.
     pub(super) fn grow(&self, added: Size) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.size += added;
         for request in &state.requests {
             request.add(added);
@@ -131,12 +132,12 @@ impl Progress {
 
     /// Returns what the query holds.
     pub(super) fn size(&self) -> Size {
-        self.lock().size
+        self.0.lock().size
     }
 
     /// Goes back to what the query held before: it starts a part again.
     pub(super) fn shrink_to(&self, size: Size) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let removed = Size {
             samples: state.size.samples - size.samples,
             bytes: state.size.bytes - size.bytes,
@@ -145,12 +146,6 @@ impl Progress {
         for request in &state.requests {
             request.subtract(removed);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0
-            .lock()
-            .expect("nothing panics while it holds the lock")
     }
 }
 

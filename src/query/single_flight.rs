@@ -6,11 +6,12 @@
 //! stored until shortly before it was asked for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::progress::Progress;
@@ -99,10 +100,7 @@ impl Flights {
         key: FlightKey,
         start: impl FnOnce(Arc<Progress>) -> Running,
     ) -> Flight {
-        let mut registered = self
-            .0
-            .lock()
-            .expect("nothing panics while it holds the lock");
+        let mut registered = self.0.lock();
         let Registered { known, clean_at } = &mut *registered;
         if known.len() >= *clean_at {
             known.retain(|_, known| known.progress.strong_count() > 0);
@@ -227,7 +225,7 @@ mod tests {
         // Those that have ended are removed as others come.
         for name in ["c", "d", "e", "f", "g", "h"] {
             drop(join(name));
-            assert!(flights.0.lock().unwrap().known.len() <= 4, "{name}");
+            assert!(flights.0.lock().known.len() <= 4, "{name}");
         }
     }
 

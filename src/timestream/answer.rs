@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use aws_sdk_timestreamquery::operation::query::QueryOutput;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -19,6 +19,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorErr
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
 use aws_smithy_types::config_bag::ConfigBag;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
@@ -196,7 +197,7 @@ pub(super) struct AnswerReader(Arc<Mutex<Option<Answer>>>);
 impl AnswerReader {
     /// What the operation has answered, once.
     pub(super) fn take(&self) -> Option<Answer> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 
@@ -242,7 +243,7 @@ impl DeserializeResponse for AnswerReader {
             .set_column_info(Some(Vec::new()))
             .build()
             .map_err(|error| OrchestratorError::response(error.into()))?;
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.0.lock();
         *place = Some(answer);
         Ok(Output::erase(output))
     }

@@ -7,6 +7,7 @@ use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_timestreamquery as query_sdk;
 use aws_sdk_timestreamwrite as write_sdk;
 use aws_smithy_http_client::tls;
+use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -14,7 +15,6 @@ use futures_util::FutureExt;
 use super::answer::{AnswerReader, QueryStatus};
 use super::endpoint::Discovery;
 use super::failure::{classify, write_error};
-use super::prepared::PreparedBody;
 use super::retry::{Limits, Tried};
 use super::roots::TrustedRoots;
 use super::service::Service;
@@ -88,8 +88,14 @@ impl Timestream {
     pub async fn write_records(&self, body: Bytes, records: usize, limits: Limits) -> Tried<()> {
         self.write
             .call(limits, |client| {
-                let body = PreparedBody(body.clone());
-                let operation = client.write_records().customize().interceptor(body);
+                let body = body.clone();
+                // Signed as it is: the SDK calls this between serialisation and signing.
+                let operation = client.write_records().customize();
+                let operation = operation.mutate_request(move |request| {
+                    let length = body.len().to_string();
+                    request.headers_mut().insert("content-length", length);
+                    *request.body_mut() = SdkBody::from(body.clone());
+                });
                 async move {
                     match operation.send().await {
                         Ok(output) => check_stored(output.records_ingested(), records),

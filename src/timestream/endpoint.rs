@@ -7,13 +7,14 @@
 //! this one looks at the clock before a call and takes an address that carries a scheme as it is.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_smithy_runtime_api::client::endpoint::{
     EndpointFuture, EndpointResolverParams, ResolveEndpoint,
 };
 use aws_smithy_types::endpoint::Endpoint;
+use parking_lot::Mutex;
 
 use super::{ErrorKind, TimestreamError};
 
@@ -53,17 +54,11 @@ struct Known {
 
 impl Cell {
     fn known(&self) -> Option<Known> {
-        self.0
-            .lock()
-            .expect("nothing panics while it holds the lock")
-            .clone()
+        self.0.lock().clone()
     }
 
     fn set(&self, known: Known) {
-        *self
-            .0
-            .lock()
-            .expect("nothing panics while it holds the lock") = Some(known);
+        *self.0.lock() = Some(known);
     }
 }
 

@@ -1,6 +1,5 @@
 //! A service of Timestream: its SDK client and, with discovery, the client that asks where to call.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -8,6 +7,7 @@ use aws_smithy_runtime_api::client::endpoint::SharedEndpointResolver;
 use aws_types::service_config::ServiceConfigKey;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 
 use super::endpoint::{Address, Cell, Discoverer, Discovery};
 use super::failure::classify;
@@ -61,17 +61,13 @@ impl<C: SdkClient> Service<C> {
         let attempt = || async move {
             if let Some((discoverer, asking)) = &self.discovery {
                 discoverer.ensure(async { asking.describe().await }).await?;
-                *used.lock().expect("nothing panics while it holds the lock") =
-                    discoverer.current();
+                *used.lock() = discoverer.current();
             }
             operation(&self.client).await
         };
         let reload = || async move {
             if let Some((discoverer, asking)) = &self.discovery {
-                let stale = used
-                    .lock()
-                    .expect("nothing panics while it holds the lock")
-                    .take();
+                let stale = used.lock().take();
                 discoverer.replace(stale, asking.describe()).await;
             }
         };
