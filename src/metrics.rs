@@ -5,7 +5,9 @@
 //! has all of them from the start, at zero, so that the first failure is an increase.
 
 pub mod emf;
+mod instruments;
 mod live;
+mod measurement;
 mod process;
 mod read;
 mod runs;
@@ -15,12 +17,8 @@ mod write;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
@@ -30,12 +28,12 @@ pub use text::Format;
 
 use crate::ingest::WriteOutcome;
 use crate::query::ReadOutcome;
-use emf::Numbers;
+use emf::EmfRecord;
+use instruments::Instruments;
 use live::Live;
+use measurement::Measurement;
 use process::Process;
-use read::ReadMetrics;
 use runs::RunMetrics;
-use write::WriteMetrics;
 
 /// The version of the connector.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -54,23 +52,11 @@ const DURATION_BUCKETS: [f64; 13] = [
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    write: WriteMetrics,
-    read: ReadMetrics,
+    instruments: Instruments,
     runs: RunMetrics,
     in_flight: Gauge,
-    rejected_credentials: Counter,
     live: Live,
     started: Instant,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Code {
-    code: u16,
 }
 
 impl Default for Metrics {
@@ -85,11 +71,12 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Process));
         let own = registry.sub_registry_with_prefix(PREFIX);
-        let write = WriteMetrics::register(own);
-        let read = ReadMetrics::register(own);
+        let mut instruments = Instruments::default();
+        write::register(&mut instruments, own);
+        read::register(&mut instruments, own);
         let runs = RunMetrics::register(own, types);
         let in_flight = add(own, "requests_in_flight", "Requests in flight");
-        let rejected_credentials = add(
+        instruments.counter(
             own,
             "rejected_credentials",
             "Requests rejected with 401 because of a missing or wrong credential",
@@ -101,11 +88,9 @@ impl Metrics {
         );
         Self {
             registry,
-            write,
-            read,
+            instruments,
             runs,
             in_flight,
-            rejected_credentials,
             live: Live::default(),
             started: Instant::now(),
         }
@@ -120,9 +105,8 @@ impl Metrics {
     /// Adds a request without the right credential.
     ///
     /// Returns what was added, for whoever is to know it too.
-    pub fn add_rejected_credential(&self) -> Numbers {
-        self.rejected_credentials.inc();
-        Numbers::of_rejected_credential()
+    pub fn add_rejected_credential(&self) -> EmfRecord {
+        self.add(401, vec![Measurement::count("rejected_credentials", 1)])
     }
 
     /// Adds a write request; `outcome` is absent if it was refused before any conversion.
@@ -133,11 +117,8 @@ impl Metrics {
         outcome: Option<&WriteOutcome>,
         status: u16,
         duration: Duration,
-    ) -> Numbers {
-        self.write.add(outcome, status, duration);
-        self.live
-            .add(self.started.elapsed(), &live::write_counts(outcome, status));
-        Numbers::of_write(outcome, status, duration)
+    ) -> EmfRecord {
+        self.add(status, write::measurements(outcome, status, duration))
     }
 
     /// Adds a read request; `outcome` is absent if nothing was asked of Timestream.
@@ -148,19 +129,24 @@ impl Metrics {
         outcome: Option<&ReadOutcome>,
         status: u16,
         duration: Duration,
-    ) -> Numbers {
-        self.read.add(outcome, status, duration);
-        self.live
-            .add(self.started.elapsed(), &live::read_counts(outcome, status));
-        Numbers::of_read(outcome, status, duration)
+    ) -> EmfRecord {
+        self.add(status, read::measurements(outcome, status, duration))
     }
 
     /// Adds an attempt to run a connector definition.
     ///
     /// Returns what was added, for whoever is to know it too.
-    pub fn add_run(&self, run: &RunCount) -> Numbers {
+    pub fn add_run(&self, run: &RunCount) -> EmfRecord {
         self.runs.add(run);
-        Numbers::of_run(run)
+        EmfRecord::new(None, runs::measurements(run))
+    }
+
+    /// Adds the measurements of a request to the registry and the start page.
+    fn add(&self, status: u16, measurements: Vec<Measurement>) -> EmfRecord {
+        self.instruments.add(&measurements);
+        let counts = live::counts(&measurements);
+        self.live.add(self.started.elapsed(), counts);
+        EmfRecord::new(Some(status), measurements)
     }
 
     /// All metrics in a text format.
@@ -195,34 +181,4 @@ fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &
     let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
-}
-
-fn add_durations(registry: &mut Registry, name: &str, help: &str) -> Histogram {
-    let durations = Histogram::new(DURATION_BUCKETS);
-    registry.register(name, help, durations.clone());
-    durations
-}
-
-fn add_by_reason(
-    registry: &mut Registry,
-    name: &str,
-    help: &str,
-    known: impl IntoIterator<Item = &'static str>,
-) -> Family<Reason, Counter> {
-    let family: Family<Reason, Counter> = add(registry, name, help);
-    for reason in known {
-        drop(family.get_or_create(&Reason { reason }));
-    }
-    family
-}
-
-fn add_by_code(
-    registry: &mut Registry,
-    name: &str,
-    help: &str,
-    success: u16,
-) -> Family<Code, Counter> {
-    let family: Family<Code, Counter> = add(registry, name, help);
-    drop(family.get_or_create(&Code { code: success }));
-    family
 }

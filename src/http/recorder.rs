@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::{App, HttpError};
-use crate::metrics::emf::Numbers;
+use crate::metrics::emf::EmfRecord;
 use crate::metrics::{InFlight, Metrics};
 
 /// The status that is counted if the client left before its response was complete; it is never sent. Other servers
@@ -16,7 +16,7 @@ const CLIENT_LEFT: u16 = 499;
 /// The record of requests of one kind.
 pub(super) trait Record {
     /// Adds the numbers of the request to the metrics, and returns them.
-    fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> Numbers;
+    fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> EmfRecord;
 
     /// Writes the one line about the request.
     fn log(&mut self, end: End<'_>);
@@ -64,7 +64,7 @@ impl<R: Record> RequestRecorder<R> {
     }
 
     /// Counts and logs the request; returns the numbers for CloudWatch.
-    pub(super) fn close(&mut self, end: End<'_>) -> Numbers {
+    pub(super) fn close(&mut self, end: End<'_>) -> EmfRecord {
         self.is_closed = true;
         let status = match end {
             End::Completed(status) => status.as_u16(),
@@ -97,10 +97,10 @@ mod tests {
     struct Recorded(Arc<parking_lot::Mutex<Vec<(String, u16)>>>, String);
 
     impl Record for Recorded {
-        fn count(&mut self, _: &Metrics, status: u16, _: Duration) -> Numbers {
+        fn count(&mut self, _: &Metrics, status: u16, _: Duration) -> EmfRecord {
             let text = std::mem::take(&mut self.1);
             self.0.lock().push((text, status));
-            Numbers::default()
+            EmfRecord::default()
         }
 
         fn log(&mut self, end: End<'_>) {

@@ -19,7 +19,7 @@ use super::secret::Secrets;
 use crate::budget::{BudgetExceeded, Reservation};
 use crate::dead_letter::Letter;
 use crate::ingest::{Ingester, Replayed};
-use crate::metrics::emf::Numbers;
+use crate::metrics::emf::EmfRecord;
 use crate::metrics::{Metrics, RunCount, RunResult};
 use crate::query::Querier;
 use crate::state::{Expect, State, StateError};
@@ -112,7 +112,7 @@ impl JobRunner {
         definition: &Definition,
         cause: Cause,
         caller: Caller<'_>,
-    ) -> (RunOutcome, Numbers) {
+    ) -> (RunOutcome, EmfRecord) {
         let holder = format!("{:016x}", fastrand::u64(..));
         let attempt = self.attempt(definition, cause);
         let outcome = match self.claim(definition, cause, &holder).await {
@@ -135,7 +135,7 @@ impl JobRunner {
         definition: &Arc<Definition>,
         deadline: Option<Instant>,
         stop: &CancellationToken,
-    ) -> Result<BoxFuture<'static, (RunOutcome, Numbers)>, NotRun> {
+    ) -> Result<BoxFuture<'static, (RunOutcome, EmfRecord)>, NotRun> {
         let holder = format!("{:016x}", fastrand::u64(..));
         self.claim(definition, Cause::Hand, &holder).await?;
         let attempt = self.attempt(definition, Cause::Hand);
@@ -168,7 +168,7 @@ impl JobRunner {
         rows: &[u8],
         reservation: &mut Reservation,
         caller: Caller<'_>,
-    ) -> Result<Option<(Report, Numbers)>, NotRun> {
+    ) -> Result<Option<(Report, EmfRecord)>, NotRun> {
         let name = &definition.name;
         let record = match self.registry.get(name).await {
             Ok(entry) => entry.record,
@@ -377,7 +377,7 @@ struct Attempt {
 
 impl Attempt {
     /// Counts and logs the attempt; returns the added numbers.
-    fn close(self, outcome: &RunOutcome) -> Numbers {
+    fn close(self, outcome: &RunOutcome) -> EmfRecord {
         match outcome {
             RunOutcome::Finished(report) => self.finish(report),
             RunOutcome::NotRun(reason) => self.skip(reason),
@@ -385,7 +385,7 @@ impl Attempt {
     }
 
     /// Counts and logs a run that ended.
-    fn finish(mut self, report: &Report) -> Numbers {
+    fn finish(mut self, report: &Report) -> EmfRecord {
         self.is_closed = true;
         let numbers = self.count(result_of(report), report);
         self.log_run(report);
@@ -405,7 +405,7 @@ impl Attempt {
         self.is_closed = true;
     }
 
-    fn count(&self, result: RunResult, report: &Report) -> Numbers {
+    fn count(&self, result: RunResult, report: &Report) -> EmfRecord {
         self.metrics.add_run(&RunCount {
             kind: self.kind,
             result,

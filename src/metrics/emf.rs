@@ -7,26 +7,25 @@
 //! here, and once more for each value that occurred, with the value at the end of the name. CloudWatch
 //! bills by the name, so there is no metric for what never occurs.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::iter;
 
 use serde_json::{Map, Value, json};
 
-use super::write::ABORTED;
-use super::{RunCount, VERSION};
-use crate::ingest::{Kept, WriteOutcome};
-use crate::query::ReadOutcome;
+use super::VERSION;
+use super::measurement::{Measurement, Value as Measured};
 
 /// Where CloudWatch files the metrics.
 pub const NAMESPACE: &str = "TimestreamConnector";
 /// The dimension that all of them have.
 pub const DIMENSION: &str = "FunctionName";
 
-/// The numbers of a request or a run.
+/// The measurements of a request or a run, as a record for CloudWatch.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Numbers {
+pub struct EmfRecord {
     /// Of a request.
     status: Option<u16>,
-    values: Vec<(String, Unit, Value)>,
+    measurements: Vec<Measurement>,
 }
 
 /// A unit in CloudWatch's words.
@@ -47,133 +46,19 @@ impl Unit {
     }
 }
 
-impl Numbers {
-    pub(super) fn of_write(
-        outcome: Option<&WriteOutcome>,
-        status: u16,
-        duration: Duration,
-    ) -> Self {
-        let mut numbers = Self::of_request("write", status, duration);
-        let Some(outcome) = outcome else {
-            return numbers;
-        };
-        let ignored = outcome
-            .ignored
-            .iter()
-            .map(|(reason, n)| (reason.as_str(), *n));
-        let faults = outcome
-            .faults
-            .iter()
-            .map(|faulty| (faulty.fault.name(), faulty.samples));
-        let failures = outcome
-            .failures
-            .iter()
-            .map(|failure| (failure.kind.as_str(), failure.samples));
-        let rejected = outcome
-            .rejected
-            .iter()
-            .map(|(reason, n)| (reason.as_str(), *n));
-        numbers.count("received_samples", outcome.received);
-        numbers.count("written_samples", outcome.stored);
-        numbers.count_by("ignored_samples", ignored);
-        let aborted = (outcome.aborted > 0).then_some((ABORTED, outcome.aborted));
-        numbers.count_by("failed_samples", faults.chain(failures).chain(aborted));
-        numbers.count_by("rejected_samples", rejected);
-        let (kept, errors) = match outcome.dead_letters {
-            Kept::Nothing => (0, 0),
-            Kept::Samples(samples) => (samples, 0),
-            Kept::Failed { .. } => (0, 1),
-        };
-        numbers.count("dead_letter_samples", kept);
-        numbers.count("dead_letter_errors", errors);
-        let metadata = &outcome.metadata;
-        let ignored = metadata.ignored.iter();
-        let failed = metadata.failed.iter();
-        numbers.count("written_metadata", metadata.written);
-        numbers.count_by("ignored_metadata", ignored.map(|(it, n)| (it.as_str(), *n)));
-        numbers.count_by("failed_metadata", failed.map(|(it, n)| (it.as_str(), *n)));
-        numbers.count("write_calls", outcome.calls);
-        numbers.count("write_retries", outcome.retries);
-        numbers.count("write_units", outcome.write_units);
-        numbers
-    }
-
-    pub(super) fn of_read(outcome: Option<&ReadOutcome>, status: u16, duration: Duration) -> Self {
-        let mut numbers = Self::of_request("read", status, duration);
-        let Some(outcome) = outcome else {
-            return numbers;
-        };
-        let counts = outcome.counts;
-        numbers.count("read_series", outcome.series);
-        numbers.count("read_samples", outcome.samples);
-        numbers.count("read_statements", counts.statements);
-        numbers.count("read_pages", counts.pages);
-        numbers.count("read_retries", counts.retries);
-        numbers.count("read_shared_queries", outcome.shared_queries);
-        numbers.add("read_scanned_bytes", Unit::Bytes, counts.bytes_scanned);
-        numbers.add("read_metered_bytes", Unit::Bytes, counts.bytes_metered);
-        numbers
-    }
-
-    pub(super) fn of_rejected_credential() -> Self {
-        let mut numbers = Self {
-            status: Some(401),
-            values: Vec::with_capacity(1),
-        };
-        numbers.count("rejected_credentials", 1);
-        numbers
-    }
-
-    pub(super) fn of_run(run: &RunCount) -> Self {
-        let mut numbers = Self {
-            status: None,
-            values: Vec::with_capacity(8),
-        };
-        numbers.count_by("definition_runs", [(run.result.as_str(), 1)]);
-        if run.has_run() {
-            numbers.count_by("definition_rows", [(run.kind, run.rows)]);
-            numbers.count_by("definition_rejected_rows", [(run.kind, run.rejected)]);
-            let seconds = run.duration.as_secs_f64();
-            numbers.add("definition_run_duration_seconds", Unit::Seconds, seconds);
-        }
-        numbers
-    }
-
-    fn of_request(kind: &str, status: u16, duration: Duration) -> Self {
-        let mut numbers = Self {
-            status: Some(status),
-            values: Vec::with_capacity(16),
-        };
-        numbers.count_by(&format!("{kind}_requests"), [(&*status.to_string(), 1)]);
-        let seconds = duration.as_secs_f64();
-        numbers.add(&format!("{kind}_duration_seconds"), Unit::Seconds, seconds);
-        numbers
-    }
-
-    fn add(&mut self, name: &str, unit: Unit, value: impl Into<Value>) {
-        self.values.push((name.to_owned(), unit, value.into()));
-    }
-
-    fn count(&mut self, name: &str, count: u64) {
-        self.add(name, Unit::Count, count);
-    }
-
-    /// The sum, and what makes it up.
-    fn count_by<'l>(&mut self, name: &str, parts: impl IntoIterator<Item = (&'l str, u64)>) {
-        let mut by_label = std::collections::BTreeMap::<String, u64>::new();
-        for (label, count) in parts.into_iter().filter(|(_, count)| *count > 0) {
-            *by_label.entry(format!("{name}_{label}")).or_default() += count;
-        }
-        self.count(name, by_label.values().sum());
-        for (name, count) in by_label {
-            self.count(&name, count);
+impl EmfRecord {
+    pub(super) fn new(status: Option<u16>, measurements: Vec<Measurement>) -> Self {
+        Self {
+            status,
+            measurements,
         }
     }
 
-    /// The line that CloudWatch reads, for an invocation of a function at a time.
+    /// Returns the line that CloudWatch reads, for an invocation of a function at a time.
     pub fn to_line(&self, function: &str, request_id: &str, timestamp_ms: i64) -> String {
-        let described: Vec<Value> = self
-            .values
+        let values = self.measurements.iter().flat_map(values);
+        let values: Vec<_> = values.collect();
+        let described: Vec<Value> = values
             .iter()
             .map(|(name, unit, _)| json!({"Name": name, "Unit": unit.as_str()}))
             .collect();
@@ -193,18 +78,47 @@ impl Numbers {
             line.insert("status".to_owned(), status.into());
         }
         line.insert("version".to_owned(), VERSION.into());
-        for (name, _, value) in &self.values {
-            line.insert(name.clone(), value.clone());
+        for (name, _, value) in values {
+            line.insert(name, value);
         }
         Value::Object(line).to_string()
     }
 }
 
+/// Returns the metrics of a measurement: one, and another one for each label that occurred.
+fn values(measurement: &Measurement) -> Vec<(String, Unit, Value)> {
+    let Measurement { name, value } = measurement;
+    let counts = match value {
+        Measured::Count(count) => return vec![((*name).to_owned(), Unit::Count, (*count).into())],
+        Measured::Bytes(bytes) => return vec![((*name).to_owned(), Unit::Bytes, (*bytes).into())],
+        Measured::Seconds(seconds) => {
+            return vec![((*name).to_owned(), Unit::Seconds, (*seconds).into())];
+        }
+        Measured::Status(status) => vec![(format!("{name}_{status}"), 1)],
+        Measured::CountBy(counts) => {
+            let occurred = counts.iter().filter(|(_, count)| *count > 0);
+            occurred
+                .map(|(label, count)| (format!("{name}_{label}"), *count))
+                .collect()
+        }
+    };
+    let mut by_name = BTreeMap::<String, u64>::new();
+    for (name, count) in counts {
+        *by_name.entry(name).or_default() += count;
+    }
+    let sum = ((*name).to_owned(), value.total());
+    let all = iter::once(sum).chain(by_name);
+    all.map(|(name, count)| (name, Unit::Count, count.into()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::RunResult;
+    use std::time::Duration;
+
+    use super::super::{Metrics, RunCount, RunResult};
     use super::*;
-    use crate::ingest::Faulty;
+    use crate::ingest::{Faulty, Kept, WriteOutcome};
     use crate::storage::write::route::SeriesFault;
     use crate::storage::write::series::IgnoreReason;
 
@@ -224,7 +138,7 @@ mod tests {
             write_units: 1,
             ..WriteOutcome::default()
         };
-        let numbers = Numbers::of_write(Some(&outcome), 400, Duration::from_millis(25));
+        let numbers = Metrics::default().add_write(Some(&outcome), 400, Duration::from_millis(25));
         let line = numbers.to_line("f", "id", 1_600_000_000_000);
         assert!(!line.contains('\n'));
         let line: Value = serde_json::from_str(&line).unwrap();
@@ -275,7 +189,7 @@ mod tests {
             rejected: 0,
             duration: Duration::from_millis(250),
         };
-        let line = Numbers::of_run(&run).to_line("f", "id", 0);
+        let line = Metrics::default().add_run(&run).to_line("f", "id", 0);
         let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(line["definition_runs"], 1);
         assert_eq!(line["definition_runs_failed"], 1);
@@ -287,7 +201,7 @@ mod tests {
             result: RunResult::ClaimLost,
             ..run
         };
-        let line = Numbers::of_run(&lost).to_line("f", "id", 0);
+        let line = Metrics::default().add_run(&lost).to_line("f", "id", 0);
         let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(line["definition_runs_claim_lost"], 1);
         assert!(line["definition_run_duration_seconds"].is_null());
@@ -295,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_request_that_was_not_understood_has_no_samples() {
-        let numbers = Numbers::of_read(None, 415, Duration::ZERO);
+        let numbers = Metrics::default().add_read(None, 415, Duration::ZERO);
         let line: Value = serde_json::from_str(&numbers.to_line("f", "id", 0)).unwrap();
         assert_eq!(line["read_requests_415"], 1);
         assert!(line["read_series"].is_null());

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::ingest::WriteOutcome;
-use crate::query::ReadOutcome;
+use super::measurement::{Measurement, Value};
 
 /// Seconds that a rate looks back.
 const WINDOW_SECONDS: u64 = 60;
@@ -93,12 +92,10 @@ impl Default for Live {
 
 impl Live {
     /// Adds counts at a time since the start of the process.
-    pub(super) fn add(&self, uptime: Duration, counts: &[(LiveCount, u64)]) {
+    pub(super) fn add(&self, uptime: Duration, counts: impl IntoIterator<Item = (LiveCount, u64)>) {
         let mut all = self.0.lock();
         for (count, amount) in counts {
-            all.entry(*count)
-                .or_default()
-                .add(uptime.as_secs(), *amount);
+            all.entry(count).or_default().add(uptime.as_secs(), amount);
         }
     }
 
@@ -117,32 +114,28 @@ impl Live {
     }
 }
 
-pub(super) fn write_counts(outcome: Option<&WriteOutcome>, status: u16) -> Vec<(LiveCount, u64)> {
-    let mut counts = vec![(LiveCount::WriteRequests(status), 1)];
-    if let Some(outcome) = outcome {
-        counts.extend([
-            (LiveCount::Received, outcome.received),
-            (LiveCount::Written, outcome.stored),
-            (LiveCount::Ignored, outcome.ignored.values().sum()),
-            (LiveCount::Failed, outcome.lost()),
-            (LiveCount::WriteRetries, outcome.retries),
-            (LiveCount::WriteUnits, outcome.write_units),
-        ]);
-    }
-    counts
-}
-
-pub(super) fn read_counts(outcome: Option<&ReadOutcome>, status: u16) -> Vec<(LiveCount, u64)> {
-    let mut counts = vec![(LiveCount::ReadRequests(status), 1)];
-    if let Some(outcome) = outcome {
-        counts.extend([
-            (LiveCount::ReadSeries, outcome.series),
-            (LiveCount::ReadSamples, outcome.samples),
-            (LiveCount::Statements, outcome.counts.statements),
-            (LiveCount::ReadRetries, outcome.counts.retries),
-        ]);
-    }
-    counts
+/// Returns the counts that the start page shows of measurements.
+pub(super) fn counts(measurements: &[Measurement]) -> impl Iterator<Item = (LiveCount, u64)> {
+    measurements
+        .iter()
+        .filter_map(|Measurement { name, value }| {
+            let count = match (*name, value) {
+                ("received_samples", _) => LiveCount::Received,
+                ("written_samples", _) => LiveCount::Written,
+                ("ignored_samples", _) => LiveCount::Ignored,
+                ("failed_samples", _) => LiveCount::Failed,
+                ("write_requests", Value::Status(status)) => LiveCount::WriteRequests(*status),
+                ("write_retries", _) => LiveCount::WriteRetries,
+                ("write_units", _) => LiveCount::WriteUnits,
+                ("read_requests", Value::Status(status)) => LiveCount::ReadRequests(*status),
+                ("read_series", _) => LiveCount::ReadSeries,
+                ("read_samples", _) => LiveCount::ReadSamples,
+                ("read_statements", _) => LiveCount::Statements,
+                ("read_retries", _) => LiveCount::ReadRetries,
+                _ => return None,
+            };
+            Some((count, value.total()))
+        })
 }
 
 /// A total, and what came in each of the last seconds.
@@ -207,7 +200,7 @@ mod tests {
         let live = Live::default();
         live.add(
             Duration::from_secs(1),
-            &[
+            [
                 (LiveCount::Received, 10),
                 (LiveCount::WriteRequests(503), 1),
             ],

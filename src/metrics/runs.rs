@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::measurement::{Measurement, Value};
 use super::{DURATION_BUCKETS, add};
 
 /// The end of an attempt to run a definition.
@@ -92,13 +93,6 @@ pub struct RunCount {
     pub duration: Duration,
 }
 
-impl RunCount {
-    /// Whether anything has run.
-    pub(super) fn has_run(&self) -> bool {
-        self.result.has_run()
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct RunMetrics {
     runs: Family<Outcome, Counter>,
@@ -117,6 +111,24 @@ struct Kind {
 struct Outcome {
     result: &'static str,
     r#type: &'static str,
+}
+
+/// Returns the measurements of an attempt, for CloudWatch.
+pub(super) fn measurements(run: &RunCount) -> Vec<Measurement> {
+    let mut all = Vec::with_capacity(4);
+    all.push(Measurement::count_by(
+        "definition_runs",
+        [(run.result.as_str(), 1)],
+    ));
+    if run.result.has_run() {
+        let seconds = run.duration.as_secs_f64();
+        all.extend([
+            Measurement::count_by("definition_rows", [(run.kind, run.rows)]),
+            Measurement::count_by("definition_rejected_rows", [(run.kind, run.rejected)]),
+            Measurement::new("definition_run_duration_seconds", Value::Seconds(seconds)),
+        ]);
+    }
+    all
 }
 
 impl RunMetrics {
@@ -181,7 +193,7 @@ impl RunMetrics {
             result: run.result.as_str(),
         };
         self.runs.get_or_create(&outcome).inc();
-        if !run.has_run() {
+        if !run.result.has_run() {
             return;
         }
         self.rows.get_or_create(&kind).inc_by(run.rows);

@@ -31,7 +31,7 @@ use crate::jobs::definition::Definition;
 use crate::jobs::registry::{MAX_DEFINITION_BYTES, TREES_OF_DEFINITION};
 use crate::jobs::runner::JobRunner;
 use crate::json::{LONG_BYTES, tree_bytes};
-use crate::metrics::emf::Numbers;
+use crate::metrics::emf::EmfRecord;
 use crate::replay::queue::letters_memory;
 use crate::replay::{Fallback, Replay, Summary, ToTimestream};
 
@@ -72,7 +72,7 @@ pub(super) async fn handle(
     event: &[u8],
     handlers: Option<&Handlers>,
     deadline: Instant,
-) -> (Result<Value, EventError>, Option<Numbers>) {
+) -> (Result<Value, EventError>, Option<EmfRecord>) {
     match handlers {
         Some(handlers) => {
             let reservation = handlers.budget.reservation();
@@ -126,7 +126,7 @@ struct Invocation<'e> {
 }
 
 impl Invocation<'_> {
-    async fn handle(&mut self) -> (Result<Value, EventError>, Option<Numbers>) {
+    async fn handle(&mut self) -> (Result<Value, EventError>, Option<EmfRecord>) {
         // The event, and one byte for each open bracket while it is skipped.
         let memory = self.event.len() + self.event.len().next_power_of_two();
         if let Err(exceeded) = self.reservation.grow(memory) {
@@ -147,7 +147,7 @@ impl Invocation<'_> {
     }
 
     /// Runs the job that the event defines.
-    async fn definition(&mut self) -> (Result<Value, EventError>, Option<Numbers>) {
+    async fn definition(&mut self) -> (Result<Value, EventError>, Option<EmfRecord>) {
         let invalid = |text: String| EventError::from(FieldErrors::one("", text));
         let bytes = self.event.len();
         if bytes > MAX_DEFINITION_BYTES {

@@ -13,7 +13,7 @@ use crate::jobs::definition::Definition;
 use crate::jobs::job::{Report, RunError};
 use crate::jobs::registry::RegistryError;
 use crate::jobs::runner::{Caller, JobRunner, NotRun, RunOutcome};
-use crate::metrics::emf::Numbers;
+use crate::metrics::emf::EmfRecord;
 
 /// The time that a run has to save its cursor once it is stopped.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -24,7 +24,7 @@ pub(super) async fn run(
     event: Value,
     runner: &JobRunner,
     deadline: Instant,
-) -> (Result<Value, EventError>, Option<Numbers>) {
+) -> (Result<Value, EventError>, Option<EmfRecord>) {
     let definition = match Definition::of(event, runner.registry.kinds()) {
         Ok(definition) => definition,
         Err(faults) => return (Err(faults.into()), None),

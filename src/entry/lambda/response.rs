@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
 
-use crate::metrics::emf::Numbers;
+use crate::metrics::emf::EmfRecord;
 
 /// Maximum size of a response in Lambda, as JSON, in bytes:
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html> says 6 MB, an error of the runtime API
@@ -31,13 +31,13 @@ pub(super) fn max_bytes(request: &Request) -> usize {
 
 /// Prints the numbers of the request for CloudWatch, if it has any.
 pub(super) fn print_numbers(response: &axum::response::Response, function: &str, request_id: &str) {
-    if let Some(numbers) = response.extensions().get::<Numbers>() {
+    if let Some(numbers) = response.extensions().get::<EmfRecord>() {
         print(numbers, function, request_id);
     }
 }
 
 /// Prints numbers for CloudWatch.
-pub(super) fn print(numbers: &Numbers, function: &str, request_id: &str) {
+pub(super) fn print(numbers: &EmfRecord, function: &str, request_id: &str) {
     let line = numbers.to_line(function, request_id, Timestamp::now().as_millisecond());
     // Without stdout nothing reads metrics.
     let _ = writeln!(std::io::stdout().lock(), "{line}");

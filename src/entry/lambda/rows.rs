@@ -19,7 +19,7 @@ use crate::jobs::job::Report;
 use crate::jobs::registry::RegistryError;
 use crate::jobs::runner::{Caller, JobRunner, NotRun};
 use crate::json::LONG_BYTES;
-use crate::metrics::emf::Numbers;
+use crate::metrics::emf::EmfRecord;
 use crate::visible::truncate;
 
 /// Bytes of an invalid body that become a row; a dead letter has fewer of them.
@@ -180,7 +180,7 @@ async fn push_rows(
     runner: &JobRunner,
     reservation: &mut Reservation,
     caller: Caller<'_>,
-) -> Result<Option<(Report, Numbers)>, NotRun> {
+) -> Result<Option<(Report, EmfRecord)>, NotRun> {
     // An invalid body becomes longer by its quotes, and its control characters take six bytes.
     let len = |item: &&Item| item.body.len() + 6 * item.body.len().min(MAX_TEXT_BYTES) + 8;
     let memory = items.iter().map(len).sum();

@@ -6,7 +6,7 @@ use super::super::log;
 use super::super::recorder::{End, Record};
 use crate::budget::Reservation;
 use crate::metrics::Metrics;
-use crate::metrics::emf::Numbers;
+use crate::metrics::emf::EmfRecord;
 use crate::query::{ReadOutcome, Reading};
 
 /// The numbers of a read request so far.
@@ -25,7 +25,7 @@ impl ReadRecord {
 }
 
 impl Record for ReadRecord {
-    fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> Numbers {
+    fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> EmfRecord {
         metrics.add_read(self.outcome().as_ref(), status, duration)
     }
 

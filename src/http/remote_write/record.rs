@@ -8,7 +8,7 @@ use super::super::log;
 use super::super::recorder::{End, Record};
 use crate::ingest::{Kept, WriteOutcome, WriteProgress};
 use crate::metrics::Metrics;
-use crate::metrics::emf::Numbers;
+use crate::metrics::emf::EmfRecord;
 
 /// The log message of requests with content that cannot become records.
 const NOT_CONVERTED: &str =
@@ -26,7 +26,7 @@ pub(super) struct WriteRecord {
 }
 
 impl Record for WriteRecord {
-    fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> Numbers {
+    fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> EmfRecord {
         metrics.add_write(self.outcome.as_ref(), status, duration)
     }
 
