@@ -22,6 +22,13 @@ const MAX_SHOWN_MEASURES: usize = 2;
 const LONG_SAMPLES: u64 = 500_000;
 const LONG_BYTES: u64 = 2 << 20;
 
+/// The result of queries by a schema.
+enum Selected<'s> {
+    Series(SeriesBuilder<'s>),
+    /// The table has this schema now; the queries named other columns.
+    SchemaChanged(Schema),
+}
+
 impl Querier {
     /// The series that `selection` selects, sorted by labels.
     pub(super) async fn select(
@@ -43,50 +50,71 @@ impl Querier {
         Ok(self.compute.run_if(is_long, || series.finish()).await)
     }
 
-    /// The series of one table.
+    /// Returns the series of one table.
     ///
-    /// A query that names too few columns merges series without any error to tell. So the columns
-    /// are asked for beside each query, and if they are not those that it named, it runs again.
+    /// A query that names too few columns merges series without an error. So the columns are read beside each
+    /// query, and if they are not those that it named, it runs again.
     async fn select_from<'s>(
         &self,
         selection: &'s Selection,
         destination: &Destination,
         statements: &Statements<'_>,
     ) -> Result<SeriesBuilder<'s>, ReadError> {
-        // Of the whole table where asking for measures would cost more.
+        // Of the whole table where a statement for each measure would cost more.
         let few = measures(selection).filter(|it| it.doubles.len() <= MAX_SHOWN_MEASURES);
         let key = (destination.clone(), few);
-        let mut bins = BINS.iter();
-        let mut bin = bins.next().expect("there is at least one width");
         let remembered = self.schemas.get(&key);
         let mut is_present = remembered.is_none();
         let mut used = match remembered {
             Some(schema) => schema,
             None => self.remember(&key, schema(&key, statements).await?),
         };
+        loop {
+            let selected = self.select_by(&used, is_present, selection, &key, statements);
+            match selected.await? {
+                Selected::Series(series) => return Ok(series),
+                Selected::SchemaChanged(present) => {
+                    used = self.remember(&key, present);
+                    is_present = true;
+                }
+            }
+        }
+    }
+
+    /// Returns the series of one table by a schema, in bins that are narrow enough for the rows that Timestream
+    /// returns. If nothing can be queried by a schema that is not present, the present one is still looked up.
+    async fn select_by<'s>(
+        &self,
+        used: &Schema,
+        is_present: bool,
+        selection: &'s Selection,
+        key: &SchemaKey,
+        statements: &Statements<'_>,
+    ) -> Result<Selected<'s>, ReadError> {
         let progress = statements.progress();
         let before = progress.size();
+        let mut bins = BINS.iter();
+        let mut bin = bins.next().expect("there is at least one width");
         loop {
-            progress.shrink_to(before);
-            let queries = selection_to_sql(selection, destination, &used, bin)?;
+            let queries = selection_to_sql(selection, &key.0, used, bin)?;
             if queries.is_empty() && is_present {
-                return Ok(SeriesBuilder::new(selection));
+                return Ok(Selected::Series(SeriesBuilder::new(selection)));
             }
             let (result, present) = tokio::join!(
                 self.run(selection, queries, statements),
-                schema(&key, statements)
+                schema(key, statements)
             );
             let present = present?;
             if present != *used {
-                used = self.remember(&key, present);
-                is_present = true;
-                continue;
+                progress.shrink_to(before);
+                return Ok(Selected::SchemaChanged(present));
             }
             match result {
                 Err(ReadError::Timestream(error)) if error.kind == ErrorKind::RowTooLarge => {
+                    progress.shrink_to(before);
                     bin = bins.next().ok_or(error)?;
                 }
-                result => return result,
+                result => return result.map(Selected::Series),
             }
         }
     }
