@@ -15,11 +15,13 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-pub use copy::Shape;
+pub use copy::RecordLayout;
 pub use metadata::{IgnoredMetadata, MetadataOutcome};
 pub use replay::{Fallback, Replayed};
 pub use settings::{OnDuplicate, Settings};
-pub use write::{Failure, Faulty, Kept, Sender, WriteOutcome, WriteProgress};
+pub use write::{
+    DeadLetterOutcome, Failure, InvalidSeries, Redelivery, WriteOutcome, WriteProgress,
+};
 
 use crate::compute::ComputePool;
 use crate::dead_letter::DeadLetters;

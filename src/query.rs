@@ -13,9 +13,9 @@ mod statements;
 
 use std::sync::Arc;
 
-pub use history::Answer;
+pub use history::ResultPages;
 pub use progress::StatementCounts;
-pub use read::{ReadOutcome, Reading};
+pub use read::{ReadOutcome, ReadStream};
 pub use result::{QueryResult, ReadError};
 pub use settings::{ReadLimits, Settings};
 
@@ -23,7 +23,7 @@ use crate::compute::ComputePool;
 use crate::storage::routing::Routing;
 use crate::timestream::Timestream;
 use schemas::Schemas;
-use single_flight::Flights;
+use single_flight::SharedQueries;
 
 /// Queries Timestream; cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub struct Querier {
     max_retries: u32,
     read_limits: ReadLimits,
     schemas: Arc<Schemas>,
-    flights: Arc<Flights>,
+    single_flight: Arc<SharedQueries>,
     compute: ComputePool,
 }
 
@@ -46,7 +46,7 @@ impl Querier {
             max_retries: settings.max_retries,
             read_limits: settings.read_limits,
             schemas: Arc::default(),
-            flights: Arc::default(),
+            single_flight: Arc::default(),
             compute,
         }
     }

@@ -1,14 +1,14 @@
 //! The port to Timestream: write a prepared batch, run a query, and what can go wrong.
 //!
 //! [`client`] speaks through the AWS SDK: `service` holds its clients, `endpoint` finds the cell to
-//! talk to, `answer` reads the pages of queries, `failure` reads the errors, `rejection` the reasons
+//! talk to, `query_page` reads the pages of queries, `failure` reads the errors, `rejection` the reasons
 //! of rejected records, `roots` has the authorities that are trusted, [`tables`] creates and deletes tables, and [`retry`] is the one layer that
 //! tries again.
 
-mod answer;
 pub mod client;
 mod endpoint;
 mod failure;
+mod query_page;
 mod rejection;
 pub mod retry;
 mod roots;

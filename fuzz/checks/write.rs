@@ -11,7 +11,7 @@ use timestream_prometheus_connector::storage::routing::{RoutePart, Routing};
 use timestream_prometheus_connector::storage::write::batch::{Batch, BatchRecord, batches};
 use timestream_prometheus_connector::storage::write::body::{Versions, write_call};
 use timestream_prometheus_connector::storage::write::series::{
-    Conversion, WhyLeftOut, WritePolicy, series_to_records,
+    Conversion, DropReason, WritePolicy, series_to_records,
 };
 use timestream_prometheus_connector::storage::write::stored::{SeriesId, StoredSeries};
 use timestream_prometheus_connector::storage::write::value::Value;
@@ -71,7 +71,7 @@ fn check_write(request: &Request<'_>) {
         let conversion = series_to_records(request, &routing, lenient);
         let conversion = conversion.expect("nothing is refused without a fail_on option");
         if let Ok(accepted) = refused {
-            assert_eq!(accepted.left_out, conversion.left_out);
+            assert_eq!(accepted.dropped, conversion.dropped);
         }
         check_conversion(request, &conversion);
     }
@@ -80,12 +80,12 @@ fn check_write(request: &Request<'_>) {
 /// Each item is a record or left out, once.
 fn check_conversion(request: &Request<'_>, conversion: &Conversion<'_>) {
     let mut found = vec![0; request.count() as usize];
-    for item in conversion.left_out.iter().flat_map(|it| it.items.iter()) {
+    for item in conversion.dropped.iter().flat_map(|it| it.items.iter()) {
         found[item.position()] += 1;
     }
-    for left_out in &conversion.left_out {
-        let is_unreadable = request.series(left_out.items.series()).unreadable.is_some();
-        assert!(!is_unreadable || matches!(left_out.why, WhyLeftOut::Faulty(_)));
+    for dropped in &conversion.dropped {
+        let is_unreadable = request.series(dropped.items.series()).unreadable.is_some();
+        assert!(!is_unreadable || matches!(dropped.reason, DropReason::Invalid(_)));
     }
     let mut last_of_series = HashMap::new();
     for batches in batches(&conversion.stored, &conversion.destinations) {

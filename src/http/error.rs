@@ -11,12 +11,12 @@ use http::{HeaderMap, StatusCode};
 
 use super::settings::{Misconfiguration, PermanentErrorStatus};
 use crate::budget::BudgetExceeded;
-use crate::ingest::{Failure, Kept, WriteOutcome};
+use crate::ingest::{DeadLetterOutcome, Failure, WriteOutcome};
 use crate::jobs::registry::RegistryError;
 use crate::query::ReadError;
 use crate::storage::read::patterns::PatternsTooLarge;
 use crate::storage::read::selection::QueryError;
-use crate::storage::write::series::Refusal;
+use crate::storage::write::series::PolicyViolation;
 use crate::timestream::ErrorKind;
 use crate::visible::escaped;
 use crate::wire::{DecodeError, EncodeError};
@@ -350,14 +350,16 @@ impl HttpError {
             .partition(|failure| failure.kind.is_retryable());
         let mut parts: Vec<String> = Vec::new();
         parts.extend(retryable.into_iter().map(describe));
-        if let Kept::Failed { samples, error } = &outcome.dead_letters {
+        if let DeadLetterOutcome::Failed { samples, error } = &outcome.dead_letters {
             parts.push(format!(
                 "DeadLetterError: {samples} samples could neither be stored nor written to the dead-letter \
                  target: {error} (fix the target set by dead_letter; send again)"
             ));
         }
-        let faults = outcome.faults.iter();
-        parts.extend(faults.map(|faulty| format!("{} ({} samples)", faulty.text, faulty.samples)));
+        let faults = outcome.invalid.iter();
+        parts.extend(
+            faults.map(|invalid| format!("{} ({} samples)", invalid.text, invalid.samples)),
+        );
         parts.extend(permanent.into_iter().map(describe));
         let ignored: u64 = outcome.ignored.values().sum();
         let summary = format!(
@@ -415,17 +417,17 @@ fn write_status(outcome: &WriteOutcome, statuses: WriteStatuses) -> Option<Statu
         });
     }
     match &outcome.dead_letters {
-        Kept::Nothing => {}
-        Kept::Samples(_) => {
-            let is_lost = outcome.faults.iter().any(|it| !it.fault.is_kept());
+        DeadLetterOutcome::None => {}
+        DeadLetterOutcome::Stored(_) => {
+            let is_lost = outcome.invalid.iter().any(|it| !it.error.has_labels());
             return is_lost.then_some(ErrorClass::BadRequest.into());
         }
-        Kept::Failed { .. } => return Some(ErrorClass::Unavailable.into()),
+        DeadLetterOutcome::Failed { .. } => return Some(ErrorClass::Unavailable.into()),
     }
     let permanent = kinds.filter(|kind| !kind.is_retryable());
     let permanent = permanent.map(ErrorClass::Timestream);
-    let faults = outcome.faults.iter().map(|_| ErrorClass::BadRequest);
-    let mut permanent: Vec<StatusCode> = permanent.chain(faults).map(StatusCode::from).collect();
+    let invalid = outcome.invalid.iter().map(|_| ErrorClass::BadRequest);
+    let mut permanent: Vec<StatusCode> = permanent.chain(invalid).map(StatusCode::from).collect();
     permanent.sort_unstable();
     permanent.dedup();
     match permanent.as_slice() {
@@ -495,8 +497,8 @@ impl From<DecodeError> for HttpError {
     }
 }
 
-impl From<Refusal> for HttpError {
-    fn from(refusal: Refusal) -> Self {
+impl From<PolicyViolation> for HttpError {
+    fn from(refusal: PolicyViolation) -> Self {
         Self::new(
             ErrorClass::BadRequest,
             format!("{refusal}; nothing of the request is stored"),
@@ -556,9 +558,9 @@ fn cut(mut text: String, max_bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingest::Faulty;
+    use crate::ingest::InvalidSeries;
     use crate::model::Destination;
-    use crate::storage::write::route::SeriesFault;
+    use crate::storage::write::route::SeriesError;
     use crate::timestream::TimestreamError;
 
     fn outcome(kinds: &[ErrorKind], fault: bool) -> WriteOutcome {
@@ -578,12 +580,12 @@ mod tests {
             ..WriteOutcome::default()
         };
         if fault {
-            let faulty = Faulty {
-                fault: SeriesFault::NoMetricName,
+            let invalid = InvalidSeries {
+                error: SeriesError::NoMetricName,
                 samples: 1,
                 text: "MissingMetricName: the time series {} has no label __name__".to_owned(),
             };
-            outcome.faults.push(faulty);
+            outcome.invalid.push(invalid);
         }
         outcome
     }

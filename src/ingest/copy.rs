@@ -4,19 +4,19 @@
 use tokio::time::Instant;
 
 use super::deliver::Delivery;
-use super::write::{Sender, WriteOutcome};
+use super::write::{Redelivery, WriteOutcome};
 use crate::ingest::Ingester;
 use crate::model::Destination;
 use crate::received::Request;
 use crate::storage::routing::Routing;
 use crate::storage::write::body::Versions;
 use crate::storage::write::metadata::{is_storable, metadata_to_records};
-use crate::storage::write::series::{Refusal, WritePolicy, series_to_records};
+use crate::storage::write::series::{PolicyViolation, WritePolicy, series_to_records};
 use crate::storage::write::sql_layout::samples_to_rows;
 
 /// How samples are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum RecordLayout {
     /// As remote write stores them.
     Series,
     /// As rows that name metric and labels.
@@ -37,13 +37,13 @@ impl Ingester {
         &self,
         request: &Request<'_>,
         destination: &Destination,
-        shape: Shape,
+        layout: RecordLayout,
         version: Option<i64>,
         deadline: Instant,
-    ) -> Result<WriteOutcome, Refusal> {
+    ) -> Result<WriteOutcome, PolicyViolation> {
         let routing = Routing::fixed(destination);
         let versions = version.map(Versions::All);
-        if shape == Shape::Rows {
+        if layout == RecordLayout::Rows {
             let conversion = samples_to_rows(request, destination.clone());
             let mut delivery = Delivery::default();
             self.deliver_records(conversion, versions, deadline, &mut delivery)
@@ -56,7 +56,13 @@ impl Ingester {
         self.deliver_records(conversion, versions, deadline, &mut delivery)
             .await;
         Ok(self
-            .settle(&delivery, request, &routing, Sender::CanReadAgain, deadline)
+            .settle(
+                &delivery,
+                request,
+                &routing,
+                Redelivery::FromSource,
+                deadline,
+            )
             .await)
     }
 
@@ -78,7 +84,7 @@ impl Ingester {
         let stored = entries.len().saturating_sub(sent.undelivered.len());
         (
             stored as u64,
-            sent.undelivered.first().map(|it| it.why.text()),
+            sent.undelivered.first().map(|it| it.cause.text()),
         )
     }
 

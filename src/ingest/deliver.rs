@@ -13,9 +13,9 @@ use crate::received::{DatapointRange, Request};
 use crate::storage::routing::Routing;
 use crate::storage::write::batch::{Batch, BatchRecord, batches};
 use crate::storage::write::body::{Versions, write_call};
-use crate::storage::write::route::SeriesFault;
+use crate::storage::write::route::SeriesError;
 use crate::storage::write::series::{
-    Conversion, IgnoreReason, Refusal, WhyLeftOut, series_to_records,
+    Conversion, DropReason, IgnoreReason, PolicyViolation, series_to_records,
 };
 use crate::timestream::retry::Limits;
 use crate::timestream::{ErrorKind, RejectReason, Rejection, TimestreamError};
@@ -47,16 +47,16 @@ pub(crate) struct Delivery {
 #[derive(Clone, Debug)]
 pub(crate) struct Undelivered {
     pub(crate) items: DatapointRange,
-    pub(crate) why: Why,
+    pub(crate) cause: FailureCause,
 }
 
 /// Why samples are not stored.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Why {
+pub(crate) enum FailureCause {
     /// They are left out by policy.
     Ignored(IgnoreReason),
     /// The sender has to mend their series.
-    Faulty(SeriesFault),
+    Invalid(SeriesError),
     /// Timestream did not take them.
     Failed(Failed),
 }
@@ -78,18 +78,18 @@ pub(crate) struct Failed {
 
 /// How the batches of a request are sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct How {
+pub(super) struct WriteOptions {
     pub(super) limits: Limits,
     /// The versions of the records, where they have some.
     pub(super) versions: Option<Versions>,
 }
 
-impl Why {
+impl FailureCause {
     /// What metrics call it.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Ignored(reason) => reason.as_str(),
-            Self::Faulty(fault) => fault.name(),
+            Self::Invalid(fault) => fault.name(),
             Self::Failed(failed) => failed
                 .reject_reason
                 .map_or(failed.kind.as_str(), RejectReason::as_str),
@@ -123,7 +123,7 @@ impl Ingester {
         routing: &Routing,
         deadline: Instant,
         delivery: &mut Delivery,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PolicyViolation> {
         let convert = || series_to_records(request, routing, self.policy);
         let conversion = self.compute.run_if(is_long(request), convert).await?;
         let versions = self.versions.as_ref();
@@ -141,20 +141,20 @@ impl Ingester {
         deadline: Instant,
         delivery: &mut Delivery,
     ) {
-        let left_out = conversion.left_out.iter().map(|left_out| Undelivered {
-            items: left_out.items,
-            why: match left_out.why {
-                WhyLeftOut::Ignored(reason) => Why::Ignored(reason),
-                WhyLeftOut::Faulty(fault) => Why::Faulty(fault),
+        let dropped = conversion.dropped.iter().map(|dropped| Undelivered {
+            items: dropped.items,
+            cause: match dropped.reason {
+                DropReason::Ignored(reason) => FailureCause::Ignored(reason),
+                DropReason::Invalid(fault) => FailureCause::Invalid(fault),
             },
         });
-        delivery.undelivered.extend(left_out);
+        delivery.undelivered.extend(dropped);
         let limits = Limits {
             max_retries: self.max_retries,
             deadline,
         };
-        let how = How { limits, versions };
-        self.send_records(&conversion, how, delivery).await;
+        let options = WriteOptions { limits, versions };
+        self.send_records(&conversion, options, delivery).await;
     }
 
     /// Sends all records of a conversion, as many calls at a time as the process makes.
@@ -165,7 +165,7 @@ impl Ingester {
     pub(super) async fn send_records(
         &self,
         conversion: &Conversion<'_>,
-        how: How,
+        options: WriteOptions,
         delivery: &mut Delivery,
     ) {
         let records: usize = conversion
@@ -194,7 +194,7 @@ impl Ingester {
                 let Some(part) = halves.pop_front().or_else(|| whole.pop_front()) else {
                     break;
                 };
-                calls.push(self.call(part, how));
+                calls.push(self.call(part, options));
             }
             let Some((part, called)) = calls.next().await else {
                 break;
@@ -208,14 +208,14 @@ impl Ingester {
                 split_calls -= 2;
                 halves.extend(part.halves(error));
             } else {
-                delivery.fail(&part, &error, how);
+                delivery.fail(&part, &error, options);
             }
         }
     }
 
     /// One call, once the process has a place for it.
-    async fn call<'b>(&self, part: Part<'b>, how: How) -> (Part<'b>, Called) {
-        let How { limits, versions } = how;
+    async fn call<'b>(&self, part: Part<'b>, options: WriteOptions) -> (Part<'b>, Called) {
+        let WriteOptions { limits, versions } = options;
         let permit = tokio::time::timeout_at(limits.deadline, self.write_permits.acquire());
         let Ok(_permit) = permit.await else {
             let result = Err(TimestreamError::new(
@@ -230,14 +230,14 @@ impl Ingester {
         };
         let call = write_call(part.batch, versions);
         let records = part.batch.records.len();
-        let tried = self
+        let attempts = self
             .timestream
             .write_records(call.body, records, limits)
             .await;
         let called = Called {
-            result: tried.result,
+            result: attempts.result,
             calls: 1,
-            retries: u64::from(tried.retries),
+            retries: u64::from(attempts.retries),
             write_units: call.write_units,
         };
         (part, called)
@@ -309,7 +309,7 @@ impl Delivery {
 
     /// Notes which records of a failed call are not stored: those that the service names, or all
     /// where it names none.
-    fn fail(&mut self, part: &Part<'_>, error: &TimestreamError, how: How) {
+    fn fail(&mut self, part: &Part<'_>, error: &TimestreamError, options: WriteOptions) {
         // Sent again, the records would be refused again, and the time would be over again.
         let error = match &part.refused {
             Some(refused) if error.kind == ErrorKind::Timeout => refused,
@@ -323,29 +323,29 @@ impl Delivery {
             message,
             existing_version: None,
         };
-        let mut add = |record: &BatchRecord<'_>, why| {
+        let mut add = |record: &BatchRecord<'_>, cause| {
             let items = record.record.item;
-            self.undelivered.push(Undelivered { items, why });
+            self.undelivered.push(Undelivered { items, cause });
         };
         let rejections = rejections(error, records.len());
         if rejections.is_empty() {
             let message: Arc<str> = error.message.as_str().into();
             for record in records {
-                add(record, Why::Failed(failed(Arc::clone(&message))));
+                add(record, FailureCause::Failed(failed(Arc::clone(&message))));
             }
         }
         for rejection in rejections {
             let is_superseded =
-                how.versions.is_some() && rejection.reason == RejectReason::LowerVersion;
-            let why = match is_superseded {
-                true => Why::Ignored(IgnoreReason::Superseded),
-                false => Why::Failed(Failed {
+                options.versions.is_some() && rejection.reason == RejectReason::LowerVersion;
+            let cause = match is_superseded {
+                true => FailureCause::Ignored(IgnoreReason::Superseded),
+                false => FailureCause::Failed(Failed {
                     reject_reason: Some(rejection.reason),
                     existing_version: rejection.existing_version,
                     ..failed(rejection.message.as_str().into())
                 }),
             };
-            add(&records[rejection.index], why);
+            add(&records[rejection.index], cause);
         }
     }
 }

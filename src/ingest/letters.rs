@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::deliver::{Failed, Undelivered, Why};
+use super::deliver::{Failed, FailureCause, Undelivered};
 use crate::dead_letter::letter::LetterExemplar;
 use crate::dead_letter::{DeadLetterError, Letter};
 use crate::ingest::Ingester;
 use crate::received::{Datapoint, Request};
 use crate::storage::routing::Routing;
-use crate::storage::write::route::{SeriesFault, destination};
+use crate::storage::write::route::{SeriesError, destination};
 
 impl Ingester {
     /// Whether dead letters have a place other than the log.
@@ -36,7 +36,7 @@ pub(super) fn groups<'u>(undelivered: impl IntoIterator<Item = &'u Undelivered>)
     let mut undelivered: Vec<_> = undelivered.into_iter().collect();
     undelivered.sort_by_key(|missing| missing.items);
     undelivered
-        .chunk_by(|a, b| a.items.series() == b.items.series() && a.why == b.why)
+        .chunk_by(|a, b| a.items.series() == b.items.series() && a.cause == b.cause)
         .map(<[_]>::to_vec)
         .collect()
 }
@@ -48,15 +48,15 @@ pub(super) fn letter(
     routing: &Routing,
     now: Timestamp,
 ) -> Letter {
-    let why = &same[0].why;
+    let cause = &same[0].cause;
     let series = request.resolve(same[0].items);
-    let mut letter = Letter::new(now, why.reason());
+    let mut letter = Letter::new(now, cause.reason());
     [letter.database, letter.table] =
         destination(&series, routing).map(|name| name.map(str::to_owned));
-    match why {
-        Why::Ignored(_) => {}
-        Why::Faulty(fault) => letter.message = fault.describe(&series, routing),
-        Why::Failed(Failed {
+    match cause {
+        FailureCause::Ignored(_) => {}
+        FailureCause::Invalid(fault) => letter.message = fault.describe(&series, routing),
+        FailureCause::Failed(Failed {
             message,
             existing_version,
             ..
@@ -66,7 +66,7 @@ pub(super) fn letter(
         }
     }
     let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    letter.not_utf8 = matches!(why, Why::Faulty(SeriesFault::NotUtf8));
+    letter.not_utf8 = matches!(cause, FailureCause::Invalid(SeriesError::NotUtf8));
     let shown = series.labels.iter_lossy();
     letter.labels = shown
         .map(|(name, value)| (name.into_owned(), value.into_owned()))

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::deliver::{Delivery, Failed, How, Why};
+use super::deliver::{Delivery, Failed, FailureCause, WriteOptions};
 use crate::ingest::Ingester;
 use crate::model::Destination;
 use crate::received::{Metadata, Request};
@@ -25,7 +25,7 @@ use crate::timestream::retry::Limits;
 use known::Known;
 
 /// Longest time that metadata may hold up the answer to a request.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_DELAY: Duration = Duration::from_secs(5);
 
 /// What became of the metadata of a request; what was written before is not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,11 +127,11 @@ impl Ingester {
                 .insert(IgnoredMetadata::NotUtf8, entries as u64);
         }
         let now = Instant::now();
-        let how = How {
+        let options = WriteOptions {
             limits: Limits {
                 // What fails comes again by itself.
                 max_retries: 0,
-                deadline: deadline.min(now + PATIENCE),
+                deadline: deadline.min(now + MAX_DELAY),
             },
             // Each row has a time of its own.
             versions: None,
@@ -143,7 +143,7 @@ impl Ingester {
             };
             let records = metadata_to_records(destination, &due.entries, now_ms());
             let mut sent = Delivery::default();
-            self.send_records(&records, how, &mut sent).await;
+            self.send_records(&records, options, &mut sent).await;
             table.note(database, &due, &sent, now, &mut outcome);
             outcome.write_units += sent.write_units;
             outcome.calls += sent.calls;
@@ -245,7 +245,7 @@ impl MetadataTable {
         let mut missing = HashSet::new();
         let mut first: Option<&Failed> = None;
         for undelivered in &sent.undelivered {
-            if let Why::Failed(failed) = &undelivered.why {
+            if let FailureCause::Failed(failed) = &undelivered.cause {
                 *outcome.failed.entry(failed.kind).or_default() += 1;
                 missing.insert(undelivered.items.position());
                 first.get_or_insert(failed);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::deliver::{Delivery, Undelivered, Why};
+use super::deliver::{Delivery, FailureCause, Undelivered};
 use super::letters::{groups, letter};
 use crate::dead_letter::Letter;
 use crate::dead_letter::letter::LetterExemplar;
@@ -130,11 +130,11 @@ impl Ingester {
         for missing in unsettled(&delivery) {
             let samples = missing.items.count();
             replayed.stored -= samples;
-            let counts = match missing.why.is_retryable() {
+            let counts = match missing.cause.is_retryable() {
                 true => &mut replayed.failed,
                 false => &mut replayed.refused,
             };
-            *counts.entry(missing.why.reason().to_owned()).or_default() += samples;
+            *counts.entry(missing.cause.reason().to_owned()).or_default() += samples;
         }
         replayed
     }
@@ -142,11 +142,11 @@ impl Ingester {
 
 /// What has to be kept; a value that a later one replaced has not.
 fn unsettled(delivery: &Delivery) -> impl Iterator<Item = &Undelivered> {
-    let is_settled = |why: &Why| matches!(why, Why::Ignored(reason) if reason.is_settled());
+    let is_settled = |cause: &FailureCause| matches!(cause, FailureCause::Ignored(reason) if reason.is_settled());
     delivery
         .undelivered
         .iter()
-        .filter(move |missing| !is_settled(&missing.why))
+        .filter(move |missing| !is_settled(&missing.cause))
 }
 
 fn request<'a>(letters: &[&'a Letter]) -> Request<'a> {

@@ -9,7 +9,7 @@ use hashbrown::hash_map::Entry;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
-use super::deliver::{Delivery, Undelivered, Why};
+use super::deliver::{Delivery, FailureCause, Undelivered};
 use super::letters::{groups, letter};
 use super::metadata::MetadataOutcome;
 use crate::dead_letter::DeadLetterError;
@@ -17,8 +17,8 @@ use crate::ingest::Ingester;
 use crate::model::Destination;
 use crate::received::{KindCounts, Request};
 use crate::storage::routing::Routing;
-use crate::storage::write::route::SeriesFault;
-use crate::storage::write::series::{IgnoreReason, Refusal};
+use crate::storage::write::route::SeriesError;
+use crate::storage::write::series::{IgnoreReason, PolicyViolation};
 use crate::timestream::{ErrorKind, RejectReason};
 
 /// What dead letters have at least, where the request took all its time.
@@ -44,7 +44,7 @@ pub struct WriteOutcome {
     /// Samples left out by policy.
     pub ignored: BTreeMap<IgnoreReason, u64>,
     /// Samples of series that the sender has to mend, by fault, in order of first appearance.
-    pub faults: Vec<Faulty>,
+    pub invalid: Vec<InvalidSeries>,
     /// Samples that Timestream did not take, by destination and kind.
     pub failures: Vec<Failure>,
     /// Samples of a request that was aborted, in calls that had not ended by then: Timestream may
@@ -53,7 +53,7 @@ pub struct WriteOutcome {
     /// The samples of those failures that are rejections, by reason.
     pub rejected: BTreeMap<RejectReason, u64>,
     /// Whether the samples that no later try can store are kept as dead letters.
-    pub dead_letters: Kept,
+    pub dead_letters: DeadLetterOutcome,
     /// What became of what the request says about metrics.
     pub metadata: MetadataOutcome,
     /// Billed units of the calls that stored something.
@@ -104,12 +104,12 @@ impl WriteProgress {
 
 /// What became of the samples of a request that no later try can store.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub enum Kept {
+pub enum DeadLetterOutcome {
     /// There are none, they went to the log, or the sender sends the whole request again.
     #[default]
-    Nothing,
+    None,
     /// So many samples are kept as dead letters.
-    Samples(u64),
+    Stored(u64),
     /// They are lost unless the sender sends them again.
     Failed {
         /// How many.
@@ -121,9 +121,9 @@ pub enum Kept {
 
 /// Samples of series that have one kind of fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Faulty {
+pub struct InvalidSeries {
     /// The fault.
-    pub fault: SeriesFault,
+    pub error: SeriesError,
     /// How many.
     pub samples: u64,
     /// What is wrong with the first of the series, and what to do.
@@ -145,15 +145,15 @@ pub struct Failure {
 
 /// What whoever hands samples over does about those that are not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
+pub enum Redelivery {
     /// It sends the whole request again after a failure that a later try may mend.
-    SendsAgain,
+    SenderRetries,
     /// It has the samples this once: what is not stored now is for the dead letters, whatever the
     /// reason.
-    SendsOnce,
+    None,
     /// It can read the samples again where it has them from. What another value keeps out is not
     /// wanted any more.
-    CanReadAgain,
+    FromSource,
 }
 
 impl Ingester {
@@ -167,11 +167,11 @@ impl Ingester {
         request: &Request<'_>,
         deadline: Instant,
         progress: &mut WriteProgress,
-    ) -> Result<WriteOutcome, Refusal> {
+    ) -> Result<WriteOutcome, PolicyViolation> {
         self.write_routed(
             request,
             &self.routing,
-            Sender::SendsAgain,
+            Redelivery::SenderRetries,
             deadline,
             progress,
         )
@@ -186,12 +186,12 @@ impl Ingester {
         &self,
         request: &Request<'_>,
         destination: &Destination,
-        sender: Sender,
+        redelivery: Redelivery,
         deadline: Instant,
-    ) -> Result<WriteOutcome, Refusal> {
+    ) -> Result<WriteOutcome, PolicyViolation> {
         let routing = Routing::fixed(destination);
         let progress = &mut WriteProgress::default();
-        self.write_routed(request, &routing, sender, deadline, progress)
+        self.write_routed(request, &routing, redelivery, deadline, progress)
             .await
     }
 
@@ -199,15 +199,15 @@ impl Ingester {
         &self,
         request: &Request<'_>,
         routing: &Routing,
-        sender: Sender,
+        redelivery: Redelivery,
         deadline: Instant,
         progress: &mut WriteProgress,
-    ) -> Result<WriteOutcome, Refusal> {
+    ) -> Result<WriteOutcome, PolicyViolation> {
         progress.received = request.count();
         let delivery = &mut progress.delivery;
         self.deliver(request, routing, deadline, delivery).await?;
         let mut outcome = self
-            .settle(delivery, request, routing, sender, deadline)
+            .settle(delivery, request, routing, redelivery, deadline)
             .await;
         outcome.metadata = self.deliver_metadata(request, routing, deadline).await;
         outcome.write_units += outcome.metadata.write_units;
@@ -221,18 +221,20 @@ impl Ingester {
         delivery: &Delivery,
         request: &Request<'_>,
         routing: &Routing,
-        sender: Sender,
+        redelivery: Redelivery,
         deadline: Instant,
     ) -> WriteOutcome {
         log_ignored(request, delivery);
         let is_long = delivery.undelivered.len() > LONG_LIST;
         let add_up = || WriteOutcome::of(delivery, request, routing);
         let mut outcome = self.compute.run_if(is_long, add_up).await;
-        let hopeless = self.hopeless(delivery, sender);
-        outcome.dead_letters = self.keep(&hopeless, request, routing, deadline).await;
-        if matches!(outcome.dead_letters, Kept::Samples(_)) {
-            for missing in hopeless {
-                if !matches!(missing.why, Why::Ignored(_)) {
+        let permanent = self.permanent(delivery, redelivery);
+        outcome.dead_letters = self
+            .store_dead_letters(&permanent, request, routing, deadline)
+            .await;
+        if matches!(outcome.dead_letters, DeadLetterOutcome::Stored(_)) {
+            for missing in permanent {
+                if !matches!(missing.cause, FailureCause::Ignored(_)) {
                     outcome.written += KindCounts::of(request.resolve(missing.items).datapoints);
                 }
             }
@@ -242,70 +244,74 @@ impl Ingester {
 
     /// The samples that no later try can store; none if the sender sends them again anyway because
     /// of others.
-    fn hopeless<'d>(&self, delivery: &'d Delivery, sender: Sender) -> Vec<&'d Undelivered> {
+    fn permanent<'d>(
+        &self,
+        delivery: &'d Delivery,
+        redelivery: Redelivery,
+    ) -> Vec<&'d Undelivered> {
         let undelivered = &delivery.undelivered;
-        let are_sent_again = sender != Sender::SendsOnce
-            && undelivered
-                .iter()
-                .any(|missing| self.is_sent_again(missing));
-        if are_sent_again {
+        let are_retried = redelivery != Redelivery::None
+            && undelivered.iter().any(|missing| self.is_retried(missing));
+        if are_retried {
             return Vec::new();
         }
         // A series without samples can be at fault, but has nothing to keep.
         undelivered
             .iter()
-            .filter(|missing| missing.items.count() > 0 && self.is_kept(missing, sender))
+            .filter(|missing| missing.items.count() > 0 && self.is_dead_letter(missing, redelivery))
             .collect()
     }
 
     /// Keeps samples as dead letters.
-    async fn keep(
+    async fn store_dead_letters(
         &self,
-        hopeless: &[&Undelivered],
+        permanent: &[&Undelivered],
         request: &Request<'_>,
         routing: &Routing,
         deadline: Instant,
-    ) -> Kept {
-        if hopeless.is_empty() {
-            return Kept::Nothing;
+    ) -> DeadLetterOutcome {
+        if permanent.is_empty() {
+            return DeadLetterOutcome::None;
         }
-        let samples = hopeless.iter().map(|missing| missing.items.count()).sum();
-        let is_long = hopeless.len() > LONG_LIST;
-        let group = || groups(hopeless.iter().copied());
+        let samples = permanent.iter().map(|missing| missing.items.count()).sum();
+        let is_long = permanent.len() > LONG_LIST;
+        let group = || groups(permanent.iter().copied());
         let groups = self.compute.run_if(is_long, group).await;
         let now = Timestamp::now();
         let letters = groups
             .iter()
             .map(|same| letter(same, request, routing, now));
         let deadline = deadline.max(Instant::now() + TIME_FOR_DEAD_LETTERS);
-        let kept = timeout_at(deadline, self.dead_letters.store_all(letters)).await;
-        match kept.unwrap_or(Err(DeadLetterError::Timeout)) {
-            Ok(()) if self.dead_letters.is_persistent() => Kept::Samples(samples),
-            Ok(()) => Kept::Nothing,
-            Err(error) => Kept::Failed {
+        let stored = timeout_at(deadline, self.dead_letters.store_all(letters)).await;
+        match stored.unwrap_or(Err(DeadLetterError::Timeout)) {
+            Ok(()) if self.dead_letters.is_persistent() => DeadLetterOutcome::Stored(samples),
+            Ok(()) => DeadLetterOutcome::None,
+            Err(error) => DeadLetterOutcome::Failed {
                 samples,
                 error: error.to_string(),
             },
         }
     }
 
-    fn is_sent_again(&self, missing: &Undelivered) -> bool {
+    fn is_retried(&self, missing: &Undelivered) -> bool {
         let is_throttled = matches!(
-            &missing.why,
-            Why::Failed(failed) if failed.kind == ErrorKind::Throttled
+            &missing.cause,
+            FailureCause::Failed(failed) if failed.kind == ErrorKind::Throttled
         );
-        missing.why.is_retryable() && !(is_throttled && self.throttled_may_be_dropped)
+        missing.cause.is_retryable() && !(is_throttled && self.throttled_may_be_dropped)
     }
 
     /// Samples left out by policy are no news, so they do not go to the log.
-    fn is_kept(&self, missing: &Undelivered, sender: Sender) -> bool {
-        match &missing.why {
-            Why::Ignored(reason) => !reason.is_settled() && self.dead_letters.is_persistent(),
-            Why::Faulty(fault) => fault.is_kept(),
-            Why::Failed(failed) => match sender {
-                Sender::SendsOnce => true,
-                Sender::SendsAgain => !failed.kind.is_retryable(),
-                Sender::CanReadAgain => failed
+    fn is_dead_letter(&self, missing: &Undelivered, redelivery: Redelivery) -> bool {
+        match &missing.cause {
+            FailureCause::Ignored(reason) => {
+                !reason.is_settled() && self.dead_letters.is_persistent()
+            }
+            FailureCause::Invalid(fault) => fault.has_labels(),
+            FailureCause::Failed(failed) => match redelivery {
+                Redelivery::None => true,
+                Redelivery::SenderRetries => !failed.kind.is_retryable(),
+                Redelivery::FromSource => failed
                     .reject_reason
                     .is_some_and(|reason| !reason.is_about_versions()),
             },
@@ -325,7 +331,7 @@ fn log_ignored(request: &Request<'_>, delivery: &Delivery) {
         return;
     }
     for undelivered in &delivery.undelivered {
-        let Why::Ignored(reason) = undelivered.why else {
+        let FailureCause::Ignored(reason) = undelivered.cause else {
             continue;
         };
         let series = request.resolve(undelivered.items);
@@ -359,11 +365,11 @@ impl WriteOutcome {
         };
         let mut sums = Sums::default();
         for missing in undelivered {
-            if !matches!(missing.why, Why::Ignored(_)) {
+            if !matches!(missing.cause, FailureCause::Ignored(_)) {
                 outcome.written -= KindCounts::of(request.resolve(missing.items).datapoints);
             }
             let describe =
-                |fault: SeriesFault| fault.describe(&request.resolve(missing.items), routing);
+                |error: SeriesError| error.describe(&request.resolve(missing.items), routing);
             outcome.add(missing, &mut sums, describe);
         }
         outcome
@@ -374,22 +380,26 @@ impl WriteOutcome {
         &mut self,
         missing: &Undelivered,
         sums: &mut Sums,
-        describe: impl FnOnce(SeriesFault) -> String,
+        describe: impl FnOnce(SeriesError) -> String,
     ) {
         let samples = missing.items.count();
-        match &missing.why {
-            Why::Ignored(reason) => *self.ignored.entry(*reason).or_default() += samples,
-            Why::Faulty(fault) => {
-                match self.faults.iter_mut().find(|faulty| faulty.fault == *fault) {
-                    Some(faulty) => faulty.samples += samples,
-                    None => self.faults.push(Faulty {
-                        fault: *fault,
+        match &missing.cause {
+            FailureCause::Ignored(reason) => *self.ignored.entry(*reason).or_default() += samples,
+            FailureCause::Invalid(fault) => {
+                match self
+                    .invalid
+                    .iter_mut()
+                    .find(|invalid| invalid.error == *fault)
+                {
+                    Some(invalid) => invalid.samples += samples,
+                    None => self.invalid.push(InvalidSeries {
+                        error: *fault,
                         samples,
                         text: describe(*fault),
                     }),
                 }
             }
-            Why::Failed(failed) => {
+            FailureCause::Failed(failed) => {
                 if let Some(reason) = failed.reject_reason {
                     *self.rejected.entry(reason).or_default() += samples;
                 }
@@ -412,7 +422,7 @@ impl WriteOutcome {
 
     /// Samples that neither are stored nor were left out by policy.
     pub fn lost(&self) -> u64 {
-        let faults: u64 = self.faults.iter().map(|faulty| faulty.samples).sum();
+        let faults: u64 = self.invalid.iter().map(|invalid| invalid.samples).sum();
         let failures: u64 = self.failures.iter().map(|failure| failure.samples).sum();
         faults + failures + self.aborted
     }

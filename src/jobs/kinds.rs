@@ -4,7 +4,7 @@ pub mod scrape;
 pub mod sink;
 pub mod sync;
 
-use crate::ingest::{Kept, WriteOutcome};
+use crate::ingest::{DeadLetterOutcome, WriteOutcome};
 use crate::jobs::job::Report;
 
 /// Adds the stored, rejected and dead-lettered samples of a write to a report.
@@ -13,7 +13,7 @@ use crate::jobs::job::Report;
 fn add_written(outcome: &WriteOutcome, report: &mut Report) {
     report.rows += outcome.stored;
     report.rejected += outcome.received - outcome.stored;
-    if let Kept::Samples(samples) = outcome.dead_letters {
+    if let DeadLetterOutcome::Stored(samples) = outcome.dead_letters {
         report.dead_lettered += samples;
     }
 }

@@ -393,7 +393,7 @@ impl Attempt {
     }
 
     /// Counts and logs an attempt without a run.
-    fn skip(mut self, reason: &NotRun) -> Numbers {
+    fn skip(mut self, reason: &NotRun) -> EmfRecord {
         self.is_closed = true;
         let numbers = self.count(reason.result(), &Report::default());
         self.log_skipped(reason);

@@ -118,8 +118,8 @@ mod tests {
 
     use super::super::{Metrics, RunCount, RunResult};
     use super::*;
-    use crate::ingest::{Faulty, Kept, WriteOutcome};
-    use crate::storage::write::route::SeriesFault;
+    use crate::ingest::{DeadLetterOutcome, InvalidSeries, WriteOutcome};
+    use crate::storage::write::route::SeriesError;
     use crate::storage::write::series::IgnoreReason;
 
     #[test]
@@ -128,12 +128,12 @@ mod tests {
             received: 9,
             stored: 4,
             ignored: [(IgnoreReason::ValueNotFinite, 2)].into(),
-            faults: vec![Faulty {
-                fault: SeriesFault::NoMetricName,
+            invalid: vec![InvalidSeries {
+                error: SeriesError::NoMetricName,
                 samples: 3,
                 text: String::new(),
             }],
-            dead_letters: Kept::Samples(1),
+            dead_letters: DeadLetterOutcome::Stored(1),
             calls: 1,
             write_units: 1,
             ..WriteOutcome::default()

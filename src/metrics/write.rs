@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry;
 
 use super::instruments::Instruments;
 use super::measurement::{Measurement, Value};
-use crate::ingest::{IgnoredMetadata, Kept, WriteOutcome};
+use crate::ingest::{DeadLetterOutcome, IgnoredMetadata, WriteOutcome};
 use crate::storage::write::series::IgnoreReason;
 use crate::timestream::{ErrorKind, RejectReason};
 
@@ -106,9 +106,9 @@ pub(super) fn measurements(
     ]);
     let Some(outcome) = outcome else { return all };
     let faults = outcome
-        .faults
+        .invalid
         .iter()
-        .map(|it| (it.fault.name(), it.samples));
+        .map(|it| (it.error.name(), it.samples));
     let failures = outcome
         .failures
         .iter()
@@ -117,9 +117,9 @@ pub(super) fn measurements(
     let ignored = outcome.ignored.iter().map(|(it, n)| (it.as_str(), *n));
     let rejected = outcome.rejected.iter().map(|(it, n)| (it.as_str(), *n));
     let (dead_letter_samples, dead_letter_errors) = match outcome.dead_letters {
-        Kept::Nothing => (0, 0),
-        Kept::Samples(samples) => (samples, 0),
-        Kept::Failed { .. } => (0, 1),
+        DeadLetterOutcome::None => (0, 0),
+        DeadLetterOutcome::Stored(samples) => (samples, 0),
+        DeadLetterOutcome::Failed { .. } => (0, 1),
     };
     let metadata = &outcome.metadata;
     let ignored_metadata = metadata.ignored.iter().map(|(it, n)| (it.as_str(), *n));

@@ -18,12 +18,12 @@ use crate::timestream::retry::Limits;
 
 /// The rows of a statement, page by page. If it is dropped before its end, the query is cancelled.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ResultPages {
     pages: Pages,
     limits: Limits,
 }
 
-impl Answer {
+impl ResultPages {
     /// The names of the columns and the rows of the next page, which may be none; `None` after the last
     /// one.
     ///
@@ -89,8 +89,8 @@ impl Querier {
     }
 
     /// Runs a statement as it is.
-    pub fn ask(&self, statement: String, deadline: Option<Instant>) -> Answer {
-        Answer {
+    pub fn run_statement(&self, statement: String, deadline: Option<Instant>) -> ResultPages {
+        ResultPages {
             pages: self.timestream.query(statement),
             limits: self.reading_limits(deadline),
         }

@@ -17,7 +17,7 @@ use crate::budget::Reservation;
 use crate::model::Destination;
 use crate::prompb;
 use crate::query::Querier;
-use crate::query::single_flight::{Flight, FlightKey, Running};
+use crate::query::single_flight::{QueryKey, Running, SharedQuery};
 use crate::storage::read::patterns::{PatternLimits, PatternsTooLarge};
 use crate::storage::read::selection::{QueryError, Selection, queries_to_selections};
 use crate::timestream::TimestreamError;
@@ -46,7 +46,7 @@ pub struct ReadOutcome {
 }
 
 /// A read request that is being answered. If it is dropped, its queries are cancelled.
-pub struct Reading {
+pub struct ReadStream {
     results: Pin<Box<dyn Stream<Item = Result<QueryResult, ReadError>> + Send>>,
     /// Of each query.
     progress: Arc<[Arc<Progress>]>,
@@ -55,14 +55,14 @@ pub struct Reading {
     outcome: ReadOutcome,
 }
 
-impl fmt::Debug for Reading {
+impl fmt::Debug for ReadStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields = (&self.progress, self.returned, &self.outcome);
-        f.debug_tuple("Reading").field(&fields).finish()
+        f.debug_tuple("ReadStream").field(&fields).finish()
     }
 }
 
-impl Reading {
+impl ReadStream {
     /// Returns a reading that ends with an error.
     fn failed(error: ReadError) -> Self {
         Self {
@@ -109,38 +109,38 @@ impl Querier {
         request: &prompb::ReadRequest,
         reservation: &mut Reservation,
         deadline: Instant,
-    ) -> Reading {
+    ) -> ReadStream {
         let selections = timeout_at(deadline, self.selections(&request.queries, reservation)).await;
         let selections = match selections {
             Ok(Ok(selections)) => selections,
-            Ok(Err(error)) => return Reading::failed(error.into()),
-            Err(_) => return Reading::failed(TimestreamError::timeout().into()),
+            Ok(Err(error)) => return ReadStream::failed(error.into()),
+            Err(_) => return ReadStream::failed(TimestreamError::timeout().into()),
         };
         let destinations = selections.iter().flat_map(|it| it.destinations.clone());
         let mut outcome = ReadOutcome {
             destinations: destinations.collect(),
             ..ReadOutcome::default()
         };
-        let flights = request.queries.iter().zip(selections);
-        let flights = flights.map(|(query, selection)| {
-            let key = FlightKey::new(query, &selection);
+        let queries = request.queries.iter().zip(selections);
+        let queries = queries.map(|(query, selection)| {
+            let key = QueryKey::new(query, &selection);
             let start = |progress| self.start(selection, progress);
-            self.flights.join(key, start)
+            self.single_flight.join(key, start)
         });
-        let flights: Vec<Flight> = flights.collect();
-        let joined = flights.iter().filter(|flight| flight.is_joined);
+        let queries: Vec<SharedQuery> = queries.collect();
+        let joined = queries.iter().filter(|query| query.is_joined);
         outcome.shared_queries = joined.count() as u64;
         let size = Arc::new(RequestSize::new(self.read_limits));
-        let progress = flights.iter().map(|flight| Arc::clone(&flight.progress));
+        let progress = queries.iter().map(|query| Arc::clone(&query.progress));
         let progress: Arc<[_]> = progress.collect();
         for progress in &*progress {
             progress.add_to(&size);
         }
-        let waiting: Vec<_> = flights
+        let waiting: Vec<_> = queries
             .into_iter()
-            .map(|flight| wait(flight.result, Arc::clone(&size), deadline))
+            .map(|query| wait(query.result, Arc::clone(&size), deadline))
             .collect();
-        Reading {
+        ReadStream {
             results: Box::pin(stream::iter(waiting).buffered(MAX_CONCURRENT_QUERIES)),
             progress,
             returned: 0,

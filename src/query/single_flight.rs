@@ -20,19 +20,19 @@ use crate::prompb;
 use crate::storage::read::selection::Selection;
 
 /// A query is joined in this time after its start.
-const OPEN: Duration = Duration::from_secs(1);
+const JOIN_WINDOW: Duration = Duration::from_secs(1);
 
 /// What two queries have in common that have the same result. What else hints tell, the function for
 /// instance, does not change it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct FlightKey {
+pub(super) struct QueryKey {
     /// Type, name and value, those of the destination among them; sorted, each once.
     matchers: Vec<(i32, String, String)>,
     range: Option<(i64, i64)>,
     labels_only: bool,
 }
 
-impl FlightKey {
+impl QueryKey {
     pub(super) fn new(query: &prompb::Query, selection: &Selection) -> Self {
         let matchers = query.matchers.iter();
         let mut matchers: Vec<_> = matchers
@@ -53,7 +53,7 @@ pub(super) type Running = BoxFuture<'static, Result<QueryResult, ReadError>>;
 
 /// A place among those who wait for a query.
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(super) struct SharedQuery {
     /// To be polled; dropping the last one drops the query.
     pub(super) result: Shared<Running>,
     pub(super) progress: Arc<Progress>,
@@ -63,11 +63,11 @@ pub(super) struct Flight {
 
 /// The queries that are running.
 #[derive(Debug, Default)]
-pub(super) struct Flights(Mutex<Registered>);
+pub(super) struct SharedQueries(Mutex<Registered>);
 
 #[derive(Debug, Default)]
 struct Registered {
-    known: HashMap<FlightKey, Known>,
+    known: HashMap<QueryKey, Known>,
     /// Those that have ended are removed once there are as many: twice as many as were running at the
     /// last time, so that a query is looked at twice on average.
     clean_at: usize,
@@ -81,11 +81,11 @@ struct Known {
 }
 
 impl Known {
-    fn join(&self) -> Option<Flight> {
+    fn join(&self) -> Option<SharedQuery> {
         let result = self.result.upgrade()?;
-        let is_open = self.started.elapsed() < OPEN && result.peek().is_none();
+        let is_open = self.started.elapsed() < JOIN_WINDOW && result.peek().is_none();
         let progress = self.progress.upgrade()?;
-        is_open.then_some(Flight {
+        is_open.then_some(SharedQuery {
             result,
             progress,
             is_joined: true,
@@ -93,21 +93,21 @@ impl Known {
     }
 }
 
-impl Flights {
+impl SharedQueries {
     /// A place at the query `key` that runs, or at the one that `start` makes.
     pub(super) fn join(
         &self,
-        key: FlightKey,
+        key: QueryKey,
         start: impl FnOnce(Arc<Progress>) -> Running,
-    ) -> Flight {
+    ) -> SharedQuery {
         let mut registered = self.0.lock();
         let Registered { known, clean_at } = &mut *registered;
         if known.len() >= *clean_at {
             known.retain(|_, known| known.progress.strong_count() > 0);
             *clean_at = 2 * known.len() + 1;
         }
-        if let Some(flight) = known.get(&key).and_then(Known::join) {
-            return flight;
+        if let Some(query) = known.get(&key).and_then(Known::join) {
+            return query;
         }
         let progress = Arc::default();
         let result = start(Arc::clone(&progress)).shared();
@@ -119,7 +119,7 @@ impl Flights {
             };
             known.insert(key, running);
         }
-        Flight {
+        SharedQuery {
             result,
             progress,
             is_joined: false,
@@ -168,8 +168,8 @@ mod tests {
         }
     }
 
-    fn key(name: &str) -> FlightKey {
-        FlightKey {
+    fn key(name: &str) -> QueryKey {
+        QueryKey {
             matchers: vec![(0, "__name__".to_owned(), name.to_owned())],
             range: Some((1, 2)),
             labels_only: false,
@@ -180,10 +180,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_goes_on_while_one_is_left() {
-        let (flights, calls) = (Flights::default(), Calls::default());
-        let join = || flights.join(key("a"), |_| calls.query(SECONDS(10)));
+        let (queries, calls) = (SharedQueries::default(), Calls::default());
+        let join = || queries.join(key("a"), |_| calls.query(SECONDS(10)));
         let (first, second, third) = (join(), join(), join());
-        let joined = [&first, &second, &third].map(|flight| flight.is_joined);
+        let joined = [&first, &second, &third].map(|query| query.is_joined);
         assert_eq!(joined, [false, true, true]);
         assert!(Arc::ptr_eq(&first.progress, &third.progress));
         // The one that polls it leaves, at its deadline.
@@ -199,8 +199,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_ends_when_all_have_left() {
-        let (flights, calls) = (Flights::default(), Calls::default());
-        let join = || flights.join(key("a"), |_| calls.query(SECONDS(10)));
+        let (queries, calls) = (SharedQueries::default(), Calls::default());
+        let join = || queries.join(key("a"), |_| calls.query(SECONDS(10)));
         let (first, second) = (join(), join());
         let both = futures_util::future::join(first.result, second.result);
         assert!(tokio::time::timeout(SECONDS(1), both).await.is_err());
@@ -211,21 +211,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn neither_an_old_one_nor_a_complete_one_nor_another_one_is_joined() {
-        let (flights, calls) = (Flights::default(), Calls::default());
-        let join = |name| flights.join(key(name), |_| calls.query(Duration::from_millis(10)));
+        let (queries, calls) = (SharedQueries::default(), Calls::default());
+        let join = |name| queries.join(key(name), |_| calls.query(Duration::from_millis(10)));
         let first = join("a");
         assert!(!join("b").is_joined);
         let (kept, result) = (join("a"), first.result.await);
         assert!(kept.is_joined && result.is_ok());
         let second = join("a");
         assert!(!second.is_joined);
-        advance(OPEN).await;
+        advance(JOIN_WINDOW).await;
         assert!(!join("a").is_joined);
         drop((kept, second));
         // Those that have ended are removed as others come.
         for name in ["c", "d", "e", "f", "g", "h"] {
             drop(join(name));
-            assert!(flights.0.lock().known.len() <= 4, "{name}");
+            assert!(queries.0.lock().known.len() <= 4, "{name}");
         }
     }
 
@@ -247,7 +247,7 @@ mod tests {
                 range,
                 labels_only,
             };
-            FlightKey::new(&query, &selection)
+            QueryKey::new(&query, &selection)
         };
         let (a, b) = (matcher("a", "1"), matcher("b", "2"));
         let range = Some((1, 2));

@@ -60,10 +60,10 @@ pub(super) struct StatementPages<'c> {
 impl StatementPages<'_> {
     /// Returns the rows of the next page, which may be none; `None` after the last one.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Row>>, ReadError> {
-        let tried = self.pages.next(self.limits).await;
-        let retries = u64::from(tried.retries);
+        let attempts = self.pages.next(self.limits).await;
+        let retries = u64::from(attempts.retries);
         self.progress.count(|counts| counts.retries += retries);
-        let Some(next) = tried.result? else {
+        let Some(next) = attempts.result? else {
             return Ok(None);
         };
         self.progress.count(|counts| {

@@ -12,10 +12,10 @@ use aws_smithy_types::retry::RetryConfig;
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use super::answer::{AnswerReader, QueryStatus};
 use super::endpoint::Discovery;
 use super::failure::{classify, write_error};
-use super::retry::{Limits, Tried};
+use super::query_page::{QueryPageReader, QueryStatus};
+use super::retry::{Attempts, Limits};
 use super::roots::TrustedRoots;
 use super::service::Service;
 use super::{ErrorKind, Rejection, TimestreamError};
@@ -85,7 +85,7 @@ impl Timestream {
     ///
     /// The body is shared by all attempts, not copied. A response that does not say that all of its
     /// `records` are stored is an error, after which the same may be sent again.
-    pub async fn write_records(&self, body: Bytes, records: usize, limits: Limits) -> Tried<()> {
+    pub async fn write_records(&self, body: Bytes, records: usize, limits: Limits) -> Attempts<()> {
         self.write
             .call(limits, |client| {
                 let body = body.clone();
@@ -214,9 +214,9 @@ pub struct Pages {
 
 impl Pages {
     /// The next page, or `None` after the last one.
-    pub async fn next(&mut self, limits: Limits) -> Tried<Option<Page>> {
+    pub async fn next(&mut self, limits: Limits) -> Attempts<Option<Page>> {
         if self.finished {
-            return Tried {
+            return Attempts {
                 result: Ok(None),
                 retries: 0,
             };
@@ -227,7 +227,7 @@ impl Pages {
                 .query_string(&self.text)
                 .set_next_token(self.next_token.clone());
             async {
-                let reader = AnswerReader::default();
+                let reader = QueryPageReader::default();
                 let operation = request.customize().interceptor(reader.clone());
                 operation.send().await.map_err(classify)?;
                 reader.take().ok_or_else(|| {
@@ -238,15 +238,15 @@ impl Pages {
             }
             .boxed()
         };
-        let Tried { result, retries } = self.service.call(limits, call).await;
-        let result = result.map(|answer| {
-            self.query_id = Some(answer.query_id);
-            self.finished = answer.next_token.is_none();
-            self.next_token = answer.next_token;
-            let total = QueryBytes::total(answer.query_status);
+        let Attempts { result, retries } = self.service.call(limits, call).await;
+        let result = result.map(|page| {
+            self.query_id = Some(page.query_id);
+            self.finished = page.next_token.is_none();
+            self.next_token = page.next_token;
+            let total = QueryBytes::total(page.query_status);
             Some(Page {
-                columns: answer.column_info,
-                rows: answer.rows,
+                columns: page.column_info,
+                rows: page.rows,
                 bytes: self.counted.advance_to(total),
             })
         });
@@ -254,7 +254,7 @@ impl Pages {
         self.finished |= result
             .as_ref()
             .is_err_and(|error| error.kind != ErrorKind::Timeout);
-        Tried { result, retries }
+        Attempts { result, retries }
     }
 }
 

@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::answer::MalformedPage;
+use super::query_page::MalformedPage;
 use super::{ErrorKind, RejectReason, Rejection, TimestreamError};
 
 /// The words with which the service rejects a query of which a result row has 1 MB or more.

@@ -28,7 +28,7 @@ use crate::model::{Datum, Row, TimeSeries};
 /// A page of a result.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Answer {
+pub(super) struct QueryPage {
     pub(super) query_id: String,
     /// `None` on the last page.
     #[serde(default, deserialize_with = "next_token")]
@@ -192,18 +192,18 @@ pub(super) struct MalformedPage {
 
 /// Reads the answer of the operation it is given to.
 #[derive(Clone, Debug, Default)]
-pub(super) struct AnswerReader(Arc<Mutex<Option<Answer>>>);
+pub(super) struct QueryPageReader(Arc<Mutex<Option<QueryPage>>>);
 
-impl AnswerReader {
+impl QueryPageReader {
     /// What the operation has answered, once.
-    pub(super) fn take(&self) -> Option<Answer> {
+    pub(super) fn take(&self) -> Option<QueryPage> {
         self.0.lock().take()
     }
 }
 
-impl Intercept for AnswerReader {
+impl Intercept for QueryPageReader {
     fn name(&self) -> &'static str {
-        "AnswerReader"
+        "QueryPageReader"
     }
 
     fn modify_before_deserialization(
@@ -220,7 +220,7 @@ impl Intercept for AnswerReader {
     }
 }
 
-impl DeserializeResponse for AnswerReader {
+impl DeserializeResponse for QueryPageReader {
     fn deserialize_nonstreaming_with_config(
         &self,
         response: &HttpResponse,
@@ -235,16 +235,16 @@ impl DeserializeResponse for AnswerReader {
                 .get("content-type")
                 .map_or_else(|| "(none)".to_owned(), |it| it.chars().take(60).collect()),
         };
-        let answer: Answer = serde_json::from_slice(body)
+        let page: QueryPage = serde_json::from_slice(body)
             .map_err(|error| OrchestratorError::response(malformed(error).into()))?;
         let output = QueryOutput::builder()
-            .query_id(&answer.query_id)
+            .query_id(&page.query_id)
             .set_rows(Some(Vec::new()))
             .set_column_info(Some(Vec::new()))
             .build()
             .map_err(|error| OrchestratorError::response(error.into()))?;
         let mut place = self.0.lock();
-        *place = Some(answer);
+        *place = Some(page);
         Ok(Output::erase(output))
     }
 }
@@ -274,7 +274,7 @@ mod tests {
         }"#;
         let scalar = |text: &str| Datum::Scalar(text.to_owned());
         let points = [("t1", "1.0"), ("t3", "\"3\"")];
-        let expected = Answer {
+        let expected = QueryPage {
             query_id: "Q".to_owned(),
             next_token: Some("N".to_owned()),
             query_status: Some(QueryStatus {
@@ -291,13 +291,13 @@ mod tests {
                 ],
             ],
         };
-        assert_eq!(serde_json::from_str::<Answer>(body).unwrap(), expected);
+        assert_eq!(serde_json::from_str::<QueryPage>(body).unwrap(), expected);
     }
 
     #[test]
     fn parts_may_be_absent_or_in_another_form() {
         let empty = r#"{"QueryId": "Q", "Rows": []}"#;
-        let empty: Answer = serde_json::from_str(empty).unwrap();
+        let empty: QueryPage = serde_json::from_str(empty).unwrap();
         assert_eq!((&empty.next_token, &empty.rows), (&None, &vec![]));
         for text in [
             r#"{"QueryId": "Q"}"#,
@@ -305,7 +305,7 @@ mod tests {
             r#"{"QueryId": "Q", "NextToken": "", "New": {"Rows": 1}}"#,
         ] {
             assert_eq!(
-                serde_json::from_str::<Answer>(text).unwrap(),
+                serde_json::from_str::<QueryPage>(text).unwrap(),
                 empty,
                 "{text}"
             );
@@ -359,7 +359,7 @@ mod tests {
                 "invalid type: string",
             ),
         ] {
-            let error = serde_json::from_str::<Answer>(text)
+            let error = serde_json::from_str::<QueryPage>(text)
                 .unwrap_err()
                 .to_string();
             assert!(error.starts_with(reason), "{text}: {error}");

@@ -25,7 +25,7 @@ pub struct Limits {
 
 /// A result with the number of tries after the first one.
 #[derive(Debug)]
-pub struct Tried<T> {
+pub struct Attempts<T> {
     /// The last result.
     pub result: Result<T, TimestreamError>,
     /// How often the call was repeated.
@@ -41,7 +41,7 @@ pub async fn with_retries<T, C, R>(
     mut random: impl FnMut() -> f64,
     mut call: impl FnMut() -> C,
     mut reload: impl FnMut() -> R,
-) -> Tried<T>
+) -> Attempts<T>
 where
     C: Future<Output = Result<T, TimestreamError>>,
     R: Future<Output = ()>,
@@ -57,14 +57,14 @@ where
     loop {
         let error = match tokio::time::timeout_at(limits.deadline, call()).await {
             Ok(Ok(value)) => {
-                return Tried {
+                return Attempts {
                     result: Ok(value),
                     retries: retries.made(),
                 };
             }
             Ok(Err(error)) => error,
             Err(_) => {
-                return Tried {
+                return Attempts {
                     result: Err(TimestreamError::timeout()),
                     retries: retries.made(),
                 };
@@ -80,7 +80,7 @@ where
         let mut next_pause = || retries.next_pause(random(), None, Some(left)).ok();
         let pause = is_worth_a_retry(error.kind).then(&mut next_pause).flatten();
         let Some(pause) = pause else {
-            return Tried {
+            return Attempts {
                 result: Err(error),
                 retries: retries.made(),
             };
@@ -108,10 +108,10 @@ mod tests {
     }
 
     /// Answers with `errors` one after the other, then with success.
-    async fn run(limits: Limits, errors: &[ErrorKind]) -> (Tried<()>, usize, usize) {
+    async fn run(limits: Limits, errors: &[ErrorKind]) -> (Attempts<()>, usize, usize) {
         let mut calls = 0;
         let mut reloads = 0;
-        let tried = with_retries(
+        let attempts = with_retries(
             limits,
             || 0.99,
             || {
@@ -127,7 +127,7 @@ mod tests {
             },
         )
         .await;
-        (tried, calls, reloads)
+        (attempts, calls, reloads)
     }
 
     #[tokio::test(start_paused = true)]
@@ -151,9 +151,9 @@ mod tests {
             ),
         ];
         for (errors, max_retries, expected, calls, reloads) in cases {
-            let (tried, made, reloaded) = run(limits(max_retries), errors).await;
+            let (attempts, made, reloaded) = run(limits(max_retries), errors).await;
             assert_eq!(
-                tried.result.err().map(|error| error.kind),
+                attempts.result.err().map(|error| error.kind),
                 expected,
                 "{errors:?}"
             );
@@ -164,17 +164,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_retry_passes_the_deadline() {
         let start = Instant::now();
-        let (tried, _, _) = run(limits(1_000), &[ErrorKind::Throttled; 100]).await;
-        assert_eq!(tried.result.unwrap_err().kind, ErrorKind::Throttled);
+        let (attempts, _, _) = run(limits(1_000), &[ErrorKind::Throttled; 100]).await;
+        assert_eq!(attempts.result.unwrap_err().kind, ErrorKind::Throttled);
         assert!(start.elapsed() < Duration::from_secs(25));
-        assert!(tried.retries > 5);
+        assert!(attempts.retries > 5);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_without_an_answer_ends_at_the_deadline() {
         let start = Instant::now();
-        let tried: Tried<()> = with_retries(limits(3), || 0.5, pending, || ready(())).await;
-        assert_eq!(tried.result.unwrap_err().kind, ErrorKind::Timeout);
+        let attempts: Attempts<()> = with_retries(limits(3), || 0.5, pending, || ready(())).await;
+        assert_eq!(attempts.result.unwrap_err().kind, ErrorKind::Timeout);
         assert_eq!(start.elapsed(), Duration::from_secs(25));
     }
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::endpoint::{Address, Cell, Discoverer, Discovery};
 use super::failure::classify;
-use super::retry::{Limits, Tried, with_retries};
+use super::retry::{Attempts, Limits, with_retries};
 use super::{ErrorKind, TimestreamError};
 
 /// Runs operations of the SDK client `C`.
@@ -54,7 +54,7 @@ impl<C: SdkClient> Service<C> {
         &self,
         limits: Limits,
         operation: impl Fn(&C) -> BoxFuture<'static, Result<T, TimestreamError>>,
-    ) -> Tried<T> {
+    ) -> Attempts<T> {
         // What the last attempt called, so that a refused endpoint is replaced once for all calls.
         let used = Mutex::new(None);
         let (used, operation) = (&used, &operation);

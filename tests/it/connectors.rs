@@ -14,7 +14,7 @@ use timestream_emulator::Emulator;
 use timestream_prometheus_connector::entry::jobs::serve;
 use timestream_prometheus_connector::fields::FieldErrors;
 use timestream_prometheus_connector::http::router;
-use timestream_prometheus_connector::ingest::Sender;
+use timestream_prometheus_connector::ingest::Redelivery;
 use timestream_prometheus_connector::jobs::definition::{Kind, Needs};
 use timestream_prometheus_connector::jobs::job::{Job, JobContext, Report, RunError};
 use timestream_prometheus_connector::jobs::secret::SecretRef;
@@ -75,10 +75,10 @@ impl Job for Tell {
             });
             request.end_series();
             let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-            let sender = Sender::SendsOnce;
+            let redelivery = Redelivery::None;
             let written = run
                 .ingester
-                .write_to(&request, run.destination, sender, deadline);
+                .write_to(&request, run.destination, redelivery, deadline);
             let written = written.await.unwrap();
             Report {
                 rows: written.stored,

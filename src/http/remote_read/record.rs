@@ -7,7 +7,7 @@ use super::super::recorder::{End, Record};
 use crate::budget::Reservation;
 use crate::metrics::Metrics;
 use crate::metrics::emf::EmfRecord;
-use crate::query::{ReadOutcome, Reading};
+use crate::query::{ReadOutcome, ReadStream};
 
 /// The numbers of a read request so far.
 #[derive(Debug, Default)]
@@ -15,12 +15,12 @@ pub(super) struct ReadRecord {
     /// The memory of the request and of the patterns of its queries.
     pub(super) reservation: Option<Reservation>,
     /// The read, once it has begun.
-    pub(super) reading: Option<Reading>,
+    pub(super) reading: Option<ReadStream>,
 }
 
 impl ReadRecord {
     fn outcome(&self) -> Option<ReadOutcome> {
-        self.reading.as_ref().map(Reading::outcome)
+        self.reading.as_ref().map(ReadStream::outcome)
     }
 }
 

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::super::log;
 use super::super::recorder::{End, Record};
-use crate::ingest::{Kept, WriteOutcome, WriteProgress};
+use crate::ingest::{DeadLetterOutcome, WriteOutcome, WriteProgress};
 use crate::metrics::Metrics;
 use crate::metrics::emf::EmfRecord;
 
@@ -54,7 +54,9 @@ fn log_write(end: End<'_>, outcome: Option<&WriteOutcome>) {
     let retries = outcome.map(|written| written.retries);
     let error = match end {
         End::Completed(_) => {
-            if let Some(Kept::Samples(samples)) = outcome.map(|written| &written.dead_letters) {
+            if let Some(DeadLetterOutcome::Stored(samples)) =
+                outcome.map(|written| &written.dead_letters)
+            {
                 tracing::warn!(
                     dead_letters = samples,
                     received,

@@ -47,8 +47,8 @@ impl Known {
         let last = variants.len() - 1;
         let found = variants.iter().position(|variant| variant.hash == hash);
         Some(found.is_none_or(|found| {
-            let patience = if found == last { REFRESH } else { ALTERNATE };
-            now.duration_since(variants[found].written) >= patience
+            let interval = if found == last { REFRESH } else { ALTERNATE };
+            now.duration_since(variants[found].written) >= interval
         }))
     }
 

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 pub use config::Scrape;
 
 use crate::fields::FieldErrors;
-use crate::ingest::{Kept, Sender, WriteOutcome};
+use crate::ingest::{DeadLetterOutcome, Redelivery, WriteOutcome};
 use crate::jobs::job::{Job, JobContext, Report, RunError};
 use crate::received::Request;
 use crate::state::StateError;
@@ -215,10 +215,10 @@ async fn write(run: &JobContext<'_>, request: &Request<'_>, report: &mut Report)
     }
     let latest = Instant::now() + WRITE_TIMEOUT;
     let deadline = run.deadline.map_or(latest, |deadline| deadline.min(latest));
-    let sender = Sender::SendsOnce;
+    let redelivery = Redelivery::None;
     let written = run
         .ingester
-        .write_to(request, run.destination, sender, deadline);
+        .write_to(request, run.destination, redelivery, deadline);
     match written.await {
         Ok(outcome) => {
             add_outcome(&outcome, report);
@@ -237,12 +237,12 @@ async fn write(run: &JobContext<'_>, request: &Request<'_>, report: &mut Report)
 
 fn add_outcome(outcome: &WriteOutcome, report: &mut Report) {
     super::add_written(outcome, report);
-    if let Kept::Failed { samples, error } = &outcome.dead_letters {
+    if let DeadLetterOutcome::Failed { samples, error } = &outcome.dead_letters {
         let text = format!("could not write {samples} samples to the dead-letter target: {error}");
         report.warnings.push(text);
     }
-    let faults = outcome.faults.iter();
-    let faults = faults.map(|faulty| format!("{} samples: {}", faulty.samples, faulty.text));
+    let faults = outcome.invalid.iter();
+    let faults = faults.map(|invalid| format!("{} samples: {}", invalid.samples, invalid.text));
     let failures = outcome.failures.iter().map(|failure| {
         let (samples, destination) = (failure.samples, &failure.destination);
         format!(

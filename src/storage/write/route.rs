@@ -10,7 +10,7 @@ use crate::visible::truncate;
 
 /// What makes a series impossible to route or to understand; the sender has to mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SeriesFault {
+pub enum SeriesError {
     /// The series refers to texts that the request does not hold.
     BadReference,
     /// A label name or a label value is not UTF-8.
@@ -33,7 +33,7 @@ pub enum SeriesFault {
     UnreadableExemplar,
 }
 
-impl SeriesFault {
+impl SeriesError {
     /// All faults.
     pub const ALL: [Self; 10] = [
         Self::BadReference,
@@ -61,7 +61,7 @@ impl SeriesFault {
     }
 
     /// Whether a dead letter can hold what has this fault: not where nobody knows the labels.
-    pub fn is_kept(self) -> bool {
+    pub fn has_labels(self) -> bool {
         !matches!(self, Self::BadReference | Self::UnreadableExemplar)
     }
 
@@ -181,19 +181,19 @@ pub(super) struct Routed<'r, 'a> {
 pub(super) fn route<'r, 'a: 'r>(
     parts: &Parts<'_, 'a>,
     routing: &'r Routing,
-) -> Result<Routed<'r, 'a>, SeriesFault> {
+) -> Result<Routed<'r, 'a>, SeriesError> {
     if parts.has_empty_name {
-        return Err(SeriesFault::EmptyLabelName);
+        return Err(SeriesError::EmptyLabelName);
     }
     if parts.is_repeated {
-        return Err(SeriesFault::RepeatedLabel);
+        return Err(SeriesError::RepeatedLabel);
     }
-    let metric = parts.metric.ok_or(SeriesFault::NoMetricName)?;
+    let metric = parts.metric.ok_or(SeriesError::NoMetricName)?;
     let database = parts.database.or(routing.database.default.as_deref());
     let table = parts.table.or(routing.table.default.as_deref());
     Ok(Routed {
-        database: database.ok_or(SeriesFault::MissingDatabase)?,
-        table: table.ok_or(SeriesFault::MissingTable)?,
+        database: database.ok_or(SeriesError::MissingDatabase)?,
+        table: table.ok_or(SeriesError::MissingTable)?,
         metric,
     })
 }

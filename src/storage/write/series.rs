@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 
 use super::exemplar;
 use super::labels::{KnownLabels, Metric, Parts};
-use super::route::{Routed, SeriesFault, is_destination_name, route};
+use super::route::{Routed, SeriesError, is_destination_name, route};
 use super::stored::{AttributeId, SeriesId, StoredSeries};
 use super::value::{NUMBER_BYTES, Value};
 use crate::model::Destination;
@@ -115,7 +115,7 @@ impl IgnoreReason {
 
 /// A `fail_on_*` option refuses the whole request because of this sample or series.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum Refusal {
+pub enum PolicyViolation {
     /// A metric or label name is too long.
     #[error(
         "LongLabelNameError: {what} name '{name}' exceeds {limit} bytes, the maximum length supported by Timestream; shorten it by relabelling, or unset fail_on_long_label to leave such series out"
@@ -172,25 +172,25 @@ pub struct Conversion<'a> {
     /// Records by destination, destinations in order of first appearance.
     pub destinations: Vec<DestinationRecords<'a>>,
     /// The samples that became no record.
-    pub left_out: Vec<LeftOut>,
+    pub dropped: Vec<Dropped>,
 }
 
 /// Samples that became no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct Dropped {
     /// Which ones.
     pub items: DatapointRange,
     /// Why.
-    pub why: WhyLeftOut,
+    pub reason: DropReason,
 }
 
 /// Why samples became no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhyLeftOut {
+pub enum DropReason {
     /// Timestream cannot hold them; the policy is to leave them out.
     Ignored(IgnoreReason),
     /// Their series cannot be routed or understood.
-    Faulty(SeriesFault),
+    Invalid(SeriesError),
 }
 
 /// The records of one destination.
@@ -228,7 +228,7 @@ impl Record<'_> {
 
 /// Turns the series of a request into records by destination.
 ///
-/// Every sample is in exactly one record or in [`Conversion::left_out`].
+/// Every sample is in exactly one record or in [`Conversion::dropped`].
 ///
 /// # Errors
 /// A `fail_on_*` option is set and the request holds something that it refuses.
@@ -236,7 +236,7 @@ pub fn series_to_records<'a>(
     request: &Request<'a>,
     routing: &Routing,
     policy: WritePolicy,
-) -> Result<Conversion<'a>, Refusal> {
+) -> Result<Conversion<'a>, PolicyViolation> {
     let mut conversion = Conversion {
         stored: StoredSeries::with_room_for(request.len(), request.label_count()),
         ..Conversion::default()
@@ -249,8 +249,8 @@ pub fn series_to_records<'a>(
         |series: &Series<'_, '_>| !series.datapoints.is_empty() || series.unreadable.is_some();
     for series in request.iter().filter(concerns) {
         if let Some(why) = series.unreadable {
-            let fault = SeriesFault::of_series(why);
-            conversion.leave_out(series.range, WhyLeftOut::Faulty(fault));
+            let fault = SeriesError::of_series(why);
+            conversion.drop_items(series.range, DropReason::Invalid(fault));
             continue;
         }
         let parts = labels.take_apart(series.labels, &mut conversion.stored);
@@ -262,12 +262,12 @@ pub fn series_to_records<'a>(
                         is_destination_name(routed.database) && is_destination_name(routed.table);
                     exists.then(|| conversion.add_destination(&routed, request))
                 });
-            Ok((routed.metric, slot.ok_or(SeriesFault::InvalidDestination)?))
+            Ok((routed.metric, slot.ok_or(SeriesError::InvalidDestination)?))
         });
         let (metric, slot) = match routed {
             Ok(routed) => routed,
             Err(fault) => {
-                conversion.leave_out(series.range, WhyLeftOut::Faulty(fault));
+                conversion.drop_items(series.range, DropReason::Invalid(fault));
                 continue;
             }
         };
@@ -275,7 +275,7 @@ pub fn series_to_records<'a>(
             Ok(stored) => stored,
             Err(over) if policy.fail_on_long_label => return Err(over.refusal(series.labels)),
             Err(over) => {
-                conversion.leave_out(series.range, WhyLeftOut::Ignored(over.reason()));
+                conversion.drop_items(series.range, DropReason::Ignored(over.reason()));
                 continue;
             }
         };
@@ -310,7 +310,7 @@ impl<'a> Conversion<'a> {
         series: &Series<'_, 'a>,
         attributes: &mut FormAttributes,
         policy: WritePolicy,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PolicyViolation> {
         let destination = &mut self.destinations[slot];
         let mut forms = Forms {
             metric_name: metric.name,
@@ -331,22 +331,25 @@ impl<'a> Conversion<'a> {
                     value,
                 }),
                 Err(unstorable) => {
-                    let why = unstorable.why(content, series.labels, policy)?;
-                    self.left_out.push(LeftOut { items: item, why });
+                    let reason = unstorable.reason(content, series.labels, policy)?;
+                    self.dropped.push(Dropped {
+                        items: item,
+                        reason,
+                    });
                 }
             }
         }
         Ok(())
     }
 
-    fn leave_out(&mut self, items: DatapointRange, why: WhyLeftOut) {
-        self.left_out.push(LeftOut { items, why });
+    fn drop_items(&mut self, items: DatapointRange, reason: DropReason) {
+        self.dropped.push(Dropped { items, reason });
     }
 }
 
 /// Why something becomes no record.
 enum Unstorable<'a> {
-    Faulty(SeriesFault),
+    InvalidItem(SeriesError),
     OverLimit(OverLimit<'a>),
     /// A reason that lies in the value or the time.
     Invalid(IgnoreReason),
@@ -382,7 +385,7 @@ fn to_record<'a>(
         Datapoint::Sample(_) => Err(Unstorable::Invalid(IgnoreReason::ValueNotFinite)),
         Datapoint::Histogram(histogram) => {
             if histogram.validate().is_err() {
-                return Err(Unstorable::Faulty(SeriesFault::InvalidHistogram));
+                return Err(Unstorable::InvalidItem(SeriesError::InvalidHistogram));
             }
             let series = forms.get(Form::Histogram)?;
             let value = Value::Varchar(histogram::to_text(histogram).into());
@@ -393,7 +396,7 @@ fn to_record<'a>(
         }
         Datapoint::Exemplar(exemplar) => {
             let Ok(labels) = &exemplar.labels else {
-                return Err(Unstorable::Faulty(SeriesFault::UnreadableExemplar));
+                return Err(Unstorable::InvalidItem(SeriesError::UnreadableExemplar));
             };
             let series = forms.get(Form::Exemplar)?;
             let text = exemplar::to_text(labels, exemplar.value, exemplar.timestamp_ms);
@@ -409,18 +412,18 @@ fn to_record<'a>(
 
 impl Unstorable<'_> {
     /// Why `content` is left out, unless the policy is to refuse the request.
-    fn why(
+    fn reason(
         self,
         content: &Datapoint<'_>,
         labels: Labels<'_, '_>,
         policy: WritePolicy,
-    ) -> Result<WhyLeftOut, Refusal> {
+    ) -> Result<DropReason, PolicyViolation> {
         let reason = match self {
-            Self::Faulty(fault) => return Ok(WhyLeftOut::Faulty(fault)),
+            Self::InvalidItem(fault) => return Ok(DropReason::Invalid(fault)),
             Self::OverLimit(over) if policy.fail_on_long_label => return Err(over.refusal(labels)),
             Self::OverLimit(over) => over.reason(),
             Self::Invalid(_) if policy.fail_on_invalid_sample_value => {
-                return Err(Refusal::InvalidSample {
+                return Err(PolicyViolation::InvalidSample {
                     value: content.value(),
                     timestamp_ms: content.timestamp_ms(),
                     labels: labels.to_string(),
@@ -428,7 +431,7 @@ impl Unstorable<'_> {
             }
             Self::Invalid(reason) => reason,
             Self::LargeHistogram { bytes } if policy.fail_on_invalid_sample_value => {
-                return Err(Refusal::LargeHistogram {
+                return Err(PolicyViolation::LargeHistogram {
                     bytes,
                     timestamp_ms: content.timestamp_ms(),
                     labels: labels.to_string(),
@@ -436,7 +439,7 @@ impl Unstorable<'_> {
             }
             Self::LargeHistogram { .. } => IgnoreReason::HistogramTooLarge,
         };
-        Ok(WhyLeftOut::Ignored(reason))
+        Ok(DropReason::Ignored(reason))
     }
 }
 
@@ -553,13 +556,13 @@ impl OverLimit<'_> {
         }
     }
 
-    fn refusal(&self, labels: Labels<'_, '_>) -> Refusal {
-        let long = |what, name: &str, limit| Refusal::LongName {
+    fn refusal(&self, labels: Labels<'_, '_>) -> PolicyViolation {
+        let long = |what, name: &str, limit| PolicyViolation::LongName {
             what,
             name: truncate(name, 256).into_owned(),
             limit,
         };
-        let large = |limit| Refusal::LargeSeries {
+        let large = |limit| PolicyViolation::LargeSeries {
             labels: labels.to_string(),
             limit,
         };
@@ -694,7 +697,7 @@ mod tests {
         let items = conversion.destinations[0].records.iter().map(|r| r.item);
         let times = items.map(|item| request.resolve(item).datapoints[0].timestamp_ms());
         assert!(times.eq([1, 2, 3]));
-        assert_eq!(conversion.left_out, []);
+        assert_eq!(conversion.dropped, []);
     }
 
     #[test]
@@ -723,12 +726,12 @@ mod tests {
             ]);
             let conversion = series_to_records(&request, &routing, WritePolicy::default()).unwrap();
             assert_eq!(conversion.destinations[0].records.len(), 1, "{labels:?}");
-            let [left_out] = conversion.left_out.as_slice() else {
-                panic!("{:?}", conversion.left_out)
+            let [dropped] = conversion.dropped.as_slice() else {
+                panic!("{:?}", conversion.dropped)
             };
-            assert_eq!(left_out.items, request.series(0).range);
-            let WhyLeftOut::Faulty(fault) = left_out.why else {
-                panic!("{left_out:?}")
+            assert_eq!(dropped.items, request.series(0).range);
+            let DropReason::Invalid(fault) = dropped.reason else {
+                panic!("{dropped:?}")
             };
             assert_eq!(fault.name(), expected);
             let text = fault.describe(&request.series(0), &routing);
@@ -785,8 +788,8 @@ mod tests {
             let all = [&[("__name__", name), ("table", "t")], labels].concat();
             let request = request(&[(&all, &[(1, value)])]);
             let lenient = series_to_records(&request, &routing, WritePolicy::default()).unwrap();
-            let why = lenient.left_out.first().map(|left_out| left_out.why);
-            let expected_why = expected.map(WhyLeftOut::Ignored);
+            let why = lenient.dropped.first().map(|dropped| dropped.reason);
+            let expected_why = expected.map(DropReason::Ignored);
             assert_eq!(why, expected_why, "{name} {}", labels.len());
             let refused = series_to_records(&request, &routing, strict).is_err();
             assert_eq!(refused, expected.is_some(), "{name} {}", labels.len());

@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use hashbrown::HashMap;
 use md5::{Digest, Md5};
 
-use super::route::SeriesFault;
-use super::series::{Conversion, DestinationRecords, IgnoreReason, LeftOut, Record, WhyLeftOut};
+use super::route::SeriesError;
+use super::series::{Conversion, DestinationRecords, DropReason, Dropped, IgnoreReason, Record};
 use super::value::{Attribute, Scalar, Value};
 use crate::model::{Destination, METRIC_NAME_LABEL};
 use crate::received::{Datapoint, DatapointRange, Label, Request, to_u32};
@@ -33,10 +33,10 @@ pub fn samples_to_rows<'a>(request: &Request<'a>, destination: Destination) -> C
     let (mut series_ids, mut records) = (Vec::new(), Vec::new());
     for series in request.iter() {
         if let Some(why) = series.unreadable {
-            let why = WhyLeftOut::Faulty(SeriesFault::of_series(why));
-            conversion.left_out.push(LeftOut {
+            let reason = DropReason::Invalid(SeriesError::of_series(why));
+            conversion.dropped.push(Dropped {
                 items: series.range,
-                why,
+                reason,
             });
             continue;
         }
@@ -64,7 +64,7 @@ pub fn samples_to_rows<'a>(request: &Request<'a>, destination: Destination) -> C
                     nanos: 0,
                     value,
                 }),
-                Err(reason) => conversion.left_out.push(left_out(item, reason)),
+                Err(reason) => conversion.dropped.push(dropped(item, reason)),
             }
         }
     }
@@ -76,10 +76,10 @@ pub fn samples_to_rows<'a>(request: &Request<'a>, destination: Destination) -> C
     conversion
 }
 
-fn left_out(items: DatapointRange, reason: IgnoreReason) -> LeftOut {
-    LeftOut {
+fn dropped(items: DatapointRange, reason: IgnoreReason) -> Dropped {
+    Dropped {
         items,
-        why: WhyLeftOut::Ignored(reason),
+        reason: DropReason::Ignored(reason),
     }
 }
 
@@ -226,17 +226,17 @@ mod tests {
             ])
         };
         assert_eq!(rows, [(0, 0, 5, value(0.0)), (2, 0, 7, value(2.5))]);
-        let left_out: Vec<_> = conversion
-            .left_out
+        let dropped: Vec<_> = conversion
+            .dropped
             .iter()
-            .map(|it| (it.items.position(), it.why))
+            .map(|it| (it.items.position(), it.reason))
             .collect();
-        let why = WhyLeftOut::Ignored;
+        let why = DropReason::Ignored;
         let expected = [
             (1, why(IgnoreReason::ValueNotFinite)),
             (3, why(IgnoreReason::NegativeTimestamp)),
             (4, why(IgnoreReason::RecordTooLarge)),
         ];
-        assert_eq!(left_out, expected);
+        assert_eq!(dropped, expected);
     }
 }

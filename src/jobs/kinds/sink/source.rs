@@ -307,7 +307,7 @@ async fn deliver_query(
     run: &JobContext<'_>,
     sender: &mut Sender<'_>,
 ) -> Result<(), RunError> {
-    let mut pages = run.querier.ask(query.to_owned(), run.deadline);
+    let mut pages = run.querier.run_statement(query.to_owned(), run.deadline);
     let now_ms = (run.now)().as_millisecond();
     let mut number = 0;
     loop {

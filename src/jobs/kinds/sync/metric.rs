@@ -11,7 +11,7 @@ use super::failures::MetricError;
 use super::response::{Series, pairs};
 use super::server::Failure;
 use super::window::{Window, Windows};
-use crate::ingest::{Kept, Shape};
+use crate::ingest::{DeadLetterOutcome, RecordLayout};
 use crate::jobs::job::RunError;
 use crate::jobs::kinds::add_written;
 use crate::received::{Datapoint, Request};
@@ -177,8 +177,8 @@ impl SyncRun<'_> {
             return Err(RunError::Interrupted.into());
         }
         let shape = match self.settings.layout {
-            Layout::Native => Shape::Series,
-            Layout::Rows | Layout::TablePerMetric => Shape::Rows,
+            Layout::Native => RecordLayout::Series,
+            Layout::Rows | Layout::TablePerMetric => RecordLayout::Rows,
         };
         let deadline = self.deadline();
         let destination = self.target.of(metric);
@@ -203,7 +203,7 @@ impl SyncRun<'_> {
                 (false, Layout::Native | Layout::Rows) => RunError::Failed(text).into(),
             });
         }
-        if let Kept::Failed { samples, error } = &outcome.dead_letters {
+        if let DeadLetterOutcome::Failed { samples, error } = &outcome.dead_letters {
             let text =
                 format!("could not write {samples} samples to the dead-letter target: {error}");
             return Err(RunError::Failed(text).into());
