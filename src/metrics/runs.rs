@@ -93,14 +93,45 @@ pub struct RunCount {
     pub duration: Duration,
 }
 
+/// The metrics of runs under their names, and under the names that they had before.
 #[derive(Debug)]
-pub(super) struct RunMetrics {
+pub(super) struct RunMetrics([Named; 2]);
+
+/// The metrics of runs under one set of names.
+#[derive(Debug)]
+struct Named {
     runs: Family<Outcome, Counter>,
-    rows: Family<Kind, Counter>,
+    samples: Family<Kind, Counter>,
     rejected: Family<Kind, Counter>,
     duration: Family<Kind, Histogram, fn() -> Histogram>,
     last_success: Family<Kind, Gauge<f64, AtomicU64>>,
 }
+
+/// Names of metrics.
+struct Names {
+    runs: &'static str,
+    samples: &'static str,
+    rejected: &'static str,
+    duration: &'static str,
+    last_success: &'static str,
+}
+
+const NAMES: Names = Names {
+    runs: "job_runs",
+    samples: "job_samples",
+    rejected: "job_rejected_samples",
+    duration: "job_run_duration_seconds",
+    last_success: "job_last_success_timestamp_seconds",
+};
+
+/// The names before those, which dashboards and alerts may still use; CloudWatch has them too.
+const FORMER_NAMES: Names = Names {
+    runs: "definition_runs",
+    samples: "definition_rows",
+    rejected: "definition_rejected_rows",
+    duration: "definition_run_duration_seconds",
+    last_success: "definition_last_success_timestamp_seconds",
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
@@ -132,45 +163,59 @@ pub(super) fn measurements(run: &RunCount) -> Vec<Measurement> {
 }
 
 impl RunMetrics {
-    /// Registers the metrics, with zero values for each of `types` of definitions.
+    /// Registers the metrics, with zero values for each of `types` of jobs.
     pub(super) fn register(
         registry: &mut Registry,
         types: impl IntoIterator<Item = &'static str>,
     ) -> Self {
+        let types: Vec<_> = types.into_iter().collect();
+        let help = |text: &str| text.to_owned();
+        let former = |text: &str| format!("{text}; former name");
+        Self([
+            Named::register(registry, &NAMES, &types, help),
+            Named::register(registry, &FORMER_NAMES, &types, former),
+        ])
+    }
+
+    pub(super) fn add(&self, run: &RunCount) {
+        for named in &self.0 {
+            named.add(run);
+        }
+    }
+}
+
+impl Named {
+    fn register(
+        registry: &mut Registry,
+        names: &Names,
+        types: &[&'static str],
+        help: impl Fn(&str) -> String,
+    ) -> Self {
         let r = registry;
+        let runs = help(
+            "Attempts to run jobs, by result; skipped: a run was still in progress; claim_lost: another process \
+             has the tick; aborted: the caller disconnected, or time ran out, before the run ended; no_memory: \
+             pushed rows did not fit",
+        );
+        let samples = help("Samples that jobs stored or delivered");
+        let rejected = help("Samples of jobs that cannot be stored, or were dropped by policy");
+        let last_success =
+            help("Time at which this process last completed a job; 0 if it never did");
         let duration: Family<Kind, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS));
         r.register(
-            "definition_run_duration_seconds",
-            "Duration of job runs",
+            names.duration,
+            help("Duration of job runs"),
             duration.clone(),
         );
         let metrics = Self {
-            runs: add(
-                r,
-                "definition_runs",
-                "Attempts to run jobs, by result; skipped: a run was still in progress; claim_lost: \
-                 another process has the tick; aborted: the caller disconnected, or time ran out, before \
-                 the run ended; no_memory: pushed rows did not fit",
-            ),
-            rows: add(
-                r,
-                "definition_rows",
-                "Samples that jobs stored or delivered",
-            ),
-            rejected: add(
-                r,
-                "definition_rejected_rows",
-                "Samples of jobs that cannot be stored, or were dropped by policy",
-            ),
+            runs: add(r, names.runs, &runs),
+            samples: add(r, names.samples, &samples),
+            rejected: add(r, names.rejected, &rejected),
             duration,
-            last_success: add(
-                r,
-                "definition_last_success_timestamp_seconds",
-                "Time at which this process last completed a job; 0 if it never did",
-            ),
+            last_success: add(r, names.last_success, &last_success),
         };
-        for r#type in types {
+        for &r#type in types {
             for result in RunResult::ALL {
                 drop(metrics.runs.get_or_create(&Outcome {
                     r#type,
@@ -178,7 +223,7 @@ impl RunMetrics {
                 }));
             }
             let kind = Kind { r#type };
-            drop(metrics.rows.get_or_create(&kind));
+            drop(metrics.samples.get_or_create(&kind));
             drop(metrics.rejected.get_or_create(&kind));
             drop(metrics.duration.get_or_create(&kind));
             drop(metrics.last_success.get_or_create(&kind));
@@ -186,7 +231,7 @@ impl RunMetrics {
         metrics
     }
 
-    pub(super) fn add(&self, run: &RunCount) {
+    fn add(&self, run: &RunCount) {
         let kind = Kind { r#type: run.kind };
         let outcome = Outcome {
             r#type: run.kind,
@@ -196,7 +241,7 @@ impl RunMetrics {
         if !run.result.has_run() {
             return;
         }
-        self.rows.get_or_create(&kind).inc_by(run.rows);
+        self.samples.get_or_create(&kind).inc_by(run.rows);
         self.rejected.get_or_create(&kind).inc_by(run.rejected);
         let seconds = run.duration.as_secs_f64();
         self.duration.get_or_create(&kind).observe(seconds);

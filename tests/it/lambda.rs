@@ -696,6 +696,10 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
         let Some(name) = name.strip_suffix("_total") else {
             continue;
         };
+        // CloudWatch has them under their former names alone: it bills by the name.
+        if name.starts_with("job_") {
+            continue;
+        }
         let value: f64 = value.parse().unwrap();
         *on_page.entry(name.to_owned()).or_default() += value;
         if let (Some(label), true) = (label, value > 0.0) {
