@@ -37,10 +37,10 @@ pub struct Ingester {
     timestream: Timestream,
     routing: Arc<Routing>,
     policy: WritePolicy,
-    /// Where records have versions.
+    /// Present if records have versions.
     versions: Option<Arc<Versions>>,
     dead_letters: DeadLetters,
-    /// Whether a sender may give up a request because of throttling.
+    /// True if a sender may drop a request because of throttling.
     throttled_may_be_dropped: bool,
     max_retries: u32,
     /// Calls in flight in the process.

@@ -1,7 +1,7 @@
 //! The connector's own metrics: what there is, and the one place where outcomes are added.
 //!
 //! `write` and `read` hold a request's numbers, `runs` those of connector definitions, `process` those of the process, `live` what the
-//! start page shows, `text` the formats that a scraper may ask for, [`emf`] the one of CloudWatch. A label whose values are known
+//! start page shows, `text` the formats that a scraper may request, [`emf`] the one of CloudWatch. A label whose values are known
 //! has all of them from the start, at zero, so that the first failure is an increase.
 
 pub mod emf;
@@ -40,7 +40,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from; empty where that was not known.
 pub const REVISION: &str = env!("SOURCE_REVISION");
 
-/// What the names of all metrics start with, but those of the process.
+/// The prefix of the names of all metrics except those of the process.
 const PREFIX: &str = "timestream_connector";
 
 /// Upper bounds of the duration buckets, in seconds, from a cached read to the longest deadline.
@@ -96,7 +96,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a request as being answered until the guard is dropped.
+    /// Counts a request as in flight until the guard is dropped.
     pub fn in_flight(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
@@ -104,14 +104,14 @@ impl Metrics {
 
     /// Adds a request without the right credential.
     ///
-    /// Returns what was added, for whoever is to know it too.
+    /// Returns the added measurements as a record for CloudWatch.
     pub fn add_rejected_credential(&self) -> EmfRecord {
         self.add(401, vec![Measurement::count("rejected_credentials", 1)])
     }
 
-    /// Adds a write request; `outcome` is absent if it was refused before any conversion.
+    /// Adds a write request; `outcome` is absent if it was rejected before any conversion.
     ///
-    /// Returns what was added, for whoever is to know it too.
+    /// Returns the added measurements as a record for CloudWatch.
     pub fn add_write(
         &self,
         outcome: Option<&WriteOutcome>,
@@ -121,9 +121,9 @@ impl Metrics {
         self.add(status, write::measurements(outcome, status, duration))
     }
 
-    /// Adds a read request; `outcome` is absent if nothing was asked of Timestream.
+    /// Adds a read request; `outcome` is absent if Timestream was not queried.
     ///
-    /// Returns what was added, for whoever is to know it too.
+    /// Returns the added measurements as a record for CloudWatch.
     pub fn add_read(
         &self,
         outcome: Option<&ReadOutcome>,
@@ -135,7 +135,7 @@ impl Metrics {
 
     /// Adds an attempt to run a connector definition.
     ///
-    /// Returns what was added, for whoever is to know it too.
+    /// Returns the added measurements as a record for CloudWatch.
     pub fn add_run(&self, run: &RunCount) -> EmfRecord {
         self.runs.add(run);
         EmfRecord::new(None, runs::measurements(run))
@@ -159,14 +159,14 @@ impl Metrics {
         }
     }
 
-    /// What the start page shows.
+    /// Returns the counts and rates of the start page.
     pub fn live(&self) -> LiveView {
         let in_flight = self.in_flight.get();
         self.live.view(self.started.elapsed(), in_flight)
     }
 }
 
-/// A request that is being answered.
+/// A request in flight.
 #[derive(Debug)]
 pub struct InFlight(Gauge);
 

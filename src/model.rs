@@ -25,7 +25,7 @@ impl fmt::Display for Destination {
 pub struct TimeSeries {
     /// All texts behind one another: each sample's time, and then its value.
     text: String,
-    /// Where in it each time ends, and each value.
+    /// The ends of each time and each value in it.
     ends: Vec<(usize, usize)>,
 }
 

@@ -1,4 +1,4 @@
-//! The port to Timestream: write a prepared batch, run a query, and what can go wrong.
+//! The port to Timestream: writes of prepared batches, queries, and their errors.
 //!
 //! [`client`] speaks through the AWS SDK: `service` holds its clients, `endpoint` finds the cell to
 //! talk to, `query_page` reads the pages of queries, `failure` reads the errors, `rejection` the reasons
@@ -23,10 +23,10 @@ pub use endpoint::Discovery;
 pub use rejection::{RejectReason, Rejection};
 pub use roots::TrustedRoots;
 
-/// What went wrong, by what somebody does about it.
+/// The kind of an error, by its remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ErrorKind {
-    /// The service asks to slow down.
+    /// The service rejects the call because of the rate of calls.
     Throttled,
     /// The service failed.
     InternalServer,
@@ -35,7 +35,7 @@ pub enum ErrorKind {
     /// The response cannot be read, or contradicts the request: something else than the service may
     /// have sent it.
     UnexpectedResponse,
-    /// No answer within the deadline.
+    /// No response within the deadline.
     Timeout,
     /// The endpoint no longer serves this account.
     InvalidEndpoint,
@@ -79,7 +79,7 @@ impl ErrorKind {
         Self::Rejected,
     ];
 
-    /// Whether a later try may succeed without anybody changing the data or the set-up of tables.
+    /// Returns true if a later attempt may succeed without a change of the data or the set-up of tables.
     ///
     /// Credentials count: they are renewed, and the data is still good then.
     pub fn is_retryable(self) -> bool {
@@ -102,7 +102,7 @@ impl ErrorKind {
         }
     }
 
-    /// The name in logs, metrics and answers; where the service has an exception, that.
+    /// Returns the name in logs, metrics and responses: that of the service's exception, if there is one.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Throttled => "ThrottlingException",
@@ -127,7 +127,7 @@ impl ErrorKind {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {message}", kind.as_str())]
 pub struct TimestreamError {
-    /// What somebody can do about it.
+    /// The kind of the error, by its remedy.
     pub kind: ErrorKind,
     /// The service's words, or those of the layer that failed.
     pub message: String,
@@ -139,11 +139,11 @@ pub struct TimestreamError {
 }
 
 impl TimestreamError {
-    /// There was no answer in time.
+    /// Returns the error of a call without a response in time.
     pub fn timeout() -> Self {
         Self::new(
             ErrorKind::Timeout,
-            "no answer from Timestream before the deadline of the request",
+            "no response from Timestream before the deadline of the request",
         )
     }
 

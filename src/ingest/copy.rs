@@ -14,7 +14,7 @@ use crate::storage::write::metadata::{is_storable, metadata_to_records};
 use crate::storage::write::series::{PolicyViolation, WritePolicy, series_to_records};
 use crate::storage::write::sql_layout::samples_to_rows;
 
-/// How samples are stored.
+/// The layout of stored samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordLayout {
     /// As remote write stores them.

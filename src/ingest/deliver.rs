@@ -1,4 +1,4 @@
-//! Samples to Timestream: convert, send every batch, and know of each sample what became of it.
+//! Samples to Timestream: convert them, send every batch, and record the outcome of each sample.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::storage::write::series::{
 use crate::timestream::retry::Limits;
 use crate::timestream::{ErrorKind, RejectReason, Rejection, TimestreamError};
 
-/// Calls that one request may make beyond one for each batch, to find out which records of refused
-/// batches Timestream refuses. One such record among 100 takes 14.
+/// Calls that one request may make beyond one for each batch, to find out which records of rejected
+/// batches Timestream rejects. One such record among 100 takes 14.
 const MAX_SPLIT_CALLS: u32 = 500;
 
 /// A request of so many samples and labels takes longer to convert than a thread that serves
@@ -50,25 +50,25 @@ pub(crate) struct Undelivered {
     pub(crate) cause: FailureCause,
 }
 
-/// Why samples are not stored.
+/// The reason why samples are not stored.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FailureCause {
-    /// They are left out by policy.
+    /// They are dropped by policy.
     Ignored(IgnoreReason),
-    /// The sender has to mend their series.
+    /// Their series is invalid; the sender must fix it.
     Invalid(SeriesError),
-    /// Timestream did not take them.
+    /// Timestream rejected them, or could not be reached.
     Failed(Failed),
 }
 
-/// Timestream did not take a record.
+/// A record that Timestream did not store.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Failed {
-    /// Where it was to go.
+    /// Its destination.
     pub(crate) destination: Arc<Destination>,
-    /// What somebody can do about it.
+    /// The kind of the error, by its remedy.
     pub(crate) kind: ErrorKind,
-    /// Why the record was rejected, if it was rejected by itself.
+    /// The reason of the rejection, if the record was rejected by itself.
     pub(crate) reject_reason: Option<RejectReason>,
     /// The service's words.
     pub(crate) message: Arc<str>,
@@ -76,7 +76,7 @@ pub(crate) struct Failed {
     pub(crate) existing_version: Option<i64>,
 }
 
-/// How the batches of a request are sent.
+/// The options of the batches of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WriteOptions {
     pub(super) limits: Limits,
@@ -85,18 +85,18 @@ pub(super) struct WriteOptions {
 }
 
 impl FailureCause {
-    /// What metrics call it.
+    /// Returns the value of the label `reason` in metrics.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Ignored(reason) => reason.as_str(),
-            Self::Invalid(fault) => fault.name(),
+            Self::Invalid(error) => error.name(),
             Self::Failed(failed) => failed
                 .reject_reason
                 .map_or(failed.kind.as_str(), RejectReason::as_str),
         }
     }
 
-    /// What went wrong, in words.
+    /// Returns the error message.
     pub(super) fn text(&self) -> String {
         match self {
             Self::Failed(failed) => format!("{}: {}", failed.kind.as_str(), failed.message),
@@ -104,7 +104,7 @@ impl FailureCause {
         }
     }
 
-    /// Whether a later try may store the samples, without anybody changing anything.
+    /// Returns true if a later attempt may store the samples without any change.
     pub(crate) fn is_retryable(&self) -> bool {
         matches!(self, Self::Failed(failed) if failed.kind.is_retryable())
     }
@@ -116,7 +116,7 @@ impl Ingester {
     /// dropped before, `delivery` has the outcome of the calls that had ended.
     ///
     /// # Errors
-    /// A `fail_on_*` option refuses the request; then nothing has been written.
+    /// A `fail_on_*` option rejects the request; then nothing has been written.
     pub(crate) async fn deliver(
         &self,
         request: &Request<'_>,
@@ -145,7 +145,7 @@ impl Ingester {
             items: dropped.items,
             cause: match dropped.reason {
                 DropReason::Ignored(reason) => FailureCause::Ignored(reason),
-                DropReason::Invalid(fault) => FailureCause::Invalid(fault),
+                DropReason::Invalid(error) => FailureCause::Invalid(error),
             },
         });
         delivery.undelivered.extend(dropped);
@@ -159,8 +159,8 @@ impl Ingester {
 
     /// Sends all records of a conversion, as many calls at a time as the process makes.
     ///
-    /// A batch that the service refuses as a whole because of what it holds is halved until the
-    /// refused records stand alone, or until [`MAX_SPLIT_CALLS`] are made: the rest counts as refused
+    /// A batch that the service rejects as a whole because of its content is halved until the
+    /// rejected records stand alone, or until [`MAX_SPLIT_CALLS`] are made: the rest counts as rejected
     /// then.
     pub(super) async fn send_records(
         &self,
@@ -182,7 +182,7 @@ impl Ingester {
                 whole.push_back(Part {
                     destination: Arc::clone(&destination),
                     batch,
-                    refused: None,
+                    rejected: None,
                 });
             }
         }
@@ -213,7 +213,7 @@ impl Ingester {
         }
     }
 
-    /// One call, once the process has a place for it.
+    /// Makes one call, once the process has a permit for it.
     async fn call<'b>(&self, part: Part<'b>, options: WriteOptions) -> (Part<'b>, Called) {
         let WriteOptions { limits, versions } = options;
         let permit = tokio::time::timeout_at(limits.deadline, self.write_permits.acquire());
@@ -253,18 +253,18 @@ fn is_long(request: &Request<'_>) -> bool {
 struct Part<'b> {
     destination: Arc<Destination>,
     batch: Batch<'b>,
-    /// The error with which the service refused a batch that they were part of.
-    refused: Option<Arc<TimestreamError>>,
+    /// The error with which the service rejected a batch that they were part of.
+    rejected: Option<Arc<TimestreamError>>,
 }
 
 impl Part<'_> {
     /// Returns its two halves; it has at least two records.
-    fn halves(self, refused: TimestreamError) -> [Self; 2] {
-        let refused = Arc::new(refused);
+    fn halves(self, rejected: TimestreamError) -> [Self; 2] {
+        let rejected = Arc::new(rejected);
         self.batch.halves().map(|batch| Self {
             destination: Arc::clone(&self.destination),
             batch,
-            refused: Some(Arc::clone(&refused)),
+            rejected: Some(Arc::clone(&rejected)),
         })
     }
 }
@@ -310,9 +310,9 @@ impl Delivery {
     /// Notes which records of a failed call are not stored: those that the service names, or all
     /// where it names none.
     fn fail(&mut self, part: &Part<'_>, error: &TimestreamError, options: WriteOptions) {
-        // Sent again, the records would be refused again, and the time would be over again.
-        let error = match &part.refused {
-            Some(refused) if error.kind == ErrorKind::Timeout => refused,
+        // Sent again, the records would be rejected again, and the time would be over again.
+        let error = match &part.rejected {
+            Some(rejected) if error.kind == ErrorKind::Timeout => rejected,
             _ => error,
         };
         let records = part.batch.records;

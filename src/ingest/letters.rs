@@ -1,4 +1,4 @@
-//! What a delivery left over, as dead letters.
+//! Samples that a delivery did not store, as dead letters.
 
 use jiff::Timestamp;
 
@@ -11,15 +11,15 @@ use crate::storage::routing::Routing;
 use crate::storage::write::route::{SeriesError, destination};
 
 impl Ingester {
-    /// Whether dead letters have a place other than the log.
+    /// Returns true if dead letters have a target other than the log.
     pub fn keeps_letters(&self) -> bool {
         self.dead_letters.is_persistent()
     }
 
-    /// Keeps `letters`; returns whether they are kept for good, and not just in the log.
+    /// Stores `letters`; returns true if they persist, and are not just in the log.
     ///
     /// # Errors
-    /// At least one of them is not kept.
+    /// At least one of them is not stored.
     pub async fn keep_letters(&self, letters: &[Letter]) -> Result<bool, DeadLetterError> {
         if !letters.is_empty() {
             self.dead_letters.store(letters).await?;
@@ -55,7 +55,7 @@ pub(super) fn letter(
         destination(&series, routing).map(|name| name.map(str::to_owned));
     match cause {
         FailureCause::Ignored(_) => {}
-        FailureCause::Invalid(fault) => letter.message = fault.describe(&series, routing),
+        FailureCause::Invalid(error) => letter.message = error.describe(&series, routing),
         FailureCause::Failed(Failed {
             message,
             existing_version,

@@ -1,7 +1,7 @@
 //! Metadata of metrics to its table: what is new or has changed, and all of it again before it can
 //! expire.
 //!
-//! Senders repeat it every minute or with every sample, so nothing here decides the answer to a
+//! Senders repeat it every minute or with every sample, so nothing here decides the response to a
 //! request: what fails comes again.
 
 mod known;
@@ -24,17 +24,17 @@ use crate::timestream::ErrorKind;
 use crate::timestream::retry::Limits;
 use known::Known;
 
-/// Longest time that metadata may hold up the answer to a request.
+/// Longest time that metadata may delay the response to a request.
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
-/// What became of the metadata of a request; what was written before is not counted.
+/// The outcome of the metadata of a request; entries that were written before are not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetadataOutcome {
     /// Entries that were written.
     pub written: u64,
-    /// Entries left out.
+    /// Entries that were dropped.
     pub ignored: BTreeMap<IgnoredMetadata, u64>,
-    /// Entries that Timestream did not take.
+    /// Entries that could not be written to Timestream.
     pub failed: BTreeMap<ErrorKind, u64>,
     /// Billed units of the calls that stored some of it.
     pub write_units: u64,
@@ -42,7 +42,7 @@ pub struct MetadataOutcome {
     pub calls: u64,
 }
 
-/// Why metadata was left out.
+/// The reason why metadata was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IgnoredMetadata {
     /// Nothing names a database for it.
@@ -86,7 +86,7 @@ pub(super) struct MetadataTable {
     known: Mutex<Known>,
 }
 
-/// What has to be written to one database.
+/// The entries that must be written to one database.
 #[derive(Debug, Default)]
 struct Due<'r> {
     entries: Vec<Metadata<'r>>,
@@ -120,7 +120,7 @@ impl Ingester {
             tracing::warn!(
                 entries,
                 error = format!("{first}; correct the sender"),
-                "Metadata of metrics cannot be read. Samples are not concerned."
+                "Metadata of metrics cannot be read. Samples are not affected."
             );
             outcome
                 .ignored
@@ -152,7 +152,7 @@ impl Ingester {
     }
 }
 
-/// What has to be written, by database; of each metric the first entry.
+/// Returns the entries that must be written, by database; of each metric the first entry.
 fn due_metadata<'r>(
     table: &MetadataTable,
     request: &Request<'r>,
@@ -225,7 +225,7 @@ fn note_samples(
             tracing::warn!(
                 database,
                 table = table.name,
-                "Metadata of metrics is not kept: the table holds samples; name another one (--metadata-table), or none (off)."
+                "Metadata of metrics is not stored: the table holds samples; name another one (--metadata-table), or none (off)."
             );
         }
     }
@@ -263,7 +263,7 @@ impl MetadataTable {
             Some(failed) if known.note_failed(database, now) => tracing::warn!(
                 destination = failed.destination.to_string(),
                 error = format!("{}: {}", failed.kind.as_str(), failed.message),
-                "Metadata of metrics is not stored; create the table, name another one (--metadata-table), or none (off). Samples are not concerned."
+                "Metadata of metrics is not stored; create the table, name another one (--metadata-table), or none (off). Samples are not affected."
             ),
             Some(_) => {}
         }

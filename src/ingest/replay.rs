@@ -13,16 +13,16 @@ use crate::ingest::Ingester;
 use crate::received::{Datapoint, Exemplar, Request, Unreadable};
 use crate::storage::routing::{RoutePart, Routing};
 
-/// What became of letters that were written again.
+/// The outcome of letters that were written again.
 #[derive(Debug, Default)]
 pub struct Replayed {
     /// Samples in the letters.
     pub samples: u64,
     /// Samples that Timestream holds now.
     pub stored: u64,
-    /// Samples that no further try can store either, by reason.
+    /// Samples that no further attempt can store either, by reason.
     pub refused: BTreeMap<String, u64>,
-    /// Samples that a later try may store, by reason.
+    /// Samples that a later attempt may store, by reason.
     pub failed: BTreeMap<String, u64>,
     /// Letters for the samples that are still not stored.
     pub left: Vec<Letter>,
@@ -43,7 +43,7 @@ impl Replayed {
     }
 }
 
-/// Where samples go that neither name a destination nor had one.
+/// The destination of samples that neither name one nor had one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fallback {
     /// The database.
@@ -56,7 +56,7 @@ impl Ingester {
     /// Writes the samples of `letters` again. A destination label decides where one goes, else the
     /// letter's own destination, else `fallback`, else the configured default.
     ///
-    /// What fails again is in the result, not in the dead letters.
+    /// Samples that fail again are in the result, not in the dead letters.
     pub async fn replay(
         &self,
         letters: &[Letter],
@@ -114,8 +114,8 @@ impl Ingester {
         let request = request(group);
         let mut delivery = Delivery::default();
         let delivered = self.deliver(&request, &routing, deadline, &mut delivery);
-        if let Err(refusal) = delivered.await {
-            return refused(group, &refusal.to_string());
+        if let Err(violation) = delivered.await {
+            return refused(group, &violation.to_string());
         }
         let (left, now) = (groups(unsettled(&delivery)), Timestamp::now());
         let left = left
@@ -140,7 +140,7 @@ impl Ingester {
     }
 }
 
-/// What has to be kept; a value that a later one replaced has not.
+/// Returns the samples that are still not stored, without values that a later one replaced.
 fn unsettled(delivery: &Delivery) -> impl Iterator<Item = &Undelivered> {
     let is_settled = |cause: &FailureCause| matches!(cause, FailureCause::Ignored(reason) if reason.is_settled());
     delivery
@@ -179,7 +179,7 @@ fn request<'a>(letters: &[&'a Letter]) -> Request<'a> {
     request
 }
 
-/// Everything is refused for one reason, which a `fail_on_*` option gives.
+/// Returns the result of letters that are all rejected because of a `fail_on_*` option.
 fn refused(letters: &[&Letter], reason: &str) -> Replayed {
     let samples = letters.iter().map(|letter| letter.count()).sum();
     let left = letters.iter().map(|&letter| {

@@ -14,7 +14,7 @@ pub struct Settings {
     pub policy: WritePolicy,
     /// The treatment of a value for a time at which another one is stored.
     pub on_duplicate: OnDuplicate,
-    /// Whether a sender may drop a request because of throttling: it does on status 429.
+    /// True if a sender may drop a request because of throttling: it does on status 429.
     pub throttled_may_be_dropped: bool,
     /// Retries of a write.
     pub max_retries: u32,

@@ -8,10 +8,10 @@ use crate::timestream::retry::Limits;
 use crate::timestream::tables::{Table, TableError};
 
 impl Ingester {
-    /// What is known of a table; `None` if there is no such table.
+    /// Describes a table; returns `None` if there is no such table.
     ///
     /// # Errors
-    /// It cannot be asked for.
+    /// The call fails.
     pub async fn describe_table(
         &self,
         destination: &Destination,

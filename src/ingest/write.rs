@@ -1,4 +1,4 @@
-//! The write use case: deliver, and add up what became of the samples.
+//! The write use case: deliver, and add up the outcomes of the samples.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,16 +21,16 @@ use crate::storage::write::route::SeriesError;
 use crate::storage::write::series::{IgnoreReason, PolicyViolation};
 use crate::timestream::{ErrorKind, RejectReason};
 
-/// What dead letters have at least, where the request took all its time.
+/// The least time for storing dead letters, if the request took all its time.
 const TIME_FOR_DEAD_LETTERS: Duration = Duration::from_secs(2);
 
 /// A list of so many samples that are not stored takes longer to add up than a thread that serves
 /// connections may be occupied.
 const LONG_LIST: usize = 20_000;
 
-/// What became of the samples of a write request; histograms and exemplars count as samples.
+/// The outcome of the samples of a write request; histograms and exemplars count as samples.
 ///
-/// `received` is the sum of `stored`, `ignored`, the samples of `faults`, those of `failures` and
+/// `received` is the sum of `stored`, `ignored`, the samples of `invalid`, those of `failures` and
 /// `aborted`.
 #[derive(Debug, Default)]
 pub struct WriteOutcome {
@@ -38,23 +38,23 @@ pub struct WriteOutcome {
     pub received: u64,
     /// Samples that Timestream holds now.
     pub stored: u64,
-    /// What a sender may take for written: what is stored, and what was left out by policy or is kept
-    /// as dead letters, because to send that again cannot help.
+    /// Samples that a sender may consider written: those that are stored, dropped by policy or written
+    /// as dead letters, because sending them again cannot help.
     pub written: KindCounts,
-    /// Samples left out by policy.
+    /// Samples dropped by policy.
     pub ignored: BTreeMap<IgnoreReason, u64>,
-    /// Samples of series that the sender has to mend, by fault, in order of first appearance.
+    /// Samples of invalid series that the sender must fix, by error, in order of first appearance.
     pub invalid: Vec<InvalidSeries>,
-    /// Samples that Timestream did not take, by destination and kind.
+    /// Samples that could not be written to Timestream, by destination and kind.
     pub failures: Vec<Failure>,
     /// Samples of a request that was aborted, in calls that had not ended by then: Timestream may
     /// hold them.
     pub aborted: u64,
     /// The samples of those failures that are rejections, by reason.
     pub rejected: BTreeMap<RejectReason, u64>,
-    /// Whether the samples that no later try can store are kept as dead letters.
+    /// The outcome of storing as dead letters the samples that can never be stored in Timestream.
     pub dead_letters: DeadLetterOutcome,
-    /// What became of what the request says about metrics.
+    /// The outcome of the metadata of the request.
     pub metadata: MetadataOutcome,
     /// Billed units of the calls that stored something.
     pub write_units: u64,
@@ -102,57 +102,57 @@ impl WriteProgress {
     }
 }
 
-/// What became of the samples of a request that no later try can store.
+/// The outcome of the samples of a request that can never be stored in Timestream.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub enum DeadLetterOutcome {
     /// There are none, they went to the log, or the sender sends the whole request again.
     #[default]
     None,
-    /// So many samples are kept as dead letters.
+    /// So many samples are stored as dead letters.
     Stored(u64),
     /// They are lost unless the sender sends them again.
     Failed {
-        /// How many.
+        /// The number of samples.
         samples: u64,
-        /// Why they are not kept.
+        /// The error of the dead-letter target.
         error: String,
     },
 }
 
-/// Samples of series that have one kind of fault.
+/// Samples of invalid series that have the same kind of error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidSeries {
-    /// The fault.
+    /// The error.
     pub error: SeriesError,
-    /// How many.
+    /// The number of samples.
     pub samples: u64,
-    /// What is wrong with the first of the series, and what to do.
+    /// The error message and remedy for the first of the series.
     pub text: String,
 }
 
-/// Samples that Timestream did not take.
+/// Samples that could not be written to Timestream.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// Where they were to go.
+    /// Their destination.
     pub destination: Destination,
-    /// What somebody can do about it.
+    /// The kind of the error, by its remedy.
     pub kind: ErrorKind,
-    /// How many.
+    /// The number of samples.
     pub samples: u64,
     /// The service's words for the first of them.
     pub message: String,
 }
 
-/// What whoever hands samples over does about those that are not stored.
+/// The delivery of samples that are not stored at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redelivery {
-    /// It sends the whole request again after a failure that a later try may mend.
+    /// The sender sends the whole request again after a failure that may pass.
     SenderRetries,
-    /// It has the samples this once: what is not stored now is for the dead letters, whatever the
+    /// The samples are delivered once: those that are not stored now become dead letters, whatever the
     /// reason.
     None,
-    /// It can read the samples again where it has them from. What another value keeps out is not
-    /// wanted any more.
+    /// The samples can be read again from their source. A sample that another value excludes is not
+    /// needed any more.
     FromSource,
 }
 
@@ -161,7 +161,7 @@ impl Ingester {
     /// the outcome of each is known when this returns; `progress` has those that are known before.
     ///
     /// # Errors
-    /// A `fail_on_*` option refuses the request; then nothing has been written.
+    /// A `fail_on_*` option rejects the request; then nothing has been written.
     pub async fn write(
         &self,
         request: &Request<'_>,
@@ -215,7 +215,7 @@ impl Ingester {
         Ok(outcome)
     }
 
-    /// Adds up what became of the samples, and keeps as dead letters those that are for them.
+    /// Adds up the outcome of the samples, and stores those that can never be stored as dead letters.
     pub(super) async fn settle(
         &self,
         delivery: &Delivery,
@@ -242,7 +242,7 @@ impl Ingester {
         outcome
     }
 
-    /// The samples that no later try can store; none if the sender sends them again anyway because
+    /// Returns the samples that no later attempt can store; none if the sender sends them again anyway because
     /// of others.
     fn permanent<'d>(
         &self,
@@ -255,14 +255,14 @@ impl Ingester {
         if are_retried {
             return Vec::new();
         }
-        // A series without samples can be at fault, but has nothing to keep.
+        // A series without samples can be invalid, but has nothing to store.
         undelivered
             .iter()
             .filter(|missing| missing.items.count() > 0 && self.is_dead_letter(missing, redelivery))
             .collect()
     }
 
-    /// Keeps samples as dead letters.
+    /// Stores samples as dead letters.
     async fn store_dead_letters(
         &self,
         permanent: &[&Undelivered],
@@ -301,13 +301,13 @@ impl Ingester {
         missing.cause.is_retryable() && !(is_throttled && self.throttled_may_be_dropped)
     }
 
-    /// Samples left out by policy are no news, so they do not go to the log.
+    /// Samples dropped by policy are expected, so they do not go to the log.
     fn is_dead_letter(&self, missing: &Undelivered, redelivery: Redelivery) -> bool {
         match &missing.cause {
             FailureCause::Ignored(reason) => {
                 !reason.is_settled() && self.dead_letters.is_persistent()
             }
-            FailureCause::Invalid(fault) => fault.has_labels(),
+            FailureCause::Invalid(error) => error.has_labels(),
             FailureCause::Failed(failed) => match redelivery {
                 Redelivery::None => true,
                 Redelivery::SenderRetries => !failed.kind.is_retryable(),
@@ -325,7 +325,7 @@ struct Sums {
     failures: HashMap<(ErrorKind, Arc<Destination>), usize>,
 }
 
-/// One line for each sample left out by policy.
+/// Logs one line for each sample dropped by policy.
 fn log_ignored(request: &Request<'_>, delivery: &Delivery) {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;
@@ -375,7 +375,7 @@ impl WriteOutcome {
         outcome
     }
 
-    /// Adds samples that are not stored; `describe` says of the first with a fault which it is.
+    /// Adds samples that are not stored; `describe` returns the message for the first with an error.
     fn add(
         &mut self,
         missing: &Undelivered,
@@ -385,17 +385,17 @@ impl WriteOutcome {
         let samples = missing.items.count();
         match &missing.cause {
             FailureCause::Ignored(reason) => *self.ignored.entry(*reason).or_default() += samples,
-            FailureCause::Invalid(fault) => {
+            FailureCause::Invalid(error) => {
                 match self
                     .invalid
                     .iter_mut()
-                    .find(|invalid| invalid.error == *fault)
+                    .find(|invalid| invalid.error == *error)
                 {
                     Some(invalid) => invalid.samples += samples,
                     None => self.invalid.push(InvalidSeries {
-                        error: *fault,
+                        error: *error,
                         samples,
-                        text: describe(*fault),
+                        text: describe(*error),
                     }),
                 }
             }
@@ -420,10 +420,10 @@ impl WriteOutcome {
         }
     }
 
-    /// Samples that neither are stored nor were left out by policy.
+    /// Returns the number of samples that neither are stored nor were dropped by policy.
     pub fn lost(&self) -> u64 {
-        let faults: u64 = self.invalid.iter().map(|invalid| invalid.samples).sum();
+        let invalid: u64 = self.invalid.iter().map(|invalid| invalid.samples).sum();
         let failures: u64 = self.failures.iter().map(|failure| failure.samples).sum();
-        faults + failures + self.aborted
+        invalid + failures + self.aborted
     }
 }

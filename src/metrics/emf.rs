@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::VERSION;
 use super::measurement::{Measurement, Value as Measured};
 
-/// Where CloudWatch files the metrics.
+/// The namespace of the metrics in CloudWatch.
 pub const NAMESPACE: &str = "TimestreamConnector";
 /// The dimension that all of them have.
 pub const DIMENSION: &str = "FunctionName";

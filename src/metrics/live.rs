@@ -10,24 +10,24 @@ use super::measurement::{Measurement, Value};
 /// Seconds that a rate looks back.
 const WINDOW_SECONDS: u64 = 60;
 
-/// What is counted, in the order shown.
+/// The counts of the start page, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LiveCount {
     /// Samples received.
     Received,
     /// Samples stored.
     Written,
-    /// Samples left out by policy.
+    /// Samples dropped by policy.
     Ignored,
-    /// Samples neither stored nor left out.
+    /// Samples neither stored nor dropped.
     Failed,
-    /// Write requests answered with this status.
+    /// Write requests with a response of this status.
     WriteRequests(u16),
     /// WriteRecords calls made again.
     WriteRetries,
     /// Write units billed.
     WriteUnits,
-    /// Read requests answered with this status.
+    /// Read requests with a response of this status.
     ReadRequests(u16),
     /// Series returned.
     ReadSeries,
@@ -40,7 +40,7 @@ pub enum LiveCount {
 }
 
 impl LiveCount {
-    /// Those that are shown from the start.
+    /// Those that are listed from the start.
     const ALWAYS: [Self; 12] = [
         Self::Received,
         Self::Written,
@@ -57,12 +57,12 @@ impl LiveCount {
     ];
 }
 
-/// What the start page shows at one moment.
+/// The content of the start page at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LiveView {
-    /// How long the process runs.
+    /// The time since the start of the process.
     pub uptime: Duration,
-    /// Requests being answered.
+    /// Requests in flight.
     pub in_flight: i64,
     /// The counts in their order.
     pub rows: Vec<LiveRow>,
@@ -71,7 +71,7 @@ pub struct LiveView {
 /// One count.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LiveRow {
-    /// What is counted.
+    /// The count.
     pub count: LiveCount,
     /// Since the start of the process.
     pub total: u64,

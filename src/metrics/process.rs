@@ -2,7 +2,7 @@
 //! <https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics>.
 //!
 //! They come from Linux' `/proc` at each scrape. What cannot be read there, on other systems all
-//! of it, is left out.
+//! of it, is omitted.
 
 use std::fmt;
 use std::fs;
@@ -17,7 +17,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 const TICKS_PER_SECOND: f64 = 100.0;
 const BYTES_PER_KIB: f64 = 1024.0;
 
-/// Reads the numbers of this process whenever metrics are asked for.
+/// Reads the numbers of this process whenever metrics are requested.
 #[derive(Debug)]
 pub(super) struct Process;
 
@@ -89,7 +89,7 @@ fn gauge(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: f64) ->
     )?)
 }
 
-/// What could be read.
+/// The values that could be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Readings {
     cpu_seconds: Option<f64>,
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_left_out() {
+    fn absent_values_are_omitted() {
         assert_eq!(Readings::parse("", "", "", ""), Readings::default());
         let unlimited =
             "Max open files            unlimited            unlimited            files\n";

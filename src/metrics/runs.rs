@@ -1,5 +1,4 @@
-//! The metrics of connector definitions, by their type: names of definitions are as many as somebody
-//! likes.
+//! The metrics of jobs, by their type: there may be any number of names of jobs.
 
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -69,7 +68,7 @@ impl RunResult {
         }
     }
 
-    /// Whether anything has run.
+    /// Returns true if anything has run.
     fn has_run(self) -> bool {
         matches!(
             self,
@@ -89,7 +88,7 @@ pub struct RunCount {
     pub rows: u64,
     /// Samples that cannot be stored.
     pub rejected: u64,
-    /// How long it took.
+    /// The duration of the run.
     pub duration: Duration,
 }
 

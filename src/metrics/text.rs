@@ -23,7 +23,7 @@ impl Format {
         }
     }
 
-    /// The content type of an answer in this format.
+    /// Returns the content type of a response in this format.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",

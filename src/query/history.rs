@@ -28,7 +28,7 @@ impl ResultPages {
     /// one.
     ///
     /// # Errors
-    /// Timestream did not answer.
+    /// Timestream did not respond.
     pub async fn next(&mut self) -> Result<Option<(Vec<String>, Vec<Row>)>, ReadError> {
         let page = self.pages.next(self.limits).await.result?;
         Ok(page.map(|page| (page.columns, page.rows)))
@@ -40,7 +40,7 @@ impl Querier {
     /// labels: those of `metrics`, or all if there are none.
     ///
     /// # Errors
-    /// Timestream did not answer, or not before the deadline.
+    /// Timestream did not respond, or not before the deadline.
     pub async fn series_of(
         &self,
         destination: &Destination,

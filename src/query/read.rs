@@ -23,18 +23,18 @@ use crate::storage::read::selection::{QueryError, Selection, queries_to_selectio
 use crate::timestream::TimestreamError;
 use crate::timestream::retry::Limits;
 
-/// Queries of one request that run at once, as many as Prometheus' own server answers.
+/// Queries of one request that run at once, as many as Prometheus' own server runs.
 const MAX_CONCURRENT_QUERIES: usize = 10;
 
 /// Longer than anybody waits.
 pub(super) const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
-/// What a read request took and gave.
+/// The cost and the result of a read request.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOutcome {
-    /// The tables asked, each once.
+    /// The queried tables, each once.
     pub destinations: BTreeSet<Destination>,
-    /// What was done, whether or not there are results.
+    /// The statements and their cost, with or without results.
     pub counts: StatementCounts,
     /// Series in all results.
     pub series: u64,
@@ -45,7 +45,7 @@ pub struct ReadOutcome {
     pub shared_queries: u64,
 }
 
-/// A read request that is being answered. If it is dropped, its queries are cancelled.
+/// The results of a read request. If it is dropped, its queries are cancelled.
 pub struct ReadStream {
     results: Pin<Box<dyn Stream<Item = Result<QueryResult, ReadError>> + Send>>,
     /// Of each query.
@@ -76,7 +76,7 @@ impl ReadStream {
     /// The next result, in the order of the queries; `None` after the last one.
     ///
     /// # Errors
-    /// A query cannot be answered; then the others are not worth anything.
+    /// A query failed; then the results of the others are of no use.
     pub async fn next(&mut self) -> Option<Result<QueryResult, ReadError>> {
         let result = self.results.next().await?;
         if let Ok(series) = &result {

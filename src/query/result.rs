@@ -24,7 +24,7 @@ pub enum ReadError {
     Row(#[from] RowError),
     /// The results are larger than a limit allows.
     #[error(
-        "ReadLimitError: the result has more than {limit} {unit}; ask for a shorter range or fewer series (more label matchers), or raise {option}"
+        "ReadLimitError: the result has more than {limit} {unit}; query a shorter range or fewer series (more label matchers), or raise {option}"
     )]
     TooLarge {
         /// The value of the option.

@@ -1,6 +1,6 @@
-//! The columns that were last seen, so that a read need not ask before it queries.
+//! The columns that were last seen, so that a read need not look them up before it queries.
 //!
-//! The cache only hides latency: every answer made with a remembered schema is checked against the
+//! The cache only hides latency: every result by a remembered schema is checked against the
 //! present one (see [`super::read`]).
 
 use std::collections::HashMap;
@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 use crate::model::Destination;
 use crate::storage::read::schema::{Measures, Schema};
 
-/// Entries kept; all are forgotten when one more comes, since each costs one statement to regain.
+/// Maximum of entries; all are forgotten when one more comes, since each costs one statement to regain.
 const MAX_ENTRIES: usize = 10_000;
 
-/// What a schema is about: a table and the measures asked for, `None` for the whole table.
+/// The subject of a schema: a table and the queried measures, `None` for the whole table.
 pub(super) type SchemaKey = (Destination, Option<Measures>);
 
 /// Schemas by what they are about.

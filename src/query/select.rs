@@ -14,7 +14,7 @@ use crate::storage::read::selection::Selection;
 use crate::storage::read::sql::{BINS, SeriesQuery, describe, selection_to_sql, show_measures};
 use crate::timestream::ErrorKind;
 
-/// More measures than this are cheaper to ask for at once, with the whole table.
+/// More measures than this are cheaper to list at once, with the whole table.
 const MAX_SHOWN_MEASURES: usize = 2;
 
 /// A result of this size takes longer to put into order than a thread that serves connections may be

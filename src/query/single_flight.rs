@@ -1,9 +1,9 @@
 //! Queries that are running, so that requests which want the same at the same time share one.
 //!
-//! A dashboard asks for one selector in many panels at once. A query belongs to all who wait for it: it
+//! A dashboard queries one selector in many panels at once. A query belongs to all requests that wait for it: it
 //! goes on while one of them is left, each waits until its own deadline, and it is cancelled when the
-//! last one leaves. A query that has run for a while is not joined, so that an answer has what was
-//! stored until shortly before it was asked for.
+//! last one leaves. A query that has run for a while is not joined, so that a result has the samples
+//! stored until shortly before the request.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -22,7 +22,7 @@ use crate::storage::read::selection::Selection;
 /// A query is joined in this time after its start.
 const JOIN_WINDOW: Duration = Duration::from_secs(1);
 
-/// What two queries have in common that have the same result. What else hints tell, the function for
+/// The parts of a query that decide its result. Other hints, the function for
 /// instance, does not change it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct QueryKey {
@@ -48,7 +48,7 @@ impl QueryKey {
     }
 }
 
-/// A query that runs while somebody polls it.
+/// A query that runs while it is polled.
 pub(super) type Running = BoxFuture<'static, Result<QueryResult, ReadError>>;
 
 /// A place among those who wait for a query.
@@ -57,7 +57,7 @@ pub(super) struct SharedQuery {
     /// To be polled; dropping the last one drops the query.
     pub(super) result: Shared<Running>,
     pub(super) progress: Arc<Progress>,
-    /// Whether another one has started it.
+    /// True if another request has started it.
     pub(super) is_joined: bool,
 }
 
@@ -215,13 +215,13 @@ mod tests {
         let join = |name| queries.join(key(name), |_| calls.query(Duration::from_millis(10)));
         let first = join("a");
         assert!(!join("b").is_joined);
-        let (kept, result) = (join("a"), first.result.await);
-        assert!(kept.is_joined && result.is_ok());
+        let (joined, result) = (join("a"), first.result.await);
+        assert!(joined.is_joined && result.is_ok());
         let second = join("a");
         assert!(!second.is_joined);
         advance(JOIN_WINDOW).await;
         assert!(!join("a").is_joined);
-        drop((kept, second));
+        drop((joined, second));
         // Those that have ended are removed as others come.
         for name in ["c", "d", "e", "f", "g", "h"] {
             drop(join(name));

@@ -23,7 +23,7 @@ impl<'c> Statements<'c> {
         }
     }
 
-    /// What is known of the query while it runs.
+    /// Returns the progress of the query.
     pub(super) fn progress(&self) -> &'c Progress {
         self.progress
     }

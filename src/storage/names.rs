@@ -4,12 +4,12 @@
 //! an underscore and is not reserved is stored as it is. Every other name is stored as
 //! `U__` + Prometheus' values escaping + `x`: `_` becomes `__`, ASCII letters and digits stay,
 //! any other character becomes `_<hex>_`, and the final `x` keeps the whole from ending in an
-//! underscore. In contrast to Prometheus a colon is escaped too, because Timestream refuses it in
+//! underscore. In contrast to Prometheus a colon is escaped too, because Timestream rejects it in
 //! every name. Names that start with `U__` are escaped as well, so no two names share a stored
 //! form.
 //!
 //! Reserved names and prefixes, `U__` among them, are compared without regard to case: whether the
-//! service tells `time` and a column `Time` apart is not documented, and engines of its family refuse
+//! service tells `time` and a column `Time` apart is not documented, and engines of its family reject
 //! every query on such a table. So only labels that themselves differ in nothing but case have stored
 //! forms that do.
 //!
@@ -32,17 +32,17 @@ pub const NO_LABELS_VALUE: &str = "1";
 /// reason.
 pub const VALUE_BITS_DIMENSION: &str = "U__value_bits";
 
-/// What the measure names of native histograms start with; the stored form of the metric name
+/// The prefix of the measure names of native histograms; the stored form of the metric name
 /// follows.
 ///
 /// No metric has such a name as stored form, whatever follows: the escape prefix is there, and
 /// `of` between underscores is neither an escaped underscore nor a hexadecimal number.
 pub const HISTOGRAM_PREFIX: &str = "U__histogram_of_";
 
-/// What the measure names of exemplars start with, as for [`HISTOGRAM_PREFIX`].
+/// The prefix of the measure names of exemplars, as for [`HISTOGRAM_PREFIX`].
 pub const EXEMPLAR_PREFIX: &str = "U__exemplar_of_";
 
-/// What every escaped name starts with.
+/// The prefix of every escaped name.
 pub const ESCAPE_PREFIX: &str = "U__";
 
 const SUFFIX: char = 'x';
@@ -308,7 +308,7 @@ mod tests {
             prop_assert_eq!(Measure::of(&stored), Measure::Samples(name.as_str().into()));
         }
 
-        /// A name that a query selects is read as the one asked for, and only one of the forms is written.
+        /// A name that a query selects is read as the queried one, and only one of the forms is written.
         #[test]
         fn every_form_of_a_name_stands_for_it(name in any_near_the_escape()) {
             for form in stored_forms(&name) {

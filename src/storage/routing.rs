@@ -3,7 +3,7 @@
 use crate::model::Destination;
 use crate::received::Series;
 
-/// Which labels name the destination of a series, and where a series without them goes.
+/// The labels that name the destination of a series, and the default without them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routing {
     /// The way to the database.

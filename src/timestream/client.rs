@@ -21,7 +21,7 @@ use super::service::Service;
 use super::{ErrorKind, Rejection, TimestreamError};
 use crate::model::Row;
 
-/// How to reach Timestream.
+/// The settings of the clients.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The region whose endpoints are called and that requests are signed for.
@@ -30,7 +30,7 @@ pub struct Settings {
     pub write_endpoint: Option<String>,
     /// Endpoint for queries instead of the regional one.
     pub query_endpoint: Option<String>,
-    /// Whether the cell is asked for.
+    /// The use of endpoint discovery.
     pub discovery: Discovery,
     /// The authorities whose certificates are trusted.
     pub roots: TrustedRoots,
@@ -43,8 +43,8 @@ pub struct Timestream {
     query: Arc<Service<query_sdk::Client>>,
 }
 
-/// What both clients share: region, HTTP client, and the SDK's default chain of credentials, which
-/// is asked at the first call.
+/// Returns the configuration that both clients share: region, HTTP client, and the SDK's default chain of credentials, which
+/// is queried at the first call.
 pub fn sdk_config(settings: &Settings) -> ConfigLoader {
     let http_client = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(
@@ -167,11 +167,11 @@ pub struct Page {
     pub columns: Vec<String>,
     /// Its rows, which may be none.
     pub rows: Vec<Row>,
-    /// What the query read since the page before.
+    /// The bytes that the query read since the page before.
     pub bytes: QueryBytes,
 }
 
-/// What a query read.
+/// The bytes that a query read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueryBytes {
     /// Bytes that Timestream scanned.
@@ -269,7 +269,7 @@ impl Drop for Pages {
         let service = Arc::clone(&self.service);
         runtime.spawn(async move {
             if let Err(error) = service.client().cancel_query().query_id(query_id).send().await {
-                tracing::debug!(error = %classify(error), "Cannot cancel a query that nobody waits for.");
+                tracing::debug!(error = %classify(error), "Cannot cancel a query that no request waits for.");
             }
         });
     }

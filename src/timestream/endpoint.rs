@@ -1,7 +1,7 @@
 //! Endpoint discovery: which cell of Timestream serves this account.
 //!
-//! The regional host answers only DescribeEndpoints; every other call goes to a cell that it
-//! names, until the name expires or the cell answers InvalidEndpointException
+//! The regional host serves only DescribeEndpoints; every other call goes to a cell that it
+//! names, until the name expires or the cell responds with InvalidEndpointException
 //! (<https://docs.aws.amazon.com/timestream/latest/developerguide/Using-API.endpoint-discovery.html>).
 //! The SDK's own discovery needs a background task, which Lambda freezes, and always speaks TLS;
 //! this one looks at the clock before a call and takes an address that carries a scheme as it is.
@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use super::{ErrorKind, TimestreamError};
 
-/// Whether the service is asked which cell to call.
+/// The use of endpoint discovery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Discovery {
     /// Only where no custom endpoint is configured, by option, variable or profile.
@@ -30,15 +30,15 @@ pub enum Discovery {
     Off,
 }
 
-/// How long before its end an address is asked for anew.
+/// The time before its end at which an address is renewed.
 const MARGIN: Duration = Duration::from_secs(120);
 
-/// An address as DescribeEndpoints answers it.
+/// An address in a response to DescribeEndpoints.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
     /// Host, or URL with a scheme.
     pub(super) address: String,
-    /// How long it may be used.
+    /// The time for which it may be used.
     pub(super) valid_for: Duration,
 }
 
@@ -75,19 +75,19 @@ impl ResolveEndpoint for Cell {
 #[derive(Debug)]
 pub(super) struct Discoverer {
     cell: Cell,
-    // Held while asking, so that many calls ask once.
-    asking: tokio::sync::Mutex<()>,
+    // Held during discovery, so that many calls share one.
+    discovering: tokio::sync::Mutex<()>,
 }
 
 impl Discoverer {
     pub(super) fn new(cell: Cell) -> Self {
         Self {
             cell,
-            asking: tokio::sync::Mutex::new(()),
+            discovering: tokio::sync::Mutex::new(()),
         }
     }
 
-    /// Makes sure that there is an address to call; asks `describe` if there is none or it is
+    /// Makes sure that there is an address to call; runs `describe` if there is none or it is
     /// about to expire. An old address outlives a failure to get a new one.
     pub(super) async fn ensure(
         &self,
@@ -97,7 +97,7 @@ impl Discoverer {
         if self.cell.known().as_ref().is_some_and(fresh) {
             return Ok(());
         }
-        let _asking = self.asking.lock().await;
+        let _discovering = self.discovering.lock().await;
         let known = self.cell.known();
         if known.as_ref().is_some_and(fresh) {
             return Ok(());
@@ -113,19 +113,19 @@ impl Discoverer {
         Ok(())
     }
 
-    /// The address in use, to be handed to [`Self::replace`] if it turns out wrong.
+    /// Returns the address in use, for [`Self::replace`] if it turns out wrong.
     pub(super) fn current(&self) -> Option<String> {
         self.cell.known().map(|known| known.url)
     }
 
-    /// Asks for a new address because the service refused `stale`; nothing is asked if another
-    /// call has replaced it already. If asking fails the old address stays.
+    /// Discovers a new address because the service rejected `stale`; does nothing if another
+    /// call has replaced it already. If discovery fails the old address stays.
     pub(super) async fn replace(
         &self,
         stale: Option<String>,
         describe: impl Future<Output = Result<Address, TimestreamError>>,
     ) {
-        let _asking = self.asking.lock().await;
+        let _discovering = self.discovering.lock().await;
         if self.current() != stale {
             return;
         }
@@ -191,7 +191,7 @@ mod tests {
             .unwrap();
         assert_eq!(discoverer.current().as_deref(), Some("https://cell1"));
         discoverer
-            .ensure(async { panic!("asked again") })
+            .ensure(async { panic!("discovered again") })
             .await
             .unwrap();
     }
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_address_is_replaced_once() {
+    async fn a_rejected_address_is_replaced_once() {
         let discoverer = Discoverer::new(Cell::default());
         discoverer
             .ensure(ready(Ok(address("cell1"))))
@@ -247,7 +247,7 @@ mod tests {
             .replace(stale.clone(), ready(Ok(address("cell2"))))
             .await;
         discoverer
-            .replace(stale, async { panic!("asked for one that is gone") })
+            .replace(stale, async { panic!("replaced one that is gone") })
             .await;
         assert_eq!(discoverer.current().as_deref(), Some("https://cell2"));
         discoverer

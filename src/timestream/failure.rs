@@ -94,12 +94,12 @@ fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| (*error).source()).any(|error| error.is::<E>())
 }
 
-/// The kind of an error that the service answered.
+/// Returns the kind of an error in a response of the service.
 fn service_kind(code: &str, status: u16) -> ErrorKind {
     match code {
         "ThrottlingException" => ErrorKind::Throttled,
         "InternalServerException" => ErrorKind::InternalServer,
-        // The last one is what the regional host answers where discovery was needed.
+        // The last one is the response of the regional host if discovery was needed.
         "InvalidEndpointException" | "UnknownOperationException" => ErrorKind::InvalidEndpoint,
         "ValidationException" | "SerializationException" => ErrorKind::Validation,
         "QueryExecutionException" => ErrorKind::QueryExecution,
@@ -124,7 +124,7 @@ fn service_kind(code: &str, status: u16) -> ErrorKind {
         _ if status >= 500 => ErrorKind::InternalServer,
         // Every error of the service has a code.
         "" => ErrorKind::UnexpectedResponse,
-        // An error that nobody has described: data is not given up for it.
+        // An unknown error: data is not given up for it.
         _ => ErrorKind::Unavailable,
     }
 }
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_answer_means() {
+    fn responses_have_kinds() {
         let cases = [
             ("ThrottlingException", 429, ErrorKind::Throttled),
             ("RejectedRecordsException", 419, ErrorKind::Rejected),

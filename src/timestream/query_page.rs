@@ -2,7 +2,7 @@
 //!
 //! The SDK would make two texts and three structs of each sample; that took most of the time of a large
 //! read. So it is given an empty output instead, and what matters is read here. Errors stay the
-//! SDK's. Shape of the answer:
+//! SDK's. Shape of the response:
 //! <https://docs.aws.amazon.com/timestream/latest/developerguide/API_query_Query.html>.
 
 use std::borrow::Cow;
@@ -41,7 +41,7 @@ pub(super) struct QueryPage {
     pub(super) rows: Vec<Row>,
 }
 
-/// How far the query is; the numbers count from its start.
+/// The progress of the query; the numbers count from its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct QueryStatus {
@@ -190,12 +190,12 @@ pub(super) struct MalformedPage {
     content_type: String,
 }
 
-/// Reads the answer of the operation it is given to.
+/// Reads the response of the operation that it intercepts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct QueryPageReader(Arc<Mutex<Option<QueryPage>>>);
 
 impl QueryPageReader {
-    /// What the operation has answered, once.
+    /// Returns the page that the operation has read, once.
     pub(super) fn take(&self) -> Option<QueryPage> {
         self.0.lock().take()
     }

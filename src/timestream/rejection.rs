@@ -1,11 +1,11 @@
-//! Why the service rejected a record: its words to a small set of reasons.
+//! The service's reasons for rejected records, as a small set.
 
 /// A record that the service did not store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     /// Position in the batch, from 0.
     pub index: usize,
-    /// The reason, by what an operator does about it.
+    /// The reason, by its remedy.
     pub reason: RejectReason,
     /// The reason in the service's words.
     pub message: String,
@@ -13,7 +13,7 @@ pub struct Rejection {
     pub existing_version: Option<i64>,
 }
 
-/// Why a record was rejected, by what an operator does about it.
+/// The reason why a record was rejected, by its remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RejectReason {
     /// Another value is stored at the same time: two senders write the same series.
@@ -28,7 +28,7 @@ pub enum RejectReason {
     TypeConflict,
     /// A limit of the record or of the table.
     Limit,
-    /// Words that nobody has described.
+    /// Words that are not documented.
     Other,
 }
 
@@ -70,7 +70,7 @@ impl RejectReason {
         }
     }
 
-    /// Whether another value is stored at the same time.
+    /// Returns true if another value is stored at the same time.
     pub fn is_about_versions(self) -> bool {
         matches!(self, Self::DuplicateVersion | Self::LowerVersion)
     }
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_words_of_the_service() {
-        // The first four are the service's; nobody has published its words for the others.
+        // The first four are the service's; its words for the others are not published.
         let cases = [
             (
                 "A record already exists with the same time, dimensions, measure name, and record \

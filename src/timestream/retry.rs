@@ -1,4 +1,4 @@
-//! The one layer that tries a call again: exponential backoff with full jitter, never past the
+//! The one layer that retries calls: exponential backoff with full jitter, never past the
 //! deadline of the request.
 
 use std::future::Future;
@@ -14,21 +14,21 @@ const BASE: Duration = Duration::from_millis(100);
 /// Longest pause before any retry.
 const CAP: Duration = Duration::from_secs(5);
 
-/// How long and how often to try.
+/// The limits of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Tries after the first one.
+    /// Attempts after the first one.
     pub max_retries: u32,
-    /// When the answer has to be known.
+    /// The deadline of the last attempt.
     pub deadline: Instant,
 }
 
-/// A result with the number of tries after the first one.
+/// A result with the number of attempts after the first one.
 #[derive(Debug)]
 pub struct Attempts<T> {
     /// The last result.
     pub result: Result<T, TimestreamError>,
-    /// How often the call was repeated.
+    /// Attempts after the first one.
     pub retries: u32,
 }
 
@@ -89,7 +89,7 @@ where
     }
 }
 
-/// Whether another try within one request can help; renewed credentials arrive later than that.
+/// Returns true if another attempt within one request can help; renewed credentials arrive later than that.
 fn is_worth_a_retry(kind: ErrorKind) -> bool {
     kind.is_retryable() && kind != ErrorKind::Credentials
 }
@@ -107,7 +107,7 @@ mod tests {
         }
     }
 
-    /// Answers with `errors` one after the other, then with success.
+    /// Returns `errors` one after the other, then success.
     async fn run(limits: Limits, errors: &[ErrorKind]) -> (Attempts<()>, usize, usize) {
         let mut calls = 0;
         let mut reloads = 0;
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_without_an_answer_ends_at_the_deadline() {
+    async fn a_call_without_a_response_ends_at_the_deadline() {
         let start = Instant::now();
         let attempts: Attempts<()> = with_retries(limits(3), || 0.5, pending, || ready(())).await;
         assert_eq!(attempts.result.unwrap_err().kind, ErrorKind::Timeout);

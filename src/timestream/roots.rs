@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
-/// Which authorities are trusted.
+/// The trusted certificate authorities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TrustedRoots {
     /// Mozilla's, which are part of the program: no image has to have any, and no file is read.
@@ -24,7 +24,7 @@ impl TrustedRoots {
         TlsContext::builder()
             .with_trust_store(store)
             .build()
-            .expect("nothing of a context can be refused")
+            .expect("nothing of a context can be rejected")
     }
 }
 

@@ -1,4 +1,4 @@
-//! A service of Timestream: its SDK client and, with discovery, the client that asks where to call.
+//! A service of Timestream: its SDK client and, with discovery, the client that discovers the endpoint.
 
 use std::time::Duration;
 
@@ -55,27 +55,29 @@ impl<C: SdkClient> Service<C> {
         limits: Limits,
         operation: impl Fn(&C) -> BoxFuture<'static, Result<T, TimestreamError>>,
     ) -> Attempts<T> {
-        // What the last attempt called, so that a refused endpoint is replaced once for all calls.
+        // The endpoint of the last attempt, so that a rejected endpoint is replaced once for all calls.
         let used = Mutex::new(None);
         let (used, operation) = (&used, &operation);
         let attempt = || async move {
-            if let Some((discoverer, asking)) = &self.discovery {
-                discoverer.ensure(async { asking.describe().await }).await?;
+            if let Some((discoverer, regional)) = &self.discovery {
+                discoverer
+                    .ensure(async { regional.describe().await })
+                    .await?;
                 *used.lock() = discoverer.current();
             }
             operation(&self.client).await
         };
         let reload = || async move {
-            if let Some((discoverer, asking)) = &self.discovery {
+            if let Some((discoverer, regional)) = &self.discovery {
                 let stale = used.lock().take();
-                discoverer.replace(stale, asking.describe()).await;
+                discoverer.replace(stale, regional.describe()).await;
             }
         };
         with_retries(limits, fastrand::f64, attempt, reload).await
     }
 }
 
-/// What the clients of the two services have in common.
+/// The common interface of the clients of the two services.
 pub(super) trait SdkClient: Sized {
     /// The name of the service in profiles and, in capitals, in variables.
     const SERVICE_ID: &str;
@@ -87,7 +89,7 @@ pub(super) trait SdkClient: Sized {
         resolver: Option<SharedEndpointResolver>,
     ) -> Self;
 
-    /// Asks for the endpoint of this account.
+    /// Discovers the endpoint of this account.
     fn describe(&self) -> BoxFuture<'static, Result<Address, TimestreamError>>;
 }
 

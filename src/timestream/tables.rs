@@ -10,16 +10,16 @@ use super::retry::Limits;
 use super::{ErrorKind, TimestreamError};
 use crate::model::Destination;
 
-/// What a table is like, as far as it can be created so.
+/// The properties of a table with which it can be created again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// Retention of the memory store, in hours; that of the service, if absent.
     pub memory_hours: Option<i64>,
     /// Retention of the magnetic store, in days; that of the service, if absent.
     pub magnetic_days: Option<i64>,
-    /// Whether it takes data older than the memory store's.
+    /// True if it accepts data older than the memory store's.
     pub magnetic_writes: bool,
-    /// Where what the magnetic store refuses is reported.
+    /// The location of reports about records that the magnetic store rejects.
     pub rejected_data: Option<RejectedData>,
     /// The key that it is partitioned by; the measure name, if absent.
     pub partition_key: Option<PartitionKey>,
@@ -42,14 +42,14 @@ pub struct PartitionKey {
     enforcement: Option<String>,
 }
 
-/// What went wrong with a table.
+/// The error of a call about a table.
 pub type TableError = TimestreamError;
 
 impl Timestream {
-    /// What is known of a table; `None` if there is no such table.
+    /// Describes a table; returns `None` if there is no such table.
     ///
     /// # Errors
-    /// It cannot be asked for.
+    /// The call fails.
     pub async fn describe_table(
         &self,
         destination: &Destination,
@@ -121,7 +121,7 @@ impl Timestream {
     }
 }
 
-/// Retention where nobody has said, of the memory store in hours and of the magnetic store in days
+/// The default retention, of the memory store in hours and of the magnetic store in days
 /// (<https://docs.aws.amazon.com/timestream/latest/developerguide/ts-limits.html>).
 pub const DEFAULT_RETENTION: (i64, i64) = (6, 73_000);
 

@@ -1,4 +1,4 @@
-//! What a process has written about metrics, so that it writes little of it again.
+//! The metadata that a process has written, so that it writes little of it again.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -19,7 +19,7 @@ const MAX_VARIANTS: usize = 4;
 /// Databases remembered for what is wrong with them.
 const MAX_DATABASES: usize = 1_000;
 
-/// What was written, where writing has failed, and where it would do harm.
+/// The written metadata, the databases where writing has failed, and those where it would do harm.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     metrics: HashMap<Metric, Vec<Variant>>,
@@ -38,7 +38,7 @@ struct Variant {
 }
 
 impl Known {
-    /// Whether the text with this hash has to be written; `None` if there is no place to remember
+    /// Returns true if the text with this hash must be written; `None` if there is no place to remember
     /// it.
     pub(super) fn is_due(&mut self, metric: &Metric, hash: u64, now: Instant) -> Option<bool> {
         let Some(variants) = self.metrics.get(metric) else {
@@ -62,7 +62,7 @@ impl Known {
         variants.push(Variant { hash, written: now });
     }
 
-    /// Whether another metric can be remembered; forgets those that nobody has sent for long.
+    /// Returns true if another metric can be remembered; forgets those that were not sent for long.
     fn has_place(&mut self, now: Instant) -> bool {
         if self.metrics.len() >= MAX_METRICS {
             self.metrics.retain(|_, variants| {
@@ -75,13 +75,13 @@ impl Known {
         self.metrics.len() < MAX_METRICS
     }
 
-    /// Whether a write has failed in this database a short while ago.
+    /// Returns true if a write has failed in this database a short while ago.
     pub(super) fn is_paused(&self, database: &str, now: Instant) -> bool {
         let failed = self.failed.get(database);
         failed.is_some_and(|failed| now.duration_since(*failed) < PAUSE)
     }
 
-    /// Notes that a write has failed; tells whether the one before has not.
+    /// Notes that a write has failed; returns true if the one before has not.
     pub(super) fn note_failed(&mut self, database: &str, now: Instant) -> bool {
         if self.failed.len() >= MAX_DATABASES {
             self.failed.clear();
@@ -94,12 +94,12 @@ impl Known {
         self.failed.remove(database);
     }
 
-    /// Whether the table holds samples in this database.
+    /// Returns true if the table holds samples in this database.
     pub(super) fn holds_samples(&self, database: &str) -> bool {
         self.samples.contains(database)
     }
 
-    /// Notes that it does; tells whether that is new.
+    /// Notes that it does; returns true if that is new.
     pub(super) fn note_samples(&mut self, database: &str) -> bool {
         self.samples.len() < MAX_DATABASES && self.samples.insert(database.to_owned())
     }

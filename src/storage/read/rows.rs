@@ -24,7 +24,7 @@ use crate::storage::names::{Dimension, Measure, NO_LABELS_DIMENSION, NO_LABELS_V
 use crate::storage::read::selection::Selection;
 use crate::storage::write::series::is_special;
 
-/// How much a result holds.
+/// The size of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
     /// Samples and native histograms, those of one time among them.
@@ -45,11 +45,11 @@ impl AddAssign for Size {
 pub struct Columns {
     /// Names of the dimensions.
     pub dimensions: Vec<String>,
-    /// What follows the measure name.
+    /// The fields behind the measure name.
     pub content: Content,
 }
 
-/// What a row holds of its series.
+/// The content of a row for its series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// A time series of doubles.
@@ -60,7 +60,7 @@ pub enum Content {
     Labels,
 }
 
-/// A result that does not have the shape that the query asked for.
+/// A result that does not have the shape of the query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
     /// The number or kind of the fields is wrong.
@@ -79,7 +79,7 @@ pub enum RowError {
     Histogram(String),
     /// A native histogram that breaks a rule: the connector never stores such a one.
     #[error(
-        "the native histogram '{text}' from Timestream breaks a rule of Prometheus: {fault}; ask for a range without it"
+        "the native histogram '{text}' from Timestream breaks a rule of Prometheus: {fault}; query a range without it"
     )]
     InvalidHistogram {
         /// Its stored text.
@@ -98,7 +98,7 @@ pub struct SeriesBuilder<'s> {
     row: Vec<Sample>,
 }
 
-/// What was found of one series.
+/// The samples found of one series.
 #[derive(Debug, Default)]
 struct Found {
     samples: Samples,
@@ -106,7 +106,7 @@ struct Found {
 }
 
 impl<'s> SeriesBuilder<'s> {
-    /// Starts with no series; `selection` decides which rows and samples are kept.
+    /// Starts with no series; `selection` decides which rows and samples are selected.
     pub fn new(selection: &'s Selection) -> Self {
         Self {
             selection,
@@ -199,7 +199,7 @@ impl<'s> SeriesBuilder<'s> {
     /// The series found, sorted by labels, their samples and their histograms sorted by time, each
     /// time once: see [`Samples::into_chunks`].
     ///
-    /// A series without samples and histograms is left out unless only labels were wanted.
+    /// A series without samples and histograms is dropped unless only labels were wanted.
     pub fn finish(self) -> Vec<Series> {
         let keep_empty = self.selection.labels_only;
         let mut all: Vec<Series> = self
@@ -270,7 +270,7 @@ fn special_value(text: &str) -> Option<f64> {
     Some(f64::from_bits(bits)).filter(|value| is_special(*value))
 }
 
-/// The metric that has the measure `stored`; `None` if what it holds was not asked for.
+/// The metric that has the measure `stored`; `None` if its content was not queried.
 fn metric_name(stored: &str, content: Content) -> Option<Cow<'_, str>> {
     match (content, Measure::of(stored)) {
         (Content::Samples | Content::Labels, Measure::Samples(name))
@@ -686,7 +686,7 @@ mod tests {
     }
 
     #[test]
-    fn another_shape_is_refused() {
+    fn another_shape_is_rejected() {
         let selection = selection(false);
         let mut builder = SeriesBuilder::new(&selection);
         let none = columns(&[], Content::Samples);

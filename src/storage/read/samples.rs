@@ -17,7 +17,7 @@ pub struct Samples {
     closed: Vec<Chunk>,
     closed_bytes: usize,
     open: Encoder,
-    /// Whether some chunk begins before the end of the one before it, or is not full.
+    /// True if some chunk begins before the end of the one before it, or is not full.
     is_mixed: bool,
 }
 
@@ -57,7 +57,7 @@ impl Samples {
         self.closed.append(&mut other.closed);
     }
 
-    /// Whether there are none.
+    /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
         self.closed.is_empty() && self.open.is_empty()
     }
@@ -70,7 +70,7 @@ impl Samples {
 
     /// Chunks in the order of time, all full but the last one, each time once.
     ///
-    /// Where a time has several samples, an ordinary one wins over a special one, and of two ordinary
+    /// If a time has several samples, an ordinary one wins over a special one, and of two ordinary
     /// ones the one that came first.
     pub fn into_chunks(mut self) -> Vec<Chunk> {
         self.close();
@@ -114,7 +114,7 @@ struct Merged<'c> {
 
 /// The next sample of a chunk, and the rest.
 struct Head<'c> {
-    /// What decides which of several samples is next: time, rank, the place of its chunk.
+    /// Returns the sort key of the next sample: time, rank, the place of its chunk.
     key: (i64, (u8, u64), usize),
     value: f64,
     rest: Decoder<'c>,
@@ -235,7 +235,7 @@ mod tests {
         samples
     }
 
-    /// What the chunks have to hold, without any encoding.
+    /// The expected samples of the chunks, without any encoding.
     fn expected(rows: &[Vec<Sample>]) -> Vec<(i64, u64)> {
         let mut all = rows.concat();
         all.sort_by_key(|sample| (sample.timestamp_ms, rank(sample.value)));

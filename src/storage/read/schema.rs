@@ -1,7 +1,7 @@
-//! The columns of a table that can hold labels, from the answers of `SHOW MEASURES` and
+//! The columns of a table that can hold labels, from the results of `SHOW MEASURES` and
 //! `DESCRIBE`, and the metrics a query is about.
 //!
-//! Shapes of the answers:
+//! Shapes of the results:
 //! <https://docs.aws.amazon.com/timestream/latest/developerguide/supported-sql-constructs.SHOW.html>,
 //! <https://docs.aws.amazon.com/timestream/latest/developerguide/supported-sql-constructs.DESCRIBE.html>.
 
@@ -11,7 +11,7 @@ use crate::storage::limits::MAX_MEASURE_NAME_BYTES;
 use crate::storage::names::{Dimension, HISTOGRAM_PREFIX, escape, stored_forms};
 use crate::storage::read::selection::Selection;
 
-/// The measures that can hold what a selection asks for.
+/// The measures that can hold the selected samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Measures {
     /// Measures with float samples.
@@ -21,7 +21,7 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// Whether there are none, so that nothing can match.
+    /// Returns true if there are none, so that nothing can match.
     pub fn is_empty(&self) -> bool {
         self.doubles.is_empty() && self.histograms.is_empty()
     }
@@ -68,7 +68,7 @@ pub fn measures(selection: &Selection) -> Option<Measures> {
     let mut measures = Measures::default();
     // No measure has a longer name, so nothing can match there.
     let fits = |name: &String| name.len() <= MAX_MEASURE_NAME_BYTES;
-    // The other matchers on the name are checked before anything is asked.
+    // The other matchers on the name are checked before anything is queried.
     let is_wanted = |name: &&String| {
         !name.is_empty() && fits(name) && on_name.clone().all(|matcher| matcher.may_match(name))
     };
@@ -82,21 +82,21 @@ pub fn measures(selection: &Selection) -> Option<Measures> {
     Some(measures)
 }
 
-/// What a query may name in a table.
+/// The measures and columns of a table that a query may name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
     /// Names of the dimension columns, sorted, each once.
     dimensions: Vec<String>,
-    /// Whether any DOUBLE has been written.
+    /// True if any DOUBLE has been written.
     has_doubles: bool,
-    /// Whether any histogram may have been written.
+    /// True if any histogram may have been written.
     has_histograms: bool,
 }
 
 impl Schema {
-    /// Reads the answers of `SHOW MEASURES ... LIKE` for the measures `wanted`.
+    /// Reads the results of `SHOW MEASURES ... LIKE` for the measures `wanted`.
     ///
-    /// An answer may list other measures; they are passed over, as are measures of another type
+    /// A result may list other measures; they are skipped, as are measures of another type
     /// than the wanted one.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ impl Schema {
         Ok(schema.tidied())
     }
 
-    /// Reads the answer of `DESCRIBE`.
+    /// Reads the result of `DESCRIBE`.
     ///
     /// # Errors
     /// A row has another shape.
@@ -176,12 +176,12 @@ impl Schema {
         self
     }
 
-    /// Whether a query can have float samples as its result.
+    /// Returns true if a query can have float samples as its result.
     pub fn has_doubles(&self) -> bool {
         self.has_doubles
     }
 
-    /// Whether a query can have native histograms as its result.
+    /// Returns true if a query can have native histograms as its result.
     pub fn has_histograms(&self) -> bool {
         self.has_histograms
     }
@@ -198,7 +198,7 @@ impl Schema {
         columns.filter(move |column| Dimension::of(column) == Dimension::Label(name.into()))
     }
 
-    /// Whether there is a reserved column of this name, in which labels of another writer may be.
+    /// Returns true if there is a reserved column of this name, in which labels of another writer may be.
     pub fn has_reserved(&self, name: &str) -> bool {
         !matches!(Dimension::of(name), Dimension::Label(_))
             && self.dimensions.iter().any(|column| column == name)

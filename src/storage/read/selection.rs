@@ -8,7 +8,7 @@ use crate::prompb;
 use crate::storage::limits::MAX_TIME_MS;
 use crate::storage::routing::{RoutePart, Routing};
 
-/// The value of [`prompb::ReadHints::func`] with which Prometheus asks for labels without samples.
+/// The value of [`prompb::ReadHints::func`] with which Prometheus queries labels without samples.
 const LABELS_ONLY_FUNC: &str = "series";
 
 /// Tables that one query may read; each costs two statements at least.
@@ -16,7 +16,7 @@ pub const MAX_DESTINATIONS: usize = 100;
 /// Tables that the queries of one request may read.
 pub const MAX_DESTINATIONS_OF_REQUEST: usize = 200;
 
-/// How much of a pattern an error shows.
+/// The longest part of a pattern in an error.
 const MAX_SHOWN_PATTERN_BYTES: usize = 400;
 
 /// A condition on one label; an absent label has the empty value.
@@ -24,16 +24,16 @@ const MAX_SHOWN_PATTERN_BYTES: usize = 400;
 pub struct Matcher {
     /// The label's name.
     pub name: String,
-    /// What its value has to satisfy.
+    /// The condition for its value.
     pub condition: Condition,
 }
 
-/// The start of a pattern, so that an answer has room for what is wrong with it.
+/// The start of a pattern, so that a response has room for the error in it.
 fn excerpt(pattern: &str) -> &str {
     &pattern[..pattern.floor_char_boundary(MAX_SHOWN_PATTERN_BYTES)]
 }
 
-/// What the value of a label has to satisfy.
+/// The condition for the value of a label.
 #[derive(Clone, Debug)]
 pub enum Condition {
     /// `=`
@@ -83,7 +83,7 @@ impl Matcher {
         })
     }
 
-    /// Whether a label with this value (empty if absent) satisfies the matcher.
+    /// Returns true if a label with this value (empty if absent) satisfies the matcher.
     pub fn matches(&self, value: &str) -> bool {
         match &self.condition {
             Condition::Equal(expected) => value == expected,
@@ -125,7 +125,7 @@ impl Matcher {
     }
 }
 
-/// Why a query cannot be answered; the caller has to change it.
+/// The error of a query that cannot be run; the caller must change it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// The type of a matcher is none of the four.
@@ -151,7 +151,7 @@ pub enum QueryError {
     InvalidRegex {
         /// The matcher as PromQL writes it; a long pattern is cut.
         matcher: String,
-        /// Why.
+        /// The error.
         reason: RegexError,
     },
     /// No matcher names the database and there is no default one.
@@ -174,10 +174,10 @@ pub enum QueryError {
     TooLong,
 }
 
-/// What one remote read query selects.
+/// The selection of one remote read query.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// Where to look; empty if the matchers contradict one another.
+    /// The tables to query; empty if the matchers contradict one another.
     pub destinations: Vec<Destination>,
     /// All must hold. None is on a destination label.
     pub matchers: Vec<Matcher>,
@@ -203,7 +203,7 @@ impl Selection {
         compiled_bytes.sum::<usize>() > LIGHT_BYTES
     }
 
-    /// Whether a series with these labels is selected.
+    /// Returns true if a series with these labels is selected.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.matchers
             .iter()

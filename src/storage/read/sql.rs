@@ -18,7 +18,7 @@ pub const BINS: [&str; 5] = ["1h", "10m", "1m", "10s", "1s"];
 
 /// The most comparisons with columns that a query makes.
 ///
-/// AWS documents no limit. Engines of Timestream's family refuse a query with more than some 100
+/// AWS documents no limit. Engines of Timestream's family reject a query with more than some 100
 /// ("exceeded maximum filters", and "compiler failed" from about 360), so this stays well below.
 const MAX_COMPARISONS: usize = 50;
 
@@ -37,7 +37,7 @@ const MAX_FILTER_BYTES: usize = 32 << 10;
 pub struct SeriesQuery {
     /// The SQL.
     pub text: String,
-    /// What the fields of a result row are.
+    /// The meaning of the fields of a result row.
     pub columns: Columns,
 }
 
@@ -129,7 +129,7 @@ pub fn selection_to_sql(
         .collect()
 }
 
-/// What a measure holds.
+/// The content of a measure.
 #[derive(Clone, Copy)]
 enum Kind {
     Doubles,
@@ -204,7 +204,7 @@ fn any_of(mut parts: Vec<String>) -> String {
     }
 }
 
-/// What a matcher asks of the rows of a table.
+/// The condition of a matcher for the rows of a table.
 enum Predicate {
     /// No row can match.
     Nothing,
@@ -399,7 +399,7 @@ impl Kind {
         }
     }
 
-    /// What stands before the stored form of a metric's name.
+    /// Returns the prefix of the stored form of a metric's name.
     fn prefix(self) -> &'static str {
         match self {
             Self::Doubles => "",
@@ -855,7 +855,7 @@ mod tests {
             assert!(comparisons(&text) <= MAX_COMPARISONS, "{text}");
         }
 
-        // Equal ones are kept in the order of the matchers; those on names count too.
+        // Equal ones stay in the order of the matchers; those on names count too.
         let values: Vec<_> = (0..400).map(|n| format!("x{n}")).collect();
         let all = |op, name| values.iter().map(move |value| (op, name, value.as_str()));
         let matchers: Vec<_> = all(Equal, "l").chain(all(NotEqual, "__name__")).collect();

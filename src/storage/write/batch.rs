@@ -2,7 +2,7 @@
 //!
 //! AWS bills a call by what is left after the common attributes are taken out, in units of 1 KiB:
 //! `order` puts records together that share much, `cut` decides which of them share a call. Every
-//! record is in exactly one batch, no batch is over the limit, and the order within a series is kept.
+//! record is in exactly one batch, no batch is over the limit, and the order within a series stays.
 
 mod cut;
 mod order;
@@ -22,7 +22,7 @@ pub struct Batches<'r> {
     destination: &'r Destination,
     stored: &'r StoredSeries<'r>,
     records: Vec<BatchRecord<'r>>,
-    /// Where each call ends.
+    /// The end of each call.
     ends: Vec<usize>,
 }
 
@@ -38,7 +38,7 @@ pub struct BatchRecord<'r> {
 /// Records that a call carries.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'b> {
-    /// Where they go.
+    /// Their destination.
     pub destination: &'b Destination,
     /// Their series, among others.
     pub stored: &'b StoredSeries<'b>,
@@ -178,7 +178,7 @@ mod tests {
             samples in prop::collection::vec(0..6_usize, 0..450)
         ) {
             let series = [("a", "1"), ("b", "1"), ("a", "2"), ("c", "3"), ("a", "1"), ("b", "2")];
-            // The position serves as time, so that each record can be told from the others.
+            // The position serves as time, so that each record differs from the others.
             let records: Vec<_> = samples.into_iter().zip(0..).collect();
             let calls = composed(&series, &records);
             prop_assert!(calls.iter().all(|call| (1..=MAX_RECORDS_PER_WRITE).contains(&call.len())));

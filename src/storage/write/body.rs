@@ -1,6 +1,6 @@
 //! A batch to the JSON body of a WriteRecords call.
 //!
-//! What all records of the batch share goes to `CommonAttributes`, because AWS bills what is left
+//! Attributes that all records of the batch share go to `CommonAttributes`, because AWS bills what is left
 //! in units of 1 KiB. Field names:
 //! <https://docs.aws.amazon.com/timestream/latest/developerguide/API_WriteRecords.html>. What is
 //! billed: <https://docs.aws.amazon.com/timestream/latest/developerguide/metering-and-pricing.writes.html>.
@@ -127,12 +127,12 @@ fn body(batch: Batch<'_>, common: &Common, versions: Option<Versions>) -> Bytes 
         body.push(b'}');
     }
     body.extend_from_slice(b"]}");
-    // Some calls wait for their answers at once, and most have much less in each record.
+    // Some calls wait for their responses at once, and most have much less in each record.
     body.shrink_to_fit();
     Bytes::from(body)
 }
 
-/// What all records of a batch share.
+/// The attributes that all records of a batch share.
 struct Common {
     dimensions: Vec<AttributeId>,
     measure: Option<AttributeId>,

@@ -38,7 +38,7 @@ enum Role {
     Dimension,
 }
 
-/// What a label says about its series.
+/// The meaning of a label for its series.
 #[derive(Clone, Copy)]
 enum Meaning<'a> {
     /// Its value is empty, which is as if it were not there.
@@ -61,14 +61,14 @@ pub(super) struct Metric<'a> {
     pub(super) measure: Option<AttributeId>,
 }
 
-/// What the labels of a series say.
+/// The meaning of the labels of a series.
 pub(super) struct Parts<'k, 'a> {
     pub(super) metric: Option<Metric<'a>>,
     pub(super) database: Option<&'a str>,
     pub(super) table: Option<&'a str>,
-    /// Whether a label name occurs twice.
+    /// True if a label name occurs twice.
     pub(super) is_repeated: bool,
-    /// Whether a label name is empty.
+    /// True if a label name is empty.
     pub(super) has_empty_name: bool,
     pub(super) dimensions: &'k [AttributeId],
     /// Labels that would be dimensions.

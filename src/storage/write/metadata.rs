@@ -1,4 +1,4 @@
-//! What is known about metric families to the records of a table of their own.
+//! Metadata of metric families to the records of a table of their own.
 //!
 //! A record has the dimension `metric_name` and a multi-measure value of up to three texts. Its
 //! time is when it is written, so the newest one of a metric counts.
@@ -22,11 +22,11 @@ const METRIC_TYPE: &str = "metric_type";
 const HELP: &str = "help_text";
 const UNIT: &str = "unit";
 
-/// Bytes of a unit that are kept.
+/// Bytes of a unit that are stored.
 const MAX_UNIT_BYTES: usize = 256;
 
-/// Whether the metric family can have a name in Timestream: samples of one with a longer name are
-/// left out too.
+/// Returns true if the metric family can have a name in Timestream: samples of one with a longer name are
+/// dropped too.
 pub fn is_storable(metadata: &Metadata<'_>) -> bool {
     !metadata.metric_name.is_empty()
         && metadata.metric_name.len() <= MAX_MEASURE_NAME_BYTES
@@ -36,7 +36,7 @@ pub fn is_storable(metadata: &Metadata<'_>) -> bool {
 /// The records for `entries`, which are [storable](is_storable), each once; they are called by
 /// their position among the entries.
 ///
-/// An empty help text or unit is left out, as Timestream takes no empty value; one that does not
+/// An empty help text or unit is dropped, as Timestream accepts no empty value; one that does not
 /// fit the record is cut.
 pub fn metadata_to_records<'a>(
     destination: Destination,
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_texts_are_left_out() {
+    fn empty_texts_are_dropped() {
         let conversion = records(&[
             entry("a", "Help.", "bytes"),
             entry("b", "", "bytes"),
@@ -184,8 +184,10 @@ mod tests {
             };
             for (text, whole) in [(&texts[1].value, &unit), (&texts[2].value, &help)] {
                 let text = self::text(text);
-                let kept = text.strip_suffix("...").unwrap_or(text);
-                assert!(whole.starts_with(kept) && (kept.len() == whole.len() || text.len() > 250));
+                let start = text.strip_suffix("...").unwrap_or(text);
+                assert!(
+                    whole.starts_with(start) && (start.len() == whole.len() || text.len() > 250)
+                );
             }
         }
     }

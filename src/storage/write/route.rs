@@ -1,4 +1,4 @@
-//! Where a series goes, by the labels that name database and table.
+//! The destination of a series, by the labels that name database and table.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::storage::limits::MAX_DESTINATION_NAME_BYTES;
 use crate::storage::routing::{RoutePart, Routing};
 use crate::visible::truncate;
 
-/// What makes a series impossible to route or to understand; the sender has to mend it.
+/// The error of a series that cannot be routed or understood; the sender must fix it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SeriesError {
     /// The series refers to texts that the request does not hold.
@@ -34,7 +34,7 @@ pub enum SeriesError {
 }
 
 impl SeriesError {
-    /// All faults.
+    /// All errors.
     pub const ALL: [Self; 10] = [
         Self::BadReference,
         Self::NotUtf8,
@@ -48,7 +48,7 @@ impl SeriesError {
         Self::UnreadableExemplar,
     ];
 
-    /// Returns the fault of a series that cannot be read.
+    /// Returns the error of a series that cannot be read.
     pub fn of_series(why: &Unreadable<'_>) -> Self {
         match why {
             Unreadable::OddReferences { .. } | Unreadable::UnknownReference { .. } => {
@@ -60,7 +60,7 @@ impl SeriesError {
         }
     }
 
-    /// Whether a dead letter can hold what has this fault: not where nobody knows the labels.
+    /// Returns true if the labels are known, so that a dead letter can hold the series.
     pub fn has_labels(self) -> bool {
         !matches!(self, Self::BadReference | Self::UnreadableExemplar)
     }
@@ -81,7 +81,7 @@ impl SeriesError {
         }
     }
 
-    /// What is wrong with `series` and what to do about it.
+    /// Returns the error message for `series`, with the remedy.
     pub fn describe(self, series: &Series<'_, '_>, routing: &Routing) -> String {
         let (name, labels) = (self.name(), series.labels);
         let missing = |part: &RoutePart, what: &str| {
@@ -133,14 +133,14 @@ impl SeriesError {
                 )
             }
             Self::InvalidHistogram => {
-                let fault = series.datapoints.iter().find_map(|item| match item {
+                let error = series.datapoints.iter().find_map(|item| match item {
                     Datapoint::Histogram(histogram) => histogram.validate().err(),
                     Datapoint::Sample(_) | Datapoint::Exemplar(_) => None,
                 });
-                let fault = fault.map(|fault| fault.to_string()).unwrap_or_default();
+                let error = error.map(|error| error.to_string()).unwrap_or_default();
                 format!(
                     "{name}: the native histogram of the time series {labels} is not valid: \
-                     {fault}; correct the sender"
+                     {error}; correct the sender"
                 )
             }
             Self::UnreadableExemplar => {
@@ -167,7 +167,7 @@ pub fn destination<'r, 'a: 'r>(
         .map(|part| part.of(series).filter(|name| is_destination_name(name)))
 }
 
-/// Where a series goes and what it is called there.
+/// The destination of a series, and its name there.
 pub(super) struct Routed<'r, 'a> {
     pub(super) database: &'r str,
     pub(super) table: &'r str,
@@ -210,7 +210,7 @@ fn repeated_name<'a>(labels: &[Label<'a>]) -> Option<&'a str> {
     pair.map(|pair| pair[0].0)
 }
 
-/// Whether a Timestream database or table can have this name.
+/// Returns true if a Timestream database or table can have this name.
 pub(crate) fn is_destination_name(name: &str) -> bool {
     (1..=MAX_DESTINATION_NAME_BYTES).contains(&name.len())
         && name

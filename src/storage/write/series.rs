@@ -1,9 +1,9 @@
 //! A remote write request to the records that Timestream can store, by destination.
 //!
-//! Each sample, histogram and exemplar becomes a record or is left out, by policy or because its
-//! series has a fault that the sender has to mend. Labels are borrowed from the request.
+//! Each sample, histogram and exemplar becomes a record or is dropped, by policy or because its
+//! series has an error that the sender must fix. Labels are borrowed from the request.
 //!
-//! A float sample is a DOUBLE under the metric's stored name. A value that Timestream refuses is `0`
+//! A float sample is a DOUBLE under the metric's stored name. A value that Timestream rejects is `0`
 //! with its bits in a reserved dimension. Histograms and exemplars are VARCHARs under reserved
 //! forms of the name, because one measure has one type.
 
@@ -29,18 +29,18 @@ use crate::storage::names::{
 use crate::storage::routing::Routing;
 use crate::visible::truncate;
 
-/// What to do with samples that Timestream cannot store.
+/// The treatment of samples that Timestream cannot store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WritePolicy {
-    /// Refuse the whole request when a name or a label set is over the limits.
+    /// Reject the whole request when a name or a label set is over the limits.
     pub fail_on_long_label: bool,
-    /// Refuse the whole request when a value or a timestamp cannot be stored.
+    /// Reject the whole request when a value or a timestamp cannot be stored.
     pub fail_on_invalid_sample_value: bool,
-    /// Store the values that Timestream refuses: NaN, infinities, stale markers and `-0.0`.
+    /// Store the values that Timestream rejects: NaN, infinities, stale markers and `-0.0`.
     pub store_special_values: bool,
 }
 
-/// Why samples were left out by policy.
+/// The reason why samples were dropped by policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IgnoreReason {
     /// The stored metric name has more than 256 bytes.
@@ -91,7 +91,7 @@ impl IgnoreReason {
         }
     }
 
-    /// Whether nothing is missing in Timestream although the sample was left out.
+    /// Returns true if nothing is missing in Timestream although the sample was dropped.
     pub fn is_settled(self) -> bool {
         self == Self::Superseded
     }
@@ -113,7 +113,7 @@ impl IgnoreReason {
     }
 }
 
-/// A `fail_on_*` option refuses the whole request because of this sample or series.
+/// A violation of a `fail_on_*` option, which rejects the whole request because of this sample or series.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PolicyViolation {
     /// A metric or label name is too long.
@@ -164,7 +164,7 @@ pub enum PolicyViolation {
     },
 }
 
-/// What became of the samples of a request.
+/// The records of a request, and its samples that became none.
 #[derive(Debug, Default)]
 pub struct Conversion<'a> {
     /// The series of all destinations.
@@ -178,16 +178,16 @@ pub struct Conversion<'a> {
 /// Samples that became no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dropped {
-    /// Which ones.
+    /// The samples.
     pub items: DatapointRange,
-    /// Why.
+    /// The reason.
     pub reason: DropReason,
 }
 
-/// Why samples became no record.
+/// The reason why samples became no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
-    /// Timestream cannot hold them; the policy is to leave them out.
+    /// Timestream cannot hold them; the policy is to drop them.
     Ignored(IgnoreReason),
     /// Their series cannot be routed or understood.
     Invalid(SeriesError),
@@ -196,7 +196,7 @@ pub enum DropReason {
 /// The records of one destination.
 #[derive(Debug)]
 pub struct DestinationRecords<'a> {
-    /// Where they go.
+    /// Their destination.
     pub destination: Destination,
     /// The series that the records refer to.
     pub series: Vec<SeriesId>,
@@ -207,7 +207,7 @@ pub struct DestinationRecords<'a> {
 /// One sample, histogram or exemplar of a stored series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record<'a> {
-    /// What it stores.
+    /// The item that it stores.
     pub item: DatapointRange,
     /// Index into [`DestinationRecords::series`].
     pub series: u32,
@@ -215,7 +215,7 @@ pub struct Record<'a> {
     pub nanos: u32,
     /// Milliseconds since the Unix epoch, not negative.
     pub timestamp_ms: i64,
-    /// What the series is at this time.
+    /// The value of the series at this time.
     pub value: Value<'a>,
 }
 
@@ -231,7 +231,7 @@ impl Record<'_> {
 /// Every sample is in exactly one record or in [`Conversion::dropped`].
 ///
 /// # Errors
-/// A `fail_on_*` option is set and the request holds something that it refuses.
+/// A `fail_on_*` option is set and the request violates it.
 pub fn series_to_records<'a>(
     request: &Request<'a>,
     routing: &Routing,
@@ -249,8 +249,8 @@ pub fn series_to_records<'a>(
         |series: &Series<'_, '_>| !series.datapoints.is_empty() || series.unreadable.is_some();
     for series in request.iter().filter(concerns) {
         if let Some(why) = series.unreadable {
-            let fault = SeriesError::of_series(why);
-            conversion.drop_items(series.range, DropReason::Invalid(fault));
+            let error = SeriesError::of_series(why);
+            conversion.drop_items(series.range, DropReason::Invalid(error));
             continue;
         }
         let parts = labels.take_apart(series.labels, &mut conversion.stored);
@@ -266,14 +266,14 @@ pub fn series_to_records<'a>(
         });
         let (metric, slot) = match routed {
             Ok(routed) => routed,
-            Err(fault) => {
-                conversion.drop_items(series.range, DropReason::Invalid(fault));
+            Err(error) => {
+                conversion.drop_items(series.range, DropReason::Invalid(error));
                 continue;
             }
         };
         let base = match store(metric, &parts, &mut forms, &mut conversion.stored) {
             Ok(stored) => stored,
-            Err(over) if policy.fail_on_long_label => return Err(over.refusal(series.labels)),
+            Err(over) if policy.fail_on_long_label => return Err(over.violation(series.labels)),
             Err(over) => {
                 conversion.drop_items(series.range, DropReason::Ignored(over.reason()));
                 continue;
@@ -347,7 +347,7 @@ impl<'a> Conversion<'a> {
     }
 }
 
-/// Why something becomes no record.
+/// The reason why an item becomes no record.
 enum Unstorable<'a> {
     InvalidItem(SeriesError),
     OverLimit(OverLimit<'a>),
@@ -411,7 +411,7 @@ fn to_record<'a>(
 }
 
 impl Unstorable<'_> {
-    /// Why `content` is left out, unless the policy is to refuse the request.
+    /// Returns the reason why `content` is dropped, unless the policy is to reject the request.
     fn reason(
         self,
         content: &Datapoint<'_>,
@@ -419,8 +419,10 @@ impl Unstorable<'_> {
         policy: WritePolicy,
     ) -> Result<DropReason, PolicyViolation> {
         let reason = match self {
-            Self::InvalidItem(fault) => return Ok(DropReason::Invalid(fault)),
-            Self::OverLimit(over) if policy.fail_on_long_label => return Err(over.refusal(labels)),
+            Self::InvalidItem(error) => return Ok(DropReason::Invalid(error)),
+            Self::OverLimit(over) if policy.fail_on_long_label => {
+                return Err(over.violation(labels));
+            }
             Self::OverLimit(over) => over.reason(),
             Self::Invalid(_) if policy.fail_on_invalid_sample_value => {
                 return Err(PolicyViolation::InvalidSample {
@@ -458,7 +460,7 @@ struct Forms<'s, 'a> {
 /// A form that is not that of ordinary float samples.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Form {
-    /// Of the samples with a value of these bits, which Timestream refuses.
+    /// Of the samples with a value of these bits, which Timestream rejects.
     Special(u64),
     Histogram,
     Exemplar,
@@ -533,7 +535,7 @@ impl<'a> Forms<'_, 'a> {
 /// Bytes of a series whose records with a number are not over the limit.
 const MAX_SERIES_BYTES: usize = MAX_RECORD_BYTES - TIME_BYTES - NUMBER_BYTES;
 
-/// Whether Timestream refuses the value: it is not finite, or `-0.0`.
+/// Returns true if Timestream rejects the value: it is not finite, or `-0.0`.
 pub(in crate::storage) fn is_special(value: f64) -> bool {
     !value.is_finite() || value.to_bits() == (-0.0_f64).to_bits()
 }
@@ -556,7 +558,7 @@ impl OverLimit<'_> {
         }
     }
 
-    fn refusal(&self, labels: Labels<'_, '_>) -> PolicyViolation {
+    fn violation(&self, labels: Labels<'_, '_>) -> PolicyViolation {
         let long = |what, name: &str, limit| PolicyViolation::LongName {
             what,
             name: truncate(name, 256).into_owned(),
@@ -701,7 +703,7 @@ mod tests {
     }
 
     #[test]
-    fn a_faulty_series_costs_its_samples_only() {
+    fn an_invalid_series_costs_its_samples_only() {
         let cases: [(&[(&str, &str)], &str); 5] = [
             (&[("table", "t"), ("l", "1")], "MissingMetricName"),
             (&[("__name__", ""), ("table", "t")], "MissingMetricName"),
@@ -729,18 +731,18 @@ mod tests {
             let [dropped] = conversion.dropped.as_slice() else {
                 panic!("{:?}", conversion.dropped)
             };
-            assert_eq!(dropped.items, request.series(0).range);
-            let DropReason::Invalid(fault) = dropped.reason else {
+            assert_eq!(dropped.items, request.series(0).items);
+            let DropReason::Invalid(error) = dropped.reason else {
                 panic!("{dropped:?}")
             };
-            assert_eq!(fault.name(), expected);
-            let text = fault.describe(&request.series(0), &routing);
+            assert_eq!(error.name(), expected);
+            let text = error.describe(&request.series(0), &routing);
             assert!(text.starts_with(expected), "{text}");
         }
     }
 
     #[test]
-    fn what_cannot_be_stored_is_left_out_or_refused() {
+    fn unstorable_samples_are_dropped_or_rejected() {
         let long = "x".repeat(257);
         let labels: Vec<String> = (0..129).map(|i| format!("l{i}")).collect();
         let many: Vec<_> = labels.iter().map(|name| (name.as_str(), "1")).collect();
@@ -791,8 +793,8 @@ mod tests {
             let why = lenient.dropped.first().map(|dropped| dropped.reason);
             let expected_why = expected.map(DropReason::Ignored);
             assert_eq!(why, expected_why, "{name} {}", labels.len());
-            let refused = series_to_records(&request, &routing, strict).is_err();
-            assert_eq!(refused, expected.is_some(), "{name} {}", labels.len());
+            let rejected = series_to_records(&request, &routing, strict).is_err();
+            assert_eq!(rejected, expected.is_some(), "{name} {}", labels.len());
         }
     }
 

@@ -23,7 +23,7 @@ const MEASURE_NAME: &str = "sample";
 const SERIES_ID: &str = "series_id";
 
 /// The records for the float samples of `request`, in `destination`. Native histograms and exemplars
-/// are left out, as is what has no finite value, a time before 1970 or more bytes than a record may.
+/// are dropped, as is what has no finite value, a time before 1970 or more bytes than a record may.
 pub fn samples_to_rows<'a>(request: &Request<'a>, destination: Destination) -> Conversion<'a> {
     let mut conversion = Conversion::default();
     let measure = conversion
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn each_sample_is_a_row_or_left_out() {
+    fn each_sample_is_a_row_or_dropped() {
         let long = "x".repeat(2_000);
         let mut request = Request::default();
         let sample = |timestamp_ms, value| Sample {

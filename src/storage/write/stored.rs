@@ -18,15 +18,15 @@ pub struct Attribute<'a> {
     /// The value of the dimension, or the measure name.
     pub value: Cow<'a, str>,
     column: u32,
-    /// Where its text ends.
+    /// The end of its text.
     text_end: usize,
 }
 
-/// Which of the attributes of a request.
+/// The index of an attribute of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttributeId(u32);
 
-/// Which of the stored series of a request.
+/// The index of a stored series of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SeriesId(u32);
 
@@ -46,7 +46,7 @@ pub struct StoredSeries<'a> {
 #[derive(Debug)]
 struct Series {
     measure: AttributeId,
-    /// Where its dimensions end.
+    /// The end of its dimensions.
     dimensions_end: u32,
     bytes: u32,
 }
@@ -142,24 +142,24 @@ impl<'a> StoredSeries<'a> {
         self.series[id.0 as usize].bytes as usize
     }
 
-    /// What `id` stands for.
+    /// Returns the attribute of `id`.
     pub fn attribute(&self, id: AttributeId) -> &Attribute<'a> {
         &self.attributes[id.index()]
     }
 
-    /// What stands for the attribute in a call.
+    /// Returns the text of the attribute in a call.
     pub(super) fn text(&self, id: AttributeId) -> &[u8] {
         let before = id.index().checked_sub(1);
         let start = before.map_or(0, |before| self.attributes[before].text_end);
         &self.texts[start..self.attributes[id.index()].text_end]
     }
 
-    /// How many attributes there are.
+    /// Returns the number of attributes.
     pub(super) fn attribute_count(&self) -> usize {
         self.attributes.len()
     }
 
-    /// How many names attributes have.
+    /// Returns the number of names of attributes.
     pub(super) fn column_count(&self) -> usize {
         self.columns.len()
     }

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use super::json::push_string;
 
-/// What a value of eight bytes counts, whatever its text.
+/// The size of a value of eight bytes, whatever its text.
 pub(in crate::storage) const NUMBER_BYTES: usize = 8;
 
 /// The value of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
-    /// A finite number; never `-0.0`, which Timestream refuses.
+    /// A finite number; never `-0.0`, which Timestream rejects.
     Double(f64),
     /// A text, not empty.
     Varchar(Box<str>),
@@ -23,7 +23,7 @@ pub enum Value<'a> {
 pub struct Attribute<'a> {
     /// The column that holds it.
     pub name: &'static str,
-    /// What it holds.
+    /// The content.
     pub value: Scalar<'a>,
 }
 
@@ -76,7 +76,7 @@ impl Value<'_> {
         }
     }
 
-    /// What it counts in the size of a record and in the units billed: UTF-8 bytes of a text, and
+    /// Returns its part of the size of a record and of the units billed: UTF-8 bytes of a text, and
     /// of the names of attributes.
     pub fn bytes(&self) -> usize {
         match self {

@@ -1,16 +1,16 @@
-//! Where one call ends and the next begins.
+//! The bounds between calls.
 
 use crate::storage::limits::MAX_RECORDS_PER_WRITE;
 use crate::storage::write::body::UNIT_BYTES;
 
-/// What a record counts, and what it shares with the one before.
+/// The size of a record, and of what it shares with the one before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Weight {
     /// Bytes of the record by itself, without its time.
     pub(super) bytes: usize,
     /// Bytes of them that it shares with the record before.
     pub(super) shared: usize,
-    /// Whether it has the time of the record before.
+    /// True if it has the time of the record before.
     pub(super) same_time: bool,
 }
 
@@ -23,15 +23,15 @@ const MAX_RUN: usize = 4;
 /// Some neighbours that stay together.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    /// How many there are.
+    /// The number of records.
     count: usize,
     /// Bytes of the records by themselves.
     bytes: usize,
     /// The least that neighbours among them share.
     shared: usize,
-    /// Whether they all have the same time.
+    /// True if they all have the same time.
     same_time: bool,
-    /// What the first shares with the record before, and whether it has its time.
+    /// The size of what the first shares with the record before, and true if it has its time.
     before: (usize, bool),
 }
 
@@ -73,7 +73,7 @@ impl Run {
         }
     }
 
-    /// What a call of them is billed.
+    /// Returns the billed units of a call of them.
     fn units(self) -> usize {
         // A call shares what all of its records share, which for records in order is the least of
         // what neighbours do.
@@ -87,7 +87,7 @@ impl Run {
 }
 
 /// The ends of the calls that carry records in their order for the fewest billed units, where a call
-/// more has to save a unit: it costs time, and rounding alone could ask for many.
+/// more has to save a unit: it costs time, and rounding alone could suggest many.
 pub(super) fn cut(records: &[Weight]) -> Vec<usize> {
     let runs = Run::of(records);
     // For the first runs the least of units and calls together, the units of them, and where the

@@ -1,6 +1,6 @@
 //! The order of series in which neighbours share the most bytes.
 //!
-//! What all records of a call share is billed once, so the series of one pod, of one target, of one
+//! Attributes that all records of a call share are billed once, so the series of one pod, of one target, of one
 //! metric should stand together; which of these matters most depends on the data. The attributes of
 //! a series (its dimensions and its measure name) are put into an order of importance, and the
 //! series are sorted by them in that order. The first attribute is the one whose values divide the
@@ -34,7 +34,7 @@ pub(super) struct Order {
 
 /// Numbers what the series of a destination have, one destination after the other.
 ///
-/// What a destination has is numbered from 0, so the work for each depends on its own series alone.
+/// The attributes of a destination are numbered from 0, so the work for each depends on its own series alone.
 pub(super) struct Numbering {
     /// The number of each attribute of the request.
     attributes: Vec<u32>,
@@ -49,7 +49,7 @@ const NONE: u32 = u32::MAX;
 struct Rows {
     /// The attributes of all series, one after the other.
     cells: Vec<u32>,
-    /// Where each series ends.
+    /// The end of each series.
     ends: Vec<u32>,
     attributes: Vec<Attribute>,
     columns: Vec<Column>,
@@ -63,7 +63,7 @@ struct Attribute {
     uses: usize,
 }
 
-/// What is known about the attributes of one name.
+/// The attributes of one name.
 #[derive(Clone, Debug, Default)]
 struct Column {
     /// Series that have it.
@@ -118,7 +118,7 @@ impl Numbering {
             column.present += attribute.uses;
             column.distinct += 1;
             column.repeated_bytes += attribute.bytes * (attribute.uses - 1);
-            // The next destination starts anew.
+            // The next destination starts again.
             self.attributes[attribute.id.index()] = NONE;
             self.columns[stored.attribute(attribute.id).column()] = NONE;
         }
@@ -313,7 +313,7 @@ impl<'r> Table<'r> {
         }
     }
 
-    /// What all but one of a group need not repeat, less the call that the group takes: on average
+    /// The size that all but one of a group need not repeat, less the call that the group takes: on average
     /// half of its last unit is empty, and a call itself is worth as much.
     fn saved_bytes(&self, group: &Group) -> usize {
         let row = self.rows[group.first as usize].iter().enumerate();
