@@ -519,7 +519,7 @@ async fn a_replay_that_cannot_write_what_is_left_leaves_the_file_as_it_was() {
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(
-        text.contains("what is not stored cannot be kept in it"),
+        text.contains("the letters that are not stored cannot be written back to it"),
         "{text}"
     );
     assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
