@@ -63,7 +63,7 @@ impl Service {
     /// Writes one call's records, all of which must be taken.
     pub(crate) async fn put(&self, records: Vec<Record>) {
         let count = records.len();
-        let answer = self
+        let response = self
             .write
             .write_records()
             .database_name(DATABASE)
@@ -72,7 +72,7 @@ impl Service {
             .send()
             .await
             .expect("the write succeeds");
-        let ingested = answer.records_ingested().map(|ingested| ingested.total());
+        let ingested = response.records_ingested().map(|ingested| ingested.total());
         assert_eq!(ingested, i32::try_from(count).ok());
     }
 
@@ -96,8 +96,8 @@ impl Service {
     }
 }
 
-/// The records of call `number`: one sample of each series of one measure. Ten calls make one
-/// scrape of 1,000 series, and the next ten the scrape after it.
+/// Returns the records of call `number`: one sample of each series of one measure. Ten calls make
+/// one scrape of 1,000 series, and the next ten the scrape after it.
 pub(crate) fn batch(number: usize, start_ms: i64) -> Vec<Record> {
     let (scrape, measure) = (number / 10, number % 10);
     let time_ms = start_ms + i64::try_from(scrape).unwrap_or_default() * INTERVAL_MS;
@@ -118,7 +118,7 @@ pub(crate) fn batch(number: usize, start_ms: i64) -> Vec<Record> {
         .collect()
 }
 
-/// A time from which `calls` batches fit in the table's window, at a full hour.
+/// Returns a time from which `calls` batches fit in the table's window, at a full hour.
 pub(crate) fn start_ms(calls: usize) -> i64 {
     const HOUR_MS: i64 = 3_600_000;
     let since_epoch = SystemTime::now()

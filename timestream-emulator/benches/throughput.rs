@@ -1,5 +1,5 @@
-//! What a client gets from the emulator over HTTP, as one table. The AWS SDK that sends and reads
-//! runs on the same processors and is part of the figures.
+//! Throughput of the emulator over HTTP, as one table. The AWS SDK that sends and reads runs on the
+//! same processors and is part of the figures.
 
 mod support;
 
@@ -26,7 +26,7 @@ const QUERY_RUNS: usize = 5;
 
 const QUERIES: [(&str, &str); 5] = [
     (
-        "time series of all, as the connector asks",
+        "time series of all, as the connector queries",
         "SELECT \"a\", \"b\", \"instance\", \"job\", measure_name, \
          CREATE_TIME_SERIES(time, measure_value::double) AS \"samples\" FROM \"db\".\"t\" \
          GROUP BY \"a\", \"b\", \"instance\", \"job\", measure_name, bin(time, 1h)",

@@ -1,4 +1,4 @@
-//! What an emulator is started with.
+//! Configuration of an emulator.
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
@@ -20,30 +20,30 @@ pub struct Config {
     /// Cells with an address of their own, which DescribeEndpoints gives out; with 0 `listen` is the
     /// only address. Cells take the ports after that of `listen`, or free ones if it is 0.
     pub cells: u16,
-    /// Whether `listen` answers only DescribeEndpoints, as the service's regional address does.
-    /// There is at least one cell then.
+    /// Limits `listen` to DescribeEndpoints, as the service's regional address is limited. There is
+    /// at least one cell then.
     pub require_discovery: bool,
-    /// Whether catalog operations are throttled at the service's rates: 1 change, 5 look-ups per
-    /// second.
+    /// Throttles catalog operations at the service's rates: 1 change, 5 look-ups per second.
     pub rate_limits: bool,
-    /// Whether WriteRecords stores nothing: requests are checked in form, size and time and are
+    /// Makes WriteRecords store nothing: requests are checked in form, size and time and are
     /// metered, but there are no duplicates, versions or table limits, and queries find nothing.
-    /// For measuring what writes.
+    /// For measuring the writing side.
     pub null_sink: bool,
-    /// Whether dimension names may have any character but a colon, as data written in recent years
-    /// has, instead of following the rule of 2021.
+    /// Allows any character but a colon in dimension names, as data written in recent years has,
+    /// instead of following the rule of 2021.
     pub wide_names: bool,
-    /// Which columns a name in a query means, with regard to case.
+    /// Resolution of column names in a query with regard to case.
     pub column_case: ColumnCase,
-    /// Which calls the faults ordered by rate meet: the same ones of the same sequence of calls for
-    /// the same seed; without one, others each time.
+    /// Seed of the faults ordered by rate. With the same seed they apply to the same calls of the
+    /// same sequence of calls; without one, to others each time.
     pub seed: Option<u64>,
-    /// What time it is; the system's clock by default.
+    /// Source of the current time; the system's clock by default.
     pub clock: Clock,
 }
 
 impl Default for Config {
-    /// A free port of the loopback interface, in memory, no tables, credentials `local` / `local`.
+    /// Returns a configuration with a free port of the loopback interface, storage in memory, no
+    /// tables, and the credentials `local` / `local`.
     fn default() -> Self {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -63,8 +63,8 @@ impl Default for Config {
     }
 }
 
-/// Which columns a name in a query means. The service's names are said to differ by case; engines of
-/// its family do not tell such columns apart.
+/// Resolution of column names in a query. The service's names are said to differ by case; engines
+/// of its family do not distinguish such columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ColumnCase {
     /// The one of exactly this name, and none if another column differs from it by case alone: a
@@ -112,12 +112,12 @@ pub struct TableSpec {
     pub memory_hours: i64,
     /// Retention of the magnetic store in days, 1 to 73000.
     pub magnetic_days: i64,
-    /// Whether records older than the memory store are accepted.
+    /// Accepts records older than the memory store.
     pub magnetic_writes: bool,
 }
 
 impl TableSpec {
-    /// The table with the service's defaults: 6 hours, 73000 days, no magnetic writes.
+    /// Returns the table with the service's defaults: 6 hours, 73000 days, no magnetic writes.
     pub fn new(database: impl Into<String>, table: impl Into<String>) -> Self {
         TableSpec {
             database: database.into(),
@@ -148,7 +148,7 @@ impl FromStr for TableSpec {
     }
 }
 
-/// Why a table specification cannot be read.
+/// An invalid table specification.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableSpecError {
     /// The part before the first comma names no table.
@@ -163,7 +163,7 @@ pub enum TableSpecError {
     Setting(String),
 }
 
-/// Whether a database or table may be called `name`: `[a-zA-Z0-9_.-]+`, at most 256 bytes.
+/// Returns true if a database or table may be called `name`: `[a-zA-Z0-9_.-]+`, at most 256 bytes.
 pub(crate) fn is_catalog_name(name: &str) -> bool {
     (1..=limits::MAX_CATALOG_NAME_BYTES).contains(&name.len())
         && name

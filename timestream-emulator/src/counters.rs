@@ -1,4 +1,4 @@
-//! What the emulator counts about the requests it has served.
+//! Counters of the requests that the emulator has served.
 
 use std::{
     collections::BTreeMap,
@@ -10,9 +10,9 @@ use serde::Serialize;
 /// Totals since the start of the process, except `points_stored`, which is the present content.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Counters {
-    /// Calls by operation, those that were refused included.
+    /// Calls by operation, rejected ones included.
     pub calls: BTreeMap<String, u64>,
-    /// Refused calls by error code, ordered faults included.
+    /// Rejected calls by error code, ordered faults included.
     pub errors: BTreeMap<String, u64>,
     /// Faults that were carried out.
     pub faults: u64,
@@ -20,8 +20,8 @@ pub struct Counters {
     pub records_accepted: u64,
     /// Records listed in a RejectedRecordsException.
     pub records_rejected: u64,
-    /// Records that the magnetic store took and dropped: there a conflict of versions is not
-    /// answered to the caller.
+    /// Records that the magnetic store accepted and dropped: a conflict of versions there is not
+    /// reported to the caller.
     pub records_dropped_in_magnetic_store: u64,
     /// Billed units of 1 KiB of all writes that stored something.
     pub write_units: u64,
@@ -45,7 +45,7 @@ impl Ledger {
         change(&mut self.lock());
     }
 
-    /// The counters at this moment.
+    /// Returns the counters at this moment.
     pub(crate) fn snapshot(&self) -> Counters {
         self.lock().clone()
     }

@@ -33,21 +33,21 @@ pub struct Emulator {
     servers: Vec<JoinHandle<std::io::Result<()>>>,
 }
 
-/// Why an emulator cannot start.
+/// An error that prevents an emulator from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be bound.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The data folder cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A table to create at start was refused.
+    /// A table to create at start was rejected.
     #[error("table {database}/{table} cannot be created: {reason}")]
     Table {
         /// Its database.
@@ -104,19 +104,19 @@ impl Emulator {
         })
     }
 
-    /// The URL to use as the AWS endpoint, `http://host:port`.
+    /// Returns the URL to use as the AWS endpoint, `http://host:port`.
     pub fn url(&self) -> String {
         format!("http://{}", self.shared.cells.regional)
     }
 
-    /// The URLs of the cells; none if there are no cells.
+    /// Returns the URLs of the cells; none if there are no cells.
     pub fn cell_urls(&self) -> Vec<String> {
         let cells = self.shared.cells.cells.iter();
         cells.map(|address| format!("http://{address}")).collect()
     }
 
-    /// Moves the account to another cell: DescribeEndpoints answers its address from now on, and
-    /// the others answer InvalidEndpointException.
+    /// Moves the account to another cell: DescribeEndpoints returns its address from now on, and
+    /// the others respond with InvalidEndpointException.
     ///
     /// # Errors
     ///
@@ -135,13 +135,13 @@ impl Emulator {
         self.shared.faults.clear();
     }
 
-    /// What has been counted so far.
+    /// Returns the counters at this moment.
     pub fn counters(&self) -> Counters {
         self.shared.counters()
     }
 
-    /// All points of a table, by measure name, then series in the order of their first write, then
-    /// time; empty if there is no such table.
+    /// Returns all points of a table, by measure name, then series in the order of their first
+    /// write, then time; empty if there is no such table.
     pub fn points(&self, database: &str, table: &str) -> Vec<Point> {
         self.shared
             .with_store(|store| store.snapshot()?.points(database, table))
@@ -177,7 +177,8 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
     Ok((listener, bound))
 }
 
-/// The port after the regional one and the cells before, or a free one if that was asked for.
+/// Returns the port after the regional one and the cells before, or a free one if port 0 was
+/// requested.
 fn cell_address(regional: SocketAddr, cell: u16) -> Result<SocketAddr, StartError> {
     if regional.port() == 0 {
         return Ok(regional);

@@ -1,10 +1,10 @@
-//! The answers a caller gets when a request is refused.
+//! The responses to rejected requests.
 
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 
-/// One refusal: its kind, the text for the caller and, for rejected records, the list of them.
+/// One error: its kind, the text for the caller and, for rejected records, the list of them.
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceError {
     pub(crate) kind: ErrorKind,
@@ -49,7 +49,7 @@ pub(crate) enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The shape's name, as SDKs show it.
+    /// Returns the shape's name, as SDKs show it.
     pub(crate) fn code(self) -> &'static str {
         let (_, namespaced) = self.status_and_type();
         namespaced
@@ -141,7 +141,7 @@ impl ServiceError {
         ServiceError::new(ErrorKind::ResourceNotFound, message)
     }
 
-    /// The account is not in this cell: the caller has to ask for its endpoint again.
+    /// Returns the error of a cell without the account: the caller must request its endpoint again.
     pub(crate) fn invalid_endpoint() -> Self {
         ServiceError::new(
             ErrorKind::InvalidEndpoint,
@@ -149,7 +149,7 @@ impl ServiceError {
         )
     }
 
-    /// Too many calls.
+    /// Returns the error of too many calls.
     pub(crate) fn throttled() -> Self {
         ServiceError::new(
             ErrorKind::Throttling,
@@ -157,7 +157,8 @@ impl ServiceError {
         )
     }
 
-    /// Some records were not stored; those that are not listed were.
+    /// Returns the error of a call with records that were not stored; those that are not listed
+    /// were stored.
     pub(crate) fn rejected(rejected: Vec<RejectedRecord>) -> Self {
         ServiceError {
             rejected,
@@ -168,7 +169,7 @@ impl ServiceError {
         }
     }
 
-    /// The answer, without its request id.
+    /// Returns the response, without its request id.
     pub(crate) fn into_response(self) -> Response {
         let (status, error_type) = self.kind.status_and_type();
         let body = ErrorBody {

@@ -25,15 +25,15 @@ pub struct Fault {
     /// Only calls that name this table.
     #[serde(default)]
     pub table: Option<String>,
-    /// What happens.
+    /// Effect of the fault.
     pub kind: FaultKind,
-    /// Which of the matching calls; over JSON the next one unless said otherwise.
+    /// The matching calls that fail; over JSON the next one by default.
     #[serde(default = "next_call")]
     pub when: When,
 }
 
 impl Fault {
-    /// The fault `kind` for the next `count` calls of `operation`.
+    /// Returns the fault `kind` for the next `count` calls of `operation`.
     pub fn next(operation: impl Into<String>, count: u32, kind: FaultKind) -> Self {
         Fault {
             operation: Some(operation.into()),
@@ -45,7 +45,7 @@ impl Fault {
     }
 }
 
-/// What a fault does to a call.
+/// Effect of a fault on a call.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
@@ -72,13 +72,13 @@ pub enum FaultKind {
     Latency(Duration),
     /// The connection is closed; the call has no effect.
     CutBefore,
-    /// The call takes effect; the connection is closed instead of an answer.
+    /// The call takes effect; the connection is closed instead of a response.
     CutAfter,
 }
 
 impl FaultKind {
-    /// The refusal this fault answers with, if it answers with one.
-    pub(crate) fn refusal(&self, operation: &str) -> Option<ServiceError> {
+    /// Returns the error of the response, if the fault has one.
+    pub(crate) fn error(&self, operation: &str) -> Option<ServiceError> {
         Some(match self {
             FaultKind::Throttle => ServiceError::throttled(),
             FaultKind::InternalServer => ServiceError::new(
@@ -113,7 +113,7 @@ impl FaultKind {
     }
 }
 
-/// Which of the matching calls fail.
+/// The matching calls that fail.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
@@ -138,7 +138,8 @@ struct Orders {
 }
 
 impl FaultOrders {
-    /// No orders yet; with a seed, those by rate meet the same calls of the same sequence each time.
+    /// Returns an empty list of orders. With a seed, those by rate apply to the same calls of the
+    /// same sequence each time.
     pub(crate) fn new(seed: Option<u64>) -> FaultOrders {
         FaultOrders(Mutex::new(Orders {
             faults: Vec::new(),
@@ -154,12 +155,12 @@ impl FaultOrders {
         self.lock().faults.clear();
     }
 
-    /// Whether any order stands, so that the common case need not look for names.
+    /// Returns true if there are no orders, so that the common case need not look for names.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().faults.is_empty()
     }
 
-    /// The faults that this call meets: every matching latency, and the first other match.
+    /// Returns the faults of this call: every matching latency, and the first other match.
     pub(crate) fn take(
         &self,
         operation: &str,

@@ -2,17 +2,17 @@
 
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/// A request id: 26 characters of base32.
+/// Returns a request id: 26 characters of base32.
 pub(crate) fn request_id() -> String {
     base32(26)
 }
 
-/// A query id: base32 that starts as the service's do.
+/// Returns a query id: base32 that starts as the service's do.
 pub(crate) fn query_id() -> String {
     format!("AEBQEAN{}", base32(49))
 }
 
-/// A pagination token nobody can guess.
+/// Returns a pagination token that cannot be guessed.
 pub(crate) fn token() -> String {
     format!("AEBQEANM{}", base32(96))
 }

@@ -1,10 +1,10 @@
 //! A strict emulator of Amazon Timestream for LiveAnalytics.
 //!
-//! It speaks the service's wire protocol (AWS JSON 1.0 over plain HTTP, signed requests) and keeps
+//! It speaks the service's wire protocol (AWS JSON 1.0 over plain HTTP, signed requests) and stores
 //! its data in SQLite, so any AWS SDK or the AWS command line works against it. It judges writes by
 //! the service's limits, names, versions and retention windows, and runs the part of its SQL that a
-//! client or a person exploring the data uses; what it does not know it refuses. Where the
-//! service's behaviour is not established it takes the stricter reading.
+//! client or a person exploring the data uses; it rejects anything it does not know. Where the
+//! service's behaviour is not established it follows the stricter reading.
 //!
 //! A test starts one in its own process:
 //!

@@ -57,7 +57,7 @@ pub(crate) const QUERY_TCU_STEP: i64 = 4;
 /// Compute units of an account that has set none.
 pub(crate) const DEFAULT_QUERY_TCU: i64 = 200;
 
-/// How far ahead of the clock a record may be.
+/// Maximum distance of a record's time from the clock into the future.
 pub(crate) const FUTURE_INGESTION_NS: i64 = 15 * 60 * 1_000_000_000;
 /// Retention of the memory store.
 pub(crate) const MEMORY_HOURS: RangeInclusive<i64> = 1..=8766;
@@ -70,7 +70,7 @@ pub(crate) const DEFAULT_MAGNETIC_DAYS: i64 = 73_000;
 
 /// Characters of a query string (service model).
 pub(crate) const MAX_QUERY_CHARS: usize = 262_144;
-/// Rows a caller may ask for in one page (service model).
+/// Rows that a caller can request in one page (service model).
 pub(crate) const MAX_ROWS: RangeInclusive<i64> = 1..=1000;
 /// Bytes of one page of a result, and of one row.
 pub(crate) const MAX_PAGE_BYTES: usize = 1_000_000;

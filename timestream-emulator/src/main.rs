@@ -36,7 +36,7 @@ struct Flags {
     /// --listen. Without cells everything is served on one address.
     #[arg(long, value_name = "N", default_value_t = 0)]
     cells: u16,
-    /// Answer only DescribeEndpoints on the address of --listen, as the service does; all else is
+    /// Serve only DescribeEndpoints on the address of --listen, as the service does; all else is
     /// served by a cell.
     #[arg(long)]
     require_discovery: bool,
@@ -49,8 +49,8 @@ struct Flags {
     /// Take dimension names with any character but a colon, not only those of the rule of 2021.
     #[arg(long)]
     wide_names: bool,
-    /// Which columns a name in a query means: the one of exactly this name (exact), the one of this
-    /// name in any case (ignored), or only one that both readings agree on (strict).
+    /// Resolution of column names in a query: the column of exactly this name (exact), the one of
+    /// this name in any case (ignored), or only one that both readings agree on (strict).
     #[arg(long, value_name = "strict|exact|ignored", default_value = "strict")]
     column_case: ColumnCase,
     /// Let faults that are ordered by rate meet the same calls of the same sequence each time.
@@ -102,7 +102,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The first address of `host:port`.
+/// Returns the first address of `host:port`.
 fn resolve(text: &str) -> Result<SocketAddr, String> {
     let mut addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
     addresses
@@ -110,7 +110,7 @@ fn resolve(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| format!("\"{text}\" has no address"))
 }
 
-/// Where the data is and who may sign; a secret that was chosen is not shown.
+/// Returns the location of the data and the credentials; a configured secret is not included.
 fn greeting(flags: &Flags) -> String {
     let data = match &flags.data_dir {
         Some(path) => format!("data in {}", path.display()),

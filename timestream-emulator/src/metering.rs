@@ -1,9 +1,9 @@
-//! What AWS would bill for a write.
+//! Size of a write as AWS bills it.
 //!
 //! Developer guide, "Metering and pricing", writes: the size of an event is 8 bytes of time, the
 //! UTF-8 bytes of dimension names, dimension values and measure names, and the value (boolean 1
-//! byte, bigint and double 8, string its length). What stands in the common attributes counts once
-//! per call. A call is billed in units of 1 KiB.
+//! byte, bigint and double 8, string its length). Common attributes count once per call. A call is
+//! billed in units of 1 KiB.
 
 use crate::{
     protocol::{Record, WriteRecordsRequest},
@@ -25,12 +25,12 @@ pub(crate) fn write_units(request: &WriteRecordsRequest) -> u64 {
     bytes.div_ceil(UNIT_BYTES) as u64
 }
 
-/// Size of a whole event, common attributes merged in.
+/// Returns the size of a whole event, common attributes merged in.
 pub(crate) fn event_bytes(dimensions: &Dimensions, measure_name: &str, value: &Value) -> usize {
     TIME_BYTES + dimension_bytes(dimensions) + measure_name.len() + value_bytes(value)
 }
 
-/// Size of the names and values of a series' dimensions.
+/// Returns the size of the names and values of a series' dimensions.
 pub(crate) fn dimension_bytes(dimensions: &Dimensions) -> usize {
     dimensions
         .iter()
@@ -38,7 +38,7 @@ pub(crate) fn dimension_bytes(dimensions: &Dimensions) -> usize {
         .sum()
 }
 
-/// Size of a measure value; of a multi-measure value with the names of its attributes.
+/// Returns the size of a measure value; of a multi-measure value with the names of its attributes.
 pub(crate) fn value_bytes(value: &Value) -> usize {
     match value {
         Value::Double(_) | Value::Bigint(_) | Value::Timestamp(_) => 8,
@@ -51,7 +51,7 @@ pub(crate) fn value_bytes(value: &Value) -> usize {
     }
 }
 
-/// Size of what one `Record` shape carries itself.
+/// Returns the size of the fields that one `Record` shape has itself.
 fn sent_bytes(record: &Record, common_type: Option<&str>) -> usize {
     let text_bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let dimensions: usize = record

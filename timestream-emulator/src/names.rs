@@ -1,7 +1,7 @@
-//! Which dimension and measure names the service takes.
+//! Dimension and measure names that the service accepts.
 //!
 //! Sources: developer guide, "Quotas" (naming constraints, system identifiers); AWS IoT API
-//! reference, TimestreamDimension. Which characters a dimension name may have is not established:
+//! reference, TimestreamDimension. The allowed characters of a dimension name are not established:
 //! the service stated a rule in 2021, and data that breaks it has been written since. Both readings
 //! are here, the stricter one by default.
 
@@ -15,7 +15,7 @@ const RESERVED_NAMES: [&str; 4] = [
 ];
 const RESERVED_PREFIXES: [&str; 3] = ["ts_", "measure_name", "measure_value"];
 
-/// Which characters a dimension name may have.
+/// Characters allowed in a dimension name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NameRule {
     /// ASCII letters, digits and underscores; a letter first, no underscore last.
@@ -39,7 +39,7 @@ impl NameRule {
     }
 }
 
-/// Refuses a dimension name that breaks the rule of its characters or is reserved.
+/// Rejects a dimension name that breaks the rule of its characters or is reserved.
 pub(crate) fn check_dimension_name(name: &str, rule: NameRule) -> Result<(), ServiceError> {
     if !rule.allows(name) {
         return Err(ServiceError::validation(
@@ -50,7 +50,8 @@ pub(crate) fn check_dimension_name(name: &str, rule: NameRule) -> Result<(), Ser
     check_not_reserved("dimension", name)
 }
 
-/// Refuses a measure name (or the name of a multi-measure attribute) with a colon or reserved.
+/// Rejects a measure name (or the name of a multi-measure attribute) that has a colon or is
+/// reserved.
 pub(crate) fn check_measure_name(name: &str) -> Result<(), ServiceError> {
     if name.contains(':') {
         return Err(ServiceError::validation(format!(
@@ -89,7 +90,7 @@ mod tests {
             "tsx",
             "U__5f_x",
         ];
-        let refused = [
+        let invalid = [
             "",
             "_a",
             "1a",
@@ -114,7 +115,7 @@ mod tests {
                 "{name}"
             );
         }
-        for name in refused {
+        for name in invalid {
             assert!(
                 check_dimension_name(name, NameRule::Of2021).is_err(),
                 "{name}"

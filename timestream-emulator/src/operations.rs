@@ -21,7 +21,7 @@ fn database<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Database, Servic
     catalog.databases.get(name).ok_or_else(|| no_database(name))
 }
 
-/// The entries after the token's, and the token of the next page if there is one.
+/// Returns the entries after the token's, and the token of the next page if there is one.
 fn list_page<T>(
     all: impl Iterator<Item = T>,
     request: &ListRequest,
@@ -83,7 +83,7 @@ fn quota(what: &str, limit: usize) -> ServiceError {
     )
 }
 
-/// The form of times in answers, to the millisecond.
+/// Returns the time as responses have it, to the millisecond.
 fn epoch_seconds(now_ns: i64) -> f64 {
     (now_ns / 1_000_000) as f64 / 1000.0
 }

@@ -1,7 +1,7 @@
-//! The JSON shapes of requests and answers (service model 2018-11-01).
+//! The JSON shapes of requests and responses (service model 2018-11-01).
 //!
 //! Members that the emulator has no use for are not modelled; unknown members are ignored, as the
-//! service does. A required member is an `Option` here, so that its absence can be answered in the
+//! service does. A required member is an `Option` here, so that its absence is reported in the
 //! service's own words.
 
 mod strict;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ErrorKind, ServiceError};
 
-/// Content type of every request and answer.
+/// Content type of every request and response.
 pub(crate) const CONTENT_TYPE_JSON: &str = "application/x-amz-json-1.0";
 
 /// Reads a request; anything but an object of members with the model's types is a
@@ -24,13 +24,13 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Service
         .map_err(|error| ServiceError::new(ErrorKind::Serialization, error.to_string()))
 }
 
-/// Writes an answer of status 200.
-pub(crate) fn answer<T: Serialize>(value: &T) -> Result<Vec<u8>, ServiceError> {
+/// Returns the body of a response with status 200.
+pub(crate) fn response<T: Serialize>(value: &T) -> Result<Vec<u8>, ServiceError> {
     serde_json::to_vec(value)
         .map_err(|error| ServiceError::new(ErrorKind::InternalServer, error.to_string()))
 }
 
-/// The body in the service's content type.
+/// Returns the body in the service's content type.
 pub(crate) fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
@@ -219,7 +219,7 @@ pub(crate) struct ListTagsResponse {
     pub(crate) tags: Vec<Tag>,
 }
 
-/// Request of UpdateAccountSettings, answer of it and of DescribeAccountSettings.
+/// Request of UpdateAccountSettings; response of it and of DescribeAccountSettings.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AccountSettings {
@@ -328,7 +328,7 @@ mod tests {
                 "{body}"
             );
         }
-        let refused = [
+        let invalid = [
             "",
             "x",
             "{} {}",
@@ -358,7 +358,7 @@ mod tests {
             r#"{"Records":[{"Version":9223372036854775808}]}"#,
             r#"{"Records":[{"Dimensions":[{"Name":"a","Value":true}]}]}"#,
         ];
-        for body in refused {
+        for body in invalid {
             let error = parse::<WriteRecordsRequest>(body.as_bytes()).expect_err(body);
             assert_eq!(error.kind, ErrorKind::Serialization, "{body}");
         }

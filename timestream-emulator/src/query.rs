@@ -84,7 +84,7 @@ pub(crate) fn execute(
     })
 }
 
-/// Database and table that a statement reads, for faults ordered by table.
+/// Returns the database and table that a statement reads, for faults ordered by table.
 pub(crate) fn table_of(sql: &str) -> Option<(String, String)> {
     on_large_stack(|| {
         let statement = dialect::parse(sql).ok()?;

@@ -1,7 +1,7 @@
 //! HTTP: the service's one route, and the admin routes beside it.
 //!
-//! A call is authenticated, meets its ordered faults, and is handed to its operation on a blocking
-//! thread. Every answer carries a request id.
+//! A call is authenticated, meets its ordered faults, and is passed to its operation on a blocking
+//! thread. Every response carries a request id.
 
 pub(crate) mod cells;
 mod connection;
@@ -87,7 +87,7 @@ impl Shared {
         }
     }
 
-    /// Runs `work` on the store; refused once the emulator is stopped.
+    /// Runs `work` on the store; fails once the emulator is stopped.
     pub(crate) fn with_store<T>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, ServiceError>,
@@ -114,7 +114,7 @@ impl Shared {
     }
 }
 
-/// What a handler knows: the emulator, and the address the request came to.
+/// State of a handler: the emulator, and the address that received the request.
 #[derive(Debug, Clone)]
 struct Entrance {
     shared: Arc<Shared>,
@@ -200,7 +200,7 @@ async fn move_to_cell(State(Entrance { shared, .. }): State<Entrance>, body: Byt
     }
 }
 
-/// One call of an operation.
+/// Serves one call of an operation.
 async fn call(
     State(Entrance { shared, door }): State<Entrance>,
     ConnectInfo(connection): ConnectInfo<CutHandle>,
@@ -223,7 +223,7 @@ async fn call(
                 operation,
                 code = error.kind.code(),
                 message = error.message,
-                "refused"
+                "rejected"
             );
             shared.ledger.record(|counters| {
                 *counters
@@ -242,7 +242,7 @@ async fn call(
     response
 }
 
-/// The operation that the target header names, if the request has the service's form.
+/// Returns the operation that the target header names, if the request has the service's form.
 fn operation_name(request: &Request<Body>) -> Option<&str> {
     let header = |name| {
         request
@@ -280,7 +280,7 @@ async fn run(
                 return Ok(Vec::new());
             }
             refusing => {
-                if let Some(error) = refusing.refusal(operation) {
+                if let Some(error) = refusing.error(operation) {
                     return Err(error);
                 }
             }
@@ -294,7 +294,7 @@ async fn run(
     outcome
 }
 
-/// Ordered faults that match the call; names are only looked for when there are orders.
+/// Returns the ordered faults that match the call; names are only looked for when there are orders.
 fn faults_of_call(shared: &Shared, operation: &str, body: &[u8]) -> Vec<FaultKind> {
     if shared.faults.is_empty() {
         return Vec::new();
@@ -331,7 +331,7 @@ async fn dispatch_blocking(
         })
 }
 
-/// The host the caller has used, so that it can reach the address it is given.
+/// Returns the host the caller has used, so that it can reach the address it is given.
 fn host_of(headers: &HeaderMap, address: SocketAddr) -> String {
     let host = headers
         .get(header::HOST)
@@ -339,7 +339,7 @@ fn host_of(headers: &HeaderMap, address: SocketAddr) -> String {
     host.map_or_else(|| address.to_string(), str::to_owned)
 }
 
-/// The clock that clients sign by.
+/// Returns the time of the clock that clients sign by.
 fn system_seconds() -> i64 {
     let since_epoch = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)

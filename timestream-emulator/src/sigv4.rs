@@ -131,7 +131,7 @@ impl<'a> Authorization<'a> {
 }
 
 fn check_scope(scope: &Scope<'_>, timestamp: &str) -> Result<(), ServiceError> {
-    let fault = if scope.terminator != "aws4_request" {
+    let problem = if scope.terminator != "aws4_request" {
         Some("Credential should be scoped with a valid terminator: 'aws4_request'. ".to_owned())
     } else if scope.service != SERVICE {
         Some(format!(
@@ -149,7 +149,7 @@ fn check_scope(scope: &Scope<'_>, timestamp: &str) -> Result<(), ServiceError> {
     } else {
         None
     };
-    fault.map_or(Ok(()), |message| {
+    problem.map_or(Ok(()), |message| {
         Err(ServiceError::new(ErrorKind::InvalidSignature, message))
     })
 }
@@ -175,7 +175,7 @@ fn check_skew(timestamp: &str, now_seconds: i64) -> Result<(), ServiceError> {
     Err(ServiceError::new(ErrorKind::InvalidSignature, message))
 }
 
-/// The host and every `x-amz-` header of the request must be among the signed ones.
+/// Checks that the host and every `x-amz-` header of the request are signed.
 fn check_signed_headers(headers: &HeaderMap, signed: &[&str]) -> Result<(), ServiceError> {
     let unsigned = headers
         .keys()
@@ -249,7 +249,7 @@ fn signing_time(headers: &HeaderMap) -> Result<&str, ServiceError> {
     })
 }
 
-/// The header's text, if it is there exactly once and is text.
+/// Returns the header's text, if it is there exactly once and is text.
 fn single_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
@@ -290,7 +290,7 @@ mod tests {
     const BODY: &[u8] = br#"{"QueryString":"SELECT 1"}"#;
     const SCOPE: &str = "local/20260102/us-east-1/timestream/aws4_request";
     const HEADERS: &str = "content-type;host;x-amz-date;x-amz-target";
-    /// What botocore 1.43 signs this request with at 2026-01-02T03:04:05Z.
+    /// The signature that botocore 1.43 makes for this request at 2026-01-02T03:04:05Z.
     const SIGNATURE: &str = "83e8aaf3c61668b794946e2501e2229874309b930d6b1f279279b82c7b85a68d";
 
     fn outcome(
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn other_requests_are_refused() {
+    fn other_requests_are_rejected() {
         let now = "20260102T030405Z";
         let scope = |scope: &str| set("authorization", authorization(scope, HEADERS, SIGNATURE));
         let kind = |outcome: Result<(), (ErrorKind, String)>| outcome.map_err(|(kind, _)| kind);

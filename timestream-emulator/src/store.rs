@@ -41,17 +41,17 @@ pub(crate) struct Store {
     _folder: Folder,
 }
 
-/// Where the database lies.
+/// Location of the database.
 #[derive(Debug)]
 enum Folder {
     /// Given by the caller; locked for as long as the store lives, so that no second process uses it.
-    Kept { path: PathBuf, _lock: File },
+    Persistent { path: PathBuf, _lock: File },
     /// Made for this store and removed with it. A database in SQLite's own memory has one
     /// connection, or several that wait for each other.
     Temporary(TempDir),
 }
 
-/// Why the storage cannot be opened.
+/// An error that prevents the storage from opening.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The data folder is in use.
@@ -62,7 +62,7 @@ pub enum StoreError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The database file is not readable as one.
@@ -96,7 +96,7 @@ impl Store {
         work(&mut self.lock_writer())
     }
 
-    /// All that is stored now. It can be read for any time without holding up a change.
+    /// Returns all that is stored now. It can be read for any time without holding up a change.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, ServiceError> {
         let connection = self.readers.connection()?;
         // Between two changes the catalog and the database agree.
@@ -104,7 +104,7 @@ impl Store {
         Ok(Snapshot::begin(&self.readers, connection, &writer.catalog)?)
     }
 
-    /// All but the points, as it is now.
+    /// Returns everything but the points, as it is now.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.lock_writer().catalog)
     }
@@ -141,7 +141,7 @@ impl Folder {
         fs::create_dir_all(&path).map_err(failed)?;
         let lock = File::create(path.join(LOCK_FILE)).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Folder::Kept { path, _lock: lock }),
+            Ok(()) => Ok(Folder::Persistent { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path)),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
@@ -149,7 +149,7 @@ impl Folder {
 
     fn path(&self) -> &Path {
         match self {
-            Folder::Kept { path, .. } => path,
+            Folder::Persistent { path, .. } => path,
             Folder::Temporary(folder) => folder.path(),
         }
     }

@@ -1,8 +1,8 @@
 //! WriteRecords: from the request to stored points.
 //!
-//! The order is the service's: what breaks the service model or is malformed refuses the whole
-//! request; what depends on limits, the table or the clock rejects single records, and the others
-//! are stored.
+//! The order is the service's: a violation of the service model or a malformed value fails the
+//! whole request; a violation of limits, of the table or of the clock rejects single records, and
+//! the others are stored.
 
 mod constraints;
 pub(crate) mod record;
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// What a call has changed, whether it is answered with success or with rejected records.
+/// Changes made by a call, which succeeds or fails with rejected records.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct WriteOutcome {
     pub(crate) ingested: RecordsIngested,
@@ -37,7 +37,7 @@ pub(crate) struct WriteOutcome {
 ///
 /// # Errors
 ///
-/// When the request as a whole is refused; then nothing is stored.
+/// If the request as a whole is rejected; then nothing is stored.
 pub(crate) fn write_records(
     writer: &mut Writer,
     request: &WriteRecordsRequest,
@@ -73,7 +73,7 @@ pub(crate) fn check_records(
     Ok(outcome(&rules.window, &points, outcomes))
 }
 
-/// A request that is not refused as a whole.
+/// A request that is not rejected as a whole.
 struct WellFormed<'a> {
     database: &'a str,
     table: &'a str,
@@ -81,14 +81,14 @@ struct WellFormed<'a> {
     points: Vec<NewPoint>,
 }
 
-/// What a table asks of a record, whatever it holds.
+/// Requirements of a table for every record.
 struct Rules {
     window: Window,
     partition_key: PartitionKey,
 }
 
 impl Rules {
-    /// The reason to reject a record.
+    /// Returns the reason to reject a record as an error.
     fn check(&self, point: &NewPoint) -> Result<(), String> {
         rejection::check_limits(point)?;
         self.window.check(point.time_ns)?;
@@ -134,15 +134,15 @@ fn outcome(
     let mut result = WriteOutcome::default();
     for (record_index, (point, outcome)) in points.iter().zip(outcomes).enumerate() {
         let destination = window.destination(point.time_ns);
-        let refusal = match outcome {
+        let rejection = match outcome {
             Ok(outcome) => version_conflict(outcome, point.version),
             Err(reason) => Some((reason, None)),
         };
         let is_reported = !matches!(
-            (&refusal, destination),
+            (&rejection, destination),
             (Some((_, Some(_))), Destination::Magnetic)
         );
-        match refusal {
+        match rejection {
             Some((reason, existing_version)) if is_reported => {
                 result.rejected.push(RejectedRecord {
                     record_index,
@@ -164,7 +164,7 @@ fn outcome(
     result
 }
 
-/// Reason and existing version if the stored point stands in the way.
+/// Returns the reason and the existing version if the stored point conflicts.
 fn version_conflict(outcome: PointOutcome, version: i64) -> Option<(String, Option<i64>)> {
     match outcome {
         PointOutcome::Stored => None,

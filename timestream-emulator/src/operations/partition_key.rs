@@ -12,7 +12,7 @@ use crate::{
     write::Violations,
 };
 
-/// The key that a request asks for, if it asks for one; `current` is that of the table.
+/// Returns the key of a request, if it has one; `current` is that of the table.
 pub(super) fn requested(
     schema: Option<&Schema>,
     current: Option<&PartitionKey>,
@@ -36,7 +36,7 @@ pub(super) fn requested(
     Ok(Some(requested))
 }
 
-/// The key as DescribeTable shows it.
+/// Returns the key as DescribeTable shows it.
 pub(super) fn schema(key: &PartitionKey) -> Schema {
     let key = match key {
         PartitionKey::Measure => PartitionKeyShape {

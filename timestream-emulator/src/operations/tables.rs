@@ -159,7 +159,7 @@ fn settings(
     Ok(settings)
 }
 
-/// The bounds of the service model; whether there is such a bucket is not looked at.
+/// Checks the bounds of the service model, but not that the bucket exists.
 fn check_location(violations: &mut Violations, location: &RejectedDataLocation) {
     let Some(s3) = &location.s3_configuration else {
         return;

@@ -67,7 +67,7 @@ pub(crate) fn list(
     })
 }
 
-/// The tags of a request by key; none given are no tags.
+/// Returns the tags of a request by key; a request without tags has an empty map.
 pub(super) fn checked_tags(tags: Option<&[Tag]>) -> Result<Tags, ServiceError> {
     let mut violations = Violations::default();
     let tags = tags.unwrap_or_default();
@@ -111,7 +111,7 @@ fn check_arn(request: &TagsRequest) -> Violations {
     violations
 }
 
-/// The database or table that the ARN names, whether there is one or not.
+/// Returns the database or table that the ARN names, which may not exist.
 fn resource(request: &TagsRequest) -> Result<Resource<'_>, ServiceError> {
     let arn = request.resource_arn.as_deref().unwrap_or_default();
     let path = arn.strip_prefix(ARN_PREFIX);

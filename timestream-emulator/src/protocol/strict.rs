@@ -1,8 +1,8 @@
 //! JSON where an object is an object.
 //!
-//! Derived `Deserialize` takes an array for a structure too, member by member. The service does
+//! Derived `Deserialize` accepts an array for a structure too, member by member. The service does
 //! not, so a structure is read here as a map at every depth. All else is left to the JSON itself:
-//! each value says its type, and a member of another type refuses it.
+//! each value says its type, and a member of another type rejects it.
 
 use std::fmt;
 

@@ -26,7 +26,7 @@ pub(crate) enum Aggregate {
 }
 
 impl Aggregate {
-    /// The function by its name; DISTINCT is only known of COUNT.
+    /// Returns the function by its name; DISTINCT is only known of COUNT.
     pub(crate) fn from_name(name: &str) -> Option<Aggregate> {
         Some(match name {
             "count" => Aggregate::Count,
@@ -47,7 +47,7 @@ impl Aggregate {
         })
     }
 
-    /// Type of the result, and the types the arguments are coerced to.
+    /// Returns the type of the result, and the types the arguments are coerced to.
     pub(crate) fn signature(self, arguments: &[Type]) -> Option<(Type, Vec<Type>)> {
         let given = arguments.to_vec();
         match (self, arguments) {
@@ -235,7 +235,7 @@ impl Accumulator {
         Ok(())
     }
 
-    /// The result for the group.
+    /// Returns the result for the group.
     pub(crate) fn finish(self) -> Datum {
         match self {
             Accumulator::Count(count) => Datum::Int(count),
@@ -273,7 +273,7 @@ impl Accumulator {
     }
 }
 
-/// The least of the sorted values that at least this share of them does not exceed.
+/// Returns the least of the sorted values that at least this share of them does not exceed.
 fn percentile(values: &[Datum], fraction: &Datum) -> Datum {
     let Datum::Double(fraction) = fraction else {
         return Datum::Null;

@@ -1,4 +1,4 @@
-//! What functions of arrays and timeseries do; their types are decided where they are bound.
+//! Functions of arrays and timeseries; their types are decided where they are bound.
 
 use super::{
     functions::{Function, Implementation},
@@ -29,7 +29,7 @@ static FUNCTIONS: [Function; 8] = [
     }),
 ];
 
-/// The function of this name.
+/// Returns the function of this name.
 pub(crate) fn by_name(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|function| function.name == name)
 }
@@ -59,7 +59,7 @@ fn subscript(arguments: &[Datum]) -> Result<Datum, String> {
     }
 }
 
-/// Counted from the end if negative; NULL beyond the end.
+/// Returns the element at an index, counted from the end if negative; NULL beyond the end.
 fn element_at(arguments: &[Datum]) -> Result<Datum, String> {
     let (list, index) = (list(&arguments[0]), integer(&arguments[1]));
     let at = match index {
@@ -83,7 +83,7 @@ fn contains(arguments: &[Datum]) -> Result<Datum, String> {
     })
 }
 
-/// NULL elements are left out.
+/// Joins the elements as text, without those that are NULL.
 fn array_join(arguments: &[Datum]) -> Result<Datum, String> {
     let present = list(&arguments[0]).iter().filter(|datum| !datum.is_null());
     let texts: Vec<String> = present.map(output::scalar_text).collect();
@@ -92,7 +92,7 @@ fn array_join(arguments: &[Datum]) -> Result<Datum, String> {
     ))
 }
 
-/// From the first to the second argument, both included, in steps of the third.
+/// Returns the numbers from the first to the second argument, both included, in steps of the third.
 fn sequence(arguments: &[Datum]) -> Result<Datum, String> {
     let (start, stop) = (integer(&arguments[0]), integer(&arguments[1]));
     let step = match arguments.get(2) {
@@ -134,7 +134,7 @@ fn sequence(arguments: &[Datum]) -> Result<Datum, String> {
     Ok(Datum::Array(elements))
 }
 
-/// The timeseries at the given times, or its value at the one given.
+/// Returns the timeseries at the given times, or its value at the one given.
 fn interpolate(
     arguments: &[Datum],
     value_at: impl Fn(&[(i64, Datum)], i64) -> Datum,
@@ -159,7 +159,7 @@ fn exact(points: &[(i64, Datum)], time: i64) -> Option<Datum> {
     Some(points[index].1.clone())
 }
 
-/// On the line between the points around the time; NULL outside of them.
+/// Returns the value on the line between the points around the time; NULL outside of them.
 fn linear(points: &[(i64, Datum)], time: i64) -> Datum {
     let index = match points.binary_search_by_key(&time, |(at, _)| *at) {
         Ok(index) => return points[index].1.clone(),
@@ -175,7 +175,7 @@ fn linear(points: &[(i64, Datum)], time: i64) -> Datum {
     }
 }
 
-/// The value carried forward from the last point; NULL before the first.
+/// Returns the value carried forward from the last point; NULL before the first.
 fn last_before(points: &[(i64, Datum)], time: i64) -> Datum {
     let after = points.partition_point(|(at, _)| *at <= time);
     let last = after.checked_sub(1).map(|last| points[last].1.clone());

@@ -1,6 +1,6 @@
 //! Parsed expressions -> bound ones: names become positions, types are checked and coerced.
 //!
-//! An allow-list: a construct that is not named here is refused, never guessed.
+//! An allow-list: a construct that is not named here is rejected, never guessed.
 
 mod arrays;
 mod calls;
@@ -56,7 +56,7 @@ pub(crate) struct Scope {
     pub(crate) qualifiers: Vec<Rc<[Vec<String>]>>,
 }
 
-/// What a name means in a [`Scope`].
+/// Meaning of a name in a [`Scope`].
 pub(crate) enum Found<'s> {
     /// This column, at this position.
     One(usize, &'s Column),
@@ -86,7 +86,7 @@ pub(crate) struct Binder<'a> {
     grouping: Option<Grouping>,
     /// An aggregate stood where there is no grouping.
     saw_aggregate: bool,
-    /// Binds only to find out something; what is bound is not kept.
+    /// Binds for information only; the bound expression is discarded.
     is_probing: bool,
     /// The window functions found; none where they are not allowed.
     windows: Option<Vec<WindowCall>>,
@@ -113,7 +113,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// From now on expressions are those of a query grouped by `keys`.
+    /// Makes the following expressions those of a query grouped by `keys`.
     pub(crate) fn group_by(&mut self, keys: Vec<Typed>) {
         self.grouping = Some(Grouping {
             keys,
@@ -121,22 +121,22 @@ impl<'a> Binder<'a> {
         });
     }
 
-    /// From now on there may be window functions, or no longer.
+    /// Allows window functions from now on, or forbids them again.
     pub(crate) fn allow_windows(&mut self, are_allowed: bool) {
         self.windows = are_allowed.then(Vec::new);
     }
 
-    /// The window functions found since they were allowed; they are not from now on.
+    /// Returns the window functions found since they were allowed; they are not from now on.
     pub(crate) fn take_windows(&mut self) -> Vec<WindowCall> {
         self.windows.take().unwrap_or_default()
     }
 
-    /// Grouping, and the sub-queries that run for each row.
+    /// Returns the grouping, and the sub-queries that run for each row.
     pub(crate) fn into_parts(self) -> (Option<Grouping>, Vec<Applied>) {
         (self.grouping, self.applied)
     }
 
-    /// Whether the expression has an aggregate in it.
+    /// Returns true if the expression has an aggregate in it.
     pub(crate) fn has_aggregate(&mut self, ast: &Ast) -> bool {
         self.saw_aggregate = false;
         let _ = self.probe(ast);
@@ -310,7 +310,7 @@ impl<'a> Binder<'a> {
         })
     }
 
-    /// The table column that an expression is, if it is one.
+    /// Returns the table column that an expression is, if it is one.
     pub(crate) fn origin(&self, ast: &Ast) -> Option<Rc<(String, String)>> {
         match self.column(ast).ok()?.expr {
             Expr::Column(index) => self.scope.columns.get(index)?.table.clone(),
@@ -347,7 +347,7 @@ impl<'a> Binder<'a> {
 }
 
 impl Scope {
-    /// A scope in which the same names may stand before all columns.
+    /// Returns a scope in which the same names may stand before all columns.
     pub(crate) fn new(columns: Vec<Column>, qualifiers: Vec<Vec<String>>) -> Scope {
         let qualifiers: Rc<[Vec<String>]> = qualifiers.into();
         Scope {
@@ -356,7 +356,7 @@ impl Scope {
         }
     }
 
-    /// The column that `name` means, behind this qualifier if there is one.
+    /// Returns the column that `name` means, behind this qualifier if there is one.
     pub(crate) fn find(&self, case: ColumnCase, qualifier: &[String], name: &str) -> Found<'_> {
         let folded = name.to_lowercase();
         let columns = self.columns.iter().enumerate();
@@ -377,7 +377,7 @@ impl Scope {
         }
     }
 
-    /// Whether these names may stand before the column's.
+    /// Returns true if these names may stand before the column's.
     pub(crate) fn has_qualifier(&self, index: usize, qualifier: &[String]) -> bool {
         self.qualifiers[index]
             .iter()
@@ -386,7 +386,7 @@ impl Scope {
 }
 
 impl Grouping {
-    /// The expression as a key, or itself if it is a constant.
+    /// Returns the expression as a key, or itself if it is a constant.
     fn find(&self, typed: &Typed) -> Option<Typed> {
         if typed.expr.constant().is_some() {
             return Some(typed.clone());
@@ -455,7 +455,7 @@ fn unsupported(ast: &Ast) -> ServiceError {
     )
 }
 
-/// A refusal that starts with the place of the expression, if it is known.
+/// Returns an error that starts with the place of the expression, if it is known.
 pub(crate) fn error(ast: &Ast, message: String) -> ServiceError {
     let start = ast.span().start;
     if start == Location::empty() {

@@ -1,4 +1,4 @@
-//! What all parts of one query share.
+//! State shared by all parts of one query.
 
 use std::{
     cell::{Cell, RefCell},
@@ -35,7 +35,7 @@ struct Outer {
     scope: Rc<Scope>,
     /// The row for which the sub-query runs; none while it is only bound.
     row: Option<Rc<[Datum]>>,
-    /// Whether the sub-query has named one of its columns.
+    /// True once the sub-query has named one of its columns.
     is_used: Rc<Cell<bool>>,
 }
 
@@ -60,7 +60,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// For a query that is checked, not run, and may have parameters.
+    /// Returns a context for a query that is checked, not run, and may have parameters.
     pub(crate) fn for_preparation(
         store: &'a Snapshot,
         column_case: ColumnCase,
@@ -73,8 +73,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The same for a sub-query that is only bound, and whether it then has used a column of
-    /// `scope`.
+    /// Returns a context for a sub-query that is only bound, and a flag that is set when it uses a
+    /// column of `scope`.
     pub(crate) fn probe(&self, scope: &Rc<Scope>) -> (Self, Rc<Cell<bool>>) {
         let mut context = self.clone();
         let is_used = Rc::new(Cell::new(false));
@@ -87,7 +87,7 @@ impl<'a> Context<'a> {
         (context, is_used)
     }
 
-    /// The same for a sub-query that runs for one row.
+    /// Returns the context of a sub-query that runs for one row.
     pub(crate) fn for_row(&self, scope: &Rc<Scope>, row: &[Datum]) -> Self {
         let mut context = self.clone();
         context.outer.push(Outer {
@@ -98,7 +98,7 @@ impl<'a> Context<'a> {
         context
     }
 
-    /// A column of a query around this one: for its current row it is a constant.
+    /// Returns a column of a query around this one: for its current row it is a constant.
     pub(crate) fn outer_column(&self, qualifier: &[String], name: &str) -> Option<Typed> {
         self.outer.iter().rev().find_map(|outer| {
             let Found::One(index, column) = outer.scope.find(self.column_case, qualifier, name)
@@ -117,7 +117,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// The parameter of this name; none where none are allowed.
+    /// Returns the parameter of this name; none where none are allowed.
     pub(crate) fn parameter(&self, name: &str) -> Option<Rc<Parameter>> {
         let mut parameters = self.parameters.as_ref()?.borrow_mut();
         let known = parameters.iter().find(|known| known.name == name);
@@ -132,7 +132,7 @@ impl<'a> Context<'a> {
         Some(parameter)
     }
 
-    /// All parameters found, in the order of their first use.
+    /// Returns all parameters found, in the order of their first use.
     pub(crate) fn parameters(&self) -> Vec<Rc<Parameter>> {
         let parameters = self.parameters.as_ref();
         parameters.map_or_else(Vec::new, |parameters| parameters.borrow().clone())

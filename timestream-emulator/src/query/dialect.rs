@@ -28,7 +28,7 @@ pub(crate) enum Statement {
     Describe(Vec<Ident>),
 }
 
-/// What SHOW lists.
+/// Subject of a SHOW statement.
 #[derive(Debug)]
 pub(crate) struct Show {
     pub(crate) subject: Subject,
@@ -78,7 +78,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, ServiceError> {
     }
 }
 
-/// The texts between quotes.
+/// Returns the texts between quotes.
 pub(crate) fn quoted(sql: &str) -> Result<Quoted, ServiceError> {
     let tokens = Tokenizer::new(&TimestreamDialect, sql).tokenize();
     let mut quoted = Quoted::default();
@@ -92,7 +92,7 @@ pub(crate) fn quoted(sql: &str) -> Result<Quoted, ServiceError> {
     Ok(quoted)
 }
 
-/// `line 1:8: `, the form in which the service tells a position.
+/// Returns `line 1:8: `, the form in which the service reports a position.
 pub(crate) fn position(location: Location) -> String {
     format!("line {}:{}: ", location.line, location.column)
 }
@@ -122,8 +122,8 @@ impl Dialect for TimestreamDialect {
         true
     }
 
-    /// Interval literals such as `1h` and `100ms`, a number and a unit without a space; parameters
-    /// such as `@name`.
+    /// Parses interval literals such as `1h` and `100ms`, a number and a unit without a space; and
+    /// parameters such as `@name`.
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         let [number, unit] = parser.peek_tokens_with_location();
         if let (Token::AtSign, Token::Word(word)) = (&number.token, &unit.token)
@@ -200,7 +200,7 @@ fn starts_query(parser: &Parser<'_>) -> bool {
     }
 }
 
-/// `SHOW DATABASES | TABLES | MEASURES [FROM name] [LIKE 'pattern']`.
+/// Parses `SHOW DATABASES | TABLES | MEASURES [FROM name] [LIKE 'pattern']`.
 fn parse_show(parser: &mut Parser<'_>) -> Result<Show, ParserError> {
     let subject = if next_is(parser, "DATABASES") {
         Subject::Databases
@@ -239,7 +239,7 @@ fn parse_show(parser: &mut Parser<'_>) -> Result<Show, ParserError> {
     })
 }
 
-/// `a`, `a.b`, each part quoted or not.
+/// Parses `a` or `a.b`, each part quoted or not.
 fn parse_name(parser: &mut Parser<'_>) -> Result<Vec<Ident>, ParserError> {
     let mut name = vec![parser.parse_identifier()?];
     while parser.consume_token(&Token::Period) {
@@ -277,7 +277,8 @@ fn tokenizer_error(error: TokenizerError) -> ServiceError {
     ServiceError::validation(format!("{}{}", position(error.location), error.message))
 }
 
-/// The library puts the position last, "... at Line: 1, Column: 8", and leaves out that of the end.
+/// Moves the position to the front. The library puts it last, "... at Line: 1, Column: 8", and
+/// omits that of the end.
 fn parser_error(error: ParserError, sql: &str) -> ServiceError {
     let text = match error {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
@@ -297,7 +298,7 @@ fn parser_error(error: ParserError, sql: &str) -> ServiceError {
     ServiceError::validation(placed)
 }
 
-/// Where the text ends.
+/// Returns the end of the text.
 fn end_of(sql: &str) -> Location {
     let line = sql.matches('\n').count() + 1;
     let last = sql.rsplit('\n').next().unwrap_or_default();

@@ -26,7 +26,7 @@ pub(crate) enum Expr {
     /// NULL equals NULL here.
     IsNotDistinct(Box<Expr>, Box<Expr>),
     In(Box<Expr>, Vec<Expr>),
-    /// Whether the first is among the elements of the second.
+    /// True if the first is among the elements of the second.
     InArray(Box<Expr>, Box<Expr>),
     Array(Vec<Expr>),
     Matches(Box<Expr>, Pattern),
@@ -108,7 +108,7 @@ impl Comparison {
 }
 
 impl Expr {
-    /// Whether any column at or after `position` is used.
+    /// Returns true if any column at or after `position` is used.
     pub(crate) fn uses_columns_from(&self, position: usize) -> bool {
         match self {
             Expr::Column(column) => *column >= position,
@@ -120,7 +120,7 @@ impl Expr {
         }
     }
 
-    /// Whether any column before `position` is used.
+    /// Returns true if any column before `position` is used.
     pub(crate) fn uses_columns_below(&self, position: usize) -> bool {
         match self {
             Expr::Column(column) => *column < position,
@@ -163,7 +163,7 @@ impl Expr {
         }
     }
 
-    /// The constant this expression is, if it is one.
+    /// Returns the constant this expression is, if it is one.
     pub(crate) fn constant(&self) -> Option<&Datum> {
         match self {
             Expr::Constant(datum) => Some(datum),
@@ -171,7 +171,7 @@ impl Expr {
         }
     }
 
-    /// The expression, computed now if its operands are constants and it does not fail.
+    /// Returns the expression, computed now if its operands are constants and it does not fail.
     pub(crate) fn folded(self) -> Expr {
         let is_variable = |expr: &&Expr| expr.constant().is_none();
         let is_leaf = matches!(
@@ -187,7 +187,7 @@ impl Expr {
         }
     }
 
-    /// The value for a row.
+    /// Returns the value for a row.
     pub(crate) fn evaluate(&self, row: &[Datum]) -> Result<Datum, ServiceError> {
         Ok(match self {
             Expr::Constant(datum) => datum.clone(),
@@ -305,13 +305,14 @@ impl Expr {
         })
     }
 
-    /// Whether the value for a row is true: neither false nor NULL.
+    /// Returns true if the value for a row is true: neither false nor NULL.
     pub(crate) fn is_true(&self, row: &[Datum]) -> Result<bool, ServiceError> {
         Ok(matches!(self.evaluate(row)?, Datum::Boolean(true)))
     }
 }
 
-/// AND (`decisive` false) or OR (`decisive` true): a decisive operand decides, else NULL wins.
+/// Evaluates AND (`decisive` false) or OR (`decisive` true): a decisive operand decides, else NULL
+/// wins.
 fn connect(list: &[Expr], row: &[Datum], decisive: bool) -> Result<Datum, ServiceError> {
     let mut has_null = false;
     for expr in list {
@@ -328,7 +329,7 @@ fn connect(list: &[Expr], row: &[Datum], decisive: bool) -> Result<Datum, Servic
     })
 }
 
-/// NULL is in an empty list no more than any other value.
+/// Evaluates IN. NULL is in an empty list no more than any other value.
 fn is_in(
     value: &Datum,
     candidates: impl Iterator<Item = Result<Datum, ServiceError>>,
@@ -427,7 +428,7 @@ fn arithmetic(operator: Operator, left: &Datum, right: &Datum) -> Result<Datum, 
     }
 }
 
-/// Only whole days can be added to a date, or months.
+/// Adds to a date, which is possible for whole days and months only.
 fn add_to_date(operator: Operator, days: i64, interval: &Datum) -> Result<Datum, String> {
     if let Datum::Interval(size) = interval
         && size % NS_PER_DAY != 0

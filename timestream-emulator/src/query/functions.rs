@@ -12,7 +12,7 @@ use super::{
     types::{Datum, Type},
 };
 
-/// What a function does with its arguments, which have the overload's types and are not NULL.
+/// Body of a function; its arguments have the overload's types and are not NULL.
 pub(crate) type Implementation = fn(&[Datum]) -> Result<Datum, String>;
 
 /// One overload of a function.
@@ -24,7 +24,7 @@ pub(crate) struct Function {
     pub(crate) implementation: Implementation,
 }
 
-/// The first overload that takes arguments of these types.
+/// Returns the first overload that takes arguments of these types.
 ///
 /// # Errors
 ///
@@ -352,7 +352,7 @@ const fn function(
     }
 }
 
-/// `value` as the type `to`, by CAST or by coercion.
+/// Converts `value` to the type `to`, by CAST or by coercion.
 pub(crate) fn cast(value: &Datum, to: &Type) -> Result<Datum, String> {
     let failed = || format!("Cannot cast '{}' to {to}", output::scalar_text(value));
     let parsed = match (value, to) {
@@ -402,7 +402,7 @@ pub(crate) fn cast(value: &Datum, to: &Type) -> Result<Datum, String> {
     parsed.ok_or_else(failed)
 }
 
-/// A timestamp, refused before the epoch and beyond what 64 bits of nanoseconds hold.
+/// Returns a timestamp, or an error before the epoch and beyond what 64 bits of nanoseconds hold.
 pub(crate) fn timestamp(time_ns: Option<i64>) -> Result<Datum, String> {
     time_ns
         .filter(|time| *time >= 0)
@@ -417,7 +417,7 @@ fn midnight(date: &Datum) -> Result<i64, String> {
     midnight.ok_or_else(out_of_range)
 }
 
-/// A date again, which units of less than a day cannot give.
+/// Returns a date again, which units of less than a day cannot give.
 fn whole_date(time_ns: Option<i64>) -> Result<Datum, String> {
     match timestamp(time_ns)? {
         Datum::Timestamp(time) if time % NS_PER_DAY == 0 => Ok(Datum::Date(time / NS_PER_DAY)),
@@ -433,7 +433,7 @@ fn double_to_integer(number: f64, to: &Type) -> Option<i64> {
     (*to == Type::Bigint || i32::try_from(integer).is_ok()).then_some(integer)
 }
 
-/// What Java's parser and Rust's both take.
+/// Parses the forms that Java's parser and Rust's both accept.
 fn parse_double(text: &str) -> Option<f64> {
     match text {
         "NaN" => Some(f64::NAN),
@@ -449,7 +449,7 @@ fn parse_double(text: &str) -> Option<f64> {
     }
 }
 
-/// Half away from zero, as Presto rounds.
+/// Rounds half away from zero, as Presto does.
 fn round_half_up(number: f64) -> f64 {
     number.round()
 }
@@ -460,7 +460,8 @@ fn power(arguments: &[Datum]) -> Result<Datum, String> {
     ))
 }
 
-/// From position 1, or counted from the end if negative; position 0 gives an empty text.
+/// Returns the text from a position, which is counted from 1, or from the end if negative; position
+/// 0 gives an empty text.
 fn substring(arguments: &[Datum]) -> Result<Datum, String> {
     let text: Vec<char> = string(&arguments[0]).chars().collect();
     let start = integer(&arguments[1]);

@@ -1,4 +1,4 @@
-//! Values and types -> the JSON of a query's answer.
+//! Values and types -> the JSON of a query's response.
 
 use std::{fmt::Write, rc::Rc};
 
@@ -14,12 +14,12 @@ pub(crate) struct Column {
     pub(crate) data_type: Type,
     /// Database and table, of a column that a table has.
     pub(crate) table: Option<Rc<(String, String)>>,
-    /// Whether AS gave it its name.
+    /// True if AS gave it its name.
     pub(crate) is_aliased: bool,
 }
 
 impl Column {
-    /// A column that is computed.
+    /// Returns a computed column.
     pub(crate) fn new(name: impl Into<String>, data_type: Type) -> Column {
         Column {
             name: name.into(),
@@ -30,7 +30,7 @@ impl Column {
     }
 }
 
-/// `[{"Name":...,"Type":...}]`.
+/// Returns `[{"Name":...,"Type":...}]`.
 pub(crate) fn column_info(columns: &[Column]) -> String {
     let infos: Vec<String> = columns
         .iter()
@@ -45,7 +45,7 @@ pub(crate) fn column_info(columns: &[Column]) -> String {
     format!("[{}]", infos.join(","))
 }
 
-/// `{"Data":[...]}`.
+/// Returns `{"Data":[...]}`.
 pub(crate) fn row_json(row: &[Datum]) -> String {
     let mut out = String::new();
     write_row(&mut out, row);
@@ -141,7 +141,7 @@ fn write_datum(out: &mut String, datum: &Datum) {
     }
 }
 
-/// The text of a scalar, which is also what a cast to VARCHAR gives.
+/// Returns the text of a scalar, which is also the result of a cast to VARCHAR.
 pub(crate) fn scalar_text(datum: &Datum) -> String {
     let mut out = String::new();
     write_scalar(&mut out, datum);
@@ -163,7 +163,8 @@ fn write_scalar(out: &mut String, datum: &Datum) {
     }
 }
 
-/// The form of Java's `Double.toString`, with the shortest digits that read back to the same bits.
+/// Writes a number in the form of Java's `Double.toString`, with the shortest digits that read back
+/// to the same bits.
 fn write_double(out: &mut String, number: f64) {
     if number.is_nan() {
         out.push_str("NaN");

@@ -1,9 +1,9 @@
 //! Results that are fetched page by page.
 //!
-//! A result is computed once and kept; a token names the run and how far it has been read. Only the
-//! last two tokens of a run are good: the one used last (the same token gives the same rows) and
-//! the one it was answered with; each for an hour or five calls (API reference, Query). What is kept
-//! is bounded: old results go for new ones.
+//! A result is computed once and stored; a token names the run and how far it has been read. Only
+//! the last two tokens of a run are good: the one used last (the same token gives the same rows)
+//! and the one of the response to it; each for an hour or five calls (API reference, Query). The
+//! stored results are bounded: new ones replace old ones.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,11 +18,12 @@ use crate::{
     write::Violations,
 };
 
-/// Unfinished results kept; the oldest is dropped for a new one.
+/// Maximum number of stored results; the oldest is dropped for a new one.
 const MAX_RUNS: usize = 128;
-/// Bytes of results kept; the oldest are dropped for a new one, which is kept whatever its size.
-const MAX_KEPT_BYTES: usize = 256 * 1024 * 1024;
-/// How long a token is good.
+/// Maximum size of stored results; the oldest are dropped for a new one, which is stored whatever
+/// its size.
+const MAX_STORED_BYTES: usize = 256 * 1024 * 1024;
+/// Lifetime of a token.
 const TOKEN_LIFE_NS: i64 = 3_600_000_000_000;
 /// Calls that a token is good for.
 const TOKEN_CALLS: u32 = 5;
@@ -31,7 +32,7 @@ const TOKEN_CALLS: u32 = 5;
 #[derive(Debug, Default)]
 pub(crate) struct Queries(Mutex<Runs>);
 
-/// One answer.
+/// One response.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) body: Vec<u8>,
@@ -44,7 +45,7 @@ struct Runs {
     by_token: HashMap<String, String>,
     oldest_first: VecDeque<String>,
     cancelled: VecDeque<String>,
-    max_kept_bytes: usize,
+    max_stored_bytes: usize,
 }
 
 impl Default for Runs {
@@ -54,7 +55,7 @@ impl Default for Runs {
             by_token: HashMap::new(),
             oldest_first: VecDeque::new(),
             cancelled: VecDeque::new(),
-            max_kept_bytes: MAX_KEPT_BYTES,
+            max_stored_bytes: MAX_STORED_BYTES,
         }
     }
 }
@@ -77,7 +78,7 @@ struct Cursor {
 }
 
 impl Queries {
-    /// Answers a Query call at the time `now_ns`; `run` computes the result of a new query.
+    /// Serves a Query call at the time `now_ns`; `run` computes the result of a new query.
     pub(crate) fn query(
         &self,
         request: &QueryRequest,
@@ -132,7 +133,8 @@ impl Queries {
 }
 
 impl Runs {
-    /// A large result starts with an empty page, as one that takes long does.
+    /// Returns the first page. A large result starts with an empty one, as one that takes long
+    /// does.
     fn first_page(
         &mut self,
         sql: &str,
@@ -228,7 +230,7 @@ impl Runs {
             self.forget(&id);
         }
         while self.by_id.len() > 1
-            && (self.by_id.len() > MAX_RUNS || self.kept_bytes() > self.max_kept_bytes)
+            && (self.by_id.len() > MAX_RUNS || self.stored_bytes() > self.max_stored_bytes)
         {
             let Some(oldest) = self.oldest_first.front().cloned() else {
                 break;
@@ -237,7 +239,7 @@ impl Runs {
         }
     }
 
-    fn kept_bytes(&self) -> usize {
+    fn stored_bytes(&self) -> usize {
         self.by_id.values().map(|run| run.bytes).sum()
     }
 
@@ -292,7 +294,8 @@ impl Run {
     }
 }
 
-/// The end of the page that starts at `first`: as many rows as fit in its size and `max_rows`.
+/// Returns the end of the page that starts at `first`: as many rows as fit in its size and
+/// `max_rows`.
 fn page_end(rows: &[String], first: usize, max_rows: Option<usize>) -> usize {
     let mut bytes = 0;
     let fitting = rows[first..]
@@ -303,7 +306,7 @@ fn page_end(rows: &[String], first: usize, max_rows: Option<usize>) -> usize {
             bytes <= limits::MAX_PAGE_BYTES
         })
         .count();
-    // A row alone is never too large for a page: the query was refused otherwise.
+    // A row alone is never too large for a page: the query has failed otherwise.
     first + fitting.max(usize::from(first < rows.len()))
 }
 
@@ -386,8 +389,8 @@ mod tests {
         for call in 1..=5 {
             assert!(follow(&queries, &token, 0).is_ok(), "call {call}");
         }
-        let refused = follow(&queries, &token, 0).expect_err("call 6");
-        assert_eq!(refused.message, "Invalid pagination token");
+        let error = follow(&queries, &token, 0).expect_err("call 6");
+        assert_eq!(error.message, "Invalid pagination token");
     }
 
     #[test]
@@ -404,10 +407,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
+    fn stored_results_are_bounded() {
         const MAX: usize = 1000;
         let queries = Queries::default();
-        queries.lock().max_kept_bytes = MAX;
+        queries.lock().max_stored_bytes = MAX;
         let first = start(&queries, 2, MAX / 4, 0);
         let second = start(&queries, 2, MAX / 5, 0);
         assert!(follow(&queries, &first, 0).is_ok());
@@ -416,7 +419,7 @@ mod tests {
         assert!(follow(&queries, &second, 0).is_ok());
         let large = start(&queries, 2, MAX, 0);
         assert_eq!(queries.lock().by_id.len(), 1);
-        assert!(follow(&queries, &large, 0).is_ok(), "alone it is kept");
+        assert!(follow(&queries, &large, 0).is_ok(), "alone it is stored");
 
         let queries = Queries::default();
         for _ in 0..2 * MAX_RUNS {

@@ -1,12 +1,12 @@
 //! Patterns of `regexp_like` and LIKE, as regexes of the `regex` crate.
 //!
-//! `regexp_like` takes Java's `java.util.regex.Pattern` and finds it anywhere in the text. Only
-//! forms whose meaning is known to carry over are taken: literals, `.`, classes without nesting and
-//! intersection, `\d \w \s`, groups, alternation, greedy and reluctant repeats, `^`, `\A`, `\z`, the
-//! flags `i` and `s`. Each is written so that it means what Java means: `.` excludes Java's five line
-//! terminators, predefined classes and `(?i)` are ASCII. The rest is refused by name, `$` included:
-//! in Java it matches before a final line terminator too. The tables of the tests, and thousands of
-//! random patterns, were compared with JDK 17.
+//! `regexp_like` uses Java's `java.util.regex.Pattern` and finds it anywhere in the text. Only
+//! forms whose meaning is known to carry over are accepted: literals, `.`, classes without nesting
+//! and intersection, `\d \w \s`, groups, alternation, greedy and reluctant repeats, `^`, `\A`,
+//! `\z`, the flags `i` and `s`. Each is written so that it means what Java means: `.` excludes
+//! Java's five line terminators, predefined classes and `(?i)` are ASCII. The rest is rejected by
+//! name, `$` included: in Java it matches before a final line terminator too. The tables of the
+//! tests, and thousands of random patterns, were compared with JDK 17.
 
 use regex::Regex;
 
@@ -22,7 +22,7 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// What is not valid in Java, or not known to mean the same here.
+    /// If the pattern is not valid in Java, or not known to mean the same here.
     pub(crate) fn java(source: &str) -> Result<Pattern, String> {
         Pattern::translated(source, "(?:")
     }
@@ -85,7 +85,7 @@ impl Pattern {
         })
     }
 
-    /// The number of a group, if the pattern has it; 0 is the whole match.
+    /// Returns the number of a group, if the pattern has it; 0 is the whole match.
     pub(crate) fn group(&self, number: i64) -> Result<usize, String> {
         let groups = self.regex.captures_len() - 1;
         let group = usize::try_from(number)
@@ -98,7 +98,7 @@ impl Pattern {
         &self.regex
     }
 
-    /// Whether the pattern occurs in the text.
+    /// Returns true if the pattern occurs in the text.
     pub(crate) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
@@ -126,7 +126,7 @@ struct Translator<'a> {
     rest: &'a str,
     out: String,
     flags: Flags,
-    /// What a capturing group becomes.
+    /// Start of a translated capturing group.
     group_start: &'static str,
 }
 
@@ -136,7 +136,7 @@ impl Translator<'_> {
         Ok(self.out)
     }
 
-    /// Everything up to the end of the group, or of the pattern at depth 0.
+    /// Translates everything up to the end of the group, or of the pattern at depth 0.
     fn alternatives(&mut self, depth: usize) -> Result<(), String> {
         if depth > 100 {
             return Err("groups are nested too deeply".to_owned());
@@ -154,7 +154,7 @@ impl Translator<'_> {
         }
     }
 
-    /// One atom and the repeat after it.
+    /// Translates one atom and the repeat after it.
     fn repeated(&mut self, first: char, depth: usize) -> Result<(), String> {
         match first {
             '(' => return self.group(depth),
@@ -216,7 +216,8 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// `?i`, `?s-i` and the like; true if a group follows, false if the flags stand alone.
+    /// Reads `?i`, `?s-i` and the like; returns true if a group follows, false if the flags stand
+    /// alone.
     fn flags_group(&mut self) -> Result<bool, String> {
         let mut is_set = true;
         self.next();
@@ -233,7 +234,7 @@ impl Translator<'_> {
         }
     }
 
-    /// What follows a backslash; an assertion is returned, the rest is written.
+    /// Translates the character after a backslash; an assertion is returned, the rest is written.
     fn escape(&mut self) -> Result<Option<&'static str>, String> {
         match self.next() {
             Some('A') => return Ok(Some(r"\A")),
@@ -342,7 +343,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// A repeat after an atom, if there is one.
+    /// Translates a repeat after an atom, if there is one.
     fn repeat(&mut self) -> Result<(), String> {
         let Some(first) = self
             .rest
@@ -408,7 +409,7 @@ impl Translator<'_> {
     }
 }
 
-/// The ranges of `\d`, `\w`, `\s` and whether the letter asks for their complement.
+/// Returns the ranges of `\d`, `\w`, `\s`, and true if the letter means their complement.
 fn predefined(letter: char) -> Option<(&'static [(char, char)], bool)> {
     let ranges = match letter.to_ascii_lowercase() {
         'd' => DIGITS,
@@ -455,7 +456,7 @@ fn push_literal(out: &mut String, literal: char) {
     out.push_str(&regex::escape(literal.encode_utf8(&mut [0; 4])));
 }
 
-/// `n`, `n,` or `n,m` with n <= m.
+/// Returns true for `n`, `n,` or `n,m` with n <= m.
 fn is_repeat(counts: &str) -> bool {
     let number = |text: &str| {
         let is_short =
@@ -532,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_patterns() {
+    fn rejected_patterns() {
         let patterns = [
             "a$",
             "(?P<n>a)",

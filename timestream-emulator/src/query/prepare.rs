@@ -11,11 +11,11 @@ use crate::{
     store::Snapshot, write::Violations,
 };
 
-/// The answer's JSON: columns of the result and parameters with their types.
+/// Returns the response's JSON: columns of the result and parameters with their types.
 ///
 /// # Errors
 ///
-/// ValidationException for what Query would refuse before it reads anything.
+/// ValidationException for a statement that Query would reject before it reads anything.
 pub(crate) fn prepare(
     store: &Snapshot,
     request: &PrepareQueryRequest,

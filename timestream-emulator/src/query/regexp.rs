@@ -1,7 +1,7 @@
 //! `regexp_extract`, `regexp_extract_all`, `regexp_replace` and `regexp_split`.
 //!
-//! Where such a function goes over all matches, a pattern that matches the empty text is refused:
-//! how Java moves on after such a match is not what the `regex` crate does.
+//! If such a function goes over all matches, a pattern that matches the empty text is rejected:
+//! Java moves on after such a match otherwise than the `regex` crate.
 
 use super::{
     pattern::Pattern,
@@ -36,7 +36,8 @@ impl RegexpFunction {
         }
     }
 
-    /// Type of the argument after the pattern, if there may be one: a group, or the replacement.
+    /// Returns the type of the argument after the pattern, if there may be one: a group, or the
+    /// replacement.
     pub(crate) fn third_argument(self) -> Option<Type> {
         match self {
             RegexpFunction::Extract | RegexpFunction::ExtractAll => Some(Type::Bigint),
@@ -45,7 +46,7 @@ impl RegexpFunction {
         }
     }
 
-    /// The pattern, if the function can take it.
+    /// Returns the pattern, if the function accepts it.
     pub(crate) fn check(self, pattern: Pattern) -> Result<Pattern, String> {
         if self != RegexpFunction::Extract && pattern.is_match("") {
             return Err(
@@ -55,7 +56,7 @@ impl RegexpFunction {
         Ok(pattern)
     }
 
-    /// `arguments` are the text and, if it was given, the third argument.
+    /// Runs the function; `arguments` are the text and, if it was given, the third argument.
     pub(crate) fn apply(self, pattern: &Pattern, arguments: &[Datum]) -> Result<Datum, String> {
         let Datum::Text(text) = &arguments[0] else {
             return Ok(Datum::Null);

@@ -54,7 +54,7 @@ pub(crate) fn run(context: &Context<'_>, query: &Query) -> Result<Rows, ServiceE
     Ok(rows)
 }
 
-/// The rows of one part of UNION and the like.
+/// Returns the rows of one part of UNION and the like.
 fn body(context: &Context<'_>, body: &SetExpr) -> Result<Rows, ServiceError> {
     let mut rows = match body {
         SetExpr::Select(select) => return run_select(context, select, &[], None),
@@ -72,7 +72,7 @@ fn body(context: &Context<'_>, body: &SetExpr) -> Result<Rows, ServiceError> {
     Ok(rows)
 }
 
-/// What WITH introduces: a name and its rows.
+/// Returns the name and the rows that WITH introduces.
 fn named_query(context: &Context<'_>, cte: &Cte) -> Result<(String, Rc<Rows>), ServiceError> {
     if cte.from.is_some() || cte.materialized.is_some() {
         return Err(unsupported("the form of WITH"));
@@ -124,7 +124,7 @@ fn run_select(
     })
 }
 
-/// The rows of a source, each followed by the values of its correlated sub-queries.
+/// Returns the rows of a source, each followed by the values of its correlated sub-queries.
 fn apply<'a>(
     context: &Context<'_>,
     scope: &Scope,
@@ -146,7 +146,7 @@ fn apply<'a>(
     })))
 }
 
-/// The service promises no order without ORDER BY: rows are shuffled, the same way every time.
+/// Shuffles the rows, the same way every time: the service promises no order without ORDER BY.
 fn scramble(rows: &mut [Vec<Datum>]) {
     let mut generator = fastrand::Rng::with_seed(rows.len() as u64);
     generator.shuffle(rows);

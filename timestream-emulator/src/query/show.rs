@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// SHOW DATABASES, TABLES or MEASURES.
+/// Runs SHOW DATABASES, TABLES or MEASURES.
 pub(crate) fn show(store: &Snapshot, show: &Show) -> Result<Rows, ServiceError> {
     let pattern = show
         .like
@@ -60,7 +60,7 @@ pub(crate) fn show(store: &Snapshot, show: &Show) -> Result<Rows, ServiceError> 
     Ok(rows)
 }
 
-/// DESCRIBE: the columns of a table in the order of `SELECT *`.
+/// Runs DESCRIBE: lists the columns of a table in the order of `SELECT *`.
 pub(crate) fn describe(store: &Snapshot, name: &[Ident]) -> Result<Rows, ServiceError> {
     let table = find_table(store, name)?;
     let mut rows: Vec<[String; 3]> = Vec::new();

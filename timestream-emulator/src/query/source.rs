@@ -1,4 +1,4 @@
-//! What a SELECT reads: a table, the rows of a sub-select, or one row without columns.
+//! The source of a SELECT: a table, the rows of a sub-select, or one row without columns.
 
 use std::{ops::RangeInclusive, rc::Rc};
 
@@ -25,7 +25,7 @@ pub(crate) struct Rows {
     pub(crate) rows: Vec<Vec<Datum>>,
 }
 
-/// Where rows come from.
+/// Origin of rows.
 pub(crate) enum Source<'a> {
     Table(TableSource<'a>),
     Rows(Rc<Rows>),
@@ -41,22 +41,22 @@ pub(crate) struct TableSource<'a> {
     pub(crate) oldest_ns: i64,
 }
 
-/// What a scan needs to read.
+/// Values that a scan must read.
 #[derive(Debug, Clone)]
 pub(crate) struct Demand {
     pub(crate) times: RangeInclusive<i64>,
-    /// Whether any value column is used.
+    /// True if any value column is used.
     pub(crate) values: bool,
-    /// Whether one row stands for all of a series.
+    /// True if one row stands for all of a series.
     pub(crate) one_row_per_series: bool,
 }
 
 /// Takes rows of a scan.
 pub(crate) trait Visitor {
-    /// Called before the rows of a series, with its dimensions and measure name set; false skips
-    /// the series.
+    /// Receives a series before its rows, with its dimensions and measure name set; returns false
+    /// to skip the series.
     fn series(&mut self, row: &[Datum]) -> Result<bool, ServiceError>;
-    /// Called for each row; false ends the scan.
+    /// Receives each row; returns false to end the scan.
     fn row(&mut self, row: &[Datum]) -> Result<bool, ServiceError>;
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// `names` are those of the table and its database.
+    /// Returns the layout of a table; `names` are those of the table and its database.
     pub(crate) fn of(table: &Table, names: &Rc<(String, String)>) -> Layout {
         let column = |name: &str, data_type| Column {
             table: Some(Rc::clone(names)),
@@ -192,7 +192,7 @@ impl TableSource<'_> {
         Ok(())
     }
 
-    /// False once the visitor has had enough.
+    /// Reads a series; returns false once the visitor has ended the scan.
     fn scan_series(
         &self,
         demand: &Demand,

@@ -15,20 +15,20 @@ pub(crate) const NS_PER_SECOND: i64 = 1_000_000_000;
 pub(crate) const NS_PER_MILLISECOND: i64 = 1_000_000;
 pub(crate) const NS_PER_DAY: i64 = 86_400 * NS_PER_SECOND;
 
-/// `2020-08-08 01:00:00.000000000`.
+/// Writes `2020-08-08 01:00:00.000000000`.
 pub(crate) fn write_timestamp(out: &mut String, time_ns: i64) {
     write_date(out, time_ns.div_euclid(NS_PER_DAY));
     out.push(' ');
     write_clock(out, time_ns.rem_euclid(NS_PER_DAY));
 }
 
-/// `2020-08-08`, from days since the epoch.
+/// Writes `2020-08-08`, from days since the epoch.
 pub(crate) fn write_date(out: &mut String, days: i64) {
     let (year, month, day) = civil_from_days(days);
     write!(out, "{year:04}-{month:02}-{day:02}").expect("a string takes all text");
 }
 
-/// `1 21:00:00.000000000`.
+/// Writes `1 21:00:00.000000000`.
 pub(crate) fn write_interval(out: &mut String, nanoseconds: i64) {
     if nanoseconds < 0 {
         out.push('-');
@@ -38,7 +38,7 @@ pub(crate) fn write_interval(out: &mut String, nanoseconds: i64) {
     write_clock(out, magnitude % NS_PER_DAY);
 }
 
-/// `2-7`: years and months.
+/// Writes `2-7`: years and months.
 pub(crate) fn write_months(out: &mut String, months: i64) {
     if months < 0 {
         out.push('-');
@@ -47,7 +47,7 @@ pub(crate) fn write_months(out: &mut String, months: i64) {
     write!(out, "{}-{}", magnitude / 12, magnitude % 12).expect("a string takes all text");
 }
 
-/// `21:00:00.000000000`, from nanoseconds since midnight.
+/// Writes `21:00:00.000000000`, from nanoseconds since midnight.
 pub(crate) fn write_clock(out: &mut String, nanoseconds: i64) {
     let seconds = nanoseconds / NS_PER_SECOND;
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -56,8 +56,8 @@ pub(crate) fn write_clock(out: &mut String, nanoseconds: i64) {
         .expect("a string takes all text");
 }
 
-/// Proleptic Gregorian year, month and day; after Howard Hinnant, "chrono-Compatible Low-Level Date
-/// Algorithms".
+/// Returns the proleptic Gregorian year, month and day; after Howard Hinnant, "chrono-Compatible
+/// Low-Level Date Algorithms".
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -97,7 +97,7 @@ pub(crate) fn parse_clock(text: &str) -> Option<i64> {
     i64::try_from(time.duration_since(Time::midnight()).as_nanos()).ok()
 }
 
-/// The last day, since the epoch, of the month that a day lies in.
+/// Returns the last day, since the epoch, of the month that a day lies in.
 pub(crate) fn last_day_of_month(days: i64) -> Option<i64> {
     let next = Unit::Month.add(Unit::Month.truncate(days.checked_mul(NS_PER_DAY)?)?, 1)?;
     Some(next.div_euclid(NS_PER_DAY) - 1)
@@ -122,7 +122,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// The unit by its name: singular, plural or the short form of an interval literal.
+    /// Returns the unit by its name: singular, plural or the short form of an interval literal.
     pub(crate) fn from_name(name: &str) -> Option<Unit> {
         Some(match name.to_ascii_lowercase().as_str() {
             "ns" | "nanosecond" | "nanoseconds" => Unit::Fixed(1),
@@ -149,7 +149,7 @@ impl Unit {
         }
     }
 
-    /// The start of the unit that `time_ns` lies in.
+    /// Returns the start of the unit that `time_ns` lies in.
     pub(crate) fn truncate(self, time_ns: i64) -> Option<i64> {
         match self {
             // The epoch was a Thursday; weeks start on Monday.
@@ -166,7 +166,7 @@ impl Unit {
         }
     }
 
-    /// `time_ns` and `count` units; a day that a month lacks becomes its last.
+    /// Adds `count` units to `time_ns`; a day that a month lacks becomes its last.
     pub(crate) fn add(self, time_ns: i64, count: i64) -> Option<i64> {
         if let Unit::Fixed(size) = self {
             return time_ns.checked_add(size.checked_mul(count)?);
@@ -181,7 +181,7 @@ impl Unit {
         i64::try_from(moved.timestamp().as_nanosecond()).ok()
     }
 
-    /// Whole units from `start` to `end`.
+    /// Returns the number of whole units from `start` to `end`.
     pub(crate) fn between(self, start: i64, end: i64) -> Option<i64> {
         if let Unit::Fixed(size) = self {
             return Some(end.checked_sub(start)? / size);
@@ -201,7 +201,7 @@ impl Unit {
     }
 }
 
-/// A field of a timestamp, as `year(time)` gives it.
+/// Returns a field of a timestamp, as `year(time)` gives it.
 pub(crate) fn field(name: &str, time_ns: i64) -> Option<i64> {
     let days = time_ns.div_euclid(NS_PER_DAY);
     let seconds = time_ns.rem_euclid(NS_PER_DAY) / NS_PER_SECOND;
@@ -227,7 +227,7 @@ fn days_before_year(year: i64) -> Option<i64> {
     parse_date(&format!("{year:04}-01-01"))
 }
 
-/// ISO 8601 year and week: a week belongs to the year that its Thursday lies in.
+/// Returns the ISO 8601 year and week: a week belongs to the year that its Thursday lies in.
 fn iso_week(days: i64) -> Option<(i64, i64)> {
     let thursday = days - (days + 3).rem_euclid(7) + 3;
     let (year, _, _) = civil_from_days(thursday);

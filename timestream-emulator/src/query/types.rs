@@ -30,7 +30,7 @@ pub(crate) enum Type {
 }
 
 impl Type {
-    /// Whether a value of this type may stand where `wanted` is expected.
+    /// Returns true if a value of this type may stand where `wanted` is expected.
     pub(crate) fn coerces_to(&self, wanted: &Type) -> bool {
         self == wanted
             || matches!(
@@ -46,7 +46,7 @@ impl Type {
             )
     }
 
-    /// The narrowest type that both coerce to.
+    /// Returns the narrowest type that both coerce to.
     pub(crate) fn common(&self, other: &Type) -> Option<Type> {
         if self.coerces_to(other) {
             Some(other.clone())
@@ -61,7 +61,7 @@ impl Type {
         matches!(self, Type::Integer | Type::Bigint | Type::Double)
     }
 
-    /// Whether values of the type have an order.
+    /// Returns true if values of the type have an order.
     pub(crate) fn is_orderable(&self) -> bool {
         !matches!(self, Type::Array(_) | Type::Row(_) | Type::TimeSeries(_))
     }
@@ -121,7 +121,7 @@ impl Datum {
         matches!(self, Datum::Null)
     }
 
-    /// SQL order of two values of one type; none if either is NULL or NaN.
+    /// Returns the SQL order of two values of one type; none if either is NULL or NaN.
     pub(crate) fn compare(&self, other: &Datum) -> Option<Ordering> {
         match (self, other) {
             (Datum::Boolean(a), Datum::Boolean(b)) => Some(a.cmp(b)),

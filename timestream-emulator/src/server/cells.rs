@@ -1,7 +1,7 @@
 //! The addresses of the emulator, and the cell that holds the account.
 //!
-//! The service has one regional address, which is asked for the address of a cell, and cells, one
-//! of which serves the account (developer guide, "The endpoint discovery pattern"). On loopback and
+//! The service has one regional address, which returns the address of a cell, and cells, one of
+//! which serves the account (developer guide, "The endpoint discovery pattern"). On loopback and
 //! plain HTTP cells can only differ by their port, so each has a listener of its own. The target
 //! header is the same for the write and the query service, so one cell serves both.
 
@@ -27,7 +27,7 @@ pub(crate) enum Door {
 pub(crate) struct Cells {
     pub(crate) regional: SocketAddr,
     pub(crate) cells: Vec<SocketAddr>,
-    /// Whether the regional address answers nothing but [`DISCOVERY`], as the service's does.
+    /// Limits the regional address to [`DISCOVERY`], as the service's is limited.
     pub(crate) require_discovery: bool,
     /// Index of the cell that holds the account.
     pub(crate) current: AtomicUsize,
@@ -35,18 +35,21 @@ pub(crate) struct Cells {
 
 /// An order to move the account to a cell that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there is no cell {asked}: the emulator has {cells}, counted from 0")]
+#[error("there is no cell {requested}: the emulator has {cells}, counted from 0")]
 pub struct NoSuchCell {
-    asked: usize,
+    requested: usize,
     cells: usize,
 }
 
 impl Cells {
-    /// Moves the account; from now on the other cells refuse it.
+    /// Moves the account; from now on the other cells reject it.
     pub(crate) fn move_to(&self, cell: usize) -> Result<(), NoSuchCell> {
         let cells = self.cells.len();
         if cell >= cells {
-            return Err(NoSuchCell { asked: cell, cells });
+            return Err(NoSuchCell {
+                requested: cell,
+                cells,
+            });
         }
         self.current.store(cell, Ordering::Release);
         Ok(())
@@ -56,7 +59,7 @@ impl Cells {
         self.current.load(Ordering::Acquire)
     }
 
-    /// Refuses an operation that this address does not serve.
+    /// Rejects an operation that this address does not serve.
     pub(super) fn admit(&self, door: Door, operation: &str) -> Result<(), ServiceError> {
         let is_discovery = operation == DISCOVERY;
         match door {
@@ -71,8 +74,8 @@ impl Cells {
         }
     }
 
-    /// The URL that serves the account, for a caller that has reached the regional address as
-    /// `host` (`name:port`).
+    /// Returns the URL that serves the account, for a caller that has reached the regional address
+    /// as `host` (`name:port`).
     pub(super) fn serving_url(&self, host: &str) -> String {
         match self.cells.get(self.current()) {
             None => format!("http://{host}"),
@@ -112,11 +115,8 @@ mod tests {
         ];
         for (require_discovery, door, operation, expected) in cases {
             let outcome = cells(&[9001, 9002], require_discovery).admit(door, operation);
-            let refusal = outcome.err().map(|error| error.kind);
-            assert_eq!(
-                refusal, expected,
-                "{require_discovery} {door:?} {operation}"
-            );
+            let actual = outcome.err().map(|error| error.kind);
+            assert_eq!(actual, expected, "{require_discovery} {door:?} {operation}");
         }
     }
 

@@ -29,7 +29,7 @@ impl Listener for Connections {
 
     async fn accept(&mut self) -> (CuttableStream, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
-        // Answers are small and complete: waiting for more to send only delays them.
+        // Responses are small and complete: waiting for more to send only delays them.
         let _ = stream.set_nodelay(true);
         (
             CuttableStream {
@@ -50,7 +50,7 @@ impl Listener for Connections {
 pub(crate) struct CutHandle(Arc<AtomicBool>);
 
 impl CutHandle {
-    /// From now on nothing leaves on the connection; the next attempt to send closes it.
+    /// Drops everything sent on the connection from now on; the next attempt to send closes it.
     pub(crate) fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }

@@ -13,10 +13,10 @@ use crate::{
     write,
 };
 
-/// What the service was seen to answer.
+/// The value that the service was seen to return.
 const ENDPOINT_CACHE_MINUTES: i64 = 1440;
 
-/// Operations that [`dispatch`] serves. The others of the service are refused by name.
+/// Operations that [`dispatch`] serves. The others of the service are rejected by name.
 const SERVED: [&str; 20] = [
     "DescribeEndpoints",
     "CreateDatabase",
@@ -58,7 +58,7 @@ const BATCH_LOAD: [&str; 4] = [
     "ResumeBatchLoadTask",
 ];
 
-/// Whether the service has the operation, served here or not.
+/// Returns true if the service has the operation, served here or not.
 pub(super) fn is_operation(name: &str) -> bool {
     [&SERVED[..], &SCHEDULED_QUERIES, &BATCH_LOAD]
         .iter()
@@ -76,7 +76,7 @@ pub(super) fn dispatch(
     match operation {
         "DescribeEndpoints" => {
             let Empty {} = protocol::parse(body)?;
-            protocol::answer(&Endpoints {
+            protocol::response(&Endpoints {
                 endpoints: [Endpoint {
                     address: shared.cells.serving_url(host),
                     cache_period_in_minutes: ENDPOINT_CACHE_MINUTES,
@@ -110,7 +110,7 @@ pub(super) fn dispatch(
         "Query" => run_query(shared, body, now_ns),
         "CancelQuery" => {
             let request = protocol::parse(body)?;
-            protocol::answer(&shared.queries.cancel(&request)?)
+            protocol::response(&shared.queries.cancel(&request)?)
         }
         "PrepareQuery" => {
             let request = &protocol::parse(body)?;
@@ -133,7 +133,7 @@ pub(super) fn dispatch(
     }
 }
 
-/// Serves an operation that answers with an empty object.
+/// Serves an operation whose response is an empty object.
 fn acknowledge<R: DeserializeOwned>(
     shared: &Shared,
     body: &[u8],
@@ -142,18 +142,18 @@ fn acknowledge<R: DeserializeOwned>(
     delete(shared, body, work).map(|_| b"{}".to_vec())
 }
 
-/// Serves an operation that changes the storage and answers with what it has made of it.
+/// Serves an operation that changes the storage and returns the result of the change.
 fn change<R: DeserializeOwned, A: Serialize>(
     shared: &Shared,
     body: &[u8],
     work: impl FnOnce(&mut Writer, &R) -> Result<A, ServiceError>,
 ) -> Result<Vec<u8>, ServiceError> {
     let request = protocol::parse(body)?;
-    let answer = shared.with_store(|store| store.change(|writer| work(writer, &request)))?;
-    protocol::answer(&answer)
+    let response = shared.with_store(|store| store.change(|writer| work(writer, &request)))?;
+    protocol::response(&response)
 }
 
-/// Serves an operation that removes something; its answer is empty.
+/// Serves an operation that removes something; its response is empty.
 fn delete<R: DeserializeOwned>(
     shared: &Shared,
     body: &[u8],
@@ -172,7 +172,7 @@ fn look_up<R: DeserializeOwned, A: Serialize>(
 ) -> Result<Vec<u8>, ServiceError> {
     let request = protocol::parse(body)?;
     let catalog = shared.with_store(|store| Ok(store.catalog()))?;
-    protocol::answer(&work(&catalog, &request)?)
+    protocol::response(&work(&catalog, &request)?)
 }
 
 fn run_query(shared: &Shared, body: &[u8], now_ns: i64) -> Result<Vec<u8>, ServiceError> {
@@ -216,7 +216,7 @@ fn write_records(shared: &Shared, body: &[u8], now_ns: i64) -> Result<Vec<u8>, S
     if !outcome.rejected.is_empty() {
         return Err(ServiceError::rejected(outcome.rejected));
     }
-    protocol::answer(&WriteRecordsResponse {
+    protocol::response(&WriteRecordsResponse {
         records_ingested: outcome.ingested,
     })
 }

@@ -32,7 +32,7 @@ impl RateLimits {
         }
     }
 
-    /// Refuses a call at the time `now_ns` that comes too soon after the ones before.
+    /// Rejects a call at the time `now_ns` that comes too soon after the ones before.
     pub(super) fn admit(&self, operation: &str, now_ns: i64) -> Result<(), ServiceError> {
         let Some(recent) = &self.recent else {
             return Ok(());
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn no_limits_unless_asked_for() {
+    fn no_limits_by_default() {
         let limits = RateLimits::new(false);
         assert!((0..100).all(|_| limits.admit("CreateTable", 0).is_ok()));
     }

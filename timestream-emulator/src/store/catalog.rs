@@ -55,7 +55,7 @@ pub(crate) struct Table {
     pub(crate) attributes: BTreeMap<String, ValueType>,
 }
 
-/// What CreateTable and UpdateTable set.
+/// Settings of CreateTable and UpdateTable.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TableSettings {
     pub(crate) memory_hours: i64,
@@ -64,24 +64,24 @@ pub(crate) struct TableSettings {
     pub(crate) magnetic_days: i64,
     pub(crate) magnetic_writes: bool,
     pub(crate) partition_key: PartitionKey,
-    /// Kept and shown; nothing is written there.
+    /// Stored and returned; nothing is written there.
     pub(crate) rejected_data_location: Option<RejectedDataLocation>,
 }
 
-/// What the points of a table are partitioned by.
+/// Partition key of a table's points.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PartitionKey {
     #[default]
     Measure,
     Dimension {
         name: String,
-        /// Whether a record without the dimension is rejected.
+        /// Rejects a record without the dimension.
         is_required: bool,
     },
 }
 
 impl PartitionKey {
-    /// Whether both are the same but for the enforcement.
+    /// Returns true if both are the same but for the enforcement.
     pub(crate) fn has_attribute_of(&self, other: &PartitionKey) -> bool {
         match (self, other) {
             (PartitionKey::Measure, PartitionKey::Measure) => true,
@@ -116,7 +116,7 @@ impl Default for Catalog {
 }
 
 impl Catalog {
-    /// The table, or ResourceNotFoundException.
+    /// Returns the table, or ResourceNotFoundException.
     pub(crate) fn table(&self, database: &str, table: &str) -> Result<&Table, ServiceError> {
         let database = self
             .databases
@@ -126,7 +126,7 @@ impl Catalog {
         Ok(table)
     }
 
-    /// The tags of a database or table, or ResourceNotFoundException.
+    /// Returns the tags of a database or table, or ResourceNotFoundException.
     pub(crate) fn tags(&self, resource: &Resource<'_>) -> Result<&Tags, ServiceError> {
         let Resource { database, table } = resource;
         match table {
@@ -139,7 +139,7 @@ impl Catalog {
         }
     }
 
-    /// The table, to be changed, or ResourceNotFoundException.
+    /// Returns the table, to be changed, or ResourceNotFoundException.
     pub(crate) fn table_mut(
         &mut self,
         database: &str,
@@ -212,7 +212,7 @@ impl Measure {
         self.ids.get(dimensions).copied()
     }
 
-    /// Names of the dimensions of this measure.
+    /// Returns the names of the dimensions of this measure.
     pub(crate) fn dimension_names(&self) -> BTreeSet<&str> {
         self.series
             .iter()

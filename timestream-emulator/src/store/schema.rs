@@ -9,7 +9,7 @@ use super::{
     value::{Dimensions, ValueType},
 };
 
-/// Name under which the account's compute units are kept.
+/// Name under which the account's compute units are stored.
 pub(super) const MAX_QUERY_TCU: &str = "max_query_tcu";
 
 /// The tags of a database itself have an empty `table_name`. Points are clustered by series and time, so a range of one series is one sequential read.
@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS points (
 /// would be moved after every few batches.
 const CHECKPOINT_PAGES: i64 = 10_000;
 
-/// What a commit survives.
+/// Events that a commit survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
     /// The end of the process and of the system.
@@ -155,7 +155,7 @@ pub(super) fn load_catalog(connection: &Connection) -> rusqlite::Result<Catalog>
     Ok(catalog)
 }
 
-/// The tags of a database (`table` is empty) or table.
+/// Returns the tags of a database (`table` is empty) or table.
 fn tags_mut<'a>(catalog: &'a mut Catalog, database: &str, table: &str) -> Option<&'a mut Tags> {
     let database = catalog.databases.get_mut(database)?;
     if table.is_empty() {

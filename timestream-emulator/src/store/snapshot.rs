@@ -18,7 +18,7 @@ use super::{
 };
 use crate::error::ServiceError;
 
-/// Connections that are kept open for the next snapshot; more are opened when they are needed.
+/// Idle connections that stay open for the next snapshot; more are opened when they are needed.
 const MAX_IDLE_CONNECTIONS: usize = 8;
 /// Size of the time of a point, as it is metered.
 const TIME_BYTES: u64 = 8;
@@ -63,7 +63,7 @@ impl Readers {
         }
     }
 
-    /// A connection to begin a snapshot on.
+    /// Returns a connection to begin a snapshot on.
     pub(super) fn connection(&self) -> rusqlite::Result<Connection> {
         let idle = self.lock().pop();
         idle.map_or_else(|| schema::open_reader(&self.file), Ok)
@@ -118,13 +118,13 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Bytes of the times and values that have been visited so far.
+    /// Returns the size of the times and values that have been visited so far.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.bytes_read.get()
     }
 
-    /// All points of a table, by measure name, then series in the order of their first write, then
-    /// time; none if there is no such table.
+    /// Returns all points of a table, by measure name, then series in the order of their first
+    /// write, then time; none if there is no such table.
     pub(crate) fn points(&self, database: &str, table: &str) -> Result<Vec<Point>, ServiceError> {
         let mut points = Vec::new();
         let Ok(table) = self.catalog.table(database, table) else {

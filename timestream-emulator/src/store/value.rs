@@ -36,7 +36,7 @@ pub(crate) enum ValueType {
 }
 
 impl ValueType {
-    /// The type by its name in the service model.
+    /// Returns the type by its name in the service model.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "BIGINT" => ValueType::Bigint,
@@ -49,7 +49,7 @@ impl ValueType {
         })
     }
 
-    /// The name in the service model.
+    /// Returns the name in the service model.
     pub(crate) fn name(self) -> &'static str {
         match self {
             ValueType::Bigint => "BIGINT",
@@ -61,7 +61,7 @@ impl ValueType {
         }
     }
 
-    /// The name as SHOW MEASURES and DESCRIBE give it.
+    /// Returns the name as SHOW MEASURES and DESCRIBE give it.
     pub(crate) fn sql_name(self) -> &'static str {
         match self {
             ValueType::Bigint => "bigint",
@@ -86,7 +86,8 @@ impl Value {
         }
     }
 
-    /// The form in which SQLite keeps the value; the type is the measure's and not repeated.
+    /// Returns the form in which SQLite stores the value; the type is the measure's and not
+    /// repeated.
     pub(crate) fn to_sql(&self) -> ToSqlOutput<'_> {
         match self {
             Value::Double(number) => ToSqlOutput::Owned(SqlValue::Real(*number)),
@@ -117,7 +118,7 @@ impl Value {
     }
 }
 
-/// `{"name":["TYPE","text"]}`: numbers as text keep every bit.
+/// Returns `{"name":["TYPE","text"]}`: numbers as text preserve every bit.
 fn attributes_to_json(attributes: &BTreeMap<String, Value>) -> String {
     let texts: BTreeMap<&str, [String; 2]> = attributes
         .iter()

@@ -26,7 +26,7 @@ pub(crate) struct Writer {
     points_stored: Arc<AtomicU64>,
 }
 
-/// What became of a point.
+/// Outcome of the write of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PointOutcome {
     /// Stored, or already there with the same value and version.
@@ -277,7 +277,7 @@ impl Writer {
         }
     }
 
-    /// The catalog to be changed; copied first if a snapshot still reads it.
+    /// Returns the catalog to be changed; copied first if a snapshot still reads it.
     fn catalog_mut(&mut self) -> &mut Catalog {
         Arc::make_mut(&mut self.catalog)
     }
@@ -329,7 +329,8 @@ fn write_all<R>(
     Ok(Written { outcomes, added })
 }
 
-/// The id of the point's series; series, measure and attributes are created if they are new.
+/// Returns the id of the point's series; series, measure and attributes are created if they are
+/// new.
 fn series_id(
     transaction: &Transaction<'_>,
     table: &mut Arc<Table>,

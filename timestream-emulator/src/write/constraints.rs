@@ -1,6 +1,6 @@
 //! The constraints that the service model puts on a WriteRecords request.
 //!
-//! They are checked before anything else, and all that are broken are named in one answer, with the
+//! They are checked before anything else, and all violations are named in one response, with the
 //! path of the member and indexes from 1.
 
 use std::fmt;
@@ -21,7 +21,7 @@ const MEASURE_VALUE_TYPES: [&str; 6] = [
 ];
 const TIME_UNITS: [&str; 4] = ["MILLISECONDS", "SECONDS", "MICROSECONDS", "NANOSECONDS"];
 
-/// Refuses a request that breaks the service model.
+/// Rejects a request that breaks the service model.
 pub(crate) fn check(request: &WriteRecordsRequest) -> Result<(), ServiceError> {
     let mut violations = Violations::default();
     violations.required("databaseName", request.database_name.as_deref());
@@ -46,14 +46,14 @@ pub(crate) fn check(request: &WriteRecordsRequest) -> Result<(), ServiceError> {
 pub(crate) struct Violations(Vec<String>);
 
 impl Violations {
-    /// `value` at `path` must be there.
+    /// Requires `value` at `path`.
     pub(crate) fn required(&mut self, path: impl fmt::Display, value: Option<&str>) {
         if value.is_none() {
             self.add("null", path, "Member must not be null");
         }
     }
 
-    /// `value` at `path` must have between these numbers of characters.
+    /// Requires `value` at `path` to have between these numbers of characters.
     pub(crate) fn length(
         &mut self,
         path: impl fmt::Display,
@@ -70,7 +70,7 @@ impl Violations {
         }
     }
 
-    /// `value` at `path` must lie between these numbers.
+    /// Requires `value` at `path` to lie between these numbers.
     pub(crate) fn range(
         &mut self,
         path: impl fmt::Display,
@@ -92,7 +92,7 @@ impl Violations {
         }
     }
 
-    /// `value` at `path` must match a pattern.
+    /// Requires `value` at `path` to match a pattern.
     pub(crate) fn pattern(
         &mut self,
         path: impl fmt::Display,
@@ -106,7 +106,7 @@ impl Violations {
         }
     }
 
-    /// The list at `path` must have between these numbers of members.
+    /// Requires the list at `path` to have between these numbers of members.
     pub(crate) fn count(
         &mut self,
         path: impl fmt::Display,
@@ -118,7 +118,7 @@ impl Violations {
         }
     }
 
-    /// `value` at `path`, if it is there, must be one of these.
+    /// Requires `value` at `path`, if it is there, to be one of these.
     pub(crate) fn one_of(
         &mut self,
         path: impl fmt::Display,
@@ -140,7 +140,7 @@ impl Violations {
         ));
     }
 
-    /// One ValidationException for all of them.
+    /// Returns one ValidationException for all of them.
     pub(crate) fn into_result(self) -> Result<(), ServiceError> {
         let Violations(violations) = self;
         if violations.is_empty() {
@@ -162,8 +162,8 @@ impl Violations {
     }
 }
 
-/// Where a member stands in the request. It becomes text only when a constraint is broken there:
-/// a write has thousands of members, and all of them are checked.
+/// Path of a member in the request. It becomes text only when a constraint is broken there: a write
+/// has thousands of members, and all of them are checked.
 #[derive(Debug, Clone, Copy)]
 struct Path<'a> {
     parent: Option<&'a Path<'a>>,
@@ -188,7 +188,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// The same path, within `parent`.
+    /// Returns the same path, within `parent`.
     fn within(self, parent: &'a Path<'a>) -> Path<'a> {
         Path {
             parent: Some(parent),

@@ -1,7 +1,7 @@
-//! Requested records -> points, by the rules that refuse the whole request.
+//! Requested records -> points, by the rules that fail the whole request.
 //!
 //! The common attributes are merged into each record (a field given in both: the record wins), then
-//! every text is parsed. What depends on the table or on the clock is judged later, per record.
+//! every text is parsed. Rules of the table and of the clock are applied later, per record.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -174,7 +174,7 @@ fn parse_scalar(value_type: &str, text: &str, unit: TimeUnit) -> Result<Value, S
     })
 }
 
-/// Decimal and exponent forms of finite numbers; no NaN, no infinity, no negative zero.
+/// Parses decimal and exponent forms of finite numbers; rejects NaN, infinity and negative zero.
 fn parse_double(text: &str) -> Result<f64, ServiceError> {
     let has_number_form = text
         .bytes()
@@ -212,7 +212,7 @@ struct TimeUnit {
 }
 
 impl TimeUnit {
-    /// The unit by its name in the service model; milliseconds when none is given.
+    /// Returns the unit by its name in the service model; milliseconds when none is given.
     fn of(name: Option<&str>) -> Self {
         let nanoseconds = match name {
             Some("SECONDS") => 1_000_000_000,
@@ -223,7 +223,7 @@ impl TimeUnit {
         TimeUnit { nanoseconds }
     }
 
-    /// The time since the epoch; none if it is no integer, negative or after the year 2262.
+    /// Returns the time since the epoch; none if it is no integer, negative or after the year 2262.
     fn nanoseconds(self, text: &str) -> Option<i64> {
         parse_integer(text)
             .filter(|time| *time >= 0)?
@@ -253,11 +253,11 @@ mod tests {
         for (text, expected) in accepted {
             assert_eq!(parse_double(text).ok(), Some(expected), "{text}");
         }
-        let refused = [
+        let invalid = [
             "NaN", "nan", "Infinity", "-inf", "inf", "1e400", "-0", "-0.0", "-0e5", "-1e-400", "",
             "x", " 1", "1 ", "0x1p3", "1d", "1,5", "1_000", "--1", "1e", "+", ".",
         ];
-        for text in refused {
+        for text in invalid {
             assert!(parse_double(text).is_err(), "{text}");
         }
     }

@@ -11,7 +11,7 @@ use crate::{
 
 const NS_PER_HOUR: i128 = 3_600_000_000_000;
 
-/// Where a record goes by its time.
+/// Store of a record by its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Destination {
     Memory,
@@ -46,7 +46,7 @@ impl Window {
         }
     }
 
-    /// The reason to reject a record of this time, if there is one.
+    /// Returns the reason to reject a record of this time, if there is one, as an error.
     pub(crate) fn check(&self, time_ns: i64) -> Result<(), String> {
         let start = self
             .magnetic_start_ns
@@ -78,7 +78,7 @@ impl Window {
     }
 }
 
-/// The reason to reject a record that is too large by itself.
+/// Returns the reason to reject a record that is too large by itself, as an error.
 pub(crate) fn check_limits(point: &NewPoint) -> Result<(), String> {
     let names = point.dimensions.keys();
     let longest_name = names.map(String::len).max().unwrap_or(0);
@@ -135,7 +135,8 @@ pub(crate) fn check_limits(point: &NewPoint) -> Result<(), String> {
     at_most("record size", size, limits::MAX_RECORD_BYTES, "bytes")
 }
 
-/// The reason to reject a record that lacks the dimension its table is partitioned by.
+/// Returns the reason to reject a record that lacks the partition dimension of its table, as an
+/// error.
 ///
 /// Developer guide, "Customer-defined partition keys". That the record alone is rejected, and the
 /// text, are not established.
@@ -152,7 +153,7 @@ pub(crate) fn check_partition_key(key: &PartitionKey, point: &NewPoint) -> Resul
     }
 }
 
-/// The reason to reject a record that does not fit what the table holds.
+/// Returns the reason to reject a record that does not fit the table's contents, as an error.
 pub(crate) fn check_table(table: &Table, point: &NewPoint) -> Result<(), String> {
     check_measure(table, point)?;
     let is_new = |name: &&String| !table.dimension_names.contains(*name);

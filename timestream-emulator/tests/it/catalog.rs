@@ -357,9 +357,9 @@ async fn a_required_partition_key_must_be_in_the_record() {
     assert_eq!(service.put("t", records()).await, 2);
 }
 
-/// Service model: what a table says about its magnetic store is kept as it was given.
+/// Service model: the location of a table's error reports is stored as it was given.
 #[tokio::test]
-async fn the_place_of_error_reports_is_kept() {
+async fn the_location_of_error_reports_is_stored() {
     let folder = tempfile::tempdir().expect("a folder");
     let service = Service::start_in(Some(folder.path())).await;
     let properties = |bucket: &str| {

@@ -13,7 +13,7 @@ async fn with_cells(cells: u16, require_discovery: bool) -> Service {
     .await
 }
 
-/// The address that DescribeEndpoints gives a client of the regional address.
+/// Returns the address that DescribeEndpoints gives a client of the regional address.
 async fn discover(service: &Service) -> String {
     let write = service.write.describe_endpoints().send().await;
     let write = write.expect("endpoints").endpoints.remove(0).address;
@@ -22,25 +22,25 @@ async fn discover(service: &Service) -> String {
     write
 }
 
-/// Writes and reads at an address; the codes and statuses of what is refused.
+/// Writes and reads at an address; returns the codes and statuses of the errors.
 async fn use_cell(url: &str) -> Vec<(u16, String)> {
     let (write, query) = clients(url, "local", "local");
     let call = write.write_records().database_name(DB).table_name(OLD);
     let written = call.records(sample(&[("job", "a")], T0, "1")).send().await;
     let queried = query.query().query_string("SELECT 1").send().await;
     let write_error = written.err().map(|error| {
-        let status = error.raw_response().expect("an answer").status().as_u16();
+        let status = error.raw_response().expect("a response").status().as_u16();
         (status, code_and_message(&error).0)
     });
     let query_error = queried.err().map(|error| {
-        let status = error.raw_response().expect("an answer").status().as_u16();
+        let status = error.raw_response().expect("a response").status().as_u16();
         (status, code_and_message(&error).0)
     });
     write_error.into_iter().chain(query_error).collect()
 }
 
-/// Developer guide, "The endpoint discovery pattern": an endpoint is good until it is refused, then
-/// it must be asked for again.
+/// Developer guide, "The endpoint discovery pattern": an endpoint is valid until it is rejected,
+/// then it must be requested again.
 #[tokio::test]
 async fn a_moved_account_is_found_again() {
     let service = with_cells(2, false).await;
@@ -114,7 +114,7 @@ async fn the_admin_path_moves_the_account() {
     assert_eq!((status, &cells["current"]), (200, &0.into()));
     assert_eq!(cells["cells"].as_array().map(Vec::len), Some(2));
     for order in [r#"{"cell":2}"#, r#"{"cell":-1}"#, "{}"] {
-        let refused = http(&url, "POST", path, &[], order).await;
-        assert_eq!(status_and_body(&refused).0, 400, "{order}");
+        let invalid = http(&url, "POST", path, &[], order).await;
+        assert_eq!(status_and_body(&invalid).0, 400, "{order}");
     }
 }

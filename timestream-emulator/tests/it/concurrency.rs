@@ -10,7 +10,7 @@ const CLIENTS: i64 = 32;
 const CALLS: i64 = 20;
 const RECORDS: i64 = 10;
 
-/// Each writer has one series of its own and one that all share.
+/// Writes one series of this writer and one that all share.
 async fn write_all(service: Arc<Service>, writer: i64) {
     let own = format!("w{writer}");
     for call in 0..CALLS {
@@ -24,7 +24,7 @@ async fn write_all(service: Arc<Service>, writer: i64) {
     }
 }
 
-/// What a reader sees only grows, and holds whole calls only.
+/// Checks that a reader's view only grows, and holds whole calls only.
 async fn read_until_complete(service: Arc<Service>, writer: i64) {
     let sql = format!("SELECT count(*) FROM db.old WHERE job = 'w{writer}'");
     let mut before = 0;
@@ -38,7 +38,7 @@ async fn read_until_complete(service: Arc<Service>, writer: i64) {
 
 async fn writers_and_readers(service: Service) {
     let service = Arc::new(service);
-    // The columns exist before the first reader asks for them.
+    // The columns exist before the first reader queries them.
     service
         .put(OLD, vec![sample(&[("job", "first")], T0, "0")])
         .await;

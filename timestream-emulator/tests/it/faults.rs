@@ -14,7 +14,7 @@ fn record() -> aws_sdk_timestreamwrite::types::Record {
 }
 
 #[tokio::test]
-async fn refusals_on_order() {
+async fn ordered_errors() {
     let service = Service::start().await;
     let cases = [
         (FaultKind::Throttle, 429, "ThrottlingException"),
@@ -89,7 +89,7 @@ async fn faults_can_be_for_one_table() {
     );
 }
 
-/// The code of the refusal of a write, if it is refused.
+/// Returns the error code of a write, if it fails.
 async fn write_code(service: &Service) -> Option<String> {
     let call = service.write_to(OLD);
     let outcome = call.records(record()).send().await;
@@ -182,7 +182,7 @@ async fn queries_meet_faults_of_their_own() {
     for kind in [FaultKind::CutBefore, FaultKind::CutAfter] {
         service.emulator.order_fault(Fault::next("Query", 1, kind));
         let error = call().await.expect_err("the order");
-        assert!(error.raw_response().is_none(), "no answer: {error:?}");
+        assert!(error.raw_response().is_none(), "no response: {error:?}");
     }
     let delay = Duration::from_millis(30);
     for _ in 0..2 {
@@ -196,10 +196,7 @@ async fn queries_meet_faults_of_their_own() {
         .order_fault(Fault::next("Query", 1, FaultKind::ExpiredToken));
     let start = std::time::Instant::now();
     let error = call().await.expect_err("the order");
-    assert!(
-        start.elapsed() >= 2 * delay,
-        "both delays, then the refusal"
-    );
+    assert!(start.elapsed() >= 2 * delay, "both delays, then the error");
     assert_eq!(code_and_message(&error).0, "ExpiredTokenException");
     assert_eq!(call().await.expect("no order is left").rows().len(), 1);
     assert_eq!(service.emulator.counters().faults, 6);
@@ -214,7 +211,7 @@ async fn cut_connections_have_an_effect_or_not() {
             .order_fault(Fault::next("WriteRecords", 1, kind));
         let call = service.write_to(OLD);
         let error = call.records(record()).send().await.unwrap_err();
-        assert!(error.raw_response().is_none(), "no answer: {error:?}");
+        assert!(error.raw_response().is_none(), "no response: {error:?}");
         assert_eq!(service.emulator.points(DB, OLD).len(), stored);
     }
     assert_eq!(
@@ -251,7 +248,7 @@ async fn the_admin_path_needs_no_signature() {
         204
     );
     assert_eq!(
-        service.put_refused(OLD, vec![record()]).await.0,
+        service.put_error(OLD, vec![record()]).await.0,
         "ThrottlingException"
     );
     assert_eq!(

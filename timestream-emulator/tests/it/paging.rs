@@ -8,7 +8,7 @@ use crate::support::{OLD, Service, T0, TestClock, code_and_message, sample};
 
 const ALL: &str = "SELECT time, job FROM db.old";
 
-/// `rows` rows of about 1,900 bytes each.
+/// Returns a service with `rows` rows of about 1,900 bytes each.
 async fn filled(rows: i64) -> Service {
     let service = Service::start().await;
     let value = "v".repeat(1800);
@@ -32,7 +32,7 @@ async fn page(service: &Service, token: Option<&str>, max_rows: Option<i32>) -> 
         .expect("a page")
 }
 
-async fn refused(service: &Service, sql: &str, token: &str) -> String {
+async fn page_error(service: &Service, sql: &str, token: &str) -> String {
     let call = service.query.query().query_string(sql).next_token(token);
     code_and_message(&call.send().await.expect_err("no page")).1
 }
@@ -116,17 +116,17 @@ async fn tokens_are_bound_to_their_query_and_to_the_latest_page() {
     assert_eq!(second.next_token(), again.next_token());
     let b = second.next_token().unwrap();
     assert_eq!(
-        refused(&service, "SELECT 1", b).await,
+        page_error(&service, "SELECT 1", b).await,
         "Invalid pagination token"
     );
     page(&service, Some(b), Some(2)).await;
     assert_eq!(
-        refused(&service, ALL, a).await,
+        page_error(&service, ALL, a).await,
         "Invalid pagination token",
         "b was used"
     );
     assert_eq!(
-        refused(&service, ALL, "nonsense").await,
+        page_error(&service, ALL, "nonsense").await,
         "Invalid pagination token"
     );
 }
@@ -145,7 +145,7 @@ async fn tokens_expire() {
     let second = page(&service, Some(token), Some(1)).await;
     time.advance(Duration::from_secs(1));
     assert_eq!(
-        refused(&service, ALL, token).await,
+        page_error(&service, ALL, token).await,
         "Invalid pagination token"
     );
     let token = second.next_token().expect("there is more");
@@ -153,7 +153,7 @@ async fn tokens_expire() {
         assert_eq!(page(&service, Some(token), Some(1)).await.rows().len(), 1);
     }
     assert_eq!(
-        refused(&service, ALL, token).await,
+        page_error(&service, ALL, token).await,
         "Invalid pagination token"
     );
 }
@@ -170,7 +170,7 @@ async fn a_row_over_a_page_aborts_the_query() {
         "SELECT job, CREATE_TIME_SERIES(time, measure_value::double) FROM db.old GROUP BY job";
     let message =
         "Query aborted as max page response size has been exceeded by the output result row";
-    assert_eq!(service.refusal(sql).await, message);
+    assert_eq!(service.query_error(sql).await, message);
     let binned = "SELECT job, CREATE_TIME_SERIES(time, measure_value::double) FROM db.old GROUP BY job, bin(time, 5s)";
     assert_eq!(service.rows(binned).await.len(), 3);
 }

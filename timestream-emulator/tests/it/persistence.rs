@@ -1,4 +1,4 @@
-//! What a data folder keeps.
+//! Contents of a data folder after a restart.
 
 use timestream_emulator::{Config, Emulator, StartError, StoreError, TableSpec};
 
@@ -40,12 +40,12 @@ async fn everything_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn settings_of_a_table_that_exists_are_kept() {
+async fn settings_of_an_existing_table_do_not_change() {
     let folder = tempfile::tempdir().expect("a folder");
     let start = |hours| {
         let table = TableSpec {
             memory_hours: hours,
-            ..TableSpec::new(DB, "kept")
+            ..TableSpec::new(DB, "existing")
         };
         let data_dir = Some(folder.path().to_owned());
         Emulator::start(Config {
@@ -60,7 +60,7 @@ async fn settings_of_a_table_that_exists_are_kept() {
     let table = write
         .describe_table()
         .database_name(DB)
-        .table_name("kept")
+        .table_name("existing")
         .send()
         .await
         .unwrap();
@@ -76,14 +76,14 @@ async fn a_folder_has_one_emulator() {
         data_dir: Some(folder.path().to_owned()),
         ..Config::default()
     };
-    let refused = Emulator::start(config.clone())
+    let error = Emulator::start(config.clone())
         .await
         .expect_err("the folder is in use");
     assert!(
-        matches!(&refused, StartError::Store(StoreError::InUse(_))),
-        "{refused}"
+        matches!(&error, StartError::Store(StoreError::InUse(_))),
+        "{error}"
     );
-    assert!(refused.to_string().contains("in use by another emulator"));
+    assert!(error.to_string().contains("in use by another emulator"));
     service.emulator.stop().await;
     Emulator::start(config)
         .await

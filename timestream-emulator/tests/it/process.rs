@@ -50,7 +50,7 @@ impl Drop for Process {
     }
 }
 
-/// Developer guide, "Writes": a write that is answered with success is durable.
+/// Developer guide, "Writes": a write whose response is a success is durable.
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_records_survive_a_kill() {
     let folder = tempfile::tempdir().expect("a folder");

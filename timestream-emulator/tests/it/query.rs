@@ -1,4 +1,4 @@
-//! Query: what the forms mean, and what is refused.
+//! Query: results of the forms of SQL, and errors.
 
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 
@@ -8,7 +8,8 @@ use crate::support::{OLD, Service, T0, measure, sample};
 
 const HOUR: i64 = 3_600_000;
 
-/// Three series of `up` over two hours, one of them without `zone`, and one of `down`.
+/// Returns a service with three series of `up` over two hours, one of them without `zone`, and one
+/// of `down`.
 async fn filled() -> Service {
     let service = Service::start().await;
     let a = [("job", "a'b"), ("instance", "x"), ("zone", "z1")];
@@ -176,7 +177,7 @@ async fn conditions() {
         let sql =
             format!("SELECT count(*) FROM db.old WHERE measure_name = 'up' AND (\n{condition}\n)");
         if expected < 0 {
-            service.refusal(&sql).await;
+            service.query_error(&sql).await;
         } else {
             assert_eq!(
                 service.value(&sql).await,
@@ -470,7 +471,7 @@ async fn show_and_describe() {
 }
 
 #[tokio::test]
-async fn columns_that_differ_in_case_are_told_apart_or_not() {
+async fn columns_that_differ_in_case_are_distinct_or_not() {
     use ColumnCase::{Exact, Ignored, Strict};
     let of_pair = "SELECT \"zone\" FROM db.old";
     let of_time = "SELECT time FROM db.old";
@@ -505,10 +506,10 @@ async fn columns_that_differ_in_case_are_told_apart_or_not() {
         match expected {
             Ok(value) => assert_eq!(service.value(sql).await, value, "{column_case:?} {sql}"),
             Err(message) => {
-                let refusal = service.refusal(sql).await;
+                let query_error = service.query_error(sql).await;
                 assert!(
-                    refusal.ends_with(message),
-                    "{column_case:?} {sql}: {refusal}"
+                    query_error.ends_with(message),
+                    "{column_case:?} {sql}: {query_error}"
                 );
             }
         }
@@ -516,7 +517,7 @@ async fn columns_that_differ_in_case_are_told_apart_or_not() {
 }
 
 #[tokio::test]
-async fn refusals_name_what_and_where() {
+async fn errors_name_the_element_and_its_place() {
     let service = filled().await;
     let cases = [
         (
@@ -642,7 +643,7 @@ async fn refusals_name_what_and_where() {
         ("SELECT time FROM old", "database"),
     ];
     for (sql, expected) in cases {
-        let message = service.refusal(sql).await;
+        let message = service.query_error(sql).await;
         assert!(message.contains(expected), "{sql}: {message}");
         assert!(!message.is_empty(), "{sql}");
     }
@@ -672,14 +673,14 @@ async fn very_deep_queries_do_not_end_the_process() {
     let brackets = format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000));
     assert!(
         service
-            .refusal(&brackets)
+            .query_error(&brackets)
             .await
             .contains("nested too deeply")
     );
     let operators = vec!["1"; 60_000].join("+");
     assert!(
         service
-            .refusal(&format!("SELECT {operators}"))
+            .query_error(&format!("SELECT {operators}"))
             .await
             .contains("operators")
     );
@@ -687,7 +688,7 @@ async fn very_deep_queries_do_not_end_the_process() {
     assert_eq!(service.value(&nested(60)).await, "1");
     assert!(
         service
-            .refusal(&nested(5000))
+            .query_error(&nested(5000))
             .await
             .contains("nested too deeply")
     );
@@ -699,7 +700,7 @@ async fn very_deep_queries_do_not_end_the_process() {
     let union = vec!["SELECT 1"; 2000].join(" UNION ALL ");
     assert_eq!(service.rows(&union).await.len(), 2000);
     let nots = format!("SELECT {} true", "NOT ".repeat(5000));
-    service.refusal(&nots).await;
+    service.query_error(&nots).await;
 }
 
 /// Whatever the quoting: a dimension value that is written is found by equality, by LIKE and by a

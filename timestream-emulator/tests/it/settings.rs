@@ -83,14 +83,12 @@ async fn a_null_sink_judges_and_meters_but_stores_nothing() {
             .0,
         1
     );
-    let refused = service
-        .put_refused(NEW, vec![sample(&job, now, "NaN")])
+    let error = service.put_error(NEW, vec![sample(&job, now, "NaN")]).await;
+    assert_eq!(error.0, "ValidationException");
+    let error = service
+        .put_error("none", vec![sample(&job, now, "1")])
         .await;
-    assert_eq!(refused.0, "ValidationException");
-    let refused = service
-        .put_refused("none", vec![sample(&job, now, "1")])
-        .await;
-    assert_eq!(refused.0, "ResourceNotFoundException");
+    assert_eq!(error.0, "ResourceNotFoundException");
     assert!(service.emulator.points(DB, NEW).is_empty());
     let counters = service.emulator.counters();
     assert_eq!(

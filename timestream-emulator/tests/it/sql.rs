@@ -1,15 +1,15 @@
-//! SQL by table: statements with the answers or the refusals that the documentation gives them.
+//! SQL by table: statements with the results or the errors that the documentation gives them.
 //!
-//! All run on one emulator with one small data set. Each group says where its rule comes from: a
-//! page of the developer guide (`DG:`), or Presto's documentation, whose SQL the service speaks,
-//! where the guide is silent. What is only the emulator's stricter reading says so.
+//! All run on one emulator with one small data set. Each group names the source of its rule: a page
+//! of the developer guide (`DG:`), or Presto's documentation, whose SQL the service speaks, where
+//! the guide is silent. A group with only the emulator's stricter reading says so.
 
 mod combining;
 mod data;
+mod errors;
 mod expressions;
 mod grouping;
 mod prepared;
-mod refusals;
 mod times;
 
 use aws_sdk_timestreamquery::types::{ColumnInfo, Type};
@@ -31,7 +31,7 @@ enum Expected {
     /// The same, the rows in any order.
     Rows(&'static str, &'static [&'static str]),
     /// The complete text of a ValidationException.
-    Refused(&'static str),
+    Error(&'static str),
 }
 
 const fn ordered(sql: &'static str, columns: &'static str, rows: &'static [&'static str]) -> Case {
@@ -48,15 +48,15 @@ const fn rows(sql: &'static str, columns: &'static str, rows: &'static [&'static
     }
 }
 
-const fn refused(sql: &'static str, message: &'static str) -> Case {
+const fn fails(sql: &'static str, message: &'static str) -> Case {
     Case {
         sql,
-        expected: Expected::Refused(message),
+        expected: Expected::Error(message),
     }
 }
 
 /// Columns as `name TYPE, ...`, and rows as `value | ...`.
-type Answer = (String, Vec<String>);
+type Table = (String, Vec<String>);
 
 #[tokio::test]
 async fn statements() {
@@ -64,15 +64,15 @@ async fn statements() {
     let cases: Vec<&Case> = all_cases().collect();
     let mut failures = Vec::new();
     for case in &cases {
-        let found = answer(&service, case.sql).await;
+        let found = result(&service, case.sql).await;
         let is_expected = match (&case.expected, &found) {
-            (Expected::Ordered(columns, rows), Ok(answer)) => {
-                answer.0 == *columns && answer.1 == *rows
+            (Expected::Ordered(columns, rows), Ok(result)) => {
+                result.0 == *columns && result.1 == *rows
             }
-            (Expected::Rows(columns, rows), Ok(answer)) => {
-                answer.0 == *columns && sorted(&answer.1) == sorted(rows)
+            (Expected::Rows(columns, rows), Ok(result)) => {
+                result.0 == *columns && sorted(&result.1) == sorted(rows)
             }
-            (Expected::Refused(message), Err(found)) => found == message,
+            (Expected::Error(message), Err(found)) => found == message,
             _ => false,
         };
         if !is_expected {
@@ -94,15 +94,15 @@ fn all_cases() -> impl Iterator<Item = &'static Case> {
         times::CASES,
         grouping::CASES,
         combining::CASES,
-        refusals::CASES,
+        errors::CASES,
     ];
     groups.into_iter().flatten()
 }
 
-/// Whatever is put together from words of the statements is answered or refused with a
-/// ValidationException; nothing ends in an internal error.
+/// Any sequence of words of the statements has a result or a ValidationException; nothing ends in
+/// an internal error.
 #[test]
-fn any_statement_is_answered_or_refused() {
+fn any_statement_has_a_result_or_a_client_error() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let service = runtime.block_on(filled());
     let statements: Vec<Vec<&str>> = all_cases().map(|case| words(case.sql)).collect();
@@ -133,14 +133,15 @@ fn any_statement_is_answered_or_refused() {
             }
         }
         let sql = words.concat();
-        // Whether it is answered does not matter; `answer` fails on any other error.
-        drop(runtime.block_on(answer(&service, &sql)));
+        // Success or not does not matter; `result` fails on any other error.
+        drop(runtime.block_on(result(&service, &sql)));
         Ok(())
     });
     outcome.expect("no statement ends in an internal error");
 }
 
-/// Names, numbers, texts in quotes, and single characters; together they are the statement again.
+/// Returns names, numbers, quoted texts, and single characters; together they are the statement
+/// again.
 fn words(sql: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = sql;
@@ -161,8 +162,8 @@ fn words(sql: &str) -> Vec<&str> {
     words
 }
 
-/// All pages of the answer, or the text of the refusal.
-async fn answer(service: &Service, sql: &str) -> Result<Answer, String> {
+/// Returns all pages of the result, or the text of the error.
+async fn result(service: &Service, sql: &str) -> Result<Table, String> {
     let mut lines = Vec::new();
     let mut token = None;
     loop {
@@ -187,7 +188,7 @@ async fn answer(service: &Service, sql: &str) -> Result<Answer, String> {
     }
 }
 
-/// `DOUBLE`, `ARRAY(DOUBLE)`, `TIMESERIES(DOUBLE)`.
+/// Returns `DOUBLE`, `ARRAY(DOUBLE)`, `TIMESERIES(DOUBLE)`.
 fn type_name(of: Option<&Type>) -> String {
     let element = |column: &ColumnInfo| type_name(column.r#type());
     let Some(of) = of else {

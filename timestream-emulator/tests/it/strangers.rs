@@ -1,6 +1,6 @@
 //! Clients that know nothing of the emulator: the SDK for Python and the AWS command line.
 //!
-//! What they do stands in `tests/strangers`; a fresh machine obtains them by `scripts/python.sh`.
+//! Their tests are in `tests/strangers`; a fresh machine obtains them by `scripts/python.sh`.
 
 use std::{
     path::{Path, PathBuf},
@@ -37,14 +37,14 @@ fn python_and_the_command_line_are_served() {
     assert!(report.ends_with("\nOK\n"), "none is skipped: {report}");
 }
 
-/// The number in unittest's "Ran 59 tests in 12.3s".
+/// Returns the number in unittest's "Ran 59 tests in 12.3s".
 fn tests_run(report: &str) -> usize {
     let after = report.split("\nRan ").nth(1).unwrap_or_default();
     let number = after.split(' ').next().unwrap_or_default();
     number.parse().unwrap_or(0)
 }
 
-/// A Python with boto3 and the AWS command line, from the cache or made: see the script.
+/// Returns a Python with boto3 and the AWS command line, from the cache or made: see the script.
 fn python() -> PathBuf {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/python.sh");
     let output = Command::new("bash")

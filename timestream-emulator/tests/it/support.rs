@@ -40,7 +40,7 @@ impl Service {
         Service::start_with(|config| config.data_dir = data_dir).await
     }
 
-    /// An emulator whose settings are changed by `change`.
+    /// Returns an emulator whose settings are changed by `change`.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Service {
         let old = TableSpec {
             magnetic_writes: true,
@@ -60,7 +60,7 @@ impl Service {
         }
     }
 
-    /// A write to a table, to be given its records.
+    /// Returns a write to a table, to be given its records.
     pub(crate) fn write_to(
         &self,
         table: &str,
@@ -73,25 +73,25 @@ impl Service {
 
     /// Writes records and returns how many were taken.
     pub(crate) async fn put(&self, table: &str, records: Vec<Record>) -> i32 {
-        let answer = self
+        let response = self
             .write_to(table)
             .set_records(Some(records))
             .send()
             .await
             .expect("the write succeeds");
-        answer
+        response
             .records_ingested()
             .map_or(0, |ingested| ingested.total())
     }
 
-    /// Writes records and returns the refusal's code and text.
-    pub(crate) async fn put_refused(&self, table: &str, records: Vec<Record>) -> (String, String) {
+    /// Writes records and returns the error's code and text.
+    pub(crate) async fn put_error(&self, table: &str, records: Vec<Record>) -> (String, String) {
         let error = self
             .write_to(table)
             .set_records(Some(records))
             .send()
             .await
-            .expect_err("the write is refused");
+            .expect_err("the write fails");
         code_and_message(&error)
     }
 
@@ -127,7 +127,7 @@ impl Service {
             .collect()
     }
 
-    /// All rows of a query as text, in the order given, pages joined.
+    /// Returns all rows of a query as text, in the order given, pages joined.
     pub(crate) async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
         let mut rows = Vec::new();
         let mut token = None;
@@ -147,14 +147,14 @@ impl Service {
         }
     }
 
-    /// The rows sorted, for queries without ORDER BY.
+    /// Returns the rows sorted, for queries without ORDER BY.
     pub(crate) async fn sorted(&self, sql: &str) -> Vec<Vec<String>> {
         let mut rows = self.rows(sql).await;
         rows.sort();
         rows
     }
 
-    /// The only value of a query.
+    /// Returns the only value of a query.
     pub(crate) async fn value(&self, sql: &str) -> String {
         let rows = self.rows(sql).await;
         assert_eq!(
@@ -165,19 +165,17 @@ impl Service {
         rows[0][0].clone()
     }
 
-    /// The text of a query's refusal, which must be a ValidationException.
-    pub(crate) async fn refusal(&self, sql: &str) -> String {
+    /// Returns the text of a query's error, which must be a ValidationException.
+    pub(crate) async fn query_error(&self, sql: &str) -> String {
         let outcome = self.query.query().query_string(sql).send().await;
-        let error = outcome
-            .err()
-            .unwrap_or_else(|| panic!("not refused: {sql}"));
+        let error = outcome.err().unwrap_or_else(|| panic!("no error: {sql}"));
         let (code, message) = code_and_message(&error);
         assert_eq!(code, "ValidationException", "{sql}: {message}");
         message
     }
 }
 
-/// SDK clients that do not retry.
+/// Returns SDK clients that do not retry.
 pub(crate) fn clients(url: &str, key: &str, secret: &str) -> (write::Client, query::Client) {
     let credentials = Credentials::new(key, secret, None, None, "test");
     let write = write::Config::builder()
@@ -266,7 +264,7 @@ pub(crate) fn dimension(name: &str, value: &str) -> Dimension {
         .expect("name and value are set")
 }
 
-/// A DOUBLE record of measure `up` with one dimension per pair.
+/// Returns a DOUBLE record of measure `up` with one dimension per pair.
 pub(crate) fn sample(dimensions: &[(&str, &str)], time_ms: i64, value: &str) -> Record {
     measure("up", dimensions, time_ms, value)
 }
@@ -290,14 +288,14 @@ pub(crate) fn measure(
         .build()
 }
 
-/// A record changed by `change`.
+/// Returns a record changed by `change`.
 pub(crate) fn with(record: Record, change: impl FnOnce(&mut Record)) -> Record {
     let mut record = record;
     change(&mut record);
     record
 }
 
-/// NULL, a scalar, `[time=value,...]`, `(a,b)` of an array or a row.
+/// Returns NULL, a scalar, `[time=value,...]`, `(a,b)` of an array or a row.
 pub(crate) fn text(datum: &query::types::Datum) -> String {
     if datum.null_value() == Some(true) {
         return "NULL".to_owned();

@@ -26,17 +26,17 @@ async fn arns(service: &Service) -> [String; 2] {
 
 async fn tags(service: &Service, arn: &str) -> Vec<(String, String)> {
     let call = service.write.list_tags_for_resource().resource_arn(arn);
-    let answer = call.send().await.expect("the resource is there");
-    let tags = answer.tags().iter();
+    let response = call.send().await.expect("the resource is there");
+    let tags = response.tags().iter();
     tags.map(|tag| (tag.key().to_owned(), tag.value().to_owned()))
         .collect()
 }
 
-/// The code of the refusal to add these tags.
-async fn refused(service: &Service, arn: &str, tags: Vec<Tag>) -> String {
+/// Returns the code of the error on adding these tags.
+async fn tag_error(service: &Service, arn: &str, tags: Vec<Tag>) -> String {
     let call = service.write.tag_resource().resource_arn(arn);
     let error = call.set_tags(Some(tags)).send().await;
-    code_and_message(&error.expect_err("the tags are refused")).0
+    code_and_message(&error.expect_err("the tags are rejected")).0
 }
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -86,7 +86,7 @@ async fn tags_can_be_given_at_creation_and_go_with_the_resource() {
     delete.table_name("t").send().await.expect("the table goes");
     let delete = service.write.delete_database().database_name("tagged");
     delete.send().await.expect("the database goes");
-    let code = refused(&service, &table, vec![tag("c", "3")]).await;
+    let code = tag_error(&service, &table, vec![tag("c", "3")]).await;
     assert_eq!(code, "ResourceNotFoundException");
     create().await;
     assert_eq!(tags(&service, &table).await, pairs(&[("b", "2")]));
@@ -134,7 +134,7 @@ async fn tags_have_bounds() {
         ),
     ];
     for (name, arn, tags, expected) in cases {
-        assert_eq!(refused(&service, arn, tags).await, expected, "{name}");
+        assert_eq!(tag_error(&service, arn, tags).await, expected, "{name}");
     }
     assert_eq!(tags(&service, &arn).await, []);
     let call = service.write.tag_resource().resource_arn(&arn);
@@ -142,7 +142,7 @@ async fn tags_have_bounds() {
         .send()
         .await
         .expect("as many as there may be");
-    let code = refused(&service, &arn, vec![tag("more", "v")]).await;
+    let code = tag_error(&service, &arn, vec![tag("more", "v")]).await;
     assert_eq!(code, "ServiceQuotaExceededException");
 }
 

@@ -7,7 +7,7 @@ use tokio::{
 
 use crate::support::{OLD, Service, clients, code_and_message};
 
-/// Sends one request and returns the whole answer, head and body.
+/// Sends one request and returns the whole response, headers and body.
 pub(crate) async fn http(
     url: &str,
     method: &str,
@@ -31,21 +31,21 @@ pub(crate) async fn http(
         .write_all(request.as_bytes())
         .await
         .expect("the request is sent");
-    let mut answer = String::new();
+    let mut response = String::new();
     stream
-        .read_to_string(&mut answer)
+        .read_to_string(&mut response)
         .await
-        .expect("the answer is text");
-    answer
+        .expect("the response is text");
+    response
 }
 
-pub(crate) fn status_and_body(answer: &str) -> (u16, String) {
-    let status = answer
+pub(crate) fn status_and_body(response: &str) -> (u16, String) {
+    let status = response
         .split(' ')
         .nth(1)
         .and_then(|status| status.parse().ok())
         .expect("a status");
-    let (_, body) = answer.split_once("\r\n\r\n").expect("head and body");
+    let (_, body) = response.split_once("\r\n\r\n").expect("head and body");
     (status, body.to_owned())
 }
 
@@ -73,14 +73,14 @@ async fn unknown_operations() {
         ),
     ];
     for (method, path, headers) in cases {
-        let answer = http(&url, method, path, headers, "{}").await;
-        let (status, body) = status_and_body(&answer);
+        let response = http(&url, method, path, headers, "{}").await;
+        let (status, body) = status_and_body(&response);
         assert_eq!(status, 404, "{method} {path} {headers:?}");
         assert!(
             body.contains("com.amazon.coral.service#UnknownOperationException"),
             "{body}"
         );
-        assert!(answer.contains("x-amzn-requestid: "), "{answer}");
+        assert!(response.contains("x-amzn-requestid: "), "{response}");
     }
 }
 
@@ -89,17 +89,17 @@ async fn operations_that_are_not_played_say_so_and_what_to_do_instead() {
     let service = Service::start().await;
     let scheduled = service.query.list_scheduled_queries().send().await;
     let loads = service.write.list_batch_load_tasks().send().await;
-    let refusals = [
+    let errors = [
         (
-            code_and_message(&scheduled.expect_err("it is refused")),
+            code_and_message(&scheduled.expect_err("it is rejected")),
             "ListScheduledQueries is not supported by the emulator: it has no scheduled queries",
         ),
         (
-            code_and_message(&loads.expect_err("it is refused")),
+            code_and_message(&loads.expect_err("it is rejected")),
             "ListBatchLoadTasks is not supported by the emulator: it has no batch load",
         ),
     ];
-    for ((code, message), expected) in refusals {
+    for ((code, message), expected) in errors {
         assert_eq!(code, "ValidationException");
         assert!(message.starts_with(expected), "{message}");
     }
@@ -110,8 +110,8 @@ async fn unsigned_requests() {
     let service = Service::start().await;
     let headers = [JSON, ("x-amz-target", "Timestream_20181101.Query")];
     let body = r#"{"QueryString":"SELECT 1"}"#;
-    let answer = http(&service.emulator.url(), "POST", "/", &headers, body).await;
-    let (status, body) = status_and_body(&answer);
+    let response = http(&service.emulator.url(), "POST", "/", &headers, body).await;
+    let (status, body) = status_and_body(&response);
     assert_eq!(status, 403);
     let expected = r#"{"__type":"com.amazon.coral.service#MissingAuthenticationTokenException","Message":"Missing Authentication Token"}"#;
     assert_eq!(body, expected);
@@ -136,18 +136,18 @@ async fn wrong_credentials() {
     ];
     for (key, secret, code, message) in cases {
         let (write, query) = clients(&service.emulator.url(), key, secret);
-        let refused = query
+        let error = query
             .query()
             .query_string("SELECT 1")
             .send()
             .await
             .unwrap_err();
-        assert_eq!(refused.raw_response().unwrap().status().as_u16(), 403);
-        let (actual, text) = code_and_message(&refused);
+        assert_eq!(error.raw_response().unwrap().status().as_u16(), 403);
+        let (actual, text) = code_and_message(&error);
         assert_eq!(actual, code);
         assert!(text.starts_with(message), "{text}");
-        let refused = write.describe_endpoints().send().await.unwrap_err();
-        assert_eq!(code_and_message(&refused).0, code);
+        let error = write.describe_endpoints().send().await.unwrap_err();
+        assert_eq!(code_and_message(&error).0, code);
     }
 }
 
@@ -188,7 +188,7 @@ async fn errors_carry_their_text_and_a_request_id() {
     );
 }
 
-/// Sends a signed request with a body that no SDK would send; its status and type of refusal.
+/// Sends a signed request with a body that no SDK would send; returns its status and error type.
 async fn send_signed(
     service: &Service,
     operation: &'static str,
@@ -202,8 +202,8 @@ async fn send_signed(
         request.headers_mut().insert("content-length", length);
         *request.body_mut() = body.into();
     });
-    let error = call.send().await.expect_err("the body is refused");
-    let raw = error.raw_response().expect("an answer");
+    let error = call.send().await.expect_err("the body is rejected");
+    let raw = error.raw_response().expect("a response");
     (raw.status().as_u16(), code_and_message(&error).0)
 }
 

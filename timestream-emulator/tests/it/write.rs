@@ -201,18 +201,19 @@ async fn records_that_are_not_rejected_are_stored() {
     assert_eq!((counters.points_stored, counters.write_units), (2, 1));
 }
 
-/// Developer guide, "Writes", late arriving data: conflicts in the magnetic store are not in the answer.
+/// Developer guide, "Writes", late arriving data: conflicts in the magnetic store are not in the
+/// response.
 #[tokio::test]
 async fn the_magnetic_store_keeps_conflicts_to_itself() {
     let service = Service::start().await;
     service.put(OLD, vec![versioned(T0, "1", 1)]).await;
     let call = service.write_to(OLD);
-    let answer = call
+    let response = call
         .records(versioned(T0, "2", 1))
         .records(versioned(now_ms(), "3", 1))
         .send()
         .await;
-    let ingested = answer.unwrap().records_ingested.unwrap();
+    let ingested = response.unwrap().records_ingested.unwrap();
     assert_eq!(
         (
             ingested.total(),
@@ -281,7 +282,7 @@ async fn values_of_all_types_are_stored() {
 /// guide, "Quotas", naming constraints and system identifiers; values: "Supported data types"; bounds
 /// and enumerations: the service model. Texts without quotation of the service are the emulator's.
 #[tokio::test]
-async fn malformed_records_refuse_the_whole_request() {
+async fn malformed_records_fail_the_whole_request() {
     let service = Service::start().await;
     let job = [("job", "a")];
     let good = || sample(&job, T0, "1");
@@ -400,7 +401,7 @@ async fn malformed_records_refuse_the_whole_request() {
         ),
     ];
     for (name, record, expected) in cases {
-        let (code, message) = service.put_refused(OLD, vec![good(), record]).await;
+        let (code, message) = service.put_error(OLD, vec![good(), record]).await;
         assert_eq!(code, "ValidationException", "{name}");
         assert!(message.contains(expected), "{name}: {message}");
     }
@@ -413,7 +414,7 @@ async fn malformed_records_refuse_the_whole_request() {
 
 /// API reference, WriteRecords, CommonAttributes: dimensions may not overlap.
 #[tokio::test]
-async fn the_same_dimension_in_common_and_record_is_refused() {
+async fn the_same_dimension_in_common_and_record_is_an_error() {
     let service = Service::start().await;
     let call = service.write_to(OLD);
     let common = Record::builder().dimensions(dimension("job", "a")).build();
@@ -540,10 +541,10 @@ async fn the_version_is_1_unless_given() {
         1
     );
     for version in [0, -1, i64::MIN] {
-        let refused = service
-            .put_refused(NEW, vec![versioned(now, "4", version)])
+        let error = service
+            .put_error(NEW, vec![versioned(now, "4", version)])
             .await;
-        assert_eq!(refused.0, "ValidationException", "{version}");
+        assert_eq!(error.0, "ValidationException", "{version}");
     }
     assert_eq!(service.emulator.points(DB, NEW)[0].version, i64::MAX);
 }
@@ -576,7 +577,7 @@ async fn times_are_in_the_unit_of_the_record() {
     }
 }
 
-/// Several rules of the service model broken at once are named in one answer.
+/// Several violations of the service model are named in one response.
 #[tokio::test]
 async fn all_broken_constraints_are_named() {
     let service = Service::start().await;
@@ -584,7 +585,7 @@ async fn all_broken_constraints_are_named() {
         record.time_unit = Some("HOURS".into());
         record.time = Some(String::new());
     });
-    let (code, message) = service.put_refused(OLD, vec![record]).await;
+    let (code, message) = service.put_error(OLD, vec![record]).await;
     assert_eq!(code, "ValidationException");
     assert!(
         message.starts_with("3 validation errors detected: "),

@@ -21,7 +21,7 @@ async fn between_1_and_100_records_are_taken() {
         (101, "less than or equal to 100"),
         (0, "greater than or equal to 1"),
     ] {
-        let (code, message) = service.put_refused(OLD, batch(count)).await;
+        let (code, message) = service.put_error(OLD, batch(count)).await;
         assert_eq!(code, "ValidationException");
         assert!(
             message.contains("'records' failed to satisfy constraint: Member must have length"),
@@ -110,7 +110,7 @@ async fn a_table_holds_128_dimension_names() {
     let wider = with(sample(&[("other", "x")], T0, "1"), |record| {
         record.dimensions.as_mut().unwrap().extend(dimensions);
     });
-    let (_, message) = service.put_refused(OLD, vec![wider]).await;
+    let (_, message) = service.put_error(OLD, vec![wider]).await;
     assert!(
         message.contains("'records.1.member.dimensions' failed to satisfy constraint"),
         "{message}"

@@ -1,4 +1,4 @@
-//! Which times a table takes, and into which store.
+//! Times that a table accepts, and the store of each.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// A service whose clock stands still at the returned time, a whole millisecond.
+/// Returns a service whose clock stands still at the returned time, a whole millisecond.
 async fn at_rest() -> (Service, TestClock, i64) {
     let time = TestClock::at_whole_millisecond();
     let clock = time.clock();
@@ -58,9 +58,9 @@ fn times(rejected: &[(i64, String)]) -> Vec<i64> {
 async fn the_memory_store_takes_its_retention() {
     let (service, _, now) = at_rest().await;
     let (oldest, end) = (now - 6 * HOUR, now + 15 * MINUTE);
-    let refused = rejected(&service, &[oldest, end - 1, now, oldest - 1, end, 0]).await;
-    assert_eq!(times(&refused), [oldest - 1, end, 0]);
-    for (_, reason) in refused {
+    let outside = rejected(&service, &[oldest, end - 1, now, oldest - 1, end, 0]).await;
+    assert_eq!(times(&outside), [oldest - 1, end, 0]);
+    for (_, reason) in outside {
         assert!(
             reason.starts_with("The record timestamp is outside the time range [")
                 && reason.ends_with(") of the memory store."),
@@ -77,12 +77,12 @@ async fn the_magnetic_store_takes_what_is_late() {
     let (service, _, now) = at_rest().await;
     set(&service, 6, 2, true).await;
     let (oldest, end) = (now - 2 * DAY, now + 15 * MINUTE);
-    let refused = rejected(&service, &[now - 6 * HOUR - 1, oldest, oldest - 1, end]).await;
-    assert_eq!(times(&refused), [oldest - 1, end]);
+    let outside = rejected(&service, &[now - 6 * HOUR - 1, oldest, oldest - 1, end]).await;
+    assert_eq!(times(&outside), [oldest - 1, end]);
     let reason = "The record timestamp is outside the time range of the data ingestion window.";
     assert!(
-        refused.iter().all(|(_, text)| text == reason),
-        "{refused:?}"
+        outside.iter().all(|(_, text)| text == reason),
+        "{outside:?}"
     );
 
     let call = service.write_to(NEW);

@@ -27,7 +27,7 @@ impl Binder<'_> {
         })
     }
 
-    /// `a[1]`, `a[1][2]`.
+    /// Binds `a[1]` and `a[1][2]`.
     pub(super) fn subscripts(&mut self, ast: &Ast, root: &Ast, chain: &[AccessExpr]) -> Bound {
         let mut typed = self.bind(root)?;
         for access in chain {
@@ -48,7 +48,7 @@ impl Binder<'_> {
         Ok(typed)
     }
 
-    /// A function of arrays or timeseries, if the name is one's.
+    /// Binds a function of arrays or timeseries, if the name is one's.
     pub(super) fn array_call(
         &mut self,
         ast: &Ast,
@@ -110,7 +110,8 @@ impl Binder<'_> {
     }
 }
 
-/// At many times the result is a timeseries, at one it is a value.
+/// Returns the signature of an interpolation: at many times the result is a timeseries, at one it
+/// is a value.
 fn interpolated(value: &Type, at: &Type) -> Option<(Type, Vec<Type>)> {
     let series = Type::TimeSeries(Box::new(value.clone()));
     match at {

@@ -147,7 +147,7 @@ impl Binder<'_> {
         }
     }
 
-    /// What is called without brackets.
+    /// Binds a function that is called without brackets.
     fn clock(&self, name: &str) -> Option<Typed> {
         let today = self.context.now_ns.div_euclid(NS_PER_DAY);
         match name {
@@ -254,7 +254,7 @@ impl Binder<'_> {
             }
         }
         let types: Vec<Type> = bound.iter().map(|typed| typed.data_type.clone()).collect();
-        let refused = || {
+        let not_applicable = || {
             let given: Vec<String> = types.iter().map(Type::to_string).collect();
             error(
                 ast,
@@ -264,13 +264,13 @@ impl Binder<'_> {
                 ),
             )
         };
-        let (result, wanted) = aggregate.signature(&types).ok_or_else(refused)?;
+        let (result, wanted) = aggregate.signature(&types).ok_or_else(not_applicable)?;
         let arguments = bound
             .into_iter()
             .zip(&wanted)
             .map(|(typed, wanted)| coerce(typed, wanted).map(|typed| typed.expr))
             .collect::<Option<Vec<_>>>()
-            .ok_or_else(refused)?;
+            .ok_or_else(not_applicable)?;
         Ok((
             AggregateCall {
                 aggregate,

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// The expression as the wanted type, if there is a coercion.
+/// Returns the expression as the wanted type, if there is a coercion.
 pub(crate) fn coerce(typed: Typed, wanted: &Type) -> Option<Typed> {
     if !typed.data_type.coerces_to(wanted) {
         return None;
@@ -43,7 +43,7 @@ fn needs_cast(given: &Type, wanted: &Type) -> bool {
     }
 }
 
-/// All expressions as the type they have in common.
+/// Coerces all expressions to the type they have in common.
 pub(super) fn unify(
     ast: &Ast,
     what: &str,

@@ -49,7 +49,7 @@ pub(super) fn literal(ast: &Ast, value: &Value) -> Bound {
     })
 }
 
-/// `timestamp '...'`, `date '...'` and `time '...'`.
+/// Binds `timestamp '...'`, `date '...'` and `time '...'`.
 pub(super) fn typed_string(ast: &Ast, data_type: &DataType, value: &Value) -> Bound {
     let Value::SingleQuotedString(text) = value else {
         return Err(unsupported(ast));
@@ -70,7 +70,7 @@ pub(super) fn typed_string(ast: &Ast, data_type: &DataType, value: &Value) -> Bo
     })
 }
 
-/// `1h` and `interval '2' day`.
+/// Binds `1h` and `interval '2' day`.
 pub(super) fn bind_interval(ast: &Ast, interval: &Interval) -> Bound {
     let is_plain = interval.leading_precision.is_none()
         && interval.last_field.is_none()

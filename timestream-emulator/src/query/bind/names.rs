@@ -80,7 +80,7 @@ const RESERVED: [&str; 69] = [
     "WITH",
 ];
 
-/// A name is not quoted and no reserved word, or in double quotes.
+/// Checks that a name is in double quotes, or is not a reserved word.
 pub(crate) fn check_name(name: &Ident) -> Result<(), ServiceError> {
     let is_name = match name.quote_style {
         None => !RESERVED.contains(&name.value.to_ascii_uppercase().as_str()),
@@ -103,7 +103,7 @@ pub(crate) fn check_name(name: &Ident) -> Result<(), ServiceError> {
     )))
 }
 
-/// The identifiers that a column's name consists of.
+/// Returns the identifiers that a column's name consists of.
 pub(super) fn identifiers(ast: &Ast) -> &[Ident] {
     match ast {
         Ast::Identifier(name) => std::slice::from_ref(name),
@@ -113,7 +113,8 @@ pub(super) fn identifiers(ast: &Ast) -> &[Ident] {
     }
 }
 
-/// Name of the column an expression is, if it is one. `measure_value::double` is one name.
+/// Returns the name of the column an expression is, if it is one. `measure_value::double` is one
+/// name.
 pub(crate) fn column_name(ast: &Ast) -> Option<String> {
     match ast {
         Ast::Identifier(name) => Some(name.value.clone()),
@@ -138,7 +139,7 @@ pub(crate) fn column_name(ast: &Ast) -> Option<String> {
     }
 }
 
-/// The names before a column's.
+/// Returns the names before a column's.
 pub(super) fn qualifier(ast: &Ast) -> Vec<String> {
     match ast {
         Ast::CompoundIdentifier(parts) => {

@@ -61,7 +61,7 @@ impl Binder<'_> {
         self.comparison(ast, left, comparison, right)
     }
 
-    /// A chain of ANDs or of ORs as one node, however long it is.
+    /// Returns a chain of ANDs or of ORs as one node, however long it is.
     pub(super) fn connective(&mut self, ast: &Ast, wanted: &BinaryOperator) -> Bound {
         let mut operands = Vec::new();
         let mut rest = ast;
@@ -247,7 +247,7 @@ impl Binder<'_> {
         Ok(boolean(Expr::Matches(Box::new(text), pattern)))
     }
 
-    /// A text known before the query runs; none for NULL.
+    /// Returns a text known before the query runs; none for NULL.
     pub(super) fn constant_text(
         &mut self,
         ast: &Ast,

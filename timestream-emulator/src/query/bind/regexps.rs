@@ -22,7 +22,7 @@ impl Binder<'_> {
         Ok(boolean(Expr::Matches(Box::new(text), pattern)))
     }
 
-    /// `function(text, pattern[, group or replacement])`.
+    /// Binds `function(text, pattern[, group or replacement])`.
     pub(super) fn regexp_call(
         &mut self,
         ast: &Ast,

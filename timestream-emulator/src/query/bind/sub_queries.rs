@@ -19,12 +19,12 @@ use crate::{
     },
 };
 
-/// What is wanted of a sub-query.
+/// Result wanted of a sub-query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The value of its only row.
     Scalar,
-    /// Whether it has rows.
+    /// True if it has rows.
     Exists,
     /// The values of its only column, as an array.
     Column,
@@ -38,7 +38,7 @@ pub(crate) struct Applied {
 }
 
 impl Applied {
-    /// The value of the sub-query in a context that knows the row.
+    /// Returns the value of the sub-query in a context that knows the row.
     pub(crate) fn value(&self, context: &Context<'_>) -> Result<Datum, ServiceError> {
         self.kind.of(select::run(context, &self.query)?)
     }
@@ -67,8 +67,8 @@ impl Kind {
 }
 
 impl Binder<'_> {
-    /// An error if a sub-query must run for each row, where that is not provided for.
-    pub(crate) fn refuse_applied(&self, what: &str) -> Result<(), ServiceError> {
+    /// Returns an error if a sub-query must run for each row where that is not supported.
+    pub(crate) fn reject_applied(&self, what: &str) -> Result<(), ServiceError> {
         if self.applied.is_empty() {
             return Ok(());
         }
@@ -86,12 +86,12 @@ impl Binder<'_> {
         };
         let common = value.data_type.common(&element);
         let common = common.filter(Type::is_orderable);
-        let refused = || not_applicable(ast, "IN", &value.data_type, &element);
-        let common = common.ok_or_else(refused)?;
+        let mismatch = || not_applicable(ast, "IN", &value.data_type, &element);
+        let common = common.ok_or_else(mismatch)?;
         let wanted = Type::Array(Box::new(common.clone()));
         let (value, array) = super::coerce(value.clone(), &common)
             .zip(super::coerce(array, &wanted))
-            .ok_or_else(refused)?;
+            .ok_or_else(mismatch)?;
         Ok(boolean(Expr::InArray(
             Box::new(value.expr),
             Box::new(array.expr),

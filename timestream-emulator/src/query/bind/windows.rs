@@ -37,7 +37,7 @@ pub(crate) enum WindowFunction {
     Aggregate(Aggregate),
 }
 
-/// How one expression of ORDER BY sorts.
+/// Sort order of one expression of ORDER BY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SortBy {
     pub(crate) is_descending: bool,
@@ -62,7 +62,7 @@ pub(crate) enum Bound {
 }
 
 impl SortBy {
-    /// What ASC, DESC and NULLS say; NULL is the greatest value unless they do.
+    /// Reads ASC, DESC and NULLS; by default NULL is the greatest value.
     pub(crate) fn of(item: &OrderByExpr) -> Result<SortBy, ServiceError> {
         let is_descending = match &item.options.sort {
             None | Some(OrderBySort::Asc) => false,
@@ -97,7 +97,7 @@ impl WindowFunction {
         })
     }
 
-    /// Type of the result, and the types the arguments are coerced to.
+    /// Returns the type of the result, and the types the arguments are coerced to.
     fn signature(self, given: &[Type]) -> Option<(Type, Vec<Type>)> {
         use WindowFunction as F;
         match (self, given) {

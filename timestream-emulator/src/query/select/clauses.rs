@@ -1,4 +1,4 @@
-//! The clauses of a query that the emulator refuses.
+//! The clauses of a query that the emulator rejects.
 
 use sqlparser::ast::{Distinct, Query, Select, SelectFlavor};
 
@@ -19,7 +19,7 @@ pub(super) fn check_query(query: &Query) -> Result<(), ServiceError> {
 }
 
 pub(super) fn check_select(select: &Select) -> Result<(), ServiceError> {
-    let refused = [
+    let clauses = [
         (!select.optimizer_hints.is_empty(), "an optimizer hint"),
         (select.select_modifiers.is_some(), "a modifier of SELECT"),
         (select.top.is_some(), "TOP"),
@@ -43,7 +43,7 @@ pub(super) fn check_select(select: &Select) -> Result<(), ServiceError> {
             "DISTINCT ON",
         ),
     ];
-    match refused.into_iter().find(|(is_used, _)| *is_used) {
+    match clauses.into_iter().find(|(is_used, _)| *is_used) {
         Some((_, what)) => Err(unsupported(what)),
         None => Ok(()),
     }

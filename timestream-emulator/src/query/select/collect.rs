@@ -102,7 +102,7 @@ impl<'a> Grouper<'a> {
         group
     }
 
-    /// Each group's keys and results.
+    /// Returns each group's keys and results.
     pub(super) fn finish(self) -> impl Iterator<Item = Vec<Datum>> {
         let mut keys: Vec<(Vec<Datum>, usize)> = self.groups.into_iter().collect();
         keys.sort_by_key(|(_, group)| *group);

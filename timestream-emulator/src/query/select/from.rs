@@ -26,7 +26,7 @@ use crate::{
     store::{Snapshot, catalog::Table},
 };
 
-/// The columns and rows that FROM names.
+/// Returns the columns and rows that FROM names.
 pub(super) fn from<'a>(
     context: &Context<'a>,
     from: &[TableWithJoins],
@@ -42,7 +42,7 @@ pub(super) fn from<'a>(
     }
 }
 
-/// Everything in memory: simple, not fast.
+/// Joins everything in memory: simple, not fast.
 fn joined(context: &Context<'_>, from: &[TableWithJoins]) -> Result<Relation, ServiceError> {
     let mut all = Relation::single_row();
     for item in from {
@@ -169,7 +169,7 @@ fn named_source<'a>(
     ))
 }
 
-/// The table that `database.table` names.
+/// Returns the table that `database.table` names.
 pub(crate) fn find_table<'a>(
     store: &'a Snapshot,
     parts: &[Ident],

@@ -26,7 +26,7 @@ pub(super) struct Relation {
 }
 
 impl Relation {
-    /// One row without columns, which a cross join leaves as it is.
+    /// Returns one row without columns, which a cross join leaves as it is.
     pub(super) fn single_row() -> Relation {
         Relation {
             scope: Scope::default(),
@@ -34,7 +34,7 @@ impl Relation {
         }
     }
 
-    /// All rows of a source.
+    /// Returns all rows of a source.
     pub(super) fn read(
         context: &Context<'_>,
         scope: Scope,
@@ -78,7 +78,7 @@ impl Visitor for Collector {
     }
 }
 
-/// Every row of one side with every row of the other.
+/// Joins every row of one side with every row of the other.
 pub(super) fn cross(left: Relation, right: Relation) -> Relation {
     let rows = left.rows.iter().flat_map(|left| {
         let right = right.rows.iter();
@@ -90,7 +90,7 @@ pub(super) fn cross(left: Relation, right: Relation) -> Relation {
     }
 }
 
-/// Of a join with UNNEST: whether a row without elements is kept.
+/// Returns true if a join with UNNEST preserves a row without elements.
 pub(super) fn keeps_left(join: &Join) -> Result<bool, ServiceError> {
     let is_true = |constraint: &JoinConstraint| match constraint {
         JoinConstraint::On(Ast::Value(value)) => value.value == Value::Boolean(true),
@@ -119,7 +119,7 @@ pub(super) fn join(
     if join.global {
         return Err(unsupported("GLOBAL JOIN"));
     }
-    // (constraint, whether rows without a partner are kept, of the left and of the right)
+    // (constraint, whether rows without a partner are preserved, of the left and of the right)
     let (constraint, keeps) = match &join.join_operator {
         J::CrossJoin(JoinConstraint::None) => return Ok(cross(left, right)),
         J::Join(constraint) | J::Inner(constraint) => (constraint, (false, false)),
@@ -133,7 +133,7 @@ pub(super) fn join(
         JoinConstraint::On(condition) => {
             let mut binder = Binder::new(&scope, context);
             let condition = binder.bind_boolean(condition, "JOIN ON clause")?.expr;
-            binder.refuse_applied("a correlated sub-query in ON")?;
+            binder.reject_applied("a correlated sub-query in ON")?;
             let rows = matched(&left, &right, condition, keeps)?;
             Ok(Relation { scope, rows })
         }
@@ -152,7 +152,7 @@ pub(super) fn join(
     }
 }
 
-/// USING: the named columns come first, once and without a qualifier, then the others.
+/// Joins with USING: the named columns come first, once and without a qualifier, then the others.
 fn using(
     context: &Context<'_>,
     left: &Relation,
@@ -235,7 +235,7 @@ fn side<'s>(
     Err(ServiceError::validation(text))
 }
 
-/// The pairs for which the condition is true, and the rows that are kept without a partner.
+/// Returns the pairs for which the condition is true, and the preserved rows without a partner.
 fn matched(
     left: &Relation,
     right: &Relation,
@@ -290,7 +290,8 @@ fn matched(
     Ok(rows)
 }
 
-/// What must be equal, expressions of the left row and of the right one, for the condition to hold.
+/// Returns the expressions of the left row and of the right one that must be equal for the
+/// condition to hold.
 fn equal_pairs(condition: &Expr, width: usize) -> Vec<(&Expr, &Expr)> {
     let is_left = |expr: &Expr| !expr.uses_columns_from(width);
     let is_right = |expr: &Expr| !expr.uses_columns_below(width);
@@ -305,7 +306,7 @@ fn equal_pairs(condition: &Expr, width: usize) -> Vec<(&Expr, &Expr)> {
     }
 }
 
-/// None if a part of it is not equal even to itself.
+/// Returns the key of a row; none if a part of it is not equal even to itself.
 fn key<'e>(
     exprs: impl Iterator<Item = &'e Expr>,
     row: &[Datum],

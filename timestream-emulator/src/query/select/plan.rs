@@ -27,7 +27,7 @@ use crate::{
 
 /// A bound SELECT.
 pub(super) struct Plan {
-    /// What can be decided per series, then what must be decided per row.
+    /// Conditions that can be decided per series, then those that must be decided per row.
     pub(super) series_conditions: Vec<Expr>,
     pub(super) row_conditions: Vec<Expr>,
     pub(super) demand: Demand,
@@ -245,7 +245,7 @@ fn conjuncts(condition: Expr) -> Vec<Expr> {
     }
 }
 
-/// The inclusive bounds that a comparison of `time` with a constant sets.
+/// Returns the inclusive bounds that a comparison of `time` with a constant sets.
 fn time_bounds(condition: &Expr, time: usize) -> Option<(i64, i64)> {
     let Expr::Compare(comparison, left, right) = condition else {
         return None;
@@ -281,7 +281,7 @@ enum Content<'a> {
 }
 
 impl Item<'_> {
-    /// One of the columns that `*` stands for.
+    /// Returns one of the columns that `*` stands for.
     fn at(scope: &Scope, position: usize) -> Item<'static> {
         let column = &scope.columns[position];
         Item {
@@ -291,7 +291,7 @@ impl Item<'_> {
         }
     }
 
-    /// The table whose column it is, if it is one.
+    /// Returns the table whose column it is, if it is one.
     fn table(&self, binder: &Binder<'_>, scope: &Scope) -> Option<Rc<(String, String)>> {
         match self.content {
             Content::Expression(ast) => binder.origin(ast),
@@ -375,7 +375,7 @@ fn is_plain_wildcard(options: &WildcardAdditionalOptions) -> bool {
     *options == plain
 }
 
-/// The bound GROUP BY expressions; a number stands for that column of the result.
+/// Returns the bound GROUP BY expressions; a number stands for that column of the result.
 fn group_keys(
     binder: &mut Binder<'_>,
     select: &Select,
@@ -418,7 +418,8 @@ fn group_keys(
     Ok(Some(keys))
 }
 
-/// The position in the projection that an ORDER BY item sorts by; added if it is not there yet.
+/// Returns the position in the projection that an ORDER BY item sorts by; added if it is not there
+/// yet.
 fn sort_column(
     binder: &mut Binder<'_>,
     item: &OrderByExpr,

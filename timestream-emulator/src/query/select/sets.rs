@@ -146,7 +146,7 @@ pub(super) fn sort(
             SortBy::of(item)?,
         ));
     }
-    binder.refuse_applied("a correlated sub-query in ORDER BY")?;
+    binder.reject_applied("a correlated sub-query in ORDER BY")?;
     let mut sorted = Vec::new();
     for row in std::mem::take(&mut rows.rows) {
         let key = keys.iter().map(|(expr, _)| expr.evaluate(&row));

@@ -22,7 +22,7 @@ pub(super) struct Unnest<'q> {
 }
 
 impl<'q> Unnest<'q> {
-    /// What is unnested, if the relation is an UNNEST.
+    /// Reads the arguments of a relation that is an UNNEST.
     pub(super) fn of(relation: &'q TableFactor) -> Result<Option<Self>, ServiceError> {
         let TableFactor::Table {
             name,
@@ -50,8 +50,8 @@ impl<'q> Unnest<'q> {
         }))
     }
 
-    /// Each row of the left with each of its elements; one that has none is dropped, or kept with
-    /// NULL. Several arrays are read in step, the shorter ones filled up with NULL.
+    /// Joins each row of the left with each of its elements; one that has none is dropped, or
+    /// preserved with NULL. Several arrays are read in step, the shorter ones filled up with NULL.
     pub(super) fn cross_join(
         &self,
         context: &Context<'_>,
@@ -84,7 +84,7 @@ impl<'q> Unnest<'q> {
             }
             arrays.push((typed.expr, columns.len() - before));
         }
-        binder.refuse_applied("a correlated sub-query in UNNEST")?;
+        binder.reject_applied("a correlated sub-query in UNNEST")?;
         let width = columns.len();
         if self.has_ordinality {
             columns.push(Column::new("ordinality", Type::Bigint));
@@ -132,7 +132,7 @@ impl<'q> Unnest<'q> {
     }
 }
 
-/// The columns of each element.
+/// Returns the columns of each element.
 fn elements(array: Datum) -> Vec<Vec<Datum>> {
     match array {
         Datum::TimeSeries(points) => points

@@ -28,7 +28,7 @@ pub(super) fn append(
     Ok(rows)
 }
 
-/// How two values of one expression of ORDER BY sort.
+/// Compares two values of one expression of ORDER BY.
 pub(super) fn sort_order(by: SortBy, left: &Datum, right: &Datum) -> Ordering {
     match (left.is_null(), right.is_null()) {
         (true, true) => Ordering::Equal,
@@ -41,14 +41,14 @@ pub(super) fn sort_order(by: SortBy, left: &Datum, right: &Datum) -> Ordering {
     }
 }
 
-/// NaN is the greatest number.
+/// Compares two values, with NaN as the greatest number.
 fn total_order(left: &Datum, right: &Datum) -> Ordering {
     let is_nan = |datum: &Datum| matches!(datum, Datum::Double(number) if number.is_nan());
     left.compare(right)
         .unwrap_or_else(|| is_nan(left).cmp(&is_nan(right)))
 }
 
-/// One result per row, in the order of the rows.
+/// Returns one result per row, in the order of the rows.
 fn results(call: &WindowCall, rows: &[Vec<Datum>]) -> Result<Vec<Datum>, ServiceError> {
     let mut partitions: HashMap<Vec<Datum>, usize> = HashMap::new();
     let mut members: Vec<Vec<Member>> = Vec::new();
@@ -117,7 +117,8 @@ fn peers(members: &[Member]) -> Vec<Range<usize>> {
 }
 
 impl Partition<'_> {
-    /// `last` is the frame of the row before, with what an aggregate gave for it.
+    /// Returns the result for a row; `last` is the frame of the row before, with the aggregate's
+    /// value for it.
     fn result(
         &self,
         index: usize,
@@ -170,7 +171,7 @@ impl Partition<'_> {
         })
     }
 
-    /// The members that the function sees at a row; an empty range if there are none.
+    /// Returns the members that the function sees at a row; an empty range if there are none.
     fn frame(&self, index: usize) -> Range<usize> {
         let Frame {
             start,
@@ -192,7 +193,7 @@ impl Partition<'_> {
         start..end.max(start)
     }
 
-    /// LAG or LEAD: the value so many rows away, else the default.
+    /// Evaluates LAG or LEAD: the value so many rows away, else the default.
     fn shifted(&self, index: usize, sign: i64) -> Result<Datum, ServiceError> {
         let arguments = &self.members[index].arguments;
         let offset = match arguments.get(1) {

@@ -1,6 +1,6 @@
 //! Joins, UNNEST, set operations, VALUES, WITH and sub-queries.
 
-use super::{Case, ordered, refused, rows};
+use super::{Case, fails, ordered, rows};
 
 pub(super) const CASES: &[Case] = &[
     // DG:supported-sql-constructs.SELECT; Presto, "SELECT": VALUES.
@@ -19,11 +19,11 @@ pub(super) const CASES: &[Case] = &[
         "_col0 DOUBLE, _col1 VARCHAR",
         &["1.0 | NULL", "2.5 | b"],
     ),
-    refused(
+    fails(
         "SELECT * FROM (VALUES (1, 2)) AS t (a)",
         "line 1:37: Column alias list has 1 entries but 't' has 2 columns available",
     ),
-    refused(
+    fails(
         "VALUES (1), (1, 2)",
         "VALUES query has different number of fields: 1, 2",
     ),
@@ -84,23 +84,23 @@ pub(super) const CASES: &[Case] = &[
         "k INTEGER, v VARCHAR, w VARCHAR",
         &["1 | a | x", "2 | b | NULL", "3 | NULL | z"],
     ),
-    refused(
+    fails(
         "SELECT l.k FROM (VALUES (1)) AS l (k) JOIN (VALUES (1)) AS r (k) USING (k)",
         "line 1:8: Column 'l.k' does not exist",
     ),
-    refused(
+    fails(
         "SELECT 1 FROM (VALUES (1)) AS l (k) JOIN (VALUES (1)) AS r (j) USING (k)",
         "line 1:71: Column 'k' is missing from right side of join",
     ),
-    refused(
+    fails(
         "SELECT k FROM (VALUES (1)) AS l (k) JOIN (VALUES (1)) AS r (k) ON true",
         "line 1:8: Column 'k' is ambiguous",
     ),
-    refused(
+    fails(
         "SELECT 1 FROM (VALUES (1)) AS l (k) JOIN (VALUES (1)) AS r (j) ON k",
         "line 1:67: JOIN ON clause must evaluate to a boolean: actual type integer",
     ),
-    refused(
+    fails(
         "SELECT 1 FROM db.old NATURAL JOIN db.new",
         "NATURAL JOIN is not supported by the emulator",
     ),
@@ -121,7 +121,7 @@ pub(super) const CASES: &[Case] = &[
         "b INTEGER, c INTEGER",
         &["2 | 3"],
     ),
-    refused("SELECT x.* FROM db.old", "line 1:8: Table 'x' not found"),
+    fails("SELECT x.* FROM db.old", "line 1:8: Table 'x' not found"),
     rows(
         "SELECT a, b, c FROM (VALUES (1)) AS x (a) JOIN ((VALUES (1), (2)) AS y (b) JOIN (VALUES (2)) AS z (c) ON b = c) ON a < b",
         "a INTEGER, b INTEGER, c INTEGER",
@@ -164,11 +164,11 @@ pub(super) const CASES: &[Case] = &[
         "a INTEGER, x INTEGER",
         &["1 | 5", "2 | NULL"],
     ),
-    refused(
+    fails(
         "SELECT x FROM UNNEST(1) AS t (x)",
         "line 1:22: Cannot unnest type: integer",
     ),
-    refused(
+    fails(
         "SELECT 1 FROM generate_series(1, 2)",
         "generate_series(1, 2) is not supported by the emulator",
     ),
@@ -205,19 +205,19 @@ pub(super) const CASES: &[Case] = &[
         "host VARCHAR",
         &["z"],
     ),
-    refused(
+    fails(
         "SELECT 1 UNION SELECT 1, 2",
         "UNION query has different number of fields: 1, 2",
     ),
-    refused(
+    fails(
         "SELECT 1 UNION SELECT 'a'",
         "column 1 in UNION query has incompatible types: integer, varchar",
     ),
-    refused(
+    fails(
         "SELECT 1 EXCEPT ALL SELECT 1",
         "EXCEPT ALL is not supported by the emulator",
     ),
-    refused(
+    fails(
         "SELECT 1 AS x UNION SELECT 2 ORDER BY y",
         "line 1:39: Column 'y' does not exist",
     ),
@@ -238,7 +238,7 @@ pub(super) const CASES: &[Case] = &[
         "x INTEGER, y BIGINT",
         &["1 | 2"],
     ),
-    refused(
+    fails(
         "WITH RECURSIVE a AS (SELECT 1) SELECT * FROM a",
         "WITH RECURSIVE is not supported by the emulator",
     ),
@@ -299,27 +299,27 @@ pub(super) const CASES: &[Case] = &[
         "_col0 BIGINT",
         &["2"],
     ),
-    refused(
+    fails(
         "SELECT (SELECT host FROM db.old)",
         "Scalar sub-query has returned multiple rows",
     ),
-    refused(
+    fails(
         "SELECT (SELECT 1, 2)",
         "line 1:9: Multiple columns returned by sub-query are not supported. Found 2",
     ),
-    refused(
+    fails(
         "SELECT 1 IN (SELECT 'a')",
         "line 1:8: 'IN' cannot be applied to integer, varchar",
     ),
-    refused(
+    fails(
         "SELECT 1 WHERE 1 = ANY (SELECT 1)",
         "line 1:16: the expression 1 = ANY(SELECT 1) is not supported by the emulator",
     ),
-    refused(
+    fails(
         "SELECT count(*), (SELECT max(y) FROM (VALUES (1)) AS b (y) WHERE y = x) FROM (VALUES (1)) AS a (x) GROUP BY x",
         "line 1:19: a correlated sub-query after GROUP BY or aggregation is not supported by the emulator",
     ),
-    refused(
+    fails(
         "SELECT (SELECT nowhere FROM db.old)",
         "line 1:16: Column 'nowhere' does not exist",
     ),

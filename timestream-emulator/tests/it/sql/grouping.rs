@@ -1,6 +1,6 @@
 //! Reading a table, aggregates, timeseries and windows.
 
-use super::{Case, ordered, refused, rows};
+use super::{Case, fails, ordered, rows};
 
 pub(super) const CASES: &[Case] = &[
     // DG:supported-sql-constructs.SELECT: `*` is all columns in the order of DESCRIBE.
@@ -64,19 +64,19 @@ pub(super) const CASES: &[Case] = &[
         "_col0 BIGINT",
         &["0"],
     ),
-    refused(
+    fails(
         "SELECT Host FROM db.old",
         "line 1:8: Column 'Host' does not exist",
     ),
-    refused(
+    fails(
         "SELECT \"HOST\" FROM db.old",
         "line 1:8: Column 'HOST' does not exist",
     ),
-    refused(
+    fails(
         "SELECT host FROM db.OLD",
         "line 1:18: Table 'db.OLD' does not exist",
     ),
-    refused(
+    fails(
         "SELECT host FROM DB.old",
         "Requested database 'DB' not found for identifier 'DB.old' at line 1:18",
     ),
@@ -268,27 +268,27 @@ pub(super) const CASES: &[Case] = &[
         "temp DOUBLE",
         &["21.5", "22.0"],
     ),
-    refused(
+    fails(
         "SELECT host, count(*) FROM db.old",
         "line 1:8: 'host' must be an aggregate expression or appear in GROUP BY clause",
     ),
-    refused(
+    fails(
         "SELECT host FROM db.old GROUP BY 2",
         "line 1:34: GROUP BY position 2 is not in select list",
     ),
-    refused(
+    fails(
         "SELECT host FROM db.old ORDER BY 2",
         "line 1:34: ORDER BY position 2 is not in select list",
     ),
-    refused(
+    fails(
         "SELECT sum(host) FROM db.old",
         "line 1:8: Unexpected parameters (varchar) for function sum",
     ),
-    refused(
+    fails(
         "SELECT host FROM db.old WHERE count(*) > 1",
         "line 1:31: aggregate function count is not allowed here",
     ),
-    refused(
+    fails(
         "SELECT count(*) FILTER (WHERE true) FROM db.old",
         "line 1:8: FILTER and like clauses of count are not supported by the emulator",
     ),
@@ -312,7 +312,7 @@ pub(super) const CASES: &[Case] = &[
         "_col0 TIMESERIES(DOUBLE)",
         &["NULL"],
     ),
-    refused(
+    fails(
         "SELECT CREATE_TIME_SERIES(time, measure_value::double) FROM db.old",
         "The arguments of CREATE_TIME_SERIES cannot be null",
     ),
@@ -341,7 +341,7 @@ pub(super) const CASES: &[Case] = &[
             "[2020-09-13 12:00:00.000000000=10.0,2020-09-13 12:00:30.000000000=0.5,2020-09-13 12:01:00.000000000=20.0]",
         ],
     ),
-    refused(
+    fails(
         "SELECT sequence(timestamp '2020-01-01', timestamp '2021-01-01', 1m)",
         "result of sequence function must not have more than 10000 entries",
     ),
@@ -420,23 +420,23 @@ pub(super) const CASES: &[Case] = &[
         "x INTEGER",
         &["1", "2", "3"],
     ),
-    refused(
+    fails(
         "SELECT host FROM db.old WHERE row_number() OVER () = 1",
         "line 1:31: window function row_number is not allowed here",
     ),
-    refused(
+    fails(
         "SELECT row_number() OVER (ORDER BY time RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM db.old",
         "line 1:8: a frame bound that is no whole number of ROWS is not supported by the emulator",
     ),
-    refused(
+    fails(
         "SELECT lag(host) IGNORE NULLS OVER (ORDER BY time) FROM db.old",
         "line 1:8: FILTER and like clauses of lag are not supported by the emulator",
     ),
-    refused(
+    fails(
         "SELECT lower(host) OVER () FROM db.old",
         "line 1:8: Window function lower not registered",
     ),
-    refused(
+    fails(
         "SELECT row_number() FROM db.old",
         "line 1:8: Function row_number not registered",
     ),

@@ -1,4 +1,5 @@
-//! PrepareQuery: what a query would answer, without running it (service model, PrepareQuery).
+//! PrepareQuery: the columns and parameters of a query, without running it (service model,
+//! PrepareQuery).
 
 use aws_sdk_timestreamquery::operation::prepare_query::PrepareQueryOutput;
 
@@ -14,9 +15,9 @@ async fn prepared(service: &Service, sql: &str) -> Result<PrepareQueryOutput, St
     })
 }
 
-/// `name TYPE database.table aliased`, and `@name TYPE`.
-fn described(answer: &PrepareQueryOutput) -> Vec<String> {
-    let columns = answer.columns().iter().map(|column| {
+/// Returns `name TYPE database.table aliased`, and `@name TYPE`.
+fn described(response: &PrepareQueryOutput) -> Vec<String> {
+    let columns = response.columns().iter().map(|column| {
         let name = column.name().unwrap_or("(none)");
         let of = type_name(column.r#type());
         let database = column.database_name().unwrap_or_default();
@@ -28,7 +29,7 @@ fn described(answer: &PrepareQueryOutput) -> Vec<String> {
         };
         format!("{name} {of} {database}.{table}{aliased}")
     });
-    let parameters = answer
+    let parameters = response
         .parameters()
         .iter()
         .map(|parameter| format!("@{} {}", parameter.name(), type_name(parameter.r#type())));
@@ -77,14 +78,14 @@ async fn columns_and_parameters() {
         ),
     ];
     for (sql, expected) in cases {
-        let answer = prepared(&service, sql).await.expect(sql);
-        assert_eq!(described(&answer), *expected, "{sql}");
-        assert_eq!(answer.query_string(), *sql);
+        let response = prepared(&service, sql).await.expect(sql);
+        assert_eq!(described(&response), *expected, "{sql}");
+        assert_eq!(response.query_string(), *sql);
     }
 }
 
 #[tokio::test]
-async fn refusals() {
+async fn invalid_statements() {
     let service = filled().await;
     let cases = [
         (
