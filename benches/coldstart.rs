@@ -1,8 +1,9 @@
-//! What a cold start of the function costs: time, memory and size.
+//! Cost of a cold start of the function: time, memory and size.
 //!
-//! The binary is started again and again before a runtime API and an emulator, both in this process.
-//! `BOOTSTRAP` names another binary than the one that cargo has just built; what follows it, separated
-//! by spaces, comes before the binary's name (an emulator of another processor). `RUNS` says how often.
+//! The binary is started again and again before a runtime API and an emulator, both in this
+//! process. `BOOTSTRAP` names another binary than the one that cargo has just built; words before
+//! the binary's name are a command that runs it (an emulator of another processor). `RUNS` is the
+//! number of starts.
 
 #[allow(dead_code, reason = "the tests need more of it")]
 #[path = "../tests/support/runtime_api.rs"]
@@ -23,9 +24,9 @@ const WRITE: &str = include_str!("../events/http-api-write.json");
 
 /// One start.
 struct Run {
-    /// From the start of the process until it asks for its first event.
+    /// From the start of the process until it requests its first event.
     init: Duration,
-    /// From then until the answer to a first write, which is in the emulator.
+    /// From then until the response to a first write, which is in the emulator.
     first_write: Duration,
     /// The same for the next write.
     second_write: Duration,
@@ -50,7 +51,7 @@ async fn main() {
         "max"
     );
     let ms = |duration: Duration| duration.as_secs_f64() * 1_000.0;
-    print("until the first event is asked for, ms", &measured, |it| {
+    print("until the first event is requested, ms", &measured, |it| {
         ms(it.init)
     });
     print("first write, ms", &measured, |it| ms(it.first_write));
@@ -109,12 +110,12 @@ async fn run(binary: &str) -> Run {
 
 async fn write(api: &RuntimeApi) -> Duration {
     let start = Instant::now();
-    let answer = api.invoke(WRITE).await.http();
-    assert_eq!(answer.status, 204, "{}", answer.text());
+    let response = api.invoke(WRITE).await.http();
+    assert_eq!(response.status, 204, "{}", response.text());
     start.elapsed()
 }
 
-/// Bytes after the compression that a zip uses.
+/// Returns the size after the compression that a zip uses.
 fn deflated(file: &Path) -> u64 {
     let gzip = Blocking::new("gzip")
         .args(["-9", "--stdout"])

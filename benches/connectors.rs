@@ -1,7 +1,8 @@
-//! What syncing from a Prometheus server and sinking into a remote-write endpoint cost: `bootstrap run` as
-//! a process, server, emulator and receiver in this one, so time and memory are the connector's own.
+//! Cost of syncing from a Prometheus server and of sinking into a remote-write endpoint: `bootstrap
+//! run` as a process, server, emulator and receiver in this one, so time and memory are the
+//! connector's own.
 //!
-//! `SAMPLES` says how many (1,000,000).
+//! `SAMPLES` is the number of samples (1,000,000).
 
 #[allow(dead_code, reason = "each bench needs a part of it")]
 mod support;
@@ -47,7 +48,7 @@ async fn main() {
     table.print("A sync in steps, and a sink of what it has stored");
 }
 
-/// What a process took.
+/// Resources that a process used.
 #[derive(Default)]
 struct Used {
     duration: Duration,
@@ -55,7 +56,7 @@ struct Used {
     peak_kib: u64,
 }
 
-/// A sync of so many samples and a sink of the same.
+/// Returns a sync of so many samples and a sink of the same.
 async fn copy(samples: usize) -> [(&'static str, Used, usize); 2] {
     let emulator = Emulator::start(Config {
         tables: vec![TableSpec {
@@ -86,7 +87,7 @@ async fn copy(samples: usize) -> [(&'static str, Used, usize); 2] {
     [("sync", synced, stored), ("sink", sunk, sent)]
 }
 
-/// A server with a metric, and a receiver that counts.
+/// Returns a server with a metric, and a receiver that counts.
 async fn serve(taken: Arc<AtomicUsize>) -> String {
     let take = move |body: Bytes| async move {
         let message = decompress(&body, 1 << 26).expect("a body of ours is snappy");
@@ -113,7 +114,7 @@ async fn matrix(RawQuery(query): RawQuery) -> String {
     let seconds = |key: &str| -> usize {
         let (_, rest) = query
             .split_once(&format!("{key}="))
-            .expect("it is asked for");
+            .expect("the query has the parameter");
         let digits = rest.split('.').next().unwrap_or_default();
         digits.parse().expect("a number of seconds")
     };
@@ -162,8 +163,8 @@ async fn run(emulator: &Emulator, folder: &Path, definition: &Value) -> Used {
             used.duration = started.elapsed();
             return used;
         }
-        // What it took is gone with it, so it is asked for all the time.
-        if let Some((cpu, peak_kib)) = ask(&process) {
+        // The figures are gone with the process, so they are read all the time.
+        if let Some((cpu, peak_kib)) = usage(&process) {
             used.cpu = cpu.max(used.cpu);
             used.peak_kib = peak_kib.max(used.peak_kib);
         }
@@ -171,8 +172,8 @@ async fn run(emulator: &Emulator, folder: &Path, definition: &Value) -> Used {
     }
 }
 
-/// Time and peak of the memory of a process that runs.
-fn ask(process: &Child) -> Option<(Duration, u64)> {
+/// Returns the time and the peak of the memory of a process that runs.
+fn usage(process: &Child) -> Option<(Duration, u64)> {
     let folder = format!("/proc/{}", process.id()?);
     let status = std::fs::read_to_string(format!("{folder}/status")).ok()?;
     let peak = status

@@ -1,6 +1,6 @@
-//! What reading costs, end to end: a client over loopback, the released connector as a process, an
-//! emulator in this process with the samples in memory. Time and memory of the connector are its own,
-//! and each row has a connector that has done nothing before.
+//! Cost of reading, end to end: a client over loopback, the released connector as a process, an
+//! emulator in this process with the samples in memory. Time and memory of the connector are its
+//! own, and each row has a connector that has done nothing before.
 
 #[allow(dead_code, reason = "each bench needs a part of it")]
 mod support;
@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const START_MS: i64 = 1_600_000_000_000;
 const SCRAPE_MS: i64 = 15_000;
-/// The most samples that Prometheus sends at once, unless told otherwise.
+/// Maximum number of samples in one request of Prometheus, by default.
 const SAMPLES_PER_SEND: usize = 2_000;
 
 #[tokio::main]
@@ -63,7 +63,7 @@ async fn main() {
     table.print("Reads of one metric, 9 labels a series, a sample each 15 s");
 }
 
-/// What the samples are like.
+/// Kind of samples.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     /// A busy counter, an idle one, a gauge and a constant in turn. Prometheus puts scrapes that are up
@@ -176,9 +176,9 @@ async fn write(bench: &Bench, kind: Kind, series_count: usize, samples: usize) {
         };
         let body = wire::encode(&request).expect("it is small");
         let url = format!("{}/write", bench.connector.url);
-        let answer = client.post(url).body(body).send().await;
-        let answer = answer.expect("the connector answers");
-        assert_eq!(answer.status().as_u16(), 204);
+        let response = client.post(url).body(body).send().await;
+        let response = response.expect("the connector responds");
+        assert_eq!(response.status().as_u16(), 204);
     }
 }
 
@@ -191,21 +191,21 @@ async fn measure(bench: &Bench, samples: usize, form: ResponseType) -> Vec<Strin
     let cpu_before = connector.cpu_time();
     let start = Instant::now();
     let request = soak::http::client().post(format!("{}/read", connector.url));
-    let mut answer = request
+    let mut response = request
         .body(request_body(samples, form))
         .send()
         .await
-        .expect("the connector answers");
+        .expect("the connector responds");
     let until_head = start.elapsed();
-    assert_eq!(answer.status().as_u16(), 200);
+    assert_eq!(response.status().as_u16(), 200);
     let mut sent = 0;
-    while let Some(piece) = answer.chunk().await.expect("the answer is whole") {
+    while let Some(piece) = response.chunk().await.expect("the response is whole") {
         sent += piece.len();
     }
     let duration = start.elapsed();
     let cpu = connector.cpu_time() - cpu_before;
     let metrics = soak::http::get(format!("{}/metrics", connector.url)).await;
-    let metrics = metrics.expect("the connector answers").text().await;
+    let metrics = metrics.expect("the connector responds").text().await;
     let metrics = metrics.expect("metrics are text");
     assert_eq!(metric(&metrics, "read_samples_total"), samples as u64);
     let per_sample = |bytes: u64| format!("{:.2}", bytes as f64 / samples as f64);
@@ -249,7 +249,7 @@ fn metric(text: &str, name: &str) -> u64 {
         .unwrap_or_default()
 }
 
-/// An address in front of `url`, and the bytes that come back through it.
+/// Returns an address in front of `url`, and the bytes that come back through it.
 async fn relay(url: String) -> (String, Arc<AtomicU64>) {
     let target = url.trim_start_matches("http://").to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await;

@@ -1,5 +1,5 @@
-//! What a write request costs in each stage from its body to the bodies of its calls, for one core
-//! and without any I/O. `benches/write.rs` puts the figures into its table.
+//! Cost of a write request in each stage from its body to the bodies of its calls, for one core and
+//! without any I/O. `benches/write.rs` puts the figures into its table.
 
 #[allow(dead_code, reason = "each user needs a part of it")]
 #[path = "../tests/support/exporters.rs"]
@@ -50,7 +50,7 @@ fn measure(criterion: &mut Criterion, name: &str, body: &[u8]) {
         &mut MemoryBudget::unlimited().reservation(),
     )
     .expect("it was encoded");
-    let converted = series_to_records(&request, &routing, policy).expect("nothing is refused");
+    let converted = series_to_records(&request, &routing, policy).expect("nothing is rejected");
     let compose = || batches(&converted.stored, &converted.destinations);
     let composed = compose();
 

@@ -1,8 +1,8 @@
-//! What writing costs, end to end: senders over loopback, the released connector as a process, an
+//! Cost of writing, end to end: senders over loopback, the released connector as a process, an
 //! emulator that stores nothing. Sender and emulator run in this process, so time and memory of the
 //! connector are its own.
 //!
-//! `SECONDS_PER_ROW` says how long each row of the table is measured (4).
+//! `SECONDS_PER_ROW` is the time for each row of the table (4).
 
 #[allow(dead_code, reason = "each user needs a part of it")]
 #[path = "../tests/support/exporters.rs"]
@@ -23,7 +23,7 @@ use timestream_prometheus_connector::prompb::{TimeSeries, WriteRequest};
 use timestream_prometheus_connector::wire;
 use tokio::task::JoinSet;
 
-/// The most samples that Prometheus sends at once, unless told otherwise.
+/// Maximum number of samples in one request of Prometheus, by default.
 const SAMPLES_PER_SEND: usize = 2_000;
 
 #[tokio::main]
@@ -35,7 +35,7 @@ async fn main() {
     bill_of_exporters().await;
 }
 
-/// What criterion has measured in `benches/stages.rs`, if it has.
+/// Prints the figures that criterion has measured in `benches/stages.rs`, if there are any.
 fn stages() {
     let mut table = Table::new(&[
         "stage, 2,000 samples, microseconds",
@@ -100,7 +100,7 @@ impl Row {
     }
 }
 
-/// How the connector is written to.
+/// Load of one row.
 #[derive(Clone, Copy)]
 struct Load {
     latency_ms: u64,
@@ -250,9 +250,9 @@ async fn measure(bodies: &Arc<Vec<bytes::Bytes>>, samples: usize, load: Load) ->
 /// Sends a request that has to be stored, and says how long that took.
 async fn send(client: &reqwest::Client, url: &str, body: bytes::Bytes) -> Duration {
     let start = Instant::now();
-    let answer = client.post(format!("{url}/write")).body(body).send().await;
-    let answer = answer.expect("the connector answers");
-    assert_eq!(answer.status().as_u16(), 204);
+    let response = client.post(format!("{url}/write")).body(body).send().await;
+    let response = response.expect("the connector responds");
+    assert_eq!(response.status().as_u16(), 204);
     start.elapsed()
 }
 

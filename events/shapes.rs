@@ -20,7 +20,7 @@ use timestream_prometheus_connector::wire;
 /// The time of the first sample, in milliseconds: 2020-05-23T05:54:11.152Z. Its varint, and that of
 /// [`END_MS`], are valid UTF-8, which [`Body::as_text`] needs.
 pub(crate) const START_MS: i64 = varint([0xd0, 0xa0, 0xe2, 0x80, 0xa4, 0x2e]);
-/// The end of the time range of the reads, 3 days later.
+/// The end of the range that the reads query, 3 days later.
 pub(crate) const END_MS: i64 = varint([0xd0, 0xa0, 0xe2, 0x80, 0xa5, 0x2e]);
 
 /// The token of all requests; a function without `bearer_token` ignores it.
@@ -44,7 +44,7 @@ const fn varint(bytes: [u8; 6]) -> i64 {
     value
 }
 
-/// Returns every file: its name and its content.
+/// Returns every file: its name and its text.
 pub(crate) fn files() -> Vec<(String, String)> {
     let mut files = Vec::new();
     for (shape, event) in SHAPES {
@@ -71,7 +71,7 @@ pub(crate) fn files() -> Vec<(String, String)> {
     files
 }
 
-/// A connector definition of each type, by the type: the input of a schedule is the event.
+/// Returns a connector definition of each type, by the type: the input of a schedule is the event.
 fn definitions() -> [(&'static str, Value); 3] {
     [
         (
@@ -128,7 +128,7 @@ fn definitions() -> [(&'static str, Value); 3] {
     ]
 }
 
-/// Rows for a sink.
+/// Returns rows for a sink.
 fn rows() -> [Value; 2] {
     [1.5, 2.5].map(|value| {
         json!({
@@ -170,7 +170,7 @@ fn queue_with_rows() -> Value {
     json!({"Records": messages.collect::<Vec<_>>()})
 }
 
-/// Records of a stream with rows for the only sink.
+/// Returns records of a stream with rows for the only sink.
 fn stream_with_rows() -> Value {
     let record = |(index, row): (usize, Value)| {
         json!({
@@ -227,8 +227,8 @@ impl Body {
         }
     }
 
-    /// A message whose snappy block is text, because it has no number that needs other bytes. No
-    /// compressor makes such a block: it is cut into literals whose lengths are ASCII.
+    /// Returns a message whose snappy block is text, because it has no number that needs other
+    /// bytes. No compressor makes such a block: it is cut into literals whose lengths are ASCII.
     fn as_text(message: &impl Message) -> Self {
         const MAX_LITERAL: usize = 32;
         let message = message.encode_to_vec();
@@ -313,7 +313,7 @@ impl Route {
     }
 }
 
-/// The labels name a destination if the function is configured to use them.
+/// Returns labels that name a destination, for a function that is configured to read it there.
 fn labels(name: &str, job: &str) -> [(&'static str, String); 4] {
     [
         ("PrometheusDatabaseLabel", "prometheus".to_owned()),
@@ -418,7 +418,7 @@ fn payload_2_0(route: Route, body: &Body, stage: &str, path: &str) -> Value {
     })
 }
 
-/// A function URL has payload 2.0, without a route of its own.
+/// Returns the event of a function URL: payload 2.0, without a route of its own.
 fn function_url(route: Route, body: &Body) -> Value {
     let host = "abcdefghijklmnopqrstuvwxyz012345.lambda-url.us-east-1.on.aws";
     let mut event = payload_2_0(route, body, "$default", route.path());
@@ -433,7 +433,7 @@ fn function_url(route: Route, body: &Body) -> Value {
     event
 }
 
-/// An HTTP API that is set to payload 1.0 leaves the stage in the path.
+/// Returns the event of an HTTP API that is set to payload 1.0, which leaves the stage in the path.
 fn http_api_of_payload_1_0(route: Route, body: &Body) -> Value {
     let path = format!("/dev{}", route.path());
     let mut event = payload_1_0(route, body, "dev", &path, &path);

@@ -12,7 +12,7 @@ use tokio::process::Command;
 pub(crate) struct Bench {
     pub(crate) emulator: Emulator,
     pub(crate) connector: Program,
-    /// Where the connector logs.
+    /// Folder of the connector's log.
     _folder: TempDir,
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn start_connector(endpoint: String, folder: &Path) -> Program 
     Program::start("connector", folder, "/-/ready", command).await
 }
 
-/// `BOOTSTRAP`, or the binary that cargo has built with the bench.
+/// Returns `BOOTSTRAP`, or the binary that cargo has built with the bench.
 pub(crate) fn binary() -> String {
     std::env::var("BOOTSTRAP").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bootstrap").to_owned())
 }
@@ -100,13 +100,14 @@ impl Table {
     }
 }
 
-/// The value below which this share of the durations lies, in milliseconds.
+/// Returns the value below which this share of the durations lies, in milliseconds.
 pub(crate) fn quantile_ms(sorted: &[Duration], share: f64) -> f64 {
     let index = (sorted.len() as f64 * share) as usize;
     sorted[index.min(sorted.len() - 1)].as_secs_f64() * 1_000.0
 }
 
-/// Whether a processor is left to the connector while this process sends and plays Timestream.
+/// Returns true if a processor is left to the connector while this process sends and plays
+/// Timestream.
 pub(crate) fn machine() -> String {
     let text = |path: &str| std::fs::read_to_string(Path::new(path)).unwrap_or_default();
     let information = text("/proc/cpuinfo");

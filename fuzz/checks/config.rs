@@ -38,13 +38,13 @@ pub(crate) fn check(input: &[u8]) {
         Ok(invocation) => format!("{invocation:?}"),
         Err(error) => format!("{error}\n{error:?}"),
     };
-    if parts.iter().all(|part| is_kept_secret(part)) {
+    if parts.iter().all(|part| is_secret_only(part)) {
         assert!(!shown.contains(SECRET), "{shown}");
     }
 }
 
-/// Whether `part` has the text in secret places only: a token, or the hashes of users.
-fn is_kept_secret(part: &str) -> bool {
+/// Returns true if the text is in secret places of `part` only: a token, or the hashes of users.
+fn is_secret_only(part: &str) -> bool {
     let [token, users] = SECRET_OPTIONS.map(|(flag, variable)| {
         part.strip_prefix(flag)
             .or_else(|| part.strip_prefix(variable))

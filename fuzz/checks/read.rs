@@ -56,7 +56,7 @@ fn decoded_bytes(request: &ReadRequest) -> usize {
     queries + types + request.queries.iter().map(query).sum::<usize>()
 }
 
-/// A default database, so that most queries have a table, and tables by label alone.
+/// Returns a default database, so that most queries have a table, and tables by label alone.
 fn routing() -> Routing {
     let label = |name: &str| Some(name.to_owned());
     Routing {

@@ -95,7 +95,7 @@ pub(crate) fn check(input: &[u8]) {
     }
 }
 
-/// A row of DESCRIBE.
+/// Returns a row of DESCRIBE.
 fn column(name: &str) -> Vec<Datum> {
     let [data_type, kind] = match name {
         "measure_value::double" => ["double", "MEASURE_VALUE"],
@@ -107,7 +107,7 @@ fn column(name: &str) -> Vec<Datum> {
         .into()
 }
 
-/// What a matcher may put between quotes.
+/// Returns the texts that a matcher may put between quotes.
 fn texts(matcher: &Matcher) -> Vec<String> {
     let mut texts = match &matcher.condition {
         Condition::Equal(text) | Condition::NotEqual(text) => vec![text.clone()],

@@ -39,7 +39,7 @@ pub(crate) fn check(input: &[u8]) {
     assert!(!shown.contains(SECRET), "{shown}");
 }
 
-/// What an operator sees of a configuration with this file.
+/// Returns the texts that a configuration with this file shows to an operator.
 fn open(text: &str) -> String {
     let file = FILE.with(|file| {
         let path = || {
@@ -54,14 +54,14 @@ fn open(text: &str) -> String {
     std::fs::remove_file(&file).expect("the file is there");
     match opened {
         Ok(web) => format!("{web:?}"),
-        Err(faults) => {
-            assert!(!faults.is_empty(), "a refusal says why");
-            faults.join("\n")
+        Err(errors) => {
+            assert!(!errors.is_empty(), "an error has a reason");
+            errors.join("\n")
         }
     }
 }
 
-/// A text as YAML.
+/// Returns the text as YAML.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -92,8 +92,8 @@ const fn of(about: &'static str, status: u16, body: &'static str) -> Order {
     }
 }
 
-const REFUSED: &str =
-    r#"{"status":"error","errorType":"execution","error":"this metric is refused"}"#;
+const REJECTED: &str =
+    r#"{"status":"error","errorType":"execution","error":"this metric is rejected"}"#;
 
 /// Spoiled requests to the receiver, all the time: the sink is so far behind that it would miss a phase.
 const TO_RECEIVER: &[Order] = &[
@@ -120,8 +120,8 @@ pub const PHASES: [Phase; 12] = [
         ..QUIET
     },
     Phase {
-        name: "one metric is refused, with 422 to all of its queries",
-        source: &[of("temperature_celsius", 422, REFUSED)],
+        name: "one metric is rejected, with 422 to all of its queries",
+        source: &[of("temperature_celsius", 422, REJECTED)],
         target: &[order("metrics", 0.5, Spoil::Status(500, "no"))],
         ..QUIET
     },
@@ -208,7 +208,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Whether everything is there once, and nothing else.
+    /// Returns true if everything is there once, and nothing else.
     pub fn is_success(&self) -> bool {
         self.held > 0
             && self.steps > 0

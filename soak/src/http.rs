@@ -7,7 +7,7 @@ use reqwest::{Client, ClientBuilder, IntoUrl, Response, Result};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// Settings of a client that trusts nobody, so it is for `http` only.
+/// Returns the settings of a client without trusted certificates, so it is for `http` only.
 pub fn builder() -> ClientBuilder {
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -17,16 +17,15 @@ pub fn builder() -> ClientBuilder {
     Client::builder().tls_backend_preconfigured(tls)
 }
 
-/// A client with the settings of [`builder`].
+/// Returns a client with the settings of [`builder`].
 pub fn client() -> Client {
     let client = builder().build();
-    client.expect("nothing of this can be refused")
+    client.expect("these settings are valid")
 }
 
 /// Gets `url`.
 ///
-/// # Errors
-/// There is no answer.
+/// # Errors There is no response.
 pub async fn get(url: impl IntoUrl) -> Result<Response> {
     client().get(url).send().await
 }

@@ -71,14 +71,14 @@ async fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Remote write under faults: whether it went well, and the summary.
+/// Runs remote write under faults; returns true if it went well, and the summary.
 async fn write(setup: Setup<'_>) -> (bool, String) {
     let phases = &phases::PHASES;
     let summary = soak::run(&soak::Plan { setup, phases }).await;
     (summary.is_success(), summary.to_string())
 }
 
-/// Scrapes, syncs and a sink under faults: whether they went well, and the summary.
+/// Runs scrapes, syncs and a sink under faults; returns true if they went well, and the summary.
 async fn connectors(setup: Setup<'_>) -> (bool, String) {
     let plan = connectors::Plan {
         setup,

@@ -1,13 +1,13 @@
-//! What goes wrong, one after the other.
+//! The phases of a run: one kind of fault after the other.
 
 /// A part of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Phase {
-    /// What happens, for the reader.
+    /// Description for the reader.
     pub name: &'static str,
     /// Faults in force, as the JSON of the emulator's admin path.
     pub orders: &'static [&'static str],
-    /// What is killed at its start, and started again while it lasts.
+    /// The process that is killed at its start, and started again while it lasts.
     pub killed: Option<Killed>,
 }
 
@@ -38,7 +38,7 @@ const fn kill(name: &'static str, killed: Killed, orders: &'static [&'static str
 
 const LATENCY: &str = r#"{"operation":"WriteRecords","kind":{"latency_ms":1000},"when":"always"}"#;
 
-/// All of them can be mended by a later try, so nothing may be lost.
+/// A later retry can succeed after every one of them, so nothing may be lost.
 pub const PHASES: [Phase; 13] = [
     phase("no fault", &[]),
     phase(
@@ -50,7 +50,7 @@ pub const PHASES: [Phase; 13] = [
         &[r#"{"operation":"WriteRecords","kind":"throttle","when":{"rate":0.9}}"#],
     ),
     phase(
-        "half answered 500",
+        "500 for half of the calls",
         &[r#"{"operation":"WriteRecords","kind":"internal_server","when":{"rate":0.5}}"#],
     ),
     phase(
@@ -67,7 +67,7 @@ pub const PHASES: [Phase; 13] = [
         &[LATENCY],
     ),
     phase(
-        "half answered 421",
+        "421 for half of the calls",
         &[r#"{"operation":"WriteRecords","kind":"invalid_endpoint","when":{"rate":0.5}}"#],
     ),
     phase(

@@ -1,11 +1,11 @@
-//! What Linux tells about a process.
+//! Resources of a process, as Linux reports them.
 
 use std::time::Duration;
 
-/// What Linux counts processor time in, on every processor that this project builds for (USER_HZ).
+/// Linux' unit of processor time, on every processor that this project builds for (USER_HZ).
 const TICKS_PER_SECOND: u32 = 100;
 
-/// Processor time that a process has taken so far, to a hundredth of a second.
+/// Returns the processor time that a process has used so far, to a hundredth of a second.
 ///
 /// # Panics
 /// There is no such process.
@@ -19,7 +19,7 @@ pub fn cpu_time(pid: u32) -> Duration {
     Duration::from_secs(1) * ticks / TICKS_PER_SECOND
 }
 
-/// The most memory that a process has had so far, in KiB; `None` if it has ended.
+/// Returns the most memory that a process has had so far, in KiB; `None` if it has ended.
 pub fn peak_memory_kib(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let peak = status

@@ -13,14 +13,14 @@ use tokio::process::{Child, Command};
 
 use crate::process;
 
-/// How long a program may take until it serves.
+/// Maximum time until a program serves.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two looks whether something has happened.
 pub const POLL: Duration = Duration::from_millis(20);
 
 /// A program that serves HTTP.
 pub struct Program {
-    /// Where it serves.
+    /// Address of the program.
     pub url: String,
     name: &'static str,
     command: Box<dyn Fn() -> Command + Send + Sync>,
@@ -32,8 +32,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it with what it logs in `folder`, and waits until `ready_path` answers. `command`
-    /// makes the command that serves at a port of the loopback interface.
+    /// Starts it with its log in `folder`, and waits until `ready_path` responds with success.
+    /// `command` makes the command that serves at a port of the loopback interface.
     pub async fn start(
         name: &'static str,
         folder: &Path,
@@ -77,7 +77,7 @@ impl Program {
             self.assert_running();
             assert!(
                 Instant::now() < deadline,
-                "{url} does not answer{}",
+                "{url} does not respond{}",
                 self.last_lines()
             );
             tokio::time::sleep(POLL).await;
@@ -106,19 +106,19 @@ impl Program {
         }
     }
 
-    /// The most memory that any of its processes has had, in KiB.
+    /// Returns the most memory that any of its processes has had, in KiB.
     pub fn peak_memory_kib(&mut self) -> u64 {
         self.note_memory();
         self.peak_memory_kib
     }
 
-    /// Processor time that its process has taken so far, to a hundredth of a second.
+    /// Returns the processor time that its process has used so far, to a hundredth of a second.
     pub fn cpu_time(&self) -> Duration {
         let pid = self.process.as_ref().and_then(Child::id);
         process::cpu_time(pid.unwrap_or_else(|| panic!("{} is not running", self.name)))
     }
 
-    /// How often it was killed.
+    /// Returns the number of times it was killed.
     pub fn kills(&self) -> u32 {
         self.kills
     }
@@ -176,17 +176,17 @@ impl Emulator {
     /// Orders a fault, given as the JSON of the admin path.
     pub async fn order(&self, fault: &str) {
         let request = crate::http::client().post(format!("{}/_emulator/faults", self.program.url));
-        let answer = request.body(fault.to_owned()).send().await;
-        let answer = answer.expect("the emulator answers");
-        assert!(answer.status().is_success(), "{fault}: {answer:?}");
+        let response = request.body(fault.to_owned()).send().await;
+        let response = response.expect("the emulator responds");
+        assert!(response.status().is_success(), "{fault}: {response:?}");
     }
 
     /// Withdraws all orders.
     pub async fn withdraw_orders(&self) {
         let request =
             crate::http::client().delete(format!("{}/_emulator/faults", self.program.url));
-        let answer = request.send().await.expect("the emulator answers");
-        assert!(answer.status().is_success(), "{answer:?}");
+        let response = request.send().await.expect("the emulator responds");
+        assert!(response.status().is_success(), "{response:?}");
     }
 
     /// Kills it; its orders go with it.
@@ -245,17 +245,17 @@ pub async fn start_connector(
     Program::start("connector", folder, "/-/ready", command).await
 }
 
-/// The text of a successful answer.
+/// Returns the text of a successful response.
 pub async fn get(url: &str) -> String {
-    let answer = crate::http::get(url)
+    let response = crate::http::get(url)
         .await
         .and_then(|it| it.error_for_status());
-    let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
-    answer.text().await.expect("the answer is text")
+    let response = response.unwrap_or_else(|error| panic!("{url}: {error}"));
+    response.text().await.expect("the response is text")
 }
 
-/// A port that nothing listens on, and that the system does not give to outgoing connections, so
-/// that a program can be started at it again.
+/// Returns a port that nothing listens on, and that the system does not give to outgoing
+/// connections, so that a program can be started at it again.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;

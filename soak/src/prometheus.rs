@@ -11,20 +11,20 @@ use crate::programs::{Program, get};
 use crate::samples::Samples;
 use crate::targets::Targets;
 
-/// How long nothing may be appended until the targets count as gone.
+/// Time without an appended sample after which the targets count as gone.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// A running Prometheus.
 pub struct Prometheus(Program);
 
-/// What its sender has counted.
+/// Counters of its sender.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sender {
     /// Samples waiting to be sent.
     pub pending: f64,
     /// Samples sent again.
     pub retried: f64,
-    /// Samples given up after an answer that is none to retry.
+    /// Samples given up after a response that must not be retried.
     pub failed: f64,
     /// Samples given up before they were sent.
     pub dropped: f64,
@@ -115,19 +115,19 @@ impl Prometheus {
         }
     }
 
-    /// All finite samples of the last `window`.
+    /// Returns all finite samples of the last `window`.
     pub async fn samples(&self, window: Duration) -> Samples {
         let names = self.api("label/__name__/values", &[]).await;
         let mut samples = Samples::default();
         for name in names.as_array().expect("names are an array") {
             let query = format!("{{__name__={name}}}[{}s]", window.as_secs());
-            let answer = self.api("query", &[("query", &query)]).await;
-            samples.add_matrix(&answer["result"]);
+            let response = self.api("query", &[("query", &query)]).await;
+            samples.add_matrix(&response["result"]);
         }
         samples
     }
 
-    /// All finite samples at multiples of `step_s` seconds, by range queries.
+    /// Returns all finite samples at multiples of `step_s` seconds, by range queries.
     pub async fn steps(&self, range_s: (i64, i64), step_s: i64) -> Samples {
         let names = self.api("label/__name__/values", &[]).await;
         let mut samples = Samples::default();
@@ -140,8 +140,8 @@ impl Prometheus {
                 ("end", &*end),
                 ("step", &*step_s.to_string()),
             ];
-            let answer = self.api("query_range", &query).await;
-            samples.add_matrix(&answer["result"]);
+            let response = self.api("query_range", &query).await;
+            samples.add_matrix(&response["result"]);
         }
         samples
     }
@@ -150,8 +150,8 @@ impl Prometheus {
         let url = format!("{}/api/v1/{path}", self.0.url);
         let url = Url::parse_with_params(&url, parameters).expect("the address is valid");
         let text = get(url.as_str()).await;
-        let mut answer: Value = serde_json::from_str(&text).expect("answers are JSON");
-        answer["data"].take()
+        let mut response: Value = serde_json::from_str(&text).expect("responses are JSON");
+        response["data"].take()
     }
 }
 
@@ -170,7 +170,7 @@ fn sender(metrics: &str) -> Sender {
     }
 }
 
-/// The sum of all series of a metric, 0 if there is none.
+/// Returns the sum of all series of a metric, 0 if there is none.
 fn sum(metrics: &str, name: &str) -> f64 {
     let lines = metrics.lines();
     let values = lines.filter_map(|line| {

@@ -180,7 +180,7 @@ fn code(status: u16) -> StatusCode {
     StatusCode::from_u16(status).expect("orders have valid statuses")
 }
 
-/// Whether a range query has more points than `steps` for each series.
+/// Returns true if a range query has more points than `steps` for each series.
 fn has_more_steps(query: &str, steps: u32) -> bool {
     let seconds = |key: &str| -> Option<f64> {
         let (_, rest) = query.split_once(&format!("{key}="))?;
@@ -190,14 +190,14 @@ fn has_more_steps(query: &str, steps: u32) -> bool {
     points().is_some_and(|points| points > f64::from(steps))
 }
 
-/// The first half of a body, and then an error.
+/// Returns the first half of a body, and then an error.
 fn cut(body: &Bytes) -> Body {
     let half = body.slice(..body.len() / 2);
     let end = Err(std::io::Error::other("cut off"));
     Body::from_stream(futures_util::stream::iter([Ok(half), end]))
 }
 
-/// The same response with half of its list, and `key` on top; another response as it is.
+/// Returns the same response with half of its list, and `key` on top; another response as it is.
 fn half(body: &Bytes, key: &str, value: &Value) -> Bytes {
     let Ok(mut response) = serde_json::from_slice::<Value>(body) else {
         return body.clone();

@@ -20,27 +20,27 @@ pub struct Plan<'a> {
     pub phases: &'a [Phase],
 }
 
-/// How it went.
+/// Result of a run.
 #[derive(Debug)]
 pub struct Summary {
     /// Samples that Prometheus holds.
     pub compared: usize,
     /// Series that Prometheus holds.
     pub series: usize,
-    /// What differs in Timestream.
+    /// Difference between Timestream and Prometheus.
     pub difference: Difference,
-    /// What Prometheus' sender counted; why the queue did not drain.
+    /// Counters of Prometheus' sender, or the reason why the queue did not drain.
     pub sender: Result<Sender, String>,
     /// Faults carried out.
     pub faults: u64,
-    /// How often Timestream and the connector were killed.
+    /// Number of kills of Timestream and of the connector.
     pub kills: [u32; 2],
     /// The most memory that the connector has had, in KiB.
     pub peak_memory_kib: u64,
 }
 
 impl Summary {
-    /// Whether nothing is lost, changed or invented.
+    /// Returns true if nothing is lost, changed or invented.
     pub fn is_success(&self) -> bool {
         let sender = self.sender.as_ref();
         self.compared > 0

@@ -14,7 +14,7 @@ pub type Labels = BTreeMap<String, String>;
 pub struct Samples(pub BTreeMap<Labels, BTreeMap<i64, u64>>);
 
 impl Samples {
-    /// The finite samples that the points of a table stand for.
+    /// Returns the finite samples that the points of a table stand for.
     pub fn of_points(points: Vec<Point>) -> Self {
         let mut samples = Self::default();
         // The points of a series follow one another.
@@ -47,7 +47,7 @@ impl Samples {
         samples
     }
 
-    /// Adds the finite samples of a matrix, as Prometheus' API answers one.
+    /// Adds the finite samples of a matrix, as Prometheus' API returns one.
     pub fn add_matrix(&mut self, matrix: &Value) {
         for series in matrix.as_array().expect("a matrix is an array") {
             let labels = series["metric"].as_object().expect("series have labels");
@@ -77,14 +77,14 @@ impl Samples {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of samples.
     pub fn count(&self) -> usize {
         self.0.values().map(BTreeMap::len).sum()
     }
 }
 
-/// The value, a zero without its sign: Timestream does not take the negative one, and responses of remote
-/// read lose it.
+/// Returns the value, a zero without its sign: Timestream does not accept the negative one, and
+/// responses of remote read lose it.
 fn positive_zero(value: f64) -> f64 {
     if value == 0.0 { 0.0 } else { value }
 }
@@ -97,7 +97,7 @@ fn text(value: &Value) -> &str {
     value.as_str().expect("a text")
 }
 
-/// How what is stored differs from what was sent.
+/// Difference between the stored samples and the sent ones.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Difference {
     /// Sent, but not stored.
@@ -111,7 +111,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Whether there is none.
+    /// Returns true if there is none.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }

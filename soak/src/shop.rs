@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// Upper bounds of the buckets, in seconds.
 const BUCKETS: [f64; 5] = [0.01, 0.05, 0.1, 0.5, 1.0];
 
-/// What is shown after so many seconds, in Prometheus' text format: some ten orders a second.
+/// Returns the metrics after so many seconds, in Prometheus' text format: some ten orders a second.
 pub fn metrics(seconds: f64) -> String {
     let mut text = String::new();
     let mut add = |line: String| writeln!(text, "{line}").expect("a text takes everything");

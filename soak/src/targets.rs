@@ -16,7 +16,7 @@ const BUCKETS: [f64; 6] = [0.005, 0.05, 0.5, 1.0, 2.5, 10.0];
 
 /// The targets; the server ends with the runtime.
 pub struct Targets {
-    /// Where `/sd` lists them.
+    /// Address whose `/sd` lists them.
     pub url: String,
     state: Arc<Mutex<Present>>,
 }
@@ -24,7 +24,7 @@ pub struct Targets {
 /// The targets that are there now.
 struct Present {
     ids: Range<u32>,
-    /// How often each was scraped.
+    /// Number of scrapes of each.
     scrapes: HashMap<u32, u64>,
     address: String,
 }
@@ -68,7 +68,7 @@ fn lock(state: &Mutex<Present>) -> MutexGuard<'_, Present> {
 
 type Shared = State<Arc<Mutex<Present>>>;
 
-/// <https://prometheus.io/docs/prometheus/latest/http_sd/>.
+/// Serves <https://prometheus.io/docs/prometheus/latest/http_sd/>.
 async fn list(State(state): Shared) -> axum::response::Response<String> {
     let present = lock(&state);
     let groups = present.ids.clone().map(|id| {
@@ -98,7 +98,8 @@ async fn scrape(State(state): Shared, Path(id): Path<u32>) -> String {
     exposition(id, scrapes)
 }
 
-/// What the target `id` shows at its scrape number `scrape`; the same each time it is asked.
+/// Returns the metrics of the target `id` at its scrape number `scrape`; the same for every
+/// request.
 fn exposition(id: u32, scrape: u64) -> String {
     let mut random = fastrand::Rng::with_seed(u64::from(id) << 32 | scrape);
     let mut text = String::new();
@@ -116,7 +117,7 @@ fn exposition(id: u32, scrape: u64) -> String {
                 "code=\"{code}\",method=\"{method}\",_internal=\"{}\"",
                 id % 2
             );
-            // They start anew now and then, as those of a restarted program do.
+            // They start again from 0 now and then, as those of a restarted program do.
             line(
                 "requests_total",
                 &labels,
