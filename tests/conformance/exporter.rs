@@ -49,7 +49,7 @@ impl Exporter {
     }
 }
 
-/// The value of a series at a scrape.
+/// Returns the value of a series at a scrape.
 fn value(series: u32, scrape: u32) -> f64 {
     f64::from(series) + f64::from(scrape) * 1000.25
 }

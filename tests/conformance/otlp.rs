@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// Counter and gauge at the times, in milliseconds.
+/// Returns the counter and the gauge at the times, in milliseconds.
 pub(crate) fn request(times_ms: &[i64]) -> Value {
     let points = |values: &dyn Fn(usize) -> f64| -> Vec<Value> {
         let times = times_ms.iter().enumerate();
@@ -29,12 +29,12 @@ pub(crate) fn request(times_ms: &[i64]) -> Value {
     }] })
 }
 
-/// The value of the gauge at a time.
+/// Returns the value of the gauge at a time.
 pub(crate) fn gauge(index: usize) -> f64 {
     0.5 - index as f64
 }
 
-/// The value of the counter at a time.
+/// Returns the value of the counter at a time.
 pub(crate) fn counter(index: usize) -> f64 {
     10.25 * index as f64
 }

@@ -179,7 +179,7 @@ async fn vmagent(stage: &Stage, config: &str) -> Program {
     Program::start("vmagent", stage.folder.path(), "/health", command).await
 }
 
-/// The sum of a program's metric over its labels.
+/// Returns the sum of a program's metric over its labels.
 async fn metric(program: &Program, name: &str) -> f64 {
     let text = get(&format!("{}/metrics", program.url)).await;
     let values = text.lines().filter_map(|line| {
@@ -252,8 +252,8 @@ async fn vmagent_drops_what_no_later_try_can_store() {
     assert_eq!(retries, negotiations as f64, "{}", stage.log());
 }
 
-/// Configuration of the Collector on the page, with a second file for ports of its own; returns the Collector
-/// and where it takes OTLP.
+/// Starts the Collector with the configuration on the page and a second file for ports of its own;
+/// returns the Collector and its address for OTLP.
 async fn collector(stage: &Stage, more: &str, flags: &'static [&str]) -> (Program, String) {
     let program = tools::go_tool("collector").await;
     let otlp_port = free_port();

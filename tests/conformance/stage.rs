@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use timestream_emulator::{Config, Emulator, Point, TableSpec, Value};
 use tokio::process::Command;
 
-/// The token that the connector asks for.
+/// The token that the connector requires.
 pub(crate) const TOKEN: &str = "a-token-of-the-tests";
 /// Database and table of series that name none.
 pub(crate) const DATABASE: &str = "db";
@@ -118,7 +118,7 @@ impl From<Point> for Stored {
     }
 }
 
-/// A table that takes data of any age.
+/// Returns a table that accepts data of any age.
 pub(crate) fn table(name: &str) -> TableSpec {
     TableSpec {
         magnetic_writes: true,

@@ -1,5 +1,5 @@
-//! A sync of `docs/connectors/prometheus-api.md` from VictoriaMetrics, whose limits are small enough that it
-//! refuses windows in its own words.
+//! A sync of `docs/connectors/prometheus-api.md` from VictoriaMetrics, whose limits are small
+//! enough that it rejects windows in its own words.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -44,7 +44,7 @@ fn now_s() -> i64 {
     now.as_secs().try_into().unwrap()
 }
 
-/// The value of a series at a second; decimals that are binary fractions.
+/// Returns the value of a series at a second; decimals that are binary fractions.
 fn value(series: i64, second: i64) -> f64 {
     ((second + series) % 100_000) as f64 / 4.0
 }
@@ -74,7 +74,7 @@ async fn import(victoria: &Program, seconds: Range<i64>) {
 }
 
 /// Returns the text of the error that VictoriaMetrics gives to a range query of `seconds`.
-async fn refusal(victoria: &Program, start_s: i64, seconds: i64) -> String {
+async fn window_error(victoria: &Program, start_s: i64, seconds: i64) -> String {
     let url = format!(
         "{}/api/v1/query_range?query=level&start={start_s}&end={}&step={STEP_S}",
         victoria.url,
@@ -112,7 +112,7 @@ async fn run(stage: &Stage, victoria: &Program, more: Value) -> (bool, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sync_copies_a_victoria_metrics_that_refuses_large_windows() {
+async fn a_sync_copies_a_victoria_metrics_that_rejects_large_windows() {
     let stage = Stage::start(vec![], &[]).await;
     // Samples are counted by blocks of 8,192 at most: any two of each series are allowed, and 1,100 steps have
     // more.
@@ -124,12 +124,12 @@ async fn a_sync_copies_a_victoria_metrics_that_refuses_large_windows() {
     let start_s = now_s() - AGE_S - SAMPLES;
     import(&victoria, start_s..start_s + SAMPLES).await;
     // The limits are in force, by its words.
-    let error = refusal(&victoria, start_s, 2_000 * STEP_S).await;
+    let error = window_error(&victoria, start_s, 2_000 * STEP_S).await;
     assert!(
         error.contains("too many points for the given start="),
         "{error}"
     );
-    let error = refusal(&victoria, start_s, 1_100 * STEP_S).await;
+    let error = window_error(&victoria, start_s, 1_100 * STEP_S).await;
     assert!(
         error.contains("cannot select more than -search.maxSamplesPerQuery=66000 samples"),
         "{error}"
@@ -166,8 +166,8 @@ async fn a_sync_copies_a_victoria_metrics_that_refuses_large_windows() {
     assert!(log.contains("the server needs remote read"), "{log}");
 }
 
-/// VictoriaMetrics repeats the last value in the newest 30 s: a run that goes on to the present stores what
-/// nobody wrote, and one that stays behind by its lateness does not.
+/// VictoriaMetrics repeats the last value in the newest 30 s: a run up to the present stores values
+/// that were never written, and one that stays behind by its lateness does not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_stays_behind_the_values_that_victoria_metrics_repeats() {
     for (more, is_right) in [(json!({}), true), (json!({"lateness_ms": 0}), false)] {

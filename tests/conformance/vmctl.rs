@@ -72,7 +72,7 @@ async fn write(stage: &Stage, series: Range<i64>, table: &str) {
     }
 }
 
-/// All that VictoriaMetrics has of the metrics, by series.
+/// Returns all that VictoriaMetrics has of the metrics, by series.
 async fn moved(victoria: &Program) -> BTreeMap<i64, Samples> {
     get(&format!("{}/internal/force_flush", victoria.url)).await;
     let url = format!("{}/api/v1/export", victoria.url);

@@ -94,7 +94,8 @@ fn connect(group: &Group, buffer: Option<u32>) -> TcpStream {
     stream
 }
 
-/// The head announces the whole body, of which half is sent. Half of the clients send each request.
+/// Sends headers that announce the whole body, and half of the body. Half of the clients send each
+/// request.
 fn stalled(group: &mut Group, name: &str, requests: [(Route, &Vec<u8>); 2]) {
     if !is_selected(name) {
         return;
@@ -120,7 +121,7 @@ fn stalled(group: &mut Group, name: &str, requests: [(Route, &Vec<u8>); 2]) {
     });
 }
 
-/// The whole request is sent, and the connection closed.
+/// Sends the whole request, and closes the connection.
 fn leaving(group: &mut Group, name: &str, route: Route, body: &[u8]) {
     if !is_selected(name) {
         return;
@@ -141,7 +142,7 @@ fn leaving(group: &mut Group, name: &str, route: Route, body: &[u8]) {
     group.measure_row(name, (body.len(), 0), &request, all_left);
 }
 
-/// The whole request is sent, and nothing of the response is read.
+/// Sends the whole request, and reads nothing of the response.
 fn unread(group: &mut Group, name: &str, body: &[u8]) {
     if !is_selected(name) {
         return;

@@ -4,15 +4,15 @@ use serde_json::json;
 
 use crate::bodies::{MAX_BODY_BYTES, filled};
 use crate::group::Group;
-use crate::row::Expected::{self, Always, Definite, Refused};
+use crate::row::Expected::{self, Always, Definite, Rejected};
 use crate::row::Outcome;
 use crate::row::Route::{self, Create, Patch, Rows};
-use crate::row::{REFUSED, Row};
+use crate::row::{REJECTED, Row};
 
 /// Maximum size of a definition.
 const MAX_DEFINITION_BYTES: usize = 256 << 10;
 /// Rows that can never be delivered.
-const NO_ROWS: Expected = Refused(&[400, 413]);
+const NO_ROWS: Expected = Rejected(&[400, 413]);
 
 /// Creates the sink that the rows of the table are for.
 pub(crate) fn create_sink(group: &Group) {
@@ -76,7 +76,7 @@ pub(crate) fn rows() -> Vec<Row> {
         (Create, "create: [[],[],...]", Always(&[400]), || {
             array("[]", MOST)
         }),
-        (Create, "create: nested objects", REFUSED, || nested(MOST)),
+        (Create, "create: nested objects", REJECTED, || nested(MOST)),
         (Create, "create: many keys", Always(&[400]), || {
             object(MOST - 100)
         }),
@@ -107,11 +107,14 @@ pub(crate) fn rows() -> Vec<Row> {
         (Patch, "patch: [[],[],...]", Always(&[400]), || {
             array("[]", MOST)
         }),
-        (Patch, "patch: nested objects", REFUSED, || nested(MOST)),
+        (Patch, "patch: nested objects", REJECTED, || nested(MOST)),
         // The patch, the definition and the result of both are charged: eight may not fit at once.
-        (Patch, "patch: config of many keys", Refused(&[400]), || {
-            [br#"{"config":"#, &object(MOST - 100)[..], b"}"].concat()
-        }),
+        (
+            Patch,
+            "patch: config of many keys",
+            Rejected(&[400]),
+            || [br#"{"config":"#, &object(MOST - 100)[..], b"}"].concat(),
+        ),
         (Patch, "patch: config of nulls", Definite, || {
             let keys = (0..20_000).map(|i| format!(r#""{i}":null"#));
             let keys = keys.collect::<Vec<_>>().join(",");

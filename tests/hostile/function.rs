@@ -46,7 +46,7 @@ impl Running {
     async fn invoke(&self, event: &str) -> Outcome {
         let ended = self.api.invoke_within(DEADLINE, event.to_owned());
         match timeout(DEADLINE, ended).await {
-            Ok(Ended::Answered(response)) => {
+            Ok(Ended::Responded(response)) => {
                 let status = response["statusCode"].as_u64();
                 let status = status.and_then(|status| status.try_into().ok());
                 status.map_or(Outcome::Broken, Outcome::Status)

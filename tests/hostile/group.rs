@@ -26,7 +26,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 /// Memory above that of the idle server: twice the default of `max_in_flight_bytes`.
 const MAX_GROWTH_BYTES: u64 = 2 * (128 << 20);
 /// Memory above that of the idle server once the requests have ended.
-const MAX_KEPT_BYTES: u64 = 64 << 20;
+const MAX_STORED_BYTES: u64 = 64 << 20;
 /// Time that the memory may take to fall.
 const MAX_SETTLING: Duration = Duration::from_secs(10);
 /// Time for `/-/healthy` to respond.
@@ -57,8 +57,8 @@ pub(crate) fn is_selected(name: &str) -> bool {
     std::env::var("HOSTILE_ROWS").map_or(true, |part| name.contains(&part))
 }
 
-/// An emulator with the table of the ordinary requests, and one for rows that invent label names: a table
-/// has at most 128 of them.
+/// Returns an emulator with the table of the ordinary requests, and one for rows that invent label
+/// names: a table has at most 128 of them.
 pub(crate) fn emulator() -> Emulator {
     let table = |name| TableSpec {
         magnetic_writes: true,
@@ -197,7 +197,7 @@ impl Group {
         let address = self.server.address;
         let mut retried = 0;
         let ordinary = || write(address, &mut retried);
-        let after = fallen(pid, self.idle + MAX_KEPT_BYTES, settling, ordinary);
+        let after = fallen(pid, self.idle + MAX_STORED_BYTES, settling, ordinary);
         let numbers = Numbers {
             outcomes,
             healthy,
@@ -332,7 +332,7 @@ impl Numbers {
                 format!("memory grew by {} MiB", mib(self.peak)),
             ),
             (
-                self.after > MAX_KEPT_BYTES,
+                self.after > MAX_STORED_BYTES,
                 format!("{} MiB of memory were not given back", mib(self.after)),
             ),
         ];

@@ -2,7 +2,7 @@
 
 use crate::bodies::{MAX_CONTENT_BYTES, alternatives, bytes, each, filled, key, number, put_bytes};
 use crate::row::Expected::{self, Always, Definite};
-use crate::row::{REFUSED, Route, Row};
+use crate::row::{REJECTED, Route, Row};
 
 const EQ: u64 = 0;
 const RE: u64 = 2;
@@ -57,16 +57,16 @@ pub(crate) fn rows() -> Vec<Row> {
         ("100,000 empty queries", Always(&[400]), || {
             bytes(1, "").repeat(100_000)
         }),
-        ("4,000,000 empty queries", REFUSED, || {
+        ("4,000,000 empty queries", REJECTED, || {
             bytes(1, "").repeat(4_000_000)
         }),
-        ("32 MiB of empty queries", REFUSED, || {
+        ("32 MiB of empty queries", REJECTED, || {
             filled(bytes(1, ""), MAX_CONTENT_BYTES)
         }),
         ("1,000 ordinary queries", Definite, || {
             query(b"").repeat(1_000)
         }),
-        ("32 MiB of ordinary queries", REFUSED, || {
+        ("32 MiB of ordinary queries", REJECTED, || {
             filled(query(b""), MAX_CONTENT_BYTES)
         }),
         // Destinations.
@@ -81,7 +81,7 @@ pub(crate) fn rows() -> Vec<Row> {
             ];
             query(&matchers.concat())
         }),
-        ("32 MiB of destinations", REFUSED, || {
+        ("32 MiB of destinations", REJECTED, || {
             let names = |prefix| alternatives(prefix, MAX_CONTENT_BYTES / 2);
             let matchers = [
                 matcher(RE, "database", names("d")),
@@ -92,11 +92,11 @@ pub(crate) fn rows() -> Vec<Row> {
         // Patterns.
         (r"80 x \pL{150}", Definite, || patterns(80, r"\pL{150}")),
         ("80 x (.?){1000}x", Definite, || patterns(80, "(.?){1000}x")),
-        (r"32 MiB of \pL{150}", REFUSED, || {
+        (r"32 MiB of \pL{150}", REJECTED, || {
             let matchers = matcher(RE, "i", r"\pL{150}");
             query(&filled(matchers, MAX_CONTENT_BYTES))
         }),
-        ("32 MiB of (.?){1000}x", REFUSED, || {
+        ("32 MiB of (.?){1000}x", REJECTED, || {
             let matchers = matcher(RE, "i", "(.?){1000}x");
             query(&filled(matchers, MAX_CONTENT_BYTES))
         }),
@@ -122,13 +122,13 @@ pub(crate) fn rows() -> Vec<Row> {
         ("1,000 nested groups", Definite, || {
             pattern(nested("(", ")", 2_000))
         }),
-        ("1 MB of nested groups", REFUSED, || {
+        ("1 MB of nested groups", REJECTED, || {
             pattern(nested("(", ")", 1_000_000))
         }),
-        ("32 MiB of nested groups", REFUSED, || {
+        ("32 MiB of nested groups", REJECTED, || {
             pattern(nested("(?:", ")*", MAX_CONTENT_BYTES))
         }),
-        ("1 MB of opened groups", REFUSED, || {
+        ("1 MB of opened groups", REJECTED, || {
             pattern("(".repeat(1_000_000))
         }),
         ("1 MB of a class", Definite, || {
@@ -210,10 +210,10 @@ pub(crate) fn rows() -> Vec<Row> {
             let groups = [key(9, 3).repeat(99), key(9, 4).repeat(99)];
             filled(groups.concat(), MAX_CONTENT_BYTES)
         }),
-        ("32 MiB of opened groups of fields", REFUSED, || {
+        ("32 MiB of opened groups of fields", REJECTED, || {
             filled(key(9, 3), MAX_CONTENT_BYTES)
         }),
-        ("32 MiB of zeros", REFUSED, || vec![0; MAX_CONTENT_BYTES]),
+        ("32 MiB of zeros", REJECTED, || vec![0; MAX_CONTENT_BYTES]),
     ];
     rows.map(|(name, expected, message)| row(name, expected, message))
         .into()

@@ -41,11 +41,11 @@ pub(crate) enum Expected {
     /// One of these from at least one response, and from each other one too unless the memory for
     /// requests in flight was full (503). For requests that can never succeed: a sender repeats a
     /// request for as long as it gets 503.
-    Refused(&'static [u16]),
+    Rejected(&'static [u16]),
 }
 
 /// A request that is too large in one way or another.
-pub(crate) const REFUSED: Expected = Expected::Refused(&[400, 413]);
+pub(crate) const REJECTED: Expected = Expected::Rejected(&[400, 413]);
 
 /// The end of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,7 +144,7 @@ impl Expected {
                 statuses.all(|it| allowed.contains(&it)),
                 format!("{allowed:?}"),
             ),
-            Self::Refused(allowed) => (
+            Self::Rejected(allowed) => (
                 statuses.clone().any(|it| allowed.contains(&it))
                     && statuses.all(|it| it == 503 || allowed.contains(&it)),
                 format!("{allowed:?}, or 503 for some"),

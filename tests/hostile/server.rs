@@ -55,13 +55,13 @@ impl Server {
         let address = address.split(' ').next().expect("a split has a part");
         let address = address.parse().expect("it is an address");
         let log = Arc::new(Mutex::new(VecDeque::new()));
-        let kept = Arc::clone(&log);
+        let newest = Arc::clone(&log);
         thread::spawn(move || {
             for line in lines {
-                let mut kept = kept.lock().expect("no reader of the log panics");
-                kept.push_back(line.chars().take(300).collect());
-                if kept.len() > LOG_LINES {
-                    kept.pop_front();
+                let mut newest = newest.lock().expect("no reader of the log panics");
+                newest.push_back(line.chars().take(300).collect());
+                if newest.len() > LOG_LINES {
+                    newest.pop_front();
                 }
             }
         });

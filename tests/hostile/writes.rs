@@ -4,16 +4,16 @@ use crate::bodies::{
     MAX_BODY_BYTES, MAX_CONTENT_BYTES, bytes, double, each, filled, key, number, put_bytes,
     put_varint, varint,
 };
-use crate::row::Expected::{self, Always, Definite, Refused};
+use crate::row::Expected::{self, Always, Definite, Rejected};
 use crate::row::Route::{self, Raw, Write1, Write2};
-use crate::row::{REFUSED, Row};
+use crate::row::{REJECTED, Row};
 
 /// A time that data of the tests starts at, in milliseconds.
 const START_MS: u64 = 1_600_000_000_000;
 /// The same in nanoseconds, which is no time in milliseconds.
 const START_NS: u64 = START_MS * 1_000_000;
 /// A request that is not snappy.
-const NOT_SNAPPY: Expected = Refused(&[400]);
+const NOT_SNAPPY: Expected = Rejected(&[400]);
 
 /// Returns a label as a field of a series or of an exemplar.
 fn label(name: &str, value: impl AsRef<[u8]>) -> Vec<u8> {
@@ -81,7 +81,7 @@ pub(crate) fn rows() -> Vec<Row> {
         (Write1, "1,000,000 empty samples", Definite, || {
             series("m", &bytes(2, "").repeat(1_000_000))
         }),
-        (Write1, "32 MiB of empty samples", REFUSED, || {
+        (Write1, "32 MiB of empty samples", REJECTED, || {
             series("m", &filled(bytes(2, ""), MAX_CONTENT_BYTES))
         }),
         (Write1, "1,000,000 samples", Definite, || {
@@ -105,7 +105,7 @@ pub(crate) fn rows() -> Vec<Row> {
         (Write2, "v2: 1,000,000 empty samples", Definite, || {
             series2(&bytes(2, "").repeat(1_000_000))
         }),
-        (Write2, "v2: 32 MiB of empty samples", REFUSED, || {
+        (Write2, "v2: 32 MiB of empty samples", REJECTED, || {
             series2(&filled(bytes(2, ""), MAX_CONTENT_BYTES))
         }),
         (Write2, "v2: 100,000 NaN in ns", Definite, || {
@@ -115,7 +115,7 @@ pub(crate) fn rows() -> Vec<Row> {
         (Write1, "500,000 empty histograms", Definite, || {
             series("m", &bytes(4, "").repeat(500_000))
         }),
-        (Write1, "32 MiB of empty histograms", REFUSED, || {
+        (Write1, "32 MiB of empty histograms", REJECTED, || {
             series("m", &filled(bytes(4, ""), MAX_CONTENT_BYTES))
         }),
         (Write1, "2,000,000 empty spans", Definite, || {
@@ -138,10 +138,10 @@ pub(crate) fn rows() -> Vec<Row> {
                 series("m", &bytes(4, histogram).repeat(1_000))
             },
         ),
-        (Write1, "32 MiB of empty spans", REFUSED, || {
+        (Write1, "32 MiB of empty spans", REJECTED, || {
             series("m", &bytes(4, filled(bytes(8, ""), MAX_CONTENT_BYTES)))
         }),
-        (Write1, "32 MiB of deltas", REFUSED, || {
+        (Write1, "32 MiB of deltas", REJECTED, || {
             series("m", &bytes(4, bytes(9, vec![0; MAX_CONTENT_BYTES])))
         }),
         (Write1, "a span of 4,294,967,295 buckets", Definite, || {
@@ -171,7 +171,7 @@ pub(crate) fn rows() -> Vec<Row> {
             Definite,
             || series("m", &bytes(3, bytes(1, "").repeat(9)).repeat(100_000)),
         ),
-        (Write1, "32 MiB of exemplar labels", REFUSED, || {
+        (Write1, "32 MiB of exemplar labels", REJECTED, || {
             series("m", &bytes(3, filled(bytes(1, ""), MAX_CONTENT_BYTES)))
         }),
         // Labels and series.
@@ -218,10 +218,10 @@ pub(crate) fn rows() -> Vec<Row> {
                 out.extend_from_slice(&label("table", format!("t{i}")));
             })
         }),
-        (Write1, "32 MiB of empty series", REFUSED, || {
+        (Write1, "32 MiB of empty series", REJECTED, || {
             filled(bytes(1, ""), MAX_CONTENT_BYTES)
         }),
-        (Write1, "32 MiB of empty labels", REFUSED, || {
+        (Write1, "32 MiB of empty labels", REJECTED, || {
             bytes(1, filled(bytes(1, ""), MAX_CONTENT_BYTES))
         }),
         (Write1, "30 MB label value", Definite, || {
@@ -253,7 +253,7 @@ pub(crate) fn rows() -> Vec<Row> {
             },
         ),
         // Symbols and references.
-        (Write2, "v2: 5,000,000 symbols", REFUSED, || {
+        (Write2, "v2: 5,000,000 symbols", REJECTED, || {
             bytes(4, "").repeat(5_000_000)
         }),
         (Write2, "v2: 1,000,000 different symbols", Definite, || {
@@ -262,13 +262,13 @@ pub(crate) fn rows() -> Vec<Row> {
             });
             [series2(&sample(1.0, START_MS)), texts].concat()
         }),
-        (Write2, "v2: 32 MiB of symbols", REFUSED, || {
+        (Write2, "v2: 32 MiB of symbols", REJECTED, || {
             filled(bytes(4, ""), MAX_CONTENT_BYTES)
         }),
         (Write2, "v2: 1,000,000 references", Definite, || {
             series2(&bytes(1, vec![1; 1_000_000]))
         }),
-        (Write2, "v2: 32 MiB of references", REFUSED, || {
+        (Write2, "v2: 32 MiB of references", REJECTED, || {
             series2(&bytes(1, vec![0; MAX_CONTENT_BYTES]))
         }),
         (
@@ -320,7 +320,7 @@ pub(crate) fn rows() -> Vec<Row> {
                 put_bytes(out, 3, &[number(1, 1), name, bytes(4, "help")].concat());
             })
         }),
-        (Write1, "32 MiB of empty metadata", REFUSED, || {
+        (Write1, "32 MiB of empty metadata", REJECTED, || {
             filled(bytes(3, ""), MAX_CONTENT_BYTES)
         }),
         (Write1, "30 MB help text", Definite, || {
@@ -349,10 +349,10 @@ pub(crate) fn rows() -> Vec<Row> {
                 filled(groups.concat(), MAX_CONTENT_BYTES)
             },
         ),
-        (Write1, "32 MiB of opened groups", REFUSED, || {
+        (Write1, "32 MiB of opened groups", REJECTED, || {
             filled(key(9, 3), MAX_CONTENT_BYTES)
         }),
-        (Write1, "32 MiB of zeros", REFUSED, || {
+        (Write1, "32 MiB of zeros", REJECTED, || {
             vec![0; MAX_BODY_BYTES]
         }),
         (Raw, "claims 32 MiB, holds nothing", NOT_SNAPPY, || {

@@ -1,4 +1,4 @@
-//! What requests may take of the process' memory, and what senders are told while it is full.
+//! Memory budget of requests, and the responses to senders while it is full.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn request(body: Body) -> Request<Body> {
     Request::post("/write").body(body).unwrap()
 }
 
-/// A body that claims to decompress to so many bytes and is not snappy beyond that.
+/// Returns a body that claims to decompress to so many bytes and is not snappy beyond that.
 fn claiming(bytes: u32) -> Vec<u8> {
     let mut body = Vec::new();
     let mut rest = bytes;
@@ -30,7 +30,7 @@ fn claiming(bytes: u32) -> Vec<u8> {
     body
 }
 
-/// A body that is never whole. The receiver hears once everything of it has been taken in.
+/// Returns a body that is never whole. The receiver resolves once all of its bytes have been read.
 fn unfinished(bytes: Vec<u8>) -> (Body, oneshot::Receiver<()>) {
     let (taken, heard) = oneshot::channel();
     let start = stream::iter([Ok::<_, Infallible>(Bytes::from(bytes))]);
@@ -43,7 +43,7 @@ fn unfinished(bytes: Vec<u8>) -> (Body, oneshot::Receiver<()>) {
 }
 
 #[tokio::test]
-async fn while_others_take_the_memory_the_answer_is_503_and_a_resend_succeeds() {
+async fn while_other_requests_use_the_memory_the_status_is_503_and_a_resend_succeeds() {
     let flags = ["--max-request-bytes=64KiB", "--max-in-flight-bytes=1MiB"];
     let app = TestApp::start_with(&flags).await;
     let mut slow = Vec::new();
@@ -62,14 +62,14 @@ async fn while_others_take_the_memory_the_answer_is_503_and_a_resend_succeeds() 
         big.len() < 20_000,
         "it is what it claims to decompress to that counts"
     );
-    let answer = app.send(request(Body::from(big.clone()))).await;
-    assert_eq!(answer.status, 503);
+    let response = app.send(request(Body::from(big.clone()))).await;
+    assert_eq!(response.status, 503);
     assert!(
-        answer.text().contains("all of the 917504 bytes"),
+        response.text().contains("all of the 917504 bytes"),
         "{}",
-        answer.text()
+        response.text()
     );
-    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(response.headers["retry-after"], "1");
     // A small one fits.
     let small = vec![series(&[("__name__", "m"), ("i", "1")], &[(START_MS, 1.0)])];
     app.write_ok(small).await;
@@ -78,8 +78,8 @@ async fn while_others_take_the_memory_the_answer_is_503_and_a_resend_succeeds() 
         last.abort();
         assert!(last.await.unwrap_err().is_cancelled());
     }
-    let answer = app.send(request(Body::from(big))).await;
-    assert_eq!(answer.status, 204, "{}", answer.text());
+    let response = app.send(request(Body::from(big))).await;
+    assert_eq!(response.status, 204, "{}", response.text());
     slow.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
@@ -94,17 +94,17 @@ async fn the_decoded_form_counts() {
     };
     let body = samples(3_000);
     assert!(body.len() < 30_000);
-    let answer = app.send(request(Body::from(body))).await;
-    assert_eq!(answer.status, 413);
+    let response = app.send(request(Body::from(body))).await;
+    assert_eq!(response.status, 413);
     assert!(
-        answer
+        response
             .text()
             .contains("decoded, it needs more than the 786432 bytes"),
         "{}",
-        answer.text()
+        response.text()
     );
-    let answer = app.send(request(Body::from(samples(1_000)))).await;
-    assert_eq!(answer.status, 204, "{}", answer.text());
+    let response = app.send(request(Body::from(samples(1_000)))).await;
+    assert_eq!(response.status, 204, "{}", response.text());
 }
 
 /// A pattern needs memory to be compiled, and a read that has to wait for it is no bad request.
@@ -147,13 +147,13 @@ async fn a_claim_alone_takes_nothing() {
         slow.push(tokio::spawn(app.router.clone().oneshot(request(body))));
         heard.await.unwrap();
     }
-    let answer = app
+    let response = app
         .write(vec![series(
             &[("__name__", "m"), ("i", "1")],
             &[(START_MS, 1.0)],
         )])
         .await;
-    assert_eq!(answer.status, 204, "{}", answer.text());
+    assert_eq!(response.status, 204, "{}", response.text());
     for request in slow {
         request.abort();
     }
@@ -164,12 +164,12 @@ async fn a_body_that_stands_still_is_given_up() {
     let app = TestApp::start().await;
     let (body, _heard) = unfinished(claiming(1_000));
     let began = tokio::time::Instant::now();
-    let answer = app.send(request(body)).await;
-    assert_eq!(answer.status, 503);
+    let response = app.send(request(body)).await;
+    assert_eq!(response.status, 503);
     assert!(
-        answer.text().contains("did not arrive"),
+        response.text().contains("did not arrive"),
         "{}",
-        answer.text()
+        response.text()
     );
     assert_eq!(began.elapsed().as_secs(), 10);
 }
@@ -187,8 +187,8 @@ async fn senders_wait_longer_the_longer_nothing_is_stored() {
         when: When::Always,
         ..Fault::next("WriteRecords", 1, FaultKind::Throttle)
     });
-    let wait = |answer: &crate::support::Answer| -> u64 {
-        answer.headers["retry-after"]
+    let wait = |response: &crate::support::HttpResponse| -> u64 {
+        response.headers["retry-after"]
             .to_str()
             .unwrap()
             .parse()

@@ -1,4 +1,4 @@
-//! Who is served: credentials, and the web configuration file with its changes.
+//! Authentication: credentials, and the web configuration file with its changes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use http::{Method, Request, StatusCode};
 use tempfile::TempDir;
 
 use crate::standalone::{Connector, command};
-use crate::support::{Answer, START_MS, TestApp, series, start_emulator, table};
+use crate::support::{HttpResponse, START_MS, TestApp, series, start_emulator, table};
 
-/// bcrypt at its lowest cost.
+/// Hashes with bcrypt at its lowest cost.
 fn hash(password: &str) -> String {
     bcrypt::hash(password, 4).unwrap()
 }
@@ -31,7 +31,7 @@ pub(crate) fn replace(path: &Path, content: &str) {
 }
 
 impl TestApp {
-    async fn get_as(&self, path: &str, authorization: &str) -> Answer {
+    async fn get_as(&self, path: &str, authorization: &str) -> HttpResponse {
         let request = Request::get(path).header("authorization", authorization);
         self.send(request.body(Body::empty()).unwrap()).await
     }
@@ -81,31 +81,31 @@ async fn a_credential_opens_and_nothing_else_does() {
     for (flags, authorizations, schemes, remedy) in cases {
         let app = TestApp::start_with(flags).await;
         for (authorization, expected) in authorizations {
-            let answer = app.get_as("/metrics", &authorization).await;
+            let response = app.get_as("/metrics", &authorization).await;
             let status = if expected {
                 StatusCode::OK
             } else {
                 StatusCode::UNAUTHORIZED
             };
-            assert_eq!(answer.status, status, "{authorization} {flags:?}");
+            assert_eq!(response.status, status, "{authorization} {flags:?}");
         }
-        let answer = app.get("/metrics").await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-        let text = answer.text();
+        let response = app.get("/metrics").await;
+        assert_eq!(response.status, StatusCode::UNAUTHORIZED);
+        let text = response.text();
         assert!(
             text.starts_with("AuthenticationError: the request has no Authorization header; "),
             "{text}"
         );
         assert!(text.contains(remedy), "{text}");
-        let asked: Vec<&str> = answer
+        let challenges: Vec<&str> = response
             .headers
             .get_all("www-authenticate")
             .iter()
             .map(|value| value.to_str().unwrap())
             .collect();
-        assert_eq!(asked.len(), schemes.len(), "{asked:?}");
-        for (asked, scheme) in asked.iter().zip(schemes) {
-            assert!(asked.starts_with(scheme), "{asked} {scheme}");
+        assert_eq!(challenges.len(), schemes.len(), "{challenges:?}");
+        for (challenge, scheme) in challenges.iter().zip(schemes) {
+            assert!(challenge.starts_with(scheme), "{challenge} {scheme}");
         }
     }
 }
@@ -127,15 +127,15 @@ async fn every_route_but_health_needs_the_credential() {
     ];
     for (method, path, open) in cases {
         let request = Request::builder().method(&method).uri(path);
-        let answer = app.send(request.body(Body::empty()).unwrap()).await;
-        let refused = answer.status == StatusCode::UNAUTHORIZED;
-        assert_eq!(refused, !open, "{method} {path}: {}", answer.status);
+        let response = app.send(request.body(Body::empty()).unwrap()).await;
+        let rejected = response.status == StatusCode::UNAUTHORIZED;
+        assert_eq!(rejected, !open, "{method} {path}: {}", response.status);
     }
     assert_eq!(app.emulator.points("db", "t").len(), 0);
 }
 
 #[tokio::test]
-async fn a_refused_body_is_not_read() {
+async fn a_rejected_body_is_not_read() {
     let app = TestApp::start_with(&["--bearer-token=t0ken"]).await;
     let read = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let flag = read.clone();
@@ -144,8 +144,8 @@ async fn a_refused_body_is_not_read() {
         std::task::Poll::Ready(None::<Result<Bytes, std::convert::Infallible>>)
     }));
     let request = Request::post("/write").header("authorization", "Bearer wrong");
-    let answer = app.send(request.body(body).unwrap()).await;
-    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let response = app.send(request.body(body).unwrap()).await;
+    assert_eq!(response.status, StatusCode::UNAUTHORIZED);
     assert!(!read.load(std::sync::atomic::Ordering::SeqCst));
 }
 
@@ -164,8 +164,8 @@ async fn the_web_configuration_file_is_followed() {
     let file = format!("--web.config.file={}", path.display());
     let app = TestApp::start_with(&[&option, &file]).await;
     let status = async |user: &str, password: &str| {
-        let answer = app.get_as("/metrics", &basic(user, password)).await;
-        answer.status.as_u16()
+        let response = app.get_as("/metrics", &basic(user, password)).await;
+        response.status.as_u16()
     };
     assert_eq!(status("root", "r").await, 200);
     assert_eq!(status("alice", "a").await, 200);
@@ -206,10 +206,10 @@ async fn an_emptied_file_does_not_open_the_server() {
     let file = format!("--web.config.file={}", path.display());
     let app = TestApp::start_with(&[&file]).await;
     replace(&path, "");
-    let answer = app.get("/metrics").await;
-    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-    let answer = app.get_as("/metrics", &basic("alice", "a")).await;
-    assert_eq!(answer.status, StatusCode::OK);
+    let response = app.get("/metrics").await;
+    assert_eq!(response.status, StatusCode::UNAUTHORIZED);
+    let response = app.get_as("/metrics", &basic("alice", "a")).await;
+    assert_eq!(response.status, StatusCode::OK);
 }
 
 /// Runs the binary until it has judged its configuration.
@@ -225,7 +225,7 @@ async fn check(flags: &[&str]) -> (Option<i32>, String) {
 }
 
 #[tokio::test]
-async fn faults_are_reported_with_those_of_other_options_and_without_secrets() {
+async fn errors_are_reported_with_those_of_other_options_and_without_secrets() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("web.yml");
     replace(
@@ -268,7 +268,7 @@ async fn faults_are_reported_with_those_of_other_options_and_without_secrets() {
     );
     let (status, text) = check(&[&file]).await;
     assert_eq!(status, Some(2), "{text}");
-    for fault in [
+    for error in [
         format!(
             "cert_file {}/no.crt: No such file",
             directory.path().display()
@@ -279,7 +279,7 @@ async fn faults_are_reported_with_those_of_other_options_and_without_secrets() {
             directory.path().display()
         ),
     ] {
-        assert!(text.contains(&fault), "{fault}\n{text}");
+        assert!(text.contains(&error), "{error}\n{text}");
     }
     let (status, text) = check(&["--web.config.file=/nowhere/web.yml"]).await;
     assert_eq!(status, Some(2));
@@ -290,7 +290,7 @@ async fn faults_are_reported_with_those_of_other_options_and_without_secrets() {
 }
 
 #[tokio::test]
-async fn an_open_server_warns_and_a_refused_request_is_logged_without_secrets() {
+async fn an_open_server_warns_and_a_rejected_request_is_logged_without_secrets() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     for (flags, warns) in [
         (&["--web.listen-address=0.0.0.0:0"][..], true),
@@ -325,15 +325,15 @@ async fn an_open_server_warns_and_a_refused_request_is_logged_without_secrets() 
 }
 
 #[tokio::test]
-async fn without_credentials_nothing_is_asked_and_any_header_will_do() {
+async fn without_credentials_no_header_is_checked() {
     let app = TestApp::start().await;
     app.write_ok(vec![series(
         &[("__name__", "up"), ("job", "a")],
         &[(START_MS, 1.0)],
     )])
     .await;
-    let answer = app.get_as("/metrics", "Bearer anything").await;
-    assert_eq!(answer.status, StatusCode::OK);
+    let response = app.get_as("/metrics", "Bearer anything").await;
+    assert_eq!(response.status, StatusCode::OK);
 }
 
 /// Sends a request from an address of this machine, on a connection of its own.
@@ -401,16 +401,16 @@ async fn a_flood_of_wrong_passwords_does_not_keep_users_elsewhere_waiting() {
         assert!(began.elapsed() < Duration::from_secs(60), "no flood");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let asked = Instant::now();
+    let sent = Instant::now();
     let response = get_from([127, 0, 0, 2], &connector.url, &basic("alice", "right")).await;
-    let waited = asked.elapsed();
+    let waited = sent.elapsed();
     assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     assert!(waited < Duration::from_secs(5), "{waited:?}");
     is_over.store(true, Ordering::SeqCst);
     let results = flood.join_all().await;
     let rejected: u64 = results.iter().map(|(rejected, _)| rejected).sum();
     let crowded: u64 = results.iter().map(|(_, crowded)| crowded).sum();
-    assert!(crowded > 0, "nobody was turned away");
+    assert!(crowded > 0, "all attempts were admitted");
     assert_eq!(counted().await, rejected);
     let lines_at_most = began.elapsed().as_secs() / 10 + 1;
     let (_, log) = connector.terminate().await;

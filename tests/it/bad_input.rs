@@ -20,7 +20,7 @@ fn good_body() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn bodies_that_cannot_be_read_are_refused() {
+async fn bodies_that_cannot_be_read_are_rejected() {
     let app = TestApp::start_with(&["--max-request-bytes=1KiB"]).await;
     let mut truncated = good_body();
     truncated.truncate(20);
@@ -54,24 +54,24 @@ async fn bodies_that_cannot_be_read_are_refused() {
     ];
     for (body, status, expected) in cases {
         for path in ["/write", "/read"] {
-            let answer = app.post(path, &[], body.clone()).await;
+            let response = app.post(path, &[], body.clone()).await;
             assert_eq!(
-                answer.status,
+                response.status,
                 status,
                 "{path} {expected}: {}",
-                answer.text()
+                response.text()
             );
             assert!(
-                answer.text().contains(expected),
+                response.text().contains(expected),
                 "{path}: {}",
-                answer.text()
+                response.text()
             );
         }
     }
     assert!(app.emulator.points("db", "t").is_empty());
 }
 
-/// A field of protobuf that has a length, which is less than 128.
+/// Returns a field of protobuf that has a length, which is less than 128.
 fn field(number: u8, content: &[u8]) -> Vec<u8> {
     let length = u8::try_from(content.len()).unwrap();
     assert!(length < 128);
@@ -82,7 +82,7 @@ fn label(name: &[u8], value: &[u8]) -> Vec<u8> {
     field(1, &[field(1, name), field(2, value)].concat())
 }
 
-/// A series with the metric name `m`, this label and a sample at [`START_MS`].
+/// Returns a series with the metric name `m`, this label and a sample at [`START_MS`].
 fn raw_series(name: &[u8], value: &[u8]) -> Vec<u8> {
     let sample = b"\x12\x10\x09\0\0\0\0\0\0\xf0\x3f\x10\x80\x80\xba\xbb\xc8\x2e";
     let content = [&label(b"__name__", b"m"), &label(name, value), &sample[..]];
@@ -117,9 +117,9 @@ async fn a_label_that_is_not_utf8_costs_its_series() {
             raw_series(name, value),
             raw_series(b"city", b"b"),
         ];
-        let answer = app.post("/write", &[], compressed(&message.concat())).await;
-        let text = answer.text();
-        assert_eq!(answer.status, 400, "{text}");
+        let response = app.post("/write", &[], compressed(&message.concat())).await;
+        let text = response.text();
+        assert_eq!(response.status, 400, "{text}");
         let expected = expected.replace("\\u{fffd}", "\u{fffd}");
         assert!(
             text.starts_with(&format!("InvalidUtf8: {expected}")),
@@ -139,19 +139,19 @@ async fn a_label_that_is_not_utf8_costs_its_series() {
 async fn a_series_with_an_empty_label_name_is_rejected() {
     let app = TestApp::start().await;
     for value in ["x", ""] {
-        let answer = app
+        let response = app
             .write(vec![
                 series(&[("__name__", "lat"), ("", value)], &[(START_MS, 1.0)]),
                 series(&[("__name__", "lat"), ("l", "1")], &[(START_MS, 1.0)]),
             ])
             .await;
-        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert_eq!(response.status, 400, "{}", response.text());
         assert!(
-            answer
+            response
                 .text()
                 .starts_with("EmptyLabelName: a label of the time series {__name__=\"lat\", =\""),
             "{}",
-            answer.text()
+            response.text()
         );
     }
     assert_eq!(app.emulator.points("db", "t").len(), 1);
@@ -171,10 +171,14 @@ async fn a_series_without_samples_leaves_no_dead_letter() {
     assert_eq!(letters(folder.path()), []);
     // One with a sample leaves its own.
     let both = [empty, raw_series(b"city", b"caf\xe9")].concat();
-    let answer = app.post("/write", &[], compressed(&both)).await;
-    assert_eq!(answer.status, 204, "{}", answer.text());
-    let kept = letters(folder.path());
-    assert_eq!((kept.len(), kept[0].samples.len()), (1, 1), "{kept:?}");
+    let response = app.post("/write", &[], compressed(&both)).await;
+    assert_eq!(response.status, 204, "{}", response.text());
+    let stored = letters(folder.path());
+    assert_eq!(
+        (stored.len(), stored[0].samples.len()),
+        (1, 1),
+        "{stored:?}"
+    );
 }
 
 #[tokio::test]
@@ -191,8 +195,8 @@ async fn metadata_that_is_not_utf8_costs_its_entry() {
         metadata(&[(2, b"d"), (4, b"Help.")]),
         raw_series(b"city", b"a"),
     ];
-    let answer = app.post("/write", &[], compressed(&message.concat())).await;
-    assert_eq!(answer.status, 204, "{}", answer.text());
+    let response = app.post("/write", &[], compressed(&message.concat())).await;
+    assert_eq!(response.status, 204, "{}", response.text());
     assert_eq!(app.emulator.points("db", "t").len(), 1);
     let stored = app.emulator.points("db", "other");
     assert_eq!(stored.len(), 1, "{stored:?}");
@@ -201,7 +205,7 @@ async fn metadata_that_is_not_utf8_costs_its_entry() {
 }
 
 #[tokio::test]
-async fn a_declared_length_over_the_limit_is_refused_unread() {
+async fn a_declared_length_over_the_limit_is_rejected_unread() {
     let app = TestApp::start_with(&["--max-request-bytes=1KiB"]).await;
     let endless = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
     let request = Request::post("/write")
@@ -237,13 +241,13 @@ async fn other_types_and_encodings_are_415_before_the_body_is_read() {
         ),
     ];
     for (name, value, expected) in cases {
-        let answer = app
+        let response = app
             .post("/write", &[(name, value)], b"broken".to_vec())
             .await;
-        assert_eq!(answer.status, 415, "{value}");
-        assert!(answer.text().contains(expected), "{}", answer.text());
-        let answer = app.post("/write", &[(name, value)], good_body()).await;
-        assert_eq!(answer.status, 415, "{value}");
+        assert_eq!(response.status, 415, "{value}");
+        assert!(response.text().contains(expected), "{}", response.text());
+        let response = app.post("/write", &[(name, value)], good_body()).await;
+        assert_eq!(response.status, 415, "{value}");
     }
     assert!(app.emulator.points("db", "t").is_empty());
 }
@@ -264,9 +268,9 @@ async fn headers_of_real_senders_are_accepted() {
         )],
     ];
     for headers in cases {
-        let answer = app.post("/write", headers, good_body()).await;
-        assert_eq!(answer.status, 204, "{headers:?} {}", answer.text());
-        assert!(answer.body.is_empty());
+        let response = app.post("/write", headers, good_body()).await;
+        assert_eq!(response.status, 204, "{headers:?} {}", response.text());
+        assert!(response.body.is_empty());
     }
     assert_eq!(app.emulator.points("db", "t").len(), 1);
 }
@@ -296,26 +300,26 @@ async fn a_read_request_is_read_whatever_its_headers_say() {
         "application/json",
         "",
     ] {
-        let answer = read(vec![
+        let response = read(vec![
             ("content-type", content_type),
             ("content-encoding", "snappy"),
             ("x-prometheus-remote-read-version", "0.1.0"),
         ])
         .await;
-        assert_eq!(answer.status, 200, "{content_type}: {}", answer.text());
-        assert_eq!(answer.body, expected.body, "{content_type}");
+        assert_eq!(response.status, 200, "{content_type}: {}", response.text());
+        assert_eq!(response.body, expected.body, "{content_type}");
     }
     for encoding in ["identity", "gzip", ""] {
-        let answer = read(vec![("content-encoding", encoding)]).await;
-        assert_eq!(answer.status, 200, "{encoding}: {}", answer.text());
+        let response = read(vec![("content-encoding", encoding)]).await;
+        assert_eq!(response.status, 200, "{encoding}: {}", response.text());
     }
-    // What is no snappy is refused, whatever it is called.
+    // A body that is not snappy is rejected, whatever its content encoding.
     let message = prost::Message::encode_to_vec(&request);
     for encoding in ["snappy", "identity"] {
         let headers = [("content-encoding", encoding)];
-        let answer = app.post("/read", &headers, message.clone()).await;
-        assert_eq!(answer.status, 400);
-        let text = answer.text();
+        let response = app.post("/read", &headers, message.clone()).await;
+        assert_eq!(response.status, 400);
+        let text = response.text();
         assert!(text.contains("not valid snappy"), "{text}");
     }
 }
@@ -324,16 +328,16 @@ async fn a_read_request_is_read_whatever_its_headers_say() {
 async fn other_methods_and_paths() {
     let app = TestApp::start().await;
     for path in ["/write", "/read"] {
-        let answer = app.get(path).await;
-        assert_eq!(answer.status, 405);
-        assert_eq!(answer.headers["allow"], "POST");
+        let response = app.get(path).await;
+        assert_eq!(response.status, 405);
+        assert_eq!(response.headers["allow"], "POST");
     }
-    let answer = app.get("/api/v1/write").await;
-    assert_eq!(answer.status, 404);
+    let response = app.get("/api/v1/write").await;
+    assert_eq!(response.status, 404);
     assert!(
-        answer.text().contains("remote write is at /write"),
+        response.text().contains("remote write is at /write"),
         "{}",
-        answer.text()
+        response.text()
     );
 }
 
@@ -349,10 +353,10 @@ async fn requests_without_samples_are_fine() {
         timeseries: vec![],
         metadata: vec![metadata],
     };
-    let answer = app
+    let response = app
         .post("/write", &[], wire::encode(&request).unwrap())
         .await;
-    assert_eq!(answer.status, 204);
+    assert_eq!(response.status, 204);
     // An exemplar travels in a series of its own, without a sample.
     app.write_ok(vec![series(&[("__name__", "m")], &[])]).await;
     let empty = app.post("/write", &[], vec![0]).await;
@@ -368,12 +372,14 @@ async fn a_body_that_does_not_arrive_is_503_at_the_deadline() {
         let request = Request::post(path)
             .body(Body::from_stream(endless))
             .unwrap();
-        let answer = app.send(request).await;
-        assert_eq!(answer.status, 503);
+        let response = app.send(request).await;
+        assert_eq!(response.status, 503);
         assert!(
-            answer.text().contains("did not arrive before the deadline"),
+            response
+                .text()
+                .contains("did not arrive before the deadline"),
             "{}",
-            answer.text()
+            response.text()
         );
     }
 }
@@ -383,9 +389,13 @@ async fn a_body_that_breaks_off_is_503() {
     let app = TestApp::start().await;
     let chunks = [Ok(good_body()), Err(std::io::Error::other("gone"))];
     let body = Body::from_stream(futures_util::stream::iter(chunks));
-    let answer = app.send(Request::post("/write").body(body).unwrap()).await;
-    assert_eq!(answer.status, 503);
-    assert!(answer.text().contains("is incomplete"), "{}", answer.text());
+    let response = app.send(Request::post("/write").body(body).unwrap()).await;
+    assert_eq!(response.status, 503);
+    assert!(
+        response.text().contains("did not arrive whole"),
+        "{}",
+        response.text()
+    );
     assert!(app.emulator.points("db", "t").is_empty());
 }
 

@@ -1,11 +1,11 @@
-//! What writing costs at AWS, by the emulator's metering, beside what the Go connector pays.
+//! Cost of writing at AWS, by the emulator's metering, beside the cost of the Go connector.
 
 use timestream_emulator::Config as EmulatorConfig;
 
 use crate::exporters::{DataSet, node_exporters, pods, prometheus_servers};
 use crate::support::{TestApp, connect, table};
 
-/// The most samples that Prometheus sends at once, unless told otherwise.
+/// Maximum number of samples in one request of Prometheus, by default.
 const SAMPLES_PER_SEND: usize = 2_000;
 
 /// Holds the units of a set below this share of what the Go connector pays, and the calls below so

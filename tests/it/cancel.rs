@@ -1,4 +1,4 @@
-//! A query that nobody waits for any more is cancelled in Timestream.
+//! A query is cancelled in Timestream once no client waits for it.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use timestream_prometheus_connector::prompb::label_matcher::Type;
 
 use crate::support::{START_MS, TestApp, query, series};
 
-/// An app with a result of many pages.
+/// Returns an app with a result of many pages.
 async fn many_pages(flags: &[&str]) -> TestApp {
     let app = TestApp::start_with(flags).await;
     // About 4 MB, in rows that a page can hold.
@@ -36,8 +36,8 @@ async fn get_stuck(app: &TestApp) {
     // The columns, the columns beside the query, and two of its pages.
     until(|| calls(app, "Query") >= 4).await;
     slow_down(app, Duration::from_secs(3_600));
-    let asked = calls(app, "Query");
-    until(|| calls(app, "Query") > asked).await;
+    let before = calls(app, "Query");
+    until(|| calls(app, "Query") > before).await;
 }
 
 async fn until(mut condition: impl FnMut() -> bool) {
@@ -77,9 +77,13 @@ async fn when_the_client_leaves() {
 #[tokio::test]
 async fn when_the_deadline_passes() {
     let app = many_pages(&["--read-timeout=2s"]).await;
-    let (answer, ()) = tokio::join!(app.read_raw(all()), get_stuck(&app));
-    assert_eq!(answer.status, 504, "{}", answer.text());
-    assert!(answer.text().starts_with("Timeout: "), "{}", answer.text());
+    let (response, ()) = tokio::join!(app.read_raw(all()), get_stuck(&app));
+    assert_eq!(response.status, 504, "{}", response.text());
+    assert!(
+        response.text().starts_with("Timeout: "),
+        "{}",
+        response.text()
+    );
     until(|| calls(&app, "CancelQuery") == 1).await;
 }
 

@@ -37,10 +37,10 @@ fn now() -> i64 {
 /// histograms and exemplars, and that each finite sample is stored.
 async fn accepted(test: &str, all: &[Series], expected: [u64; 3]) {
     let app = TestApp::start().await;
-    let answer = app.write_v2(all).await;
-    assert_eq!(answer.status, 204, "{test}: {}", answer.text());
-    assert!(answer.body.is_empty(), "{test}");
-    assert_eq!(answer.written(), Some(expected), "{test}");
+    let response = app.write_v2(all).await;
+    assert_eq!(response.status, 204, "{test}: {}", response.text());
+    assert!(response.body.is_empty(), "{test}");
+    assert_eq!(response.written(), Some(expected), "{test}");
     let points = app.emulator.points("db", "t");
     let doubles = points
         .iter()
@@ -53,10 +53,10 @@ async fn accepted(test: &str, all: &[Series], expected: [u64; 3]) {
 }
 
 /// Expects a 400 that tells these counts.
-async fn refused(test: &str, all: &[Series], expected: [u64; 3]) {
-    let answer = TestApp::start().await.write_v2(all).await;
-    assert_eq!(answer.status, 400, "{test}: {}", answer.text());
-    assert_eq!(answer.written(), Some(expected), "{test}");
+async fn rejected(test: &str, all: &[Series], expected: [u64; 3]) {
+    let response = TestApp::start().await.write_v2(all).await;
+    assert_eq!(response.status, 400, "{test}: {}", response.text());
+    assert_eq!(response.written(), Some(expected), "{test}");
 }
 
 fn up(instance: &str) -> Series {
@@ -68,7 +68,7 @@ fn spans(length: usize) -> Vec<BucketSpan> {
     vec![BucketSpan { offset: 0, length }]
 }
 
-/// An integer histogram of schema 0.
+/// Returns an integer histogram of schema 0.
 fn integer(count: u64, zero: u64, positive: &[i64], negative: &[i64]) -> Histogram {
     let side = |deltas: &[i64]| match deltas {
         [] => (vec![], vec![]),
@@ -90,7 +90,7 @@ fn integer(count: u64, zero: u64, positive: &[i64], negative: &[i64]) -> Histogr
     }
 }
 
-/// One with boundaries of its own: 5, 10, 7, 4, 2, 1 and 1 observations.
+/// Returns a histogram with boundaries of its own: 5, 10, 7, 4, 2, 1 and 1 observations.
 fn custom() -> Histogram {
     Histogram {
         count: Some(histogram::Count::CountInt(30)),
@@ -104,7 +104,7 @@ fn custom() -> Histogram {
     }
 }
 
-/// The one that most tests send: 5 negative, 2 zero and 20 positive observations.
+/// Returns the one that most tests send: 5 negative, 2 zero and 20 positive observations.
 fn plain() -> Histogram {
     integer(27, 2, &[8, 2, -8], &[3, -1])
 }
@@ -134,9 +134,9 @@ async fn test_bad_content_types_and_encodings() {
         [("content-type", v2), ("content-encoding", "deflate")],
     ];
     for headers in cases {
-        let answer = app.post("/write", &headers, broken.clone()).await;
-        assert_eq!(answer.status, 415, "{headers:?}");
-        assert_eq!(answer.written(), None, "{headers:?}");
+        let response = app.post("/write", &headers, broken.clone()).await;
+        assert_eq!(response.status, 415, "{headers:?}");
+        assert_eq!(response.written(), None, "{headers:?}");
     }
 }
 
@@ -145,9 +145,9 @@ async fn test_corrupt_request_body() {
     let app = TestApp::start().await;
     let mut corrupt = body(&[up("a").sample(now(), 1.0)]);
     corrupt[0] = 0xff;
-    let answer = app.post_v2(corrupt).await;
-    assert_eq!(answer.status, 400, "{}", answer.text());
-    assert_eq!(answer.written(), Some([0; 3]));
+    let response = app.post_v2(corrupt).await;
+    assert_eq!(response.status, 400, "{}", response.text());
+    assert_eq!(response.written(), Some([0; 3]));
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn test_single_metric() {
         let bad: [&[(&str, &str)]; 2] = [&[("job", "j"), ("instance", "i")], &[]];
         for labels in bad {
             let test = format!("{labels:?} {value}");
-            refused(&test, &[series(labels).sample(now(), value)], [0; 3]).await;
+            rejected(&test, &[series(labels).sample(now(), value)], [0; 3]).await;
         }
     }
 }
@@ -187,10 +187,10 @@ async fn test_multiple_metrics() {
         let named = ["a", "b", "c", "d"].map(|it| up(it).sample(now(), value));
         accepted("4 series", &named, [4, 0, 0]).await;
         let nameless = ["a", "b", "c", "d"].map(|it| series(&[("i", it)]).sample(now(), value));
-        refused("none with a name", &nameless, [0; 3]).await;
+        rejected("none with a name", &nameless, [0; 3]).await;
         let [a, b, c, _] = named;
         let [nameless, ..] = nameless;
-        refused("3 with a name", &[a, nameless, b, c], [3, 0, 0]).await;
+        rejected("3 with a name", &[a, nameless, b, c], [3, 0, 0]).await;
     }
 }
 
@@ -235,11 +235,11 @@ async fn test_exemplar_and_metadata_validation() {
         let all = [series(labels)
             .sample(now(), 1.0)
             .exemplar(&TRACE, now(), 1.0)];
-        refused("TestExemplarValidation", &all, [0; 3]).await;
+        rejected("TestExemplarValidation", &all, [0; 3]).await;
         let all = [series(labels)
             .sample(now(), 1.0)
             .metadata(Counter, "Help.", "")];
-        refused("TestMetadataValidation", &all, [0; 3]).await;
+        rejected("TestMetadataValidation", &all, [0; 3]).await;
     }
     let all = [up("a").sample(now(), 1.0).exemplar(&TRACE, now(), 1.0)];
     accepted("TestExemplarValidation", &all, [1, 0, 1]).await;
@@ -318,7 +318,7 @@ async fn test_histograms() {
         accepted(test, &[latency("/").histogram(histogram)], [0, 1, 0]).await;
     }
     let bad = integer(99, 0, &[10, -2, -3], &[]);
-    refused("bad_count", &[latency("/").histogram(bad)], [0; 3]).await;
+    rejected("bad_count", &[latency("/").histogram(bad)], [0; 3]).await;
     let created = latency("/").histogram(plain()).created(now() - HOUR);
     accepted("TestHistogramWithCreatedTimestamp", &[created], [0, 1, 0]).await;
     let two = ["/a", "/b"].map(|route| latency(route).histogram(plain()));
@@ -426,17 +426,17 @@ async fn test_rw1() {
         ("content-type", content_type(RemoteWrite::V1)),
         ("content-encoding", "snappy"),
     ];
-    let answer = app.post("/write", &headers, body.clone()).await;
-    assert_eq!(answer.status, 204, "TestRW1BasicCompatibility");
-    assert_eq!(answer.written(), None, "TestRW1BasicCompatibility");
+    let response = app.post("/write", &headers, body.clone()).await;
+    assert_eq!(response.status, 204, "TestRW1BasicCompatibility");
+    assert_eq!(response.written(), None, "TestRW1BasicCompatibility");
     assert_eq!(app.emulator.points("db", "t").len(), 2);
 
     body[0] = 0xff;
-    let answer = app.post("/write", &headers, body).await;
-    assert_eq!(answer.status, 400, "TestRW1ErrorHandling");
+    let response = app.post("/write", &headers, body).await;
+    assert_eq!(response.status, 400, "TestRW1ErrorHandling");
     // A message of version 1 under the content type of version 2.
-    let answer = app
+    let response = app
         .post_v2(compressed(&prost::Message::encode_to_vec(&message)))
         .await;
-    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(response.status, 400, "{}", response.text());
 }

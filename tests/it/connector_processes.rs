@@ -316,7 +316,7 @@ async fn a_run_by_hand_that_was_killed_is_in_nobodys_way() {
         .env("AWS_ENDPOINT_URL", emulator.url())
         .spawn()
         .unwrap();
-    exporter.until_asked(1).await;
+    exporter.until_requested(1).await;
     let (status, out, log) = run(&emulator, &file, &[]).await;
     assert_eq!(status, Some(1), "{log}");
     assert_eq!(out, "a: did not run: another run of it has not ended\n");
@@ -338,7 +338,7 @@ async fn a_run_by_hand_that_is_interrupted_says_so() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    exporter.until_asked(1).await;
+    exporter.until_requested(1).await;
     let pid = running.id().unwrap().to_string();
     let sent = Command::new("kill").args(["-INT", &pid]).status().await;
     assert!(sent.unwrap().success());

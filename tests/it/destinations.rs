@@ -69,7 +69,7 @@ async fn each_metric_goes_where_the_documented_rules_send_it() {
             .any(|(_, _, prefix)| name.starts_with(prefix));
         assert!(!elsewhere, "{name} is in exampleDatabase/exampleTable");
     }
-    // Destination labels are not stored, and a query that has them is answered.
+    // Destination labels are not stored, and a query that has them is served.
     for point in emulator.points("golang", "golang") {
         assert!(
             !point
@@ -82,7 +82,7 @@ async fn each_metric_goes_where_the_documented_rules_send_it() {
     let query =
         "count(go_goroutines{PrometheusDatabaseLabel=\"golang\",PrometheusTableLabel=\"golang\"})";
     let series = Prometheus::read_only(&program, &connector.url).await;
-    let answer = series.api("query", &[("query", query)]).await;
-    assert_eq!(answer["data"]["result"][0]["value"][1], "1", "{answer}");
+    let response = series.api("query", &[("query", query)]).await;
+    assert_eq!(response["data"]["result"][0]["value"][1], "1", "{response}");
     drop(prometheus);
 }

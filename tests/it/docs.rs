@@ -33,7 +33,7 @@ fn the_option_table_of_the_readme_is_that_of_the_program() {
     );
 }
 
-/// The blocks of JSON in a document.
+/// Returns the blocks of JSON in a document.
 fn json_blocks(text: &str) -> Vec<&str> {
     let blocks = text.split("```json\n").skip(1);
     blocks
@@ -41,7 +41,7 @@ fn json_blocks(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Each definition in a text, or the list of them, is one that the program takes.
+/// Checks that each definition in a text, or in the list of them, is one that the program accepts.
 fn assert_definitions(json: &str) {
     let value: Value = serde_json::from_str(json).unwrap();
     let definitions = match value {
@@ -91,8 +91,8 @@ fn the_keys_of_each_type_are_those_of_the_program() {
         let mut documented: Vec<&str> = keys.collect();
         documented.sort_unstable();
         // serde names all keys that there are.
-        let faults = parse(&json!({"no_such_key": 1})).unwrap_err();
-        let (_, known) = faults[0].message.split_once("expected one of ").unwrap();
+        let errors = parse(&json!({"no_such_key": 1})).unwrap_err();
+        let (_, known) = errors[0].text.split_once("expected one of ").unwrap();
         let mut known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
         known.sort_unstable();
         assert_eq!(documented, known);

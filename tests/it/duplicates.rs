@@ -30,8 +30,8 @@ async fn the_first_value_stays_by_default() {
     app.write_ok(vec![at(time, 1.0)]).await;
     // The same again is no conflict.
     app.write_ok(vec![at(time, 1.0)]).await;
-    let answer = app.write(vec![at(time, 2.0), at(time + 1, 3.0)]).await;
-    assert_eq!(answer.status, 419);
+    let response = app.write(vec![at(time, 2.0), at(time + 1, 3.0)]).await;
+    assert_eq!(response.status, 419);
     assert_eq!(stored(&app.emulator), [1.0, 3.0]);
 }
 
@@ -74,13 +74,13 @@ async fn the_last_of_one_request_wins_wherever_it_stands() {
         &[("i", "1"), ("__name__", "m")],
         &[(time, 3.0), (time, 4.0)],
     ));
-    let answer = app.write(all).await;
-    assert_eq!(answer.status, 204, "{}", answer.text());
+    let response = app.write(all).await;
+    assert_eq!(response.status, 204, "{}", response.text());
     let points = app.emulator.points("db", "t");
     let last = points.iter().find(|point| point.measure_name == "m");
     assert_eq!(number(last.unwrap()), 4.0);
     assert_eq!(points.len(), 251);
-    // Those that lost are told apart from those that are missing.
+    // Superseded samples are distinguished from missing ones.
     let superseded = "timestream_connector_ignored_samples_total{reason=\"superseded\"}";
     let written = app
         .metric("timestream_connector_written_samples_total")
@@ -89,7 +89,7 @@ async fn the_last_of_one_request_wins_wherever_it_stands() {
 }
 
 #[tokio::test]
-async fn other_senders_get_400_for_what_is_refused_for_good() {
+async fn other_senders_get_400_for_permanent_rejections() {
     let cases: [(&[&str], &str, u16); 6] = [
         (&[], "Prometheus/3.15.0", 419),
         (&[], "vmagent", 400),
@@ -109,9 +109,9 @@ async fn other_senders_get_400_for_what_is_refused_for_good() {
                 ("user-agent", agent),
                 ("x-prometheus-remote-write-version", "0.1.0"),
             ];
-            let answer = app.post(path, &headers, write_body(up(2.0))).await;
-            assert_eq!(answer.status, expected, "{flags:?} {agent} {path}");
-            let text = answer.text();
+            let response = app.post(path, &headers, write_body(up(2.0))).await;
+            assert_eq!(response.status, expected, "{flags:?} {agent} {path}");
+            let text = response.text();
             assert!(text.starts_with("RejectedRecordsException: "), "{text}");
         }
     }

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Answers with two series, one of which counts the answers.
+/// Serves two series, one of which counts the responses.
 pub(crate) struct Exporter {
     pub(crate) url: String,
     shared: Arc<Shared>,
@@ -20,9 +20,9 @@ pub(crate) struct Exporter {
 
 struct Shared {
     hits: watch::Sender<u64>,
-    /// What the header `Authorization` has to be.
+    /// Required value of the header `Authorization`.
     authorization: Option<&'static str>,
-    /// Answers wait while it is set.
+    /// Responses wait while it is set.
     holds: watch::Sender<bool>,
 }
 
@@ -46,30 +46,30 @@ impl Exporter {
         }
     }
 
-    /// How often it was asked.
+    /// Returns the number of requests so far.
     pub(crate) fn hits(&self) -> u64 {
         *self.shared.hits.borrow()
     }
 
-    /// Waits until it was asked so often in all.
-    pub(crate) async fn until_asked(&self, hits: u64) {
-        let mut asked = self.shared.hits.subscribe();
-        let asked = asked.wait_for(|asked| *asked >= hits);
-        let waited = tokio::time::timeout(Duration::from_secs(60), asked).await;
-        drop(waited.expect("it is asked").unwrap());
+    /// Waits until it has had so many requests in all.
+    pub(crate) async fn until_requested(&self, hits: u64) {
+        let mut counted = self.shared.hits.subscribe();
+        let reached = counted.wait_for(|counted| *counted >= hits);
+        let waited = tokio::time::timeout(Duration::from_secs(60), reached).await;
+        drop(waited.expect("it is requested").unwrap());
     }
 
     /// Waits until so many more scrapes of one connector have ended: it scrapes again only then.
     pub(crate) async fn until_scraped(&self, more: u64) {
-        self.until_asked(self.hits() + more + 1).await;
+        self.until_requested(self.hits() + more + 1).await;
     }
 
-    /// Lets no answer leave.
+    /// Holds all responses back.
     pub(crate) fn hold(&self) {
         self.shared.holds.send_replace(true);
     }
 
-    /// Lets answers leave again.
+    /// Sends responses again.
     pub(crate) fn release(&self) {
         self.shared.holds.send_replace(false);
     }

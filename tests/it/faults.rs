@@ -1,4 +1,4 @@
-//! Faults of Timestream: what is answered, and that a resend completes what is missing.
+//! Faults of Timestream: the response to each, and that a resend completes what is missing.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,9 +36,9 @@ async fn a_missing_table_is_404_and_costs_no_other_sample() {
         &[("__name__", "m"), ("table", "missing")],
         &[(START_MS, 1.0)],
     ));
-    let answer = app.write(all).await;
-    assert_eq!(answer.status, 404);
-    let text = answer.text();
+    let response = app.write(all).await;
+    assert_eq!(response.status, 404);
+    let text = response.text();
     assert!(
         text.starts_with("ResourceNotFoundException: 1 samples for db/missing are not stored"),
         "{text}"
@@ -57,15 +57,15 @@ async fn throttling_beyond_the_retries_is_503_and_a_resend_succeeds() {
     let app = TestApp::start_with(&["--max-write-retries=0"]).await;
     app.emulator
         .order_fault(Fault::next("WriteRecords", 1, FaultKind::Throttle));
-    let answer = app.write(numbered(250)).await;
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.headers["retry-after"], "1");
+    let response = app.write(numbered(250)).await;
+    assert_eq!(response.status, 503);
+    assert_eq!(response.headers["retry-after"], "1");
     assert!(
-        answer.text().starts_with("ThrottlingException: "),
+        response.text().starts_with("ThrottlingException: "),
         "{}",
-        answer.text()
+        response.text()
     );
-    let text = answer.text();
+    let text = response.text();
     let (_, summary) = text.split_once("; of 250 samples ").unwrap();
     let stored = app.emulator.points("db", "t").len();
     assert!(
@@ -87,13 +87,13 @@ async fn the_status_for_throttling_can_be_429() {
     let app = TestApp::start_with(&["--max-write-retries=0", "--throttled-write-status=429"]).await;
     app.emulator
         .order_fault(Fault::next("WriteRecords", 1, FaultKind::Throttle));
-    let answer = app.write(numbered(1)).await;
-    assert_eq!(answer.status, 429);
-    assert_eq!(answer.headers["retry-after"], "1");
+    let response = app.write(numbered(1)).await;
+    assert_eq!(response.status, 429);
+    assert_eq!(response.headers["retry-after"], "1");
 }
 
 #[tokio::test]
-async fn what_passes_soon_is_retried_within_the_request() {
+async fn short_faults_are_retried_within_the_request() {
     let app = TestApp::start().await;
     for kind in [
         FaultKind::Throttle,
@@ -118,7 +118,7 @@ async fn what_passes_soon_is_retried_within_the_request() {
 }
 
 #[tokio::test]
-async fn statuses_of_faults_that_stay() {
+async fn statuses_of_lasting_faults() {
     let cases = [
         (FaultKind::Throttle, 503, 429),
         (FaultKind::InternalServer, 500, 500),
@@ -135,19 +135,29 @@ async fn statuses_of_faults_that_stay() {
         app.emulator
             .order_fault(always("WriteRecords", kind.clone()));
         app.emulator.order_fault(always("Query", kind.clone()));
-        let answer = app.write(numbered(3)).await;
-        assert_eq!(answer.status, write_status, "{kind:?}: {}", answer.text());
+        let response = app.write(numbered(3)).await;
+        assert_eq!(
+            response.status,
+            write_status,
+            "{kind:?}: {}",
+            response.text()
+        );
         assert!(
-            answer
+            response
                 .text()
                 .ends_with("0 are stored, 0 ignored, 3 not stored"),
             "{}",
-            answer.text()
+            response.text()
         );
-        let answer = app
+        let response = app
             .read_raw(vec![query(&[(Type::Eq, "__name__", "m")])])
             .await;
-        assert_eq!(answer.status, read_status, "{kind:?}: {}", answer.text());
+        assert_eq!(
+            response.status,
+            read_status,
+            "{kind:?}: {}",
+            response.text()
+        );
     }
 }
 
@@ -176,7 +186,7 @@ async fn a_retryable_failure_wins_over_a_permanent_one() {
 }
 
 #[tokio::test]
-async fn a_record_refused_with_its_batch_costs_only_itself() {
+async fn a_record_rejected_with_its_batch_costs_only_itself() {
     let app = TestApp::start().await;
     // Only the memory store tells at once that another value is there.
     let now_ms = SystemTime::now()
@@ -191,25 +201,25 @@ async fn a_record_refused_with_its_batch_costs_only_itself() {
         &[("__name__", "m"), ("i", "7")],
         &[(now_ms, 1234.5)],
     ));
-    let answer = app.write(all).await;
-    assert_eq!(answer.status, 419, "{}", answer.text());
+    let response = app.write(all).await;
+    assert_eq!(response.status, 419, "{}", response.text());
     assert!(
-        answer.text().starts_with(
+        response.text().starts_with(
             "RejectedRecordsException: 1 samples for db/t are not stored: A record already exists"
         ),
         "{}",
-        answer.text()
+        response.text()
     );
     assert_eq!(app.emulator.points("db", "t").len(), 120);
 }
 
 #[tokio::test]
-async fn a_batch_refused_as_a_whole_is_halved() {
+async fn a_batch_rejected_as_a_whole_is_halved() {
     let app = TestApp::start().await;
-    // The first three calls are refused: the batch, its first half, the first quarter.
-    let refused = FaultKind::Validation("the request is refused as a whole".to_owned());
+    // The first three calls are rejected: the batch, its first half, the first quarter.
+    let rejection = FaultKind::Validation("the request is rejected as a whole".to_owned());
     app.emulator
-        .order_fault(Fault::next("WriteRecords", 3, refused));
+        .order_fault(Fault::next("WriteRecords", 3, rejection));
     app.write_ok(numbered(100)).await;
     assert_eq!(app.emulator.points("db", "t").len(), 100);
     assert_eq!(
@@ -219,13 +229,13 @@ async fn a_batch_refused_as_a_whole_is_halved() {
 }
 
 #[tokio::test]
-async fn refused_records_cost_a_bounded_number_of_calls() {
+async fn rejected_records_cost_a_bounded_number_of_calls() {
     let app = TestApp::start().await;
-    let refused = FaultKind::Validation("no record of it".to_owned());
-    app.emulator.order_fault(always("WriteRecords", refused));
-    let answer = app.write(numbered(2_000)).await;
-    assert_eq!(answer.status, 400, "{}", answer.text());
-    let text = answer.text();
+    let rejection = FaultKind::Validation("no record of it".to_owned());
+    app.emulator.order_fault(always("WriteRecords", rejection));
+    let response = app.write(numbered(2_000)).await;
+    assert_eq!(response.status, 400, "{}", response.text());
+    let text = response.text();
     assert!(
         text.contains("2000 samples for db/t are not stored: no record of it"),
         "{text}"
@@ -235,21 +245,21 @@ async fn refused_records_cost_a_bounded_number_of_calls() {
 
     // The samples that stand alone by then are stored once the service takes them.
     app.emulator.clear_faults();
-    let refused = FaultKind::Validation("the first calls are refused".to_owned());
+    let rejection = FaultKind::Validation("the first calls are rejected".to_owned());
     app.emulator
-        .order_fault(Fault::next("WriteRecords", 40, refused));
+        .order_fault(Fault::next("WriteRecords", 40, rejection));
     app.write_ok(numbered(2_000)).await;
     assert_eq!(app.emulator.points("db", "t").len(), 2_000);
 }
 
 #[tokio::test]
-async fn what_the_service_has_refused_is_not_sent_again_because_the_time_is_over() {
+async fn rejected_records_are_not_sent_again_after_the_deadline() {
     let app = TestApp::start_with(&["--request-timeout=3s"]).await;
     let first = |kind| Fault::next("WriteRecords", 1, kind);
     let latency = |millis| FaultKind::Latency(Duration::from_millis(millis));
     app.emulator.order_fault(first(latency(500)));
-    let refused = FaultKind::Validation("a record of it".to_owned());
-    app.emulator.order_fault(first(refused));
+    let rejection = FaultKind::Validation("a record of it".to_owned());
+    app.emulator.order_fault(first(rejection));
     // The first call is on its way when this is ordered, so it meets the halves of its batch.
     let slow_down = async {
         while !app.emulator.counters().calls.contains_key("WriteRecords") {
@@ -258,9 +268,9 @@ async fn what_the_service_has_refused_is_not_sent_again_because_the_time_is_over
         app.emulator
             .order_fault(always("WriteRecords", latency(3_600_000)));
     };
-    let (answer, ()) = tokio::join!(app.write(numbered(100)), slow_down);
-    assert_eq!(answer.status, 400, "{}", answer.text());
-    let text = answer.text();
+    let (response, ()) = tokio::join!(app.write(numbered(100)), slow_down);
+    assert_eq!(response.status, 400, "{}", response.text());
+    let text = response.text();
     assert!(
         text.contains("100 samples for db/t are not stored: a record of it"),
         "{text}"
@@ -317,7 +327,7 @@ async fn series_that_cannot_be_routed_or_named_do_not_stop_the_others() {
     let app = TestApp::start_with(&["--default-table="]).await;
     let mut repeated = series(&[("__name__", "m"), ("table", "t")], &[(START_MS, 1.0)]);
     repeated.labels.push(repeated.labels[1].clone());
-    let answer = app
+    let response = app
         .write(vec![
             series(
                 &[("__name__", "m"), ("l", "1")],
@@ -335,8 +345,8 @@ async fn series_that_cannot_be_routed_or_named_do_not_stop_the_others() {
             repeated,
         ])
         .await;
-    assert_eq!(answer.status, 400);
-    let text = answer.text();
+    assert_eq!(response.status, 400);
+    let text = response.text();
     assert!(
         text.starts_with(
             "MissingTableWithWriteError: the given table label name: table cannot be found in the \
@@ -359,7 +369,7 @@ async fn series_that_cannot_be_routed_or_named_do_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn fail_on_options_refuse_the_request_before_anything_is_written() {
+async fn fail_on_options_reject_the_request_before_anything_is_written() {
     let cases = [
         (
             "--fail-on-long-label",
@@ -379,20 +389,22 @@ async fn fail_on_options_refuse_the_request_before_anything_is_written() {
         let app = TestApp::start_with(&[flag]).await;
         let mut all = numbered(3);
         all.push(bad);
-        let answer = app.write(all).await;
-        assert_eq!(answer.status, 400);
-        assert!(answer.text().starts_with(expected), "{}", answer.text());
+        let response = app.write(all).await;
+        assert_eq!(response.status, 400);
+        assert!(response.text().starts_with(expected), "{}", response.text());
         assert!(
-            answer.text().ends_with("nothing of the request is stored"),
+            response
+                .text()
+                .ends_with("nothing of the request is stored"),
             "{}",
-            answer.text()
+            response.text()
         );
         assert!(app.emulator.points("db", "t").is_empty());
     }
 }
 
 #[tokio::test]
-async fn the_endpoint_is_discovered_where_it_is_asked_for() {
+async fn the_endpoint_is_discovered_where_the_option_is_set() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let router = connect(&emulator, &["--endpoint-discovery=on"]).await;
     let app = TestApp { emulator, router };
@@ -403,7 +415,7 @@ async fn the_endpoint_is_discovered_where_it_is_asked_for() {
     );
     // One for each of the two services.
     assert_eq!(app.emulator.counters().calls["DescribeEndpoints"], 2);
-    // A refused endpoint is asked for anew, without spending a retry.
+    // A rejected endpoint is discovered again, without spending a retry.
     app.emulator
         .order_fault(Fault::next("WriteRecords", 1, FaultKind::InvalidEndpoint));
     app.write_ok(numbered(1)).await;

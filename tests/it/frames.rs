@@ -1,4 +1,4 @@
-//! Streamed answers as a client reads them.
+//! Streamed responses as a client reads them.
 
 use prom_wire::chunk::{Decoder, decode_histograms};
 use timestream_prometheus_connector::prompb::{
@@ -9,7 +9,7 @@ use timestream_prometheus_connector::wire;
 pub(crate) const STREAMED: &str =
     "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
 
-/// CRC-32C, bit by bit.
+/// Returns CRC-32C, computed bit by bit.
 fn checksum(bytes: &[u8]) -> u32 {
     let mut checksum = !0_u32;
     for byte in bytes {
@@ -22,7 +22,7 @@ fn checksum(bytes: &[u8]) -> u32 {
     !checksum
 }
 
-/// The whole frames at the start of `body`, and what remains of it.
+/// Returns the whole frames at the start of `body`, and what remains of it.
 pub(crate) fn frames(mut body: &[u8]) -> (Vec<ChunkedReadResponse>, &[u8]) {
     let mut all = Vec::new();
     loop {
@@ -42,8 +42,8 @@ pub(crate) fn frames(mut body: &[u8]) -> (Vec<ChunkedReadResponse>, &[u8]) {
     }
 }
 
-/// The series of each query, as many queries as there are; what has to hold of every answer is
-/// checked.
+/// Returns the series of each query, as many queries as there are, and checks the properties of
+/// every response.
 pub(crate) fn results(body: &[u8], queries: usize) -> Vec<Vec<ChunkedSeries>> {
     let (frames, rest) = frames(body);
     assert!(rest.is_empty(), "{} bytes too many", rest.len());
@@ -71,8 +71,8 @@ pub(crate) fn results(body: &[u8], queries: usize) -> Vec<Vec<ChunkedSeries>> {
     results
 }
 
-/// Each begins after the end of the one before. Those of floats are full, but the last one and those before
-/// histograms.
+/// Checks that each chunk begins after the end of the one before, and that those of floats are
+/// full, but the last one and those before histograms.
 fn check_chunks(series: &ChunkedSeries) {
     let mut last_ms = i64::MIN;
     let mut later = series.chunks.iter().peekable();
@@ -100,7 +100,7 @@ fn is_of_floats(chunk: &Chunk) -> bool {
     chunk.r#type == i32::from(Encoding::Xor)
 }
 
-/// The floats or the histograms of a chunk.
+/// Returns the floats or the histograms of a chunk.
 fn samples(chunk: &Chunk) -> (Vec<Sample>, Vec<Histogram>) {
     let is_float = match Encoding::try_from(chunk.r#type) {
         Ok(Encoding::Xor) => {
@@ -118,7 +118,7 @@ fn samples(chunk: &Chunk) -> (Vec<Sample>, Vec<Histogram>) {
     (vec![], histograms.map(Into::into).collect())
 }
 
-/// The series as SAMPLES would have it.
+/// Returns the series as SAMPLES would have it.
 pub(crate) fn decoded(series: ChunkedSeries) -> TimeSeries {
     let mut all = TimeSeries {
         labels: series.labels,

@@ -46,7 +46,7 @@ fn folder(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "fuzz", name].iter().collect()
 }
 
-/// Names and contents of the files in a folder.
+/// Returns the names and contents of the files in a folder.
 fn files(folder: PathBuf) -> Vec<(String, Vec<u8>)> {
     let entries = folder.read_dir().unwrap().map(|entry| entry.unwrap());
     let file = |entry: std::fs::DirEntry| {

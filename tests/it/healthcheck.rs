@@ -17,7 +17,7 @@ async fn check(flags: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(text).unwrap())
 }
 
-/// A server with these flags, and where a health check finds it.
+/// Returns a server with these flags, and where a health check finds it.
 async fn serve(emulator: &Emulator, flags: &[&str]) -> (Connector, String) {
     let connector = Connector::start(emulator, flags).await;
     let flag = format!("--web.listen-address={}", address(&connector));
@@ -27,7 +27,7 @@ async fn serve(emulator: &Emulator, flags: &[&str]) -> (Connector, String) {
 #[tokio::test]
 async fn a_server_is_healthy_until_it_stops() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
-    // Credentials are not asked for.
+    // Credentials are not required.
     let (connector, flag) = serve(&emulator, &["--bearer-token=secret"]).await;
     assert_eq!(check(&[&flag]).await, (Some(0), "healthy\n".to_owned()));
     connector.terminate().await;
@@ -47,13 +47,13 @@ async fn a_server_with_tls_is_healthy() {
         let (_connector, flag) = serve(&emulator, &[&files.flag()]).await;
         let healthy = (Some(0), "healthy\n".to_owned());
         assert_eq!(check(&[&flag, &files.flag()]).await, healthy, "{settings}");
-        // Without TLS it is another server's answer, or none.
+        // Without TLS it is another server's response, or none.
         assert_eq!(check(&[&flag]).await.0, Some(1), "{settings}");
     }
 }
 
 #[tokio::test]
-async fn what_is_no_server_of_ours_is_not_healthy() {
+async fn other_servers_are_not_healthy() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let flag = format!("--web.listen-address={}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -70,7 +70,7 @@ async fn what_is_no_server_of_ours_is_not_healthy() {
 }
 
 #[tokio::test]
-async fn a_faulty_configuration_is_told() {
+async fn an_invalid_configuration_is_reported() {
     let (status, text) = check(&["--web.listen-address=nonsense"]).await;
     assert_eq!(status, Some(2));
     assert!(

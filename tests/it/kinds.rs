@@ -23,7 +23,7 @@ pub(crate) fn named(name: &str) -> Query {
     query(&[(Type::Eq, "__name__", name)])
 }
 
-/// The label sets that Prometheus gets where it asks for series alone.
+/// Returns the label sets that Prometheus gets when it requests series alone.
 pub(crate) async fn label_sets(app: &TestApp, mut query: Query) -> Vec<TimeSeries> {
     query.hints = Some(ReadHints {
         func: "series".to_owned(),
@@ -56,7 +56,7 @@ fn spans(all: &[(i32, u32)]) -> Vec<BucketSpan> {
         .collect()
 }
 
-/// An integer histogram of 27 observations, with all that such a one can have.
+/// Returns an integer histogram of 27 observations, with all that such a one can have.
 pub(crate) fn integers(timestamp: i64) -> Histogram {
     Histogram {
         count: Some(Count::CountInt(27)),
@@ -73,7 +73,7 @@ pub(crate) fn integers(timestamp: i64) -> Histogram {
     }
 }
 
-/// A float histogram that is a gauge.
+/// Returns a float histogram that is a gauge.
 pub(crate) fn floats(timestamp: i64) -> Histogram {
     Histogram {
         count: Some(Count::CountFloat(6.25)),
@@ -88,7 +88,7 @@ pub(crate) fn floats(timestamp: i64) -> Histogram {
     }
 }
 
-/// An integer histogram with custom buckets.
+/// Returns an integer histogram with custom buckets.
 pub(crate) fn custom(timestamp: i64) -> Histogram {
     Histogram {
         count: Some(Count::CountInt(30)),
@@ -133,7 +133,7 @@ fn exemplar(labels: &[(&str, &str)], value: f64, timestamp: i64) -> Exemplar {
 }
 
 #[tokio::test]
-async fn special_values_are_kept_where_the_option_is_set() {
+async fn special_values_are_stored_where_the_option_is_set() {
     let app = TestApp::start_with(&["--store-special-values"]).await;
     let labels = [("__name__", "m"), ("job", "a")];
     let written = of_bits(
@@ -172,7 +172,7 @@ async fn special_values_are_kept_where_the_option_is_set() {
     assert_eq!(bits(&read[1][0]), bits(&alone));
     assert_eq!(ignored(&app, "value_not_finite").await, 0.0);
 
-    // As labels alone each series is there once, by whatever name it is asked for.
+    // As labels alone each series is there once, by whatever name it is queried.
     for query in [named("m"), query(&[(Type::Eq, "job", "a")])] {
         assert_eq!(label_sets(&app, query).await, [series(&labels, &[])]);
     }
@@ -250,12 +250,12 @@ async fn a_special_value_needs_a_dimension_more() {
     let read = app.read(vec![named("fits"), named("m")]).await;
     assert_eq!(bits(&read[0][0]), value);
     assert_eq!(bits(&read[1][0]), value[1..]);
-    // An option that refuses such series does.
+    // The option that rejects long labels applies here too.
     let strict = ["--store-special-values", "--fail-on-long-label"];
     let app = TestApp::start_with(&strict).await;
-    let answer = app.write(vec![of_bits(&full, &value)]).await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    // And one that refuses values takes these, which can be stored.
+    let response = app.write(vec![of_bits(&full, &value)]).await;
+    assert_eq!(response.status, StatusCode::BAD_REQUEST);
+    // An option that rejects values accepts these, which can be stored.
     let strict = ["--store-special-values", "--fail-on-invalid-sample-value"];
     let app = TestApp::start_with(&strict).await;
     app.write_ok(vec![of_bits(&labels("m", 1), &value)]).await;
@@ -338,7 +338,7 @@ async fn native_histograms_of_every_kind_come_back() {
     }
 }
 
-/// Equal with NaN equal to itself.
+/// Compares with NaN equal to itself.
 fn assert_same(read: &[TimeSeries], written: &[TimeSeries]) {
     let text = |all: &[TimeSeries]| -> Vec<Vec<u8>> {
         all.iter().map(prost::Message::encode_to_vec).collect()
@@ -383,14 +383,14 @@ async fn a_histogram_that_breaks_the_rules_costs_only_itself() {
         count: Some(Count::CountInt(99)),
         ..integers(START_MS)
     };
-    let answer = app
+    let response = app
         .write(vec![
             histograms(&labels, vec![bad, integers(START_MS + 1)]),
             series(&[("__name__", "x")], &[(START_MS, 1.0)]),
         ])
         .await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    let text = answer.text();
+    assert_eq!(response.status, StatusCode::BAD_REQUEST);
+    let text = response.text();
     assert!(
         text.starts_with(
             "InvalidNativeHistogram: the native histogram of the time series \
@@ -412,7 +412,7 @@ async fn a_histogram_that_breaks_the_rules_costs_only_itself() {
     );
 }
 
-/// An integer histogram of so many buckets, none of them near the others.
+/// Returns an integer histogram of so many buckets, none of them near the others.
 fn scattered(buckets: u32, timestamp: i64) -> Histogram {
     Histogram {
         count: Some(Count::CountInt(u64::from(buckets))),
@@ -448,9 +448,9 @@ async fn a_histogram_too_large_for_a_record_is_left_out_by_policy() {
     assert_eq!(app.read(vec![named(&name[1..])]).await[0].len(), 1);
 
     let strict = TestApp::start_with(&["--fail-on-invalid-sample-value"]).await;
-    let answer = strict.write(vec![histograms(&labels, written)]).await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    let text = answer.text();
+    let response = strict.write(vec![histograms(&labels, written)]).await;
+    assert_eq!(response.status, StatusCode::BAD_REQUEST);
+    let text = response.text();
     assert!(
         text.contains("native histogram at timestamp 1600000000001"),
         "{text}"
@@ -603,7 +603,7 @@ fn any_value() -> impl Strategy<Value = f64> {
     any::<u64>().prop_map(f64::from_bits)
 }
 
-/// A valid histogram of any kind.
+/// Returns a valid histogram of any kind.
 fn any_histogram() -> impl Strategy<Value = Histogram> {
     let custom = prop::collection::btree_set(-1_000_000..1_000_000_i32, 70..71);
     let shape = (

@@ -21,7 +21,7 @@ use crate::exporter::Exporter;
 use crate::frames;
 use crate::jobs::server::Server;
 use crate::jobs::sink::{Received, Receiver};
-use crate::runtime_api::{Ended, FUNCTION, Function, HttpAnswer, Left, RuntimeApi};
+use crate::runtime_api::{Ended, FUNCTION, Function, HttpResponse, Left, RuntimeApi};
 use crate::state::Dynamo;
 use crate::support::{START_MS, TestApp, connect, query, series, start_emulator, table};
 use shapes::{END_MS, JOB, TEXT_JOB, TOKEN};
@@ -40,7 +40,7 @@ const LABELS: [(&str, &str); 3] = [
 ];
 
 impl Running {
-    /// With the options of the template.
+    /// Starts it with the options of the template.
     async fn start() -> Self {
         Self::start_with(&LABELS).await
     }
@@ -67,12 +67,12 @@ impl Running {
         }
     }
 
-    async fn invoke(&self, event: &Value) -> HttpAnswer {
+    async fn invoke(&self, event: &Value) -> HttpResponse {
         self.api.invoke(event.to_string()).await.http()
     }
 
     /// Sends the body as an HTTP API would.
-    async fn post(&self, path: &str, body: &[u8]) -> HttpAnswer {
+    async fn post(&self, path: &str, body: &[u8]) -> HttpResponse {
         self.invoke(&event("http-api", path, body)).await
     }
 
@@ -83,13 +83,13 @@ impl Running {
     }
 }
 
-/// The event of a file.
+/// Returns the event of a file.
 fn file(name: &str) -> Value {
     let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// An event of a shape with another path and body.
+/// Returns an event of a shape with another path and body.
 fn event(shape: &str, path: &str, body: &[u8]) -> Value {
     use base64::Engine;
     let mut event = file(&format!("{shape}-write"));
@@ -171,24 +171,24 @@ async fn every_event_is_served_by_one_process() {
     assert!(writes.len() >= 14 && writes.len() == reads.len());
     for name in writes {
         let stored = running.emulator.counters().records_accepted;
-        let answer = running
+        let response = running
             .invoke(&file(name.strip_suffix(".json").unwrap()))
             .await;
-        assert_eq!(answer.status, 204, "{name}: {}", answer.text());
-        assert!(!answer.is_base64 && answer.body.is_empty(), "{name}");
+        assert_eq!(response.status, 204, "{name}: {}", response.text());
+        assert!(!response.is_base64 && response.body.is_empty(), "{name}");
         let samples = if name.contains("-text") { 1 } else { 4 };
         let now = running.emulator.counters().records_accepted;
         assert_eq!(now - stored, samples, "{name}");
     }
     for name in reads {
-        let answer = running
+        let response = running
             .invoke(&file(name.strip_suffix(".json").unwrap()))
             .await;
-        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
-        assert!(answer.is_base64, "{name}");
-        assert_eq!(answer.headers["content-type"], "application/x-protobuf");
-        assert_eq!(answer.headers["content-encoding"], "snappy");
-        let message = wire::decompress(&answer.body, usize::MAX).unwrap();
+        assert_eq!(response.status, 200, "{name}: {}", response.text());
+        assert!(response.is_base64, "{name}");
+        assert_eq!(response.headers["content-type"], "application/x-protobuf");
+        assert_eq!(response.headers["content-encoding"], "snappy");
+        let message = wire::decompress(&response.body, usize::MAX).unwrap();
         let response: ReadResponse = wire::decode(&message).unwrap();
         let job = if name.contains("-text") {
             TEXT_JOB
@@ -208,15 +208,15 @@ async fn every_event_is_served_by_one_process() {
 }
 
 #[tokio::test]
-async fn a_request_without_the_right_token_is_refused() {
+async fn a_request_without_the_right_token_is_rejected() {
     let running = Running::start().await;
     let mut event = file("rest-api-write");
     event["headers"]["Authorization"] = "Bearer other".into();
     event["multiValueHeaders"]["Authorization"] = json!(["Bearer other"]);
-    let answer = running.invoke(&event).await;
-    assert_eq!(answer.status, 401);
-    assert!(answer.headers.contains_key("www-authenticate"));
-    assert!(!answer.is_base64 && answer.text().starts_with("AuthenticationError"));
+    let response = running.invoke(&event).await;
+    assert_eq!(response.status, 401);
+    assert!(response.headers.contains_key("www-authenticate"));
+    assert!(!response.is_base64 && response.text().starts_with("AuthenticationError"));
     let left = running.stop().await;
     let numbers: Value = serde_json::from_str(&left.stdout).unwrap();
     let described = &numbers["_aws"]["CloudWatchMetrics"][0]["Metrics"];
@@ -256,8 +256,14 @@ async fn several_invocations_run_at_once_where_lambda_says_so() {
             )
         })
         .collect();
-    let answers = futures_util::future::join_all(bodies.iter().map(|event| running.invoke(event)));
-    assert!(answers.await.iter().all(|answer| answer.status == 204));
+    let responses =
+        futures_util::future::join_all(bodies.iter().map(|event| running.invoke(event)));
+    assert!(
+        responses
+            .await
+            .iter()
+            .all(|response| response.status == 204)
+    );
     assert!(
         start.elapsed() < Duration::from_secs(6),
         "{:?}",
@@ -276,11 +282,11 @@ async fn several_invocations_run_at_once_where_lambda_says_so() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused() {
+async fn a_body_over_the_limit_is_rejected() {
     let variables = [&DEFAULTS[..], &[("max_request_bytes", "1KiB")]].concat();
     let running = Running::start_with(&variables).await;
-    let answer = running.post("/write", &[0; 2_000]).await;
-    assert_eq!(answer.status, 413, "{}", answer.text());
+    let response = running.post("/write", &[0; 2_000]).await;
+    assert_eq!(response.status, 413, "{}", response.text());
     running.stop().await;
 }
 
@@ -295,9 +301,9 @@ async fn the_deadline_of_the_invocation_bounds_the_work() {
         for limit in [Duration::from_secs(2), Duration::from_millis(100)] {
             let start = Instant::now();
             let event = event("http-api", path, &body).to_string();
-            let answer = running.api.invoke_within(limit, event).await.http();
+            let response = running.api.invoke_within(limit, event).await.http();
             let took = start.elapsed();
-            assert_eq!(answer.status, status, "{path}: {}", answer.text());
+            assert_eq!(response.status, status, "{path}: {}", response.text());
             assert!(took < Duration::from_secs(2), "{path} {limit:?}: {took:?}");
         }
     }
@@ -344,10 +350,10 @@ async fn an_event_that_is_none_of_ours_fails_and_the_process_goes_on() {
                 assert!(found.contains(error_type), "{payload}: {found}");
                 assert!(message.contains(text), "{payload}: {message}");
             }
-            answered => panic!("{payload}: {answered:?}"),
+            ended => panic!("{payload}: {ended:?}"),
         }
-        let answer = running.post("/write", &sample(1.0)).await;
-        assert_eq!(answer.status, 204, "after {payload}");
+        let response = running.post("/write", &sample(1.0)).await;
+        assert_eq!(response.status, 204, "after {payload}");
     }
     let left = running.stop().await;
     let mut lines = left
@@ -409,7 +415,7 @@ async fn an_event_of_many_values_gets_a_definite_error() {
                 assert_eq!(found, error_type, "{start}: {message}");
                 assert!(message.contains(text), "{start}: {message}");
             }
-            answered => panic!("{start}: {answered:?}"),
+            ended => panic!("{start}: {ended:?}"),
         }
     }
     running.stop().await;
@@ -430,11 +436,11 @@ async fn an_event_for_which_there_is_no_memory_is_left_to_its_sender() {
     assert_eq!(error_type, "MemoryBudgetExceeded");
     assert!(message.contains("raise max_in_flight_bytes"), "{message}");
     // Here it is known already which messages the queue has to keep.
-    let Ended::Answered(answer) = running.api.invoke(event(1_000).to_string()).await else {
-        panic!("it is answered");
+    let Ended::Responded(response) = running.api.invoke(event(1_000).to_string()).await else {
+        panic!("it has a response");
     };
     let expected = json!({"batchItemFailures": [{"itemIdentifier": "7"}]});
-    assert_eq!(answer, expected);
+    assert_eq!(response, expected);
     let left = running.stop().await;
     assert!(
         left.stderr
@@ -456,14 +462,14 @@ async fn dead_letters_of_a_queue_are_written_again() {
         |id: &str, body: String| json!({"eventSource": "aws:sqs", "messageId": id, "body": body});
     let event = json!({"Records": [
         message("stored", letter("metrics", 1) + "\n" + &letter("metrics", 2)),
-        message("refused", letter("missing", 3)),
+        message("rejected", letter("missing", 3)),
     ]});
-    let Ended::Answered(answer) = running.api.invoke(event.to_string()).await else {
-        panic!("the event is answered");
+    let Ended::Responded(response) = running.api.invoke(event.to_string()).await else {
+        panic!("the event has a response");
     };
     assert_eq!(
-        answer,
-        json!({"batchItemFailures": [{"itemIdentifier": "refused"}]})
+        response,
+        json!({"batchItemFailures": [{"itemIdentifier": "rejected"}]})
     );
     let points = running.emulator.points("prometheus", "metrics");
     assert_eq!(points.len(), 2);
@@ -483,7 +489,7 @@ async fn a_function_that_is_not_configured_keeps_the_messages_in_their_queue() {
     let event = json!({"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": "x"}]});
     match running.api.invoke(event.to_string()).await {
         Ended::Failed { error_type, .. } => assert_eq!(error_type, "NotConfigured"),
-        answered => panic!("{answered:?}"),
+        ended => panic!("{ended:?}"),
     }
     running.stop().await;
 }
@@ -493,9 +499,9 @@ async fn without_a_destination_every_request_says_so() {
     let running = Running::start_with(&[("default_database", "prometheus")]).await;
     let read = read_body(vec![query(&[])]);
     for (path, body) in [("/write", sample(1.0)), ("/read", read)] {
-        let answer = running.post(path, &body).await;
-        assert_eq!(answer.status, 400, "{path}");
-        let text = answer.text();
+        let response = running.post(path, &body).await;
+        assert_eq!(response.status, 400, "{path}");
+        let text = response.text();
         assert!(text.starts_with("MissingDestinationError: "), "{text}");
         assert!(
             text.contains("table_label") && text.contains("default_table"),
@@ -519,10 +525,10 @@ async fn data_stays_with_the_sender_while_the_configuration_is_faulty() {
         (by_header, 400),
     ];
     for (event, status) in cases {
-        let answer = running.invoke(&event).await;
-        let text = answer.text();
-        assert_eq!(answer.status, status, "{text}");
-        assert_eq!(answer.headers.contains_key("retry-after"), status == 503);
+        let response = running.invoke(&event).await;
+        let text = response.text();
+        assert_eq!(response.status, status, "{text}");
+        assert_eq!(response.headers.contains_key("retry-after"), status == 503);
         assert!(
             text.contains("ParseRetriesError: --max-retries (max_retries) is \"many\""),
             "{text}"
@@ -533,18 +539,18 @@ async fn data_stays_with_the_sender_while_the_configuration_is_faulty() {
 }
 
 #[tokio::test]
-async fn a_fail_on_option_refuses_the_request_alone() {
+async fn a_fail_on_option_rejects_the_request_alone() {
     let variables = [&DEFAULTS[..], &[("fail_on_invalid_sample_value", "true")]].concat();
     let running = Running::start_with(&variables).await;
     for (value, status) in [(f64::NAN, 400), (1.0, 204), (f64::INFINITY, 400)] {
-        let answer = running.post("/write", &sample(value)).await;
-        assert_eq!(answer.status, status, "{value}: {}", answer.text());
+        let response = running.post("/write", &sample(value)).await;
+        assert_eq!(response.status, status, "{value}: {}", response.text());
     }
     running.stop().await;
 }
 
 #[tokio::test]
-async fn what_is_assumed_or_ignored_is_logged_at_start() {
+async fn assumed_and_ignored_options_are_logged_at_start() {
     let variables = [&DEFAULTS[..], &[("web_listen_address", "nonsense")]].concat();
     let running = Running::start_with(&variables).await;
     running.api.polled(1).await;
@@ -577,7 +583,7 @@ async fn a_variable_that_lambda_sets_is_named_if_it_is_missing() {
     );
 }
 
-/// Series whose labels no compressor shortens: so many, of a kilobyte each.
+/// Returns series whose labels no compressor shortens: so many, of a kilobyte each.
 fn incompressible(series_count: usize) -> Vec<TimeSeries> {
     let mut random = fastrand::Rng::with_seed(7);
     (0..series_count)
@@ -593,7 +599,7 @@ fn incompressible(series_count: usize) -> Vec<TimeSeries> {
 }
 
 #[tokio::test]
-async fn an_answer_that_lambda_would_refuse_is_an_error_that_helps() {
+async fn a_response_that_lambda_would_reject_is_an_error_that_helps() {
     let emulator = start_emulator(vec![table("db", "t"), table("prometheus", "metrics")]).await;
     let router = connect(&emulator, &[]).await;
     let app = TestApp { emulator, router };
@@ -622,17 +628,17 @@ async fn an_answer_that_lambda_would_refuse_is_an_error_that_helps() {
         ("rest-api", &half_streamed, 200),
     ];
     for (shape, body, status) in cases {
-        let answer = running.invoke(&event(shape, "/read", body)).await;
-        assert_eq!(answer.status, status, "{shape}");
+        let response = running.invoke(&event(shape, "/read", body)).await;
+        assert_eq!(response.status, status, "{shape}");
         if status == 200 {
-            assert!(answer.body.len() > 2_700_000, "{}", answer.body.len());
+            assert!(response.body.len() > 2_700_000, "{}", response.body.len());
             if body == &half_streamed {
-                assert_eq!(answer.headers["content-type"], frames::STREAMED);
-                assert_eq!(frames::results(&answer.body, 1)[0].len(), 2_500);
+                assert_eq!(response.headers["content-type"], frames::STREAMED);
+                assert_eq!(frames::results(&response.body, 1)[0].len(), 2_500);
             }
             continue;
         }
-        let text = answer.text();
+        let text = response.text();
         assert!(text.starts_with("the result has "), "{text}");
         assert!(text.contains("query a shorter range"), "{text}");
     }
@@ -785,19 +791,19 @@ async fn a_request_to_another_path_goes_by_its_header() {
         ("/read", WRITE, read, 200),
     ];
     for (path, header, body, status) in cases {
-        let answer = app.post(path, &[header], body).await;
+        let response = app.post(path, &[header], body).await;
         assert_eq!(
-            answer.status,
+            response.status,
             status,
             "{path} {}: {}",
             header.0,
-            answer.text()
+            response.text()
         );
     }
     for path in ["/", "/anything"] {
-        let answer = app.post(path, &[], sample(1.0)).await;
-        assert_eq!(answer.status, 400, "{path}");
-        let text = answer.text();
+        let response = app.post(path, &[], sample(1.0)).await;
+        assert_eq!(response.status, 400, "{path}");
+        let text = response.text();
         assert!(text.starts_with("MissingHeaderError: "), "{text}");
         for (name, _) in [WRITE, READ] {
             assert!(text.contains(&name.to_lowercase()), "{text}");
@@ -806,7 +812,7 @@ async fn a_request_to_another_path_goes_by_its_header() {
     assert_eq!(app.get("/anything").await.status, 404);
 }
 
-/// A definition as a schedule sends it, of the metrics at this URL.
+/// Returns a definition as a schedule sends it, of the metrics at this URL.
 fn scheduled(endpoint: &str) -> Value {
     let mut definition = file("scheduler-prometheus");
     definition["config"]["endpoint"] = endpoint.into();
@@ -820,7 +826,7 @@ fn failed(ended: Ended) -> (String, String) {
             error_type,
             message,
         } => (error_type, message),
-        Ended::Answered(answer) => panic!("{answer}"),
+        Ended::Responded(response) => panic!("{response}"),
     }
 }
 
@@ -831,14 +837,14 @@ async fn a_schedule_runs_its_definition() {
     let running = Running::start_with(&[&LABELS[..], &token].concat()).await;
     let mut definition = scheduled(&exporter.url);
     definition.as_object_mut().unwrap().remove("schedule_ms");
-    let Ended::Answered(answer) = running.api.invoke(definition.to_string()).await else {
+    let Ended::Responded(response) = running.api.invoke(definition.to_string()).await else {
         panic!("it runs");
     };
-    assert_eq!(answer["name"], "node-exporter-1");
-    assert_eq!(answer["result"], "complete");
-    assert_eq!(answer["received"], 2);
+    assert_eq!(response["name"], "node-exporter-1");
+    assert_eq!(response["result"], "complete");
+    assert_eq!(response["received"], 2);
     let points = running.emulator.points("prometheus", "metrics");
-    assert_eq!(answer["rows"], points.len());
+    assert_eq!(response["rows"], points.len());
     let names: BTreeSet<&str> = points.iter().map(|it| it.measure_name.as_str()).collect();
     assert!(
         names.contains("up") && names.contains("scrapes_total"),
@@ -903,7 +909,7 @@ async fn a_definition_does_not_call_the_runtime_api() {
     let address = variables
         .iter()
         .find(|(name, _)| name == "AWS_LAMBDA_RUNTIME_API");
-    let (_, address) = address.expect("the function is told where it is");
+    let (_, address) = address.expect("the function has the address");
     let port = address.rsplit(':').next().unwrap();
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
         let url = format!("http://{host}:{port}/2018-06-01/runtime/invocation/next");
@@ -946,7 +952,9 @@ async fn of_two_invocations_for_a_tick_one_runs() {
     let mut results = Vec::new();
     for running in instances.iter().chain(&instances) {
         match running.api.invoke(definition.to_string()).await {
-            Ended::Answered(answer) => results.push(answer["result"].as_str().unwrap().to_owned()),
+            Ended::Responded(response) => {
+                results.push(response["result"].as_str().unwrap().to_owned())
+            }
             Ended::Failed { message, .. } => panic!("{message}"),
         }
     }
@@ -956,15 +964,15 @@ async fn of_two_invocations_for_a_tick_one_runs() {
     );
     assert_eq!(exporter.hits(), 1);
 
-    // What is known of it is told by the other instance.
+    // The other instance reports its state.
     let get = |path: &str| {
         let mut event = event("http-api", path, b"");
         event["requestContext"]["http"]["method"] = "GET".into();
         event
     };
-    let answer = instances[1].invoke(&get("/v1/connectors")).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let list: Value = serde_json::from_slice(&answer.body).unwrap();
+    let response = instances[1].invoke(&get("/v1/connectors")).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    let list: Value = serde_json::from_slice(&response.body).unwrap();
     let item = &list["items"][0];
     assert_eq!(
         (&item["id"], &item["source"]),
@@ -973,18 +981,20 @@ async fn of_two_invocations_for_a_tick_one_runs() {
     assert!(item["last_success_at"].is_string(), "{item}");
     let path = "/v1/connectors/node-exporter-1/pause";
     assert_eq!(instances[1].post(path, b"").await.status, 204);
-    let Ended::Answered(answer) = instances[0].api.invoke(definition.to_string()).await else {
-        panic!("it answers");
+    let Ended::Responded(response) = instances[0].api.invoke(definition.to_string()).await else {
+        panic!("it responds");
     };
-    assert_eq!(answer["result"], "paused");
+    assert_eq!(response["result"], "paused");
 
-    // One that is kept is run by hand, within the invocation.
-    definition["name"] = "kept".into();
+    // A stored one is run by hand, within the invocation.
+    definition["name"] = "stored".into();
     let body = definition.to_string();
     let made = instances[0].post("/v1/connectors", body.as_bytes()).await;
     assert_eq!(made.status, 201, "{}", made.text());
-    let answer = instances[1].post("/v1/connectors/kept/trigger", b"").await;
-    assert_eq!(answer.status, 202, "{}", answer.text());
+    let response = instances[1]
+        .post("/v1/connectors/stored/trigger", b"")
+        .await;
+    assert_eq!(response.status, 202, "{}", response.text());
     assert_eq!(exporter.hits(), 2);
 }
 
@@ -1002,29 +1012,30 @@ async fn connectors_over_http_need_a_table_and_a_credential() {
         event
     };
     let running = Running::start().await;
-    let answer = running.invoke(&get(false)).await;
-    assert_eq!(answer.status, 404);
+    let response = running.invoke(&get(false)).await;
+    assert_eq!(response.status, 404);
     assert!(
-        answer.text().contains("state_store=dynamodb:TABLE"),
+        response.text().contains("state=dynamodb:TABLE"),
         "{}",
-        answer.text()
+        response.text()
     );
 
     let dynamo = Dynamo::start().await;
     let state = format!("dynamodb:{}", crate::state::TABLE);
-    let kept = [
+    let with_state = [
         ("state", state.as_str()),
         ("AWS_ENDPOINT_URL_DYNAMODB", &dynamo.moto.url),
     ];
-    let open = Running::start_with(&[&DEFAULTS[..], &kept].concat()).await;
-    let answer = open.invoke(&get(false)).await;
-    assert_eq!(answer.status, 401, "{}", answer.text());
-    // Where the gateway asks for a signature, it tells whose it was.
-    let answer = open.invoke(&get(true)).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let open = Running::start_with(&[&DEFAULTS[..], &with_state].concat()).await;
+    let response = open.invoke(&get(false)).await;
+    assert_eq!(response.status, 401, "{}", response.text());
+    // If the gateway requires a signature, the request has the name of the signer.
+    let response = open.invoke(&get(true)).await;
+    assert_eq!(response.status, 200, "{}", response.text());
 }
 
-/// A function with a table for connectors, and the sink of the events in it, which sends to `url`.
+/// Returns a function with a table for connectors, and the sink of the events in it, which sends to
+/// `url`.
 async fn with_sink(dynamo: &Dynamo, url: &str) -> Running {
     let state = format!("dynamodb:{}", crate::state::TABLE);
     let variables = [
@@ -1041,8 +1052,8 @@ async fn with_sink(dynamo: &Dynamo, url: &str) -> Running {
         "accessKey": "AKIA", "accountId": "123456789012", "callerId": "AIDA",
         "userArn": "arn:aws:iam::123456789012:user/admin", "userId": "AIDA"
     }});
-    let answer = running.invoke(&made).await;
-    assert_eq!(answer.status, 201, "{}", answer.text());
+    let response = running.invoke(&made).await;
+    assert_eq!(response.status, 201, "{}", response.text());
     running
 }
 
@@ -1057,10 +1068,10 @@ async fn rows_of_a_queue_and_of_a_stream_reach_the_sink() {
     .await;
     let running = with_sink(&dynamo, &receiver.url).await;
     let failures = async |event: &Value| {
-        let Ended::Answered(answer) = running.api.invoke(event.to_string()).await else {
-            panic!("it is answered");
+        let Ended::Responded(response) = running.api.invoke(event.to_string()).await else {
+            panic!("it has a response");
         };
-        let failures = answer["batchItemFailures"].as_array().unwrap().iter();
+        let failures = response["batchItemFailures"].as_array().unwrap().iter();
         let failures = failures.map(|it| it["itemIdentifier"].as_str().unwrap().to_owned());
         failures.collect::<Vec<_>>()
     };
@@ -1072,7 +1083,7 @@ async fn rows_of_a_queue_and_of_a_stream_reach_the_sink() {
         .collect();
     assert_eq!(failures(&queue).await, ids);
     assert_eq!(receiver.requests().len(), 4);
-    // A message for nobody, and dead letters among the rows.
+    // A message without a recipient, and dead letters among the rows.
     let mut mixed = queue.clone();
     mixed["Records"][1]["messageAttributes"]["connector"]["stringValue"] = "nobody".into();
     let letter = r#"{"dead_letter":1,"time":"2026-01-01T00:00:00Z","reason":"x","message":"","database":"prometheus","table":"metrics","labels":[["__name__","again"],["a","1"]],"samples":[[1600000000000,"1"]]}"#;
@@ -1123,7 +1134,7 @@ async fn rows_of_a_queue_and_of_a_stream_reach_the_sink() {
     assert_eq!(samples[7], samples[6]);
     let authorization = &receiver.requests()[7].headers["authorization"];
     assert_eq!(authorization, "Basic d3JpdGVyOm9wZW4=");
-    // What is no row is kept, so that it does not come for ever.
+    // A record that is not a row goes to the dead letters, so that it does not come for ever.
     let mut broken = queue.clone();
     broken["Records"][0]["body"] = "{".into();
     assert_eq!(failures(&broken).await, Vec::<String>::new());
@@ -1156,30 +1167,30 @@ async fn schedules_run_a_sync_and_a_sink() {
     let secrets = [("PROMETHEUS_PASSWORD", "p"), ("MIMIR_PASSWORD", "m")];
     let running = Running::start_with(&[&LABELS[..], &secrets].concat()).await;
     let invoke = async |definition: &Value| match running.api.invoke(definition.to_string()).await {
-        Ended::Answered(answer) => answer,
+        Ended::Responded(response) => response,
         failed => panic!("{failed:?}"),
     };
     let mut sync = file("scheduler-prometheus_api");
     sync["config"]["prometheus_url"] = server.url.clone().into();
     sync["target_table"] = "metrics".into();
-    let answer = invoke(&sync).await;
+    let response = invoke(&sync).await;
     assert_eq!(
-        (&answer["result"], &answer["rejected"]),
+        (&response["result"], &response["rejected"]),
         (&json!("complete"), &json!(0)),
-        "{answer}"
+        "{response}"
     );
     let stored = running.emulator.points("prometheus", "metrics").into_iter();
     let stored = stored.filter(|point| point.measure_name == "up").count();
-    assert!(stored > 1 && answer["rows"] == stored, "{answer}");
+    assert!(stored > 1 && response["rows"] == stored, "{response}");
     let mut sink = file("scheduler-prometheus_sink");
     sink["config"]["url"] = receiver.url.clone().into();
     sink["config"]["source"]["table"] = "metrics".into();
-    let answer = invoke(&sink).await;
-    assert_eq!(answer["result"], "complete", "{answer}");
+    let response = invoke(&sink).await;
+    assert_eq!(response["result"], "complete", "{response}");
     // The newest minute is left for the next run.
     let sent: usize = receiver.samples().iter().map(Vec::len).sum();
     assert!(
-        (stored - 1..=stored).contains(&sent) && answer["rows"] == sent,
-        "{answer}"
+        (stored - 1..=stored).contains(&sent) && response["rows"] == sent,
+        "{response}"
     );
 }

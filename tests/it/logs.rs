@@ -1,5 +1,5 @@
-//! What the real binary logs about requests: each once, what is lost so that it can be written
-//! again, and nothing that has to stay secret.
+//! Log lines of the real binary about requests: one for each, lost samples in a form that can be
+//! written again, and no secrets.
 
 use serde_json::Value;
 use timestream_emulator::{Config, Emulator, Fault, FaultKind, When};
@@ -66,7 +66,7 @@ async fn logged(flags: &[&str]) -> Vec<String> {
     log.lines().map(str::to_owned).collect()
 }
 
-/// What each line has to say, first and last line of the process included.
+/// Contents of each line, first and last line of the process included.
 const LINES: [(&str, &str); 12] = [
     ("info", "Listening."),
     ("debug", "Write request stored."),

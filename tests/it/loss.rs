@@ -1,6 +1,6 @@
 //! Nothing is lost and nothing is invented, whatever goes wrong: real processes, faults ordered and
 //! processes killed while a sender delivers numbered samples, and then each of them looked for: in
-//! the tables, else in the dead letters or, where these are not kept, in the answers.
+//! the tables, else in the dead letters or, where these are not stored, in the responses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -27,8 +27,8 @@ const STEPS: usize = 20;
 const STEPS_AFTERWARDS: usize = 15;
 /// Samples in a request.
 const BATCH: usize = 30;
-/// How old the first sample is: in the memory store of most tables, where a record that is there
-/// with another value is rejected, and too old for one.
+/// Age of the first sample: in the memory store of most tables, where a record that is there with
+/// another value is rejected, and too old for one.
 const AGE_MS: i64 = 3 * 3_600_000;
 
 /// One sample of the numbered stream.
@@ -39,7 +39,7 @@ struct Numbered {
     step: usize,
 }
 
-/// What is to become of a series.
+/// Expected outcome for a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fate {
     /// Stored in the default table.
@@ -77,7 +77,7 @@ impl Fate {
         }
     }
 
-    /// The table that holds its samples once they are stored.
+    /// Returns the table that holds its samples once they are stored.
     fn table(self) -> Option<&'static str> {
         match self {
             Stored => Some("db/t"),
@@ -87,13 +87,13 @@ impl Fate {
         }
     }
 
-    /// Why a sample is not stored, as an answer and as a dead letter say it.
+    /// Returns the reason why a sample is not stored, as a response and as a dead letter have it.
     fn reason(self, account: Account) -> Option<&'static str> {
         match self {
             Stored | Other => None,
             Missing => Some("ResourceNotFoundException"),
             Homeless => Some("MissingDatabaseWithWriteError"),
-            TooOld if account == Account::Answers => Some("RejectedRecordsException"),
+            TooOld if account == Account::Responds => Some("RejectedRecordsException"),
             TooOld => Some("outside_memory_window"),
             NotFinite => Some("value_not_finite"),
         }
@@ -101,7 +101,7 @@ impl Fate {
 }
 
 impl Numbered {
-    /// The sample of a series so many milliseconds after the start.
+    /// Returns the sample of a series so many milliseconds after the start.
     fn at(case: &Case, series: usize, after_ms: i64) -> Self {
         let step = usize::try_from(after_ms / 1_000).unwrap();
         assert!(series < SHARDS * SERIES && step < STEPS && after_ms % 1_000 == 0);
@@ -159,11 +159,11 @@ use Event::{
     CreateMissingTable, KillConnector, KillEmulator, Order, StartConnector, StartEmulator, Withdraw,
 };
 
-/// What accounts for samples that are not stored.
+/// Record of the samples that are not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Account {
-    /// The text of the last answer.
-    Answers,
+    /// The text of the last response.
+    Responds,
     /// Dead letters; the request succeeds then.
     Letters,
 }
@@ -174,7 +174,7 @@ struct Case {
     /// Samples in a request.
     batch: usize,
     fates: &'static [Fate],
-    /// What happens once so many attempts to send a batch have ended.
+    /// Events once so many attempts to send a batch have ended.
     events: &'static [(usize, Event)],
     /// The error that may keep out what could be stored, where it is one that Prometheus drops data
     /// for.
@@ -239,7 +239,7 @@ macro_rules! matrix {
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn without_dead_letters() {
-                run($case, Account::Answers).await;
+                run($case, Account::Responds).await;
             }
         }
     )*};
@@ -258,7 +258,7 @@ matrix! {
         batch: 180,
         ..case(&[Stored], &[(0, Order(THROTTLE_30))])
     };
-    answered_500: case(MIXED, &[(0, Order(INTERNAL))]);
+    responded_500: case(MIXED, &[(0, Order(INTERNAL))]);
     cut_before_the_call_took_effect: case(MIXED, &[(0, Order(CUT_BEFORE))]);
     cut_after_the_call_took_effect: case(MIXED, &[(0, Order(CUT_AFTER))]);
     calls_that_take_a_second: case(MIXED, &[(0, Order(SLOW))]);
@@ -267,7 +267,7 @@ matrix! {
         ..case(MIXED, &[(4, Order(TOO_SLOW))])
     };
     the_endpoint_is_gone: case(MIXED, &[(0, Order(GONE)), (30, Withdraw)]);
-    the_endpoint_is_gone_and_asked_for: Case {
+    the_endpoint_is_gone_and_discovered_again: Case {
         flags: &["--endpoint-discovery=on"],
         ..case(MIXED, &[(0, Order(GONE)), (30, Withdraw)])
     };
@@ -397,12 +397,12 @@ async fn run(case: Case, account: Account) {
     let all: usize = sent.iter().map(|batch| batch.items.len()).sum();
     assert_eq!(all, SHARDS * SERIES * STEPS);
     match account {
-        Account::Answers => check_answers(&case, world, &sent, start_ms).await,
+        Account::Responds => check_responses(&case, world, &sent, start_ms).await,
         Account::Letters => check_letters(&case, world, &sent, start_ms, &letters).await,
     }
 }
 
-/// A part of the stream: samples of each shard in the order of time.
+/// Returns a part of the stream: samples of each shard in the order of time.
 fn shards(case: &Case, start_ms: i64, steps: Range<usize>) -> Vec<Vec<(Numbered, TimeSeries)>> {
     let shard = |shard: usize| {
         let numbered = steps.clone().flat_map(move |step| {
@@ -419,11 +419,11 @@ fn shards(case: &Case, start_ms: i64, steps: Range<usize>) -> Vec<Vec<(Numbered,
     (0..SHARDS).map(shard).collect()
 }
 
-/// Each sample is stored, or the last answer to its batch accounts for it.
-async fn check_answers(case: &Case, world: World, sent: &[Sent<Numbered>], start_ms: i64) {
+/// Checks that each sample is stored, or that the last response to its batch accounts for it.
+async fn check_responses(case: &Case, world: World, sent: &[Sent<Numbered>], start_ms: i64) {
     let stored = stored(case, world, start_ms).await;
     for batch in sent {
-        check_answer(case, batch, |sample| stored.contains(sample));
+        check_response(case, batch, |sample| stored.contains(sample));
     }
     if case.fates.contains(&Missing) {
         let is_stored = stored.iter().any(|sample| sample.fate == Missing);
@@ -435,8 +435,8 @@ async fn check_answers(case: &Case, world: World, sent: &[Sent<Numbered>], start
     }
 }
 
-/// Each sample is stored or a dead letter; once the faults are mended and the letters replayed, all
-/// that can be stored are stored, and all others are still dead letters.
+/// Checks that each sample is stored or a dead letter; once the faults are gone and the letters
+/// replayed, all that can be stored are stored, and all others are still dead letters.
 async fn check_letters(
     case: &Case,
     world: World,
@@ -448,7 +448,7 @@ async fn check_letters(
         assert_eq!(*status, 204, "{text}");
     }
     let is_once = world.connector.kills() == 0;
-    let kept = kept(case, start_ms, folder, is_once);
+    let letters_of = letters_of(case, start_ms, folder, is_once);
 
     world.emulator.withdraw_orders().await;
     if !case.creates_table() {
@@ -456,9 +456,9 @@ async fn check_letters(
     }
     let arguments = [&[folder.to_str().unwrap()], &FLAGS[..]].concat();
     let (status, text) = replay(&world.emulator.program.url, &arguments).await;
-    let left = self::kept(case, start_ms, folder, is_once);
+    let left = self::letters_of(case, start_ms, folder, is_once);
     assert_eq!(status, Some(i32::from(!left.is_empty())), "{text}");
-    assert!(left.is_subset(&kept));
+    assert!(left.is_subset(&letters_of));
 
     let stored = stored(case, world, start_ms).await;
     for sample in sent.iter().flat_map(|batch| &batch.items) {
@@ -476,10 +476,10 @@ async fn check_letters(
     }
 }
 
-/// The samples that are dead letters, each with its labels, its value and a reason that fits, and
-/// once if nothing was killed between keeping it and telling the sender.
-fn kept(case: &Case, start_ms: i64, folder: &Path, is_once: bool) -> BTreeSet<Numbered> {
-    let mut kept = BTreeSet::new();
+/// Returns the samples that are dead letters, each with its labels, its value and a reason that
+/// fits, and once if no process was killed between storing it and the response to the sender.
+fn letters_of(case: &Case, start_ms: i64, folder: &Path, is_once: bool) -> BTreeSet<Numbered> {
+    let mut letters_of = BTreeSet::new();
     for letter in letters(folder) {
         let number = letter.labels.iter().find(|(name, _)| name == "series");
         let series: usize = number.unwrap().1.parse().unwrap();
@@ -498,13 +498,16 @@ fn kept(case: &Case, start_ms: i64, folder: &Path, is_once: bool) -> BTreeSet<Nu
             );
             let reasons = [case.dropped_for, numbered.fate.reason(Account::Letters)];
             assert!(reasons.contains(&Some(letter.reason.as_str())), "{letter}");
-            assert!(kept.insert(numbered) || !is_once, "kept twice: {letter}");
+            assert!(
+                letters_of.insert(numbered) || !is_once,
+                "stored twice: {letter}"
+            );
         }
     }
-    kept
+    letters_of
 }
 
-/// The samples that are on the emulator's disk.
+/// Returns the samples that are on the emulator's disk.
 async fn stored(case: &Case, world: World, start_ms: i64) -> BTreeSet<Numbered> {
     const TABLES: [&str; 4] = ["db/t", "db/other", "db/recent", "db/missing"];
     let points = world.emulator.into_points(&TABLES).await;
@@ -518,7 +521,7 @@ async fn stored(case: &Case, world: World, start_ms: i64) -> BTreeSet<Numbered> 
     stored
 }
 
-/// The sample that `point` stores; everything about it has to be as sent.
+/// Returns the sample that `point` stores; everything about it has to be as sent.
 fn recognised(case: &Case, point: &Point, table: &str, start_ms: i64) -> Numbered {
     let series: usize = point.dimensions["series"].parse().unwrap();
     let numbered = Numbered::at(case, series, point.time_ns / 1_000_000 - start_ms);
@@ -537,8 +540,8 @@ fn recognised(case: &Case, point: &Point, table: &str, start_ms: i64) -> Numbere
     numbered
 }
 
-/// Each sample is stored, or the answer accounts for it.
-fn check_answer(case: &Case, batch: &Sent<Numbered>, is_stored: impl Fn(&Numbered) -> bool) {
+/// Checks that each sample is stored, or that the response accounts for it.
+fn check_response(case: &Case, batch: &Sent<Numbered>, is_stored: impl Fn(&Numbered) -> bool) {
     let Sent { status, text, .. } = batch;
     let (present, absent): (Vec<&Numbered>, Vec<_>) =
         batch.items.iter().partition(|it| is_stored(it));
@@ -546,14 +549,14 @@ fn check_answer(case: &Case, batch: &Sent<Numbered>, is_stored: impl Fn(&Numbere
         absent.into_iter().partition(|it| it.fate == NotFinite);
     for sample in &absent {
         let denied = case.dropped_for.filter(|reason| text.contains(reason));
-        let reason = denied.or(sample.fate.reason(Account::Answers));
+        let reason = denied.or(sample.fate.reason(Account::Responds));
         let reason = reason.unwrap_or_else(|| panic!("{sample:?} is lost: {status} {text}"));
         assert!(text.contains(reason), "{sample:?}: {status} {text}");
     }
     if *status == 204 {
         assert!(
             absent.is_empty(),
-            "answered 204, but {absent:?} are not stored"
+            "responded 204, but {absent:?} are not stored"
         );
         return;
     }
@@ -565,20 +568,21 @@ fn check_answer(case: &Case, batch: &Sent<Numbered>, is_stored: impl Fn(&Numbere
     let counts = counts
         .captures(text)
         .unwrap_or_else(|| panic!("{status} {text}"));
-    let [all, told, left_out, failed] = [1, 2, 3, 4].map(|it| counts[it].parse::<usize>().unwrap());
+    let [all, stored, ignored_count, failed] =
+        [1, 2, 3, 4].map(|it| counts[it].parse::<usize>().unwrap());
     assert_eq!(
-        (all, left_out),
+        (all, ignored_count),
         (batch.items.len(), ignored.len()),
         "{text}"
     );
-    // What an earlier attempt has stored, the last one may have been refused.
-    assert!(told <= present.len() && failed >= absent.len(), "{text}");
+    // The last attempt may have been rejected for samples that an earlier one has stored.
+    assert!(stored <= present.len() && failed >= absent.len(), "{text}");
     if batch.attempts == 1 {
-        assert_eq!((told, failed), (present.len(), absent.len()), "{text}");
+        assert_eq!((stored, failed), (present.len(), absent.len()), "{text}");
     }
 }
 
-/// Every received sample is counted in one place.
+/// Checks that every received sample is counted in one place.
 async fn check_metrics(connector: &Program, sent: &[Sent<Numbered>]) {
     let metrics = get(&format!("{}/metrics", connector.url)).await;
     let sum = |name: &str| -> u64 {

@@ -57,7 +57,7 @@ mod side_by_side;
 mod sql;
 mod standalone;
 mod state;
-mod strange_answers;
+mod strange_responses;
 mod streamed;
 mod support;
 mod tls;

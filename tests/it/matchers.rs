@@ -122,7 +122,7 @@ async fn matchers_select_what_promql_selects() {
     }
 }
 
-/// One matcher for each of `values`.
+/// Returns one matcher for each of `values`.
 fn each<'v>(op: Type, name: &'v str, values: &'v [String]) -> Vec<(Type, &'v str, &'v str)> {
     values.iter().map(|it| (op, name, it.as_str())).collect()
 }
@@ -186,7 +186,7 @@ async fn more_matchers_than_timestream_is_given_select_what_promql_selects() {
 }
 
 #[tokio::test]
-async fn queries_that_cannot_be_answered_say_why() {
+async fn unsupported_queries_fail_with_the_reason() {
     let app = TestApp::start().await;
     use Type::{Eq, Nre, Re};
     let mut unknown = query(&[(Eq, "a", "b")]);
@@ -215,21 +215,21 @@ async fn queries_that_cannot_be_answered_say_why() {
         ),
     ];
     for (query, expected) in cases {
-        let answer = app.read_raw(vec![query]).await;
-        assert_eq!(answer.status, 400, "{}", answer.text());
-        assert!(answer.text().contains(expected), "{}", answer.text());
+        let response = app.read_raw(vec![query]).await;
+        assert_eq!(response.status, 400, "{}", response.text());
+        assert!(response.text().contains(expected), "{}", response.text());
     }
 }
 
 #[tokio::test]
 async fn a_query_without_a_destination_says_how_to_give_one() {
     let app = TestApp::start_with(&["--default-table="]).await;
-    let answer = app
+    let response = app
         .read_raw(vec![query(&[(Type::Eq, "__name__", "m")])])
         .await;
-    assert_eq!(answer.status, 400);
+    assert_eq!(response.status, 400);
     assert_eq!(
-        answer.text(),
+        response.text(),
         "MissingTableWithQueryError: no Timestream table is specified in the query, please provide \
          the table in the PromQL as a label matcher {table=\"<tableName>\"}"
     );

@@ -1,15 +1,17 @@
-//! Types, help texts and units of metrics have a table of their own, and no say in the answer.
+//! Types, help texts and units of metrics have a table of their own, and no influence on the
+//! response.
 
 use timestream_emulator::{Fault, FaultKind, When};
 use timestream_prometheus_connector::prompb::{MetricMetadata, WriteRequest};
 use timestream_prometheus_connector::wire;
 
-use crate::support::{Answer, START_MS, TestApp, connect, start_emulator, table};
+use crate::support::{HttpResponse, START_MS, TestApp, connect, start_emulator, table};
 use crate::v2::MetricType::{Counter, Gauge, Histogram, Unspecified};
 use crate::v2::{Series, series};
 use crate::{sql, support};
 
-/// Samples in `db`/`t` or by labels, metadata in `metrics` of `db` and `other`.
+/// Starts a connector with samples in `db`/`t` or by labels, and metadata in `metrics` of `db` and
+/// `other`.
 async fn start(flags: &[&str]) -> TestApp {
     let tables = [
         ("db", "t"),
@@ -25,7 +27,7 @@ async fn start(flags: &[&str]) -> TestApp {
 
 impl TestApp {
     /// Sends metadata as remote write 1.0 does: in a request without series.
-    async fn write_metadata(&self, metadata: Vec<MetricMetadata>) -> Answer {
+    async fn write_metadata(&self, metadata: Vec<MetricMetadata>) -> HttpResponse {
         let request = WriteRequest {
             timeseries: vec![],
             metadata,
@@ -34,7 +36,8 @@ impl TestApp {
         self.post("/write", &[], body).await
     }
 
-    /// The rows of the README's query for the newest metadata, with the unit if asked for.
+    /// Returns the rows of the README's query for the newest metadata, with the unit if `N` has
+    /// room for it.
     async fn newest<const N: usize>(&self, database: &str) -> Vec<[Option<String>; N]> {
         let mut statement = sql::of_the_readme("SELECT metric_name")
             .replace("\"prometheus\"", &format!("\"{database}\""));
@@ -88,8 +91,8 @@ async fn version_1_brings_it_alone_and_the_newest_counts() {
         row(["new_kind", "unknown", "", ""]),
         row(["temperature", "gauge", "", "celsius"]),
     ];
-    let answer = app.write_metadata(all.clone()).await;
-    assert_eq!((answer.status.as_u16(), answer.written()), (204, None));
+    let response = app.write_metadata(all.clone()).await;
+    assert_eq!((response.status.as_u16(), response.written()), (204, None));
     assert_eq!(app.newest("db").await, first);
     assert_eq!(app.calls(), 1);
 
@@ -116,7 +119,7 @@ async fn version_1_brings_it_alone_and_the_newest_counts() {
     );
 }
 
-/// A series of version 2 with metadata, in a database of its own if one is named.
+/// Returns a series of version 2 with metadata, in a database of its own if one is named.
 fn about(name: &str, database: Option<&str>) -> Series {
     let mut labels = vec![("__name__", name), ("l", "1")];
     labels.extend(database.map(|database| ("database", database)));
@@ -126,7 +129,7 @@ fn about(name: &str, database: Option<&str>) -> Series {
 #[tokio::test]
 async fn version_2_brings_it_with_series_into_their_database() {
     let app = start(&[]).await;
-    let answer = app
+    let response = app
         .write_v2(&[
             about("requests_total", None).metadata(Counter, "Requests.", ""),
             about("latency_bucket", Some("other")).metadata(Histogram, "Latency.", "seconds"),
@@ -136,8 +139,8 @@ async fn version_2_brings_it_with_series_into_their_database() {
             about("silent", None).metadata(Unspecified, "", ""),
         ])
         .await;
-    assert_eq!(answer.status, 204, "{}", answer.text());
-    assert_eq!(answer.written(), Some([5, 0, 0]));
+    assert_eq!(response.status, 204, "{}", response.text());
+    assert_eq!(response.written(), Some([5, 0, 0]));
     let expected = [row(["requests_total", "counter", "Requests."])];
     assert_eq!(app.newest("db").await, expected);
     let expected = [row(["latency", "histogram", "Latency.", "seconds"])];
@@ -151,10 +154,10 @@ async fn a_missing_table_costs_no_sample_and_one_call_a_minute() {
     let app = TestApp::start().await;
     for time in 0..5 {
         let up = series(&[("__name__", "up")]).sample(START_MS + time, 1.0);
-        let answer = app.write_v2(&[up.metadata(Gauge, "Up.", "")]).await;
-        assert_eq!(answer.status, 204, "{}", answer.text());
-        let answer = app.write_metadata(vec![entry("m", 1, "", "")]).await;
-        assert_eq!(answer.status, 204, "{}", answer.text());
+        let response = app.write_v2(&[up.metadata(Gauge, "Up.", "")]).await;
+        assert_eq!(response.status, 204, "{}", response.text());
+        let response = app.write_metadata(vec![entry("m", 1, "", "")]).await;
+        assert_eq!(response.status, 204, "{}", response.text());
     }
     assert_eq!(app.emulator.points("db", "t").len(), 5);
     assert_eq!(app.calls(), 6);
@@ -179,8 +182,8 @@ async fn failing_metadata_fails_no_request() {
             when: When::Always,
             ..Fault::next("WriteRecords", 1, kind.clone())
         });
-        let answer = app.write_metadata(vec![entry("m", 1, "", "")]).await;
-        assert_eq!(answer.status, 204, "{kind:?}");
+        let response = app.write_metadata(vec![entry("m", 1, "", "")]).await;
+        assert_eq!(response.status, 204, "{kind:?}");
         assert_eq!(app.calls(), 1, "{kind:?}");
         assert_eq!(
             app.metadata_metric("written_metadata_total").await,
@@ -191,7 +194,7 @@ async fn failing_metadata_fails_no_request() {
 }
 
 #[tokio::test]
-async fn what_has_no_place_is_counted() {
+async fn unstored_metadata_is_counted() {
     let ignored = |reason: &str| format!("ignored_metadata_total{{reason=\"{reason}\"}}");
 
     // No database: neither a label nor a default.
@@ -199,8 +202,8 @@ async fn what_has_no_place_is_counted() {
     let flags = ["--database-label=database", "--default-database="];
     let router = connect(&emulator, &flags).await;
     let app = TestApp { emulator, router };
-    let answer = app.write_metadata(vec![entry("m", 1, "", "")]).await;
-    assert_eq!(answer.status, 204);
+    let response = app.write_metadata(vec![entry("m", 1, "", "")]).await;
+    assert_eq!(response.status, 204);
     assert_eq!(app.metadata_metric(&ignored("no_database")).await, 1.0);
 
     // No name, and one of a metric whose samples could not be stored either.
@@ -214,8 +217,8 @@ async fn what_has_no_place_is_counted() {
     // A table that holds samples.
     let labels = [("__name__", "m"), ("table", "metrics"), ("unit", "u")];
     let sample = series(&labels).sample(START_MS, 1.0);
-    let answer = app.write_v2(&[sample.metadata(Counter, "", "")]).await;
-    assert_eq!(answer.status, 204, "{}", answer.text());
+    let response = app.write_v2(&[sample.metadata(Counter, "", "")]).await;
+    assert_eq!(response.status, 204, "{}", response.text());
     assert_eq!(app.metadata_metric(&ignored("samples_table")).await, 1.0);
     let [point] = app.emulator.points("db", "metrics").try_into().unwrap();
     assert_eq!(point.measure_name, "m");
@@ -225,17 +228,17 @@ async fn what_has_no_place_is_counted() {
 }
 
 #[tokio::test]
-async fn long_texts_are_cut_to_what_timestream_takes() {
+async fn long_texts_are_cut_to_the_limits_of_timestream() {
     let app = start(&[]).await;
     let (name, help, unit) = ("m".repeat(256), "hülfe ".repeat(1_000), "ü".repeat(1_000));
     app.write_metadata(vec![entry(&name, 1, &help, &unit)])
         .await;
     let newest = app.newest::<4>("db").await;
-    let [[_, _, Some(kept_help), Some(kept_unit)]] = newest.as_slice() else {
+    let [[_, _, Some(stored_help), Some(stored_unit)]] = newest.as_slice() else {
         panic!("{newest:?}")
     };
-    for (kept, whole, least) in [(kept_help, help, 1_400), (kept_unit, unit, 250)] {
-        let start = kept.strip_suffix("...").unwrap();
+    for (stored, whole, least) in [(stored_help, help, 1_400), (stored_unit, unit, 250)] {
+        let start = stored.strip_suffix("...").unwrap();
         assert!(
             whole.starts_with(start) && start.len() >= least,
             "{} bytes",
@@ -245,7 +248,7 @@ async fn long_texts_are_cut_to_what_timestream_takes() {
 }
 
 #[tokio::test]
-async fn it_can_be_off_and_a_refused_request_writes_none() {
+async fn it_can_be_off_and_a_rejected_request_writes_none() {
     let app = start(&["--metadata-table=off"]).await;
     app.write_metadata(vec![entry("m", 1, "", "")]).await;
     assert_eq!(app.calls(), 0);
@@ -256,9 +259,9 @@ async fn it_can_be_off_and_a_refused_request_writes_none() {
         timeseries: vec![series],
         metadata: vec![entry("m", 1, "", "")],
     };
-    let answer = app
+    let response = app
         .post("/write", &[], wire::encode(&request).unwrap())
         .await;
-    assert_eq!(answer.status, 400);
+    assert_eq!(response.status, 400);
     assert_eq!(app.calls(), 0);
 }

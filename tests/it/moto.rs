@@ -17,14 +17,14 @@ impl Moto {
         Self::start_with(true).await
     }
 
-    /// One that answers one call at a time: between a condition and the change that it allows it
-    /// takes no lock, as DynamoDB does.
+    /// Starts one that serves one call at a time: unlike DynamoDB, it takes no lock between a
+    /// condition and the change that it allows.
     pub(crate) async fn start_in_turn() -> Self {
         Self::start_with(false).await
     }
 
     async fn start_with(threaded: bool) -> Self {
-        // Port 0 is not told by the server's own command, so its library is asked.
+        // The server's own command does not report its port, so its library is used.
         let program = "\
 import sys
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -54,7 +54,7 @@ server.serve_forever()
     }
 }
 
-/// A Python with the server, from the cache or made: see the script.
+/// Returns a Python with the server, from the cache or made: see the script.
 fn python() -> PathBuf {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/python.sh");
     let output = std::process::Command::new("bash")

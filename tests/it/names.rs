@@ -12,7 +12,7 @@ use crate::support::{START_MS, TestApp, query};
 
 const ALL_CASES: [ColumnCase; 3] = [ColumnCase::Strict, ColumnCase::Exact, ColumnCase::Ignored];
 
-/// A series with its labels in order.
+/// Returns a series with its labels in order.
 fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
     let mut labels = labels.to_vec();
     labels.sort_unstable();
@@ -221,7 +221,7 @@ async fn labels_that_look_like_reserved_columns_are_not_taken_for_them() {
     }
 }
 
-/// Each label has the series that have it, and all are read.
+/// Checks that each label has the series that have it, and that all are read.
 async fn assert_reads(app: &TestApp, written: &[TimeSeries], columns: &[&str], values: &[&str]) {
     let bits = |series: &TimeSeries| {
         let labels = series.labels.iter();

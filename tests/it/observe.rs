@@ -1,4 +1,4 @@
-//! What an operator sees: metrics, the documents made from their names, the start page.
+//! Observability: metrics, the documents made from their names, the start page.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -52,7 +52,7 @@ async fn promtool(arguments: &[&str], input: &str) {
     assert!(output.status.success(), "{arguments:?}: {said}");
 }
 
-/// The names of all samples that `/metrics` has.
+/// Returns the names of all samples that `/metrics` has.
 async fn exposed_names(app: &TestApp) -> BTreeSet<String> {
     let text = app.get("/metrics").await.text();
     text.lines()
@@ -71,12 +71,12 @@ async fn promtool_has_nothing_to_say_about_the_metrics() {
         &[(START_MS, 1.0)],
     )])
     .await;
-    let answer = app.get("/metrics").await;
+    let response = app.get("/metrics").await;
     assert_eq!(
-        answer.headers["content-type"],
+        response.headers["content-type"],
         "text/plain; version=0.0.4; charset=utf-8"
     );
-    promtool(&["check", "metrics"], &answer.text()).await;
+    promtool(&["check", "metrics"], &response.text()).await;
 }
 
 #[tokio::test]
@@ -88,12 +88,12 @@ async fn a_scraper_that_reads_openmetrics_gets_it() {
             "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
         )
         .body(axum::body::Body::empty());
-    let answer = app.send(request.unwrap()).await;
+    let response = app.send(request.unwrap()).await;
     assert_eq!(
-        answer.headers["content-type"],
+        response.headers["content-type"],
         "application/openmetrics-text; version=1.0.0; charset=utf-8"
     );
-    let text = answer.text();
+    let text = response.text();
     assert!(text.contains("# TYPE timestream_connector_received_samples counter\n"));
     assert!(text.ends_with("# EOF\n"), "{text}");
 }
@@ -198,9 +198,9 @@ async fn write_units_are_those_that_timestream_counts() {
         before = counted;
     }
     // What stores nothing costs nothing; what stores a part costs all.
-    let refused = FaultKind::Validation("the request is refused".to_owned());
+    let rejection = FaultKind::Validation("the request is rejected".to_owned());
     app.emulator
-        .order_fault(Fault::next("WriteRecords", 1, refused));
+        .order_fault(Fault::next("WriteRecords", 1, rejection));
     assert_eq!(app.write(numbered(0..1)).await.status, 400);
     let mut twice = numbered(0..2);
     twice[0].samples[0].timestamp = now_ms();
@@ -219,7 +219,7 @@ async fn rejected_samples_are_counted_by_reason() {
     let app = TestApp { emulator, router };
     let at = |time, value| series(&[("__name__", "m"), ("l", "1")], &[(time, value)]);
     let now = now_ms();
-    let answer = app
+    let response = app
         .write(vec![
             at(now, 1.0),
             at(now, 2.0),
@@ -227,7 +227,7 @@ async fn rejected_samples_are_counted_by_reason() {
             at(START_MS, 1.0),
         ])
         .await;
-    assert_eq!(answer.status, 419);
+    assert_eq!(response.status, 419);
     for (reason, expected) in [
         ("duplicate_version", 2.0),
         ("outside_memory_window", 1.0),
@@ -241,7 +241,7 @@ async fn rejected_samples_are_counted_by_reason() {
 }
 
 #[tokio::test]
-async fn what_reads_took_is_counted_even_if_they_fail() {
+async fn costs_of_reads_are_counted_even_if_they_fail() {
     let app = TestApp::start_with(&["--max-retries=0"]).await;
     app.write_ok(numbered(0..5)).await;
     let metric = async |name: &str| {
@@ -259,8 +259,8 @@ async fn what_reads_took_is_counted_even_if_they_fail() {
 
     app.emulator
         .order_fault(Fault::next("Query", 9, FaultKind::AccessDenied));
-    let answer = app.read_raw(vec![query(&[(Type::Eq, "__name__", "m")])]);
-    assert_eq!(answer.await.status, 403);
+    let response = app.read_raw(vec![query(&[(Type::Eq, "__name__", "m")])]);
+    assert_eq!(response.await.status, 403);
     assert!(metric("statements").await > statements);
     assert_eq!(metric("series").await, 5.0);
 }
@@ -285,7 +285,7 @@ async fn the_process_has_the_metrics_of_every_exporter() {
     assert!((0.0..3_600.0).contains(&age), "{age}");
 }
 
-/// Every metric that a PromQL text names.
+/// Returns every metric that a PromQL text names.
 fn metric_names(promql: &str) -> BTreeSet<String> {
     let names = Regex::new(r"\b(timestream_connector|process)_\w+|\bup\b").unwrap();
     let found = names.find_iter(promql);
@@ -294,7 +294,7 @@ fn metric_names(promql: &str) -> BTreeSet<String> {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_dashboard_asks_for_metrics_that_exist() {
+async fn the_dashboard_queries_metrics_that_exist() {
     let exposed = exposed_names(&TestApp::start().await).await;
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
@@ -389,7 +389,7 @@ async fn alerts_fire_when_they_should() {
             &["TimestreamConnectorRetriesGrow"],
         ),
         (
-            "samples that nobody can store",
+            "samples that cannot be stored",
             &[
                 (
                     "rejected_samples_total{reason=\"duplicate_version\"",
@@ -464,7 +464,7 @@ async fn alerts_fire_when_they_should() {
             let series = format!("timestream_connector_{series}, {target}");
             input.push(serde_json::json!({"series": series, "values": values}));
         }
-        // How many fire is told by ALERTS, without repeating their texts.
+        // ALERTS has the number that fire, without repeating their texts.
         let fires: Vec<Value> = all
             .iter()
             .map(|alert| {
@@ -493,10 +493,10 @@ async fn alerts_fire_when_they_should() {
 async fn the_start_page_shows_what_happens() {
     let app = TestApp::start().await;
     app.write_ok(numbered(0..7)).await;
-    let answer = app.get("/").await;
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(answer.headers["cache-control"], "no-store");
-    let page = answer.text();
+    let response = app.get("/").await;
+    assert_eq!(response.status, StatusCode::OK);
+    assert_eq!(response.headers["cache-control"], "no-store");
+    let page = response.text();
     for part in [
         "<dt>Database</dt><dd>db</dd>",
         "<dt>Table</dt><dd>label table, else t</dd>",

@@ -1,4 +1,4 @@
-//! The proven faults of the Go connector, each as a test of its absence.
+//! The proven errors of the Go connector, each as a test of its absence.
 //!
 //! Its ignored base64 flag belongs to Lambda events.
 
@@ -58,8 +58,8 @@ async fn throttling_is_not_400() {
     let app = TestApp::start_with(&["--max-write-retries=0"]).await;
     app.emulator
         .order_fault(Fault::next("WriteRecords", 1, FaultKind::Throttle));
-    let answer = app.write(vec![up(&[("l", "1")], &[(START_MS, 1.0)])]).await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let response = app.write(vec![up(&[("l", "1")], &[(START_MS, 1.0)])]).await;
+    assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]
@@ -68,31 +68,31 @@ async fn network_errors_are_not_200() {
     let TestApp { emulator, router } = app;
     let url = emulator.url();
     emulator.stop().await;
-    // Nobody listens there any more.
+    // The port is closed by now.
     let app = TestApp {
         emulator: start_emulator(vec![]).await,
         router,
     };
-    let answer = app.write(vec![up(&[("l", "1")], &[(START_MS, 1.0)])]).await;
+    let response = app.write(vec![up(&[("l", "1")], &[(START_MS, 1.0)])]).await;
     assert_eq!(
-        answer.status,
+        response.status,
         StatusCode::SERVICE_UNAVAILABLE,
         "{url}: {}",
-        answer.text()
+        response.text()
     );
     assert!(
-        answer.text().starts_with("Unavailable: "),
+        response.text().starts_with("Unavailable: "),
         "{}",
-        answer.text()
+        response.text()
     );
-    let answer = app
+    let response = app
         .read_raw(vec![query(&[(Type::Eq, "__name__", "up")])])
         .await;
     assert_eq!(
-        answer.status,
+        response.status,
         StatusCode::SERVICE_UNAVAILABLE,
         "{}",
-        answer.text()
+        response.text()
     );
 }
 
@@ -104,29 +104,29 @@ async fn a_permanent_failure_does_not_hide_a_retryable_one() {
         ..Fault::next("WriteRecords", 1, FaultKind::Throttle)
     };
     app.emulator.order_fault(throttled);
-    let answer = app
+    let response = app
         .write(vec![
             up(&[("table", "missing")], &[(START_MS, 1.0)]),
             up(&[("table", "other")], &[(START_MS, 1.0)]),
         ])
         .await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]
-async fn rejected_records_are_told_from_stored_ones() {
+async fn rejected_records_are_distinguished_from_stored_ones() {
     let emulator = start_emulator(vec![timestream_emulator::TableSpec::new("db", "t")]).await;
     let router = connect(&emulator, &[]).await;
     let app = TestApp { emulator, router };
     // 2020 is outside the memory store, and this table takes no late data.
-    let answer = app
+    let response = app
         .write(vec![
             up(&[("l", "1")], &[(START_MS, 1.0)]),
             up(&[("l", "2")], &[(now_ms(), 1.0)]),
         ])
         .await;
-    assert_eq!(answer.status.as_u16(), 419);
-    let text = answer.text();
+    assert_eq!(response.status.as_u16(), 419);
+    let text = response.text();
     assert!(
         text.contains("1 samples for db/t are not stored: The record timestamp is outside"),
         "{text}"
@@ -257,8 +257,8 @@ async fn the_case_of_header_names_does_not_matter() {
          cOnTeNt-EnCoDiNg: snappy\r\nContent-LENGTH: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    let answer = connector.raw(&[head.into_bytes(), body].concat()).await;
-    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    let response = connector.raw(&[head.into_bytes(), body].concat()).await;
+    assert!(response.starts_with("HTTP/1.1 204 "), "{response}");
 }
 
 #[tokio::test]
@@ -277,8 +277,8 @@ async fn remote_write_2_loses_nothing() {
         ),
         ("x-prometheus-remote-write-version", "2.0.0"),
     ];
-    let answer = app.post("/write", &headers, body.to_vec()).await;
-    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    let response = app.post("/write", &headers, body.to_vec()).await;
+    assert_eq!(response.status, StatusCode::NO_CONTENT);
     let [point] = app.emulator.points("db", "t").try_into().unwrap();
     assert_eq!(point.measure_name, "up");
 }
@@ -292,7 +292,7 @@ async fn clients_are_built_once_and_not_for_each_request() {
         app.write_ok(vec![up(&[("l", "1")], &[(START_MS + i, 1.0)])])
             .await;
     }
-    // A new client would have to ask again.
+    // A new client would have to discover the endpoint again.
     assert_eq!(app.emulator.counters().calls["DescribeEndpoints"], 1);
 }
 
@@ -311,7 +311,7 @@ async fn bodies_have_limits() {
 }
 
 #[tokio::test]
-async fn a_request_does_not_end_the_process_unless_asked_to() {
+async fn a_request_ends_the_process_only_if_configured() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let connector = Connector::start(&emulator, &[]).await;
     let long = "l".repeat(10_000);

@@ -6,12 +6,12 @@ use std::time::SystemTime;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-/// The connector's binary.
+/// Returns the connector's binary.
 pub(crate) fn bootstrap() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_bootstrap"))
 }
 
-/// The emulator's binary. Whoever tests the whole workspace has it; else it is built.
+/// Returns the emulator's binary. Whoever tests the whole workspace has it; else it is built.
 pub(crate) async fn emulator() -> &'static Path {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
     BINARY.get_or_init(obtain_emulator).await
@@ -44,7 +44,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|it| it.modified()).ok()
 }
 
-/// When the last of the files in a folder was changed.
+/// Returns the time of the last change of a file in a folder.
 fn newest(folder: &Path) -> Option<SystemTime> {
     let entries = folder
         .read_dir()

@@ -1,4 +1,5 @@
-//! A real Prometheus keeps its samples in Timestream, and another one answers from there alone.
+//! A real Prometheus stores its samples in Timestream, and another one serves them from there
+//! alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -17,7 +18,7 @@ use tokio::process::{Child, Command};
 use crate::standalone::Connector;
 use crate::support::{start_emulator, table};
 
-/// How long the first Prometheus scrapes before its data is compared.
+/// Time that the first Prometheus scrapes before its data is compared.
 const SCRAPED_SECONDS: usize = 15;
 
 /// Type, help text and unit by metric family; targets may differ in them.
@@ -71,7 +72,7 @@ impl Prometheus {
         }
     }
 
-    /// One that has nothing but what the connector at `url` answers.
+    /// Starts one that has no data but the responses of the connector at `url`.
     pub(crate) async fn read_only(program: &Path, url: &str) -> Self {
         let config = format!("remote_read:\n- {{ url: '{url}/read', read_recent: true }}\n");
         Self::start(program, |_| config).await
@@ -101,7 +102,7 @@ impl Prometheus {
                     .collect(),
                 metadata: vec![],
             };
-            let answer = client
+            let response = client
                 .post(format!("{}/api/v1/write", self.url))
                 .header("content-type", "application/x-protobuf")
                 .header("content-encoding", "snappy")
@@ -109,29 +110,29 @@ impl Prometheus {
                 .send()
                 .await
                 .unwrap();
-            let status = answer.status();
+            let status = response.status();
             assert!(
                 status.is_success(),
                 "{status} {}",
-                answer.text().await.unwrap()
+                response.text().await.unwrap()
             );
         }
     }
 
-    /// A successful API answer, warnings included.
+    /// Returns a successful API response, warnings included.
     pub(crate) async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
         let url =
             Url::parse_with_params(&format!("{}/api/v1/{path}", self.url), parameters).unwrap();
         let text = soak::http::get(url).await.unwrap().text().await.unwrap();
-        let answer: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(answer["status"], "success", "{parameters:?}: {text}");
-        answer
+        let response: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(response["status"], "success", "{parameters:?}: {text}");
+        response
     }
 
-    /// What it knows about metrics.
+    /// Returns its metadata of metrics.
     async fn metadata(&self) -> Metadata {
-        let answer = self.api("metadata", &[]).await;
-        let families = answer["data"].as_object().unwrap().iter();
+        let response = self.api("metadata", &[]).await;
+        let families = response["data"].as_object().unwrap().iter();
         let texts = |entry: &Value| ["type", "help", "unit"].map(|it| text(&entry[it]).to_owned());
         families
             .map(|(name, entries)| {
@@ -141,27 +142,27 @@ impl Prometheus {
             .collect()
     }
 
-    /// All finite samples up to `time` (in seconds).
+    /// Returns all finite samples up to `time` (in seconds).
     async fn samples(&self, time: &str) -> Samples {
-        let answer = self
+        let response = self
             .api(
                 "query",
                 &[("query", "{__name__=~\".+\"}[10m]"), ("time", time)],
             )
             .await;
         let mut samples = Samples::default();
-        samples.add_matrix(&answer["data"]["result"]);
+        samples.add_matrix(&response["data"]["result"]);
         samples
     }
 }
 
-/// A port that nothing listens on.
+/// Returns a port that nothing listens on.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
-/// Asks until the answer is a success.
+/// Sends requests until one succeeds.
 pub(crate) async fn wait_for(url: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -177,7 +178,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// A program of Prometheus from the cache or the PATH, else built: see the script.
+/// Returns a program of Prometheus from the cache or the PATH, else built: see the script.
 pub(crate) async fn program(name: &str) -> PathBuf {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/prometheus.sh");
     let mut command = Command::new("bash");
@@ -195,7 +196,7 @@ pub(crate) async fn program(name: &str) -> PathBuf {
     String::from_utf8(output.stdout).unwrap().trim().into()
 }
 
-/// All samples that the emulator holds up to `until_ms`.
+/// Returns all samples that the emulator holds up to `until_ms`.
 fn stored(emulator: &Emulator, until_ms: i64) -> Samples {
     let mut points = emulator.points("db", "t");
     points.retain(|point| point.time_ns / 1_000_000 <= until_ms);
@@ -215,7 +216,7 @@ async fn assert_stored(emulator: &Emulator, expected: &Samples, until_ms: i64) {
     }
 }
 
-/// All metadata that the emulator holds.
+/// Returns all metadata that the emulator holds.
 fn stored_metadata(emulator: &Emulator) -> Metadata {
     let mut metadata = Metadata::new();
     for point in emulator.points("db", "metrics") {
@@ -234,20 +235,20 @@ fn stored_metadata(emulator: &Emulator) -> Metadata {
 }
 
 /// Vectors have no order in PromQL; JSON has one.
-pub(crate) fn ordered(mut answer: Value) -> Value {
-    if let Some(result) = answer["data"]["result"].as_array_mut() {
+pub(crate) fn ordered(mut response: Value) -> Value {
+    if let Some(result) = response["data"]["result"].as_array_mut() {
         result.sort_by_key(|series| series["metric"].to_string());
     }
     // Prometheus holds its annotations in a map and lists them in any order.
     for kind in ["warnings", "infos"] {
-        if let Some(annotations) = answer.get_mut(kind).and_then(Value::as_array_mut) {
+        if let Some(annotations) = response.get_mut(kind).and_then(Value::as_array_mut) {
             annotations.sort_by_key(ToString::to_string);
         }
     }
-    answer
+    response
 }
 
-/// Each is asked as an instant query and over a range.
+/// Each is run as an instant query and over a range.
 const QUERIES: [&str; 20] = [
     "up",
     "up{job=\"prometheus\"}",
@@ -301,10 +302,10 @@ async fn a_prometheus_keeps_its_samples_in_timestream_and_another_reads_them() {
     .await;
     let deadline = Instant::now() + Duration::from_secs(60);
     let scraped = async || {
-        let answer = writer
+        let response = writer
             .api("query", &[("query", "count_over_time(up[10m])")])
             .await;
-        let counts = answer["data"]["result"].as_array().unwrap();
+        let counts = response["data"]["result"].as_array().unwrap();
         counts.len() == 2
             && counts
                 .iter()

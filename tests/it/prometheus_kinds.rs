@@ -24,7 +24,7 @@ use crate::support::{query, start_emulator, table};
 /// Bits of the value with which Prometheus ends a series.
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 
-/// How often the target is scraped before its data is compared.
+/// Number of scrapes of the target before its data is compared.
 const SCRAPES: u64 = 20;
 
 fn now_ms() -> i64 {
@@ -32,7 +32,7 @@ fn now_ms() -> i64 {
     now.as_millis() as i64
 }
 
-/// What the target shows at its `n`th scrape: pods come and go, and once nothing can be had.
+/// Returns the target's metrics at its `n`th scrape: pods come and go, and once it fails.
 fn exposition(n: u64) -> Response {
     if (9..12).contains(&n) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -61,7 +61,7 @@ fn exposition(n: u64) -> Response {
     ([("content-type", content_type)], text).into_response()
 }
 
-/// A target and how often it was scraped.
+/// Returns a target and how often it was scraped.
 async fn start_target() -> (String, Arc<AtomicU64>) {
     let scrapes = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&scrapes);
@@ -79,7 +79,7 @@ async fn start_target() -> (String, Arc<AtomicU64>) {
 /// Samples as bits, and histograms, by time.
 type Held = BTreeMap<Vec<(String, String)>, (BTreeMap<i64, u64>, BTreeMap<i64, Content>)>;
 
-/// All that remote read gives for these times.
+/// Returns all that remote read gives for these times.
 async fn held(url: &str, times: (i64, i64)) -> Held {
     let mut query = query(&[(Type::Re, "job", ".+")]);
     (query.start_timestamp_ms, query.end_timestamp_ms) = times;
@@ -87,7 +87,7 @@ async fn held(url: &str, times: (i64, i64)) -> Held {
         queries: vec![query],
         accepted_response_types: vec![],
     };
-    let answer = soak::http::client()
+    let response = soak::http::client()
         .post(url)
         .header("content-type", "application/x-protobuf")
         .header("content-encoding", "snappy")
@@ -96,7 +96,7 @@ async fn held(url: &str, times: (i64, i64)) -> Held {
         .send()
         .await
         .unwrap();
-    let (status, body) = (answer.status(), answer.bytes().await.unwrap());
+    let (status, body) = (response.status(), response.bytes().await.unwrap());
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
     let body = wire::decompress(&body, usize::MAX).unwrap();
     let mut response: prompb::ReadResponse = wire::decode(&body).unwrap();
@@ -135,9 +135,9 @@ async fn exemplars_of(prometheus: &Prometheus, (start, end): (i64, i64)) -> Exem
         ("start", &*seconds(start)),
         ("end", &*seconds(end)),
     ];
-    let answer = prometheus.api("query_exemplars", &range).await;
+    let response = prometheus.api("query_exemplars", &range).await;
     let mut all = Exemplars::new();
-    for series in answer["data"].as_array().unwrap() {
+    for series in response["data"].as_array().unwrap() {
         for exemplar in series["exemplars"].as_array().unwrap() {
             let value: f64 = exemplar["value"].as_str().unwrap().parse().unwrap();
             let time_ms = (exemplar["timestamp"].as_f64().unwrap() * 1e3).round() as i64;

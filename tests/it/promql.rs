@@ -27,7 +27,7 @@ const SCRAPE_MS: i64 = 15_000;
 /// Two hours of scrapes.
 const SCRAPES: i64 = 480;
 
-/// Deterministic noise in `0.0..1.0`.
+/// Returns deterministic noise in `0.0..1.0`.
 fn noise(series: i64, scrape: i64) -> f64 {
     let mut x = (series * 1_000_003 + scrape) as u64 ^ 0x9e37_79b9_7f4a_7c15;
     for _ in 0..3 {
@@ -37,12 +37,12 @@ fn noise(series: i64, scrape: i64) -> f64 {
     (x >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// When the series `id` is scraped: up to 999 ms late.
+/// Returns the time at which the series `id` is scraped: up to 999 ms late.
 fn time_ms(id: i64, scrape: i64) -> i64 {
     START_MS + scrape * SCRAPE_MS + (noise(id, scrape) * 1e3) as i64
 }
 
-/// A series whose values are `value(scrape)`; `None` is a missed scrape.
+/// Returns a series whose values are `value(scrape)`; `None` is a missed scrape.
 fn scraped(labels: &[(&str, &str)], id: i64, value: impl Fn(i64) -> Option<f64>) -> TimeSeries {
     let samples: Vec<_> = (0..SCRAPES)
         .filter_map(|scrape| Some((time_ms(id, scrape), value(scrape)?)))
@@ -61,7 +61,7 @@ fn counter(labels: &[(&str, &str)], id: i64, per_scrape: f64, resets_after: i64)
     })
 }
 
-/// Series of every kind that the queries below need, those of one metric together.
+/// Returns series of every kind that the queries below need, those of one metric together.
 fn data() -> Vec<TimeSeries> {
     let mut all = Vec::new();
     let mut id = 0;
@@ -387,7 +387,7 @@ const FLAGS: [&str; 3] = [
 ];
 
 /// A Prometheus that holds the data itself, and two that read it through the connector, each with
-/// answers of one form.
+/// responses of one form.
 struct Trio {
     local: Prometheus,
     samples: Remote,
@@ -417,18 +417,19 @@ impl Remote {
 }
 
 impl Trio {
-    /// The connector gets all of `written` and these flags; what is kept of it is `kept`.
+    /// Starts all three. The connector gets all of `written` and these flags; the local Prometheus
+    /// gets `local_series`, the samples that the connector stores.
     async fn start(
         prometheus: &Path,
         flags: &[&str],
         written: Vec<TimeSeries>,
-        kept: &[TimeSeries],
+        local_series: &[TimeSeries],
     ) -> Self {
         let emulator = start_emulator(vec![table("db", "t")]).await;
         let connector = Connector::start(&emulator, flags).await;
         connector.write(written).await;
         let count = |series: &TimeSeries| series.samples.len() + series.histograms.len();
-        let count: usize = kept.iter().map(count).sum();
+        let count: usize = local_series.iter().map(count).sum();
         assert_eq!(emulator.counters().points_stored, count as u64);
 
         let (local, samples, streamed) = tokio::join!(
@@ -437,13 +438,13 @@ impl Trio {
             Remote::start(prometheus, &connector, ResponseType::StreamedXorChunks),
         );
         // Sums of floats depend on the order of the series, and the head keeps that of their arrival.
-        let mut kept = kept.to_vec();
-        kept.sort_by_cached_key(|series| {
+        let mut local_series = local_series.to_vec();
+        local_series.sort_by_cached_key(|series| {
             let labels = series.labels.iter();
             let labels = labels.map(|it| (it.name.clone(), it.value.clone()));
             labels.collect::<Vec<_>>()
         });
-        local.write_in_order(&kept).await;
+        local.write_in_order(&local_series).await;
         Self {
             local,
             samples,
@@ -453,20 +454,21 @@ impl Trio {
         }
     }
 
-    /// Asks all, at two times and over a range: the answers, the same from all.
-    async fn ask(&self, query: &str) -> Vec<Value> {
+    /// Runs the query on all, at two times and over a range; returns the results, which are the
+    /// same for all.
+    async fn query(&self, query: &str) -> Vec<Value> {
         let forms = [("samples", &self.samples), ("streamed", &self.streamed)];
-        self.ask_forms(query, &forms).await
+        self.query_forms(query, &forms).await
     }
 
-    /// Asks as [`Self::ask`] does, but of the remote ones only these.
-    async fn ask_forms(&self, query: &str, forms: &[(&str, &Remote)]) -> Vec<Value> {
+    /// Runs the query as [`Self::query`] does, but on these remote ones only.
+    async fn query_forms(&self, query: &str, forms: &[(&str, &Remote)]) -> Vec<Value> {
         let start = START_MS / 1_000;
         let range = [start + 1_800, start + 5_400].map(|time| time.to_string());
-        let mut answers = Vec::new();
+        let mut results = Vec::new();
         for time in [start + 3_600, start + 5_407].map(|time| time.to_string()) {
             let instant = [("query", query), ("time", &*time)];
-            answers.push(self.same("query", &instant, forms).await);
+            results.push(self.same("query", &instant, forms).await);
         }
         let range = [
             ("query", query),
@@ -474,30 +476,30 @@ impl Trio {
             ("end", &range[1]),
             ("step", "60"),
         ];
-        answers.push(self.same("query_range", &range, forms).await);
-        answers
+        results.push(self.same("query_range", &range, forms).await);
+        results
     }
 
-    /// Asks these and the local one; returns the answer.
+    /// Runs a query on these and on the local one; returns the result.
     async fn same(
         &self,
         path: &str,
         parameters: &[(&str, &str)],
         forms: &[(&str, &Remote)],
     ) -> Value {
-        let ask = async |one: &Prometheus| ordered(one.api(path, parameters).await);
-        let expected = ask(&self.local).await;
+        let run = async |one: &Prometheus| ordered(one.api(path, parameters).await);
+        let expected = run(&self.local).await;
         for (form, remote) in forms {
-            let actual = ask(&remote.prometheus).await;
+            let actual = run(&remote.prometheus).await;
             assert_eq!(actual, expected, "{form} {path} {parameters:?}");
         }
         expected
     }
 
-    /// The answers to each query.
-    async fn ask_all(&self, queries: &[&'static str]) -> BTreeMap<&'static str, Vec<Value>> {
+    /// Returns the results of each query.
+    async fn query_all(&self, queries: &[&'static str]) -> BTreeMap<&'static str, Vec<Value>> {
         stream::iter(queries.to_vec())
-            .map(async |query| (query, self.ask(query).await))
+            .map(async |query| (query, self.query(query).await))
             .buffer_unordered(4)
             .collect()
             .await
@@ -510,13 +512,13 @@ async fn promql_over_timestream_equals_promql_over_local_storage() {
     assert!(all.len() >= 400, "{} queries", all.len());
     let prometheus = program("prometheus").await;
     let written = [data(), special::data(), special::mixed()].concat();
-    let kept = written.clone();
+    let local_series = written.clone();
     let flags = ["--store-special-values"];
-    let trio = Trio::start(&prometheus, &flags, written, &kept).await;
-    let answers = trio.ask_all(&all).await;
+    let trio = Trio::start(&prometheus, &flags, written, &local_series).await;
+    let results = trio.query_all(&all).await;
 
     // Both forms were what was compared.
-    let [samples, streamed] = [&trio.samples, &trio.streamed].map(|it| it.proxy.answers());
+    let [samples, streamed] = [&trio.samples, &trio.streamed].map(|it| it.proxy.forms());
     assert_eq!((samples.streamed, streamed.samples), (0, 0));
     assert!(streamed.streamed > 1_000, "{streamed:?}");
     assert_eq!(streamed.streamed, samples.samples);
@@ -524,18 +526,18 @@ async fn promql_over_timestream_equals_promql_over_local_storage() {
     // Prometheus passes over samples of SAMPLES where a series changes between floats and histograms.
     let streamed_only = [("streamed", &trio.streamed)];
     for query in MIXED_QUERIES {
-        for answer in trio.ask_forms(query, &streamed_only).await {
-            let result = answer["data"]["result"].as_array().unwrap();
+        for result in trio.query_forms(query, &streamed_only).await {
+            let result = result["data"]["result"].as_array().unwrap();
             assert!(!result.is_empty() || !query.starts_with("mixed"), "{query}");
         }
     }
 
     // A query that never has a result compares nothing; these are meant to have none.
-    let is_empty = |answer: &Value| {
-        let result = answer["data"]["result"].as_array();
+    let is_empty = |result: &Value| {
+        let result = result["data"]["result"].as_array();
         result.is_some_and(Vec::is_empty)
     };
-    let empty = answers.iter().filter(|(_, all)| all.iter().all(is_empty));
+    let empty = results.iter().filter(|(_, all)| all.iter().all(is_empty));
     let empty: Vec<_> = empty.map(|(query, _)| *query).collect();
     let meant = [
         "absent(requests_total)",
@@ -544,17 +546,17 @@ async fn promql_over_timestream_equals_promql_over_local_storage() {
     ];
     assert_eq!(empty, meant);
 
-    // Without the option the answers are those of a Prometheus that never had the values which
-    // Timestream does not take, and `0` for `-0`; histograms are the same, stale ones included.
+    // Without the option the results are those of a Prometheus that never had the values which
+    // Timestream does not accept, and `0` for `-0`; histograms are the same, stale ones included.
     let written = special::data();
-    let kept = special::without_special_values(written.clone());
-    let without = Trio::start(&prometheus, &[], written, &kept).await;
+    let local_series = special::without_special_values(written.clone());
+    let without = Trio::start(&prometheus, &[], written, &local_series).await;
     let special = [VALUE_QUERIES, HISTOGRAM_QUERIES].concat();
     let differing: Vec<_> = without
-        .ask_all(&special)
+        .query_all(&special)
         .await
         .into_iter()
-        .filter(|(query, answer)| answers[query] != *answer)
+        .filter(|(query, result)| results[query] != *result)
         .map(|(query, _)| query)
         .collect();
     assert!(differing.len() > VALUE_QUERIES.len() / 2, "{differing:?}");

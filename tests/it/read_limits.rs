@@ -1,4 +1,4 @@
-//! How much a read may find.
+//! Limits of a read.
 
 use http::StatusCode;
 use timestream_prometheus_connector::prompb::label_matcher::Type;
@@ -14,7 +14,7 @@ fn named(name: &str) -> Query {
     query(&[(Type::Eq, "__name__", name)])
 }
 
-/// A series of so many samples, one each second.
+/// Returns a series of so many samples, one each second.
 fn samples(name: &str, count: i64) -> TimeSeries {
     let all: Vec<_> = (0..count)
         .map(|i| (START_MS + i * 1_000, i as f64))
@@ -47,20 +47,20 @@ async fn too_many_samples_are_an_error_that_helps() {
     ];
     for (queries, is_allowed) in cases {
         for form in FORMS {
-            // The first result of several may be on its way when the limit is met; such an answer is
-            // cut, as after any late error (`streamed`).
+            // The first result of several may be on its way when the limit is met; such a response
+            // is cut, as after any late error (`streamed`).
             if !is_allowed && queries.len() > 1 && form == [StreamedXorChunks] {
                 continue;
             }
-            let answer = app.read_as(form, queries.clone()).await;
+            let response = app.read_as(form, queries.clone()).await;
             if is_allowed {
-                assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+                assert_eq!(response.status, StatusCode::OK, "{}", response.text());
                 continue;
             }
-            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{queries:?}");
+            assert_eq!(response.status, StatusCode::BAD_REQUEST, "{queries:?}");
             assert_eq!(
-                answer.text(),
-                "ReadLimitError: the result has more than 100 samples; query a shorter range or \
+                response.text(),
+                "ReadLimitError: the result has more than 100 samples; ask for a shorter range or \
                  fewer series (more label matchers), or raise max_read_samples"
             );
         }
@@ -77,7 +77,7 @@ async fn samples_outside_of_the_range_do_not_count() {
 }
 
 #[tokio::test]
-async fn what_takes_too_much_memory_is_an_error_that_helps() {
+async fn a_read_with_too_much_memory_is_an_error_that_helps() {
     let app = TestApp::start_with(&["--max-read-bytes=64KiB"]).await;
     // The samples take little; labels count too.
     let long = "x".repeat(1_000);
@@ -97,9 +97,9 @@ async fn what_takes_too_much_memory_is_an_error_that_helps() {
     assert_eq!(app.read(vec![named("small")]).await[0].len(), 1);
     for name in ["labels", "noise"] {
         for form in FORMS {
-            let answer = app.read_as(form, vec![named(name)]).await;
-            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{name}");
-            let text = answer.text();
+            let response = app.read_as(form, vec![named(name)]).await;
+            assert_eq!(response.status, StatusCode::BAD_REQUEST, "{name}");
+            let text = response.text();
             assert!(text.contains("more than 65536 bytes"), "{text}");
             assert!(text.ends_with("or raise max_read_bytes"), "{text}");
         }
@@ -107,7 +107,7 @@ async fn what_takes_too_much_memory_is_an_error_that_helps() {
 }
 
 #[tokio::test]
-async fn no_more_pages_are_asked_for_and_the_query_is_cancelled() {
+async fn no_more_pages_are_requested_and_the_query_is_cancelled() {
     let app = TestApp::start_with(&["--max-read-samples=1000"]).await;
     // About 4 MB, in rows that a page can hold.
     for instance in 0..16 {
@@ -117,8 +117,8 @@ async fn no_more_pages_are_asked_for_and_the_query_is_cancelled() {
         app.write_ok(vec![one]).await;
     }
     let pages = "timestream_connector_read_pages_total";
-    let answer = app.read_raw(vec![named("m")]).await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let response = app.read_raw(vec![named("m")]).await;
+    assert_eq!(response.status, StatusCode::BAD_REQUEST);
     // The columns, the columns beside the query, an empty page and the first one with rows.
     assert!(app.metric(pages).await <= 4.0);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);

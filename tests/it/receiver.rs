@@ -43,7 +43,7 @@ fn file(name: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// The cases of a file; lines before the first one are its head.
+/// Returns the cases of a file; lines before the first one are its head.
 fn cases(text: &str, add: impl Fn(&mut Case, &str)) -> Vec<Case> {
     let mut cases = Vec::<Case>::new();
     for line in text.lines() {
@@ -62,7 +62,7 @@ fn cases(text: &str, add: impl Fn(&mut Case, &str)) -> Vec<Case> {
     cases
 }
 
-/// The version that a line is about, and what it says.
+/// Returns the version of a line, and its text.
 fn of_version(line: &str) -> (u8, String) {
     let (version, text) = line.split_once(' ').unwrap();
     (version.parse().unwrap(), text.to_owned())
@@ -151,7 +151,7 @@ fn histogram_line(series: &str, read: &prompb::Histogram) -> String {
     )
 }
 
-/// The line of a point that is an exemplar.
+/// Returns the line of a point that is an exemplar.
 fn exemplar_line(point: &Point) -> Option<String> {
     let metric = point.measure_name.strip_prefix(EXEMPLAR_PREFIX)?;
     let dimensions = point.dimensions.iter();

@@ -1,4 +1,4 @@
-//! What is written comes back, whatever its labels and values.
+//! Samples read are the samples written, whatever their labels and values.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use timestream_prometheus_connector::prompb::{ReadHints, TimeSeries};
 
 use crate::support::{START_MS, TestApp, query, series};
 
-/// Samples compared by their bits.
+/// Returns a series with the bits of its samples, for comparison.
 fn bits(series: &TimeSeries) -> (BTreeMap<String, String>, Vec<(i64, u64)>) {
     let labels = series
         .labels
@@ -121,7 +121,7 @@ async fn nasty_labels_come_back() {
 }
 
 #[tokio::test]
-async fn an_empty_label_is_an_absent_one_and_destination_labels_are_not_kept() {
+async fn an_empty_label_is_an_absent_one_and_destination_labels_are_not_stored() {
     let app = TestApp::start().await;
     app.write_ok(vec![series(
         &[
@@ -164,7 +164,7 @@ async fn an_empty_label_is_an_absent_one_and_destination_labels_are_not_kept() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_stored_is_counted_and_costs_nothing_else() {
+async fn samples_that_cannot_be_stored_are_counted_and_the_others_stored() {
     let app = TestApp::start().await;
     let long_name = "n".repeat(257);
     let long_label = "l".repeat(61);
@@ -213,7 +213,7 @@ async fn what_cannot_be_stored_is_counted_and_costs_nothing_else() {
     );
     let read = app.read(vec![query(&[])]).await;
     assert_eq!(read[0].len(), 1);
-    // Timestream refuses -0.0, so it is stored as 0.
+    // Timestream rejects -0.0, so it is stored as 0.
     assert_eq!(bits(&read[0][0]).1, [(START_MS + 3, 0.0_f64.to_bits())]);
 }
 
@@ -245,7 +245,7 @@ async fn results_come_in_the_order_of_the_queries() {
 }
 
 #[tokio::test]
-async fn a_range_is_kept_to_the_millisecond() {
+async fn a_range_is_exact_to_the_millisecond() {
     let app = TestApp::start().await;
     let samples: Vec<_> = (0..10).map(|i| (START_MS + i, i as f64)).collect();
     app.write_ok(vec![series(&[("__name__", "a"), ("l", "1")], &samples)])
@@ -265,7 +265,7 @@ async fn a_range_is_kept_to_the_millisecond() {
         .collect();
     assert_eq!(times, [3, 4, 5, 6, 7, 8]);
 
-    // Labels alone, as /api/v1/series asks for them, over all of time.
+    // Labels alone, as /api/v1/series requests them, over all of time.
     query.start_timestamp_ms = -9_223_309_901_257_974_000;
     query.end_timestamp_ms = 9_223_309_901_257_974_999;
     query.hints = Some(ReadHints {

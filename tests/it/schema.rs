@@ -1,4 +1,4 @@
-//! Columns are remembered, and a memory that is out of date never changes an answer.
+//! Columns are cached, and an outdated cache never changes a response.
 
 use timestream_prometheus_connector::prompb::label_matcher::Type;
 
@@ -56,7 +56,7 @@ async fn a_label_that_had_no_column_is_looked_up_again() {
 }
 
 #[tokio::test]
-async fn columns_are_asked_for_before_the_first_query_only() {
+async fn columns_are_requested_before_the_first_query_only() {
     let app = TestApp::start().await;
     app.write_ok(vec![series(
         &[("__name__", "up"), ("job", "a")],

@@ -7,8 +7,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 use timestream_prometheus_connector::jobs::definition::{Definition, KINDS};
 
-/// Types that hold what may be a secret and show it by `Debug`: a definition or a state as it is kept, or
-/// bytes of a file. Headers show a value unless each is marked as sensitive, so that they count as well.
+/// Types that hold a possible secret and show it by `Debug`: a definition or a state as it is
+/// stored, or bytes of a file. Headers show a value unless each is marked as sensitive, so that
+/// they count as well.
 const REVEALING: [&str; 4] = ["Value", "HeaderMap", "PrivateKeyDer", "HeaderValue"];
 
 /// A type of the sources.
@@ -34,7 +35,7 @@ fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// The types that a file defines, with the attributes before them.
+/// Returns the types that a file defines, with the attributes before them.
 fn types(file: &str, text: &str) -> Vec<Type> {
     let mut found = Vec::new();
     let mut attributes = String::new();
@@ -113,12 +114,12 @@ fn no_type_that_holds_a_secret_derives_debug() {
     ] {
         assert_eq!(by_name[name].derives_debug, derives, "{name}");
     }
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     for it in all.iter().filter(|it| it.derives_debug) {
         // The fields alone: a parsing function takes a value, and keeps none.
         let fields = it.body.replace("fn(&Value)", "");
         if let Some(word) = words(&fields).find(|word| REVEALING.contains(word)) {
-            faults.push(format!(
+            errors.push(format!(
                 "{}: {} derives Debug over {word}",
                 it.file, it.name
             ));
@@ -133,10 +134,10 @@ fn no_type_that_holds_a_secret_derives_debug() {
                 && words(line).any(|word| matches!(word, "String" | "str" | "Bytes" | "Vec"))
         };
         if let Some(line) = lines.find(|line| is_secret(line)) {
-            faults.push(format!("{}: {} has {line}", it.file, it.name));
+            errors.push(format!("{}: {} has {line}", it.file, it.name));
         }
     }
-    assert_eq!(faults, [""; 0]);
+    assert_eq!(errors, [""; 0]);
     // The search finds what it looks for.
     let planted = "/// A type.\n#[derive(\n    Clone,\n    Debug,\n)]\npub(super) struct Planted {\n    \
                    /// Some.\n    source: Map<String, Value>,\n}\n";
@@ -195,9 +196,9 @@ fn a_definition_shows_its_secrets_neither_by_debug_nor_to_others() {
     }
 }
 
-/// Whatever stands in place of a value, no fault repeats it.
+/// No error repeats the value of a key, whatever it is.
 #[test]
-fn no_fault_of_a_definition_repeats_a_value() {
+fn no_error_of_a_definition_repeats_a_value() {
     let wrong = [
         json!("hunter2"),
         json!("hunter2\n"),
@@ -223,19 +224,19 @@ fn no_fault_of_a_definition_repeats_a_value() {
     };
     let mut count = 0;
     for kind in KINDS {
-        let faults = (kind.parse)(&json!({"no_such_key": 1})).err().unwrap();
-        for key in keys(&faults[0].message) {
+        let errors = (kind.parse)(&json!({"no_such_key": 1})).err().unwrap();
+        for key in keys(&errors[0].text) {
             for value in &wrong {
                 let config = json!({key.as_str(): value});
                 let definition = json!({
                     "name": "x", "type": kind.name, "target_database": "db", "target_table": "t",
                     "config": config,
                 });
-                let Err(faults) = Definition::of(definition, KINDS) else {
+                let Err(errors) = Definition::of(definition, KINDS) else {
                     continue;
                 };
                 count += 1;
-                let text = faults.to_string().replace("$env:hunter2 ", "");
+                let text = errors.to_string().replace("$env:hunter2 ", "");
                 assert!(
                     !text.contains("hunter2") && !text.contains("4711"),
                     "{key}: {value}: {text}"
@@ -257,9 +258,9 @@ fn no_fault_of_a_definition_repeats_a_value() {
                 "config": {"endpoint": "http://a"},
             });
             definition[key] = value.clone();
-            if let Err(faults) = Definition::of(definition, KINDS) {
+            if let Err(errors) = Definition::of(definition, KINDS) {
                 count += 1;
-                let text = faults.to_string();
+                let text = errors.to_string();
                 assert!(
                     !text.contains("hunter2") && !text.contains("4711"),
                     "{key}: {value}: {text}"

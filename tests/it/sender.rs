@@ -1,8 +1,8 @@
 //! A sender of remote write that behaves as Prometheus does, with shorter pauses.
 //!
 //! Series are spread over shards; each sends one batch after the other. A batch is sent again, the
-//! same bytes, after a 5xx, without an answer, and on 429 where that is configured; any other
-//! answer ends it.
+//! same bytes, after a 5xx, without a response, and on 429 where that is configured; any other
+//! response ends it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,41 +18,41 @@ use tokio::time::Instant;
 const MIN_BACKOFF: Duration = Duration::from_millis(10);
 /// Prometheus' is 5 s.
 const MAX_BACKOFF: Duration = Duration::from_millis(200);
-/// Prometheus waits as long as it is told.
+/// Maximum pause here; Prometheus waits as long as `Retry-After` says.
 const MAX_RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Prometheus never gives up.
 const GIVE_UP: Duration = Duration::from_secs(60);
 /// As Prometheus'.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How sending goes.
+/// Progress of sending.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Progress {
     /// Attempts that have ended, however.
     pub(crate) ended: usize,
     /// Attempts under way.
     pub(crate) under_way: usize,
-    /// Whether every batch has its answer.
+    /// True once every batch has its response.
     pub(crate) is_over: bool,
 }
 
-/// What became of a batch.
+/// Outcome of a batch.
 #[derive(Debug)]
 pub(crate) struct Sent<T> {
-    /// What the caller knows of its samples, in their order.
+    /// The caller's data about its samples, in their order.
     pub(crate) items: Vec<T>,
-    /// The answer that ended it.
+    /// Status of the response that ended it.
     pub(crate) status: u16,
     /// Its text.
     pub(crate) text: String,
-    /// How often it was sent.
+    /// Number of times it was sent.
     pub(crate) attempts: usize,
 }
 
 /// The sender's settings and what is seen of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Sender {
-    /// Where `/write` is.
+    /// Address of `/write`.
     pub(crate) url: String,
     /// Samples in a batch.
     pub(crate) batch: usize,
@@ -64,7 +64,7 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// Sends the samples of each shard, one in each series as Prometheus does it, and returns when
-    /// every batch has its answer.
+    /// every batch has its response.
     pub(crate) async fn send<T>(&self, shards: Vec<Vec<(T, TimeSeries)>>) -> Vec<Sent<T>> {
         let client = soak::http::builder()
             .timeout(ATTEMPT_TIMEOUT)
@@ -130,7 +130,7 @@ impl Sender {
         status >= 500 || (status == 429 && self.retries_429)
     }
 
-    /// Status, `Retry-After` and text of the answer.
+    /// Returns status, `Retry-After` and text of the response.
     async fn attempt(
         &self,
         client: &Client,
@@ -147,21 +147,21 @@ impl Sender {
         if attempts > 1 {
             request = request.header("retry-attempt", attempts - 1);
         }
-        let answer = async {
-            let answer = request.body(body).send().await?;
-            let status = answer.status().as_u16();
-            let retry_after = answer.headers().get("retry-after");
+        let response = async {
+            let response = request.body(body).send().await?;
+            let status = response.status().as_u16();
+            let retry_after = response.headers().get("retry-after");
             let retry_after = retry_after.map(|it| {
                 let seconds = it.to_str().unwrap().parse();
-                Duration::from_secs(seconds.expect("the connector answers seconds"))
+                Duration::from_secs(seconds.expect("the connector sends seconds"))
             });
-            Ok((status, retry_after, answer.text().await?))
+            Ok((status, retry_after, response.text().await?))
         }
         .await;
         self.progress.send_modify(|progress| {
             progress.under_way -= 1;
             progress.ended += 1;
         });
-        answer
+        response
     }
 }

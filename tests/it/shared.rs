@@ -16,7 +16,7 @@ use crate::support::{START_MS, TestApp, query, series};
 const SHARED: &str = "timestream_connector_read_shared_queries_total";
 const STATEMENTS: &str = "timestream_connector_read_statements_total";
 
-/// An app with a series, whose Timestream takes its time.
+/// Returns an app with a series, whose Timestream takes its time.
 async fn slow_app() -> TestApp {
     let app = TestApp::start().await;
     let one = series(&[("__name__", "m"), ("l", "1")], &[(START_MS, 1.0)]);
@@ -53,7 +53,7 @@ fn calls(app: &TestApp, operation: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn one_query_answers_all_who_ask_for_the_same_at_once() {
+async fn one_query_serves_all_simultaneous_requests_for_the_same_data() {
     let app = slow_app().await;
     app.read_samples(vec![named("m")]).await;
     let alone = app.metric(STATEMENTS).await;
@@ -65,11 +65,11 @@ async fn one_query_answers_all_who_ask_for_the_same_at_once() {
         let app = &app;
         async move { app.read_as(&[form], vec![with_func(func)]).await }
     });
-    let answers = join_all(reads).await;
-    assert!(answers.iter().all(|answer| answer.status == 200));
+    let responses = join_all(reads).await;
+    assert!(responses.iter().all(|response| response.status == 200));
     for form in [0, 1] {
-        let bodies = answers.iter().skip(form).step_by(2);
-        assert!(bodies.clone().all(|it| it.body == answers[form].body));
+        let bodies = responses.iter().skip(form).step_by(2);
+        assert!(bodies.clone().all(|it| it.body == responses[form].body));
     }
     assert_eq!(app.metric(SHARED).await, 9.0);
     // The columns were known, and nothing is counted twice.
@@ -131,9 +131,9 @@ async fn the_query_is_cancelled_when_the_last_one_leaves() {
     // The columns, the columns beside the query, and two of its pages.
     until(both, || calls(&app, "Query") >= 4).await;
     slow_down(&app, Duration::from_secs(3_600));
-    let asked = calls(&app, "Query");
+    let before = calls(&app, "Query");
     let both = futures_util::future::join(&mut first, &mut second);
-    until(both, || calls(&app, "Query") > asked).await;
+    until(both, || calls(&app, "Query") > before).await;
 
     drop(first);
     for _ in 0..20 {

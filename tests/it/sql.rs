@@ -1,11 +1,11 @@
-//! SQL as somebody who explores the data would run it.
+//! SQL as a person who explores the data would run it.
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::timestream::{Discovery, Settings, TrustedRoots, sdk_config};
 
-/// The rows of a short result, NULL as `None`.
+/// Returns the rows of a short result, NULL as `None`.
 pub(crate) async fn rows(emulator: &Emulator, statement: &str) -> Vec<Vec<Option<String>>> {
     let settings = Settings {
         region: "us-east-1".to_owned(),
@@ -20,21 +20,21 @@ pub(crate) async fn rows(emulator: &Emulator, statement: &str) -> Vec<Vec<Option
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .load()
         .await;
-    let answer = aws_sdk_timestreamquery::Client::new(&config)
+    let response = aws_sdk_timestreamquery::Client::new(&config)
         .query()
         .query_string(statement)
         .send()
         .await
         .unwrap();
-    assert_eq!(answer.next_token, None, "the result has several pages");
+    assert_eq!(response.next_token, None, "the result has several pages");
     let texts = |row: aws_sdk_timestreamquery::types::Row| {
         let fields = row.data.into_iter();
         fields.map(|field| field.scalar_value).collect()
     };
-    answer.rows.into_iter().map(texts).collect()
+    response.rows.into_iter().map(texts).collect()
 }
 
-/// A statement of the README, by how it begins, up to the end of its block.
+/// Returns a statement of the README, by how it begins, up to the end of its block.
 pub(crate) fn of_the_readme(start: &str) -> &'static str {
     let blocks = include_str!("../../README.md").split("```sql\n").skip(1);
     let mut statements = blocks.map(|block| block.split("```").next().unwrap());

@@ -41,7 +41,7 @@ impl Connector {
         Self::start_bare(emulator, &[&DEFAULTS, flags].concat()).await
     }
 
-    /// As [`Self::start`], with no flags but these.
+    /// Calls [`Self::start`] with no flags but these.
     pub(crate) async fn start_bare(emulator: &Emulator, flags: &[&str]) -> Self {
         let credentials = [
             ("AWS_ACCESS_KEY_ID", "local"),
@@ -50,7 +50,7 @@ impl Connector {
         Self::start_with(emulator, flags, &credentials).await
     }
 
-    /// As [`Self::start_bare`], with these variables and no others.
+    /// Calls [`Self::start_bare`] with these variables and no others.
     pub(crate) async fn start_with(
         emulator: &Emulator,
         flags: &[&str],
@@ -90,30 +90,30 @@ impl Connector {
                 metadata: vec![],
             };
             let body = wire::encode(&request).unwrap();
-            let answer = client
+            let response = client
                 .post(format!("{}/write", self.url))
                 .body(body)
                 .send()
                 .await
                 .unwrap();
-            assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+            assert_eq!(response.status(), StatusCode::NO_CONTENT);
         }
     }
 
-    /// Sends bytes as they are and returns all that is answered until the connection closes.
+    /// Sends bytes as they are and returns everything received until the connection closes.
     pub(crate) async fn raw(&self, request: &[u8]) -> String {
         let address = self.url.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        response
     }
 
-    /// Sends a request and returns the status of the answer.
+    /// Sends a request and returns the status of the response.
     pub(crate) async fn post(&self, path: &str, body: Vec<u8>) -> u16 {
-        let answer = post(format!("{}{path}", self.url), body).await;
-        answer.status().as_u16()
+        let response = post(format!("{}{path}", self.url), body).await;
+        response.status().as_u16()
     }
 
     /// Sends SIGTERM and returns the exit status and what was logged.
@@ -195,8 +195,8 @@ async fn the_head_of_a_request_may_be_large() {
     let head = format!(
         "GET /-/healthy HTTP/1.1\r\nHost: connector\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
     );
-    let answer = connector.raw(head.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let response = connector.raw(head.as_bytes()).await;
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
 }
 
 #[tokio::test]
@@ -205,20 +205,20 @@ async fn without_credentials_data_stays_with_the_sender() {
     let no_credentials = [("AWS_EC2_METADATA_DISABLED", "true")];
     let connector = Connector::start_with(&emulator, &DEFAULTS, &no_credentials).await;
     let url = &connector.url;
-    let answer = post(format!("{url}/write"), body(1.0)).await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let text = answer.text().await.unwrap();
+    let response = post(format!("{url}/write"), body(1.0)).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let text = response.text().await.unwrap();
     assert!(text.starts_with("CredentialsError: "), "{text}");
 }
 
 #[tokio::test]
-async fn a_fail_on_option_ends_the_process_after_the_answer() {
+async fn a_fail_on_option_ends_the_process_after_the_response() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let connector = Connector::start(&emulator, &["--fail-on-invalid-sample-value"]).await;
-    let answer = post(format!("{}/write", connector.url), body(f64::NAN)).await;
-    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    let response = post(format!("{}/write", connector.url), body(f64::NAN)).await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     assert!(
-        answer
+        response
             .text()
             .await
             .unwrap()
@@ -266,13 +266,13 @@ async fn an_address_in_use_is_named() {
 }
 
 /// Sends a request with these lines after the first, and returns status and body.
-async fn asked(connector: &Connector, first: &str, lines: &[&str]) -> (u16, String) {
+async fn request(connector: &Connector, first: &str, lines: &[&str]) -> (u16, String) {
     let head: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
     let request =
         format!("{first} HTTP/1.1\r\n{head}connection: close\r\ncontent-length: 0\r\n\r\n");
-    let answer = connector.raw(request.as_bytes()).await;
-    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    let body = answer.split_once("\r\n\r\n").unwrap().1.to_owned();
+    let response = connector.raw(request.as_bytes()).await;
+    let status = response.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = response.split_once("\r\n\r\n").unwrap().1.to_owned();
     (status, body)
 }
 
@@ -290,7 +290,7 @@ async fn pages_and_proxies_do_not_get_past_a_loopback_listener() {
         "POST /elsewhere",
         "GET /v1/connectors",
     ];
-    let refused: [(&[&str], &str); 6] = [
+    let rejected: [(&[&str], &str); 6] = [
         (&[own, page], "ForeignOriginError"),
         (&[foreign], "ForeignHostError"),
         (&[own, "x-forwarded-host: a.b"], "ForwardedError"),
@@ -301,29 +301,29 @@ async fn pages_and_proxies_do_not_get_past_a_loopback_listener() {
 
     let connector = Connector::start(&emulator, &[]).await;
     for route in routes {
-        for (lines, error) in refused {
-            let (status, body) = asked(&connector, route, lines).await;
+        for (lines, error) in rejected {
+            let (status, body) = request(&connector, route, lines).await;
             assert_eq!(status, 403, "{route} {lines:?}: {body}");
             assert!(body.contains(error), "{route} {lines:?}: {body}");
             let is_json = serde_json::from_str::<serde_json::Value>(&body).is_ok();
             assert_eq!(is_json, route.contains("/v1/"), "{body}");
         }
         for host in [own, "host: 127.0.0.1:9201", "host: [::1]:9201"] {
-            let (status, body) = asked(&connector, route, &[host]).await;
+            let (status, body) = request(&connector, route, &[host]).await;
             assert_ne!(status, 403, "{route} {host}: {body}");
         }
     }
     for path in ["GET /-/healthy", "GET /-/ready"] {
-        let (status, _) = asked(&connector, path, &[foreign, "via: 1.1 proxy"]).await;
+        let (status, _) = request(&connector, path, &[foreign, "via: 1.1 proxy"]).await;
         assert_eq!(status, 200, "{path}");
     }
     connector.terminate().await;
 
     let connector = Connector::start(&emulator, &["--bearer-token=t0ken"]).await;
     let authorization = "authorization: Bearer t0ken";
-    for (lines, error) in refused {
+    for (lines, error) in rejected {
         let lines = [lines, &[authorization]].concat();
-        let (status, _) = asked(&connector, "GET /metrics", &lines).await;
+        let (status, _) = request(&connector, "GET /metrics", &lines).await;
         let expected = if error == "ForeignOriginError" {
             403
         } else {
@@ -349,7 +349,8 @@ async fn a_path_of_metrics_that_is_taken_is_status_2() {
     for path in ["/v1", "/write/", "/a:b", "/%7Bx%7D", "//metrics"] {
         let flag = format!("--web.telemetry-path={path}");
         let connector = Connector::start(&emulator, &[&flag]).await;
-        let (status, body) = asked(&connector, &format!("GET {path}"), &["host: localhost"]).await;
+        let (status, body) =
+            request(&connector, &format!("GET {path}"), &["host: localhost"]).await;
         assert_eq!(status, 200, "{path}: {body}");
         assert!(body.contains("# TYPE"), "{path}: {body}");
         connector.terminate().await;

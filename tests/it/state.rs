@@ -1,4 +1,4 @@
-//! Where connector definitions are kept: the same tests for every place.
+//! Stores of connector definitions: the same tests for each.
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
@@ -59,7 +59,7 @@ impl Dynamo {
     }
 }
 
-/// What holds of every place; `other` is the same one, opened by another process.
+/// Checks the properties of every store; `other` is the same one, opened by another process.
 async fn contract(state: State, other: State) {
     let put = async |name: &str, value: &str, expect: Expect| {
         state.put("c", name, value, expect, None).await.unwrap()
@@ -170,7 +170,7 @@ async fn a_list_of_several_pages_is_whole() {
 }
 
 #[tokio::test]
-async fn what_nobody_needs_any_more_may_expire() {
+async fn unused_entries_may_expire() {
     let dynamo = Dynamo::start().await;
     let until = Timestamp::from_millisecond(1_900_000_000_999).unwrap();
     let put = dynamo.state();

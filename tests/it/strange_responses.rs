@@ -1,5 +1,5 @@
-//! Responses that no Timestream gives, or not in this form: somebody else is at its address, or stands
-//! between.
+//! Responses that no Timestream gives, or not in this form: another server is at its address, or
+//! stands between.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,8 +17,8 @@ use tokio::net::TcpListener;
 
 use crate::support::{START_MS, TestApp, query, series};
 
-/// Serves at an address of its own and returns its URL; `respond` is given the operation, what it asks
-/// and how many calls were before.
+/// Serves at an address of its own and returns its URL; `respond` is given the operation, its SQL
+/// and the number of calls before.
 async fn stranger<R>(respond: fn(&str, &str, usize) -> R) -> (String, Arc<AtomicUsize>)
 where
     R: IntoResponse + Send + 'static,
@@ -33,10 +33,10 @@ where
             let operation = headers["x-amz-target"].to_str().unwrap().to_owned();
             let body = axum::body::to_bytes(request.into_body(), 1 << 20).await;
             let body: serde_json::Value = serde_json::from_slice(&body.unwrap()).unwrap();
-            let asked = body["QueryString"].as_str().unwrap_or_default();
+            let sql = body["QueryString"].as_str().unwrap_or_default();
             let before = calls.fetch_add(1, Ordering::Relaxed);
             let (_, operation) = operation.split_once('.').unwrap();
-            respond(operation, asked, before).into_response()
+            respond(operation, sql, before).into_response()
         }
     };
     let server = Router::new().fallback(respond);
@@ -52,7 +52,7 @@ macro_rules! always {
 }
 
 #[tokio::test]
-async fn what_is_no_page_is_no_empty_result() {
+async fn an_invalid_page_is_not_an_empty_result() {
     let cases = [
         (always!(""), "EOF while parsing a value"),
         (always!("{}"), "missing field `QueryId`"),
@@ -101,7 +101,7 @@ async fn what_is_no_page_is_no_empty_result() {
 
 #[tokio::test]
 async fn a_result_row_of_another_shape_is_named() {
-    let (url, _) = stranger(|_, asked, _| match asked.starts_with("SHOW") {
+    let (url, _) = stranger(|_, sql, _| match sql.starts_with("SHOW") {
         true => SHOWN.to_owned(),
         false => page(r#"[{"ScalarValue": "m"}, {"ScalarValue": "1"}]"#),
     })
@@ -129,8 +129,8 @@ fn page(fields: &str) -> String {
 
 #[tokio::test]
 async fn pages_in_another_form_are_read() {
-    let (url, calls) = stranger(|_, asked, before| {
-        if asked.starts_with("SHOW") {
+    let (url, calls) = stranger(|_, sql, before| {
+        if sql.starts_with("SHOW") {
             return SHOWN.to_owned();
         }
         // Pages without rows come first.
@@ -155,9 +155,9 @@ async fn pages_in_another_form_are_read() {
 
 #[tokio::test]
 async fn a_query_is_run_again_after_a_response_that_cannot_be_read() {
-    let (url, _) = stranger(|_, asked, before| match (before, asked) {
+    let (url, _) = stranger(|_, sql, before| match (before, sql) {
         (0, _) => "<html>".to_owned(),
-        (_, asked) if asked.starts_with("SHOW") => SHOWN.to_owned(),
+        (_, sql) if sql.starts_with("SHOW") => SHOWN.to_owned(),
         _ => r#"{"QueryId": "Q"}"#.to_owned(),
     })
     .await;
@@ -170,7 +170,7 @@ async fn a_query_is_run_again_after_a_response_that_cannot_be_read() {
     );
 }
 
-/// A status and a body.
+/// Returns a status and a body.
 fn with(status: u16, body: &'static str) -> Response {
     (StatusCode::from_u16(status).unwrap(), body).into_response()
 }

@@ -1,6 +1,6 @@
-//! Remote read answered with STREAMED_XOR_CHUNKS: when it is, in what order, and how it ends.
+//! Responses to remote read as STREAMED_XOR_CHUNKS: their conditions, order and end.
 //!
-//! What the chunks hold is compared with SAMPLES by every read of [`TestApp::read`].
+//! The contents of the chunks are compared with SAMPLES by every read of [`TestApp::read`].
 
 use std::time::{Duration, Instant};
 
@@ -43,14 +43,14 @@ async fn the_client_says_which_form_it_prefers() {
         (&[StreamedXorChunks, Samples], true),
     ];
     for (accepted, is_streamed) in cases {
-        let answer = app.read_as(accepted, vec![named("m")]).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let response = app.read_as(accepted, vec![named("m")]).await;
+        assert_eq!(response.status, StatusCode::OK, "{}", response.text());
         let expected = match is_streamed {
             true => STREAMED,
             false => "application/x-protobuf",
         };
-        assert_eq!(answer.headers["content-type"], expected, "{accepted:?}");
-        let is_compressed = answer.headers.contains_key("content-encoding");
+        assert_eq!(response.headers["content-type"], expected, "{accepted:?}");
+        let is_compressed = response.headers.contains_key("content-encoding");
         assert_eq!(is_compressed, !is_streamed, "{accepted:?}");
     }
 
@@ -59,12 +59,12 @@ async fn the_client_says_which_form_it_prefers() {
             queries: vec![named("m")],
             accepted_response_types: accepted,
         };
-        let answer = app
+        let response = app
             .post("/read", &[], wire::encode(&request).unwrap())
             .await;
-        assert_eq!(answer.status, status);
+        assert_eq!(response.status, status);
         if status == 400 {
-            let text = answer.text();
+            let text = response.text();
             assert!(
                 text.contains("1 (STREAMED_XOR_CHUNKS), but [2, -3]"),
                 "{text}"
@@ -122,14 +122,14 @@ async fn native_histograms_come_in_chunks_of_their_own() {
         vec![named("f"), named("nothing"), named("f")],
     ] {
         for accepted in [&[StreamedXorChunks][..], &[StreamedXorChunks, Samples]] {
-            let answer = app.read_as(accepted, queries.clone()).await;
-            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-            assert_eq!(answer.headers["content-type"], STREAMED);
+            let response = app.read_as(accepted, queries.clone()).await;
+            assert_eq!(response.status, StatusCode::OK, "{}", response.text());
+            assert_eq!(response.headers["content-type"], STREAMED);
         }
-        let answer = app
+        let response = app
             .read_as(&[Samples, StreamedXorChunks], queries.clone())
             .await;
-        assert_eq!(answer.headers["content-type"], "application/x-protobuf");
+        assert_eq!(response.headers["content-type"], "application/x-protobuf");
         // Both say the same.
         app.read(queries).await;
     }
@@ -164,8 +164,8 @@ async fn floats_and_histograms_of_a_series_have_one_order() {
     all.end_timestamp_ms = at(1_000);
     let read = app.read(vec![all.clone()]).await.remove(0).remove(0);
     assert_eq!((read.samples.len(), read.histograms.len()), (341, 305));
-    let answer = app.read_as(&[StreamedXorChunks], vec![all]).await;
-    let results = frames::results(&answer.body, 1);
+    let response = app.read_as(&[StreamedXorChunks], vec![all]).await;
+    let results = frames::results(&response.body, 1);
     let chunks = results[0][0].chunks.iter();
     let steps = |ms: i64| (ms - START_MS) / 15_000;
     let chunks: Vec<_> = chunks
@@ -246,8 +246,8 @@ async fn rows_of_all_origins_become_chunks_of_120_samples() {
     both.end_timestamp_ms = START_MS + 2_000 * 45_000;
     let read = app.read(vec![both.clone()]).await.remove(0).remove(0);
     assert_eq!(read.samples.len(), 1_500);
-    let answer = app.read_as(&[StreamedXorChunks], vec![both]).await;
-    let [result] = &frames::results(&answer.body, 1)[..] else {
+    let response = app.read_as(&[StreamedXorChunks], vec![both]).await;
+    let [result] = &frames::results(&response.body, 1)[..] else {
         panic!()
     };
     assert_eq!(result.len(), 1);
@@ -266,8 +266,8 @@ async fn label_sets_alone_are_frames_without_chunks() {
         func: "series".to_owned(),
         ..ReadHints::default()
     });
-    let answer = app.read_as(&[StreamedXorChunks], vec![labels_only]).await;
-    let results = frames::results(&answer.body, 1);
+    let response = app.read_as(&[StreamedXorChunks], vec![labels_only]).await;
+    let results = frames::results(&response.body, 1);
     assert_eq!(results[0].len(), 2);
     assert!(results[0].iter().all(|series| series.chunks.is_empty()));
 }
@@ -292,7 +292,7 @@ async fn many_series_come_sorted_in_more_than_one_piece() {
     assert_eq!(read[0].len(), 2_000);
 }
 
-/// A request for a result that is there at once, and then for one of many pages.
+/// Returns a request for a result that is there at once, and then for one of many pages.
 async fn two_queries(flags: &[&str]) -> (Emulator, Connector, Vec<u8>) {
     let emulator = start_emulator(vec![table("db", "t"), table("db", "other")]).await;
     let flags = [&["--table-label=table"], flags].concat();
@@ -325,7 +325,7 @@ async fn two_queries(flags: &[&str]) -> (Emulator, Connector, Vec<u8>) {
     (emulator, connector, body)
 }
 
-/// From now on all that is asked of Timestream has this fate.
+/// Orders this fault for all following calls of Timestream.
 fn order(emulator: &Emulator, kind: FaultKind) {
     emulator.clear_faults();
     emulator.order_fault(Fault {
@@ -348,31 +348,32 @@ async fn until(mut condition: impl FnMut() -> bool) {
 }
 
 async fn metrics(connector: &Connector) -> String {
-    let answer = soak::http::get(format!("{}/metrics", connector.url)).await;
-    answer.unwrap().text().await.unwrap()
+    let response = soak::http::get(format!("{}/metrics", connector.url)).await;
+    response.unwrap().text().await.unwrap()
 }
 
-/// Sends the request; the answer, once its head and the frame of the first result are there.
+/// Sends the request; returns the response once its headers and the frame of the first result are
+/// there.
 async fn begin(connector: &Connector, body: Vec<u8>, emulator: &Emulator) -> reqwest::Response {
     let request = soak::http::client().post(format!("{}/read", connector.url));
-    let mut answer = request.body(body).send().await.unwrap();
-    assert_eq!(answer.status(), 200);
-    assert_eq!(answer.headers()["content-type"], STREAMED);
-    let first = answer.chunk().await.unwrap().unwrap();
+    let mut response = request.body(body).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], STREAMED);
+    let first = response.chunk().await.unwrap().unwrap();
     let (frames, rest) = frames::frames(&first);
     assert_eq!((frames.len(), rest.len()), (1, 0));
     assert_eq!(frames[0].query_index, 0);
     assert_eq!(calls(emulator, "CancelQuery"), 0);
-    answer
+    response
 }
 
 #[tokio::test]
 async fn the_first_result_leaves_while_the_second_is_read() {
     let (emulator, connector, body) = two_queries(&[]).await;
-    let mut answer = begin(&connector, body, &emulator).await;
+    let mut response = begin(&connector, body, &emulator).await;
     emulator.clear_faults();
     let mut rest = Vec::new();
-    while let Some(piece) = answer.chunk().await.unwrap() {
+    while let Some(piece) = response.chunk().await.unwrap() {
         rest.extend_from_slice(&piece);
     }
     let results = frames::results(&rest, 2);
@@ -383,12 +384,12 @@ async fn the_first_result_leaves_while_the_second_is_read() {
 #[tokio::test]
 async fn a_late_error_breaks_the_connection_and_is_logged_once() {
     let (emulator, connector, body) = two_queries(&["--max-retries=0"]).await;
-    let mut answer = begin(&connector, body, &emulator).await;
+    let mut response = begin(&connector, body, &emulator).await;
     order(&emulator, FaultKind::InternalServer);
-    // A clean end would be taken for a whole answer.
+    // A clean end would be taken for a whole response.
     let broken = loop {
-        match answer.chunk().await {
-            Ok(piece) => assert!(piece.is_some(), "the answer ends as if it were whole"),
+        match response.chunk().await {
+            Ok(piece) => assert!(piece.is_some(), "the response ends as if it were whole"),
             Err(error) => break error,
         }
     };
@@ -407,12 +408,12 @@ async fn a_late_error_breaks_the_connection_and_is_logged_once() {
 }
 
 #[tokio::test]
-async fn the_deadline_holds_for_what_follows_the_head() {
+async fn the_deadline_applies_to_the_body_too() {
     let (emulator, connector, body) = two_queries(&["--read-timeout=4s"]).await;
-    let mut answer = begin(&connector, body, &emulator).await;
+    let mut response = begin(&connector, body, &emulator).await;
     order(&emulator, FaultKind::Latency(Duration::from_secs(3_600)));
-    while let Ok(piece) = answer.chunk().await {
-        assert!(piece.is_some(), "the answer ends as if it were whole");
+    while let Ok(piece) = response.chunk().await {
+        assert!(piece.is_some(), "the response ends as if it were whole");
     }
     until(|| calls(&emulator, "CancelQuery") == 1).await;
 }
@@ -420,11 +421,11 @@ async fn the_deadline_holds_for_what_follows_the_head() {
 #[tokio::test]
 async fn when_the_client_leaves_between_frames_the_query_is_cancelled() {
     let (emulator, connector, body) = two_queries(&[]).await;
-    let answer = begin(&connector, body, &emulator).await;
+    let response = begin(&connector, body, &emulator).await;
     order(&emulator, FaultKind::Latency(Duration::from_secs(3_600)));
-    let asked = calls(&emulator, "Query");
-    until(|| calls(&emulator, "Query") > asked).await;
-    drop(answer);
+    let before = calls(&emulator, "Query");
+    until(|| calls(&emulator, "Query") > before).await;
+    drop(response);
     until(|| calls(&emulator, "CancelQuery") == 1).await;
     let counted = "timestream_connector_read_requests_total{code=\"499\"} 1";
     let metrics = metrics(&connector).await;
@@ -434,7 +435,7 @@ async fn when_the_client_leaves_between_frames_the_query_is_cancelled() {
 }
 
 #[tokio::test]
-async fn before_http_1_1_the_answer_is_one_piece_with_a_length() {
+async fn before_http_1_1_the_response_is_one_piece_with_a_length() {
     let (emulator, connector, body) = two_queries(&[]).await;
     emulator.clear_faults();
     let address = connector.url.strip_prefix("http://").unwrap();
@@ -445,11 +446,14 @@ async fn before_http_1_1_the_answer_is_one_piece_with_a_length() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&body).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let end = answer.windows(4).position(|at| at == b"\r\n\r\n").unwrap();
-    let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
-    let body = &answer[end + 4..];
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).await.unwrap();
+    let end = response
+        .windows(4)
+        .position(|at| at == b"\r\n\r\n")
+        .unwrap();
+    let head = String::from_utf8_lossy(&response[..end]).to_lowercase();
+    let body = &response[end + 4..];
     assert!(head.contains(STREAMED.to_lowercase().as_str()), "{head}");
     assert!(
         head.contains(&format!("content-length: {}", body.len())),

@@ -1,4 +1,4 @@
-//! What the tests share: a connector over an emulator, and requests to it.
+//! Shared parts of the tests: a connector over an emulator, and requests to it.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,35 +41,36 @@ pub(crate) struct TestApp {
     pub(crate) router: Router,
 }
 
-/// An answer of the connector.
+/// A response of the connector.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 impl TestApp {
-    /// With table `db`/`t` as default destination and one more table, `db`/`other`, chosen by the
-    /// label `table`.
+    /// Starts one with table `db`/`t` as default destination and one more table, `db`/`other`,
+    /// chosen by the label `table`.
     pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    /// As [`Self::start`], with further flags.
+    /// Calls [`Self::start`] with further flags.
     pub(crate) async fn start_with(flags: &[&str]) -> Self {
         let emulator = start_emulator(vec![table("db", "t"), table("db", "other")]).await;
         let router = connect(&emulator, flags).await;
         Self { emulator, router }
     }
 
-    /// As [`Self::start_with`], with one table, on a Timestream that reads the case of column names so.
+    /// Calls [`Self::start_with`] with one table, on a Timestream that reads the case of column
+    /// names so.
     pub(crate) async fn start_in_case(column_case: ColumnCase, flags: &[&str]) -> Self {
         let emulator = Emulator::start(EmulatorConfig {
             tables: vec![table("db", "t")],
@@ -81,24 +82,33 @@ impl TestApp {
         Self { emulator, router }
     }
 
-    /// Sends a write request and returns the answer.
-    pub(crate) async fn write(&self, timeseries: Vec<TimeSeries>) -> Answer {
+    /// Sends a write request and returns the response.
+    pub(crate) async fn write(&self, timeseries: Vec<TimeSeries>) -> HttpResponse {
         self.post("/write", &[], write_body(timeseries)).await
     }
 
     /// Sends a write request that has to succeed.
     pub(crate) async fn write_ok(&self, timeseries: Vec<TimeSeries>) {
-        let answer = self.write(timeseries).await;
-        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text());
+        let response = self.write(timeseries).await;
+        assert_eq!(
+            response.status,
+            StatusCode::NO_CONTENT,
+            "{}",
+            response.text()
+        );
     }
 
-    /// Sends a read request and returns the answer.
-    pub(crate) async fn read_raw(&self, queries: Vec<Query>) -> Answer {
+    /// Sends a read request and returns the response.
+    pub(crate) async fn read_raw(&self, queries: Vec<Query>) -> HttpResponse {
         self.read_as(&[], queries).await
     }
 
-    /// Sends a read request that accepts these forms of an answer, and returns the answer.
-    pub(crate) async fn read_as(&self, accepted: &[ResponseType], queries: Vec<Query>) -> Answer {
+    /// Sends a read request that accepts these forms of a response, and returns the response.
+    pub(crate) async fn read_as(
+        &self,
+        accepted: &[ResponseType],
+        queries: Vec<Query>,
+    ) -> HttpResponse {
         let request = prompb::ReadRequest {
             queries,
             accepted_response_types: accepted.iter().map(|form| i32::from(*form)).collect(),
@@ -145,14 +155,19 @@ impl TestApp {
         results
     }
 
-    /// As [`Self::read`], but sent once, for a SAMPLES answer.
+    /// Does the same as [`Self::read`], but once, for a SAMPLES response.
     pub(crate) async fn read_samples(&self, queries: Vec<Query>) -> Vec<Vec<TimeSeries>> {
-        let answer = self.read_raw(queries).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-        samples_of(&answer)
+        let response = self.read_raw(queries).await;
+        assert_eq!(response.status, StatusCode::OK, "{}", response.text());
+        samples_of(&response)
     }
 
-    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> HttpResponse {
         let mut request = Request::post(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -160,13 +175,13 @@ impl TestApp {
         self.send(request.body(Body::from(body)).unwrap()).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> HttpResponse {
         self.send(Request::get(path).body(Body::empty()).unwrap())
             .await
     }
 
-    /// Sends a request as Prometheus would, unless it says from whom it is.
-    pub(crate) async fn send(&self, mut request: Request<Body>) -> Answer {
+    /// Sends a request as Prometheus would, unless its user agent is set.
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> HttpResponse {
         let prometheus = HeaderValue::from_static("Prometheus/3.15.0");
         request
             .headers_mut()
@@ -175,14 +190,14 @@ impl TestApp {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        Answer {
+        HttpResponse {
             status: parts.status,
             headers: parts.headers,
             body: body.into(),
         }
     }
 
-    /// The connector's own metric of this name (labels included), 0 if it is not there.
+    /// Returns the connector's own metric of this name (labels included), 0 if it is not there.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics").await.text();
         let line = text
@@ -192,12 +207,12 @@ impl TestApp {
     }
 }
 
-/// The series of a SAMPLES answer, those of each query.
-fn samples_of(answer: &Answer) -> Vec<Vec<TimeSeries>> {
-    assert_eq!(answer.headers["content-type"], "application/x-protobuf");
-    assert_eq!(answer.headers["content-encoding"], "snappy");
+/// Returns the series of a SAMPLES response, those of each query.
+fn samples_of(response: &HttpResponse) -> Vec<Vec<TimeSeries>> {
+    assert_eq!(response.headers["content-type"], "application/x-protobuf");
+    assert_eq!(response.headers["content-encoding"], "snappy");
     let response: prompb::ReadResponse =
-        wire::decode(&wire::decompress(&answer.body, usize::MAX).unwrap()).unwrap();
+        wire::decode(&wire::decompress(&response.body, usize::MAX).unwrap()).unwrap();
     response
         .results
         .into_iter()
@@ -205,7 +220,7 @@ fn samples_of(answer: &Answer) -> Vec<Vec<TimeSeries>> {
         .collect()
 }
 
-/// The body of a write request.
+/// Returns the body of a write request.
 pub(crate) fn write_body(timeseries: Vec<TimeSeries>) -> Vec<u8> {
     let request = prompb::WriteRequest {
         timeseries,
@@ -214,13 +229,13 @@ pub(crate) fn write_body(timeseries: Vec<TimeSeries>) -> Vec<u8> {
     wire::encode(&request).unwrap()
 }
 
-/// Now, in milliseconds: a time in the memory store, where versions decide.
+/// Returns the time now, in milliseconds: a time in the memory store, where versions decide.
 pub(crate) fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(now.as_millis()).unwrap()
 }
 
-/// An emulator with these tables, in memory.
+/// Returns an emulator with these tables, in memory.
 pub(crate) async fn start_emulator(tables: Vec<TableSpec>) -> Emulator {
     Emulator::start(EmulatorConfig {
         tables,
@@ -230,7 +245,7 @@ pub(crate) async fn start_emulator(tables: Vec<TableSpec>) -> Emulator {
     .unwrap()
 }
 
-/// A table that takes data of any age.
+/// Returns a table that takes data of any age.
 pub(crate) fn table(database: &str, table: &str) -> TableSpec {
     TableSpec {
         magnetic_writes: true,
@@ -238,12 +253,12 @@ pub(crate) fn table(database: &str, table: &str) -> TableSpec {
     }
 }
 
-/// The router of a connector in front of `emulator`.
+/// Returns the router of a connector in front of `emulator`.
 pub(crate) async fn connect(emulator: &Emulator, flags: &[&str]) -> Router {
     router(app(emulator, flags).await)
 }
 
-/// What AWS clients share, with the credentials of an emulator.
+/// Returns the shared configuration of AWS clients, with the credentials of an emulator.
 pub(crate) async fn shared_config(config: &Config) -> SdkConfig {
     let credentials = Credentials::new("local", "local", None, None, "tests");
     sdk_config(&config.timestream)
@@ -252,7 +267,7 @@ pub(crate) async fn shared_config(config: &Config) -> SdkConfig {
         .await
 }
 
-/// The same for clients of the server at `url`.
+/// Returns the same for clients of the server at `url`.
 pub(crate) async fn shared_at(url: &str) -> SdkConfig {
     let shared = shared_config(&configuration(url, &[])).await;
     shared.into_builder().endpoint_url(url).build()
@@ -274,7 +289,7 @@ pub(crate) async fn create_table(url: &str, database: &str, table: &str) {
         .unwrap();
 }
 
-/// A connector in front of `emulator`, ready to be served.
+/// Returns a connector in front of `emulator`, ready to be served.
 pub(crate) async fn app(emulator: &Emulator, flags: &[&str]) -> App {
     let config = configuration(&emulator.url(), flags);
     app_of(&config, parts(&config).await)
@@ -336,7 +351,7 @@ pub(crate) fn configuration(url: &str, flags: &[&str]) -> Config {
     }
 }
 
-/// A series with samples; labels in the order given.
+/// Returns a series with samples; labels in the order given.
 pub(crate) fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
     TimeSeries {
         labels: labels
@@ -354,7 +369,7 @@ pub(crate) fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSer
     }
 }
 
-/// A query over an hour from [`START_MS`] on.
+/// Returns a query over an hour from [`START_MS`] on.
 pub(crate) fn query(matchers: &[(Type, &str, &str)]) -> Query {
     Query {
         start_timestamp_ms: START_MS,

@@ -87,9 +87,9 @@ impl Files {
         format!("--web.config.file={}", self.path("web.yml").display())
     }
 
-    /// Asks for `/-/ready` in TLS of these versions, as `client` if there is one. Returns the
-    /// server's certificate and the answer.
-    async fn ask(
+    /// Requests `/-/ready` in TLS of these versions, as `client` if there is one. Returns the
+    /// server's certificate and the response.
+    async fn request(
         &self,
         address: SocketAddr,
         versions: &[&'static SupportedProtocolVersion],
@@ -114,17 +114,17 @@ impl Files {
         let connector = TlsConnector::from(Arc::new(config));
         let mut stream = connector.connect(name, stream).await?;
         let server = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
-        let answer = ready(&mut stream).await?;
-        Ok((server, answer))
+        let response = ready(&mut stream).await?;
+        Ok((server, response))
     }
 }
 
 async fn ready(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<String> {
     let request = "GET /-/ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    Ok(response)
 }
 
 pub(crate) fn address(connector: &Connector) -> SocketAddr {
@@ -141,12 +141,12 @@ async fn it_speaks_tls_and_survives_those_who_do_not() {
     let connector = Connector::start(&emulator, &[&files.flag()]).await;
     let address = address(&connector);
     let mut plain = TcpStream::connect(address).await.unwrap();
-    let answer = ready(&mut plain).await;
-    assert!(!answer.is_ok_and(|answer| answer.contains("HTTP/1.1")));
+    let response = ready(&mut plain).await;
+    assert!(!response.is_ok_and(|response| response.contains("HTTP/1.1")));
     drop(TcpStream::connect(address).await.unwrap());
-    assert!(files.ask(address, &[&TLS12], None).await.is_err());
-    let (_, answer) = files.ask(address, BOTH, None).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(files.request(address, &[&TLS12], None).await.is_err());
+    let (_, response) = files.request(address, BOTH, None).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
     let (status, log) = connector.terminate().await;
     assert_eq!(status, Some(0), "{log}");
     assert!(log.contains("tls=true"), "{log}");
@@ -204,8 +204,8 @@ async fn certificates_of_clients() {
         let other = identity(&authority(), "a.example");
         for (client, expected) in [None, Some(&own), Some(&other)].into_iter().zip(expected) {
             for versions in [&[&TLS12][..], &[&TLS13]] {
-                let answer = files.ask(address, versions, client).await;
-                let served = answer.is_ok_and(|(_, answer)| answer.contains("200 OK"));
+                let response = files.request(address, versions, client).await;
+                let served = response.is_ok_and(|(_, response)| response.contains("200 OK"));
                 assert_eq!(
                     served,
                     expected,
@@ -224,24 +224,24 @@ async fn a_renewed_certificate_is_taken_over_and_a_broken_one_is_not() {
     let connector = Connector::start(&emulator, &[&files.flag()]).await;
     let address = address(&connector);
     let first = files.renew();
-    assert_eq!(files.ask(address, BOTH, None).await.unwrap().0, first);
+    assert_eq!(files.request(address, BOTH, None).await.unwrap().0, first);
     // The certificate of another key: a renewal that is only half done.
     let half = identity(&files.authority, "localhost");
     files.put("server.crt", &half.certificate.pem());
-    assert_eq!(files.ask(address, BOTH, None).await.unwrap().0, first);
+    assert_eq!(files.request(address, BOTH, None).await.unwrap().0, first);
     files.put("server.key", &half.key.serialize_pem());
     let second = half.certificate.der().to_vec();
-    assert_eq!(files.ask(address, BOTH, None).await.unwrap().0, second);
+    assert_eq!(files.request(address, BOTH, None).await.unwrap().0, second);
     // Switching TLS off would send passwords in the clear.
     files.put("web.yml", "");
-    assert_eq!(files.ask(address, BOTH, None).await.unwrap().0, second);
+    assert_eq!(files.request(address, BOTH, None).await.unwrap().0, second);
     let (_, log) = connector.terminate().await;
-    for fault in [
+    for error in [
         "the certificate and key cannot be used together",
         "TLS cannot be switched on or off without a restart",
     ] {
-        let lines: Vec<_> = log.lines().filter(|line| line.contains(fault)).collect();
-        assert_eq!(lines.len(), 1, "{fault}\n{log}");
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(error)).collect();
+        assert_eq!(lines.len(), 1, "{error}\n{log}");
         assert!(lines[0].contains("level=error"), "{log}");
     }
     assert!(!log.contains("PRIVATE KEY"), "{log}");
@@ -320,20 +320,20 @@ async fn slow_clients_lose_their_connection() {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(sent.as_bytes()).await.unwrap();
         // Ends because the server closes the connection.
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with(expected), "{sent:?} {answer}");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        assert!(response.starts_with(expected), "{sent:?} {response}");
         assert_eq!(
-            answer.matches("HTTP/1.1 200").count(),
+            response.matches("HTTP/1.1 200").count(),
             expected.len().min(1)
         );
     }
 }
 
 #[tokio::test]
-async fn a_kept_connection_is_no_excuse_for_a_slow_head() {
-    let timeouts = ConnectionTimeouts {
-        tls_handshake: LONG,
+async fn the_header_timeout_applies_to_persistent_connections_too() {
+    let patience = Patience {
+        handshake: LONG,
         idle: LONG,
         ..SHORT
     };
@@ -377,8 +377,8 @@ async fn a_request_in_flight_is_finished_and_others_are_let_go() {
     silent.read_to_end(&mut rest).await.unwrap();
     assert_eq!(rest, b"");
     busy.write_all(b"???").await.unwrap();
-    let mut answer = String::new();
-    busy.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let mut response = String::new();
+    busy.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 400"), "{response}");
     assert_eq!(server.ended.await.unwrap(), Ended::Stopped);
 }

@@ -41,7 +41,7 @@ async fn encrypt_as(address: &str, server: &Identity) -> String {
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, address) = (acceptor.clone(), address.clone());
             tokio::spawn(async move {
-                // A client that trusts nobody ends the handshake.
+                // A client that does not trust the certificate ends the handshake.
                 let Ok(mut encrypted) = acceptor.accept(stream).await else {
                     return;
                 };
@@ -66,7 +66,7 @@ async fn a_variable_names_further_authorities() {
         ("AWS_ACCESS_KEY_ID", "local"),
         ("AWS_SECRET_ACCESS_KEY", "local"),
         ("write_base_endpoint", &url),
-        // Who is not trusted is asked again and again, as if the network was broken.
+        // An untrusted server gets retries, as if the network was broken.
         ("max_write_retries", "0"),
     ];
     let body = wire::encode(&WriteRequest {
@@ -99,8 +99,9 @@ async fn targets_are_trusted_as_timestream_is() {
     is_trusted_by_variable(&url, &own.certificate.pem(), "CaUsedAsEndEntity").await;
 }
 
-/// Scrapes a target with and without a certificate in `SSL_CERT_FILE`; without, the log has `refusal`.
-async fn is_trusted_by_variable(url: &str, pem: &str, refusal: &str) {
+/// Scrapes a target with and without a certificate in `SSL_CERT_FILE`; without, the log has
+/// `expected`.
+async fn is_trusted_by_variable(url: &str, pem: &str, expected: &str) {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let folder = tempfile::tempdir().unwrap();
     let [roots, definition] = ["roots.pem", "definition.json"].map(|it| folder.path().join(it));
@@ -123,6 +124,6 @@ async fn is_trusted_by_variable(url: &str, pem: &str, refusal: &str) {
         let log = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(status), "{log}");
         assert_eq!(emulator.points("db", "t").len(), points);
-        assert_eq!(log.contains(refusal), roots.is_none(), "{log}");
+        assert_eq!(log.contains(expected), roots.is_none(), "{log}");
     }
 }

@@ -10,9 +10,19 @@ use timestream_prometheus_connector::prompb::v2::{
 };
 use timestream_prometheus_connector::wire::RemoteWrite;
 
-use crate::support::{Answer, TestApp};
+use crate::support::{HttpResponse, TestApp};
 
-/// The content type of the version, as Prometheus writes it.
+/// The messages, generated for the tests alone.
+pub(crate) mod message {
+    #![allow(missing_docs, unreachable_pub)]
+
+    include!(concat!(env!("OUT_DIR"), "/io.prometheus.write.v2.rs"));
+}
+
+pub(crate) use message::metadata::MetricType;
+use message::{Exemplar, Histogram, Metadata, Request, Sample, TimeSeries};
+
+/// Returns the content type of the version, as Prometheus writes it.
 pub(crate) fn content_type(version: RemoteWrite) -> &'static str {
     match version {
         RemoteWrite::V1 => "application/x-protobuf",
@@ -33,7 +43,7 @@ pub(crate) struct Series {
 
 type Texts = Vec<(String, String)>;
 
-/// A series with these labels, in this order.
+/// Returns a series with these labels, in this order.
 pub(crate) fn series(labels: &[(&str, &str)]) -> Series {
     Series {
         labels: texts(labels),
@@ -73,12 +83,12 @@ impl Series {
         self
     }
 
-    /// The values of the samples.
+    /// Returns the values of the samples.
     pub(crate) fn values(&self) -> impl Iterator<Item = f64> {
         self.samples.iter().map(|sample| sample.value)
     }
 
-    /// The start of a whole series, which the protocol had once and senders still send.
+    /// Returns the start of a whole series, which the protocol had once and senders still send.
     pub(crate) fn created(mut self, timestamp_ms: i64) -> Self {
         self.created_ms = Some(timestamp_ms);
         self
@@ -102,7 +112,7 @@ impl Symbols {
     }
 }
 
-/// The message that carries these series.
+/// Returns the message that carries these series.
 pub(crate) fn request(all: &[Series]) -> Vec<u8> {
     let mut symbols = Symbols(BTreeMap::new());
     symbols.reference("");
@@ -145,7 +155,7 @@ pub(crate) fn request(all: &[Series]) -> Vec<u8> {
     [table.encode_to_vec(), bytes].concat()
 }
 
-/// The compressed body that carries these series.
+/// Returns the compressed body that carries these series.
 pub(crate) fn body(series: &[Series]) -> Vec<u8> {
     compressed(&request(series))
 }
@@ -156,11 +166,11 @@ pub(crate) fn compressed(message: &[u8]) -> Vec<u8> {
 
 impl TestApp {
     /// Sends a request of remote write 2.0 with the headers that Prometheus sends.
-    pub(crate) async fn write_v2(&self, series: &[Series]) -> Answer {
+    pub(crate) async fn write_v2(&self, series: &[Series]) -> HttpResponse {
         self.post_v2(body(series)).await
     }
 
-    pub(crate) async fn post_v2(&self, body: Vec<u8>) -> Answer {
+    pub(crate) async fn post_v2(&self, body: Vec<u8>) -> HttpResponse {
         let headers = [
             ("content-type", content_type(RemoteWrite::V2)),
             ("content-encoding", "snappy"),
@@ -170,8 +180,8 @@ impl TestApp {
     }
 }
 
-impl Answer {
-    /// The written samples, histograms and exemplars that the headers tell, if they do.
+impl HttpResponse {
+    /// Returns the written samples, histograms and exemplars that the headers tell, if they do.
     pub(crate) fn written(&self) -> Option<[u64; 3]> {
         let names = ["samples", "histograms", "exemplars"];
         let counts = names.map(|kind| {

@@ -5,7 +5,8 @@ use timestream_prometheus_connector::prompb::label_matcher::Type;
 
 use crate::support::{START_MS, TestApp, query, series};
 
-/// As a sender has them: one sample for each series, a few targets, metrics in turn.
+/// Returns samples as a sender has them: one sample for each series, a few targets, metrics in
+/// turn.
 fn samples_of_targets(count: usize) -> Vec<TimeSeries> {
     (0..count)
         .map(|i| {

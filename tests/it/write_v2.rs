@@ -27,14 +27,14 @@ async fn a_later_try_tells_everything_because_this_one_tells_nothing() {
         // One of three calls fails, the others store.
         app.emulator
             .order_fault(Fault::next("WriteRecords", 1, kind));
-        let answer = app.write_v2(&all).await;
-        assert_eq!(answer.status, status);
-        assert_eq!(answer.written(), Some([0; 3]));
-        assert_eq!(answer.headers["retry-after"], "1");
+        let response = app.write_v2(&all).await;
+        assert_eq!(response.status, status);
+        assert_eq!(response.written(), Some([0; 3]));
+        assert_eq!(response.headers["retry-after"], "1");
     }
-    let answer = app.write_v2(&all).await;
+    let response = app.write_v2(&all).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.written()),
+        (response.status.as_u16(), response.written()),
         (204, Some([250, 0, 0]))
     );
     assert_eq!(app.emulator.points("db", "t").len(), 250);
@@ -57,12 +57,12 @@ async fn a_permanent_failure_tells_what_is_written() {
         up("b").sample(-1, 1.0),
         series(&[("instance", "c")]).sample(START_MS, 1.0),
     ];
-    let answer = app.write_v2(&all).await;
-    assert_eq!(answer.status, 400, "{}", answer.text());
-    assert_eq!(answer.written(), Some([2, 0, 0]));
-    let answer = app.write_v2(&all[1..2]).await;
+    let response = app.write_v2(&all).await;
+    assert_eq!(response.status, 400, "{}", response.text());
+    assert_eq!(response.written(), Some([2, 0, 0]));
+    let response = app.write_v2(&all[1..2]).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.written()),
+        (response.status.as_u16(), response.written()),
         (404, Some([0; 3]))
     );
     // Timestream rejects another value at the same time.
@@ -74,17 +74,17 @@ async fn a_permanent_failure_tells_what_is_written() {
     )
     .unwrap();
     app.write_v2(&[up("d").sample(now, 1.0)]).await;
-    let answer = app
+    let response = app
         .write_v2(&[up("d").sample(now, 2.0), up("e").sample(now, 2.0)])
         .await;
     assert_eq!(
-        (answer.status.as_u16(), answer.written()),
+        (response.status.as_u16(), response.written()),
         (419, Some([1, 0, 0]))
     );
 }
 
 #[tokio::test]
-async fn every_answer_after_the_negotiation_has_the_headers() {
+async fn every_response_after_the_negotiation_has_the_headers() {
     let app =
         TestApp::start_with(&["--fail-on-invalid-sample-value", "--max-request-bytes=1KiB"]).await;
     let many: Vec<_> = (0..100)
@@ -104,21 +104,21 @@ async fn every_answer_after_the_negotiation_has_the_headers() {
         ),
     ];
     for (body, status) in cases {
-        let answer = app.post_v2(body).await;
-        assert_eq!(answer.status, status, "{}", answer.text());
-        assert_eq!(answer.written(), Some([0; 3]), "{}", answer.text());
+        let response = app.post_v2(body).await;
+        assert_eq!(response.status, status, "{}", response.text());
+        assert_eq!(response.written(), Some([0; 3]), "{}", response.text());
     }
     assert!(app.emulator.points("db", "t").is_empty());
 }
 
 #[tokio::test]
-async fn credentials_are_asked_for_before_anything_is_negotiated() {
+async fn credentials_are_checked_before_anything_is_negotiated() {
     let app = TestApp::start_with(&["--bearer-token=t0ken"]).await;
-    let answer = app.write_v2(&[up("a").sample(START_MS, 1.0)]).await;
-    assert_eq!((answer.status.as_u16(), answer.written()), (401, None));
+    let response = app.write_v2(&[up("a").sample(START_MS, 1.0)]).await;
+    assert_eq!((response.status.as_u16(), response.written()), (401, None));
 }
 
-/// A message whose series have these references, a sample each.
+/// Returns a message whose series have these references, a sample each.
 fn referring(symbols: &[&str], series: &[&[u32]]) -> Vec<u8> {
     let series = series.iter().map(|references| TimeSeries {
         labels_refs: references.to_vec(),
@@ -148,14 +148,14 @@ async fn a_reference_that_leads_nowhere_costs_its_series() {
     ];
     for (bad, expected) in cases {
         let app = TestApp::start().await;
-        let answer = app.post_v2(referring(&symbols, &[bad, good])).await;
-        assert_eq!(answer.status, 400, "{bad:?}");
-        let text = answer.text();
+        let response = app.post_v2(referring(&symbols, &[bad, good])).await;
+        assert_eq!(response.status, 400, "{bad:?}");
+        let text = response.text();
         assert!(
             text.starts_with("BadSymbolReference: ") && text.contains(expected),
             "{text}"
         );
-        assert_eq!(answer.written(), Some([1, 0, 0]));
+        assert_eq!(response.written(), Some([1, 0, 0]));
         assert_eq!(app.emulator.points("db", "t").len(), 1);
         let failed = "timestream_connector_failed_samples_total{reason=\"BadSymbolReference\"}";
         assert_eq!(app.metric(failed).await, 1.0);
@@ -168,21 +168,21 @@ async fn a_series_without_known_labels_is_no_dead_letter() {
     let flag = format!("--dead-letter=file:{}", folder.path().display());
     let app = TestApp::start_with(&[&flag]).await;
     let symbols = ["", "__name__", "up", "table", "missing"];
-    let (good, bad, kept): (&[u32], &[u32], &[u32]) = (&[1, 2], &[1, 2, 3, 9], &[1, 2, 3, 4]);
-    let answer = app.post_v2(referring(&symbols, &[good, kept])).await;
+    let (good, bad, valid): (&[u32], &[u32], &[u32]) = (&[1, 2], &[1, 2, 3, 9], &[1, 2, 3, 4]);
+    let response = app.post_v2(referring(&symbols, &[good, valid])).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.written()),
+        (response.status.as_u16(), response.written()),
         (204, Some([2, 0, 0]))
     );
-    let answer = app.post_v2(referring(&symbols, &[good, kept, bad])).await;
+    let response = app.post_v2(referring(&symbols, &[good, valid, bad])).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.written()),
+        (response.status.as_u16(), response.written()),
         (400, Some([2, 0, 0]))
     );
     assert!(
-        answer.text().starts_with("BadSymbolReference: "),
+        response.text().starts_with("BadSymbolReference: "),
         "{}",
-        answer.text()
+        response.text()
     );
     assert_eq!(
         app.metric("timestream_connector_dead_letter_samples_total")
@@ -191,7 +191,7 @@ async fn a_series_without_known_labels_is_no_dead_letter() {
     );
 }
 
-/// A message with these symbols, of any bytes, and these series.
+/// Returns a message with these symbols, of any bytes, and these series.
 fn with_symbols(symbols: &[&[u8]], timeseries: Vec<TimeSeries>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for symbol in symbols {
@@ -222,9 +222,9 @@ const SYMBOLS: &[&[u8]] = &[b"", b"__name__", b"up", b"l", b"1", b"caf\xe9"];
 async fn a_symbol_that_is_not_utf8_costs_what_refers_to_it() {
     let app = TestApp::start_with(&["--metadata-table=other"]).await;
     let unused = with_symbols(SYMBOLS, vec![one_sample(vec![1, 2])]);
-    let answer = app.post_v2(unused).await;
+    let response = app.post_v2(unused).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.written()),
+        (response.status.as_u16(), response.written()),
         (204, Some([1, 0, 0]))
     );
     // A help text costs the entry of metadata.
@@ -236,26 +236,26 @@ async fn a_symbol_that_is_not_utf8_costs_what_refers_to_it() {
         }),
         ..one_sample(vec![1, 2, 3, 4])
     };
-    let answer = app.post_v2(with_symbols(SYMBOLS, vec![described])).await;
+    let response = app.post_v2(with_symbols(SYMBOLS, vec![described])).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.written()),
+        (response.status.as_u16(), response.written()),
         (204, Some([1, 0, 0]))
     );
     let ignored = "timestream_connector_ignored_metadata_total{reason=\"not_utf8\"}";
     assert_eq!(app.metric(ignored).await, 1.0);
     // A label costs its series.
     let all = vec![one_sample(vec![1, 2, 3, 5]), one_sample(vec![1, 2, 3, 1])];
-    let answer = app.post_v2(with_symbols(SYMBOLS, all)).await;
+    let response = app.post_v2(with_symbols(SYMBOLS, all)).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.written()),
+        (response.status.as_u16(), response.written()),
         (400, Some([1, 0, 0]))
     );
     assert!(
-        answer
+        response
             .text()
             .starts_with("InvalidUtf8: the value 'caf\\xe9' of label 'l' is not UTF-8"),
         "{}",
-        answer.text()
+        response.text()
     );
     assert_eq!(app.emulator.points("db", "t").len(), 3);
 }
@@ -277,12 +277,12 @@ async fn an_exemplar_that_cannot_be_read_costs_no_sample() {
             exemplars: vec![exemplar(references), exemplar(vec![3, 4])],
             ..one_sample(vec![1, 2])
         };
-        let answer = app.post_v2(with_symbols(SYMBOLS, vec![series])).await;
+        let response = app.post_v2(with_symbols(SYMBOLS, vec![series])).await;
         assert_eq!(
-            (answer.status.as_u16(), answer.written()),
+            (response.status.as_u16(), response.written()),
             (400, Some([1, 0, 1]))
         );
-        let text = answer.text();
+        let text = response.text();
         assert!(
             text.starts_with("UnreadableExemplar: ") && text.contains(expected),
             "{text}"
@@ -319,12 +319,12 @@ async fn times_that_cannot_be_stored_are_dropped_whatever_they_are_of_and_in_bot
                 ..Histogram::default()
             })
             .exemplar(&[("trace_id", "a")], timestamp, 1.0);
-        let answer = app.write_v2(&[all]).await;
+        let response = app.write_v2(&[all]).await;
         assert_eq!(
-            (answer.status.as_u16(), answer.written()),
+            (response.status.as_u16(), response.written()),
             (204, Some([2, 1, 1])),
             "{timestamp}: {}",
-            answer.text()
+            response.text()
         );
         let labels = [("__name__", "up"), ("instance", "a")];
         let all = prompb::TimeSeries {
@@ -345,8 +345,8 @@ async fn times_that_cannot_be_stored_are_dropped_whatever_they_are_of_and_in_bot
     }
     // The last one before is not dropped here: that it is in the future is for Timestream to say.
     let app = TestApp::start().await;
-    let answer = app.write_v2(&[up("a").sample(END_MS - 1, 1.0)]).await;
-    assert_eq!(answer.status, 419, "{}", answer.text());
+    let response = app.write_v2(&[up("a").sample(END_MS - 1, 1.0)]).await;
+    assert_eq!(response.status, 419, "{}", response.text());
 }
 
 #[tokio::test]
@@ -355,12 +355,12 @@ async fn a_series_that_is_not_utf8_is_a_dead_letter_until_it_is_corrected() {
     let flag = format!("--dead-letter=file:{}", folder.path().display());
     let app = TestApp::start_with(&[&flag]).await;
     let all = vec![one_sample(vec![1, 2, 3, 5]), one_sample(vec![1, 2])];
-    let answer = app.post_v2(with_symbols(SYMBOLS, all)).await;
+    let response = app.post_v2(with_symbols(SYMBOLS, all)).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.written()),
+        (response.status.as_u16(), response.written()),
         (204, Some([2, 0, 0])),
         "{}",
-        answer.text()
+        response.text()
     );
     let letters = letters(folder.path());
     let [letter] = letters.as_slice() else {
@@ -410,10 +410,10 @@ async fn a_table_of_symbols_that_breaks_the_rules_costs_the_request() {
             "the first symbol of remote write 2.0 must be empty",
         ),
     ] {
-        let answer = app.post_v2(referring(symbols, &[&[0, 1]])).await;
-        assert_eq!(answer.status, 400, "{symbols:?}");
-        assert!(answer.text().contains(expected), "{}", answer.text());
-        assert_eq!(answer.written(), Some([0; 3]));
+        let response = app.post_v2(referring(symbols, &[&[0, 1]])).await;
+        assert_eq!(response.status, 400, "{symbols:?}");
+        assert!(response.text().contains(expected), "{}", response.text());
+        assert_eq!(response.written(), Some([0; 3]));
     }
     assert!(app.emulator.points("db", "t").is_empty());
 }
@@ -429,14 +429,14 @@ async fn more_than_a_request_may_hold_is_413_with_the_remedy() {
         symbols: vec![String::new()],
         timeseries: vec![],
     };
-    let answer = app
+    let response = app
         .post_v2(compressed(&[table.encode_to_vec(), message].concat()))
         .await;
-    assert_eq!(answer.status, 413);
-    let text = answer.text();
+    assert_eq!(response.status, 413);
+    let text = response.text();
     assert!(
         text.contains("more than 100000 time series") && text.contains("max_samples_per_send"),
         "{text}"
     );
-    assert_eq!(answer.written(), Some([0; 3]));
+    assert_eq!(response.written(), Some([0; 3]));
 }

@@ -24,7 +24,7 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 /// Bytes that a step may take beside what grows with the request.
 const SLACK: usize = 256 << 10;
 
-/// A field with a length in front of it.
+/// Returns a field with a length in front of it.
 fn field(number: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![number << 3 | 2];
     prost::encoding::encode_varint(content.len() as u64, &mut bytes);
@@ -113,7 +113,7 @@ fn read(message: &[u8], reservation: &mut Reservation) -> bool {
     )
 }
 
-/// A series with eleven labels and a sample, as scrapes of pods have.
+/// Returns a series with eleven labels and a sample, as scrapes of pods have.
 fn pod(i: usize) -> Vec<u8> {
     let labels =
         (0..9).flat_map(|l| label(&format!("label_{l}"), &format!("value-{}", i * l % 300)));
@@ -423,8 +423,8 @@ fn reads() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The least budget with which a request is served, and what it occupies at most with that. With
-/// less it is refused before it occupies more than the budget.
+/// Returns the least budget with which a request is served, and the most memory it occupies with
+/// that. With less it is rejected before it occupies more than the budget.
 fn least_budget(name: &str, mut serve: impl FnMut(&mut Reservation) -> bool) -> (usize, usize) {
     let mut budget_bytes = 64 << 10;
     loop {

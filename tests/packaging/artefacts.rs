@@ -23,7 +23,7 @@ fn one_build_at_a_time() -> MutexGuard<'static, ()> {
     BUILDING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A directory of its own for each test, below `target`.
+/// Returns a directory of its own for each test, below `target`.
 fn directory(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&directory);
@@ -98,7 +98,7 @@ fn on_arm64(binary: &Path) -> Command {
     command
 }
 
-/// Libraries that a binary asks for, and versions of glibc's symbols.
+/// Returns the libraries that a binary requires, and the versions of glibc's symbols.
 fn needs(binary: &Path) -> (BTreeSet<String>, BTreeSet<(u32, u32)>) {
     let dynamic = output_of(program("readelf").args(["--wide", "--dynamic"]).arg(binary));
     let between = |line: &str| {
@@ -119,7 +119,7 @@ fn needs(binary: &Path) -> (BTreeSet<String>, BTreeSet<(u32, u32)>) {
     (libraries, versions)
 }
 
-/// What a binary needs is in every image that has a glibc as old as Lambda's.
+/// Checks that every image with a glibc as old as Lambda's has all that a binary needs.
 fn assert_needs_nothing_but_glibc(binary: &Path) {
     const PARTS_OF_GLIBC: [&str; 7] = [
         "libc.so.6",
@@ -140,7 +140,7 @@ fn assert_needs_nothing_but_glibc(binary: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_archive_for_arm64_answers() {
+async fn the_archive_for_arm64_works() {
     let binary = arm64();
     assert_needs_nothing_but_glibc(binary);
     write_and_read(on_arm64(binary)).await;
@@ -157,7 +157,7 @@ async fn the_archive_for_x86_64_needs_nothing_but_glibc() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_sam_builds_answers() {
+async fn the_build_of_sam_works() {
     let directory = directory("sam");
     let building = one_build_at_a_time();
     output_of(

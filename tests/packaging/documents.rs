@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::support::{output_of, program, text};
 
-/// The words of a text that start with `prefix`, without what follows a name.
+/// Returns the words of a text that start with `prefix`, without what follows a name.
 fn words<'t>(text: &'t str, prefix: &str) -> BTreeSet<&'t str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != ':')
         .filter(|word| word.len() > prefix.len() && word.starts_with(prefix))

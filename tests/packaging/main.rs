@@ -1,6 +1,6 @@
-//! What is built, run and deployed: the archives, SAM's template and build, `make run`, `make watch`.
+//! Artefacts: the archives, SAM's template and build, `make run`, `make watch`.
 //!
-//! It builds the program anew, twice for release, so it stands apart from the other tests, which
+//! It builds the program again, twice for release, so it stands apart from the other tests, which
 //! would run beside it otherwise.
 
 mod artefacts;

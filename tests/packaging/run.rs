@@ -7,15 +7,15 @@ use serde_json::Value;
 use crate::script::{Script, free_port};
 use crate::support::program;
 
-/// Whether PromQL finds anything.
+/// Returns true if PromQL finds anything.
 async fn finds(port: u16, query: &str) -> bool {
     let url = format!("http://127.0.0.1:{port}/api/v1/query?query={query}");
-    let Ok(answer) = soak::http::get(url).await else {
+    let Ok(response) = soak::http::get(url).await else {
         return false;
     };
-    let answer: Value =
-        serde_json::from_str(&answer.text().await.unwrap_or_default()).unwrap_or_default();
-    let found = answer["data"]["result"].as_array();
+    let response: Value =
+        serde_json::from_str(&response.text().await.unwrap_or_default()).unwrap_or_default();
+    let found = response["data"]["result"].as_array();
     found.is_some_and(|found| !found.is_empty())
 }
 

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long all of it may take to be built and to do what is waited for.
+/// Time limit for the build and for each condition.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
-/// How often a condition is looked at.
+/// Interval between two looks at a condition.
 const POLL: Duration = Duration::from_millis(100);
 const STOPPING: Duration = Duration::from_secs(60);
 
@@ -45,13 +45,13 @@ impl Script {
         }
     }
 
-    /// Returns once somebody listens on the port.
+    /// Returns once a process listens on the port.
     pub(crate) async fn until_served(&mut self, port: u16) {
         self.until(async || TcpStream::connect(("127.0.0.1", port)).is_ok())
             .await;
     }
 
-    /// Stops it as Ctrl-C does; it has to succeed, and nobody listens on the ports afterwards.
+    /// Stops it as Ctrl-C does; it must succeed, and no process may listen on the ports afterwards.
     pub(crate) fn stop_all(&mut self, ports: &[u16]) {
         assert_eq!(self.stop(), Some(0), "{}", self.log());
         for port in ports {
@@ -68,8 +68,8 @@ impl Script {
         let _ = Command::new("kill")
             .args(["-TERM", &self.process.id().to_string()])
             .status();
-        let asked = Instant::now();
-        while asked.elapsed() < STOPPING {
+        let signalled = Instant::now();
+        while signalled.elapsed() < STOPPING {
             if let Ok(Some(status)) = self.process.try_wait() {
                 return status.code();
             }
@@ -87,7 +87,7 @@ impl Drop for Script {
     }
 }
 
-/// A port that nobody uses now.
+/// Returns a port that no process uses now.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports");
     listener.local_addr().expect("it has an address").port()

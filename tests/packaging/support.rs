@@ -11,12 +11,12 @@ use tokio::process::Command as AsyncCommand;
 
 use crate::runtime_api::{Function, Left, RuntimeApi};
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A file of the repository.
+/// Returns a file of the repository.
 pub(crate) fn text(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
@@ -41,8 +41,8 @@ const OF_A_BUILD: [&str; 7] = [
     "BUILD_COMPILER",
 ];
 
-/// A program, started in the root as a person would: without what cargo tells its tests, which would
-/// make a cargo started by it build what is built already.
+/// Returns a program, started in the root as a person would: without the variables that cargo sets
+/// for its tests, which would make a cargo started by it build what is built already.
 pub(crate) fn program(name: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(name);
     command.current_dir(root());
@@ -55,7 +55,7 @@ pub(crate) fn program(name: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// What a program prints; it has to succeed.
+/// Returns the output of a program, which must succeed.
 pub(crate) fn output_of(command: &mut Command) -> String {
     let output = command
         .stderr(Stdio::inherit())
@@ -68,13 +68,13 @@ pub(crate) fn output_of(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("it prints text")
 }
 
-/// The path that a script prints.
+/// Returns the path that a script prints.
 pub(crate) fn obtained(script: &str, arguments: &[&str]) -> PathBuf {
     let output = output_of(program(format!("scripts/{script}")).args(arguments));
     output.trim_end().into()
 }
 
-/// A table for the samples of `events/`, which are old.
+/// Starts an emulator with a table for the samples of `events/`, which are old.
 pub(crate) async fn start_emulator() -> Emulator {
     let table = TableSpec {
         magnetic_writes: true,
@@ -105,19 +105,19 @@ pub(crate) async fn write_and_read(command: AsyncCommand) -> Left {
     variables.extend(OPTIONS.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let function = Function::start(command, &variables);
 
-    let answer = api.invoke(text("events/http-api-write.json")).await.http();
-    assert_eq!(answer.status, 204, "{}", answer.text());
+    let response = api.invoke(text("events/http-api-write.json")).await.http();
+    assert_eq!(response.status, 204, "{}", response.text());
     assert_eq!(emulator.counters().records_accepted, SAMPLES);
 
     let mut stranger: Value = serde_json::from_str(&text("events/http-api-write.json")).unwrap();
     stranger["headers"]["authorization"] = "Bearer other".into();
-    let answer = api.invoke(stranger.to_string()).await.http();
-    assert_eq!(answer.status, 401, "{}", answer.text());
+    let response = api.invoke(stranger.to_string()).await.http();
+    assert_eq!(response.status, 401, "{}", response.text());
 
-    let answer = api.invoke(text("events/http-api-read.json")).await.http();
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let message = wire::decompress(&answer.body, usize::MAX).expect("snappy");
-    let response: ReadResponse = wire::decode(&message).expect("an answer");
+    let response = api.invoke(text("events/http-api-read.json")).await.http();
+    assert_eq!(response.status, 200, "{}", response.text());
+    let message = wire::decompress(&response.body, usize::MAX).expect("snappy");
+    let response: ReadResponse = wire::decode(&message).expect("a response");
     assert_eq!(response.results[0].timeseries[0].samples.len(), 2);
 
     let left = function.stop().await;

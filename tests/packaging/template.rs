@@ -38,7 +38,7 @@ async fn the_template_keeps_its_promises() {
     assert!(report.ends_with("\nOK\n"), "none is skipped: {report}");
 }
 
-/// The names of the metrics that a function prints for a write and a read, comma separated.
+/// Returns the names of the metrics that a function prints for a write and a read, comma separated.
 async fn printed_metrics() -> String {
     let left = write_and_read(Command::new(env!("CARGO_BIN_EXE_bootstrap"))).await;
     let mut names = BTreeSet::new();

@@ -24,7 +24,7 @@ async fn send(url: &str, event: &str) -> reqwest::Response {
     let body = STANDARD
         .decode(event["body"].as_str().expect("a body"))
         .expect("base64");
-    request.body(body).send().await.expect("an answer")
+    request.body(body).send().await.expect("a response")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,14 +43,14 @@ async fn a_write_and_a_read_through_cargo_lambda_watch() {
     let url = format!("http://127.0.0.1:{lambda_port}");
     watch.until_served(lambda_port).await;
 
-    let answer = send(&url, "events/http-api-write.json").await;
-    let status = answer.status();
-    assert_eq!(status, 204, "{:?}\n{}", answer.text().await, watch.log());
-    let answer = send(&url, "events/http-api-read.json").await;
-    assert_eq!(answer.status(), 200, "{}", watch.log());
-    let body = answer.bytes().await.expect("a body");
+    let response = send(&url, "events/http-api-write.json").await;
+    let status = response.status();
+    assert_eq!(status, 204, "{:?}\n{}", response.text().await, watch.log());
+    let response = send(&url, "events/http-api-read.json").await;
+    assert_eq!(response.status(), 200, "{}", watch.log());
+    let body = response.bytes().await.expect("a body");
     let message = wire::decompress(&body, usize::MAX).expect("snappy");
-    let response: ReadResponse = wire::decode(&message).expect("an answer");
+    let response: ReadResponse = wire::decode(&message).expect("a response");
     assert_eq!(response.results[0].timeseries[0].samples.len(), 2);
 
     watch.stop_all(&[emulator_port, lambda_port]);

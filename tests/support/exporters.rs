@@ -1,4 +1,4 @@
-//! What exporters expose, as a shard of Prometheus sends it: data sets for speed and for the bill.
+//! Metrics of exporters, as a shard of Prometheus sends them: data sets for speed and for the bill.
 
 use timestream_prometheus_connector::prompb::{Label, Sample, TimeSeries};
 
@@ -14,12 +14,12 @@ pub(crate) struct DataSet {
     pub(crate) series: Vec<TimeSeries>,
 }
 
-/// The sets that the bill is looked at for.
+/// Returns the sets for the bill.
 pub(crate) fn data_sets() -> [DataSet; 3] {
     [node_exporters(20), prometheus_servers(10), pods(300)]
 }
 
-/// So many machines.
+/// Returns the series of so many machines.
 pub(crate) fn node_exporters(targets: usize) -> DataSet {
     const TEXT: &str = include_str!("../data/exporters/node_exporter.txt");
     DataSet {
@@ -28,7 +28,7 @@ pub(crate) fn node_exporters(targets: usize) -> DataSet {
     }
 }
 
-/// So many Prometheus servers, which scrape themselves.
+/// Returns the series of so many Prometheus servers, which scrape themselves.
 pub(crate) fn prometheus_servers(targets: usize) -> DataSet {
     const TEXT: &str = include_str!("../data/exporters/prometheus.txt");
     DataSet {
@@ -37,7 +37,7 @@ pub(crate) fn prometheus_servers(targets: usize) -> DataSet {
     }
 }
 
-/// Series of `targets` instances that expose `text`.
+/// Returns the series of `targets` instances that expose `text`.
 fn exposed_by(targets: usize, text: &str, job: &str, port: u16) -> Vec<TimeSeries> {
     let instances = (0..targets).map(|target| format!("10.0.{}.{}:{port}", target / 10, target));
     instances
@@ -48,15 +48,15 @@ fn exposed_by(targets: usize, text: &str, job: &str, port: u16) -> Vec<TimeSerie
                 let (mut labels, value) = read_line(line);
                 labels.push(("instance".to_owned(), instance.clone()));
                 labels.push(("job".to_owned(), job.to_owned()));
-                // What nobody stores would count for one side of a comparison only.
+                // Samples that are not stored would count for one side of a comparison only.
                 value.is_finite().then(|| sample(labels, target, value))
             })
         })
         .collect()
 }
 
-/// So many pods, whose kubelets are the targets: 9 or 11 stored labels, 30 series for each pod,
-/// which cAdvisor exposes metric by metric.
+/// Returns the series of so many pods, whose kubelets are the targets: 9 or 11 stored labels, 30
+/// series for each pod, which cAdvisor exposes metric by metric.
 pub(crate) fn pods(pods: usize) -> DataSet {
     const PODS_PER_NODE: usize = 30;
     const METRICS: usize = 30;
@@ -114,7 +114,7 @@ pub(crate) fn pods(pods: usize) -> DataSet {
     }
 }
 
-/// What the metrics of a container are about.
+/// Subjects of a container's metrics.
 const METRIC_NAMES: [&str; 6] = [
     "cpu_usage_seconds",
     "fs_reads_bytes",
@@ -124,7 +124,7 @@ const METRIC_NAMES: [&str; 6] = [
     "network_transmit_bytes",
 ];
 
-/// So many series of nine stored labels, in metrics of a thousand series.
+/// Returns so many series of nine stored labels, in metrics of a thousand series.
 pub(crate) fn synthetic(series: usize) -> Vec<TimeSeries> {
     (0..series)
         .map(|i| {

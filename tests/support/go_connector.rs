@@ -1,4 +1,5 @@
-//! What the Go connector sends: the measure of what writes cost, and what its tables hold.
+//! Requests of the Go connector: the standard for the cost of writes, and the contents of its
+//! tables.
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;

@@ -1,7 +1,7 @@
 //! AWS Lambda's runtime API, and a function that runs as a process in front of it.
 //!
-//! The rules of the API: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>. It refuses an
-//! answer over 6,291,556 bytes, as the service does, and the invocation fails then.
+//! The rules of the API: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>. It
+//! rejects a response over 6,291,556 bytes, as the service does, and the invocation fails then.
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::Stdio;
@@ -25,16 +25,16 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Bytes of an answer that Lambda takes.
-pub(crate) const MAX_ANSWER_BYTES: usize = 6_291_556;
-/// How long anything is waited for.
+/// Maximum size of a response that Lambda accepts.
+pub(crate) const MAX_RESPONSE_BYTES: usize = 6_291_556;
+/// Time limit of every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The time limit of a function, where a test does not say another.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The name of the function.
 pub(crate) const FUNCTION: &str = "connector";
 
-/// What the function is told when it has ended an invocation.
+/// Body of the response to a function that has ended an invocation.
 const ACCEPTED: &str = r#"{"status": "OK"}"#;
 
 /// The runtime API of one function.
@@ -58,18 +58,18 @@ struct Event {
     deadline_ms: u128,
 }
 
-/// How an invocation ended.
+/// End of an invocation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ended {
-    /// With this answer.
-    Answered(Value),
+    /// With this response.
+    Responded(Value),
     /// With an error of this type.
     Failed { error_type: String, message: String },
 }
 
-/// What a gateway makes of an answer.
+/// HTTP response that a gateway makes of the function's.
 #[derive(Clone, Debug)]
-pub(crate) struct HttpAnswer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     /// Names in lower case.
     pub(crate) headers: BTreeMap<String, String>,
@@ -78,24 +78,24 @@ pub(crate) struct HttpAnswer {
     pub(crate) body: Vec<u8>,
 }
 
-impl HttpAnswer {
+impl HttpResponse {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 impl Ended {
-    /// The answer to an HTTP request.
-    pub(crate) fn http(self) -> HttpAnswer {
-        let answer = match self {
-            Self::Answered(answer) => answer,
+    /// Returns the response to an HTTP request.
+    pub(crate) fn http(self) -> HttpResponse {
+        let response = match self {
+            Self::Responded(response) => response,
             failed => panic!("{failed:?}"),
         };
         let mut headers = BTreeMap::new();
-        for (name, value) in answer["headers"].as_object().into_iter().flatten() {
+        for (name, value) in response["headers"].as_object().into_iter().flatten() {
             headers.insert(name.to_lowercase(), value.as_str().unwrap().to_owned());
         }
-        for (name, values) in answer["multiValueHeaders"]
+        for (name, values) in response["multiValueHeaders"]
             .as_object()
             .into_iter()
             .flatten()
@@ -104,10 +104,10 @@ impl Ended {
                 headers.insert(name.to_lowercase(), value.as_str().unwrap().to_owned());
             }
         }
-        let is_base64 = answer["isBase64Encoded"].as_bool().unwrap();
-        let body = answer["body"].as_str().unwrap_or_default();
-        HttpAnswer {
-            status: answer["statusCode"].as_u64().unwrap().try_into().unwrap(),
+        let is_base64 = response["isBase64Encoded"].as_bool().unwrap();
+        let body = response["body"].as_str().unwrap_or_default();
+        HttpResponse {
+            status: response["statusCode"].as_u64().unwrap().try_into().unwrap(),
             headers,
             is_base64,
             body: match is_base64 {
@@ -145,11 +145,11 @@ impl RuntimeApi {
         }
     }
 
-    /// Waits until the function has asked for events so many times.
+    /// Waits until the function has requested events so many times.
     pub(crate) async fn polled(&self, times: usize) {
         let mut polls = self.state.polls.subscribe();
         let polled = timeout(PATIENCE, polls.wait_for(|polls| *polls >= times)).await;
-        polled.expect("the function asks for an event").unwrap();
+        polled.expect("the function requests an event").unwrap();
     }
 
     /// Invokes the function and waits for its end.
@@ -157,7 +157,7 @@ impl RuntimeApi {
         self.invoke_within(TIMEOUT, payload).await
     }
 
-    /// As [`Self::invoke`], with another time limit for the function.
+    /// Calls [`Self::invoke`] with another time limit for the function.
     pub(crate) async fn invoke_within(&self, limit: Duration, payload: impl Into<Bytes>) -> Ended {
         let number = self.invocations.fetch_add(1, Ordering::Relaxed);
         let request_id = format!("00000000-0000-4000-8000-{number:012}");
@@ -175,7 +175,7 @@ impl RuntimeApi {
         ended.expect("the function ends an invocation").unwrap()
     }
 
-    /// The variables that Lambda sets, with credentials of the emulator at this URL.
+    /// Returns the variables that Lambda sets, with credentials of the emulator at this URL.
     pub(crate) fn variables(&self, emulator_url: &str) -> Vec<(String, String)> {
         [
             ("AWS_LAMBDA_RUNTIME_API", self.address.as_str()),
@@ -220,9 +220,9 @@ async fn response(
     Path(request_id): Path<String>,
     body: Bytes,
 ) -> (StatusCode, String) {
-    if body.len() > MAX_ANSWER_BYTES {
+    if body.len() > MAX_RESPONSE_BYTES {
         let message = format!(
-            "Exceeded maximum allowed payload size ({MAX_ANSWER_BYTES} bytes), got {}",
+            "Exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes), got {}",
             body.len()
         );
         let error_type = "Function.ResponseSizeTooLarge";
@@ -231,16 +231,16 @@ async fn response(
             message: message.clone(),
         };
         state.end(&request_id, failed);
-        let refusal = json!({"errorType": error_type, "errorMessage": message});
-        return (StatusCode::PAYLOAD_TOO_LARGE, refusal.to_string());
+        let error = json!({"errorType": error_type, "errorMessage": message});
+        return (StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
     }
-    let answer = serde_json::from_slice(&body).unwrap_or_else(|error| {
+    let response = serde_json::from_slice(&body).unwrap_or_else(|error| {
         panic!(
-            "an answer is JSON: {error}: {}",
+            "a response is JSON: {error}: {}",
             String::from_utf8_lossy(&body)
         )
     });
-    state.end(&request_id, Ended::Answered(answer));
+    state.end(&request_id, Ended::Responded(response));
     (StatusCode::ACCEPTED, ACCEPTED.to_owned())
 }
 
@@ -276,7 +276,7 @@ pub(crate) struct Function {
     stderr: JoinHandle<String>,
 }
 
-/// What a function left behind.
+/// Result of a function that has ended.
 #[derive(Debug)]
 pub(crate) struct Left {
     pub(crate) status: Option<i32>,

@@ -1,5 +1,5 @@
-//! A proxy in front of remote read that makes a client take one form of answers, as Prometheus 3
-//! itself takes both.
+//! A proxy in front of remote read that makes a client accept one form of responses, as Prometheus
+//! 3 itself accepts both.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,9 +19,9 @@ use tokio::task::AbortHandle;
 
 use crate::frames::STREAMED;
 
-/// Answers that were passed on.
+/// Responses that were passed on, by form.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answers {
+pub(super) struct Forms {
     pub(super) samples: u64,
     pub(super) streamed: u64,
 }
@@ -64,8 +64,8 @@ impl FormProxy {
         }
     }
 
-    pub(super) fn answers(&self) -> Answers {
-        Answers {
+    pub(super) fn forms(&self) -> Forms {
+        Forms {
             samples: self.target.samples.load(Ordering::Relaxed),
             streamed: self.target.streamed.load(Ordering::Relaxed),
         }
@@ -83,10 +83,10 @@ async fn pass_on(State(target): State<Arc<Target>>, body: Bytes) -> Response {
     let mut request: ReadRequest = wire::decode(&body).unwrap();
     request.accepted_response_types = vec![target.form.into()];
     let body = wire::encode(&request).unwrap();
-    let answer = target.client.post(&target.url).body(body).send().await;
-    let answer = answer.unwrap();
-    let status = answer.status();
-    let is_streamed = answer
+    let response = target.client.post(&target.url).body(body).send().await;
+    let response = response.unwrap();
+    let status = response.status();
+    let is_streamed = response
         .headers()
         .get(CONTENT_TYPE)
         .is_some_and(|it| it == STREAMED);
@@ -96,11 +96,11 @@ async fn pass_on(State(target): State<Arc<Target>>, body: Bytes) -> Response {
         &target.samples
     };
     count.fetch_add(1, Ordering::Relaxed);
-    let kept = [CONTENT_TYPE, CONTENT_ENCODING].map(|name| {
-        let value = answer.headers().get(&name).cloned();
+    let passed = [CONTENT_TYPE, CONTENT_ENCODING].map(|name| {
+        let value = response.headers().get(&name).cloned();
         value.map(|value| (name, value))
     });
-    let headers: HeaderMap = kept.into_iter().flatten().collect();
-    let body = answer.bytes().await.unwrap();
+    let headers: HeaderMap = passed.into_iter().flatten().collect();
+    let body = response.bytes().await.unwrap();
     (status, headers, body).into_response()
 }

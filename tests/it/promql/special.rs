@@ -1,5 +1,5 @@
-//! Series that not every storage keeps: ended ones, values that are no numbers, native histograms,
-//! names of any characters; and what can be asked about them.
+//! Series that not every storage supports: ended ones, values that are not numbers, native
+//! histograms, names of any characters; and the queries about them.
 
 use timestream_prometheus_connector::prompb::histogram::{Count, ZeroCount};
 use timestream_prometheus_connector::prompb::{BucketSpan, Histogram, TimeSeries};
@@ -11,7 +11,7 @@ const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 /// NaN as Prometheus scrapes it.
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
 
-/// The series; their ids start at 1000.
+/// Returns the series; their ids start at 1000.
 pub(super) fn data() -> Vec<TimeSeries> {
     [ended(), values(), histograms(), names()].concat()
 }
@@ -104,7 +104,7 @@ fn deltas(counts: &[i64]) -> Vec<i64> {
         .collect()
 }
 
-/// An integer histogram with a bucket on every side.
+/// Returns an integer histogram with a bucket on every side.
 fn exponential(schema: i32, counts: [i64; 8]) -> Histogram {
     Histogram {
         count: Some(Count::CountInt(counts.iter().sum::<i64>() as u64)),
@@ -136,7 +136,7 @@ fn custom(counts: [i64; 8]) -> Histogram {
     }
 }
 
-/// A float histogram that goes up and down.
+/// Returns a float histogram that goes up and down.
 fn gauge(id: i64, scrape: i64) -> Histogram {
     let counts: Vec<f64> = (0..3).map(|i| noise(id + i, scrape) * 10.0).collect();
     Histogram {
@@ -216,7 +216,8 @@ fn histograms() -> Vec<TimeSeries> {
     all
 }
 
-/// Series that change between floats, integer and float histograms every quarter of an hour.
+/// Returns series that change between floats, integer and float histograms every quarter of an
+/// hour.
 pub(super) fn mixed() -> Vec<TimeSeries> {
     const QUARTER_MS: i64 = 900_000;
     let mut all = Vec::new();
@@ -243,7 +244,7 @@ pub(super) fn mixed() -> Vec<TimeSeries> {
     all
 }
 
-/// A histogram of the same observations with numbers that are floats.
+/// Returns a histogram of the same observations with numbers that are floats.
 fn to_floats(integers: Histogram) -> Histogram {
     let counts = |deltas: &[i64]| {
         let counts = deltas.iter().scan(0, |count, delta| {
@@ -291,7 +292,7 @@ fn names() -> Vec<TimeSeries> {
     all
 }
 
-/// What is left of the series where special values are not kept.
+/// Returns the part of the series that is stored without the option for special values.
 pub(super) fn without_special_values(mut all: Vec<TimeSeries>) -> Vec<TimeSeries> {
     for series in &mut all {
         series.samples.retain_mut(|sample| {
