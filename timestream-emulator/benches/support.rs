@@ -16,7 +16,7 @@ use write::{
 
 const DATABASE: &str = "db";
 const TABLE: &str = "t";
-/// Series of one measure, ten measures in all; as many records as one call takes.
+/// Series of one measure, ten measures in all; as many records as one call accepts.
 const SERIES_PER_MEASURE: usize = 100;
 /// Between two samples of a series.
 const INTERVAL_MS: i64 = 15_000;
@@ -60,7 +60,7 @@ impl Service {
         }
     }
 
-    /// Writes one call's records, all of which must be taken.
+    /// Writes one call's records, all of which must be accepted.
     pub(crate) async fn put(&self, records: Vec<Record>) {
         let count = records.len();
         let response = self

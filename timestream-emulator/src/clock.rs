@@ -6,14 +6,14 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Tells the time; the system's unless a test brings its own.
+/// The time; the system's unless a test brings its own.
 ///
 /// Signatures are always checked against the system's clock, as clients sign by theirs.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
 impl Clock {
-    /// Returns a clock that shows what `now` returns.
+    /// Returns a clock with the time that `now` returns.
     pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Clock(Arc::new(now))
     }

@@ -7,9 +7,9 @@ use crate::{clock::Clock, limits};
 /// Settings of one emulator.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address to bind; port 0 takes a free one.
+    /// Address to bind; with port 0 a free one is used.
     pub listen: SocketAddr,
-    /// Folder of the database file, created if missing; `None` keeps everything in memory.
+    /// Folder of the database file, created if missing; with `None` everything is in memory.
     pub data_dir: Option<PathBuf>,
     /// Tables (and their databases) to create at start if they are missing.
     pub tables: Vec<TableSpec>,
@@ -17,8 +17,8 @@ pub struct Config {
     pub access_key: String,
     /// Secret key that belongs to `access_key`.
     pub secret_key: String,
-    /// Cells with an address of their own, which DescribeEndpoints gives out; with 0 `listen` is the
-    /// only address. Cells take the ports after that of `listen`, or free ones if it is 0.
+    /// Cells with an address of their own, which DescribeEndpoints gives out; with 0 `listen` is
+    /// the only address. Cells use the ports after that of `listen`, or free ones if it is 0.
     pub cells: u16,
     /// Limits `listen` to DescribeEndpoints, as the service's regional address is limited. There is
     /// at least one cell then.

@@ -16,7 +16,7 @@ pub struct Counters {
     pub errors: BTreeMap<String, u64>,
     /// Faults that were carried out.
     pub faults: u64,
-    /// Records that WriteRecords took, duplicates of stored ones included.
+    /// Records that WriteRecords accepted, duplicates of stored ones included.
     pub records_accepted: u64,
     /// Records listed in a RejectedRecordsException.
     pub records_rejected: u64,

@@ -64,7 +64,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// When the address is taken, the data folder is in use or unreadable, or a table cannot be
+    /// When the address is in use, the data folder is in use or unreadable, or a table cannot be
     /// created.
     pub async fn start(config: Config) -> Result<Emulator, StartError> {
         let store = Store::open(config.data_dir.as_deref())?;

@@ -23,7 +23,7 @@ pub(crate) struct RejectedRecord {
     pub(crate) existing_version: Option<i64>,
 }
 
-/// The cases that a caller can tell apart.
+/// Kinds of errors that a caller can distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ErrorKind {
     AccessDenied,
@@ -49,7 +49,7 @@ pub(crate) enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Returns the shape's name, as SDKs show it.
+    /// Returns the shape's name, as SDKs report it.
     pub(crate) fn code(self) -> &'static str {
         let (_, namespaced) = self.status_and_type();
         namespaced

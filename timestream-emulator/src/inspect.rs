@@ -3,7 +3,7 @@
 
 use crate::query::{dialect, pattern::Pattern};
 
-/// The texts that a statement holds between quotes, without these, in the order in which they stand.
+/// The texts between quotes in a statement, without the quotes, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Quoted {
     /// Strings: `'it''s'` is `it's`.
@@ -12,7 +12,7 @@ pub struct Quoted {
     pub names: Vec<String>,
 }
 
-/// Reads a text that has to be one statement, and nothing more.
+/// Reads a text that must be one statement, and nothing more.
 ///
 /// ```
 /// let quoted = timestream_emulator::inspect::statement("SELECT \"a\" FROM d.t WHERE b = 'it''s'");
@@ -28,7 +28,7 @@ pub fn statement(sql: &str) -> Result<Quoted, String> {
     dialect::quoted(sql).map_err(|error| error.message)
 }
 
-/// Tells of texts whether `regexp_like(text, pattern)` holds.
+/// Returns a test of texts: whether `regexp_like(text, pattern)` holds.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! Quotas of the service.
 //!
-//! Source of all: the page "Quotas" of the Amazon Timestream developer guide, unless a line says
-//! otherwise. Where the unit is given as "KB" or "MB", the guide does not say which kind.
+//! Source of all: the page "Quotas" of the Amazon Timestream developer guide, unless a line names
+//! another. Where the unit is given as "KB" or "MB", the guide does not say which kind.
 
 use std::ops::RangeInclusive;
 

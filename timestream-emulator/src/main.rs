@@ -46,7 +46,7 @@ struct Flags {
     /// Check and meter written records but store none, to measure what writes.
     #[arg(long)]
     null_sink: bool,
-    /// Take dimension names with any character but a colon, not only those of the rule of 2021.
+    /// Accept dimension names with any character but a colon, not only those of the rule of 2021.
     #[arg(long)]
     wide_names: bool,
     /// Resolution of column names in a query: the column of exactly this name (exact), the one of

@@ -149,7 +149,7 @@ mod tests {
             let body = format!(r#"{{"CommonAttributes":{common},"Records":[{records}]}}"#);
             assert_eq!(units(&body), expected, "{count} of {name}");
         }
-        // What is common may be anything: here all but the time.
+        // Common attributes may be anything: here all but the time.
         let common = format!(
             r#"{{"Dimensions":{DIMENSIONS},"MeasureName":"cpu_utilization","MeasureValue":"1"}}"#
         );

@@ -29,7 +29,7 @@ use crate::{
 pub(crate) struct WriteOutcome {
     pub(crate) ingested: RecordsIngested,
     pub(crate) rejected: Vec<RejectedRecord>,
-    /// Taken by the magnetic store and dropped there.
+    /// Accepted by the magnetic store and dropped there.
     pub(crate) dropped: usize,
 }
 
@@ -125,7 +125,7 @@ fn well_formed<'a>(
     })
 }
 
-/// Counts what was taken and lists what was rejected.
+/// Counts the accepted records and lists the rejected ones.
 fn outcome(
     window: &Window,
     points: &[NewPoint],

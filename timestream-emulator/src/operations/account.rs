@@ -1,4 +1,4 @@
-//! The settings of the account: how much compute queries may take.
+//! The settings of the account: the compute capacity of queries.
 //!
 //! Developer guide, "Timestream compute unit (TCU)": MaxQueryTCU is 200 unless set, from 4 to 1000
 //! in steps of 4. An account that pays by compute units cannot go back to paying by bytes scanned.

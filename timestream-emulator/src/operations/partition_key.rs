@@ -36,7 +36,7 @@ pub(super) fn requested(
     Ok(Some(requested))
 }
 
-/// Returns the key as DescribeTable shows it.
+/// Returns the key as DescribeTable has it.
 pub(super) fn schema(key: &PartitionKey) -> Schema {
     let key = match key {
         PartitionKey::Measure => PartitionKeyShape {
@@ -95,7 +95,7 @@ fn parse(key: &PartitionKeyShape) -> Result<PartitionKey, ServiceError> {
             names::check_dimension_name(name, NameRule::Of2021)?;
             Ok(PartitionKey::Dimension {
                 name: name.clone(),
-                // Which holds when none is given is not established: the stricter one.
+                // The default is not established: the stricter one is used.
                 is_required: enforcement_in_record.as_deref() != Some("OPTIONAL"),
             })
         }

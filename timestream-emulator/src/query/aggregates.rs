@@ -153,7 +153,7 @@ impl Accumulator {
         }
     }
 
-    /// Takes the arguments of one row.
+    /// Adds the arguments of one row.
     pub(crate) fn add(
         &mut self,
         mut arguments: impl Iterator<Item = Result<Datum, ServiceError>>,

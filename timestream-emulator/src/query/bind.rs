@@ -60,7 +60,7 @@ pub(crate) struct Scope {
 pub(crate) enum Found<'s> {
     /// This column, at this position.
     One(usize, &'s Column),
-    /// One of several, and nothing says which.
+    /// One of several, without a way to decide.
     Several,
     None,
 }
@@ -84,7 +84,7 @@ pub(crate) struct Binder<'a> {
     scope: &'a Scope,
     context: &'a Context<'a>,
     grouping: Option<Grouping>,
-    /// An aggregate stood where there is no grouping.
+    /// An aggregate was found where there is no grouping.
     saw_aggregate: bool,
     /// Binds for information only; the bound expression is discarded.
     is_probing: bool,

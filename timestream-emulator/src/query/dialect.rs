@@ -1,6 +1,6 @@
 //! SQL text -> statements.
 //!
-//! The grammar is sqlparser's with a dialect that takes as little as possible; SHOW and DESCRIBE
+//! The grammar is sqlparser's with a dialect that accepts as little as possible; SHOW and DESCRIBE
 //! are parsed here, because the library drops parts of them.
 
 use sqlparser::{
@@ -248,7 +248,7 @@ fn parse_name(parser: &mut Parser<'_>) -> Result<Vec<Ident>, ParserError> {
     Ok(name)
 }
 
-/// Takes the next token if it is this word, unquoted, in any case.
+/// Consumes the next token if it is this word, unquoted, in any case.
 fn next_is(parser: &mut Parser<'_>, wanted: &str) -> bool {
     let is_wanted = match &parser.peek_token_ref().token {
         Token::Word(word) => word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted),

@@ -54,7 +54,7 @@ pub(crate) enum Expr {
         pattern: Pattern,
         arguments: Vec<Expr>,
     },
-    /// The result of a window function. The results stand at the end of the row, the first one last.
+    /// The result of a window function. The results are at the end of the row, the first one last.
     Window(usize),
     /// Known by name and type only.
     Parameter(Rc<Parameter>),

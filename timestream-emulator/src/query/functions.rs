@@ -1,8 +1,8 @@
 //! Scalar functions.
 //!
-//! Each overload says its name, the types of its arguments, the type of its result and what it
-//! does. A NULL argument makes the result NULL. Functions that are no plain function of their
-//! arguments (COALESCE, IF, `now`, `regexp_like` ...) are bound elsewhere.
+//! An overload consists of its name, the types of its arguments, the type of its result and what it does.
+//! A NULL argument makes the result NULL. Functions that are no plain function of their arguments
+//! (COALESCE, IF, `now`, `regexp_like` ...) are bound elsewhere.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) struct Function {
     pub(crate) implementation: Implementation,
 }
 
-/// Returns the first overload that takes arguments of these types.
+/// Returns the first overload that accepts arguments of these types.
 ///
 /// # Errors
 ///

@@ -51,7 +51,7 @@ pub(crate) struct Demand {
     pub(crate) one_row_per_series: bool,
 }
 
-/// Takes rows of a scan.
+/// Visitor of the rows of a scan.
 pub(crate) trait Visitor {
     /// Receives a series before its rows, with its dimensions and measure name set; returns false
     /// to skip the series.

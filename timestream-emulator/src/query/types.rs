@@ -67,7 +67,7 @@ impl Type {
     }
 }
 
-/// The name as it stands in error texts.
+/// Writes the name as error texts have it.
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -59,7 +59,7 @@ pub(crate) struct Table {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TableSettings {
     pub(crate) memory_hours: i64,
-    /// The memory store takes nothing older: it began here when its retention was last raised.
+    /// The memory store accepts nothing older: it began here when its retention was last raised.
     pub(crate) memory_floor_ns: i64,
     pub(crate) magnetic_days: i64,
     pub(crate) magnetic_writes: bool,

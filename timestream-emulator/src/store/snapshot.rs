@@ -34,7 +34,7 @@ pub(super) struct Readers {
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) catalog: Arc<Catalog>,
-    /// Taken out when the snapshot is dropped.
+    /// Removed when the snapshot is dropped.
     connection: Option<Connection>,
     readers: Arc<Readers>,
     bytes_read: Cell<u64>,

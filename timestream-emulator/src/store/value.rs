@@ -61,7 +61,7 @@ impl ValueType {
         }
     }
 
-    /// Returns the name as SHOW MEASURES and DESCRIBE give it.
+    /// Returns the name in the results of SHOW MEASURES and DESCRIBE.
     pub(crate) fn sql_name(self) -> &'static str {
         match self {
             ValueType::Bigint => "bigint",

@@ -120,7 +120,7 @@ async fn label_only_reads() {
 #[tokio::test]
 async fn conditions() {
     let service = filled().await;
-    // (condition, rows of measure `up` it keeps)
+    // (condition, rows of measure `up` it selects)
     let cases = [
         ("true", 9),
         ("false", 0),
@@ -703,8 +703,8 @@ async fn very_deep_queries_do_not_end_the_process() {
     service.query_error(&nots).await;
 }
 
-/// Whatever the quoting: a dimension value that is written is found by equality, by LIKE and by a
-/// join, and comes back.
+/// With any quoting, a dimension value that is written is found by equality, by LIKE and by a join,
+/// and comes back.
 #[test]
 fn any_dimension_value_survives() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

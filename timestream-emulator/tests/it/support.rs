@@ -17,9 +17,9 @@ use write::{
 };
 
 pub(crate) const DB: &str = "db";
-/// A table whose magnetic store takes any time.
+/// A table whose magnetic store accepts any time.
 pub(crate) const OLD: &str = "old";
-/// A table that takes only the last hours.
+/// A table that accepts only the last hours.
 pub(crate) const NEW: &str = "new";
 /// 2020-09-13 12:26:40 UTC, in milliseconds.
 pub(crate) const T0: i64 = 1_600_000_000_000;
@@ -71,7 +71,7 @@ impl Service {
             .table_name(table)
     }
 
-    /// Writes records and returns how many were taken.
+    /// Writes records and returns the number of accepted ones.
     pub(crate) async fn put(&self, table: &str, records: Vec<Record>) -> i32 {
         let response = self
             .write_to(table)

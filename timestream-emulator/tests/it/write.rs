@@ -39,7 +39,7 @@ pub(crate) fn multi(name: &str, values: &[(&str, &str, MeasureValueType)]) -> Re
         .build()
 }
 
-/// Developer guide, "Data modeling": any UTF-8 may stand in a dimension value.
+/// Developer guide, "Data modeling": a dimension value may be any UTF-8.
 #[tokio::test]
 async fn a_record_is_stored_as_it_was_sent() {
     let service = Service::start().await;
@@ -164,7 +164,7 @@ async fn one_request_may_contradict_itself() {
     );
 }
 
-/// Developer guide, "Data ingestion", best practices: only the rejected records are to be sent again.
+/// Developer guide, "Data ingestion", best practices: only the rejected records must be sent again.
 #[tokio::test]
 async fn records_that_are_not_rejected_are_stored() {
     let service = Service::start().await;

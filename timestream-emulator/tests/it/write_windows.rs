@@ -70,7 +70,7 @@ async fn the_memory_store_takes_its_retention() {
     assert_eq!(service.emulator.points(DB, NEW).len(), 3);
 }
 
-/// Developer guide, "Writes": with magnetic store writes older data is taken within the magnetic
+/// Developer guide, "Writes": with magnetic store writes older data is accepted within the magnetic
 /// retention. The text is of the guide, error reports of batch loads.
 #[tokio::test]
 async fn the_magnetic_store_takes_what_is_late() {

@@ -89,7 +89,7 @@ pub(crate) fn check_name(name: &Ident) -> Result<(), ServiceError> {
     if is_name {
         return Ok(());
     }
-    // The library keeps no place of a text that it has taken for a name.
+    // The library has no place of a text that it has read as a name.
     let start = name.span.start;
     let place = if start == Location::empty() {
         String::new()

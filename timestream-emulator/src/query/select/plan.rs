@@ -49,7 +49,7 @@ pub(super) struct SortKey {
 }
 
 impl Plan {
-    /// Binds a SELECT; its result also says which sub-queries must run for each row.
+    /// Binds a SELECT; its result includes the sub-queries that must run for each row.
     pub(super) fn new(
         scope: &Scope,
         context: &Context<'_>,

@@ -131,7 +131,7 @@ pub(super) fn values(context: &Context<'_>, values: &Values) -> Result<Rows, Ser
     Ok(all.unwrap_or_default())
 }
 
-/// Sorts complete rows by what ORDER BY says about their columns.
+/// Sorts complete rows by the columns of ORDER BY.
 pub(super) fn sort(
     context: &Context<'_>,
     rows: &mut Rows,

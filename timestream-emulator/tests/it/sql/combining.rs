@@ -172,7 +172,7 @@ pub(super) const CASES: &[Case] = &[
         "SELECT 1 FROM generate_series(1, 2)",
         "generate_series(1, 2) is not supported by the emulator",
     ),
-    // Presto, "SELECT": set operations remove duplicates unless ALL stands there.
+    // Presto, "SELECT": set operations remove duplicates without ALL.
     ordered(
         "SELECT 1 AS x UNION SELECT 2 UNION SELECT 1 ORDER BY x DESC",
         "x INTEGER",

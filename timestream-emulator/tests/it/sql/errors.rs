@@ -170,7 +170,7 @@ pub(super) const CASES: &[Case] = &[
         "SELECT ARRAY[1] = ARRAY[1]",
         "line 1:14: '=' cannot be applied to array(integer), array(integer)",
     ),
-    // Left out of the emulator, each by its name.
+    // Not supported by the emulator, each by its name.
     fails(
         "SELECT host FROM db.old GROUP BY ROLLUP (host)",
         "line 1:42: the expression ROLLUP (host) is not supported by the emulator",

@@ -80,7 +80,8 @@ pub(super) const CASES: &[Case] = &[
         "SELECT host FROM DB.old",
         "Requested database 'DB' not found for identifier 'DB.old' at line 1:18",
     ),
-    // A dimension that a series lacks is NULL, which no comparison keeps (DG:comparison-operators).
+    // A dimension that a series lacks is NULL, for which no comparison is true
+    // (DG:comparison-operators).
     rows(
         "SELECT count(*) FROM db.old WHERE region <> 'eu'",
         "_col0 BIGINT",
@@ -146,7 +147,7 @@ pub(super) const CASES: &[Case] = &[
         "host VARCHAR, region VARCHAR",
         &["a | eu"],
     ),
-    // DG:aggregate-functions: NULL is left out; over no rows count is 0 and the others NULL.
+    // DG:aggregate-functions: NULL is ignored; over no rows count is 0 and the others NULL.
     rows(
         "SELECT count(*), count(region), count(DISTINCT host), approx_distinct(region) FROM db.old",
         "_col0 BIGINT, _col1 BIGINT, _col2 BIGINT, _col3 BIGINT",
