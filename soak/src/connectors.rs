@@ -284,19 +284,19 @@ pub async fn run(plan: &Plan<'_>) -> Summary {
     let ticks = Ticks::start().await;
     let mut stage = Stage::start(plan, &targets, &ticks).await;
     for phase in plan.phases {
-        (plan.setup.tell)(phase.name);
+        (plan.setup.report)(phase.name);
         targets.replace(plan.setup.replaced);
         stage.play(phase, plan.setup.phase).await;
     }
-    (plan.setup.tell)("waiting for what is left");
+    (plan.setup.report)("draining");
     targets.clear();
     let quiet = stage
         .source
-        .drained(std::time::Instant::now() + plan.setup.patience)
+        .drained(std::time::Instant::now() + plan.setup.drain_timeout)
         .await;
     quiet.expect("a Prometheus without targets appends nothing");
     let unfinished = stage.complete(plan).await.err();
-    (plan.setup.tell)("comparing");
+    (plan.setup.report)("comparing");
     let end_s = now_ms() / 1_000;
     let age = Duration::from_secs((end_s - start_s + 60).unsigned_abs());
     let held = stage.source.samples(age).await;
@@ -393,7 +393,7 @@ impl Stage {
         }
     }
 
-    /// Orders what the phase is about, and takes it back at its end.
+    /// Orders the faults of the phase, and cancels them at its end.
     async fn play(&mut self, phase: &Phase, duration: Duration) {
         let end = Instant::now() + duration;
         self.to_source.order(phase.source);
@@ -436,7 +436,7 @@ impl Stage {
     /// Waits until each job has completed a run that has seen all there is.
     async fn complete(&mut self, plan: &Plan<'_>) -> Result<(), String> {
         let deadline =
-            Instant::now() + plan.setup.patience + plan.sync_lateness + plan.sink_lateness;
+            Instant::now() + plan.setup.drain_timeout + plan.sync_lateness + plan.sink_lateness;
         let after = now_ms() + ms(plan.sync_lateness) + 1_000 * STEP_S;
         for name in ["raw", "steps"] {
             self.until_complete(name, after, deadline).await?;

@@ -43,8 +43,8 @@ async fn main() -> ExitCode {
         replaced: targets / 10,
         scrape_interval: Duration::from_secs(interval_s),
         phase: Duration::from_secs_f64(minutes * 60.0) / phases as u32,
-        patience: Duration::from_secs(300),
-        tell: |text| println!("{text}"),
+        drain_timeout: Duration::from_secs(300),
+        report: |text| println!("{text}"),
     };
     let run = async {
         match kind {
@@ -66,7 +66,7 @@ async fn main() -> ExitCode {
     if is_success {
         return ExitCode::SUCCESS;
     }
-    // What happened can be read from the logs.
+    // The logs have the details.
     println!("FAILED; logs and data are in {}", folder.keep().display());
     ExitCode::FAILURE
 }

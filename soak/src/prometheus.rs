@@ -90,8 +90,7 @@ impl Prometheus {
 
     /// Waits until nothing is scraped any more and nothing waits to be sent.
     ///
-    /// # Errors
-    /// The deadline has passed; the text says what was left.
+    /// # Errors The deadline has passed; the text has the rest.
     pub async fn drained(&mut self, deadline: Instant) -> Result<Sender, String> {
         let mut appended = -1.0;
         let mut quiet_since = Instant::now();

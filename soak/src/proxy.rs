@@ -1,5 +1,5 @@
-//! A proxy that passes requests on and spoils some of the responses, as servers and what stands before
-//! them do.
+//! A proxy that passes requests on and spoils some of the responses, as servers and the proxies
+//! before them do.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

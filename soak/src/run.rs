@@ -109,17 +109,17 @@ pub async fn run(plan: &Plan<'_>) -> Summary {
     )
     .await;
     for phase in plan.phases {
-        (plan.setup.tell)(phase.name);
+        (plan.setup.report)(phase.name);
         targets.replace(plan.setup.replaced);
         play(phase, plan.setup.phase, &mut emulator, &mut connector).await;
     }
-    (plan.setup.tell)("waiting for what is left");
+    (plan.setup.report)("draining");
     targets.clear();
     let sender = prometheus
-        .drained(Instant::now() + plan.setup.patience)
+        .drained(Instant::now() + plan.setup.drain_timeout)
         .await;
     connector.assert_running();
-    (plan.setup.tell)("comparing");
+    (plan.setup.report)("comparing");
     // Range selectors leave out what is older than they are long.
     let sent = prometheus
         .samples(start.elapsed() + Duration::from_secs(60))
@@ -138,7 +138,7 @@ pub async fn run(plan: &Plan<'_>) -> Summary {
     }
 }
 
-/// Orders what the phase is about, and takes it back at its end.
+/// Orders the faults of the phase, and cancels them at its end.
 async fn play(phase: &Phase, duration: Duration, emulator: &mut Emulator, connector: &mut Program) {
     let end = tokio::time::Instant::now() + duration;
     for order in phase.orders {

@@ -22,7 +22,7 @@ impl Samples {
             .chunk_by(|a, b| (&a.measure_name, &a.dimensions) == (&b.measure_name, &b.dimensions))
         {
             let mut labels = Labels::new();
-            // A value that Timestream does not take is in a dimension.
+            // A value that Timestream does not accept is in a dimension.
             let mut special = None;
             for (name, value) in &series[0].dimensions {
                 match name == VALUE_BITS_DIMENSION {

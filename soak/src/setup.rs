@@ -24,8 +24,8 @@ pub struct Setup<'a> {
     pub scrape_interval: Duration,
     /// The length of a phase.
     pub phase: Duration,
-    /// Time to complete what is left once the failures are over.
-    pub patience: Duration,
+    /// Time to complete the rest once the failures are over.
+    pub drain_timeout: Duration,
     /// Called with the name of each phase.
-    pub tell: fn(&str),
+    pub report: fn(&str),
 }

@@ -1,4 +1,4 @@
-//! Synthetic targets: one server plays all of them and tells Prometheus which there are.
+//! Synthetic targets: one server plays all of them and gives Prometheus their list.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

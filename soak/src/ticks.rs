@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::samples::Samples;
 
-/// Series that the target shows, all with the number of the scrape.
+/// Series that the target exposes, all with the number of the scrape.
 const SERIES: usize = 20;
 
 /// A target that counts how often it is scraped; its server ends with the runtime.

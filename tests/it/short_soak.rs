@@ -19,8 +19,8 @@ async fn setup(folder: &Path, targets: u32, phase: Duration) -> Setup<'_> {
         replaced: targets / 5,
         scrape_interval: Duration::from_millis(500),
         phase,
-        patience: Duration::from_secs(60),
-        tell: |_| {},
+        drain_timeout: Duration::from_secs(60),
+        report: |_| {},
     }
 }
 
