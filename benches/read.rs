@@ -182,7 +182,7 @@ async fn write(bench: &Bench, kind: Kind, series_count: usize, samples: usize) {
     }
 }
 
-/// Reads all samples once; what that took.
+/// Reads all samples once; returns the time and size.
 async fn measure(bench: &Bench, samples: usize, form: ResponseType) -> Vec<String> {
     let (endpoint, received) = relay(bench.emulator.url()).await;
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -61,7 +61,7 @@ fn stages() {
     table.print("One core, without I/O (`cargo bench --bench stages`)");
 }
 
-/// One row of the table: what was sent how, and what that took.
+/// One row of the table: the requests, and their cost.
 struct Row {
     samples: usize,
     duration: Duration,
@@ -247,7 +247,7 @@ async fn measure(bodies: &Arc<Vec<bytes::Bytes>>, samples: usize, load: Load) ->
     row
 }
 
-/// Sends a request that has to be stored, and says how long that took.
+/// Sends a request that must be stored, and returns the time it took.
 async fn send(client: &reqwest::Client, url: &str, body: bytes::Bytes) -> Duration {
     let start = Instant::now();
     let response = client.post(format!("{url}/write")).body(body).send().await;

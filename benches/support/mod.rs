@@ -1,4 +1,5 @@
-//! The released connector as a process before an emulator in this one, and tables of what it took.
+//! The released connector as a process before an emulator in this one, and tables of its time and
+//! memory.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +18,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Starts both; the connector's default destination is a table that takes data of any age.
+    /// Starts both; the connector's default destination is a table that accepts data of any age.
     pub(crate) async fn start(config: Config) -> Self {
         let table = TableSpec {
             magnetic_writes: true,

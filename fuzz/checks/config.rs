@@ -1,8 +1,8 @@
-//! Command line and environment: nothing makes the reader panic, and no secret is shown.
+//! Command line and environment: nothing makes the reader panic, and no secret is exposed.
 
 use timestream_prometheus_connector::config::read;
 
-/// A text that is part of a secret wherever it stands in one.
+/// A text that is part of a secret wherever it occurs in one.
 const SECRET: &str = "s3cr3t";
 
 /// Options whose values are secret.
@@ -11,8 +11,8 @@ const SECRET_OPTIONS: [(&str, &str); 2] = [
     ("--basic-auth-users=", "basic_auth_users="),
 ];
 
-/// Takes `input` as texts parted by bytes that UTF-8 does not have: what starts with a dash is an
-/// argument, the others are variables, `name=value`.
+/// Reads `input` as texts separated by bytes that UTF-8 does not have: what starts with a dash is
+/// an argument, the others are variables, `name=value`.
 pub(crate) fn check(input: &[u8]) {
     let parts: Result<Vec<&str>, _> = input
         .split(|byte| *byte == 0xff)

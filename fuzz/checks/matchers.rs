@@ -1,11 +1,11 @@
 //! Matchers and their regular expressions: what the connector decides itself, what it lists as
-//! alternatives and what it hands on in Java's syntax agree on every text.
+//! alternatives and its form in Java's syntax agree on every text.
 
 use timestream_emulator::inspect::regexp_like;
 use timestream_prometheus_connector::model::MatchOp;
 use timestream_prometheus_connector::storage::read::selection::{Condition, Matcher};
 
-/// Takes `input` as a pattern and texts to match, parted by bytes that UTF-8 does not have.
+/// Reads `input` as a pattern and texts to match, separated by bytes that UTF-8 does not have.
 pub(crate) fn check(input: &[u8]) {
     let mut parts = input.split(|byte| *byte == 0xff).map(std::str::from_utf8);
     let Some(Ok(pattern)) = parts.next() else {

@@ -13,7 +13,7 @@ use timestream_prometheus_connector::wire;
 /// Memory of all requests here; a default server has half of it.
 const BUDGET_BYTES: usize = 256 << 20;
 
-/// Takes `input` as a decompressed read request.
+/// Reads `input` as a decompressed read request.
 pub(crate) fn check(input: &[u8]) {
     let budget = MemoryBudget::new(BUDGET_BYTES);
     let mut reservation = budget.reservation();

@@ -14,8 +14,9 @@ use timestream_prometheus_connector::storage::read::sql::{
     BINS, describe, selection_to_sql, show_measures,
 };
 
-/// Takes `input` as texts parted by bytes that UTF-8 does not have: database, table, then operator,
-/// label and value of each matcher. The operator also says whether the label is a column.
+/// Reads `input` as texts separated by bytes that UTF-8 does not have: database, table, then
+/// operator, label and value of each matcher. The operator also determines whether the label is a
+/// column.
 pub(crate) fn check(input: &[u8]) {
     let parts: Result<Vec<&str>, _> = input
         .split(|byte| *byte == 0xff)

@@ -1,4 +1,4 @@
-//! The web configuration file: nothing makes its reader panic, and no secret is shown.
+//! The web configuration file: nothing makes its reader panic, and no secret is exposed.
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ thread_local! {
     static FILE: OnceCell<PathBuf> = const { OnceCell::new() };
 }
 
-/// Takes `input` as a file, and as what stands around secrets in one.
+/// Reads `input` as a file, and as the text around secrets in one.
 pub(crate) fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;

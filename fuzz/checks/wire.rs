@@ -14,7 +14,7 @@ const LIMIT: usize = 1 << 20;
 /// Memory of all requests, twice that of a default server.
 const BUDGET_BYTES: usize = 256 << 20;
 
-/// Reads `input` as the body of a request, as its decompressed bytes and as a chunk.
+/// Reads `input` as the body of a request, and as a decompressed body.
 pub(crate) fn check(input: &[u8]) {
     let compressed = snap::raw::Encoder::new().compress_vec(input);
     let compressed = compressed.expect("4 GiB fit into a block");
@@ -33,7 +33,7 @@ pub(crate) fn check(input: &[u8]) {
     }
 }
 
-/// Reads `message` as a request of each protocol.
+/// Reads `message` as a write request of each version.
 fn check_message(message: &[u8]) {
     let budget = MemoryBudget::new(BUDGET_BYTES);
     for version in [RemoteWrite::V1, RemoteWrite::V2] {

@@ -1,4 +1,4 @@
-//! A target that is scraped a fixed number of times, with values that say which time it was.
+//! A target that is scraped a fixed number of times, with the number of the scrape in its values.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use crate::stage::Stage;
 /// The most times that it can be scraped.
 const SCRAPES: u32 = 5;
 const SERIES: u32 = 40;
-/// The metric that it shows.
+/// The metric that it exposes.
 const METRIC: &str = "conformance_value";
 
 /// The target; its server ends with the runtime.

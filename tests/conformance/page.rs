@@ -1,4 +1,4 @@
-//! The configurations of `docs/senders.md` and other pages, as they stand there.
+//! The configurations of `docs/senders.md` and other pages, exactly as written there.
 
 pub(crate) const SENDERS: &str = include_str!("../../docs/senders.md");
 pub(crate) const LEAVING: &str = include_str!("../../docs/leaving-timestream.md");
@@ -18,7 +18,7 @@ pub(crate) fn block(page: &str, section: &str, language: &str) -> String {
     block.to_owned()
 }
 
-/// Replaces each first text by the second one; each has to be there.
+/// Replaces each first text by the second one; each must be there.
 pub(crate) fn adapted(text: &str, replaced: &[(&str, &str)]) -> String {
     let mut adapted = text.to_owned();
     for (from, to) in replaced {

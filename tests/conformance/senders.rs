@@ -201,7 +201,7 @@ async fn vmagent_negotiates_the_compression() {
         0.0
     );
 
-    // The negotiation took place, and did not alarm anybody.
+    // The negotiation took place, and logged no warning.
     let log = stage.log();
     let negotiations: Vec<&str> = log
         .lines()

@@ -150,7 +150,7 @@ async fn a_sync_copies_a_victoria_metrics_that_rejects_large_windows() {
     for point in stage.points("level") {
         let series: i64 = point.dimensions["series"].parse().unwrap();
         assert_eq!(point.dimensions["job"], "a");
-        // What comes later repeats the last sample.
+        // Later samples repeat the last one.
         if point.time_ms <= last_s * 1_000 {
             let before = found.insert((series, point.time_ms), point.value);
             assert_eq!(before, None, "{series} at {} is there twice", point.time_ms);

@@ -1,4 +1,4 @@
-//! The programs that judge: each is obtained by a script, which says what is missing if it cannot be.
+//! The programs that judge: each is obtained by a script, which reports missing parts.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};

@@ -106,8 +106,8 @@ async fn moved(victoria: &Program) -> BTreeMap<i64, Samples> {
     all
 }
 
-/// Runs the command of the page with more arguments into an empty VictoriaMetrics, and compares it with the
-/// series that it has to have.
+/// Runs the command of the page with more arguments into an empty VictoriaMetrics, and compares it
+/// with the series that it must have.
 async fn assert_moves(stage: &Stage, run: &'static str, more: &[String], series: Range<i64>) {
     let vmctl = tools::go_tool("vmctl").await;
     let program = tools::go_tool("victoria-metrics").await;
@@ -130,7 +130,7 @@ async fn assert_moves(stage: &Stage, run: &'static str, more: &[String], series:
     let mut command = Command::new(vmctl);
     command
         .args(arguments(&adapted(&page, &replaced), "vmctl"))
-        // The header has a space, so it stands beside the command on the page.
+        // The header has a space, so it is beside the command on the page.
         .arg(format!(
             "--remote-read-headers=Authorization:Bearer {TOKEN}"
         ))

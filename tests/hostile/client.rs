@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::row::{Outcome, Route};
 
-/// Returns the head of a request with a body of `len` bytes.
+/// Returns the headers of a request with a body of `len` bytes.
 pub(crate) fn head(route: Route, len: usize) -> Vec<u8> {
     format!(
         "{} {} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: {}\r\n\

@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Maximum size of an invocation's event
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
 const MAX_EVENT_BYTES: usize = 6 << 20;
-/// Memory of the function that the runtime API sets up. Lambda ends a function that takes more.
+/// Memory of the function that the runtime API sets up. Lambda ends a function that uses more.
 const MAX_BYTES: u64 = 512 << 20;
 
 /// A function and the runtime API in front of it.

@@ -33,7 +33,7 @@ const MAX_SETTLING: Duration = Duration::from_secs(10);
 const MAX_HEALTHY: Duration = Duration::from_secs(1);
 /// Time for an ordinary write to be stored, repetitions after 503 included.
 const MAX_WRITE: Duration = Duration::from_secs(3);
-/// Time after which an ordinary request is given up; how much longer it would take says nothing more.
+/// Time after which an ordinary request is given up; its exact duration would add no information.
 const MAX_PROBE: Duration = Duration::from_secs(10);
 
 /// Runs the emulator, the endpoint of the sink and the runtime API.

@@ -1,7 +1,7 @@
 //! Hostile requests: each is small or legal in size, and made to cost as much as it can.
 //!
-//! The real binary has to respond to each of them in time, eight at once, while it serves ordinary
-//! requests and keeps within its memory. This is a test target of its own because it measures time:
+//! The real binary must respond to each of them in time, eight at once, while it serves ordinary
+//! requests and stays within its memory. This is a test target of its own because it measures time:
 //! cargo runs targets one after the other, and the groups here wait for one another.
 //!
 //! `HOSTILE_BINARY` names another binary to measure, such as the release build; `HOSTILE_ROWS` selects

@@ -1,4 +1,4 @@
-//! The real binary as a server, and the memory that a process takes.
+//! The real binary as a server, and the memory that a process uses.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Log lines that a failure shows.
+/// Log lines in the report of a failure.
 const LOG_LINES: usize = 5;
-/// A process that takes more than this is killed, for the sake of the machine.
+/// A process that uses more than this is killed, for the sake of the machine.
 const MAX_BYTES: u64 = 4 << 30;
 
 /// Returns the binary under test.

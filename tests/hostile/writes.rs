@@ -336,7 +336,7 @@ pub(crate) fn rows() -> Vec<Row> {
             ]
             .concat()
         }),
-        // What is no message.
+        // Bodies that are not messages.
         (Write1, "32 MiB of unknown fields", Definite, || {
             filled(number(9, 1), MAX_CONTENT_BYTES)
         }),

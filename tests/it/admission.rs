@@ -34,7 +34,7 @@ fn claiming(bytes: u32) -> Vec<u8> {
 fn unfinished(bytes: Vec<u8>) -> (Body, oneshot::Receiver<()>) {
     let (taken, heard) = oneshot::channel();
     let start = stream::iter([Ok::<_, Infallible>(Bytes::from(bytes))]);
-    // Polled only when what stands before it has been consumed.
+    // Polled only when everything before it has been consumed.
     let rest = stream::once(async move {
         let _ = taken.send(());
         std::future::pending().await
@@ -83,7 +83,7 @@ async fn while_other_requests_use_the_memory_the_status_is_503_and_a_resend_succ
     slow.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
-/// A request of a few bytes can hold what takes a thousand times as much memory.
+/// A request of a few bytes can decompress to a thousand times as much memory.
 #[tokio::test]
 async fn the_decoded_form_counts() {
     let flags = ["--max-request-bytes=64KiB", "--max-in-flight-bytes=1MiB"];
@@ -107,7 +107,7 @@ async fn the_decoded_form_counts() {
     assert_eq!(response.status, 204, "{}", response.text());
 }
 
-/// A pattern needs memory to be compiled, and a read that has to wait for it is no bad request.
+/// A pattern needs memory to be compiled, and a read that must wait for it is no bad request.
 #[tokio::test]
 async fn a_read_without_memory_for_its_patterns_is_503() {
     let flags = ["--max-request-bytes=64KiB", "--max-in-flight-bytes=2MiB"];

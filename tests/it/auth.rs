@@ -181,7 +181,7 @@ async fn the_web_configuration_file_is_followed() {
     assert_eq!(status("alice", "b").await, 401);
     assert_eq!(status("bob", "b").await, 200);
 
-    // What cannot be used changes nothing, whatever it is.
+    // An invalid file changes nothing, for any error.
     for broken in ["basic_auth_users: [", "basic_auth_users: {bob: b}", "x: 1"] {
         replace(&path, broken);
         assert_eq!(status("bob", "b").await, 200, "{broken}");

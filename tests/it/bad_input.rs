@@ -110,7 +110,7 @@ async fn a_label_that_is_not_utf8_costs_its_series() {
     ];
     for (name, value, expected) in cases {
         let app = TestApp::start().await;
-        // The bad label occurs twice, and is looked at once.
+        // The bad label occurs twice, and is checked once.
         let message = [
             raw_series(b"city", b"a"),
             raw_series(name, value),

@@ -1,7 +1,7 @@
 //! Prometheus' compliance suite for receivers of remote write, test by test, under its names
 //! (<https://github.com/prometheus/compliance/tree/main/remotewrite/receiver>).
 //!
-//! Stricter than the suite, which takes a 400 where success is expected and reads nothing back.
+//! Stricter than the suite, which accepts a 400 where success is expected and reads nothing back.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -52,7 +52,7 @@ async fn accepted(test: &str, all: &[Series], expected: [u64; 3]) {
     assert_eq!(doubles.count(), finite.count(), "{test}");
 }
 
-/// Expects a 400 that tells these counts.
+/// Expects a 400 that reports these counts.
 async fn rejected(test: &str, all: &[Series], expected: [u64; 3]) {
     let response = TestApp::start().await.write_v2(all).await;
     assert_eq!(response.status, 400, "{test}: {}", response.text());

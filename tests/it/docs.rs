@@ -1,4 +1,4 @@
-//! The documentation says what the program does.
+//! The documentation agrees with the program.
 
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::{Value, json};
@@ -154,7 +154,7 @@ fn the_compose_file_says_what_the_programs_understand() {
         volumes[0],
         "./connectors.json:/etc/connector/connectors.json:ro"
     );
-    // What the others are called by.
+    // The host name that Prometheus uses.
     let prometheus = include_str!("../../docs/compose/prometheus.yml");
     assert!(prometheus.contains("http://connector:9201/write"));
     assert!(Yaml::load_from_str(prometheus).is_ok());

@@ -188,7 +188,7 @@ async fn a_retryable_failure_wins_over_a_permanent_one() {
 #[tokio::test]
 async fn a_record_rejected_with_its_batch_costs_only_itself() {
     let app = TestApp::start().await;
-    // Only the memory store tells at once that another value is there.
+    // Only the memory store reports at once that another value is there.
     let now_ms = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
@@ -243,7 +243,7 @@ async fn rejected_records_cost_a_bounded_number_of_calls() {
     let calls = app.metric("timestream_connector_write_calls_total").await;
     assert!((500.0..=540.0).contains(&calls), "{calls}");
 
-    // The samples that stand alone by then are stored once the service takes them.
+    // The samples that are alone in a call by then are stored once the service accepts them.
     app.emulator.clear_faults();
     let rejection = FaultKind::Validation("the first calls are rejected".to_owned());
     app.emulator

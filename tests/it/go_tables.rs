@@ -30,7 +30,7 @@ async fn columns_and_metrics_with_unescaped_names_are_found() {
     .unwrap();
     let router = connect(&emulator, &[]).await;
     let app = TestApp { emulator, router };
-    // What the rules of the service let the Go connector write at one time or another.
+    // Names that the rules of the service allowed the Go connector at one time or another.
     let all = [
         ("__name__", "_metric_"),
         ("_x", "1"),

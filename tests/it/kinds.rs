@@ -218,7 +218,7 @@ async fn special_values_are_understood_whatever_the_option_says_now() {
     let read = without.read(vec![named("m")]).await;
     let expected = [
         (START_MS, STALE),
-        // Where both are stored the ordinary value wins.
+        // If both are stored the ordinary value wins.
         (START_MS + 1, 2.0_f64.to_bits()),
         (START_MS + 3, 0),
     ];
@@ -685,7 +685,7 @@ fn any_valid_histogram_comes_back() {
                 ..histogram
             };
             let all: Vec<_> = all.into_iter().map(of_time).collect();
-            // A stale one keeps nothing else.
+            // A stale one has nothing else.
             prop_assume!(all.iter().all(|h| h.sum.to_bits() != STALE));
             let written = histograms(&[("__name__", "m"), ("job", "a")], all);
             let read = runtime.block_on(async {

@@ -100,7 +100,7 @@ fn event(shape: &str, path: &str, body: &[u8]) -> Value {
     }
     let body = base64::engine::general_purpose::STANDARD.encode(body);
     event["body"] = body.into();
-    // Only the path says what it is.
+    // The path alone determines the kind of request.
     for headers in ["headers", "multiValueHeaders"] {
         if let Some(headers) = event[headers].as_object_mut() {
             headers.retain(|name, _| !name.to_lowercase().starts_with("x-prometheus-"));
@@ -435,7 +435,7 @@ async fn an_event_for_which_there_is_no_memory_is_left_to_its_sender() {
     let (error_type, message) = failed(running.api.invoke(event(100_000).to_string()).await);
     assert_eq!(error_type, "MemoryBudgetExceeded");
     assert!(message.contains("raise max_in_flight_bytes"), "{message}");
-    // Here it is known already which messages the queue has to keep.
+    // The messages that stay in the queue are known here already.
     let Ended::Responded(response) = running.api.invoke(event(1_000).to_string()).await else {
         panic!("it has a response");
     };
@@ -619,7 +619,7 @@ async fn a_response_that_lambda_would_reject_is_an_error_that_helps() {
         request.accepted_response_types = vec![ResponseType::StreamedXorChunks.into()];
         wire::encode(&request).unwrap()
     });
-    // 5.5 MB do not fit once they are base64, half of it does; a load balancer takes 1 MB.
+    // 5.5 MB do not fit once they are base64, half of it does; a load balancer accepts 1 MB.
     let cases = [
         ("http-api", &all, 400),
         ("rest-api", &half, 200),
@@ -1085,7 +1085,7 @@ async fn rows_of_a_queue_and_of_a_stream_reach_the_sink() {
     assert_eq!(receiver.requests().len(), 4);
     // A message without a recipient, and dead letters among the rows.
     let mut mixed = queue.clone();
-    mixed["Records"][1]["messageAttributes"]["connector"]["stringValue"] = "nobody".into();
+    mixed["Records"][1]["messageAttributes"]["connector"]["stringValue"] = "unknown".into();
     let letter = r#"{"dead_letter":1,"time":"2026-01-01T00:00:00Z","reason":"x","message":"","database":"prometheus","table":"metrics","labels":[["__name__","again"],["a","1"]],"samples":[[1600000000000,"1"]]}"#;
     let letters = json!({"messageId": "7", "body": letter, "eventSource": "aws:sqs"});
     mixed["Records"].as_array_mut().unwrap().push(letters);

@@ -1,6 +1,6 @@
-//! Nothing is lost and nothing is invented, whatever goes wrong: real processes, faults ordered and
-//! processes killed while a sender delivers numbered samples, and then each of them looked for: in
-//! the tables, else in the dead letters or, where these are not stored, in the responses.
+//! Nothing is lost and nothing is invented, under any fault: real processes, faults ordered and
+//! processes killed while a sender delivers numbered samples, and then a search for each of them:
+//! in the tables, else in the dead letters or, where these are not stored, in the responses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -66,7 +66,7 @@ const MIXED: &[Fate] = &[
 ];
 
 impl Fate {
-    /// Labels that say where it goes.
+    /// Labels that name the destination.
     fn labels(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Stored | NotFinite => &[("database", "db")],
@@ -372,7 +372,7 @@ async fn run(case: Case, account: Account) {
     };
     let start_ms = now_ms() - AGE_MS;
     let mut events = case.events.iter().peekable();
-    // What holds from the start on.
+    // Events from the start on.
     while let Some((_, event)) = events.next_if(|(after, _)| *after == 0) {
         world.bring_about(*event).await;
     }
@@ -521,7 +521,7 @@ async fn stored(case: &Case, world: World, start_ms: i64) -> BTreeSet<Numbered> 
     stored
 }
 
-/// Returns the sample that `point` stores; everything about it has to be as sent.
+/// Returns the sample that `point` stores; everything about it must be as sent.
 fn recognised(case: &Case, point: &Point, table: &str, start_ms: i64) -> Numbered {
     let series: usize = point.dimensions["series"].parse().unwrap();
     let numbered = Numbered::at(case, series, point.time_ns / 1_000_000 - start_ms);

@@ -101,7 +101,7 @@ async fn version_1_brings_it_alone_and_the_newest_counts() {
     assert_eq!(app.calls(), 1);
     assert_eq!(app.metadata_metric("written_metadata_total").await, 3.0);
 
-    // What has changed is written, the rest is not.
+    // Changes are written, the rest is not.
     let mut changed = all;
     changed[1] = entry("temperature", 2, "Of the room.", "");
     app.write_metadata(changed).await;

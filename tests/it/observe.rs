@@ -35,7 +35,7 @@ fn now_ms() -> i64 {
     now.as_millis() as i64
 }
 
-/// Runs promtool with `input` and expects that it finds nothing to say.
+/// Runs promtool with `input` and expects no findings.
 async fn promtool(arguments: &[&str], input: &str) {
     let mut process = Command::new(program("promtool").await)
         .args(arguments)
@@ -197,7 +197,7 @@ async fn write_units_are_those_that_timestream_counts() {
         assert_eq!(app.metric(name).await, counted as f64, "{case}");
         before = counted;
     }
-    // What stores nothing costs nothing; what stores a part costs all.
+    // A call that stores nothing costs nothing; one that stores a part costs all.
     let rejection = FaultKind::Validation("the request is rejected".to_owned());
     app.emulator
         .order_fault(Fault::next("WriteRecords", 1, rejection));

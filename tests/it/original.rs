@@ -118,7 +118,7 @@ async fn rejected_records_are_distinguished_from_stored_ones() {
     let emulator = start_emulator(vec![timestream_emulator::TableSpec::new("db", "t")]).await;
     let router = connect(&emulator, &[]).await;
     let app = TestApp { emulator, router };
-    // 2020 is outside the memory store, and this table takes no late data.
+    // 2020 is outside the memory store, and this table accepts no late data.
     let response = app
         .write(vec![
             up(&[("l", "1")], &[(START_MS, 1.0)]),

@@ -11,7 +11,7 @@ pub(crate) fn bootstrap() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_bootstrap"))
 }
 
-/// Returns the emulator's binary. Whoever tests the whole workspace has it; else it is built.
+/// Returns the emulator's binary, which exists if the whole workspace is tested; else it is built.
 pub(crate) async fn emulator() -> &'static Path {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
     BINARY.get_or_init(obtain_emulator).await

@@ -37,7 +37,7 @@ impl Prometheus {
     }
 
     /// Starts it on a free port, with the configuration that `config` gives for that port, after
-    /// `prepare` has seen the folder in whose `data` it is going to keep its blocks.
+    /// `prepare` has seen the folder in whose `data` it is going to store its blocks.
     pub(crate) async fn start_with(
         program: &Path,
         flags: &[&str],

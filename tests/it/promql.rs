@@ -437,7 +437,8 @@ impl Trio {
             Remote::start(prometheus, &connector, ResponseType::Samples),
             Remote::start(prometheus, &connector, ResponseType::StreamedXorChunks),
         );
-        // Sums of floats depend on the order of the series, and the head keeps that of their arrival.
+        // Sums of floats depend on the order of the series, and the head block has that of their
+        // arrival.
         let mut local_series = local_series.to_vec();
         local_series.sort_by_cached_key(|series| {
             let labels = series.labels.iter();

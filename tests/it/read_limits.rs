@@ -79,7 +79,7 @@ async fn samples_outside_of_the_range_do_not_count() {
 #[tokio::test]
 async fn a_read_with_too_much_memory_is_an_error_that_helps() {
     let app = TestApp::start_with(&["--max-read-bytes=64KiB"]).await;
-    // The samples take little; labels count too.
+    // The samples need little memory; labels count too.
     let long = "x".repeat(1_000);
     let many: Vec<_> = (0..100)
         .map(|i| {

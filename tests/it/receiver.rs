@@ -21,7 +21,7 @@ use crate::v2::{compressed, content_type};
 #[derive(Default)]
 struct Case {
     title: String,
-    /// The lines that say what is sent.
+    /// The lines with the request.
     sent: Vec<String>,
     /// By version: what Prometheus' outcome has and ours lacks, and the other way round.
     missing: BTreeMap<u8, Vec<String>>,
@@ -43,7 +43,7 @@ fn file(name: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// Returns the cases of a file; lines before the first one are its head.
+/// Returns the cases of a file; lines before the first one are its introduction.
 fn cases(text: &str, add: impl Fn(&mut Case, &str)) -> Vec<Case> {
     let mut cases = Vec::<Case>::new();
     for line in text.lines() {
@@ -96,7 +96,7 @@ fn table() -> Vec<Case> {
     });
     assert_eq!(table.len(), golden.len());
     for (case, golden) in table.iter_mut().zip(golden) {
-        // Else the program has to run again.
+        // Else the program must run again.
         assert_eq!((&case.title, &case.sent), (&golden.title, &golden.sent));
         case.golden = golden.golden;
         assert!(!case.golden.is_empty(), "{}", case.title);
@@ -224,7 +224,7 @@ fn beyond(lines: &[String], others: &[String]) -> Vec<String> {
     beyond
 }
 
-/// Compares a case in one version; returns how the table should say that it differs, if it does not.
+/// Compares a case in one version; returns the line that the table should have, if it differs.
 async fn compare(case: &Case, version: u8) -> Option<String> {
     let (message, prometheus) = &case.golden[&version];
     let ours = outcome(version, message).await;

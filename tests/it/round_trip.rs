@@ -59,7 +59,7 @@ async fn an_ordinary_series_comes_back() {
 
 #[tokio::test]
 async fn nasty_labels_come_back() {
-    // Two of them differ in case alone, which only a service that tells them apart can return.
+    // Two of them differ in case alone, which only a service that distinguishes them can return.
     let app = TestApp::start_in_case(ColumnCase::Exact, &[]).await;
     let long = "v".repeat(1_500);
     let cases: &[&[(&str, &str)]] = &[

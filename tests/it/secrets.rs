@@ -1,4 +1,4 @@
-//! No secret of a connector definition is shown: types that hold one have no derived `Debug`.
+//! No secret of a connector definition is exposed: types that hold one have no derived `Debug`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,8 +7,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use timestream_prometheus_connector::jobs::definition::{Definition, KINDS};
 
-/// Types that hold a possible secret and show it by `Debug`: a definition or a state as it is
-/// stored, or bytes of a file. Headers show a value unless each is marked as sensitive, so that
+/// Types that hold a possible secret and expose it by `Debug`: a definition or a state as it is
+/// stored, or bytes of a file. Headers expose a value unless each is marked as sensitive, so that
 /// they count as well.
 const REVEALING: [&str; 4] = ["Value", "HeaderMap", "PrivateKeyDer", "HeaderValue"];
 
@@ -116,7 +116,7 @@ fn no_type_that_holds_a_secret_derives_debug() {
     }
     let mut errors = Vec::new();
     for it in all.iter().filter(|it| it.derives_debug) {
-        // The fields alone: a parsing function takes a value, and keeps none.
+        // The fields alone: a parsing function receives a value, and stores none.
         let fields = it.body.replace("fn(&Value)", "");
         if let Some(word) = words(&fields).find(|word| REVEALING.contains(word)) {
             errors.push(format!(
@@ -124,7 +124,7 @@ fn no_type_that_holds_a_secret_derives_debug() {
                 it.file, it.name
             ));
         }
-        // A secret is a `Secret`, whose `Debug` shows none, not a text.
+        // A secret is a `Secret`, whose `Debug` exposes nothing, not a string.
         let mut lines = fields.lines().map(str::trim);
         let is_secret = |line: &str| {
             let name = line.split(':').next().unwrap_or_default();

@@ -58,7 +58,7 @@ pub(crate) struct Sender {
     pub(crate) batch: usize,
     /// `retry_on_http_429`.
     pub(crate) retries_429: bool,
-    /// Tells how it goes.
+    /// Reports the progress.
     pub(crate) progress: Arc<watch::Sender<Progress>>,
 }
 

@@ -16,7 +16,7 @@ use crate::support::{START_MS, TestApp, query, series};
 const SHARED: &str = "timestream_connector_read_shared_queries_total";
 const STATEMENTS: &str = "timestream_connector_read_statements_total";
 
-/// Returns an app with a series, whose Timestream takes its time.
+/// Returns an app with a series, whose Timestream is slow.
 async fn slow_app() -> TestApp {
     let app = TestApp::start().await;
     let one = series(&[("__name__", "m"), ("l", "1")], &[(START_MS, 1.0)]);
@@ -58,7 +58,7 @@ async fn one_query_serves_all_simultaneous_requests_for_the_same_data() {
     app.read_samples(vec![named("m")]).await;
     let alone = app.metric(STATEMENTS).await;
     assert_eq!(app.metric(SHARED).await, 0.0);
-    // In whatever form, with whatever function.
+    // In any form, with any function.
     let reads = (0..10).map(|i| {
         let form = [Samples, StreamedXorChunks][i % 2];
         let func = ["rate", "", "sum", "max_over_time", "delta"][i / 2];

@@ -1,4 +1,4 @@
-//! Reads that take long do not delay anything else.
+//! Slow reads do not delay anything else.
 
 use std::time::{Duration, Instant};
 

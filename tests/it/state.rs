@@ -84,7 +84,7 @@ async fn contract(state: State, other: State) {
     assert!(put("a", "5", Expect::Anything).await);
     assert!(!put("a", "6", Expect::Version(last.version)).await);
 
-    // Names are any texts, and collections keep apart.
+    // Names are any texts, and collections are separate.
     let long = "x".repeat(300);
     let names = ["A", "B/../b", "\u{fc} {job=\"a\"}", "..", long.as_str()];
     for name in names {

@@ -130,7 +130,7 @@ async fn native_histograms_come_in_chunks_of_their_own() {
             .read_as(&[Samples, StreamedXorChunks], queries.clone())
             .await;
         assert_eq!(response.headers["content-type"], "application/x-protobuf");
-        // Both say the same.
+        // Both are the same.
         app.read(queries).await;
     }
 }

@@ -87,7 +87,7 @@ impl TestApp {
         self.post("/write", &[], write_body(timeseries)).await
     }
 
-    /// Sends a write request that has to succeed.
+    /// Sends a write request that must succeed.
     pub(crate) async fn write_ok(&self, timeseries: Vec<TimeSeries>) {
         let response = self.write(timeseries).await;
         assert_eq!(
@@ -117,9 +117,9 @@ impl TestApp {
             .await
     }
 
-    /// Sends a read request that has to succeed and returns one list of series for each query.
+    /// Sends a read request that must succeed and returns one list of series for each query.
     ///
-    /// It is sent twice: the streamed response has to say the same.
+    /// It is sent twice: the streamed response must be the same.
     pub(crate) async fn read(&self, queries: Vec<Query>) -> Vec<Vec<TimeSeries>> {
         let (count, streamed) = (queries.len(), [ResponseType::StreamedXorChunks]);
         let streamed = self.read_as(&streamed, queries.clone()).await;
@@ -245,7 +245,7 @@ pub(crate) async fn start_emulator(tables: Vec<TableSpec>) -> Emulator {
     .unwrap()
 }
 
-/// Returns a table that takes data of any age.
+/// Returns a table that accepts data of any age.
 pub(crate) fn table(database: &str, table: &str) -> TableSpec {
     TableSpec {
         magnetic_writes: true,
@@ -273,7 +273,7 @@ pub(crate) async fn shared_at(url: &str) -> SdkConfig {
     shared.into_builder().endpoint_url(url).build()
 }
 
-/// Creates a table that takes data of any age, as an administrator would.
+/// Creates a table that accepts data of any age, as an administrator would.
 pub(crate) async fn create_table(url: &str, database: &str, table: &str) {
     let shared = shared_config(&configuration(url, &[])).await;
     let config = aws_sdk_timestreamwrite::config::Builder::from(&shared);

@@ -1,4 +1,4 @@
-//! TLS on real sockets, and clients that take their time.
+//! TLS on real sockets, and slow clients.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -278,10 +278,10 @@ async fn serve(flags: &[&str], timeouts: ConnectionTimeouts) -> Server {
     }
 }
 
-/// So short that a test need not wait long, and long enough for a busy machine to send a head.
-const SHORT: ConnectionTimeouts = ConnectionTimeouts {
-    tls_handshake: Duration::from_millis(400),
-    headers: Duration::from_millis(400),
+/// So short that a test need not wait long, and long enough for a busy machine to send the headers.
+const SHORT: Patience = Patience {
+    handshake: Duration::from_millis(400),
+    head: Duration::from_millis(400),
     idle: Duration::from_millis(400),
     write: Duration::from_secs(60),
 };

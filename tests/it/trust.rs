@@ -93,7 +93,7 @@ async fn targets_are_trusted_as_timestream_is() {
     let authority = authority();
     let url = encrypt(&target.address, &authority).await;
     is_trusted_by_variable(&url, &authority.pem(), "UnknownIssuer").await;
-    // One that signs itself, and says that it is an authority.
+    // A self-signed one, which claims to be an authority.
     let own = self_signed("localhost");
     let url = encrypt_as(&target.address, &own).await;
     is_trusted_by_variable(&url, &own.certificate.pem(), "CaUsedAsEndEntity").await;

@@ -181,7 +181,8 @@ impl TestApp {
 }
 
 impl HttpResponse {
-    /// Returns the written samples, histograms and exemplars that the headers tell, if they do.
+    /// Returns the written samples, histograms and exemplars of the response headers, if there are
+    /// any.
     pub(crate) fn written(&self) -> Option<[u64; 3]> {
         let names = ["samples", "histograms", "exemplars"];
         let counts = names.map(|kind| {

@@ -1,5 +1,5 @@
-//! Remote write 2.0 beyond the compliance suite: what the headers tell on failures, and what a
-//! broken table of symbols costs.
+//! Remote write 2.0 beyond the compliance suite: the headers of failures, and what a broken table
+//! of symbols costs.
 
 use prost::Message;
 use timestream_emulator::{Fault, FaultKind};
@@ -53,7 +53,7 @@ async fn a_permanent_failure_tells_what_is_written() {
     let all = [
         up("a").sample(START_MS, 1.0),
         other("a").sample(START_MS, 1.0).sample(START_MS + 1, 1.0),
-        // Left out by policy: to send it again cannot help.
+        // Dropped by policy: to send it again cannot help.
         up("b").sample(-1, 1.0),
         series(&[("instance", "c")]).sample(START_MS, 1.0),
     ];
@@ -343,7 +343,7 @@ async fn times_that_cannot_be_stored_are_dropped_whatever_they_are_of_and_in_bot
         assert_eq!(app.metric(&ignored).await, 6.0, "{timestamp}");
         assert_eq!(app.emulator.points("db", "t").len(), 1, "{timestamp}");
     }
-    // The last one before is not dropped here: that it is in the future is for Timestream to say.
+    // The last one before is not dropped here: Timestream rejects a time in the future.
     let app = TestApp::start().await;
     let response = app.write_v2(&[up("a").sample(END_MS - 1, 1.0)]).await;
     assert_eq!(response.status, 419, "{}", response.text());

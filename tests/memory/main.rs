@@ -21,7 +21,7 @@ use timestream_prometheus_connector::wire::{self, DecodeError, RemoteWrite};
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// Bytes that a step may take beside what grows with the request.
+/// Bytes that a step may use beside the part that grows with the request.
 const SLACK: usize = 256 << 10;
 
 /// Returns a field with a length in front of it.

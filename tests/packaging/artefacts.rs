@@ -150,7 +150,7 @@ async fn the_archive_for_arm64_works() {
 async fn the_archive_for_x86_64_needs_nothing_but_glibc() {
     let binary = x86_64();
     assert_needs_nothing_but_glibc(binary);
-    // On another machine it is only looked at.
+    // It runs only on a machine of its architecture.
     if cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         write_and_read(Command::new(binary)).await;
     }
@@ -176,7 +176,7 @@ async fn the_build_of_sam_works() {
     write_and_read(on_arm64(&directory.join("Function/bootstrap"))).await;
 }
 
-/// cargo lambda makes a panic end the process unless the profile says otherwise.
+/// cargo lambda makes a panic end the process unless the profile is set otherwise.
 #[test]
 fn a_panic_does_not_end_the_process_of_a_release() {
     let manifest = text("Cargo.toml");

@@ -1,4 +1,4 @@
-//! Documents and the Makefile say what is there.
+//! The documents and the Makefile agree with the repository.
 
 use std::collections::BTreeSet;
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Time limit for the build and for each condition.
-const PATIENCE: Duration = Duration::from_secs(20 * 60);
+const TIMEOUT: Duration = Duration::from_secs(20 * 60);
 /// Interval between two looks at a condition.
 const POLL: Duration = Duration::from_millis(100);
 const STOPPING: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ impl Script {
         let start = Instant::now();
         while !condition().await {
             let running = matches!(self.process.try_wait(), Ok(None));
-            assert!(running && start.elapsed() < PATIENCE, "{}", self.log());
+            assert!(running && start.elapsed() < TIMEOUT, "{}", self.log());
             tokio::time::sleep(POLL).await;
         }
     }

@@ -1,4 +1,4 @@
-//! `template.yaml`: what `tests/packaging/template` says about it.
+//! `template.yaml`, as checked by `tests/packaging/template`.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -28,8 +28,8 @@ use tokio::time::timeout;
 /// Maximum size of a response that Lambda accepts.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 6_291_556;
 /// Time limit of every wait.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// The time limit of a function, where a test does not say another.
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
+/// The default time limit of a function.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The name of the function.
 pub(crate) const FUNCTION: &str = "connector";
@@ -148,7 +148,7 @@ impl RuntimeApi {
     /// Waits until the function has requested events so many times.
     pub(crate) async fn polled(&self, times: usize) {
         let mut polls = self.state.polls.subscribe();
-        let polled = timeout(PATIENCE, polls.wait_for(|polls| *polls >= times)).await;
+        let polled = timeout(WAIT_LIMIT, polls.wait_for(|polls| *polls >= times)).await;
         polled.expect("the function requests an event").unwrap();
     }
 
@@ -171,7 +171,7 @@ impl RuntimeApi {
             deadline_ms: (now + limit).as_millis(),
         };
         self.state.events.send(event).unwrap();
-        let ended = timeout(PATIENCE, end).await;
+        let ended = timeout(WAIT_LIMIT, end).await;
         ended.expect("the function ends an invocation").unwrap()
     }
 
@@ -264,7 +264,7 @@ async fn error(
 impl Shared {
     fn end(&self, request_id: &str, ended: Ended) {
         let running = self.running.lock().unwrap().remove(request_id);
-        // Whoever waited may have given up.
+        // The receiver may have given up.
         let _ = running.expect("each invocation ends once").send(ended);
     }
 }
@@ -306,7 +306,7 @@ impl Function {
         self.process.id().expect("the function runs")
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Signals the process to stop, and waits until it has.
     pub(crate) async fn stop(self) -> Left {
         let kill = Command::new("kill")
             .args(["-TERM", &self.id().to_string()])
@@ -317,7 +317,7 @@ impl Function {
 
     /// Waits until it has ended by itself.
     pub(crate) async fn ended(mut self) -> Left {
-        let status = timeout(PATIENCE, self.process.wait()).await;
+        let status = timeout(WAIT_LIMIT, self.process.wait()).await;
         Left {
             status: status.expect("the function ends").unwrap().code(),
             stdout: self.stdout.await.unwrap(),

@@ -43,7 +43,7 @@ struct Target {
 }
 
 impl FormProxy {
-    /// Passes reads on to the connector at `url`, as those of a client that takes `form` only.
+    /// Passes reads on to the connector at `url`, as those of a client that accepts `form` only.
     pub(super) async fn start(url: &str, form: ResponseType) -> Self {
         let target = Arc::new(Target {
             url: format!("{url}/read"),

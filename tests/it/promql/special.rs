@@ -206,7 +206,7 @@ fn histograms() -> Vec<TimeSeries> {
         ];
         all.push(of_histograms(&labels, id, |scrape| Some(gauge(id, scrape))));
     }
-    // Finer than Prometheus keeps.
+    // Finer than Prometheus' resolution.
     let counts = observations(1_220, 1_000);
     all.push(of_histograms(
         &[("__name__", "fine_latency"), ("job", "h")],
