@@ -34,7 +34,7 @@ async fn main() {
     let given = std::env::var("SAMPLES").ok();
     let samples = given.map_or(1_000_000, |text| text.parse().expect("SAMPLES is a number"));
     let mut table = Table::new(&["samples", "samples/s", "CPU us per 1,000", "peak MiB"]);
-    // Memory does not depend on how many there are.
+    // Memory does not depend on the number of samples.
     for samples in [samples / 4, samples] {
         for (name, used, count) in copy(samples).await {
             table.add([

@@ -60,7 +60,7 @@ pub(crate) fn binary() -> String {
     std::env::var("BOOTSTRAP").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bootstrap").to_owned())
 }
 
-/// A table in Markdown whose columns are as wide as what they hold.
+/// A table in Markdown whose columns are as wide as their contents.
 pub(crate) struct Table(Vec<Vec<String>>);
 
 impl Table {

@@ -19,7 +19,7 @@ pub(crate) fn check(input: &[u8]) {
         .map(std::str::from_utf8)
         .collect();
     let Ok(parts) = parts else { return };
-    // Files are for another target: this one must not open what it happens to name.
+    // Files are for another target: this one must not open a file by chance.
     if parts
         .iter()
         .any(|part| part.contains("web.config") || part.contains("web_config"))

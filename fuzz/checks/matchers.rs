@@ -1,5 +1,5 @@
-//! Matchers and their regular expressions: what the connector decides itself, what it lists as
-//! alternatives and its form in Java's syntax agree on every text.
+//! Matchers and their regular expressions: the connector's own matching, its lists of alternatives
+//! and its forms in Java's syntax agree on every text.
 
 use timestream_emulator::inspect::regexp_like;
 use timestream_prometheus_connector::model::MatchOp;

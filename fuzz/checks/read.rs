@@ -1,5 +1,5 @@
-//! Read requests: no bytes make the connector panic, what is accepted is what generated code decodes,
-//! and it occupies no more memory than was reserved for it.
+//! Read requests: no bytes make the connector panic, an accepted request equals the one of
+//! generated code, and it occupies no more memory than was reserved for it.
 
 use prost::Message;
 use timestream_prometheus_connector::budget::MemoryBudget;

@@ -1,4 +1,4 @@
-//! SQL: whatever names and values a query has, its text is one statement that quotes these and
+//! SQL: for any names and values of a query, its text is one statement that quotes these and
 //! nothing else.
 
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
-//! Bodies of remote write and remote read, and chunks: no bytes make the readers panic, what they read is consistent,
-//! and it occupies no more memory than is reserved for it.
+//! Bodies of requests: no bytes make the connector panic, and each sample of a valid request ends
+//! in exactly one place, with its bits.
 
 use std::collections::HashMap;
 

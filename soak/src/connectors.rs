@@ -189,7 +189,7 @@ pub const PHASES: [Phase; 12] = [
 pub struct Summary {
     /// Samples that the source holds.
     pub held: usize,
-    /// Points of range queries over what it holds.
+    /// Points of range queries over its contents.
     pub steps: usize,
     /// Differences of the raw sync, the sync in steps and the receiver.
     pub differences: [Difference; 3],

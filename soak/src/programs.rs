@@ -202,7 +202,7 @@ impl Emulator {
         self.earlier_faults + counters["faults"].as_u64().expect("faults are counted")
     }
 
-    /// Kills it and reads what is on the disk of these tables, each `database/table`.
+    /// Kills it and reads the points of these tables from its disk, each `database/table`.
     pub async fn into_points(mut self, tables: &[&str]) -> Vec<Vec<Point>> {
         self.program.kill().await;
         let config = Config {

@@ -81,7 +81,7 @@ impl Proxy {
         *self.inside.orders() = orders;
     }
 
-    /// Returns how many requests were spoiled.
+    /// Returns the number of spoiled requests.
     pub fn spoiled(&self) -> u64 {
         self.inside.spoiled.load(Ordering::Relaxed)
     }

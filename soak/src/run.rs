@@ -120,7 +120,7 @@ pub async fn run(plan: &Plan<'_>) -> Summary {
         .await;
     connector.assert_running();
     (plan.setup.report)("comparing");
-    // Range selectors leave out what is older than they are long.
+    // Range selectors ignore samples older than their length.
     let sent = prometheus
         .samples(start.elapsed() + Duration::from_secs(60))
         .await;

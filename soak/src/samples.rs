@@ -1,4 +1,4 @@
-//! Samples of both sides, and what differs.
+//! Samples of both sides, and their differences.
 
 use std::collections::BTreeMap;
 

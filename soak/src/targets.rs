@@ -129,7 +129,7 @@ fn exposition(id: u32, scrape: u64) -> String {
         let labels = format!("sensor=\"{sensor}\",place=\"Zürich \\\"{id}\\\" \\\\ a\\nb\"");
         line("temperature_celsius", &labels, random.f64() * 80.0 - 40.0);
     }
-    // Every exponent, subnormal numbers, both signs; what is not finite is not stored.
+    // Every exponent, subnormal numbers, both signs; infinities and NaN are not stored.
     line("any_value", "", f64::from_bits(random.u64(..)));
     let sign = if scrape.is_multiple_of(2) { 1.0 } else { -1.0 };
     line("zero_of_either_sign", "", 0.0 * sign);

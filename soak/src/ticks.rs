@@ -1,4 +1,4 @@
-//! A target for the connector's own scrapes, and what may be stored of it.
+//! A target for the connector's own scrapes, and the samples of it that may be stored.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use crate::samples::Samples;
 /// Series that the target exposes, all with the number of the scrape.
 const SERIES: usize = 20;
 
-/// A target that counts how often it is scraped; its server ends with the runtime.
+/// A target that counts its scrapes; its server ends with the runtime.
 pub struct Ticks {
     /// The address of its metrics.
     pub url: String,
@@ -46,7 +46,7 @@ impl Ticks {
         Self { url, served }
     }
 
-    /// Returns what is stored of its scrapes.
+    /// Returns the stored samples of its scrapes.
     pub fn scrapes(&self, stored: &Samples) -> Scrapes {
         scrapes(stored, self.served.load(Ordering::Relaxed))
     }

@@ -25,7 +25,7 @@ const START_TIMESTAMPS: &str = "start_timestamps.test";
 /// Evaluations of a run by script: whether each has passed.
 type Evaluations = BTreeMap<String, BTreeMap<String, bool>>;
 
-/// Runs the scripts with these arguments; what is printed goes to a file.
+/// Runs the scripts with these arguments; their output goes to a file.
 async fn run(program: &Path, arguments: &[String], log: &Path) -> Evaluations {
     let output = Command::new(program)
         .args(["-test.v", "-test.timeout=20m", "-test.parallel=4"])

@@ -156,7 +156,7 @@ async fn promtool_push() {
     }
 }
 
-/// Starts vmagent as the page does, with this configuration of what it scrapes.
+/// Starts vmagent as the page does, with this scrape configuration.
 async fn vmagent(stage: &Stage, config: &str) -> Program {
     let program = tools::go_tool("vmagent").await;
     let (scrape, token) = (stage.path("scrape.yml"), stage.path("connector.token"));

@@ -19,7 +19,7 @@ const STORED_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) struct Stage {
     pub(crate) emulator: Emulator,
     pub(crate) connector: Program,
-    /// A folder for what the test needs.
+    /// A folder for the test's files.
     pub(crate) folder: TempDir,
 }
 
@@ -64,7 +64,7 @@ impl Stage {
         self.folder.path().join(name).display().to_string()
     }
 
-    /// Returns what the connector has logged so far.
+    /// Returns the connector's log so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("connector.log")).unwrap()
     }

@@ -86,7 +86,7 @@ async fn window_error(victoria: &Program, start_s: i64, seconds: i64) -> String 
     error["error"].as_str().unwrap().to_owned()
 }
 
-/// Runs a definition in the foreground; returns whether it succeeded, and what it printed.
+/// Runs a definition in the foreground; returns true if it succeeded, and its output.
 async fn run(stage: &Stage, victoria: &Program, more: Value) -> (bool, String) {
     let mut config = json!({
         "prometheus_url": victoria.url, "step": STEP_S, "lookback_hours": 48,

@@ -27,7 +27,7 @@ async fn obtained(script: &str, name: &str) -> PathBuf {
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end())
 }
 
-/// A program that serves nothing, with a file for what it prints.
+/// A program that serves nothing, with a file for its output.
 pub(crate) struct Background {
     process: Child,
     log: PathBuf,
@@ -47,7 +47,7 @@ impl Background {
         Self { process, log }
     }
 
-    /// Waits until it ends by itself; returns its status and what it has printed.
+    /// Waits until it ends by itself; returns its status and its output.
     pub(crate) async fn ended(mut self, within: Duration) -> (ExitStatus, String) {
         let status = tokio::time::timeout(within, self.process.wait()).await;
         let log = self.log();
@@ -55,7 +55,7 @@ impl Background {
         (status.unwrap(), log)
     }
 
-    /// Returns what it has printed so far.
+    /// Returns its output so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }

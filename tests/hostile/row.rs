@@ -154,7 +154,7 @@ impl Expected {
     }
 }
 
-/// Returns how many requests ended how, such as `6x400 2x503`.
+/// Returns the numbers of requests by their end, such as `6x400 2x503`.
 pub(crate) fn tally(outcomes: &[Outcome]) -> String {
     let mut counts = BTreeMap::new();
     for outcome in outcomes {

@@ -101,7 +101,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn watch(pid: u32) -> Self {
-        // Lowers VmHWM to what is resident now.
+        // Lowers VmHWM to the resident memory of now.
         let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
         let seen = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(AtomicBool::new(false));
@@ -140,9 +140,9 @@ pub(crate) fn resident(pid: u32) -> u64 {
     status(pid, "VmRSS:")
 }
 
-/// Waits until a process has at most `bytes` resident, but no longer than `limit`, and returns how many
-/// it has then. Meanwhile it gets ordinary requests, as any server does: an allocator gives memory back
-/// as others use it.
+/// Waits until a process has at most `bytes` resident, but no longer than `limit`, and returns the
+/// number it has then. Meanwhile it gets ordinary requests, as any server does: an allocator gives
+/// memory back as others use it.
 pub(crate) fn fallen(pid: u32, bytes: u64, limit: Duration, mut ordinary: impl FnMut()) -> u64 {
     let deadline = Instant::now() + limit;
     loop {

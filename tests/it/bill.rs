@@ -8,8 +8,8 @@ use crate::support::{TestApp, connect, table};
 /// Maximum number of samples in one request of Prometheus, by default.
 const SAMPLES_PER_SEND: usize = 2_000;
 
-/// Holds the units of a set below this share of what the Go connector pays, and the calls below so
-/// many of its own.
+/// Holds the units of a set below this share of the Go connector's, and the calls below so many of
+/// its own.
 async fn costs_at_most(set: DataSet, share: f64, calls: f64) {
     let emulator = timestream_emulator::Emulator::start(EmulatorConfig {
         tables: vec![table("db", "t")],

@@ -1,4 +1,4 @@
-//! Native histograms as what they mean.
+//! Native histograms compared by their meaning.
 
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@ use crate::prometheus::{Prometheus, program};
 use crate::standalone::Connector;
 use crate::support::{start_emulator, table};
 
-/// Each destination with what the names of its metrics start with.
+/// Each destination with the prefix of its metric names.
 const DESTINATIONS: [(&str, &str, &str); 3] = [
     ("golang", "golang", "go_"),
     ("prometheus", "prometheus", "prometheus_"),

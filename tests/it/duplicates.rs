@@ -103,7 +103,7 @@ async fn other_senders_get_400_for_permanent_rejections() {
         let time = now_ms();
         let up = |value| vec![series(&[("__name__", "up")], &[(time, value)])];
         app.write_ok(up(1.0)).await;
-        // The headers of one who posts to another path decide as well.
+        // The headers of a sender to another path decide as well.
         for path in ["/write", "/elsewhere"] {
             let headers = [
                 ("user-agent", agent),

@@ -1,4 +1,4 @@
-//! The real binary as a function of AWS Lambda: every event of `events/`, and what can go wrong.
+//! The real binary as a function of AWS Lambda: every event of `events/`, and its failures.
 
 #[path = "../../events/shapes.rs"]
 mod shapes;

@@ -1,4 +1,4 @@
-//! Matchers select what PromQL selects.
+//! Matchers select the same series as PromQL.
 
 mod regex;
 

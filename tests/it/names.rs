@@ -1,5 +1,5 @@
-//! Names that Timestream reserves, that differ from such in case alone, or that look like what the
-//! connector reserves: each label and metric is read as what was written.
+//! Names that Timestream reserves, that differ from such in case alone, or that look like the
+//! connector's own: each label and metric is read as it was written.
 
 use http::StatusCode;
 use timestream_emulator::ColumnCase;

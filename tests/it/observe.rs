@@ -353,7 +353,7 @@ async fn the_alerts_watch_metrics_that_exist() {
 
 #[tokio::test]
 async fn alerts_fire_when_they_should() {
-    // Per minute: what the connector counts, and the alerts that fire after an hour.
+    // Per minute: the connector's counters, and the alerts that fire after an hour.
     let cases: [(&str, &[(&str, &str)], &[&str]); 9] = [
         ("all is well", &[], &[]),
         (

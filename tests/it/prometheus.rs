@@ -78,7 +78,7 @@ impl Prometheus {
         Self::start(program, |_| config).await
     }
 
-    /// Sends it the series by remote write, as a sender would: all that is old before what is newer.
+    /// Sends it the series by remote write, as a sender would: old samples before newer ones.
     pub(crate) async fn write_in_order(&self, all: &[TimeSeries]) {
         const REQUEST_MS: i64 = 300_000;
         let samples = || all.iter().flat_map(|series| &series.samples);

@@ -1,5 +1,5 @@
-//! A real Prometheus scrapes all that it can hold from a target that comes and goes: what the
-//! connector gives back is what Prometheus holds, bit by bit.
+//! A real Prometheus scrapes samples of every kind from a target that comes and goes: reads through
+//! the connector equal its own storage, bit by bit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ fn exposition(n: u64) -> Response {
     ([("content-type", content_type)], text).into_response()
 }
 
-/// Returns a target and how often it was scraped.
+/// Returns a target and the number of its scrapes.
 async fn start_target() -> (String, Arc<AtomicU64>) {
     let scrapes = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&scrapes);

@@ -1,4 +1,4 @@
-//! PromQL over Timestream gives what PromQL over local storage gives.
+//! PromQL over Timestream has the same results as PromQL over local storage.
 //!
 //! The same data is written to one Prometheus and through the connector; two more that have only
 //! `remote_read`, one by SAMPLES and one by STREAMED_XOR_CHUNKS, must give exactly the same JSON.
@@ -396,7 +396,7 @@ struct Trio {
     _emulator: Emulator,
 }
 
-/// A Prometheus that has nothing but what it reads.
+/// A Prometheus without data of its own.
 struct Remote {
     prometheus: Prometheus,
     proxy: FormProxy,
@@ -518,7 +518,7 @@ async fn promql_over_timestream_equals_promql_over_local_storage() {
     let trio = Trio::start(&prometheus, &flags, written, &local_series).await;
     let results = trio.query_all(&all).await;
 
-    // Both forms were what was compared.
+    // Responses of both forms were compared.
     let [samples, streamed] = [&trio.samples, &trio.streamed].map(|it| it.proxy.forms());
     assert_eq!((samples.streamed, streamed.samples), (0, 0));
     assert!(streamed.streamed > 1_000, "{streamed:?}");

@@ -1,4 +1,4 @@
-//! Odd and malformed series: what becomes of each here and in Prometheus' own receiver, by the table
+//! Odd and malformed series: the outcome of each here and in Prometheus' own receiver, by the table
 //! in `tests/golden/remote_write`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -180,7 +180,7 @@ fn exemplar_line(point: &Point) -> Option<String> {
 
 /// Sends a message to a connector with an empty Timestream; returns what became of it.
 async fn outcome(version: u8, message: &[u8]) -> Vec<String> {
-    // Labels that differ in case alone are a limit of what is read, not of what is accepted.
+    // Labels that differ in case alone are a limit of reads, not of writes.
     let app = TestApp::start_in_case(ColumnCase::Exact, &["--store-special-values"]).await;
     let remote_write = match version {
         1 => RemoteWrite::V1,

@@ -138,7 +138,7 @@ fn no_type_that_holds_a_secret_derives_debug() {
         }
     }
     assert_eq!(errors, [""; 0]);
-    // The search finds what it looks for.
+    // The search does find such types.
     let planted = "/// A type.\n#[derive(\n    Clone,\n    Debug,\n)]\npub(super) struct Planted {\n    \
                    /// Some.\n    source: Map<String, Value>,\n}\n";
     let planted = types("x", planted);

@@ -49,7 +49,7 @@ pub(crate) struct Sent<T> {
     pub(crate) attempts: usize,
 }
 
-/// The sender's settings and what is seen of it.
+/// The sender's settings and its progress.
 #[derive(Debug, Clone)]
 pub(crate) struct Sender {
     /// Address of `/write`.

@@ -95,7 +95,7 @@ async fn queries_of_one_request_share_too_and_others_do_not() {
     assert_eq!(results[0], results[4]);
     assert_eq!(results[0][0].samples.len(), 1);
     assert_eq!(results[1][0].samples.len(), 0);
-    // And not one after the other: what was written in between is seen.
+    // And not one after the other: samples written in between are read.
     let more = series(&[("__name__", "m"), ("l", "1")], &[(START_MS + 1, 1.0)]);
     app.write_ok(vec![more]).await;
     let again = app.read_samples(vec![named("m")]).await;

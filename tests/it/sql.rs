@@ -34,7 +34,7 @@ pub(crate) async fn rows(emulator: &Emulator, statement: &str) -> Vec<Vec<Option
     response.rows.into_iter().map(texts).collect()
 }
 
-/// Returns a statement of the README, by how it begins, up to the end of its block.
+/// Returns the statement of the README that begins like this, up to the end of its block.
 pub(crate) fn of_the_readme(start: &str) -> &'static str {
     let blocks = include_str!("../../README.md").split("```sql\n").skip(1);
     let mut statements = blocks.map(|block| block.split("```").next().unwrap());

@@ -116,7 +116,7 @@ impl Connector {
         response.status().as_u16()
     }
 
-    /// Sends SIGTERM and returns the exit status and what was logged.
+    /// Sends SIGTERM and returns the exit status and the log.
     pub(crate) async fn terminate(self) -> (Option<i32>, String) {
         let pid = self.process.id().unwrap().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().await;

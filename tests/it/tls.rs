@@ -45,7 +45,7 @@ pub(crate) fn identity(authority: &Authority, name: &str) -> Identity {
     Identity { certificate, key }
 }
 
-/// A directory with a web configuration file and what it names.
+/// A directory with a web configuration file and the files it names.
 pub(crate) struct Files {
     directory: TempDir,
     authority: Authority,

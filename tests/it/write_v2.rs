@@ -1,5 +1,5 @@
-//! Remote write 2.0 beyond the compliance suite: the headers of failures, and what a broken table
-//! of symbols costs.
+//! Remote write 2.0 beyond the compliance suite: the headers of failures, and the cost of a broken
+//! table of symbols.
 
 use prost::Message;
 use timestream_emulator::{Fault, FaultKind};
@@ -373,7 +373,7 @@ async fn a_series_that_is_not_utf8_is_a_dead_letter_until_it_is_corrected() {
     assert!(text.contains(r#""not_utf8":true,"labels":"#), "{text}");
     assert_eq!(&Letter::parse(&text).unwrap(), letter);
 
-    // It is not stored as it is, and stays what it was.
+    // The original bytes are not stored, but they stay in the letter.
     let config = configuration(&app.emulator.url(), &[]);
     let parts = parts(&config).await;
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);

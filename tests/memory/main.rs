@@ -73,8 +73,8 @@ fn routing() -> Routing {
     }
 }
 
-/// Decodes and converts a write request, and makes its calls one after the other; returns whether
-/// there was memory for it.
+/// Decodes and converts a write request, and makes its calls one after the other; returns false if
+/// there was no memory for it.
 fn write(version: RemoteWrite, message: &[u8], reservation: &mut Reservation) -> bool {
     let policy = WritePolicy {
         store_special_values: true,
@@ -98,7 +98,7 @@ fn write(version: RemoteWrite, message: &[u8], reservation: &mut Reservation) ->
     true
 }
 
-/// Decodes a read request and compiles its patterns; returns whether there was memory for it.
+/// Decodes a read request and compiles its patterns; returns false if there was no memory for it.
 fn read(message: &[u8], reservation: &mut Reservation) -> bool {
     let request = match wire::decode_read_request(message, reservation) {
         Ok(request) => request,

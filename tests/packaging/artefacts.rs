@@ -1,4 +1,4 @@
-//! The archives of the function, and what `sam build` leaves.
+//! The archives of the function, and the output of `sam build`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -19,7 +19,7 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Starts `command`; what it prints goes to `log`.
+    /// Starts `command`; its output goes to `log`.
     pub(crate) fn start(mut command: Command, log: PathBuf) -> Self {
         let file = File::create(&log).expect("target can be written");
         let process = command

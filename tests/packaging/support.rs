@@ -97,7 +97,7 @@ pub(crate) const OPTIONS: [(&str, &str); 3] = [
 pub(crate) const SAMPLES: u64 = 4;
 
 /// Runs a function in front of an emulator for one write, one without a token and one read, and
-/// returns what it printed.
+/// returns its output.
 pub(crate) async fn write_and_read(command: AsyncCommand) -> Left {
     let emulator = start_emulator().await;
     let api = RuntimeApi::start().await;

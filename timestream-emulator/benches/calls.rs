@@ -1,4 +1,4 @@
-//! Single calls, one at a time, over HTTP: how long a caller waits.
+//! Latency of single calls over HTTP, one at a time.
 
 mod support;
 

@@ -27,9 +27,9 @@ pub struct Counters {
     pub write_units: u64,
     /// Bytes of the times and values that queries have read.
     pub query_bytes_scanned: u64,
-    /// Bytes that queries are metered: what they have read, at least 10,000,000 per SELECT.
+    /// Bytes that queries are metered: the bytes read, at least 10,000,000 per SELECT.
     pub query_bytes_metered: u64,
-    /// Rows handed out by Query.
+    /// Rows returned by Query.
     pub rows_returned: u64,
     /// Points in all tables now.
     pub points_stored: u64,

@@ -12,7 +12,7 @@ pub struct Quoted {
     pub names: Vec<String>,
 }
 
-/// Reads a text that must be one statement, and nothing more.
+/// The service's text of the error.
 ///
 /// ```
 /// let quoted = timestream_emulator::inspect::statement("SELECT \"a\" FROM d.t WHERE b = 'it''s'");

@@ -49,7 +49,8 @@ pub(crate) struct QueryResult {
 ///
 /// # Errors
 ///
-/// ValidationException for what is wrong, unknown, or larger than a page in one row.
+/// ValidationException for a statement that is wrong, has unknown names, or has a row larger than a
+/// page.
 pub(crate) fn execute(
     store: &Snapshot,
     sql: &str,

@@ -57,7 +57,7 @@ pub(crate) fn write_records(
     Ok(outcome(&rules.window, &points, outcomes))
 }
 
-/// Judges the records of a request as [`write_records`] does, but for what is stored already, and
+/// Checks the records of a request as [`write_records`] does, but regardless of stored records, and
 /// stores nothing.
 pub(crate) fn check_records(
     catalog: &Catalog,

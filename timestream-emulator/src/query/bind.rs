@@ -90,7 +90,7 @@ pub(crate) struct Binder<'a> {
     is_probing: bool,
     /// The window functions found; none where they are not allowed.
     windows: Option<Vec<WindowCall>>,
-    /// Sub-queries with what they were bound to, and those that run for each row.
+    /// Sub-queries with their bound forms, and those that run for each row.
     sub_queries: Vec<(Query, Kind, Typed)>,
     applied: Vec<Applied>,
 }

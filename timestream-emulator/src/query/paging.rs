@@ -261,7 +261,7 @@ impl Cursor {
 }
 
 impl Run {
-    /// Makes a token for what is left from this row on, if anything is.
+    /// Makes a token for the rest from this row on, if there is any.
     fn advance(&mut self, first_row: usize, now_ns: i64) {
         self.next = (first_row < self.result.rows.len()).then(|| Cursor {
             token: ids::token(),

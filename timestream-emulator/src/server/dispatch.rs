@@ -1,4 +1,4 @@
-//! Operation names -> what serves them.
+//! Operation names -> the functions that serve them.
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -57,7 +57,7 @@ pub(super) enum Durability {
     None,
 }
 
-/// Opens the database for changes and creates what is missing.
+/// Opens the database for changes and creates missing tables.
 pub(super) fn open_writer(file: &Path, durability: Durability) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
     let synchronous = match durability {

@@ -1,4 +1,4 @@
-//! Measure values and how they lie in a SQLite column.
+//! Measure values, and their form in a SQLite column.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The rules that reject single records: limits, the ingestion window, what the table holds.
+//! The rules that reject single records: limits, the ingestion window, the contents of the table.
 
 use crate::{
     limits, metering,

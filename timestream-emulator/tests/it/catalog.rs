@@ -567,7 +567,7 @@ async fn lists_have_bounds() {
     assert_eq!(all.tables().len(), 2);
 }
 
-/// Conflicts and what is missing, for tables as for databases.
+/// Conflicts and missing resources, for tables as for databases.
 #[tokio::test]
 async fn tables_conflict_or_are_missing() {
     let service = Service::start().await;

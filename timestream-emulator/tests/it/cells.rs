@@ -1,4 +1,4 @@
-//! Cells: finding them, and what happens when the account moves.
+//! Cells: their discovery, and a move of the account.
 
 use crate::{
     support::{DB, OLD, Service, T0, clients, code_and_message, sample},

@@ -1,4 +1,4 @@
-//! An emulator with clients, and short forms for what tests send and read.
+//! An emulator with clients, and short forms of requests and results.
 
 use std::{
     path::Path,

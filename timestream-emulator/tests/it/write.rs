@@ -599,7 +599,7 @@ async fn all_broken_constraints_are_named() {
     }
 }
 
-/// API reference, WriteRecords: what is wrong with the common attributes is wrong with the request.
+/// API reference, WriteRecords: an error in the common attributes is an error of the request.
 #[tokio::test]
 async fn common_attributes_keep_to_the_rules() {
     let service = Service::start().await;

@@ -119,7 +119,7 @@ impl Plan {
         Ok((plan, applied))
     }
 
-    /// Sorts the conditions by what they need, and finds out how little the scan must read.
+    /// Sorts the conditions by the values they need, and determines how little the scan must read.
     pub(super) fn push_down(&mut self, source: &Source<'_>) {
         let first_point_column = source.first_point_column();
         for condition in std::mem::take(&mut self.row_conditions) {
