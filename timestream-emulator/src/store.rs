@@ -45,10 +45,22 @@ pub(crate) struct Store {
 #[derive(Debug)]
 enum Folder {
     /// Given by the caller; locked for as long as the store lives, so that no second process uses it.
-    Persistent { path: PathBuf, _lock: File },
+    Persistent { path: PathBuf, _lock: FolderLock },
     /// Made for this store and removed with it. A database in SQLite's own memory has one
     /// connection, or several that wait for each other.
     Temporary(TempDir),
+}
+
+/// The lock of a folder, which is released when it is dropped.
+#[derive(Debug)]
+struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // To close the file is not enough: a child process that another thread starts has a copy of
+        // it, and thereby the lock, until it executes its program.
+        let _ = self.0.unlock();
+    }
 }
 
 /// An error that prevents the storage from opening.
@@ -141,7 +153,10 @@ impl Folder {
         fs::create_dir_all(&path).map_err(failed)?;
         let lock = File::create(path.join(LOCK_FILE)).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Folder::Persistent { path, _lock: lock }),
+            Ok(()) => Ok(Folder::Persistent {
+                path,
+                _lock: FolderLock(lock),
+            }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path)),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
@@ -225,5 +240,17 @@ mod tests {
         assert!(path.exists());
         drop(store);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_folder_is_free_even_if_a_child_process_has_a_copy_of_its_lock() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(Some(folder.path()));
+        let Folder::Persistent { _lock: lock, .. } = &store._folder else {
+            panic!("the folder is given");
+        };
+        let _copy = lock.0.try_clone().expect("a copy");
+        drop(store);
+        Store::open(Some(folder.path())).expect("the folder is free");
     }
 }
