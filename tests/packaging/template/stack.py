@@ -24,7 +24,7 @@ PSEUDO = {
 NO_VALUE = object()
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """The parameters break a pattern or a rule, so that there is no stack."""
 
 
@@ -53,7 +53,7 @@ class Stack:
             if self._test(rule.get("RuleCondition", True)):
                 for assertion in rule["Assertions"]:
                     if not self._test(assertion["Assert"]):
-                        raise Refused(f"{name}: {assertion['AssertDescription']}")
+                        raise Rejected(f"{name}: {assertion['AssertDescription']}")
         self.resources = {
             name: self.resolve(resource)
             for name, resource in self.template["Resources"].items()
@@ -83,7 +83,7 @@ class Stack:
                 yield from policy["PolicyDocument"]["Statement"]
 
     def granted(self, action):
-        """What an action is allowed on."""
+        """The resources that an action is allowed on."""
         return [
             resource
             for statement in self.statements()
@@ -95,10 +95,10 @@ class Stack:
     def _value(name, declared, given):
         value = str(given.get(name, declared.get("Default")))
         if not re.search(declared.get("AllowedPattern", ""), value):
-            raise Refused(f"{name} is {value!r}: {declared.get('ConstraintDescription')}")
+            raise Rejected(f"{name} is {value!r}: {declared.get('ConstraintDescription')}")
         allowed = declared.get("AllowedValues")
         if allowed and value not in map(str, allowed):
-            raise Refused(f"{name} is {value!r}, not one of {allowed}")
+            raise Rejected(f"{name} is {value!r}, not one of {allowed}")
         return value
 
     def _exists(self, node):
@@ -150,7 +150,7 @@ class Stack:
         return self._reference(name)
 
     def _reference(self, name, attribute=None):
-        """Stands for what only exists once the resource does."""
+        """A placeholder for a value that only exists once the resource does."""
         assert self._exists(self.template["Resources"][name]), f"{name} is not in this stack"
         return f"<{name}.{attribute}>" if attribute else f"<{name}>"
 

@@ -1,4 +1,4 @@
-"""What template.yaml promises, for the combinations of its parameters.
+"""The contract of template.yaml, for the combinations of its parameters.
 
 The variables OPTIONS (a file with the program's options as JSON), PROMTOOL and SAM name what the
 tests need.
@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import unittest
 
-from stack import ROOT, Refused, Stack, as_list, template
+from stack import ROOT, Rejected, Stack, as_list, template
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 USERS = "prometheus:$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
@@ -42,7 +42,7 @@ def every(choices):
     for values in itertools.product(*choices.values()):
         try:
             yield Stack(**dict(zip(choices, values)))
-        except Refused:
+        except Rejected:
             pass
 
 
@@ -159,16 +159,16 @@ class Authentication(unittest.TestCase):
             mode = stack.parameters["Authentication"]
             seen.add(mode)
             variables = stack.variables()
-            asked = {name for name in ("bearer_token", "basic_auth_users") if variables[name]}
+            methods = {name for name in ("bearer_token", "basic_auth_users") if variables[name]}
             routes = stack.of_type("AWS::ApiGatewayV2::Route").values()
             keys = {"POST /write", "POST /read"}
             if stack.parameters["Connectors"] == "true":
                 keys |= {"ANY /v1/connectors", "ANY /v1/connectors/{proxy+}"}
             self.assertEqual({route["RouteKey"] for route in routes}, keys)
             for route in routes:
-                self.assertTrue(route["AuthorizationType"] == "AWS_IAM" or asked, stack.parameters)
+                self.assertTrue(route["AuthorizationType"] == "AWS_IAM" or methods, stack.parameters)
             expected = {"bearer": {"bearer_token"}, "basic": {"basic_auth_users"}, "iam": set()}
-            self.assertEqual(asked, expected[mode])
+            self.assertEqual(methods, expected[mode])
         self.assertEqual(seen, {"bearer", "basic", "iam"})
 
     def test_nothing_but_the_routes_reaches_the_function(self):
@@ -197,7 +197,7 @@ class Authentication(unittest.TestCase):
             {"Authentication": "basic", "BasicAuthUsers": "prometheus:plain"},
             {"Authentication": "none", "BearerToken": TOKEN},
         ):
-            with self.subTest(parameters), self.assertRaises(Refused):
+            with self.subTest(parameters), self.assertRaises(Rejected):
                 Stack(**parameters)
 
     def test_secrets_are_not_echoed(self):
@@ -246,9 +246,9 @@ class Permissions(unittest.TestCase):
         self.assertEqual(granted(Databases="one,two", Region="us-west-2"), ["prometheus", "one", "two"])
         self.assertEqual(granted(DefaultDatabase="", Databases=",".join(eight), **label), eight)
         self.assertEqual(granted(Databases="*", **label), ["prometheus", "*"])
-        for refused in ("one, two", "one,", "one,*", "a", ",".join([*eight, "db8"])):
-            with self.subTest(refused), self.assertRaises(Refused):
-                granted(Databases=refused)
+        for invalid in ("one, two", "one,", "one,*", "a", ",".join([*eight, "db8"])):
+            with self.subTest(invalid), self.assertRaises(Rejected):
+                granted(Databases=invalid)
 
     def test_everything_that_the_program_calls_is_allowed(self):
         stack = Stack(**BEARER, Connectors="true", DeadLetters="true", DeadLetterReplay="true", Tracing="true", **CELLS)
@@ -294,7 +294,7 @@ class Rules(unittest.TestCase):
             ("CreatedTableHasAName", {"CreateTable": "true", "DefaultTable": "", "PrometheusTableLabel": "x"}),
             ("CreatedInTheRegionOfTheStack", {"CreateDatabase": "true", "Region": "us-east-1"}),
         ):
-            with self.subTest(said, **parameters), self.assertRaisesRegex(Refused, f"^{said}: "):
+            with self.subTest(said, **parameters), self.assertRaisesRegex(Rejected, f"^{said}: "):
                 Stack(**BEARER, **parameters)
 
 
@@ -315,10 +315,10 @@ class Parts(unittest.TestCase):
 
     def test_dead_letters_are_replayed_only_on_request(self):
         self.assertFalse(Stack(**BEARER).of_type("AWS::SQS::Queue"))
-        kept = Stack(**BEARER, DeadLetters="true")
-        self.assertEqual(kept.variables()["dead_letter"], "sqs:<DeadLetterQueue>")
-        self.assertFalse(kept.of_type("AWS::Lambda::EventSourceMapping"))
-        self.assertNotIn("RedrivePolicy", kept.of_type("AWS::SQS::Queue")["DeadLetterQueue"])
+        stored = Stack(**BEARER, DeadLetters="true")
+        self.assertEqual(stored.variables()["dead_letter"], "sqs:<DeadLetterQueue>")
+        self.assertFalse(stored.of_type("AWS::Lambda::EventSourceMapping"))
+        self.assertNotIn("RedrivePolicy", stored.of_type("AWS::SQS::Queue")["DeadLetterQueue"])
 
         replayed = Stack(**BEARER, DeadLetters="true", DeadLetterReplay="true")
         (trigger,) = replayed.of_type("AWS::Lambda::EventSourceMapping").values()
@@ -328,7 +328,7 @@ class Parts(unittest.TestCase):
         (function,) = replayed.of_type("AWS::Lambda::Function").values()
         self.assertGreaterEqual(queue["VisibilityTimeout"], 6 * function["Timeout"])
 
-    def test_connectors_are_kept_only_on_request(self):
+    def test_connectors_are_stored_only_on_request(self):
         self.assertFalse(Stack(**BEARER).of_type("AWS::DynamoDB::Table"))
         stack = Stack(**BEARER, Connectors="true")
         (table,) = stack.of_type("AWS::DynamoDB::Table").values()
@@ -354,7 +354,7 @@ class Parts(unittest.TestCase):
         destination = (definition["target_database"], definition["target_table"])
         self.assertEqual(destination, ("prometheus", "samples"))
         for broken in ('http://x/"', "http://x/\\", "ftp://x/", "http://x/ y"):
-            with self.subTest(broken), self.assertRaises(Refused):
+            with self.subTest(broken), self.assertRaises(Rejected):
                 Stack(**BEARER, ScrapeEndpoint=broken)
 
     def test_the_other_types_have_schedules_too(self):
@@ -431,7 +431,7 @@ class Observing(unittest.TestCase):
         for alarm in Stack(**BEARER).of_type("AWS::CloudWatch::Alarm").values():
             self.assertNotIn("AlarmActions", alarm)
 
-    def test_the_dashboard_asks_for_metrics_of_this_function(self):
+    def test_the_dashboard_queries_metrics_of_this_function(self):
         (board,) = Stack(**BEARER).of_type("AWS::CloudWatch::Dashboard").values()
         widgets = json.loads(board["DashboardBody"])["widgets"]
         for widget in widgets:
@@ -441,11 +441,11 @@ class Observing(unittest.TestCase):
         places = [(widget["x"], widget["y"]) for widget in widgets]
         self.assertEqual(len(set(places)), len(places))
 
-    def test_every_metric_asked_for_is_one_that_the_function_prints(self):
+    def test_every_queried_metric_is_one_that_the_function_prints(self):
         printed = set(os.environ["PRINTED_METRICS"].split(","))
         stack = Stack(**BEARER)
         (board,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
-        asked = {
+        queried = {
             metric[1]
             for widget in json.loads(board["DashboardBody"])["widgets"]
             for metric in widget["properties"]["metrics"]
@@ -455,8 +455,8 @@ class Observing(unittest.TestCase):
             for alarm in stack.of_type("AWS::CloudWatch::Alarm").values()
             if alarm.get("Namespace") == "TimestreamConnector"
         }
-        self.assertGreater(len(asked), 10)
-        self.assertFalse(asked - printed)
+        self.assertGreater(len(queried), 10)
+        self.assertFalse(queried - printed)
 
 
 class Outputs(unittest.TestCase):

@@ -29,8 +29,8 @@ KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 def environment(**variables):
     """The environment of a stranger: no AWS setting of this machine, and no output in colour."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return kept | {
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return own | {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -66,8 +66,8 @@ class Emulator:
     def admin(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/_emulator/{path}", data, method=method)
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
-            return answer.read()
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as response:
+            return response.read()
 
     def order(self, operation, kind, when=None):
         self.admin("POST", "faults", {"operation": operation, "kind": kind, "when": when or {"next": 1}})
@@ -130,28 +130,28 @@ class TestCase(unittest.TestCase):
 
     def put(self, records, table=OLD, **more):
         """Writes records and returns how many were taken."""
-        answer = self.write.write_records(
+        response = self.write.write_records(
             DatabaseName=DATABASE, TableName=table, Records=records, **more
         )
-        return answer["RecordsIngested"]["Total"]
+        return response["RecordsIngested"]["Total"]
 
     def rows(self, sql, client=None):
         """All rows as lists of texts, pages joined."""
         pages = (client or self.query).get_paginator("query").paginate(QueryString=sql)
         return [[scalar(datum) for datum in row["Data"]] for page in pages for row in page["Rows"]]
 
-    def refused(self, status, code, message, call, **parameters):
-        """Checks that a call is refused with this status, code and text (a str, or a pattern)."""
+    def check_error(self, status, code, message, call, **parameters):
+        """Checks that a call fails with this status, code and text (a str, or a pattern)."""
         with self.assertRaises(ClientError) as caught:
             call(**parameters)
-        answer = caught.exception.response
-        self.assertEqual(answer["Error"]["Code"], code)
-        self.assertEqual(answer["ResponseMetadata"]["HTTPStatusCode"], status)
+        response = caught.exception.response
+        self.assertEqual(response["Error"]["Code"], code)
+        self.assertEqual(response["ResponseMetadata"]["HTTPStatusCode"], status)
         if isinstance(message, str):
-            self.assertEqual(answer["Error"]["Message"], message)
+            self.assertEqual(response["Error"]["Message"], message)
         else:
-            self.assertRegex(answer["Error"]["Message"], message)
-        self.assertRegex(answer["ResponseMetadata"]["RequestId"], "^[A-Z2-7]{26}$")
+            self.assertRegex(response["Error"]["Message"], message)
+        self.assertRegex(response["ResponseMetadata"]["RequestId"], "^[A-Z2-7]{26}$")
         return caught.exception
 
 

@@ -22,7 +22,7 @@ class Databases(TestCase):
         names = [each["DatabaseName"] for each in self.write.list_databases()["Databases"]]
         self.assertEqual(sorted(names), ["a.b-C_1", DATABASE])
         self.write.delete_database(DatabaseName="a.b-C_1")
-        self.refused(
+        self.check_error(
             404,
             "ResourceNotFoundException",
             "The database a.b-C_1 does not exist.",
@@ -31,14 +31,14 @@ class Databases(TestCase):
         )
 
     def test_what_is_there_cannot_be_created(self):
-        self.refused(
+        self.check_error(
             409,
             "ConflictException",
             "The database db already exists.",
             self.write.create_database,
             DatabaseName=DATABASE,
         )
-        self.refused(
+        self.check_error(
             409,
             "ConflictException",
             "The table new already exists.",
@@ -48,7 +48,7 @@ class Databases(TestCase):
         )
 
     def test_a_database_with_tables_cannot_be_deleted(self):
-        self.refused(
+        self.check_error(
             400,
             "ValidationException",
             "The database db still contains tables. Delete all tables before the database.",
@@ -58,7 +58,7 @@ class Databases(TestCase):
 
     def test_names_have_a_pattern(self):
         for name in ("a b", "ä", "a/b"):
-            self.refused(
+            self.check_error(
                 400,
                 "ValidationException",
                 f"1 validation error detected: Value '{name}' at 'databaseName' failed to satisfy "
@@ -90,7 +90,7 @@ class Tables(TestCase):
             self.write.describe_database(DatabaseName=DATABASE)["Database"]["TableCount"], 3
         )
         self.write.delete_table(**where)
-        self.refused(
+        self.check_error(
             404,
             "ResourceNotFoundException",
             "The table t does not exist.",
@@ -113,14 +113,14 @@ class Tables(TestCase):
         listed, token, pages = [], None, 0
         while pages == 0 or token:
             more = {"NextToken": token} if token else {}
-            answer = self.write.list_tables(DatabaseName=DATABASE, MaxResults=10, **more)
-            self.assertLessEqual(len(answer["Tables"]), 10)
-            listed += [table["TableName"] for table in answer["Tables"]]
-            token, pages = answer.get("NextToken"), pages + 1
+            response = self.write.list_tables(DatabaseName=DATABASE, MaxResults=10, **more)
+            self.assertLessEqual(len(response["Tables"]), 10)
+            listed += [table["TableName"] for table in response["Tables"]]
+            token, pages = response.get("NextToken"), pages + 1
         self.assertEqual((sorted(listed), pages), (sorted([*names, NEW, OLD]), 3))
         for name in names:
             self.write.delete_table(DatabaseName=DATABASE, TableName=name)
-        self.refused(
+        self.check_error(
             400,
             "ValidationException",
             "1 validation error detected: Value '21' at 'maxResults' failed to satisfy constraint: "
@@ -130,7 +130,7 @@ class Tables(TestCase):
         )
 
     def test_retention_has_bounds(self):
-        self.refused(
+        self.check_error(
             400,
             "ValidationException",
             "1 validation error detected: Value '8767' at "
@@ -146,7 +146,7 @@ class Tables(TestCase):
         )
 
     def test_one_partition_key(self):
-        self.refused(
+        self.check_error(
             400,
             "ValidationException",
             "You have specified too many partition keys to be used in your composite partition key. "

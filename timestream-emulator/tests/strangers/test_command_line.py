@@ -17,7 +17,7 @@ class CommandLine(TestCase):
         return self.run_aws(*arguments, "--endpoint-url", self.emulator.url)
 
     def aws_refused(self, code, operation, message, *arguments, **variables):
-        """Checks the one line the command line prints of a refusal."""
+        """Checks the one line the command line prints of an error."""
         endpoint = ("--endpoint-url", self.emulator.url)
         status, output, errors = aws(*arguments, *endpoint, AWS_MAX_ATTEMPTS="1", **variables)
         self.assertEqual((status, output), (255, ""), errors)
@@ -48,7 +48,7 @@ class CommandLine(TestCase):
     def test_write_and_query(self):
         common = {"Dimensions": [{"Name": "job", "Value": "a"}], "MeasureName": "up"}
         records = [{"MeasureValue": str(value), "Time": str(T0 + value)} for value in range(3)]
-        answer = self.aws(
+        response = self.aws(
             "timestream-write",
             "write-records",
             *WHERE,
@@ -57,14 +57,14 @@ class CommandLine(TestCase):
             "--records",
             json.dumps(records),
         )
-        self.assertEqual(answer["RecordsIngested"]["Total"], 3)
+        self.assertEqual(response["RecordsIngested"]["Total"], 3)
         sql = "SELECT time, measure_value::double FROM db.old ORDER BY time"
-        answer = self.aws("timestream-query", "query", "--query-string", sql, "--page-size", "2")
-        values = [row["Data"][1]["ScalarValue"] for row in answer["Rows"]]
+        response = self.aws("timestream-query", "query", "--query-string", sql, "--page-size", "2")
+        values = [row["Data"][1]["ScalarValue"] for row in response["Rows"]]
         self.assertEqual(values, ["0.0", "1.0", "2.0"], "the command line joins the pages")
-        answer = self.aws("timestream-query", "query", "--query-string", sql, "--max-items", "1")
-        self.assertEqual(len(answer["Rows"]), 1)
-        self.assertIn("NextToken", answer)
+        response = self.aws("timestream-query", "query", "--query-string", sql, "--max-items", "1")
+        self.assertEqual(len(response["Rows"]), 1)
+        self.assertIn("NextToken", response)
 
     def test_the_endpoint_by_variable(self):
         before = self.emulator.calls("DescribeEndpoints")
@@ -78,8 +78,8 @@ class CommandLine(TestCase):
             **by_variable,
         )
         sql = "SELECT measure_value::double FROM db.old"
-        answer = self.run_aws("timestream-query", "query", "--query-string", sql, **by_variable)
-        self.assertEqual(answer["Rows"], [{"Data": [{"ScalarValue": "2.5"}]}])
+        response = self.run_aws("timestream-query", "query", "--query-string", sql, **by_variable)
+        self.assertEqual(response["Rows"], [{"Data": [{"ScalarValue": "2.5"}]}])
         self.assertEqual(self.emulator.calls("DescribeEndpoints") - before, 2)
 
     def test_the_endpoint_itself(self):
@@ -89,7 +89,7 @@ class CommandLine(TestCase):
                 [{"Address": self.emulator.url, "CachePeriodInMinutes": 1440}],
             )
 
-    def test_refused_writes(self):
+    def test_rejected_writes(self):
         write = ("timestream-write", "write-records")
         self.aws_refused(
             "ValidationException",
@@ -120,7 +120,7 @@ class CommandLine(TestCase):
             json.dumps([sample()]),
         )
 
-    def test_refused_calls(self):
+    def test_rejected_calls(self):
         create = ("timestream-write", "create-table", *WHERE[:3], NEW)
         self.aws_refused("ConflictException", "CreateTable", "The table new already exists.", *create)
         query = ("timestream-query", "query", "--query-string")

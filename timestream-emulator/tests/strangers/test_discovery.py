@@ -23,7 +23,7 @@ class Discovery(TestCase):
         self.assertEqual(self.rows("SELECT count(*) FROM db.old"), [["1"]])
         self.assertEqual(self.emulator.calls("DescribeEndpoints"), before)
 
-    def test_an_endpoint_by_variable_is_asked_for_the_one_to_use(self):
+    def test_an_endpoint_by_variable_returns_the_one_to_use(self):
         before = self.emulator.calls("DescribeEndpoints")
         write, query = map(self.discovering, ("timestream-write", "timestream-query"))
         for index in range(2):
@@ -33,10 +33,10 @@ class Discovery(TestCase):
             rows = self.rows("SELECT count(*) FROM db.old", query)
             self.assertEqual(rows, [[str(index + 1)]])
         self.assertEqual(
-            self.emulator.calls("DescribeEndpoints") - before, 2, "each client asks once"
+            self.emulator.calls("DescribeEndpoints") - before, 2, "one call of each client"
         )
 
-    def test_an_endpoint_that_is_not_valid_any_more_is_asked_for_again(self):
+    def test_an_endpoint_that_is_not_valid_any_more_is_requested_again(self):
         before = self.emulator.calls("DescribeEndpoints")
         query = self.discovering("timestream-query")
         self.assertEqual(self.rows("SELECT 1", query), [["1"]])
@@ -44,7 +44,7 @@ class Discovery(TestCase):
         self.assertEqual(self.rows("SELECT 1", query), [["1"]])
         self.assertEqual(self.emulator.calls("DescribeEndpoints") - before, 2)
 
-    def test_the_answer_itself(self):
+    def test_the_response_itself(self):
         for client in (self.write, self.query):
             endpoints = client.describe_endpoints()["Endpoints"]
             self.assertEqual(
@@ -81,8 +81,8 @@ class Processes(unittest.TestCase):
             self.assertEqual(emulator.process.wait(), -signal.SIGKILL)
             emulator = self.start(*flags)
             query = self.client(emulator, "timestream-query")
-            answer = query.query(QueryString="SELECT measure_value::double FROM db.old")
-            self.assertEqual(answer["Rows"], [{"Data": [{"ScalarValue": "2.5"}]}])
+            response = query.query(QueryString="SELECT measure_value::double FROM db.old")
+            self.assertEqual(response["Rows"], [{"Data": [{"ScalarValue": "2.5"}]}])
             status, rest = emulator.stop()
             self.assertEqual((status, rest), (0, "timestream-emulator: stopped\n"))
 

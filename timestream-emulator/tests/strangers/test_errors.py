@@ -1,4 +1,4 @@
-"""Refusals that are not about what a call says: faults on order, signatures, operations."""
+"""Errors that do not depend on parameters of a call: faults on order, signatures, operations."""
 
 import re
 
@@ -50,14 +50,14 @@ class Faults(TestCase):
     def test_each_in_a_write(self):
         for kind, status, code, message in self.CASES:
             self.emulator.order("WriteRecords", kind)
-            self.refused(status, code, message, self.put, records=[sample()])
+            self.check_error(status, code, message, self.put, records=[sample()])
             self.assertEqual(self.rows("SELECT count(*) FROM db.old"), [["0"]], code)
         self.assertEqual(self.put([sample()]), 1, "each order was for one call")
 
     def test_each_in_a_query(self):
         for kind, status, code, message in self.CASES:
             self.emulator.order("Query", kind)
-            self.refused(status, code, message, self.query.query, QueryString="SELECT 1")
+            self.check_error(status, code, message, self.query.query, QueryString="SELECT 1")
         self.assertEqual(self.rows("SELECT 1"), [["1"]])
 
     def test_exceptions_have_their_class(self):
@@ -76,9 +76,11 @@ class Faults(TestCase):
         for kind in ("throttle", "internal_server", "cut_after"):
             before = self.emulator.calls("WriteRecords")
             self.emulator.order("WriteRecords", kind)
-            answer = client.write_records(DatabaseName=DATABASE, TableName=OLD, Records=[sample()])
-            self.assertEqual(answer["RecordsIngested"]["Total"], 1)
-            self.assertEqual(answer["ResponseMetadata"]["RetryAttempts"], 1)
+            response = client.write_records(
+                DatabaseName=DATABASE, TableName=OLD, Records=[sample()]
+            )
+            self.assertEqual(response["RecordsIngested"]["Total"], 1)
+            self.assertEqual(response["ResponseMetadata"]["RetryAttempts"], 1)
             self.assertEqual(self.emulator.calls("WriteRecords") - before, 2)
         self.assertEqual(self.rows("SELECT count(*) FROM db.old"), [["1"]])
 
@@ -104,7 +106,7 @@ class Faults(TestCase):
                 self.put([sample()])
             self.assertEqual(self.rows("SELECT count(*) FROM db.old"), [[stored]])
 
-    def test_an_answer_that_takes_too_long(self):
+    def test_a_response_that_takes_too_long(self):
         client = self.emulator.client("timestream-query", read_timeout=0.05)
         self.addCleanup(client.close)
         self.emulator.order("Query", {"latency_ms": 1000})
@@ -123,7 +125,7 @@ class Signatures(TestCase):
             self.addCleanup(client.close)
             if prepare:
                 prepare(client.meta.events)
-            self.refused(status, code, message, call(client))
+            self.check_error(status, code, message, call(client))
 
     def test_another_secret(self):
         self.refused_client(403, "InvalidSignatureException", SIGNATURE, secret="other")
@@ -209,7 +211,7 @@ class Operations(TestCase):
         client = self.emulator.client("timestream-write")
         self.addCleanup(client.close)
         client.meta.events.register("before-sign", other_target)
-        self.refused(404, "UnknownOperationException", re.compile("^"), client.list_databases)
+        self.check_error(404, "UnknownOperationException", re.compile("^"), client.list_databases)
 
     def test_members_of_another_type(self):
         def other_body(request, **_):
@@ -218,6 +220,6 @@ class Operations(TestCase):
         client = self.emulator.client("timestream-query")
         self.addCleanup(client.close)
         client.meta.events.register("before-sign", other_body)
-        self.refused(
+        self.check_error(
             400, "SerializationException", re.compile("."), client.query, QueryString="SELECT 1"
         )

@@ -13,11 +13,11 @@ class Queries(TestCase):
         for first in range(0, count, 100):
             self.put(records[first : first + 100])
 
-    def test_an_answer_in_full(self):
+    def test_a_response_in_full(self):
         self.fill(1)
-        answer = self.query.query(QueryString=ALL)
+        response = self.query.query(QueryString=ALL)
         self.assertEqual(
-            answer["ColumnInfo"],
+            response["ColumnInfo"],
             [
                 {"Name": "job", "Type": {"ScalarType": "VARCHAR"}},
                 {"Name": "time", "Type": {"ScalarType": "TIMESTAMP"}},
@@ -25,7 +25,7 @@ class Queries(TestCase):
             ],
         )
         self.assertEqual(
-            answer["Rows"],
+            response["Rows"],
             [
                 {
                     "Data": [
@@ -36,19 +36,19 @@ class Queries(TestCase):
                 }
             ],
         )
-        self.assertRegex(answer["QueryId"], "^[a-zA-Z0-9]{1,64}$")
-        self.assertEqual(answer["QueryStatus"]["ProgressPercentage"], 100.0)
-        self.assertNotIn("NextToken", answer)
+        self.assertRegex(response["QueryId"], "^[a-zA-Z0-9]{1,64}$")
+        self.assertEqual(response["QueryStatus"]["ProgressPercentage"], 100.0)
+        self.assertNotIn("NextToken", response)
 
     def test_time_series_arrays_rows_and_null(self):
         self.fill(2)
-        answer = self.query.query(
+        response = self.query.query(
             QueryString="SELECT CREATE_TIME_SERIES(time, measure_value::double) AS s, "
             "array_agg(measure_name) AS a, max(CAST(NULL AS varchar)) AS n FROM db.old GROUP BY job"
         )
         at = "2020-09-13 12:26:40.00{}000000"
         self.assertEqual(
-            answer["Rows"][0]["Data"],
+            response["Rows"][0]["Data"],
             [
                 {
                     "TimeSeriesValue": [
@@ -61,7 +61,7 @@ class Queries(TestCase):
             ],
         )
         self.assertEqual(
-            [column["Type"] for column in answer["ColumnInfo"]],
+            [column["Type"] for column in response["ColumnInfo"]],
             [
                 {"TimeSeriesMeasureValueColumnInfo": {"Type": {"ScalarType": "DOUBLE"}}},
                 {"ArrayColumnInfo": {"Type": {"ScalarType": "VARCHAR"}}},
@@ -125,7 +125,7 @@ class Queries(TestCase):
         self.assertEqual(second["Rows"], again["Rows"])
         self.assertEqual(second["QueryId"], first["QueryId"])
         for sql, token in (("SELECT 1", second["NextToken"]), (ALL, "nonsense")):
-            self.refused(
+            self.check_error(
                 400,
                 "ValidationException",
                 "Invalid pagination token",
@@ -140,7 +140,7 @@ class Queries(TestCase):
         cancelled = self.query.cancel_query(QueryId=first["QueryId"])
         self.assertNotIn("CancellationMessage", cancelled)
         self.assertIn("CancellationMessage", self.query.cancel_query(QueryId=first["QueryId"]))
-        error = self.refused(
+        error = self.check_error(
             409,
             "ConflictException",
             "Unable to poll results for a cancelled query",
@@ -149,7 +149,7 @@ class Queries(TestCase):
             NextToken=first["NextToken"],
         )
         self.assertIsInstance(error, self.query.exceptions.ConflictException)
-        self.refused(
+        self.check_error(
             400,
             "ValidationException",
             "1 validation error detected: Value 'a-b' at 'queryId' failed to satisfy constraint: "
@@ -172,7 +172,9 @@ class Queries(TestCase):
         ]
         for sql, message in cases:
             with self.subTest(sql):
-                self.refused(400, "ValidationException", message, self.query.query, QueryString=sql)
+                self.check_error(
+                    400, "ValidationException", message, self.query.query, QueryString=sql
+                )
 
     def test_bounds_of_a_request(self):
         at = "1 validation error detected: Value '{}' at '{}' failed to satisfy constraint: {}"
@@ -187,4 +189,4 @@ class Queries(TestCase):
         ]
         for fields, message in cases:
             request = {"QueryString": "SELECT 1", **fields}
-            self.refused(400, "ValidationException", message, client.query, **request)
+            self.check_error(400, "ValidationException", message, client.query, **request)

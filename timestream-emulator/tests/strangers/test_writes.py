@@ -30,14 +30,14 @@ class Writes(TestCase):
             )
             self.assertEqual(rows, [["2020-09-13 12:26:40.000000000", read]])
 
-    def test_the_answer_tells_the_stores(self):
-        answer = self.write.write_records(
+    def test_the_response_has_the_stores(self):
+        response = self.write.write_records(
             DatabaseName=DATABASE,
             TableName=OLD,
             Records=[sample(time_ms=T0), sample(time_ms=T0 + 1), sample(time_ms=now_ms())],
         )
         self.assertEqual(
-            answer["RecordsIngested"], {"Total": 3, "MemoryStore": 1, "MagneticStore": 2}
+            response["RecordsIngested"], {"Total": 3, "MemoryStore": 1, "MagneticStore": 2}
         )
 
     def test_multi_measure_records(self):
@@ -76,7 +76,7 @@ class Writes(TestCase):
             self.rows("SELECT zone, job, measure_value::double FROM db.old ORDER BY job"),
             [["z", "a", "1.0"], ["z", "b", "2.0"]],
         )
-        self.refused(
+        self.check_error(
             400,
             "ValidationException",
             re.compile("uplicate dimension name 'zone'"),
@@ -108,7 +108,7 @@ class Writes(TestCase):
             ),
         ]
         for value, version, reason in cases:
-            error = self.refused(
+            error = self.check_error(
                 419,
                 "RejectedRecordsException",
                 "One or more records have been rejected. See RejectedRecords for details.",
@@ -124,7 +124,7 @@ class Writes(TestCase):
 
     def test_records_that_are_not_rejected_are_stored(self):
         now = now_ms()
-        error = self.refused(
+        error = self.check_error(
             419,
             "RejectedRecordsException",
             "One or more records have been rejected. See RejectedRecords for details.",
@@ -147,7 +147,7 @@ class Writes(TestCase):
         )
 
     def test_records_out_of_the_ingestion_window(self):
-        error = self.refused(
+        error = self.check_error(
             419,
             "RejectedRecordsException",
             "One or more records have been rejected. See RejectedRecords for details.",
@@ -167,7 +167,7 @@ class Writes(TestCase):
 
     def test_a_measure_keeps_its_type(self):
         self.put([sample()])
-        error = self.refused(
+        error = self.check_error(
             419,
             "RejectedRecordsException",
             "One or more records have been rejected. See RejectedRecords for details.",
@@ -178,11 +178,11 @@ class Writes(TestCase):
         self.assertNotIn("ExistingVersion", error.response["RejectedRecords"][0])
 
 
-class Refusals(TestCase):
+class Rejections(TestCase):
     def refused_record(self, message, **fields):
         record = sample(fields.pop("value", "1"), fields.pop("time_ms", T0), **fields)
         # The second record is good and must not be stored.
-        self.refused(
+        self.check_error(
             400, "ValidationException", message, self.put, records=[record, sample("5", T0 + 1)]
         )
         self.assertEqual(self.emulator.counters()["points_stored"], 0)
@@ -223,7 +223,7 @@ class Refusals(TestCase):
                 self.refused_record(anything, **fields)
 
     def test_breaches_of_the_model(self):
-        """The SDK would stop some of these itself; here it is told not to."""
+        """The SDK would stop some of these itself; here its validation is off."""
         client = self.emulator.client("timestream-write", parameter_validation=False)
         self.addCleanup(client.close)
         where = {"DatabaseName": DATABASE, "TableName": OLD}
@@ -262,7 +262,7 @@ class Refusals(TestCase):
             ),
         ]
         for message, request in cases:
-            self.refused(400, "ValidationException", message, client.write_records, **request)
+            self.check_error(400, "ValidationException", message, client.write_records, **request)
 
     def test_missing_database_and_table(self):
         for database, table, message in [
@@ -270,7 +270,7 @@ class Refusals(TestCase):
             (DATABASE, "none", "The table none does not exist."),
             ("DB", OLD, "The database DB does not exist."),
         ]:
-            error = self.refused(
+            error = self.check_error(
                 404,
                 "ResourceNotFoundException",
                 message,
