@@ -107,7 +107,7 @@ async fn the_decoded_form_counts() {
     assert_eq!(response.status, 204, "{}", response.text());
 }
 
-/// A pattern needs memory to be compiled, and a read that must wait for it is no bad request.
+/// A pattern needs memory to be compiled, and a read that must wait for it is not a bad request.
 #[tokio::test]
 async fn a_read_without_memory_for_its_patterns_is_503() {
     let flags = ["--max-request-bytes=64KiB", "--max-in-flight-bytes=2MiB"];

@@ -1,4 +1,4 @@
-//! Requests that are no messages: the right status at once, and nothing written.
+//! Requests that are not messages: the right status at once, and nothing written.
 
 use axum::body::Body;
 use http::Request;

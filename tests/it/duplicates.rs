@@ -28,7 +28,7 @@ async fn the_first_value_stays_by_default() {
     let app = TestApp::start().await;
     let time = now_ms();
     app.write_ok(vec![at(time, 1.0)]).await;
-    // The same again is no conflict.
+    // The same again is not a conflict.
     app.write_ok(vec![at(time, 1.0)]).await;
     let response = app.write(vec![at(time, 2.0), at(time + 1, 3.0)]).await;
     assert_eq!(response.status, 419);

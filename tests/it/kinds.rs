@@ -176,7 +176,7 @@ async fn special_values_are_stored_where_the_option_is_set() {
     for query in [named("m"), query(&[(Type::Eq, "job", "a")])] {
         assert_eq!(label_sets(&app, query).await, [series(&labels, &[])]);
     }
-    // The reserved dimension is no label, under no name and in no kind of matcher.
+    // The reserved dimension is not a label, under any name or in any kind of matcher.
     for (op, value, expected) in [
         (Type::Eq, "7ff0000000000002", 0),
         (Type::Re, ".+", 0),

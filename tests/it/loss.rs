@@ -52,7 +52,7 @@ enum Fate {
     Homeless,
     /// Too old for its table, whose retention is short.
     TooOld,
-    /// Its values are no numbers.
+    /// Its values are not numbers.
     NotFinite,
 }
 

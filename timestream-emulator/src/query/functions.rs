@@ -1,8 +1,8 @@
 //! Scalar functions.
 //!
-//! An overload consists of its name, the types of its arguments, the type of its result and what it does.
-//! A NULL argument makes the result NULL. Functions that are no plain function of their arguments
-//! (COALESCE, IF, `now`, `regexp_like` ...) are bound elsewhere.
+//! An overload consists of its name, the types of its arguments, the type of its result and what it
+//! does. A NULL argument makes the result NULL. Functions that depend on more than the values of
+//! their arguments (COALESCE, IF, `now`, `regexp_like` ...) are bound elsewhere.
 
 use std::sync::Arc;
 

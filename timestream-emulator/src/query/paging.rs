@@ -97,7 +97,7 @@ impl Queries {
         }
     }
 
-    /// Forgets a query. Repeating it is no error; a query that has ended is none either.
+    /// Forgets a query. Repeating it is not an error, nor is a query that has ended.
     pub(crate) fn cancel(
         &self,
         request: &CancelQueryRequest,

@@ -223,7 +223,8 @@ impl TimeUnit {
         TimeUnit { nanoseconds }
     }
 
-    /// Returns the time since the epoch; none if it is no integer, negative or after the year 2262.
+    /// Returns the time since the epoch; none if it is not an integer, negative or after the year
+    /// 2262.
     fn nanoseconds(self, text: &str) -> Option<i64> {
         parse_integer(text)
             .filter(|time| *time >= 0)?
