@@ -1,5 +1,5 @@
-//! Bodies of requests: no bytes make the connector panic, and each sample of a valid request ends
-//! in exactly one place, with its bits.
+//! Bodies of remote write and remote read, and chunks: no bytes make the readers panic, what they read is consistent,
+//! and it occupies no more memory than is reserved for it.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ const LIMIT: usize = 1 << 20;
 /// Memory of all requests, twice that of a default server.
 const BUDGET_BYTES: usize = 256 << 20;
 
-/// Reads `input` as the body of a request, and as a decompressed body.
+/// Reads `input` as the body of a request, as its decompressed bytes and as a chunk.
 pub(crate) fn check(input: &[u8]) {
     let compressed = snap::raw::Encoder::new().compress_vec(input);
     let compressed = compressed.expect("4 GiB fit into a block");
@@ -33,7 +33,7 @@ pub(crate) fn check(input: &[u8]) {
     }
 }
 
-/// Reads `message` as a write request of each version.
+/// Reads `message` as a request of each protocol.
 fn check_message(message: &[u8]) {
     let budget = MemoryBudget::new(BUDGET_BYTES);
     for version in [RemoteWrite::V1, RemoteWrite::V2] {
@@ -54,112 +54,15 @@ fn check_message(message: &[u8]) {
     assert_eq!(budget.reserved(), 0, "all memory is released");
 }
 
-/// Returns a default database, so that most series are stored, and tables by label alone.
-fn routing() -> Routing {
-    let label = |name: &str| Some(name.to_owned());
-    Routing {
-        database: RoutePart {
-            label: label("d"),
-            default: Some("db".to_owned()),
-        },
-        table: RoutePart {
-            label: label("t"),
-            default: None,
-        },
-    }
-}
-
-fn check_write(request: &Request<'_>) {
-    let routing = routing();
-    for store_special_values in [false, true] {
-        let lenient = WritePolicy {
-            store_special_values,
-            ..WritePolicy::default()
-        };
-        let strict = WritePolicy {
-            fail_on_long_label: true,
-            fail_on_invalid_sample_value: true,
-            ..lenient
-        };
-        let strictly = series_to_records(request, &routing, strict);
-        let conversion = series_to_records(request, &routing, lenient);
-        let conversion = conversion.expect("nothing is rejected without a fail_on option");
-        if let Ok(accepted) = strictly {
-            assert_eq!(accepted.left_out, conversion.left_out);
-        }
-        check_conversion(request, &conversion);
-    }
-}
-
-/// Checks that each item is a record or dropped, once.
-fn check_conversion(request: &Request<'_>, conversion: &Conversion<'_>) {
-    let mut found = vec![0; request.count() as usize];
-    for item in conversion.left_out.iter().flat_map(|it| it.items.each()) {
-        found[item.position()] += 1;
-    }
-    for left_out in &conversion.left_out {
-        let is_unreadable = request.series(left_out.items.series()).unreadable.is_some();
-        assert!(!is_unreadable || matches!(left_out.why, WhyLeftOut::Faulty(_)));
-    }
-    let mut last_of_series = HashMap::new();
-    for batches in batches(&conversion.stored, &conversion.destinations) {
-        for batch in batches.iter() {
-            assert!((1..=100).contains(&batch.records.len()));
-            check_body(batch);
-            for &BatchRecord { record, series } in batch.records {
-                found[record.item.position()] += 1;
-                let before = last_of_series.insert(series, record.item.position());
-                assert!(
-                    before < Some(record.item.position()),
-                    "the order is the same"
-                );
-                let of = request.resolve(record.item);
-                assert_eq!(of.unreadable, None, "what cannot be read is no record");
-                let item = &of.content[0];
-                assert_eq!(record.timestamp_ms, item.timestamp_ms());
-                check_value(item, &record.value, dimensions(batch.stored, series));
-            }
-        }
-    }
-    assert!(found.iter().all(|count| *count == 1), "{found:?}");
-}
-
-/// Checks that a double is the sample's, and one that Timestream accepts; the bits of special ones
-/// are in a dimension.
-fn check_value(item: &Item<'_>, value: &Value<'_>, dimensions: BTreeMap<&str, &str>) {
-    let (Item::Sample(sample), Value::Double(stored)) = (item, value) else {
-        assert!(!matches!(item, Item::Sample(_)), "samples are doubles");
+/// A message with strings alone that generated code accepts is accepted, or exceeds a limit.
+fn check_agreement(message: &[u8], request: &Result<Request<'_>, DecodeError>) {
+    let Ok(generated) = decode::<prompb::WriteRequest>(message) else {
         return;
     };
-    assert!(stored.is_finite() && stored.to_bits() != (-0.0_f64).to_bits());
-    match dimensions.get(VALUE_BITS_DIMENSION) {
-        Some(bits) => assert_eq!(u64::from_str_radix(bits, 16), Ok(sample.value.to_bits())),
-        // Zeros are equal, and one of the two signs cannot be stored.
-        None => assert_eq!(*stored, sample.value),
-    }
-}
-
-/// Returns the names and values of the dimensions of a series.
-fn dimensions<'s>(stored: &'s StoredSeries<'_>, series: SeriesId) -> BTreeMap<&'s str, &'s str> {
-    let dimensions = stored.dimensions(series).iter();
-    let dimensions = dimensions.map(|&id| stored.attribute(id));
-    dimensions
-        .map(|it| (it.name.as_ref(), it.value.as_ref()))
-        .collect()
-}
-
-/// Checks that the body of the call has the records that went into it.
-fn check_body(batch: Batch<'_>) {
-    let call = write_call(batch, Some(Versions::From(1)));
-    let body: Json = serde_json::from_slice(&call.body).expect("the body is JSON");
-    assert_eq!(body["DatabaseName"], batch.destination.database);
-    assert_eq!(body["TableName"], batch.destination.table);
-    let common = &body["CommonAttributes"];
-    let nanoseconds = batch.records.iter().any(|it| it.record.nanos > 0);
-    let unit = if nanoseconds {
-        "NANOSECONDS"
-    } else {
-        "MILLISECONDS"
+    let request = match request {
+        Ok(request) => request,
+        Err(DecodeError::TooMany { .. } | DecodeError::Memory(_)) => return,
+        Err(error) => panic!("{error}"),
     };
     assert_eq!(request.len(), generated.timeseries.len());
     assert_eq!(request.metadata.len(), generated.metadata.len());
@@ -171,9 +74,68 @@ fn check_body(batch: Batch<'_>) {
     }
 }
 
-/// Returns the text of `key`, which either the common attributes or the record give.
-fn only_one<'a>(common: &'a Json, record: &'a Json, key: &str) -> &'a str {
-    let [common, own] = [common, record].map(|part| part[key].as_str());
-    assert!(common.is_none() || own.is_none(), "{key} is given twice");
-    common.or(own).expect("one of the two gives it")
+/// The lists of a request fit together, and a label has one number.
+fn check_request(request: &Request<'_>, reserved: usize) {
+    let lists = request.count() as usize * size_of::<Datapoint<'_>>()
+        + request.label_count() * size_of::<u32>();
+    assert!(lists <= reserved, "{lists} of {reserved}");
+    let mut seen = HashMap::new();
+    let (mut datapoints, mut labels) = (0, 0);
+    for (index, series) in request.iter().enumerate() {
+        for (id, label) in series.labels.with_ids() {
+            assert!(id.index() < request.distinct_labels());
+            assert_eq!(*seen.entry(id).or_insert(label), label);
+            labels += 1;
+        }
+        assert_eq!(series.range.series(), index);
+        assert_eq!(series.range.count() as usize, series.datapoints.len());
+        assert_eq!(
+            request.resolve(series.range).datapoints.len(),
+            series.datapoints.len()
+        );
+        for (position, range) in series.range.iter().enumerate() {
+            assert_eq!(range.position(), datapoints + position);
+        }
+        datapoints += series.datapoints.len();
+        if let Some(reason) = series.unreadable {
+            assert!(!reason.to_string().is_empty());
+        }
+        assert!(series.labels.to_string().len() < 2_000);
+    }
+    assert_eq!(
+        (datapoints as u64, labels),
+        (request.count(), request.label_count())
+    );
+}
+
+/// Samples of a chunk are the same once they are encoded again.
+fn check_floats(data: &[u8]) {
+    let samples: Vec<_> = Decoder::new(data).collect();
+    for part in samples.chunks(MAX_SAMPLES) {
+        let mut encoder = Encoder::default();
+        part.iter().for_each(|sample| encoder.push(*sample));
+        let encoded: Option<Chunk> = encoder.take();
+        let encoded = encoded.expect("a part has samples");
+        assert_eq!(encoded.len(), part.len());
+        let bits = |samples: &mut dyn Iterator<Item = prom_model::Sample>| -> Vec<(i64, u64)> {
+            let bits = samples.map(|it| (it.timestamp_ms, it.value.to_bits()));
+            bits.collect()
+        };
+        assert_eq!(
+            bits(&mut encoded.samples()),
+            bits(&mut part.iter().copied())
+        );
+    }
+}
+
+/// Histograms of a chunk have the same times once they are encoded again.
+fn check_histograms(is_float: bool, data: &[u8]) {
+    let histograms = decode_histograms(is_float, data);
+    let chunks = HistogramChunks::new(&histograms);
+    let again = chunks.flat_map(|chunk| {
+        assert_eq!(chunk.is_float, is_float);
+        decode_histograms(chunk.is_float, &chunk.data)
+    });
+    let times = again.map(|it| it.timestamp_ms);
+    assert!(times.eq(histograms.iter().map(|it| it.timestamp_ms)));
 }

@@ -92,7 +92,7 @@ fn the_keys_of_each_type_are_those_of_the_program() {
         documented.sort_unstable();
         // serde names all keys that there are.
         let errors = parse(&json!({"no_such_key": 1})).unwrap_err();
-        let (_, known) = errors[0].text.split_once("expected one of ").unwrap();
+        let (_, known) = errors[0].message.split_once("expected one of ").unwrap();
         let mut known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
         known.sort_unstable();
         assert_eq!(documented, known);

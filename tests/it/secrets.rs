@@ -225,7 +225,7 @@ fn no_error_of_a_definition_repeats_a_value() {
     let mut count = 0;
     for kind in KINDS {
         let errors = (kind.parse)(&json!({"no_such_key": 1})).err().unwrap();
-        for key in keys(&errors[0].text) {
+        for key in keys(&errors[0].message) {
             for value in &wrong {
                 let config = json!({key.as_str(): value});
                 let definition = json!({

@@ -279,9 +279,9 @@ async fn serve(flags: &[&str], timeouts: ConnectionTimeouts) -> Server {
 }
 
 /// So short that a test need not wait long, and long enough for a busy machine to send the headers.
-const SHORT: Patience = Patience {
-    handshake: Duration::from_millis(400),
-    head: Duration::from_millis(400),
+const SHORT: ConnectionTimeouts = ConnectionTimeouts {
+    tls_handshake: Duration::from_millis(400),
+    headers: Duration::from_millis(400),
     idle: Duration::from_millis(400),
     write: Duration::from_secs(60),
 };
@@ -332,8 +332,8 @@ async fn slow_clients_lose_their_connection() {
 
 #[tokio::test]
 async fn the_header_timeout_applies_to_persistent_connections_too() {
-    let patience = Patience {
-        handshake: LONG,
+    let timeouts = ConnectionTimeouts {
+        tls_handshake: LONG,
         idle: LONG,
         ..SHORT
     };

@@ -12,16 +12,6 @@ use timestream_prometheus_connector::wire::RemoteWrite;
 
 use crate::support::{HttpResponse, TestApp};
 
-/// The messages, generated for the tests alone.
-pub(crate) mod message {
-    #![allow(missing_docs, unreachable_pub)]
-
-    include!(concat!(env!("OUT_DIR"), "/io.prometheus.write.v2.rs"));
-}
-
-pub(crate) use message::metadata::MetricType;
-use message::{Exemplar, Histogram, Metadata, Request, Sample, TimeSeries};
-
 /// Returns the content type of the version, as Prometheus writes it.
 pub(crate) fn content_type(version: RemoteWrite) -> &'static str {
     match version {

@@ -731,7 +731,7 @@ mod tests {
             let [dropped] = conversion.dropped.as_slice() else {
                 panic!("{:?}", conversion.dropped)
             };
-            assert_eq!(dropped.items, request.series(0).items);
+            assert_eq!(dropped.items, request.series(0).range);
             let DropReason::Invalid(error) = dropped.reason else {
                 panic!("{dropped:?}")
             };
