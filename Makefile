@@ -74,10 +74,11 @@ deploy: ## Build the function and deploy the stack; prompts for the parameters
 dist: ## Build the archives of a release, with checksums, in target/dist
 	@scripts/dist.sh
 
-lint: ## Check formatting, lints and documentation
+lint: ## Check formatting, lints, documentation, imports and language
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+	cargo test --test layers --test prose
 
 fmt: ## Format the code
 	cargo fmt --all

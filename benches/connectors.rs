@@ -18,11 +18,11 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::RawQuery;
 use axum::routing::{get, post};
+use prom_wire::budget::MemoryBudget;
+use prom_wire::{RemoteWrite, decompress, read_request};
 use serde_json::{Value, json};
 use support::{Table, binary, machine};
 use timestream_emulator::{Config, Emulator, TableSpec};
-use timestream_prometheus_connector::budget::MemoryBudget;
-use timestream_prometheus_connector::wire::{RemoteWrite, decompress, read_request};
 use tokio::process::{Child, Command};
 
 const SERIES: usize = 100;

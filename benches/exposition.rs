@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use exposition::{Format, parse};
-use timestream_prometheus_connector::prompb::TimeSeries;
+use prom_wire::prompb::TimeSeries;
 
 const LINES: usize = 100_000;
 /// The time for which each row is measured.

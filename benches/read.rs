@@ -9,16 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{Bench, Table, machine, start_connector};
-use timestream_emulator::Config;
-use timestream_prometheus_connector::prompb::histogram::Count;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::prompb::read_request::ResponseType;
-use timestream_prometheus_connector::prompb::{
+use prom_wire::prompb::histogram::Count;
+use prom_wire::prompb::label_matcher::Type;
+use prom_wire::prompb::read_request::ResponseType;
+use prom_wire::prompb::{
     BucketSpan, Histogram, Label, LabelMatcher, Query, ReadRequest, Sample, TimeSeries,
     WriteRequest,
 };
-use timestream_prometheus_connector::wire;
+use support::{Bench, Table, machine, start_connector};
+use timestream_emulator::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -174,7 +173,7 @@ async fn write(bench: &Bench, kind: Kind, series_count: usize, samples: usize) {
                 .collect(),
             metadata: Vec::new(),
         };
-        let body = wire::encode(&request).expect("it is small");
+        let body = prom_wire::encode(&request).expect("it is small");
         let url = format!("{}/write", bench.connector.url);
         let response = client.post(url).body(body).send().await;
         let response = response.expect("the connector responds");
@@ -238,7 +237,7 @@ fn request_body(samples: usize, form: ResponseType) -> Vec<u8> {
         }],
         accepted_response_types: vec![form.into()],
     };
-    wire::encode(&request).expect("it is small")
+    prom_wire::encode(&request).expect("it is small")
 }
 
 fn metric(text: &str, name: &str) -> u64 {

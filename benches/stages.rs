@@ -8,13 +8,14 @@ mod exporters;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use timestream_prometheus_connector::budget::MemoryBudget;
-use timestream_prometheus_connector::prompb;
+
+use prom_wire::RemoteWrite;
+use prom_wire::budget::MemoryBudget;
+use prom_wire::prompb;
 use timestream_prometheus_connector::storage::routing::{RoutePart, Routing};
 use timestream_prometheus_connector::storage::write::batch::batches;
 use timestream_prometheus_connector::storage::write::body::write_call;
 use timestream_prometheus_connector::storage::write::series::{WritePolicy, series_to_records};
-use timestream_prometheus_connector::wire::{self, RemoteWrite};
 
 const SAMPLES: usize = 2_000;
 const NO_LIMIT: usize = usize::MAX;
@@ -32,7 +33,7 @@ fn stages(criterion: &mut Criterion) {
             timeseries: series,
             metadata: Vec::new(),
         };
-        let body = wire::encode(&request).expect("it is small");
+        let body = prom_wire::encode(&request).expect("it is small");
         measure(criterion, name, &body);
     }
 }
@@ -43,8 +44,8 @@ fn measure(criterion: &mut Criterion, name: &str, body: &[u8]) {
         table: part("t"),
     };
     let policy = WritePolicy::default();
-    let message = wire::decompress(body, NO_LIMIT).expect("it was compressed");
-    let request = wire::read_request(
+    let message = prom_wire::decompress(body, NO_LIMIT).expect("it was compressed");
+    let request = prom_wire::read_request(
         RemoteWrite::V1,
         &message,
         &mut MemoryBudget::unlimited().reservation(),
@@ -58,11 +59,11 @@ fn measure(criterion: &mut Criterion, name: &str, body: &[u8]) {
     group.throughput(Throughput::Elements(SAMPLES as u64));
     let id = |stage| BenchmarkId::new(stage, name);
     group.bench_function(id("decompress"), |bencher| {
-        bencher.iter(|| wire::decompress(black_box(body), NO_LIMIT));
+        bencher.iter(|| prom_wire::decompress(black_box(body), NO_LIMIT));
     });
     group.bench_function(id("decode"), |bencher| {
         bencher.iter(|| {
-            wire::read_request(
+            prom_wire::read_request(
                 RemoteWrite::V1,
                 black_box(&message),
                 &mut MemoryBudget::unlimited().reservation(),

@@ -17,10 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use prom_wire::prompb::{TimeSeries, WriteRequest};
 use support::{Bench, Table, machine, quantile_ms};
 use timestream_emulator::{Config, Fault, FaultKind, When};
-use timestream_prometheus_connector::prompb::{TimeSeries, WriteRequest};
-use timestream_prometheus_connector::wire;
 use tokio::task::JoinSet;
 
 /// Maximum number of samples in one request of Prometheus, by default.
@@ -183,7 +182,7 @@ fn bodies(series: Vec<TimeSeries>, samples: usize) -> Vec<bytes::Bytes> {
         timeseries: series.to_vec(),
         metadata: Vec::new(),
     });
-    let bodies = requests.map(|request| wire::encode(&request).expect("it is small").into());
+    let bodies = requests.map(|request| prom_wire::encode(&request).expect("it is small").into());
     bodies.collect()
 }
 

@@ -10,12 +10,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use prost::Message;
-use serde_json::{Value, json};
-use timestream_prometheus_connector::prompb::{
+
+use prom_wire::prompb::{
     Label, LabelMatcher, Query, ReadRequest, Sample, TimeSeries, WriteRequest,
 };
-use timestream_prometheus_connector::wire;
+use prost::Message;
+use serde_json::{Value, json};
 
 /// The time of the first sample, in milliseconds: 2020-05-23T05:54:11.152Z. Its varint, and that of
 /// [`END_MS`], are valid UTF-8, which [`Body::as_text`] needs.
@@ -269,7 +269,7 @@ impl Route {
 
     fn body(self) -> Body {
         let body = match self {
-            Self::Write => wire::encode(&WriteRequest {
+            Self::Write => prom_wire::encode(&WriteRequest {
                 timeseries: vec![
                     series("up", JOB, &[(START_MS, 1.0), (START_MS + 15_000, 1.0)]),
                     series("go_goroutines", JOB, &[(START_MS, 37.0)]),
@@ -277,7 +277,7 @@ impl Route {
                 ],
                 metadata: vec![],
             }),
-            Self::Read => wire::encode(&query("up", JOB)),
+            Self::Read => prom_wire::encode(&query("up", JOB)),
         };
         Body::as_base64(&body.expect("a short message can be encoded"))
     }

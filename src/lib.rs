@@ -15,7 +15,6 @@ pub mod ingest;
 pub mod jobs;
 pub mod json;
 pub mod metrics;
-pub mod model;
 pub mod query;
 pub mod replay;
 pub mod state;
@@ -24,7 +23,3 @@ pub mod telemetry;
 pub mod timestream;
 mod unverified;
 pub mod web_config;
-
-pub use prom_model::visible;
-pub use prom_wire as wire;
-pub use prom_wire::{budget, buffer, prompb, request as received};

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use prom_model::visible::print_error;
 use timestream_prometheus_connector::config::{
     self, Config, ConfigError, Invocation, Mode, Replaying,
 };
@@ -11,7 +12,6 @@ use timestream_prometheus_connector::entry;
 use timestream_prometheus_connector::entry::signal::stop_signal;
 use timestream_prometheus_connector::telemetry;
 use timestream_prometheus_connector::timestream::sdk_config;
-use timestream_prometheus_connector::visible::print_error;
 
 /// The memory of a large request goes back to the system when it is over: the allocator of glibc held
 /// 66 to 92 MiB of it (`tests/hostile`). The features leave huge pages alone, which tripled the memory

@@ -2,7 +2,7 @@
 //!
 //! Keys: `level` (lower case), `ts` (RFC 3339, UTC, milliseconds), `caller` (file and line; the
 //! module and line where it is a library's), `message`, `error`, then the other fields in the order
-//! given, and `request_id` within [`in_request`]. Hidden characters ([`crate::visible`]) are escaped.
+//! given, and `request_id` within [`in_request`]. Hidden characters ([`prom_model::visible`]) are escaped.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
@@ -21,7 +21,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::visible::{escaped, is_hidden, print_error};
+use prom_model::visible::{escaped, is_hidden, print_error};
 
 /// The library and the binary of this package.
 const OWN_CRATES: [&str; 2] = [env!("CARGO_CRATE_NAME"), "bootstrap"];

@@ -1,8 +1,8 @@
 //! Matchers and their regular expressions: the connector's own matching, its lists of alternatives
 //! and its forms in Java's syntax agree on every text.
 
+use prom_model::MatchOp;
 use timestream_emulator::inspect::regexp_like;
-use timestream_prometheus_connector::model::MatchOp;
 use timestream_prometheus_connector::storage::read::selection::{Condition, Matcher};
 
 /// Reads `input` as a pattern and texts to match, separated by bytes that UTF-8 does not have.

@@ -1,14 +1,13 @@
 //! Read requests: no bytes make the connector panic, an accepted request equals the one of
 //! generated code, and it occupies no more memory than was reserved for it.
 
+use prom_wire::budget::MemoryBudget;
+use prom_wire::prompb::{LabelMatcher, Query, ReadHints, ReadRequest};
+use prom_wire::response::ResponseType;
 use prost::Message;
-use timestream_prometheus_connector::budget::MemoryBudget;
-use timestream_prometheus_connector::prompb::{LabelMatcher, Query, ReadHints, ReadRequest};
 use timestream_prometheus_connector::storage::read::patterns::PatternLimits;
-use timestream_prometheus_connector::storage::read::response::ResponseType;
 use timestream_prometheus_connector::storage::read::selection::queries_to_selections;
 use timestream_prometheus_connector::storage::routing::{RoutePart, Routing};
-use timestream_prometheus_connector::wire;
 
 /// Memory of all requests here; a default server has half of it.
 const BUDGET_BYTES: usize = 256 << 20;
@@ -18,7 +17,7 @@ pub(crate) fn check(input: &[u8]) {
     let budget = MemoryBudget::new(BUDGET_BYTES);
     let mut reservation = budget.reservation();
     let generated = ReadRequest::decode(input);
-    let Ok(request) = wire::decode_read_request(input, &mut reservation) else {
+    let Ok(request) = prom_wire::decode_read_request(input, &mut reservation) else {
         return;
     };
     let reserved = reservation.bytes();

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use prom_model::MatchOp;
 use timestream_emulator::inspect;
-use timestream_prometheus_connector::model::{Datum, Destination, MatchOp};
+use timestream_prometheus_connector::storage::destination::Destination;
 use timestream_prometheus_connector::storage::names::{
     ESCAPE_PREFIX, HISTOGRAM_PREFIX, VALUE_BITS_DIMENSION, stored_forms,
 };
+use timestream_prometheus_connector::storage::read::datum::Datum;
 use timestream_prometheus_connector::storage::read::schema::Schema;
 use timestream_prometheus_connector::storage::read::selection::{Condition, Matcher, Selection};
 use timestream_prometheus_connector::storage::read::sql::{

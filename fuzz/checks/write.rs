@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use prom_wire::RemoteWrite;
+use prom_wire::budget::MemoryBudget;
+use prom_wire::request::{Datapoint, Request};
 use serde_json::Value as Json;
-use timestream_prometheus_connector::budget::MemoryBudget;
-use timestream_prometheus_connector::received::{Datapoint, Request};
 use timestream_prometheus_connector::storage::names::VALUE_BITS_DIMENSION;
 use timestream_prometheus_connector::storage::routing::{RoutePart, Routing};
 use timestream_prometheus_connector::storage::write::batch::{Batch, BatchRecord, batches};
@@ -15,14 +16,13 @@ use timestream_prometheus_connector::storage::write::series::{
 };
 use timestream_prometheus_connector::storage::write::stored::{SeriesId, StoredSeries};
 use timestream_prometheus_connector::storage::write::value::Value;
-use timestream_prometheus_connector::wire::{self, RemoteWrite};
 
 const LIMIT: usize = 1 << 20;
 
 /// Reads `input` as the body of a request, and as its decompressed bytes.
 pub(crate) fn check(input: &[u8]) {
     check_message(input);
-    if let Ok(message) = wire::decompress(input, LIMIT) {
+    if let Ok(message) = prom_wire::decompress(input, LIMIT) {
         check_message(&message);
     }
 }
@@ -30,7 +30,7 @@ pub(crate) fn check(input: &[u8]) {
 /// Reads `message` as a write request of each version.
 fn check_message(message: &[u8]) {
     for version in [RemoteWrite::V1, RemoteWrite::V2] {
-        if let Ok(request) = wire::read_request(
+        if let Ok(request) = prom_wire::read_request(
             version,
             message,
             &mut MemoryBudget::unlimited().reservation(),

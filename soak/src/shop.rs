@@ -55,7 +55,7 @@ pub fn metrics(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use exposition::{Format, parse};
-    use timestream_prometheus_connector::model::MetricType;
+    use prom_model::MetricType;
 
     use super::*;
 

@@ -19,8 +19,9 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::model::{Destination, Histogram, Sample};
+use crate::storage::destination::Destination;
 use crate::storage::histogram;
+use prom_model::{Histogram, Sample};
 
 /// The version of the form.
 const VERSION: u32 = 1;

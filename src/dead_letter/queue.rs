@@ -198,7 +198,7 @@ mod tests {
         // Each of these characters grows when it is escaped.
         letter.labels = vec![("a".to_owned(), "\u{ffff}".repeat(100))];
         letter.samples = (0..100_000)
-            .map(|i| crate::model::Sample {
+            .map(|i| prom_model::Sample {
                 timestamp_ms: 1_600_000_000_000 + i,
                 value: 0.1,
             })

@@ -21,7 +21,7 @@ use tokio_rustls::rustls::{AlertDescription, ClientConfig, Error};
 
 use crate::config::{Config, ListenAddress};
 use crate::unverified::Unverified;
-use crate::visible::print_error;
+use prom_model::visible::print_error;
 
 /// Maximum time of connection and request together.
 const TIMEOUT: Duration = Duration::from_secs(5);

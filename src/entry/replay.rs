@@ -16,7 +16,7 @@ use crate::jobs::definition;
 use crate::metrics::Metrics;
 use crate::replay::{Progress, Replay, Source, Summary, Target, ToTimestream};
 use crate::state::{Memory, State};
-use crate::visible::{escaped_lines, print_error};
+use prom_model::visible::{escaped_lines, print_error};
 
 /// Replays all sources and prints the outcome.
 pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> Exit {

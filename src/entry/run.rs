@@ -24,7 +24,7 @@ use crate::jobs::registry::RegistryError;
 use crate::jobs::runner::{Caller, JobRunner, NotRun, RunOutcome};
 use crate::metrics::Metrics;
 use crate::state::{Folder, Memory, State};
-use crate::visible::{escaped_lines, print_error};
+use prom_model::visible::{escaped_lines, print_error};
 
 /// The pause before the next attempt to begin a run.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);

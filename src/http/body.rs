@@ -11,10 +11,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{App, HttpError};
-use crate::budget::{BudgetExceeded, Reservation};
-use crate::buffer::Buffer;
 use crate::compute::ComputePool;
-use crate::wire::{self, DecodeError};
+
+use prom_wire::DecodeError;
+use prom_wire::budget::{BudgetExceeded, Reservation};
+use prom_wire::buffer::Buffer;
 
 /// Maximum time to decode a request on a slow processor. Decoding cannot be interrupted, so it begins at least
 /// this long before the deadline.
@@ -90,7 +91,7 @@ impl Compressed {
     ) -> Result<Self, HttpError> {
         let limit = app.settings.max_request_bytes;
         let body = receive(headers, body, limit, reservation, deadline).await?;
-        let declared = wire::declared_len(&body, limit)?;
+        let declared = prom_wire::declared_len(&body, limit)?;
         let turn = if body.len().max(declared) > LONG_BYTES {
             let turn = Arc::clone(&app.decoding).acquire_owned();
             let latest = deadline.checked_sub(DECODING_TIME).unwrap_or(deadline);
@@ -119,7 +120,7 @@ impl Compressed {
         }
         let message = Buffer::zeros(declared);
         let mut message = message.map_err(|error| HttpError::no_memory(&error))?;
-        let decompress = || wire::decompress_into(&self.body, message.as_mut_slice());
+        let decompress = || prom_wire::decompress_into(&self.body, message.as_mut_slice());
         compute.run_if(self.turn.is_some(), decompress).await?;
         reservation.shrink(self.body.len());
         Ok((message, self.turn))

@@ -10,7 +10,6 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, StatusCode};
 
 use super::settings::{Misconfiguration, PermanentErrorStatus};
-use crate::budget::BudgetExceeded;
 use crate::ingest::{DeadLetterOutcome, Failure, WriteOutcome};
 use crate::jobs::registry::RegistryError;
 use crate::query::ReadError;
@@ -18,8 +17,9 @@ use crate::storage::read::patterns::PatternsTooLarge;
 use crate::storage::read::selection::QueryError;
 use crate::storage::write::series::PolicyViolation;
 use crate::timestream::ErrorKind;
-use crate::visible::escaped;
-use crate::wire::{DecodeError, EncodeError};
+use prom_model::visible::escaped;
+use prom_wire::budget::BudgetExceeded;
+use prom_wire::{DecodeError, EncodeError};
 
 /// Bytes of an error body; Prometheus logs no more of it.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -559,7 +559,7 @@ fn cut(mut text: String, max_bytes: usize) -> String {
 mod tests {
     use super::*;
     use crate::ingest::InvalidSeries;
-    use crate::model::Destination;
+    use crate::storage::destination::Destination;
     use crate::storage::write::route::SeriesError;
     use crate::timestream::TimestreamError;
 

@@ -23,14 +23,14 @@ use tokio_util::task::TaskTracker;
 use super::error::ErrorClass;
 use super::invocation_limits::{OptionalLimits, earliest, is_authenticated};
 use super::{App, HttpError, body};
-use crate::budget::Reservation;
-use crate::buffer::Buffer;
 use crate::jobs::definition::Definition;
 use crate::jobs::job::RunError;
 use crate::jobs::registry::{Entry, MAX_DEFINITION_BYTES, RegistryError};
 use crate::jobs::runner::{Caller, JobRunner, NotRun};
-use crate::visible::escaped;
-use crate::wire::DecodeError;
+use prom_model::visible::escaped;
+use prom_wire::DecodeError;
+use prom_wire::budget::Reservation;
+use prom_wire::buffer::Buffer;
 
 /// The prefix of the paths of all routes.
 const ROUTES: &str = "/v1/connectors";

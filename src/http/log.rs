@@ -1,6 +1,6 @@
 //! Fields that the log lines about requests have in common.
 
-use crate::model::Destination;
+use crate::storage::destination::Destination;
 
 /// Destinations named in one line.
 const MAX_DESTINATIONS: usize = 10;

@@ -20,13 +20,13 @@ use super::body::{Compressed, LONG_BYTES, within};
 use super::invocation_limits::{OptionalLimits, earliest};
 use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
-use crate::buffer::Buffer;
-use crate::prompb::ChunkedReadResponse;
 use crate::query::QueryResult;
-use crate::storage::read::response::{ResponseType, frames, timeseries};
-use crate::storage::read::rows::Series;
-use crate::wire;
 use frames::FrameStream;
+
+use prom_wire::buffer::Buffer;
+use prom_wire::prompb::ChunkedReadResponse;
+use prom_wire::response::Series;
+use prom_wire::response::{ResponseType, frames, timeseries};
 use record::ReadRecord;
 
 /// The content type of frames; Prometheus' client compares its beginning, with this space.
@@ -100,7 +100,7 @@ async fn content(
     let reservation = record.reservation.insert(app.budget.reservation());
     let body = Compressed::receive(app, headers, body, reservation, deadline).await?;
     let (message, turn) = within(deadline, body.decompress(compute, reservation)).await??;
-    let decode = || wire::decode_read_request(&message, reservation);
+    let decode = || prom_wire::decode_read_request(&message, reservation);
     let request = within(deadline, compute.run_if(turn.is_some(), decode)).await??;
     drop((message, turn));
     let accepted = &request.accepted_response_types;
@@ -132,7 +132,7 @@ async fn content(
         .sum();
     let is_long = bytes > LONG_BYTES;
     if form == ResponseType::Samples {
-        let mut encoder = wire::ResultsEncoder::new(results, timeseries);
+        let mut encoder = prom_wire::ResultsEncoder::new(results, timeseries);
         let encoding = compute.run_in_slices(is_long, || encoder.step());
         let body = within(deadline, encoding).await?;
         let body = body.map_err(|error| HttpError::encoding(&error))?;
@@ -144,7 +144,7 @@ async fn content(
     let count = || match uncounted.next() {
         None => Some(()),
         Some(frame) => {
-            len += frame.map_or(0, |message| wire::frame_len(&message));
+            len += frame.map_or(0, |message| prom_wire::frame_len(&message));
             None
         }
     };
@@ -157,7 +157,7 @@ async fn content(
         None => Some(Ok(())),
         Some(frame) => {
             piece.clear();
-            wire::write_frame(&frame?, &mut piece);
+            prom_wire::write_frame(&frame?, &mut piece);
             body.append(&piece, len).err().map(Err)
         }
     };

@@ -13,8 +13,9 @@ use super::invocation_limits::{OptionalLimits, earliest};
 use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
 use crate::ingest::WriteOutcome;
-use crate::received::KindCounts;
-use crate::wire::{self, DecodeError, RemoteWrite};
+
+use prom_wire::request::KindCounts;
+use prom_wire::{DecodeError, RemoteWrite};
 use record::WriteRecord;
 
 pub(super) async fn write(
@@ -26,7 +27,7 @@ pub(super) async fn write(
     let mut recorder = RequestRecorder::open(&app, WriteRecord::default());
     let deadline = tokio::time::Instant::now() + app.settings.request_timeout;
     let deadline = earliest(deadline, &limits);
-    let version = wire::negotiate(&headers);
+    let version = prom_wire::negotiate(&headers);
     let stored = match &version {
         Ok(version) => {
             let record = recorder.record();
@@ -111,7 +112,7 @@ async fn store(
     let before = reservation.bytes();
     let mut wait = MemoryWait::new(turn.is_some());
     let request = loop {
-        let decode = || wire::read_request(version, &message, reservation);
+        let decode = || prom_wire::read_request(version, &message, reservation);
         match within(deadline, compute.run_if(turn.is_some(), decode)).await? {
             Err(DecodeError::Memory(exceeded)) => {
                 reservation.shrink(reservation.bytes() - before);

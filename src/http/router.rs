@@ -11,7 +11,6 @@ use super::backpressure::Backpressure;
 use super::log_limiter::LogLimiter;
 use super::settings::Settings;
 use super::{auth, error, guard, pages};
-use crate::budget::MemoryBudget;
 use crate::http::jobs;
 use crate::http::jobs::JobsApi;
 use crate::http::{fallback, remote_read, remote_write};
@@ -20,6 +19,7 @@ use crate::jobs::definition::type_names;
 use crate::metrics::Metrics;
 use crate::query::Querier;
 use crate::web_config::{Verifier, WebConfig};
+use prom_wire::budget::MemoryBudget;
 
 /// The state of the handlers; cheap to clone.
 #[derive(Clone, Debug)]

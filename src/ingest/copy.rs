@@ -6,13 +6,13 @@ use tokio::time::Instant;
 use super::deliver::Delivery;
 use super::write::{Redelivery, WriteOutcome};
 use crate::ingest::Ingester;
-use crate::model::Destination;
-use crate::received::Request;
+use crate::storage::destination::Destination;
 use crate::storage::routing::Routing;
 use crate::storage::write::body::Versions;
 use crate::storage::write::metadata::{is_storable, metadata_to_records};
 use crate::storage::write::series::{PolicyViolation, WritePolicy, series_to_records};
 use crate::storage::write::sql_layout::samples_to_rows;
+use prom_wire::request::Request;
 
 /// The layout of stored samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

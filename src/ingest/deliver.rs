@@ -8,8 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use crate::ingest::Ingester;
-use crate::model::Destination;
-use crate::received::{DatapointRange, Request};
+use crate::storage::destination::Destination;
 use crate::storage::routing::Routing;
 use crate::storage::write::batch::{Batch, BatchRecord, batches};
 use crate::storage::write::body::{Versions, write_call};
@@ -19,6 +18,7 @@ use crate::storage::write::series::{
 };
 use crate::timestream::retry::Limits;
 use crate::timestream::{ErrorKind, RejectReason, Rejection, TimestreamError};
+use prom_wire::request::{DatapointRange, Request};
 
 /// Calls that one request may make beyond one for each batch, to find out which records of rejected
 /// batches Timestream rejects. One such record among 100 takes 14.

@@ -6,9 +6,9 @@ use super::deliver::{Failed, FailureCause, Undelivered};
 use crate::dead_letter::letter::LetterExemplar;
 use crate::dead_letter::{DeadLetterError, Letter};
 use crate::ingest::Ingester;
-use crate::received::{Datapoint, Request};
 use crate::storage::routing::Routing;
 use crate::storage::write::route::{SeriesError, destination};
+use prom_wire::request::{Datapoint, Request};
 
 impl Ingester {
     /// Returns true if dead letters have a target other than the log.

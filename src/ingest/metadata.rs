@@ -15,14 +15,14 @@ use tokio::time::Instant;
 
 use super::deliver::{Delivery, Failed, FailureCause, WriteOptions};
 use crate::ingest::Ingester;
-use crate::model::Destination;
-use crate::received::{Metadata, Request};
+use crate::storage::destination::Destination;
 use crate::storage::routing::Routing;
 use crate::storage::write::metadata::{is_storable, metadata_to_records};
 use crate::storage::write::route::is_destination_name;
 use crate::timestream::ErrorKind;
 use crate::timestream::retry::Limits;
 use known::Known;
+use prom_wire::request::{Metadata, Request};
 
 /// Longest time that metadata may delay the response to a request.
 const MAX_DELAY: Duration = Duration::from_secs(5);

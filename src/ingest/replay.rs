@@ -10,8 +10,8 @@ use super::letters::{groups, letter};
 use crate::dead_letter::Letter;
 use crate::dead_letter::letter::LetterExemplar;
 use crate::ingest::Ingester;
-use crate::received::{Datapoint, Exemplar, Request, Unreadable};
 use crate::storage::routing::{RoutePart, Routing};
+use prom_wire::request::{Datapoint, Exemplar, Request, Unreadable};
 
 /// The outcome of letters that were written again.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::Ingester;
-use crate::model::Destination;
+use crate::storage::destination::Destination;
 use crate::timestream::retry::Limits;
 use crate::timestream::tables::{Table, TableError};
 

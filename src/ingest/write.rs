@@ -14,12 +14,12 @@ use super::letters::{groups, letter};
 use super::metadata::MetadataOutcome;
 use crate::dead_letter::DeadLetterError;
 use crate::ingest::Ingester;
-use crate::model::Destination;
-use crate::received::{KindCounts, Request};
+use crate::storage::destination::Destination;
 use crate::storage::routing::Routing;
 use crate::storage::write::route::SeriesError;
 use crate::storage::write::series::{IgnoreReason, PolicyViolation};
 use crate::timestream::{ErrorKind, RejectReason};
+use prom_wire::request::{KindCounts, Request};
 
 /// The least time for storing dead letters, if the request took all its time.
 const TIME_FOR_DEAD_LETTERS: Duration = Duration::from_secs(2);

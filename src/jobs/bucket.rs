@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::job::{Report, RunError};
 use crate::state;
 use crate::state::lease::Lease;
-use crate::visible::truncate;
+use prom_model::visible::truncate;
 
 /// The duration of a lease that is not renewed; a crashed process blocks a job for that long.
 pub const LEASE: Duration = Duration::from_secs(60);

@@ -27,7 +27,7 @@ use super::secret::{Secrets, Unresolved};
 use super::tls::{self, Digest, Loaded};
 use crate::compute::SLICE;
 use crate::timestream::TrustedRoots;
-use crate::visible::truncate;
+use prom_model::visible::truncate;
 
 /// The header `User-Agent` of every call.
 pub const USER_AGENT: &str = concat!(

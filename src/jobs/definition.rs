@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::job::Job;
 use super::secret::SecretRef;
 use crate::fields::{FieldErrors, FieldReader, whole_number};
-use crate::model::Destination;
+use crate::storage::destination::Destination;
 use crate::storage::write::route::is_destination_name;
 
 /// The keys of a definition.

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_is_told_from_what_is_broken() {
+    fn a_truncated_body_and_a_broken_one_are_different_errors() {
         let whole = [gzip(b"a 1\n"), gzip(b"b 2\n")].concat();
         let first = gzip(b"a 1\n").len();
         for length in 0..whole.len() {

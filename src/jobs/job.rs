@@ -12,9 +12,9 @@ use super::client::Client;
 use super::secret::{Secrets, Unresolved};
 use crate::dead_letter::Letter;
 use crate::ingest::{Ingester, Replayed};
-use crate::model::Destination;
 use crate::query::Querier;
 use crate::state::StateError;
+use crate::storage::destination::Destination;
 
 /// A job: one definition, its `config` checked.
 pub trait Job: fmt::Debug + Send + Sync {

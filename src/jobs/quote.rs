@@ -8,7 +8,7 @@
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
-use crate::visible::truncate;
+use prom_model::visible::truncate;
 
 /// The most bytes of an error's message that are repeated.
 const MAX_ERROR_BYTES: usize = 300;

@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 
 use super::bucket::JobRecord;
 use super::definition::{Definition, Kind, is_name, patched};
-use crate::budget::{BudgetExceeded, Reservation};
 use crate::fields::FieldErrors;
 use crate::json::tree_bytes;
 use crate::state::record::{MAX_CHANGES, read};
 use crate::state::{Expect, State, StateError};
+use prom_wire::budget::{BudgetExceeded, Reservation};
 
 /// The collection of definitions.
 const DEFINITIONS: &str = "definitions";

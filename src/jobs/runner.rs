@@ -16,13 +16,13 @@ use super::definition::Definition;
 use super::job::{Cursors, JobContext, Progress, Report, RunError, Tally};
 use super::registry::{Registry, RegistryError, cursors_of};
 use super::secret::Secrets;
-use crate::budget::{BudgetExceeded, Reservation};
 use crate::dead_letter::Letter;
 use crate::ingest::{Ingester, Replayed};
 use crate::metrics::emf::EmfRecord;
 use crate::metrics::{Metrics, RunCount, RunResult};
 use crate::query::Querier;
 use crate::state::{Expect, State, StateError};
+use prom_wire::budget::{BudgetExceeded, Reservation};
 
 /// Runs jobs; everything that the runs of a process share.
 #[derive(Debug)]

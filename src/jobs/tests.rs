@@ -22,7 +22,6 @@ use super::registry::{Registry, RegistryError};
 use super::runner::{Caller, JobRunner, NotRun, RunOutcome};
 use super::scheduler::schedule;
 use super::secret::{SecretRef, Secrets};
-use crate::budget::{MemoryBudget, Reservation};
 use crate::compute::ComputePool;
 use crate::config::{Invocation, read};
 use crate::dead_letter::DeadLetters;
@@ -32,6 +31,7 @@ use crate::metrics::{Format, Metrics};
 use crate::query::Querier;
 use crate::state::{Expect, Memory, State};
 use crate::timestream::{Timestream, sdk_config};
+use prom_wire::budget::{MemoryBudget, Reservation};
 
 pub(super) const KINDS: &[Kind] = &[Kind {
     name: "echo",

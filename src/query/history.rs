@@ -8,13 +8,16 @@ use super::progress::Progress;
 use super::read::NEVER;
 use super::result::ReadError;
 use super::statements::Statements;
-use crate::model::{Datum, Destination, METRIC_NAME_LABEL, MatchOp, Row};
 use crate::query::Querier;
-use crate::storage::read::rows::{RowError, Series, parse_time_ms};
+use crate::storage::destination::Destination;
+use crate::storage::read::datum::{Datum, Row};
+use crate::storage::read::rows::{RowError, parse_time_ms};
 use crate::storage::read::selection::{Matcher, Selection};
 use crate::storage::read::sql::first_time;
 use crate::timestream::Pages;
 use crate::timestream::retry::Limits;
+use prom_model::{METRIC_NAME_LABEL, MatchOp};
+use prom_wire::response::Series;
 
 /// The rows of a statement, page by page. If it is dropped before its end, the query is cancelled.
 #[derive(Debug)]

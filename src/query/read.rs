@@ -13,15 +13,15 @@ use tokio::time::{Instant, timeout_at};
 use super::progress::{Progress, RequestSize, StatementCounts};
 use super::result::{QueryResult, ReadError};
 use super::statements::Statements;
-use crate::budget::Reservation;
-use crate::model::Destination;
-use crate::prompb;
 use crate::query::Querier;
 use crate::query::single_flight::{QueryKey, Running, SharedQuery};
+use crate::storage::destination::Destination;
 use crate::storage::read::patterns::{PatternLimits, PatternsTooLarge};
 use crate::storage::read::selection::{QueryError, Selection, queries_to_selections};
 use crate::timestream::TimestreamError;
 use crate::timestream::retry::Limits;
+use prom_wire::budget::Reservation;
+use prom_wire::prompb;
 
 /// Queries of one request that run at once, as many as Prometheus' own server runs.
 const MAX_CONCURRENT_QUERIES: usize = 10;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::model::Destination;
+use crate::storage::destination::Destination;
 use crate::storage::read::schema::{Measures, Schema};
 
 /// Maximum of entries; all are forgotten when one more comes, since each costs one statement to regain.

@@ -6,13 +6,14 @@ use futures_util::future::try_join_all;
 
 use super::schemas::SchemaKey;
 use super::statements::Statements;
-use crate::model::Destination;
 use crate::query::{Querier, ReadError};
-use crate::storage::read::rows::{Series, SeriesBuilder};
+use crate::storage::destination::Destination;
+use crate::storage::read::rows::SeriesBuilder;
 use crate::storage::read::schema::{Schema, measures};
 use crate::storage::read::selection::Selection;
 use crate::storage::read::sql::{BINS, SeriesQuery, describe, selection_to_sql, show_measures};
 use crate::timestream::ErrorKind;
+use prom_wire::response::Series;
 
 /// More measures than this are cheaper to list at once, with the whole table.
 const MAX_SHOWN_MEASURES: usize = 2;

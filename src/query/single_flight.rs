@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use super::progress::Progress;
 use super::result::{QueryResult, ReadError};
-use crate::prompb;
 use crate::storage::read::selection::Selection;
+use prom_wire::prompb;
 
 /// A query is joined in this time after its start.
 const JOIN_WINDOW: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! Running SQL statements to their last page, and counting what that took.
 
 use super::progress::Progress;
-use crate::model::Row;
 use crate::query::ReadError;
+use crate::storage::read::datum::Row;
 use crate::timestream::retry::Limits;
 use crate::timestream::{Pages, Timestream};
 

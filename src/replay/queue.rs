@@ -149,8 +149,8 @@ mod tests {
         assert_eq!(charged(&[&many]), MAX_BATCH_BYTES);
         let long = "x".repeat(MAX_BATCH_BYTES + 7);
         assert_eq!(charged(&[&many, &long]), MAX_BATCH_BYTES + 7);
-        let histogram = size_of::<crate::model::Histogram>();
-        let message = size_of::<crate::prompb::Histogram>();
+        let histogram = size_of::<prom_model::Histogram>();
+        let message = size_of::<prom_wire::prompb::Histogram>();
         // Vectors may be twice as large as they have to be. With each sample on its way to a sink go its
         // labels, shared, and why it is refused.
         let memory = 4 * histogram + message + 400;

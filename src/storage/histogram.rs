@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message;
 
-use crate::model::{Count, Histogram};
-use crate::prompb;
+use prom_model::{Count, Histogram};
+use prom_wire::prompb;
 
 /// The text that stores `histogram`: all of it but its times.
 ///
@@ -42,9 +42,9 @@ pub fn from_text(text: &str, timestamp_ms: i64) -> Option<Histogram> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Buckets, CUSTOM_BUCKETS_SCHEMA, STALE_MARKER_BITS, Span};
     use crate::storage::limits::{MAX_RECORD_BYTES, TIME_BYTES};
     use crate::storage::names::HISTOGRAM_PREFIX;
+    use prom_model::{Buckets, CUSTOM_BUCKETS_SCHEMA, STALE_MARKER_BITS, Span};
 
     fn spans(all: &[(i32, u32)]) -> Vec<Span> {
         all.iter()
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_stale_one_nothing_but_its_kind_is_kept() {
+    fn only_the_kind_of_a_stale_histogram_is_stored() {
         let stale = f64::from_bits(STALE_MARKER_BITS);
         for histogram in [integers(), custom()] {
             let histogram = changed(histogram, |h| h.sum = stale);

@@ -1,7 +1,7 @@
 //! The configured way from labels to databases and tables.
 
-use crate::model::Destination;
-use crate::received::Series;
+use crate::storage::destination::Destination;
+use prom_wire::request::Series;
 
 /// The labels that name the destination of a series, and the default without them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

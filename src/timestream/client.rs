@@ -19,7 +19,7 @@ use super::retry::{Attempts, Limits};
 use super::roots::TrustedRoots;
 use super::service::Service;
 use super::{ErrorKind, Rejection, TimestreamError};
-use crate::model::Row;
+use crate::storage::read::datum::Row;
 
 /// The settings of the clients.
 #[derive(Clone, Debug)]

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_is_asked_for_once() {
+    async fn an_address_is_requested_once() {
         let discoverer = Discoverer::new(Cell::default());
         assert!(discoverer.ensure(ready(Err(failure()))).await.is_err());
         discoverer

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
-use crate::model::{Datum, Row, TimeSeries};
+use crate::storage::read::datum::{Datum, Row, TimeSeries};
 
 /// A page of a result.
 #[derive(Debug, PartialEq, Deserialize)]

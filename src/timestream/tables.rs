@@ -8,7 +8,7 @@ use super::client::Timestream;
 use super::failure::classify;
 use super::retry::Limits;
 use super::{ErrorKind, TimestreamError};
-use crate::model::Destination;
+use crate::storage::destination::Destination;
 
 /// The properties of a table with which it can be created again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use prom_wire::prompb;
 use soak::programs::{Program, get};
-use timestream_prometheus_connector::{prompb, wire};
 use tokio::process::Command;
 
 use crate::page::{LEAVING, adapted, arguments, block};
@@ -66,7 +66,7 @@ async fn write(stage: &Stage, series: Range<i64>, table: &str) {
         let request = soak::http::client()
             .post(format!("{}/write", stage.connector.url))
             .bearer_auth(TOKEN)
-            .body(wire::encode(&request).unwrap());
+            .body(prom_wire::encode(&request).unwrap());
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 204, "{}", response.text().await.unwrap());
     }

@@ -7,8 +7,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::Request;
+use prom_wire::prompb::label_matcher::Type;
 use timestream_emulator::{Fault, FaultKind, When};
-use timestream_prometheus_connector::prompb::label_matcher::Type;
 use tokio::sync::oneshot;
 use tower::ServiceExt;
 

@@ -2,9 +2,9 @@
 
 use axum::body::Body;
 use http::Request;
-use timestream_prometheus_connector::prompb;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::wire;
+
+use prom_wire::prompb;
+use prom_wire::prompb::label_matcher::Type;
 
 use crate::dead_letters::letters;
 use crate::support::{START_MS, TestApp, query, series};
@@ -12,7 +12,7 @@ use crate::v2::compressed;
 
 fn good_body() -> Vec<u8> {
     let timeseries = vec![series(&[("__name__", "m"), ("l", "1")], &[(START_MS, 1.0)])];
-    wire::encode(&prompb::WriteRequest {
+    prom_wire::encode(&prompb::WriteRequest {
         timeseries,
         metadata: vec![],
     })
@@ -283,7 +283,7 @@ async fn a_read_request_is_read_whatever_its_headers_say() {
         queries: vec![query(&[(Type::Eq, "__name__", "m")])],
         accepted_response_types: vec![],
     };
-    let body = wire::encode(&request).unwrap();
+    let body = prom_wire::encode(&request).unwrap();
     let expected = app.post("/read", &[], body.clone()).await;
     assert_eq!(expected.status, 200, "{}", expected.text());
     assert!(expected.body.len() > 10, "nothing is found");
@@ -354,7 +354,7 @@ async fn requests_without_samples_are_fine() {
         metadata: vec![metadata],
     };
     let response = app
-        .post("/write", &[], wire::encode(&request).unwrap())
+        .post("/write", &[], prom_wire::encode(&request).unwrap())
         .await;
     assert_eq!(response.status, 204);
     // An exemplar travels in a series of its own, without a sample.

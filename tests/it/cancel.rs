@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use prom_wire::prompb::label_matcher::Type;
 use timestream_emulator::{Fault, FaultKind, When};
-use timestream_prometheus_connector::prompb::label_matcher::Type;
 
 use crate::support::{START_MS, TestApp, query, series};
 
@@ -57,7 +57,7 @@ fn calls(app: &TestApp, operation: &str) -> u64 {
         .unwrap_or_default()
 }
 
-fn all() -> Vec<timestream_prometheus_connector::prompb::Query> {
+fn all() -> Vec<prom_wire::prompb::Query> {
     vec![query(&[(Type::Eq, "__name__", "m")])]
 }
 

@@ -5,8 +5,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use prom_wire::RemoteWrite;
 use timestream_emulator::Value;
-use timestream_prometheus_connector::wire::{self, RemoteWrite};
 
 use crate::support::TestApp;
 use crate::v2::MetricType::{
@@ -415,13 +415,13 @@ async fn test_many() {
 async fn test_rw1() {
     let app = TestApp::start().await;
     let labels = |instance| [("__name__", "up"), ("instance", instance)];
-    let message = timestream_prometheus_connector::prompb::WriteRequest {
+    let message = prom_wire::prompb::WriteRequest {
         timeseries: ["a", "b"]
             .map(|it| crate::support::series(&labels(it), &[(now(), 1.0)]))
             .into(),
         metadata: vec![],
     };
-    let mut body = wire::encode(&message).unwrap();
+    let mut body = prom_wire::encode(&message).unwrap();
     let headers = [
         ("content-type", content_type(RemoteWrite::V1)),
         ("content-encoding", "snappy"),

@@ -8,6 +8,8 @@ use axum::body::Body;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, Request};
+use prom_model::Sample;
+use prom_wire::request;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use timestream_emulator::Emulator;
@@ -18,8 +20,6 @@ use timestream_prometheus_connector::ingest::Redelivery;
 use timestream_prometheus_connector::jobs::definition::{Kind, Needs};
 use timestream_prometheus_connector::jobs::job::{Job, JobContext, Report, RunError};
 use timestream_prometheus_connector::jobs::secret::SecretRef;
-use timestream_prometheus_connector::model::Sample;
-use timestream_prometheus_connector::received;
 use timestream_prometheus_connector::state::{Memory, State};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -66,7 +66,7 @@ impl Job for Tell {
                 run.stop.cancelled().await;
                 return Report::failed(RunError::Interrupted);
             }
-            let mut request = received::Request::default();
+            let mut request = request::Request::default();
             request.push_label("__name__", "told");
             request.push_label("connector", run.name);
             request.push_sample(Sample {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use timestream_prometheus_connector::prompb::histogram::{Count, ZeroCount};
-use timestream_prometheus_connector::prompb::{BucketSpan, Histogram};
+use prom_wire::prompb::histogram::{Count, ZeroCount};
+use prom_wire::prompb::{BucketSpan, Histogram};
 
 /// A histogram without what may be written in several ways: buckets without observations, and
 /// whether a counter was reset, which Prometheus finds out itself.

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use prom_wire::prompb::label_matcher::Type;
+use prom_wire::prompb::{Exemplar, TimeSeries};
 use serde_json::Value;
 use timestream_emulator::{Fault, FaultKind, Value as Stored, When};
 use timestream_prometheus_connector::dead_letter::Letter;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::prompb::{Exemplar, TimeSeries};
 
 use crate::kinds;
 use crate::standalone::{Connector, DEFAULTS, command};

@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use http::Request;
+use prom_wire::prompb::TimeSeries;
 use timestream_emulator::{Emulator, Point, Value as StoredValue};
-use timestream_prometheus_connector::prompb::TimeSeries;
 use tower::ServiceExt;
 
 use crate::support::{TestApp, connect, now_ms, series, write_body};

@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use http::Request;
+use prom_wire::prompb::TimeSeries;
+use prom_wire::prompb::label_matcher::Type;
 use timestream_emulator::{Fault, FaultKind, When};
-use timestream_prometheus_connector::prompb::TimeSeries;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
 
 use crate::support::{START_MS, TestApp, connect, query, series, start_emulator, table};
 

@@ -1,10 +1,8 @@
 //! Streamed responses as a client reads them.
 
 use prom_wire::chunk::{Decoder, decode_histograms};
-use timestream_prometheus_connector::prompb::{
-    Chunk, ChunkedReadResponse, ChunkedSeries, Histogram, Sample, TimeSeries, chunk::Encoding,
-};
-use timestream_prometheus_connector::wire;
+use prom_wire::prompb::chunk::Encoding;
+use prom_wire::prompb::{Chunk, ChunkedReadResponse, ChunkedSeries, Histogram, Sample, TimeSeries};
 
 pub(crate) const STREAMED: &str =
     "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
@@ -37,7 +35,7 @@ pub(crate) fn frames(mut body: &[u8]) -> (Vec<ChunkedReadResponse>, &[u8]) {
             return (all, body);
         };
         assert_eq!(checksum(message), u32::from_be_bytes(*expected));
-        all.push(wire::decode(message).unwrap());
+        all.push(prom_wire::decode(message).unwrap());
         body = rest;
     }
 }

@@ -1,7 +1,7 @@
 //! Tables of the Go connector stay readable: the same layout, but no name is escaped.
 
+use prom_wire::prompb::label_matcher::Type;
 use timestream_emulator::{Config as EmulatorConfig, Emulator};
-use timestream_prometheus_connector::prompb::label_matcher::Type;
 
 use crate::go_connector;
 use crate::support::{START_MS, TestApp, connect, query, series, table};

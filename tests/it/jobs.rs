@@ -23,8 +23,8 @@ use timestream_prometheus_connector::entry::build::Parts;
 use timestream_prometheus_connector::jobs::client::Client;
 use timestream_prometheus_connector::jobs::job::{Cursors, Job, JobContext, Report, Tally};
 use timestream_prometheus_connector::jobs::secret::Secrets;
-use timestream_prometheus_connector::model::Destination;
 use timestream_prometheus_connector::state::StateError;
+use timestream_prometheus_connector::storage::destination::Destination;
 use timestream_prometheus_connector::timestream::tables::Table;
 use tokio_util::sync::CancellationToken;
 

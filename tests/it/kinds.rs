@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use http::StatusCode;
+use prom_wire::prompb::histogram::{Count, ZeroCount};
+use prom_wire::prompb::label_matcher::Type;
+use prom_wire::prompb::{BucketSpan, Exemplar, Histogram, Query, ReadHints, TimeSeries};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use timestream_emulator::Value;
-use timestream_prometheus_connector::prompb::histogram::{Count, ZeroCount};
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::prompb::{
-    BucketSpan, Exemplar, Histogram, Query, ReadHints, TimeSeries,
-};
 
 use crate::sql;
 use crate::support::{START_MS, TestApp, query, series};

@@ -1,10 +1,10 @@
 //! Log lines of the real binary about requests: one for each, lost samples in a form that can be
 //! written again, and no secrets.
 
+use prom_wire::prompb;
+use prom_wire::prompb::label_matcher::Type;
 use serde_json::Value;
 use timestream_emulator::{Config, Emulator, Fault, FaultKind, When};
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::{prompb, wire};
 
 use crate::standalone::{Connector, DEFAULTS};
 use crate::support::{START_MS, query, series, table};
@@ -31,14 +31,14 @@ async fn logged(flags: &[&str]) -> Vec<String> {
             timeseries: vec![series(labels, &[(START_MS, 1.0)])],
             metadata: vec![],
         };
-        wire::encode(&request).unwrap()
+        prom_wire::encode(&request).unwrap()
     };
     let read = |matchers: &[(Type, &str, &str)]| {
         let request = prompb::ReadRequest {
             queries: vec![query(matchers)],
             accepted_response_types: vec![],
         };
-        wire::encode(&request).unwrap()
+        prom_wire::encode(&request).unwrap()
     };
     let stored = write(&[("__name__", "up"), ("job", "a")]);
     let selected = read(&[(Type::Eq, "__name__", "up"), (Type::Eq, "job", "a")]);

@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use prom_wire::prompb::TimeSeries;
 use regex::Regex;
 use soak::programs::{Emulator, Program, get, start_connector};
 use timestream_emulator::{Point, Value};
-use timestream_prometheus_connector::prompb::TimeSeries;
 use tokio::sync::watch;
 
 use crate::dead_letters::{letters, replay};

@@ -2,7 +2,7 @@
 
 mod regex;
 
-use timestream_prometheus_connector::prompb::label_matcher::Type;
+use prom_wire::prompb::label_matcher::Type;
 
 use crate::support::{START_MS, TestApp, query, series};
 

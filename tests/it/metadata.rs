@@ -1,9 +1,8 @@
 //! Types, help texts and units of metrics have a table of their own, and no influence on the
 //! response.
 
+use prom_wire::prompb::{MetricMetadata, WriteRequest};
 use timestream_emulator::{Fault, FaultKind, When};
-use timestream_prometheus_connector::prompb::{MetricMetadata, WriteRequest};
-use timestream_prometheus_connector::wire;
 
 use crate::support::{HttpResponse, START_MS, TestApp, connect, start_emulator, table};
 use crate::v2::MetricType::{Counter, Gauge, Histogram, Unspecified};
@@ -32,7 +31,7 @@ impl TestApp {
             timeseries: vec![],
             metadata,
         };
-        let body = wire::encode(&request).unwrap();
+        let body = prom_wire::encode(&request).unwrap();
         self.post("/write", &[], body).await
     }
 
@@ -260,7 +259,7 @@ async fn it_can_be_off_and_a_rejected_request_writes_none() {
         metadata: vec![entry("m", 1, "", "")],
     };
     let response = app
-        .post("/write", &[], wire::encode(&request).unwrap())
+        .post("/write", &[], prom_wire::encode(&request).unwrap())
         .await;
     assert_eq!(response.status, 400);
     assert_eq!(app.calls(), 0);

@@ -2,9 +2,10 @@
 //! connector's own: each label and metric is read as it was written.
 
 use http::StatusCode;
+use prom_wire::prompb::label_matcher::Type;
+use prom_wire::prompb::label_matcher::Type::{Eq, Neq, Nre, Re};
+use prom_wire::prompb::{Exemplar, TimeSeries};
 use timestream_emulator::ColumnCase;
-use timestream_prometheus_connector::prompb::label_matcher::Type::{self, Eq, Neq, Nre, Re};
-use timestream_prometheus_connector::prompb::{Exemplar, TimeSeries};
 
 use crate::go_connector;
 use crate::kinds::{histograms, integers, label_sets, named};

@@ -5,11 +5,11 @@ use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{Request, StatusCode};
+use prom_wire::prompb::TimeSeries;
+use prom_wire::prompb::label_matcher::Type;
 use regex::Regex;
 use serde_json::Value;
 use timestream_emulator::{Fault, FaultKind, TableSpec};
-use timestream_prometheus_connector::prompb::TimeSeries;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 

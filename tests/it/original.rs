@@ -3,10 +3,10 @@
 //! Its ignored base64 flag belongs to Lambda events.
 
 use http::StatusCode;
+
+use prom_wire::prompb::TimeSeries;
+use prom_wire::prompb::label_matcher::Type;
 use timestream_emulator::{Fault, FaultKind};
-use timestream_prometheus_connector::prompb::TimeSeries;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::wire;
 
 use crate::standalone::Connector;
 use crate::support::{START_MS, TestApp, connect, query, series, start_emulator, table};
@@ -247,11 +247,11 @@ async fn a_label_that_is_no_column_is_neither_an_error_nor_always_empty() {
 async fn the_case_of_header_names_does_not_matter() {
     let emulator = start_emulator(vec![table("db", "t")]).await;
     let connector = Connector::start(&emulator, &[]).await;
-    let request = timestream_prometheus_connector::prompb::WriteRequest {
+    let request = prom_wire::prompb::WriteRequest {
         timeseries: vec![up(&[("l", "1")], &[(START_MS, 1.0)])],
         metadata: vec![],
     };
-    let body = wire::encode(&request).unwrap();
+    let body = prom_wire::encode(&request).unwrap();
     let head = format!(
         "POST /write HTTP/1.1\r\nhOsT: localhost\r\nCONTENT-TYPE: application/x-protobuf\r\n\
          cOnTeNt-EnCoDiNg: snappy\r\nContent-LENGTH: {}\r\nconnection: close\r\n\r\n",

@@ -15,7 +15,7 @@ use timestream_prometheus_connector::jobs::client::Client;
 use timestream_prometheus_connector::jobs::job::{Job, JobContext, Report, RunError, Tally};
 use timestream_prometheus_connector::jobs::kinds::{scrape, sink, sync};
 use timestream_prometheus_connector::jobs::secret::Secrets;
-use timestream_prometheus_connector::model::Destination;
+use timestream_prometheus_connector::storage::destination::Destination;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use prom_wire::prompb;
+use prom_wire::prompb::TimeSeries;
 use reqwest::Url;
 use serde_json::Value;
 use soak::samples::{Samples, compare};
 use timestream_emulator::{Emulator, Value as StoredValue};
-use timestream_prometheus_connector::prompb::{self, TimeSeries};
-use timestream_prometheus_connector::wire;
 use tokio::process::{Child, Command};
 
 use crate::standalone::Connector;
@@ -106,7 +106,7 @@ impl Prometheus {
                 .post(format!("{}/api/v1/write", self.url))
                 .header("content-type", "application/x-protobuf")
                 .header("content-encoding", "snappy")
-                .body(wire::encode(&request).unwrap())
+                .body(prom_wire::encode(&request).unwrap())
                 .send()
                 .await
                 .unwrap();

@@ -10,11 +10,11 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
+
+use prom_wire::prompb;
+use prom_wire::prompb::label_matcher::Type;
 use serde_json::Value;
 use timestream_emulator::{Emulator, Value as StoredValue};
-use timestream_prometheus_connector::prompb;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::wire;
 
 use crate::content::Content;
 use crate::prometheus::{Prometheus, ordered, program};
@@ -92,14 +92,14 @@ async fn held(url: &str, times: (i64, i64)) -> Held {
         .header("content-type", "application/x-protobuf")
         .header("content-encoding", "snappy")
         .header("x-prometheus-remote-read-version", "0.1.0")
-        .body(wire::encode(&request).unwrap())
+        .body(prom_wire::encode(&request).unwrap())
         .send()
         .await
         .unwrap();
     let (status, body) = (response.status(), response.bytes().await.unwrap());
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
-    let body = wire::decompress(&body, usize::MAX).unwrap();
-    let mut response: prompb::ReadResponse = wire::decode(&body).unwrap();
+    let body = prom_wire::decompress(&body, usize::MAX).unwrap();
+    let mut response: prompb::ReadResponse = prom_wire::decode(&body).unwrap();
     let series = response.results.remove(0).timeseries.into_iter();
     series
         .map(|series| {

@@ -12,12 +12,12 @@ use std::path::Path;
 
 use form::FormProxy;
 use futures_util::{StreamExt, stream};
+use prom_wire::prompb::TimeSeries;
+use prom_wire::prompb::read_request::ResponseType;
 use regexes::REGEX_QUERIES;
 use serde_json::Value;
 use special::{HISTOGRAM_QUERIES, MIXED_QUERIES, VALUE_QUERIES};
 use timestream_emulator::Emulator;
-use timestream_prometheus_connector::prompb::TimeSeries;
-use timestream_prometheus_connector::prompb::read_request::ResponseType;
 
 use crate::prometheus::{Prometheus, ordered, program};
 use crate::standalone::Connector;

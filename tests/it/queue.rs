@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use prom_wire::prompb::TimeSeries;
 use serde_json::{Value, json};
 use timestream_emulator::Emulator;
 use timestream_prometheus_connector::config::{Invocation, read};
 use timestream_prometheus_connector::dead_letter::{DeadLetters, Letter};
 use timestream_prometheus_connector::entry::build;
 use timestream_prometheus_connector::entry::lambda::{SqsEvent, replay_event};
-use timestream_prometheus_connector::prompb::TimeSeries;
 use timestream_prometheus_connector::replay::{Fallback, Replay, Summary, ToTimestream};
 
 use crate::jobs::sink::{Received, Receiver};

@@ -1,11 +1,10 @@
 //! Limits of a read.
 
 use http::StatusCode;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::prompb::read_request::ResponseType::{
-    self, Samples, StreamedXorChunks,
-};
-use timestream_prometheus_connector::prompb::{Query, TimeSeries};
+use prom_wire::prompb::label_matcher::Type;
+use prom_wire::prompb::read_request::ResponseType;
+use prom_wire::prompb::read_request::ResponseType::{Samples, StreamedXorChunks};
+use prom_wire::prompb::{Query, TimeSeries};
 
 use crate::kinds::{histograms, integers};
 use crate::support::{START_MS, TestApp, query, series};

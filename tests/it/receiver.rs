@@ -6,13 +6,14 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use futures_util::StreamExt as _;
+use prom_wire::RemoteWrite;
+use prom_wire::prompb;
+use prom_wire::prompb::histogram;
+use prom_wire::prompb::label_matcher::Type;
 use timestream_emulator::{ColumnCase, Point, Value};
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::prompb::{self, histogram};
 use timestream_prometheus_connector::storage::names::{
     EXEMPLAR_PREFIX, NO_LABELS_DIMENSION, unescape,
 };
-use timestream_prometheus_connector::wire::RemoteWrite;
 
 use crate::support::{TestApp, query};
 use crate::v2::{compressed, content_type};

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use prom_wire::prompb::label_matcher::Type;
+use prom_wire::prompb::{ReadHints, TimeSeries};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use timestream_emulator::ColumnCase;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::prompb::{ReadHints, TimeSeries};
 
 use crate::support::{START_MS, TestApp, query, series};
 

@@ -1,6 +1,6 @@
 //! Columns are cached, and an outdated cache never changes a response.
 
-use timestream_prometheus_connector::prompb::label_matcher::Type;
+use prom_wire::prompb::label_matcher::Type;
 
 use crate::support::{START_MS, TestApp, query, series};
 

@@ -16,7 +16,7 @@ use timestream_prometheus_connector::jobs::client::Client;
 use timestream_prometheus_connector::jobs::job::{JobContext, Report, RunError, Tally};
 use timestream_prometheus_connector::jobs::kinds::scrape::parse;
 use timestream_prometheus_connector::jobs::secret::Secrets;
-use timestream_prometheus_connector::model::Destination;
+use timestream_prometheus_connector::storage::destination::Destination;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;

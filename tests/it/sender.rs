@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+
+use prom_wire::prompb::{TimeSeries, WriteRequest};
 use reqwest::Client;
-use timestream_prometheus_connector::prompb::{TimeSeries, WriteRequest};
-use timestream_prometheus_connector::wire;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -96,7 +96,7 @@ impl Sender {
         timeseries: Vec<TimeSeries>,
     ) -> Sent<T> {
         let metadata = vec![];
-        let body = wire::encode(&WriteRequest {
+        let body = prom_wire::encode(&WriteRequest {
             timeseries,
             metadata,
         })

@@ -4,12 +4,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use prom_wire::prompb::label_matcher::Type;
+use prom_wire::prompb::read_request::ResponseType::{Samples, StreamedXorChunks};
+use prom_wire::prompb::{Query, ReadHints};
 use timestream_emulator::{Fault, FaultKind, When};
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::prompb::read_request::ResponseType::{
-    Samples, StreamedXorChunks,
-};
-use timestream_prometheus_connector::prompb::{Query, ReadHints};
 
 use crate::support::{START_MS, TestApp, query, series};
 

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use prom_wire::prompb::label_matcher::Type;
+use prom_wire::prompb::read_request::ResponseType::StreamedXorChunks;
 use timestream_emulator::{Fault, FaultKind, When};
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::prompb::read_request::ResponseType::StreamedXorChunks;
 
 use crate::support::{START_MS, TestApp, query, series};
 

@@ -4,9 +4,10 @@ use std::net::TcpListener;
 use std::process::Stdio;
 
 use http::StatusCode;
+
+use prom_wire::prompb;
+use prom_wire::prompb::TimeSeries;
 use timestream_emulator::Emulator;
-use timestream_prometheus_connector::prompb::{self, TimeSeries};
-use timestream_prometheus_connector::wire;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -89,7 +90,7 @@ impl Connector {
                 timeseries: vec![series],
                 metadata: vec![],
             };
-            let body = wire::encode(&request).unwrap();
+            let body = prom_wire::encode(&request).unwrap();
             let response = client
                 .post(format!("{}/write", self.url))
                 .body(body)
@@ -140,7 +141,7 @@ fn body(value: f64) -> Vec<u8> {
         &[("__name__", "up"), ("job", "a")],
         &[(START_MS, value)],
     )];
-    wire::encode(&prompb::WriteRequest {
+    prom_wire::encode(&prompb::WriteRequest {
         timeseries,
         metadata: vec![],
     })

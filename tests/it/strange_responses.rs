@@ -8,11 +8,9 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
+use prom_wire::prompb::label_matcher::Type;
+use prom_wire::prompb::read_request::ResponseType::{Samples, StreamedXorChunks};
 use tempfile::TempDir;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::prompb::read_request::ResponseType::{
-    Samples, StreamedXorChunks,
-};
 use tokio::net::TcpListener;
 
 use crate::support::{START_MS, TestApp, query, series};

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use futures_util::StreamExt;
 use http::{Request, StatusCode, Version};
+
+use prom_wire::prompb::label_matcher::Type;
+use prom_wire::prompb::read_request::ResponseType;
+use prom_wire::prompb::read_request::ResponseType::{Samples, StreamedXorChunks};
+use prom_wire::prompb::{Histogram, Query, ReadHints, ReadRequest};
 use timestream_emulator::{Emulator, Fault, FaultKind, When};
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::prompb::read_request::ResponseType::{
-    self, Samples, StreamedXorChunks,
-};
-use timestream_prometheus_connector::prompb::{Histogram, Query, ReadHints, ReadRequest};
-use timestream_prometheus_connector::wire;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
@@ -60,7 +59,7 @@ async fn the_client_says_which_form_it_prefers() {
             accepted_response_types: accepted,
         };
         let response = app
-            .post("/read", &[], wire::encode(&request).unwrap())
+            .post("/read", &[], prom_wire::encode(&request).unwrap())
             .await;
         assert_eq!(response.status, status);
         if status == 400 {
@@ -88,7 +87,7 @@ async fn a_client_that_takes_its_time_gets_until_the_deadline() {
         queries: vec![named("m")],
         accepted_response_types: vec![StreamedXorChunks.into()],
     };
-    let request = Request::post("/read").body(Body::from(wire::encode(&request).unwrap()));
+    let request = Request::post("/read").body(Body::from(prom_wire::encode(&request).unwrap()));
     let response = app.router.clone().oneshot(request.unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let mut pieces = response.into_body().into_data_stream();
@@ -205,7 +204,7 @@ async fn native_histograms_in_one_piece_are_those_of_a_stream() {
         queries: vec![named("m"), named("nothing"), named("m")],
         accepted_response_types: vec![StreamedXorChunks.into()],
     };
-    let body = wire::encode(&request).unwrap();
+    let body = prom_wire::encode(&request).unwrap();
     let read = |version| {
         let request = Request::post("/read").version(version);
         app.send(request.body(Body::from(body.clone())).unwrap())
@@ -321,7 +320,7 @@ async fn two_queries(flags: &[&str]) -> (Emulator, Connector, Vec<u8>) {
         queries: vec![named("m"), large],
         accepted_response_types: vec![StreamedXorChunks.into()],
     };
-    let body = wire::encode(&request).unwrap();
+    let body = prom_wire::encode(&request).unwrap();
     (emulator, connector, body)
 }
 

@@ -11,6 +11,11 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use jiff::Timestamp;
+
+use prom_wire::prompb;
+use prom_wire::prompb::label_matcher::Type;
+use prom_wire::prompb::read_request::ResponseType;
+use prom_wire::prompb::{LabelMatcher, Query, TimeSeries};
 use timestream_emulator::{ColumnCase, Config as EmulatorConfig, Emulator, TableSpec};
 use timestream_prometheus_connector::config::{Config, Invocation, read};
 use timestream_prometheus_connector::dead_letter::DeadLetters;
@@ -21,12 +26,8 @@ use timestream_prometheus_connector::jobs::definition::{Definition, Kind};
 use timestream_prometheus_connector::jobs::registry::Registry;
 use timestream_prometheus_connector::jobs::runner::JobRunner;
 use timestream_prometheus_connector::jobs::secret::Secrets;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::prompb::read_request::ResponseType;
-use timestream_prometheus_connector::prompb::{self, LabelMatcher, Query, TimeSeries};
 use timestream_prometheus_connector::state::State;
 use timestream_prometheus_connector::timestream::sdk_config;
-use timestream_prometheus_connector::wire;
 use tower::ServiceExt;
 
 use crate::content::Content;
@@ -113,7 +114,7 @@ impl TestApp {
             queries,
             accepted_response_types: accepted.iter().map(|form| i32::from(*form)).collect(),
         };
-        self.post("/read", &[], wire::encode(&request).unwrap())
+        self.post("/read", &[], prom_wire::encode(&request).unwrap())
             .await
     }
 
@@ -212,7 +213,7 @@ fn samples_of(response: &HttpResponse) -> Vec<Vec<TimeSeries>> {
     assert_eq!(response.headers["content-type"], "application/x-protobuf");
     assert_eq!(response.headers["content-encoding"], "snappy");
     let response: prompb::ReadResponse =
-        wire::decode(&wire::decompress(&response.body, usize::MAX).unwrap()).unwrap();
+        prom_wire::decode(&prom_wire::decompress(&response.body, usize::MAX).unwrap()).unwrap();
     response
         .results
         .into_iter()
@@ -226,7 +227,7 @@ pub(crate) fn write_body(timeseries: Vec<TimeSeries>) -> Vec<u8> {
         timeseries,
         metadata: vec![],
     };
-    wire::encode(&request).unwrap()
+    prom_wire::encode(&request).unwrap()
 }
 
 /// Returns the time now, in milliseconds: a time in the memory store, where versions decide.

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use prom_wire::prompb::WriteRequest;
 use serde_json::json;
 use tempfile::NamedTempFile;
-use timestream_prometheus_connector::prompb::WriteRequest;
-use timestream_prometheus_connector::wire;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -69,7 +68,7 @@ async fn a_variable_names_further_authorities() {
         // An untrusted server gets retries, as if the network was broken.
         ("max_write_retries", "0"),
     ];
-    let body = wire::encode(&WriteRequest {
+    let body = prom_wire::encode(&WriteRequest {
         timeseries: vec![series(
             &[("__name__", "up"), ("job", "a")],
             &[(START_MS, 1.0)],

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use prom_wire::RemoteWrite;
+pub(crate) use prom_wire::prompb::v2 as message;
+pub(crate) use prom_wire::prompb::v2::metadata::MetricType;
+use prom_wire::prompb::v2::{Exemplar, Histogram, Metadata, Request, Sample, TimeSeries};
 use prost::Message;
-pub(crate) use timestream_prometheus_connector::prompb::v2 as message;
-pub(crate) use timestream_prometheus_connector::prompb::v2::metadata::MetricType;
-use timestream_prometheus_connector::prompb::v2::{
-    Exemplar, Histogram, Metadata, Request, Sample, TimeSeries,
-};
-use timestream_prometheus_connector::wire::RemoteWrite;
 
 use crate::support::{HttpResponse, TestApp};
 

@@ -1,7 +1,7 @@
 //! Large requests: every record once, none over the limits of a call.
 
-use timestream_prometheus_connector::prompb::TimeSeries;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
+use prom_wire::prompb::TimeSeries;
+use prom_wire::prompb::label_matcher::Type;
 
 use crate::support::{START_MS, TestApp, query, series};
 

@@ -1,12 +1,12 @@
 //! Remote write 2.0 beyond the compliance suite: the headers of failures, and the cost of a broken
 //! table of symbols.
 
+use prom_wire::prompb;
+use prom_wire::prompb::label_matcher::Type;
 use prost::Message;
 use timestream_emulator::{Fault, FaultKind};
 use timestream_prometheus_connector::dead_letter::Letter;
 use timestream_prometheus_connector::ingest::Fallback;
-use timestream_prometheus_connector::prompb;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
 
 use crate::dead_letters::letters;
 use crate::support::{START_MS, TestApp, configuration, parts, query};

@@ -1,5 +1,5 @@
 //! The imports of `src` point one way: no circle of files, and between top-level modules only the arrows of
-//! the table in `docs/ARCHITECTURE.md`.
+//! the table in `docs/ARCHITECTURE.md`, whose other statements about files are true, too.
 //!
 //! A module and those inside it are one thing: what a child imports of its parents is no arrow.
 
@@ -24,6 +24,23 @@ fn no_file_imports_one_that_imports_it() {
         "circles of imports:\n{}",
         circles.join("\n")
     );
+}
+
+#[test]
+fn the_table_of_layers_has_no_circle() {
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ARCHITECTURE.md"));
+    let mut left = table(&text.unwrap());
+    // A layer that imports nothing which is left is taken away, until none is.
+    loop {
+        let names: BTreeSet<_> = left.keys().cloned().collect();
+        let before = left.len();
+        left.retain(|_, imports| !imports.is_disjoint(&names));
+        if left.len() == before {
+            break;
+        }
+    }
+    assert!(left.is_empty(), "circle of layers: {left:?}");
 }
 
 #[test]
@@ -55,6 +72,22 @@ fn modules_import_what_the_architecture_says() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_files_that_the_architecture_names_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("docs/ARCHITECTURE.md")).unwrap();
+    let is_path = |name: &&str| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+        name.contains('/') && name.chars().all(is_part) && !name.starts_with('/')
+    };
+    let names: Vec<_> = text.split('`').skip(1).step_by(2).filter(is_path).collect();
+    assert!(names.len() > 20, "{names:?}");
+    // Files of the program stand there without the folder of all of them.
+    let exists = |name: &&str| root.join(name).exists() || root.join("src").join(name).exists();
+    let missing: Vec<_> = names.iter().filter(|name| !exists(name)).collect();
+    assert!(missing.is_empty(), "no such files: {missing:?}");
 }
 
 /// Returns the rows of the table of layers: a module, and those that it may import.

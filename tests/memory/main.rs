@@ -2,11 +2,13 @@
 //! counts; a target of its own, because the count is that of the whole process.
 
 use peak_alloc::PeakAlloc;
+
+use prom_wire::budget::{MemoryBudget, Reservation};
+use prom_wire::prompb::label_matcher::Type;
+use prom_wire::prompb::{LabelMatcher, Query, ReadRequest};
+use prom_wire::{DecodeError, RemoteWrite};
 use prost::Message;
-use timestream_prometheus_connector::budget::{MemoryBudget, Reservation};
-use timestream_prometheus_connector::model::Destination;
-use timestream_prometheus_connector::prompb::label_matcher::Type;
-use timestream_prometheus_connector::prompb::{LabelMatcher, Query, ReadRequest};
+use timestream_prometheus_connector::storage::destination::Destination;
 use timestream_prometheus_connector::storage::read::patterns::{PatternLimits, PatternsTooLarge};
 use timestream_prometheus_connector::storage::read::selection::{
     QueryError, queries_to_selections,
@@ -16,7 +18,6 @@ use timestream_prometheus_connector::storage::write::batch::batches;
 use timestream_prometheus_connector::storage::write::body::write_call;
 use timestream_prometheus_connector::storage::write::metadata::metadata_to_records;
 use timestream_prometheus_connector::storage::write::series::{WritePolicy, series_to_records};
-use timestream_prometheus_connector::wire::{self, DecodeError, RemoteWrite};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -80,7 +81,7 @@ fn write(version: RemoteWrite, message: &[u8], reservation: &mut Reservation) ->
         store_special_values: true,
         ..WritePolicy::default()
     };
-    let request = match wire::read_request(version, message, reservation) {
+    let request = match prom_wire::read_request(version, message, reservation) {
         Ok(request) => request,
         Err(DecodeError::Memory(_)) => return false,
         Err(error) => panic!("{error}"),
@@ -100,7 +101,7 @@ fn write(version: RemoteWrite, message: &[u8], reservation: &mut Reservation) ->
 
 /// Decodes a read request and compiles its patterns; returns false if there was no memory for it.
 fn read(message: &[u8], reservation: &mut Reservation) -> bool {
-    let request = match wire::decode_read_request(message, reservation) {
+    let request = match prom_wire::decode_read_request(message, reservation) {
         Ok(request) => request,
         Err(DecodeError::Memory(_)) => return false,
         Err(error) => panic!("{error}"),

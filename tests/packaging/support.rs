@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use prom_wire::prompb::ReadResponse;
 use serde_json::Value;
 use timestream_emulator::{Config as EmulatorConfig, Emulator, TableSpec};
-use timestream_prometheus_connector::prompb::ReadResponse;
-use timestream_prometheus_connector::wire;
 use tokio::process::Command as AsyncCommand;
 
 use crate::runtime_api::{Function, Left, RuntimeApi};
@@ -116,8 +115,8 @@ pub(crate) async fn write_and_read(command: AsyncCommand) -> Left {
 
     let response = api.invoke(text("events/http-api-read.json")).await.http();
     assert_eq!(response.status, 200, "{}", response.text());
-    let message = wire::decompress(&response.body, usize::MAX).expect("snappy");
-    let response: ReadResponse = wire::decode(&message).expect("a response");
+    let message = prom_wire::decompress(&response.body, usize::MAX).expect("snappy");
+    let response: ReadResponse = prom_wire::decode(&message).expect("a response");
     assert_eq!(response.results[0].timeseries[0].samples.len(), 2);
 
     let left = function.stop().await;

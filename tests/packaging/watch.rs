@@ -4,9 +4,9 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+use prom_wire::prompb::ReadResponse;
 use serde_json::Value;
-use timestream_prometheus_connector::prompb::ReadResponse;
-use timestream_prometheus_connector::wire;
 
 use crate::script::{Script, free_port};
 use crate::support::{OPTIONS, program, text};
@@ -49,8 +49,8 @@ async fn a_write_and_a_read_through_cargo_lambda_watch() {
     let response = send(&url, "events/http-api-read.json").await;
     assert_eq!(response.status(), 200, "{}", watch.log());
     let body = response.bytes().await.expect("a body");
-    let message = wire::decompress(&body, usize::MAX).expect("snappy");
-    let response: ReadResponse = wire::decode(&message).expect("a response");
+    let message = prom_wire::decompress(&body, usize::MAX).expect("snappy");
+    let response: ReadResponse = prom_wire::decode(&message).expect("a response");
     assert_eq!(response.results[0].timeseries[0].samples.len(), 2);
 
     watch.stop_all(&[emulator_port, lambda_port]);

@@ -1,6 +1,6 @@
 //! Metrics of exporters, as a shard of Prometheus sends them: data sets for speed and for the bill.
 
-use timestream_prometheus_connector::prompb::{Label, Sample, TimeSeries};
+use prom_wire::prompb::{Label, Sample, TimeSeries};
 
 /// When the first target is scraped, in milliseconds.
 const START_MS: i64 = 1_600_000_000_000;

@@ -5,7 +5,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_timestreamwrite::Client;
 use aws_sdk_timestreamwrite::types::{Dimension, MeasureValueType, Record};
-use timestream_prometheus_connector::prompb::TimeSeries;
+use prom_wire::prompb::TimeSeries;
 use timestream_prometheus_connector::timestream::{Discovery, Settings, TrustedRoots, sdk_config};
 
 /// Records of a call.

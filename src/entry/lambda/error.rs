@@ -4,8 +4,8 @@ use std::fmt;
 
 use lambda_runtime::Diagnostic;
 
-use crate::budget::BudgetExceeded;
 use crate::fields::FieldErrors;
+use prom_wire::budget::BudgetExceeded;
 
 /// An event that is not handled.
 #[derive(thiserror::Error)]

@@ -22,7 +22,6 @@ use super::records::{
     SqsMessage, failures, replay_event,
 };
 use super::rows::{self, Item};
-use crate::budget::{MemoryBudget, Reservation};
 use crate::compute::ComputePool;
 use crate::entry::resend::ToAll;
 use crate::fields::FieldErrors;
@@ -34,6 +33,7 @@ use crate::json::{LONG_BYTES, tree_bytes};
 use crate::metrics::emf::EmfRecord;
 use crate::replay::queue::letters_memory;
 use crate::replay::{Fallback, Replay, Summary, ToTimestream};
+use prom_wire::budget::{MemoryBudget, Reservation};
 
 /// The event source of a queue.
 const SQS: &str = "aws:sqs";
@@ -233,7 +233,7 @@ impl Invocation<'_> {
             let messages = letters.records.len();
             tracing::error!(
                 error = exceeded.to_string(),
-                messages_kept = messages,
+                messages_failed = messages,
                 "Could not replay dead letters; the queue keeps them."
             );
             let ids = letters.records.iter().map(|it| it.message_id.clone());
@@ -287,7 +287,7 @@ impl Replayer {
                 stored,
                 unreadable = summary.unreadable,
                 failed_for_now = summary.replayed.failed.keys().next(),
-                messages_kept = response.batch_item_failures.len(),
+                messages_failed = response.batch_item_failures.len(),
                 "Could not store some dead letters; the queue keeps them."
             );
         }

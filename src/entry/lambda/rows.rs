@@ -13,14 +13,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::records::{KinesisRecord, SqsMessage};
-use crate::budget::Reservation;
 use crate::jobs::definition::Definition;
 use crate::jobs::job::Report;
 use crate::jobs::registry::RegistryError;
 use crate::jobs::runner::{Caller, JobRunner, NotRun};
 use crate::json::LONG_BYTES;
 use crate::metrics::emf::EmfRecord;
-use crate::visible::truncate;
+use prom_model::visible::truncate;
+use prom_wire::budget::Reservation;
 
 /// Bytes of an invalid body that become a row; a dead letter has fewer of them.
 const MAX_TEXT_BYTES: usize = 1024;

@@ -13,7 +13,7 @@ use crate::entry::failed;
 use crate::entry::signal::stop_signal;
 use crate::http::{JobsApi, Misconfiguration, error_router, router};
 use crate::timestream::sdk_config;
-use crate::visible::print_error;
+use prom_model::visible::print_error;
 
 /// Serves invocations until the process is stopped by a signal.
 ///

@@ -13,7 +13,7 @@ use crate::entry::build::{Service, service};
 use crate::entry::signal::stop_signal;
 use crate::entry::{failed, jobs};
 use crate::timestream::sdk_config;
-use crate::visible::print_error;
+use prom_model::visible::print_error;
 
 /// The time that requests in flight have beyond their deadline when the process stops.
 const GRACE_BEYOND_DEADLINE: Duration = Duration::from_secs(2);

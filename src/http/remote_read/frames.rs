@@ -15,10 +15,10 @@ use super::super::recorder::{End, RequestRecorder};
 use super::record::ReadRecord;
 use crate::compute::ComputePool;
 use crate::query::{QueryResult, ReadError};
-use crate::storage::read::response::{Frames, frames};
-use crate::storage::read::rows::Series;
 use crate::timestream::TimestreamError;
-use crate::wire;
+
+use prom_wire::response::Series;
+use prom_wire::response::{Frames, frames};
 
 /// Minimum size of a piece of the stream, except the last one of a result.
 const PIECE_BYTES: usize = 64 << 10;
@@ -102,7 +102,7 @@ impl FrameStream {
             let step = || match series.as_mut().and_then(Iterator::next) {
                 Some(frame) => {
                     if let Some(message) = frame {
-                        wire::write_frame(&message, &mut piece);
+                        prom_wire::write_frame(&message, &mut piece);
                     }
                     None
                 }

@@ -25,11 +25,11 @@ pub use config::Scrape;
 use crate::fields::FieldErrors;
 use crate::ingest::{DeadLetterOutcome, Redelivery, WriteOutcome};
 use crate::jobs::job::{Job, JobContext, Report, RunError};
-use crate::received::Request;
 use crate::state::StateError;
 use crate::timestream::ErrorKind;
 use exemplars::Exemplars;
 use labels::TargetLabels;
+use prom_wire::request::Request;
 use request::{RequestBuilder, ScrapeSummary};
 use staleness::{CurrentSeries, PreviousSeries};
 

@@ -150,7 +150,7 @@ async fn deliver(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::MemoryBudget;
+    use prom_wire::budget::MemoryBudget;
 
     #[test]
     fn rows_of_any_size_fit_into_the_default_budget() {

@@ -5,8 +5,8 @@
 
 use go_regex::{CACHE_BYTES, MAX_COMPILED_BYTES, MAX_JAVA_STRING_CHARS, Pattern, RegexError};
 
-use crate::budget::{BudgetExceeded, Reservation};
 use crate::storage::limits::MAX_RECORD_BYTES;
+use prom_wire::budget::{BudgetExceeded, Reservation};
 
 // No string that Timestream matches with a form for Java is longer.
 const _: () = assert!(MAX_RECORD_BYTES <= MAX_JAVA_STRING_CHARS);
@@ -125,7 +125,7 @@ impl<'m> PatternLimits<'m> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::MemoryBudget;
+    use prom_wire::budget::MemoryBudget;
 
     fn compiled(limits: &mut PatternLimits<'_>, patterns: &[&str]) -> Result<(), PatternsTooLarge> {
         patterns

@@ -12,17 +12,17 @@ use std::ops::{AddAssign, Range};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use prom_wire::chunk::to_chunks_between;
-pub use prom_wire::response::Series;
+use prom_wire::response::Series;
 
 use super::samples::Samples;
-use crate::model::{
-    Count, Datum, Histogram, HistogramError, Label, Labels, METRIC_NAME_LABEL, Row,
-    STALE_MARKER_BITS, Sample, TimeSeries,
-};
 use crate::storage::histogram;
 use crate::storage::names::{Dimension, Measure, NO_LABELS_DIMENSION, NO_LABELS_VALUE};
+use crate::storage::read::datum::{Datum, Row, TimeSeries};
 use crate::storage::read::selection::Selection;
 use crate::storage::write::series::is_special;
+use prom_model::{
+    Count, Histogram, HistogramError, Label, Labels, METRIC_NAME_LABEL, STALE_MARKER_BITS, Sample,
+};
 
 /// The size of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -389,8 +389,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::MatchOp;
     use crate::storage::read::selection::Matcher;
+    use prom_model::MatchOp;
 
     fn selection(labels_only: bool) -> Selection {
         Selection {

@@ -8,8 +8,8 @@ use std::collections::BinaryHeap;
 
 use prom_wire::chunk::{Chunk, Decoder, Encoder, MAX_SAMPLES, to_chunks};
 
-use crate::model::{STALE_MARKER_BITS, Sample};
 use crate::storage::write::series::is_special;
+use prom_model::{STALE_MARKER_BITS, Sample};
 
 /// Samples that may still come in any order.
 #[derive(Debug, Default)]

@@ -6,10 +6,11 @@
 //! <https://docs.aws.amazon.com/timestream/latest/developerguide/supported-sql-constructs.DESCRIBE.html>.
 
 use super::rows::RowError;
-use crate::model::{Datum, METRIC_NAME_LABEL, Row};
 use crate::storage::limits::MAX_MEASURE_NAME_BYTES;
 use crate::storage::names::{Dimension, HISTOGRAM_PREFIX, escape, stored_forms};
+use crate::storage::read::datum::{Datum, Row};
 use crate::storage::read::selection::Selection;
+use prom_model::METRIC_NAME_LABEL;
 
 /// The measures that can hold the selected samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -208,9 +209,9 @@ impl Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::MatchOp;
     use crate::storage::names::{NO_LABELS_DIMENSION, VALUE_BITS_DIMENSION};
     use crate::storage::read::selection::Matcher;
+    use prom_model::MatchOp;
 
     fn scalar(text: &str) -> Datum {
         Datum::Scalar(text.to_owned())

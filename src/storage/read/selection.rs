@@ -3,10 +3,11 @@
 use go_regex::{Pattern, RegexError};
 
 use super::patterns::{LIGHT_BYTES, PatternLimits, PatternsTooLarge};
-use crate::model::{Destination, Labels, MatchOp};
-use crate::prompb;
+use crate::storage::destination::Destination;
 use crate::storage::limits::MAX_TIME_MS;
 use crate::storage::routing::{RoutePart, Routing};
+use prom_model::{Labels, MatchOp};
+use prom_wire::prompb;
 
 /// The value of [`prompb::ReadHints::func`] with which Prometheus queries labels without samples.
 const LABELS_ONLY_FUNC: &str = "series";
@@ -360,8 +361,8 @@ fn range(query: &prompb::Query) -> Option<(i64, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::MemoryBudget;
-    use crate::prompb::label_matcher::Type;
+    use prom_wire::budget::MemoryBudget;
+    use prom_wire::prompb::label_matcher::Type;
 
     fn selected(query: &prompb::Query) -> Result<Selection, QueryError> {
         let reservation = &mut MemoryBudget::new(1 << 30).reservation();

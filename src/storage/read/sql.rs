@@ -5,10 +5,11 @@
 
 use super::rows::{Columns, Content};
 use super::schema::{Schema, measures};
-use crate::model::{Destination, METRIC_NAME_LABEL};
+use crate::storage::destination::Destination;
 use crate::storage::limits::MAX_QUERY_BYTES;
 use crate::storage::names::{ESCAPE_PREFIX, HISTOGRAM_PREFIX};
 use crate::storage::read::selection::{Condition, Matcher, QueryError, Selection};
+use prom_model::METRIC_NAME_LABEL;
 
 /// The widths of time that one result row may cover, widest first.
 ///
@@ -492,8 +493,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Datum, MatchOp};
     use crate::storage::names::{VALUE_BITS_DIMENSION, escape};
+    use crate::storage::read::datum::Datum;
+    use prom_model::MatchOp;
 
     fn schema(dimensions: &[&str]) -> Schema {
         schema_of(dimensions, &["double"])
@@ -564,7 +566,7 @@ mod tests {
     }
 
     #[test]
-    fn special_values_and_histograms_are_asked_for_where_they_can_be() {
+    fn special_values_and_histograms_are_queried_where_they_can_be() {
         let named = selection(&[(MatchOp::Equal, "__name__", "up")]);
         let queries = |selection: &Selection, types: &[&str]| -> Vec<SeriesQuery> {
             let schema = schema_of(&["job", VALUE_BITS_DIMENSION], types);

@@ -9,7 +9,7 @@ mod order;
 
 use super::series::{DestinationRecords, Record};
 use super::stored::{SeriesId, StoredSeries};
-use crate::model::Destination;
+use crate::storage::destination::Destination;
 use cut::{Weight, cut};
 use order::{Numbering, Order};
 
@@ -132,9 +132,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::received::{DatapointRange, to_u32};
     use crate::storage::limits::MAX_RECORDS_PER_WRITE;
     use crate::storage::write::value::Value;
+    use prom_wire::request::{DatapointRange, to_u32};
 
     /// Series of one dimension each, and records of them by position and time.
     fn composed(series: &[(&str, &str)], records: &[(usize, i64)]) -> Vec<Vec<(usize, i64)>> {
@@ -174,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_record_once_none_over_the_limit_order_kept(
+        fn every_record_once_in_order_and_none_over_the_limit(
             samples in prop::collection::vec(0..6_usize, 0..450)
         ) {
             let series = [("a", "1"), ("b", "1"), ("a", "2"), ("c", "3"), ("a", "1"), ("b", "2")];

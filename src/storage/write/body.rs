@@ -252,12 +252,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::Destination;
-    use crate::received::DatapointRange;
+    use crate::storage::destination::Destination;
     use crate::storage::write::series::Record;
     use crate::storage::write::value::{
         Attribute as MeasureAttribute, Scalar, Value as MeasureValue,
     };
+    use prom_wire::request::DatapointRange;
 
     /// A measure name and dimensions.
     type Series<'s> = (&'s str, &'s [(&'s str, &'s str)]);

@@ -6,8 +6,8 @@
 
 use std::fmt::Write as _;
 
-use crate::model::PROMETHEUS_NAN_BITS;
-use crate::received::Label;
+use prom_model::PROMETHEUS_NAN_BITS;
+use prom_wire::request::Label;
 
 /// Nanoseconds in a millisecond.
 const NANOS_PER_MS: u64 = 1_000_000;
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn exemplars_of_one_millisecond_are_told_apart() {
+    fn exemplars_of_one_millisecond_are_distinct() {
         // FNV-1a of nothing and of "a", as published, in millionths.
         assert_eq!(nanos(""), (0xcbf2_9ce4_8422_2325_u64 % 1_000_000) as u32);
         assert_eq!(nanos("a"), (0xaf63_dc4c_8601_ec8c_u64 % 1_000_000) as u32);

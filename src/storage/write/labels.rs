@@ -4,11 +4,11 @@ use hashbrown::HashMap;
 use std::borrow::Cow;
 
 use super::stored::{AttributeId, StoredSeries};
-use crate::model::METRIC_NAME_LABEL;
-use crate::received::{Label, LabelId, Labels, Request};
 use crate::storage::limits::{MAX_DIMENSION_NAME_BYTES, MAX_MEASURE_NAME_BYTES};
 use crate::storage::names::escape;
 use crate::storage::routing::Routing;
+use prom_model::METRIC_NAME_LABEL;
+use prom_wire::request::{Label, LabelId, Labels, Request};
 
 /// The labels that were seen so far.
 pub(super) struct KnownLabels<'r, 'a> {

@@ -5,13 +5,13 @@
 
 use std::borrow::Cow;
 
-use crate::model::Destination;
-use crate::received::{DatapointRange, Metadata, to_u32};
+use crate::storage::destination::Destination;
 use crate::storage::limits::{MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES};
 use crate::storage::names::escape;
 use crate::storage::write::series::{Conversion, DestinationRecords, Record};
 use crate::storage::write::value::{Attribute, NUMBER_BYTES, Scalar, Value};
-use crate::visible::truncate;
+use prom_model::visible::truncate;
+use prom_wire::request::{DatapointRange, Metadata, to_u32};
 
 /// The measure name of all these records.
 const MEASURE_NAME: &str = "metadata";
@@ -105,7 +105,7 @@ fn shortened(text: &str, max_bytes: usize) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::MetricType;
+    use prom_model::MetricType;
 
     fn entry<'a>(metric_name: &'a str, help: &'a str, unit: &'a str) -> Metadata<'a> {
         Metadata {

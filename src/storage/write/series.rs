@@ -16,8 +16,7 @@ use super::labels::{KnownLabels, Metric, Parts};
 use super::route::{Routed, SeriesError, is_destination_name, route};
 use super::stored::{AttributeId, SeriesId, StoredSeries};
 use super::value::{NUMBER_BYTES, Value};
-use crate::model::Destination;
-use crate::received::{Datapoint, DatapointRange, Labels, Request, Series, to_u32};
+use crate::storage::destination::Destination;
 use crate::storage::histogram;
 use crate::storage::limits::{
     MAX_DIMENSION_NAME_BYTES, MAX_DIMENSIONS, MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES,
@@ -27,7 +26,8 @@ use crate::storage::names::{
     EXEMPLAR_PREFIX, HISTOGRAM_PREFIX, NO_LABELS_DIMENSION, NO_LABELS_VALUE, VALUE_BITS_DIMENSION,
 };
 use crate::storage::routing::Routing;
-use crate::visible::truncate;
+use prom_model::visible::truncate;
+use prom_wire::request::{Datapoint, DatapointRange, Labels, Request, Series, to_u32};
 
 /// The treatment of samples that Timestream cannot store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -608,9 +608,9 @@ fn store<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Sample;
-    use crate::received::Label;
     use crate::storage::routing::RoutePart;
+    use prom_model::Sample;
+    use prom_wire::request::Label;
 
     fn routing() -> Routing {
         let part = |label: &str, default: Option<&str>| RoutePart {

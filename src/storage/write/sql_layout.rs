@@ -13,9 +13,10 @@ use md5::{Digest, Md5};
 use super::route::SeriesError;
 use super::series::{Conversion, DestinationRecords, DropReason, Dropped, IgnoreReason, Record};
 use super::value::{Attribute, Scalar, Value};
-use crate::model::{Destination, METRIC_NAME_LABEL};
-use crate::received::{Datapoint, DatapointRange, Label, Request, to_u32};
+use crate::storage::destination::Destination;
 use crate::storage::limits::{MAX_RECORD_BYTES, TIME_BYTES};
+use prom_model::METRIC_NAME_LABEL;
+use prom_wire::request::{Datapoint, DatapointRange, Label, Request, to_u32};
 
 /// The measure name of all these records.
 const MEASURE_NAME: &str = "sample";
@@ -150,7 +151,7 @@ fn value<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Sample;
+    use prom_model::Sample;
 
     #[test]
     fn identifiers_are_md5_sums_of_the_series() {

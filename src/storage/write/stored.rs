@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use hashbrown::HashMap;
 
 use super::json::push_attribute;
-use crate::received::to_u32;
+use prom_wire::request::to_u32;
 
 /// A dimension with its value, or a measure name.
 #[derive(Debug)]

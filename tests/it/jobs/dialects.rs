@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use http::StatusCode;
+
+use prom_wire::prompb;
 use serde_json::{Value, json};
 use soak::samples::compare;
 use timestream_prometheus_connector::jobs::job::{Job, Report, RunError};
 use timestream_prometheus_connector::jobs::kinds::sync::parse;
-use timestream_prometheus_connector::{prompb, wire};
 
 use super::Workplace;
 use super::server::{Server, Window, body, cut_off, envelope, error, points, success, too_long};
@@ -575,7 +576,7 @@ async fn a_response_of_remote_read_that_is_cut_is_read_again() {
         samples: samples.collect(),
         ..prompb::TimeSeries::default()
     };
-    let whole = wire::encode(&prompb::ReadResponse {
+    let whole = prom_wire::encode(&prompb::ReadResponse {
         results: vec![prompb::QueryResult {
             timeseries: vec![series],
         }],

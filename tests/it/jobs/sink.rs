@@ -9,13 +9,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::{HeaderMap, StatusCode};
+
+use prom_wire::budget::MemoryBudget;
+use prom_wire::prompb::TimeSeries;
 use serde_json::{Value, json};
 use soak::samples::{Samples, compare};
-use timestream_prometheus_connector::budget::MemoryBudget;
 use timestream_prometheus_connector::jobs::job::{Job, Report, RunError};
 use timestream_prometheus_connector::jobs::kinds::sink::parse;
-use timestream_prometheus_connector::prompb::TimeSeries;
-use timestream_prometheus_connector::wire;
 
 use super::Workplace;
 use crate::dead_letters::letters;
@@ -74,9 +74,9 @@ impl Receiver {
 }
 
 async fn take(State(inside): State<Arc<Inside>>, headers: HeaderMap, body: Bytes) -> Response {
-    let message = wire::decompress(&body, 1 << 24).unwrap();
-    let request = wire::read_request(
-        wire::negotiate(&headers).unwrap(),
+    let message = prom_wire::decompress(&body, 1 << 24).unwrap();
+    let request = prom_wire::read_request(
+        prom_wire::negotiate(&headers).unwrap(),
         &message,
         &mut MemoryBudget::unlimited().reservation(),
     )

@@ -11,9 +11,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use timestream_prometheus_connector::prompb::ReadRequest;
-use timestream_prometheus_connector::prompb::read_request::ResponseType;
-use timestream_prometheus_connector::wire;
+
+use prom_wire::prompb::ReadRequest;
+use prom_wire::prompb::read_request::ResponseType;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
@@ -79,10 +79,10 @@ impl Drop for FormProxy {
 }
 
 async fn pass_on(State(target): State<Arc<Target>>, body: Bytes) -> Response {
-    let body = wire::decompress(&body, usize::MAX).unwrap();
-    let mut request: ReadRequest = wire::decode(&body).unwrap();
+    let body = prom_wire::decompress(&body, usize::MAX).unwrap();
+    let mut request: ReadRequest = prom_wire::decode(&body).unwrap();
     request.accepted_response_types = vec![target.form.into()];
-    let body = wire::encode(&request).unwrap();
+    let body = prom_wire::encode(&request).unwrap();
     let response = target.client.post(&target.url).body(body).send().await;
     let response = response.unwrap();
     let status = response.status();

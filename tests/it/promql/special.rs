@@ -1,8 +1,8 @@
 //! Series that not every storage supports: ended ones, values that are not numbers, native
 //! histograms, names of any characters; and the queries about them.
 
-use timestream_prometheus_connector::prompb::histogram::{Count, ZeroCount};
-use timestream_prometheus_connector::prompb::{BucketSpan, Histogram, TimeSeries};
+use prom_wire::prompb::histogram::{Count, ZeroCount};
+use prom_wire::prompb::{BucketSpan, Histogram, TimeSeries};
 
 use super::{SCRAPES, counter, noise, scraped, time_ms};
 use crate::support::series;

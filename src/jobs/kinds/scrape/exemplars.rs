@@ -8,9 +8,9 @@ use hashbrown::HashSet;
 use ring::digest::{SHA256, digest};
 
 use crate::jobs::job::JobContext;
-use crate::received::Label;
 use crate::state::StateError;
 use crate::storage::write::exemplar::to_text;
+use prom_wire::request::Label;
 
 /// The key of the hashes.
 const KEY: &str = "exemplars";

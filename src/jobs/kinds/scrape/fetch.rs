@@ -13,7 +13,7 @@ use super::Scrape;
 use crate::backoff::{Backoff, Jitter};
 use crate::jobs::client::{BodyError, CallError, Session, read_body};
 use crate::jobs::job::{JobContext, RunError};
-use crate::visible::truncate;
+use prom_model::visible::truncate;
 
 /// The accepted formats, OpenMetrics first, as Prometheus requests them.
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\

@@ -10,8 +10,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::Scrape;
 use super::exemplars::Exemplars;
 use super::labels::TargetLabels;
-use crate::model::{METRIC_NAME_LABEL, STALE_MARKER_BITS, Sample};
-use crate::received::{Datapoint, Exemplar, Label, Metadata, Request};
+use prom_model::{METRIC_NAME_LABEL, STALE_MARKER_BITS, Sample};
+use prom_wire::request::{Datapoint, Exemplar, Label, Metadata, Request};
 
 /// The outcome of a scrape, stored as series of its own.
 pub(super) struct ScrapeSummary {

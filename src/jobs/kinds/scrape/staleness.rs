@@ -21,8 +21,8 @@ use super::request::RequestBuilder;
 use crate::compute::{ComputePool, SLICE};
 use crate::jobs::gzip;
 use crate::jobs::job::JobContext;
-use crate::received::Label;
 use crate::state::StateError;
+use prom_wire::request::Label;
 
 /// The key of the manifest.
 const MANIFEST_KEY: &str = "series";

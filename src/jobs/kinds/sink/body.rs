@@ -7,8 +7,9 @@ use std::collections::HashMap;
 
 use super::config::Protocol;
 use super::point::{Content, Point, by_series};
-use crate::prompb::{self, v2};
-use crate::wire;
+
+use prom_wire::prompb;
+use prom_wire::prompb::v2;
 
 impl Protocol {
     pub(super) fn content_type(self) -> &'static str {
@@ -30,8 +31,8 @@ impl Protocol {
 /// The body that carries `points`, which are arranged.
 pub(super) fn body(points: &[Point], protocol: Protocol) -> Vec<u8> {
     let encoded = match protocol {
-        Protocol::V1 => wire::encode(&version1(points)),
-        Protocol::V2 => wire::encode(&version2(points)),
+        Protocol::V1 => prom_wire::encode(&version1(points)),
+        Protocol::V2 => prom_wire::encode(&version2(points)),
     };
     encoded.expect("a batch has far less than 4 GiB")
 }
@@ -128,9 +129,9 @@ mod tests {
 
     use super::super::point::tests::point;
     use super::*;
-    use crate::budget::MemoryBudget;
-    use crate::received::Datapoint;
-    use crate::wire::{RemoteWrite, decompress, read_request};
+    use prom_wire::budget::MemoryBudget;
+    use prom_wire::request::Datapoint;
+    use prom_wire::{RemoteWrite, decompress, read_request};
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -139,9 +140,7 @@ mod tests {
     #[test]
     fn bodies_are_those_of_prometheus() {
         let mut up = point("up", "", 1_600_000_000_000, 1.0);
-        up.labels = Arc::new(crate::model::Labels::new(
-            up.labels.iter().cloned().collect(),
-        ));
+        up.labels = Arc::new(prom_model::Labels::new(up.labels.iter().cloned().collect()));
         let v1 = "248c0a220a0e0a085f5f6e616d655f5f12027570121009000000000000f03f108080babbc82e";
         assert_eq!(hex(&body(&[up.clone()], Protocol::V1)), v1);
         let v2 =
@@ -168,7 +167,7 @@ mod tests {
         };
         let points = [
             point("a", "1", 1, -0.0),
-            point("a", "1", 2, f64::from_bits(crate::model::STALE_MARKER_BITS)),
+            point("a", "1", 2, f64::from_bits(prom_model::STALE_MARKER_BITS)),
             point("a", "2", 1, f64::INFINITY),
             point("h", "1", 8, 1.0),
             histogram,

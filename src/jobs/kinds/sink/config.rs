@@ -12,7 +12,7 @@ use crate::backoff::{Backoff, Jitter};
 use crate::fields::{FieldErrors, FieldReader, object};
 use crate::jobs::auth::Auth;
 use crate::jobs::outgoing::{Keys, Outgoing};
-use crate::model::Destination;
+use crate::storage::destination::Destination;
 use crate::storage::limits::MAX_QUERY_BYTES;
 use crate::storage::write::route::is_destination_name;
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::{Label, Labels, Sample};
-use crate::prompb;
+use prom_model::{Label, Labels, Sample};
+use prom_wire::prompb;
 
 /// One sample or native histogram of a series.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::error_text::ErrorText;
 use super::point::{Content, Point, by_series};
 use super::reason::Reason;
-use crate::model::Labels;
+use prom_model::Labels;
 
 /// A sample that is not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

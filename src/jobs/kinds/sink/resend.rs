@@ -13,7 +13,7 @@ use super::send::{Origin, Outcome, Sender, letters_of};
 use crate::dead_letter::Letter;
 use crate::ingest::Replayed;
 use crate::jobs::job::JobContext;
-use crate::model::Label;
+use prom_model::Label;
 
 /// Sends the samples of `letters`.
 pub(super) async fn resend(

@@ -19,8 +19,8 @@ use super::response::{WriteResponse, write_response};
 use crate::dead_letter::Letter;
 use crate::jobs::client::{CallError, Session, next_piece};
 use crate::jobs::job::{JobContext, Report, RunError};
-use crate::model::Label;
-use crate::visible::truncate;
+use prom_model::Label;
+use prom_model::visible::truncate;
 
 const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
 const ATTEMPT: HeaderName = HeaderName::from_static("retry-attempt");

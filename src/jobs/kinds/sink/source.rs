@@ -15,12 +15,15 @@ use super::point::{Content, Point};
 use super::row::{checked, labels_of_text, number, timestamp_ms};
 use super::send::Sender;
 use crate::jobs::job::{JobContext, RunError};
-use crate::model::{Datum, Destination, Labels, METRIC_NAME_LABEL, Row, Sample};
 use crate::query::ReadError;
+use crate::storage::destination::Destination;
 use crate::storage::histogram::from_text;
 use crate::storage::names::Measure;
-use crate::storage::read::rows::{Series, row_labels};
+use crate::storage::read::datum::{Datum, Row};
+use crate::storage::read::rows::row_labels;
 use crate::timestream::ErrorKind;
+use prom_model::{Labels, METRIC_NAME_LABEL, Sample};
+use prom_wire::response::Series;
 
 /// Span of a table that is read at once: half the range of a block of Prometheus, which accepts nothing
 /// older than that before its newest sample of any series.
@@ -540,9 +543,9 @@ mod tests {
         ] {
             assert_eq!(shown(&columns, &row), Ok(expected));
         }
-        let histogram = crate::model::Histogram {
+        let histogram = prom_model::Histogram {
             sum: 2.5,
-            ..crate::model::Histogram::default()
+            ..prom_model::Histogram::default()
         };
         let text = crate::storage::histogram::to_text(&histogram);
         let row = ["U__histogram_of_m", "5", &text, "NULL", "NULL"];

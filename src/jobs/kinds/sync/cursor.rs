@@ -9,7 +9,7 @@ use super::response::Series;
 use super::target;
 use super::window::Window;
 use crate::jobs::job::{JobContext, RunError};
-use crate::visible::truncate;
+use prom_model::visible::truncate;
 
 /// The key of an incomplete full refresh.
 pub(super) const RUN_KEY: &str = "run";
@@ -204,7 +204,7 @@ pub(super) fn key(metric: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Label, Labels, Sample};
+    use prom_model::{Label, Labels, Sample};
 
     fn series(id: &str, points: &[(i64, f64)]) -> Series {
         let label = Label {

@@ -2,7 +2,7 @@
 
 use super::server::Failure;
 use crate::jobs::job::RunError;
-use crate::visible::truncate;
+use prom_model::visible::truncate;
 
 /// After this many shared failures in a row, the other metrics are not tried.
 const MAX_SHARED_IN_A_ROW: usize = 3;

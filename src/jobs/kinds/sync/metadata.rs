@@ -7,7 +7,7 @@ use super::response::is_wanted;
 use super::server::Failure;
 use super::target;
 use crate::jobs::job::RunError;
-use crate::received::{Metadata, Request};
+use prom_wire::request::{Metadata, Request};
 
 /// Unchanged metadata is stored again after this time, in milliseconds.
 const METADATA_MS: i64 = 86_400_000;

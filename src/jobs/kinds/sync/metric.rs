@@ -14,8 +14,8 @@ use super::window::{Window, Windows};
 use crate::ingest::{DeadLetterOutcome, RecordLayout};
 use crate::jobs::job::RunError;
 use crate::jobs::kinds::add_written;
-use crate::received::{Datapoint, Request};
 use crate::timestream::ErrorKind;
+use prom_wire::request::{Datapoint, Request};
 
 /// Number of points that are stored before the cursor is saved.
 const POINTS_PER_SAVE: usize = 1_000;

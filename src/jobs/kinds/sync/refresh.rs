@@ -13,7 +13,7 @@ use super::response::Series;
 use super::server::Failure;
 use super::{MetricCursor, SyncRun};
 use crate::jobs::job::RunError;
-use crate::model::Destination;
+use crate::storage::destination::Destination;
 use crate::timestream::tables::Table;
 
 /// The phase of the refresh of a table.

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Deserializer};
 
-use crate::model::{
+use prom_model::visible::truncate;
+use prom_model::{
     Histogram, Label, Labels, METRIC_NAME_LABEL, MetricType, PROMETHEUS_NAN_BITS, Sample,
 };
-use crate::visible::truncate;
 
 /// Maximum bytes of an error or a warning that are repeated.
 const MAX_TEXT_BYTES: usize = 300;

@@ -24,9 +24,10 @@ use crate::jobs::client::{self, BodyError, CallError, Session, read_body};
 use crate::jobs::job::{JobContext, RunError};
 use crate::jobs::quote::{self, ApiError};
 use crate::json::LONG_BYTES;
-use crate::model::{Label, Labels, METRIC_NAME_LABEL, Sample};
-use crate::prompb::{self, label_matcher, read_request};
-use crate::wire;
+use prom_model::{Label, Labels, METRIC_NAME_LABEL, Sample};
+
+use prom_wire::prompb;
+use prom_wire::prompb::{label_matcher, read_request};
 
 /// The retries of a call.
 const BACKOFF: Backoff = Backoff {
@@ -264,7 +265,7 @@ impl<'r> Server<'r> {
             }],
             accepted_response_types: vec![read_request::ResponseType::Samples.into()],
         };
-        let body = wire::encode(&request);
+        let body = prom_wire::encode(&request);
         let body = body.map_err(|error| Failure::Rejected(format!("{READ}: {error}")))?;
         let body = Bytes::from(body);
         let request = || {
@@ -576,7 +577,7 @@ fn complete<T>(response: Response<T>) -> Result<Response<T>, Incomplete> {
 
 /// Parses a response of remote read.
 fn read_samples(success: &Success) -> Result<prompb::ReadResponse, AttemptError> {
-    let invalid = |error: wire::DecodeError| {
+    let invalid = |error: prom_wire::DecodeError| {
         let kind = quote::kind(&success.headers, &success.body);
         let content_type = success.headers.get(CONTENT_TYPE);
         let content_type = content_type.and_then(|it| it.to_str().ok()).unwrap_or("");
@@ -589,15 +590,15 @@ fn read_samples(success: &Success) -> Result<prompb::ReadResponse, AttemptError>
             )),
         }
     };
-    let message = wire::decompress(&success.body, MAX_RESPONSE_BYTES);
+    let message = prom_wire::decompress(&success.body, MAX_RESPONSE_BYTES);
     let message = message.map_err(|error| match error {
-        wire::DecodeError::TooLargeDecoded { .. } => AttemptError::TooLarge {
+        prom_wire::DecodeError::TooLargeDecoded { .. } => AttemptError::TooLarge {
             reason: error.to_string(),
             may_pass: false,
         },
         other => invalid(other),
     })?;
-    wire::decode(&message).map_err(invalid)
+    prom_wire::decode(&message).map_err(invalid)
 }
 
 /// Returns the error of a call without a response.

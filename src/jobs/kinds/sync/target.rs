@@ -11,7 +11,7 @@ use super::failures::MetricError;
 use super::retention::retention_error;
 use crate::backoff::{Backoff, Jitter};
 use crate::jobs::job::{JobContext, RunError};
-use crate::model::Destination;
+use crate::storage::destination::Destination;
 use crate::storage::names::escape;
 use crate::timestream::ErrorKind;
 use crate::timestream::tables::{Table, TableError};

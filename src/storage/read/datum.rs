@@ -1,24 +1,4 @@
-//! The values that travel between the two protocols and are no part of Prometheus' data model: a destination and
-//! the rows of a query's result.
-
-use std::fmt;
-
-pub use prom_model::*;
-
-/// A database and a table of Timestream.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Destination {
-    /// Name of the database.
-    pub database: String,
-    /// Name of the table.
-    pub table: String,
-}
-
-impl fmt::Display for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.database, self.table)
-    }
-}
+//! The fields and rows of a query's result, as Timestream returns them.
 
 /// Times and values, each as the service's text.
 #[derive(Clone, Debug, Default, PartialEq)]
