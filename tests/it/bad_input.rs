@@ -392,7 +392,7 @@ async fn a_body_that_breaks_off_is_503() {
     let response = app.send(Request::post("/write").body(body).unwrap()).await;
     assert_eq!(response.status, 503);
     assert!(
-        response.text().contains("did not arrive whole"),
+        response.text().contains("the request body is incomplete"),
         "{}",
         response.text()
     );

@@ -1013,7 +1013,7 @@ async fn connectors_over_http_need_a_table_and_a_credential() {
     let response = running.invoke(&get(false)).await;
     assert_eq!(response.status, 404);
     assert!(
-        response.text().contains("state=dynamodb:TABLE"),
+        response.text().contains("state_store=dynamodb:TABLE"),
         "{}",
         response.text()
     );

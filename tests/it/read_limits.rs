@@ -59,7 +59,7 @@ async fn too_many_samples_are_an_error_that_helps() {
             assert_eq!(response.status, StatusCode::BAD_REQUEST, "{queries:?}");
             assert_eq!(
                 response.text(),
-                "ReadLimitError: the result has more than 100 samples; ask for a shorter range or \
+                "ReadLimitError: the result has more than 100 samples; query a shorter range or \
                  fewer series (more label matchers), or raise max_read_samples"
             );
         }

@@ -3,4 +3,4 @@
 #[path = "../../checks/wire.rs"]
 mod wire;
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| prom_wire::check(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| wire::check(input));
