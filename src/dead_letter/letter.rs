@@ -17,11 +17,11 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use prom_model::{Histogram, Sample};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::storage::destination::Destination;
 use crate::storage::histogram;
-use prom_model::{Histogram, Sample};
 
 /// The version of the form.
 const VERSION: u32 = 1;
@@ -147,7 +147,7 @@ impl Letter {
     /// where labels and words need more than half of that, the letter stays whole, as most of what is
     /// sent would be copies of them. `bytes_of` says how many bytes a text has where it goes.
     pub fn split(mut self, max_bytes: usize, bytes_of: impl Fn(&str) -> usize) -> Vec<Self> {
-        /// The keys of the lists, which are left out where a list is empty.
+        /// The keys of the lists; an empty list has none.
         const KEYS: usize = r#","histograms":[],"exemplars":[]"#.len();
         let samples = std::mem::take(&mut self.samples);
         let histograms = std::mem::take(&mut self.histograms);

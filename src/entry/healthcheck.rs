@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prom_model::visible::print_error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -21,7 +22,6 @@ use tokio_rustls::rustls::{AlertDescription, ClientConfig, Error};
 
 use crate::config::{Config, ListenAddress};
 use crate::unverified::Unverified;
-use prom_model::visible::print_error;
 
 /// Maximum time of connection and request together.
 const TIMEOUT: Duration = Duration::from_secs(5);

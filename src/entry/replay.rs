@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use indicatif::{ProgressBar, ProgressStyle};
+use prom_model::visible::{escaped_lines, print_error};
 
 use super::build::{parts, runner};
 use super::resend::ToSink;
@@ -16,7 +17,6 @@ use crate::jobs::definition;
 use crate::metrics::Metrics;
 use crate::replay::{Progress, Replay, Source, Summary, Target, ToTimestream};
 use crate::state::{Memory, State};
-use prom_model::visible::{escaped_lines, print_error};
 
 /// Replays all sources and prints the outcome.
 pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> Exit {
@@ -107,7 +107,7 @@ fn describe(summary: &Summary) -> String {
             writeln!(text, "  {samples} {what}: {reason}").expect("a String takes all");
         }
     };
-    reasons(&replayed.refused, "rejected again");
+    reasons(&replayed.rejected, "rejected again");
     reasons(&replayed.failed, "failed for now, replay once more");
     for (name, letters) in &summary.others {
         let line = match name {

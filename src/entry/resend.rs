@@ -1,10 +1,11 @@
 //! Replay of sinks' dead letters to their endpoints, by `bootstrap replay --sink` and by a queue's events.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -137,7 +138,7 @@ impl<'r> Sender<'r> {
         deadline: Option<Instant>,
     ) -> Replayed {
         // Code under the lock cannot leave it half done.
-        let lock = || self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.failed.lock();
         let before = lock().get(&definition.name).cloned();
         if let Some(why) = before {
             return failed(letters, &why);

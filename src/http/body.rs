@@ -7,15 +7,14 @@ use axum::body::Body;
 use futures_util::StreamExt;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
+use prom_wire::DecodeError;
+use prom_wire::budget::{BudgetExceeded, Reservation};
+use prom_wire::buffer::Buffer;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{App, HttpError};
 use crate::compute::ComputePool;
-
-use prom_wire::DecodeError;
-use prom_wire::budget::{BudgetExceeded, Reservation};
-use prom_wire::buffer::Buffer;
 
 /// Maximum time to decode a request on a slow processor. Decoding cannot be interrupted, so it begins at least
 /// this long before the deadline.

@@ -8,6 +8,9 @@
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, StatusCode};
+use prom_model::visible::escaped;
+use prom_wire::budget::BudgetExceeded;
+use prom_wire::{DecodeError, EncodeError};
 
 use super::settings::{Misconfiguration, PermanentErrorStatus};
 use crate::ingest::{DeadLetterOutcome, Failure, WriteOutcome};
@@ -17,9 +20,6 @@ use crate::storage::read::patterns::PatternsTooLarge;
 use crate::storage::read::selection::QueryError;
 use crate::storage::write::series::PolicyViolation;
 use crate::timestream::ErrorKind;
-use prom_model::visible::escaped;
-use prom_wire::budget::BudgetExceeded;
-use prom_wire::{DecodeError, EncodeError};
 
 /// Bytes of an error body; Prometheus logs no more of it.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -356,9 +356,9 @@ impl HttpError {
                  target: {error} (fix the target set by dead_letter; send again)"
             ));
         }
-        let faults = outcome.invalid.iter();
+        let invalid_series = outcome.invalid.iter();
         parts.extend(
-            faults.map(|invalid| format!("{} ({} samples)", invalid.text, invalid.samples)),
+            invalid_series.map(|invalid| format!("{} ({} samples)", invalid.text, invalid.samples)),
         );
         parts.extend(permanent.into_iter().map(describe));
         let ignored: u64 = outcome.ignored.values().sum();
@@ -498,10 +498,10 @@ impl From<DecodeError> for HttpError {
 }
 
 impl From<PolicyViolation> for HttpError {
-    fn from(refusal: PolicyViolation) -> Self {
+    fn from(violation: PolicyViolation) -> Self {
         Self::new(
             ErrorClass::BadRequest,
-            format!("{refusal}; nothing of the request is stored"),
+            format!("{violation}; nothing of the request is stored"),
         )
     }
 }
@@ -563,7 +563,7 @@ mod tests {
     use crate::storage::write::route::SeriesError;
     use crate::timestream::TimestreamError;
 
-    fn outcome(kinds: &[ErrorKind], fault: bool) -> WriteOutcome {
+    fn outcome(kinds: &[ErrorKind], is_invalid: bool) -> WriteOutcome {
         let failure = |kind: &ErrorKind| Failure {
             destination: Destination {
                 database: "db".to_owned(),
@@ -579,7 +579,7 @@ mod tests {
             failures: kinds.iter().map(failure).collect(),
             ..WriteOutcome::default()
         };
-        if fault {
+        if is_invalid {
             let invalid = InvalidSeries {
                 error: SeriesError::NoMetricName,
                 samples: 1,
@@ -677,10 +677,10 @@ mod tests {
             (&[], true, Some(400)),
             (&[NotFound], true, Some(400)),
         ];
-        for (kinds, fault, expected) in cases {
-            let status =
-                write_status(&outcome(kinds, fault), statuses(503)).map(|status| status.as_u16());
-            assert_eq!(status, expected, "{kinds:?} {fault}");
+        for (kinds, is_invalid, expected) in cases {
+            let status = write_status(&outcome(kinds, is_invalid), statuses(503))
+                .map(|status| status.as_u16());
+            assert_eq!(status, expected, "{kinds:?} {is_invalid}");
         }
     }
 

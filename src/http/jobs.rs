@@ -16,6 +16,10 @@ use axum::routing::{get, post};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
+use prom_model::visible::escaped;
+use prom_wire::DecodeError;
+use prom_wire::budget::Reservation;
+use prom_wire::buffer::Buffer;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,10 +31,6 @@ use crate::jobs::definition::Definition;
 use crate::jobs::job::RunError;
 use crate::jobs::registry::{Entry, MAX_DEFINITION_BYTES, RegistryError};
 use crate::jobs::runner::{Caller, JobRunner, NotRun};
-use prom_model::visible::escaped;
-use prom_wire::DecodeError;
-use prom_wire::budget::Reservation;
-use prom_wire::buffer::Buffer;
 
 /// The prefix of the paths of all routes.
 const ROUTES: &str = "/v1/connectors";

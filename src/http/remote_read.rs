@@ -15,6 +15,10 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode, Version};
+use prom_wire::buffer::Buffer;
+use prom_wire::prompb::ChunkedReadResponse;
+use prom_wire::response::Series;
+use prom_wire::response::{ResponseType, frames, timeseries};
 
 use super::body::{Compressed, LONG_BYTES, within};
 use super::invocation_limits::{OptionalLimits, earliest};
@@ -22,11 +26,6 @@ use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
 use crate::query::QueryResult;
 use frames::FrameStream;
-
-use prom_wire::buffer::Buffer;
-use prom_wire::prompb::ChunkedReadResponse;
-use prom_wire::response::Series;
-use prom_wire::response::{ResponseType, frames, timeseries};
 use record::ReadRecord;
 
 /// The content type of frames; Prometheus' client compares its beginning, with this space.

@@ -6,6 +6,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use prom_wire::request::KindCounts;
+use prom_wire::{DecodeError, RemoteWrite};
 
 use super::body::{Compressed, MemoryWait, within};
 use super::error::WriteStatuses;
@@ -13,9 +15,6 @@ use super::invocation_limits::{OptionalLimits, earliest};
 use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
 use crate::ingest::WriteOutcome;
-
-use prom_wire::request::KindCounts;
-use prom_wire::{DecodeError, RemoteWrite};
 use record::WriteRecord;
 
 pub(super) async fn write(

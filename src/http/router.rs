@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
+use prom_wire::budget::MemoryBudget;
 use tokio::sync::{Notify, Semaphore};
 
 use super::backpressure::Backpressure;
@@ -19,7 +20,6 @@ use crate::jobs::definition::type_names;
 use crate::metrics::Metrics;
 use crate::query::Querier;
 use crate::web_config::{Verifier, WebConfig};
-use prom_wire::budget::MemoryBudget;
 
 /// The state of the handlers; cheap to clone.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! Copying what another store holds: samples that can be read there again, so nothing is lost that is
 //! not stored at once.
 
+use prom_wire::request::Request;
 use tokio::time::Instant;
 
 use super::deliver::Delivery;
@@ -12,7 +13,6 @@ use crate::storage::write::body::Versions;
 use crate::storage::write::metadata::{is_storable, metadata_to_records};
 use crate::storage::write::series::{PolicyViolation, WritePolicy, series_to_records};
 use crate::storage::write::sql_layout::samples_to_rows;
-use prom_wire::request::Request;
 
 /// The layout of stored samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

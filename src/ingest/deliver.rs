@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use prom_wire::request::{DatapointRange, Request};
 use tokio::time::Instant;
 
 use crate::ingest::Ingester;
@@ -18,7 +19,6 @@ use crate::storage::write::series::{
 };
 use crate::timestream::retry::Limits;
 use crate::timestream::{ErrorKind, RejectReason, Rejection, TimestreamError};
-use prom_wire::request::{DatapointRange, Request};
 
 /// Calls that one request may make beyond one for each batch, to find out which records of rejected
 /// batches Timestream rejects. One such record among 100 takes 14.

@@ -1,6 +1,7 @@
 //! Samples that a delivery did not store, as dead letters.
 
 use jiff::Timestamp;
+use prom_wire::request::{Datapoint, Request};
 
 use super::deliver::{Failed, FailureCause, Undelivered};
 use crate::dead_letter::letter::LetterExemplar;
@@ -8,7 +9,6 @@ use crate::dead_letter::{DeadLetterError, Letter};
 use crate::ingest::Ingester;
 use crate::storage::routing::Routing;
 use crate::storage::write::route::{SeriesError, destination};
-use prom_wire::request::{Datapoint, Request};
 
 impl Ingester {
     /// Returns true if dead letters have a target other than the log.

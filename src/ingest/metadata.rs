@@ -11,6 +11,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use prom_wire::request::{Metadata, Request};
 use tokio::time::Instant;
 
 use super::deliver::{Delivery, Failed, FailureCause, WriteOptions};
@@ -22,7 +23,6 @@ use crate::storage::write::route::is_destination_name;
 use crate::timestream::ErrorKind;
 use crate::timestream::retry::Limits;
 use known::Known;
-use prom_wire::request::{Metadata, Request};
 
 /// Longest time that metadata may delay the response to a request.
 const MAX_DELAY: Duration = Duration::from_secs(5);

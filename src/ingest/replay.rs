@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use prom_wire::request::{Datapoint, Exemplar, Request, Unreadable};
 use tokio::time::Instant;
 
 use super::deliver::{Delivery, FailureCause, Undelivered};
@@ -11,7 +12,6 @@ use crate::dead_letter::Letter;
 use crate::dead_letter::letter::LetterExemplar;
 use crate::ingest::Ingester;
 use crate::storage::routing::{RoutePart, Routing};
-use prom_wire::request::{Datapoint, Exemplar, Request, Unreadable};
 
 /// The outcome of letters that were written again.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub struct Replayed {
     /// Samples that Timestream holds now.
     pub stored: u64,
     /// Samples that no further attempt can store either, by reason.
-    pub refused: BTreeMap<String, u64>,
+    pub rejected: BTreeMap<String, u64>,
     /// Samples that a later attempt may store, by reason.
     pub failed: BTreeMap<String, u64>,
     /// Letters for the samples that are still not stored.
@@ -33,8 +33,8 @@ impl Replayed {
     pub fn add(&mut self, other: Self) {
         self.samples += other.samples;
         self.stored += other.stored;
-        for (reason, samples) in other.refused {
-            *self.refused.entry(reason).or_default() += samples;
+        for (reason, samples) in other.rejected {
+            *self.rejected.entry(reason).or_default() += samples;
         }
         for (reason, samples) in other.failed {
             *self.failed.entry(reason).or_default() += samples;
@@ -115,7 +115,7 @@ impl Ingester {
         let mut delivery = Delivery::default();
         let delivered = self.deliver(&request, &routing, deadline, &mut delivery);
         if let Err(violation) = delivered.await {
-            return refused(group, &violation.to_string());
+            return rejected(group, &violation.to_string());
         }
         let (left, now) = (groups(unsettled(&delivery)), Timestamp::now());
         let left = left
@@ -132,7 +132,7 @@ impl Ingester {
             replayed.stored -= samples;
             let counts = match missing.cause.is_retryable() {
                 true => &mut replayed.failed,
-                false => &mut replayed.refused,
+                false => &mut replayed.rejected,
             };
             *counts.entry(missing.cause.reason().to_owned()).or_default() += samples;
         }
@@ -180,7 +180,7 @@ fn request<'a>(letters: &[&'a Letter]) -> Request<'a> {
 }
 
 /// Returns the result of letters that are all rejected because of a `fail_on_*` option.
-fn refused(letters: &[&Letter], reason: &str) -> Replayed {
+fn rejected(letters: &[&Letter], reason: &str) -> Replayed {
     let samples = letters.iter().map(|letter| letter.count()).sum();
     let left = letters.iter().map(|&letter| {
         let mut letter = letter.clone();
@@ -189,7 +189,7 @@ fn refused(letters: &[&Letter], reason: &str) -> Replayed {
     });
     Replayed {
         samples,
-        refused: [("fail_on".to_owned(), samples)].into(),
+        rejected: [("fail_on".to_owned(), samples)].into(),
         left: left.collect(),
         ..Replayed::default()
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use jiff::Timestamp;
+use prom_wire::request::{KindCounts, Request};
 use tokio::time::{Instant, timeout_at};
 
 use super::deliver::{Delivery, FailureCause, Undelivered};
@@ -19,7 +20,6 @@ use crate::storage::routing::Routing;
 use crate::storage::write::route::SeriesError;
 use crate::storage::write::series::{IgnoreReason, PolicyViolation};
 use crate::timestream::{ErrorKind, RejectReason};
-use prom_wire::request::{KindCounts, Request};
 
 /// The least time for storing dead letters, if the request took all its time.
 const TIME_FOR_DEAD_LETTERS: Duration = Duration::from_secs(2);

@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use prom_model::visible::truncate;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Report, RunError};
 use crate::state;
 use crate::state::lease::Lease;
-use prom_model::visible::truncate;
 
 /// The duration of a lease that is not renewed; a crashed process blocks a job for that long.
 pub const LEASE: Duration = Duration::from_secs(60);

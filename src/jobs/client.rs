@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
+use prom_model::visible::truncate;
 use reqwest::dns::{Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url, header};
@@ -27,7 +28,6 @@ use super::secret::{Secrets, Unresolved};
 use super::tls::{self, Digest, Loaded};
 use crate::compute::SLICE;
 use crate::timestream::TrustedRoots;
-use prom_model::visible::truncate;
 
 /// The header `User-Agent` of every call.
 pub const USER_AGENT: &str = concat!(

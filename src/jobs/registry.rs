@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use prom_wire::budget::{BudgetExceeded, Reservation};
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
@@ -16,7 +17,6 @@ use crate::fields::FieldErrors;
 use crate::json::tree_bytes;
 use crate::state::record::{MAX_CHANGES, read};
 use crate::state::{Expect, State, StateError};
-use prom_wire::budget::{BudgetExceeded, Reservation};
 
 /// The collection of definitions.
 const DEFINITIONS: &str = "definitions";

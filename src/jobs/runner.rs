@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use prom_wire::budget::{BudgetExceeded, Reservation};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,6 @@ use crate::metrics::emf::EmfRecord;
 use crate::metrics::{Metrics, RunCount, RunResult};
 use crate::query::Querier;
 use crate::state::{Expect, State, StateError};
-use prom_wire::budget::{BudgetExceeded, Reservation};
 
 /// Runs jobs; everything that the runs of a process share.
 #[derive(Debug)]

@@ -1,15 +1,14 @@
 //! A type of job for tests: it stores nothing and reports what its `config` says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use prom_wire::budget::{MemoryBudget, Reservation};
 use serde::Deserialize;
 use serde_json::Value;
-
-use std::sync::Arc;
-
-use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +30,6 @@ use crate::metrics::{Format, Metrics};
 use crate::query::Querier;
 use crate::state::{Expect, Memory, State};
 use crate::timestream::{Timestream, sdk_config};
-use prom_wire::budget::{MemoryBudget, Reservation};
 
 pub(super) const KINDS: &[Kind] = &[Kind {
     name: "echo",

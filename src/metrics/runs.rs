@@ -34,7 +34,7 @@ pub enum RunResult {
     Disabled,
     /// The state could not be read or written.
     StateError,
-    /// There was no memory for the rows that were handed over.
+    /// There was no memory for the pushed rows.
     NoMemory,
 }
 

@@ -105,7 +105,7 @@ pub(super) fn measurements(
         ),
     ]);
     let Some(outcome) = outcome else { return all };
-    let faults = outcome
+    let invalid = outcome
         .invalid
         .iter()
         .map(|it| (it.error.name(), it.samples));
@@ -128,7 +128,7 @@ pub(super) fn measurements(
         Measurement::count("received_samples", outcome.received),
         Measurement::count("written_samples", outcome.stored),
         Measurement::count_by("ignored_samples", ignored),
-        Measurement::count_by("failed_samples", faults.chain(failures).chain(aborted)),
+        Measurement::count_by("failed_samples", invalid.chain(failures).chain(aborted)),
         Measurement::count_by("rejected_samples", rejected),
         Measurement::count("dead_letter_samples", dead_letter_samples),
         Measurement::count("dead_letter_errors", dead_letter_errors),

@@ -2,6 +2,8 @@
 //! the rows of any statement.
 
 use go_regex::escape;
+use prom_model::{METRIC_NAME_LABEL, MatchOp};
+use prom_wire::response::Series;
 use tokio::time::Instant;
 
 use super::progress::Progress;
@@ -16,8 +18,6 @@ use crate::storage::read::selection::{Matcher, Selection};
 use crate::storage::read::sql::first_time;
 use crate::timestream::Pages;
 use crate::timestream::retry::Limits;
-use prom_model::{METRIC_NAME_LABEL, MatchOp};
-use prom_wire::response::Series;
 
 /// The rows of a statement, page by page. If it is dropped before its end, the query is cancelled.
 #[derive(Debug)]

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use futures_util::future::Shared;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
+use prom_wire::budget::Reservation;
+use prom_wire::prompb;
 use tokio::time::{Instant, timeout_at};
 
 use super::progress::{Progress, RequestSize, StatementCounts};
@@ -20,8 +22,6 @@ use crate::storage::read::patterns::{PatternLimits, PatternsTooLarge};
 use crate::storage::read::selection::{QueryError, Selection, queries_to_selections};
 use crate::timestream::TimestreamError;
 use crate::timestream::retry::Limits;
-use prom_wire::budget::Reservation;
-use prom_wire::prompb;
 
 /// Queries of one request that run at once, as many as Prometheus' own server runs.
 const MAX_CONCURRENT_QUERIES: usize = 10;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use prom_wire::response::Series;
+
 use crate::query::ReadLimits;
 use crate::storage::read::rows::{RowError, Size};
 use crate::storage::read::selection::QueryError;
 use crate::timestream::TimestreamError;
-use prom_wire::response::Series;
 
 /// The series that a query selects, sorted by labels.
 pub type QueryResult = Arc<[Series]>;

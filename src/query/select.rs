@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
+use prom_wire::response::Series;
 
 use super::schemas::SchemaKey;
 use super::statements::Statements;
@@ -13,7 +14,6 @@ use crate::storage::read::schema::{Schema, measures};
 use crate::storage::read::selection::Selection;
 use crate::storage::read::sql::{BINS, SeriesQuery, describe, selection_to_sql, show_measures};
 use crate::timestream::ErrorKind;
-use prom_wire::response::Series;
 
 /// More measures than this are cheaper to list at once, with the whole table.
 const MAX_SHOWN_MEASURES: usize = 2;

@@ -12,12 +12,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use parking_lot::Mutex;
+use prom_wire::prompb;
 use tokio::time::Instant;
 
 use super::progress::Progress;
 use super::result::{QueryResult, ReadError};
 use crate::storage::read::selection::Selection;
-use prom_wire::prompb;
 
 /// A query is joined in this time after its start.
 const JOIN_WINDOW: Duration = Duration::from_secs(1);

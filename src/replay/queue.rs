@@ -152,7 +152,7 @@ mod tests {
         let histogram = size_of::<prom_model::Histogram>();
         let message = size_of::<prom_wire::prompb::Histogram>();
         // Vectors may be twice as large as they have to be. With each sample on its way to a sink go its
-        // labels, shared, and why it is refused.
+        // labels, shared, and the reason of its rejection.
         let memory = 4 * histogram + message + 400;
         assert!(
             memory <= MEMORY_PER_BYTE * "[0,\"\"],".len(),

@@ -1,7 +1,8 @@
 //! The configured way from labels to databases and tables.
 
-use crate::storage::destination::Destination;
 use prom_wire::request::Series;
+
+use crate::storage::destination::Destination;
 
 /// The labels that name the destination of a series, and the default without them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

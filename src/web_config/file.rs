@@ -386,8 +386,8 @@ fn users(node: &Yaml<'_>, errors: &mut FieldErrors) -> Users {
     let mut users = Users::default();
     for (user, _) in &section.entries {
         let hash = section.text(user, errors).unwrap_or_default();
-        if let Err(fault) = users.insert(user, &hash) {
-            errors.add("basic_auth_users:", fault.to_string());
+        if let Err(error) = users.insert(user, &hash) {
+            errors.add("basic_auth_users:", error.to_string());
         }
     }
     users
@@ -711,7 +711,7 @@ basic_auth_users:
     }
 
     #[test]
-    fn all_faults_are_reported_together() {
+    fn all_errors_are_reported_together() {
         let text = "x: 1\nrate_limit: {burst: 1}\nbasic_auth_users: {a: b}\ntls_server_config: {min_version: SSL30}";
         let errors = parse(text, Path::new("/")).unwrap_err();
         assert_eq!(errors.len(), 6, "{errors:#?}");

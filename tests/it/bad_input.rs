@@ -2,7 +2,6 @@
 
 use axum::body::Body;
 use http::Request;
-
 use prom_wire::prompb;
 use prom_wire::prompb::label_matcher::Type;
 

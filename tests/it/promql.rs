@@ -10,18 +10,18 @@ mod special;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use form::FormProxy;
 use futures_util::{StreamExt, stream};
 use prom_wire::prompb::TimeSeries;
 use prom_wire::prompb::read_request::ResponseType;
-use regexes::REGEX_QUERIES;
 use serde_json::Value;
-use special::{HISTOGRAM_QUERIES, MIXED_QUERIES, VALUE_QUERIES};
 use timestream_emulator::Emulator;
 
 use crate::prometheus::{Prometheus, ordered, program};
 use crate::standalone::Connector;
 use crate::support::{START_MS, series, start_emulator, table};
+use form::FormProxy;
+use regexes::REGEX_QUERIES;
+use special::{HISTOGRAM_QUERIES, MIXED_QUERIES, VALUE_QUERIES};
 
 const SCRAPE_MS: i64 = 15_000;
 /// Two hours of scrapes.

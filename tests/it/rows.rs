@@ -99,7 +99,7 @@ async fn more_rows_than_a_body_may_have_are_refused() {
     for body in [filled("0"), format!("{good}\n{}", filled("{}"))] {
         let (status, body) = server.rows(body).await;
         assert_eq!(status, 413, "{body}");
-        let expected = "the body has more than 1000000 rows; hand over fewer at a time";
+        let expected = "the body has more than 1000000 rows; push fewer at a time";
         assert_eq!(body["error"], expected);
     }
     assert_eq!(receiver.requests().len(), 0);

@@ -380,7 +380,7 @@ async fn a_series_that_is_not_utf8_is_a_dead_letter_until_it_is_corrected() {
     let fallback = Fallback::default();
     let replayed = parts.ingester.replay(&letters, &fallback, deadline).await;
     assert_eq!((replayed.stored, replayed.samples), (0, 1));
-    assert_eq!(replayed.refused["InvalidUtf8"], 1);
+    assert_eq!(replayed.rejected["InvalidUtf8"], 1);
     let [again] = replayed.left.as_slice() else {
         panic!("{:?}", replayed.left)
     };

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use lambda_runtime::Diagnostic;
+use prom_wire::budget::BudgetExceeded;
 
 use crate::fields::FieldErrors;
-use prom_wire::budget::BudgetExceeded;
 
 /// An event that is not handled.
 #[derive(thiserror::Error)]

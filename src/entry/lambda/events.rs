@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prom_wire::budget::{MemoryBudget, Reservation};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -33,7 +34,6 @@ use crate::json::{LONG_BYTES, tree_bytes};
 use crate::metrics::emf::EmfRecord;
 use crate::replay::queue::letters_memory;
 use crate::replay::{Fallback, Replay, Summary, ToTimestream};
-use prom_wire::budget::{MemoryBudget, Reservation};
 
 /// The event source of a queue.
 const SQS: &str = "aws:sqs";

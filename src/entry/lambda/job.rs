@@ -27,7 +27,7 @@ pub(super) async fn run(
 ) -> (Result<Value, EventError>, Option<EmfRecord>) {
     let definition = match Definition::of(event, runner.registry.kinds()) {
         Ok(definition) => definition,
-        Err(faults) => return (Err(faults.into()), None),
+        Err(errors) => return (Err(errors.into()), None),
     };
     let cause = match definition.schedule {
         Some(schedule) => Cause::Bucket(bucket((runner.now)(), schedule)),

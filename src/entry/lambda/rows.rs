@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use prom_model::visible::truncate;
+use prom_wire::budget::Reservation;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -19,8 +21,6 @@ use crate::jobs::registry::RegistryError;
 use crate::jobs::runner::{Caller, JobRunner, NotRun};
 use crate::json::LONG_BYTES;
 use crate::metrics::emf::EmfRecord;
-use prom_model::visible::truncate;
-use prom_wire::budget::Reservation;
 
 /// Bytes of an invalid body that become a row; a dead letter has fewer of them.
 const MAX_TEXT_BYTES: usize = 1024;

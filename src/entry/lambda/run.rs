@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
+use prom_model::visible::print_error;
 use tokio_util::sync::CancellationToken;
 
 use super::{Handlers, Replayer, VARIABLES, serve};
@@ -13,7 +14,6 @@ use crate::entry::failed;
 use crate::entry::signal::stop_signal;
 use crate::http::{JobsApi, Misconfiguration, error_router, router};
 use crate::timestream::sdk_config;
-use prom_model::visible::print_error;
 
 /// Serves invocations until the process is stopped by a signal.
 ///

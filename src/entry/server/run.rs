@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use prom_model::visible::print_error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +14,6 @@ use crate::entry::build::{Service, service};
 use crate::entry::signal::stop_signal;
 use crate::entry::{failed, jobs};
 use crate::timestream::sdk_config;
-use prom_model::visible::print_error;
 
 /// The time that requests in flight have beyond their deadline when the process stops.
 const GRACE_BEYOND_DEADLINE: Duration = Duration::from_secs(2);

@@ -5,8 +5,9 @@ use std::io;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-
 use http::StatusCode;
+use prom_wire::response::Series;
+use prom_wire::response::{Frames, frames};
 use tokio::time::Instant;
 
 use super::super::HttpError;
@@ -16,9 +17,6 @@ use super::record::ReadRecord;
 use crate::compute::ComputePool;
 use crate::query::{QueryResult, ReadError};
 use crate::timestream::TimestreamError;
-
-use prom_wire::response::Series;
-use prom_wire::response::{Frames, frames};
 
 /// Minimum size of a piece of the stream, except the last one of a result.
 const PIECE_BYTES: usize = 64 << 10;

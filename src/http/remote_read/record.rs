@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use prom_wire::budget::Reservation;
+
 use super::super::log;
 use super::super::recorder::{End, Record};
 use crate::metrics::Metrics;
 use crate::metrics::emf::EmfRecord;
 use crate::query::{ReadOutcome, ReadStream};
-use prom_wire::budget::Reservation;
 
 /// The numbers of a read request so far.
 #[derive(Debug, Default)]

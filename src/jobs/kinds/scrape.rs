@@ -17,19 +17,18 @@ use std::time::Duration;
 use exposition::Exposition;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use prom_wire::request::Request;
 use serde_json::Value;
 use tokio::time::Instant;
-
-pub use config::Scrape;
 
 use crate::fields::FieldErrors;
 use crate::ingest::{DeadLetterOutcome, Redelivery, WriteOutcome};
 use crate::jobs::job::{Job, JobContext, Report, RunError};
 use crate::state::StateError;
 use crate::timestream::ErrorKind;
+pub use config::Scrape;
 use exemplars::Exemplars;
 use labels::TargetLabels;
-use prom_wire::request::Request;
 use request::{RequestBuilder, ScrapeSummary};
 use staleness::{CurrentSeries, PreviousSeries};
 
@@ -241,8 +240,8 @@ fn add_outcome(outcome: &WriteOutcome, report: &mut Report) {
         let text = format!("could not write {samples} samples to the dead-letter target: {error}");
         report.warnings.push(text);
     }
-    let faults = outcome.invalid.iter();
-    let faults = faults.map(|invalid| format!("{} samples: {}", invalid.samples, invalid.text));
+    let invalid = outcome.invalid.iter();
+    let invalid = invalid.map(|invalid| format!("{} samples: {}", invalid.samples, invalid.text));
     let failures = outcome.failures.iter().map(|failure| {
         let (samples, destination) = (failure.samples, &failure.destination);
         format!(
@@ -250,7 +249,7 @@ fn add_outcome(outcome: &WriteOutcome, report: &mut Report) {
             failure.message
         )
     });
-    let texts: Vec<_> = faults.chain(failures).collect();
+    let texts: Vec<_> = invalid.chain(failures).collect();
     if !texts.is_empty() {
         report
             .error

@@ -4,9 +4,9 @@
 //! the pattern (`\\pL{1000}`), so the compiled forms of a request have one limit together.
 
 use go_regex::{CACHE_BYTES, MAX_COMPILED_BYTES, MAX_JAVA_STRING_CHARS, Pattern, RegexError};
+use prom_wire::budget::{BudgetExceeded, Reservation};
 
 use crate::storage::limits::MAX_RECORD_BYTES;
-use prom_wire::budget::{BudgetExceeded, Reservation};
 
 // No string that Timestream matches with a form for Java is longer.
 const _: () = assert!(MAX_RECORD_BYTES <= MAX_JAVA_STRING_CHARS);

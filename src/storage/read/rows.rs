@@ -11,6 +11,9 @@ use std::ops::{AddAssign, Range};
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use prom_model::{
+    Count, Histogram, HistogramError, Label, Labels, METRIC_NAME_LABEL, STALE_MARKER_BITS, Sample,
+};
 use prom_wire::chunk::to_chunks_between;
 use prom_wire::response::Series;
 
@@ -20,9 +23,6 @@ use crate::storage::names::{Dimension, Measure, NO_LABELS_DIMENSION, NO_LABELS_V
 use crate::storage::read::datum::{Datum, Row, TimeSeries};
 use crate::storage::read::selection::Selection;
 use crate::storage::write::series::is_special;
-use prom_model::{
-    Count, Histogram, HistogramError, Label, Labels, METRIC_NAME_LABEL, STALE_MARKER_BITS, Sample,
-};
 
 /// The size of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,13 +79,13 @@ pub enum RowError {
     Histogram(String),
     /// A native histogram that breaks a rule: the connector never stores such a one.
     #[error(
-        "the native histogram '{text}' from Timestream breaks a rule of Prometheus: {fault}; query a range without it"
+        "the native histogram '{text}' from Timestream breaks a rule of Prometheus: {error}; query a range without it"
     )]
     InvalidHistogram {
         /// Its stored text.
         text: String,
         /// The rule.
-        fault: HistogramError,
+        error: HistogramError,
     },
 }
 
@@ -159,9 +159,9 @@ impl<'s> SeriesBuilder<'s> {
                 // A reader of chunks has no means to find out.
                 histogram
                     .validate()
-                    .map_err(|fault| RowError::InvalidHistogram {
+                    .map_err(|error| RowError::InvalidHistogram {
                         text: text.to_owned(),
-                        fault,
+                        error,
                     })?;
                 added.samples += 1;
                 added.bytes += histogram.bytes() as u64;
@@ -581,12 +581,12 @@ mod tests {
             ..Histogram::default()
         });
         let bad = builder.add_row(&histograms, named("U__histogram_of_x", &invalid));
-        let fault = HistogramError::Count {
+        let error = HistogramError::Count {
             buckets: 0,
             count: 9,
         };
         let text = invalid;
-        assert_eq!(bad, Err(RowError::InvalidHistogram { text, fault }));
+        assert_eq!(bad, Err(RowError::InvalidHistogram { text, error }));
         let all = builder.finish();
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].samples().count(), 1);

@@ -6,10 +6,10 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
+use prom_model::{STALE_MARKER_BITS, Sample};
 use prom_wire::chunk::{Chunk, Decoder, Encoder, MAX_SAMPLES, to_chunks};
 
 use crate::storage::write::series::is_special;
-use prom_model::{STALE_MARKER_BITS, Sample};
 
 /// Samples that may still come in any order.
 #[derive(Debug, Default)]

@@ -5,12 +5,13 @@
 //! <https://docs.aws.amazon.com/timestream/latest/developerguide/supported-sql-constructs.SHOW.html>,
 //! <https://docs.aws.amazon.com/timestream/latest/developerguide/supported-sql-constructs.DESCRIBE.html>.
 
+use prom_model::METRIC_NAME_LABEL;
+
 use super::rows::RowError;
 use crate::storage::limits::MAX_MEASURE_NAME_BYTES;
 use crate::storage::names::{Dimension, HISTOGRAM_PREFIX, escape, stored_forms};
 use crate::storage::read::datum::{Datum, Row};
 use crate::storage::read::selection::Selection;
-use prom_model::METRIC_NAME_LABEL;
 
 /// The measures that can hold the selected samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

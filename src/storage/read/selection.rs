@@ -1,13 +1,13 @@
 //! A remote read query to what it selects: destinations, matchers, a range of time.
 
 use go_regex::{Pattern, RegexError};
+use prom_model::{Labels, MatchOp};
+use prom_wire::prompb;
 
 use super::patterns::{LIGHT_BYTES, PatternLimits, PatternsTooLarge};
 use crate::storage::destination::Destination;
 use crate::storage::limits::MAX_TIME_MS;
 use crate::storage::routing::{RoutePart, Routing};
-use prom_model::{Labels, MatchOp};
-use prom_wire::prompb;
 
 /// The value of [`prompb::ReadHints::func`] with which Prometheus queries labels without samples.
 const LABELS_ONLY_FUNC: &str = "series";

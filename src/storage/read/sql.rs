@@ -3,13 +3,14 @@
 //! The SQL may select more than the matchers allow, never less: what Timestream cannot decide as
 //! PromQL does is left to the check on the rows, and so is what would make a query too large.
 
+use prom_model::METRIC_NAME_LABEL;
+
 use super::rows::{Columns, Content};
 use super::schema::{Schema, measures};
 use crate::storage::destination::Destination;
 use crate::storage::limits::MAX_QUERY_BYTES;
 use crate::storage::names::{ESCAPE_PREFIX, HISTOGRAM_PREFIX};
 use crate::storage::read::selection::{Condition, Matcher, QueryError, Selection};
-use prom_model::METRIC_NAME_LABEL;
 
 /// The widths of time that one result row may cover, widest first.
 ///

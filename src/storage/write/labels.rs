@@ -1,14 +1,15 @@
 //! The labels of a request, each different one looked at once: what it means, and its stored form.
 
-use hashbrown::HashMap;
 use std::borrow::Cow;
+
+use hashbrown::HashMap;
+use prom_model::METRIC_NAME_LABEL;
+use prom_wire::request::{Label, LabelId, Labels, Request};
 
 use super::stored::{AttributeId, StoredSeries};
 use crate::storage::limits::{MAX_DIMENSION_NAME_BYTES, MAX_MEASURE_NAME_BYTES};
 use crate::storage::names::escape;
 use crate::storage::routing::Routing;
-use prom_model::METRIC_NAME_LABEL;
-use prom_wire::request::{Label, LabelId, Labels, Request};
 
 /// The labels that were seen so far.
 pub(super) struct KnownLabels<'r, 'a> {

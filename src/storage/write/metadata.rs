@@ -5,13 +5,14 @@
 
 use std::borrow::Cow;
 
+use prom_model::visible::truncate;
+use prom_wire::request::{DatapointRange, Metadata, to_u32};
+
 use crate::storage::destination::Destination;
 use crate::storage::limits::{MAX_MEASURE_NAME_BYTES, MAX_RECORD_BYTES};
 use crate::storage::names::escape;
 use crate::storage::write::series::{Conversion, DestinationRecords, Record};
 use crate::storage::write::value::{Attribute, NUMBER_BYTES, Scalar, Value};
-use prom_model::visible::truncate;
-use prom_wire::request::{DatapointRange, Metadata, to_u32};
 
 /// The measure name of all these records.
 const MEASURE_NAME: &str = "metadata";

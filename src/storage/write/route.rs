@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use prom_model::visible::truncate;
+use prom_wire::request::{Datapoint, Label, Series, Unreadable};
+
 use super::labels::{Metric, Parts};
 use crate::storage::limits::MAX_DESTINATION_NAME_BYTES;
 use crate::storage::routing::{RoutePart, Routing};
-use prom_model::visible::truncate;
-use prom_wire::request::{Datapoint, Label, Series, Unreadable};
 
 /// The error of a series that cannot be routed or understood; the sender must fix it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

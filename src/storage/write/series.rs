@@ -10,6 +10,8 @@
 use std::borrow::Cow;
 
 use hashbrown::HashMap;
+use prom_model::visible::truncate;
+use prom_wire::request::{Datapoint, DatapointRange, Labels, Request, Series, to_u32};
 
 use super::exemplar;
 use super::labels::{KnownLabels, Metric, Parts};
@@ -26,8 +28,6 @@ use crate::storage::names::{
     EXEMPLAR_PREFIX, HISTOGRAM_PREFIX, NO_LABELS_DIMENSION, NO_LABELS_VALUE, VALUE_BITS_DIMENSION,
 };
 use crate::storage::routing::Routing;
-use prom_model::visible::truncate;
-use prom_wire::request::{Datapoint, DatapointRange, Labels, Request, Series, to_u32};
 
 /// The treatment of samples that Timestream cannot store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,14 +9,14 @@ use std::fmt::Write as _;
 
 use hashbrown::HashMap;
 use md5::{Digest, Md5};
+use prom_model::METRIC_NAME_LABEL;
+use prom_wire::request::{Datapoint, DatapointRange, Label, Request, to_u32};
 
 use super::route::SeriesError;
 use super::series::{Conversion, DestinationRecords, DropReason, Dropped, IgnoreReason, Record};
 use super::value::{Attribute, Scalar, Value};
 use crate::storage::destination::Destination;
 use crate::storage::limits::{MAX_RECORD_BYTES, TIME_BYTES};
-use prom_model::METRIC_NAME_LABEL;
-use prom_wire::request::{Datapoint, DatapointRange, Label, Request, to_u32};
 
 /// The measure name of all these records.
 const MEASURE_NAME: &str = "sample";

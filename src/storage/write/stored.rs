@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 
 use hashbrown::HashMap;
+use prom_wire::request::to_u32;
 
 use super::json::push_attribute;
-use prom_wire::request::to_u32;
 
 /// A dimension with its value, or a measure name.
 #[derive(Debug)]

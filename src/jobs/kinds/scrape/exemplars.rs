@@ -5,12 +5,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use exposition::Exemplar;
 use hashbrown::HashSet;
+use prom_wire::request::Label;
 use ring::digest::{SHA256, digest};
 
 use crate::jobs::job::JobContext;
 use crate::state::StateError;
 use crate::storage::write::exemplar::to_text;
-use prom_wire::request::Label;
 
 /// The key of the hashes.
 const KEY: &str = "exemplars";

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use exposition::Format;
 use http::{StatusCode, header};
+use prom_model::visible::truncate;
 use reqwest::Response;
 use tokio::time::Instant;
 
@@ -13,7 +14,6 @@ use super::Scrape;
 use crate::backoff::{Backoff, Jitter};
 use crate::jobs::client::{BodyError, CallError, Session, read_body};
 use crate::jobs::job::{JobContext, RunError};
-use prom_model::visible::truncate;
 
 /// The accepted formats, OpenMetrics first, as Prometheus requests them.
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use exposition::Exposition;
 use hashbrown::{DefaultHashBuilder, HashTable};
+use prom_model::{METRIC_NAME_LABEL, STALE_MARKER_BITS, Sample};
+use prom_wire::request::{Datapoint, Exemplar, Label, Metadata, Request};
 
 use super::Scrape;
 use super::exemplars::Exemplars;
 use super::labels::TargetLabels;
-use prom_model::{METRIC_NAME_LABEL, STALE_MARKER_BITS, Sample};
-use prom_wire::request::{Datapoint, Exemplar, Label, Metadata, Request};
 
 /// The outcome of a scrape, stored as series of its own.
 pub(super) struct ScrapeSummary {

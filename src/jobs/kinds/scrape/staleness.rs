@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hashbrown::HashMap;
+use prom_wire::request::Label;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use tokio::task::yield_now;
@@ -22,7 +23,6 @@ use crate::compute::{ComputePool, SLICE};
 use crate::jobs::gzip;
 use crate::jobs::job::JobContext;
 use crate::state::StateError;
-use prom_wire::request::Label;
 
 /// The key of the manifest.
 const MANIFEST_KEY: &str = "series";

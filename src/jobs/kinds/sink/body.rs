@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 
-use super::config::Protocol;
-use super::point::{Content, Point, by_series};
-
 use prom_wire::prompb;
 use prom_wire::prompb::v2;
+
+use super::config::Protocol;
+use super::point::{Content, Point, by_series};
 
 impl Protocol {
     pub(super) fn content_type(self) -> &'static str {

@@ -343,9 +343,9 @@ mod tests {
 
     use super::*;
 
-    fn faults(config: &Value) -> Vec<String> {
-        let faults = Settings::parse(config).unwrap_err();
-        faults.iter().map(ToString::to_string).collect()
+    fn errors(config: &Value) -> Vec<String> {
+        let errors = Settings::parse(config).unwrap_err();
+        errors.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_are_reported_together() {
+    fn all_errors_are_reported_together() {
         let config = json!({
             "url": "ftp://p", "key_label": "", "retry": -1, "batch_size": 0,
             "headers": {"Content-Type": "x", "X-A": "1", "b b": "2"},
@@ -395,8 +395,8 @@ mod tests {
             "config.batch_size: expected a whole number from 1 to 100000",
             "config.protobuf_message: expected one of 1.0, 2.0, prometheus.WriteRequest, io.prometheus.write.v2.Request",
         ];
-        assert_eq!(faults(&config), expected);
-        let unknown = faults(&json!({"url": "http://p", "key_labels": "l"}));
+        assert_eq!(errors(&config), expected);
+        let unknown = errors(&json!({"url": "http://p", "key_labels": "l"}));
         assert!(
             unknown[0].starts_with("config: unknown field `key_labels`"),
             "{unknown:?}"

@@ -57,7 +57,7 @@ impl<'a> PushedRows<'a> {
             None => Some(Ok(())),
             Some(Ok(row)) if row.number <= MAX_ROWS => None,
             Some(Ok(_)) => Some(Err(RunError::TooManyRows(format!(
-                "the body has more than {MAX_ROWS} rows; hand over fewer at a time"
+                "the body has more than {MAX_ROWS} rows; push fewer at a time"
             )))),
             Some(Err(why)) => Some(Err(RunError::Failed(format!(
                 "the rows cannot be read: {why}; expected a JSON array of objects, or one on each line"

@@ -14,7 +14,7 @@ pub(super) enum Reason {
     /// Another reason, which the receiver's text gives.
     Other,
     /// The receiver accepts nothing from this sender.
-    Refused,
+    Denied,
     /// The pushed row is not a sample.
     BadRow,
 }
@@ -27,7 +27,7 @@ impl Reason {
             Self::OutOfOrder => "out_of_order",
             Self::TooOld => "too_old",
             Self::Other => "rejected",
-            Self::Refused => "refused",
+            Self::Denied => "refused",
             Self::BadRow => "bad_row",
         }
     }

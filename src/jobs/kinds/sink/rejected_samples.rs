@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 
+use prom_model::Labels;
+
 use super::error_text::ErrorText;
 use super::point::{Content, Point, by_series};
 use super::reason::Reason;
-use prom_model::Labels;
 
 /// A sample that is not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,8 +122,8 @@ mod tests {
         assert_eq!(rejected_samples(&points, 3, &words).unwrap()[0].index, 3);
     }
 
-    /// A receiver that takes old samples refuses none but the one that it has with another value; one that
-    /// takes none of the future refuses the last ones.
+    /// A receiver that accepts old samples rejects only the one that it has with another value; one that
+    /// accepts no future samples rejects the last ones.
     #[test]
     fn samples_amid_a_series_are_found_or_nothing_is_trusted() {
         let points = [

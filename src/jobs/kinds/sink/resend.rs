@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use prom_model::Label;
+
 use super::config::Settings;
 use super::point::{Content, Point, arrange};
 use super::row::checked;
@@ -13,7 +15,6 @@ use super::send::{Origin, Outcome, Sender, letters_of};
 use crate::dead_letter::Letter;
 use crate::ingest::Replayed;
 use crate::jobs::job::JobContext;
-use prom_model::Label;
 
 /// Sends the samples of `letters`.
 pub(super) async fn resend(
@@ -37,7 +38,7 @@ pub(super) async fn resend(
                 // A row that is not a sample counts as one, as when it was pushed.
                 let samples = letter.count().max(1);
                 replayed.samples += samples;
-                *replayed.refused.entry(reason.to_owned()).or_default() += samples;
+                *replayed.rejected.entry(reason.to_owned()).or_default() += samples;
                 replayed.left.push(letter.clone());
             }
         }
@@ -56,7 +57,7 @@ pub(super) async fn resend(
     let left = outcome.permanent.len() + outcome.undelivered.len();
     replayed.stored = (points.len() - left) as u64;
     for it in &outcome.permanent {
-        let count = replayed.refused.entry(it.reason.as_str().to_owned());
+        let count = replayed.rejected.entry(it.reason.as_str().to_owned());
         *count.or_default() += 1;
     }
     if let Some(error) = &outcome.error {

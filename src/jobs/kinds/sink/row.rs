@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::fmt::temporal::{DateTimeParser, Pieces};
 use jiff::tz::{Disambiguation, OffsetConflict, TimeZone};
+use prom_model::visible::truncate;
+use prom_model::{Label, Labels, METRIC_NAME_LABEL, Sample};
 use serde_json::{Map, Value};
 
 use super::point::{Content, Point};
 use super::reader::RawRow;
 use crate::json::tree_bytes;
-use prom_model::visible::truncate;
-use prom_model::{Label, Labels, METRIC_NAME_LABEL, Sample};
 
 /// Bytes of a row that an error quotes, and of a value in it.
 const MAX_SHOWN_BYTES: usize = 300;

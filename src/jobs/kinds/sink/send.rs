@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use prom_model::Label;
+use prom_model::visible::truncate;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::body::body;
@@ -19,8 +21,6 @@ use super::response::{WriteResponse, write_response};
 use crate::dead_letter::Letter;
 use crate::jobs::client::{CallError, Session, next_piece};
 use crate::jobs::job::{JobContext, Report, RunError};
-use prom_model::Label;
-use prom_model::visible::truncate;
 
 const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
 const ATTEMPT: HeaderName = HeaderName::from_static("retry-attempt");
@@ -356,7 +356,7 @@ impl<'r> Sender<'r> {
                     )));
                 }
                 for point in points {
-                    self.note(point, Reason::Refused, &why, permanent);
+                    self.note(point, Reason::Denied, &why, permanent);
                 }
             }
             WriteResponse::Unclear(why) => {

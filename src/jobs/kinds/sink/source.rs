@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use prom_model::{Labels, METRIC_NAME_LABEL, Sample};
+use prom_wire::response::Series;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,8 +24,6 @@ use crate::storage::names::Measure;
 use crate::storage::read::datum::{Datum, Row};
 use crate::storage::read::rows::row_labels;
 use crate::timestream::ErrorKind;
-use prom_model::{Labels, METRIC_NAME_LABEL, Sample};
-use prom_wire::response::Series;
 
 /// Span of a table that is read at once: half the range of a block of Prometheus, which accepts nothing
 /// older than that before its newest sample of any series.

@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use prom_model::visible::truncate;
 use serde::{Deserialize, Serialize};
 
 use super::config::Start;
@@ -9,7 +10,6 @@ use super::response::Series;
 use super::target;
 use super::window::Window;
 use crate::jobs::job::{JobContext, RunError};
-use prom_model::visible::truncate;
 
 /// The key of an incomplete full refresh.
 pub(super) const RUN_KEY: &str = "run";

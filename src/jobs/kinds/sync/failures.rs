@@ -1,8 +1,9 @@
 //! Collects the metrics that fail in a run while the others continue.
 
+use prom_model::visible::truncate;
+
 use super::server::Failure;
 use crate::jobs::job::RunError;
-use prom_model::visible::truncate;
 
 /// After this many shared failures in a row, the other metrics are not tried.
 const MAX_SHARED_IN_A_ROW: usize = 3;

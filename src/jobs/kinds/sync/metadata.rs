@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
+use prom_wire::request::{Metadata, Request};
+
 use super::SyncRun;
 use super::response::is_wanted;
 use super::server::Failure;
 use super::target;
 use crate::jobs::job::RunError;
-use prom_wire::request::{Metadata, Request};
 
 /// Unchanged metadata is stored again after this time, in milliseconds.
 const METADATA_MS: i64 = 86_400_000;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prom_wire::request::{Datapoint, Request};
 use tokio::time::Instant;
 
 use super::SyncRun;
@@ -15,7 +16,6 @@ use crate::ingest::{DeadLetterOutcome, RecordLayout};
 use crate::jobs::job::RunError;
 use crate::jobs::kinds::add_written;
 use crate::timestream::ErrorKind;
-use prom_wire::request::{Datapoint, Request};
 
 /// Number of points that are stored before the cursor is saved.
 const POINTS_PER_SAVE: usize = 1_000;

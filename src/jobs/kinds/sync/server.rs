@@ -4,12 +4,15 @@
 //! A rejected window is read in halves if possible ([`Failure::TooLarge`]), unless no smaller window could help.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
+use prom_model::{Label, Labels, METRIC_NAME_LABEL, Sample};
+use prom_wire::prompb;
+use prom_wire::prompb::{label_matcher, read_request};
 use reqwest::Url;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -24,10 +27,6 @@ use crate::jobs::client::{self, BodyError, CallError, Session, read_body};
 use crate::jobs::job::{JobContext, RunError};
 use crate::jobs::quote::{self, ApiError};
 use crate::json::LONG_BYTES;
-use prom_model::{Label, Labels, METRIC_NAME_LABEL, Sample};
-
-use prom_wire::prompb;
-use prom_wire::prompb::{label_matcher, read_request};
 
 /// The retries of a call.
 const BACKOFF: Backoff = Backoff {
@@ -207,12 +206,12 @@ impl<'r> Server<'r> {
         let read = |body: &[u8]| {
             let response = names(body)?;
             if response.partial.is_some() {
-                *partial.lock().unwrap_or_else(PoisonError::into_inner) = Some(response.clone());
+                *partial.lock() = Some(response.clone());
             }
             complete(response)
         };
         let response = self.get(call, &query, read).await;
-        let partial = partial.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let partial = partial.into_inner();
         match (response, partial) {
             (Err(Failure::Rejected(_)), Some(partial)) => Ok(partial),
             (response, _) => response,
@@ -437,9 +436,9 @@ impl<'r> Server<'r> {
         }
     }
 
-    fn streak(&self) -> std::sync::MutexGuard<'_, Streak> {
+    fn streak(&self) -> parking_lot::MutexGuard<'_, Streak> {
         // No code that holds the lock can leave it inconsistent.
-        self.streak.lock().unwrap_or_else(PoisonError::into_inner)
+        self.streak.lock()
     }
 
     async fn pause(&self, pause: Duration) -> Result<(), Failure> {

@@ -9,10 +9,10 @@
 //! that it also holds neighbouring groups together.
 
 use hashbrown::HashMap;
+use prom_wire::request::to_u32;
 
 use crate::storage::write::body::UNIT_BYTES;
 use crate::storage::write::stored::{AttributeId, SeriesId, StoredSeries};
-use prom_wire::request::to_u32;
 
 /// Attributes that are looked at closely: those that most series have. More cost time and change
 /// nothing, because an attribute of few series cannot divide all of them.
