@@ -10,7 +10,7 @@ pub struct Backoff {
     pub max_retries: u32,
     /// Pause before the first retry; it doubles with each further one.
     pub base: Duration,
-    /// Longest pause.
+    /// Longest pause, before jitter.
     pub cap: Duration,
     /// The random part of a pause.
     pub jitter: Jitter,

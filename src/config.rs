@@ -218,13 +218,17 @@ pub fn read(
     let matches = replay.or(healthcheck).or(run).unwrap_or(&matches);
     let mode = Mode::of(&environment);
     let given = |name: &str| environment(name).filter(|value| !value.is_empty());
-    let named = |variable: &str| {
+    let written = |variable: &str| {
         let flag = matches.get_one::<String>(variable).cloned();
         flag.or_else(|| environment(variable))
-            .filter(|value| !value.is_empty())
     };
+    let named = |variable: &str| written(variable).filter(|value| !value.is_empty());
     let by_former_name = |option: &str| named(FormerName::of(option)?.variable);
-    let set = |option: &str| named(option).or_else(|| by_former_name(option));
+    // An empty value switches off, also what the former name sets.
+    let set = |option: &str| match written(option) {
+        Some(value) => Some(value).filter(|value| !value.is_empty()),
+        None => by_former_name(option),
+    };
     // In Lambda the process has no socket of its own, and none runs until the next tick.
     let is_ignored = |variable: &str| {
         mode == Mode::Lambda && (variable.starts_with("web_") || variable == CONNECTORS_FILE)

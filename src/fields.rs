@@ -198,7 +198,7 @@ impl FieldReader {
     /// Reads a string, which may be empty.
     pub fn string(&mut self, key: &str, value: Option<&Value>) -> Option<String> {
         let string = self.given(value)?.as_str();
-        self.check(key, string.is_some(), "expected a text");
+        self.check(key, string.is_some(), "expected a string");
         string.map(str::to_owned)
     }
 
@@ -252,7 +252,7 @@ impl FieldReader {
         match value.as_str() {
             Some(text) if !text.is_empty() => Some(text.to_owned()),
             _ => {
-                self.expected(key, "a text that is not empty");
+                self.expected(key, "a non-empty string");
                 None
             }
         }
@@ -281,8 +281,8 @@ impl FieldReader {
         let text = self.text(key, value)?;
         match url(&text) {
             Ok(url) => Some(url),
-            Err(why) => {
-                self.error(key, why);
+            Err(error) => {
+                self.error(key, error);
                 None
             }
         }
@@ -290,7 +290,7 @@ impl FieldReader {
 }
 
 /// Returns the path of `key` within the object at `path`; an empty one adds nothing.
-fn join(path: &str, key: &str) -> String {
+pub(crate) fn join(path: &str, key: &str) -> String {
     match (path, key) {
         ("", key) => key.to_owned(),
         (path, "") => path.to_owned(),
@@ -375,7 +375,7 @@ mod tests {
             "config.n: expected a whole number from 1 to 100",
             "config.n: expected a whole number from 1 to 100",
             "config.n: expected a whole number from 1 to 100",
-            "config.t: expected a text that is not empty",
+            "config.t: expected a non-empty string",
             "config.f: expected true or false",
         ];
         assert_eq!(texts, expected);

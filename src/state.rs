@@ -80,7 +80,9 @@ impl StateError {
 
     /// Returns the error for a text that other processes changed at every attempt.
     pub fn contended(name: &str) -> Self {
-        Self(format!("too many change {name:?} at the same time"))
+        Self(format!(
+            "too many processes change {name:?} at the same time; try again"
+        ))
     }
 }
 

@@ -102,7 +102,8 @@ impl ErrorKind {
         }
     }
 
-    /// Returns the name in logs, metrics and responses: that of the service's exception, if there is one.
+    /// Returns the name in logs, metrics and responses: that of the service's exception, if there is one; of
+    /// `RowTooLarge` the documented one.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Throttled => "ThrottlingException",

@@ -67,7 +67,7 @@ pub struct Service {
     /// Runs jobs.
     pub runner: Arc<JobRunner>,
     /// True if the state of jobs outlives the process.
-    pub is_state_lasting: bool,
+    pub is_state_persistent: bool,
 }
 
 /// Builds the parts of a process that serves requests.
@@ -88,12 +88,12 @@ pub fn service(config: &Config, shared: &SdkConfig) -> Result<Service, OptionErr
         parts.ingester.clone(),
         parts.querier.clone(),
     );
-    let is_state_lasting = state.is_persistent();
+    let is_state_persistent = state.is_persistent();
     let runner = runner(config, parts, state, Arc::clone(app.metrics()));
     Ok(Service {
         app,
         runner,
-        is_state_lasting,
+        is_state_persistent,
     })
 }
 

@@ -35,7 +35,7 @@ pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> 
         Ok(definition) if definition.job.resends() => Arc::new(definition),
         Ok(_) => {
             print_error(&format!(
-                "{} (--sink): the connector is no sink: expected the type prometheus_sink",
+                "{} (--sink): the job is not a sink; expected the type prometheus_sink",
                 path.display()
             ));
             return Exit::Unusable;

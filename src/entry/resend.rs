@@ -117,17 +117,17 @@ impl<'r> Sender<'r> {
         letters: &[Letter],
         deadline: Option<Instant>,
     ) -> Replayed {
-        let why = match self.runner.registry.get(name).await {
+        let reason = match self.runner.registry.get(name).await {
             Ok(Entry { record, .. }) if record.paused || record.disabled_reason.is_some() => {
-                format!("the connector {name} is paused or disabled")
+                format!("the job {name} is paused or disabled; resume it")
             }
             Ok(entry) => match entry.definition {
                 Some(definition) => return self.send(&definition, letters, deadline).await,
-                None => format!("the definition of the connector {name} cannot be used"),
+                None => format!("the definition of the job {name} is invalid; update or delete it"),
             },
             Err(error) => error.to_string(),
         };
-        failed(letters, &why)
+        failed(letters, &reason)
     }
 
     /// Sends letters, unless the endpoint has failed: each further try would wait as long.
@@ -137,7 +137,6 @@ impl<'r> Sender<'r> {
         letters: &[Letter],
         deadline: Option<Instant>,
     ) -> Replayed {
-        // Code under the lock cannot leave it half done.
         let lock = || self.failed.lock();
         let before = lock().get(&definition.name).cloned();
         if let Some(why) = before {

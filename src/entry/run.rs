@@ -21,7 +21,6 @@ use crate::dead_letter::{DeadLetterTarget, DeadLetters};
 use crate::jobs::bucket::{Cause, JobRecord, LEASE};
 use crate::jobs::definition::{Definition, KINDS, type_names};
 use crate::jobs::job::{Progress, Report, RunError};
-use crate::jobs::registry::RegistryError;
 use crate::jobs::runner::{Caller, JobRunner, NotRun, RunOutcome};
 use crate::metrics::Metrics;
 use crate::state::{Folder, Memory, State};
@@ -295,14 +294,6 @@ fn describe(
     let report = match outcome {
         RunOutcome::Finished(report) => report,
         RunOutcome::NotRun(reason) => {
-            let reason = match reason {
-                NotRun::StateFailed(error) => error.to_string(),
-                NotRun::NoMemory(error) => RegistryError::Memory(*error).to_string(),
-                NotRun::Disabled(reason) => format!("disabled: {reason}"),
-                NotRun::ClaimLost | NotRun::Busy | NotRun::Paused => {
-                    "another run of it has not ended".to_owned()
-                }
-            };
             return format!("{name}: did not run: {reason}\n");
         }
     };

@@ -14,7 +14,7 @@ use prom_wire::{DecodeError, EncodeError};
 
 use super::settings::{Misconfiguration, PermanentErrorStatus};
 use crate::ingest::{DeadLetterOutcome, Failure, WriteOutcome};
-use crate::jobs::registry::RegistryError;
+use crate::jobs::registry::{RAISE_MEMORY, RegistryError};
 use crate::query::ReadError;
 use crate::storage::read::patterns::PatternsTooLarge;
 use crate::storage::read::selection::QueryError;
@@ -25,9 +25,6 @@ use crate::timestream::ErrorKind;
 const MAX_TEXT_BYTES: usize = 1024;
 /// Seconds after which a sender should retry, by default.
 const RETRY_AFTER_SECONDS: u64 = 1;
-
-/// The remedy of the operator for a lack of memory.
-const RAISE_MEMORY: &str = ", or raise max_in_flight_bytes";
 
 /// The beginning of Prometheus' User-Agent.
 const PROMETHEUS: &[u8] = b"Prometheus/";

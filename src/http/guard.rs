@@ -24,15 +24,15 @@ const FORWARDED: [&str; 3] = ["forwarded", "x-real-ip", "via"];
 /// The beginning of the other headers of proxies.
 const FORWARDED_PREFIX: &str = "x-forwarded-";
 
-/// A reason to reject a request.
+/// A request that a page of another origin or a proxy may have sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PolicyViolation {
+enum ForeignRequest {
     ForeignOrigin,
     ForeignHost,
     Forwarded,
 }
 
-impl PolicyViolation {
+impl ForeignRequest {
     fn text(self) -> &'static str {
         match self {
             Self::ForeignOrigin => {
@@ -69,7 +69,7 @@ pub(super) async fn require(
     let error = HttpError::foreign(violation.text());
     let path = request.uri().path();
     // A page can send any number of requests.
-    if let Some(suppressed) = app.policy_violations.admit(Instant::now()) {
+    if let Some(suppressed) = app.foreign_requests.admit(Instant::now()) {
         tracing::warn!(
             error = error.text(),
             status = error.status().as_u16(),
@@ -82,7 +82,7 @@ pub(super) async fn require(
 }
 
 /// Checks a request. With `only_this_machine` the loopback listener is the only protection.
-fn admit(headers: &HeaderMap, uri: &Uri, only_this_machine: bool) -> Result<(), PolicyViolation> {
+fn admit(headers: &HeaderMap, uri: &Uri, only_this_machine: bool) -> Result<(), ForeignRequest> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
     let has_several = hosts.next().is_some();
@@ -90,20 +90,20 @@ fn admit(headers: &HeaderMap, uri: &Uri, only_this_machine: bool) -> Result<(), 
         let origin = origin.to_str().ok().and_then(|it| it.split_once("://"));
         let is_own = |authority: &str| host.is_some_and(|it| it.eq_ignore_ascii_case(authority));
         if !origin.is_some_and(|(_, authority)| is_own(authority)) {
-            return Err(PolicyViolation::ForeignOrigin);
+            return Err(ForeignRequest::ForeignOrigin);
         }
     }
     if !only_this_machine {
         return Ok(());
     }
     if headers.keys().any(is_of_proxy) {
-        return Err(PolicyViolation::Forwarded);
+        return Err(ForeignRequest::Forwarded);
     }
     let names = host
         .into_iter()
         .chain(uri.authority().map(Authority::as_str));
     if has_several || !names.into_iter().all(is_this_machine) {
-        return Err(PolicyViolation::ForeignHost);
+        return Err(ForeignRequest::ForeignHost);
     }
     Ok(())
 }
@@ -133,12 +133,12 @@ mod tests {
 
     #[test]
     fn requests_of_pages_and_proxies() {
-        use PolicyViolation::{ForeignHost, ForeignOrigin, Forwarded};
+        use ForeignRequest::{ForeignHost, ForeignOrigin, Forwarded};
         // With the loopback listener as the only protection, and with a credential.
         type Case = (
             &'static [(&'static str, &'static str)],
-            Option<PolicyViolation>,
-            Option<PolicyViolation>,
+            Option<ForeignRequest>,
+            Option<ForeignRequest>,
         );
         let cases: [Case; 24] = [
             (&[], None, None),

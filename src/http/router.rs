@@ -38,7 +38,7 @@ pub struct App {
     /// Limits the log lines of rejected credentials.
     pub(super) rejected_credentials: Arc<LogLimiter>,
     /// Limits the log lines of requests that foreign pages or proxies may have sent.
-    pub(super) policy_violations: Arc<LogLimiter>,
+    pub(super) foreign_requests: Arc<LogLimiter>,
     /// `None` if no definitions are stored.
     pub(super) jobs: Option<JobsApi>,
     /// True if only this machine can reach the server.
@@ -60,7 +60,7 @@ impl App {
             web,
             verifier: Arc::default(),
             rejected_credentials: Arc::default(),
-            policy_violations: Arc::default(),
+            foreign_requests: Arc::default(),
             jobs: None,
             is_local: false,
         }

@@ -28,11 +28,11 @@ impl Ingester {
     /// records. What the policy has to say about names and values applies, but nothing makes the
     /// whole request fail.
     ///
-    /// Samples that another value keeps out are no dead letters: the value that is stored is the one
-    /// that is wanted.
+    /// Samples rejected because of another value are not dead letters: the stored value is the one that is
+    /// wanted.
     ///
     /// # Errors
-    /// None that the policy could cause.
+    /// `fail_on_*` options are off here, so no error is expected.
     pub async fn copy(
         &self,
         request: &Request<'_>,

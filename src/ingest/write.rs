@@ -301,7 +301,7 @@ impl Ingester {
         missing.cause.is_retryable() && !(is_throttled && self.throttled_may_be_dropped)
     }
 
-    /// Samples dropped by policy are expected, so they do not go to the log.
+    /// Returns true if the samples become a dead letter. Samples dropped by policy do so only if letters persist.
     fn is_dead_letter(&self, missing: &Undelivered, redelivery: Redelivery) -> bool {
         match &missing.cause {
             FailureCause::Ignored(reason) => {

@@ -406,8 +406,8 @@ mod tests {
         let cases = [
             (with("type", json!("hunter2")), "type: expected one of echo"),
             (with("type", Value::Null), "missing field `type`"),
-            (with("type", json!(["hunter2"])), "type: expected a text"),
-            (with("name", json!(4_711)), "name: expected a text"),
+            (with("type", json!(["hunter2"])), "type: expected a string"),
+            (with("name", json!(4_711)), "name: expected a string"),
             (with("name", json!("")), "name: expected 1 to 64"),
             (with("name", json!("hunter2!")), "name: expected 1 to 64"),
             (

@@ -135,7 +135,7 @@ fn header_value(values: &mut FieldReader, key: &str, value: &Value) -> Option<Se
     let Some(text) = value.as_str() else {
         values.error(
             key,
-            "expected a text, or a reference such as $env:NAME or $file:NAME",
+            "expected a string, or a reference such as $env:NAME or $file:NAME",
         );
         return None;
     };
@@ -152,7 +152,7 @@ fn header_value(values: &mut FieldReader, key: &str, value: &Value) -> Option<Se
     if plain.header("header", text).is_err() {
         values.error(
             key,
-            "expected a text that a header can have, without line ends and control characters",
+            "expected a string that a header can have, without line ends and control characters",
         );
         return None;
     }
@@ -203,11 +203,11 @@ mod tests {
             (json!({"b b": "hunter2"}), "config.headers: expected names"),
             (
                 json!({"X-A": 4_711}),
-                "config.headers.X-A: expected a text, or a reference",
+                "config.headers.X-A: expected a string, or a reference",
             ),
             (
                 json!({"X-A": "hunter2\n"}),
-                "config.headers.X-A: expected a text that a header can have",
+                "config.headers.X-A: expected a string that a header can have",
             ),
             (
                 json!({"X-A": "a", "x-a": "hunter2"}),

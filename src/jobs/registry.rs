@@ -57,6 +57,9 @@ pub struct Entry {
     pub record: JobRecord,
 }
 
+/// The remedy of the operator for a lack of memory, appended to [`BudgetExceeded`].
+pub(crate) const RAISE_MEMORY: &str = ", or raise max_in_flight_bytes";
+
 /// The reason for which a definition could not be read or changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
@@ -78,7 +81,7 @@ pub enum RegistryError {
     #[error(transparent)]
     State(#[from] StateError),
     /// There is no memory to read the definition.
-    #[error("{0}, or raise max_in_flight_bytes")]
+    #[error("{0}{}", RAISE_MEMORY)]
     Memory(#[from] BudgetExceeded),
 }
 

@@ -64,19 +64,25 @@ pub enum RunOutcome {
 }
 
 /// The reason for which a job did not run, or accepted no rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRun {
     /// Another process has claimed the bucket.
+    #[error("another run of it has not ended")]
     ClaimLost,
     /// Another run of it has not ended.
+    #[error("another run of it has not ended")]
     Busy,
     /// It is paused.
+    #[error("it is paused; resume it")]
     Paused,
     /// It is disabled, for this reason.
+    #[error("disabled: {0}")]
     Disabled(String),
     /// The state cannot be used, so it is unknown whether the job may run.
-    StateFailed(StateError),
+    #[error(transparent)]
+    StateFailed(#[from] StateError),
     /// There is no memory for the pushed rows.
+    #[error("{0}{}", RAISE_MEMORY)]
     NoMemory(BudgetExceeded),
 }
 
@@ -186,7 +192,7 @@ impl JobRunner {
         reservation.grow(memory).map_err(NotRun::NoMemory)?;
         let attempt = self.attempt(definition, Cause::Hand);
         let cursors = self.cursors(definition);
-        let run = self.work(definition, (self.now)(), caller, &cursors, &attempt.tally);
+        let run = self.context(definition, (self.now)(), caller, &cursors, &attempt.tally);
         let Some(pushing) = definition.job.push_rows(&run, rows) else {
             attempt.forget();
             return Ok(None);
@@ -213,7 +219,7 @@ impl JobRunner {
             progress: &(),
         };
         let tally = Tally::default();
-        let run = self.work(definition, (self.now)(), caller, &cursors, &tally);
+        let run = self.context(definition, (self.now)(), caller, &cursors, &tally);
         Some(definition.job.resend(&run, letters)?.await)
     }
 
@@ -226,7 +232,7 @@ impl JobRunner {
     }
 
     /// Returns the context of a run.
-    fn work<'a>(
+    fn context<'a>(
         &'a self,
         definition: &'a Definition,
         scheduled_for: Timestamp,
@@ -304,7 +310,7 @@ impl JobRunner {
             stop: &stop,
             ..caller
         };
-        let run = self.work(definition, scheduled_for, stoppable, &cursors, tally);
+        let run = self.context(definition, scheduled_for, stoppable, &cursors, tally);
         // A panic ends this run alone, and its lease.
         let work = AssertUnwindSafe(definition.job.run(&run)).catch_unwind();
         let watch = async {

@@ -123,7 +123,7 @@ const NAMES: Names = Names {
     last_success: "job_last_success_timestamp_seconds",
 };
 
-/// The names before those, which dashboards and alerts may still use; CloudWatch has them too.
+/// The names before those, which dashboards and alerts may still use; CloudWatch has these only.
 const FORMER_NAMES: Names = Names {
     runs: "definition_runs",
     samples: "definition_rows",
@@ -147,15 +147,15 @@ struct Outcome {
 pub(super) fn measurements(run: &RunCount) -> Vec<Measurement> {
     let mut all = Vec::with_capacity(4);
     all.push(Measurement::count_by(
-        "definition_runs",
+        FORMER_NAMES.runs,
         [(run.result.as_str(), 1)],
     ));
     if run.result.has_run() {
         let seconds = run.duration.as_secs_f64();
         all.extend([
-            Measurement::count_by("definition_rows", [(run.kind, run.rows)]),
-            Measurement::count_by("definition_rejected_rows", [(run.kind, run.rejected)]),
-            Measurement::new("definition_run_duration_seconds", Value::Seconds(seconds)),
+            Measurement::count_by(FORMER_NAMES.samples, [(run.kind, run.rows)]),
+            Measurement::count_by(FORMER_NAMES.rejected, [(run.kind, run.rejected)]),
+            Measurement::new(FORMER_NAMES.duration, Value::Seconds(seconds)),
         ]);
     }
     all

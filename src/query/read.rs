@@ -63,7 +63,7 @@ impl fmt::Debug for ReadStream {
 }
 
 impl ReadStream {
-    /// Returns a reading that ends with an error.
+    /// Returns a stream that ends with an error.
     fn failed(error: ReadError) -> Self {
         Self {
             results: Box::pin(stream::iter([Err(error)])),

@@ -1,7 +1,7 @@
 //! The columns that were last seen, so that a read need not look them up before it queries.
 //!
 //! The cache only hides latency: every result by a remembered schema is checked against the
-//! present one (see [`super::read`]).
+//! present one (see [`super::select`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;

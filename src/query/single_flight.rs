@@ -23,7 +23,7 @@ use crate::storage::read::selection::Selection;
 const JOIN_WINDOW: Duration = Duration::from_secs(1);
 
 /// The parts of a query that decide its result. Other hints, the function for
-/// instance, does not change it.
+/// instance, do not change it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct QueryKey {
     /// Type, name and value, those of the destination among them; sorted, each once.

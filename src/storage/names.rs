@@ -173,6 +173,11 @@ fn decode(stored: &str) -> Option<String> {
     Some(name)
 }
 
+/// Returns true if Timestream rejects the value: it is not finite, or `-0.0`.
+pub(super) fn is_special(value: f64) -> bool {
+    !value.is_finite() || value.to_bits() == (-0.0_f64).to_bits()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

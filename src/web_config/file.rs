@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 
 use super::users::Users;
-use crate::fields::{FieldError, FieldErrors};
+use crate::fields::{FieldError, FieldErrors, join};
 
 /// The content of a file.
 #[derive(Debug, Default)]
@@ -441,10 +441,7 @@ impl<'a> Section<'a> {
     }
 
     fn key(&self, key: &str) -> String {
-        match self.path {
-            "" => key.to_owned(),
-            path => format!("{path}.{key}"),
-        }
+        join(self.path, key)
     }
 
     fn get(&self, key: &str) -> Option<&'a Yaml<'a>> {

@@ -6,6 +6,7 @@ use lambda_runtime::Diagnostic;
 use prom_wire::budget::BudgetExceeded;
 
 use crate::fields::FieldErrors;
+use crate::jobs::registry::RAISE_MEMORY;
 
 /// An event that is not handled.
 #[derive(thiserror::Error)]
@@ -44,7 +45,7 @@ pub enum EventError {
     #[error("InvalidEvent: the event does not have the form of Kinesis: {0}")]
     InvalidStream(serde_json::Error),
     /// The memory budget is exhausted; the sender sends the event again.
-    #[error("MemoryBudgetExceeded: the event is not handled: {0}, or raise max_in_flight_bytes")]
+    #[error("MemoryBudgetExceeded: the event is not handled: {0}{}", RAISE_MEMORY)]
     Memory(#[from] BudgetExceeded),
     /// The time of the invocation was over; the sender sends the event again.
     #[error(

@@ -232,7 +232,7 @@ impl Invocation<'_> {
         if let Err(exceeded) = self.reservation.grow(memory) {
             let messages = letters.records.len();
             tracing::error!(
-                error = exceeded.to_string(),
+                error = EventError::from(exceeded).to_string(),
                 messages_failed = messages,
                 "Could not replay dead letters; the queue keeps them."
             );

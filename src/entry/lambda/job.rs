@@ -11,7 +11,6 @@ use super::error::EventError;
 use crate::jobs::bucket::{Cause, bucket};
 use crate::jobs::definition::Definition;
 use crate::jobs::job::{Report, RunError};
-use crate::jobs::registry::RegistryError;
 use crate::jobs::runner::{Caller, JobRunner, NotRun, RunOutcome};
 use crate::metrics::emf::EmfRecord;
 
@@ -89,14 +88,10 @@ fn report(name: String, cause: Cause, outcome: RunOutcome) -> Result<Value, Even
             }))
         }
         RunOutcome::NotRun(reason) => {
-            let error = match reason {
-                NotRun::Disabled(reason) => format!("disabled: {reason}"),
-                NotRun::StateFailed(error) => error.to_string(),
-                NotRun::NoMemory(error) => RegistryError::Memory(error).to_string(),
-                NotRun::ClaimLost | NotRun::Busy | NotRun::Paused => {
-                    return Ok(json!({"name": name, "result": result}));
-                }
-            };
+            if let NotRun::ClaimLost | NotRun::Busy | NotRun::Paused = reason {
+                return Ok(json!({"name": name, "result": result}));
+            }
+            let error = reason.to_string();
             Err(EventError::Failed { name, error })
         }
     }

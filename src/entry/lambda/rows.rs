@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use super::records::{KinesisRecord, SqsMessage};
 use crate::jobs::definition::Definition;
 use crate::jobs::job::Report;
-use crate::jobs::registry::RegistryError;
 use crate::jobs::runner::{Caller, JobRunner, NotRun};
 use crate::json::LONG_BYTES;
 use crate::metrics::emf::EmfRecord;
@@ -146,19 +145,13 @@ pub(super) async fn deliver(
             stop: &stop,
             progress: &(),
         };
-        let handed = push_rows(sink, &items, runner, reservation, caller).await;
-        let is_settled = match &handed {
+        let pushed = push_rows(sink, &items, runner, reservation, caller).await;
+        let is_settled = match &pushed {
             Ok(Some((report, _))) => report.is_settled(),
             Ok(None) => false,
             Err(reason) => {
-                let exceeded = match reason {
-                    NotRun::NoMemory(exceeded) => {
-                        Some(RegistryError::Memory(*exceeded).to_string())
-                    }
-                    _ => None,
-                };
                 tracing::error!(
-                    error = exceeded,
+                    error = reason.to_string(),
                     connector = sink.name,
                     result = reason.result().as_str(),
                     "A sink is not accepting rows; they are sent again."
@@ -196,9 +189,9 @@ async fn push_rows(
     };
     let compute = runner.ingester.compute();
     compute.run_in_slices(bytes > LONG_BYTES, step).await;
-    let handed = runner.push_rows(sink, &rows, reservation, caller).await;
+    let pushed = runner.push_rows(sink, &rows, reservation, caller).await;
     reservation.shrink(memory);
-    handed
+    pushed
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ async fn build(config: &Config, function: &str) -> Result<(Router, Handlers), Ve
     let Service {
         mut app, runner, ..
     } = service;
-    if service.is_state_lasting {
+    if service.is_state_persistent {
         // Invocations have deadlines of their own.
         app = app.with_jobs(JobsApi {
             runner: Arc::clone(&runner),

@@ -99,7 +99,7 @@ impl Known {
         self.samples.contains(database)
     }
 
-    /// Notes that it does; returns true if that is new.
+    /// Notes that the table holds samples in this database; returns true if that is new.
     pub(super) fn note_samples(&mut self, database: &str) -> bool {
         self.samples.len() < MAX_DATABASES && self.samples.insert(database.to_owned())
     }

@@ -19,10 +19,10 @@ use prom_wire::response::Series;
 
 use super::samples::Samples;
 use crate::storage::histogram;
+use crate::storage::names::is_special;
 use crate::storage::names::{Dimension, Measure, NO_LABELS_DIMENSION, NO_LABELS_VALUE};
 use crate::storage::read::datum::{Datum, Row, TimeSeries};
 use crate::storage::read::selection::Selection;
-use crate::storage::write::series::is_special;
 
 /// The size of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -316,7 +316,7 @@ pub(crate) fn row_labels(
             }
             _ => {
                 return Err(RowError::Shape(
-                    "expected a text as the value of a dimension",
+                    "expected a string as the value of a dimension",
                 ));
             }
         }

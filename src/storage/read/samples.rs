@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use prom_model::{STALE_MARKER_BITS, Sample};
 use prom_wire::chunk::{Chunk, Decoder, Encoder, MAX_SAMPLES, to_chunks};
 
-use crate::storage::write::series::is_special;
+use crate::storage::names::is_special;
 
 /// Samples that may still come in any order.
 #[derive(Debug, Default)]

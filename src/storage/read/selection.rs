@@ -219,7 +219,7 @@ impl Selection {
 ///
 /// # Errors
 /// See [`QueryError`].
-pub fn query_to_selection(
+fn query_to_selection(
     query: &prompb::Query,
     routing: &Routing,
     limits: &mut PatternLimits<'_>,

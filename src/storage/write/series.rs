@@ -26,6 +26,7 @@ use crate::storage::limits::{
 };
 use crate::storage::names::{
     EXEMPLAR_PREFIX, HISTOGRAM_PREFIX, NO_LABELS_DIMENSION, NO_LABELS_VALUE, VALUE_BITS_DIMENSION,
+    is_special,
 };
 use crate::storage::routing::Routing;
 
@@ -534,11 +535,6 @@ impl<'a> Forms<'_, 'a> {
 
 /// Bytes of a series whose records with a number are not over the limit.
 const MAX_SERIES_BYTES: usize = MAX_RECORD_BYTES - TIME_BYTES - NUMBER_BYTES;
-
-/// Returns true if Timestream rejects the value: it is not finite, or `-0.0`.
-pub(in crate::storage) fn is_special(value: f64) -> bool {
-    !value.is_finite() || value.to_bits() == (-0.0_f64).to_bits()
-}
 
 /// A series that is over a limit of Timestream.
 enum OverLimit<'a> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::json::push_string;
 
 /// The size of a value of eight bytes, whatever its text.
-pub(in crate::storage) const NUMBER_BYTES: usize = 8;
+pub(super) const NUMBER_BYTES: usize = 8;
 
 /// The value of a record.
 #[derive(Clone, Debug, PartialEq)]

@@ -191,7 +191,7 @@ fn labels(values: &mut FieldReader, value: Option<&Value>) -> BTreeMap<String, S
             );
         }
         if value.is_null() {
-            values.error(&key, "expected a text that is not empty");
+            values.error(&key, "expected a non-empty string");
         } else if let Some(text) = values.text(&key, Some(value)) {
             labels.insert(name.clone(), text);
         }
@@ -283,9 +283,9 @@ mod tests {
             "config.timeout_ms: expected a whole number from 100 to 60000",
             "config.body_size_limit: expected a whole number from 1 to 1073741824",
             "config.labels.__name__: expected a non-empty name that does not begin with __",
-            "config.labels.n: expected a text that is not empty",
-            "config.labels.o: expected a text that is not empty",
-            "config.labels.zone: expected a text that is not empty",
+            "config.labels.n: expected a non-empty string",
+            "config.labels.o: expected a non-empty string",
+            "config.labels.zone: expected a non-empty string",
         ];
         assert_eq!(found, expected);
         let found = errors(json!({
@@ -305,7 +305,7 @@ mod tests {
             (json!({}), "config.endpoint: missing"),
             (
                 json!({"endpoint": 4_711}),
-                "config.endpoint: expected a text",
+                "config.endpoint: expected a string",
             ),
             (
                 json!({"endpoint": "http://a", "tiemout_ms": 1}),

@@ -387,7 +387,7 @@ mod tests {
             "config.source[2]: unknown field `x`, expected one of `query`, `database`, `table`, `metrics`, `start`, `end`",
             "config.source[3]: end (1970-01-01T00:00:00.005Z) is not after start (2026-01-02T00:00:00Z)",
             "config.url: expected a URL that begins with http:// or https://",
-            "config.key_label: expected a text that is not empty",
+            "config.key_label: expected a non-empty string",
             "config.key_value: missing: the field of a row that holds its value",
             "config.headers.Content-Type: the protocol sets this header; for credentials there is auth",
             "config.headers: expected names of headers: letters, digits, - and others that HTTP allows",

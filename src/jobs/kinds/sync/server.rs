@@ -592,7 +592,7 @@ fn read_samples(success: &Success) -> Result<prompb::ReadResponse, AttemptError>
     let message = prom_wire::decompress(&success.body, MAX_RESPONSE_BYTES);
     let message = message.map_err(|error| match error {
         prom_wire::DecodeError::TooLargeDecoded { .. } => AttemptError::TooLarge {
-            reason: error.to_string(),
+            reason: format!("the response decompresses to more than {MAX_RESPONSE_BYTES} bytes"),
             may_pass: false,
         },
         other => invalid(other),

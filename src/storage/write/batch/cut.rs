@@ -1,5 +1,7 @@
 //! The bounds between calls.
 
+use crate::storage::limits::TIME_BYTES;
+
 use crate::storage::limits::MAX_RECORDS_PER_WRITE;
 use crate::storage::write::body::UNIT_BYTES;
 
@@ -14,8 +16,6 @@ pub(super) struct Weight {
     pub(super) same_time: bool,
 }
 
-/// Bytes of a time.
-const TIME_BYTES: usize = 8;
 /// Records that stay together at most where nothing speaks for a cut between them: to look at every
 /// place takes most of the time of writing, and saves less than a hundredth of the units.
 const MAX_RUN: usize = 4;
