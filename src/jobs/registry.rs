@@ -81,7 +81,7 @@ pub enum RegistryError {
     #[error(transparent)]
     State(#[from] StateError),
     /// There is no memory to read the definition.
-    #[error("{0}{}", RAISE_MEMORY)]
+    #[error("{0}{remedy}", remedy = RAISE_MEMORY)]
     Memory(#[from] BudgetExceeded),
 }
 

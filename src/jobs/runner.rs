@@ -15,7 +15,7 @@ use super::bucket::{Cause, Claim, JobRecord, LEASE, RENEWAL};
 use super::client::Client;
 use super::definition::Definition;
 use super::job::{Cursors, JobContext, Progress, Report, RunError, Tally};
-use super::registry::{Registry, RegistryError, cursors_of};
+use super::registry::{RAISE_MEMORY, Registry, RegistryError, cursors_of};
 use super::secret::Secrets;
 use crate::dead_letter::Letter;
 use crate::ingest::{Ingester, Replayed};
@@ -82,7 +82,7 @@ pub enum NotRun {
     #[error(transparent)]
     StateFailed(#[from] StateError),
     /// There is no memory for the pushed rows.
-    #[error("{0}{}", RAISE_MEMORY)]
+    #[error("{0}{remedy}", remedy = RAISE_MEMORY)]
     NoMemory(BudgetExceeded),
 }
 

@@ -45,7 +45,7 @@ pub enum EventError {
     #[error("InvalidEvent: the event does not have the form of Kinesis: {0}")]
     InvalidStream(serde_json::Error),
     /// The memory budget is exhausted; the sender sends the event again.
-    #[error("MemoryBudgetExceeded: the event is not handled: {0}{}", RAISE_MEMORY)]
+    #[error("MemoryBudgetExceeded: the event is not handled: {0}{remedy}", remedy = RAISE_MEMORY)]
     Memory(#[from] BudgetExceeded),
     /// The time of the invocation was over; the sender sends the event again.
     #[error(
