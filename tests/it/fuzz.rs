@@ -11,6 +11,8 @@ mod exposition;
 mod go_regex;
 #[path = "../../fuzz/checks/matchers.rs"]
 mod matchers;
+#[path = "../../fuzz/checks/model.rs"]
+mod model;
 #[path = "../../fuzz/checks/read.rs"]
 mod read;
 #[path = "../../fuzz/checks/sql.rs"]
@@ -36,9 +38,10 @@ const CONNECTOR: [Target; 6] = [
 ];
 
 /// The targets that use crates of the workspace alone.
-const CRATES: [Target; 3] = [
+const CRATES: [Target; 4] = [
     ("exposition", exposition::check),
     ("go_regex", go_regex::check),
+    ("model", model::check),
     ("wire", wire::check),
 ];
 
