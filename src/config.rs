@@ -218,16 +218,16 @@ pub fn read(
     let matches = replay.or(healthcheck).or(run).unwrap_or(&matches);
     let mode = Mode::of(&environment);
     let given = |name: &str| environment(name).filter(|value| !value.is_empty());
-    let written = |variable: &str| {
-        let flag = matches.get_one::<String>(variable).cloned();
-        flag.or_else(|| environment(variable))
+    let flag = |variable: &str| matches.get_one::<String>(variable).cloned();
+    let named = |variable: &str| {
+        let value = flag(variable).or_else(|| environment(variable));
+        value.filter(|value| !value.is_empty())
     };
-    let named = |variable: &str| written(variable).filter(|value| !value.is_empty());
     let by_former_name = |option: &str| named(FormerName::of(option)?.variable);
-    // An empty value switches off, also what the former name sets.
-    let set = |option: &str| match written(option) {
-        Some(value) => Some(value).filter(|value| !value.is_empty()),
-        None => by_former_name(option),
+    // An empty flag switches off, also what a variable of the former name sets.
+    let set = |option: &str| match named(option) {
+        None if flag(option).is_none() => by_former_name(option),
+        value => value,
     };
     // In Lambda the process has no socket of its own, and none runs until the next tick.
     let is_ignored = |variable: &str| {
@@ -715,6 +715,7 @@ mod tests {
         let state = |arguments: &[&str], environment: &[(&str, &str)]| {
             config(&[&DEFAULTS, arguments].concat(), environment).state
         };
+        assert_eq!(state(&["--state-store="], &[("state", "file:x")]), None);
         let expected = Some(StateStore::DynamoDb("state".to_owned()));
         for names in [["--state=dynamodb:state"], ["--state-store=dynamodb:state"]] {
             assert_eq!(state(&names, &[]), expected, "{names:?}");

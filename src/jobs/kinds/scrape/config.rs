@@ -305,7 +305,7 @@ mod tests {
             (json!({}), "config.endpoint: missing"),
             (
                 json!({"endpoint": 4_711}),
-                "config.endpoint: expected a string",
+                "config.endpoint: expected a non-empty string",
             ),
             (
                 json!({"endpoint": "http://a", "tiemout_ms": 1}),
