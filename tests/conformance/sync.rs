@@ -163,7 +163,7 @@ async fn a_sync_copies_a_victoria_metrics_that_rejects_large_windows() {
     let raw = json!({"raw": true, "metrics_filter": "level"});
     let (is_success, log) = run(&stage, &victoria, raw).await;
     assert!(!is_success, "{log}");
-    assert!(log.contains("the server needs remote read"), "{log}");
+    assert!(log.contains("raw, which requires remote read"), "{log}");
 }
 
 /// VictoriaMetrics repeats the last value in the newest 30 s: a run up to the present stores values
