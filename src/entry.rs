@@ -14,7 +14,7 @@ pub mod signal;
 use std::io;
 use std::process::ExitCode;
 
-use prom_model::visible::print_error;
+use crate::telemetry::print_error;
 
 /// Reports a failure that ends the process, even if logging is switched off.
 pub fn failed(message: &str, error: &io::Error) -> ExitCode {

@@ -435,7 +435,7 @@ mod tests {
         ] {
             assert!(url(good).is_ok(), "{good}");
         }
-        for (bad, why) in [
+        for (bad, expected) in [
             ("a:9090", "begins with http://"),
             ("localhost", "not a URL"),
             ("ftp://a", "begins with http://"),
@@ -443,7 +443,10 @@ mod tests {
             ("http://a/#x", "no fragment"),
         ] {
             let error = url(bad).unwrap_err();
-            assert!(error.contains(why) && !error.contains("hunter2"), "{error}");
+            assert!(
+                error.contains(expected) && !error.contains("hunter2"),
+                "{error}"
+            );
         }
     }
 }

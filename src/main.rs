@@ -4,13 +4,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use prom_model::visible::print_error;
 use timestream_prometheus_connector::config::{
     self, Config, ConfigError, Invocation, Mode, Replaying,
 };
 use timestream_prometheus_connector::entry;
 use timestream_prometheus_connector::entry::signal::stop_signal;
 use timestream_prometheus_connector::telemetry;
+use timestream_prometheus_connector::telemetry::print_error;
 use timestream_prometheus_connector::timestream::sdk_config;
 
 /// The memory of a large request goes back to the system when it is over: the allocator of glibc held

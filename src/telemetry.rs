@@ -21,7 +21,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use prom_model::visible::{escaped, is_hidden, print_error};
+use prom_model::visible::{escaped, escaped_lines, is_hidden};
 
 /// The library and the binary of this package.
 const OWN_CRATES: [&str; 2] = [env!("CARGO_CRATE_NAME"), "bootstrap"];
@@ -249,6 +249,11 @@ fn json(pairs: impl Iterator<Item = (&'static str, Value)>) -> String {
         .map(|(key, value)| format!("{}:{}", Value::from(key), quoted(&value)))
         .collect();
     format!("{{{}}}", members.join(","))
+}
+
+/// Writes a string of one or several lines to standard error, escaped.
+pub fn print_error(text: &str) {
+    eprintln!("{}", escaped_lines(text));
 }
 
 #[cfg(test)]

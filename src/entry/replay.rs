@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use indicatif::{ProgressBar, ProgressStyle};
-use prom_model::visible::{escaped_lines, print_error};
+use prom_model::visible::escaped_lines;
 
 use super::build::{parts, runner};
 use super::resend::ToSink;
@@ -17,6 +17,7 @@ use crate::jobs::definition;
 use crate::metrics::Metrics;
 use crate::replay::{Progress, Replay, Source, Summary, Target, ToTimestream};
 use crate::state::{Memory, State};
+use crate::telemetry::print_error;
 
 /// Replays all sources and prints the outcome.
 pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> Exit {

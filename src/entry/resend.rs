@@ -139,27 +139,27 @@ impl<'r> Sender<'r> {
     ) -> Replayed {
         let lock = || self.failed.lock();
         let before = lock().get(&definition.name).cloned();
-        if let Some(why) = before {
-            return failed(letters, &why);
+        if let Some(error) = before {
+            return failed(letters, &error);
         }
         let stop = CancellationToken::new();
         let resent = self.runner.resend(definition, letters, deadline, &stop);
         let Some(replayed) = resent.await else {
             return failed(letters, &format!("{} is no sink", definition.name));
         };
-        if let Some(why) = replayed.failed.keys().next() {
-            lock().insert(definition.name.clone(), why.clone());
+        if let Some(error) = replayed.failed.keys().next() {
+            lock().insert(definition.name.clone(), error.clone());
         }
         replayed
     }
 }
 
 /// Returns an outcome in which all letters stay, for this reason.
-fn failed(letters: &[Letter], why: &str) -> Replayed {
+fn failed(letters: &[Letter], error: &str) -> Replayed {
     let samples = letters.iter().map(Letter::count).sum();
     Replayed {
         samples,
-        failed: [(why.to_owned(), samples)].into(),
+        failed: [(error.to_owned(), samples)].into(),
         left: letters.to_vec(),
         ..Replayed::default()
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use indicatif::{ProgressBar, ProgressStyle};
-use prom_model::visible::{escaped_lines, print_error};
+use prom_model::visible::escaped_lines;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,7 @@ use crate::jobs::job::{Progress, Report, RunError};
 use crate::jobs::runner::{Caller, JobRunner, NotRun, RunOutcome};
 use crate::metrics::Metrics;
 use crate::state::{Folder, Memory, State};
+use crate::telemetry::print_error;
 
 /// The pause before the next attempt to begin a run.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);

@@ -490,7 +490,11 @@ impl From<DecodeError> for HttpError {
             | DecodeError::Snappy(_)
             | DecodeError::Protobuf(_) => "",
         };
-        Self::new(ErrorClass::from(&error), format!("{error}{option}"))
+        let name = match &error {
+            DecodeError::TooManyInRead { .. } => "ReadLimitError: ",
+            _ => "",
+        };
+        Self::new(ErrorClass::from(&error), format!("{name}{error}{option}"))
     }
 }
 

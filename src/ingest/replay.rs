@@ -171,7 +171,7 @@ fn request<'a>(letters: &[&'a Letter]) -> Request<'a> {
         }
         if letter.not_utf8 {
             let message = letter.message.as_str();
-            request.end_unreadable_series(Unreadable::Letter { message });
+            request.end_unreadable_series(Unreadable::Other { message });
         } else {
             request.end_series();
         }

@@ -61,7 +61,7 @@ enum Host {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockedAddress {
     address: String,
-    why: BlockReason,
+    reason: BlockReason,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +101,10 @@ impl Guard {
     /// Checks an address that a name was resolved to.
     pub(super) fn check(&self, address: SocketAddr) -> Result<(), BlockedAddress> {
         let ip = plain(address.ip());
-        let blocked = |why| {
+        let blocked = |reason| {
             Err(BlockedAddress {
                 address: ip.to_string(),
-                why,
+                reason,
             })
         };
         if METADATA.contains(&ip) {
@@ -130,7 +130,7 @@ impl Guard {
         match self.own.iter().find(is_own) {
             Some(own) => Err(BlockedAddress {
                 address: name.to_owned(),
-                why: BlockReason::Own(own.what),
+                reason: BlockReason::Own(own.what),
             }),
             None => Ok(()),
         }
@@ -161,9 +161,9 @@ impl Own {
 
 impl fmt::Display for BlockedAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, why } = self;
+        let Self { address, reason } = self;
         write!(f, "{address} is not called: ")?;
-        match why {
+        match reason {
             BlockReason::LinkLocal => f.write_str(
                 "it is a link-local address; set allow_link_local to true if it is meant",
             ),

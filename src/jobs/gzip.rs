@@ -82,7 +82,7 @@ impl Decoder {
                     self.magic = MAGIC.len().min(self.magic + taken);
                     piece = &piece[taken..];
                 }
-                Err(error) => return Err(self.why(&error)),
+                Err(error) => return Err(self.error_of(&error)),
             }
         }
         Ok(())
@@ -107,14 +107,14 @@ impl Decoder {
     /// Checks the member that is complete, and begins the next one.
     fn end_member(&mut self) -> Result<(), GzipError> {
         if let Err(error) = self.member.try_finish() {
-            return Err(self.why(&error));
+            return Err(self.error_of(&error));
         }
         self.member = GzDecoder::new(std::mem::take(self.member.get_mut()));
         self.magic = 0;
         Ok(())
     }
 
-    fn why(&self, error: &io::Error) -> GzipError {
+    fn error_of(&self, error: &io::Error) -> GzipError {
         match self.member.get_ref().is_over {
             true => GzipError::TooLong,
             false => GzipError::Invalid(error.to_string()),

@@ -45,12 +45,12 @@ pub struct InvalidReference(String);
 
 /// A secret that could not be resolved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} resolve: {why}")]
+#[error("{what} resolve: {reason}")]
 pub struct Unresolved {
     /// `token` or `password`, for instance.
     pub what: &'static str,
     /// The reason and the remedy.
-    pub why: String,
+    pub reason: String,
 }
 
 /// Resolves references.
@@ -66,7 +66,7 @@ impl SecretRef {
     /// # Errors
     /// It is none, or one to a secret that no definition may have.
     pub fn parse(text: &str) -> Result<Self, InvalidReference> {
-        let invalid = |why: String| Err(InvalidReference(why));
+        let invalid = |reason: String| Err(InvalidReference(reason));
         if let Some(name) = text.strip_prefix(ENV) {
             let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
             let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -142,7 +142,9 @@ impl Secret {
     pub(super) fn header(&self, what: &'static str, text: &str) -> Result<HeaderValue, Unresolved> {
         let mut value = HeaderValue::from_str(text).map_err(|_| Unresolved {
             what,
-            why: format!("{self} holds what no header can have: line ends or control characters"),
+            reason: format!(
+                "{self} holds what no header can have: line ends or control characters"
+            ),
         })?;
         value.set_sensitive(true);
         Ok(value)
@@ -192,7 +194,7 @@ impl Secrets {
                 .ok_or_else(|| format!("the variable {name} is not set, or empty")),
             SecretRef::File(name) => self.read(name),
         };
-        found.map_err(|why| Unresolved { what, why })
+        found.map_err(|reason| Unresolved { what, reason })
     }
 
     /// Returns the bytes of a file that is not a secret itself, a certificate for instance; the error begins
@@ -208,7 +210,7 @@ impl Secrets {
         limit: u64,
     ) -> Result<Vec<u8>, Unresolved> {
         self.bytes(&format!("the file {name}"), name, limit)
-            .map_err(|why| Unresolved { what, why })
+            .map_err(|reason| Unresolved { what, reason })
     }
 
     fn read(&self, name: &str) -> Result<String, String> {

@@ -41,11 +41,6 @@ pub fn escaped_lines(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Writes a string of one or several lines to standard error, escaped.
-pub fn print_error(text: &str) {
-    eprintln!("{}", escaped_lines(text));
-}
-
 /// Returns at most `max_bytes` of `text`, followed by dots if something is missing.
 pub fn truncate(text: &str, max_bytes: usize) -> Cow<'_, str> {
     if text.len() <= max_bytes {

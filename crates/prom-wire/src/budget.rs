@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A request is small up to this part of the budget: 1 MiB of the default.
+/// A request is small up to this part of the budget.
 const SMALL_PART: usize = 128;
 /// The part of the budget that is left to small requests, so that large ones cannot starve them.
 const PART_FOR_SMALL: usize = 8;
@@ -53,7 +53,8 @@ pub enum BudgetExceeded {
 }
 
 impl MemoryBudget {
-    /// Returns a budget of `limit` bytes.
+    /// Returns a budget of `limit` bytes. One reservation may hold three quarters of them; an eighth is left to
+    /// reservations of less than a 128th.
     pub fn new(limit: usize) -> Self {
         Self {
             limit,

@@ -83,7 +83,7 @@ pub enum DecodeError {
     },
     /// A read request has more of one thing than it may.
     #[error(
-        "ReadLimitError: the read request has more than {limit} {what}; send several requests, or fewer and simpler label matchers"
+        "the read request has more than {limit} {what}; send several requests, or fewer and simpler label matchers"
     )]
     TooManyInRead {
         /// The things that are too many.

@@ -155,9 +155,9 @@ pub enum Unreadable<'a> {
         /// Its bytes.
         text: &'a [u8],
     },
-    /// The labels come from a dead letter and are those of a series that was unreadable.
-    Letter {
-        /// The message of the letter.
+    /// The labels are those of a series that was unreadable before, for example in an earlier request.
+    Other {
+        /// The reason that was given then.
         message: &'a str,
     },
 }
@@ -490,7 +490,7 @@ impl fmt::Display for Unreadable<'_> {
             Self::Metadata { what, text } => {
                 write!(f, "the {what} '{}' is not UTF-8", Bytes(text))
             }
-            Self::Letter { message } => f.write_str(message),
+            Self::Other { message } => f.write_str(message),
         }
     }
 }
@@ -683,17 +683,20 @@ mod tests {
         request.push_known_label(broken);
         assert!(!request.end_series());
 
-        let why = Unreadable::Label {
+        let broken = Unreadable::Label {
             name: b"l",
             value: b"caf\xe9",
         };
         let odd = Unreadable::OddReferences { count: 1 };
         let unreadable: Vec<_> = request.iter().map(|it| it.unreadable.copied()).collect();
-        assert_eq!(unreadable, [None, Some(why), None, Some(odd), Some(why)]);
+        assert_eq!(
+            unreadable,
+            [None, Some(broken), None, Some(odd), Some(broken)]
+        );
         let series = request.series(1);
         assert!(series.labels.iter().eq([("", ""), ("a", "1")]));
         assert_eq!(series.labels.to_string(), "{l=\"caf\u{fffd}\", a=\"1\"}");
-        assert!(why.to_string().contains("value 'caf\\xe9' of label 'l'"));
+        assert!(broken.to_string().contains("value 'caf\\xe9' of label 'l'"));
     }
 
     #[test]

@@ -100,8 +100,8 @@ pub(super) fn push_metadata<'a>(
             let broken = texts
                 .into_iter()
                 .find_map(|(what, text)| Some((what, text.err()?)));
-            let why = broken.map(|(what, text)| Unreadable::Metadata { what, text });
-            request.unreadable_metadata.extend(why);
+            let unreadable = broken.map(|(what, text)| Unreadable::Metadata { what, text });
+            request.unreadable_metadata.extend(unreadable);
         }
     }
     Ok(())

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
-use prom_model::visible::print_error;
 use tokio_util::sync::CancellationToken;
 
 use super::{Handlers, Replayer, VARIABLES, serve};
@@ -13,6 +12,7 @@ use crate::entry::build::{Service, service};
 use crate::entry::failed;
 use crate::entry::signal::stop_signal;
 use crate::http::{JobsApi, Misconfiguration, error_router, router};
+use crate::telemetry::print_error;
 use crate::timestream::sdk_config;
 
 /// Serves invocations until the process is stopped by a signal.

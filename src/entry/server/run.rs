@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use prom_model::visible::print_error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +12,7 @@ use crate::config::Config;
 use crate::entry::build::{Service, service};
 use crate::entry::signal::stop_signal;
 use crate::entry::{failed, jobs};
+use crate::telemetry::print_error;
 use crate::timestream::sdk_config;
 
 /// The time that requests in flight have beyond their deadline when the process stops.

@@ -50,12 +50,12 @@ impl SeriesError {
     ];
 
     /// Returns the error of a series that cannot be read.
-    pub fn of_series(why: &Unreadable<'_>) -> Self {
-        match why {
+    pub fn of_series(error: &Unreadable<'_>) -> Self {
+        match error {
             Unreadable::OddReferences { .. } | Unreadable::UnknownReference { .. } => {
                 Self::BadReference
             }
-            Unreadable::Label { .. } | Unreadable::Metadata { .. } | Unreadable::Letter { .. } => {
+            Unreadable::Label { .. } | Unreadable::Metadata { .. } | Unreadable::Other { .. } => {
                 Self::NotUtf8
             }
         }
@@ -96,10 +96,10 @@ impl SeriesError {
         match self {
             Self::BadReference | Self::NotUtf8 => match series.unreadable {
                 // It has all of this already.
-                Some(Unreadable::Letter { message }) => (*message).to_owned(),
-                why => {
-                    let why = why.map(|why| why.to_string()).unwrap_or_default();
-                    format!("{name}: {why} in the time series {labels}; correct the sender")
+                Some(Unreadable::Other { message }) => (*message).to_owned(),
+                error => {
+                    let error = error.map(|error| error.to_string()).unwrap_or_default();
+                    format!("{name}: {error} in the time series {labels}; correct the sender")
                 }
             },
             Self::EmptyLabelName => format!(
@@ -145,13 +145,13 @@ impl SeriesError {
                 )
             }
             Self::UnreadableExemplar => {
-                let why = series.datapoints.iter().find_map(|item| match item {
+                let error = series.datapoints.iter().find_map(|item| match item {
                     Datapoint::Exemplar(exemplar) => exemplar.labels.as_ref().err(),
                     Datapoint::Sample(_) | Datapoint::Histogram(_) => None,
                 });
-                let why = why.map(|why| why.to_string()).unwrap_or_default();
+                let error = error.map(|error| error.to_string()).unwrap_or_default();
                 format!(
-                    "{name}: {why} in an exemplar of the time series {labels}; correct the sender"
+                    "{name}: {error} in an exemplar of the time series {labels}; correct the sender"
                 )
             }
         }

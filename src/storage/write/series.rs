@@ -41,7 +41,7 @@ pub struct WritePolicy {
     pub store_special_values: bool,
 }
 
-/// The reason why samples were dropped by policy.
+/// The reason for which samples were dropped by policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IgnoreReason {
     /// The stored metric name has more than 256 bytes.
@@ -82,7 +82,7 @@ impl IgnoreReason {
         Self::NotAFloat,
     ];
 
-    /// Returns why no sample of this time can be stored, if so.
+    /// Returns the reason for which no sample of this time can be stored, if there is one.
     pub(super) fn of_time(timestamp_ms: i64) -> Option<Self> {
         match timestamp_ms {
             ..0 => Some(Self::NegativeTimestamp),
@@ -185,7 +185,7 @@ pub struct Dropped {
     pub reason: DropReason,
 }
 
-/// The reason why samples became no record.
+/// The reason for which samples became no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
     /// Timestream cannot hold them; the policy is to drop them.
@@ -249,8 +249,8 @@ pub fn series_to_records<'a>(
     let concerns =
         |series: &Series<'_, '_>| !series.datapoints.is_empty() || series.unreadable.is_some();
     for series in request.iter().filter(concerns) {
-        if let Some(why) = series.unreadable {
-            let error = SeriesError::of_series(why);
+        if let Some(unreadable) = series.unreadable {
+            let error = SeriesError::of_series(unreadable);
             conversion.drop_items(series.range, DropReason::Invalid(error));
             continue;
         }
@@ -348,7 +348,7 @@ impl<'a> Conversion<'a> {
     }
 }
 
-/// The reason why an item becomes no record.
+/// The reason for which an item becomes no record.
 enum Unstorable<'a> {
     InvalidItem(SeriesError),
     OverLimit(OverLimit<'a>),
@@ -412,7 +412,7 @@ fn to_record<'a>(
 }
 
 impl Unstorable<'_> {
-    /// Returns the reason why `content` is dropped, unless the policy is to reject the request.
+    /// Returns the reason for which `content` is dropped, unless the policy is to reject the request.
     fn reason(
         self,
         content: &Datapoint<'_>,
@@ -786,9 +786,9 @@ mod tests {
             let all = [&[("__name__", name), ("table", "t")], labels].concat();
             let request = request(&[(&all, &[(1, value)])]);
             let lenient = series_to_records(&request, &routing, WritePolicy::default()).unwrap();
-            let why = lenient.dropped.first().map(|dropped| dropped.reason);
-            let expected_why = expected.map(DropReason::Ignored);
-            assert_eq!(why, expected_why, "{name} {}", labels.len());
+            let reason = lenient.dropped.first().map(|dropped| dropped.reason);
+            let expected_reason = expected.map(DropReason::Ignored);
+            assert_eq!(reason, expected_reason, "{name} {}", labels.len());
             let rejected = series_to_records(&request, &routing, strict).is_err();
             assert_eq!(rejected, expected.is_some(), "{name} {}", labels.len());
         }

@@ -33,8 +33,8 @@ pub fn samples_to_rows<'a>(request: &Request<'a>, destination: Destination) -> C
     let mut known = HashMap::new();
     let (mut series_ids, mut records) = (Vec::new(), Vec::new());
     for series in request.iter() {
-        if let Some(why) = series.unreadable {
-            let reason = DropReason::Invalid(SeriesError::of_series(why));
+        if let Some(unreadable) = series.unreadable {
+            let reason = DropReason::Invalid(SeriesError::of_series(unreadable));
             conversion.dropped.push(Dropped {
                 items: series.range,
                 reason,
@@ -232,11 +232,11 @@ mod tests {
             .iter()
             .map(|it| (it.items.position(), it.reason))
             .collect();
-        let why = DropReason::Ignored;
+        let ignored = DropReason::Ignored;
         let expected = [
-            (1, why(IgnoreReason::ValueNotFinite)),
-            (3, why(IgnoreReason::NegativeTimestamp)),
-            (4, why(IgnoreReason::RecordTooLarge)),
+            (1, ignored(IgnoreReason::ValueNotFinite)),
+            (3, ignored(IgnoreReason::NegativeTimestamp)),
+            (4, ignored(IgnoreReason::RecordTooLarge)),
         ];
         assert_eq!(dropped, expected);
     }

@@ -124,8 +124,8 @@ impl ErrorText {
     pub(super) fn about_series(&self) -> Option<Vec<(Self, &str)>> {
         let lines = self.0.lines().filter(|line| !line.is_empty());
         let about = lines.map(|line| {
-            let (why, series) = line.split_once(" for series ")?;
-            Some((Self(why.to_owned()), series.trim()))
+            let (text, series) = line.split_once(" for series ")?;
+            Some((Self(text.to_owned()), series.trim()))
         });
         about.collect()
     }

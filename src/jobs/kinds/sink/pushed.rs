@@ -59,8 +59,8 @@ impl<'a> PushedRows<'a> {
             Some(Ok(_)) => Some(Err(RunError::TooManyRows(format!(
                 "the body has more than {MAX_ROWS} rows; push fewer at a time"
             )))),
-            Some(Err(why)) => Some(Err(RunError::Failed(format!(
-                "the rows cannot be read: {why}; expected a JSON array of objects, or one on each line"
+            Some(Err(error)) => Some(Err(RunError::Failed(format!(
+                "the rows cannot be read: {error}; expected a JSON array of objects, or one on each line"
             )))),
         };
         self.in_slices(step).await?

@@ -34,33 +34,33 @@ pub(super) fn rejected_samples(
     text: &ErrorText,
 ) -> Option<Vec<RejectedSample>> {
     let mut said: HashMap<&str, Vec<ErrorText>> = HashMap::new();
-    for (why, series) in text.about_series()? {
-        said.entry(series).or_default().push(why);
+    for (text, series) in text.about_series()? {
+        said.entry(series).or_default().push(text);
     }
     let mut rejected = Vec::new();
     let mut start = 0;
     for series in by_series(points) {
         let about = said.remove(display(&series[0].labels).as_str());
         let about = about.unwrap_or_default();
-        let mut future = about.iter().filter(|why| why.is_about_future()).count();
+        let mut future = about.iter().filter(|text| text.is_about_future()).count();
         let mut next = 0;
-        for (line, why) in about.iter().enumerate() {
+        for (line, text) in about.iter().enumerate() {
             let rest = &series[next..];
-            let place = match why.reason() {
-                _ if why.is_about_future() => {
+            let place = match text.reason() {
+                _ if text.is_about_future() => {
                     future -= 1;
                     rest.len().checked_sub(future + 1)
                 }
                 Reason::OutOfOrder | Reason::TooOld => (line == next).then_some(0),
-                Reason::Stored | Reason::Duplicate if series.len() > 1 => duplicate(rest, why),
+                Reason::Stored | Reason::Duplicate if series.len() > 1 => duplicate(rest, text),
                 _ => (series.len() == 1).then_some(0),
             };
             let place = next + place.filter(|place| *place < rest.len())?;
             next = place + 1;
             rejected.push(RejectedSample {
                 index: start + place,
-                reason: why.reason(),
-                phrase: why.phrase(),
+                reason: text.reason(),
+                phrase: text.phrase(),
             });
         }
         start += series.len();
@@ -133,7 +133,7 @@ mod tests {
             point("a", "1", 3, f64::NAN),
             point("a", "1", 4, 1.0),
         ];
-        let line = |why: &str| format!("{why} for series {{__name__=\"a\", x=\"1\"}}\n");
+        let line = |text: &str| format!("{text} for series {{__name__=\"a\", x=\"1\"}}\n");
         let duplicate = |timestamp_ms, value| {
             let text = format!(
                 "duplicate sample for timestamp {timestamp_ms}; overrides not allowed: existing 7, new value {value}"

@@ -30,7 +30,7 @@ pub(super) enum WriteResponse {
     /// A later try may succeed.
     Retry {
         /// The error of this try.
-        why: String,
+        error: String,
         /// The pause that the receiver requests.
         after: Option<Duration>,
     },
@@ -78,7 +78,7 @@ pub(super) fn write_response(
     let code = status.as_u16();
     if is_temporary(code) {
         return WriteResponse::Retry {
-            why: quoted(),
+            error: quoted(),
             after: retry_after(headers, now),
         };
     }
@@ -167,8 +167,8 @@ mod tests {
 
     #[test]
     fn responses() {
-        let retry = |why: &str, after: Option<u64>| WriteResponse::Retry {
-            why: why.to_owned(),
+        let retry = |error: &str, after: Option<u64>| WriteResponse::Retry {
+            error: error.to_owned(),
             after: after.map(Duration::from_secs),
         };
         let stored = |unconfirmed| WriteResponse::Stored { unconfirmed };

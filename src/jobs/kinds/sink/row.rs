@@ -34,43 +34,43 @@ pub(super) struct Fields {
 
 /// A row that is not a sample.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("row {number}: {why}; the row: {row}")]
+#[error("row {number}: {error}; the row: {row}")]
 pub(super) struct BadRow {
     /// Its number, from 1.
     pub(super) number: usize,
     /// The error of the row.
-    pub(super) why: String,
+    pub(super) error: String,
     /// Its start.
     pub(super) row: String,
 }
 
 /// Converts a row to a sample. A row that is too large is not parsed.
 pub(super) fn sample_of(row: RawRow<'_>, fields: &Fields, now_ms: i64) -> Result<Point, BadRow> {
-    let bad = |why: &str, shown: &str| BadRow {
+    let bad = |error: &str, shown: &str| BadRow {
         number: row.number,
-        why: truncate(why, MAX_SHOWN_BYTES).into_owned(),
+        error: truncate(error, MAX_SHOWN_BYTES).into_owned(),
         row: truncate(shown, MAX_SHOWN_BYTES).into_owned(),
     };
-    let as_given = |why: &str| {
+    let as_given = |error: &str| {
         // An error is one line.
         let start = truncate(row.json, MAX_SHOWN_BYTES).replace(['\n', '\r', '\t'], " ");
-        bad(why, &start)
+        bad(error, &start)
     };
     let bytes = row.json.len();
     if bytes > MAX_ROW_BYTES {
-        let why = format!("it has {bytes} bytes of JSON; expected at most {MAX_ROW_BYTES}");
-        return Err(as_given(&why));
+        let error = format!("it has {bytes} bytes of JSON; expected at most {MAX_ROW_BYTES}");
+        return Err(as_given(&error));
     }
     let memory = tree_bytes(row.json.as_bytes());
     if memory > MAX_ROW_MEMORY {
-        let why = format!(
+        let error = format!(
             "it has so many values that it needs {memory} bytes of memory; expected at most \
              {MAX_ROW_MEMORY}"
         );
-        return Err(as_given(&why));
+        return Err(as_given(&error));
     }
     let value: Value = serde_json::from_str(row.json).map_err(|it| as_given(&it.to_string()))?;
-    point(&value, fields, now_ms).map_err(|why| bad(&why, &value.to_string()))
+    point(&value, fields, now_ms).map_err(|error| bad(&error, &value.to_string()))
 }
 
 /// Converts a parsed row to a sample.
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn invalid_rows_are_reported() {
         let name = json!({"__name__": "a"});
-        for (row, why) in [
+        for (row, error) in [
             (json!(1), "expected an object"),
             (json!({"value": 1}), "the field 'labels' is absent"),
             (json!({"labels": name}), "the field 'value' is absent"),
@@ -340,7 +340,7 @@ mod tests {
                 read_rows(json!([row]).to_string().as_bytes(), &fields(), 0).unwrap();
             assert_eq!(points.len(), 0);
             assert!(
-                bad[0].to_string().starts_with(&format!("row 1: {why}")),
+                bad[0].to_string().starts_with(&format!("row 1: {error}")),
                 "{}",
                 bad[0]
             );
@@ -470,7 +470,7 @@ mod tests {
         for wrong in [json!("noon"), json!([]), json!(1e300), json!("")] {
             assert!(timestamp_ms(&wrong).is_err(), "{wrong}");
         }
-        for (wrong, why) in [
+        for (wrong, expected) in [
             ("2026-08-15T17:00:00[Europe/Berlim]", "Europe/Berlim"),
             ("2026-08-15T17:00:00+01:00[Europe/Berlin]", "offset"),
             // The clocks show it twice, and never.
@@ -480,7 +480,7 @@ mod tests {
             let error = timestamp_ms(&json!(wrong)).unwrap_err();
             let has = |part: &str| error.contains(part);
             assert!(
-                has(wrong) && has(why) && has("an offset such as +02:00"),
+                has(wrong) && has(expected) && has("an offset such as +02:00"),
                 "{error}"
             );
         }

@@ -340,34 +340,34 @@ impl<'r> Sender<'r> {
                     self.note(&points[0], reason, &message, permanent);
                 }
             }
-            WriteResponse::WrongVersion(why) => {
+            WriteResponse::WrongVersion(error) => {
                 self.protocol = Protocol::V1;
                 self.warn(format!(
-                    "the endpoint does not accept remote write 2.0 ({why}), so 1.0 is used; set protobuf_message to 1.0"
+                    "the endpoint does not accept remote write 2.0 ({error}), so 1.0 is used; set protobuf_message to 1.0"
                 ));
                 parts.push(part);
             }
-            WriteResponse::Denied(why) => {
+            WriteResponse::Denied(error) => {
                 // Samples that can be read again stay where they are; so do those that have no other place.
                 let has_place = self.origin == Origin::Pushed && self.run.ingester.keeps_letters();
                 if !has_place {
                     return Err(RunError::Failed(format!(
-                        "the endpoint accepts nothing from this sender: {why}"
+                        "the endpoint accepts nothing from this sender: {error}"
                     )));
                 }
                 for point in points {
-                    self.note(point, Reason::Denied, &why, permanent);
+                    self.note(point, Reason::Denied, &error, permanent);
                 }
             }
-            WriteResponse::Unclear(why) => {
+            WriteResponse::Unclear(error) => {
                 return Err(RunError::Failed(format!(
-                    "{} samples are not delivered, and the next try sends them again, because the response does not say that they can never be stored: {why}",
+                    "{} samples are not delivered, and the next try sends them again, because the response does not say that they can never be stored: {error}",
                     count(part, parts)
                 )));
             }
-            WriteResponse::Retry { why, .. } => {
+            WriteResponse::Retry { error, .. } => {
                 return Err(RunError::Failed(format!(
-                    "{} samples are not delivered after {} tries: {why}",
+                    "{} samples are not delivered after {} tries: {error}",
                     count(part, parts),
                     self.settings.backoff.max_retries + 1,
                 )));
@@ -418,7 +418,7 @@ impl<'r> Sender<'r> {
         loop {
             let attempt = retries.made();
             let response = self.post(body.clone(), part.len() as u64, attempt).await?;
-            let WriteResponse::Retry { after, why } = &response else {
+            let WriteResponse::Retry { after, error } = &response else {
                 return Ok(response);
             };
             let Ok(pause) = retries.next_pause(fastrand::f64(), *after, self.left()) else {
@@ -426,7 +426,7 @@ impl<'r> Sender<'r> {
             };
             tracing::debug!(
                 connector = self.run.name,
-                error = why,
+                error = error,
                 pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
                 "Sending a batch again."
             );
@@ -480,7 +480,7 @@ impl<'r> Sender<'r> {
             }
             Ok::<_, CallError>((status, headers, body))
         };
-        let why = match timeout(limit, exchange).await {
+        let error = match timeout(limit, exchange).await {
             Ok(Ok((status, headers, body))) => {
                 let now = (self.run.now)();
                 return Ok(write_response(
@@ -499,7 +499,7 @@ impl<'r> Sender<'r> {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no response within {} ms", limit.as_millis()),
         };
-        Ok(WriteResponse::Retry { why, after: None })
+        Ok(WriteResponse::Retry { error, after: None })
     }
 
     /// Stores samples as dead letters, one letter for those of a series with the same reason.

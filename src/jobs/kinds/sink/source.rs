@@ -331,7 +331,7 @@ async fn deliver_query(
             number += 1;
             match layout.point(row, now_ms) {
                 Ok(point) => sender.push(point).await?,
-                Err(why) => bad.push(format!("row {number} of the query: {why}")),
+                Err(error) => bad.push(format!("row {number} of the query: {error}")),
             }
         }
         sender.store_bad_rows(&bad).await?;
@@ -551,7 +551,7 @@ mod tests {
         let row = ["U__histogram_of_m", "5", &text, "NULL", "NULL"];
         let seen = shown(&columns, &row).unwrap();
         assert!(seen.starts_with("__name__=m 5 Histogram("), "{seen}");
-        for (columns, row, why) in [
+        for (columns, row, expected) in [
             (
                 &["measure_name", "time", "v"][..],
                 &["U__histogram_of_m", "5", "1.5"][..],
@@ -595,7 +595,7 @@ mod tests {
             ),
         ] {
             let error = shown(columns, row).unwrap_err();
-            assert!(error.contains(why), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

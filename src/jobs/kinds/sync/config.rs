@@ -392,7 +392,7 @@ mod tests {
             errors[8].contains("set allow_table_drop to true"),
             "{errors:?}"
         );
-        for (config, why) in [
+        for (config, error) in [
             (json!({}), "config.prometheus_url: missing"),
             (
                 json!({"prometheus_url": "http://a", "base_url": "http://b"}),
@@ -425,7 +425,7 @@ mod tests {
         ] {
             let errors = self::errors(&config);
             assert_eq!(errors.len(), 1, "{errors:?}");
-            assert!(errors[0].starts_with(why), "{errors:?}");
+            assert!(errors[0].starts_with(error), "{errors:?}");
         }
     }
 }

@@ -36,8 +36,8 @@ impl From<RunError> for MetricError {
 impl From<Failure> for MetricError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::TooLarge(why) | Failure::Rejected(why) => Self::Metric(why),
-            Failure::Unavailable(why) => Self::Shared(why),
+            Failure::TooLarge(error) | Failure::Rejected(error) => Self::Metric(error),
+            Failure::Unavailable(error) => Self::Shared(error),
             Failure::RunEnded(error) => Self::Run(error),
         }
     }
