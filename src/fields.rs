@@ -370,7 +370,7 @@ mod tests {
         assert_eq!(number(&mut strict, json!(1.5)), None);
         assert_eq!(strict.text("t", Some(&json!(""))), None);
         assert_eq!(strict.flag("f", Some(&json!("true"))), None);
-        let texts: Vec<_> = strict.errors.iter().map(ToString::to_string).collect();
+        let texts = strict.errors.messages();
         let expected = [
             "config.n: expected a whole number from 1 to 100",
             "config.n: expected a whole number from 1 to 100",

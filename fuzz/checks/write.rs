@@ -95,7 +95,7 @@ fn check_conversion(request: &Request<'_>, conversion: &Conversion<'_>) {
             for &BatchRecord { record, series } in batch.records {
                 found[record.item.position()] += 1;
                 let before = last_of_series.insert(series, record.item.position());
-                assert!(before < Some(record.item.position()), "the order is kept");
+                assert!(before < Some(record.item.position()), "the order stays");
                 let of = request.resolve(record.item);
                 assert_eq!(of.unreadable, None, "what cannot be read is no record");
                 let item = &of.datapoints[0];
@@ -131,7 +131,7 @@ fn dimensions<'s>(stored: &'s StoredSeries<'_>, series: SeriesId) -> BTreeMap<&'
         .collect()
 }
 
-/// What the call says is what went into it.
+/// The JSON of a call has the data of its records.
 fn check_body(batch: Batch<'_>) {
     let call = write_call(batch, Some(Versions::From(1)));
     let body: Json = serde_json::from_slice(&call.body).expect("the body is JSON");

@@ -352,7 +352,7 @@ mod tests {
                 basic_auth_pass: config.get("basic_auth_pass"),
             };
             let auth = Auth::read_flat(&mut values, &keys);
-            let errors: Vec<_> = values.errors.iter().map(ToString::to_string).collect();
+            let errors = values.errors.messages();
             match errors.is_empty() {
                 true => Ok(auth),
                 false => Err(errors.join("; ")),

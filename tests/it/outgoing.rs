@@ -208,10 +208,7 @@ impl Kind {
             Self::Sync => sync::parse(config),
             Self::Sink => sink::parse(config),
         };
-        parsed.map_err(|faults| {
-            let texts: Vec<_> = faults.iter().map(ToString::to_string).collect();
-            texts.join("; ")
-        })
+        parsed.map_err(|errors| errors.to_string())
     }
 }
 

@@ -2,8 +2,12 @@
 //!
 //! The tables in `tests/golden` contain the results of Go and of a JDK, and the programs that write them.
 
+#[path = "golden/field.rs"]
+mod field;
+
 use std::collections::BTreeSet;
 
+use field::unescaped;
 use go_regex::Pattern;
 
 const GO: &str = include_str!("golden/go.tsv");
@@ -20,18 +24,6 @@ fn rows<const N: usize>(table: &'static str) -> impl Iterator<Item = [String; N]
         let fields: Vec<_> = line.split('\t').map(unescaped).collect();
         fields.try_into().unwrap_or_else(|_| panic!("{line}"))
     })
-}
-
-/// Returns a field without its escapes: `%0A` is a newline.
-fn unescaped(field: &str) -> String {
-    let mut parts = field.split('%');
-    let mut string = parts.next().unwrap().to_owned();
-    for part in parts {
-        let (code, rest) = part.split_at(2);
-        string.push(u8::from_str_radix(code, 16).unwrap().into());
-        string.push_str(rest);
-    }
-    string
 }
 
 #[test]

@@ -334,55 +334,7 @@ fn observations(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn spans(all: &[(i32, u32)]) -> Vec<Span> {
-        all.iter()
-            .map(|&(offset, length)| Span { offset, length })
-            .collect()
-    }
-
-    /// One of integers with everything that such a one can have.
-    fn integers() -> Histogram {
-        Histogram {
-            count: Some(Count::Int(27)),
-            sum: 18.4,
-            zero_threshold: 1e-128,
-            zero_count: Some(Count::Int(3)),
-            positive: Buckets {
-                spans: spans(&[(0, 2), (1, 2)]),
-                deltas: vec![1, 1, -1, 12],
-                counts: vec![],
-            },
-            negative: Buckets {
-                spans: spans(&[(-3, 2)]),
-                deltas: vec![5, -3],
-                counts: vec![],
-            },
-            ..Histogram::default()
-        }
-    }
-
-    /// One of floats with custom buckets.
-    fn custom() -> Histogram {
-        Histogram {
-            count: Some(Count::Float(3.5)),
-            sum: -0.0,
-            schema: CUSTOM_BUCKETS_SCHEMA,
-            positive: Buckets {
-                spans: spans(&[(1, 2)]),
-                deltas: vec![],
-                counts: vec![1.5, 2.0],
-            },
-            reset_hint: 3,
-            custom_values: vec![-1.0, 0.5],
-            ..Histogram::default()
-        }
-    }
-
-    fn changed(mut histogram: Histogram, change: impl FnOnce(&mut Histogram)) -> Histogram {
-        change(&mut histogram);
-        histogram
-    }
+    use crate::examples::{changed, custom, integers};
 
     #[test]
     fn valid_histograms() {

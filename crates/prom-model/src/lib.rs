@@ -14,6 +14,12 @@
 //! assert_eq!(MetricType::Histogram.family("latency_seconds_bucket"), "latency_seconds");
 //! ```
 
+// The examples name the crate as other crates do.
+#[cfg(test)]
+extern crate self as prom_model;
+
+#[cfg(test)]
+mod examples;
 mod histogram;
 mod labels;
 mod matcher;

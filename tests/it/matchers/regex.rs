@@ -3,23 +3,15 @@
 //! The results of a JDK are in `crates/go-regex/tests/golden`; the tests there compare the connector's own
 //! matching with them.
 
+#[path = "../../../crates/go-regex/tests/golden/field.rs"]
+mod field;
+
 use std::collections::BTreeSet;
 
+use field::unescaped;
 use timestream_emulator::inspect::regexp_like;
 
 const JAVA: &str = include_str!("../../../crates/go-regex/tests/golden/java.tsv");
-
-/// Returns a field without its escapes: `%0A` is a newline.
-fn unescaped(field: &str) -> String {
-    let mut parts = field.split('%');
-    let mut string = parts.next().unwrap().to_owned();
-    for part in parts {
-        let (code, rest) = part.split_at(2);
-        string.push(u8::from_str_radix(code, 16).unwrap().into());
-        string.push_str(rest);
-    }
-    string
-}
 
 #[test]
 fn forms_for_java_mean_the_same_to_the_emulator() {

@@ -214,7 +214,7 @@ mod tests {
 
     fn errors(config: Value) -> Vec<String> {
         let errors = Scrape::parse(&config).expect_err("it is invalid");
-        errors.iter().map(ToString::to_string).collect()
+        errors.messages()
     }
 
     #[test]

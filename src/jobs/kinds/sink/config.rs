@@ -344,8 +344,7 @@ mod tests {
     use super::*;
 
     fn errors(config: &Value) -> Vec<String> {
-        let errors = Settings::parse(config).unwrap_err();
-        errors.iter().map(ToString::to_string).collect()
+        Settings::parse(config).unwrap_err().messages()
     }
 
     #[test]

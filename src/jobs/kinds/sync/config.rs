@@ -321,8 +321,7 @@ mod tests {
     use crate::jobs::secret::Secrets;
 
     fn errors(config: &Value) -> Vec<String> {
-        let errors = Settings::parse(config).unwrap_err();
-        errors.iter().map(ToString::to_string).collect()
+        Settings::parse(config).unwrap_err().messages()
     }
 
     #[test]
