@@ -23,3 +23,9 @@ pub mod telemetry;
 pub mod timestream;
 mod unverified;
 pub mod web_config;
+
+/// The header `User-Agent` of calls to other servers.
+pub const USER_AGENT: &str = concat!(
+    "timestream-prometheus-connector/",
+    env!("CARGO_PKG_VERSION")
+);

@@ -1,7 +1,7 @@
 //! The port to Timestream: writes of prepared batches, queries, and their errors.
 //!
 //! [`client`] speaks through the AWS SDK: `service` holds its clients, `endpoint` finds the cell to
-//! talk to, `query_page` reads the pages of queries, `failure` reads the errors, `rejection` the reasons
+//! talk to, `write_client` writes without the SDK, `query_page` reads the pages of queries, `failure` reads the errors, `rejection` the reasons
 //! of rejected records, `roots` has the authorities that are trusted, [`tables`] creates and deletes tables, and [`retry`] is the one layer that
 //! tries again.
 
@@ -14,6 +14,7 @@ pub mod retry;
 mod roots;
 mod service;
 pub mod tables;
+mod write_client;
 
 use std::error::Error;
 use std::sync::Arc;

@@ -29,11 +29,6 @@ use super::tls::{self, Digest, Loaded};
 use crate::compute::SLICE;
 use crate::timestream::TrustedRoots;
 
-/// The header `User-Agent` of every call.
-pub const USER_AGENT: &str = concat!(
-    "timestream-prometheus-connector/",
-    env!("CARGO_PKG_VERSION")
-);
 /// The most redirects of a call, as in Prometheus' client.
 const MAX_REDIRECTS: usize = 10;
 /// Time limit of a connection and its TLS handshake; a call has a limit of its own.
@@ -341,7 +336,7 @@ impl Session {
             };
             Ok(reqwest::Client::builder()
                 .tls_backend_preconfigured(config)
-                .user_agent(USER_AGENT)
+                .user_agent(crate::USER_AGENT)
                 .redirect(Policy::none())
                 .referer(false)
                 .no_proxy()

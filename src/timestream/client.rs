@@ -7,18 +7,18 @@ use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_timestreamquery as query_sdk;
 use aws_sdk_timestreamwrite as write_sdk;
 use aws_smithy_http_client::tls;
-use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
 use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::endpoint::Discovery;
-use super::failure::{classify, write_error};
+use super::failure::classify;
 use super::query_page::{QueryPageReader, QueryStatus};
 use super::retry::{Attempts, Limits};
 use super::roots::TrustedRoots;
 use super::service::Service;
-use super::{ErrorKind, Rejection, TimestreamError};
+use super::write_client::WriteClient;
+use super::{ErrorKind, TimestreamError};
 use crate::storage::read::datum::Row;
 
 /// The settings of the clients.
@@ -40,6 +40,7 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Timestream {
     write: Arc<Service<write_sdk::Client>>,
+    write_client: Arc<WriteClient>,
     query: Arc<Service<query_sdk::Client>>,
 }
 
@@ -77,6 +78,7 @@ impl Timestream {
         );
         Self {
             write: Arc::new(write),
+            write_client: Arc::new(WriteClient::new(settings, shared)),
             query: Arc::new(query),
         }
     }
@@ -87,22 +89,10 @@ impl Timestream {
     /// `records` are stored is an error, after which the same may be sent again.
     pub async fn write_records(&self, body: Bytes, records: usize, limits: Limits) -> Attempts<()> {
         self.write
-            .call(limits, |client| {
-                let body = body.clone();
-                // Signed as it is: the SDK calls this between serialisation and signing.
-                let operation = client.write_records().customize();
-                let operation = operation.mutate_request(move |request| {
-                    let length = body.len().to_string();
-                    request.headers_mut().insert("content-length", length);
-                    *request.body_mut() = SdkBody::from(body.clone());
-                });
-                async move {
-                    match operation.send().await {
-                        Ok(output) => check_stored(output.records_ingested(), records),
-                        Err(error) => Err(check_rejections(write_error(error), records)),
-                    }
-                }
-                .boxed()
+            .call(limits, |_| {
+                let client = Arc::clone(&self.write_client);
+                let (url, body) = (self.write.url(), body.clone());
+                async move { client.write_records(url.as_deref(), body, records).await }.boxed()
             })
             .await
     }
@@ -123,41 +113,6 @@ impl Timestream {
             finished: false,
         }
     }
-}
-
-/// Checks that the response to WriteRecords counts all of the records that were sent as stored.
-///
-/// A success without a body, from something that stands between, would lose them otherwise.
-fn check_stored(
-    ingested: Option<&write_sdk::types::RecordsIngested>,
-    records: usize,
-) -> Result<(), TimestreamError> {
-    let message = match ingested.map(|it| it.total()) {
-        None => format!("the response to WriteRecords of {records} records has no RecordsIngested"),
-        Some(total) if usize::try_from(total).is_ok_and(|total| total >= records) => return Ok(()),
-        Some(total) => format!(
-            "the response to WriteRecords says that {total} of {records} records are stored, and \
-             rejects none"
-        ),
-    };
-    Err(TimestreamError::new(ErrorKind::UnexpectedResponse, message))
-}
-
-/// Returns an error that says which of the records are rejected as it is, and another one where this
-/// cannot be known.
-fn check_rejections(error: TimestreamError, records: usize) -> TimestreamError {
-    let is_known = |rejection: &Rejection| rejection.index < records;
-    if error.kind != ErrorKind::Rejected
-        || !error.rejections.is_empty() && error.rejections.iter().all(is_known)
-    {
-        return error;
-    }
-    let which = match error.rejections.iter().find(|it| !is_known(it)) {
-        Some(rejection) => format!("at position {}", rejection.index),
-        None => "that it does not name".to_owned(),
-    };
-    let message = format!("the response to WriteRecords of {records} records rejects some {which}");
-    TimestreamError::new(ErrorKind::UnexpectedResponse, message)
 }
 
 /// One page of a result.
@@ -278,52 +233,6 @@ impl Drop for Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timestream::RejectReason;
-
-    #[test]
-    fn records_count_as_stored_where_the_response_says_so() {
-        use write_sdk::types::RecordsIngested;
-        let ingested = |total| RecordsIngested::builder().total(total).build();
-        for (ingested, is_stored) in [
-            (None, false),
-            (Some(RecordsIngested::builder().build()), false),
-            (Some(ingested(-1)), false),
-            (Some(ingested(2)), false),
-            (Some(ingested(3)), true),
-            (Some(ingested(4)), true),
-        ] {
-            let checked = check_stored(ingested.as_ref(), 3);
-            let kind = checked.err().map(|error| error.kind);
-            let expected = (!is_stored).then_some(ErrorKind::UnexpectedResponse);
-            assert_eq!(kind, expected, "{ingested:?}");
-        }
-    }
-
-    #[test]
-    fn rejected_records_are_those_that_were_sent() {
-        use ErrorKind::{NotFound, Rejected, UnexpectedResponse};
-        let cases: [(ErrorKind, &[usize], ErrorKind); 6] = [
-            (Rejected, &[0, 2], Rejected),
-            (Rejected, &[], UnexpectedResponse),
-            (Rejected, &[3], UnexpectedResponse),
-            (Rejected, &[0, usize::MAX], UnexpectedResponse),
-            (NotFound, &[], NotFound),
-            (Rejected, &[2, 2], Rejected),
-        ];
-        for (kind, indexes, expected) in cases {
-            let mut error = TimestreamError::new(kind, "words");
-            error.rejections = indexes
-                .iter()
-                .map(|&index| Rejection {
-                    index,
-                    reason: RejectReason::Other,
-                    message: "words".to_owned(),
-                    existing_version: None,
-                })
-                .collect();
-            assert_eq!(check_rejections(error, 3).kind, expected, "{indexes:?}");
-        }
-    }
 
     #[test]
     fn cumulative_bytes_are_counted_once() {

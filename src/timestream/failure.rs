@@ -4,42 +4,15 @@ use std::error::Error;
 use std::sync::Arc;
 
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_timestreamwrite::operation::write_records::WriteRecordsError;
-use aws_sdk_timestreamwrite::types::RejectedRecord;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::query_page::MalformedPage;
-use super::{ErrorKind, RejectReason, Rejection, TimestreamError};
+use super::{ErrorKind, TimestreamError};
 
 /// The words with which the service rejects a query of which a result row has 1 MB or more.
 const ROW_TOO_LARGE: &str = "max page response size has been exceeded";
-
-/// As [`classify`], with the records that were rejected.
-pub(super) fn write_error(error: SdkError<WriteRecordsError, HttpResponse>) -> TimestreamError {
-    let rejections = match error.as_service_error() {
-        Some(WriteRecordsError::RejectedRecordsException(rejected)) => {
-            let records = rejected.rejected_records().iter();
-            records.map(rejection).collect()
-        }
-        _ => Vec::new(),
-    };
-    TimestreamError {
-        rejections,
-        ..classify(error)
-    }
-}
-
-fn rejection(record: &RejectedRecord) -> Rejection {
-    let message = record.reason.clone().unwrap_or_default();
-    Rejection {
-        index: usize::try_from(record.record_index).unwrap_or(usize::MAX),
-        reason: RejectReason::of(&message),
-        message,
-        existing_version: record.existing_version,
-    }
-}
 
 /// Returns the error of the port for a failed call.
 pub(super) fn classify<E>(error: SdkError<E, HttpResponse>) -> TimestreamError
@@ -95,7 +68,7 @@ fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// Returns the kind of an error in a response of the service.
-fn service_kind(code: &str, status: u16) -> ErrorKind {
+pub(super) fn service_kind(code: &str, status: u16) -> ErrorKind {
     match code {
         "ThrottlingException" => ErrorKind::Throttled,
         "InternalServerException" => ErrorKind::InternalServer,
@@ -150,7 +123,7 @@ where
 }
 
 /// An error and its causes on one line, without the debug output of the SDK.
-fn causes(error: &dyn Error) -> String {
+pub(super) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

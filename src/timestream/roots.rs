@@ -1,9 +1,13 @@
 //! The authorities whose certificates are trusted when others are called, Timestream above all.
 
+use std::sync::Arc;
+
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// The trusted certificate authorities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +33,20 @@ impl TrustedRoots {
 }
 
 impl TrustedRoots {
+    /// Returns the settings of a client that trusts them and has no certificate of its own.
+    ///
+    /// # Errors
+    /// As those of [`Self::certificates`].
+    pub(super) fn client_config(self) -> Result<ClientConfig, String> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(self.certificates()?);
+        let provider = Arc::new(ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring has cipher suites for them");
+        Ok(config.with_root_certificates(roots).with_no_client_auth())
+    }
+
     /// Returns the certificates themselves, for a client that takes rustls' own settings.
     ///
     /// # Errors
@@ -65,7 +83,6 @@ fn bundled() -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio_rustls::rustls::RootCertStore;
     use tokio_rustls::rustls::pki_types::pem::PemObject;
 
     use super::*;

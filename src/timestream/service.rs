@@ -18,6 +18,8 @@ use super::{ErrorKind, TimestreamError};
 #[derive(Debug)]
 pub(super) struct Service<C> {
     client: C,
+    /// The custom endpoint, where the cell is not discovered.
+    endpoint: Option<String>,
     discovery: Option<(Discoverer, C)>,
 }
 
@@ -32,7 +34,8 @@ impl<C: SdkClient> Service<C> {
         };
         if !discover {
             return Self {
-                client: C::build(shared, endpoint, None),
+                client: C::build(shared, endpoint.clone(), None),
+                endpoint,
                 discovery: None,
             };
         }
@@ -40,6 +43,7 @@ impl<C: SdkClient> Service<C> {
         let resolver = SharedEndpointResolver::new(cell.clone());
         Self {
             client: C::build(shared, None, Some(resolver)),
+            endpoint: None,
             discovery: Some((Discoverer::new(cell), C::build(shared, endpoint, None))),
         }
     }
@@ -47,6 +51,14 @@ impl<C: SdkClient> Service<C> {
     /// The client that operations go through.
     pub(super) fn client(&self) -> &C {
         &self.client
+    }
+
+    /// Returns the URL that operations go to, if it is not the regional one.
+    pub(super) fn url(&self) -> Option<String> {
+        match &self.discovery {
+            Some((discoverer, _)) => discoverer.current(),
+            None => self.endpoint.clone(),
+        }
     }
 
     /// Runs `operation` with retries, on an endpoint that is known and renewed where needed.

@@ -1,0 +1,250 @@
+//! Calls of WriteRecords without the SDK, whose layers around each call cost more than the call.
+//!
+//! A request is a prepared body, eight headers and a signature. The SDK loads credentials and resolves
+//! endpoints; retries are those of [`super::retry`], as for every call.
+
+mod connections;
+mod credentials;
+mod response;
+mod signature;
+#[cfg(test)]
+mod tests;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use aws_config::SdkConfig;
+use aws_credential_types::Credentials;
+use aws_sdk_timestreamwrite::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::Full;
+use parking_lot::Mutex;
+
+use super::failure::causes;
+use super::{ErrorKind, Settings, TimestreamError};
+use connections::{ConnectionError, Connections, Connector};
+use credentials::CredentialsCache;
+use signature::{CanonicalRequest, Signature, Signer};
+
+const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+const X_AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+
+/// The difference between the clocks at which a rejected signature is made again with the time of the service, as
+/// in the SDK. AWS accepts five minutes.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(4 * 60);
+
+/// Calls WriteRecords.
+#[derive(Debug)]
+pub(super) struct WriteClient {
+    connector: Connector,
+    credentials: CredentialsCache,
+    signer: Signer,
+    /// The URL of the region's endpoint.
+    regional: String,
+    /// The endpoint of the last call.
+    endpoint: Mutex<Option<Arc<Endpoint>>>,
+    /// Milliseconds by which the clock of the service is ahead of ours, if they differ by more than
+    /// [`MAX_CLOCK_SKEW`].
+    clock_skew_ms: AtomicI64,
+}
+
+/// An address with everything that its calls share.
+#[derive(Debug)]
+struct Endpoint {
+    url: String,
+    target: Uri,
+    headers: HeaderMap,
+    canonical: CanonicalRequest,
+    connections: Connections,
+}
+
+impl WriteClient {
+    /// Returns a client with the credentials of `shared`. Nothing is called or read yet.
+    pub(super) fn new(settings: &Settings, shared: &SdkConfig) -> Self {
+        Self {
+            connector: Connector::new(settings.roots),
+            credentials: CredentialsCache::new(shared.credentials_provider()),
+            signer: Signer::new(settings.region.clone()),
+            regional: regional_url(settings, shared),
+            endpoint: Mutex::new(None),
+            clock_skew_ms: AtomicI64::new(0),
+        }
+    }
+
+    /// Writes a batch of so many `records` whose JSON `body` is complete, to the endpoint at `url` or
+    /// that of the region.
+    ///
+    /// # Errors
+    /// Any but a response that says that all records are stored.
+    pub(super) async fn write_records(
+        &self,
+        url: Option<&str>,
+        body: Bytes,
+        records: usize,
+    ) -> Result<(), TimestreamError> {
+        let endpoint = self.endpoint(url.unwrap_or(&self.regional))?;
+        let credentials = self.credentials.get(SystemTime::now()).await;
+        let credentials =
+            credentials.map_err(|error| from_source(ErrorKind::Credentials, error))?;
+        let signed_with = self.clock_skew_ms.load(Ordering::Relaxed);
+        let response = self.send(&endpoint, &body, &credentials).await?;
+        let result = response::check(&response, records);
+        let is_unsigned = matches!(&result, Err(error) if error.kind == ErrorKind::Credentials);
+        // The service has just sent its time.
+        let skew_ms = self.clock_skew_ms.load(Ordering::Relaxed);
+        if is_unsigned && is_large(skew_ms.saturating_sub(signed_with)) {
+            let response = self.send(&endpoint, &body, &credentials).await?;
+            return response::check(&response, records);
+        }
+        result
+    }
+
+    async fn send(
+        &self,
+        endpoint: &Endpoint,
+        body: &Bytes,
+        credentials: &Arc<Credentials>,
+    ) -> Result<Response<Bytes>, TimestreamError> {
+        let sent = SystemTime::now();
+        let now = shifted(sent, self.clock_skew_ms.load(Ordering::Relaxed));
+        let signature = self
+            .signer
+            .sign(&endpoint.canonical, body, credentials, now);
+        let signature = signature.map_err(|_| {
+            let message = "the access key or session token has characters that no header can hold";
+            TimestreamError::new(ErrorKind::Credentials, message)
+        })?;
+        let request = || endpoint.request(body.clone(), &signature);
+        let response = endpoint.connections.send(request).await;
+        let response = response.map_err(|error| match error {
+            ConnectionError::ConnectTimeout(_) => from_source(ErrorKind::Timeout, error),
+            ConnectionError::TooLong => from_source(ErrorKind::UnexpectedResponse, error),
+            _ => from_source(ErrorKind::Unavailable, error),
+        })?;
+        self.compare_clocks(&response, sent);
+        Ok(response)
+    }
+
+    /// Returns the endpoint at `url`, with the connections of the last call if that had the same one.
+    fn endpoint(&self, url: &str) -> Result<Arc<Endpoint>, TimestreamError> {
+        let mut last = self.endpoint.lock();
+        if let Some(endpoint) = last.as_ref().filter(|endpoint| endpoint.url == url) {
+            return Ok(Arc::clone(endpoint));
+        }
+        let endpoint = Arc::new(Endpoint::new(url, self.connector.clone())?);
+        *last = Some(Arc::clone(&endpoint));
+        Ok(endpoint)
+    }
+
+    /// Measures how far the clock of the service is ahead, by the header `Date` of a response.
+    fn compare_clocks(&self, response: &Response<Bytes>, sent: SystemTime) {
+        let date = response.headers().get(DATE);
+        let date =
+            date.and_then(|date| DateTime::from_str(date.to_str().ok()?, Format::HttpDate).ok());
+        let Some(service_ms) = date.and_then(|date| date.to_millis().ok()) else {
+            return;
+        };
+        let took = sent.elapsed().unwrap_or_default();
+        let Ok(ours_ms) = DateTime::from(sent + took / 2).to_millis() else {
+            return;
+        };
+        let skew_ms = service_ms.saturating_sub(ours_ms);
+        let skew_ms = if is_large(skew_ms) { skew_ms } else { 0 };
+        self.clock_skew_ms.store(skew_ms, Ordering::Relaxed);
+    }
+}
+
+impl Endpoint {
+    fn new(url: &str, connector: Connector) -> Result<Self, TimestreamError> {
+        let invalid = || {
+            let message = format!("the endpoint '{url}' is no URL of a server");
+            TimestreamError::new(ErrorKind::Unavailable, message)
+        };
+        let parsed: Uri = url.parse().map_err(|_| invalid())?;
+        let authority = parsed.authority().ok_or_else(invalid)?.as_str();
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        // The operation is at `/` below the path of the endpoint.
+        let path = match parsed.path() {
+            path if path.ends_with('/') => path.to_owned(),
+            path => format!("{path}/"),
+        };
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(HOST, HeaderValue::from_str(host).map_err(|_| invalid())?);
+        let fixed = [
+            (CONTENT_TYPE, signature::CONTENT_TYPE),
+            (X_AMZ_TARGET, signature::TARGET),
+            (USER_AGENT, crate::USER_AGENT),
+        ];
+        for (name, value) in fixed {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        Ok(Self {
+            url: url.to_owned(),
+            target: path.parse().map_err(|_| invalid())?,
+            headers,
+            canonical: CanonicalRequest::new(host, &path),
+            connections: Connections::new(parsed, connector),
+        })
+    }
+
+    fn request(&self, body: Bytes, signature: &Signature) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.target.clone();
+        let headers = request.headers_mut();
+        headers.clone_from(&self.headers);
+        headers.insert(X_AMZ_DATE, signature.date.clone());
+        headers.insert(AUTHORIZATION, signature.authorization.clone());
+        if let Some(token) = &signature.token {
+            headers.insert(X_AMZ_SECURITY_TOKEN, token.clone());
+        }
+        request
+    }
+}
+
+/// Returns the URL of the region's endpoint by the rules of the SDK. It is empty if they know none.
+fn regional_url(settings: &Settings, shared: &SdkConfig) -> String {
+    let params = Params::builder()
+        .region(settings.region.clone())
+        .use_fips(shared.use_fips().unwrap_or(false))
+        .use_dual_stack(shared.use_dual_stack().unwrap_or(false))
+        .build();
+    let endpoint = params.ok().and_then(|params| {
+        let rules = DefaultResolver::new();
+        rules.resolve_endpoint(&params).now_or_never()?.ok()
+    });
+    endpoint.map_or_else(String::new, |endpoint| endpoint.url().to_owned())
+}
+
+/// Returns true if clocks that differ by so many milliseconds make signatures invalid.
+fn is_large(skew_ms: i64) -> bool {
+    Duration::from_millis(skew_ms.unsigned_abs()) > MAX_CLOCK_SKEW
+}
+
+/// Returns the time `ms` milliseconds later.
+fn shifted(time: SystemTime, ms: i64) -> SystemTime {
+    let distance = Duration::from_millis(ms.unsigned_abs());
+    let shifted = match ms {
+        0.. => time.checked_add(distance),
+        _ => time.checked_sub(distance),
+    };
+    shifted.unwrap_or(time)
+}
+
+fn from_source(kind: ErrorKind, error: impl Error + Send + Sync + 'static) -> TimestreamError {
+    let message = causes(&error);
+    TimestreamError {
+        source: Some(Arc::new(error)),
+        ..TimestreamError::new(kind, message)
+    }
+}

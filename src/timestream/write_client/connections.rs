@@ -1,0 +1,248 @@
+//! HTTP/1.1 connections to one server, which calls share one after the other.
+//!
+//! A call drives its connection itself instead of a task that is woken for each step: that halves what the HTTP
+//! client costs, and nothing has to run between two invocations of a Lambda function. An idle
+//! connection is therefore only known to be closed when the next call looks.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::client::conn::http1;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::timestream::TrustedRoots;
+
+/// The longest time that establishing a connection may take, TLS included; the SDK's.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
+/// The time after which an idle connection is not used again; load balancers of AWS close theirs after 60 s.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+/// Bytes of a response that are read at most. 100 rejected records take some 40 KB.
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
+/// Bytes that are buffered of a response's head and body.
+const BUFFER_BYTES: usize = 64 << 10;
+
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request that got no response.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectionError {
+    #[error("{0}")]
+    Trust(String),
+    #[error("cannot connect to {0}")]
+    Connect(Uri, #[source] BoxError),
+    #[error("cannot connect to {0} within {CONNECT_TIMEOUT:?}")]
+    ConnectTimeout(Uri),
+    #[error("the connection to {0} broke")]
+    Broken(Uri, #[source] BoxError),
+    #[error("the response is longer than {MAX_RESPONSE_BYTES} bytes")]
+    TooLong,
+}
+
+/// Opens connections. The trusted authorities are read at the first one with TLS.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    roots: TrustedRoots,
+    tls: Arc<Mutex<Option<HttpsConnector<HttpConnector>>>>,
+}
+
+impl Connector {
+    /// Returns a connector that trusts `roots`.
+    pub(super) fn new(roots: TrustedRoots) -> Self {
+        Self {
+            roots,
+            tls: Arc::default(),
+        }
+    }
+
+    async fn connect(&self, origin: &Uri) -> Result<Connection, ConnectionError> {
+        let mut connector = self.connector()?;
+        let connect = async {
+            poll_fn(|context| connector.poll_ready(context)).await?;
+            let stream = connector.call(origin.clone()).await?;
+            let mut http = http1::Builder::new();
+            http.max_buf_size(BUFFER_BYTES);
+            let (sender, driver) = http.handshake(stream).await?;
+            Ok(Connection {
+                sender,
+                driver: Box::new(driver),
+                is_closed: false,
+            })
+        };
+        tokio::time::timeout(CONNECT_TIMEOUT, connect)
+            .await
+            .map_err(|_| ConnectionError::ConnectTimeout(origin.clone()))?
+            .map_err(|error: BoxError| ConnectionError::Connect(origin.clone(), error))
+    }
+
+    fn connector(&self) -> Result<HttpsConnector<HttpConnector>, ConnectionError> {
+        if let Some(connector) = &*self.tls.lock() {
+            return Ok(connector.clone());
+        }
+        let config = self.roots.client_config().map_err(ConnectionError::Trust)?;
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        *self.tls.lock() = Some(connector.clone());
+        Ok(connector)
+    }
+}
+
+/// The connections to one server.
+#[derive(Debug)]
+pub(super) struct Connections {
+    origin: Uri,
+    connector: Connector,
+    /// The one that was used last is the last.
+    idle: Mutex<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+impl Connections {
+    /// Returns connections to the server of `origin`, none of which is open.
+    pub(super) fn new(origin: Uri, connector: Connector) -> Self {
+        Self {
+            origin,
+            connector,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Sends a request and returns the response with its whole body.
+    ///
+    /// If the server closes a connection that was idle before it has sent a response, the request is sent once
+    /// more over another one: it did not see it, or it may see it twice.
+    ///
+    /// # Errors
+    /// There is no connection, it broke, or the response is too long.
+    pub(super) async fn send(
+        &self,
+        request: impl Fn() -> Request<Full<Bytes>>,
+    ) -> Result<Response<Bytes>, ConnectionError> {
+        let broken = |error: BoxError| match error.is::<LengthLimitError>() {
+            true => ConnectionError::TooLong,
+            false => ConnectionError::Broken(self.origin.clone(), error),
+        };
+        if let Some(mut connection) = self.take_idle() {
+            match connection.send(request()).await {
+                Ok(response) => {
+                    self.put_back(connection);
+                    return response.map_err(broken);
+                }
+                Err(error) => {
+                    tracing::debug!(error = %error, "A connection to Timestream was closed while idle.");
+                }
+            }
+        }
+        let mut connection = self.connector.connect(&self.origin).await?;
+        let response = connection.send(request()).await;
+        self.put_back(connection);
+        response
+            .map_err(|error| broken(error.into()))?
+            .map_err(broken)
+    }
+
+    /// Returns the open connection that was used last.
+    fn take_idle(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock();
+        while let Some(Idle {
+            mut connection,
+            since,
+        }) = idle.pop()
+        {
+            if since.elapsed() < IDLE_TIMEOUT && connection.is_open() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    fn put_back(&self, mut connection: Connection) {
+        if !connection.is_open() {
+            return;
+        }
+        let mut idle = self.idle.lock();
+        let expired = idle.partition_point(|it| it.since.elapsed() >= IDLE_TIMEOUT);
+        idle.drain(..expired);
+        idle.push(Idle {
+            connection,
+            since: Instant::now(),
+        });
+    }
+}
+
+/// An open connection without a task of its own.
+#[derive(Debug)]
+struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: Box<http1::Connection<Stream, Full<Bytes>>>,
+    is_closed: bool,
+}
+
+impl Connection {
+    /// Sends a request. The outer error is that of a connection which ended before the response began.
+    async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Result<Response<Bytes>, BoxError>, hyper::Error> {
+        let response = self.sender.send_request(request);
+        let response = drive(&mut self.driver, &mut self.is_closed, response).await?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, MAX_RESPONSE_BYTES).collect();
+        let body = drive(&mut self.driver, &mut self.is_closed, body).await;
+        // The rest of a response that is too long is not waited for.
+        self.is_closed |= body.is_err();
+        Ok(body.map(|body| Response::from_parts(head, body.to_bytes())))
+    }
+
+    /// Returns true if the server has not closed the connection, and another request can be sent.
+    fn is_open(&mut self) -> bool {
+        if self.is_closed {
+            return false;
+        }
+        // Nothing waits for it; whoever sends the next request is woken.
+        let context = &mut Context::from_waker(Waker::noop());
+        self.is_closed = Pin::new(&mut *self.driver).poll(context).is_ready();
+        !self.is_closed && self.sender.is_ready()
+    }
+}
+
+/// Waits for `work` while it drives the connection.
+async fn drive<W: Future>(
+    driver: &mut http1::Connection<Stream, Full<Bytes>>,
+    is_closed: &mut bool,
+    work: W,
+) -> W::Output {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        // An error of the connection is also that of the work.
+        *is_closed = *is_closed || Pin::new(&mut *driver).poll(context).is_ready();
+        match work.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(output),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
