@@ -1,48 +1,116 @@
-//! Cost of writing at AWS, by the emulator's metering, beside the cost of the Go connector.
+//! Cost of writing at AWS in any order in which Prometheus sends, by the emulator's metering, beside the cost
+//! of the Go connector.
 
-use timestream_emulator::Config as EmulatorConfig;
+use std::fmt::Write;
 
-use crate::exporters::{DataSet, node_exporters, pods, prometheus_servers};
+use timestream_emulator::{Config as EmulatorConfig, Counters, Emulator};
+
+use crate::exporters::{
+    DataSet, Order, full_nodes, long_pods, node_exporters, pods, prometheus_servers,
+};
 use crate::support::{TestApp, connect, table};
 
-/// Maximum number of samples in one request of Prometheus, by default.
-const SAMPLES_PER_SEND: usize = 2_000;
+/// Full requests of each order.
+const REQUESTS: usize = 2;
 
-/// Holds the units of a set below this share of the Go connector's, and the calls below so many of
-/// its own.
-async fn costs_at_most(set: DataSet, share: f64, calls: f64) {
-    let emulator = timestream_emulator::Emulator::start(EmulatorConfig {
+/// Maximum cost of an order: calls for 2,000 samples, and units for 1,000.
+type Cost = (Order, f64, f64);
+
+/// Holds the cost of each order of the set, and its units in any order below this share of the Go connector's.
+/// The figures are the same in each run.
+async fn costs_at_most(set: DataSet, share_of_go: f64, costs: [Cost; Order::ALL.len()]) {
+    let emulator = Emulator::start(EmulatorConfig {
         tables: vec![table("db", "t")],
         null_sink: true,
         ..EmulatorConfig::default()
     });
     let emulator = emulator.await.unwrap();
-    crate::go_connector::write(&emulator.url(), &set.series).await;
-    let naive = emulator.counters();
     let router = connect(&emulator, &[]).await;
     let app = TestApp { emulator, router };
-    for series in set.series.chunks(SAMPLES_PER_SEND) {
-        app.write_ok(series.to_vec()).await;
+    let (mut figures, mut exceeded) = (String::new(), false);
+    for (order, max_calls, max_units) in costs {
+        let start = app.emulator.counters();
+        let requests = set.requests(order, REQUESTS);
+        crate::go_connector::write(&app.emulator.url(), &requests.concat()).await;
+        let go = app.emulator.counters();
+        for series in requests {
+            app.write_ok(series).await;
+        }
+        let end = app.emulator.counters();
+        let records = |from: &Counters, to: &Counters| to.records_accepted - from.records_accepted;
+        assert_eq!(records(&start, &go), records(&go, &end));
+
+        let calls = (end.calls["WriteRecords"] - go.calls["WriteRecords"]) as f64;
+        let units = (end.write_units - go.write_units) as f64;
+        let share = units / (go.write_units - start.write_units) as f64;
+        let calls = calls / REQUESTS as f64;
+        let units = units / REQUESTS as f64 / 2.0;
+        writeln!(
+            figures,
+            "(Order::{order:?}, {calls:?}, {units:?}), // {share:.3} of the Go connector's"
+        )
+        .unwrap();
+        exceeded |= calls > max_calls || units > max_units || share > share_of_go;
     }
-    let both = app.emulator.counters();
-    assert_eq!(both.records_accepted, 2 * naive.records_accepted);
-    let ratio = |both: u64, naive: u64| (both - naive) as f64 / naive as f64;
-    let units = ratio(both.write_units, naive.write_units);
-    let made = ratio(both.calls["WriteRecords"], naive.calls["WriteRecords"]);
-    assert!(units <= share && made <= calls, "{units} {made}");
+    assert!(!exceeded, "{} costs\n{figures}", set.name);
 }
 
 #[tokio::test]
-async fn node_exporters_cost_little_more_than_half() {
-    costs_at_most(node_exporters(8), 0.55, 1.6).await;
+async fn bill_of_node_exporters() {
+    let costs = [
+        (Order::Scrape, 26.5, 44.0),
+        (Order::Shard(3), 25.0, 50.0),
+        (Order::Shard(8), 44.0, 53.25),
+        (Order::Shard(16), 25.5, 66.75),
+        (Order::Hash(8), 33.0, 53.0),
+    ];
+    costs_at_most(node_exporters(), 0.75, costs).await;
 }
 
 #[tokio::test]
-async fn prometheus_servers_cost_little_more_than_half() {
-    costs_at_most(prometheus_servers(6), 0.6, 1.4).await;
+async fn bill_of_prometheus_servers() {
+    let costs = [
+        (Order::Scrape, 25.5, 59.5),
+        (Order::Shard(3), 28.0, 61.75),
+        (Order::Shard(8), 26.0, 63.25),
+        (Order::Shard(16), 32.0, 77.5),
+        (Order::Hash(8), 27.5, 65.75),
+    ];
+    costs_at_most(prometheus_servers(), 0.71, costs).await;
 }
 
 #[tokio::test]
-async fn pods_cost_a_third() {
-    costs_at_most(pods(150), 0.35, 4.2).await;
+async fn bill_of_pods() {
+    let costs = [
+        (Order::Scrape, 76.0, 108.0),
+        (Order::Shard(3), 75.0, 100.0),
+        (Order::Shard(8), 255.0, 144.75),
+        (Order::Shard(16), 36.5, 236.25),
+        (Order::Hash(8), 37.5, 231.25),
+    ];
+    costs_at_most(pods(), 0.7, costs).await;
+}
+
+#[tokio::test]
+async fn bill_of_full_nodes() {
+    let costs = [
+        (Order::Scrape, 122.5, 78.75),
+        (Order::Shard(3), 120.0, 60.0),
+        (Order::Shard(8), 102.5, 58.75),
+        (Order::Shard(16), 195.0, 107.25),
+        (Order::Hash(8), 32.5, 195.0),
+    ];
+    costs_at_most(full_nodes(), 0.63, costs).await;
+}
+
+#[tokio::test]
+async fn bill_of_long_pods() {
+    let costs = [
+        (Order::Scrape, 50.0, 75.0),
+        (Order::Shard(3), 150.0, 150.0),
+        (Order::Shard(8), 400.0, 200.0),
+        (Order::Shard(16), 50.5, 366.75),
+        (Order::Hash(8), 306.0, 234.5),
+    ];
+    costs_at_most(long_pods(), 0.77, costs).await;
 }
