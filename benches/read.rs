@@ -16,7 +16,7 @@ use prom_wire::prompb::{
     BucketSpan, Histogram, Label, LabelMatcher, Query, ReadRequest, Sample, TimeSeries,
     WriteRequest,
 };
-use support::{Bench, Table, machine, start_connector};
+use support::{Bench, Table, binary, machine, start_connector};
 use timestream_emulator::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
@@ -50,7 +50,7 @@ async fn main() {
         (Kind::Scraped, 1_000, 100),
         (Kind::Scraped, 10_000, 100),
     ] {
-        let bench = Bench::start(Config::default()).await;
+        let bench = Bench::start(binary(), Config::default()).await;
         write(&bench, kind, series, samples).await;
         for form in [ResponseType::Samples, ResponseType::StreamedXorChunks] {
             let row = measure(&bench, series * samples, form).await;
@@ -185,7 +185,7 @@ async fn write(bench: &Bench, kind: Kind, series_count: usize, samples: usize) {
 async fn measure(bench: &Bench, samples: usize, form: ResponseType) -> Vec<String> {
     let (endpoint, received) = relay(bench.emulator.url()).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut connector = start_connector(endpoint, folder.path()).await;
+    let mut connector = start_connector(binary(), endpoint, folder.path()).await;
     let idle_kib = connector.peak_memory_kib();
     let cpu_before = connector.cpu_time();
     let start = Instant::now();

@@ -18,19 +18,11 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Starts both; the connector's default destination is a table that accepts data of any age.
-    pub(crate) async fn start(config: Config) -> Self {
-        let table = TableSpec {
-            magnetic_writes: true,
-            ..TableSpec::new("db", "t")
-        };
-        let emulator = Emulator::start(Config {
-            tables: vec![table],
-            ..config
-        });
-        let emulator = emulator.await.expect("the emulator starts");
+    /// Starts both.
+    pub(crate) async fn start(binary: String, config: Config) -> Self {
+        let emulator = start_emulator(config).await;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let connector = start_connector(emulator.url(), folder.path()).await;
+        let connector = start_connector(binary, emulator.url(), folder.path()).await;
         Self {
             emulator,
             connector,
@@ -39,10 +31,23 @@ impl Bench {
     }
 }
 
+/// Starts an emulator with the connector's default destination, a table that accepts data of any age.
+pub(crate) async fn start_emulator(config: Config) -> Emulator {
+    let table = TableSpec {
+        magnetic_writes: true,
+        ..TableSpec::new("db", "t")
+    };
+    let emulator = Emulator::start(Config {
+        tables: vec![table],
+        ..config
+    });
+    emulator.await.expect("the emulator starts")
+}
+
 /// Starts a connector whose Timestream is at `endpoint`; it logs in `folder`.
-pub(crate) async fn start_connector(endpoint: String, folder: &Path) -> Program {
+pub(crate) async fn start_connector(binary: String, endpoint: String, folder: &Path) -> Program {
     let command = move |port| {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&binary);
         command
             .env_clear()
             .env("AWS_ACCESS_KEY_ID", "local")
