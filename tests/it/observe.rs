@@ -13,7 +13,7 @@ use timestream_emulator::{Fault, FaultKind, TableSpec};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::prometheus::program;
+use crate::prometheus::{Prometheus, program};
 use crate::support::{START_MS, TestApp, connect, query, series, start_emulator};
 
 const DASHBOARD: &str = include_str!("../../docs/grafana/timestream-connector.json");
@@ -287,7 +287,7 @@ async fn the_process_has_the_metrics_of_every_exporter() {
 
 /// Returns every metric that a PromQL text names.
 fn metric_names(promql: &str) -> BTreeSet<String> {
-    let names = Regex::new(r"\b(timestream_connector|process)_\w+|\bup\b").unwrap();
+    let names = Regex::new(r"\b(timestream_connector|process|prometheus)_\w+|\bup\b").unwrap();
     let found = names.find_iter(promql);
     found.map(|name| name.as_str().to_owned()).collect()
 }
@@ -344,17 +344,43 @@ async fn the_dashboard_queries_metrics_that_exist() {
 async fn the_alerts_watch_metrics_that_exist() {
     promtool(&["check", "rules"], ALERTS).await;
     let exposed = exposed_names(&TestApp::start().await).await;
+    let queue = metrics_of_a_queue("http://127.0.0.1:1/write").await;
     let names = metric_names(ALERTS);
+    let (of_prometheus, names): (BTreeSet<_>, BTreeSet<_>) = names
+        .into_iter()
+        .partition(|name| name.starts_with("prometheus_"));
     assert!(names.len() > 5, "{names:?}");
     for name in names {
         assert!(name == "up" || exposed.contains(&name), "{name}");
     }
+    assert!(of_prometheus.len() > 2, "{of_prometheus:?}");
+    for name in of_prometheus {
+        // A histogram has no sample of its own name.
+        let found = queue
+            .iter()
+            .any(|it| *it == name || *it == format!("{name}_bucket"));
+        assert!(found, "{name} is none of {queue:?}");
+    }
+}
+
+/// Returns the metrics that a real Prometheus exposes of its queue for this address.
+async fn metrics_of_a_queue(address: &str) -> BTreeSet<String> {
+    let config = format!("remote_write: [{{ url: '{address}' }}]\n");
+    let program = program("prometheus").await;
+    let server = Prometheus::start_with(&program, &[], |_| config, async |_| {}).await;
+    let response = soak::http::get(format!("{}/metrics", server.url)).await;
+    let text = response.unwrap().text().await.unwrap();
+    let label = format!("url=\"{address}\"");
+    let samples = text.lines().filter(|line| line.contains(&label));
+    samples
+        .map(|line| line.split('{').next().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
 async fn alerts_fire_when_they_should() {
-    // Per minute: the connector's counters, and the alerts that fire after an hour.
-    let cases: [(&str, &[(&str, &str)], &[&str]); 9] = [
+    // Per minute: the connector's counters or Prometheus' gauges, and the alerts that fire after an hour.
+    let cases: [(&str, &[(&str, &str)], &[&str]); 11] = [
         ("all is well", &[], &[]),
         (
             "stale markers",
@@ -437,6 +463,46 @@ async fn alerts_fire_when_they_should() {
             &[("read_requests_total{code=\"503\"", "0+1x60")],
             &["TimestreamConnectorReadsFail"],
         ),
+        (
+            "many shards, of other queues too",
+            &[
+                (
+                    "prometheus_remote_storage_shards{url=\"http://localhost:9201/write\"",
+                    "4x60",
+                ),
+                (
+                    "prometheus_remote_storage_shards{url=\"https://a.execute-api.eu-west-1.amazonaws.com/prod/write\"",
+                    "5x60",
+                ),
+                (
+                    "prometheus_remote_storage_shards{url=\"http://mimir/api/v1/push\"",
+                    "50x60",
+                ),
+            ],
+            &["TimestreamConnectorManyShards"],
+        ),
+        (
+            "too few shards, of another queue too",
+            &[
+                (
+                    "prometheus_remote_storage_shards_desired{url=\"http://localhost:9201/write\"",
+                    "4.5x60",
+                ),
+                (
+                    "prometheus_remote_storage_shards_max{url=\"http://localhost:9201/write\"",
+                    "4x60",
+                ),
+                (
+                    "prometheus_remote_storage_shards_desired{url=\"http://mimir/api/v1/push\"",
+                    "60x60",
+                ),
+                (
+                    "prometheus_remote_storage_shards_max{url=\"http://mimir/api/v1/push\"",
+                    "50x60",
+                ),
+            ],
+            &["TimestreamConnectorShardsAtMaximum"],
+        ),
     ];
     let all = ALERTS
         .lines()
@@ -461,7 +527,11 @@ async fn alerts_fire_when_they_should() {
         let mut input =
             vec![serde_json::json!({"series": format!("up{{{target}"), "values": "1x60"})];
         for (series, values) in usual.iter().chain(counted) {
-            let series = format!("timestream_connector_{series}, {target}");
+            let prefix = match series.starts_with("prometheus_") {
+                true => "",
+                false => "timestream_connector_",
+            };
+            let series = format!("{prefix}{series}, {target}");
             input.push(serde_json::json!({"series": series, "values": values}));
         }
         // ALERTS has the number that fire, without repeating their texts.
