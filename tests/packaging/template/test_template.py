@@ -313,6 +313,17 @@ class Parts(unittest.TestCase):
         for name in ("TimestreamDatabase", "TimestreamTable"):
             self.assertEqual(stack.resources[name]["DeletionPolicy"], "Retain")
 
+    def test_the_retention_is_that_of_the_documents(self):
+        stack = Stack(**BEARER, CreateTable="true")
+        for table in stack.of_type("AWS::Timestream::Table").values():
+            retention = table["RetentionProperties"]
+            # Prometheus sends samples up to two hours late; each hour more costs as much as the first.
+            self.assertEqual(int(retention["MemoryStoreRetentionPeriodInHours"]), 2)
+        self.assertEqual(stack.parameters["MagneticStoreWrites"], "true")
+        by_hand = (ROOT / "docs/lambda-by-hand.md").read_text()
+        text = ",".join(f"{name}={value}" for name, value in retention.items())
+        self.assertIn(f"--retention-properties {text} ", by_hand)
+
     def test_dead_letters_are_replayed_only_on_request(self):
         self.assertFalse(Stack(**BEARER).of_type("AWS::SQS::Queue"))
         stored = Stack(**BEARER, DeadLetters="true")
