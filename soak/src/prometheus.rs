@@ -46,7 +46,8 @@ impl Prometheus {
              \x20 http_sd_configs: [{{ url: '{}/sd', refresh_interval: 1s }}]\n\
              remote_write:\n\
              - url: {}/write\n\
-             \x20 queue_config: {{ batch_send_deadline: 1s, max_backoff: 1s }}\n",
+             \x20 queue_config: {{ batch_send_deadline: 1s, max_backoff: 1s, capacity: 50000, max_shards: 4, \
+             max_samples_per_send: 10000 }}\n",
             targets.url,
             connector.url,
             interval = scrape_interval.as_millis(),
