@@ -118,6 +118,7 @@ scrape_configs:
     static_configs: [{ targets: ['127.0.0.1:$connector_port'] }]
 remote_write:
   - url: http://127.0.0.1:$connector_port/write
+    queue_config: { capacity: 50000, max_shards: 4, max_samples_per_send: 10000 }
 remote_read:
   - url: http://127.0.0.1:$connector_port/read
 YAML

@@ -164,3 +164,33 @@ fn the_compose_file_says_what_the_programs_understand() {
     assert_eq!(endpoint.as_deref(), Some("http://emulator:9202"));
     assert_eq!(service(compose, "exporter").0, ["exporter", "0.0.0.0:9203"]);
 }
+
+#[test]
+fn every_queue_in_the_documents_sends_large_requests_of_few_shards() {
+    let texts = [
+        include_str!("../../README.md"),
+        include_str!("../../template.yaml"),
+        include_str!("../../docs/senders.md"),
+        include_str!("../../docs/compose/prometheus.yml"),
+        include_str!("../../docs/prometheus/multi-destination.yml"),
+        include_str!("../../docs/prometheus/simple.yml"),
+        include_str!("../../scripts/run.sh"),
+    ];
+    for text in texts {
+        let queues: Vec<&str> = text.split("queue_config").skip(1).collect();
+        assert!(!queues.is_empty(), "{text}");
+        for queue in queues {
+            // Alloy has `capacity = 50000`.
+            let settings = queue.replace(' ', "").replace('=', ":");
+            let settings = settings.split(|c: char| !c.is_alphanumeric() && !"_:".contains(c));
+            let settings: Vec<&str> = settings.take(40).collect();
+            for setting in [
+                "capacity:50000",
+                "max_shards:4",
+                "max_samples_per_send:10000",
+            ] {
+                assert!(settings.contains(&setting), "no {setting}: {settings:?}");
+            }
+        }
+    }
+}
