@@ -104,8 +104,25 @@ prop_compose! {
     }
 }
 
+/// Returns series some of which follow one another several times, as the readers compare neighbours.
+fn neighbours<S: Clone + std::fmt::Debug>(
+    series: impl Strategy<Value = S>,
+) -> impl Strategy<Value = Vec<S>> {
+    let repeated = vec((series, 1..3_usize), 0..4);
+    repeated.prop_map(|series| {
+        let series = series.into_iter();
+        let series = series.flat_map(|(series, times)| std::iter::repeat_n(series, times));
+        series.collect()
+    })
+}
+
 fn v1_messages() -> impl Strategy<Value = v1::WriteRequest> {
-    let label = || (bytes(), bytes()).prop_map(|(name, value)| v1::Label { name, value });
+    let label = || {
+        let few = || prop::sample::select([b"a", b"b"].as_slice());
+        let few = (few(), few()).prop_map(|(name, value)| (name.to_vec(), value.to_vec()));
+        let labels = prop_oneof![(bytes(), bytes()), few];
+        labels.prop_map(|(name, value)| v1::Label { name, value })
+    };
     let sample =
         (double(), any::<i64>()).prop_map(|(value, timestamp)| v1::Sample { value, timestamp });
     let exemplar =
@@ -138,7 +155,7 @@ fn v1_messages() -> impl Strategy<Value = v1::WriteRequest> {
                 unit,
             },
         );
-    (vec(series, 0..4), vec(metadata, 0..3)).prop_map(|(timeseries, metadata)| v1::WriteRequest {
+    (neighbours(series), vec(metadata, 0..3)).prop_map(|(timeseries, metadata)| v1::WriteRequest {
         timeseries,
         metadata,
     })
@@ -147,7 +164,8 @@ fn v1_messages() -> impl Strategy<Value = v1::WriteRequest> {
 fn v2_messages() -> impl Strategy<Value = v2::Request> {
     // Mostly pairs that lead somewhere.
     let references = || {
-        let pairs = vec((0..6_u32, 0..6_u32), 0..4);
+        let pair = prop_oneof![(0..6_u32, 0..6_u32), (1..3_u32, 1..3_u32)];
+        let pairs = vec(pair, 0..4);
         let pairs = pairs.prop_map(|pairs| pairs.into_iter().flat_map(|(a, b)| [a, b]).collect());
         prop_oneof![4 => pairs, 1 => vec(any::<u32>(), 0..4)]
     };
@@ -203,7 +221,7 @@ fn v2_messages() -> impl Strategy<Value = v2::Request> {
         }),
         1 => vec(bytes(), 0..2),
     ];
-    (symbols, vec(series, 0..4)).prop_map(|(symbols, timeseries)| v2::Request {
+    (symbols, neighbours(series)).prop_map(|(symbols, timeseries)| v2::Request {
         symbols,
         timeseries,
     })

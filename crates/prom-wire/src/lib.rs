@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod agreement;
+mod before;
 mod block;
 pub mod budget;
 pub mod buffer;
@@ -20,6 +21,7 @@ mod read;
 pub mod request;
 pub mod response;
 mod results;
+mod sample;
 mod utf8;
 mod write1;
 mod write2;

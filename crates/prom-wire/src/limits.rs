@@ -91,7 +91,12 @@ impl Quota {
 
     #[inline]
     fn consume(&mut self) -> Result<(), MessageError> {
-        match self.left.checked_sub(1) {
+        self.consume_many(1)
+    }
+
+    #[inline]
+    fn consume_many(&mut self, count: usize) -> Result<(), MessageError> {
+        match self.left.checked_sub(count) {
             Some(left) => {
                 self.left = left;
                 Ok(())
@@ -167,8 +172,14 @@ impl<'m> DecodeLimits<'m> {
     /// Charges an occurrence of a label in a series.
     #[inline]
     pub(super) fn label(&mut self) -> Result<(), MessageError> {
-        self.labels.consume()?;
-        self.memory.charge(LABEL_BYTES)
+        self.labels(1)
+    }
+
+    /// Charges so many occurrences of labels in a series.
+    #[inline]
+    pub(super) fn labels(&mut self, count: usize) -> Result<(), MessageError> {
+        self.labels.consume_many(count)?;
+        self.memory.charge(LABEL_BYTES * count)
     }
 
     /// Charges a label that is new in the request.

@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads number and value of the next field; `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, MessageError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -57,6 +57,18 @@ impl<'a> Reader<'a> {
         let (number, wire_type) = self.key()?;
         let value = self.value(number, wire_type, self.depth)?;
         Ok(Some((number, value)))
+    }
+
+    /// Returns the bytes that are not read yet.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Skips bytes that are known to be whole fields.
+    #[inline]
+    pub(super) fn skip(&mut self, bytes: usize) {
+        self.rest = &self.rest[bytes..];
     }
 
     /// Returns the message that is the value of a field of this one.
@@ -68,7 +80,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn key(&mut self) -> Result<(u32, u8), MessageError> {
         let key = self.varint()?;
         let key =
@@ -80,7 +92,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a value, or skips one that no message has; `depth` levels may follow.
-    #[inline]
+    #[inline(always)]
     fn value(&mut self, number: u32, wire_type: u8, depth: u8) -> Result<Value<'a>, MessageError> {
         Ok(match wire_type {
             0 => Value::Varint(self.varint()?),
@@ -90,21 +102,25 @@ impl<'a> Reader<'a> {
                 let length = usize::try_from(length).map_err(|_| TRUNCATED)?;
                 Value::Bytes(self.take(length)?)
             }
-            3 => {
-                self.group(number, depth)?;
+            _ => {
+                self.skip_value(number, wire_type, depth)?;
                 Value::Other
             }
-            5 => {
-                self.take(4)?;
-                Value::Other
-            }
-            4 => return Err(MessageError::Malformed("a group ends that has not begun")),
-            _ => return Err(MessageError::Malformed("a field has an unknown wire type")),
         })
     }
 
-    /// Skips a group.
+    /// Skips a value of a wire type that no message has.
     #[cold]
+    fn skip_value(&mut self, number: u32, wire_type: u8, depth: u8) -> Result<(), MessageError> {
+        match wire_type {
+            3 => self.group(number, depth),
+            5 => self.take(4).map(drop),
+            4 => Err(MessageError::Malformed("a group ends that has not begun")),
+            _ => Err(MessageError::Malformed("a field has an unknown wire type")),
+        }
+    }
+
+    /// Skips a group.
     fn group(&mut self, number: u32, depth: u8) -> Result<(), MessageError> {
         loop {
             match self.key()? {
@@ -117,13 +133,23 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
-    fn varint(&mut self) -> Result<u64, MessageError> {
-        // Most are keys and lengths of one byte.
-        if let [first @ ..0x80, rest @ ..] = self.rest {
-            self.rest = rest;
-            return Ok(u64::from(*first));
+    #[inline(always)]
+    pub(super) fn varint(&mut self) -> Result<u64, MessageError> {
+        // Most are keys and lengths of a byte or two.
+        match *self.rest {
+            [first @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(first))
+            }
+            [first, second @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(first & 0x7f) | u64::from(second) << 7)
+            }
+            _ => self.long_varint(),
         }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, MessageError> {
         let mut value = 0;
         for (index, &byte) in self.rest.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);
@@ -167,6 +193,7 @@ impl<'a> Value<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn double(self) -> Result<f64, MessageError> {
         match self {
             Self::Fixed64(bits) => Ok(f64::from_bits(bits)),
@@ -174,6 +201,7 @@ impl<'a> Value<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn uint64(self) -> Result<u64, MessageError> {
         match self {
             Self::Varint(value) => Ok(value),
@@ -181,11 +209,13 @@ impl<'a> Value<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn int64(self) -> Result<i64, MessageError> {
         Ok(self.uint64()?.cast_signed())
     }
 
     /// Reads a `uint32`; higher bits are dropped, as protobuf demands.
+    #[inline]
     pub(super) fn uint32(self) -> Result<u32, MessageError> {
         Ok(self.uint64()? as u32)
     }
@@ -206,6 +236,7 @@ impl<'a> Value<'a> {
     }
 
     /// Calls `push` with each number of a repeated field of varints, which may be packed.
+    #[inline]
     pub(super) fn each_varint(
         self,
         push: impl FnMut(Value<'a>) -> Result<(), MessageError>,

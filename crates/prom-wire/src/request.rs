@@ -334,8 +334,15 @@ impl<'a> Request<'a> {
     }
 
     /// Adds a label that the request already has to the series that is being built.
+    #[inline]
     pub fn push_known_label(&mut self, id: LabelId) {
         self.labels.push(id);
+    }
+
+    /// Adds labels that the request already has to the series that is being built.
+    #[inline]
+    pub fn push_known_labels(&mut self, ids: impl IntoIterator<Item = LabelId>) {
+        self.labels.extend(ids);
     }
 
     /// Returns the number of distinct labels.
@@ -349,16 +356,19 @@ impl<'a> Request<'a> {
     }
 
     /// Adds a sample to the series that is being built.
+    #[inline]
     pub fn push_sample(&mut self, sample: Sample) {
         self.push_datapoint(Datapoint::Sample(sample));
     }
 
     /// Adds a datapoint to the series that is being built.
+    #[inline]
     pub fn push_datapoint(&mut self, datapoint: Datapoint<'a>) {
         self.datapoints.push(datapoint);
     }
 
     /// Ends the series that is being built; returns true if all its labels can be read.
+    #[inline]
     pub fn end_series(&mut self) -> bool {
         let broken = self.broken_label();
         if let Some(reason) = broken {

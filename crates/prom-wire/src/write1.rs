@@ -6,15 +6,20 @@
 use hashbrown::HashMap;
 use prom_model::{MetricType, Sample};
 
+use crate::before::LabelsBefore;
 use crate::budget::Reservation;
 use crate::histogram::histogram;
 use crate::limits::DecodeLimits;
-use crate::protobuf::{MessageError, Reader};
+use crate::protobuf::{MessageError, Reader, Value};
 use crate::request::{Datapoint, Exemplar, LabelId, Request};
+use crate::sample::usual_sample;
 use crate::utf8::{RawMetadata, Utf8, push_exemplar_label, push_metadata, push_new_label, utf8};
 
 /// The field of a write request that is a series.
 const SERIES: u32 = 1;
+/// The field of a series that is a label, and the byte that it begins with.
+const LABEL: u32 = 1;
+const LABEL_KEY: u8 = 1 << 3 | 2;
 
 pub(super) fn request<'a>(
     message: &'a [u8],
@@ -27,6 +32,7 @@ pub(super) fn request<'a>(
         request: Request::with_capacity(series),
         limits,
         known: HashMap::new(),
+        before: LabelsBefore::default(),
     };
     while let Some((number, value)) = message.next()? {
         match number {
@@ -61,29 +67,24 @@ struct Decoder<'a, 'm> {
     /// Labels that were read, by their encoded bytes: most labels occur in an earlier series and need not be read
     /// again.
     known: HashMap<&'a [u8], LabelId>,
+    /// Those of the series before, which need not even be looked up.
+    before: LabelsBefore<'a, LabelId>,
 }
 
 impl<'a> Decoder<'a, '_> {
     fn add_series(&mut self, mut message: Reader<'a>) -> Result<(), MessageError> {
-        let limits = &mut self.limits;
-        let request = &mut self.request;
+        self.add_first_labels(&mut message)?;
         while let Some((number, value)) = message.next()? {
+            let limits = &mut self.limits;
+            let request = &mut self.request;
             match number {
-                1 => {
-                    limits.label()?;
-                    let bytes = value.bytes()?;
-                    match self.known.get(bytes) {
-                        Some(&id) => request.push_known_label(id),
-                        None => {
-                            let label = label(message.message(value)?)?;
-                            let id = push_new_label(request, limits, label)?;
-                            self.known.insert(bytes, id);
-                        }
-                    }
-                }
+                LABEL => drop(self.add_label(&message, value)?),
                 2 => {
                     limits.sample()?;
-                    request.push_sample(sample(message.message(value)?)?);
+                    request.push_sample(match usual_sample(value.bytes()?) {
+                        Some(sample) => sample,
+                        None => sample(message.message(value)?)?,
+                    });
                 }
                 3 => {
                     limits.exemplar()?;
@@ -98,10 +99,52 @@ impl<'a> Decoder<'a, '_> {
                 _ => {}
             }
         }
-        if !request.end_series() {
-            limits.unreadable_series()?;
+        if !self.request.end_series() {
+            self.limits.unreadable_series()?;
         }
         Ok(())
+    }
+
+    /// Reads the labels that a series begins with, which usually are all. What it has in common with the series before
+    /// is only compared.
+    #[inline]
+    fn add_first_labels(&mut self, message: &mut Reader<'a>) -> Result<(), MessageError> {
+        let mut before = std::mem::take(&mut self.before);
+        let mut comparison = before.compare();
+        loop {
+            let same = comparison.skip_same(message);
+            self.limits.labels(same.len())?;
+            self.request.push_known_labels(same);
+            let start = message.rest();
+            if start.first() != Some(&LABEL_KEY) {
+                break;
+            }
+            let Some((_, value)) = message.next()? else {
+                break;
+            };
+            let id = self.add_label(message, value)?;
+            comparison.replace(id, start, message);
+        }
+        comparison.end();
+        self.before = before;
+        Ok(())
+    }
+
+    fn add_label(
+        &mut self,
+        series: &Reader<'a>,
+        value: Value<'a>,
+    ) -> Result<LabelId, MessageError> {
+        self.limits.label()?;
+        let bytes = value.bytes()?;
+        if let Some(&id) = self.known.get(bytes) {
+            self.request.push_known_label(id);
+            return Ok(id);
+        }
+        let label = label(series.message(value)?)?;
+        let id = push_new_label(&mut self.request, &mut self.limits, label)?;
+        self.known.insert(bytes, id);
+        Ok(id)
     }
 }
 
@@ -118,6 +161,7 @@ fn label<'a>(mut message: Reader<'a>) -> Result<(Utf8<'a>, Utf8<'a>), MessageErr
     Ok((utf8(name), utf8(label_value)))
 }
 
+#[cold]
 fn sample(mut message: Reader<'_>) -> Result<Sample, MessageError> {
     let mut sample = Sample {
         timestamp_ms: 0,

@@ -10,11 +10,13 @@
 use hashbrown::HashMap;
 use prom_model::{METRIC_NAME_LABEL, MetricType, Sample};
 
+use crate::before::LabelsBefore;
 use crate::budget::Reservation;
 use crate::histogram::histogram;
 use crate::limits::DecodeLimits;
-use crate::protobuf::{MessageError, Reader};
+use crate::protobuf::{MessageError, Reader, Value};
 use crate::request::{Datapoint, Exemplar, LabelId, Request, Unreadable, to_u32};
+use crate::sample::usual_sample;
 use crate::utf8::{
     RawMetadata, Utf8, byte_count, push_exemplar_label, push_metadata, push_new_label, utf8,
 };
@@ -31,10 +33,11 @@ pub(super) fn request<'a>(
     let mut message = Reader::new(message);
     let (symbols, series) = symbols(message.clone(), &mut limits)?;
     let mut decoder = Decoder {
+        last: vec![None; symbols.texts.len()],
         symbols,
         request: Request::with_capacity(series),
         limits,
-        references: Vec::new(),
+        before: LabelsBefore::default(),
         known: HashMap::new(),
     };
     while let Some((number, value)) = message.next()? {
@@ -127,30 +130,57 @@ struct Decoder<'a, 'm> {
     symbols: Symbols<'a>,
     request: Request<'a>,
     limits: DecodeLimits<'m>,
-    /// The references of the labels of the current series; reused for its memory.
-    references: Vec<u32>,
+    /// The labels of the series before, which need not even be looked up.
+    before: LabelsBefore<'a, KnownLabel>,
     /// Labels that were read, by their references: a symbol is hashed once for each label that has it, however many
     /// series refer to it.
-    known: HashMap<[u32; 2], LabelId>,
+    known: HashMap<[u32; 2], KnownLabel>,
+    /// The label that had a symbol as its value last, by the symbol: most values have one name only, so that few labels
+    /// are looked up in `known`.
+    last: Vec<Option<LastLabel>>,
+}
+
+/// A label that was read.
+#[derive(Clone, Copy)]
+struct KnownLabel {
+    id: LabelId,
+    /// The bytes of its strings.
+    bytes: u32,
+}
+
+/// A label that was read, both references of which lead to symbols.
+#[derive(Clone, Copy)]
+struct LastLabel {
+    name: u32,
+    label: KnownLabel,
 }
 
 impl<'a> Decoder<'a, '_> {
     /// Adds a series. A label or a reference that cannot be read makes only this series unreadable, one of an exemplar
     /// the exemplar, and a string of the metadata the entry of metadata.
     fn add(&mut self, mut message: Reader<'a>) -> Result<(), MessageError> {
-        let mut references = std::mem::take(&mut self.references);
-        references.clear();
+        let (mut packed, mut references) = (None, Vec::new());
         let mut bad = None;
         let mut metadata = SeriesMetadata::default();
         while let Some((number, value)) = message.next()? {
             match number {
-                1 => value.each_varint(|value| {
-                    push_reference(&mut references, value.uint32()?, &mut self.limits)
-                })?,
+                1 => match (value, packed) {
+                    (Value::Bytes(bytes), None) if references.is_empty() => packed = Some(bytes),
+                    // References in several fields, which no known sender has.
+                    _ => {
+                        let packed = packed.take().map(Value::Bytes);
+                        for value in packed.into_iter().chain([value]) {
+                            push_references(&mut references, value, &mut self.limits)?;
+                        }
+                    }
+                },
                 2 => {
                     self.limits.sample()?;
-                    let read = sample(message.message(value)?)?;
-                    self.request.push_sample(read);
+                    self.request
+                        .push_sample(match usual_sample(value.bytes()?) {
+                            Some(sample) => sample,
+                            None => sample(message.message(value)?)?,
+                        });
                 }
                 3 => {
                     self.limits.histogram()?;
@@ -169,8 +199,12 @@ impl<'a> Decoder<'a, '_> {
                 _ => {}
             }
         }
-        let metric_name = self.labels(&references, &mut bad)?;
-        self.references = references;
+        let label_bytes = match packed {
+            Some(packed) => self.add_packed_labels(packed, &mut bad)?,
+            None => self.add_labels(&references, &mut bad)?,
+        };
+        // A copy or comparison of the strings of a series processes them at each reference.
+        self.limits.text(label_bytes)?;
         let help = self.symbols.resolve(metadata.help_reference, &mut bad);
         let unit = self.symbols.resolve(metadata.unit_reference, &mut bad);
         let series = self.request.len();
@@ -184,8 +218,12 @@ impl<'a> Decoder<'a, '_> {
         if !is_readable {
             return self.limits.unreadable_series();
         }
-        match metric_name {
-            Some(name) if metadata.is_set() => {
+        if !metadata.is_set() {
+            return Ok(());
+        }
+        let labels = self.request.series(series).labels.iter();
+        match labels.filter(|label| label.0 == METRIC_NAME_LABEL).last() {
+            Some((_, name)) => {
                 let raw = RawMetadata {
                     metric_name: Ok(metadata.metric_type.family(name)),
                     metric_type: metadata.metric_type,
@@ -195,7 +233,7 @@ impl<'a> Decoder<'a, '_> {
                 };
                 push_metadata(&mut self.request, &mut self.limits, raw)
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -208,17 +246,16 @@ impl<'a> Decoder<'a, '_> {
         let mut references = Vec::new();
         while let Some((number, value)) = message.next()? {
             match number {
-                1 => value.each_varint(|value| {
-                    push_reference(&mut references, value.uint32()?, &mut self.limits)
-                })?,
+                1 => push_references(&mut references, value, &mut self.limits)?,
                 2 => exemplar.value = value.double()?,
                 3 => exemplar.timestamp_ms = value.int64()?,
                 _ => {}
             }
         }
         let mut bad = None;
-        for pair in pairs(&references, &mut bad) {
-            let [name, value] = pair.map(|reference| self.symbols.resolve(reference, &mut bad));
+        for &[name, value] in pairs(&references, &mut bad) {
+            let name = self.symbols.resolve(name, &mut bad);
+            let value = self.symbols.resolve(value, &mut bad);
             push_exemplar_label(&mut exemplar.labels, &mut self.limits, (name, value))?;
         }
         if let Some(bad) = bad {
@@ -227,30 +264,110 @@ impl<'a> Decoder<'a, '_> {
         Ok(exemplar)
     }
 
-    /// Adds the labels of pairs of references to the series; returns the metric name.
-    fn labels(
+    /// Adds the labels of pairs of references to the series; returns the bytes of their strings. What they have in
+    /// common with the series before is only compared.
+    fn add_packed_labels(
+        &mut self,
+        packed: &'a [u8],
+        bad: &mut Option<Unreadable<'a>>,
+    ) -> Result<usize, MessageError> {
+        let mut before = std::mem::take(&mut self.before);
+        let mut comparison = before.compare();
+        let mut references = Reader::new(packed);
+        let mut bytes = 0;
+        loop {
+            let same = comparison.skip_same(&mut references);
+            self.limits.labels(same.len())?;
+            for label in same {
+                bytes += label.bytes as usize;
+                self.request.push_known_label(label.id);
+            }
+            if references.rest().is_empty() {
+                break;
+            }
+            let start = references.rest();
+            let name = references.varint()? as u32;
+            if references.rest().is_empty() {
+                let count = packed.iter().filter(|byte| **byte < 0x80).count();
+                *bad = Some(Unreadable::OddReferences { count });
+                break;
+            }
+            let value = references.varint()? as u32;
+            self.limits.label()?;
+            let label = self.add_label([name, value], bad)?;
+            bytes += label.bytes as usize;
+            comparison.replace(label, start, &references);
+        }
+        // The labels of a bad series are read again, so that the next one is found bad as well.
+        if bad.is_none() {
+            comparison.end();
+            self.before = before;
+        }
+        Ok(bytes)
+    }
+
+    /// Adds the labels of pairs of references to the series; returns the bytes of their strings.
+    fn add_labels(
         &mut self,
         references: &[u32],
         bad: &mut Option<Unreadable<'a>>,
-    ) -> Result<Option<&'a str>, MessageError> {
-        let mut metric_name = None;
+    ) -> Result<usize, MessageError> {
+        let mut bytes = 0;
         for &pair in pairs(references, bad) {
-            let [name, value] = pair.map(|reference| self.symbols.resolve(reference, bad));
-            if name == Ok(METRIC_NAME_LABEL) {
-                metric_name = value.ok();
-            }
-            // A copy or comparison of the strings of a series processes them at each reference.
-            self.limits.text(byte_count(name) + byte_count(value))?;
-            match self.known.get(&pair) {
-                Some(&id) => self.request.push_known_label(id),
-                None => {
-                    let label = (name, value);
-                    let id = push_new_label(&mut self.request, &mut self.limits, label)?;
-                    self.known.insert(pair, id);
-                }
-            }
+            bytes += self.add_label(pair, bad)?.bytes as usize;
         }
-        Ok(metric_name)
+        Ok(bytes)
+    }
+
+    /// Adds the label of a pair of references to the series.
+    #[inline]
+    fn add_label(
+        &mut self,
+        pair: [u32; 2],
+        bad: &mut Option<Unreadable<'a>>,
+    ) -> Result<KnownLabel, MessageError> {
+        let [name, value] = pair;
+        if let Some(Some(last)) = self.last.get(value as usize)
+            && last.name == name
+        {
+            self.request.push_known_label(last.label.id);
+            return Ok(last.label);
+        }
+        self.look_up(pair, bad)
+    }
+
+    /// Adds a label that is not the last one with its value.
+    fn look_up(
+        &mut self,
+        pair: [u32; 2],
+        bad: &mut Option<Unreadable<'a>>,
+    ) -> Result<KnownLabel, MessageError> {
+        let [name, value] = pair;
+        let texts = (
+            self.symbols.resolve(name, bad),
+            self.symbols.resolve(value, bad),
+        );
+        let label = match self.known.get(&pair) {
+            Some(&label) => {
+                self.request.push_known_label(label.id);
+                label
+            }
+            None => {
+                let label = KnownLabel {
+                    id: push_new_label(&mut self.request, &mut self.limits, texts)?,
+                    bytes: to_u32(byte_count(texts.0) + byte_count(texts.1)),
+                };
+                self.known.insert(pair, label);
+                label
+            }
+        };
+        // A reference that leads nowhere has to make each series `bad`.
+        if (name as usize) < self.last.len()
+            && let Some(last) = self.last.get_mut(value as usize)
+        {
+            *last = Some(LastLabel { name, label });
+        }
+        Ok(label)
     }
 }
 
@@ -265,18 +382,22 @@ fn pairs<'r>(references: &'r [u32], bad: &mut Option<Unreadable<'_>>) -> &'r [[u
     pairs
 }
 
-fn push_reference(
+/// Adds the references that `value` has.
+fn push_references(
     references: &mut Vec<u32>,
-    reference: u32,
+    value: Value<'_>,
     limits: &mut DecodeLimits<'_>,
 ) -> Result<(), MessageError> {
-    if references.len().is_multiple_of(2) {
-        limits.label()?;
-    }
-    references.push(reference);
-    Ok(())
+    value.each_varint(|value| {
+        if references.len().is_multiple_of(2) {
+            limits.label()?;
+        }
+        references.push(value.uint32()?);
+        Ok(())
+    })
 }
 
+#[cold]
 fn sample(mut message: Reader<'_>) -> Result<Sample, MessageError> {
     let mut sample = Sample {
         timestamp_ms: 0,
