@@ -82,7 +82,7 @@ fn check_request(request: &Request<'_>, reserved: usize) {
     let mut seen = HashMap::new();
     let (mut datapoints, mut labels) = (0, 0);
     for (index, series) in request.iter().enumerate() {
-        for (id, label) in series.labels.with_ids() {
+        for (id, label) in series.labels.ids().zip(series.labels.iter()) {
             assert!(id.index() < request.distinct_labels());
             assert_eq!(*seen.entry(id).or_insert(label), label);
             labels += 1;

@@ -202,9 +202,14 @@ impl<'r, 'a> Labels<'r, 'a> {
         labels.find_map(|label| (label.0 == name).then_some(label.1))
     }
 
-    /// Iterates like [`Self::iter`], each label with its number in the request.
-    pub fn with_ids(self) -> impl ExactSizeIterator<Item = (LabelId, Label<'a>)> + use<'r, 'a> {
-        self.ids.iter().map(move |&id| (id, self.known[id.index()]))
+    /// Iterates over the numbers of the labels in the request, in the order received.
+    pub fn ids(self) -> impl ExactSizeIterator<Item = LabelId> + use<'r> {
+        self.ids.iter().copied()
+    }
+
+    /// Returns the label of this number in the request.
+    pub fn label(self, id: LabelId) -> Label<'a> {
+        self.known[id.index()]
     }
 
     /// Iterates in the order received, with replacement characters for bytes that are not UTF-8: for display.
@@ -664,7 +669,8 @@ mod tests {
             prop_assert_eq!(owned.label_count(), borrowed.label_count());
             prop_assert!(arena.len() <= 2 * owned.distinct_labels());
             for (owned, borrowed) in owned.iter().zip(borrowed.iter()) {
-                prop_assert!(owned.labels.with_ids().eq(borrowed.labels.with_ids()));
+                prop_assert!(owned.labels.ids().eq(borrowed.labels.ids()));
+                prop_assert!(owned.labels.iter().eq(borrowed.labels.iter()));
                 prop_assert_eq!(owned.labels.to_string(), borrowed.labels.to_string());
                 prop_assert!(owned.labels.iter_lossy().eq(borrowed.labels.iter_lossy()));
             }

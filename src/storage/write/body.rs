@@ -11,11 +11,19 @@ use bytes::Bytes;
 
 use super::batch::{Batch, BatchRecord};
 use super::json::push_string;
-use super::stored::{AttributeId, StoredSeries};
+use super::stored::{AttributeId, SeriesId, StoredSeries};
 use super::value::NUMBER_BYTES;
 
-/// Bytes reserved for each record, about what one with ten labels of its own takes.
-const EXPECTED_RECORD_BYTES: usize = 256;
+/// Bytes of a call beside its names, attributes and records.
+const CALL_BYTES: usize = 256;
+/// Bytes of a record beside its value and its attributes: names and punctuation, and the fields that not all have.
+const RECORD_BYTES: usize = 20;
+const VALUE_TYPE_BYTES: usize = 30;
+const MEASURE_NAME_BYTES: usize = 17;
+const TIME_BYTES: usize = 30;
+const VERSION_BYTES: usize = 30;
+/// Bytes of a dimension beside its name and its value.
+const DIMENSION_BYTES: usize = 23;
 
 /// Bytes of one billed unit.
 pub(super) const UNIT_BYTES: usize = 1024;
@@ -62,21 +70,33 @@ pub fn write_call(batch: Batch<'_>, versions: Option<Versions>) -> WriteCall {
 /// Time, value, names of dimensions and measures and values of dimensions, in UTF-8; what is
 /// common counts once.
 fn write_units(batch: Batch<'_>, common: &Common) -> u64 {
-    let attributes = common.dimensions.iter().chain(&common.measure);
-    let common_attributes: usize = attributes
-        .map(|&id| batch.stored.attribute(id).bytes())
-        .sum();
+    let time = common.time.map_or(NUMBER_BYTES, |_| 0);
+    // Every record has each common attribute.
     let own_bytes = |it: &BatchRecord<'_>| {
-        let time = match common.time {
-            Some(_) => 0,
-            None => NUMBER_BYTES,
-        };
-        // Every record has each common attribute.
-        batch.stored.bytes(it.series) - common_attributes + time + it.record.value.bytes()
+        batch.stored.bytes(it.series) - common.attribute_bytes + time + it.record.value.bytes()
     };
-    let common_bytes = common_attributes + common.time.map_or(0, |_| NUMBER_BYTES);
+    let common_bytes = common.attribute_bytes + common.time.map_or(0, |_| NUMBER_BYTES);
     let bytes = common_bytes + batch.records.iter().map(own_bytes).sum::<usize>();
     bytes.div_ceil(UNIT_BYTES) as u64
+}
+
+/// Returns about as many bytes as the body has, and no less unless many characters are escaped.
+fn body_bytes(batch: Batch<'_>, common: &Common, versions: Option<Versions>) -> usize {
+    let stored = batch.stored;
+    let own = |is_common: bool, bytes: usize| if is_common { 0 } else { bytes };
+    let each = RECORD_BYTES
+        + own(common.value_type.is_some(), VALUE_TYPE_BYTES)
+        + own(common.measure.is_some(), MEASURE_NAME_BYTES)
+        + own(common.time.is_some(), TIME_BYTES)
+        + versions.map_or(0, |_| VERSION_BYTES);
+    let own_bytes = |it: &BatchRecord<'_>| {
+        let dimensions = stored.dimensions(it.series).len() - common.dimensions.len();
+        let attributes = stored.bytes(it.series) - common.attribute_bytes;
+        each + attributes + dimensions * DIMENSION_BYTES + it.record.value.text_bytes()
+    };
+    let names = batch.destination.database.len() + batch.destination.table.len();
+    let attributes = common.attribute_bytes + common.dimensions.len() * DIMENSION_BYTES;
+    CALL_BYTES + names + attributes + batch.records.iter().map(own_bytes).sum::<usize>()
 }
 
 fn body(batch: Batch<'_>, common: &Common, versions: Option<Versions>) -> Bytes {
@@ -85,7 +105,7 @@ fn body(batch: Batch<'_>, common: &Common, versions: Option<Versions>) -> Bytes 
         stored,
         records,
     } = batch;
-    let mut body = Vec::with_capacity(512 + records.len() * EXPECTED_RECORD_BYTES);
+    let mut body = Vec::with_capacity(body_bytes(batch, common, versions));
     body.extend_from_slice(b"{\"DatabaseName\":");
     push_string(&mut body, &destination.database);
     body.extend_from_slice(b",\"TableName\":");
@@ -99,7 +119,7 @@ fn body(batch: Batch<'_>, common: &Common, versions: Option<Versions>) -> Bytes 
     }
     push_dimensions(&mut body, stored, common.dimensions.iter().copied());
     if let Some(measure) = common.measure {
-        push_measure_name(&mut body, stored, measure);
+        body.extend_from_slice(stored.text(measure));
     }
     if let Some(time) = common.time {
         push_time(&mut body, time, unit);
@@ -111,11 +131,9 @@ fn body(batch: Batch<'_>, common: &Common, versions: Option<Versions>) -> Bytes 
         if common.value_type.is_none() {
             push_value_type(&mut body, record.value.type_name());
         }
-        let own = stored.dimensions(series).iter().copied();
-        let own = own.filter(|dimension| !common.dimensions.contains(dimension));
-        push_dimensions(&mut body, stored, own);
+        push_own_dimensions(&mut body, stored, series, common);
         if common.measure.is_none() {
-            push_measure_name(&mut body, stored, stored.measure(series));
+            body.extend_from_slice(stored.text(stored.measure(series)));
         }
         if common.time.is_none() {
             push_time(&mut body, record.time(), unit);
@@ -127,7 +145,7 @@ fn body(batch: Batch<'_>, common: &Common, versions: Option<Versions>) -> Bytes 
         body.push(b'}');
     }
     body.extend_from_slice(b"]}");
-    // Some calls wait for their responses at once, and most have much less in each record.
+    // Calls wait for their responses; where characters are escaped, the body has grown by doubling.
     body.shrink_to_fit();
     Bytes::from(body)
 }
@@ -135,9 +153,13 @@ fn body(batch: Batch<'_>, common: &Common, versions: Option<Versions>) -> Bytes 
 /// The attributes that all records of a batch share.
 struct Common {
     dimensions: Vec<AttributeId>,
+    /// True if each series has these dimensions in this order. Usually they have, because senders sort labels by name.
+    is_in_order: bool,
     measure: Option<AttributeId>,
     value_type: Option<&'static str>,
     time: Option<Time>,
+    /// Bytes of dimensions and measure, as AWS counts them.
+    attribute_bytes: usize,
 }
 
 /// Milliseconds since the Unix epoch, and the nanoseconds past them.
@@ -173,22 +195,29 @@ impl Common {
         let Some((first, rest)) = batch.records.split_first() else {
             return Self {
                 dimensions: Vec::new(),
+                is_in_order: true,
                 measure: None,
                 value_type: None,
                 time: None,
+                attribute_bytes: 0,
             };
         };
         let mut common = Self {
             dimensions: stored.dimensions(first.series).to_vec(),
+            is_in_order: true,
             measure: Some(stored.measure(first.series)),
             value_type: Some(first.record.value.type_name()),
             time: Some(first.record.time()),
+            attribute_bytes: 0,
         };
         let mut before = first.series;
         for BatchRecord { record, series } in rest {
             if *series != before {
                 let theirs = stored.dimensions(*series);
-                common.dimensions.retain(|ours| theirs.contains(ours));
+                if !is_in_order(&common.dimensions, theirs) {
+                    common.dimensions.retain(|ours| theirs.contains(ours));
+                    common.is_in_order &= is_in_order(&common.dimensions, theirs);
+                }
                 before = *series;
             }
             let measure = stored.measure(*series);
@@ -198,31 +227,56 @@ impl Common {
                 .filter(|name| *name == record.value.type_name());
             common.time = common.time.filter(|common| *common == record.time());
         }
+        let attributes = common.dimensions.iter().chain(&common.measure);
+        common.attribute_bytes = attributes.map(|&id| stored.attribute(id).bytes()).sum();
         common
+    }
+}
+
+/// Returns true if all of `some` are among `all` in the same order.
+fn is_in_order(some: &[AttributeId], all: &[AttributeId]) -> bool {
+    let mut found = 0;
+    for dimension in all {
+        // Without a branch, as it would be mispredicted.
+        found += usize::from(some.get(found) == Some(dimension));
+    }
+    found == some.len()
+}
+
+/// Writes the dimensions that a series has beside the common ones.
+fn push_own_dimensions(
+    body: &mut Vec<u8>,
+    stored: &StoredSeries<'_>,
+    series: SeriesId,
+    common: &Common,
+) {
+    let all = stored.dimensions(series).iter().copied();
+    if common.is_in_order {
+        // Both lists are walked side by side.
+        let mut common = common.dimensions.iter().copied().peekable();
+        let own = all.filter(|dimension| common.next_if_eq(dimension).is_none());
+        push_dimensions(body, stored, own);
+    } else {
+        let own = all.filter(|dimension| !common.dimensions.contains(dimension));
+        push_dimensions(body, stored, own);
     }
 }
 
 fn push_dimensions(
     body: &mut Vec<u8>,
     stored: &StoredSeries<'_>,
-    dimensions: impl Iterator<Item = AttributeId>,
+    mut dimensions: impl Iterator<Item = AttributeId>,
 ) {
-    let mut separator: &[u8] = b",\"Dimensions\":[";
-    let mut any = false;
+    let Some(first) = dimensions.next() else {
+        return;
+    };
+    body.extend_from_slice(b",\"Dimensions\":[");
+    // Without the comma, with which the others begin.
+    body.extend_from_slice(&stored.text(first)[1..]);
     for dimension in dimensions {
-        body.extend_from_slice(separator);
         body.extend_from_slice(stored.text(dimension));
-        separator = b",";
-        any = true;
     }
-    if any {
-        body.push(b']');
-    }
-}
-
-fn push_measure_name(body: &mut Vec<u8>, stored: &StoredSeries<'_>, measure: AttributeId) {
-    body.extend_from_slice(b",\"MeasureName\":");
-    body.extend_from_slice(stored.text(measure));
+    body.push(b']');
 }
 
 fn push_value_type(body: &mut Vec<u8>, value_type: &str) {
@@ -301,6 +355,12 @@ mod tests {
             stored: &stored,
             records: &records,
         };
+        for versions in [None, Some(Versions::All(i64::MIN))] {
+            let len = write_call(batch, versions).body.len();
+            let expected = body_bytes(batch, &Common::of(batch), versions);
+            let most = len + CALL_BYTES + 64 * records.len();
+            assert!((len..most).contains(&expected), "{expected} for {len}");
+        }
         serde_json::from_slice(&write_call(batch, None).body).unwrap()
     }
 
@@ -326,6 +386,25 @@ mod tests {
                 ],
             })
         );
+    }
+
+    #[test]
+    fn shared_dimensions_may_be_in_any_order() {
+        let a: Series<'_> = ("up", &[("a", "1"), ("b", "2"), ("c", "3")]);
+        let b: Series<'_> = ("up", &[("b", "2"), ("c", "4"), ("a", "1")]);
+        let c: Series<'_> = ("up", &[("a", "1"), ("b", "2")]);
+        let dimension = |name, value| json!({"Name": name, "Value": value});
+        for records in [[a, b, c, a], [b, a, a, c], [a, a, c, b]] {
+            let written = body(&records.map(|series| (series, 1, 1.0)));
+            let mut common = written["CommonAttributes"]["Dimensions"].clone();
+            common.as_array_mut().unwrap().sort_by_key(Value::to_string);
+            assert_eq!(common, json!([dimension("a", "1"), dimension("b", "2")]));
+            for (series, record) in records.iter().zip(written["Records"].as_array().unwrap()) {
+                let own = series.1.iter().find(|it| it.0 == "c");
+                let own = own.map(|(name, value)| json!([dimension(name, value)]));
+                assert_eq!(record.get("Dimensions"), own.as_ref(), "{written}");
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use prom_model::METRIC_NAME_LABEL;
 use prom_wire::request::{Label, LabelId, Labels, Request};
 
-use super::stored::{AttributeId, StoredSeries};
+use super::stored::{AttributeId, Column, StoredSeries};
 use crate::storage::limits::{MAX_DIMENSION_NAME_BYTES, MAX_MEASURE_NAME_BYTES};
 use crate::storage::names::escape;
 use crate::storage::routing::Routing;
@@ -25,8 +25,8 @@ pub(super) struct KnownLabels<'r, 'a> {
 /// A label name.
 struct LabelName<'a> {
     role: Role,
-    /// The stored form, if Timestream can have it.
-    stored: Option<Cow<'a, str>>,
+    /// The stored form and its column, if it is that of a dimension and Timestream can have it.
+    stored: Option<(Column, Cow<'a, str>)>,
     /// The series that had it last, counted from 1.
     last_series: usize,
 }
@@ -102,10 +102,10 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
         let (mut metric, mut database, mut table, mut long_name) = (None, None, None, None);
         let (mut is_repeated, mut has_empty_name) = (false, false);
         let mut long_names = 0;
-        for (id, label) in labels.with_ids() {
+        for id in labels.ids() {
             let (name, meaning) = match self.meanings[id.index()] {
                 Some(known) => known,
-                None => self.learn(id, label, stored),
+                None => self.learn(id, labels.label(id), stored),
             };
             let last_series = &mut self.names[name].last_series;
             is_repeated |= *last_series == self.series;
@@ -118,7 +118,7 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
                 Meaning::Dimension(id) => self.dimensions.push(id),
                 Meaning::LongName => {
                     long_names += 1;
-                    long_name = Some(label.0);
+                    long_name = Some(labels.label(id).0);
                 }
                 Meaning::EmptyName => has_empty_name = true,
             }
@@ -143,7 +143,7 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
     ) -> (usize, Meaning<'a>) {
         let position = match self.positions.get(name) {
             Some(position) => *position,
-            None => self.learn_name(name),
+            None => self.learn_name(name, stored),
         };
         let known = &self.names[position];
         let meaning = match known.role {
@@ -160,16 +160,18 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
             Role::Database => Meaning::Database(value),
             Role::Table => Meaning::Table(value),
             Role::Dimension => match &known.stored {
-                Some(name) => {
-                    Meaning::Dimension(stored.add_dimension(name.clone(), Cow::Borrowed(value)))
-                }
+                Some((column, name)) => Meaning::Dimension(stored.add_dimension_of(
+                    *column,
+                    name.clone(),
+                    Cow::Borrowed(value),
+                )),
                 None => Meaning::LongName,
             },
         };
         *self.meanings[id.index()].insert((position, meaning))
     }
 
-    fn learn_name(&mut self, name: &'a str) -> usize {
+    fn learn_name(&mut self, name: &'a str, stored: &mut StoredSeries<'a>) -> usize {
         let is = |label: &Option<String>| label.as_deref() == Some(name);
         let role = match name {
             METRIC_NAME_LABEL => Role::Metric,
@@ -177,10 +179,15 @@ impl<'r, 'a> KnownLabels<'r, 'a> {
             _ if is(&self.routing.table.label) => Role::Table,
             _ => Role::Dimension,
         };
-        let stored = escape(name);
+        let stored = match role {
+            Role::Dimension => Some(escape(name))
+                .filter(|name| name.len() <= MAX_DIMENSION_NAME_BYTES)
+                .map(|name| (stored.column(name.clone()), name)),
+            Role::Metric | Role::Database | Role::Table => None,
+        };
         self.names.push(LabelName {
             role,
-            stored: (stored.len() <= MAX_DIMENSION_NAME_BYTES).then_some(stored),
+            stored,
             last_series: 0,
         });
         self.positions.insert(name, self.names.len() - 1);

@@ -246,6 +246,8 @@ pub fn series_to_records<'a>(
     let mut forms = FormAttributes::default();
     // Where the records of a destination are, if there can be one of these names.
     let mut slots: HashMap<(&str, &str), Option<usize>> = HashMap::new();
+    // The one of the series before, which is that of most.
+    let mut last: Option<(&str, &str, usize)> = None;
     let concerns =
         |series: &Series<'_, '_>| !series.datapoints.is_empty() || series.unreadable.is_some();
     for series in request.iter().filter(concerns) {
@@ -256,6 +258,12 @@ pub fn series_to_records<'a>(
         }
         let parts = labels.take_apart(series.labels, &mut conversion.stored);
         let routed = route(&parts, routing).and_then(|routed| {
+            if let Some((database, table, slot)) = last
+                && std::ptr::eq(database, routed.database)
+                && std::ptr::eq(table, routed.table)
+            {
+                return Ok((routed.metric, slot));
+            }
             let slot = slots
                 .entry((routed.database, routed.table))
                 .or_insert_with(|| {
@@ -263,7 +271,9 @@ pub fn series_to_records<'a>(
                         is_destination_name(routed.database) && is_destination_name(routed.table);
                     exists.then(|| conversion.add_destination(&routed, request))
                 });
-            Ok((routed.metric, slot.ok_or(SeriesError::InvalidDestination)?))
+            let slot = slot.ok_or(SeriesError::InvalidDestination)?;
+            last = Some((routed.database, routed.table, slot));
+            Ok((routed.metric, slot))
         });
         let (metric, slot) = match routed {
             Ok(routed) => routed,

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use hashbrown::HashMap;
 use prom_wire::request::to_u32;
 
-use super::json::push_attribute;
+use super::json::{push_dimension, push_measure_name};
 
 /// A dimension with its value, or a measure name.
 #[derive(Debug)]
@@ -17,10 +17,17 @@ pub struct Attribute<'a> {
     pub name: Cow<'a, str>,
     /// The value of the dimension, or the measure name.
     pub value: Cow<'a, str>,
-    column: u32,
+    column: Column,
     /// The end of its text.
     text_end: usize,
 }
+
+/// The position of a name of dimensions; all measure names have one together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column(u32);
+
+/// The column of measure names.
+const MEASURE_NAMES: Column = Column(0);
 
 /// The index of an attribute of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,8 +43,8 @@ pub struct StoredSeries<'a> {
     attributes: Vec<Attribute<'a>>,
     /// The texts of all attributes, one after the other.
     texts: Vec<u8>,
-    /// Positions of the names of dimensions, and of the empty one.
-    columns: HashMap<Cow<'a, str>, u32>,
+    /// By the names of dimensions.
+    columns: HashMap<Cow<'a, str>, Column>,
     /// The dimensions of all series, one after the other.
     dimensions: Vec<AttributeId>,
     series: Vec<Series>,
@@ -59,7 +66,7 @@ impl Attribute<'_> {
 
     /// The same for attributes of one name.
     pub(super) fn column(&self) -> usize {
-        self.column as usize
+        self.column.0 as usize
     }
 }
 
@@ -79,14 +86,42 @@ impl<'a> StoredSeries<'a> {
         }
     }
 
+    /// Returns the column of dimensions of this name.
+    pub(super) fn column(&mut self, name: Cow<'a, str>) -> Column {
+        let next = Column(to_u32(self.column_count()));
+        *self.columns.entry(name).or_insert(next)
+    }
+
     /// Adds a dimension that is not there yet.
     pub(super) fn add_dimension(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> AttributeId {
-        let next = to_u32(self.columns.len());
-        let column = match self.columns.get(name.as_ref()) {
-            Some(column) => *column,
-            None => *self.columns.entry(name.clone()).or_insert(next),
-        };
-        push_attribute(&mut self.texts, &name, &value);
+        let column = self.column(name.clone());
+        self.add_dimension_of(column, name, value)
+    }
+
+    /// Adds a dimension that is not there yet; `column` is that of its name.
+    pub(super) fn add_dimension_of(
+        &mut self,
+        column: Column,
+        name: Cow<'a, str>,
+        value: Cow<'a, str>,
+    ) -> AttributeId {
+        push_dimension(&mut self.texts, &name, &value);
+        self.add_attribute(column, name, value)
+    }
+
+    /// Adds a measure name that is not there yet.
+    pub(super) fn add_measure_name(&mut self, name: Cow<'a, str>) -> AttributeId {
+        push_measure_name(&mut self.texts, &name);
+        self.add_attribute(MEASURE_NAMES, Cow::Borrowed(""), name)
+    }
+
+    /// Adds an attribute whose text was added.
+    fn add_attribute(
+        &mut self,
+        column: Column,
+        name: Cow<'a, str>,
+        value: Cow<'a, str>,
+    ) -> AttributeId {
         self.attributes.push(Attribute {
             name,
             value,
@@ -94,11 +129,6 @@ impl<'a> StoredSeries<'a> {
             text_end: self.texts.len(),
         });
         AttributeId(to_u32(self.attributes.len() - 1))
-    }
-
-    /// Adds a measure name that is not there yet.
-    pub(super) fn add_measure_name(&mut self, name: Cow<'a, str>) -> AttributeId {
-        self.add_dimension(Cow::Borrowed(""), name)
     }
 
     /// Adds a series, unless it has more bytes than that. It has at least one dimension, and no name
@@ -147,7 +177,7 @@ impl<'a> StoredSeries<'a> {
         &self.attributes[id.index()]
     }
 
-    /// Returns the text of the attribute in a call.
+    /// Returns the text of the attribute in a call: an element of a list or a field, with the comma before it.
     pub(super) fn text(&self, id: AttributeId) -> &[u8] {
         let before = id.index().checked_sub(1);
         let start = before.map_or(0, |before| self.attributes[before].text_end);
@@ -159,9 +189,9 @@ impl<'a> StoredSeries<'a> {
         self.attributes.len()
     }
 
-    /// Returns the number of names of attributes.
+    /// Returns the number of columns.
     pub(super) fn column_count(&self) -> usize {
-        self.columns.len()
+        self.columns.len() + 1
     }
 }
 
@@ -173,6 +203,7 @@ impl StoredSeries<'_> {
             let known = |it: &Attribute<'_>| it.name == name && it.value == value;
             match self.attributes.iter().position(known) {
                 Some(position) => AttributeId(to_u32(position)),
+                None if name.is_empty() => self.add_measure_name(value.to_owned().into()),
                 None => self.add_dimension(name.to_owned().into(), value.to_owned().into()),
             }
         };

@@ -7,6 +7,13 @@ use super::json::push_string;
 /// The size of a value of eight bytes, whatever its text.
 pub(super) const NUMBER_BYTES: usize = 8;
 
+/// The most bytes that the text of a number has.
+const NUMBER_TEXT_BYTES: usize = 24;
+/// Bytes of the field that holds a value, beside its text.
+const FIELD_BYTES: usize = 20;
+/// Bytes of an attribute beside its name and the text of its value.
+const ATTRIBUTE_BYTES: usize = 40;
+
 /// The value of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -51,6 +58,13 @@ impl Scalar<'_> {
         }
     }
 
+    fn text_bytes(&self) -> usize {
+        match self {
+            Self::Double(_) => NUMBER_TEXT_BYTES,
+            Self::Varchar(text) => text.len(),
+        }
+    }
+
     fn push(&self, body: &mut Vec<u8>) {
         match self {
             Self::Double(value) => push_number(body, *value),
@@ -59,11 +73,15 @@ impl Scalar<'_> {
     }
 }
 
-/// The shortest text that reads back to the same bits.
 fn push_number(body: &mut Vec<u8>, value: f64) {
     body.push(b'"');
-    serde_json::to_writer(&mut *body, &value).expect("it is finite, a Vec takes all");
+    push_digits(body, value);
     body.push(b'"');
+}
+
+/// Writes the shortest text that reads back to the same bits.
+fn push_digits(body: &mut Vec<u8>, value: f64) {
+    serde_json::to_writer(body, &value).expect("it is finite, a Vec takes all");
 }
 
 impl Value<'_> {
@@ -89,12 +107,26 @@ impl Value<'_> {
         }
     }
 
+    /// Returns about as many bytes as [`Self::push`] writes, and no less unless characters are escaped.
+    pub(super) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Double(_) => FIELD_BYTES + NUMBER_TEXT_BYTES,
+            Self::Varchar(text) => FIELD_BYTES + text.len(),
+            Self::Multi(attributes) => {
+                let bytes =
+                    |it: &Attribute<'_>| ATTRIBUTE_BYTES + it.name.len() + it.value.text_bytes();
+                FIELD_BYTES + attributes.iter().map(bytes).sum::<usize>()
+            }
+        }
+    }
+
     /// Writes it as the first field of a record.
     pub(super) fn push(&self, body: &mut Vec<u8>) {
         match self {
             Self::Double(value) => {
-                body.extend_from_slice(b"\"MeasureValue\":");
-                push_number(body, *value);
+                body.extend_from_slice(b"\"MeasureValue\":\"");
+                push_digits(body, *value);
+                body.push(b'"');
             }
             Self::Varchar(text) => {
                 body.extend_from_slice(b"\"MeasureValue\":");
