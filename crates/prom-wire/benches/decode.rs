@@ -41,9 +41,11 @@ fn decoders(criterion: &mut Criterion) {
         measure(criterion, name, version, &message);
     }
     let body = encode(&request).expect("it is small");
-    criterion.bench_function("decode/snappy/1.0", |bencher| {
+    let mut group = criterion.benchmark_group("decode");
+    group.bench_function(BenchmarkId::new("snappy", "1.0"), |bencher| {
         bencher.iter(|| decompress(black_box(&body), usize::MAX));
     });
+    group.finish();
 }
 
 fn measure(criterion: &mut Criterion, name: &str, version: RemoteWrite, message: &[u8]) {
@@ -71,22 +73,36 @@ fn measure(criterion: &mut Criterion, name: &str, version: RemoteWrite, message:
         bencher.iter(|| {
             copy.copy_from_slice(black_box(message));
             match version {
-                RemoteWrite::V1 => walk(&copy, &FIRST),
-                RemoteWrite::V2 => walk(&copy, &SECOND),
+                RemoteWrite::V1 => walk(&copy, FIRST),
+                RemoteWrite::V2 => walk(&copy, SECOND),
             }
         });
     });
     group.finish();
 }
 
-/// The fields of a message that are messages.
-struct Messages(&'static [(u64, Messages)]);
+/// What a field with a length holds, unless it is a string.
+enum Content {
+    /// A message with these fields.
+    Message(Fields),
+    /// Numbers.
+    Packed,
+}
 
-const FIRST: Messages = Messages(&[(1, Messages(&[(1, Messages(&[])), (2, Messages(&[]))]))]);
-const SECOND: Messages = Messages(&[(5, Messages(&[(2, Messages(&[]))]))]);
+/// The fields of a message that have a content.
+type Fields = &'static [(u64, Content)];
+
+const FIRST: Fields = &[(
+    1,
+    Content::Message(&[(1, Content::Message(&[])), (2, Content::Message(&[]))]),
+)];
+const SECOND: Fields = &[(
+    5,
+    Content::Message(&[(1, Content::Packed), (2, Content::Message(&[]))]),
+)];
 
 /// Visits each field of a message and those within it; returns a number that depends on all of them.
-fn walk(mut rest: &[u8], messages: &Messages) -> u64 {
+fn walk(mut rest: &[u8], fields: Fields) -> u64 {
     let mut sum = 0_u64;
     while !rest.is_empty() {
         let key = varint(&mut rest);
@@ -101,12 +117,21 @@ fn walk(mut rest: &[u8], messages: &Messages) -> u64 {
                 let length = varint(&mut rest) as usize;
                 let (bytes, after) = rest.split_at(length);
                 rest = after;
-                match messages.0.iter().find(|(field, _)| *field == key >> 3) {
-                    Some((_, messages)) => walk(bytes, messages),
+                match fields.iter().find(|(field, _)| *field == key >> 3) {
+                    Some((_, Content::Message(fields))) => walk(bytes, fields),
+                    Some((_, Content::Packed)) => numbers(bytes),
                     None => bytes.len() as u64,
                 }
             }
         });
+    }
+    sum
+}
+
+fn numbers(mut packed: &[u8]) -> u64 {
+    let mut sum = 0_u64;
+    while !packed.is_empty() {
+        sum = sum.wrapping_add(varint(&mut packed));
     }
     sum
 }
