@@ -59,10 +59,10 @@ async fn costs_at_most(set: DataSet, share_of_go: f64, costs: [Cost; Order::ALL.
 async fn bill_of_node_exporters() {
     let costs = [
         (Order::Scrape, 26.5, 44.0),
-        (Order::Shard(3), 25.0, 50.0),
-        (Order::Shard(8), 44.0, 53.25),
-        (Order::Shard(16), 25.5, 66.75),
-        (Order::Hash(8), 33.0, 53.0),
+        (Order::Shard(3), 28.0, 49.25),
+        (Order::Shard(8), 45.0, 53.0),
+        (Order::Shard(16), 26.5, 66.75),
+        (Order::Hash(8), 34.0, 52.75),
     ];
     costs_at_most(node_exporters(), 0.75, costs).await;
 }
@@ -73,7 +73,7 @@ async fn bill_of_prometheus_servers() {
         (Order::Scrape, 25.5, 59.5),
         (Order::Shard(3), 28.0, 61.75),
         (Order::Shard(8), 26.0, 63.25),
-        (Order::Shard(16), 32.0, 77.5),
+        (Order::Shard(16), 39.5, 75.5),
         (Order::Hash(8), 27.5, 65.75),
     ];
     costs_at_most(prometheus_servers(), 0.71, costs).await;
@@ -86,7 +86,7 @@ async fn bill_of_pods() {
         (Order::Shard(3), 75.0, 100.0),
         (Order::Shard(8), 255.0, 144.75),
         (Order::Shard(16), 36.5, 236.25),
-        (Order::Hash(8), 37.5, 231.25),
+        (Order::Hash(8), 42.5, 230.0),
     ];
     costs_at_most(pods(), 0.7, costs).await;
 }
@@ -98,7 +98,7 @@ async fn bill_of_full_nodes() {
         (Order::Shard(3), 120.0, 60.0),
         (Order::Shard(8), 102.5, 58.75),
         (Order::Shard(16), 195.0, 107.25),
-        (Order::Hash(8), 32.5, 195.0),
+        (Order::Hash(8), 38.0, 193.5),
     ];
     costs_at_most(full_nodes(), 0.63, costs).await;
 }

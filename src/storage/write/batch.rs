@@ -10,7 +10,9 @@ mod order;
 use super::series::{DestinationRecords, Record};
 use super::stored::{SeriesId, StoredSeries};
 use crate::storage::destination::Destination;
-use cut::{Weight, cut};
+use cut::{Weight, cut, fill};
+
+pub use cut::Price;
 use order::{Numbering, Order};
 
 #[cfg(doc)]
@@ -72,11 +74,38 @@ impl Batch<'_> {
     }
 }
 
+/// What the calls of a request may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLimits {
+    /// The price of a call.
+    pub price: Price,
+    /// If calls at this price are more than these, there are as few as possible.
+    pub max_calls: usize,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            price: Price::default(),
+            max_calls: usize::MAX,
+        }
+    }
+}
+
 /// Arranges the records of each destination so that what can be shared stands together, and cuts
-/// them into calls where that costs the fewest billed units.
+/// them into calls where that costs the fewest billed units, at the ordinary price of a call.
 pub fn batches<'r>(
     stored: &'r StoredSeries<'r>,
     destinations: &'r [DestinationRecords<'r>],
+) -> Vec<Batches<'r>> {
+    batches_within(stored, destinations, CallLimits::default())
+}
+
+/// As [`batches`], within these limits.
+pub fn batches_within<'r>(
+    stored: &'r StoredSeries<'r>,
+    destinations: &'r [DestinationRecords<'r>],
+    limits: CallLimits,
 ) -> Vec<Batches<'r>> {
     let mut numbering = Numbering::new(stored);
     let compose = |records: &'r DestinationRecords<'r>| {
@@ -84,7 +113,7 @@ pub fn batches<'r>(
         let mut sorted: Vec<&Record<'_>> = records.records.iter().collect();
         // Stable, so the order within a series stays.
         sorted.sort_by_key(|record| order.places[record.series as usize]);
-        let ends = cut(&weights(stored, records, &order, &sorted));
+        let ends = cut(&weights(stored, records, &order, &sorted), limits.price);
         let with_series = |record: &'r Record<'r>| BatchRecord {
             record,
             series: records.series[record.series as usize],
@@ -96,7 +125,13 @@ pub fn batches<'r>(
             ends,
         }
     };
-    destinations.iter().map(compose).collect()
+    let mut all: Vec<_> = destinations.iter().map(compose).collect();
+    if all.iter().map(|it| it.ends.len()).sum::<usize>() > limits.max_calls {
+        for batches in &mut all {
+            batches.ends = fill(batches.records.len());
+        }
+    }
+    all
 }
 
 fn weights(

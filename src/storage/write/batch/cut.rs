@@ -1,11 +1,39 @@
-//! The bounds between calls.
+//! The bounds between calls, and what they are to achieve.
+//!
+//! The objective: the least of *billed units + price x calls*. To AWS a call costs nothing but the rounding up of
+//! its last unit, and to the connector some 70 us of a core, which is 0.002 units in money. So the
+//! price of a call stands for latency and for calls in flight, and there are three:
+//!
+//! - 0.5 ordinarily. Between 0.25 and 1 the units of requests in the order of a scrape differ by 1 %. Where
+//!   Prometheus spreads series over shards, few neighbours share much: 1 costs up to 17 % more units than 0.5,
+//!   for a third fewer calls, and less than 0.5 makes calls that save nothing.
+//! - 1 for the calls beyond [`MANY_CALLS`] times the least number of them: each of these has to save a unit.
+//! - 2 while permits for calls are scarce. A request can have a tenth of the calls for twice the units then, so
+//!   this is for pressure only.
+//!
+//! Where even these calls are too many for the deadline, [`fill`] makes as few as possible, whatever they cost.
 
-use crate::storage::limits::TIME_BYTES;
+use std::ops::Add;
 
-use crate::storage::limits::MAX_RECORDS_PER_WRITE;
+use prom_wire::request::to_u32;
+
+use crate::storage::limits::{MAX_RECORDS_PER_WRITE, TIME_BYTES};
 use crate::storage::write::body::UNIT_BYTES;
 
-/// The size of a record, and of what it shares with the one before.
+/// The price of a call, by which units are weighed against calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Price {
+    /// Half a unit, and a unit for each call beyond [`MANY_CALLS`] times the least number of calls.
+    #[default]
+    Ordinary,
+    /// Two units: permits for calls are scarce.
+    Scarce,
+}
+
+/// More calls than so many times the least number of them each have to save a unit.
+pub(super) const MANY_CALLS: usize = 3;
+
+/// The size of a record, and of what it shares with the one before: not more than either of them has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Weight {
     /// Bytes of the record by itself, without its time.
@@ -18,22 +46,30 @@ pub(super) struct Weight {
 
 /// Records that stay together at most where nothing speaks for a cut between them: to look at every
 /// place takes most of the time of writing, and saves less than a hundredth of the units.
-const MAX_RUN: usize = 4;
+const MAX_RUN: u32 = 4;
 
 /// Some neighbours that stay together.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    /// The number of records.
-    count: usize,
-    /// Bytes of the records by themselves.
-    bytes: usize,
-    /// The least that neighbours among them share.
-    shared: usize,
-    /// True if they all have the same time.
-    same_time: bool,
-    /// The size of what the first shares with the record before, and true if it has its time.
-    before: (usize, bool),
+    /// Records before it.
+    records_before: u32,
+    /// Records until its end.
+    records: u32,
+    /// Bytes of the records before it by themselves.
+    bytes_before: u64,
+    /// Bytes of the records until its end by themselves.
+    bytes: u64,
+    /// The least that neighbours among its records share.
+    shared: u64,
+    /// The least that neighbours among its records and the first of the next run share.
+    shared_with_next: u64,
+    /// The first run from which on all records until the end of this one have the same time; the next one
+    /// if they do not even here.
+    same_time_from: u32,
 }
+
+/// More than records share.
+const EVERYTHING: u64 = u32::MAX as u64;
 
 impl Run {
     /// Ends a run where the next record shares more with what follows than with what is before.
@@ -43,88 +79,197 @@ impl Run {
             let begins_group = records.get(index + 1).is_some_and(|next| {
                 record.shared < next.shared || !record.same_time && next.same_time
             });
+            let next = to_u32(runs.len());
             match runs.last_mut() {
-                Some(run) if run.count < MAX_RUN && !begins_group => {
-                    run.count += 1;
-                    run.bytes += record.bytes;
-                    run.shared = run.shared.min(record.shared);
-                    run.same_time &= record.same_time;
+                Some(run) if run.count() < MAX_RUN && !begins_group => {
+                    run.records += 1;
+                    run.bytes += record.bytes as u64;
+                    run.shared = run.shared.min(record.shared as u64);
+                    run.shared_with_next = run.shared;
+                    if !record.same_time {
+                        run.same_time_from = next;
+                    }
                 }
-                _ => runs.push(Self {
-                    count: 1,
-                    bytes: record.bytes,
-                    shared: usize::MAX,
-                    same_time: true,
-                    before: (record.shared, record.same_time),
-                }),
+                before => {
+                    let mut run = Self {
+                        records_before: 0,
+                        records: 1,
+                        bytes_before: 0,
+                        bytes: record.bytes as u64,
+                        shared: EVERYTHING,
+                        shared_with_next: EVERYTHING,
+                        same_time_from: next,
+                    };
+                    if let Some(before) = before {
+                        before.shared_with_next = before.shared.min(record.shared as u64);
+                        run.records_before = before.records;
+                        run.records += before.records;
+                        run.bytes_before = before.bytes;
+                        run.bytes += before.bytes;
+                        if record.same_time {
+                            run.same_time_from = before.same_time_from;
+                        }
+                    }
+                    runs.push(run);
+                }
             }
         }
         runs
     }
 
-    /// Puts `self` before `next`.
-    fn join(self, next: Self) -> Self {
-        Self {
-            count: self.count + next.count,
-            bytes: self.bytes + next.bytes,
-            shared: self.shared.min(next.shared).min(next.before.0),
-            same_time: self.same_time && next.same_time && next.before.1,
-            before: self.before,
-        }
-    }
-
-    /// Returns the billed units of a call of them.
-    fn units(self) -> usize {
-        // A call shares what all of its records share, which for records in order is the least of
-        // what neighbours do.
-        let repeated = match self.count {
-            1 => 0,
-            count => self.shared * (count - 1),
-        };
-        let times = if self.same_time { 1 } else { self.count };
-        (self.bytes - repeated + times * TIME_BYTES).div_ceil(UNIT_BYTES)
+    fn count(&self) -> u32 {
+        self.records - self.records_before
     }
 }
 
-/// The ends of the calls that carry records in their order for the fewest billed units, where a call
-/// more has to save a unit: it costs time, and rounding alone could suggest many.
-pub(super) fn cut(records: &[Weight]) -> Vec<usize> {
-    let runs = Run::of(records);
-    // For the first runs the least of units and calls together, the units of them, and where the
-    // last call starts.
-    let mut best: Vec<((usize, usize), usize)> = Vec::with_capacity(runs.len() + 1);
-    best.push(((0, 0), 0));
-    for end in 1..=runs.len() {
-        let mut least = ((usize::MAX, usize::MAX), 0);
-        let mut call: Option<Run> = None;
-        for start in (0..end).rev() {
-            let longer = call.map_or(runs[start], |call| runs[start].join(call));
-            if longer.count > MAX_RECORDS_PER_WRITE {
-                break;
+/// Returns the billed units of a call that ends with `last` and starts with the run `first`, the one at
+/// `start`; `shared` is the least that neighbours share from there on.
+fn units(start: usize, first: &Run, last: &Run, shared: u64) -> u64 {
+    let count = u64::from(last.records - first.records_before);
+    let times = match start >= last.same_time_from as usize {
+        true => 1,
+        false => count,
+    };
+    // A call shares what all of its records share, which for records in order is the least of what
+    // neighbours do.
+    let bytes = last.bytes - first.bytes_before - shared * (count - 1);
+    (bytes + times * TIME_BYTES as u64).div_ceil(UNIT_BYTES as u64)
+}
+
+/// Returns the ends of the calls that carry records in their order, by the price of a call.
+pub(super) fn cut(records: &[Weight], price: Price) -> Vec<usize> {
+    let least_calls = records.len().div_ceil(MAX_RECORDS_PER_WRITE);
+    match price {
+        Price::Ordinary => {
+            let [half, whole] = cheapest(records, [Cost::HALF_UNIT, Cost::UNIT]);
+            match half.len() > MANY_CALLS * least_calls {
+                true => whole,
+                false => half,
             }
-            let units = longer.units();
-            let (before, _) = best[start];
-            least = least.min(((before.0 + units + 1, before.1 + units), start));
-            call = Some(longer);
+        }
+        Price::Scarce => {
+            let [calls] = cheapest(records, [Cost::TWO_UNITS]);
+            calls
+        }
+    }
+}
+
+/// Returns the ends of as few calls as possible for so many records.
+pub(super) fn fill(records: usize) -> Vec<usize> {
+    (1..=records.div_ceil(MAX_RECORDS_PER_WRITE))
+        .map(|call| records.min(call * MAX_RECORDS_PER_WRITE))
+        .collect()
+}
+
+/// Units and calls by the price of a call. Of two equal sums the one with fewer units is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Cost(u64);
+
+impl Cost {
+    const NONE: Self = Self(0);
+    const HALF_UNIT: Self = Self(1 << Self::SUM);
+    const UNIT: Self = Self(2 << Self::SUM);
+    const TWO_UNITS: Self = Self(4 << Self::SUM);
+
+    /// From this bit on there is the sum, in half units; below are the units alone.
+    const SUM: u32 = 32;
+
+    fn of_units(units: u64) -> Self {
+        Self((units << (Self::SUM + 1)) + units)
+    }
+}
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+/// The best way to cut what is before the end of a run.
+#[derive(Clone, Copy, Debug)]
+struct Best {
+    cost: Cost,
+    /// The run that the last call starts with.
+    start: u32,
+}
+
+/// Returns the ends of the calls for each of the prices of a call: those with the least cost of all that
+/// end where runs do.
+///
+/// Two facts save most of the work. Without its first or its last record a call has as many units or fewer,
+/// and so the best cost until a run is never more than that until a later one. Therefore of the calls with
+/// equal units and the same end the longest is the best; and no longer call is worth a look once its units and
+/// the best cost before the longest possible call are together more than what is found.
+fn cheapest<const N: usize>(records: &[Weight], prices: [Cost; N]) -> [Vec<usize>; N] {
+    let runs = Run::of(records);
+    let nothing = Best {
+        cost: Cost::NONE,
+        start: 0,
+    };
+    // For the first runs, none of them to all.
+    let mut best = Vec::with_capacity(runs.len() + 1);
+    best.push([nothing; N]);
+    // Where the longest call starts.
+    let mut longest = 0;
+    for (index, last) in runs.iter().enumerate() {
+        while (last.records - runs[longest].records_before) as usize > MAX_RECORDS_PER_WRITE {
+            longest += 1;
+        }
+        let mut least = [Best {
+            cost: Cost(u64::MAX),
+            start: 0,
+        }; N];
+        let mut shared = last.shared;
+        let mut start = index;
+        let mut until_now = units(start, last, last, shared);
+        loop {
+            let longer = start.checked_sub(1).filter(|longer| *longer >= longest);
+            let next = longer.map(|longer| {
+                shared = shared.min(runs[longer].shared_with_next);
+                units(longer, &runs[longer], last, shared)
+            });
+            if next != Some(until_now) {
+                let call = Cost::of_units(until_now);
+                for (least, (before, price)) in least.iter_mut().zip(best[start].iter().zip(prices))
+                {
+                    let cost = before.cost + call + price;
+                    if cost < least.cost {
+                        *least = Best {
+                            cost,
+                            start: to_u32(start),
+                        };
+                    }
+                }
+            }
+            let (Some(longer), Some(next)) = (longer, next) else {
+                break;
+            };
+            if next != until_now {
+                let call = Cost::of_units(next);
+                let limits = best[longest].iter().zip(prices).zip(&least);
+                if limits
+                    .into_iter()
+                    .all(|((before, price), least)| before.cost + call + price > least.cost)
+                {
+                    break;
+                }
+            }
+            (start, until_now) = (longer, next);
         }
         best.push(least);
     }
-    let mut calls = Vec::new();
-    let mut end = runs.len();
-    while end > 0 {
-        calls.push(end);
-        end = best[end].1;
-    }
-    calls.reverse();
-    let records_until = runs.iter().scan(0, |count, run| {
-        *count += run.count;
-        Some(*count)
-    });
-    let records_until: Vec<usize> = records_until.collect();
-    calls
-        .into_iter()
-        .map(|end| records_until[end - 1])
-        .collect()
+    std::array::from_fn(|price| {
+        let mut ends = Vec::new();
+        let mut end = runs.len();
+        while end > 0 {
+            ends.push(runs[end - 1].records as usize);
+            end = best[end][price].start as usize;
+        }
+        ends.reverse();
+        ends
+    })
 }
 
 #[cfg(test)]
@@ -141,13 +286,17 @@ mod tests {
         }
     }
 
+    fn ordinary(records: &[Weight]) -> Vec<usize> {
+        cut(records, Price::Ordinary)
+    }
+
     #[test]
     fn one_call_where_nothing_is_saved_by_two() {
         let records = vec![weight(50, 0); 20];
-        assert_eq!(cut(&records), [20]);
-        assert_eq!(cut(&[]), [0_usize; 0]);
+        assert_eq!(ordinary(&records), [20]);
+        assert_eq!(ordinary(&[]), [0_usize; 0]);
         let records = vec![weight(50, 0); 250];
-        assert_eq!(cut(&records).len(), 3);
+        assert_eq!(ordinary(&records).len(), 3);
     }
 
     #[test]
@@ -156,26 +305,159 @@ mod tests {
         // apart, 7 together.
         let mut records = vec![weight(330, 300); 20];
         records[10].shared = 0;
-        assert_eq!(cut(&records), [10, 20]);
+        assert_eq!(ordinary(&records), [10, 20]);
         // If they share as much with one another, one call does.
         records[10].shared = 300;
-        assert_eq!(cut(&records), [20]);
+        assert_eq!(ordinary(&records), [20]);
+    }
+
+    /// Groups whose records share so many bytes, and nothing with other groups.
+    fn groups(count: usize, records: usize, own: usize, shared: usize) -> Vec<Weight> {
+        let mut group = vec![weight(own + shared, shared); records];
+        group[0].shared = 0;
+        group.repeat(count)
+    }
+
+    #[test]
+    fn a_higher_price_makes_fewer_calls() {
+        // Each group takes a unit, all of them together 60.
+        let records = groups(25, 4, 24, 590);
+        assert_eq!(cut(&records, Price::Ordinary).len(), 25);
+        assert_eq!(cut(&records, Price::Scarce), [100]);
+    }
+
+    #[test]
+    fn many_calls_only_if_each_saves_a_unit() {
+        // Each group takes a unit, all of them together 44: 24 calls save 19 units.
+        let records = groups(25, 4, 50, 400);
+        let [half, whole] = cheapest(&records, [Cost::HALF_UNIT, Cost::UNIT]);
+        assert_eq!((half.len(), whole.len()), (25, 1));
+        assert_eq!(ordinary(&records), whole);
+        // Three calls are not many for any number of records.
+        assert_eq!(ordinary(&records[..12]), [4, 8, 12]);
+    }
+
+    #[test]
+    fn calls_are_as_few_as_possible() {
+        assert_eq!(fill(225), [100, 200, 225]);
+        assert_eq!(fill(200), [100, 200]);
+        assert_eq!(fill(0), [0_usize; 0]);
+    }
+
+    /// Returns the units of a call, from its records alone.
+    fn units_of(records: &[Weight]) -> u64 {
+        let neighbours = &records[1..];
+        let shared = neighbours.iter().map(|it| it.shared).min().unwrap_or(0);
+        let bytes: usize = records.iter().map(|it| it.bytes).sum();
+        let times = match neighbours.iter().all(|it| it.same_time) {
+            true => 1,
+            false => records.len(),
+        };
+        (bytes - shared * neighbours.len() + times * TIME_BYTES).div_ceil(UNIT_BYTES) as u64
+    }
+
+    /// Returns units and calls in half units, and the units.
+    fn cost_of(records: &[Weight], ends: &[usize], price: u64) -> (u64, u64) {
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let calls = starts
+            .zip(ends)
+            .map(|(start, &end)| units_of(&records[start..end]));
+        let units: u64 = calls.sum();
+        (2 * units + price * ends.len() as u64, units)
+    }
+
+    /// Returns the least cost of all ways to cut where runs end, by looking at all of their last calls.
+    fn least_cost(records: &[Weight], price: u64) -> (u64, u64) {
+        let ends: Vec<_> = Run::of(records)
+            .iter()
+            .map(|run| run.records as usize)
+            .collect();
+        let mut best = vec![(0, (0, 0))];
+        for &end in &ends {
+            let calls = best
+                .iter()
+                .filter(|(start, _)| end - start <= MAX_RECORDS_PER_WRITE);
+            let costs = calls.map(|&(start, (cost, before))| {
+                let units = units_of(&records[start..end]);
+                (cost + 2 * units + price, before + units)
+            });
+            best.push((end, costs.min().expect("a run is a call")));
+        }
+        best.last().expect("there is the start").1
+    }
+
+    fn merged(ends: &[usize]) -> impl Iterator<Item = Vec<usize>> {
+        (0..ends.len().saturating_sub(1)).filter_map(|first| {
+            let start = first.checked_sub(1).map_or(0, |before| ends[before]);
+            let mut merged = ends.to_vec();
+            merged.remove(first);
+            (merged[first] - start <= MAX_RECORDS_PER_WRITE).then_some(merged)
+        })
+    }
+
+    /// Groups of records that share more with one another than with those of other groups.
+    fn records() -> impl Strategy<Value = Vec<Weight>> {
+        let record = (0..120_usize, 0..40_usize, prop::bool::weighted(0.9));
+        let group = (
+            0..900_usize,
+            0..200_usize,
+            prop::collection::vec(record, 1..40),
+        );
+        prop::collection::vec(group, 0..16).prop_map(|groups| {
+            let mut records: Vec<Weight> = Vec::new();
+            for (common, with_others, group) in groups {
+                for (index, (own, of_common, same_time)) in group.into_iter().enumerate() {
+                    let bytes = common + own;
+                    let shared = match index {
+                        0 => with_others,
+                        _ => common + of_common.min(own),
+                    };
+                    let before = records.last().map_or(0, |it| it.bytes);
+                    let shared = shared.min(bytes).min(before);
+                    records.push(Weight {
+                        bytes,
+                        shared,
+                        same_time,
+                    });
+                }
+            }
+            records
+        })
     }
 
     proptest! {
         #[test]
-        fn every_record_is_in_one_call_and_no_call_is_too_long(
-            records in prop::collection::vec((0..300_usize, 0..300_usize, any::<bool>()), 0..350)
-        ) {
-            let records: Vec<_> = records
-                .into_iter()
-                .map(|(own, shared, same_time)| Weight { bytes: own + 300, shared, same_time })
-                .collect();
-            let ends = cut(&records);
-            prop_assert!(ends.is_sorted_by(|a, b| a < b));
-            prop_assert_eq!(ends.last().copied().unwrap_or(0), records.len());
-            let starts = std::iter::once(0).chain(ends.iter().copied());
-            prop_assert!(starts.zip(&ends).all(|(start, end)| end - start <= MAX_RECORDS_PER_WRITE));
+        fn every_record_is_in_one_call_and_no_call_is_too_long(records in records()) {
+            for price in [Price::Ordinary, Price::Scarce] {
+                let ends = cut(&records, price);
+                prop_assert!(ends.is_sorted_by(|a, b| a < b));
+                prop_assert_eq!(ends.last().copied().unwrap_or(0), records.len());
+                let starts = std::iter::once(0).chain(ends.iter().copied());
+                prop_assert!(starts.zip(&ends).all(|(start, end)| end - start <= MAX_RECORDS_PER_WRITE));
+            }
+        }
+
+        #[test]
+        fn no_way_to_cut_costs_less(records in records()) {
+            let prices = [Cost::HALF_UNIT, Cost::UNIT, Cost::TWO_UNITS];
+            for (ends, price) in cheapest(&records, prices).iter().zip([1, 2, 4]) {
+                let cost = cost_of(&records, ends, price);
+                prop_assert_eq!(cost, least_cost(&records, price));
+                for merged in merged(ends) {
+                    prop_assert!(cost_of(&records, &merged, price) >= cost);
+                }
+            }
+        }
+
+        #[test]
+        fn many_calls_save_a_unit_each(records in records()) {
+            let ends = ordinary(&records);
+            let many = ends.len() > MANY_CALLS * records.len().div_ceil(MAX_RECORDS_PER_WRITE);
+            let price = if many { 2 } else { 1 };
+            let cost = cost_of(&records, &ends, price);
+            for merged in merged(&ends) {
+                prop_assert!(cost_of(&records, &merged, price) >= cost);
+            }
         }
     }
 }
