@@ -22,6 +22,11 @@ const MAX_CANDIDATES: usize = 6;
 /// Places that are filled by trying; the others go by the bytes that an attribute repeats.
 const TRIED_PLACES: usize = 3;
 
+/// What a call of its own costs a group: on average half of its last unit is empty, and about half of that again
+/// stands for the price of a call. In the 70 combinations of data sets, shards and orders that were tried a
+/// whole unit took up to 30 % more units and saved 2 % at most; half a unit took up to 11 % more.
+const CALL_BYTES: usize = UNIT_BYTES * 3 / 4;
+
 /// The series in an order, and what each shares with the one before.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Order {
@@ -313,14 +318,13 @@ impl<'r> Table<'r> {
         }
     }
 
-    /// The size that all but one of a group need not repeat, less the call that the group takes: on average
-    /// half of its last unit is empty, and a call itself is worth as much.
+    /// The size that all but one of a group need not repeat, less the call that the group takes.
     fn saved_bytes(&self, group: &Group) -> usize {
         let row = self.rows[group.first as usize].iter().enumerate();
         let common = row.filter(|(position, cell)| **cell > 0 && group.differ >> position & 1 == 0);
         let common = common.map(|(_, &cell)| self.attributes[cell as usize - 1].bytes);
         let repeated = common.sum::<usize>() * (group.count as usize - 1);
-        repeated.saturating_sub(UNIT_BYTES)
+        repeated.saturating_sub(CALL_BYTES)
     }
 }
 
