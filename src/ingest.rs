@@ -5,6 +5,7 @@ mod copy;
 mod deliver;
 mod letters;
 mod metadata;
+mod permits;
 mod replay;
 mod settings;
 mod tables;
@@ -12,8 +13,6 @@ mod versions;
 mod write;
 
 use std::sync::Arc;
-
-use tokio::sync::Semaphore;
 
 pub use copy::RecordLayout;
 pub use metadata::{IgnoredMetadata, MetadataOutcome};
@@ -29,6 +28,7 @@ use crate::storage::routing::Routing;
 use crate::storage::write::series::WritePolicy;
 use crate::timestream::Timestream;
 use metadata::MetadataTable;
+use permits::Permits;
 use versions::Versions;
 
 /// Stores samples and metadata; cheap to clone.
@@ -43,9 +43,7 @@ pub struct Ingester {
     /// True if a sender may drop a request because of throttling.
     throttled_may_be_dropped: bool,
     max_retries: u32,
-    /// Calls in flight in the process.
-    write_concurrency: usize,
-    write_permits: Arc<Semaphore>,
+    permits: Arc<Permits>,
     compute: ComputePool,
     /// `None` if metadata is not stored.
     metadata: Option<Arc<MetadataTable>>,
@@ -68,8 +66,7 @@ impl Ingester {
             routing: Arc::new(settings.routing.clone()),
             policy: settings.policy,
             max_retries: settings.max_retries,
-            write_concurrency: settings.write_concurrency,
-            write_permits: Arc::new(Semaphore::new(settings.write_concurrency)),
+            permits: Arc::new(Permits::new(settings.write_concurrency)),
             compute,
             metadata: settings
                 .metadata_table

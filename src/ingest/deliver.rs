@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::ingest::Ingester;
 use crate::storage::destination::Destination;
 use crate::storage::routing::Routing;
-use crate::storage::write::batch::{Batch, BatchRecord, batches};
+use crate::storage::write::batch::{Batch, BatchRecord, batches_within};
 use crate::storage::write::body::{Versions, write_call};
 use crate::storage::write::route::SeriesError;
 use crate::storage::write::series::{
@@ -157,7 +157,8 @@ impl Ingester {
         self.send_records(&conversion, options, delivery).await;
     }
 
-    /// Sends all records of a conversion, as many calls at a time as the process makes.
+    /// Sends all records of a conversion, as many calls at a time as the process makes. While the permits for calls
+    /// are scarce there are fewer of them, by [`Permits::call_limits`](super::permits::Permits::call_limits).
     ///
     /// A batch that the service rejects as a whole because of its content is halved until the
     /// rejected records stand alone, or until [`MAX_SPLIT_CALLS`] are made: the rest counts as rejected
@@ -173,7 +174,12 @@ impl Ingester {
             .iter()
             .map(|it| it.records.len())
             .sum();
-        let batch = || batches(&conversion.stored, &conversion.destinations);
+        let time = options
+            .limits
+            .deadline
+            .saturating_duration_since(Instant::now());
+        let limits = self.permits.call_limits(time);
+        let batch = || batches_within(&conversion.stored, &conversion.destinations, limits);
         let batches = self.compute.run_if(records > LONG_WORK, batch).await;
         let mut whole = VecDeque::new();
         for batches in &batches {
@@ -186,11 +192,12 @@ impl Ingester {
                 });
             }
         }
+        let mut open = self.permits.open(whole.len());
         let mut halves = VecDeque::new();
         let mut split_calls = MAX_SPLIT_CALLS;
         let mut calls = FuturesUnordered::new();
         loop {
-            while calls.len() < self.write_concurrency {
+            while calls.len() < self.permits.total() {
                 let Some(part) = halves.pop_front().or_else(|| whole.pop_front()) else {
                     break;
                 };
@@ -199,6 +206,7 @@ impl Ingester {
             let Some((part, called)) = calls.next().await else {
                 break;
             };
+            open.end_one();
             delivery.count(&called, part.batch.records.len());
             let Err(error) = called.result else { continue };
             let is_split = error.kind == ErrorKind::Validation
@@ -206,6 +214,7 @@ impl Ingester {
                 && split_calls >= 2;
             if is_split {
                 split_calls -= 2;
+                open.add(2);
                 halves.extend(part.halves(error));
             } else {
                 delivery.fail(&part, &error, options);
@@ -216,8 +225,7 @@ impl Ingester {
     /// Makes one call, once the process has a permit for it.
     async fn call<'b>(&self, part: Part<'b>, options: WriteOptions) -> (Part<'b>, Called) {
         let WriteOptions { limits, versions } = options;
-        let permit = tokio::time::timeout_at(limits.deadline, self.write_permits.acquire());
-        let Ok(_permit) = permit.await else {
+        let Some(_permit) = self.permits.acquire(limits.deadline).await else {
             let result = Err(TimestreamError::new(
                 ErrorKind::Timeout,
                 "too many calls are in flight (write_concurrency)",
@@ -228,12 +236,14 @@ impl Ingester {
             };
             return (part, called);
         };
+        let start = Instant::now();
         let call = write_call(part.batch, versions);
         let records = part.batch.records.len();
         let attempts = self
             .timestream
             .write_records(call.body, records, limits)
             .await;
+        self.permits.note(start.elapsed());
         let called = Called {
             result: attempts.result,
             calls: 1,

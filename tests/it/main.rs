@@ -4,6 +4,7 @@ mod admission;
 mod auth;
 mod bad_input;
 mod bill;
+mod call_price;
 mod cancel;
 mod compliance;
 mod connector_processes;
