@@ -54,7 +54,7 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "max-write-retries" "max_write_retries" "10" "Maximum retries of a failed write, within the request timeout"
     "request-timeout" "request_timeout" "25s" "Deadline of a write request; in Lambda at most half a second before the deadline of the invocation"
     "read-timeout" "read_timeout" "60s" "Deadline of a read request; in Lambda it defaults to request_timeout, with the same upper bound"
-    "write-concurrency" "write_concurrency" "32" "WriteRecords calls in flight per process"
+    "write-concurrency" "write_concurrency" "128" "WriteRecords calls in flight per process"
     "enable-logging" "enable_logging" "true" "Enables logging"
     "log.level" "log_level" "info" "Minimum severity to log: debug, info, warn or error"
     "log.format" "log_format" "logfmt" "Format of the log on stderr: logfmt or json"
