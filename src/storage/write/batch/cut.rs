@@ -122,9 +122,9 @@ impl Run {
     }
 }
 
-/// Returns the billed units of a call that ends with `last` and starts with the run `first`, the one at
+/// Returns the billed bytes of a call that ends with `last` and starts with the run `first`, the one at
 /// `start`; `shared` is the least that neighbours share from there on.
-fn units(start: usize, first: &Run, last: &Run, shared: u64) -> u64 {
+fn bytes(start: usize, first: &Run, last: &Run, shared: u64) -> u64 {
     let count = u64::from(last.records - first.records_before);
     let times = match start >= last.same_time_from as usize {
         true => 1,
@@ -132,8 +132,16 @@ fn units(start: usize, first: &Run, last: &Run, shared: u64) -> u64 {
     };
     // A call shares what all of its records share, which for records in order is the least of what
     // neighbours do.
-    let bytes = last.bytes - first.bytes_before - shared * (count - 1);
-    (bytes + times * TIME_BYTES as u64).div_ceil(UNIT_BYTES as u64)
+    last.bytes - first.bytes_before - shared * (count - 1) + times * TIME_BYTES as u64
+}
+
+/// Returns units that a call which ends with `last` has at least, beside those of a call of its records before the
+/// run `first`; `shared` is not less than what all of its records share.
+///
+/// To put both parts into one call saves what the second part repeats of `shared`, and rounds up once less.
+fn beyond_shared(first: &Run, last: &Run, shared: u64) -> u64 {
+    let count = u64::from(last.records - first.records_before);
+    (last.bytes - first.bytes_before - shared * count) / UNIT_BYTES as u64
 }
 
 /// Returns the ends of the calls that carry records in their order, by the price of a call.
@@ -195,20 +203,18 @@ struct Best {
     start: u32,
 }
 
+/// The best ways for several prices of a call.
+type BestOf<const N: usize> = [Best; N];
+
 /// Returns the ends of the calls for each of the prices of a call: those with the least cost of all that
 /// end where runs do.
-///
-/// Two facts save most of the work. Without its first or its last record a call has as many units or fewer,
-/// and so the best cost until a run is never more than that until a later one. Therefore of the calls with
-/// equal units and the same end the longest is the best; and no longer call is worth a look once its units and
-/// the best cost before the longest possible call are together more than what is found.
 fn cheapest<const N: usize>(records: &[Weight], prices: [Cost; N]) -> [Vec<usize>; N] {
     let runs = Run::of(records);
     let nothing = Best {
         cost: Cost::NONE,
         start: 0,
     };
-    // For the first runs, none of them to all.
+    // For the first runs, from none to all of them.
     let mut best = Vec::with_capacity(runs.len() + 1);
     best.push([nothing; N]);
     // Where the longest call starts.
@@ -217,48 +223,7 @@ fn cheapest<const N: usize>(records: &[Weight], prices: [Cost; N]) -> [Vec<usize
         while (last.records - runs[longest].records_before) as usize > MAX_RECORDS_PER_WRITE {
             longest += 1;
         }
-        let mut least = [Best {
-            cost: Cost(u64::MAX),
-            start: 0,
-        }; N];
-        let mut shared = last.shared;
-        let mut start = index;
-        let mut until_now = units(start, last, last, shared);
-        loop {
-            let longer = start.checked_sub(1).filter(|longer| *longer >= longest);
-            let next = longer.map(|longer| {
-                shared = shared.min(runs[longer].shared_with_next);
-                units(longer, &runs[longer], last, shared)
-            });
-            if next != Some(until_now) {
-                let call = Cost::of_units(until_now);
-                for (least, (before, price)) in least.iter_mut().zip(best[start].iter().zip(prices))
-                {
-                    let cost = before.cost + call + price;
-                    if cost < least.cost {
-                        *least = Best {
-                            cost,
-                            start: to_u32(start),
-                        };
-                    }
-                }
-            }
-            let (Some(longer), Some(next)) = (longer, next) else {
-                break;
-            };
-            if next != until_now {
-                let call = Cost::of_units(next);
-                let limits = best[longest].iter().zip(prices).zip(&least);
-                if limits
-                    .into_iter()
-                    .all(|((before, price), least)| before.cost + call + price > least.cost)
-                {
-                    break;
-                }
-            }
-            (start, until_now) = (longer, next);
-        }
-        best.push(least);
+        best.push(best_last_call(&runs[..=index], longest, &best, prices));
     }
     std::array::from_fn(|price| {
         let mut ends = Vec::new();
@@ -270,6 +235,72 @@ fn cheapest<const N: usize>(records: &[Weight], prices: [Cost; N]) -> [Vec<usize
         ends.reverse();
         ends
     })
+}
+
+/// Returns the best way to cut the runs, given the best ways for all runs before the last. The longest call that ends
+/// with it starts with the run `longest`.
+///
+/// Calls are tried from the shortest on. Three facts save most of the work:
+///
+/// - Without its first or its last record a call has as many units or fewer, so the best cost until a run is never
+///   more than that until a later one. Therefore of the calls with equal units the longest is the best.
+/// - For the same reason no longer call is worth a look once its units and the best cost before the longest
+///   possible call are together no less than what is found.
+/// - A longer call has at least the units of [`beyond_shared`] beside those of its records before the present one.
+fn best_last_call<const N: usize>(
+    runs: &[Run],
+    longest: usize,
+    best: &[BestOf<N>],
+    prices: [Cost; N],
+) -> BestOf<N> {
+    let mut found = [Best {
+        cost: Cost(u64::MAX),
+        start: 0,
+    }; N];
+    let (last, before) = runs.split_last().expect("there is the last run");
+    let mut start = before.len();
+    let mut shared = last.shared;
+    let units = |bytes: u64| bytes.div_ceil(UNIT_BYTES as u64);
+    let mut units_now = units(bytes(start, last, last, shared));
+    for (longer, run) in before.iter().enumerate().skip(longest).rev() {
+        shared = shared.min(run.shared_with_next);
+        let bytes = bytes(longer, run, last, shared);
+        if bytes > units_now * UNIT_BYTES as u64 {
+            improve(&mut found, &best[start], start, units_now, prices);
+            units_now = units(bytes);
+            let call = Cost::of_units(units_now);
+            let beyond = Cost::of_units(beyond_shared(&runs[start], last, shared));
+            let is_best = |price: usize| {
+                let from_longest = best[longest][price].cost + call + prices[price];
+                let from_start = best[start][price].cost + beyond;
+                from_longest.max(from_start) >= found[price].cost
+            };
+            if (0..N).all(is_best) {
+                return found;
+            }
+        }
+        start = longer;
+    }
+    improve(&mut found, &best[start], start, units_now, prices);
+    found
+}
+
+/// Notes a last call that starts with the run `start` where it is better than those that are `found`.
+fn improve<const N: usize>(
+    found: &mut BestOf<N>,
+    before: &BestOf<N>,
+    start: usize,
+    units: u64,
+    prices: [Cost; N],
+) {
+    let call = Cost::of_units(units);
+    for price in 0..N {
+        let cost = before[price].cost + call + prices[price];
+        if cost < found[price].cost {
+            let start = to_u32(start);
+            found[price] = Best { cost, start };
+        }
+    }
 }
 
 #[cfg(test)]
