@@ -110,18 +110,12 @@ pub fn batches_within<'r>(
     let mut numbering = Numbering::new(stored);
     let compose = |records: &'r DestinationRecords<'r>| {
         let order = numbering.order(stored, &records.series);
-        let mut sorted: Vec<&Record<'_>> = records.records.iter().collect();
-        // Stable, so the order within a series stays.
-        sorted.sort_by_key(|record| order.places[record.series as usize]);
-        let ends = cut(&weights(stored, records, &order, &sorted), limits.price);
-        let with_series = |record: &'r Record<'r>| BatchRecord {
-            record,
-            series: records.series[record.series as usize],
-        };
+        let sorted = sorted(records, &order);
+        let ends = cut(&weights(stored, &sorted, &order), limits.price);
         Batches {
             destination: &records.destination,
             stored,
-            records: sorted.into_iter().map(with_series).collect(),
+            records: sorted,
             ends,
         }
     };
@@ -134,32 +128,53 @@ pub fn batches_within<'r>(
     all
 }
 
-fn weights(
-    stored: &StoredSeries<'_>,
-    records: &DestinationRecords<'_>,
-    order: &Order,
-    sorted: &[&Record<'_>],
-) -> Vec<Weight> {
-    let mut before: Option<&Record<'_>> = None;
-    sorted
-        .iter()
-        .map(|record| {
-            let place = order.places[record.series as usize];
-            let bytes = stored.bytes(records.series[record.series as usize]);
-            let shared = before.map_or(0, |before| {
-                // Places without a record may stand between them.
-                let between = &order.shared_bytes[order.places[before.series as usize] + 1..=place];
-                between.iter().copied().min().unwrap_or(bytes)
-            });
-            let same_time = before.is_some_and(|it| it.time() == record.time());
-            before = Some(record);
-            Weight {
-                bytes: bytes + record.value.bytes(),
-                shared,
-                same_time,
-            }
-        })
-        .collect()
+/// Returns the records in the order of their series; those of equal series stay as they were.
+fn sorted<'r>(records: &'r DestinationRecords<'r>, order: &Order) -> Vec<BatchRecord<'r>> {
+    let place = |record: &Record<'_>| order.places[record.series as usize] as usize;
+    // Where the next record of each place goes.
+    let mut next = vec![0; order.shared_bytes.len() + 1];
+    for record in &records.records {
+        next[place(record) + 1] += 1;
+    }
+    for place in 1..next.len() {
+        next[place] += next[place - 1];
+    }
+    let mut sorted = vec![0; records.records.len()];
+    for (index, record) in records.records.iter().enumerate() {
+        let next = &mut next[place(record)];
+        sorted[*next] = index;
+        *next += 1;
+    }
+    let with_series = |index: usize| {
+        let record = &records.records[index];
+        BatchRecord {
+            record,
+            series: records.series[record.series as usize],
+        }
+    };
+    sorted.into_iter().map(with_series).collect()
+}
+
+fn weights(stored: &StoredSeries<'_>, sorted: &[BatchRecord<'_>], order: &Order) -> Vec<Weight> {
+    let mut before: Option<(usize, (i64, u32))> = None;
+    let weight = |it: &BatchRecord<'_>| {
+        let (record, time) = (it.record, it.record.time());
+        let place = order.places[record.series as usize] as usize;
+        let bytes = stored.bytes(it.series);
+        let shared = before.map_or(0, |(before, _)| {
+            // Places without a record may stand between them.
+            let between = &order.shared_bytes[before + 1..=place];
+            between.iter().min().map_or(bytes, |it| *it as usize)
+        });
+        let same_time = before.is_some_and(|it| it.1 == time);
+        before = Some((place, time));
+        Weight {
+            bytes: bytes + record.value.bytes(),
+            shared,
+            same_time,
+        }
+    };
+    sorted.iter().map(weight).collect()
 }
 
 #[cfg(test)]
