@@ -7,10 +7,12 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
@@ -79,6 +81,7 @@ impl Connector {
                 sender,
                 driver: Box::new(driver),
                 is_closed: false,
+                wakeup: Arc::default(),
             })
         };
         tokio::time::timeout(CONNECT_TIMEOUT, connect)
@@ -199,6 +202,7 @@ struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: Box<http1::Connection<Stream, Full<Bytes>>>,
     is_closed: bool,
+    wakeup: Arc<Wakeup>,
 }
 
 impl Connection {
@@ -208,13 +212,33 @@ impl Connection {
         request: Request<Full<Bytes>>,
     ) -> Result<Result<Response<Bytes>, BoxError>, hyper::Error> {
         let response = self.sender.send_request(request);
-        let response = drive(&mut self.driver, &mut self.is_closed, response).await?;
+        let response = self.drive(response).await?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, MAX_RESPONSE_BYTES).collect();
-        let body = drive(&mut self.driver, &mut self.is_closed, body).await;
+        let body = self
+            .drive(Limited::new(body, MAX_RESPONSE_BYTES).collect())
+            .await;
         // The rest of a response that is too long is not waited for.
         self.is_closed |= body.is_err();
         Ok(body.map(|body| Response::from_parts(head, body.to_bytes())))
+    }
+
+    /// Waits for `work` while it drives the connection.
+    async fn drive<W: Future>(&mut self, work: W) -> W::Output {
+        let mut work = pin!(work);
+        let Self {
+            driver,
+            is_closed,
+            wakeup,
+            ..
+        } = self;
+        poll_fn(|context| {
+            wakeup.poll(context, |context| {
+                // An error of the connection is also that of the work.
+                *is_closed = *is_closed || Pin::new(&mut *driver).poll(context).is_ready();
+                work.as_mut().poll(context)
+            })
+        })
+        .await
     }
 
     /// Returns true if the server has not closed the connection, and another request can be sent.
@@ -229,20 +253,111 @@ impl Connection {
     }
 }
 
-/// Waits for `work` while it drives the connection.
-async fn drive<W: Future>(
-    driver: &mut http1::Connection<Stream, Full<Bytes>>,
-    is_closed: &mut bool,
-    work: W,
-) -> W::Output {
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        // An error of the connection is also that of the work.
-        *is_closed = *is_closed || Pin::new(&mut *driver).poll(context).is_ready();
-        match work.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(output),
-            Poll::Pending => Poll::Pending,
+/// The waker of a connection and of the work that waits for it. Each wakes the other while they are polled, and
+/// then both are polled again at once: through the runtime that would cost a switch of threads.
+#[derive(Debug, Default)]
+struct Wakeup {
+    is_polling: AtomicBool,
+    is_woken: AtomicBool,
+    task: AtomicWaker,
+}
+
+/// Rounds of one poll at most. A response takes three; tokio wakes who has used up its budget without end.
+const MAX_ROUNDS: usize = 8;
+
+impl Wake for Wakeup {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_woken.store(true, Ordering::SeqCst);
+        if !self.is_polling.load(Ordering::SeqCst) {
+            self.task.wake();
         }
-    })
-    .await
+    }
+}
+
+impl Wakeup {
+    /// Runs `poll` until it is ready, or nothing has woken it since it began.
+    fn poll<T>(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let waker = Waker::from(Arc::clone(self));
+        self.task.register(context.waker());
+        self.is_polling.store(true, Ordering::SeqCst);
+        let mut result = Poll::Pending;
+        for _ in 0..MAX_ROUNDS {
+            self.is_woken.store(false, Ordering::SeqCst);
+            result = poll(&mut Context::from_waker(&waker));
+            if result.is_ready() || !self.is_woken.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+        self.is_polling.store(false, Ordering::SeqCst);
+        // Whoever came between the last look and now has woken nobody else.
+        if result.is_pending() && self.is_woken.load(Ordering::SeqCst) {
+            context.waker().wake_by_ref();
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Polls with a function of the round, and returns the result, the rounds and how often the task was woken.
+    fn poll(mut inner: impl FnMut(usize, &Waker) -> Poll<()>) -> (Poll<()>, usize, usize) {
+        let (wakeup, count) = (Arc::new(Wakeup::default()), Arc::new(Count::default()));
+        let task = Waker::from(Arc::clone(&count));
+        let mut rounds = 0;
+        let result = wakeup.poll(&Context::from_waker(&task), |context| {
+            rounds += 1;
+            inner(rounds, context.waker())
+        });
+        let woken = count.0.load(Ordering::Relaxed);
+        let waker = Waker::from(wakeup);
+        waker.wake_by_ref();
+        let later = count.0.load(Ordering::Relaxed) - woken;
+        // Whatever happened, the task hears of what comes later.
+        assert_eq!(later, 1);
+        (result, rounds, woken)
+    }
+
+    #[test]
+    fn work_that_is_woken_while_it_is_polled_is_polled_again_at_once() {
+        let (result, rounds, woken) = poll(|round, waker| match round {
+            3 => Poll::Ready(()),
+            _ => {
+                waker.wake_by_ref();
+                Poll::Pending
+            }
+        });
+        assert_eq!((result, rounds, woken), (Poll::Ready(()), 3, 0));
+        let (result, rounds, woken) = poll(|_, _| Poll::Pending);
+        assert_eq!((result, rounds, woken), (Poll::Pending, 1, 0));
+    }
+
+    #[test]
+    fn work_that_wakes_itself_without_end_gives_way() {
+        let (result, rounds, woken) = poll(|_, waker| {
+            waker.wake_by_ref();
+            Poll::Pending
+        });
+        assert_eq!((result, rounds, woken), (Poll::Pending, MAX_ROUNDS, 1));
+    }
 }
