@@ -19,27 +19,57 @@ const MEMBER: usize = 128;
 /// Half of the bytes of a string besides its characters; it has two quotes.
 const QUOTE: usize = ALLOCATION;
 
+/// Arrays and objects within one another beyond which `serde_json` stops with an error.
+const MAX_DEPTH: usize = 128;
+
 /// The most that [`tree_bytes`] returns for each byte of JSON: that of `{ },`.
 pub const MAX_TREE_BYTES_PER_BYTE: usize = 192;
 
 /// Returns the bytes that `json` occupies at most as a [`Value`].
 ///
-/// Counts the characters of its structure, those within strings too. A factor of the length is not enough:
-/// it is 6 to 15 for definitions as people write them, 50 for `[[0],[0],...]`, and 130 for objects within
-/// objects.
+/// Counts the characters of its structure, those within strings too, up to where it is too deep to be parsed. A
+/// factor of the length is not enough: it is 6 to 15 for definitions as people write them, 50 for
+/// `[[0],[0],...]`, and 130 for objects within objects.
 pub fn tree_bytes(json: &[u8]) -> usize {
-    let costs = json.iter().enumerate().map(|(index, byte)| {
+    let mut bytes = size_of::<Value>() + json.len();
+    let mut depth = Depth::default();
+    for (index, byte) in json.iter().enumerate() {
         let next = json.get(index + 1);
-        match byte {
+        bytes += match byte {
             b'[' if next != Some(&b']') => ARRAY,
             b'{' if next != Some(&b'}') => OBJECT,
             b',' => ELEMENT,
             b':' => MEMBER,
             b'"' => QUOTE,
             _ => 0,
+        };
+        depth.pass(*byte);
+        if depth.levels > MAX_DEPTH {
+            break;
         }
-    });
-    size_of::<Value>() + json.len() + costs.sum::<usize>()
+    }
+    bytes
+}
+
+/// The depth of a place in JSON.
+#[derive(Debug, Default)]
+struct Depth {
+    levels: usize,
+    is_string: bool,
+    is_escaped: bool,
+}
+
+impl Depth {
+    fn pass(&mut self, byte: u8) {
+        match byte {
+            _ if self.is_escaped => self.is_escaped = false,
+            b'\\' if self.is_string => self.is_escaped = true,
+            b'"' => self.is_string = !self.is_string,
+            b'[' | b'{' if !self.is_string => self.levels += 1,
+            b']' | b'}' if !self.is_string => self.levels = self.levels.saturating_sub(1),
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +124,32 @@ mod tests {
             assert!(estimated >= occupied, "{element}: {estimated} {occupied}");
             let limit = MAX_TREE_BYTES_PER_BYTE * json.len();
             assert!(estimated <= limit, "{element}: {estimated} {limit}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_place_that_is_too_deep_is_not_parsed() {
+        for open in ["[", r#"{"":"#] {
+            let json = open.repeat(100_000);
+            assert!(serde_json::from_str::<Value>(&json).is_err());
+            let estimated = tree_bytes(json.as_bytes());
+            assert!(estimated < 2 * json.len(), "{open}: {estimated}");
+        }
+        // The deepest that is parsed, and brackets in strings, are counted to the end.
+        let tail = format!(",{}0]", "[0],".repeat(1_000));
+        let deepest = format!(
+            "[{}{}{tail}",
+            "[".repeat(MAX_DEPTH - 2),
+            "]".repeat(MAX_DEPTH - 2)
+        );
+        let quoted = format!(r#"["\"{}"{tail}"#, "[".repeat(2 * MAX_DEPTH));
+        for json in [deepest, quoted] {
+            let value: Value = serde_json::from_str(&json).unwrap();
+            let estimated = tree_bytes(json.as_bytes());
+            assert!(
+                estimated >= occupied(&value) && estimated > 1_000 * ARRAY,
+                "{json}"
+            );
         }
     }
 
