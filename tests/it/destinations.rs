@@ -37,7 +37,7 @@ async fn each_metric_goes_where_the_documented_rules_send_it() {
                 .replace("15s", "1s")
                 .replace(
                     "retry_on_http_429: true",
-                    "{ retry_on_http_429: true, batch_send_deadline: 200ms }",
+                    "retry_on_http_429: true\n      batch_send_deadline: 200ms",
                 )
         },
         async |_| {},
