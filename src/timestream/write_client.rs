@@ -22,7 +22,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HOST, USER_AGENT};
+use http::header::{AGE, AUTHORIZATION, CONTENT_TYPE, DATE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
 use parking_lot::Mutex;
@@ -51,8 +51,7 @@ pub(super) struct WriteClient {
     regional: String,
     /// The endpoint of the last call.
     endpoint: Mutex<Option<Arc<Endpoint>>>,
-    /// Milliseconds by which the clock of the service is ahead of ours, if they differ by more than
-    /// [`MAX_CLOCK_SKEW`].
+    /// Milliseconds by which the clock of the service is ahead of ours, where a signature needed them.
     clock_skew_ms: AtomicI64,
 }
 
@@ -94,15 +93,26 @@ impl WriteClient {
         let credentials = self.credentials.get(SystemTime::now()).await;
         let credentials =
             credentials.map_err(|error| from_source(ErrorKind::Credentials, error))?;
-        let signed_with = self.clock_skew_ms.load(Ordering::Relaxed);
-        let response = self.send(&endpoint, &body, &credentials).await?;
-        let result = response::check(&response, records);
-        let is_unsigned = matches!(&result, Err(error) if error.kind == ErrorKind::Credentials);
-        // The service has just sent its time.
         let skew_ms = self.clock_skew_ms.load(Ordering::Relaxed);
-        if is_unsigned && is_large(skew_ms.saturating_sub(signed_with)) {
-            let response = self.send(&endpoint, &body, &credentials).await?;
-            return response::check(&response, records);
+        let sent = SystemTime::now();
+        let response = self.send(&endpoint, &body, &credentials, skew_ms).await?;
+        let result = response::check(&response, records);
+        if !is_unsigned(&result) {
+            return result;
+        }
+        // The clocks may differ, and the service has just sent its time.
+        let measured_ms =
+            clock_skew_ms(&response, sent).filter(|it| is_large(it.saturating_sub(skew_ms)));
+        let Some(measured_ms) = measured_ms else {
+            return result;
+        };
+        let response = self
+            .send(&endpoint, &body, &credentials, measured_ms)
+            .await?;
+        let result = response::check(&response, records);
+        // Otherwise something else is wrong: what stands between may have sent another time.
+        if !is_unsigned(&result) {
+            self.clock_skew_ms.store(measured_ms, Ordering::Relaxed);
         }
         result
     }
@@ -112,9 +122,9 @@ impl WriteClient {
         endpoint: &Endpoint,
         body: &Bytes,
         credentials: &Arc<Credentials>,
+        clock_skew_ms: i64,
     ) -> Result<Response<Bytes>, TimestreamError> {
-        let sent = SystemTime::now();
-        let now = shifted(sent, self.clock_skew_ms.load(Ordering::Relaxed));
+        let now = shifted(SystemTime::now(), clock_skew_ms);
         let signature = self
             .signer
             .sign(&endpoint.canonical, body, credentials, now);
@@ -124,13 +134,11 @@ impl WriteClient {
         })?;
         let request = || endpoint.request(body.clone(), &signature);
         let response = endpoint.connections.send(request).await;
-        let response = response.map_err(|error| match error {
+        response.map_err(|error| match error {
             ConnectionError::ConnectTimeout(_) => from_source(ErrorKind::Timeout, error),
             ConnectionError::TooLong => from_source(ErrorKind::UnexpectedResponse, error),
             _ => from_source(ErrorKind::Unavailable, error),
-        })?;
-        self.compare_clocks(&response, sent);
-        Ok(response)
+        })
     }
 
     /// Returns the endpoint at `url`, with the connections of the last call if that had the same one.
@@ -143,36 +151,25 @@ impl WriteClient {
         *last = Some(Arc::clone(&endpoint));
         Ok(endpoint)
     }
-
-    /// Measures how far the clock of the service is ahead, by the header `Date` of a response.
-    fn compare_clocks(&self, response: &Response<Bytes>, sent: SystemTime) {
-        let date = response.headers().get(DATE);
-        let date =
-            date.and_then(|date| DateTime::from_str(date.to_str().ok()?, Format::HttpDate).ok());
-        let Some(service_ms) = date.and_then(|date| date.to_millis().ok()) else {
-            return;
-        };
-        let took = sent.elapsed().unwrap_or_default();
-        let Ok(ours_ms) = DateTime::from(sent + took / 2).to_millis() else {
-            return;
-        };
-        let skew_ms = service_ms.saturating_sub(ours_ms);
-        let skew_ms = if is_large(skew_ms) { skew_ms } else { 0 };
-        self.clock_skew_ms.store(skew_ms, Ordering::Relaxed);
-    }
 }
 
 impl Endpoint {
     fn new(url: &str, connector: Connector) -> Result<Self, TimestreamError> {
         let invalid = || {
-            let message = format!("the endpoint '{url}' is no URL of a server");
+            // A password before the host is not repeated.
+            let shown = url.rsplit_once('@').map_or(url, |(_, shown)| shown);
+            let message = format!("the endpoint '{shown}' is no URL of a server");
             TimestreamError::new(ErrorKind::Unavailable, message)
         };
         let parsed: Uri = url.parse().map_err(|_| invalid())?;
+        let scheme = parsed.scheme_str().ok_or_else(invalid)?;
         let authority = parsed.authority().ok_or_else(invalid)?.as_str();
         let host = authority
             .rsplit_once('@')
             .map_or(authority, |(_, host)| host);
+        let origin = format!("{scheme}://{host}/")
+            .parse()
+            .map_err(|_| invalid())?;
         // The operation is at `/` below the path of the endpoint.
         let path = match parsed.path() {
             path if path.ends_with('/') => path.to_owned(),
@@ -193,7 +190,7 @@ impl Endpoint {
             target: path.parse().map_err(|_| invalid())?,
             headers,
             canonical: CanonicalRequest::new(host, &path),
-            connections: Connections::new(parsed, connector),
+            connections: Connections::new(origin, connector),
         })
     }
 
@@ -224,6 +221,28 @@ fn regional_url(settings: &Settings, shared: &SdkConfig) -> String {
         rules.resolve_endpoint(&params).now_or_never()?.ok()
     });
     endpoint.map_or_else(String::new, |endpoint| endpoint.url().to_owned())
+}
+
+/// Returns how far the clock of the service is ahead by the header `Date` of a response, unless a cache sent it.
+fn clock_skew_ms(response: &Response<Bytes>, sent: SystemTime) -> Option<i64> {
+    if response.headers().contains_key(AGE) {
+        return None;
+    }
+    let date = response.headers().get(DATE)?.to_str().ok()?;
+    let service = DateTime::from_str(date, Format::HttpDate).ok()?;
+    let took = sent.elapsed().unwrap_or_default();
+    let ours = DateTime::from(sent + took / 2);
+    Some(
+        service
+            .to_millis()
+            .ok()?
+            .saturating_sub(ours.to_millis().ok()?),
+    )
+}
+
+/// Returns true if the service rejected the signature or the credentials.
+fn is_unsigned(result: &Result<(), TimestreamError>) -> bool {
+    matches!(result, Err(error) if error.kind == ErrorKind::Credentials)
 }
 
 /// Returns true if clocks that differ by so many milliseconds make signatures invalid.

@@ -21,6 +21,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -79,8 +80,7 @@ impl Connector {
             let (sender, driver) = http.handshake(stream).await?;
             Ok(Connection {
                 sender,
-                driver: Box::new(driver),
-                is_closed: false,
+                driver: Some(Box::new(driver)),
                 wakeup: Arc::default(),
             })
         };
@@ -200,8 +200,9 @@ impl Connections {
 #[derive(Debug)]
 struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
-    driver: Box<http1::Connection<Stream, Full<Bytes>>>,
-    is_closed: bool,
+    /// `None` once the connection is closed. Dropping it ends whatever waits for a response: a request that was
+    /// sent while the server closed the connection would wait without end.
+    driver: Option<Box<http1::Connection<Stream, Full<Bytes>>>>,
     wakeup: Arc<Wakeup>,
 }
 
@@ -218,23 +219,19 @@ impl Connection {
             .drive(Limited::new(body, MAX_RESPONSE_BYTES).collect())
             .await;
         // The rest of a response that is too long is not waited for.
-        self.is_closed |= body.is_err();
+        if body.is_err() {
+            self.driver = None;
+        }
         Ok(body.map(|body| Response::from_parts(head, body.to_bytes())))
     }
 
     /// Waits for `work` while it drives the connection.
     async fn drive<W: Future>(&mut self, work: W) -> W::Output {
         let mut work = pin!(work);
-        let Self {
-            driver,
-            is_closed,
-            wakeup,
-            ..
-        } = self;
+        let Self { driver, wakeup, .. } = self;
         poll_fn(|context| {
             wakeup.poll(context, |context| {
-                // An error of the connection is also that of the work.
-                *is_closed = *is_closed || Pin::new(&mut *driver).poll(context).is_ready();
+                poll_driver(driver, context);
                 work.as_mut().poll(context)
             })
         })
@@ -243,13 +240,26 @@ impl Connection {
 
     /// Returns true if the server has not closed the connection, and another request can be sent.
     fn is_open(&mut self) -> bool {
-        if self.is_closed {
-            return false;
-        }
         // Nothing waits for it; whoever sends the next request is woken.
-        let context = &mut Context::from_waker(Waker::noop());
-        self.is_closed = Pin::new(&mut *self.driver).poll(context).is_ready();
-        !self.is_closed && self.sender.is_ready()
+        poll_driver(&mut self.driver, &mut Context::from_waker(Waker::noop()));
+        self.driver.is_some() && self.sender.is_ready()
+    }
+}
+
+/// Polls the driver of a connection, and drops it once it is closed. An error of the connection is also that of
+/// the work that waits for it.
+fn poll_driver(
+    driver: &mut Option<Box<http1::Connection<Stream, Full<Bytes>>>>,
+    context: &mut Context<'_>,
+) {
+    // A call may look at many connections, which together must not use up what a task may do in one poll: each
+    // would seem open then.
+    let closed = driver.as_mut().is_some_and(|driver| {
+        let driver = pin!(unconstrained(Pin::new(driver)));
+        driver.poll(context).is_ready()
+    });
+    if closed {
+        *driver = None;
     }
 }
 

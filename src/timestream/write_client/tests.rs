@@ -394,11 +394,16 @@ async fn a_server_that_cannot_be_reached_is_named() {
     assert_eq!(error.kind, ErrorKind::Unavailable);
     let expected = format!("cannot connect to {url}/: ");
     assert!(error.message.starts_with(&expected), "{error}");
-    for url in ["", "a b", "/path"] {
+    for url in ["", "a b", "/path", "http://user:hidden@a b"] {
         let error = client().write_records(Some(url), body.clone(), 1).await;
         let error = error.unwrap_err();
         assert!(error.message.contains("is no URL of a server"), "{error}");
+        assert!(!error.message.contains("hidden"), "{error}");
     }
+    let with_password = url.replace("//", "//user:hidden@");
+    let error = client().write_records(Some(&with_password), body, 1).await;
+    let error = error.unwrap_err();
+    assert!(error.message.starts_with(&expected), "{error}");
 }
 
 #[tokio::test]
@@ -464,6 +469,77 @@ async fn a_wrong_clock_is_corrected_by_the_time_of_the_service() {
     let sent = server.headers("x-amz-date");
     assert_eq!(sent.len(), 4, "{sent:?}");
     assert!(sent[1..].iter().all(|later| *later > sent[0]), "{sent:?}");
+}
+
+#[tokio::test]
+async fn a_time_that_does_not_help_is_forgotten() {
+    let ahead = SystemTime::now() + Duration::from_secs(3_600);
+    let date = DateTime::from(ahead).fmt(Format::HttpDate).unwrap();
+    let date = format!("date: {date}\r\n");
+    let rejected = response(
+        "403 Forbidden",
+        &date,
+        r#"{"__type": "ExpiredTokenException"}"#,
+    );
+    let cached = response(
+        "403 Forbidden",
+        &format!("{date}age: 7\r\n"),
+        r#"{"__type": "ExpiredTokenException"}"#,
+    );
+    let stored = response("200 OK", &date, r#"{"RecordsIngested": {"Total": 1}}"#);
+    let script = vec![cached, rejected.clone(), rejected, stored.clone(), stored];
+    let server = Server::start(script).await;
+    let client = client();
+    for is_stored in [false, false, true, true] {
+        assert_eq!(write(&client, &server).await.is_ok(), is_stored);
+    }
+    let sent = server.headers("x-amz-date");
+    assert_eq!(sent.len(), 5, "{sent:?}");
+    // Only the second attempt of the second call has the other time.
+    assert!(sent[2] > sent[4] && sent[3] <= sent[4], "{sent:?}");
+}
+
+#[tokio::test]
+async fn many_connections_that_were_closed_while_idle_cost_no_call() {
+    // More than tokio lets a task do in one poll.
+    const CALLS: usize = 300;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let all_came = Arc::new(tokio::sync::Barrier::new(CALLS));
+    let closed = Arc::new(tokio::sync::Barrier::new(CALLS + 1));
+    let count = Arc::new(AtomicUsize::new(0));
+    let (came, closing) = (Arc::clone(&all_came), Arc::clone(&closed));
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (came, closing) = (Arc::clone(&came), Arc::clone(&closing));
+            let is_first = count.fetch_add(1, Ordering::Relaxed) < CALLS;
+            tokio::spawn(async move {
+                read_request(&mut stream).await.unwrap();
+                if is_first {
+                    came.wait().await;
+                }
+                stream.write_all(&stored().bytes).await.unwrap();
+                if is_first {
+                    // All are idle, then all are closed.
+                    closing.wait().await;
+                    drop(stream);
+                    closing.wait().await;
+                } else {
+                    read_request(&mut stream).await;
+                }
+            });
+        }
+    });
+    let client = client();
+    let call = || client.write_records(Some(&url), Bytes::from_static(b"{}"), 1);
+    for written in futures_util::future::join_all((0..CALLS).map(|_| call())).await {
+        written.unwrap();
+    }
+    closed.wait().await;
+    closed.wait().await;
+    let written = tokio::time::timeout(Duration::from_secs(30), call()).await;
+    written.expect("a closed connection is noticed").unwrap();
 }
 
 #[test]
