@@ -448,17 +448,22 @@ async fn a_request_has_these_headers_and_the_path_of_its_endpoint() {
     }
 }
 
-#[tokio::test]
-async fn a_wrong_clock_is_corrected_by_the_time_of_the_service() {
+/// Returns the header of a server whose clock is an hour ahead.
+fn date_in_an_hour() -> String {
     let ahead = SystemTime::now() + Duration::from_secs(3_600);
     let date = DateTime::from(ahead).fmt(Format::HttpDate).unwrap();
-    let date = format!("date: {date}\r\n");
+    format!("date: {date}\r\n")
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_corrected_by_the_time_of_the_service() {
+    let date = &date_in_an_hour();
     let rejected = response(
         "403 Forbidden",
-        &date,
+        date,
         r#"{"__type": "InvalidSignatureException"}"#,
     );
-    let stored = response("200 OK", &date, r#"{"RecordsIngested": {"Total": 1}}"#);
+    let stored = response("200 OK", date, r#"{"RecordsIngested": {"Total": 1}}"#);
     let server = Server::start(vec![rejected.clone(), stored.clone(), stored, rejected]).await;
     let client = client();
     write(&client, &server).await.unwrap();
@@ -473,12 +478,10 @@ async fn a_wrong_clock_is_corrected_by_the_time_of_the_service() {
 
 #[tokio::test]
 async fn a_time_that_does_not_help_is_forgotten() {
-    let ahead = SystemTime::now() + Duration::from_secs(3_600);
-    let date = DateTime::from(ahead).fmt(Format::HttpDate).unwrap();
-    let date = format!("date: {date}\r\n");
+    let date = &date_in_an_hour();
     let rejected = response(
         "403 Forbidden",
-        &date,
+        date,
         r#"{"__type": "ExpiredTokenException"}"#,
     );
     let cached = response(
@@ -486,7 +489,7 @@ async fn a_time_that_does_not_help_is_forgotten() {
         &format!("{date}age: 7\r\n"),
         r#"{"__type": "ExpiredTokenException"}"#,
     );
-    let stored = response("200 OK", &date, r#"{"RecordsIngested": {"Total": 1}}"#);
+    let stored = response("200 OK", date, r#"{"RecordsIngested": {"Total": 1}}"#);
     let script = vec![cached, rejected.clone(), rejected, stored.clone(), stored];
     let server = Server::start(script).await;
     let client = client();
