@@ -202,17 +202,7 @@ impl Histogram {
         if self.is_stale() {
             return Ok(());
         }
-        match self.schema {
-            CUSTOM_BUCKETS_SCHEMA => check_custom_buckets(self)?,
-            schema if EXPONENTIAL.contains(&schema) => {
-                check_spans(self, &self.positive, "positive")?;
-                check_spans(self, &self.negative, "negative")?;
-                if !self.custom_values.is_empty() {
-                    return Err(HistogramError::NeedlessBounds);
-                }
-            }
-            schema => return Err(HistogramError::Schema(schema)),
-        }
+        self.check_layout()?;
         let positive = observations(self, &self.positive, "positive")?;
         let negative = observations(self, &self.negative, "negative")?;
         match self.count {
@@ -236,6 +226,24 @@ impl Histogram {
             }
         }
         Ok(())
+    }
+}
+
+impl Histogram {
+    /// Checks all rules but those of the counts.
+    pub(crate) fn check_layout(&self) -> Result<(), HistogramError> {
+        match self.schema {
+            CUSTOM_BUCKETS_SCHEMA => check_custom_buckets(self),
+            schema if EXPONENTIAL.contains(&schema) => {
+                check_spans(self, &self.positive, "positive")?;
+                check_spans(self, &self.negative, "negative")?;
+                match self.custom_values.is_empty() {
+                    true => Ok(()),
+                    false => Err(HistogramError::NeedlessBounds),
+                }
+            }
+            schema => Err(HistogramError::Schema(schema)),
+        }
     }
 }
 
