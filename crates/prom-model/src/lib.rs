@@ -20,6 +20,7 @@ extern crate self as prom_model;
 
 #[cfg(test)]
 mod examples;
+mod float_histogram;
 mod histogram;
 mod labels;
 mod matcher;
@@ -27,6 +28,10 @@ mod metric;
 mod sample;
 pub mod visible;
 
+pub use float_histogram::{
+    Bucket, Combination, CompensatedHistogram, FloatHistogram, Fraction, MixedSchemas, NanEffect,
+    Quantile, ResetHint, ResolutionError,
+};
 pub use histogram::{Buckets, CUSTOM_BUCKETS_SCHEMA, Count, Histogram, HistogramError, Span};
 pub use labels::{Label, Labels, METRIC_NAME_LABEL};
 pub use matcher::MatchOp;
