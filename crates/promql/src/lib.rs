@@ -1,0 +1,47 @@
+//! PromQL as Prometheus 3.15 parses it: expressions with positions and value types.
+//!
+//! [`parse`] reads a query into a tree of [`Expr`], checks its types as Prometheus does, and reports the same first
+//! error with the same text and position. `Display` of an expression writes it as Prometheus' `String()`.
+//!
+//! ```
+//! use promql::{ParserOptions, ValueType, parse};
+//!
+//! let options = ParserOptions::default();
+//! let expr = parse("rate(http_requests_total{job=\"api\"}[5m])", &options)?;
+//! assert_eq!(expr.value_type, ValueType::Vector);
+//!
+//! let error = parse("sum(1)", &options).unwrap_err();
+//! let text = "1:5: parse error: expected type instant vector in aggregation expression, got scalar";
+//! assert_eq!(error.to_string(), text);
+//! # Ok::<(), promql::ParseError>(())
+//! ```
+
+mod ast;
+mod check;
+mod error;
+mod functions;
+mod lexer;
+mod number;
+mod parser;
+mod position;
+mod pretty;
+mod printer;
+mod text;
+mod value_type;
+
+pub use ast::{
+    Aggregate, AggregateOp, At, Binary, BinaryOp, BinaryStep, Call, Cardinality, DurationExpr,
+    DurationKind, DurationOp, DurationSpec, Expr, ExprKind, Fill, MatchOp, Matcher, MatrixSelector,
+    Modifiers, Number, Sign, Subquery, VectorMatching, VectorSelector,
+};
+pub use error::ParseError;
+pub use functions::{Function, Variadic};
+pub use parser::{MAX_DEPTH, ParserOptions, parse};
+pub use position::{Position, Span};
+pub use text::Text;
+pub use value_type::ValueType;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,192 @@
+//! Numbers and durations as Go reads and writes them.
+
+use crate::text::quote;
+
+const MILLISECOND: u64 = 1_000_000;
+
+/// The units of durations in nanoseconds, from the largest.
+const UNITS: [(&str, u64); 7] = [
+    ("y", 365 * 86_400_000 * MILLISECOND),
+    ("w", 7 * 86_400_000 * MILLISECOND),
+    ("d", 86_400_000 * MILLISECOND),
+    ("h", 3_600_000 * MILLISECOND),
+    ("m", 60_000 * MILLISECOND),
+    ("s", 1_000 * MILLISECOND),
+    ("ms", MILLISECOND),
+];
+
+/// Parses a number: an integer with Go's prefixes, else a float.
+pub(crate) fn parse_number(digits: &str) -> Result<f64, String> {
+    if let Some(integer) = parse_integer(digits) {
+        return Ok(integer as f64);
+    }
+    let failed = |reason: &str| {
+        let quoted = quote(digits.as_bytes());
+        Err(format!("strconv.ParseFloat: parsing {quoted}: {reason}"))
+    };
+    match digits.to_ascii_lowercase().as_str() {
+        "inf" => return Ok(f64::INFINITY),
+        "nan" => return Ok(f64::NAN),
+        lower if lower.starts_with("0x") => return failed("invalid syntax"),
+        _ if !are_underscores_valid(digits) => return failed("invalid syntax"),
+        _ => {}
+    }
+    match digits.replace('_', "").parse::<f64>() {
+        Ok(number) if number.is_infinite() => failed("value out of range"),
+        Ok(number) => Ok(number),
+        Err(_) => failed("invalid syntax"),
+    }
+}
+
+fn parse_integer(digits: &str) -> Option<i64> {
+    if !are_underscores_valid(digits) {
+        return None;
+    }
+    let plain = digits.replace('_', "");
+    let hexadecimal = plain
+        .strip_prefix("0x")
+        .or_else(|| plain.strip_prefix("0X"));
+    match (hexadecimal, plain.strip_prefix('0')) {
+        (Some(rest), _) => i64::from_str_radix(rest, 16).ok(),
+        (None, Some(rest)) if !rest.is_empty() => i64::from_str_radix(rest, 8).ok(),
+        _ => plain.parse().ok(),
+    }
+}
+
+/// Returns true if each underscore stands between digits, or between a prefix and a digit.
+fn are_underscores_valid(digits: &str) -> bool {
+    let is_hexadecimal = digits.starts_with("0x") || digits.starts_with("0X");
+    let (mut after_digit, mut after_underscore) = (is_hexadecimal, false);
+    for byte in digits.bytes().skip(if is_hexadecimal { 2 } else { 0 }) {
+        let is_digit = byte.is_ascii_digit() || is_hexadecimal && byte.is_ascii_hexdigit();
+        if byte == b'_' && !after_digit || after_underscore && !is_digit {
+            return false;
+        }
+        (after_digit, after_underscore) = (is_digit, byte == b'_');
+    }
+    !after_underscore
+}
+
+/// Parses a duration such as `1h30m` into nanoseconds.
+pub(crate) fn parse_duration(duration: &str) -> Result<i64, String> {
+    let invalid = || {
+        let quoted = quote(duration.as_bytes());
+        format!("not a valid duration string: {quoted}")
+    };
+    let out_of_range = || "duration out of range".to_owned();
+    let (mut rest, mut nanoseconds, mut next_unit) = (duration, 0_u64, 0);
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .ok_or_else(invalid)?;
+        let count: u64 = rest[..digits].parse().map_err(|_| invalid())?;
+        rest = &rest[digits..];
+        let (unit, after) = rest.split_at(
+            rest.find(|c: char| c.is_ascii_digit())
+                .unwrap_or(rest.len()),
+        );
+        rest = after;
+        let Some(index) = UNITS.iter().position(|(name, _)| *name == unit) else {
+            let (unit, quoted) = (quote(unit.as_bytes()), quote(duration.as_bytes()));
+            return Err(format!("unknown unit {unit} in duration {quoted}"));
+        };
+        if index < next_unit {
+            return Err(invalid());
+        }
+        next_unit = index + 1;
+        nanoseconds = count
+            .checked_mul(UNITS[index].1)
+            .and_then(|part| nanoseconds.checked_add(part))
+            .filter(|&sum| i64::try_from(sum).is_ok())
+            .ok_or_else(out_of_range)?;
+    }
+    i64::try_from(nanoseconds).map_err(|_| out_of_range())
+}
+
+/// Formats a duration as Prometheus does: whole milliseconds in falling units, years and weeks only if nothing is
+/// left over.
+pub(crate) fn format_duration(nanoseconds: i64) -> String {
+    let mut rest = nanoseconds.unsigned_abs() / MILLISECOND;
+    if rest == 0 {
+        return "0s".to_owned();
+    }
+    let mut formatted = String::from(if nanoseconds < 0 { "-" } else { "" });
+    for (unit, length) in UNITS {
+        let length = length / MILLISECOND;
+        let must_divide = matches!(unit, "y" | "w");
+        if rest >= length && (!must_divide || rest.is_multiple_of(length)) {
+            formatted.push_str(&format!("{}{unit}", rest / length));
+            rest %= length;
+        }
+    }
+    formatted
+}
+
+/// Formats a number without an exponent, as Go's format `f` with the fewest digits.
+pub(crate) fn format_number(number: f64) -> String {
+    match number {
+        f64::INFINITY => "+Inf".to_owned(),
+        f64::NEG_INFINITY => "-Inf".to_owned(),
+        _ => number.to_string(),
+    }
+}
+
+/// Formats a number as Go's `%v`: with an exponent if it is below -4 or at least 21.
+pub(crate) fn format_number_short(number: f64) -> String {
+    let scientific = format!("{number:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else {
+        return format_number(number);
+    };
+    match exponent.parse::<i32>() {
+        Ok(exponent) if number != 0.0 && !(-4..21).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+        }
+        _ => format_number(number),
+    }
+}
+
+/// Converts to an integer as Go does on amd64: what does not fit becomes the smallest integer.
+pub(crate) fn to_i64(number: f64) -> i64 {
+    // 2^63, the first number that does not fit.
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    match (-END..END).contains(&number) {
+        true => number as i64,
+        false => i64::MIN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_formatted_as_by_go() {
+        for (number, plain, short) in [
+            (1e21, "1000000000000000000000", "1e+21"),
+            (1.5e-7, "0.00000015", "1.5e-07"),
+            (0.0001, "0.0001", "0.0001"),
+            (-0.0, "-0", "-0"),
+            (f64::INFINITY, "+Inf", "+Inf"),
+            (f64::NAN, "NaN", "NaN"),
+        ] {
+            assert_eq!(format_number(number), plain);
+            assert_eq!(format_number_short(number), short);
+        }
+    }
+
+    #[test]
+    fn underscores_stand_between_digits() {
+        for (digits, number) in [
+            ("1_000", 1000.0),
+            ("0x_1F", 31.0),
+            ("0_17", 15.0),
+            ("1_0e1_0", 1e11),
+        ] {
+            assert_eq!(parse_number(digits), Ok(number), "{digits}");
+        }
+        for digits in ["1_", "_1", "1__0", "1_.5", "0x1fffffffffffffffff"] {
+            assert!(parse_number(digits).is_err(), "{digits}");
+        }
+    }
+}
