@@ -26,6 +26,8 @@ mod parser;
 mod position;
 mod pretty;
 mod printer;
+#[cfg(test)]
+mod round_trip;
 mod text;
 mod value_type;
 
