@@ -259,40 +259,35 @@ impl<C: Cell> Content<C> {
         if threshold == self.zero_threshold {
             return (zero_count, threshold);
         }
-        let bound = |index| bound(index, self.schema, &[]);
         // The second pass is the last: the threshold is a boundary of buckets then.
-        'passes: loop {
+        loop {
             // As in Prometheus, the compensation of the first pass remains.
             zero_count.sum = self.zero_count.count();
-            for (index, cell) in self.positive.positions() {
-                if bound(index.wrapping_sub(1)) >= threshold {
-                    break;
-                }
-                zero_count.add(cell.compensated());
-                let upper = bound(index);
-                if upper > threshold {
-                    if cell.count() != 0.0 {
-                        threshold = upper;
-                    }
-                    break;
-                }
+            if let Some(wider) = self.add_within(&self.positive, threshold, &mut zero_count) {
+                threshold = wider;
             }
-            for (index, cell) in self.negative.positions() {
-                if bound(index.wrapping_sub(1)) >= threshold {
-                    break;
-                }
-                zero_count.add(cell.compensated());
-                let upper = bound(index);
-                if upper > threshold {
-                    if cell.count() != 0.0 {
-                        threshold = upper;
-                        continue 'passes;
-                    }
-                    break;
-                }
+            match self.add_within(&self.negative, threshold, &mut zero_count) {
+                Some(wider) => threshold = wider,
+                None => return (zero_count, threshold),
             }
-            return (zero_count, threshold);
         }
+    }
+
+    /// Adds the buckets of a side that begin within `threshold`; returns the end of the last one if it is populated
+    /// and ends beyond.
+    fn add_within(&self, side: &Side<C>, threshold: f64, sum: &mut Compensated) -> Option<f64> {
+        let bound = |index| bound(index, self.schema, &[]);
+        for (index, cell) in side.positions() {
+            if bound(index.wrapping_sub(1)) >= threshold {
+                break;
+            }
+            sum.add(cell.compensated());
+            let upper = bound(index);
+            if upper > threshold {
+                return (cell.count() != 0.0).then_some(upper);
+            }
+        }
+        None
     }
 
     fn remove_buckets_in_zero_bucket(&mut self) {
