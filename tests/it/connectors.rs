@@ -447,7 +447,7 @@ async fn two_processes_on_one_table_run_each_bucket_once() {
     assert!(points.iter().all(|point| point.time_ns % 500_000_000 == 0));
 }
 
-/// How many runs a process has counted that ended so.
+/// The number of runs that ended so, as counted by a process.
 async fn runs(router: &Router, result: &str) -> usize {
     let request = Request::get("/metrics").body(Body::empty()).unwrap();
     let answer = router.clone().oneshot(request).await.unwrap();

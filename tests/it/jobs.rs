@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{configuration, parts, start_emulator, table};
 
-/// What runs have to work with, and what is left of them.
+/// The parts that runs work with, and what is left of them.
 pub(crate) struct Workplace {
     pub(crate) emulator: Emulator,
     parts: Parts,
@@ -136,7 +136,7 @@ impl Workplace {
         self.destination.table = table.to_owned();
     }
 
-    /// What is known of a table of `db`.
+    /// The known facts of a table of `db`.
     pub(crate) async fn describe(&self, table: &str) -> Option<Table> {
         let destination = Destination {
             database: "db".to_owned(),

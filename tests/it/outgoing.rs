@@ -1,5 +1,4 @@
-//! How connector definitions of all types call their servers: headers, TLS, and the addresses that
-//! nothing calls.
+//! Calls of jobs of all types to their servers: headers, TLS, and the addresses that nothing calls.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -81,7 +81,7 @@ fn measure(criterion: &mut Criterion, name: &str, version: RemoteWrite, message:
     group.finish();
 }
 
-/// What a field with a length holds, unless it is a string.
+/// The content of a field with a length, unless it is a string.
 enum Content {
     /// A message with these fields.
     Message(Fields),

@@ -74,7 +74,7 @@ impl Batch<'_> {
     }
 }
 
-/// What the calls of a request may cost.
+/// The limits of the calls of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLimits {
     /// The price of a call.

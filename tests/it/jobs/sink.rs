@@ -26,7 +26,7 @@ use crate::support::{START_MS, connect, now_ms, series, write_body};
 /// A sample as a receiver sees it: labels, time, value.
 pub(crate) type Seen = (String, i64, f64);
 
-/// What a receiver got in one request.
+/// The content of one request to a receiver.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) headers: HeaderMap,

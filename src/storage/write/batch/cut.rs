@@ -11,7 +11,7 @@
 //! - 2 while permits for calls are scarce. A request can have a tenth of the calls for twice the units then, so
 //!   this is for pressure only.
 //!
-//! Where even these calls are too many for the deadline, [`fill`] makes as few as possible, whatever they cost.
+//! If even these calls are too many for the deadline, [`fill`] makes as few as possible, whatever they cost.
 
 use std::ops::Add;
 

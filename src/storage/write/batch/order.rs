@@ -21,7 +21,7 @@ const MAX_CANDIDATES: usize = 6;
 /// Places that are filled by trying; the others go by the bytes that an attribute repeats.
 const TRIED_PLACES: usize = 3;
 
-/// What a call of its own costs a group: on average half of its last unit is empty, and about half of that again
+/// The cost of a call of its own to a group: on average half of its last unit is empty, and about half of that again
 /// stands for the price of a call. In the 70 combinations of data sets, shards and orders that were tried a
 /// whole unit took up to 30 % more units and saved 2 % at most; half a unit took up to 11 % more.
 const CALL_BYTES: usize = UNIT_BYTES * 3 / 4;
@@ -369,7 +369,7 @@ impl Table {
 
     /// Divides the groups further by each of these columns, in their order.
     ///
-    /// Where a column is the same throughout the parts that another one makes, its parts are put together from
+    /// If a column is the same throughout the parts that another one makes, its parts are put together from
     /// those: with columns such as node, namespace, pod and id that is most of the work. So the columns of many values
     /// come first.
     fn divisions(&mut self, groups: &Groups, positions: Vec<usize>) -> Vec<Division> {
@@ -541,7 +541,7 @@ fn equal_columns(differ: &TableRow) -> u16 {
 /// them. The number of the series is below them, so the sort is stable.
 struct Sorter<'r> {
     rows: &'r Rows,
-    /// What each attribute takes from the key of a series without columns.
+    /// The part that each attribute takes from the key of a series without columns.
     keys: Vec<u128>,
     /// For each attribute the place of its column, and its bytes.
     places: Vec<(u32, u32)>,
