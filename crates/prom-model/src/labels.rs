@@ -37,6 +37,61 @@ impl Labels {
         }
     }
 
+    /// Returns the labels whose names fulfil a condition.
+    ///
+    /// ```
+    /// use prom_model::{Label, Labels};
+    ///
+    /// let label = |name: &str| Label { name: name.to_owned(), value: "1".to_owned() };
+    /// let labels = Labels::new(vec![label("a"), label("b")]);
+    /// assert_eq!(labels.filtered(|name| name != "a").into_vec(), [label("b")]);
+    /// ```
+    pub fn filtered(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
+        let kept = self.0.iter().filter(|label| keep(&label.name));
+        Self(kept.cloned().collect())
+    }
+
+    /// Sets the value of a label; an empty value removes it.
+    ///
+    /// ```
+    /// use prom_model::Labels;
+    ///
+    /// let mut labels = Labels::default();
+    /// labels.set("job", "api");
+    /// assert_eq!(labels.get("job"), "api");
+    /// labels.set("job", "");
+    /// assert!(labels.is_empty());
+    /// ```
+    pub fn set(&mut self, name: &str, value: &str) {
+        let found = self
+            .0
+            .binary_search_by(|label| label.name.as_str().cmp(name));
+        match (found, value) {
+            (Ok(index), "") => {
+                self.0.remove(index);
+            }
+            (Ok(index), _) => value.clone_into(&mut self.0[index].value),
+            (Err(_), "") => {}
+            (Err(index), _) => self.0.insert(
+                index,
+                Label {
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                },
+            ),
+        }
+    }
+
+    /// Returns the number of labels.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns true if there are no labels.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the labels in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Label> {
         self.0.iter()

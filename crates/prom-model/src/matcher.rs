@@ -1,7 +1,7 @@
 //! The operators of label matchers.
 
 /// The operator of a label matcher.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchOp {
     /// `=`
     Equal,

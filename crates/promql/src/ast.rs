@@ -3,7 +3,7 @@
 //! Its height is at most [`crate::MAX_DEPTH`], so that recursion over it, and its `Drop`, need a bounded stack: a
 //! chain of operators such as `a + b + c` is one node with a list, not a node for each operator.
 
-use go_regex::Pattern;
+use go_regex::{Pattern, RegexError};
 pub use prom_model::MatchOp;
 
 use crate::functions::Function;
@@ -89,6 +89,28 @@ pub struct Matcher {
 }
 
 impl Matcher {
+    /// Returns a condition.
+    ///
+    /// ```
+    /// use promql::{MatchOp, Matcher};
+    ///
+    /// let matcher = Matcher::new("job", MatchOp::NotEqual, "api").unwrap();
+    /// assert!(matcher.matches("") && !matcher.matches("api"));
+    /// assert!(Matcher::new("job", MatchOp::Regex, "(").is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// The value is a pattern that is not valid.
+    pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, RegexError> {
+        let is_pattern = matches!(op, MatchOp::Regex | MatchOp::NotRegex);
+        Ok(Self {
+            name: name.into(),
+            op,
+            value: value.into(),
+            pattern: is_pattern.then(|| Pattern::new(value)).transpose()?,
+        })
+    }
+
     /// Returns true if a label with this value, empty if absent, fulfils the condition.
     ///
     /// ```
@@ -108,6 +130,14 @@ impl Matcher {
             MatchOp::Regex => matches_pattern(),
             MatchOp::NotRegex => !matches_pattern(),
         }
+    }
+}
+
+impl Eq for Matcher {}
+
+impl std::hash::Hash for Matcher {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (&self.name, self.op, &self.value).hash(state);
     }
 }
 

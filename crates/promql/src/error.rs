@@ -1,6 +1,8 @@
-//! The reason for which a query is rejected.
+//! The reasons for which a query is rejected or fails.
 
+use crate::engine::Interrupt;
 use crate::position::{Position, Span};
+use crate::value_type::ValueType;
 
 /// The first error of a query, with Prometheus' text: `LINE:COLUMN: parse error: TEXT`.
 ///
@@ -44,6 +46,53 @@ impl ParseError {
     pub fn position(&self) -> Option<Position> {
         self.position
     }
+}
+
+/// The reason for which a query cannot be evaluated at all. Prometheus' HTTP API reports it as `bad_data`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// The query is not valid.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// The value of the query has the wrong type for a range query.
+    #[error("invalid expression type {:?} for range query, must be Scalar or instant Vector", .0.documented_name())]
+    NotForRanges(ValueType),
+    /// A calculated duration has no usable value. The text begins with the bytes of the query.
+    #[error("{}:{}: {message}", .span.start, .span.end)]
+    Duration {
+        /// The place of the duration.
+        span: Span,
+        /// The reason.
+        message: &'static str,
+    },
+    /// The step of a query or of a subquery is below a millisecond.
+    #[error("the step is shorter than 1 ms; use a longer one")]
+    StepTooShort,
+    /// A query or a subquery has more steps than can be counted.
+    #[error(
+        "the query or a subquery of it has more than 2147483648 steps; use a longer step or a shorter range"
+    )]
+    TooManySteps,
+    /// A time of the query is too far from now to calculate with it.
+    #[error("the time {0} ms is too far from 1970; use one within 70 million years")]
+    TimeOutOfRange(i64),
+}
+
+/// The reason for which an evaluation fails, with Prometheus' text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvaluationError {
+    /// The query holds too many samples at the same time (`execution` in Prometheus' HTTP API).
+    #[error("query processing would load too many samples into memory in query execution")]
+    TooManySamples,
+    /// The evaluation was interrupted (`timeout` or `canceled`).
+    #[error("{}", match .0 {
+        Interrupt::TimedOut => "query timed out in expression evaluation",
+        Interrupt::Canceled => "query was canceled in expression evaluation",
+    })]
+    Interrupted(Interrupt),
+    /// The query fails for its samples (`execution`).
+    #[error("{0}")]
+    Execution(String),
 }
 
 /// An error whose line and column are not yet known. Boxed, because results of the parser are on its stack.

@@ -16,31 +16,48 @@
 //! # Ok::<(), promql::ParseError>(())
 //! ```
 
+#![allow(dead_code, reason = "functions and operators that use these parts follow")]
+
+mod annotations;
 mod ast;
 mod check;
+mod engine;
 mod error;
+mod eval;
 mod functions;
+mod go_float;
 mod lexer;
 mod number;
 mod parser;
+mod plan;
 mod position;
 mod pretty;
 mod printer;
 #[cfg(test)]
 mod round_trip;
+mod steps;
+mod storage;
 mod text;
+mod time;
+mod value;
 mod value_type;
 
+pub use annotations::Annotations;
 pub use ast::{
     Aggregate, AggregateOp, At, Binary, BinaryOp, BinaryStep, Call, Cardinality, DurationExpr,
     DurationKind, DurationOp, DurationSpec, Expr, ExprKind, Fill, MatchOp, Matcher, MatrixSelector,
     Modifiers, Number, Sign, Subquery, VectorMatching, VectorSelector,
 };
-pub use error::ParseError;
+pub use engine::{Engine, EngineOptions, Interrupt, Outcome, Progress, Query, Statistics};
+pub use error::{EvaluationError, ParseError, QueryError};
 pub use functions::{Function, Variadic};
 pub use parser::{MAX_DEPTH, ParserOptions, parse};
 pub use position::{Position, Span};
+pub use storage::{
+    Fetched, Grouping, Selection, StartTimestamps, Storage, StoredSeries, WindowSamples,
+};
 pub use text::Text;
+pub use value::{HistogramSample, SampleValue, Series, Value, VectorSample};
 pub use value_type::ValueType;
 
 /// The examples of the README are tests.

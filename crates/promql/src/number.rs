@@ -138,12 +138,45 @@ pub(crate) fn format_number_short(number: f64) -> String {
         return format_number(number);
     };
     match exponent.parse::<i32>() {
-        Ok(exponent) if number != 0.0 && !(-4..21).contains(&exponent) => {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
-        }
+        Ok(exponent) if !(-4..21).contains(&exponent) => with_exponent(digits, exponent),
         _ => format_number(number),
     }
+}
+
+/// Formats a number as Go's `%g`: with an exponent if it is below -4 or at least 6.
+pub(crate) fn general(number: f64) -> String {
+    let scientific = format!("{number:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else {
+        return format_number(number);
+    };
+    match exponent.parse::<i32>() {
+        Ok(exponent) if !(-4..6).contains(&exponent) => with_exponent(digits, exponent),
+        _ => format_number(number),
+    }
+}
+
+/// Formats a number as Go's `%.2g`: at most two digits.
+pub(crate) fn two_digits(number: f64) -> String {
+    let scientific = format!("{number:.1e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else {
+        return format_number(number);
+    };
+    let digits = digits.strip_suffix(".0").unwrap_or(digits);
+    let has_two_digits = digits.contains('.');
+    match exponent.parse::<i32>() {
+        Ok(1) => format!("{number:.0}"),
+        Ok(exponent @ -4..=0) => {
+            let decimals = usize::from(has_two_digits) + exponent.unsigned_abs() as usize;
+            format!("{number:.decimals$}")
+        }
+        Ok(exponent) => with_exponent(digits, exponent),
+        Err(_) => format_number(number),
+    }
+}
+
+fn with_exponent(digits: &str, exponent: i32) -> String {
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
 }
 
 /// Converts to an integer as Go does on amd64: what does not fit becomes the smallest integer.
@@ -172,6 +205,27 @@ mod tests {
         ] {
             assert_eq!(format_number(number), plain);
             assert_eq!(format_number_short(number), short);
+        }
+    }
+
+    #[test]
+    fn numbers_have_the_digits_of_go() {
+        for (number, general_form, two) in [
+            (1e6, "1e+06", "1e+06"),
+            (123456.5, "123456.5", "1.2e+05"),
+            (0.00012345, "0.00012345", "0.00012"),
+            (0.000099, "9.9e-05", "9.9e-05"),
+            (0.1, "0.1", "0.1"),
+            (10.0, "10", "10"),
+            (12.0, "12", "12"),
+            (99.6, "99.6", "1e+02"),
+            (5.0, "5", "5"),
+            (0.0, "0", "0"),
+            (f64::NAN, "NaN", "NaN"),
+            (f64::NEG_INFINITY, "-Inf", "-Inf"),
+        ] {
+            assert_eq!(general(number), general_form);
+            assert_eq!(two_digits(number), two, "{number}");
         }
     }
 

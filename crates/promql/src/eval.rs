@@ -1,0 +1,269 @@
+//! Evaluation of a plan over fetched samples.
+//!
+//! Each expression is evaluated at all steps at once. An instant vector is a list of series with values at some of the
+//! steps, so that labels are looked at once per series and not once per step.
+
+mod aggregate;
+mod binary;
+mod functions;
+mod grid;
+mod info;
+mod output;
+mod range_vector;
+mod sample_counter;
+mod scalar;
+mod select;
+
+use prom_model::Labels;
+
+use crate::annotations::{Annotation, Annotations};
+use crate::ast::Sign;
+use crate::engine::{EngineOptions, Interrupt, Statistics};
+use crate::error::{EvaluationError, QueryError};
+use crate::plan::{Node, NodeKind, Plan};
+use crate::steps::Steps;
+use crate::storage::{Fetched, Selection, StoredSeries};
+use crate::value::Value;
+use grid::GridSeries;
+use sample_counter::SampleCounter;
+use scalar::Scalar;
+
+/// A reason to end an evaluation.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Error(EvaluationError),
+    /// Selections are missing that could not be known before.
+    Needs,
+}
+
+impl From<EvaluationError> for Stop {
+    fn from(error: EvaluationError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<QueryError> for Stop {
+    fn from(error: QueryError) -> Self {
+        Self::Error(EvaluationError::Execution(error.to_string()))
+    }
+}
+
+/// Returns an error of the evaluation with this text.
+pub(crate) fn fail<T>(message: impl Into<String>) -> Evaluated<T> {
+    Err(Stop::Error(EvaluationError::Execution(message.into())))
+}
+
+/// The result of a step of the evaluation.
+pub(crate) type Evaluated<T> = Result<T, Stop>;
+
+/// Everything that an evaluation leaves.
+pub(crate) struct Evaluation {
+    pub(crate) value: Evaluated<Value>,
+    pub(crate) annotations: Annotations,
+    pub(crate) statistics: Statistics,
+    pub(crate) needed: Vec<Selection>,
+}
+
+/// Evaluates a plan.
+pub(crate) fn evaluate(
+    plan: &Plan,
+    text: &[u8],
+    options: &EngineOptions,
+    fetched: &Fetched,
+    interrupt: &dyn Fn() -> Option<Interrupt>,
+) -> Evaluation {
+    let mut evaluator = Evaluator {
+        options,
+        plan,
+        fetched,
+        interrupt,
+        steps: plan.steps,
+        samples: SampleCounter::new(options.max_samples),
+        annotations: Annotations::new(text),
+        needed: Vec::new(),
+    };
+    let value = output::result(&mut evaluator, &plan.root);
+    Evaluation {
+        value,
+        annotations: evaluator.annotations,
+        statistics: evaluator.samples.statistics(),
+        needed: evaluator.needed,
+    }
+}
+
+/// The state of an evaluation.
+pub(crate) struct Evaluator<'a> {
+    options: &'a EngineOptions,
+    plan: &'a Plan,
+    fetched: &'a Fetched,
+    interrupt: &'a dyn Fn() -> Option<Interrupt>,
+    /// The steps of the expression that is evaluated now.
+    steps: Steps,
+    samples: SampleCounter,
+    annotations: Annotations,
+    /// The selections that are missing.
+    needed: Vec<Selection>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Returns an error if the evaluation has to end now. It is called for each expression and each series.
+    fn check_interrupt(&self) -> Evaluated<()> {
+        match (self.interrupt)() {
+            Some(reason) => Err(EvaluationError::Interrupted(reason).into()),
+            None => Ok(()),
+        }
+    }
+
+    fn annotate(&mut self, annotation: Annotation) {
+        self.annotations.add(annotation);
+    }
+
+    /// Returns the series of a selector.
+    fn selected(&mut self, selection: usize) -> Evaluated<&'a [StoredSeries]> {
+        match self.plan.selections.get(selection) {
+            Some(selection) => self.fetched(selection),
+            None => Ok(&[]),
+        }
+    }
+
+    /// Returns the series of a selection, or asks for it.
+    fn fetched(&mut self, selection: &Selection) -> Evaluated<&'a [StoredSeries]> {
+        match self.fetched.get(selection) {
+            Some(series) => Ok(series),
+            None => {
+                self.needed.push(selection.clone());
+                Err(Stop::Needs)
+            }
+        }
+    }
+
+    /// Evaluates with other steps.
+    fn at_steps<T>(
+        &mut self,
+        steps: Steps,
+        evaluate: impl FnOnce(&mut Self) -> Evaluated<T>,
+    ) -> Evaluated<T> {
+        let outer = std::mem::replace(&mut self.steps, steps);
+        let result = evaluate(self);
+        self.steps = outer;
+        result
+    }
+
+    /// Evaluates an expression that is an instant vector.
+    fn vector(&mut self, node: &'a Node) -> Evaluated<Vec<GridSeries>> {
+        self.check_interrupt()?;
+        if self.steps.count() == 0 {
+            return Ok(Vec::new());
+        }
+        let held_before = self.samples.held();
+        let series = match &node.kind {
+            NodeKind::Vector(selector) if selector.smoothed => {
+                functions::range::smoothed(self, selector, node.span)?
+            }
+            NodeKind::Vector(selector) => self.select(selector)?,
+            NodeKind::Call(call) => functions::call(self, call, node.span)?,
+            NodeKind::Aggregate(aggregate) => aggregate::aggregate(self, aggregate, node.span)?,
+            NodeKind::Binary(binary) => binary::vector(self, binary)?,
+            NodeKind::Unary(Sign::Plus, inner) => self.vector(inner)?,
+            NodeKind::Unary(Sign::Minus, inner) => self.negated(inner)?,
+            NodeKind::Info(info) => info::info(self, info)?,
+            NodeKind::StepInvariant(inner) => self.repeated(inner)?,
+            NodeKind::Number(_)
+            | NodeKind::String(_)
+            | NodeKind::Matrix(_)
+            | NodeKind::Subquery(_) => {
+                return fail(format!(
+                    "a {} is no instant vector",
+                    node.value_type.documented_name()
+                ));
+            }
+        };
+        // The operands are gone now.
+        let size = grid::size(&series);
+        self.samples.set_held(held_before + size)?;
+        Ok(series)
+    }
+
+    /// Evaluates an expression that is a scalar.
+    fn scalar(&mut self, node: &'a Node) -> Evaluated<Scalar> {
+        self.check_interrupt()?;
+        if self.steps.count() == 0 {
+            return Ok(Scalar::PerStep(Vec::new()));
+        }
+        match &node.kind {
+            NodeKind::Number(number) => Ok(Scalar::Constant(*number)),
+            NodeKind::Call(call) => functions::scalar_call(self, call),
+            NodeKind::Binary(binary) => binary::scalar(self, binary),
+            NodeKind::Unary(Sign::Plus, inner) => self.scalar(inner),
+            NodeKind::Unary(Sign::Minus, inner) => Ok(self.scalar(inner)?.map(|value| -value)),
+            NodeKind::StepInvariant(inner) => {
+                let first = self.steps.first_only();
+                let scalar = self.at_steps(first, |ev| ev.scalar(inner))?;
+                Ok(Scalar::Constant(scalar.at(0)))
+            }
+            _ => fail(format!(
+                "a {} is no scalar",
+                node.value_type.documented_name()
+            )),
+        }
+    }
+
+    /// Returns the scalar of a number for each step.
+    fn per_step(&mut self, number: impl FnMut(u32) -> f64) -> Evaluated<Scalar> {
+        let count = self.steps.count();
+        self.samples.add(count as usize)?;
+        Ok(Scalar::PerStep((0..count).map(number).collect()))
+    }
+
+    fn negated(&mut self, inner: &'a Node) -> Evaluated<Vec<GridSeries>> {
+        let mut series = self.vector(inner)?;
+        for one in &mut series {
+            self.drop_name(one);
+            one.floats.iter_mut().for_each(|it| it.value = -it.value);
+            for it in &mut one.histograms {
+                std::sync::Arc::make_mut(&mut it.histogram).mul(-1.0);
+            }
+        }
+        self.merge_after_drop(series)
+    }
+
+    /// Evaluates an expression at the first step, and repeats its values at all others.
+    fn repeated(&mut self, inner: &'a Node) -> Evaluated<Vec<GridSeries>> {
+        let (first, count) = (self.steps.first_only(), self.steps.count());
+        let mut series = self.at_steps(first, |ev| ev.vector(inner))?;
+        for one in &mut series {
+            self.samples.add(one.size() * (count as usize - 1))?;
+            one.repeat(count);
+        }
+        Ok(series)
+    }
+
+    /// Removes the metric name of a series, now or at the end of the evaluation.
+    fn drop_name(&self, series: &mut GridSeries) {
+        series.drop_name = true;
+        if !self.options.delayed_name_removal {
+            series.labels = grid::without_metadata(&series.labels);
+        }
+    }
+
+    /// Merges series whose labels became equal by removing their names.
+    fn merge_after_drop(&self, series: Vec<GridSeries>) -> Evaluated<Vec<GridSeries>> {
+        match self.options.delayed_name_removal {
+            true => Ok(series),
+            false => grid::merged(series),
+        }
+    }
+}
+
+/// Returns true for the labels that describe a metric: its name, type and unit.
+fn is_metadata_label(name: &str) -> bool {
+    matches!(
+        name,
+        prom_model::METRIC_NAME_LABEL | "__type__" | "__unit__"
+    )
+}
+
+/// Returns the name of a metric, empty if it has none.
+fn metric_name(labels: &Labels) -> &str {
+    labels.get(prom_model::METRIC_NAME_LABEL)
+}

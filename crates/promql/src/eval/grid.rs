@@ -1,0 +1,141 @@
+//! Instant vectors at all steps.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use prom_model::{FloatHistogram, Labels};
+
+use super::{Evaluated, fail, is_metadata_label};
+
+/// A series of an instant vector: its values at some of the steps. No step has two.
+#[derive(Clone, Debug)]
+pub(crate) struct GridSeries {
+    pub(crate) labels: Arc<Labels>,
+    /// True if the name has to be removed at the end of the evaluation; if it was removed at once, the labels are
+    /// without it already.
+    pub(crate) drop_name: bool,
+    /// In the order of the steps.
+    pub(crate) floats: Vec<GridFloat>,
+    /// In the order of the steps.
+    pub(crate) histograms: Vec<GridHistogram>,
+}
+
+/// A float at a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GridFloat {
+    /// The index of the step.
+    pub(crate) step: u32,
+    pub(crate) value: f64,
+}
+
+/// A native histogram at a step.
+#[derive(Clone, Debug)]
+pub(crate) struct GridHistogram {
+    /// The index of the step.
+    pub(crate) step: u32,
+    pub(crate) histogram: Arc<FloatHistogram>,
+}
+
+impl GridSeries {
+    /// Returns a series without values.
+    pub(crate) fn new(labels: Arc<Labels>, drop_name: bool) -> Self {
+        Self {
+            labels,
+            drop_name,
+            floats: Vec::new(),
+            histograms: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.floats.is_empty() && self.histograms.is_empty()
+    }
+
+    /// Returns the number of samples, a histogram counting as several.
+    pub(crate) fn size(&self) -> usize {
+        let histograms = self
+            .histograms
+            .iter()
+            .map(|it| it.histogram.size_in_samples());
+        self.floats.len() + histograms.sum::<usize>()
+    }
+
+    /// Repeats the value of the first step at the steps up to `count`.
+    pub(crate) fn repeat(&mut self, count: u32) {
+        if let [float] = self.floats[..] {
+            self.floats
+                .extend((1..count).map(|step| GridFloat { step, ..float }));
+        } else if let [one] = &self.histograms[..] {
+            let histogram = Arc::clone(&one.histogram);
+            let repeat = |step| GridHistogram {
+                step,
+                histogram: Arc::clone(&histogram),
+            };
+            self.histograms.extend((1..count).map(repeat));
+        }
+    }
+}
+
+/// Returns the number of samples of all series, a histogram counting as several.
+pub(crate) fn size(series: &[GridSeries]) -> usize {
+    series.iter().map(GridSeries::size).sum()
+}
+
+/// Returns labels without the metric's name, type and unit.
+pub(crate) fn without_metadata(labels: &Arc<Labels>) -> Arc<Labels> {
+    match labels.iter().any(|label| is_metadata_label(&label.name)) {
+        true => Arc::new(labels.filtered(|name| !is_metadata_label(name))),
+        false => Arc::clone(labels),
+    }
+}
+
+/// The error of two series with the same labels and a value at the same step.
+pub(crate) const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset";
+
+/// Returns true if two series have the same labels.
+pub(crate) fn has_equal_labels(series: &[GridSeries]) -> bool {
+    let mut labels = std::collections::HashSet::with_capacity(series.len());
+    !series.iter().all(|it| labels.insert(&*it.labels))
+}
+
+/// Merges the series with the same labels, each at the place of the first of them.
+///
+/// # Errors
+/// Two of them have a value at the same step.
+pub(crate) fn merged(series: Vec<GridSeries>) -> Evaluated<Vec<GridSeries>> {
+    if series.len() < 2 || !has_equal_labels(&series) {
+        return Ok(series);
+    }
+    let mut groups: Vec<Vec<GridSeries>> = Vec::new();
+    let mut places: HashMap<Arc<Labels>, usize> = HashMap::new();
+    for one in series {
+        let place = *places
+            .entry(Arc::clone(&one.labels))
+            .or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push(one),
+            None => groups.push(vec![one]),
+        }
+    }
+    groups.into_iter().map(merged_group).collect()
+}
+
+fn merged_group(mut group: Vec<GridSeries>) -> Evaluated<GridSeries> {
+    if group.len() == 1 {
+        return Ok(group.remove(0));
+    }
+    let mut merged = GridSeries::new(Arc::clone(&group[0].labels), group[0].drop_name);
+    for mut one in group {
+        merged.floats.append(&mut one.floats);
+        merged.histograms.append(&mut one.histograms);
+    }
+    merged.floats.sort_by_key(|it| it.step);
+    merged.histograms.sort_by_key(|it| it.step);
+    let mut steps: Vec<u32> = merged.floats.iter().map(|it| it.step).collect();
+    steps.extend(merged.histograms.iter().map(|it| it.step));
+    steps.sort_unstable();
+    match steps.windows(2).any(|pair| pair[0] == pair[1]) {
+        true => fail(SAME_LABELS),
+        false => Ok(merged),
+    }
+}
