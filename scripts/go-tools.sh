@@ -4,7 +4,7 @@
 # absolute path of the program as the only line on standard output. Progress and errors go to standard
 # error.
 #
-#   scripts/go-tools.sh collector|promql|telegraf|victoria-metrics|vmagent|vmctl
+#   scripts/go-tools.sh collector|promql|promql-judge|telegraf|victoria-metrics|vmagent|vmctl
 #
 # go.mod and go.sum of the module pin all its sources. The program is stored in the cache of
 # scripts/prometheus.sh, in a folder named after a checksum of the module, so a change of a module
@@ -26,12 +26,13 @@ program="${1:-}"
 case "$program" in
     collector | telegraf) module=$program build=(build) package=. ;;
     promql) module=promql build=(test -c) package=. ;;
+    promql-judge) module=promql build=(build) package=./judge ;;
     victoria-metrics | vmagent | vmctl)
         module=victoriametrics build=(build) package="github.com/VictoriaMetrics/VictoriaMetrics/app/$program" ;;
     *) module= ;;
 esac
 if [[ $# -ne 1 || -z $module ]]; then
-    printf 'usage: scripts/go-tools.sh collector|promql|telegraf|victoria-metrics|vmagent|vmctl\n' >&2
+    printf 'usage: scripts/go-tools.sh collector|promql|promql-judge|telegraf|victoria-metrics|vmagent|vmctl\n' >&2
     exit 2
 fi
 folder="$here/../tests/conformance/$module"
@@ -41,6 +42,7 @@ cache="${TIMESTREAM_CONNECTOR_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set, and n
 platform="$(uname -s | tr '[:upper:]' '[:lower:]')-$(uname -m)"
 files=("$folder"/go.*)
 [[ $module == victoriametrics ]] || files+=("$folder"/*.go)
+[[ $module != promql ]] || files+=("$folder"/*/*.go)
 checksum="$(cat "${files[@]}" | sha256sum | cut -c1-16)"
 built="$cache/conformance-$module-$checksum-$platform/$program"
 

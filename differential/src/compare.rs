@@ -1,0 +1,198 @@
+//! Comparison of results.
+
+use std::collections::BTreeSet;
+
+use prom_model::{CUSTOM_BUCKETS_SCHEMA, Histogram};
+
+use crate::data::Series;
+use crate::result::{QueryResult, Value, filled, float, labels_text};
+
+/// The functions and operators whose results come from a library of mathematics, and may differ in their last bits.
+const INEXACT: [&str; 24] = [
+    "^",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cos",
+    "cosh",
+    "exp",
+    "ln",
+    "log10",
+    "log2",
+    "sin",
+    "sinh",
+    "tan",
+    "tanh",
+    "histogram_quantile",
+    "histogram_quantiles",
+    "histogram_fraction",
+    "histogram_stddev",
+    "histogram_stdvar",
+    "</",
+];
+/// The largest relative difference of such results.
+const TOLERANCE: f64 = 1e-12;
+/// The functions whose results have an order.
+const ORDERED: [&str; 6] = [
+    "sort",
+    "sort_desc",
+    "sort_by_label",
+    "sort_by_label_desc",
+    "topk",
+    "bottomk",
+];
+
+/// Returns the first difference of two results of an expression with these features, whose root has the features
+/// `root`.
+pub fn difference(
+    ours: &QueryResult,
+    theirs: &QueryResult,
+    features: &BTreeSet<String>,
+    root: &[String],
+) -> Option<String> {
+    let comparison = Comparison {
+        is_exact: !INEXACT.iter().any(|it| features.contains(*it)),
+        is_ordered: root.iter().any(|it| ORDERED.contains(&it.as_str())),
+    };
+    comparison
+        .difference(ours, theirs)
+        .or_else(|| texts("warnings", &ours.warnings, &theirs.warnings))
+        .or_else(|| texts("infos", &ours.infos, &theirs.infos))
+}
+
+fn texts(kind: &str, ours: &[String], theirs: &[String]) -> Option<String> {
+    if ours == theirs {
+        return None;
+    }
+    let ours_only = ours.iter().find(|it| !theirs.contains(it));
+    let theirs_only = theirs.iter().find(|it| !ours.contains(it));
+    Some(format!(
+        "{kind}: only ours {ours_only:?}, only theirs {theirs_only:?}"
+    ))
+}
+
+struct Comparison {
+    is_exact: bool,
+    is_ordered: bool,
+}
+
+impl Comparison {
+    fn difference(&self, ours: &QueryResult, theirs: &QueryResult) -> Option<String> {
+        let (ours, theirs) = match (&ours.value, &theirs.value) {
+            (Ok(ours), Ok(theirs)) => (ours, theirs),
+            (Err(ours), Err(theirs)) if ours == theirs => return None,
+            (Err(ours), Err(theirs)) => {
+                return Some(format!("errors: ours {ours:?}, theirs {theirs:?}"));
+            }
+            (Err(ours), Ok(_)) => return Some(format!("error only ours: {ours}")),
+            (Ok(_), Err(theirs)) => return Some(format!("error only theirs: {theirs}")),
+        };
+        match (ours, theirs) {
+            (Value::Scalar(time, a), Value::Scalar(their_time, b)) => {
+                let is_equal = time == their_time && self.is_equal(*a, *b);
+                (!is_equal).then(|| format!("scalars: {a:?}@{time}, {b:?}@{their_time}"))
+            }
+            (Value::String(time, a), Value::String(their_time, b)) => {
+                ((time, a) != (their_time, b)).then(|| format!("strings: {a:?}, {b:?}"))
+            }
+            (Value::Vector(ours), Value::Vector(theirs)) if self.is_ordered => {
+                self.lists(ours, theirs)
+            }
+            (Value::Vector(ours), Value::Vector(theirs)) => {
+                self.lists(&sorted(ours), &sorted(theirs))
+            }
+            (Value::Matrix(ours), Value::Matrix(theirs)) => self.lists(ours, theirs),
+            _ => Some("types of values".to_owned()),
+        }
+    }
+
+    fn lists(&self, ours: &[Series], theirs: &[Series]) -> Option<String> {
+        for (a, b) in ours.iter().zip(theirs) {
+            let (a_text, b_text) = (labels_text(&a.labels), labels_text(&b.labels));
+            if a.labels != b.labels {
+                return Some(format!("series: ours {a_text}, theirs {b_text}"));
+            }
+            if let Some(difference) = self.samples(a, b) {
+                return Some(format!("{a_text}: {difference}"));
+            }
+        }
+        let (a, b) = (ours.len(), theirs.len());
+        (a != b).then(|| format!("number of series: ours {a}, theirs {b}"))
+    }
+
+    fn samples(&self, ours: &Series, theirs: &Series) -> Option<String> {
+        for (a, b) in ours.floats.iter().zip(&theirs.floats) {
+            if a.time_ms != b.time_ms || !self.is_equal(a.value, b.value) {
+                return Some(format!(
+                    "ours {:?}@{}, theirs {:?}@{}",
+                    a.value, a.time_ms, b.value, b.time_ms
+                ));
+            }
+        }
+        for (a, b) in ours.histograms.iter().zip(&theirs.histograms) {
+            let (a, b) = (&a.histogram, &b.histogram);
+            if let Some(difference) = self.histograms(a, b) {
+                return Some(format!("histogram@{}: {difference}", a.timestamp_ms));
+            }
+        }
+        let lengths = |it: &Series| (it.floats.len(), it.histograms.len());
+        let (a, b) = (lengths(ours), lengths(theirs));
+        (a != b).then(|| format!("numbers of floats and histograms: ours {a:?}, theirs {b:?}"))
+    }
+
+    fn histograms(&self, ours: &Histogram, theirs: &Histogram) -> Option<String> {
+        let whole = |it: &Histogram| (it.timestamp_ms, it.schema, it.reset_hint);
+        if whole(ours) != whole(theirs) {
+            let (a, b) = (whole(ours), whole(theirs));
+            return Some(format!("time, schema, hint: ours {a:?}, theirs {b:?}"));
+        }
+        let numbers = |it: &Histogram| {
+            // Custom buckets are without a zero bucket.
+            let zero = match it.schema {
+                CUSTOM_BUCKETS_SCHEMA => [0.0; 2],
+                _ => [it.zero_threshold, float(it.zero_count)],
+            };
+            [zero[0], zero[1], float(it.count), it.sum]
+        };
+        let (a, b) = (numbers(ours), numbers(theirs));
+        if !a.iter().zip(&b).all(|(a, b)| self.is_equal(*a, *b)) {
+            return Some(format!(
+                "threshold, zero count, count, sum: ours {a:?}, theirs {b:?}"
+            ));
+        }
+        let (a, b) = (&ours.custom_values, &theirs.custom_values);
+        if a != b {
+            return Some(format!("bounds: ours {a:?}, theirs {b:?}"));
+        }
+        let sides = [
+            ("positive", &ours.positive, &theirs.positive),
+            ("negative", &ours.negative, &theirs.negative),
+        ];
+        for (side, a, b) in sides {
+            let (a, b) = (filled(a), filled(b));
+            let is_equal =
+                |(a, b): (&(i32, f64), &(i32, f64))| a.0 == b.0 && self.is_equal(a.1, b.1);
+            if a.len() != b.len() || !a.iter().zip(&b).all(is_equal) {
+                return Some(format!("{side} buckets: ours {a:?}, theirs {b:?}"));
+            }
+        }
+        None
+    }
+
+    fn is_equal(&self, a: f64, b: f64) -> bool {
+        if a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) {
+            return true;
+        }
+        !self.is_exact && (a - b).abs() <= TOLERANCE * a.abs().max(b.abs())
+    }
+}
+
+fn sorted(all: &[Series]) -> Vec<Series> {
+    let mut sorted = all.to_vec();
+    sorted.sort_by(|a, b| a.labels.cmp(&b.labels));
+    sorted
+}
