@@ -13,6 +13,8 @@ mod range_vector;
 mod sample_counter;
 mod scalar;
 mod select;
+#[cfg(test)]
+mod testing;
 
 use prom_model::Labels;
 

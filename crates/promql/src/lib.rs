@@ -16,7 +16,10 @@
 //! # Ok::<(), promql::ParseError>(())
 //! ```
 
-#![allow(dead_code, reason = "functions and operators that use these parts follow")]
+#![allow(
+    dead_code,
+    reason = "functions and operators that use these parts follow"
+)]
 
 mod annotations;
 mod ast;
