@@ -95,7 +95,8 @@ impl Generator {
         ];
         let step = random.pick(&steps);
         let end = start + step * random.within(0, 15) + random.within(0, 1);
-        let is_instant = random.chance(0.5);
+        let is_for_ranges = matches!(expression.value_type, ValueType::Vector | ValueType::Scalar);
+        let is_instant = random.chance(if is_for_ranges { 0.5 } else { 0.95 });
         Query {
             expression,
             times: match is_instant {
@@ -104,7 +105,7 @@ impl Generator {
             },
             lookback_ms: random.weighted(&[(18, 300_000), (1, 60_000), (1, 600_000)]),
             delayed_name_removal: random.chance(0.5),
-            start_timestamps: random.chance(0.1),
+            start_timestamps: random.chance(0.2),
             type_and_unit_labels: random.chance(0.15),
         }
     }
@@ -201,8 +202,9 @@ impl Generator {
 
     fn number(&mut self) -> Node {
         let texts = [
-            "0", "1", "2", "0.5", "-1", "3", "10", "0.9", "1.5", "100", "1e3", "NaN", "Inf",
-            "-Inf", "0x1F", "1m", "-0.25", "7", "1e-3", "3.7", "-0", "1e300",
+            "0", "1", "1", "2", "0.3", "5", "20", "4", "2", "0.5", "-1", "3", "10", "0.9", "1.5",
+            "100", "1e3", "NaN", "Inf", "-Inf", "0x1F", "1m", "-0.25", "7", "1e-3", "3.7", "-0",
+            "1e300",
         ];
         let text = self.random.pick(&texts);
         Node::text(ValueType::Scalar, text)

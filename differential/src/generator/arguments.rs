@@ -104,7 +104,7 @@ impl Generator {
                 let [target, source] = [self.label(), self.label()];
                 let replacement = self.random.pick(&replacements);
                 let pattern = self.random.pick(&patterns);
-                let rest = format!(", {target}, \"{replacement}\", {source}, \"{pattern}\"");
+                let rest = format!("{target}, \"{replacement}\", {source}, \"{pattern}\"");
                 vec![self.vector_part(depth, want), text(rest)]
             }
             "label_join" => {
@@ -145,11 +145,11 @@ impl Generator {
             }
             "quantile_over_time" => vec![self.quantile(depth), self.matrix_part(depth, want)],
             "double_exponential_smoothing" => {
-                let factors = ["0.3", "0.5", "0.9", "0.01", "1", "0", "2"];
+                let factors = ["0.3", "0.5", "0.9", "0.01", "0.7", "0.99", "1", "0", "2"];
                 vec![
                     self.matrix_part(depth, want),
                     text(self.random.pick(&factors)),
-                    text(self.random.pick(&factors[..4])),
+                    text(self.random.pick(&factors[..6])),
                 ]
             }
             "predict_linear" => {

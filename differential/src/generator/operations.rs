@@ -70,19 +70,24 @@ impl Generator {
             }
             "topk" | "bottomk" | "limitk" => {
                 let counts = [
-                    "1", "2", "3", "3", "5", "100", "0", "-1", "1.9", "NaN", "1e30",
+                    "1", "2", "3", "3", "5", "100", "2", "1", "3", "1", "2", "1.9", "0", "-1",
+                    "NaN", "1e30",
                 ];
                 text(self.random.pick(&counts))
             }
             "limit_ratio" => {
                 let ratios = [
-                    "0.5", "-0.5", "0.1", "-0.9", "1", "-1", "0", "2", "-3", "NaN",
+                    "0.5", "-0.5", "0.1", "-0.9", "0.7", "-0.3", "0.9", "1", "-1", "0", "2", "-3",
+                    "NaN",
                 ];
                 text(self.random.pick(&ratios))
             }
             "quantile" => self.quantile(depth),
             "count_values" => {
-                let labels = ["value", "instance", "le", "my.value", "__name__", ""];
+                let labels = [
+                    "value", "instance", "le", "my.value", "value", "value", "new", "value",
+                    "__name__", "",
+                ];
                 text(format!("\"{}\"", self.random.pick(&labels)))
             }
             _ => return None,
@@ -139,6 +144,7 @@ impl Generator {
         };
         let mut node = Node::new(ValueType::Vector, vec![left]);
         self.add_operator(&mut node, op, is_comparison);
+        node.parts.push(text(self.blank()));
         node.parts.push(right);
         node
     }
@@ -160,7 +166,9 @@ impl Generator {
         is_set: bool,
     ) -> Node {
         // Operands as they are; with labels that are on both sides; one series for several.
-        let mut shape = self.random.below(4);
+        let mut shape =
+            self.random
+                .weighted(&[(3, 0), (if is_set { 3 } else { 1 }, 1), (4, 2), (3, 3)]);
         if self.only.iter().any(|it| it.starts_with("group_")) && self.random.chance(0.6) {
             shape = 3;
         }
@@ -179,9 +187,16 @@ impl Generator {
             }
             3 if !is_set => {
                 let is_left = self.random.chance(0.5);
-                let included =
-                    self.random
-                        .pick(&["", "(version)", "(job, region)", "(code)", "()"]);
+                let included = self.random.pick(&[
+                    "",
+                    "()",
+                    "()",
+                    "(version)",
+                    "(region)",
+                    "(code)",
+                    "(device, job)",
+                    "(absent)",
+                ]);
                 let one = match self.random.chance(0.3) {
                     true => Node::text(ValueType::Vector, "target_info"),
                     false => {

@@ -49,19 +49,19 @@ pub(super) const FAMILIES: [&[&str]; 3] = [
     &["load", "special"],
 ];
 
-const MATCHERS: [&str; 12] = [
-    "instance=\"a\"",
-    "instance!=\"a\"",
-    "instance=~\"a|b\"",
-    "instance!~\"b.*\"",
-    "job=\"api\"",
-    "code=\"500\"",
-    "code=~\"4..|5..\"",
-    "absent=\"\"",
-    "absent!=\"\"",
-    "le=\"+Inf\"",
-    "device=~\"x?\"",
-    "instance=\"nowhere\"",
+const MATCHERS: [(u32, &str); 12] = [
+    (4, "instance=\"a\""),
+    (4, "instance!=\"a\""),
+    (4, "instance=~\"a|b\""),
+    (4, "instance!~\"b.*\""),
+    (4, "job=\"api\""),
+    (1, "code=\"500\""),
+    (1, "code=~\"4..|5..\""),
+    (2, "absent=\"\""),
+    (1, "absent!=\"\""),
+    (1, "le=\"+Inf\""),
+    (1, "device=~\"x?\""),
+    (1, "instance=\"nowhere\""),
 ];
 
 const RANGES: [&str; 9] = ["1m", "90s", "2m30s", "5m", "5m", "5m", "10m", "45s", "300"];
@@ -134,9 +134,9 @@ impl Generator {
         }
         let mut parts = vec![text(name)];
         if self.random.chance(0.3) {
-            let mut matchers = self.random.pick(&MATCHERS).to_owned();
+            let mut matchers = self.random.weighted(&MATCHERS).to_owned();
             if self.random.chance(0.2) {
-                matchers = format!("{matchers},{}", self.random.pick(&MATCHERS));
+                matchers = format!("{matchers},{}", self.random.weighted(&MATCHERS));
             }
             parts.push(optional(format!("{{{matchers}}}")));
         }
@@ -172,7 +172,7 @@ impl Generator {
     fn subquery(&mut self, depth: u32, want: Want) -> Node {
         let outer = std::mem::replace(&mut self.is_in_subquery, true);
         let inner = match self.random.chance(0.1) {
-            true => self.scalar(depth - 1),
+            true => self.call_of("vector", depth - 1),
             false => self.vector(depth - 1, want),
         };
         self.is_in_subquery = outer;
