@@ -24,9 +24,17 @@ impl Memory {
     /// # Panics
     /// A histogram is not valid.
     pub fn new(all: &[Series]) -> Self {
-        let mut stored: Vec<_> = all.iter().map(stored).collect();
-        stored.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Self(stored)
+        let mut memory = Self::in_order(all);
+        memory.0.sort_by(|a, b| a.labels.cmp(&b.labels));
+        memory
+    }
+
+    /// Returns the series as a storage, in this order.
+    ///
+    /// # Panics
+    /// A histogram is not valid.
+    pub fn in_order(all: &[Series]) -> Self {
+        Self(all.iter().map(stored).collect())
     }
 }
 

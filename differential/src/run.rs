@@ -163,7 +163,8 @@ fn differs(query: &Query, ours: &QueryResult, theirs: &QueryResult) -> Option<St
     )
 }
 
-fn needs_absent_parts(ours: &QueryResult) -> bool {
+/// Returns true if our engine does not have yet what the query needs.
+pub fn needs_absent_parts(ours: &QueryResult) -> bool {
     matches!(&ours.value, Err(text) if text.ends_with(ABSENT))
 }
 
