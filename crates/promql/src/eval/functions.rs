@@ -1,5 +1,6 @@
 //! The functions of PromQL.
 
+pub(super) mod absent;
 pub(super) mod range;
 
 use super::grid::GridSeries;
