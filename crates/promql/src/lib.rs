@@ -30,6 +30,7 @@ mod eval;
 mod functions;
 mod go_float;
 mod lexer;
+mod memory;
 mod number;
 mod parser;
 mod plan;
@@ -54,6 +55,7 @@ pub use ast::{
 pub use engine::{Engine, EngineOptions, Interrupt, Outcome, Progress, Query, Statistics};
 pub use error::{EvaluationError, ParseError, QueryError};
 pub use functions::{Function, Variadic};
+pub use memory::{AppendError, MemoryStorage};
 pub use parser::{MAX_DEPTH, ParserOptions, parse};
 pub use position::{Position, Span};
 pub use storage::{
