@@ -1,4 +1,4 @@
-//! Prometheus' own engine, in a process that answers one query after the other.
+//! Prometheus' own engine, in a process that evaluates one query after the other.
 
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};

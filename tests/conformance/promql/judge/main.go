@@ -26,11 +26,9 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,17 +37,16 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
-	"github.com/prometheus/prometheus/storage"
-	"github.com/prometheus/prometheus/tsdb/chunkenc"
-	"github.com/prometheus/prometheus/tsdb/chunks"
-	"github.com/prometheus/prometheus/util/annotations"
+
+	"timestream-prometheus-connector/tests/conformance/promql/memory"
 )
 
 var (
 	out     = bufio.NewWriterSize(os.Stdout, 1<<16)
 	escape  = strings.NewReplacer("\\", `\\`, "\t", `\t`, "\n", `\n`)
 	restore = strings.NewReplacer(`\\`, "\\", `\t`, "\t", `\n`, "\n")
-	all     memory
+	all     []*memory.Series
+	stored  *memory.Storage
 	engines = map[string]*promql.Engine{}
 )
 
@@ -65,11 +62,11 @@ func main() {
 			for _, field := range fields {
 				pairs = append(pairs, restore.Replace(field))
 			}
-			all = append(all, &series{labels: labels.FromStrings(pairs...)})
+			all = append(all, &memory.Series{Lset: labels.FromStrings(pairs...)})
 		case "F":
-			add(sample{t: integer(fields[0]), f: float(fields[1]), st: integer(fields[2])})
+			add(memory.Sample{T: integer(fields[0]), F: float(fields[1]), ST: integer(fields[2])})
 		case "H":
-			add(sample{t: integer(fields[0]), st: integer(fields[1]), h: readHistogram(fields[2:])})
+			add(memory.Sample{T: integer(fields[0]), ST: integer(fields[1]), H: readHistogram(fields[2:])})
 		case "Q", "R":
 			evaluate(kind == "R", fields)
 			must(out.Flush())
@@ -80,13 +77,15 @@ func main() {
 	must(in.Err())
 }
 
-func add(s sample) {
+func add(s memory.Sample) {
 	last := all[len(all)-1]
-	last.samples = append(last.samples, s)
+	last.Samples = append(last.Samples, s)
 }
 
 func evaluate(isRange bool, fields []string) {
-	slices.SortFunc(all, func(a, b *series) int { return labels.Compare(a.labels, b.labels) })
+	if stored == nil {
+		stored = memory.New(all)
+	}
 	id, engine := fields[0], engineWith(fields[1])
 	opts := promql.NewPrometheusQueryOpts(false, time.Duration(integer(fields[2]))*time.Millisecond)
 	text := restore.Replace(fields[len(fields)-1])
@@ -94,9 +93,9 @@ func evaluate(isRange bool, fields []string) {
 	var err error
 	if isRange {
 		step := time.Duration(integer(fields[5])) * time.Millisecond
-		query, err = engine.NewRangeQuery(context.Background(), all, opts, text, at(fields[3]), at(fields[4]), step)
+		query, err = engine.NewRangeQuery(context.Background(), stored, opts, text, at(fields[3]), at(fields[4]), step)
 	} else {
-		query, err = engine.NewInstantQuery(context.Background(), all, opts, text, at(fields[3]))
+		query, err = engine.NewInstantQuery(context.Background(), stored, opts, text, at(fields[3]))
 	}
 	if err != nil {
 		write(">", id, "error")
@@ -176,105 +175,6 @@ func engineWith(flags string) *promql.Engine {
 		engines[flags] = engine
 	}
 	return engine
-}
-
-// memory is all series, sorted by their labels, as a storage.
-type memory []*series
-
-type series struct {
-	labels  labels.Labels
-	samples samples
-}
-
-type querier struct {
-	memory
-	from, to int64
-}
-
-func (m memory) Querier(from, to int64) (storage.Querier, error) { return querier{m, from, to}, nil }
-
-func (q querier) Select(_ context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
-	if hints != nil {
-		q.from, q.to = hints.Start, hints.End
-	}
-	set := &set{at: -1}
-	for _, series := range q.memory {
-		matches := func(m *labels.Matcher) bool { return m.Matches(series.labels.Get(m.Name)) }
-		if slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return !matches(m) }) {
-			continue
-		}
-		within := series.samples
-		for len(within) > 0 && within[0].t < q.from {
-			within = within[1:]
-		}
-		for len(within) > 0 && within[len(within)-1].t > q.to {
-			within = within[:len(within)-1]
-		}
-		if len(within) > 0 {
-			set.series = append(set.series, &storage.SeriesEntry{
-				Lset:             series.labels,
-				SampleIteratorFn: func(chunkenc.Iterator) chunkenc.Iterator { return &iterator{storage.NewListSeriesIterator(within)} },
-			})
-		}
-	}
-	return set
-}
-
-func (querier) LabelValues(context.Context, string, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
-	return nil, nil, errors.New("queries need no label values")
-}
-
-func (querier) LabelNames(context.Context, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
-	return nil, nil, errors.New("queries need no label names")
-}
-
-func (querier) Close() error { return nil }
-
-type set struct {
-	series []storage.Series
-	at     int
-}
-
-func (s *set) Next() bool                        { s.at++; return s.at < len(s.series) }
-func (s *set) At() storage.Series                { return s.series[s.at] }
-func (s *set) Err() error                        { return nil }
-func (s *set) Warnings() annotations.Annotations { return nil }
-
-// iterator gives away copies of its histograms, which the engine changes.
-type iterator struct{ chunkenc.Iterator }
-
-func (i *iterator) AtFloatHistogram(to *histogram.FloatHistogram) (int64, *histogram.FloatHistogram) {
-	t, h := i.Iterator.AtFloatHistogram(nil)
-	if to == nil {
-		return t, h.Copy()
-	}
-	h.CopyTo(to)
-	return t, to
-}
-
-type samples []sample
-
-func (s samples) Get(i int) chunks.Sample { return s[i] }
-func (s samples) Len() int                { return len(s) }
-
-type sample struct {
-	t, st int64
-	f     float64
-	h     *histogram.FloatHistogram
-}
-
-func (s sample) T() int64                      { return s.t }
-func (s sample) ST() int64                     { return s.st }
-func (s sample) F() float64                    { return s.f }
-func (s sample) H() *histogram.Histogram       { return nil }
-func (s sample) FH() *histogram.FloatHistogram { return s.h }
-func (s sample) Copy() chunks.Sample           { return s }
-
-func (s sample) Type() chunkenc.ValueType {
-	if s.h != nil {
-		return chunkenc.ValFloatHistogram
-	}
-	return chunkenc.ValFloat
 }
 
 func write(fields ...string) {
