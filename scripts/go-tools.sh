@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 #
-# Builds a program that `make conformance` runs from a Go module in tests/conformance, and prints the
-# absolute path of the program as the only line on standard output. Progress and errors go to standard
-# error.
+# Builds a program that `make conformance` or `make bench-promql` runs from a Go module in
+# tests/conformance, and prints the absolute path of the program as the only line on standard output.
+# Progress and errors go to standard error.
 #
-#   scripts/go-tools.sh collector|promql|promql-judge|telegraf|victoria-metrics|vmagent|vmctl
+#   scripts/go-tools.sh collector|promql|promql-bench|promql-judge|telegraf|victoria-metrics|vmagent|vmctl
 #
 # go.mod and go.sum of the module pin all its sources. The program is stored in the cache of
 # scripts/prometheus.sh, in a folder named after a checksum of the module, so a change of a module
@@ -26,13 +26,14 @@ program="${1:-}"
 case "$program" in
     collector | telegraf) module=$program build=(build) package=. ;;
     promql) module=promql build=(test -c) package=. ;;
+    promql-bench) module=promql build=(test -c) package=./bench ;;
     promql-judge) module=promql build=(build) package=./judge ;;
     victoria-metrics | vmagent | vmctl)
         module=victoriametrics build=(build) package="github.com/VictoriaMetrics/VictoriaMetrics/app/$program" ;;
     *) module= ;;
 esac
 if [[ $# -ne 1 || -z $module ]]; then
-    printf 'usage: scripts/go-tools.sh collector|promql|promql-judge|telegraf|victoria-metrics|vmagent|vmctl\n' >&2
+    printf 'usage: scripts/go-tools.sh collector|promql|promql-bench|promql-judge|telegraf|victoria-metrics|vmagent|vmctl\n' >&2
     exit 2
 fi
 folder="$here/../tests/conformance/$module"
