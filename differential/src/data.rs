@@ -105,7 +105,12 @@ impl Data {
     /// Returns the times of a series: a regular interval, of which some are late, and with holes.
     fn times(&mut self, interval_ms: i64) -> Vec<i64> {
         let random = &mut self.random;
-        let phase = random.within(0, interval_ms - 1);
+        // Many queries are at whole seconds, so that windows begin and end at samples.
+        let phase = match random.below(4) {
+            0 => 0,
+            1 => random.within(0, interval_ms / 1_000 - 1) * 1_000,
+            _ => random.within(0, interval_ms - 1),
+        };
         let is_regular = random.chance(0.6);
         let mut times = Vec::new();
         let mut slot = 0;

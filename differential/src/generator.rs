@@ -88,8 +88,12 @@ impl Generator {
             it if it < 0.02 => random.within(-600_000, 600_000),
             _ => START_MS + random.within(-120_000, LENGTH_MS + 180_000),
         };
-        let is_round = random.chance(0.3);
-        let start = if is_round { from / 1000 * 1000 } else { from };
+        // Whole seconds, and multiples of the intervals of samples from their start.
+        let start = match random.below(10) {
+            0..3 => from / 1_000 * 1_000,
+            3..5 => START_MS + (from - START_MS) / 15_000 * 15_000,
+            _ => from,
+        };
         let steps = [
             1_000, 5_000, 15_000, 15_000, 30_000, 60_000, 60_000, 61_500, 300_000,
         ];
