@@ -12,6 +12,10 @@ use promql::{
     Engine, EngineOptions, Fetched, HistogramSample, Progress, Query, Selection, StoredSeries,
 };
 
+/// That of the connector.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A name and an expression a line, with `X` as the number of series.
 const EXPRESSIONS: &str = include_str!("expressions.txt");
 const SIZES: [usize; 3] = [10, 100, 1_000];
