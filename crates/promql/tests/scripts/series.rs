@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use prom_model::{
-    Buckets, Count, FloatHistogram, Histogram, Label, Labels, METRIC_NAME_LABEL, ResetHint,
-    STALE_MARKER_BITS, Span,
+    Buckets, Count, FloatHistogram, Histogram, Label, Labels, METRIC_NAME_LABEL,
+    PROMETHEUS_NAN_BITS, ResetHint, STALE_MARKER_BITS, Span,
 };
 use promql::{ExprKind, MatchOp, ParserOptions};
 
@@ -341,6 +341,7 @@ fn float_prefix(text: &str) -> Result<(f64, &str), String> {
     };
     let value = match octal {
         Some(value) => value,
+        None if word == "nan" => f64::from_bits(PROMETHEUS_NAN_BITS),
         None => number
             .parse()
             .map_err(|_| format!("`{text}` starts with no number"))?,
@@ -461,6 +462,8 @@ mod tests {
         );
         assert_eq!(texts("m stale stale"), ["stale"; 2]);
         assert_eq!(texts("m NaN Inf -inf +Inf"), ["NaN", "inf", "-inf", "inf"]);
+        let items = description("m nan").unwrap().items;
+        assert!(matches!(items[0], Item::Float(it) if it.to_bits() == PROMETHEUS_NAN_BITS));
         assert_eq!(texts("m 010 08 1e2x1"), ["8", "8", "100", "100"]);
         assert_eq!(texts("m 1e-2+1x1"), ["0.01", "1.01"]);
         // Each step is rounded.
