@@ -143,6 +143,14 @@ fn each_difference_is_found() {
 }
 
 #[test]
+fn instant_queries_are_range_queries_too() {
+    // Queries with `step()` are not, but the blank hides it.
+    let script = "eval instant at 5m step( )\n 0\n\neval instant at 5m step()\n 0";
+    let difference = "as the middle of a range query: expected the scalar 0, got 60";
+    assert_eq!(differences(script), [(1, difference.to_owned())]);
+}
+
+#[test]
 fn an_expected_error_is_no_difference() {
     let eval = "eval range from 0 to 1m step 1m up[1m]\n expect fail msg: invalid expression type \"range vector\" for \
                 range query, must be Scalar or instant Vector\n\neval_fail range from 0 to 1m step 1m up[1m]";
