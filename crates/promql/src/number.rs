@@ -54,7 +54,7 @@ fn parse_integer(digits: &str) -> Option<i64> {
 }
 
 /// Returns true if each underscore stands between digits, or between a prefix and a digit.
-fn are_underscores_valid(digits: &str) -> bool {
+pub(crate) fn are_underscores_valid(digits: &str) -> bool {
     let is_hexadecimal = digits.starts_with("0x") || digits.starts_with("0X");
     let (mut after_digit, mut after_underscore) = (is_hexadecimal, false);
     for byte in digits.bytes().skip(if is_hexadecimal { 2 } else { 0 }) {
