@@ -82,15 +82,33 @@ pub(crate) struct Annotation {
 #[derive(Clone, Debug)]
 enum Details {
     None,
-    /// The buckets that were raised, and when.
-    Monotonicity {
-        times: (i64, i64),
-        buckets: (f64, f64),
-        max_difference: f64,
-        samples: u64,
-    },
+    Monotonicity(RaisedBuckets),
     /// The number of samples whose start lies before the sample before them.
     Overlaps(u64),
+}
+
+/// Buckets of classic histograms that were raised to the count of the bucket before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RaisedBuckets {
+    /// The first and the last time.
+    pub(crate) times_ms: (i64, i64),
+    /// The least and the greatest upper bound.
+    pub(crate) bounds: (f64, f64),
+    /// The largest difference to the bucket before.
+    pub(crate) max_difference: f64,
+    /// The number of histograms.
+    pub(crate) samples: u64,
+}
+
+impl RaisedBuckets {
+    /// Combines two.
+    pub(crate) fn merge(&mut self, more: Self) {
+        let (times, bounds) = (self.times_ms, self.bounds);
+        self.times_ms = (times.0.min(more.times_ms.0), times.1.max(more.times_ms.1));
+        self.bounds = (bounds.0.min(more.bounds.0), bounds.1.max(more.bounds.1));
+        self.max_difference = self.max_difference.max(more.max_difference);
+        self.samples += more.samples;
+    }
 }
 
 /// An operation on histograms, as annotations name it.
@@ -147,28 +165,7 @@ impl Annotation {
 
     fn merge(&mut self, later: Self) {
         match (&mut self.details, later.details) {
-            (
-                Details::Monotonicity {
-                    times,
-                    buckets,
-                    max_difference,
-                    samples,
-                },
-                Details::Monotonicity {
-                    times: later_times,
-                    buckets: later_buckets,
-                    max_difference: later_difference,
-                    samples: later_samples,
-                },
-            ) => {
-                *times = (times.0.min(later_times.0), times.1.max(later_times.1));
-                *buckets = (
-                    buckets.0.min(later_buckets.0),
-                    buckets.1.max(later_buckets.1),
-                );
-                *max_difference = max_difference.max(later_difference);
-                *samples += later_samples;
-            }
+            (Details::Monotonicity(raised), Details::Monotonicity(more)) => raised.merge(more),
             (Details::Overlaps(count), Details::Overlaps(more)) => *count += more,
             _ => self.span = later.span,
         }
@@ -181,18 +178,14 @@ impl Annotation {
             Details::None => format!("{text} ({position})"),
             Details::Overlaps(1) => format!("{text} ({position})"),
             Details::Overlaps(count) => format!("{text} ({count} occurrences) ({position})"),
-            Details::Monotonicity {
-                times,
-                buckets,
-                max_difference,
-                samples,
-            } => format!(
-                "{text}, from buckets {} to {}, with a max diff of {}, over {samples} samples from {} to {} ({position})",
-                general(buckets.0),
-                general(buckets.1),
-                crate::number::two_digits(*max_difference),
-                rfc3339(times.0),
-                rfc3339(times.1),
+            Details::Monotonicity(raised) => format!(
+                "{text}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {} ({position})",
+                general(raised.bounds.0),
+                general(raised.bounds.1),
+                crate::number::two_digits(raised.max_difference),
+                raised.samples,
+                rfc3339(raised.times_ms.0),
+                rfc3339(raised.times_ms.1),
             ),
         }
     }
@@ -298,22 +291,11 @@ impl Annotation {
         Self::info(text, span)
     }
 
-    /// Buckets of a classic histogram that were raised to the count of the bucket before, at a time.
-    pub(crate) fn forced_monotonicity(
-        metric: &str,
-        span: Span,
-        time_ms: i64,
-        buckets: (f64, f64),
-        max_difference: f64,
-    ) -> Self {
+    /// Buckets of classic histograms that were raised to the count of the bucket before.
+    pub(crate) fn forced_monotonicity(metric: &str, span: Span, raised: RaisedBuckets) -> Self {
         let text = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
         Self {
-            details: Details::Monotonicity {
-                times: (time_ms, time_ms),
-                buckets,
-                max_difference,
-                samples: 1,
-            },
+            details: Details::Monotonicity(raised),
             ..Self::info(with_metric(text, metric), span)
         }
     }

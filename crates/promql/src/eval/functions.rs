@@ -1,6 +1,7 @@
 //! The functions of PromQL.
 
 pub(super) mod absent;
+mod histogram;
 pub(super) mod range;
 
 use super::grid::GridSeries;
@@ -15,8 +16,11 @@ pub(super) fn call<'a>(
     call: &'a Call,
     span: Span,
 ) -> Evaluated<Vec<GridSeries>> {
-    let _ = (ev, span);
-    fail(format!("{}() is not evaluated yet", call.function.name))
+    let _ = span;
+    match call.function.name {
+        name if name.starts_with("histogram_") => histogram::call(ev, call),
+        name => fail(format!("{name}() is not evaluated yet")),
+    }
 }
 
 /// Evaluates a call that returns a scalar.
