@@ -138,7 +138,7 @@ impl Display for Matcher {
 }
 
 /// Returns true if a label needs no quotes.
-fn is_plain_label(label: &str) -> bool {
+pub(crate) fn is_plain_label(label: &str) -> bool {
     let mut bytes = label.bytes();
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     bytes.next().is_some_and(is_letter)
