@@ -7,6 +7,7 @@ mod at;
 mod check;
 mod compare;
 mod corpus;
+mod needed;
 mod nhcb;
 mod run;
 mod script;
@@ -16,6 +17,7 @@ use std::collections::BTreeSet;
 
 use promql::{EngineOptions, ParserOptions};
 
+use needed::Returned;
 use script::{Command, Expected};
 use series::Item;
 
@@ -32,7 +34,7 @@ const ONLY: &str = "PROMQL_TEST_ONLY";
 type Places = BTreeSet<(String, usize)>;
 
 /// Runs the scripts, prints the outcome, and returns all evaluations and those that failed.
-fn run(options: EngineOptions) -> (Places, Places) {
+fn run(options: EngineOptions, returned: Returned) -> (Places, Places) {
     let only = std::env::var(ONLY).unwrap_or_default();
     let (only_script, only_line) = match only.split_once(':') {
         Some((script, line)) => (script, Some(line.parse().expect("a line is a number"))),
@@ -43,8 +45,8 @@ fn run(options: EngineOptions) -> (Places, Places) {
         if !name.starts_with(only_script) {
             continue;
         }
-        let evaluated =
-            run::run(&text, options, only_line).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let evaluated = run::run(&text, options, returned, only_line)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let count = evaluated.len();
         let mut passed = 0;
         for evaluation in evaluated {
@@ -81,7 +83,7 @@ fn run(options: EngineOptions) -> (Places, Places) {
 
 /// Checks that the evaluations fail that fail in Prometheus with these switches.
 fn assert_same_failures(switches: &str, options: EngineOptions) {
-    let (all, failed) = run(options);
+    let (all, failed) = run(options, Returned::All);
     let expected = FAILURES.lines().filter_map(|line| {
         let mut fields = line.split(' ');
         (fields.next() == Some(switches)).then_some(())?;
@@ -103,7 +105,14 @@ fn assert_same_failures(switches: &str, options: EngineOptions) {
 
 #[test]
 fn all_evaluations_have_the_results_of_prometheus() {
-    let (all, failed) = run(run::options());
+    let (all, failed) = run(run::options(), Returned::All);
+    let (failed, all) = (failed.len(), all.len());
+    assert_eq!(failed, 0, "of {all} evaluations, see above");
+}
+
+#[test]
+fn samples_that_the_selections_do_not_need_do_not_matter() {
+    let (all, failed) = run(run::options(), Returned::Needed);
     let (failed, all) = (failed.len(), all.len());
     assert_eq!(failed, 0, "of {all} evaluations, see above");
 }

@@ -5,14 +5,17 @@
 mod at;
 mod check;
 mod compare;
+mod needed;
 mod nhcb;
 mod run;
 mod script;
 mod series;
 
+use needed::Returned;
+
 /// Returns the lines of the evaluations that differ, with the differences.
 fn differences(script: &str) -> Vec<(usize, String)> {
-    let evaluated = run::run(script, run::options(), None).unwrap();
+    let evaluated = run::run(script, run::options(), Returned::All, None).unwrap();
     let different = evaluated.into_iter();
     different
         .filter_map(|it| Some((it.line, it.difference?)))
@@ -160,7 +163,7 @@ fn an_expected_error_is_no_difference() {
 #[test]
 fn only_one_line_is_run_if_it_is_named() {
     let script = "eval instant at 0 1\n 1\n\neval instant at 0 2\n 3\n";
-    let evaluated = run::run(script, run::options(), Some(4)).unwrap();
+    let evaluated = run::run(script, run::options(), Returned::All, Some(4)).unwrap();
     let lines: Vec<_> = evaluated
         .iter()
         .map(|it| (it.line, it.expr.as_str()))
@@ -188,7 +191,9 @@ eval instant at 1m a_sum
 #[test]
 fn samples_that_cannot_be_stored_end_the_script() {
     let script = "load 1m\n up 1 2\n\nload 1m\n up 1 3\n";
-    let error = run::run(script, run::options(), None).err().unwrap();
+    let error = run::run(script, run::options(), Returned::All, None)
+        .err()
+        .unwrap();
     assert!(
         error.starts_with("line 4: the sample of {__name__=\"up\"} at 0 ms is older"),
         "{error}"

@@ -7,6 +7,7 @@ use promql::{
     Engine, EngineOptions, MemoryStorage, Query, QueryError, SampleValue, Value, VectorSample,
 };
 
+use crate::needed::{Returned, Samples};
 use crate::script::{Command, Eval, Load, parse};
 use crate::series::Item;
 use crate::{at, check, nhcb};
@@ -42,6 +43,7 @@ pub(crate) struct Evaluated {
 pub(crate) fn run(
     script: &str,
     options: EngineOptions,
+    returned: Returned,
     line: Option<usize>,
 ) -> Result<Vec<Evaluated>, String> {
     let engine = Engine::new(options);
@@ -55,7 +57,11 @@ pub(crate) fn run(
             }
             Command::Eval(eval) if line.is_some_and(|line| line != eval.line) => {}
             Command::Eval(eval) => {
-                let result = catch_unwind(AssertUnwindSafe(|| evaluate(&engine, &storage, &eval)));
+                let samples = Samples {
+                    storage: &storage,
+                    returned,
+                };
+                let result = catch_unwind(AssertUnwindSafe(|| evaluate(&engine, &samples, &eval)));
                 let result = result.unwrap_or_else(|_| Err("the evaluation panicked".to_owned()));
                 evaluated.push(Evaluated {
                     line: eval.line,
@@ -103,21 +109,21 @@ fn store(storage: &mut MemoryStorage, load: &Load) -> Result<(), String> {
     Ok(())
 }
 
-fn evaluate(engine: &Engine, storage: &MemoryStorage, eval: &Eval) -> Result<(), String> {
+fn evaluate(engine: &Engine, samples: &Samples, eval: &Eval) -> Result<(), String> {
     let with_context = |context: String| move |error: String| format!("{context}{error}");
     if eval.is_range {
         let query = engine.range(&eval.expr, eval.start_ms, eval.end_ms, eval.step_ms);
-        return match outcome(storage, eval, query)? {
+        return match outcome(samples, eval, query)? {
             Some(value) => check::value(eval, &value),
             None => Ok(()),
         };
     }
-    instant(engine, storage, eval, &eval.expr, eval.time_ms)?;
+    instant(engine, samples, eval, &eval.expr, eval.time_ms)?;
     let Some((expr, times)) = at::fixed(&eval.expr, eval.time_ms) else {
         return Ok(());
     };
     for time_ms in times {
-        instant(engine, storage, eval, &expr, time_ms)
+        instant(engine, samples, eval, &expr, time_ms)
             .map_err(with_context(format!("`{expr}` at {time_ms} ms: ")))?;
     }
     Ok(())
@@ -126,12 +132,12 @@ fn evaluate(engine: &Engine, storage: &MemoryStorage, eval: &Eval) -> Result<(),
 /// Runs a query as an instant one, and as the middle of a range query.
 fn instant(
     engine: &Engine,
-    storage: &MemoryStorage,
+    samples: &Samples,
     eval: &Eval,
     expr: &str,
     time_ms: i64,
 ) -> Result<(), String> {
-    let Some(value) = outcome(storage, eval, engine.instant(expr, time_ms))? else {
+    let Some(value) = outcome(samples, eval, engine.instant(expr, time_ms))? else {
         return Ok(());
     };
     check::value(eval, &value)?;
@@ -141,19 +147,19 @@ fn instant(
     }
     let (start_ms, end_ms) = (time_ms - MINUTE_MS, time_ms + MINUTE_MS);
     let query = engine.range(expr, start_ms, end_ms, MINUTE_MS);
-    as_range(storage, eval, query, &value, time_ms)
+    as_range(samples, eval, query, &value, time_ms)
         .map_err(|error| format!("as the middle of a range query: {error}"))
 }
 
 fn as_range(
-    storage: &MemoryStorage,
+    samples: &Samples,
     eval: &Eval,
     query: Result<Query, QueryError>,
     instant: &Value,
     time_ms: i64,
 ) -> Result<(), String> {
     let query = query.map_err(|error| error.to_string())?;
-    let Ok(outcome) = query.run(storage);
+    let Ok(outcome) = query.run(samples);
     let Value::Matrix(matrix) = outcome.value.map_err(|error| error.to_string())? else {
         return Err("the result is no matrix".to_owned());
     };
@@ -200,13 +206,13 @@ fn as_range(
 
 /// Returns the value of a query, or `None` if it fails as expected. Checks annotations.
 fn outcome(
-    storage: &MemoryStorage,
+    samples: &Samples,
     eval: &Eval,
     query: Result<Query, QueryError>,
 ) -> Result<Option<Value>, String> {
     let outcome = match query {
         Ok(query) => {
-            let Ok(outcome) = query.run(storage);
+            let Ok(outcome) = query.run(samples);
             outcome
         }
         Err(error) => return failed(eval, &error.to_string()),
