@@ -98,7 +98,8 @@ impl Generator {
             1_000, 5_000, 15_000, 15_000, 30_000, 60_000, 60_000, 61_500, 300_000,
         ];
         let step = random.pick(&steps);
-        let end = start + step * random.within(0, 15) + random.within(0, 1);
+        let last = if random.chance(0.1) { 150 } else { 15 };
+        let end = start + step * random.within(0, last) + random.within(0, 1);
         let is_for_ranges = matches!(expression.value_type, ValueType::Vector | ValueType::Scalar);
         let is_instant = random.chance(if is_for_ranges { 0.5 } else { 0.95 });
         Query {
@@ -188,7 +189,7 @@ impl Generator {
                 let is_comparison = matches!(op, "==" | "!=" | "<" | "<=" | ">" | ">=");
                 let (left, right) = (self.scalar(depth - 1), self.scalar(depth - 1));
                 let middle = format!(" {op} {}", if is_comparison { "bool " } else { "" });
-                let parts = vec![operand(left), Part::Text(middle), operand(right)];
+                let parts = vec![self.operand(left), Part::Text(middle), self.operand(right)];
                 let node = Node::new(ValueType::Scalar, parts).with(op);
                 if is_comparison {
                     node.with("bool")
@@ -232,6 +233,15 @@ impl Generator {
         let is_wanted = self.only.iter().any(|it| it == feature);
         let probability = if is_wanted { 0.6 } else { probability };
         self.random.chance(probability)
+    }
+
+    /// Returns the node as an operand of a binary operator: mostly in parentheses if it is an operation itself, so
+    /// that chains and the binding of operators occur too.
+    fn operand(&mut self, node: Node) -> Part {
+        match self.random.chance(0.3) {
+            true => Part::Node(node),
+            false => operand(node),
+        }
     }
 
     /// Returns a blank, now and then a line break or a comment.

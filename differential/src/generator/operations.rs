@@ -3,7 +3,7 @@
 use promql::{AggregateOp, BinaryOp, ValueType};
 
 use super::selectors::FAMILIES;
-use super::{Generator, Want, operand, optional, text};
+use super::{Generator, Want, optional, text};
 use crate::expression::{Node, Part};
 
 const GROUPINGS: [&str; 10] = [
@@ -133,9 +133,11 @@ impl Generator {
         want: Want,
         is_comparison: bool,
     ) -> Node {
-        let vector = operand(self.vector(depth, want));
+        let vector = self.vector(depth, want);
+        let vector = self.operand(vector);
         let depth = if self.random.chance(0.6) { 0 } else { depth };
-        let scalar = operand(self.scalar(depth));
+        let scalar = self.scalar(depth);
+        let scalar = self.operand(scalar);
         let is_right = matches!(op, "</" | ">/") || self.random.chance(0.7);
         let (left, right) = if is_right {
             (vector, scalar)
@@ -224,14 +226,14 @@ impl Generator {
                 matching.push((fill, format!(" {fill}({value})")));
             }
         }
-        let mut node = Node::new(ValueType::Vector, vec![operand(left)]);
+        let mut node = Node::new(ValueType::Vector, vec![self.operand(left)]);
         self.add_operator(&mut node, op, is_comparison);
         for (feature, clause) in matching {
             node.parts.push(optional(clause));
             node.features.push(feature.to_owned());
         }
         node.parts.push(text(" "));
-        node.parts.push(operand(right));
+        node.parts.push(self.operand(right));
         node
     }
 
