@@ -42,7 +42,7 @@ fn random_queries_have_the_results_of_a_running_prometheus() {
             let ours = response::visible(&evaluate(&memory, &query, &text));
             queries += 1;
             substantial += usize::from(theirs.is_substantial());
-            if needs_absent_parts(&ours) {
+            if needs_absent_parts(&ours) || compare::is_exempt(&text) {
                 continue;
             }
             let expression = &query.expression;
