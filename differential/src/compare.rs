@@ -12,6 +12,8 @@ const INEXACT: [&str; 18] = [
     "^", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "exp", "ln",
     "log10", "log2", "sin", "sinh", "tan", "tanh",
 ];
+/// The functions below which Prometheus reads parts of histograms only, and counts less for them.
+const STATISTICS: [&str; 3] = ["histogram_avg", "histogram_count", "histogram_sum"];
 /// The largest relative difference of such results.
 const TOLERANCE: f64 = 1e-12;
 /// The functions whose results have an order.
@@ -53,6 +55,17 @@ pub fn difference(
     }
     texts("warnings", &ours.warnings, &theirs.warnings)
         .or_else(|| texts("infos", &ours.infos, &theirs.infos))
+        .or_else(
+            || match STATISTICS.iter().any(|it| features.contains(*it)) {
+                true => None,
+                false => samples(ours.samples, theirs.samples),
+            },
+        )
+}
+
+fn samples(ours: Option<u64>, theirs: Option<u64>) -> Option<String> {
+    let (ours, theirs) = (ours?, theirs?);
+    (ours != theirs).then(|| format!("selected samples: ours {ours}, theirs {theirs}"))
 }
 
 /// Returns an annotation without the number of samples in it: Prometheus doubles it with each step, until it

@@ -155,6 +155,7 @@ fn result(outcome: Outcome) -> QueryResult {
         value: value.map(converted),
         warnings,
         infos,
+        samples: Some(outcome.statistics.total_samples),
     }
 }
 

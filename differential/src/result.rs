@@ -15,6 +15,8 @@ pub struct QueryResult {
     pub warnings: Vec<String>,
     /// The informations, sorted.
     pub infos: Vec<String>,
+    /// The samples that selectors handed to the evaluation, if that is known.
+    pub samples: Option<u64>,
 }
 
 /// The value of a query.
@@ -37,6 +39,7 @@ impl QueryResult {
             value: Err(text),
             warnings: Vec::new(),
             infos: Vec::new(),
+            samples: None,
         }
     }
 

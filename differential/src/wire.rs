@@ -75,7 +75,7 @@ pub(crate) fn read_result(id: usize, mut next: impl FnMut() -> String) -> QueryR
             "E" => result.value = Err(restored(fields[1])),
             "W" => result.warnings.push(restored(fields[1])),
             "I" => result.infos.push(restored(fields[1])),
-            "C" => {}
+            "C" => result.samples = Some(integer(fields[1]) as u64),
             "T" => alone = Some(Value::String(integer(fields[1]), restored(fields[2]))),
             "S" => series.push(Series {
                 labels: read_labels(&fields[1..]),

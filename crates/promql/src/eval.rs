@@ -151,6 +151,18 @@ impl<'a> Evaluator<'a> {
         result
     }
 
+    /// Evaluates at the first step what is the same at all. The samples that are selected count for each step.
+    fn at_first_step<T>(
+        &mut self,
+        evaluate: impl FnOnce(&mut Self) -> Evaluated<T>,
+    ) -> Evaluated<T> {
+        let selected_before = self.samples.selected();
+        let result = self.at_steps(self.steps.first_only(), evaluate);
+        let repetitions = u64::from(self.steps.count()) - 1;
+        self.samples.repeat_selected(selected_before, repetitions);
+        result
+    }
+
     /// Evaluates an expression that is an instant vector.
     fn vector(&mut self, node: &'a Node) -> Evaluated<Vec<GridSeries>> {
         self.check_interrupt()?;
@@ -199,8 +211,7 @@ impl<'a> Evaluator<'a> {
             NodeKind::Unary(Sign::Plus, inner) => self.scalar(inner),
             NodeKind::Unary(Sign::Minus, inner) => Ok(self.scalar(inner)?.map(|value| -value)),
             NodeKind::StepInvariant(inner) => {
-                let first = self.steps.first_only();
-                let scalar = self.at_steps(first, |ev| ev.scalar(inner))?;
+                let scalar = self.at_first_step(|ev| ev.scalar(inner))?;
                 Ok(Scalar::Constant(scalar.at(0)))
             }
             _ => fail(format!(
@@ -231,8 +242,8 @@ impl<'a> Evaluator<'a> {
 
     /// Evaluates an expression at the first step, and repeats its values at all others.
     fn repeated(&mut self, inner: &'a Node) -> Evaluated<Vec<GridSeries>> {
-        let (first, count) = (self.steps.first_only(), self.steps.count());
-        let mut series = self.at_steps(first, |ev| ev.vector(inner))?;
+        let count = self.steps.count();
+        let mut series = self.at_first_step(|ev| ev.vector(inner))?;
         for one in &mut series {
             self.samples.add(one.size() * (count as usize - 1))?;
             one.repeat(count);

@@ -30,6 +30,7 @@ pub(crate) fn read(body: &[u8]) -> QueryResult {
         value,
         warnings: texts("warnings"),
         infos: texts("infos"),
+        samples: None,
     }
 }
 

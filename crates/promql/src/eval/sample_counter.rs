@@ -59,6 +59,17 @@ impl SampleCounter {
         self.total += samples as u64;
     }
 
+    /// Returns the number of samples that selectors have handed to the evaluation.
+    pub(crate) fn selected(&self) -> u64 {
+        self.total
+    }
+
+    /// Counts the samples that were selected since then again and again.
+    pub(crate) fn repeat_selected(&mut self, selected_before: u64, repetitions: u64) {
+        let since = self.total - selected_before;
+        self.total = self.total.saturating_add(since.saturating_mul(repetitions));
+    }
+
     pub(crate) fn statistics(&self) -> Statistics {
         Statistics {
             total_samples: self.total,
