@@ -46,6 +46,7 @@ mod text;
 mod time;
 mod value;
 mod value_type;
+mod xxhash;
 
 pub use annotations::Annotations;
 pub use ast::{
