@@ -1,10 +1,9 @@
 //! Comparison of results.
 
-use std::collections::BTreeSet;
-
 use prom_model::{CUSTOM_BUCKETS_SCHEMA, Histogram};
 
 use crate::data::Series;
+use crate::expression::Node;
 use crate::result::{QueryResult, Value, filled, float, labels_text};
 
 /// The functions and operators whose results come from a library of mathematics, and may differ in their last bits.
@@ -12,7 +11,7 @@ const INEXACT: [&str; 18] = [
     "^", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "exp", "ln",
     "log10", "log2", "sin", "sinh", "tan", "tanh",
 ];
-/// The functions below which Prometheus reads parts of histograms only, and counts less for them.
+/// The functions below which Prometheus reads count and sum of histograms only.
 const STATISTICS: [&str; 3] = ["histogram_avg", "histogram_count", "histogram_sum"];
 /// The largest relative difference of such results.
 const TOLERANCE: f64 = 1e-12;
@@ -26,46 +25,60 @@ const ORDERED: [&str; 6] = [
     "bottomk",
 ];
 
+/// The aggregations that choose series. Of equal ones they choose the first.
+const CHOOSING: [&str; 4] = ["bottomk", "limit_ratio", "limitk", "topk"];
+/// The number of times that Prometheus evaluates a query with a different result again.
+const REPETITIONS: usize = 12;
+/// The largest relative difference of results that depend on the order of series, where Prometheus has none.
+const UNSTABLE_TOLERANCE: f64 = 1e-9;
+
 /// Returns true for an expression whose results follow from a fault of Prometheus: `histogram_quantiles` of several
 /// buckets with the same bound. Its first quantile adds them up in place, so that the others count them twice.
-pub fn is_exempt(expression: &str) -> bool {
+fn is_exempt(expression: &str) -> bool {
     let has_equal_bounds = ["broken_bucket", "__name__=~"];
     expression.contains("histogram_quantiles(")
         && has_equal_bounds.iter().any(|it| expression.contains(it))
 }
 
-/// Returns the first difference of two results of an expression with these features, whose root has the features
-/// `root`.
+/// Returns the first difference of two results of an expression.
+///
+/// The order of series within Prometheus is sometimes that of a map, another one in each evaluation, and sums depend
+/// on it, and the choice between equal values. `again` evaluates by Prometheus once more.
 pub fn difference(
+    expression: &Node,
     ours: &QueryResult,
     theirs: &QueryResult,
-    features: &BTreeSet<String>,
-    root: &[String],
+    mut again: impl FnMut() -> QueryResult,
 ) -> Option<String> {
-    let comparison = Comparison {
-        is_exact: !INEXACT.iter().any(|it| features.contains(*it)),
-        is_ordered: root.iter().any(|it| ORDERED.contains(&it.as_str())),
-    };
-    if let Some(difference) = comparison.difference(ours, theirs) {
-        return Some(difference);
-    }
-    if ours.value.is_err() {
-        // Prometheus forgets its annotations.
+    if is_exempt(&expression.to_string()) {
         return None;
     }
-    texts("warnings", &ours.warnings, &theirs.warnings)
-        .or_else(|| texts("infos", &ours.infos, &theirs.infos))
-        .or_else(
-            || match STATISTICS.iter().any(|it| features.contains(*it)) {
-                true => None,
-                false => samples(ours.samples, theirs.samples),
-            },
-        )
-}
-
-fn samples(ours: Option<u64>, theirs: Option<u64>) -> Option<String> {
-    let (ours, theirs) = (ours?, theirs?);
-    (ours != theirs).then(|| format!("selected samples: ours {ours}, theirs {theirs}"))
+    let features = expression.all_features();
+    let has_one_of = |all: &[&str]| all.iter().any(|it| features.contains(*it));
+    let mut comparison = Comparison {
+        tolerance: if has_one_of(&INEXACT) { TOLERANCE } else { 0.0 },
+        is_ordered: expression
+            .features
+            .iter()
+            .any(|it| ORDERED.contains(&it.as_str())),
+        reads_parts: has_one_of(&STATISTICS),
+    };
+    let difference = comparison.difference(ours, theirs)?;
+    let mut is_stable = true;
+    for _ in 0..REPETITIONS {
+        let other = again();
+        comparison.difference(ours, &other)?;
+        is_stable &= comparison.difference(theirs, &other).is_none();
+    }
+    if is_stable {
+        return Some(difference);
+    }
+    if has_one_of(&CHOOSING) {
+        return None;
+    }
+    comparison.tolerance = UNSTABLE_TOLERANCE;
+    let difference = comparison.difference(ours, theirs)?;
+    Some(format!("{difference} (Prometheus has several results)"))
 }
 
 /// Returns an annotation without the number of samples in it: Prometheus doubles it with each step, until it
@@ -78,27 +91,56 @@ fn without_samples(text: &str) -> String {
     format!("{before}, over {after}")
 }
 
-fn texts(kind: &str, ours: &[String], theirs: &[String]) -> Option<String> {
-    let without_samples =
-        |all: &[String]| -> Vec<String> { all.iter().map(|it| without_samples(it)).collect() };
-    let (ours, theirs) = (without_samples(ours), without_samples(theirs));
-    if ours == theirs {
-        return None;
-    }
-    let ours_only = ours.iter().find(|it| !theirs.contains(it));
-    let theirs_only = theirs.iter().find(|it| !ours.contains(it));
-    Some(format!(
-        "{kind}: only ours {ours_only:?}, only theirs {theirs_only:?}"
-    ))
-}
-
 struct Comparison {
-    is_exact: bool,
+    /// The largest relative difference of floats.
+    tolerance: f64,
     is_ordered: bool,
+    /// True if Prometheus reads parts of histograms only. It then counts less samples for them, finds no mismatch of
+    /// buckets, and looks for resets between other histograms.
+    reads_parts: bool,
 }
 
 impl Comparison {
     fn difference(&self, ours: &QueryResult, theirs: &QueryResult) -> Option<String> {
+        if let Some(difference) = self.values(ours, theirs) {
+            return Some(difference);
+        }
+        if ours.value.is_err() {
+            // Prometheus forgets its annotations.
+            return None;
+        }
+        self.texts("warnings", &ours.warnings, &theirs.warnings)
+            .or_else(|| self.texts("infos", &ours.infos, &theirs.infos))
+            .or_else(|| self.statistics(ours.samples, theirs.samples))
+    }
+
+    fn texts(&self, kind: &str, ours: &[String], theirs: &[String]) -> Option<String> {
+        let is_compared = |text: &&String| {
+            let of_whole = ["conflicting counter resets", "mismatched custom buckets"];
+            !(self.reads_parts && of_whole.iter().any(|it| text.contains(it)))
+        };
+        let compared = |all: &[String]| -> Vec<String> {
+            let all = all.iter().filter(is_compared);
+            all.map(|it| without_samples(it)).collect()
+        };
+        let (ours, theirs) = (compared(ours), compared(theirs));
+        if ours == theirs {
+            return None;
+        }
+        let ours_only = ours.iter().find(|it| !theirs.contains(it));
+        let theirs_only = theirs.iter().find(|it| !ours.contains(it));
+        Some(format!(
+            "{kind}: only ours {ours_only:?}, only theirs {theirs_only:?}"
+        ))
+    }
+
+    fn statistics(&self, ours: Option<u64>, theirs: Option<u64>) -> Option<String> {
+        let (ours, theirs) = (ours?, theirs?);
+        (ours != theirs && !self.reads_parts)
+            .then(|| format!("selected samples: ours {ours}, theirs {theirs}"))
+    }
+
+    fn values(&self, ours: &QueryResult, theirs: &QueryResult) -> Option<String> {
         let (ours, theirs) = match (&ours.value, &theirs.value) {
             (Ok(ours), Ok(theirs)) => (ours, theirs),
             (Err(ours), Err(theirs)) if ours == theirs => return None,
@@ -204,7 +246,7 @@ impl Comparison {
         if a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) {
             return true;
         }
-        !self.is_exact && (a - b).abs() <= TOLERANCE * a.abs().max(b.abs())
+        (a - b).abs() <= self.tolerance * a.abs().max(b.abs())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::compare::{difference, is_exempt};
+use crate::compare::difference;
 use crate::data;
 use crate::engine::{self, Memory};
 use crate::generator::{Generator, features};
@@ -138,7 +138,7 @@ pub fn run(program: &Path, settings: &Settings) -> Report {
         for (query, (ours, theirs)) in queries.iter().zip(compared) {
             report.add(query, &theirs);
             report.absent += usize::from(needs_absent_parts(&ours));
-            if differs(query, &ours, &theirs).is_some() {
+            if differs(query, &ours, &theirs, &mut judge).is_some() {
                 report.differing += 1;
                 if report.differences.len() < settings.printed {
                     let smallest = smallest(query.clone(), &memory, &mut judge);
@@ -150,17 +150,19 @@ pub fn run(program: &Path, settings: &Settings) -> Report {
     report
 }
 
-fn differs(query: &Query, ours: &QueryResult, theirs: &QueryResult) -> Option<String> {
-    let expression = &query.expression;
-    if needs_absent_parts(ours) || is_exempt(&expression.to_string()) {
+fn differs(
+    query: &Query,
+    ours: &QueryResult,
+    theirs: &QueryResult,
+    judge: &mut Judge,
+) -> Option<String> {
+    if needs_absent_parts(ours) {
         return None;
     }
-    difference(
-        ours,
-        theirs,
-        &expression.all_features(),
-        &expression.features,
-    )
+    let text = query.expression.to_string();
+    difference(&query.expression, ours, theirs, || {
+        judge.evaluate(query, &text)
+    })
 }
 
 /// Returns true if our engine does not have yet what the query needs.
@@ -184,7 +186,7 @@ fn smallest(mut query: Query, memory: &Memory, judge: &mut Judge) -> Query {
             let text = candidate.expression.to_string();
             let theirs = judge.evaluate(&candidate, &text);
             let ours = engine::evaluate(memory, &candidate, &text);
-            if differs(&candidate, &ours, &theirs).is_some() {
+            if differs(&candidate, &ours, &theirs, judge).is_some() {
                 query = candidate;
                 continue 'again;
             }
@@ -218,7 +220,7 @@ impl Report {
         let text = smallest.expression.to_string();
         let theirs = judge.evaluate(smallest, &text);
         let ours = engine::evaluate(memory, smallest, &text);
-        let difference = differs(smallest, &ours, &theirs).unwrap_or_default();
+        let difference = differs(smallest, &ours, &theirs, judge).unwrap_or_default();
         for feature in smallest.expression.all_features() {
             self.counts.entry(feature).or_default().differing += 1;
         }
