@@ -6,6 +6,8 @@ mod duration;
 mod info;
 mod selections;
 
+pub(crate) use duration::seconds_of;
+
 use crate::ast::{AggregateOp, BinaryOp, Expr, Matcher, Sign, VectorMatching};
 use crate::engine::EngineOptions;
 use crate::error::QueryError;

@@ -18,6 +18,7 @@ pub(super) fn call<'a>(
 ) -> Evaluated<Vec<GridSeries>> {
     let _ = span;
     match call.function.name {
+        _ if range::is_call(call) => range::call(ev, call),
         name if name.starts_with("histogram_") => histogram::call(ev, call),
         name => fail(format!("{name}() is not evaluated yet")),
     }

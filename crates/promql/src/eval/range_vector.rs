@@ -138,7 +138,7 @@ impl<'a> Evaluator<'a> {
 }
 
 impl<'a> RangeSeries<'a> {
-    fn of_stored(series: &'a StoredSeries) -> Self {
+    pub(super) fn of_stored(series: &'a StoredSeries) -> Self {
         let has_stale_floats = series.floats.iter().any(|it| is_stale(it.value));
         let has_stale_histograms = series.histograms.iter().any(|it| it.histogram.is_stale());
         if !has_stale_floats && !has_stale_histograms {

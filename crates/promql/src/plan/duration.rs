@@ -44,7 +44,7 @@ fn invalid<T>(span: Span, message: &'static str) -> Result<T, QueryError> {
 }
 
 /// Converts milliseconds as Go's `time.Duration` does, which adds the whole seconds and the rest.
-pub(super) fn seconds_of(milliseconds: i64) -> f64 {
+pub(crate) fn seconds_of(milliseconds: i64) -> f64 {
     (milliseconds / 1000) as f64 + (milliseconds % 1000) as f64 * 1e6 / 1e9
 }
 

@@ -1,0 +1,203 @@
+//! The windows of a series, one for each step at which it has samples.
+
+use std::ops::Range;
+
+use prom_model::Sample;
+
+use crate::eval::range_vector::{RangeSeries, RangeVector, WindowCursor};
+use crate::plan::{Extension, Reference};
+use crate::steps::Steps;
+use crate::value::HistogramSample;
+
+/// The position and the length of windows relative to steps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    steps: Steps,
+    reference: Reference,
+    /// Milliseconds.
+    pub(super) range: i64,
+    /// Milliseconds before the range whose samples belong to the window too.
+    before: i64,
+    /// Milliseconds after the range whose samples belong to the window too.
+    after: i64,
+}
+
+impl Shape {
+    pub(super) fn new(range: &RangeVector<'_>, steps: Steps, lookback: i64) -> Self {
+        let (before, after) = match range.extension {
+            Extension::None => (0, 0),
+            Extension::Anchored => (lookback, 0),
+            Extension::Smoothed => (lookback, lookback),
+        };
+        Self {
+            steps,
+            reference: range.reference,
+            range: range.range,
+            before,
+            after,
+        }
+    }
+
+    /// Returns the shape of the windows around the times that a selector with `smoothed` looks at.
+    pub(super) fn around(reference: Reference, steps: Steps, lookback: i64) -> Self {
+        Self {
+            steps,
+            reference,
+            range: 0,
+            before: lookback,
+            after: lookback,
+        }
+    }
+
+    /// Returns true if windows share samples.
+    pub(super) fn overlaps(&self) -> bool {
+        self.range + self.before + self.after > self.steps.interval
+    }
+
+    /// Returns a number of results that `samples` samples exceed rarely, to reserve memory for them.
+    pub(super) fn expected_results(&self, samples: usize) -> usize {
+        let windows_per_sample = self.range / self.steps.interval + 1;
+        let results = samples.saturating_mul(usize::try_from(windows_per_sample).unwrap_or(1));
+        results.min(self.steps.count() as usize).min(16_384)
+    }
+}
+
+/// The samples of a window.
+#[derive(Clone, Debug)]
+pub(super) struct Window<'s> {
+    pub(super) step: u32,
+    /// The time of the evaluation.
+    pub(super) time: i64,
+    /// The time before the range.
+    pub(super) range_start: i64,
+    /// The last time of the range.
+    pub(super) range_end: i64,
+    /// Those of the range, and of its extension.
+    pub(super) floats: &'s [Sample],
+    /// Those of the range, and of its extension.
+    pub(super) histograms: &'s [HistogramSample],
+    /// The places of the floats in the series.
+    pub(super) float_places: Range<usize>,
+    /// The places of the histograms in the series.
+    pub(super) histogram_places: Range<usize>,
+}
+
+impl Window<'_> {
+    /// Returns true if there are floats and histograms.
+    pub(super) fn is_mixed(&self) -> bool {
+        !self.floats.is_empty() && !self.histograms.is_empty()
+    }
+
+    /// Returns the number of samples before the range.
+    pub(super) fn samples_before_range(&self) -> usize {
+        let start = self.range_start;
+        self.floats.partition_point(|it| it.timestamp_ms <= start)
+            + self
+                .histograms
+                .partition_point(|it| it.timestamp_ms <= start)
+    }
+}
+
+/// A walk through the windows of a series that have samples.
+pub(super) struct Windows<'s> {
+    shape: Shape,
+    floats: &'s [Sample],
+    histograms: &'s [HistogramSample],
+    step: u32,
+    float_cursor: WindowCursor,
+    histogram_cursor: WindowCursor,
+    /// The sizes of the histograms before each, in samples.
+    histogram_sizes: Vec<usize>,
+    /// The number of samples in all windows so far.
+    pub(super) total_size: usize,
+    /// The number of samples in the largest window so far.
+    pub(super) largest_size: usize,
+}
+
+impl<'s> Windows<'s> {
+    pub(super) fn new(shape: Shape, series: &'s RangeSeries<'_>) -> Self {
+        let mut size = 0;
+        let mut histogram_sizes = Vec::new();
+        if !series.histograms.is_empty() {
+            histogram_sizes.reserve_exact(series.histograms.len() + 1);
+            histogram_sizes.push(0);
+            histogram_sizes.extend(series.histograms.iter().map(|it| {
+                size += it.histogram.size_in_samples();
+                size
+            }));
+        }
+        Self {
+            shape,
+            floats: &series.floats,
+            histograms: &series.histograms,
+            step: 0,
+            float_cursor: WindowCursor::default(),
+            histogram_cursor: WindowCursor::default(),
+            histogram_sizes,
+            total_size: 0,
+            largest_size: 0,
+        }
+    }
+
+    fn count(&mut self, floats: &Range<usize>, histograms: &Range<usize>) {
+        let mut size = floats.len();
+        if !histograms.is_empty() {
+            size += self.histogram_sizes[histograms.end] - self.histogram_sizes[histograms.start];
+        }
+        self.total_size += size;
+        self.largest_size = self.largest_size.max(size);
+    }
+}
+
+impl<'s> Iterator for Windows<'s> {
+    type Item = Window<'s>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Window<'s>> {
+        let Shape {
+            steps,
+            reference,
+            range,
+            before,
+            after,
+        } = self.shape;
+        while self.step < steps.count() {
+            let step = self.step;
+            let time = steps.time(step);
+            let range_end = reference.resolve(time);
+            let range_start = range_end.saturating_sub(range);
+            let (first, last) = (
+                range_start.saturating_sub(before),
+                range_end.saturating_add(after),
+            );
+            let float_places = self.float_cursor.advance(self.floats, first, last);
+            let histogram_places = self.histogram_cursor.advance(self.histograms, first, last);
+            if float_places.is_empty() && histogram_places.is_empty() {
+                let float = self.floats.get(float_places.end);
+                let histogram = self.histograms.get(histogram_places.end);
+                let times = [
+                    float.map(|it| it.timestamp_ms),
+                    histogram.map(|it| it.timestamp_ms),
+                ];
+                // A gap costs nothing, however many steps it has.
+                let next = times.into_iter().flatten().min()?;
+                let reaching = steps.first_reaching(reference, next.saturating_sub(after));
+                self.step = reaching.max(step + 1);
+                continue;
+            }
+            self.step += 1;
+            self.count(&float_places, &histogram_places);
+            return Some(Window {
+                step,
+                time,
+                range_start,
+                range_end,
+                floats: &self.floats[float_places.clone()],
+                histograms: &self.histograms[histogram_places.clone()],
+                float_places,
+                histogram_places,
+            });
+        }
+        None
+    }
+}
