@@ -7,6 +7,7 @@ mod aggregate;
 mod binary;
 mod functions;
 mod grid;
+mod histogram_counts;
 mod info;
 mod output;
 mod range_vector;

@@ -62,6 +62,8 @@ pub(crate) struct Selector {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) reference: Reference,
     pub(crate) smoothed: bool,
+    /// True if no function around needs the buckets of histograms.
+    pub(crate) counts_only: bool,
 }
 
 /// A selector of a range vector.
@@ -74,6 +76,8 @@ pub(crate) struct RangeSelector {
     /// The length in milliseconds; 0 if it was shorter than a millisecond.
     pub(crate) range: i64,
     pub(crate) extension: Extension,
+    /// True if no function around needs the buckets of histograms.
+    pub(crate) counts_only: bool,
 }
 
 /// The samples that a range selector uses beside those of its range.

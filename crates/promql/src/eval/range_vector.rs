@@ -8,7 +8,7 @@ use prom_model::{Labels, ResetHint, Sample};
 
 use super::grid::{GridFloat, GridHistogram, GridSeries};
 use super::select::is_stale;
-use super::{Evaluated, Evaluator, fail};
+use super::{Evaluated, Evaluator, fail, histogram_counts};
 use crate::plan::{Extension, Node, NodeKind, Reference, Subquery};
 use crate::steps::Steps;
 use crate::storage::{StartTimestamps, StoredSeries};
@@ -96,8 +96,17 @@ impl<'a> Evaluator<'a> {
         match &node.kind {
             NodeKind::Matrix(selector) => {
                 let stored = self.selected(selector.selection)?;
+                let (steps, reference) = (self.steps, selector.reference);
+                let series = stored.iter().map(|series| match selector.counts_only {
+                    true => {
+                        let range = selector.range;
+                        let counts = histogram_counts::only_counts(series, steps, reference, range);
+                        RangeSeries::of_stored(&counts).into_owned()
+                    }
+                    false => RangeSeries::of_stored(series),
+                });
                 Ok(RangeVector {
-                    series: stored.iter().map(RangeSeries::of_stored).collect(),
+                    series: series.collect(),
                     reference: selector.reference,
                     range: selector.range,
                     extension: selector.extension,
@@ -172,6 +181,16 @@ impl<'a> RangeSeries<'a> {
             floats: floats.copied().collect(),
             histograms: histograms.cloned().collect(),
             starts: starts.map(Cow::Owned),
+        }
+    }
+
+    fn into_owned<'b>(self) -> RangeSeries<'b> {
+        RangeSeries {
+            labels: self.labels,
+            drop_name: self.drop_name,
+            floats: Cow::Owned(self.floats.into_owned()),
+            histograms: Cow::Owned(self.histograms.into_owned()),
+            starts: self.starts.map(|starts| Cow::Owned(starts.into_owned())),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prom_model::{STALE_MARKER_BITS, Sample};
 
 use super::grid::{GridFloat, GridHistogram, GridSeries};
-use super::{Evaluated, Evaluator};
+use super::{Evaluated, Evaluator, histogram_counts};
 use crate::error::EvaluationError;
 use crate::plan::{Reference, Selector};
 use crate::storage::StoredSeries;
@@ -117,6 +117,11 @@ impl<'a> Evaluator<'a> {
         let mut selected = Vec::with_capacity(stored.len());
         for series in stored {
             self.check_interrupt()?;
+            let counts = selector.counts_only.then(|| {
+                let lookback = self.options.lookback_ms;
+                histogram_counts::only_counts(series, self.steps, selector.reference, lookback)
+            });
+            let series = counts.as_ref().unwrap_or(series);
             let one = self.select_one(series, selector.reference)?;
             if !one.is_empty() {
                 let size = one.size();

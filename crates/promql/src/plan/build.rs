@@ -113,6 +113,7 @@ impl Builder<'_> {
             matchers: selector.matchers.clone(),
             reference: self.reference(&selector.modifiers)?,
             smoothed: selector.smoothed,
+            counts_only: false,
         })
     }
 
@@ -128,6 +129,7 @@ impl Builder<'_> {
                 (_, true) => Extension::Smoothed,
                 _ => Extension::None,
             },
+            counts_only: false,
         })
     }
 

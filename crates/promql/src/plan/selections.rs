@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Extension, Node, NodeKind, RangeSelector, Reference, Selector};
-use crate::ast::Matcher;
+use crate::ast::{BinaryOp, Matcher};
 use crate::engine::EngineOptions;
 use crate::error::QueryError;
 use crate::steps::Steps;
@@ -31,21 +31,81 @@ struct Around {
     function: Option<&'static str>,
     /// The grouping of the aggregation directly around.
     grouping: Option<Grouping>,
+    histograms: Histograms,
 }
 
+/// The parts of histograms that the expressions around a node look at.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Histograms {
+    /// No function says anything yet.
+    #[default]
+    Unspecified,
+    /// Counts and sums.
+    Counts,
+    /// Buckets too.
+    Whole,
+}
+
+impl Histograms {
+    /// Returns the parts within a function.
+    fn within(self, function: &str) -> Self {
+        match function {
+            "histogram_fraction"
+            | "histogram_quantile"
+            | "histogram_quantiles"
+            | "histogram_stddev"
+            | "histogram_stdvar" => Self::Whole,
+            _ if self == Self::Whole => Self::Whole,
+            _ if COUNT_FUNCTIONS.contains(&function) => Self::Counts,
+            _ => self,
+        }
+    }
+}
+
+/// The functions that look at counts and sums of histograms only.
+const COUNT_FUNCTIONS: [&str; 3] = ["histogram_avg", "histogram_count", "histogram_sum"];
+
 impl Around {
-    fn function(name: &'static str) -> Self {
+    fn within_function(&self, name: &'static str) -> Self {
         Self {
             function: Some(name),
             grouping: None,
+            histograms: self.histograms.within(name),
+        }
+    }
+
+    /// Returns this for an operand of operators, which may be among `</` and `>/`.
+    fn within_operators(&self, is_trimmed: bool) -> Self {
+        Self {
+            histograms: match is_trimmed {
+                true => Histograms::Whole,
+                false => self.histograms,
+            },
+            ..Self::default()
+        }
+    }
+
+    fn within_subquery(&self) -> Self {
+        Self {
+            // Whether counters were reset shows in the buckets.
+            histograms: Histograms::Whole,
+            ..self.without_grouping()
         }
     }
 
     fn without_grouping(&self) -> Self {
         Self {
-            function: self.function,
             grouping: None,
+            ..self.clone()
         }
+    }
+
+    /// Returns true if histograms are reduced to counts and sums, after they have been combined.
+    fn needs_resets(&self) -> bool {
+        let is_direct = self
+            .function
+            .is_some_and(|it| COUNT_FUNCTIONS.contains(&it));
+        self.histograms == Histograms::Counts && !is_direct
     }
 }
 
@@ -63,6 +123,21 @@ struct Window {
     samples: WindowSamples,
 }
 
+impl Window {
+    /// Returns the window with the samples that show if counters of histograms were reset before those that matter: in
+    /// Prometheus also one right before the window.
+    fn with_resets(self, is_needed: bool) -> Self {
+        match is_needed {
+            true => Self {
+                before: self.before.saturating_add(1),
+                samples: WindowSamples::All,
+                ..self
+            },
+            false => self,
+        }
+    }
+}
+
 impl Numbering {
     fn visit(&mut self, node: &mut Node, steps: Steps, around: &Around) -> Result<(), QueryError> {
         match &mut node.kind {
@@ -77,31 +152,43 @@ impl Numbering {
             }
             NodeKind::Subquery(subquery) => {
                 let inner = subquery.steps(steps)?;
-                self.visit(&mut subquery.expr, inner, &around.without_grouping())
+                self.visit(&mut subquery.expr, inner, &around.within_subquery())
             }
             NodeKind::Call(call) => {
-                let around = Around::function(call.function.name);
+                let around = around.within_function(call.function.name);
                 let mut arguments = call.arguments.iter_mut();
                 arguments.try_for_each(|argument| self.visit(argument, steps, &around))
             }
-            NodeKind::Info(info) => self.visit(&mut info.input, steps, &Around::function("info")),
+            NodeKind::Info(info) => {
+                self.visit(&mut info.input, steps, &around.within_function("info"))
+            }
             NodeKind::Aggregate(aggregate) => {
                 let function = Some(aggregate.op.name());
                 let grouping = Some(Grouping {
                     labels: aggregate.grouping.clone(),
                     without: aggregate.without,
                 });
-                let around = Around { function, grouping };
+                let around = Around {
+                    function,
+                    grouping,
+                    histograms: around.histograms,
+                };
                 if let Some(parameter) = &mut aggregate.parameter {
                     self.visit(parameter, steps, &around)?;
                 }
                 self.visit(&mut aggregate.expr, steps, &around)
             }
             NodeKind::Binary(binary) => {
-                let around = Around::default();
-                self.visit(&mut binary.first, steps, &around)?;
-                let mut operators = binary.steps.iter_mut();
-                operators.try_for_each(|step| self.visit(&mut step.right, steps, &around))
+                let is_trim = |op| matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
+                let last_trim = binary.steps.iter().rposition(|step| is_trim(step.op));
+                let around_first = around.within_operators(last_trim.is_some());
+                self.visit(&mut binary.first, steps, &around_first)?;
+                for (place, step) in binary.steps.iter_mut().enumerate() {
+                    // An operator is applied to all operands before it, and to the one after it.
+                    let around = around.within_operators(last_trim.is_some_and(|it| place <= it));
+                    self.visit(&mut step.right, steps, &around)?;
+                }
+                Ok(())
             }
             NodeKind::Unary(_, inner) => self.visit(inner, steps, &around.without_grouping()),
             NodeKind::StepInvariant(inner) => {
@@ -119,6 +206,8 @@ impl Numbering {
                 false => WindowSamples::Newest,
             },
         };
+        selector.counts_only = around.histograms == Histograms::Counts && !selector.smoothed;
+        let window = window.with_resets(selector.counts_only && around.needs_resets());
         let (matchers, reference) = (&selector.matchers, selector.reference);
         selector.selection = self.add(matchers, reference, window, steps, around);
     }
@@ -137,6 +226,9 @@ impl Numbering {
                 _ => WindowSamples::All,
             },
         };
+        selector.counts_only =
+            around.histograms == Histograms::Counts && selector.extension == Extension::None;
+        let window = window.with_resets(selector.counts_only && around.needs_resets());
         let (matchers, reference) = (&selector.matchers, selector.reference);
         selector.selection = self.add(matchers, reference, window, steps, around);
     }
