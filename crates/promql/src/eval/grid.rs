@@ -116,6 +116,32 @@ pub(crate) fn has_equal_labels(series: &[GridSeries]) -> bool {
 /// # Errors
 /// Two of them have a value at the same step.
 pub(crate) fn merged(series: Vec<GridSeries>) -> Evaluated<Vec<GridSeries>> {
+    merged_groups(series, |floats, histograms| {
+        let mut steps = [floats, histograms].concat();
+        steps.sort_unstable();
+        has_repetition(&steps)
+    })
+}
+
+/// Merges the series of a result with the same labels, each at the place of the first of them. As in Prometheus, a
+/// series may have a float and a histogram at the same step then.
+///
+/// # Errors
+/// Two of them have a float at the same step, or a histogram.
+pub(crate) fn merged_at_end(series: Vec<GridSeries>) -> Evaluated<Vec<GridSeries>> {
+    merged_groups(series, |floats, histograms| {
+        has_repetition(floats) || has_repetition(histograms)
+    })
+}
+
+fn has_repetition(sorted: &[u32]) -> bool {
+    sorted.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+fn merged_groups(
+    series: Vec<GridSeries>,
+    collide: impl Fn(&[u32], &[u32]) -> bool,
+) -> Evaluated<Vec<GridSeries>> {
     if series.len() < 2 || !has_equal_labels(&series) {
         return Ok(series);
     }
@@ -130,10 +156,15 @@ pub(crate) fn merged(series: Vec<GridSeries>) -> Evaluated<Vec<GridSeries>> {
             None => groups.push(vec![one]),
         }
     }
-    groups.into_iter().map(merged_group).collect()
+    let groups = groups.into_iter();
+    groups.map(|group| merged_group(group, &collide)).collect()
 }
 
-fn merged_group(mut group: Vec<GridSeries>) -> Evaluated<GridSeries> {
+/// Merges series. `collide` returns true if the sorted steps of all floats and of all histograms must not be.
+fn merged_group(
+    mut group: Vec<GridSeries>,
+    collide: impl Fn(&[u32], &[u32]) -> bool,
+) -> Evaluated<GridSeries> {
     if group.len() == 1 {
         return Ok(group.remove(0));
     }
@@ -144,10 +175,9 @@ fn merged_group(mut group: Vec<GridSeries>) -> Evaluated<GridSeries> {
     }
     merged.floats.sort_by_key(|it| it.step);
     merged.histograms.sort_by_key(|it| it.step);
-    let mut steps: Vec<u32> = merged.floats.iter().map(|it| it.step).collect();
-    steps.extend(merged.histograms.iter().map(|it| it.step));
-    steps.sort_unstable();
-    match steps.windows(2).any(|pair| pair[0] == pair[1]) {
+    let floats: Vec<u32> = merged.floats.iter().map(|it| it.step).collect();
+    let histograms: Vec<u32> = merged.histograms.iter().map(|it| it.step).collect();
+    match collide(&floats, &histograms) {
         true => fail(SAME_LABELS),
         false => Ok(merged),
     }

@@ -69,7 +69,7 @@ impl<'a> Evaluator<'a> {
         for one in series.iter_mut().filter(|one| one.drop_name) {
             one.labels = grid::without_metadata(&one.labels);
         }
-        grid::merged(series)
+        grid::merged_at_end(series)
     }
 
     fn instant_vector(&self, series: Vec<GridSeries>) -> Vec<VectorSample> {
