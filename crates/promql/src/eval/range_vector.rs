@@ -122,7 +122,10 @@ impl<'a> Evaluator<'a> {
 
     fn subquery(&mut self, subquery: &'a Subquery) -> Evaluated<RangeVector<'a>> {
         let steps = subquery.steps(self.steps)?;
+        let selected_before = self.samples.selected();
         let series = self.at_steps(steps, |ev| ev.inner_of_subquery(&subquery.expr))?;
+        // The windows over the result count instead.
+        self.samples.forget_selected(selected_before);
         Ok(RangeVector {
             series: series
                 .into_iter()

@@ -70,6 +70,11 @@ impl SampleCounter {
         self.total = self.total.saturating_add(since.saturating_mul(repetitions));
     }
 
+    /// Forgets the samples that were selected since then.
+    pub(crate) fn forget_selected(&mut self, selected_before: u64) {
+        self.total = selected_before;
+    }
+
     pub(crate) fn statistics(&self) -> Statistics {
         Statistics {
             total_samples: self.total,

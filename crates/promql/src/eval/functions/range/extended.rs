@@ -333,7 +333,6 @@ pub(crate) fn smoothed<'a>(
         if !one.is_empty() {
             let size = one.size();
             ev.samples.add(size)?;
-            ev.samples.count_selected(size);
             result.push(one);
         }
     }
