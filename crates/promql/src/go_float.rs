@@ -1,5 +1,8 @@
 //! Functions of floats as Go's packages `math` and `strconv` have them, where Rust's differ.
 
+mod pow;
+
+pub(crate) use self::pow::pow;
 use crate::number::are_underscores_valid;
 
 /// Exponents of the smallest number that is not 0, of the smallest with full precision, and of the largest.

@@ -66,7 +66,7 @@ fn seconds(expr: &DurationExpr, query: QueryRange) -> Result<f64, QueryError> {
                 DurationOp::Div => left / right,
                 DurationOp::Mod if right == 0.0 => return invalid(expr.span, "modulo by zero"),
                 DurationOp::Mod => left % right,
-                DurationOp::Pow => left.powf(right),
+                DurationOp::Pow => crate::go_float::pow(left, right),
                 DurationOp::MinOf => crate::go_float::min(left, right),
                 DurationOp::MaxOf => crate::go_float::max(left, right),
             }
