@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::LazyLock;
 
 use go_regex::Pattern;
+use prom_model::Labels;
 
 /// A string of a query: bytes that need not be UTF-8, because `"\xff"` is the byte 255.
 ///
@@ -108,6 +109,24 @@ pub(crate) fn quote(bytes: &[u8]) -> String {
     quoted
 }
 
+/// Writes labels as Go's `Labels.String()` does.
+pub(crate) fn labels_text(labels: &Labels) -> String {
+    let is_plain = |name: &str| {
+        let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+        name.bytes()
+            .enumerate()
+            .all(|(index, byte)| is_letter(byte) || index > 0 && byte.is_ascii_digit())
+    };
+    let texts = labels.iter().map(|label| {
+        let value = quote(label.value.as_bytes());
+        match is_plain(&label.name) {
+            true => format!("{}={value}", label.name),
+            false => format!("{}={value}", quote(label.name.as_bytes())),
+        }
+    });
+    format!("{{{}}}", texts.collect::<Vec<_>>().join(", "))
+}
+
 /// Quotes at most `count` characters, as Go's `%.10q`.
 pub(crate) fn quote_start(bytes: &[u8], count: usize) -> String {
     let mut end = 0;
@@ -208,6 +227,18 @@ pub(crate) fn unquote(literal: &[u8]) -> Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_are_written_as_by_go() {
+        let label = |name: &str, value: &str| prom_model::Label {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let labels = Labels::new(vec![label("a.b", "\n"), label("a1", "ä"), label("1", "x")]);
+        let text = r#"{"1"="x", "a.b"="\n", a1="ä"}"#;
+        assert_eq!(labels_text(&labels), text);
+        assert_eq!(labels_text(&Labels::default()), "{}");
+    }
 
     #[test]
     fn strings_are_quoted_as_by_go() {
