@@ -52,6 +52,13 @@ impl GridSeries {
         self.floats.is_empty() && self.histograms.is_empty()
     }
 
+    /// Returns the first step with a value.
+    fn first_step(&self) -> Option<u32> {
+        let float = self.floats.first().map(|it| it.step);
+        let histogram = self.histograms.first().map(|it| it.step);
+        float.into_iter().chain(histogram).min()
+    }
+
     /// Returns the number of samples, a histogram counting as several.
     pub(crate) fn size(&self) -> usize {
         let histograms = self
@@ -111,7 +118,8 @@ pub(crate) fn has_equal_labels(series: &[GridSeries]) -> bool {
     !series.iter().all(|it| labels.insert(&*it.labels))
 }
 
-/// Merges the series with the same labels, each at the place of the first of them.
+/// Merges the series with the same labels, each at the place of the first of them. As in Prometheus the first value
+/// decides about the removal of the name.
 ///
 /// # Errors
 /// Two of them have a value at the same step.
@@ -168,7 +176,9 @@ fn merged_group(
     if group.len() == 1 {
         return Ok(group.remove(0));
     }
-    let mut merged = GridSeries::new(Arc::clone(&group[0].labels), group[0].drop_name);
+    let drop_name = group.iter().min_by_key(|it| it.first_step());
+    let drop_name = drop_name.is_some_and(|it| it.drop_name);
+    let mut merged = GridSeries::new(Arc::clone(&group[0].labels), drop_name);
     for mut one in group {
         merged.floats.append(&mut one.floats);
         merged.histograms.append(&mut one.histograms);
