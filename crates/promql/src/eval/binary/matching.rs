@@ -1,0 +1,277 @@
+//! Operators between two instant vectors, except set operators.
+//!
+//! One of the sides has at most one series at a time in each group of series that match: the right one, or with
+//! `group_right` the left one. It is called the one side here, and the other the many side, even if that has one series
+//! in each group too.
+
+mod conflicts;
+mod pair;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use prom_model::Labels;
+
+use self::conflicts::Conflict;
+use super::element::{self, Combined, Element};
+use super::one_side::OneSide;
+use super::problems::Problems;
+use super::result_labels::ResultLabels;
+use super::signature::{Groups, matched_labels};
+use crate::ast::{Cardinality, VectorMatching};
+use crate::eval::grid::{GridFloat, GridHistogram, GridSeries};
+use crate::eval::{Evaluated, Evaluator, fail};
+use crate::plan::BinaryStep;
+use crate::value::SampleValue;
+
+/// Evaluates an operator between two vectors.
+pub(super) fn join(
+    ev: &mut Evaluator<'_>,
+    step: &BinaryStep,
+    matching: &VectorMatching,
+    left: Vec<GridSeries>,
+    right: Vec<GridSeries>,
+) -> Evaluated<Vec<GridSeries>> {
+    let is_swapped = matching.cardinality == Cardinality::OneToMany;
+    let (mut many, mut one) = match is_swapped {
+        true => (right, left),
+        false => (left, right),
+    };
+    let changes_meaning = super::changes_meaning(step.op);
+    let drops_metadata = changes_meaning || step.return_bool && !ev.options.delayed_name_removal;
+    let join = Join {
+        step,
+        matching,
+        is_swapped,
+        drops_metadata,
+        labels: ResultLabels::new(matching, drops_metadata),
+        fill_many: matching.fill_left.map(|fill| fill.0),
+        fill_one: matching.fill_right.map(|fill| fill.0),
+    };
+    if (many.is_empty() || one.is_empty()) && !join.has_fill() {
+        return Ok(Vec::new());
+    }
+    let groups = Groups::new(matching, &many, &one);
+    let has_unique_labels =
+        !ev.options.delayed_name_removal && join.has_unique_labels(&many, &groups);
+
+    // A conflict ends the evaluation at its step, but there may be another before.
+    let mut conflict = join.duplicate(&many, &one, &groups);
+    if let Some(conflict) = &conflict {
+        conflict.truncate(&mut many);
+        conflict.truncate(&mut one);
+    }
+    let one = OneSides::new(one, &groups, matching);
+    if let Some(earlier) = join.ambiguous(ev, &many, &one, &groups)? {
+        earlier.truncate(&mut many);
+        conflict = Some(earlier);
+    }
+    let mut results = join.evaluate(ev, many, one, &groups, conflict.as_ref())?;
+    if !has_unique_labels {
+        results = super::merged(ev, results)?;
+    }
+    match conflict {
+        Some(conflict) => fail(conflict.text),
+        None => Ok(results),
+    }
+}
+
+/// The one side by groups.
+struct OneSides {
+    /// The labels of the series.
+    labels: Vec<Arc<Labels>>,
+    by_group: Vec<OneSide>,
+}
+
+impl OneSides {
+    fn new(series: Vec<GridSeries>, groups: &Groups, matching: &VectorMatching) -> Self {
+        Self {
+            labels: series.iter().map(|it| Arc::clone(&it.labels)).collect(),
+            by_group: OneSide::of_groups(series, &groups.right, groups.count(), &matching.include),
+        }
+    }
+}
+
+/// An operator between two vectors.
+struct Join<'a> {
+    step: &'a BinaryStep,
+    matching: &'a VectorMatching,
+    /// True if the many side is on the right.
+    is_swapped: bool,
+    drops_metadata: bool,
+    labels: ResultLabels<'a>,
+    /// The value for series that the many side lacks. In Prometheus too it is that of `fill_left`, even with
+    /// `group_right`.
+    fill_many: Option<f64>,
+    /// The value for series that the one side lacks.
+    fill_one: Option<f64>,
+}
+
+impl Join<'_> {
+    fn has_fill(&self) -> bool {
+        self.fill_many.is_some() || self.fill_one.is_some()
+    }
+
+    fn combine(&self, many: Element<'_>, one: Element<'_>) -> Combined {
+        let (left, right) = match self.is_swapped {
+            true => (one, many),
+            false => (many, one),
+        };
+        element::combine(self.step.op, self.step.return_bool, left, right)
+    }
+
+    /// Returns true if different series of the many side certainly have results with different labels.
+    fn has_unique_labels(&self, many: &[GridSeries], groups: &Groups) -> bool {
+        if self.fill_many.is_some() {
+            return false;
+        }
+        if self.matching.cardinality != Cardinality::OneToOne {
+            return !self.drops_metadata && !self.labels.depends_on_one_side();
+        }
+        // The labels by which the group is matched remain, except perhaps these.
+        let is_metadata = |name: &String| crate::eval::is_metadata_label(name);
+        let loses_labels = self.drops_metadata
+            && match self.matching.on {
+                true => self.matching.labels.iter().any(is_metadata),
+                false => many.iter().any(|one| {
+                    let labels = &one.labels;
+                    !labels.get("__type__").is_empty() || !labels.get("__unit__").is_empty()
+                }),
+            };
+        !loses_labels && groups.left.are_single()
+    }
+
+    /// Returns the results of all series. Conflicts are known already; those of the one side that remain are at steps
+    /// without values on the many side.
+    fn evaluate(
+        &self,
+        ev: &mut Evaluator<'_>,
+        many: Vec<GridSeries>,
+        one: OneSides,
+        groups: &Groups,
+        conflict: Option<&Conflict>,
+    ) -> Evaluated<Vec<GridSeries>> {
+        let mut problems = Problems::default();
+        let mut results = Vec::with_capacity(many.len());
+        let mut matched = Matched::new(self.fill_many.is_some(), groups.count());
+        for (index, mut series) in many.into_iter().enumerate() {
+            ev.check_interrupt()?;
+            let group = groups.left.group_of(index);
+            let side = &one.by_group[group];
+            if side.is_empty() && self.fill_one.is_none() {
+                continue;
+            }
+            let labels = std::mem::take(&mut series.labels);
+            series.drop_name = self.step.return_bool;
+            if self.is_simple(&series, side) {
+                self.join_floats(&mut series.floats, &side.floats);
+            } else {
+                series = self.join_values(&series, side, &mut problems, matched.of(group));
+                ev.samples.add(series.size())?;
+            }
+            self.push_results(&labels, series, side, &mut results);
+        }
+        if let Some(fill) = self.fill_many {
+            let end = conflict.map_or(u32::MAX, |conflict| conflict.step);
+            for (index, labels) in one.labels.iter().enumerate() {
+                let group = groups.right.group_of(index);
+                if groups.right.of(group).first() != Some(&index) {
+                    continue;
+                }
+                ev.check_interrupt()?;
+                let side = &one.by_group[group];
+                let series =
+                    self.filled((index, side), fill, matched.of(group), end, &mut problems);
+                ev.samples.add(series.size())?;
+                let labels = Arc::new(matched_labels(self.matching, labels));
+                self.push_results(&labels, series, side, &mut results);
+            }
+        }
+        problems.annotate(ev, self.step);
+        Ok(results)
+    }
+
+    /// Adds the results of a series of the many side: one series, or one for each label set of the one side.
+    fn push_results(
+        &self,
+        many: &Arc<Labels>,
+        result: GridSeries,
+        side: &OneSide,
+        results: &mut Vec<GridSeries>,
+    ) {
+        if result.is_empty() {
+            return;
+        }
+        let has_one_class = side.classes.len() == 1 && self.fill_one.is_none();
+        if !self.labels.depends_on_one_side() || has_one_class {
+            let labels = match side.classes.first() {
+                Some(one) => self.labels.of(many, one),
+                None => self.labels.of(many, &Labels::default()),
+            };
+            results.push(GridSeries { labels, ..result });
+            return;
+        }
+        let first = results.len();
+        let mut places: HashMap<Option<usize>, usize> = HashMap::new();
+        let mut last: Option<(Option<usize>, usize)> = None;
+        let mut place_of = |class: Option<usize>, results: &mut Vec<GridSeries>| match last {
+            Some((last, place)) if last == class => place,
+            _ => {
+                let place = *places.entry(class).or_insert_with(|| {
+                    let labels = self.labels_with(many, side, class);
+                    results.push(GridSeries::new(labels, result.drop_name));
+                    results.len() - 1
+                });
+                last = Some((class, place));
+                place
+            }
+        };
+        let mut classes = side.owner_cursor();
+        for point in result.floats {
+            let place = place_of(classes.class_at(point.step), results);
+            results[place].floats.push(point);
+        }
+        let mut classes = side.owner_cursor();
+        for point in result.histograms {
+            let place = place_of(classes.class_at(point.step), results);
+            results[place].histograms.push(point);
+        }
+        debug_assert!(results[first..].iter().all(|it| !it.is_empty()));
+    }
+
+    /// Returns the labels of results with a class of the one side; without one the value is filled in.
+    fn labels_with(&self, many: &Arc<Labels>, side: &OneSide, class: Option<usize>) -> Arc<Labels> {
+        match class {
+            Some(class) => self.labels.of(many, &side.classes[class]),
+            None => self.labels.of(many, &matched_labels(self.matching, many)),
+        }
+    }
+}
+
+/// The steps at which groups have a match, if they matter.
+struct Matched {
+    by_group: Vec<Vec<u32>>,
+}
+
+impl Matched {
+    fn new(matters: bool, groups: usize) -> Self {
+        let count = if matters { groups } else { 0 };
+        Self {
+            by_group: vec![Vec::new(); count],
+        }
+    }
+
+    fn of(&mut self, group: usize) -> Option<&mut Vec<u32>> {
+        self.by_group.get_mut(group)
+    }
+}
+
+impl SampleValue {
+    /// Appends the value to those of a series.
+    fn push_to(self, series: &mut GridSeries, step: u32) {
+        match self {
+            Self::Float(value) => series.floats.push(GridFloat { step, value }),
+            Self::Histogram(histogram) => series.histograms.push(GridHistogram { step, histogram }),
+        }
+    }
+}
