@@ -21,6 +21,10 @@ extern crate self as prom_model;
 #[cfg(test)]
 mod examples;
 mod float_histogram;
+pub mod go_math {
+    //! Logarithms with the same bits as in Go on amd64.
+    pub use crate::float_histogram::{ln, log2};
+}
 mod histogram;
 mod labels;
 mod matcher;

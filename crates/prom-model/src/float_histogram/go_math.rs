@@ -38,11 +38,11 @@ fn split(value: f64) -> (f64, i64) {
     (f64::from_bits(fraction), exponent)
 }
 
-/// Returns the natural logarithm of a fraction in [0.5, 1).
-fn ln_of_fraction(fraction: f64) -> f64 {
-    let (mut fraction, mut k) = (fraction, 0.0);
+/// Returns the natural logarithm of a fraction in [0.5, 1) times a power of two.
+fn ln_of_parts(fraction: f64, exponent: f64) -> f64 {
+    let (mut fraction, mut k) = (fraction, exponent);
     if fraction <= std::f64::consts::FRAC_1_SQRT_2 {
-        (fraction, k) = (fraction * 2.0, -1.0);
+        (fraction, k) = (fraction * 2.0, k - 1.0);
     }
     let f = fraction - 1.0;
     let s = f / (2.0 + f);
@@ -54,22 +54,54 @@ fn ln_of_fraction(fraction: f64) -> f64 {
     k * LN_2_HIGH - ((half_square - (s * (half_square + (odd + even)) + k * LN_2_LOW)) - f)
 }
 
-/// Returns the binary logarithm, as `math.Log2` does.
-pub(super) fn log2(value: f64) -> f64 {
-    if value.is_nan() || value < 0.0 {
-        return f64::NAN;
+/// Returns the natural logarithm, as `math.Log` of Go does on amd64.
+///
+/// Numbers below the smallest normal one count as if the bit before their fraction was set.
+///
+/// ```
+/// use prom_model::go_math::ln;
+///
+/// assert_eq!(ln(10.0), 2.302585092994046);
+/// assert_eq!(ln(0.0), f64::NEG_INFINITY);
+/// assert_eq!(ln(5e-324), -709.0895657128241);
+/// ```
+pub fn ln(value: f64) -> f64 {
+    if let Some(special) = special_logarithm(value) {
+        return special;
     }
-    if value == 0.0 {
-        return f64::NEG_INFINITY;
+    let bits = value.to_bits();
+    let exponent = (bits >> FRACTION_BITS) as i64 - 1022;
+    let fraction = bits & !(EXPONENT_MASK << FRACTION_BITS) | 1022 << FRACTION_BITS;
+    ln_of_parts(f64::from_bits(fraction), exponent as f64)
+}
+
+/// Returns the logarithm of what has none, and of zero and infinity.
+fn special_logarithm(value: f64) -> Option<f64> {
+    match value {
+        _ if value.is_nan() || value < 0.0 => Some(f64::NAN),
+        0.0 => Some(f64::NEG_INFINITY),
+        f64::INFINITY => Some(value),
+        _ => None,
     }
-    if value.is_infinite() {
-        return value;
+}
+
+/// Returns the binary logarithm, as `math.Log2` of Go does on amd64.
+///
+/// ```
+/// use prom_model::go_math::log2;
+///
+/// assert_eq!(log2(1024.0), 10.0);
+/// assert_eq!(log2(0.1), -3.321928094887362);
+/// ```
+pub fn log2(value: f64) -> f64 {
+    if let Some(special) = special_logarithm(value) {
+        return special;
     }
     let (fraction, exponent) = split(value);
     if fraction == 0.5 {
         return (exponent - 1) as f64;
     }
-    ln_of_fraction(fraction) * std::f64::consts::LOG2_E + exponent as f64
+    ln_of_parts(fraction, 0.0) * std::f64::consts::LOG2_E + exponent as f64
 }
 
 /// Returns 2 to the power of `value`, as `math.Exp2` does.
