@@ -14,7 +14,17 @@ pub(super) fn anchored(node: &Node) -> Hir {
     Hir::concat(whole.into())
 }
 
-fn to_hir(node: &Node) -> Hir {
+fn repetition(node: &Node, (min, max): (u32, Option<u32>), is_greedy: bool) -> Hir {
+    Hir::repetition(Repetition {
+        min,
+        max,
+        greedy: is_greedy,
+        sub: Box::new(to_hir(node)),
+    })
+}
+
+/// Returns the pattern.
+pub(super) fn to_hir(node: &Node) -> Hir {
     match node {
         Node::Empty => Hir::empty(),
         Node::Literal(literal) => Hir::literal(literal.as_bytes()),
@@ -27,10 +37,14 @@ fn to_hir(node: &Node) -> Hir {
             Look::WordBoundary => hir::Look::WordAscii,
             Look::NotWordBoundary => hir::Look::WordAsciiNegate,
         }),
-        Node::Repeat { node, min, max } => Hir::repetition(Repetition {
-            min: *min,
-            max: *max,
-            greedy: true,
+        Node::Repeat { node, min, max } => repetition(node, (*min, *max), true),
+        Node::Lazy(lazy) => match &**lazy {
+            Node::Repeat { node, min, max } => repetition(node, (*min, *max), false),
+            other => to_hir(other),
+        },
+        Node::Capture(index, node) => Hir::capture(hir::Capture {
+            index: *index,
+            name: None,
             sub: Box::new(to_hir(node)),
         }),
         Node::Concat(nodes) => Hir::concat(nodes.iter().map(to_hir).collect()),

@@ -56,6 +56,7 @@ fn choices(node: &Node) -> Option<usize> {
             let inside: usize = nodes.iter().map(choices).sum::<Option<_>>()?;
             Some(inside + usize::from(!have_disjoint_starts(nodes)))
         }
+        Node::Lazy(node) | Node::Capture(_, node) => choices(node),
     }
 }
 
@@ -69,7 +70,7 @@ fn write(node: &Node, depth: usize, java: &mut String) -> Option<()> {
             .chars()
             .for_each(|c| push_char(c, r"\.+*?()|[]{}^$", java)),
         Node::Class(class) => write_class(class, java)?,
-        Node::Look(_) => return None,
+        Node::Look(_) | Node::Lazy(_) | Node::Capture(..) => return None,
         Node::Repeat { node, min, max } => {
             let is_single = match &**node {
                 Node::Class(_) => true,

@@ -8,6 +8,8 @@
 //! - the compiled form ([`Pattern::matches`]), which matches in linear time,
 //! - the form for Java, if there is one ([`Pattern::to_java`]).
 //!
+//! [`Regexp`] searches strings for a pattern instead, and finds the parts that its groups match.
+//!
 //! ```
 //! use go_regex::Pattern;
 //!
@@ -26,13 +28,16 @@ mod java;
 mod literals;
 mod node;
 mod parse;
+mod regexp;
 mod steps;
 mod unicode;
 
 use regex_automata::meta::{BuildError, Regex};
+use regex_syntax::hir::Hir;
 
 pub use error::RegexError;
 use node::Node;
+pub use regexp::Regexp;
 
 /// Maximum size of a compiled form in bytes, unless [`Pattern::with_size_limit`] sets another one.
 pub const MAX_COMPILED_BYTES: usize = 10 << 20;
@@ -101,22 +106,14 @@ impl Pattern {
     /// See [`Self::new`].
     pub fn with_size_limit(pattern: &str, max_compiled_bytes: usize) -> Result<Self, RegexError> {
         let (node, depth) = parse::parse(pattern)?;
-        if depth <= MAX_DEPTH_ON_CALLERS_STACK {
-            return Self::compile(node, max_compiled_bytes);
-        }
-        let failed = |error: &dyn std::fmt::Debug| RegexError::Compile(format!("{error:?}"));
-        let thread = std::thread::Builder::new()
-            .stack_size(DEEP_STACK_BYTES)
-            .spawn(move || Self::compile(node, max_compiled_bytes))
-            .map_err(|error| failed(&error))?;
-        thread.join().unwrap_or_else(|error| Err(failed(&error)))
+        with_stack_for(depth, move || Self::compile(node, max_compiled_bytes))
     }
 
     fn compile(node: Node, max_compiled_bytes: usize) -> Result<Self, RegexError> {
         let node = node.without_outer_anchors();
         let form = match literals::literals(&node) {
             Some(literals) => Form::Literals(literals),
-            None => Form::Compiled(compile(&node, max_compiled_bytes)?),
+            None => Form::Compiled(compile(&hir::anchored(&node), max_compiled_bytes)?),
         };
         let java = java::to_java(&node);
         Ok(Self { form, java })
@@ -194,13 +191,27 @@ pub fn escape(string: &str) -> String {
     regex_syntax::escape(string)
 }
 
-fn compile(node: &Node, max_compiled_bytes: usize) -> Result<Regex, RegexError> {
+/// Compiles a pattern of this depth, on a stack of its own if it is deep.
+fn with_stack_for<T: Send + 'static>(
+    depth: u32,
+    compile: impl FnOnce() -> Result<T, RegexError> + Send + 'static,
+) -> Result<T, RegexError> {
+    if depth <= MAX_DEPTH_ON_CALLERS_STACK {
+        return compile();
+    }
+    let failed = |error: &dyn std::fmt::Debug| RegexError::Compile(format!("{error:?}"));
+    let thread = std::thread::Builder::new()
+        .stack_size(DEEP_STACK_BYTES)
+        .spawn(compile)
+        .map_err(|error| failed(&error))?;
+    thread.join().unwrap_or_else(|error| Err(failed(&error)))
+}
+
+fn compile(hir: &Hir, max_compiled_bytes: usize) -> Result<Regex, RegexError> {
     let config = Regex::config()
         .nfa_size_limit(Some(max_compiled_bytes))
         .hybrid_cache_capacity(CACHE_BYTES);
-    let compiled = Regex::builder()
-        .configure(config)
-        .build_from_hir(&hir::anchored(node));
+    let compiled = Regex::builder().configure(config).build_from_hir(hir);
     compiled.map_err(|error: BuildError| match error.size_limit() {
         Some(limit) => RegexError::CompiledSize(limit),
         None => RegexError::Compile(error.to_string()),

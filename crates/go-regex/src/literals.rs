@@ -68,7 +68,8 @@ fn expanded(node: &Node) -> Option<Vec<String>> {
             }
             Some(starts)
         }
-        Node::Look(_) | Node::Repeat { .. } => None,
+        Node::Look(_) | Node::Repeat { .. } | Node::Lazy(_) => None,
+        Node::Capture(_, node) => expanded(node),
     }
 }
 

@@ -27,6 +27,10 @@ pub(super) enum Node {
     Concat(Vec<Node>),
     /// At least two alternatives.
     Alternate(Vec<Node>),
+    /// A repetition that prefers to end. Only patterns for [`crate::Regexp`] have them.
+    Lazy(Box<Node>),
+    /// A group with its number. Only patterns for [`crate::Regexp`] have them.
+    Capture(u32, Box<Node>),
 }
 
 /// A condition on a position between two characters.
@@ -167,6 +171,7 @@ pub(super) fn is_never_empty(node: &Node) -> bool {
         Node::Repeat { node, min, .. } => *min > 0 && is_never_empty(node),
         Node::Concat(nodes) => nodes.iter().any(is_never_empty),
         Node::Alternate(nodes) => nodes.iter().all(is_never_empty),
+        Node::Lazy(node) | Node::Capture(_, node) => is_never_empty(node),
     }
 }
 
@@ -192,6 +197,7 @@ fn first_characters(node: &Node) -> Option<ClassUnicode> {
         Node::Class(class) => Some(class.clone()),
         Node::Repeat { node, min, .. } if *min > 0 => first_characters(node),
         Node::Concat(nodes) => first_characters(nodes.first()?),
+        Node::Lazy(node) | Node::Capture(_, node) => first_characters(node),
         Node::Empty | Node::Look(_) | Node::Repeat { .. } | Node::Alternate(_) => None,
     }
 }

@@ -1,9 +1,9 @@
 //! Go's syntax of regular expressions, <https://pkg.go.dev/regexp/syntax>, with the flags that
 //! Prometheus sets: Perl's extensions, and a dot that matches a newline.
 //!
-//! A pattern is accepted if Go accepts it, with the same meaning, and rejected if Go rejects it. Captures and
-//! greediness are dropped, as only a match of the whole string counts. The parser does not recurse, as its input can
-//! nest to any depth; its result is at most [`MAX_DEPTH`] deep.
+//! A pattern is accepted if Go accepts it, with the same meaning, and rejected if Go rejects it. If only a match of the
+//! whole string counts, captures and greediness are dropped. The parser does not recurse, as its input can nest to any
+//! depth; its result is at most [`MAX_DEPTH`] deep.
 
 mod class;
 
@@ -12,28 +12,80 @@ use super::node::{Look, Node};
 use super::unicode;
 use class::Class;
 
-/// Parses a pattern; also returns an upper bound of its depth.
+/// Parses a pattern that has to match whole strings; also returns an upper bound of its depth.
 ///
 /// # Errors
 /// Go rejects the pattern, or it is too large.
 pub(super) fn parse(pattern: &str) -> Result<(Node, u32), RegexError> {
-    let mut parser = Parser {
-        rest: pattern,
-        flags: Flags {
-            ignores_case: false,
-            is_multi_line: false,
-            dot_matches_newline: true,
-        },
-        groups: vec![Group::default()],
-        parts: 0,
-        has_no_class_end: false,
-    };
-    // The repetition that was just parsed; another one must not follow directly.
-    let mut last_repeat = None;
-    while let Some(next) = parser.rest.chars().next() {
-        last_repeat = parser.read(next, last_repeat)?;
+    let (piece, _) = Parser::new(pattern, Purpose::Whole).parse()?;
+    // The anchors that Prometheus adds count, too.
+    let below = piece.height - u32::from(piece.shape == Shape::Concat);
+    match below < MAX_DEPTH {
+        true => Ok((piece.node, piece.height)),
+        false => Err(RegexError::NestingDepth),
     }
-    parser.finish()
+}
+
+/// A pattern that is searched, as Go's package `regexp` does without further flags.
+pub(super) struct Searched {
+    pub(super) node: Node,
+    /// An upper bound of its depth.
+    pub(super) depth: u32,
+    /// The names of its groups, empty for those without one, from group 0.
+    pub(super) names: Vec<String>,
+}
+
+/// Parses a pattern that is searched in strings.
+///
+/// # Errors
+/// Go rejects the pattern, or it is too large.
+pub(super) fn parse_searched(pattern: &str) -> Result<Searched, RegexError> {
+    let (piece, names) = Parser::new(pattern, Purpose::Search).parse()?;
+    let piece = checked_depth(piece)?;
+    Ok(Searched {
+        node: piece.node,
+        depth: piece.height,
+        names,
+    })
+}
+
+/// The use of a pattern.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// It matches whole strings, and a dot matches a newline.
+    Whole,
+    /// It is searched, with captures and greediness.
+    Search,
+}
+
+impl<'p> Parser<'p> {
+    fn new(pattern: &'p str, purpose: Purpose) -> Self {
+        Self {
+            rest: pattern,
+            flags: Flags {
+                dot_matches_newline: purpose == Purpose::Whole,
+                ..Flags::default()
+            },
+            groups: vec![Group::default()],
+            purpose,
+            names: vec![String::new()],
+            parts: 0,
+            has_no_class_end: false,
+        }
+    }
+
+    /// Returns the whole pattern and the names of its groups.
+    fn parse(mut self) -> Result<(Piece, Vec<String>), RegexError> {
+        // The repetition that was just parsed; another one must not follow directly.
+        let mut last_repeat = None;
+        while let Some(next) = self.rest.chars().next() {
+            last_repeat = self.read(next, last_repeat)?;
+        }
+        match (self.groups.pop(), self.groups.is_empty()) {
+            (Some(whole), true) => Ok((whole.finish(), self.names)),
+            _ => Err(RegexError::UnclosedGroup),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +96,8 @@ struct Flags {
     is_multi_line: bool,
     /// `s`
     dot_matches_newline: bool,
+    /// `U`
+    is_lazy: bool,
 }
 
 /// A part of the pattern that may be repeated.
@@ -104,6 +158,8 @@ struct Group {
     /// The flags around it.
     outer: Flags,
     captures: bool,
+    /// The number of a group that captures, if the pattern is searched.
+    number: Option<u32>,
     alternatives: Vec<Piece>,
     /// The alternative that is being read.
     pieces: Vec<Piece>,
@@ -144,6 +200,9 @@ impl Group {
             piece.height += 1;
             piece.shape = Shape::Other;
         }
+        if let Some(number) = self.number {
+            piece.node = Node::Capture(number, Box::new(piece.node));
+        }
         piece
     }
 }
@@ -153,6 +212,8 @@ pub(super) struct Parser<'p> {
     pub(super) rest: &'p str,
     flags: Flags,
     groups: Vec<Group>,
+    purpose: Purpose,
+    names: Vec<String>,
     parts: usize,
     /// True once the rest is known to have no `:]`, so that it is not searched again.
     pub(super) has_no_class_end: bool,
@@ -256,27 +317,34 @@ impl<'p> Parser<'p> {
         let before = self.rest;
         self.add_parts(1)?;
         let outer = self.flags;
-        let captures = match before.strip_prefix("(?") {
+        let name = match before.strip_prefix("(?") {
             None => {
                 self.skip(1);
-                true
+                Some("")
             }
             Some(rest) => match group_name(before, rest)? {
-                Some(rest) => {
+                Some((name, rest)) => {
                     self.rest = rest;
-                    true
+                    Some(name)
                 }
                 None => {
                     if !self.read_flags(before, rest)? {
                         return Ok(());
                     }
-                    false
+                    None
                 }
             },
         };
+        let name_of_capture = name.filter(|_| self.purpose == Purpose::Search);
+        let number = name_of_capture.map(|name| {
+            self.names.push(name.to_owned());
+            // There are fewer than the parts of a pattern may be.
+            self.names.len() as u32 - 1
+        });
         self.groups.push(Group {
             outer,
-            captures,
+            captures: name.is_some(),
+            number,
             ..Group::default()
         });
         Ok(())
@@ -292,7 +360,7 @@ impl<'p> Parser<'p> {
                 'i' => flags.ignores_case = is_set,
                 'm' => flags.is_multi_line = is_set,
                 's' => flags.dot_matches_newline = is_set,
-                'U' => {}
+                'U' => flags.is_lazy = is_set,
                 '-' if is_set => {
                     is_set = false;
                     is_complete = false;
@@ -325,21 +393,6 @@ impl<'p> Parser<'p> {
         self.push_piece(piece)
     }
 
-    fn finish(mut self) -> Result<(Node, u32), RegexError> {
-        match (self.groups.pop(), self.groups.is_empty()) {
-            (Some(whole), true) => {
-                let whole = whole.finish();
-                // The anchors that Prometheus adds count, too.
-                let below = whole.height - u32::from(whole.shape == Shape::Concat);
-                match below < MAX_DEPTH {
-                    true => Ok((whole.node, whole.height)),
-                    false => Err(RegexError::NestingDepth),
-                }
-            }
-            _ => Err(RegexError::UnclosedGroup),
-        }
-    }
-
     /// Repeats the last piece. The operator is between `before` and the rest.
     fn repeat(
         &mut self,
@@ -348,8 +401,9 @@ impl<'p> Parser<'p> {
         before: &'p str,
         last_repeat: Option<&'p str>,
     ) -> Result<(), RegexError> {
-        // Greediness does not change the result for the whole string.
-        self.rest = self.rest.strip_prefix('?').unwrap_or(self.rest);
+        let without_mark = self.rest.strip_prefix('?');
+        self.rest = without_mark.unwrap_or(self.rest);
+        let is_lazy = without_mark.is_some() != self.flags.is_lazy;
         if let Some(last) = last_repeat {
             return Err(RegexError::NestedRepeat(self.since(last)));
         }
@@ -363,11 +417,16 @@ impl<'p> Parser<'p> {
         if repeats > MAX_REPEATS {
             return Err(RegexError::RepeatCount(self.since(before)));
         }
+        let repeat = Node::Repeat {
+            node: Box::new(piece.node),
+            min,
+            max,
+        };
         let repeated = Piece {
-            node: Node::Repeat {
-                node: Box::new(piece.node),
-                min,
-                max,
+            // Greediness does not change the result for the whole string.
+            node: match is_lazy && self.purpose == Purpose::Search {
+                true => Node::Lazy(Box::new(repeat)),
+                false => repeat,
             },
             height: piece.height + 1,
             repeats,
@@ -449,8 +508,8 @@ fn checked_depth(piece: Piece) -> Result<Piece, RegexError> {
     }
 }
 
-/// Skips `?P<name>` or `?<name>` after the parenthesis with which `before` starts; returns the rest.
-fn group_name<'p>(before: &str, rest: &'p str) -> Result<Option<&'p str>, RegexError> {
+/// Reads `?P<name>` or `?<name>` after the parenthesis with which `before` starts; returns the name and the rest.
+fn group_name<'p>(before: &str, rest: &'p str) -> Result<Option<(&'p str, &'p str)>, RegexError> {
     let named = rest.strip_prefix("P<").or_else(|| rest.strip_prefix('<'));
     // If nothing follows, Go parses these as flags, and rejects them as such.
     let Some(named) = named.filter(|named| !named.is_empty()) else {
@@ -462,7 +521,7 @@ fn group_name<'p>(before: &str, rest: &'p str) -> Result<Option<&'p str>, RegexE
     };
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     match !name.is_empty() && name.chars().all(is_word) {
-        true => Ok(Some(rest)),
+        true => Ok(Some((name, rest))),
         false => invalid(before.len() - rest.len()),
     }
 }

@@ -144,6 +144,7 @@ impl Follow {
                 let options: Vec<_> = nodes.iter().map(|node| self.preceded_by(node)).collect();
                 Self::either(&options)
             }
+            Node::Lazy(node) | Node::Capture(_, node) => self.preceded_by(node),
         }
     }
 }
@@ -156,6 +157,7 @@ struct Bound {
 impl Bound {
     fn walk(&self, node: &Node, entries: Entries, follow: &Rc<Follow>) -> Option<Cost> {
         match node {
+            Node::Lazy(node) | Node::Capture(_, node) => self.walk(node, entries, follow),
             // Conditions on positions test at most two characters.
             Node::Look(_) => Some(Cost {
                 steps: product(entries.count(), 2),
@@ -473,6 +475,7 @@ fn shortest(node: &Node) -> u64 {
         Node::Repeat { node, min, .. } => product(shortest(node), (*min).into()),
         Node::Concat(nodes) => nodes.iter().map(shortest).fold(0, sum),
         Node::Alternate(nodes) => nodes.iter().map(shortest).min().unwrap_or(0),
+        Node::Lazy(node) | Node::Capture(_, node) => shortest(node),
     }
 }
 
@@ -578,7 +581,9 @@ mod tests {
         fn find(&mut self, node: &Node, at: usize, next: Next<'_, 't>) -> bool {
             match node {
                 Node::Empty => next(self, at),
-                Node::Look(_) => unreachable!("patterns with conditions have no form for Java"),
+                Node::Look(_) | Node::Lazy(_) | Node::Capture(..) => {
+                    unreachable!("patterns with these have no form for Java")
+                }
                 Node::Literal(literal) => {
                     let mut end = at;
                     for c in literal.chars() {
