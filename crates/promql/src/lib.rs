@@ -29,6 +29,7 @@ mod error;
 mod eval;
 mod functions;
 mod go_float;
+mod go_math;
 mod go_sort;
 mod lexer;
 mod memory;

@@ -1,5 +1,6 @@
 //! Strings of PromQL, which are bytes, and Go's way of quoting them.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::LazyLock;
 
@@ -29,6 +30,25 @@ impl Text {
     /// Returns the string, if it is UTF-8.
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
+    }
+
+    /// Returns the string; each byte that is not part of a character becomes U+FFFD, as in Go's JSON.
+    ///
+    /// ```
+    /// use promql::Text;
+    ///
+    /// assert_eq!(Text::from(b"a\xf0\x9f\xff".to_vec()).to_string_lossy(), "a\u{fffd}\u{fffd}\u{fffd}");
+    /// ```
+    pub fn to_string_lossy(&self) -> Cow<'_, str> {
+        if let Some(string) = self.as_str() {
+            return string.into();
+        }
+        let (mut string, mut rest) = (String::with_capacity(self.0.len()), &self.0[..]);
+        while let Some((character, length)) = decode(rest) {
+            string.push(character);
+            rest = &rest[length..];
+        }
+        string.into()
     }
 
     /// Returns true if there are no bytes.

@@ -2,6 +2,10 @@
 
 const DAY_SECONDS: i64 = 86_400;
 
+/// The seconds, and the days, from the first date that Go can represent, in the year -292277022399, to 1970.
+const SECONDS_BEFORE_1970: u64 = 9_223_371_966_579_724_800;
+const DAYS_BEFORE_1970: i64 = 106_751_990_353_932;
+
 /// A time of day of a day of the Gregorian calendar, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DateTime {
@@ -18,10 +22,11 @@ pub(crate) struct DateTime {
 }
 
 impl DateTime {
-    /// Returns the date of a number of seconds since 1970.
+    /// Returns the date of a number of seconds since 1970. As in Go, numbers before all dates are ones at their end.
     pub(crate) fn from_seconds(seconds: i64) -> Self {
-        let days = seconds.div_euclid(DAY_SECONDS);
-        let second_of_day = seconds.rem_euclid(DAY_SECONDS);
+        let seconds = SECONDS_BEFORE_1970.wrapping_add_signed(seconds);
+        let days = (seconds / DAY_SECONDS as u64) as i64 - DAYS_BEFORE_1970;
+        let second_of_day = (seconds % DAY_SECONDS as u64) as i64;
         let (year, month, day) = civil(days);
         Self {
             year,

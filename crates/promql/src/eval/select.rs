@@ -134,36 +134,49 @@ impl<'a> Evaluator<'a> {
     }
 
     fn select_one(&self, series: &StoredSeries, reference: Reference) -> Evaluated<GridSeries> {
-        let (steps, room) = (self.steps, self.samples.room());
-        let mut cursor = NewestCursor::new(series, self.options.lookback_ms);
         let mut one = GridSeries::new(Arc::clone(&series.labels), false);
+        let cursor = NewestCursor::new(series, self.options.lookback_ms);
+        self.each_newest(cursor, reference, |step, newest, _| match newest {
+            Newest::Float(sample) => one.floats.push(GridFloat {
+                step,
+                value: sample.value,
+            }),
+            Newest::Histogram(sample) => one.histograms.push(GridHistogram {
+                step,
+                histogram: Arc::clone(&sample.histogram),
+            }),
+        })?;
+        Ok(one)
+    }
+
+    /// Calls `found` with the newest sample of each step that has one.
+    ///
+    /// # Errors
+    /// There are more of them than samples may be added.
+    pub(super) fn each_newest<'s>(
+        &self,
+        mut cursor: NewestCursor<'s>,
+        reference: Reference,
+        mut found: impl FnMut(u32, Newest<'s>, &NewestCursor<'s>),
+    ) -> Evaluated<()> {
+        let (steps, mut room) = (self.steps, self.samples.room());
         let mut step = 0;
         while step < steps.count() {
             match cursor.newest(reference.resolve(steps.time(step))) {
-                Some(Newest::Float(sample)) => one.floats.push(GridFloat {
-                    step,
-                    value: sample.value,
-                }),
-                Some(Newest::Histogram(sample)) => one.histograms.push(GridHistogram {
-                    step,
-                    histogram: Arc::clone(&sample.histogram),
-                }),
+                Some(newest) => {
+                    room = room.checked_sub(1).ok_or(EvaluationError::TooManySamples)?;
+                    found(step, newest, &cursor);
+                    step += 1;
+                }
                 None => {
                     let Some(time) = cursor.next_time() else {
                         break;
                     };
                     // A gap costs nothing, however many steps it has.
-                    step = step
-                        .max(steps.first_reaching(reference, time))
-                        .max(step + 1);
-                    continue;
+                    step = steps.first_reaching(reference, time).max(step + 1);
                 }
             }
-            if one.floats.len() + one.histograms.len() > room {
-                return Err(EvaluationError::TooManySamples.into());
-            }
-            step += 1;
         }
-        Ok(one)
+        Ok(())
     }
 }

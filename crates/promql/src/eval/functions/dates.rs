@@ -1,0 +1,43 @@
+//! Parts of dates, in UTC.
+
+use super::math::of_floats;
+use crate::eval::grid::GridSeries;
+use crate::eval::{Evaluated, Evaluator, fail};
+use crate::number::to_i64;
+use crate::plan::Call;
+use crate::time::DateTime;
+
+/// Evaluates a part of the dates that floats are, in seconds since 1970; without an argument, of the time of the
+/// evaluation.
+pub(super) fn call<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Vec<GridSeries>> {
+    match call.function.name {
+        "day_of_month" => part(ev, call, |date| date.day.into()),
+        "day_of_week" => part(ev, call, |date| date.weekday.into()),
+        "day_of_year" => part(ev, call, |date| date.day_of_year().into()),
+        "days_in_month" => part(ev, call, |date| date.days_in_month().into()),
+        "hour" => part(ev, call, |date| date.hour.into()),
+        "minute" => part(ev, call, |date| date.minute.into()),
+        "month" => part(ev, call, |date| date.month.into()),
+        "year" => part(ev, call, |date| date.year as f64),
+        name => fail(format!("{name}() is not evaluated yet")),
+    }
+}
+
+fn part<'a>(
+    ev: &mut Evaluator<'a>,
+    call: &'a Call,
+    part: impl Fn(DateTime) -> f64,
+) -> Evaluated<Vec<GridSeries>> {
+    match call.arguments.first() {
+        Some(vector) => of_floats(ev, vector, |value| {
+            part(DateTime::from_seconds(to_i64(value)))
+        }),
+        None => {
+            let steps = ev.steps;
+            // Go divides towards zero.
+            let date = |step| DateTime::from_seconds(steps.time(step) / 1000);
+            let scalar = ev.per_step(|step| part(date(step)))?;
+            Ok(vec![ev.series_of_scalar(&scalar)?])
+        }
+    }
+}

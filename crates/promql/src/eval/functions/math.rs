@@ -1,0 +1,136 @@
+//! Functions of each float of a vector.
+
+use std::f64::consts::PI;
+
+use crate::eval::grid::GridSeries;
+use crate::eval::scalar::Scalar;
+use crate::eval::{Evaluated, Evaluator, fail};
+use crate::plan::{Call, Node};
+use crate::{go_float, go_math};
+
+/// Evaluates a function of one argument that looks at each float alone.
+pub(super) fn call<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Vec<GridSeries>> {
+    let Some(vector) = call.arguments.first() else {
+        return fail(format!("{}() is not evaluated yet", call.function.name));
+    };
+    match call.function.name {
+        "abs" => of_floats(ev, vector, f64::abs),
+        "acos" => of_floats(ev, vector, go_math::acos),
+        "acosh" => of_floats(ev, vector, go_math::acosh),
+        "asin" => of_floats(ev, vector, go_math::asin),
+        "asinh" => of_floats(ev, vector, go_math::asinh),
+        "atan" => of_floats(ev, vector, go_math::atan),
+        "atanh" => of_floats(ev, vector, go_math::atanh),
+        "ceil" => of_floats(ev, vector, f64::ceil),
+        "cos" => of_floats(ev, vector, go_math::cos),
+        "cosh" => of_floats(ev, vector, go_math::cosh),
+        "deg" => of_floats(ev, vector, degrees),
+        "exp" => of_floats(ev, vector, go_math::exp),
+        "floor" => of_floats(ev, vector, f64::floor),
+        "ln" => of_floats(ev, vector, go_math::ln),
+        "log10" => of_floats(ev, vector, go_math::log10),
+        "log2" => of_floats(ev, vector, go_math::log2),
+        "rad" => of_floats(ev, vector, radians),
+        "sgn" => of_floats(ev, vector, sign),
+        "sin" => of_floats(ev, vector, go_math::sin),
+        "sinh" => of_floats(ev, vector, go_math::sinh),
+        "sqrt" => of_floats(ev, vector, f64::sqrt),
+        "tan" => of_floats(ev, vector, go_math::tan),
+        "tanh" => of_floats(ev, vector, go_math::tanh),
+        name => fail(format!("{name}() is not evaluated yet")),
+    }
+}
+
+fn degrees(value: f64) -> f64 {
+    value * 180.0 / PI
+}
+
+fn radians(value: f64) -> f64 {
+    value * PI / 180.0
+}
+
+/// Returns 1 or -1 with the sign of a number; zeros and NaN stay what they are.
+fn sign(value: f64) -> f64 {
+    if value < 0.0 {
+        -1.0
+    } else if value > 0.0 {
+        1.0
+    } else {
+        value
+    }
+}
+
+/// Evaluates a vector for a function of floats: without its histograms, and without metric names.
+fn floats<'a>(ev: &mut Evaluator<'a>, vector: &'a Node) -> Evaluated<Vec<GridSeries>> {
+    let mut series = ev.vector(vector)?;
+    series.retain_mut(|one| {
+        one.histograms = Vec::new();
+        !one.floats.is_empty()
+    });
+    for one in &mut series {
+        ev.drop_name(one);
+    }
+    Ok(series)
+}
+
+/// Applies a function to each float of a vector.
+pub(super) fn of_floats<'a>(
+    ev: &mut Evaluator<'a>,
+    vector: &'a Node,
+    function: impl Fn(f64) -> f64,
+) -> Evaluated<Vec<GridSeries>> {
+    let mut series = floats(ev, vector)?;
+    for one in &mut series {
+        ev.check_interrupt()?;
+        for it in &mut one.floats {
+            it.value = function(it.value);
+        }
+    }
+    ev.merge_after_drop(series)
+}
+
+/// Rounds to the nearest multiple of a number, upwards if two are as near.
+pub(super) fn round<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Vec<GridSeries>> {
+    let mut series = floats(ev, &call.arguments[0])?;
+    let inverse = match call.arguments.get(1) {
+        Some(nearest) => ev.scalar(nearest)?.map(|nearest| 1.0 / nearest),
+        None => Scalar::Constant(1.0),
+    };
+    for one in &mut series {
+        ev.check_interrupt()?;
+        for it in &mut one.floats {
+            it.value = rounded(it.value, inverse.at(it.step));
+        }
+    }
+    ev.merge_after_drop(series)
+}
+
+fn rounded(value: f64, inverse: f64) -> f64 {
+    (value * inverse + 0.5).floor() / inverse
+}
+
+/// Limits floats to a range. Where the range has no numbers there are no results.
+pub(super) fn clamp<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Vec<GridSeries>> {
+    let mut series = floats(ev, &call.arguments[0])?;
+    let bound = ev.scalar(&call.arguments[1])?;
+    let (min, max) = match (call.function.name, call.arguments.get(2)) {
+        ("clamp_max", _) => (Scalar::Constant(f64::NEG_INFINITY), bound),
+        (_, Some(max)) => (bound, ev.scalar(max)?),
+        (_, None) => (bound, Scalar::Constant(f64::INFINITY)),
+    };
+    for one in &mut series {
+        ev.check_interrupt()?;
+        one.floats.retain_mut(|it| {
+            let (min, max) = (min.at(it.step), max.at(it.step));
+            it.value = clamped(it.value, min, max);
+            // If one of them is NaN, the result is NaN, too.
+            max >= min || max.is_nan() || min.is_nan()
+        });
+    }
+    series.retain(|one| !one.is_empty());
+    ev.merge_after_drop(series)
+}
+
+fn clamped(value: f64, min: f64, max: f64) -> f64 {
+    go_float::max(min, go_float::min(max, value))
+}
