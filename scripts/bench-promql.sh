@@ -4,20 +4,20 @@
 # steps, and prints a table in Markdown: microseconds of a query by both, and ours as a part of theirs. The
 # samples are in memory. Needs Go.
 #
-#   scripts/bench-promql.sh [REGEX]      only the names of crates/promql/benches/expressions.txt that match
+#   scripts/bench-promql.sh [REGEX]      only those of crates/promql/benches/expressions.txt whose names match
 
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$here"
-only="${1:-.}"
+only="${1:-.*}"
 
 program="$(scripts/go-tools.sh promql-bench)"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
 printf 'bench-promql.sh: Prometheus\n' >&2
-GOMAXPROCS=1 "$program" -test.run '^$' -test.bench "Engine/$only/" -test.benchtime 0.3s \
+GOMAXPROCS=1 "$program" -test.run '^$' -test.bench "Engine/^($only)\$/" -test.benchtime 0.3s \
     -expressions crates/promql/benches/expressions.txt >"$work/go"
 printf 'bench-promql.sh: our engine\n' >&2
 cargo bench --quiet -p promql --bench engine -- --noplot --warm-up-time 0.2 --measurement-time 0.5 \
