@@ -17,6 +17,7 @@ pub struct Judge {
     output: BufReader<ChildStdout>,
     sent: usize,
     received: usize,
+    has_statistics: bool,
 }
 
 impl Judge {
@@ -58,7 +59,13 @@ impl Judge {
             output,
             sent: 0,
             received: 0,
+            has_statistics: true,
         }
+    }
+
+    /// Leaves the statistics out of the results.
+    pub fn without_statistics(&mut self) {
+        self.has_statistics = false;
     }
 
     /// Sends a query. Its result is one of the next to be received.
@@ -80,13 +87,16 @@ impl Judge {
     /// The program has ended, or has printed something else.
     pub fn receive(&mut self) -> QueryResult {
         let output = &mut self.output;
-        let result = wire::read_result(self.received, || {
+        let mut result = wire::read_result(self.received, || {
             let mut line = Vec::new();
             output.read_until(b'\n', &mut line).expect("it can be read");
             assert_eq!(line.pop(), Some(b'\n'), "the program has ended");
             String::from_utf8_lossy(&line).into_owned()
         });
         self.received += 1;
+        if !self.has_statistics {
+            result.samples = None;
+        }
         result
     }
 

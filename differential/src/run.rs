@@ -25,11 +25,13 @@ pub struct Settings {
     pub only: Vec<String>,
     /// The number of differences to print.
     pub printed: usize,
+    /// True if the numbers of samples are compared too.
+    pub statistics: bool,
 }
 
 impl Settings {
-    /// Returns the settings that the environment names: `SEED`, `N`, `DEPTH`, `ONLY` (separated by commas) and
-    /// `PRINT`.
+    /// Returns the settings that the environment names: `SEED`, `N`, `DEPTH`, `ONLY` (separated by commas),
+    /// `PRINT` and `STATISTICS`.
     ///
     /// # Panics
     /// One of them is no number, or is no name of a feature.
@@ -60,6 +62,7 @@ impl Settings {
             depth: number("DEPTH", 4) as u32,
             only,
             printed: number("PRINT", 10) as usize,
+            statistics: number("STATISTICS", 1) != 0,
         }
     }
 }
@@ -108,6 +111,9 @@ pub fn run(program: &Path, settings: &Settings) -> Report {
     let data = data::series(settings.seed);
     let memory = Memory::new(&data);
     let mut judge = Judge::start(program, &data);
+    if !settings.statistics {
+        judge.without_statistics();
+    }
     let mut generator = Generator::new(settings.seed, settings.depth, &settings.only);
     let mut report = Report {
         queries: 0,

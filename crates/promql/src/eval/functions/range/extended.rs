@@ -332,6 +332,7 @@ pub(crate) fn smoothed<'a>(
         notes.report(ev, metric_name(&series.labels), span);
         if !one.is_empty() {
             let size = one.size();
+            // Prometheus does not count them as selected.
             ev.samples.add(size)?;
             result.push(one);
         }
