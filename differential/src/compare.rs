@@ -11,8 +11,6 @@ const INEXACT: [&str; 18] = [
     "^", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "exp", "ln",
     "log10", "log2", "sin", "sinh", "tan", "tanh",
 ];
-/// The functions below which Prometheus reads count and sum of histograms only.
-const PARTS: [&str; 3] = ["histogram_avg", "histogram_count", "histogram_sum"];
 /// The largest relative difference of such results.
 const TOLERANCE: f64 = 1e-12;
 /// The functions whose results have an order.
@@ -63,8 +61,7 @@ pub fn difference(
             .features
             .iter()
             .any(|it| ORDERED.contains(&it.as_str())),
-        reads_parts: has_one_of(&PARTS),
-        counts_samples: !has_one_of(&PARTS) && (!has_one_of(&["subquery"]) || !has_one_of(&SUMS)),
+        counts_samples: !has_one_of(&["subquery"]) || !has_one_of(&SUMS),
     };
     let difference = comparison.difference(ours, theirs)?;
     let mut is_stable = true;
@@ -98,19 +95,12 @@ struct Comparison {
     /// The largest relative difference of floats.
     tolerance: f64,
     is_ordered: bool,
-    /// True if Prometheus reads parts of histograms only. It then finds no mismatch of buckets and other resets.
-    reads_parts: bool,
     /// True if the statistics are compared.
     counts_samples: bool,
 }
 
 impl Comparison {
     fn difference(&self, ours: &QueryResult, theirs: &QueryResult) -> Option<String> {
-        // A rate of gauges, whose resets it looks for in the parts.
-        let of_gauges = |it: &String| it.contains("histogram metric is not a counter");
-        if self.reads_parts && theirs.warnings.iter().any(of_gauges) {
-            return None;
-        }
         if let Some(difference) = self.values(ours, theirs) {
             return Some(difference);
         }
@@ -124,14 +114,8 @@ impl Comparison {
     }
 
     fn texts(&self, kind: &str, ours: &[String], theirs: &[String]) -> Option<String> {
-        let is_compared = |text: &&String| {
-            let of_whole = ["conflicting counter resets", "mismatched custom buckets"];
-            !(self.reads_parts && of_whole.iter().any(|it| text.contains(it)))
-        };
-        let compared = |all: &[String]| -> Vec<String> {
-            let all = all.iter().filter(is_compared);
-            all.map(|it| without_samples(it)).collect()
-        };
+        let compared =
+            |all: &[String]| -> Vec<String> { all.iter().map(|it| without_samples(it)).collect() };
         let (ours, theirs) = (compared(ours), compared(theirs));
         if ours == theirs {
             return None;

@@ -90,6 +90,17 @@ pub(crate) enum Extension {
     Smoothed,
 }
 
+impl Extension {
+    /// Returns the lengths in milliseconds before and after the range in which samples matter too.
+    pub(crate) fn reach(self, lookback: i64) -> (i64, i64) {
+        match self {
+            Self::None => (0, 0),
+            Self::Anchored => (lookback, 0),
+            Self::Smoothed => (lookback, lookback),
+        }
+    }
+}
+
 /// The time that a selector or subquery looks at, relative to a step or fixed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reference {

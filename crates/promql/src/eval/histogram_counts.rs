@@ -13,15 +13,35 @@ use crate::steps::Steps;
 use crate::storage::StoredSeries;
 use crate::value::HistogramSample;
 
-/// Returns a series whose histograms have no buckets, but hints. Windows of `length` milliseconds end at the times that
-/// are looked at.
+/// The samples that are read for a time, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reach {
+    /// The length of the window before the time.
+    pub(super) before: i64,
+    /// The length of the window after the time.
+    pub(super) after: i64,
+    /// The length before the end of a window to which the iterator jumps if its sample is older.
+    pub(super) buffer: i64,
+}
+
+impl Reach {
+    pub(super) fn window(before: i64, after: i64) -> Self {
+        Self {
+            before,
+            after,
+            buffer: before.saturating_add(after),
+        }
+    }
+}
+
+/// Returns a series whose histograms have no buckets, but hints.
 pub(super) fn only_counts(
     series: &StoredSeries,
     steps: Steps,
     reference: Reference,
-    length: i64,
+    reach: Reach,
 ) -> StoredSeries {
-    let hints = hints(series, steps, reference, length);
+    let hints = hints(series, steps, reference, reach);
     let histograms = series.histograms.iter().zip(hints);
     let histograms = histograms.map(|(sample, hint)| HistogramSample {
         timestamp_ms: sample.timestamp_ms,
@@ -49,7 +69,12 @@ fn without_buckets(histogram: &Arc<FloatHistogram>, hint: ResetHint) -> Arc<Floa
 
 /// Returns the hints of histograms as Prometheus' iterator finds them. It moves forward from sample to sample, but jumps
 /// to the start of a window if that is after the next sample, and forgets the histogram before then.
-fn hints(series: &StoredSeries, steps: Steps, reference: Reference, length: i64) -> Vec<ResetHint> {
+fn hints(
+    series: &StoredSeries,
+    steps: Steps,
+    reference: Reference,
+    reach: Reach,
+) -> Vec<ResetHint> {
     let histograms = &series.histograms;
     let mut hints: Vec<_> = histograms
         .iter()
@@ -64,19 +89,21 @@ fn hints(series: &StoredSeries, steps: Steps, reference: Reference, length: i64)
         histograms: 0,
     };
     // The first window does not have the sample at its start, later ones do.
-    let first = reference.resolve(steps.start).saturating_sub(length);
+    let end_at = |time| reference.resolve(time).saturating_add(reach.after);
+    let first = reference.resolve(steps.start).saturating_sub(reach.before);
     samples.skip_until(first.saturating_add(1));
     let (mut before, mut step) = (None::<usize>, 0);
     while step < steps.count()
         && let Some(next) = samples.time()
     {
-        let end = reference.resolve(steps.time(step));
+        let end = end_at(steps.time(step));
         if next > end {
             // Windows in a gap change nothing.
-            step = steps.first_reaching(reference, next).max(step + 1);
+            let reaching = next.saturating_sub(reach.after);
+            step = steps.first_reaching(reference, reaching).max(step + 1);
             continue;
         }
-        let start = end.saturating_sub(length);
+        let start = end.saturating_sub(reach.buffer);
         if next < start {
             before = None;
             samples.skip_until(start);
@@ -182,7 +209,12 @@ mod tests {
         length: i64,
     ) -> Vec<ResetHint> {
         let steps = Steps::range(start, end, interval).unwrap();
-        let counts = only_counts(series, steps, Reference::default(), length);
+        let counts = only_counts(
+            series,
+            steps,
+            Reference::default(),
+            Reach::window(length, 0),
+        );
         counts
             .histograms
             .iter()
@@ -278,7 +310,7 @@ mod tests {
             [Unknown, Unknown, Reset]
         );
         let steps = Steps::instant(30).unwrap();
-        let counts = only_counts(&mixed, steps, Reference::default(), 100);
+        let counts = only_counts(&mixed, steps, Reference::default(), Reach::window(100, 0));
         assert!(counts.histograms[1].histogram.is_stale());
         let last = &counts.histograms[2].histogram;
         let fields = (last.schema(), last.count(), last.sum(), last.zero_count());

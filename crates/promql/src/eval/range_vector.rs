@@ -97,10 +97,12 @@ impl<'a> Evaluator<'a> {
             NodeKind::Matrix(selector) => {
                 let stored = self.selected(selector.selection)?;
                 let (steps, reference) = (self.steps, selector.reference);
+                let (before, after) = selector.extension.reach(self.options.lookback_ms);
+                let before = selector.range.saturating_add(before);
+                let reach = histogram_counts::Reach::window(before, after);
                 let series = stored.iter().map(|series| match selector.counts_only {
                     true => {
-                        let range = selector.range;
-                        let counts = histogram_counts::only_counts(series, steps, reference, range);
+                        let counts = histogram_counts::only_counts(series, steps, reference, reach);
                         RangeSeries::of_stored(&counts).into_owned()
                     }
                     false => RangeSeries::of_stored(series),

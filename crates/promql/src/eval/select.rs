@@ -5,7 +5,8 @@ use std::sync::Arc;
 use prom_model::{STALE_MARKER_BITS, Sample};
 
 use super::grid::{GridFloat, GridHistogram, GridSeries};
-use super::{Evaluated, Evaluator, histogram_counts};
+use super::histogram_counts::{self, Reach};
+use super::{Evaluated, Evaluator};
 use crate::error::EvaluationError;
 use crate::plan::{Reference, Selector};
 use crate::storage::StoredSeries;
@@ -118,8 +119,8 @@ impl<'a> Evaluator<'a> {
         for series in stored {
             self.check_interrupt()?;
             let counts = selector.counts_only.then(|| {
-                let lookback = self.options.lookback_ms;
-                histogram_counts::only_counts(series, self.steps, selector.reference, lookback)
+                let reach = Reach::window(self.options.lookback_ms, 0);
+                histogram_counts::only_counts(series, self.steps, selector.reference, reach)
             });
             let series = counts.as_ref().unwrap_or(series);
             let one = self.select_one(series, selector.reference)?;

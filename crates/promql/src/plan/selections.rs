@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Extension, Node, NodeKind, RangeSelector, Reference, Selector};
+use super::{Node, NodeKind, RangeSelector, Reference, Selector};
 use crate::ast::{BinaryOp, Matcher};
 use crate::engine::EngineOptions;
 use crate::error::QueryError;
@@ -206,18 +206,14 @@ impl Numbering {
                 false => WindowSamples::Newest,
             },
         };
-        selector.counts_only = around.histograms == Histograms::Counts && !selector.smoothed;
+        selector.counts_only = around.histograms == Histograms::Counts;
         let window = window.with_resets(selector.counts_only && around.needs_resets());
         let (matchers, reference) = (&selector.matchers, selector.reference);
         selector.selection = self.add(matchers, reference, window, steps, around);
     }
 
     fn range_selector(&mut self, selector: &mut RangeSelector, steps: Steps, around: &Around) {
-        let (before, after) = match selector.extension {
-            Extension::None => (0, 0),
-            Extension::Anchored => (self.lookback, 0),
-            Extension::Smoothed => (self.lookback, self.lookback),
-        };
+        let (before, after) = selector.extension.reach(self.lookback);
         let window = Window {
             before: selector.range.saturating_add(before),
             after,
@@ -226,8 +222,7 @@ impl Numbering {
                 _ => WindowSamples::All,
             },
         };
-        selector.counts_only =
-            around.histograms == Histograms::Counts && selector.extension == Extension::None;
+        selector.counts_only = around.histograms == Histograms::Counts;
         let window = window.with_resets(selector.counts_only && around.needs_resets());
         let (matchers, reference) = (&selector.matchers, selector.reference);
         selector.selection = self.add(matchers, reference, window, steps, around);

@@ -10,6 +10,7 @@ use super::places::Places;
 use super::rate::{add, sub};
 use super::windows::{Shape, Window, Windows};
 use crate::eval::grid::{GridFloat, GridHistogram, GridSeries};
+use crate::eval::histogram_counts::{Reach, only_counts};
 use crate::eval::range_vector::{RangeSeries, RangeVector};
 use crate::eval::{Evaluated, Evaluator, fail, metric_name};
 use crate::plan::{Extension, Selector};
@@ -318,9 +319,18 @@ pub(crate) fn smoothed<'a>(
     let stored = ev.selected(selector.selection)?;
     let shape = Shape::around(selector.reference, ev.steps, ev.options.lookback_ms);
     let mut result = Vec::with_capacity(stored.len());
+    // The iterator never jumps.
+    let lookback = ev.options.lookback_ms;
+    let reach = Reach {
+        buffer: i64::MAX,
+        ..Reach::window(lookback, lookback)
+    };
     for series in stored {
         ev.check_interrupt()?;
-        let series = RangeSeries::of_stored(series);
+        let counts = selector
+            .counts_only
+            .then(|| only_counts(series, ev.steps, selector.reference, reach));
+        let series = RangeSeries::of_stored(counts.as_ref().unwrap_or(series));
         let mut one = GridSeries::new(Arc::clone(&series.labels), false);
         let mut notes = Notes::default();
         for window in Windows::new(shape, &series) {
