@@ -131,15 +131,9 @@ pub(crate) fn quote(bytes: &[u8]) -> String {
 
 /// Writes labels as Go's `Labels.String()` does.
 pub(crate) fn labels_text(labels: &Labels) -> String {
-    let is_plain = |name: &str| {
-        let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-        name.bytes()
-            .enumerate()
-            .all(|(index, byte)| is_letter(byte) || index > 0 && byte.is_ascii_digit())
-    };
     let texts = labels.iter().map(|label| {
         let value = quote(label.value.as_bytes());
-        match is_plain(&label.name) {
+        match crate::printer::is_plain_label(&label.name) {
             true => format!("{}={value}", label.name),
             false => format!("{}={value}", quote(label.name.as_bytes())),
         }

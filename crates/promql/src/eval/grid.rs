@@ -6,7 +6,6 @@ use std::sync::Arc;
 use prom_model::{FloatHistogram, Labels};
 
 use super::{Evaluated, fail, is_metadata_label};
-use crate::printer::is_plain_label;
 
 /// A series of an instant vector: its values at some of the steps. No step has two.
 #[derive(Clone, Debug)]
@@ -95,18 +94,6 @@ pub(crate) fn without_metadata(labels: &Arc<Labels>) -> Arc<Labels> {
         true => Arc::new(labels.filtered(|name| !is_metadata_label(name))),
         false => Arc::clone(labels),
     }
-}
-
-/// Returns labels as Prometheus writes them: in braces, with the metric's name among them.
-pub(crate) fn labels_text(labels: &Labels) -> String {
-    let quoted = |text: &str| crate::text::quote(text.as_bytes());
-    let pairs = labels
-        .iter()
-        .map(|label| match is_plain_label(&label.name) {
-            true => format!("{}={}", label.name, quoted(&label.value)),
-            false => format!("{}={}", quoted(&label.name), quoted(&label.value)),
-        });
-    format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
 }
 
 /// The error of two series with the same labels and a value at the same step.

@@ -1,5 +1,8 @@
 //! The function `info`, which adds the labels of info metrics to series of the same target.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use crate::ast::{MatchOp, Matcher};
 use crate::error::EvaluationError;
 use crate::plan::{Info, Reference};
 use crate::storage::{Selection, StoredSeries, WindowSamples};
+use crate::text::labels_text;
 
 /// The info metric that is used unless the second argument names others.
 const DEFAULT_METRIC: &str = "target_info";
@@ -217,7 +221,7 @@ impl<'a> Evaluator<'a> {
                     timestamp_ms: sample.timestamp_ms,
                 }),
                 Some(Newest::Histogram(_)) => {
-                    let labels = grid::labels_text(&series.labels);
+                    let labels = labels_text(&series.labels);
                     return fail(format!(
                         "this should be an info metric, with float samples: {labels}"
                     ));
@@ -324,7 +328,7 @@ struct Tie {
 impl Tie {
     fn error(&self, infos: &[InfoSeries<'_>]) -> StepError {
         let text = |series: usize| {
-            let labels = grid::labels_text(infos[series].labels);
+            let labels = labels_text(infos[series].labels);
             format!("{labels} @ {}", self.timestamp_ms)
         };
         let [existing, new] = self.series.map(text);

@@ -1,6 +1,8 @@
 //! The functions of histograms: native ones, and classic ones, which are a series for each bucket.
 
 mod classic;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
