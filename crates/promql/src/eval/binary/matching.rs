@@ -275,3 +275,183 @@ impl SampleValue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::eval::testing::{Database, histogram};
+
+    fn database() -> Database {
+        Database::default()
+            .samples("l{a='1', b='x'}", &[(0, 1.0), (60_000, 2.0)])
+            .samples("l{a='2', b='x'}", &[(0, 3.0), (120_000, 4.0)])
+            .samples("r{a='1'}", &[(0, 10.0), (60_000, 20.0)])
+            .samples("r{a='3'}", &[(0, 30.0)])
+            .samples("info{a='1', v='old'}", &[(0, 1.0)])
+            .samples("info{a='1', v='new'}", &[(60_000, 1.0), (120_000, 1.0)])
+            .samples("info{a='2', v='old'}", &[(0, 1.0), (120_000, 1.0)])
+    }
+
+    #[test]
+    fn series_with_equal_labels_are_combined() {
+        for (query, expected) in [
+            ("l + on(a) r", [r#"{a="1"} 11"#].as_slice()),
+            ("r - ignoring(b) l", &[r#"{a="1"} 9"#]),
+            ("l < on(a) r", &[r#"{a="1"} 1"#]),
+            ("l < ignoring(b) r", &[r#"l{a="1"} 1"#]),
+            ("l < bool ignoring(b) r", &[r#"{a="1"} 1"#]),
+            ("l > ignoring(b) r", &[]),
+            ("l + r", &[]),
+            ("l + absent", &[]),
+            ("l / on(a) group_left r", &[r#"{a="1", b="x"} 0.1"#]),
+            ("r > on(a) group_right l", &[r#"l{a="1", b="x"} 10"#]),
+            (
+                "l * on(a) group_left(v, b) info",
+                &[r#"{a="1", v="old"} 1"#, r#"{a="2", v="old"} 3"#],
+            ),
+        ] {
+            assert_eq!(database().instant(query, 0).lines(), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn absent_values_are_filled_in() {
+        let mut database = database();
+        database.options.lookback_ms = 30_000;
+        for (query, expected) in [
+            (
+                "l + on(a) fill(0) r",
+                [
+                    r#"{a="1"} 11@0 22@60000"#,
+                    r#"{a="2"} 3@0 4@120000"#,
+                    r#"{a="3"} 30@0"#,
+                ]
+                .as_slice(),
+            ),
+            (
+                "l > ignoring(b) fill_right(1) r",
+                &[r#"l{a="2"} 3@0 4@120000"#],
+            ),
+            ("l > on(a) group_left fill_left(50) r", &[r#"{a="3"} 50@0"#]),
+            (
+                "l + on(a) group_left(v) fill_right(0) info{a='1'}",
+                &[
+                    r#"{a="1", b="x", v="new"} 3@60000"#,
+                    r#"{a="1", b="x", v="old"} 2@0"#,
+                    r#"{a="2", b="x"} 3@0 4@120000"#,
+                ],
+            ),
+        ] {
+            let tested = database.range(query, 0, 120_000, 60_000);
+            assert_eq!(tested.lines(), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn labels_of_a_changing_series_are_copied_step_by_step() {
+        let mut database = database();
+        database.options.lookback_ms = 30_000;
+        let tested = database.range("l * on(a) group_left(v) info", 0, 120_000, 60_000);
+        let expected = [
+            r#"{a="1", b="x", v="new"} 2@60000"#,
+            r#"{a="1", b="x", v="old"} 1@0"#,
+            r#"{a="2", b="x", v="old"} 3@0 4@120000"#,
+        ];
+        assert_eq!(tested.lines(), expected);
+    }
+
+    #[test]
+    fn ambiguous_matches_are_errors() {
+        let many_to_many =
+            "many-to-many matching not allowed: matching labels must be unique on one side";
+        let duplicates = |group: &str, side: &str, series: &str| {
+            format!(
+                "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{series}];{many_to_many}"
+            )
+        };
+        let r = r#"{__name__="r", a="1"}, {__name__="r", a="3"}"#;
+        let l = r#"{__name__="l", a="1", b="x"}, {__name__="l", a="2", b="x"}"#;
+        let explicit = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
+        let unique = "multiple matches for labels: grouping labels must ensure unique matches";
+        for (query, error) in [
+            ("l + on() r", duplicates("{}", "right", r)),
+            ("l + on() group_left r", duplicates("{}", "right", r)),
+            (
+                "l + on(b) group_right r",
+                duplicates(r#"{b="x"}"#, "left", l),
+            ),
+            ("l + on() r{a='1'}", explicit.to_owned()),
+            ("l + on(c) r{a='1'}", explicit.to_owned()),
+            ("l + on(c) group_left(a) r{a='1'}", unique.to_owned()),
+            (
+                "{__name__=~'r|info', a='1', v=~'|old'} + on(a) group_left(v) l",
+                unique.to_owned(),
+            ),
+        ] {
+            assert_eq!(database().instant(query, 0).error(), error, "{query}");
+        }
+        // Only where both sides have values.
+        let mut database = database();
+        database.options.lookback_ms = 30_000;
+        let tested = database.range("l{a='2'} + on() r", 60_000, 120_000, 60_000);
+        assert_eq!(tested.lines(), [""; 0]);
+        let tested = database.range("l{a='2'} + on() r", 0, 120_000, 60_000);
+        assert_eq!(tested.error(), duplicates("{}", "right", r));
+    }
+
+    #[test]
+    fn equal_labels_are_no_error_before_names_are_removed() {
+        let database = Database::with_delayed_name_removal()
+            .samples("l1{a='1'}", &[(0, 1.0)])
+            .samples("l2{a='1'}", &[(0, 2.0)])
+            .samples("r{a='1'}", &[(0, 3.0)]);
+        let both = "({__name__=~'l.'} + on(__name__, a) {__name__=~'l.'})";
+        let tested = database.instant(&format!("{both} > on(a) group_left r"), 0);
+        let error = "multiple matches for labels: grouping labels must ensure unique matches";
+        assert_eq!(tested.error(), error);
+        let tested = database.instant(&format!("sum({both})"), 0);
+        assert_eq!(tested.lines(), ["{} 6"]);
+    }
+
+    #[test]
+    fn histograms_are_added_and_compared() {
+        let database = Database::default()
+            .histograms("a", &[(0, histogram(1.0, &[1.0, 2.0]))])
+            .histograms("b", &[(0, histogram(2.0, &[1.0, 1.0]))])
+            .samples("c", &[(0, 2.0)]);
+        for (query, expected) in [
+            (
+                "a + b",
+                ["{} {count:5, sum:3, (0.5,1]:2, (1,2]:3}"].as_slice(),
+            ),
+            ("a - b", &["{} {count:1, sum:-1, (1,2]:1}"]),
+            ("b * c", &["{} {count:4, sum:4, (0.5,1]:2, (1,2]:2}"]),
+            ("c * b", &["{} {count:4, sum:4, (0.5,1]:2, (1,2]:2}"]),
+            ("a == a", &["a {count:3, sum:1, (0.5,1]:1, (1,2]:2}"]),
+            ("a == b", &[]),
+            ("a != bool b", &["{} 1"]),
+        ] {
+            assert_eq!(database.instant(query, 0).lines(), expected, "{query}");
+        }
+        let tested = database.instant("c - a", 0);
+        assert_eq!(tested.lines_beside_annotations(), [""; 0]);
+        let text = "PromQL info: incompatible sample types encountered for binary operator";
+        assert_eq!(
+            tested.infos,
+            [format!("{text} \"-\": float - histogram (1:1)")]
+        );
+    }
+
+    #[test]
+    fn samples_are_limited() {
+        let mut database =
+            Database::default()
+                .floats("l", 1000, &[1.0; 100])
+                .floats("r", 1000, &[1.0; 100]);
+        database.options.max_samples = 250;
+        let chain = "l + on() r + on() r + on() r + on() r";
+        assert_eq!(database.range(chain, 0, 99_000, 1000).lines().len(), 1);
+        database.options.max_samples = 150;
+        let error = "query processing would load too many samples into memory in query execution";
+        assert_eq!(database.range(chain, 0, 99_000, 1000).error(), error);
+    }
+}

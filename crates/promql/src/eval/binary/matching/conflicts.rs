@@ -113,7 +113,7 @@ impl Join<'_> {
             }
             ev.check_interrupt()?;
             let members: Vec<_> = members.iter().map(|&index| &many[index]).collect();
-            let suspects = self.suspects(members, side);
+            let suspects = self.suspects(ev, members, side);
             if suspects.len() < 2 {
                 continue;
             }
@@ -135,11 +135,18 @@ impl Join<'_> {
     }
 
     /// Returns the series of a group whose results may have the same labels as others.
-    fn suspects<'s>(&self, members: Vec<&'s GridSeries>, side: &OneSide) -> Vec<&'s GridSeries> {
+    fn suspects<'s>(
+        &self,
+        ev: &Evaluator<'_>,
+        members: Vec<&'s GridSeries>,
+        side: &OneSide,
+    ) -> Vec<&'s GridSeries> {
         if self.matching.cardinality == Cardinality::OneToOne {
             return members;
         }
-        if !self.labels.depends_on_one_side() && self.have_equal_metadata(&members) {
+        // With delayed removal of names labels may be equal in instant queries.
+        let are_unique = !ev.options.delayed_name_removal && self.have_equal_metadata(&members);
+        if are_unique && !self.labels.depends_on_one_side() {
             return Vec::new();
         }
         let mut is_suspect = vec![false; members.len()];
