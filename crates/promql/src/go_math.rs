@@ -3,7 +3,7 @@
 //! The functions of the platform's C library are at least as precise, but differ in the last bits. Where a method of
 //! Go cancels digits, as near 1 for `acos` or near 0 for `log10`, they differ by far more.
 
-use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, FRAC_PI_4, LN_2, LOG2_E, LOG10_E};
+use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, FRAC_PI_4, LN_2, LOG2_E, LOG10_E, PI};
 
 pub(crate) use prom_model::go_math::{ln, log2};
 
@@ -273,6 +273,21 @@ pub(crate) fn atan(x: f64) -> f64 {
     odd(x, positive_atan)
 }
 
+/// Returns the angle of a point.
+pub(crate) fn atan2(y: f64, x: f64) -> f64 {
+    let is_special = x == 0.0 || y == 0.0 || !x.is_finite() || !y.is_finite();
+    if is_special {
+        // The standard has the same values.
+        return y.atan2(x);
+    }
+    let angle = atan(y / x);
+    match (x < 0.0, angle <= 0.0) {
+        (false, _) => angle,
+        (true, true) => angle + PI,
+        (true, false) => angle - PI,
+    }
+}
+
 pub(crate) fn asin(x: f64) -> f64 {
     odd(x, |x| {
         let cos = (1.0 - x * x).sqrt();
@@ -410,4 +425,32 @@ pub(crate) fn atanh(x: f64) -> f64 {
             0.5 * ln_1p((x + x) / (1.0 - x))
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn angles_have_the_bits_of_go() {
+        let (mut state, mut hash) = (12_345_u64, 0_u64);
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        for round in 0..200_000 {
+            let (mut y, mut x) = (f64::from_bits(next()), f64::from_bits(next()));
+            if round % 2 == 0 {
+                let mut eighths = || ((next() % 2001) as f64 - 1000.0) / 8.0;
+                (y, x) = (eighths(), eighths());
+            }
+            let angle = atan2(y, x);
+            let bits = if angle.is_nan() { 1 } else { angle.to_bits() };
+            hash = hash.wrapping_mul(31).wrapping_add(bits);
+        }
+        // The hash of the same numbers in Go.
+        assert_eq!(hash, 13_787_737_276_623_534_976);
+    }
 }

@@ -1,5 +1,7 @@
 //! Powers.
 
+use crate::go_math;
+
 const TWO_TO_63: f64 = (1_u64 << 63) as f64;
 const FRACTION_BITS: u32 = 52;
 const EXPONENT_BITS: u64 = 0x7ff << FRACTION_BITS;
@@ -39,7 +41,7 @@ pub(crate) fn pow(base: f64, exponent: f64) -> f64 {
             rest -= 1.0;
             whole += 1.0;
         }
-        fraction = (rest * base.ln()).exp();
+        fraction = go_math::exp(rest * go_math::ln(base));
     }
     let (mut square, mut square_scale) = split(base);
     let mut bits = whole as u64;
@@ -150,12 +152,15 @@ mod tests {
         }
         assert_eq!(hash, 7_157_187_219_375_688_696);
         assert!(pow(f64::NAN, 1.0).is_nan());
-        for (base, exponent) in [(2.0_f64, 0.3), (7.3, 12.75), (1e300, -0.9), (3e-310, 0.7)] {
-            let (found, expected) = (pow(base, exponent), base.powf(exponent));
-            assert!(
-                (found / expected - 1.0).abs() < 1e-12,
-                "{base} ^ {exponent}"
-            );
+        // The last bits of math.Exp are not those of Go. It takes no account of subnormal numbers in logarithms.
+        for (base, exponent, power) in [
+            (2.0, 0.3, 1.231_144_413_344_916_3),
+            (7.3, 12.75, 1.017_106_586_134_378_2e11),
+            (1e300, -0.9, 9.999_999_999_999_834e-271),
+            (3e-310, 0.7, 7.269_123_078_588_97e-218),
+        ] {
+            let found = pow(base, exponent);
+            assert!((found / power - 1.0).abs() < 1e-12, "{base} ^ {exponent}");
         }
     }
 }

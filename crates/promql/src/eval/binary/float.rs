@@ -18,7 +18,7 @@ macro_rules! for_operator {
                 Div => |a, b| a / b,
                 Mod => |a, b| a % b,
                 Pow => |a, b| $crate::go_float::pow(a, b),
-                Atan2 => |a, b| a.atan2(b),
+                Atan2 => |a, b| $crate::go_math::atan2(a, b),
             ],
             [
                 Equal => |a, b| a == b,
