@@ -139,6 +139,14 @@ impl Engine {
 }
 
 /// A query that is ready for evaluation.
+///
+/// ```
+/// use promql::{Engine, EngineOptions};
+///
+/// let query = Engine::new(EngineOptions::default()).instant("up == 0 or up offset 5m == 0", 0)?;
+/// assert_eq!(query.selections().len(), 2);
+/// # Ok::<(), promql::QueryError>(())
+/// ```
 #[derive(Debug)]
 pub struct Query {
     text: Vec<u8>,
@@ -147,6 +155,17 @@ pub struct Query {
 }
 
 /// A reason to stop an evaluation.
+///
+/// ```
+/// use promql::{Engine, EngineOptions, Fetched, Interrupt, Progress};
+///
+/// let query = Engine::new(EngineOptions::default()).instant("vector(1)", 0)?;
+/// let evaluated = query.evaluate(&Fetched::default(), &|| Some(Interrupt::TimedOut));
+/// let Progress::Done(outcome) = evaluated else { unreachable!() };
+/// let error = outcome.value.unwrap_err();
+/// assert_eq!(error.to_string(), "query timed out in expression evaluation");
+/// # Ok::<(), promql::QueryError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interrupt {
     /// The time of the query is over.
@@ -155,13 +174,13 @@ pub enum Interrupt {
     Canceled,
 }
 
-/// The state of a query after an evaluation.
+/// The state of a query after an evaluation, see [`Fetched`].
 #[derive(Debug)]
 pub enum Progress {
     /// It is complete.
     Done(Outcome),
-    /// `info` needs these selections, which depend on its first argument. They have to be added to what was fetched,
-    /// and the query evaluated again.
+    /// These selections have to be added to what was fetched, and the query evaluated again: some of the query's own, or
+    /// one that `info` needs and that depends on its first argument.
     Needs(Vec<Selection>),
 }
 
@@ -177,6 +196,19 @@ pub struct Outcome {
 }
 
 /// The samples that an evaluation touched. A native histogram counts as several.
+///
+/// ```
+/// use prom_model::Sample;
+/// use promql::{Engine, EngineOptions, Fetched, Progress, StoredSeries};
+///
+/// let query = Engine::new(EngineOptions::default()).instant("up", 0)?;
+/// let floats = vec![Sample { timestamp_ms: 0, value: 1.0 }];
+/// let mut fetched = Fetched::default();
+/// fetched.add(query.selections()[0].clone(), vec![StoredSeries { floats, ..StoredSeries::default() }]);
+/// let Progress::Done(outcome) = query.evaluate(&fetched, &|| None) else { unreachable!() };
+/// assert_eq!(outcome.statistics.total_samples, 1);
+/// # Ok::<(), promql::QueryError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Samples that selectors handed to the evaluation; one that several windows contain counts for each.
@@ -198,6 +230,11 @@ impl Query {
         fetched: &Fetched,
         interrupt: &dyn Fn() -> Option<Interrupt>,
     ) -> Progress {
+        let missing = self.plan.selections.iter();
+        let missing: Vec<_> = missing.filter(|it| fetched.get(it).is_none()).collect();
+        if !missing.is_empty() {
+            return Progress::Needs(missing.into_iter().cloned().collect());
+        }
         let evaluation = eval::evaluate(&self.plan, &self.text, &self.options, fetched, interrupt);
         let value = match evaluation.value {
             Ok(value) => Ok(value),
@@ -217,15 +254,15 @@ impl Query {
     /// The storage failed. Errors of the query are in the outcome.
     pub fn run<S: Storage>(&self, storage: &S) -> Result<Outcome, S::Error> {
         let mut fetched = Fetched::default();
-        let mut missing = self.plan.selections.clone();
         loop {
-            for selection in missing {
-                let series = storage.select(&selection)?;
-                fetched.add(selection, series);
-            }
             match self.evaluate(&fetched, &|| None) {
                 Progress::Done(outcome) => return Ok(outcome),
-                Progress::Needs(selections) => missing = selections,
+                Progress::Needs(selections) => {
+                    for selection in selections {
+                        let series = storage.select(&selection)?;
+                        fetched.add(selection, series);
+                    }
+                }
             }
         }
     }

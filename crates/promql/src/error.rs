@@ -49,6 +49,17 @@ impl ParseError {
 }
 
 /// The reason for which a query cannot be evaluated at all. Prometheus' HTTP API reports it as `bad_data`.
+///
+/// ```
+/// use promql::{Engine, EngineOptions};
+///
+/// let engine = Engine::new(EngineOptions::default());
+/// let error = engine.range("up[5m]", 0, 60_000, 15_000).unwrap_err();
+/// let text = "invalid expression type \"range vector\" for range query, must be Scalar or instant Vector";
+/// assert_eq!(error.to_string(), text);
+/// let error = engine.instant("rate(up[5m - 5m])", 0).unwrap_err();
+/// assert_eq!(error.to_string(), "8:15: duration must be greater than 0");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// The query is not valid.
@@ -79,6 +90,16 @@ pub enum QueryError {
 }
 
 /// The reason for which an evaluation fails, with Prometheus' text.
+///
+/// ```
+/// use promql::{Engine, EngineOptions, EvaluationError, Fetched, Progress};
+///
+/// let engine = Engine::new(EngineOptions { max_samples: 2, ..EngineOptions::default() });
+/// let query = engine.range("vector(time())", 0, 120_000, 60_000)?;
+/// let Progress::Done(outcome) = query.evaluate(&Fetched::default(), &|| None) else { unreachable!() };
+/// assert_eq!(outcome.value.unwrap_err(), EvaluationError::TooManySamples);
+/// # Ok::<(), promql::QueryError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvaluationError {
     /// The query holds too many samples at the same time (`execution` in Prometheus' HTTP API).

@@ -49,6 +49,20 @@ pub struct Selection {
 }
 
 /// The samples of a window that an evaluation looks at.
+///
+/// ```
+/// use promql::{Engine, EngineOptions, WindowSamples};
+///
+/// let engine = Engine::new(EngineOptions::default());
+/// for (query, samples) in [
+///     ("up", WindowSamples::Newest),
+///     ("last_over_time(up[1h])", WindowSamples::NewestNotStale),
+///     ("avg_over_time(up[1h])", WindowSamples::All),
+/// ] {
+///     assert_eq!(engine.instant(query, 0)?.selections()[0].samples, samples);
+/// }
+/// # Ok::<(), promql::QueryError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WindowSamples {
     /// All.
@@ -60,6 +74,15 @@ pub enum WindowSamples {
 }
 
 /// The labels by which an aggregation groups.
+///
+/// ```
+/// use promql::{Engine, EngineOptions, Grouping};
+///
+/// let query = Engine::new(EngineOptions::default()).instant("sum by (job) (up)", 0)?;
+/// let grouping = Grouping { labels: vec!["job".to_owned()], without: false };
+/// assert_eq!(query.selections()[0].grouping, Some(grouping));
+/// # Ok::<(), promql::QueryError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Grouping {
     /// The labels of `by` or `without`.
@@ -86,6 +109,15 @@ impl Selection {
 
 /// A series as a storage returns it: floats and histograms, each in the order of their times. No time occurs twice.
 /// Stale markers are samples like others.
+///
+/// ```
+/// use prom_model::Sample;
+/// use promql::StoredSeries;
+///
+/// let floats = vec![Sample { timestamp_ms: 0, value: 1.0 }];
+/// let series = StoredSeries { floats, ..StoredSeries::default() };
+/// assert!(series.labels.is_empty() && series.histograms.is_empty());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct StoredSeries {
     /// The labels.
@@ -100,6 +132,18 @@ pub struct StoredSeries {
 
 /// The times at which the counters of a series began, in milliseconds since the Unix epoch; 0 if unknown. As many as
 /// the samples.
+///
+/// ```
+/// use prom_model::Sample;
+/// use promql::{StartTimestamps, StoredSeries};
+///
+/// let series = StoredSeries {
+///     floats: vec![Sample { timestamp_ms: 60_000, value: 3.0 }],
+///     starts: Some(Box::new(StartTimestamps { floats: vec![15_000], histograms: vec![] })),
+///     ..StoredSeries::default()
+/// };
+/// assert_eq!(series.starts.unwrap().floats.len(), series.floats.len());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct StartTimestamps {
     /// Those of the floats.
@@ -109,6 +153,30 @@ pub struct StartTimestamps {
 }
 
 /// A storage that is asked synchronously, see [`crate::Query::run`].
+///
+/// ```
+/// use std::convert::Infallible;
+/// use prom_model::Sample;
+/// use promql::{Engine, EngineOptions, Selection, Storage, StoredSeries};
+///
+/// /// A storage whose only series has a sample at each time.
+/// struct Clock;
+///
+/// impl Storage for Clock {
+///     type Error = Infallible;
+///
+///     fn select(&self, selection: &Selection) -> Result<Vec<StoredSeries>, Infallible> {
+///         let (_, timestamp_ms) = selection.time_range_ms();
+///         let floats = vec![Sample { timestamp_ms, value: timestamp_ms as f64 }];
+///         Ok(vec![StoredSeries { floats, ..StoredSeries::default() }])
+///     }
+/// }
+///
+/// let query = Engine::new(EngineOptions::default()).instant("clock offset 1m", 90_000)?;
+/// let Ok(outcome) = query.run(&Clock);
+/// assert!(format!("{:?}", outcome.value).contains("30000"));
+/// # Ok::<(), promql::QueryError>(())
+/// ```
 pub trait Storage {
     /// The error of a selection.
     type Error;
@@ -121,7 +189,19 @@ pub trait Storage {
     fn select(&self, selection: &Selection) -> Result<Vec<StoredSeries>, Self::Error>;
 }
 
-/// What a storage returned for the selections of a query.
+/// The series that a storage returned for the selections of a query.
+///
+/// ```
+/// use promql::{Engine, EngineOptions, Fetched, Progress};
+///
+/// let query = Engine::new(EngineOptions::default()).instant("up", 0)?;
+/// let mut fetched = Fetched::default();
+/// let Progress::Needs(missing) = query.evaluate(&fetched, &|| None) else { unreachable!() };
+/// assert_eq!(missing, query.selections());
+/// fetched.add(missing[0].clone(), vec![]);
+/// assert!(matches!(query.evaluate(&fetched, &|| None), Progress::Done(_)));
+/// # Ok::<(), promql::QueryError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Fetched {
     by_selection: HashMap<Selection, Vec<StoredSeries>>,

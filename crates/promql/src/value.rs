@@ -8,6 +8,16 @@ use crate::text::Text;
 use crate::value_type::ValueType;
 
 /// A native histogram at a time.
+///
+/// ```
+/// use prom_model::{FloatHistogram, Histogram};
+/// use promql::HistogramSample;
+///
+/// let histogram = FloatHistogram::try_from(&Histogram::default())?.into();
+/// let sample = HistogramSample { timestamp_ms: 60_000, histogram };
+/// assert_eq!(sample.histogram.count(), 0.0);
+/// # Ok::<(), prom_model::HistogramError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct HistogramSample {
     /// Milliseconds since the Unix epoch.
@@ -17,6 +27,16 @@ pub struct HistogramSample {
 }
 
 /// A series of a result: floats and histograms, each in the order of their times. No time occurs twice.
+///
+/// ```
+/// use promql::{Engine, EngineOptions, Fetched, Progress, Value};
+///
+/// let query = Engine::new(EngineOptions::default()).range("vector(7)", 0, 120_000, 60_000)?;
+/// let Progress::Done(outcome) = query.evaluate(&Fetched::default(), &|| None) else { unreachable!() };
+/// let Ok(Value::Matrix(series)) = outcome.value else { unreachable!() };
+/// assert_eq!((series.len(), series[0].floats.len()), (1, 3));
+/// # Ok::<(), promql::QueryError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Series {
     /// The labels.
@@ -28,6 +48,13 @@ pub struct Series {
 }
 
 /// The value of a sample.
+///
+/// ```
+/// use promql::SampleValue;
+///
+/// let value = SampleValue::Float(0.5);
+/// assert!(matches!(value, SampleValue::Float(0.5)));
+/// ```
 #[derive(Clone, Debug)]
 pub enum SampleValue {
     /// A float.
@@ -37,6 +64,17 @@ pub enum SampleValue {
 }
 
 /// A series of an instant vector with its one sample.
+///
+/// ```
+/// use promql::{Engine, EngineOptions, Fetched, Progress, Value};
+///
+/// let query = Engine::new(EngineOptions::default()).instant("vector(7)", 60_000)?;
+/// let Progress::Done(outcome) = query.evaluate(&Fetched::default(), &|| None) else { unreachable!() };
+/// let Ok(Value::Vector(vector)) = outcome.value else { unreachable!() };
+/// assert!(vector[0].labels.is_empty());
+/// assert_eq!(vector[0].timestamp_ms, 60_000);
+/// # Ok::<(), promql::QueryError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct VectorSample {
     /// The labels.
@@ -48,6 +86,15 @@ pub struct VectorSample {
 }
 
 /// The result of a query.
+///
+/// ```
+/// use promql::{Engine, EngineOptions, Fetched, Progress, Value};
+///
+/// let query = Engine::new(EngineOptions::default()).instant("6 * 7", 0)?;
+/// let Progress::Done(outcome) = query.evaluate(&Fetched::default(), &|| None) else { unreachable!() };
+/// assert!(matches!(outcome.value, Ok(Value::Scalar { value: 42.0, .. })));
+/// # Ok::<(), promql::QueryError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A number.
