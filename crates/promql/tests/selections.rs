@@ -84,16 +84,18 @@ impl Storage for Exact<'_> {
                     let at = sample.timestamp_ms;
                     at > time - selection.before_ms && at <= time + selection.after_ms
                 };
-                let places = (0..needed.len()).filter(|&place| is_in_window(&one.floats[place]));
+                let mut places =
+                    (0..needed.len()).filter(|&place| is_in_window(&one.floats[place]));
                 let is_stale =
                     |place: &usize| one.floats[*place].value.to_bits() == STALE_MARKER_BITS;
                 match selection.samples {
                     WindowSamples::All => places.for_each(|place| needed[place] = true),
-                    WindowSamples::Newest => {
-                        places.last().into_iter().for_each(|it| needed[it] = true)
-                    }
+                    WindowSamples::Newest => places
+                        .next_back()
+                        .into_iter()
+                        .for_each(|it| needed[it] = true),
                     WindowSamples::NewestNotStale => {
-                        let newest = places.filter(|place| !is_stale(place)).last();
+                        let newest = places.rev().find(|place| !is_stale(place));
                         newest.into_iter().for_each(|it| needed[it] = true);
                     }
                 }
