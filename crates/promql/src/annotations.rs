@@ -9,7 +9,7 @@ use crate::time::rfc3339;
 
 /// The warnings and infos of a query.
 ///
-/// ```no_run
+/// ```
 /// use promql::{Engine, EngineOptions, Fetched, Progress};
 ///
 /// let query = Engine::new(EngineOptions::default()).instant("quantile(1.5, vector(1))", 0)?;
