@@ -279,6 +279,22 @@ const SHARDED: &[&str] = &[
     "histogram_quantile(0.9, l_bucket{$})",
     "histogram_fraction(0.5, 2, l_bucket{$})",
     "histogram_stddev(sum by (shard) (h{$}))",
+    "g{$} * 2",
+    "2 ^ mixed{$} ",
+    "g{$} > 5",
+    "5 < bool g{$}",
+    "g{$} + on (a, b, shard) c_total{$}",
+    "g{$} % ignoring (le) c_total{$}",
+    "h{$} + ignoring (le) rate(h{$}[1m])",
+    "h{$} == h{$}",
+    "g{$} and c_total{$} > 3",
+    "g{$} or mixed{$}",
+    "mixed{$} unless g{$}",
+    "l_bucket{$} / on (a, b, shard) group_left () g{$}",
+    "sum by (shard) (g{$}) * on (shard) group_right () c_total{$}",
+    "g{$} + fill (0) c_total{$}",
+    "rate(c_total{$}[2m]) / avg_over_time(g{$}[2m]) >= 0.1",
+    "h{$} </ 2",
 ];
 
 /// Expressions whose value is that of all series together.
@@ -308,6 +324,12 @@ const JOINED: &[&str] = &[
     "histogram_quantile(0.5, sum(rate(h[2m])))",
     "max_over_time(sum(g)[5m:45s])",
     "avg_over_time(topk(2, g)[3m:30s])",
+    "g / on (a, b) c_total",
+    "g - on (a) group_left (shard) sum by (a, shard) (c_total{b='0'})",
+    "sum by (a) (g) or sum by (b) (c_total)",
+    "g == on (b) group_left () max by (b) (g)",
+    "count_values by (a) ('value', g > bool 0)",
+    "1 + 2 * 3",
 ];
 
 #[test]

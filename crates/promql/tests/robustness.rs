@@ -103,6 +103,14 @@ const NESTED: &[(&str, &str)] = &[
     ("rate(", "[1m:1m])"),
     ("histogram_count(", ")"),
     ("histogram_quantile(0.5, ", ")"),
+    ("a + (", ")"),
+    ("a ^ ", ""),
+    ("2 * (", ")"),
+    ("-(a or ", ")"),
+    ("a + on () group_left () sum(", ")"),
+    ("topk(1, ", " > bool a)"),
+    ("info(", ")"),
+    ("max_over_time((a - ", ")[1m:1m])"),
 ];
 
 /// Returns the number of times that a query can be nested.
