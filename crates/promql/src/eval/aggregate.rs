@@ -83,6 +83,7 @@ fn without_parameter(
     let groups = Grouping::of(aggregate).groups(ev, input)?;
     let mut results = Vec::with_capacity(groups.len());
     for group in groups {
+        ev.check_interrupt()?;
         let size = group.size();
         let result = fold(ev, aggregate, group)?;
         ev.replace_held(size, &result)?;

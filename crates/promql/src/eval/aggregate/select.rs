@@ -42,18 +42,15 @@ pub(super) fn select(
     let is_instant = ev.steps.is_instant();
     let mut selected = Vec::new();
     for group in Grouping::of(aggregate).groups(ev, input)? {
+        ev.check_interrupt()?;
         let (before, first) = (group.size(), selected.len());
         match aggregate.op {
             AggregateOp::Topk | AggregateOp::Bottomk => {
                 ev.report_ignored(aggregate.op, &group, limit, span);
-                let order = match aggregate.op {
-                    AggregateOp::Topk => ascending,
-                    _ => descending,
-                };
-                match is_instant {
-                    true => selected.extend(ordered_extremes(group, limit, order)),
-                    false => selected.extend(extremes(ev, group, limit, order)?),
-                }
+                selected.extend(match aggregate.op {
+                    AggregateOp::Topk => top_or_bottom(ev, group, limit, ascending)?,
+                    _ => top_or_bottom(ev, group, limit, descending)?,
+                });
             }
             AggregateOp::LimitRatio => {
                 let kept = in_ratio(ev, group, &parameter.values)?;
@@ -158,15 +155,30 @@ fn descending(a: &Entry, b: &Entry) -> bool {
     a.value.is_nan() || a.value > b.value
 }
 
-type Order = fn(&Entry, &Entry) -> bool;
+/// An order of values. Not a function pointer, because it is called for each value.
+trait Order: Fn(&Entry, &Entry) -> bool + Copy {}
+
+impl<F: Fn(&Entry, &Entry) -> bool + Copy> Order for F {}
+
+fn top_or_bottom(
+    ev: &Evaluator<'_>,
+    group: Group,
+    limit: Limit<'_>,
+    order: impl Order,
+) -> Evaluated<Vec<GridSeries>> {
+    match ev.steps.is_instant() {
+        true => Ok(ordered_extremes(group, limit, order)),
+        false => extremes(ev, group, limit, order),
+    }
+}
 
 /// Returns true if a value takes the place of the one on top. Values that are equal stay.
-fn replaces(new: &Entry, top: &Entry, order: Order) -> bool {
+fn replaces(new: &Entry, top: &Entry, order: impl Order) -> bool {
     order(top, new) && !(top.value.is_nan() && new.value.is_nan())
 }
 
 /// Returns the extremes of the one step of an instant query, the most extreme first.
-fn ordered_extremes(group: Group, limit: Limit<'_>, order: Order) -> Vec<GridSeries> {
+fn ordered_extremes(group: Group, limit: Limit<'_>, order: impl Order) -> Vec<GridSeries> {
     let mut members = group.members;
     let count = limit.at(0);
     let mut heap: Vec<Entry> = Vec::new();
@@ -202,7 +214,7 @@ fn extremes(
     ev: &Evaluator<'_>,
     group: Group,
     limit: Limit<'_>,
-    order: Order,
+    order: impl Order,
 ) -> Evaluated<Vec<GridSeries>> {
     let mut members = group.members;
     members.iter_mut().for_each(|it| it.histograms = Vec::new());
@@ -230,7 +242,7 @@ impl Heaps {
         members: &[GridSeries],
         slots: &Slots,
         limit: Limit<'_>,
-        order: Order,
+        order: impl Order,
     ) -> Evaluated<Self> {
         let mut starts = vec![0; slots.len() + 1];
         for one in members {
@@ -259,7 +271,7 @@ impl Heaps {
         Ok(heaps)
     }
 
-    fn add(&mut self, slot: usize, entry: Entry, order: Order) {
+    fn add(&mut self, slot: usize, entry: Entry, order: impl Order) {
         let places = &mut self.entries[self.starts[slot]..self.starts[slot + 1]];
         let length = &mut self.lengths[slot];
         if (*length as usize) < places.len() {
