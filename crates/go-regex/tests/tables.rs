@@ -8,9 +8,10 @@ mod field;
 use std::collections::BTreeSet;
 
 use field::unescaped;
-use go_regex::Pattern;
+use go_regex::{Pattern, Regexp};
 
 const GO: &str = include_str!("golden/go.tsv");
+const GROUPS: &str = include_str!("golden/groups.tsv");
 const JAVA: &str = include_str!("golden/java.tsv");
 const STEPS: &str = include_str!("golden/steps.tsv");
 
@@ -52,6 +53,47 @@ fn patterns_mean_the_same_as_in_go() {
         patterns.len() - rejected > 300 && rejected > 150,
         "{rejected} of {}",
         patterns.len()
+    );
+}
+
+#[test]
+fn groups_are_those_of_go() {
+    let mut wrong = Vec::new();
+    let (mut found, mut rejected) = (0, 0);
+    for [pattern, string, template, expected, expanded] in rows(GROUPS) {
+        let (groups, result) = match Regexp::new(&pattern) {
+            // For the reason that Go gives.
+            Err(error) if error.to_string().starts_with(&expanded) => {
+                ("refused".to_owned(), expanded.clone())
+            }
+            Err(error) => ("refused".to_owned(), error.to_string()),
+            Ok(regexp) => match regexp.groups(&string) {
+                None => ("no".to_owned(), String::new()),
+                Some(groups) => {
+                    let group = |group: Option<std::ops::Range<usize>>| {
+                        group.map_or("-".to_owned(), |it| format!("{}-{}", it.start, it.end))
+                    };
+                    let groups: Vec<_> = groups.into_iter().map(group).collect();
+                    let result = regexp.expand(&string, template.as_bytes()).unwrap();
+                    (groups.join(" "), String::from_utf8(result).unwrap())
+                }
+            },
+        };
+        if (&groups, &result) != (&expected, &expanded) {
+            wrong.push(format!(
+                "{pattern} on {string:?} with {template:?}: {groups} {result:?}, in Go {expected} {expanded:?}"
+            ));
+        }
+        match expected.as_str() {
+            "refused" => rejected += 1,
+            "no" => {}
+            _ => found += 1,
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(
+        found > 150 && rejected > 8,
+        "{found} found, {rejected} rejected"
     );
 }
 
