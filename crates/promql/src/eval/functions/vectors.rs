@@ -102,19 +102,17 @@ pub(super) fn start_timestamp<'a>(
     ev: &mut Evaluator<'a>,
     call: &'a Call,
 ) -> Evaluated<Vec<GridSeries>> {
-    match &call.arguments[0].kind {
-        NodeKind::Vector(selector) if ev.options.start_timestamps => {
-            of_samples(ev, selector, |cursor, newest| {
-                seconds(cursor.start_of(newest))
-            })
-        }
-        NodeKind::Vector(_) => Ok(Vec::new()),
-        _ => {
-            // For its errors and annotations.
-            ev.vector(&call.arguments[0])?;
-            Ok(Vec::new())
-        }
+    let mut series = match &call.arguments[0].kind {
+        NodeKind::Vector(selector) => of_samples(ev, selector, |cursor, newest| {
+            seconds(cursor.start_of(newest))
+        })?,
+        _ => ev.vector(&call.arguments[0])?,
+    };
+    let is_selector = matches!(call.arguments[0].kind, NodeKind::Vector(_));
+    if !is_selector || !ev.options.start_timestamps {
+        series.clear();
     }
+    Ok(series)
 }
 
 /// Returns a number for each sample that a selector finds.
