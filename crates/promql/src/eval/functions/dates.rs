@@ -41,3 +41,26 @@ fn part<'a>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::eval::testing::Database;
+
+    #[test]
+    fn dates_without_argument_are_those_of_the_evaluation() {
+        let database = Database::default();
+        for (query, time_ms, line) in [
+            ("hour()", 3_600_000 * 5, "{} 5"),
+            ("minute()", 60_000 * 61, "{} 1"),
+            // The milliseconds are cut off, and do not belong to the second before.
+            ("year()", -999, "{} 1970"),
+            ("year()", -1_000, "{} 1969"),
+            ("day_of_year()", 951_782_400_000, "{} 60"),
+            ("days_in_month()", 951_782_400_000, "{} 29"),
+        ] {
+            assert_eq!(database.instant(query, time_ms).lines(), [line], "{query}");
+        }
+        let tested = database.range("day_of_week()", 0, 172_800_000, 86_400_000);
+        assert_eq!(tested.lines(), ["{} 4@0 5@86400000 6@172800000"]);
+    }
+}

@@ -83,3 +83,141 @@ fn label_name<'a>(name: &'a Text, role: &str, function: &str) -> Evaluated<&'a s
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::eval::testing::{Database, histogram};
+
+    fn database() -> Database {
+        Database::default()
+            .samples("m{host='a:80', b='x'}", &[(0, 1.0)])
+            .samples("m{host='b', b='y'}", &[(0, 2.0)])
+            .histograms("h{host='c:1'}", &[(0, histogram(1.0, &[1.0]))])
+    }
+
+    #[test]
+    fn labels_are_replaced() {
+        let database = database();
+        let first = "m{host='a:80'}";
+        for (call, line) in [
+            (
+                "'p', '$1-$2', 'host', '(.*):(.*)'",
+                r#"m{b="x", host="a:80", p="a-80"} 1"#,
+            ),
+            (
+                "'p', '$$${1}x$1x', 'host', '(.).*'",
+                r#"m{b="x", host="a:80", p="$ax"} 1"#,
+            ),
+            ("'b', '', 'host', '.*'", r#"m{host="a:80"} 1"#),
+            (
+                "'b', '$name', 'host', '(?P<name>.).*'",
+                r#"m{b="a", host="a:80"} 1"#,
+            ),
+            ("'b', 'z', 'host', 'a'", r#"m{b="x", host="a:80"} 1"#),
+            ("'b', 'z$1', 'absent', '()'", r#"m{b="z", host="a:80"} 1"#),
+            ("'b', 'z', '\\xff', ''", r#"m{b="z", host="a:80"} 1"#),
+            (
+                "'ä.b', '$1', 'b', '(.*)'",
+                r#"m{b="x", host="a:80", ä.b="x"} 1"#,
+            ),
+            (
+                "'b', '\\xff$1', 'b', '(.*)'",
+                "m{b=\"\u{fffd}x\", host=\"a:80\"} 1",
+            ),
+            // The pattern is put between anchors as text.
+            (
+                "'b', '<$1>', 'host', 'a)|(8'",
+                r#"m{b="<>", host="a:80"} 1"#,
+            ),
+        ] {
+            let query = format!("label_replace({first}, {call})");
+            assert_eq!(database.instant(&query, 0).lines(), [line], "{query}");
+        }
+        let tested = database.instant("label_replace(h, 'host', '', '', '')", 0);
+        assert_eq!(tested.lines(), ["h {count:1, sum:1, (0.5,1]:1}"]);
+    }
+
+    #[test]
+    fn labels_are_joined() {
+        let database = database();
+        for (call, line) in [
+            (
+                "'j', '-', 'b', 'host', 'absent'",
+                r#"m{b="x", host="a:80", j="x-a:80-"} 1"#,
+            ),
+            ("'j', '', 'b', 'b'", r#"m{b="x", host="a:80", j="xx"} 1"#),
+            ("'b', '-'", r#"m{host="a:80"} 1"#),
+            (
+                "'b', '\\xff', 'b', 'b'",
+                "m{b=\"x\u{fffd}x\", host=\"a:80\"} 1",
+            ),
+        ] {
+            let query = format!("label_join(m{{host='a:80'}}, {call})");
+            assert_eq!(database.instant(&query, 0).lines(), [line], "{query}");
+        }
+    }
+
+    #[test]
+    fn arguments_have_to_be_valid() {
+        let database = database();
+        for (query, error) in [
+            (
+                "label_replace(m, '', '', '', '(')",
+                "invalid regular expression in label_replace(): (",
+            ),
+            (
+                "label_replace(m, 'a', '', '', '\\xff')",
+                "invalid regular expression in label_replace(): \u{fffd}",
+            ),
+            (
+                "label_replace(m, '', '', '', '')",
+                "invalid destination label name in label_replace(): ",
+            ),
+            (
+                "label_replace(m, 'a\\xff', '', '', '')",
+                "invalid destination label name in label_replace(): a\u{fffd}",
+            ),
+            (
+                "label_join(m, '', '', '')",
+                "invalid source label name in label_join(): ",
+            ),
+            (
+                "label_join(m, '', '')",
+                "invalid destination label name in label_join(): ",
+            ),
+        ] {
+            assert_eq!(database.instant(query, 0).error(), error, "{query}");
+        }
+    }
+
+    #[test]
+    fn series_that_become_equal_are_merged() {
+        let database = Database::default()
+            .samples("m{a='1'}", &[(0, 1.0)])
+            .samples("m{a='2'}", &[(400_000, 2.0)]);
+        let query = "label_replace(m, 'a', '', '', '')";
+        let tested = database.range(query, 0, 400_000, 400_000);
+        assert_eq!(tested.lines(), ["m 1@0 2@400000"]);
+        let error = "vector cannot contain metrics with the same labelset";
+        assert_eq!(database.range(query, 0, 400_000, 200_000).lines().len(), 1);
+        let both = Database::default()
+            .samples("m{a='1'}", &[(0, 1.0)])
+            .samples("m{a='2'}", &[(0, 2.0)]);
+        assert_eq!(both.instant(query, 0).error(), error);
+    }
+
+    #[test]
+    fn a_name_that_is_set_stays() {
+        for mut database in [Database::default(), Database::with_delayed_name_removal()] {
+            database = database.samples("m{a='1'}", &[(0, 1.0)]);
+            let query = "label_replace(rate(m[1m] offset -1m) or m * 2, '__name__', 'n', '', '')";
+            assert_eq!(database.instant(query, 0).lines(), [r#"n{a="1"} 2"#]);
+            let query = "label_join(m * 2, 'b', '', 'a')";
+            assert_eq!(database.instant(query, 0).lines(), [r#"{a="1", b="1"} 2"#]);
+        }
+        // The name is still there when labels are joined.
+        let database = Database::with_delayed_name_removal().samples("m", &[(0, 1.0)]);
+        let query = "label_join(-m, 'b', '', '__name__')";
+        assert_eq!(database.instant(query, 0).lines(), [r#"{b="m"} -1"#]);
+    }
+}

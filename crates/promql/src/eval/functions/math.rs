@@ -134,3 +134,62 @@ pub(super) fn clamp<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Vec
 fn clamped(value: f64, min: f64, max: f64) -> f64 {
     go_float::max(min, go_float::min(max, value))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::eval::testing::{Database, histogram};
+
+    #[test]
+    fn histograms_and_names_are_dropped() {
+        let database = Database::default()
+            .samples("m{a='1'}", &[(0, -1.5)])
+            .histograms("m{a='1'}", &[(10_000, histogram(1.0, &[1.0]))])
+            .histograms("m{a='2'}", &[(0, histogram(1.0, &[1.0]))]);
+        for (query, value) in [
+            ("abs(m)", "1.5"),
+            ("round(m)", "-1"),
+            ("clamp(m, 0, 1)", "0"),
+            ("clamp_min(m, -1)", "-1"),
+            ("year(m)", "1969"),
+        ] {
+            let tested = database.range(query, 0, 10_000, 10_000);
+            assert_eq!(
+                tested.lines(),
+                [format!(r#"{{a="1"}} {value}@0"#)],
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn series_that_differ_in_their_names_are_merged() {
+        let database = Database::default()
+            .samples("m", &[(0, 1.0)])
+            .samples("n", &[(400_000, 2.0)]);
+        let query = "abs({__name__=~'m|n'})";
+        let tested = database.range(query, 0, 400_000, 400_000);
+        assert_eq!(tested.lines(), ["{} 1@0 2@400000"]);
+        let database = database.samples("o", &[(0, 1.0)]);
+        let tested = database.range("abs({__name__=~'m|o'})", 0, 400_000, 400_000);
+        let error = "vector cannot contain metrics with the same labelset";
+        assert_eq!(tested.error(), error);
+    }
+
+    #[test]
+    fn bounds_and_multiples_differ_from_step_to_step() {
+        let database = Database::default().floats("m", 1_000, &[7.0; 4]);
+        for (query, line) in [
+            ("clamp(m, 2, time() + 1)", "{} 2@1000 3@2000 4@3000"),
+            ("clamp(m, 9 * time(), 18)", "{} 7@0 9@1000 18@2000"),
+            ("clamp_max(m, time())", "{} 0@0 1@1000 2@2000 3@3000"),
+            ("clamp_min(m, 5 + time())", "{} 7@0 7@1000 7@2000 8@3000"),
+            ("round(m, time())", "{} NaN@0 7@1000 8@2000 6@3000"),
+        ] {
+            assert_eq!(
+                database.range(query, 0, 3_000, 1_000).lines(),
+                [line],
+                "{query}"
+            );
+        }
+    }
+}

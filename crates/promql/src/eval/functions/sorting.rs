@@ -113,3 +113,101 @@ fn natural(a: &str, b: &str) -> Ordering {
         false => Ordering::Greater,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::testing::{Database, histogram};
+
+    #[test]
+    fn floats_are_sorted_and_histograms_dropped() {
+        let database = Database::default()
+            .samples("m{a='1'}", &[(0, 3.0)])
+            .samples("m{a='2'}", &[(0, f64::NAN)])
+            .samples("m{a='3'}", &[(0, f64::NEG_INFINITY)])
+            .samples("m{a='4'}", &[(0, 4.0)])
+            .histograms("m{a='5'}", &[(0, histogram(1.0, &[1.0]))]);
+        let values = |query: &str| {
+            let tested = database.instant(query, 0);
+            let lines = tested.lines().iter();
+            let values = lines.map(|line| line.rsplit(' ').next().unwrap().to_owned());
+            values.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(values("sort(m)"), "-Inf 3 4 NaN");
+        assert_eq!(values("sort_desc(m)"), "4 3 -Inf NaN");
+        let tested = database.range("sort_desc(m{a!='2'})", 0, 1, 1);
+        let lines = [
+            r#"m{a="1"} 3@0 3@1"#,
+            r#"m{a="3"} -Inf@0 -Inf@1"#,
+            r#"m{a="4"} 4@0 4@1"#,
+        ];
+        assert_eq!(tested.lines_beside_annotations(), lines);
+        let text = "PromQL warning: sort is ineffective for range queries since results are always ordered by labels (1:1)";
+        assert_eq!(tested.warnings, [text]);
+        // What does not depend on the step is evaluated at one time.
+        assert_eq!(
+            database.range("sort(vector(1))", 0, 1, 1).lines(),
+            ["{} 1@0 1@1"]
+        );
+    }
+
+    #[test]
+    fn labels_are_sorted_by_their_numbers() {
+        let mut database = Database::default();
+        for cpu in ["cpu10", "cpu2", "cpu2x", "cpu", "1.10", "1.9", "x"] {
+            database = database.samples(&format!("m{{cpu='{cpu}', a='z'}}"), &[(0, 1.0)]);
+        }
+        database = database
+            .samples("n{cpu='x', a='b'}", &[(0, 1.0)])
+            .histograms("n{cpu='x', a='a'}", &[(0, histogram(1.0, &[1.0]))]);
+        let labels = |query: &str| {
+            let tested = database.instant(query, 0);
+            let label = |line: &String| {
+                let mut quoted = line.split('"');
+                (
+                    quoted.nth(1).unwrap().to_owned(),
+                    quoted.nth(1).unwrap().to_owned(),
+                )
+            };
+            tested.lines().iter().map(label).collect::<Vec<_>>()
+        };
+        let rising = labels("sort_by_label({cpu!=''}, 'cpu', 'a')");
+        let expected = [
+            ("z", "1.9"),
+            ("z", "1.10"),
+            ("z", "cpu"),
+            ("z", "cpu2"),
+            ("z", "cpu2x"),
+            ("z", "cpu10"),
+            ("a", "x"),
+            ("b", "x"),
+            ("z", "x"),
+        ]
+        .map(|(a, cpu)| (a.to_owned(), cpu.to_owned()));
+        assert_eq!(rising, expected);
+        let mut falling = labels("sort_by_label_desc({cpu!=''}, 'cpu', 'a')");
+        falling.reverse();
+        assert_eq!(falling, expected);
+    }
+
+    #[test]
+    fn chunks_are_compared_as_numbers_if_they_fit() {
+        for (a, b) in [
+            ("a2", "a10"),
+            ("2", "10a"),
+            ("a", "a1"),
+            ("1a", "a1"),
+            ("a01b", "a1c"),
+            // Too large for a number.
+            ("10000000000000000000", "2"),
+            ("ä9", "ä10"),
+        ] {
+            assert_eq!(natural(a, b), Ordering::Less, "{a} {b}");
+            assert_eq!(natural(b, a), Ordering::Greater, "{b} {a}");
+        }
+        assert_eq!(natural("", "a"), Ordering::Greater);
+        assert_eq!(natural("a", ""), Ordering::Greater);
+        assert_eq!(natural("01", "1"), Ordering::Less);
+        assert_eq!(natural("1", "01"), Ordering::Less);
+    }
+}

@@ -159,3 +159,90 @@ fn looked_at(reference: Reference, lookback: i64) -> (Reference, i64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::eval::testing::{Database, histogram};
+
+    fn database() -> Database {
+        Database::default()
+            .samples("m{a='1'}", &[(5_000, 1.0), (20_000, 2.0)])
+            .samples("m{a='2'}", &[(7_500, 3.0)])
+            .histograms("h", &[(10_000, histogram(1.0, &[1.0]))])
+    }
+
+    #[test]
+    fn times_of_samples_and_of_evaluations() {
+        let database = database();
+        for (query, lines) in [
+            ("timestamp(m)", vec![r#"{a="1"} 20"#, r#"{a="2"} 7.5"#]),
+            ("timestamp((m))", vec![r#"{a="1"} 20"#, r#"{a="2"} 7.5"#]),
+            ("timestamp(h)", vec!["{} 10"]),
+            ("timestamp(-h)", vec!["{} 30"]),
+            ("timestamp(m + 0)", vec![r#"{a="1"} 30"#, r#"{a="2"} 30"#]),
+            ("timestamp(m{a='1'} offset 20s)", vec![r#"{a="1"} 5"#]),
+            ("timestamp(m{a='1'} @ 19)", vec![r#"{a="1"} 5"#]),
+            // The offset moves what can be seen, but not the time of `@`.
+            ("timestamp(m{a='1'} @ 25 offset 10s)", vec![r#"{a="1"} 5"#]),
+            ("timestamp(m{a='1'} @ 19 offset -10s)", vec![r#"{a="1"} 5"#]),
+            ("start_timestamp(m)", vec![]),
+            ("start_timestamp(-m)", vec![]),
+        ] {
+            assert_eq!(database.instant(query, 30_000).lines(), lines, "{query}");
+        }
+        let tested = database.range("timestamp(m{a='1'} @ 5)", 0, 20_000, 10_000);
+        assert_eq!(tested.lines(), [r#"{a="1"} 5@0 5@10000 5@20000"#]);
+        let tested = database.range("timestamp(m{a='1'})", 0, 20_000, 10_000);
+        assert_eq!(tested.lines(), [r#"{a="1"} 5@10000 20@20000"#]);
+        let tested = database.range("time()", 0, 1_500, 1_500);
+        assert_eq!(tested.lines(), ["{} 0@0 1.5@1500"]);
+    }
+
+    #[test]
+    fn starts_of_counters_are_those_of_the_storage() {
+        let database = database().starts("m{a='1'}", &[1_000, 6_000], &[]);
+        let tested = database.range("start_timestamp(m)", 10_000, 20_000, 10_000);
+        let lines = [r#"{a="1"} 1@10000 6@20000"#, r#"{a="2"} 0@10000 0@20000"#];
+        assert_eq!(tested.lines(), lines);
+        assert!(
+            database
+                .instant("start_timestamp(m + 1)", 20_000)
+                .lines()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn scalars_need_exactly_one_float() {
+        let database = database();
+        for (query, lines) in [
+            ("scalar(m)", vec!["NaN"]),
+            ("scalar(m{a='2'})", vec!["3"]),
+            ("scalar(h)", vec!["NaN"]),
+            ("scalar({__name__=~'m|h', a=~'2|'})", vec!["3"]),
+            ("scalar(absent)", vec!["NaN"]),
+            ("vector(scalar(m{a='2'}))", vec!["{} 3"]),
+            ("min_of(1, NaN)", vec!["NaN"]),
+            ("max_of(scalar(m{a='2'}), 4)", vec!["4"]),
+        ] {
+            assert_eq!(database.instant(query, 10_000).lines(), lines, "{query}");
+        }
+        let tested = database.range("scalar(m)", 5_000, 310_000, 305_000 / 61);
+        let line = &tested.lines()[0];
+        // One series alone, then both, then the first alone again.
+        assert!(line.starts_with("{} 1@5000 NaN@10000 "), "{line}");
+        assert!(line.ends_with("NaN@305000 2@310000"), "{line}");
+    }
+
+    #[test]
+    fn absence_is_that_of_all_series() {
+        let database = database();
+        let tested = database.range("absent(m{b='x', a=~'.*'})", 0, 10_000, 5_000);
+        assert_eq!(tested.lines(), [r#"{b="x"} 1@0 1@5000 1@10000"#]);
+        let tested = database.range("absent({__name__=~'m|h'})", 0, 10_000, 2_500);
+        assert_eq!(tested.lines(), ["{} 1@0 1@2500"]);
+        assert!(database.instant("absent(h)", 10_000).lines().is_empty());
+        let tested = database.instant("absent(sum(x{a='1'}))", 0);
+        assert_eq!(tested.lines(), ["{} 1"]);
+    }
+}
