@@ -47,8 +47,8 @@ impl Labels {
     /// assert_eq!(labels.filtered(|name| name != "a").into_vec(), [label("b")]);
     /// ```
     pub fn filtered(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
-        let kept = self.0.iter().filter(|label| keep(&label.name));
-        Self(kept.cloned().collect())
+        let selected = self.0.iter().filter(|label| keep(&label.name));
+        Self(selected.cloned().collect())
     }
 
     /// Sets the value of a label; an empty value removes it.

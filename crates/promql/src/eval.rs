@@ -129,7 +129,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Returns the series of a selection, or asks for it.
+    /// Returns the series of a selection, or notes that it is missing.
     fn fetched(&mut self, selection: &Selection) -> Evaluated<&'a [StoredSeries]> {
         match self.fetched.get(selection) {
             Some(series) => Ok(series),

@@ -127,11 +127,11 @@ fn scaled(mantissa: u64, exponent: i64, is_inexact: bool) -> Option<f64> {
     if excess > 64 {
         return Some(0.0);
     }
-    let (kept, rest) = (mantissa >> excess, mantissa & ((1 << excess) - 1));
+    let (upper, rest) = (mantissa >> excess, mantissa & ((1 << excess) - 1));
     let half = 1 << (excess - 1);
-    let rounds_up = rest > half || rest == half && (is_inexact || kept & 1 == 1);
-    let kept = kept + u128::from(rounds_up);
-    let number = kept as f64 * power_of_two(exponent + excess);
+    let rounds_up = rest > half || rest == half && (is_inexact || upper & 1 == 1);
+    let upper = upper + u128::from(rounds_up);
+    let number = upper as f64 * power_of_two(exponent + excess);
     number.is_finite().then_some(number)
 }
 

@@ -152,7 +152,7 @@ pub struct StartTimestamps {
     pub histograms: Vec<i64>,
 }
 
-/// A storage that is asked synchronously, see [`crate::Query::run`].
+/// A storage that returns series synchronously, see [`crate::Query::run`].
 ///
 /// ```
 /// use std::convert::Infallible;

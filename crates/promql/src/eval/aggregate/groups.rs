@@ -137,8 +137,8 @@ impl<'a> Grouping<'a> {
             key.extend_from_slice(text.as_bytes());
         };
         if self.without {
-            let kept = |name: &str| self.keeps(name) && ignored != Some(name);
-            for label in labels.iter().filter(|it| kept(&it.name)) {
+            let stays = |name: &str| self.keeps(name) && ignored != Some(name);
+            for label in labels.iter().filter(|it| stays(&it.name)) {
                 push(&label.name);
                 push(&label.value);
             }

@@ -53,12 +53,12 @@ pub(super) fn select(
                 });
             }
             AggregateOp::LimitRatio => {
-                let kept = in_ratio(ev, group, &parameter.values)?;
-                selected.extend(in_heap_order(kept, is_instant));
+                let chosen = in_ratio(ev, group, &parameter.values)?;
+                selected.extend(in_heap_order(chosen, is_instant));
             }
             _ => {
-                let kept = first_of_group(ev, group, limit)?;
-                selected.extend(in_heap_order(kept, is_instant));
+                let chosen = first_of_group(ev, group, limit)?;
+                selected.extend(in_heap_order(chosen, is_instant));
             }
         }
         let after: usize = selected[first..].iter().map(GridSeries::size).sum();

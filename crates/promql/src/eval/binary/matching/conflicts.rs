@@ -96,7 +96,7 @@ impl Join<'_> {
         Some(Conflict { step, text })
     }
 
-    /// Returns the first step at which the many side has two series whose results could not be told apart.
+    /// Returns the first step at which the many side has two series whose results could not be distinguished.
     pub(super) fn ambiguous(
         &self,
         ev: &Evaluator<'_>,
