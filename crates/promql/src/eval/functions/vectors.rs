@@ -77,7 +77,8 @@ fn seconds(milliseconds: i64) -> f64 {
 /// Returns the times of the samples of a selector; of other expressions the time of the evaluation.
 pub(super) fn timestamp<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Vec<GridSeries>> {
     if let NodeKind::Vector(selector) = &call.arguments[0].kind {
-        return of_samples(ev, selector, |_, newest| seconds(newest.timestamp_ms()));
+        let times = of_samples(ev, selector, |_, newest| seconds(newest.timestamp_ms()))?;
+        return ev.merge_after_drop(times);
     }
     let mut series = ev.vector(&call.arguments[0])?;
     let steps = ev.steps;
@@ -112,10 +113,10 @@ pub(super) fn start_timestamp<'a>(
     if !is_selector || !ev.options.start_timestamps {
         series.clear();
     }
-    Ok(series)
+    ev.merge_after_drop(series)
 }
 
-/// Returns a number for each sample that a selector finds.
+/// Returns a number for each sample that a selector finds. Labels may be equal without the names.
 fn of_samples<'a>(
     ev: &mut Evaluator<'a>,
     selector: &'a Selector,
@@ -139,7 +140,7 @@ fn of_samples<'a>(
             selected.push(one);
         }
     }
-    ev.merge_after_drop(selected)
+    Ok(selected)
 }
 
 /// Returns the reference and the lookback of a selector in `timestamp`. Prometheus looks at the time of `@` there without
@@ -201,6 +202,12 @@ mod tests {
     #[test]
     fn starts_of_counters_are_those_of_the_storage() {
         let database = database().starts("m{a='1'}", &[1_000, 6_000], &[]);
+        let two = Database::default()
+            .floats("m", 10_000, &[1.0])
+            .floats("n", 10_000, &[1.0]);
+        // Nothing is there that could have equal labels.
+        let tested = two.instant("start_timestamp({__name__=~'m|n'})", 0);
+        assert!(tested.lines().is_empty());
         let tested = database.range("start_timestamp(m)", 10_000, 20_000, 10_000);
         let lines = [r#"{a="1"} 1@10000 6@20000"#, r#"{a="2"} 0@10000 0@20000"#];
         assert_eq!(tested.lines(), lines);
