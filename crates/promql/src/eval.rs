@@ -238,7 +238,11 @@ impl<'a> Evaluator<'a> {
                 std::sync::Arc::make_mut(&mut it.histogram).mul(-1.0);
             }
         }
-        self.merge_after_drop(series)
+        match self.options.delayed_name_removal {
+            true => Ok(series),
+            // As in Prometheus, as at the end of a query.
+            false => grid::merged_at_end(series),
+        }
     }
 
     /// Evaluates an expression at the first step, and repeats its values at all others.
@@ -280,4 +284,23 @@ fn is_metadata_label(name: &str) -> bool {
 /// Returns the name of a metric, empty if it has none.
 fn metric_name(labels: &Labels) -> &str {
     labels.get(prom_model::METRIC_NAME_LABEL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{Database, histogram};
+
+    #[test]
+    fn a_negated_float_and_a_negated_histogram_may_have_equal_labels() {
+        let database = Database::default()
+            .samples("a", &[(0, 1.0)])
+            .samples("b", &[(0, 2.0)])
+            .histograms("c", &[(0, histogram(1.0, &[3.0]))]);
+        let tested = database.instant("-{__name__=~'a|c'}", 0);
+        let lines = ["{} {count:-3, sum:-1, (0.5,1]:-3}"];
+        assert_eq!(tested.lines(), lines);
+        let tested = database.instant("-{__name__=~'a|b'}", 0);
+        let error = "vector cannot contain metrics with the same labelset";
+        assert_eq!(tested.error(), error);
+    }
 }
