@@ -144,15 +144,27 @@ impl<C: layout::Cell> Content<C> {
         }
     }
 
+    /// Changes each count and the sum.
+    fn change(&mut self, change: impl Fn(f64) -> f64) {
+        let has_zero_bucket = !self.has_custom_buckets();
+        let zero_count = has_zero_bucket.then_some(&mut self.zero_count);
+        let buckets = self.positive.buckets.iter_mut();
+        buckets
+            .chain(&mut self.negative.buckets)
+            .chain([&mut self.count, &mut self.sum])
+            .chain(zero_count)
+            .for_each(|cell| *cell = cell.map(&change));
+    }
+
     fn mul(&mut self, factor: f64) {
-        *self = self.map(|cell| cell.map(|value| value * factor));
+        self.change(|value| value * factor);
         if factor < 0.0 {
             self.reset_hint = ResetHint::Gauge;
         }
     }
 
     fn div(&mut self, divisor: f64) {
-        *self = self.map(|cell| cell.map(|value| value / divisor));
+        self.change(|value| value / divisor);
         if divisor == 0.0 {
             (self.positive, self.negative) = (Side::default(), Side::default());
         } else if divisor < 0.0 {
@@ -167,8 +179,11 @@ impl<C: layout::Cell> Content<C> {
     }
 
     fn compact(&mut self, max_empty: u32) {
-        self.positive = self.positive.compacted(max_empty);
-        self.negative = self.negative.compacted(max_empty);
+        for side in [&mut self.positive, &mut self.negative] {
+            if max_empty > 0 || !side.is_compact() {
+                *side = side.compacted(max_empty);
+            }
+        }
     }
 
     fn has_overflow(&self) -> bool {

@@ -165,49 +165,30 @@ impl<C: Cell> Content<C> {
             if other.schema < self.schema {
                 self.reduce_resolution(other.schema);
             }
-            self.positive = self.combined_side(&self.positive, other, &other.positive, &sign);
-            self.negative = self.combined_side(&self.negative, other, &other.negative, &sign);
+            let zero_bucket = ZeroBucket {
+                exists: !self.has_custom_buckets(),
+                schema: self.schema,
+                threshold: self.zero_threshold,
+            };
+            add_side(
+                &mut self.positive,
+                zero_bucket,
+                other,
+                &other.positive,
+                &sign,
+            );
+            add_side(
+                &mut self.negative,
+                zero_bucket,
+                other,
+                &other.negative,
+                &sign,
+            );
         }
         Ok(Combination {
             has_conflicting_resets,
             has_reconciled_bounds,
         })
-    }
-
-    /// Returns a side with that of a histogram with the same or a higher schema. The first buckets of the latter are
-    /// left to the zero bucket as far as they lie in it.
-    fn combined_side(
-        &self,
-        own: &Side<C>,
-        other: &Content<f64>,
-        others: &Side<f64>,
-        sign: impl Fn(f64) -> f64,
-    ) -> Side<C> {
-        let in_zero_bucket = |index| {
-            !self.has_custom_buckets()
-                && exponential_bound(index, self.schema) <= self.zero_threshold
-        };
-        if other.schema > self.schema {
-            let reduced = others.map(C::new).reduced(other.schema, self.schema);
-            let outside = reduced
-                .positions()
-                .skip_while(|&(index, _)| in_zero_bucket(index))
-                .map(|(index, cell)| (index, cell.map(&sign)));
-            return own.merged(outside);
-        }
-        let first = others.positions().next();
-        if own.spans == others.spans && first.is_none_or(|(index, _)| !in_zero_bucket(index)) {
-            let mut sum = own.clone();
-            for (cell, &count) in sum.buckets.iter_mut().zip(&others.buckets) {
-                cell.add(Compensated::new(sign(count)));
-            }
-            return sum;
-        }
-        let outside = others
-            .positions()
-            .skip_while(|&(index, _)| in_zero_bucket(index))
-            .map(|(index, count)| (index, C::new(sign(count))));
-        own.merged(outside)
     }
 
     fn combine_on_common_bounds(&mut self, other: &Content<f64>, sign: impl Fn(f64) -> f64) {
@@ -304,6 +285,55 @@ impl<C: Cell> Content<C> {
         self.positive = outside(&self.positive);
         self.negative = outside(&self.negative);
     }
+}
+
+/// The zero bucket of a sum.
+#[derive(Clone, Copy)]
+struct ZeroBucket {
+    /// False with custom buckets.
+    exists: bool,
+    schema: i32,
+    threshold: f64,
+}
+
+impl ZeroBucket {
+    /// Returns true if a bucket lies in it.
+    fn contains(self, index: i32) -> bool {
+        self.exists && exponential_bound(index, self.schema) <= self.threshold
+    }
+}
+
+/// Adds to a side that of a histogram with the same or a higher schema. The first buckets of the latter are left to the
+/// zero bucket as far as they lie in it.
+fn add_side<C: Cell>(
+    own: &mut Side<C>,
+    zero_bucket: ZeroBucket,
+    other: &Content<f64>,
+    others: &Side<f64>,
+    sign: impl Fn(f64) -> f64,
+) {
+    let in_zero_bucket = |index| zero_bucket.contains(index);
+    if other.schema > zero_bucket.schema {
+        let reduced = others.map(C::new).reduced(other.schema, zero_bucket.schema);
+        let outside = reduced
+            .positions()
+            .skip_while(|&(index, _)| in_zero_bucket(index))
+            .map(|(index, cell)| (index, cell.map(&sign)));
+        *own = own.merged(outside);
+        return;
+    }
+    let first = others.positions().next();
+    if own.spans == others.spans && first.is_none_or(|(index, _)| !in_zero_bucket(index)) {
+        for (cell, &count) in own.buckets.iter_mut().zip(&others.buckets) {
+            cell.add(Compensated::new(sign(count)));
+        }
+        return;
+    }
+    let outside = others
+        .positions()
+        .skip_while(|&(index, _)| in_zero_bucket(index))
+        .map(|(index, count)| (index, C::new(sign(count))));
+    *own = own.merged(outside);
 }
 
 /// Returns the hint of a sum or a difference, and true if those of its operands contradict each other.

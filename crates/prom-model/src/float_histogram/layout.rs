@@ -202,6 +202,13 @@ impl<C: Cell> Side<C> {
         merged.side
     }
 
+    /// Returns true if no bucket is empty, and no span is or continues the one before it.
+    pub(super) fn is_compact(&self) -> bool {
+        let is_span = |(at, span): (usize, &Span)| span.length > 0 && (at == 0 || span.offset != 0);
+        self.spans.iter().enumerate().all(is_span)
+            && !self.buckets.iter().any(|cell| cell.is_empty())
+    }
+
     /// Returns the buckets without empty ones, but with up to `max_empty` of them in each gap, so that the buckets
     /// around the gap share a span.
     pub(super) fn compacted(&self, max_empty: u32) -> Self {
