@@ -16,6 +16,8 @@ mod quantiles;
 mod rate;
 mod regression;
 mod sums;
+#[cfg(test)]
+mod tests;
 mod windows;
 
 use std::ops::Range;
