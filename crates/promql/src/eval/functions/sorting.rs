@@ -61,10 +61,12 @@ pub(super) fn by_label<'a>(
 
 /// Evaluates the vector that is to be sorted, and warns if the query is none for one time.
 fn argument<'a>(ev: &mut Evaluator<'a>, call: &'a Call, span: Span) -> Evaluated<Vec<GridSeries>> {
+    let series = ev.vector(&call.arguments[0])?;
     if !ev.steps.is_instant() {
+        // Of several sorts the outermost is named.
         ev.annotate(Annotation::sort_in_range_query(span));
     }
-    ev.vector(&call.arguments[0])
+    Ok(series)
 }
 
 /// Returns the name of a label; none if it is no UTF-8, and so the name of no label.
@@ -143,6 +145,8 @@ mod tests {
         ];
         assert_eq!(tested.lines_beside_annotations(), lines);
         let text = "PromQL warning: sort is ineffective for range queries since results are always ordered by labels (1:1)";
+        assert_eq!(tested.warnings, [text]);
+        let tested = database.range("sort(sort_desc(m))", 0, 1, 1);
         assert_eq!(tested.warnings, [text]);
         // What does not depend on the step is evaluated at one time.
         assert_eq!(
