@@ -110,6 +110,17 @@ const NESTED: &[(&str, &str)] = &[
     ("a + on () group_left () sum(", ")"),
     ("topk(1, ", " > bool a)"),
     ("info(", ")"),
+    ("abs(", ")"),
+    ("round(", ", 2)"),
+    ("label_replace(", ", 'x', '$1', 'y', '(.*)')"),
+    ("sort(", ")"),
+    ("timestamp(", ")"),
+    ("absent(", ")"),
+    ("vector(scalar(", "))"),
+    ("topk(scalar(", "), a)"),
+    ("quantile(scalar(", ") + 1, a)"),
+    ("vector(min_of(scalar(", "), 1))"),
+    ("absent_over_time(", "[1m:1m])"),
     ("max_over_time((a - ", ")[1m:1m])"),
 ];
 

@@ -81,6 +81,42 @@ fn sums_compensate_for_rounding_and_means_for_overflow() {
 }
 
 #[test]
+fn parameters_may_differ_from_step_to_step() {
+    let database = numbers().floats("k", 60_000, &[0.5, 1.0, 2.9]);
+    let lines = [
+        r#"m{a="1", b="x"} 2@60000"#,
+        r#"m{a="2", b="x"} 30@120000"#,
+        r#"m{a="3", b="y"} 5@120000"#,
+    ];
+    assert_eq!(range(&database, "topk(scalar(k), m)").lines(), lines);
+    let lines = [
+        r#"m{a="1", b="x"} 2@60000 3@120000"#,
+        r#"m{a="2", b="x"} 30@120000"#,
+    ];
+    assert_eq!(range(&database, "limitk(scalar(k), m)").lines(), lines);
+    let tested = range(&database, "quantile(scalar(k) - 1, m)");
+    assert_eq!(
+        tested.lines_beside_annotations(),
+        ["{} -Inf@0 NaN@60000 +Inf@120000"]
+    );
+    let warnings = [
+        "PromQL warning: quantile value should be between 0 and 1, got -0.5 (1:10)",
+        "PromQL warning: quantile value should be between 0 and 1, got 1.9 (1:10)",
+    ];
+    assert_eq!(tested.warnings, warnings);
+}
+
+#[test]
+fn a_parameter_below_the_integers_is_an_error_if_another_step_selects() {
+    let database = numbers().floats("low", 60_000, &[1.0, -1e30]);
+    let error = "Scalar value -1e+30 underflows int64";
+    let tested = range(&database, "topk(scalar(low), m)");
+    assert_eq!(tested.error(), error);
+    let tested = range(&database, "limit_ratio(scalar(nothing), m)");
+    assert_eq!(tested.error(), "Ratio value is NaN");
+}
+
+#[test]
 fn extremes_are_ordered_by_their_values_in_instant_queries() {
     let database = Database::default()
         .samples("m{a='1'}", &[(0, 2.0)])
