@@ -303,4 +303,29 @@ mod tests {
         let error = "vector cannot contain metrics with the same labelset";
         assert_eq!(tested.error(), error);
     }
+
+    #[test]
+    fn samples_are_limited_as_by_prometheus() {
+        let values: Vec<f64> = (0..100).map(f64::from).collect();
+        let mut database = Database::default().floats("m", 60_000, &values);
+        // The least limits with which Prometheus evaluates these at 21 steps.
+        for (query, limit) in [
+            ("m", 21),
+            ("sum(m)", 21),
+            ("-m", 21),
+            ("time()", 21),
+            ("vector(1)", 21),
+            ("absent(m)", 22),
+            ("absent(n)", 21),
+        ] {
+            database.options.max_samples = limit;
+            let tested = database.range(query, 0, 20 * 60_000, 60_000);
+            assert!(tested.result.is_ok(), "{query}: {tested:?}");
+            database.options.max_samples = 20;
+            let tested = database.range(query, 0, 20 * 60_000, 60_000);
+            let error =
+                "query processing would load too many samples into memory in query execution";
+            assert_eq!(tested.error(), error, "{query}");
+        }
+    }
 }

@@ -51,7 +51,10 @@ impl<'a> Evaluator<'a> {
     /// Returns a scalar as a series without labels.
     pub(super) fn series_of_scalar(&mut self, scalar: &Scalar) -> Evaluated<GridSeries> {
         let count = self.steps.count();
-        self.samples.add(count as usize)?;
+        if let Scalar::Constant(_) = scalar {
+            // Numbers per step are counted already.
+            self.samples.add(count as usize)?;
+        }
         let mut series = GridSeries::new(Arc::default(), false);
         let float = |step| GridFloat {
             step,

@@ -14,7 +14,9 @@ pub(super) fn absent<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Ve
     let argument = &call.arguments[0];
     let series = ev.vector(argument)?;
     let count = ev.steps.count();
-    ev.samples.add(count as usize)?;
+    let held = ev.samples.held();
+    // A flag has a sixteenth of the size of a sample.
+    ev.samples.add(count as usize / 16)?;
     let mut is_present = vec![false; count as usize];
     for one in &series {
         ev.check_interrupt()?;
@@ -23,6 +25,8 @@ pub(super) fn absent<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Ve
             is_present[step as usize] = true;
         }
     }
+    let absences = is_present.iter().filter(|it| !**it).count();
+    ev.samples.set_held(held + absences)?;
     let mut absent = GridSeries::new(Arc::new(labels_of(argument)), false);
     let steps = (0..count).filter(|&step| !is_present[step as usize]);
     absent.floats = steps.map(|step| GridFloat { step, value: 1.0 }).collect();
