@@ -1,5 +1,7 @@
 //! Comparison of results.
 
+use std::collections::BTreeSet;
+
 use prom_model::{CUSTOM_BUCKETS_SCHEMA, Histogram};
 
 use crate::data::Series;
@@ -45,6 +47,31 @@ fn is_exempt(expression: &str) -> bool {
         && has_equal_bounds.iter().any(|it| expression.contains(it))
 }
 
+/// A difference of two results.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// The place, with both values.
+    pub text: String,
+    /// False if another result is to be expected now and then: a bit that differs in a function of a library of
+    /// mathematics can be large behind others, and Prometheus loses samples if series with floats and with histograms
+    /// get the same labels.
+    pub is_certain: bool,
+}
+
+/// The functions and operators that make of a small difference a large one.
+const AMPLIFYING: [&str; 16] = [
+    "!=", "%", "<", "<=", "==", ">", ">=", "bottomk", "ceil", "floor", "quantile", "round",
+    "scalar", "stddev", "stdvar", "topk",
+];
+/// The functions and the operator that can give series with floats and with histograms the same labels.
+const MERGING: [&str; 3] = ["label_join", "label_replace", "unary"];
+
+fn is_certain(features: &BTreeSet<String>) -> bool {
+    let count = |all: &[&str]| all.iter().filter(|it| features.contains(**it)).count();
+    let amplifies = count(&AMPLIFYING) > 0 || count(&INEXACT) > 1;
+    !(count(&INEXACT) > 0 && amplifies || count(&MERGING) > 0)
+}
+
 /// Returns the first difference of two results of an expression.
 ///
 /// The order of series within Prometheus is sometimes that of a map, another one in each evaluation, and sums depend
@@ -54,7 +81,7 @@ pub fn difference(
     ours: &QueryResult,
     theirs: &QueryResult,
     mut again: impl FnMut() -> QueryResult,
-) -> Option<String> {
+) -> Option<Difference> {
     if is_exempt(&expression.to_string()) {
         return None;
     }
@@ -76,7 +103,7 @@ pub fn difference(
             .any(|it| ORDERED.contains(&it.as_str())),
         counts_samples: !has_one_of(&["subquery"]) || !has_one_of(&SUMS),
     };
-    let difference = comparison.difference(ours, theirs)?;
+    let text = comparison.difference(ours, theirs)?;
     let mut is_stable = true;
     for _ in 0..REPETITIONS {
         let other = again();
@@ -84,7 +111,8 @@ pub fn difference(
         is_stable &= comparison.difference(theirs, &other).is_none();
     }
     if is_stable {
-        return Some(difference);
+        let is_certain = is_certain(&features);
+        return Some(Difference { text, is_certain });
     }
     // An error names the first series that it finds.
     let are_errors = ours.value.is_err() && theirs.value.is_err();
@@ -92,8 +120,11 @@ pub fn difference(
         return None;
     }
     comparison.tolerance = UNSTABLE_TOLERANCE;
-    let difference = comparison.difference(ours, theirs)?;
-    Some(format!("{difference} (Prometheus has several results)"))
+    let difference = comparison.values(ours, theirs)?;
+    Some(Difference {
+        text: format!("{difference} (Prometheus has several results)"),
+        is_certain: is_certain(&features),
+    })
 }
 
 /// Returns an annotation without the number of samples in it: Prometheus doubles it with each step, until it

@@ -17,6 +17,11 @@ fn random_queries_have_the_results_of_prometheus_own_engine() {
         println!("{difference}");
     }
     assert_eq!(report.differing, 0, "SEED={}", settings.seed);
+    assert!(
+        report.uncertain * 1_000 <= report.queries,
+        "SEED={}",
+        settings.seed
+    );
     assert_eq!(report.absent, 0, "SEED={}", settings.seed);
     if settings.only.is_empty() {
         assert!(report.never().is_empty(), "never: {:?}", report.never());

@@ -4,7 +4,7 @@
 mod response;
 mod server;
 
-use differential::compare;
+use differential::compare::{self, Difference};
 use differential::data;
 use differential::engine::{Memory, evaluate};
 use differential::generator::{Generator, features};
@@ -47,7 +47,10 @@ fn random_queries_have_the_results_of_a_running_prometheus() {
             }
             let again = || prometheus.evaluate(&query, &text);
             let difference = compare::difference(&query.expression, &ours, &theirs, again);
-            if let Some(difference) = difference {
+            if let Some(Difference {
+                text: difference, ..
+            }) = difference
+            {
                 let times = query.times;
                 let lookback = query.lookback_ms;
                 differences.push(format!(
