@@ -95,8 +95,6 @@ pub struct Report {
     pub differing: usize,
     /// The number of those that differ in a way that is to be expected now and then.
     pub uncertain: usize,
-    /// The number that need parts of our engine that are still absent.
-    pub absent: usize,
     /// The counts of each feature.
     pub counts: BTreeMap<String, Counts>,
 }
@@ -105,8 +103,6 @@ pub struct Report {
 const AHEAD: usize = 16;
 /// Most evaluations to make one differing expression smaller.
 const ATTEMPTS: usize = 1_500;
-/// The errors of our engine for what it does not have yet.
-const ABSENT: &str = " not evaluated yet";
 
 /// Evaluates random queries by our engine and the judge.
 pub fn run(program: &Path, settings: &Settings) -> Report {
@@ -125,7 +121,6 @@ pub fn run(program: &Path, settings: &Settings) -> Report {
         differences: Vec::new(),
         differing: 0,
         uncertain: 0,
-        absent: 0,
         counts: features()
             .into_iter()
             .map(|it| (it, Counts::default()))
@@ -146,7 +141,6 @@ pub fn run(program: &Path, settings: &Settings) -> Report {
             .collect();
         for (query, (ours, theirs)) in queries.iter().zip(compared) {
             report.add(query, &theirs);
-            report.absent += usize::from(needs_absent_parts(&ours));
             let difference = differs(query, &ours, &theirs, &mut judge);
             report.uncertain += usize::from(difference.as_ref().is_some_and(|it| !it.is_certain));
             if difference.is_some_and(|it| it.is_certain) {
@@ -167,18 +161,10 @@ fn differs(
     theirs: &QueryResult,
     judge: &mut Judge,
 ) -> Option<Difference> {
-    if needs_absent_parts(ours) {
-        return None;
-    }
     let text = query.expression.to_string();
     difference(&query.expression, ours, theirs, || {
         judge.evaluate(query, &text)
     })
-}
-
-/// Returns true if our engine does not have yet what the query needs.
-pub fn needs_absent_parts(ours: &QueryResult) -> bool {
-    matches!(&ours.value, Err(text) if text.ends_with(ABSENT))
 }
 
 /// Makes a differing query smaller as long as it differs.
@@ -264,14 +250,13 @@ impl Report {
     /// Returns the counts as lines.
     pub fn summary(&self) -> String {
         let mut text = format!(
-            "{} queries, {} with a result that is not empty, {} with annotations, {} errors, {} different, {} perhaps, {} need absent parts\n",
+            "{} queries, {} with a result that is not empty, {} with annotations, {} errors, {} different, {} perhaps\n",
             self.queries,
             self.substantial,
             self.annotated,
             self.failed,
             self.differing,
-            self.uncertain,
-            self.absent
+            self.uncertain
         );
         for (feature, counts) in &self.counts {
             let Counts {

@@ -22,7 +22,6 @@ fn random_queries_have_the_results_of_prometheus_own_engine() {
         "SEED={}",
         settings.seed
     );
-    assert_eq!(report.absent, 0, "SEED={}", settings.seed);
     if settings.only.is_empty() {
         assert!(report.never().is_empty(), "never: {:?}", report.never());
     }

@@ -34,7 +34,8 @@ pub(super) fn replace<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<V
             set(one, destination, &Text::from(value));
         }
     }
-    grid::merged(series)
+    // As in Prometheus, as at the end of a query.
+    grid::merged_at_end(series)
 }
 
 /// Sets a label to the values of others with a separator between them.
@@ -55,7 +56,8 @@ pub(super) fn join<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Vec<
         let joined = values.collect::<Vec<_>>().join(separator);
         set(one, destination, &Text::from(joined));
     }
-    grid::merged(series)
+    // As in Prometheus, as at the end of a query.
+    grid::merged_at_end(series)
 }
 
 /// Sets a label. A metric name that is set is not removed at the end of the evaluation.
