@@ -65,6 +65,8 @@ pub struct Generator {
     /// The labels that the selectors of both operands of an operator have in common.
     family: Option<usize>,
     is_in_subquery: bool,
+    /// True within a parameter of an aggregation, where Prometheus' `@` moves with the steps of a range query.
+    is_in_parameter: bool,
 }
 
 impl Generator {
@@ -77,6 +79,7 @@ impl Generator {
             depth,
             family: None,
             is_in_subquery: false,
+            is_in_parameter: false,
         }
     }
 

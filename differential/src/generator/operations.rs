@@ -51,7 +51,10 @@ impl Generator {
         };
         node.parts.extend(before);
         node.parts.push(text("("));
-        if let Some(parameter) = self.parameter(name, depth) {
+        let outer = std::mem::replace(&mut self.is_in_parameter, true);
+        let parameter = self.parameter(name, depth);
+        self.is_in_parameter = outer;
+        if let Some(parameter) = parameter {
             node.parts.push(parameter);
             node.parts.push(text(","));
             node.parts.push(text(self.blank()));

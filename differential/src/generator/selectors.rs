@@ -225,7 +225,7 @@ impl Generator {
             1 => "@ end()",
             _ => "@",
         };
-        if self.wants(at, probability) {
+        if self.wants(at, probability) && !self.is_in_parameter {
             let modifier = match at {
                 "@" => {
                     let ms = START_MS + self.random.within(0, 2_000_000);
