@@ -80,11 +80,17 @@ impl Reference<'_> {
         &self,
         results: Vec<(Arc<Labels>, bool, BTreeMap<u32, SampleValue>)>,
     ) -> Result<Vec<String>, String> {
-        let mut merged: Vec<(Arc<Labels>, BTreeMap<u32, SampleValue>)> = Vec::new();
+        // By steps, and by kinds: those of different kinds do not collide.
+        let mut merged: Vec<(Arc<Labels>, BTreeMap<(u32, bool), SampleValue>)> = Vec::new();
         for (mut labels, drop_name, values) in results {
             if drop_name {
                 labels = without_metadata(&labels);
             }
+            let with_kind = |(step, value)| {
+                let is_histogram = matches!(value, SampleValue::Histogram(_));
+                ((step, is_histogram), value)
+            };
+            let values = values.into_iter().map(with_kind);
             let present = merged.iter_mut().find(|(present, _)| *present == labels);
             match present {
                 Some((_, present)) => {
@@ -94,13 +100,16 @@ impl Reference<'_> {
                         }
                     }
                 }
-                None => merged.push((labels, values)),
+                None => merged.push((labels, values.collect())),
             }
         }
         if !self.is_instant {
             merged.sort_by(|a, b| a.0.cmp(&b.0));
         }
-        let line = |(labels, values): (Arc<Labels>, BTreeMap<u32, SampleValue>)| {
+        let line = |(labels, values): (Arc<Labels>, BTreeMap<(u32, bool), SampleValue>)| {
+            // Of a float and a histogram at the same step the histogram is compared.
+            let values = values.into_iter().map(|((step, _), value)| (step, value));
+            let values: BTreeMap<u32, SampleValue> = values.collect();
             let values = values.iter().map(|(step, value)| value_text(*step, value));
             format!(
                 "{} {}",
