@@ -117,6 +117,7 @@ pub fn difference(
         return None;
     }
     comparison.tolerance = UNSTABLE_TOLERANCE;
+    comparison.is_ordered = false;
     let difference = comparison.values(ours, theirs)?;
     Some(Difference {
         text: format!("{difference} (Prometheus has several results)"),
