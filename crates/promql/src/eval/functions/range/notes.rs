@@ -78,11 +78,6 @@ impl Notes {
         self.overlaps += window.overlaps;
     }
 
-    #[cfg(test)]
-    pub(super) fn has(&self, note: Note) -> bool {
-        self.seen & 1 << note as u16 != 0
-    }
-
     /// Adds a quantile outside of 0 to 1.
     pub(super) fn add_quantile(&mut self, quantile: f64) {
         let last = self.quantiles.last();

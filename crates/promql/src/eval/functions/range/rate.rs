@@ -546,3 +546,93 @@ impl RangeFunction for InstantRate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::eval::functions::range::windows::{Shape, Windows};
+    use crate::eval::range_vector::RangeVector;
+    use crate::eval::testing::histogram;
+    use crate::plan::{Extension, Reference};
+    use crate::steps::Steps;
+    use crate::storage::StoredSeries;
+
+    fn any_histogram() -> impl Strategy<Value = FloatHistogram> {
+        let buckets = prop::collection::vec((0..9_u8).prop_map(f64::from), 1..5);
+        let hint = prop_oneof![
+            6 => Just(ResetHint::Unknown),
+            2 => Just(ResetHint::NotReset),
+            1 => Just(ResetHint::Reset),
+            1 => Just(ResetHint::Gauge),
+        ];
+        (buckets, hint, -1..1_i32).prop_map(|(buckets, hint, schema)| {
+            let mut histogram = histogram(buckets.iter().sum(), &buckets);
+            histogram.set_reset_hint(hint);
+            histogram
+                .reduce_resolution(schema)
+                .expect("0 is the finest");
+            histogram
+        })
+    }
+
+    /// The increase, with each pair of neighbours compared anew.
+    fn plain_increase(window: &[HistogramSample]) -> FloatHistogram {
+        let of = |index: usize| &*window[index].histogram;
+        let is_reset = |index: usize| of(index).detects_reset(of(index - 1));
+        let first_matters = !is_reset(1);
+        let relevant = window.iter().skip(usize::from(!first_matters));
+        let schemas = relevant.map(|it| it.histogram.schema());
+        let mut result = of(window.len() - 1).clone();
+        let schema = schemas.min().expect("a window has samples");
+        result
+            .reduce_resolution(schema)
+            .expect("it is the coarsest");
+        if first_matters {
+            let _ = result.sub(of(0)).expect("all are exponential");
+        }
+        for index in 2..window.len() {
+            if is_reset(index) {
+                let _ = result.add(of(index - 1)).expect("all are exponential");
+            }
+        }
+        result.compact(0);
+        result
+    }
+
+    proptest! {
+        #[test]
+        fn increases_of_histograms_are_those_of_plain_loops(
+            histograms in prop::collection::vec(any_histogram(), 2..30),
+            range in 2..9_i64,
+            step in 1..9_i64,
+        ) {
+            let sample = |(time, histogram)| HistogramSample {
+                timestamp_ms: time,
+                histogram: Arc::new(histogram),
+            };
+            let stored = StoredSeries {
+                histograms: (0..).zip(histograms).map(sample).collect(),
+                ..StoredSeries::default()
+            };
+            let series = RangeSeries::of_stored(&stored);
+            let vector = RangeVector {
+                series: Vec::new(),
+                reference: Reference::default(),
+                range,
+                extension: Extension::None,
+            };
+            let steps = Steps::range(0, 40, step).unwrap();
+            let shape = Shape::new(&vector, steps, 0);
+            let mut rate = Rate::new(true, None, false);
+            rate.begin(&series);
+            for window in Windows::new(shape, &series).filter(|it| it.histograms.len() > 1) {
+                let mut notes = Notes::default();
+                let fast = rate.checked_increase(&series, &window, &[], &mut notes).unwrap();
+                let plain = plain_increase(window.histograms);
+                prop_assert!(fast.equals(&plain), "{} {}", fast, plain);
+            }
+        }
+    }
+}

@@ -51,7 +51,8 @@ impl Shape {
 
     /// Returns true if windows share samples.
     pub(super) fn overlaps(&self) -> bool {
-        self.range + self.before + self.after > self.steps.interval
+        let around = self.before.saturating_add(self.after);
+        self.range.saturating_add(around) > self.steps.interval
     }
 
     /// Returns a number of results that `samples` samples exceed rarely, to reserve memory for them.
