@@ -20,7 +20,7 @@ pub(crate) fn labels_of(argument: &Node) -> Labels {
         };
         if matcher.op == MatchOp::Equal && !seen.contains(&name) {
             seen.push(name);
-            labels.set(name, &String::from_utf8_lossy(matcher.value.as_bytes()));
+            labels.set(name, &matcher.value.to_string_lossy());
         } else {
             labels.set(name, "");
         }
