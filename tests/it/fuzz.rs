@@ -13,6 +13,8 @@ mod go_regex;
 mod matchers;
 #[path = "../../fuzz/checks/model.rs"]
 mod model;
+#[path = "../../fuzz/checks/promql.rs"]
+mod promql;
 #[path = "../../fuzz/checks/read.rs"]
 mod read;
 #[path = "../../fuzz/checks/sql.rs"]
@@ -38,10 +40,11 @@ const CONNECTOR: [Target; 6] = [
 ];
 
 /// The targets that use crates of the workspace alone.
-const CRATES: [Target; 4] = [
+const CRATES: [Target; 5] = [
     ("exposition", exposition::check),
     ("go_regex", go_regex::check),
     ("model", model::check),
+    ("promql", promql::check),
     ("wire", wire::check),
 ];
 
