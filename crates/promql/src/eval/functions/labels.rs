@@ -10,6 +10,13 @@ use crate::eval::{Evaluated, Evaluator, fail};
 use crate::plan::{Call, Node, NodeKind};
 use crate::text::Text;
 
+/// The longest value that a label is set to. A short query could make values that fill the memory: by a template of many
+/// groups, by many labels with a long separator, or by calls within calls.
+const MAX_VALUE_BYTES: usize = 64 << 10;
+
+/// The bytes of a value that count as a sample; they are few in values of common lengths.
+const BYTES_OF_SAMPLE: usize = 1 << 10;
+
 /// Sets a label to what a pattern makes of another one.
 pub(super) fn replace<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Vec<GridSeries>> {
     let [vector, destination, template, source, pattern] = &call.arguments[..] else {
@@ -26,10 +33,14 @@ pub(super) fn replace<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<V
         ));
     };
     let destination = label_name(string(destination)?, "destination", "label_replace")?;
+    let groups = template.as_bytes().iter().filter(|it| **it == b'$').count();
     let mut series = ev.vector(vector)?;
     for one in &mut series {
         ev.check_interrupt()?;
         let value = source.as_str().map_or("", |name| one.labels.get(name));
+        // No group is longer than the value.
+        let longest = groups.saturating_mul(value.len());
+        reserve(ev, longest.saturating_add(template.as_bytes().len()), call)?;
         if let Some(value) = regexp.expand(value, template.as_bytes()) {
             set(one, destination, &Text::from(value));
         }
@@ -53,11 +64,28 @@ pub(super) fn join<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Vec<
     for one in &mut series {
         ev.check_interrupt()?;
         let values = sources.iter().map(|name| one.labels.get(name).as_bytes());
+        let separators = separator.len().saturating_mul(sources.len());
+        let longest = values.clone().map(<[u8]>::len).sum::<usize>();
+        reserve(ev, longest.saturating_add(separators), call)?;
         let joined = values.collect::<Vec<_>>().join(separator);
         set(one, destination, &Text::from(joined));
     }
     // As in Prometheus, as at the end of a query.
     grid::merged_at_end(series)
+}
+
+/// Counts the bytes of a value that a label is set to.
+///
+/// # Errors
+/// They are too many.
+fn reserve(ev: &mut Evaluator<'_>, bytes: usize, call: &Call) -> Evaluated<()> {
+    if bytes > MAX_VALUE_BYTES {
+        let name = call.function.name;
+        return fail(format!(
+            "a label value in {name}() could have {bytes} bytes, and may have {MAX_VALUE_BYTES}; use fewer or shorter parts"
+        ));
+    }
+    ev.samples.add(bytes / BYTES_OF_SAMPLE)
 }
 
 /// Sets a label. A metric name that is set is not removed at the end of the evaluation.
@@ -190,6 +218,30 @@ mod tests {
         ] {
             assert_eq!(database.instant(query, 0).error(), error, "{query}");
         }
+    }
+
+    #[test]
+    fn values_have_a_bounded_length() {
+        let database = database();
+        let groups = "$1".repeat(16_000);
+        let query = format!("label_replace(m, 'a', '{groups}', 'host', '(.*)')");
+        let error = "a label value in label_replace() could have 96000 bytes, and may have 65536; use fewer or shorter parts";
+        assert_eq!(database.instant(&query, 0).error(), error);
+        let (separator, sources) = ("-".repeat(200_000), ", 'b'".repeat(100_000));
+        let query = format!("label_join(m, 'a', '{separator}'{sources})");
+        let error = "a label value in label_join() could have 20000100000 bytes, and may have 65536; use fewer or shorter parts";
+        assert_eq!(database.instant(&query, 0).error(), error);
+        // Each call makes the value four times as long.
+        let mut query = "m".to_owned();
+        for _ in 0..20 {
+            query = format!("label_replace({query}, 'host', '$1$1$1$1', 'host', '(.*)')");
+        }
+        assert!(
+            database
+                .instant(&query, 0)
+                .error()
+                .ends_with("use fewer or shorter parts")
+        );
     }
 
     #[test]
