@@ -9,6 +9,7 @@ mod functions;
 mod grid;
 mod histogram_counts;
 mod info;
+mod kahan;
 mod output;
 mod range_vector;
 mod sample_counter;

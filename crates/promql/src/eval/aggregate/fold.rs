@@ -3,6 +3,7 @@
 use super::groups::{Group, Grouping};
 use super::slots::{Kinds, Slots};
 use crate::eval::grid::{GridFloat, GridSeries};
+use crate::eval::kahan::Kahan;
 use crate::eval::{Evaluated, Evaluator};
 use crate::plan::Aggregate;
 
@@ -137,40 +138,21 @@ pub(super) fn presence<F: Fold>(
 
 /// `sum`: with the compensation of Kahan and Neumaier.
 #[derive(Clone, Copy)]
-pub(super) struct Sum {
-    sum: f64,
-    compensation: f64,
-}
-
-impl Sum {
-    /// Returns the sum with a value added.
-    fn plus(self, value: f64) -> Self {
-        let sum = self.sum + value;
-        let lost = match self.sum.abs() >= value.abs() {
-            true => (self.sum - sum) + value,
-            false => (value - sum) + self.sum,
-        };
-        let compensation = match sum.is_infinite() {
-            true => 0.0,
-            false => self.compensation + lost,
-        };
-        Self { sum, compensation }
-    }
-}
+pub(super) struct Sum(Kahan);
 
 impl Fold for Sum {
     /// Negative zero is the one number that changes no other by being added.
-    const EMPTY: Self = Self {
+    const EMPTY: Self = Self(Kahan {
         sum: -0.0,
         compensation: 0.0,
-    };
+    });
 
     fn add(&mut self, value: f64) {
-        *self = self.plus(value);
+        self.0.add(value);
     }
 
     fn result(self) -> f64 {
-        self.sum + self.compensation
+        self.0.total()
     }
 }
 
@@ -179,14 +161,14 @@ impl Fold for Sum {
 #[derive(Clone, Copy)]
 pub(super) struct Mean {
     /// The sum or the mean.
-    value: Sum,
+    value: Kahan,
     count: f64,
     is_incremental: bool,
 }
 
 impl Fold for Mean {
     const EMPTY: Self = Self {
-        value: Sum::EMPTY,
+        value: Sum::EMPTY.0,
         count: 0.0,
         is_incremental: false,
     };
@@ -195,7 +177,8 @@ impl Fold for Mean {
         let before = self.count;
         self.count += 1.0;
         if !self.is_incremental {
-            let next = self.value.plus(value);
+            let mut next = self.value;
+            next.add(value);
             // A first value that is infinite is a sum as good as any.
             if before == 0.0 || !next.sum.is_infinite() {
                 self.value = next;
@@ -206,16 +189,14 @@ impl Fold for Mean {
             self.value.compensation /= before;
         }
         let weight = before / self.count;
-        let weighted = Sum {
-            sum: weight * self.value.sum,
-            compensation: weight * self.value.compensation,
-        };
-        self.value = weighted.plus(value / self.count);
+        self.value.sum *= weight;
+        self.value.compensation *= weight;
+        self.value.add(value / self.count);
     }
 
     fn result(self) -> f64 {
         match self.is_incremental {
-            true => self.value.result(),
+            true => self.value.total(),
             false => self.value.sum / self.count + self.value.compensation / self.count,
         }
     }

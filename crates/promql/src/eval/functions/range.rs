@@ -8,7 +8,6 @@ mod absent_over_time;
 mod changes;
 mod extended;
 mod extremes;
-mod kahan;
 mod notes;
 mod over_time;
 mod places;

@@ -3,9 +3,9 @@
 use prom_model::Sample;
 
 use super::RangeFunction;
-use super::kahan::Kahans;
 use super::notes::{Note, Notes};
 use super::windows::Window;
+use crate::eval::kahan::Kahans;
 use crate::eval::range_vector::RangeSeries;
 use crate::eval::scalar::Scalar;
 use crate::value::SampleValue;

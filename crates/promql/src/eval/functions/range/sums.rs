@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use prom_model::{CompensatedHistogram, FloatHistogram, ResetHint, Sample};
 
-use super::kahan::{Kahan, Kahans};
 use super::notes::{Note, Notes};
 use super::windows::Window;
 use super::{LANES, RangeFunction};
+use crate::eval::kahan::{Kahan, Kahans};
 use crate::eval::range_vector::RangeSeries;
 use crate::value::SampleValue;
 

@@ -2,16 +2,16 @@
 
 /// A sum and what it lost to rounding.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Kahan {
-    pub(super) sum: f64,
-    pub(super) compensation: f64,
+pub(crate) struct Kahan {
+    pub(crate) sum: f64,
+    pub(crate) compensation: f64,
 }
 
 impl Kahan {
     #[inline]
-    pub(super) fn add(&mut self, value: f64) {
+    pub(crate) fn add(&mut self, value: f64) {
         let sum = self.sum + value;
-        // Both forms are cheaper than a branch that is predicted badly.
+        // Selections, because branches would be predicted badly.
         let lost = match self.sum.abs() >= value.abs() {
             true => (self.sum - sum) + value,
             false => (value - sum) + self.sum,
@@ -23,16 +23,16 @@ impl Kahan {
         self.sum = sum;
     }
 
-    pub(super) fn total(self) -> f64 {
+    pub(crate) fn total(self) -> f64 {
         self.sum + self.compensation
     }
 }
 
 /// Several sums that are made at the same time, because each addition has to wait for the one before it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kahans<const N: usize> {
-    pub(super) sums: [f64; N],
-    pub(super) compensations: [f64; N],
+pub(crate) struct Kahans<const N: usize> {
+    pub(crate) sums: [f64; N],
+    pub(crate) compensations: [f64; N],
 }
 
 impl<const N: usize> Default for Kahans<N> {
@@ -47,7 +47,7 @@ impl<const N: usize> Default for Kahans<N> {
 impl<const N: usize> Kahans<N> {
     /// Adds a value to each sum.
     #[inline]
-    pub(super) fn add(&mut self, values: [f64; N]) {
+    pub(crate) fn add(&mut self, values: [f64; N]) {
         for (lane, value) in values.into_iter().enumerate() {
             let mut one = self.get(lane);
             one.add(value);
@@ -56,7 +56,7 @@ impl<const N: usize> Kahans<N> {
         }
     }
 
-    pub(super) fn get(&self, lane: usize) -> Kahan {
+    pub(crate) fn get(&self, lane: usize) -> Kahan {
         Kahan {
             sum: self.sums[lane],
             compensation: self.compensations[lane],
