@@ -577,7 +577,7 @@ mod tests {
         })
     }
 
-    /// The increase, with each pair of neighbours compared anew.
+    /// The increase, with each pair of neighbours compared again.
     fn plain_increase(window: &[HistogramSample]) -> FloatHistogram {
         let of = |index: usize| &*window[index].histogram;
         let is_reset = |index: usize| of(index).detects_reset(of(index - 1));
