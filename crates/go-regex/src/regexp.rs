@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex_automata::meta::Regex;
 
 use super::error::RegexError;
-use super::{MAX_COMPILED_BYTES, Pattern, compile, hir, parse, with_stack_for};
+use super::{MAX_COMPILED_BYTES, Pattern, compile_with, hir, parse, with_stack_for};
 
 /// A compiled pattern that is searched in strings, as Go's `regexp.Regexp`.
 ///
@@ -38,7 +38,7 @@ impl Regexp {
         let searched = parse::parse_searched(pattern)?;
         let (node, names) = (searched.node, searched.names);
         with_stack_for(searched.depth, move || {
-            let regex = compile(&hir::to_hir(&node), MAX_COMPILED_BYTES)?;
+            let regex = compile_with(&hir::to_hir(&node), MAX_COMPILED_BYTES, false)?;
             Ok(Self { regex, names })
         })
     }
