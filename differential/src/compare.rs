@@ -30,7 +30,7 @@ const CHOOSING: [&str; 4] = ["bottomk", "limit_ratio", "limitk", "topk"];
 /// some of them are rare.
 const REPETITIONS: usize = 100;
 /// The largest relative difference of results that depend on the order of series, where Prometheus has none.
-const UNSTABLE_TOLERANCE: f64 = 1e-9;
+const UNSTABLE_TOLERANCE: f64 = 1e-6;
 
 /// The error of Prometheus for the text of a histogram with custom buckets that was divided by zero, whose zero bucket
 /// is NaN.
