@@ -265,9 +265,10 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Merges series whose labels became equal by removing their names.
-    fn merge_after_drop(&self, series: Vec<GridSeries>) -> Evaluated<Vec<GridSeries>> {
-        match self.options.delayed_name_removal {
+    /// Merges series whose labels are equal after a function or operator, for example because their names are gone.
+    fn merge_equal_labels(&self, series: Vec<GridSeries>) -> Evaluated<Vec<GridSeries>> {
+        match self.options.delayed_name_removal && self.steps.is_instant() {
+            // As in Prometheus they may be equal until the end of the evaluation.
             true => Ok(series),
             false => grid::merged(series),
         }

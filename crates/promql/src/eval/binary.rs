@@ -119,14 +119,3 @@ fn changes_meaning(op: BinaryOp) -> bool {
         other => false
     )
 }
-
-/// Merges series that have the same labels, as Prometheus does with the results of all operators.
-///
-/// # Errors
-/// Two of them have a value at the same step. With delayed removal of names that is no error of an instant query yet.
-fn merged(ev: &Evaluator<'_>, series: Vec<GridSeries>) -> Evaluated<Vec<GridSeries>> {
-    match ev.steps.is_instant() && ev.options.delayed_name_removal {
-        true => Ok(series),
-        false => grid::merged(series),
-    }
-}

@@ -68,7 +68,7 @@ pub(super) fn join(
     }
     let mut results = join.evaluate(ev, many, one, &groups, conflict.as_ref())?;
     if !has_unique_labels {
-        results = super::merged(ev, results)?;
+        results = ev.merge_equal_labels(results)?;
     }
     match conflict {
         Some(conflict) => fail(conflict.text),

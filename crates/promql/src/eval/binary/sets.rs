@@ -45,7 +45,7 @@ pub(super) fn set_operation(
     left.retain(|one| !one.is_empty());
     // Series with equal labels match each other.
     match may_have_equal_labels {
-        true => super::merged(ev, left),
+        true => ev.merge_equal_labels(left),
         false => Ok(left),
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn with_scalar(
     problems.annotate(ev, step);
     series.retain(|one| !one.is_empty());
     match drops_name {
-        true => ev.merge_after_drop(series),
+        true => ev.merge_equal_labels(series),
         false => Ok(series),
     }
 }

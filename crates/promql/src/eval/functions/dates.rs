@@ -44,7 +44,7 @@ fn part<'a>(
 
 #[cfg(test)]
 mod tests {
-    use crate::eval::testing::Database;
+    use crate::eval::testing::{Database, histogram};
 
     #[test]
     fn dates_without_argument_are_those_of_the_evaluation() {
@@ -62,5 +62,17 @@ mod tests {
         }
         let tested = database.range("day_of_week()", 0, 172_800_000, 86_400_000);
         assert_eq!(tested.lines(), ["{} 4@0 5@86400000 6@172800000"]);
+    }
+
+    #[test]
+    fn equal_labels_are_an_error_of_a_range_query_even_if_names_are_removed_later() {
+        let database =
+            Database::with_delayed_name_removal().histograms("h", &[(0, histogram(1.0, &[1.0]))]);
+        let twice = "month(histogram_quantiles(h @ start(), 'q', 0.5, 0.5))";
+        let error = "vector cannot contain metrics with the same labelset";
+        assert_eq!(database.range(twice, 0, 10_000, 10_000).error(), error);
+        let unused = format!("({twice}) and x");
+        assert_eq!(database.range(&unused, 0, 10_000, 10_000).error(), error);
+        assert!(database.instant(&unused, 0).lines().is_empty());
     }
 }

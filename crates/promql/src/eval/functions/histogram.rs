@@ -60,7 +60,7 @@ fn statistic<'a>(
             one.labels = Arc::new(one.labels.filtered(|name| name != METRIC_NAME_LABEL));
         }
     }
-    ev.merge_after_drop(series)
+    ev.merge_equal_labels(series)
 }
 
 fn quantile<'a>(
@@ -72,7 +72,7 @@ fn quantile<'a>(
     let series = ev.vector(vector)?;
     warn_of_quantiles(ev, &of, q.span);
     let estimated = estimate(ev, series, &[Estimate::Quantile(of)], vector.span)?;
-    merged(ev, estimated.into_iter().flatten().collect())
+    ev.merge_equal_labels(estimated.into_iter().flatten().collect())
 }
 
 fn quantiles<'a>(
@@ -102,7 +102,7 @@ fn quantiles<'a>(
             add_with_quantile(&mut labelled, one, of, &label);
         }
     }
-    merged(ev, labelled)
+    ev.merge_equal_labels(labelled)
 }
 
 fn fraction<'a>(
@@ -117,16 +117,7 @@ fn fraction<'a>(
     };
     let series = ev.vector(vector)?;
     let estimated = estimate(ev, series, &[wanted], vector.span)?;
-    merged(ev, estimated.into_iter().flatten().collect())
-}
-
-/// Merges series with the same labels, which native and classic histograms can have at different steps.
-fn merged(ev: &Evaluator<'_>, series: Vec<GridSeries>) -> Evaluated<Vec<GridSeries>> {
-    match ev.options.delayed_name_removal && ev.steps.is_instant() {
-        // As in Prometheus they may be equal until the end of the evaluation.
-        true => Ok(series),
-        false => grid::merged(series),
-    }
+    ev.merge_equal_labels(estimated.into_iter().flatten().collect())
 }
 
 /// Warns of numbers that are no quantiles.

@@ -86,7 +86,7 @@ pub(super) fn of_floats<'a>(
             it.value = function(it.value);
         }
     }
-    ev.merge_after_drop(series)
+    ev.merge_equal_labels(series)
 }
 
 /// Rounds to the nearest multiple of a number, upwards if two are as near.
@@ -102,7 +102,7 @@ pub(super) fn round<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Vec
             it.value = rounded(it.value, inverse.at(it.step));
         }
     }
-    ev.merge_after_drop(series)
+    ev.merge_equal_labels(series)
 }
 
 fn rounded(value: f64, inverse: f64) -> f64 {
@@ -128,7 +128,7 @@ pub(super) fn clamp<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Vec
         });
     }
     series.retain(|one| !one.is_empty());
-    ev.merge_after_drop(series)
+    ev.merge_equal_labels(series)
 }
 
 fn clamped(value: f64, min: f64, max: f64) -> f64 {

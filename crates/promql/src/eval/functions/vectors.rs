@@ -82,7 +82,7 @@ fn seconds(milliseconds: i64) -> f64 {
 pub(super) fn timestamp<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Vec<GridSeries>> {
     if let NodeKind::Vector(selector) = &call.arguments[0].kind {
         let times = of_samples(ev, selector, |_, newest| seconds(newest.timestamp_ms()))?;
-        return ev.merge_after_drop(times);
+        return ev.merge_equal_labels(times);
     }
     let mut series = ev.vector(&call.arguments[0])?;
     let steps = ev.steps;
@@ -99,7 +99,7 @@ pub(super) fn timestamp<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated
         }
         ev.drop_name(one);
     }
-    ev.merge_after_drop(series)
+    ev.merge_equal_labels(series)
 }
 
 /// Returns the starts of the counters of a selector. Other expressions have none.
@@ -117,7 +117,7 @@ pub(super) fn start_timestamp<'a>(
     if !is_selector || !ev.options.start_timestamps {
         series.clear();
     }
-    ev.merge_after_drop(series)
+    ev.merge_equal_labels(series)
 }
 
 /// Returns a number for each sample that a selector finds. Labels may be equal without the names.
