@@ -13,6 +13,16 @@ use crate::value_type::ValueType;
 
 /// An expression with its place in the query and the type of its value. `Display` writes it as Prometheus'
 /// `String()` does.
+///
+/// ```
+/// use promql::{ParserOptions, Span, ValueType, parse};
+///
+/// let expr = parse(" rate(up[5m])", &ParserOptions::default())?;
+/// assert_eq!(expr.value_type, ValueType::Vector);
+/// assert_eq!(expr.span, Span { start: 1, end: 13 });
+/// assert_eq!(expr.to_string(), "rate(up[5m])");
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expr {
     /// The expression itself.
@@ -26,6 +36,14 @@ pub struct Expr {
 }
 
 /// The kinds of expressions.
+///
+/// ```
+/// use promql::{ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("'text'", &ParserOptions::default())?;
+/// assert!(matches!(expr.kind, ExprKind::String(text) if text == *"text"));
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExprKind {
     /// A number, or a duration in seconds.
@@ -51,6 +69,15 @@ pub enum ExprKind {
 }
 
 /// A number.
+///
+/// ```
+/// use promql::{ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("1m30s", &ParserOptions::default())?;
+/// let ExprKind::Number(number) = expr.kind else { unreachable!() };
+/// assert!(number.is_duration && number.value == 90.0);
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Number {
     /// The value; seconds, if it was written as a duration.
@@ -67,6 +94,14 @@ impl PartialEq for Number {
 }
 
 /// A sign.
+///
+/// ```
+/// use promql::{ExprKind, ParserOptions, Sign, parse};
+///
+/// let expr = parse("-up", &ParserOptions::default())?;
+/// assert!(matches!(expr.kind, ExprKind::Unary(Sign::Minus, _)));
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
     /// `+`
@@ -76,6 +111,16 @@ pub enum Sign {
 }
 
 /// A condition on a label. The metric name is the label `__name__`.
+///
+/// ```
+/// use promql::{ExprKind, MatchOp, ParserOptions, parse};
+///
+/// let expr = parse("up{job!='api'}", &ParserOptions::default())?;
+/// let ExprKind::Vector(selector) = expr.kind else { unreachable!() };
+/// assert_eq!(selector.matchers[0].op, MatchOp::NotEqual);
+/// assert!(selector.matchers[1].name == *"__name__");
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Matcher {
     /// The name of the label.
@@ -148,6 +193,15 @@ impl PartialEq for Matcher {
 }
 
 /// A selector of an instant vector.
+///
+/// ```
+/// use promql::{ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("up{job='api'}", &ParserOptions::default())?;
+/// let ExprKind::Vector(selector) = expr.kind else { unreachable!() };
+/// assert_eq!((selector.name.as_str(), selector.matchers.len()), ("up", 2));
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VectorSelector {
     /// The metric name before the braces; empty if there is none.
@@ -165,6 +219,16 @@ pub struct VectorSelector {
 }
 
 /// The modifiers of time of a selector or subquery.
+///
+/// ```
+/// use promql::{At, DurationSpec, ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("up @ 60 offset 5m", &ParserOptions::default())?;
+/// let ExprKind::Vector(selector) = expr.kind else { unreachable!() };
+/// assert_eq!(selector.modifiers.at, Some(At::Time(60_000)));
+/// assert_eq!(selector.modifiers.offset, Some(DurationSpec::Fixed(300_000_000_000)));
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Modifiers {
     /// The time of `@`.
@@ -174,6 +238,15 @@ pub struct Modifiers {
 }
 
 /// The time of the modifier `@`.
+///
+/// ```
+/// use promql::{At, ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("up @ end()", &ParserOptions::default())?;
+/// let ExprKind::Vector(selector) = expr.kind else { unreachable!() };
+/// assert_eq!(selector.modifiers.at, Some(At::End));
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
     /// Milliseconds since 1970.
@@ -185,6 +258,16 @@ pub enum At {
 }
 
 /// A selector of a range vector.
+///
+/// ```
+/// use promql::{DurationSpec, ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("up[1m]", &ParserOptions::default())?;
+/// let ExprKind::Matrix(matrix) = expr.kind else { unreachable!() };
+/// assert_eq!(matrix.range, DurationSpec::Fixed(60_000_000_000));
+/// assert_eq!(matrix.selector.name, "up");
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatrixSelector {
     /// The selector with all modifiers, also those after the range.
@@ -196,6 +279,15 @@ pub struct MatrixSelector {
 }
 
 /// An expression that is evaluated at steps over a range.
+///
+/// ```
+/// use promql::{ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("(a + b)[1h:]", &ParserOptions::default())?;
+/// let ExprKind::Subquery(subquery) = expr.kind else { unreachable!() };
+/// assert_eq!((subquery.expr.to_string().as_str(), subquery.step), ("(a + b)", None));
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subquery {
     /// The expression.
@@ -209,6 +301,15 @@ pub struct Subquery {
 }
 
 /// A call of a function.
+///
+/// ```
+/// use promql::{ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("clamp(up, 0, 1)", &ParserOptions::default())?;
+/// let ExprKind::Call(call) = expr.kind else { unreachable!() };
+/// assert_eq!((call.function.name, call.arguments.len()), ("clamp", 3));
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// The function.
@@ -218,6 +319,16 @@ pub struct Call {
 }
 
 /// An aggregation.
+///
+/// ```
+/// use promql::{AggregateOp, ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("topk without (pod) (3, up)", &ParserOptions::default())?;
+/// let ExprKind::Aggregate(aggregate) = expr.kind else { unreachable!() };
+/// assert_eq!((aggregate.op, aggregate.without), (AggregateOp::Topk, true));
+/// assert!(aggregate.parameter.is_some() && aggregate.grouping == ["pod"]);
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
     /// The operation.
@@ -236,6 +347,16 @@ pub struct Aggregate {
 ///
 /// `a + b * c - d` is `a`, then `+ b * c` and then `- d`, with a chain of its own as operand of `+`. `a * b + c` is
 /// one chain too.
+///
+/// ```
+/// use promql::{ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("a + b * c - d", &ParserOptions::default())?;
+/// let ExprKind::Binary(binary) = expr.kind else { unreachable!() };
+/// let right: Vec<_> = binary.steps.iter().map(|step| step.right.to_string()).collect();
+/// assert_eq!((binary.first.to_string().as_str(), right), ("a", vec!["b * c".into(), "d".into()]));
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binary {
     /// The leftmost operand, never itself a chain.
@@ -245,6 +366,16 @@ pub struct Binary {
 }
 
 /// An operator, whose left operand is everything before it in its chain, and its right operand.
+///
+/// ```
+/// use promql::{BinaryOp, ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("a > bool 1", &ParserOptions::default())?;
+/// let ExprKind::Binary(binary) = expr.kind else { unreachable!() };
+/// let step = &binary.steps[0];
+/// assert!(step.op == BinaryOp::Greater && step.return_bool && step.matching.is_none());
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct BinaryStep {
     /// The operator.
@@ -262,6 +393,17 @@ pub struct BinaryStep {
 }
 
 /// The matching of the series of two vectors.
+///
+/// ```
+/// use promql::{Cardinality, ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("a * on (job) group_left (team) b", &ParserOptions::default())?;
+/// let ExprKind::Binary(binary) = expr.kind else { unreachable!() };
+/// let matching = binary.steps[0].matching.as_ref().unwrap();
+/// assert_eq!(matching.cardinality, Cardinality::ManyToOne);
+/// assert!(matching.on && matching.labels == ["job"] && matching.include == ["team"]);
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorMatching {
     /// The number of series of each side that may match one of the other side.
@@ -279,6 +421,13 @@ pub struct VectorMatching {
 }
 
 /// A value for absent series, compared by its bits.
+///
+/// ```
+/// use promql::Fill;
+///
+/// assert_eq!(Fill(f64::NAN), Fill(f64::NAN));
+/// assert_ne!(Fill(0.0), Fill(-0.0));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Fill(pub f64);
 
@@ -289,6 +438,16 @@ impl PartialEq for Fill {
 }
 
 /// The number of series of each side that may match one of the other side.
+///
+/// ```
+/// use promql::{Cardinality, ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("a and b", &ParserOptions::default())?;
+/// let ExprKind::Binary(binary) = expr.kind else { unreachable!() };
+/// let matching = binary.steps[0].matching.as_ref().unwrap();
+/// assert_eq!(matching.cardinality, Cardinality::ManyToMany);
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cardinality {
     /// One series of each side.
@@ -302,6 +461,15 @@ pub enum Cardinality {
 }
 
 /// A duration after `offset` or in brackets.
+///
+/// ```
+/// use promql::{DurationSpec, ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("up offset (1h / 2)", &ParserOptions::default())?;
+/// let ExprKind::Vector(selector) = expr.kind else { unreachable!() };
+/// assert!(matches!(selector.modifiers.offset, Some(DurationSpec::Computed(_))));
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum DurationSpec {
     /// A literal, in nanoseconds.
@@ -311,6 +479,16 @@ pub enum DurationSpec {
 }
 
 /// A duration that is computed from other durations, in seconds.
+///
+/// ```
+/// use promql::{DurationSpec, ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("up[5m + 1m]", &ParserOptions::default())?;
+/// let ExprKind::Matrix(matrix) = expr.kind else { unreachable!() };
+/// let DurationSpec::Computed(duration) = matrix.range else { unreachable!() };
+/// assert_eq!((duration.span.start, duration.is_wrapped), (3, false));
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct DurationExpr {
     /// The expression itself.
@@ -323,6 +501,16 @@ pub struct DurationExpr {
 }
 
 /// The kinds of duration expressions.
+///
+/// ```
+/// use promql::{DurationKind, DurationSpec, ExprKind, ParserOptions, parse};
+///
+/// let expr = parse("up[step()]", &ParserOptions::default())?;
+/// let ExprKind::Matrix(matrix) = expr.kind else { unreachable!() };
+/// let DurationSpec::Computed(duration) = matrix.range else { unreachable!() };
+/// assert_eq!(duration.kind, DurationKind::Step);
+/// # Ok::<(), promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum DurationKind {
     /// A number of seconds or a duration.
@@ -338,6 +526,10 @@ pub enum DurationKind {
 }
 
 /// The operators and functions of two durations.
+///
+/// ```
+/// assert_eq!(promql::DurationOp::MinOf.symbol(), "min_of");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DurationOp {
     /// `+`
@@ -375,6 +567,12 @@ impl DurationOp {
 }
 
 /// The operations of aggregations.
+///
+/// ```
+/// use promql::AggregateOp;
+///
+/// assert!(AggregateOp::ALL.iter().any(|op| op.name() == "quantile"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are those of PromQL")]
 pub enum AggregateOp {
@@ -461,6 +659,14 @@ impl AggregateOp {
 }
 
 /// The operators between two operands.
+///
+/// ```
+/// use promql::BinaryOp;
+///
+/// assert!(BinaryOp::Less.is_comparison() && BinaryOp::Or.is_set_operator());
+/// let comparisons = BinaryOp::ALL.iter().filter(|op| op.is_comparison());
+/// assert_eq!(comparisons.count(), 6);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "`symbol` shows each")]
 pub enum BinaryOp {

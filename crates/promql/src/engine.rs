@@ -175,6 +175,14 @@ pub enum Interrupt {
 }
 
 /// The state of a query after an evaluation, see [`Fetched`].
+///
+/// ```
+/// use promql::{Engine, EngineOptions, Fetched, Progress};
+///
+/// let query = Engine::new(EngineOptions::default()).instant("up", 0).unwrap();
+/// let progress = query.evaluate(&Fetched::default(), &|| None);
+/// assert!(matches!(progress, Progress::Needs(selections) if selections.len() == 1));
+/// ```
 #[derive(Debug)]
 pub enum Progress {
     /// It is complete.
@@ -185,6 +193,14 @@ pub enum Progress {
 }
 
 /// The result of a query, or the error that ended it, with the annotations until then.
+///
+/// ```
+/// use promql::{Engine, EngineOptions, MemoryStorage};
+///
+/// let query = Engine::new(EngineOptions::default()).instant("sum(up)", 0).unwrap();
+/// let outcome = query.run(&MemoryStorage::default()).unwrap();
+/// assert!(outcome.value.is_ok() && outcome.annotations.is_empty());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The result.

@@ -4,6 +4,15 @@ use crate::value_type::ValueType;
 use ValueType::{Matrix, Scalar, String, Vector};
 
 /// A function of PromQL.
+///
+/// ```
+/// use promql::{Function, ValueType, Variadic};
+///
+/// let round = Function::named("round").unwrap();
+/// assert_eq!(round.arguments, [ValueType::Vector, ValueType::Scalar]);
+/// assert_eq!(round.variadic, Variadic::UpTo(1));
+/// assert!(!round.is_experimental);
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Function {
@@ -20,6 +29,12 @@ pub struct Function {
 }
 
 /// The number of arguments beyond all but the last declared one.
+///
+/// ```
+/// use promql::{Function, Variadic};
+///
+/// assert_eq!(Function::named("label_join").unwrap().variadic, Variadic::Unlimited);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variadic {
     /// Exactly the declared arguments.

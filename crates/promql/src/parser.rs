@@ -22,11 +22,27 @@ use crate::value_type::ValueType;
 
 /// Maximum height of the tree of a query, and of the nesting that the parser follows. A chain of operators counts as
 /// one level.
+///
+/// ```
+/// use promql::{MAX_DEPTH, ParserOptions, parse};
+///
+/// let nested = |depth: usize| "(".repeat(depth) + "1" + &")".repeat(depth);
+/// assert!(parse(&nested(MAX_DEPTH as usize), &ParserOptions::default()).is_err());
+/// assert!(parse(&nested(MAX_DEPTH as usize / 2), &ParserOptions::default()).is_ok());
+/// ```
 pub const MAX_DEPTH: u32 = 250;
 
 /// The parts of the language that Prometheus switches on by flags, and the limit of the length.
 ///
 /// The default is Prometheus 3.15 without flags: duration expressions only.
+///
+/// ```
+/// use promql::{ParserOptions, parse};
+///
+/// let options = ParserOptions { fill_modifiers: true, ..ParserOptions::default() };
+/// assert!(parse("a + fill(0) b", &options).is_ok());
+/// assert!(parse("a + fill(0) b", &ParserOptions::default()).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParserOptions {
     /// Accepts experimental functions and the aggregations `limitk` and `limit_ratio`

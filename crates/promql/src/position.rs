@@ -1,6 +1,14 @@
 //! Places in a query.
 
 /// A range of bytes of a query.
+///
+/// ```
+/// use promql::{ParserOptions, parse};
+///
+/// let query = "1 +";
+/// let span = parse(query, &ParserOptions::default()).unwrap_err().span();
+/// assert_eq!(span.start, query.len());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Span {
     /// The offset of the first byte.

@@ -3,6 +3,13 @@
 use std::fmt;
 
 /// The type of a value.
+///
+/// ```
+/// use promql::ValueType;
+///
+/// assert_eq!(ValueType::Vector.to_string(), "vector");
+/// assert_eq!(ValueType::Vector.documented_name(), "instant vector");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ValueType {
     /// An instant vector.
