@@ -233,6 +233,7 @@ impl<'a> Evaluator<'a> {
     fn negated(&mut self, inner: &'a Node) -> Evaluated<Vec<GridSeries>> {
         let mut series = self.vector(inner)?;
         for one in &mut series {
+            self.check_interrupt()?;
             self.drop_name(one);
             one.floats.iter_mut().for_each(|it| it.value = -it.value);
             for it in &mut one.histograms {
@@ -251,6 +252,7 @@ impl<'a> Evaluator<'a> {
         let count = self.steps.count();
         let mut series = self.at_first_step(|ev| ev.vector(inner))?;
         for one in &mut series {
+            self.check_interrupt()?;
             self.samples.add(one.size() * (count as usize - 1))?;
             one.repeat(count);
         }
@@ -290,7 +292,13 @@ fn metric_name(labels: &Labels) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    use prom_model::{Label, Labels, Sample};
+
     use super::testing::{Database, histogram};
+    use crate::{Engine, EngineOptions, Fetched, Progress, Query, StoredSeries};
 
     #[test]
     fn a_negated_float_and_a_negated_histogram_may_have_equal_labels() {
@@ -304,6 +312,55 @@ mod tests {
         let tested = database.instant("-{__name__=~'a|b'}", 0);
         let error = "vector cannot contain metrics with the same labelset";
         assert_eq!(tested.error(), error);
+    }
+
+    #[test]
+    fn each_walk_over_series_can_be_interrupted() {
+        let series: Vec<StoredSeries> = (0..100)
+            .map(|index| StoredSeries {
+                labels: Arc::new(Labels::new(vec![Label {
+                    name: "index".to_owned(),
+                    value: index.to_string(),
+                }])),
+                floats: vec![Sample {
+                    timestamp_ms: 1,
+                    value: 1.0,
+                }],
+                ..StoredSeries::default()
+            })
+            .collect();
+        for (query, walks) in [
+            // The selector, and what is done with its series.
+            ("-m", 2),
+            ("m @ 10", 2),
+            ("sum_over_time(m[1m])", 2),
+            ("sum_over_time(m[10ms:1ms])", 3),
+        ] {
+            let engine = Engine::new(EngineOptions::default());
+            let query = engine.range(query, 10, 20, 1).unwrap();
+            assert_calls(&query, &series, walks);
+        }
+        let query = Engine::new(EngineOptions::default()).instant("m[1m]", 10);
+        assert_calls(&query.unwrap(), &series, 2);
+    }
+
+    /// Asserts that `interrupt` is called in each walk over the series.
+    fn assert_calls(query: &Query, series: &[StoredSeries], walks: usize) {
+        let mut fetched = Fetched::default();
+        for selection in query.selections() {
+            fetched.add(selection.clone(), series.to_vec());
+        }
+        let calls = Cell::new(0);
+        let count = || {
+            calls.set(calls.get() + 1);
+            None
+        };
+        assert!(matches!(
+            query.evaluate(&fetched, &count),
+            Progress::Done(_)
+        ));
+        let expected = walks * series.len();
+        assert!(calls.get() >= expected, "{} of {expected}", calls.get());
     }
 
     #[test]

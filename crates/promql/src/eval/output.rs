@@ -132,6 +132,7 @@ impl<'a> Evaluator<'a> {
         let (after, end) = range.window(self.steps.start);
         let mut series = Vec::with_capacity(range.series.len());
         for one in range.series {
+            self.check_interrupt()?;
             let floats = WindowCursor::default().advance(&one.floats, after, end);
             let histograms = WindowCursor::default().advance(&one.histograms, after, end);
             let one = Series {

@@ -100,15 +100,19 @@ impl<'a> Evaluator<'a> {
                 let (before, after) = selector.extension.reach(self.options.lookback_ms);
                 let before = selector.range.saturating_add(before);
                 let reach = histogram_counts::Reach::window(before, after);
-                let series = stored.iter().map(|series| match selector.counts_only {
-                    true => {
-                        let counts = histogram_counts::only_counts(series, steps, reference, reach);
-                        RangeSeries::of_stored(&counts).into_owned()
-                    }
-                    false => RangeSeries::of_stored(series),
+                let series = stored.iter().map(|series| {
+                    self.check_interrupt()?;
+                    Ok(match selector.counts_only {
+                        true => {
+                            let counts =
+                                histogram_counts::only_counts(series, steps, reference, reach);
+                            RangeSeries::of_stored(&counts).into_owned()
+                        }
+                        false => RangeSeries::of_stored(series),
+                    })
                 });
                 Ok(RangeVector {
-                    series: series.collect(),
+                    series: series.collect::<Evaluated<_>>()?,
                     reference: selector.reference,
                     range: selector.range,
                     extension: selector.extension,
@@ -128,11 +132,12 @@ impl<'a> Evaluator<'a> {
         let series = self.at_steps(steps, |ev| ev.inner_of_subquery(&subquery.expr))?;
         // The windows over the result count instead.
         self.samples.forget_selected(selected_before);
+        let series = series.into_iter().map(|one| {
+            self.check_interrupt()?;
+            Ok(RangeSeries::of_grid(one, steps))
+        });
         Ok(RangeVector {
-            series: series
-                .into_iter()
-                .map(|one| RangeSeries::of_grid(one, steps))
-                .collect(),
+            series: series.collect::<Evaluated<_>>()?,
             reference: subquery.reference,
             range: subquery.range,
             extension: Extension::None,
