@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::number::general;
-use crate::position::{Position, Span};
+use crate::position::{Lines, Span};
 use crate::text::quote;
 use crate::time::rfc3339;
 
@@ -59,7 +59,8 @@ impl Annotations {
 
     fn texts(&self, level: Level) -> Vec<String> {
         let of_level = self.entries.values().filter(|it| it.level == level);
-        of_level.map(|it| it.full_text(&self.query)).collect()
+        let lines = Lines::of(&self.query);
+        of_level.map(|it| it.full_text(&lines)).collect()
     }
 }
 
@@ -171,8 +172,8 @@ impl Annotation {
         }
     }
 
-    fn full_text(&self, query: &[u8]) -> String {
-        let position = Position::of(query, self.span.start);
+    fn full_text(&self, lines: &Lines) -> String {
+        let position = lines.position(self.span.start);
         let text = &self.text;
         match &self.details {
             Details::None => format!("{text} ({position})"),

@@ -59,8 +59,75 @@ impl Position {
     }
 }
 
+/// The lines of a query, to find many places in it: each takes a binary search and not a walk through the query.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    /// The offsets of the first bytes of the lines.
+    starts: Vec<usize>,
+    /// The length of the query.
+    end: usize,
+}
+
+impl Lines {
+    pub(crate) fn of(query: &[u8]) -> Self {
+        let newlines = (1..).zip(query).filter(|(_, byte)| **byte == b'\n');
+        Self {
+            starts: std::iter::once(0)
+                .chain(newlines.map(|(after, _)| after))
+                .collect(),
+            end: query.len(),
+        }
+    }
+
+    /// Returns the place of the byte at `offset`, or of the end of the query if it is shorter.
+    pub(crate) fn position(&self, offset: usize) -> Position {
+        let offset = offset.min(self.end);
+        let line = self.starts.partition_point(|start| *start <= offset);
+        Position {
+            line,
+            column: offset - self.starts[line - 1] + 1,
+        }
+    }
+}
+
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_the_same_places() {
+        for query in ["", "a", "\n", "a\n\n  b\n", "\na\nbc"] {
+            let lines = Lines::of(query.as_bytes());
+            for offset in 0..query.len() + 3 {
+                let expected = Position::of(query.as_bytes(), offset);
+                assert_eq!(lines.position(offset), expected, "{query:?} at {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn places_of_many_annotations_take_linear_time() {
+        let calls: Vec<String> = (2..30_000).map(|q| format!("quantile({q},a)")).collect();
+        let query = calls.join(" or ");
+        let engine = crate::Engine::new(crate::EngineOptions::default());
+        let query = engine.instant(&query, 0).unwrap();
+        let mut fetched = crate::Fetched::default();
+        fetched.add(query.selections()[0].clone(), Vec::new());
+        let crate::Progress::Done(outcome) = query.evaluate(&fetched, &|| None) else {
+            panic!("a selection is missing");
+        };
+        assert!(outcome.value.is_ok());
+        let before = std::time::Instant::now();
+        let warnings = outcome.annotations.warnings();
+        assert_eq!(warnings.len(), calls.len());
+        // A walk through the query for each of them would be over more than 10^9 bytes.
+        let elapsed = before.elapsed();
+        assert!(elapsed < std::time::Duration::from_secs(5), "{elapsed:?}");
     }
 }
