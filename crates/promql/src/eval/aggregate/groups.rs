@@ -143,9 +143,43 @@ impl<'a> Grouping<'a> {
                 push(&label.value);
             }
         } else {
+            // Just the labels that there are: a query may list thousands.
             for name in self.labels.iter().filter(|it| ignored != Some(it)) {
-                push(labels.get(name));
+                let value = labels.get(name);
+                if !value.is_empty() {
+                    push(name);
+                    push(value);
+                }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prom_model::Label;
+
+    use super::*;
+
+    #[test]
+    fn labels_that_a_series_lacks_are_not_in_its_key() {
+        let mut names: Vec<String> = (0..1000).map(|index| format!("l{index}")).collect();
+        names.sort();
+        let grouping = Grouping {
+            labels: &names,
+            without: false,
+        };
+        let key = |name: &str| {
+            let label = Label {
+                name: name.to_owned(),
+                value: "x".to_owned(),
+            };
+            let mut key = Vec::new();
+            grouping.push_key(&mut key, &Labels::new(vec![label]), None);
+            key
+        };
+        assert_ne!(key("l1"), key("l2"));
+        assert_eq!(key("other"), [0; 0]);
+        assert!(key("l1").len() < 32);
     }
 }
