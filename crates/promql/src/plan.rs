@@ -4,11 +4,12 @@
 mod build;
 mod duration;
 mod info;
+mod names;
 mod selections;
 
 pub(crate) use duration::seconds_of;
 
-use crate::ast::{AggregateOp, BinaryOp, Expr, Matcher, Sign, VectorMatching};
+use crate::ast::{self, AggregateOp, BinaryOp, Cardinality, Expr, Fill, Matcher, Sign};
 use crate::engine::EngineOptions;
 use crate::error::QueryError;
 use crate::functions::Function;
@@ -17,6 +18,8 @@ use crate::steps::Steps;
 use crate::storage::Selection;
 use crate::text::Text;
 use crate::value_type::ValueType;
+
+pub(crate) use names::Names;
 
 /// A query that is ready for evaluation.
 #[derive(Debug)]
@@ -201,6 +204,41 @@ pub(crate) struct BinaryStep {
 pub(crate) struct QueryRange {
     pub(crate) steps: Steps,
     pub(crate) is_instant: bool,
+}
+
+/// The matching of the series of two vectors.
+#[derive(Clone, Debug)]
+pub(crate) struct VectorMatching {
+    pub(crate) cardinality: Cardinality,
+    /// The labels of `on` or `ignoring`.
+    pub(crate) labels: Names,
+    /// True if the labels are those of `on`.
+    pub(crate) on: bool,
+    /// The labels that are copied from the side with one series.
+    pub(crate) include: Names,
+    pub(crate) fill_left: Option<Fill>,
+    pub(crate) fill_right: Option<Fill>,
+}
+
+impl VectorMatching {
+    pub(crate) fn of(matching: &ast::VectorMatching) -> Self {
+        Self {
+            cardinality: matching.cardinality,
+            labels: matching.labels.iter().cloned().collect(),
+            on: matching.on,
+            include: matching.include.iter().cloned().collect(),
+            fill_left: matching.fill_left,
+            fill_right: matching.fill_right,
+        }
+    }
+
+    /// Returns true if series match by a label: it is listed in `on`, or not in `ignoring` and not the name.
+    pub(crate) fn matches_by(&self, label: &str) -> bool {
+        match self.on {
+            true => self.labels.contains(label),
+            false => label != prom_model::METRIC_NAME_LABEL && !self.labels.contains(label),
+        }
+    }
 }
 
 /// Returns the plan of an expression.

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use promql::{ExprKind, MAX_DEPTH, ParserOptions, parse};
+use prom_model::{Label, Labels};
+use promql::{
+    Engine, EngineOptions, ExprKind, MAX_DEPTH, MemoryStorage, ParserOptions, SampleValue, parse,
+};
 
 fn options() -> ParserOptions {
     ParserOptions::everything()
@@ -120,4 +123,41 @@ fn many_labels_of_both_clauses_need_linear_time() {
     assert!(parse(&query, &options()).is_ok());
     // 400 million comparisons of labels would take longer.
     assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn many_labels_of_a_matching_cost_no_more_for_each_series() {
+    let mut storage = MemoryStorage::default();
+    for index in 0..2_000 {
+        let label = |name: &str, value: String| Label {
+            name: name.to_owned(),
+            value,
+        };
+        let labels = vec![
+            label("__name__", "m".to_owned()),
+            label("i", index.to_string()),
+        ];
+        let value = SampleValue::Float(1.0);
+        storage.append(&Labels::new(labels), 0, value).unwrap();
+    }
+    let names = (0..50_000).map(|index| format!("l{index}"));
+    let names = names.collect::<Vec<_>>().join(",");
+    let engine = Engine::new(EngineOptions::default());
+    for operator in [
+        format!("on (i,{names})"),
+        format!("ignoring ({names})"),
+        format!("on (i) group_left ({names})"),
+    ] {
+        let start = Instant::now();
+        let query = engine.instant(&format!("m - {operator} m"), 0).unwrap();
+        let outcome = query.run(&storage).unwrap();
+        assert_eq!(outcome.statistics.total_samples, 4_000);
+        assert!(outcome.value.is_ok());
+        // 100 million look-ups of labels would take longer.
+        assert!(
+            start.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            start.elapsed()
+        );
+    }
 }

@@ -4,7 +4,7 @@ use super::duration::{Allowed, milliseconds};
 use super::info::common_reference;
 use super::{
     Aggregate, Binary, BinaryStep, Call, Extension, Info, Node, NodeKind, QueryRange,
-    RangeSelector, Reference, Selector, Subquery,
+    RangeSelector, Reference, Selector, Subquery, VectorMatching,
 };
 use crate::ast::{self, At, Expr, ExprKind, Modifiers};
 use crate::engine::EngineOptions;
@@ -338,7 +338,10 @@ fn with_step(
     steps.push(BinaryStep {
         op: step.op,
         return_bool: step.return_bool,
-        matching: step.matching.clone(),
+        matching: step
+            .matching
+            .as_deref()
+            .map(|it| Box::new(VectorMatching::of(it))),
         right: *right.within(stays_invariant),
         span: step.span,
         value_type: step.value_type,

@@ -18,10 +18,11 @@ use super::one_side::OneSide;
 use super::problems::Problems;
 use super::result_labels::ResultLabels;
 use super::signature::{Groups, matched_labels};
-use crate::ast::{Cardinality, VectorMatching};
+use crate::ast::Cardinality;
 use crate::eval::grid::{GridFloat, GridHistogram, GridSeries};
 use crate::eval::{Evaluated, Evaluator, fail};
 use crate::plan::BinaryStep;
+use crate::plan::VectorMatching;
 use crate::value::SampleValue;
 
 /// Evaluates an operator between two vectors.
@@ -129,10 +130,13 @@ impl Join<'_> {
             return !self.drops_metadata && !self.labels.depends_on_one_side();
         }
         // The labels by which the group is matched remain, except perhaps these.
-        let is_metadata = |name: &String| crate::eval::is_metadata_label(name);
         let loses_labels = self.drops_metadata
             && match self.matching.on {
-                true => self.matching.labels.iter().any(is_metadata),
+                true => self
+                    .matching
+                    .labels
+                    .iter()
+                    .any(crate::eval::is_metadata_label),
                 false => many.iter().any(|one| {
                     let labels = &one.labels;
                     !labels.get("__type__").is_empty() || !labels.get("__unit__").is_empty()

@@ -10,6 +10,7 @@ use super::element::Element;
 use super::signature::Members;
 use super::step_set::{Point, StepSet};
 use crate::eval::grid::{GridFloat, GridHistogram, GridSeries};
+use crate::plan::Names;
 
 /// The series of a group as one. At steps at which several have a value, the group is not matched.
 #[derive(Debug, Default)]
@@ -37,7 +38,7 @@ impl OneSide {
         series: Vec<GridSeries>,
         members: &Members,
         count: usize,
-        include: &[String],
+        include: &Names,
     ) -> Vec<Self> {
         let mut series: Vec<_> = series.into_iter().map(Some).collect();
         let of_group = |group| {
@@ -50,16 +51,14 @@ impl OneSide {
         (0..count).map(of_group).collect()
     }
 
-    fn new(series: Vec<(usize, GridSeries)>, include: &[String]) -> Self {
+    fn new(series: Vec<(usize, GridSeries)>, include: &Names) -> Self {
         let mut side = Self::default();
         let mut classes: HashMap<Labels, usize> = HashMap::new();
         let is_single = series.len() == 1;
         for (index, one) in &series {
             let effect = match include.is_empty() || is_single {
                 true => Labels::default(),
-                false => one
-                    .labels
-                    .filtered(|name| include.iter().any(|it| it == name)),
+                false => one.labels.filtered(|name| include.contains(name)),
             };
             let class = *classes.entry(effect).or_insert(side.classes.len());
             if class == side.classes.len() {

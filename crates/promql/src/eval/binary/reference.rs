@@ -14,11 +14,12 @@ use super::problems::{Kind, Problem};
 use super::result_labels::ResultLabels;
 use super::signature::matched_labels;
 use crate::annotations::Annotations;
-use crate::ast::{BinaryOp, BinaryStep, Cardinality, ExprKind, VectorMatching};
+use crate::ast::{BinaryOp, BinaryStep, Cardinality, ExprKind};
 use crate::engine::{Engine, EngineOptions, Outcome};
 use crate::eval::grid::{SAME_LABELS, without_metadata};
 use crate::eval::testing::{Database, histogram};
 use crate::parser::{ParserOptions, parse};
+use crate::plan::VectorMatching;
 use crate::text::labels_text;
 use crate::value::{SampleValue, Value};
 
@@ -125,7 +126,8 @@ impl Reference<'_> {
         left: &[(Arc<Labels>, SampleValue)],
         right: &[(Arc<Labels>, SampleValue)],
     ) -> Result<Vec<Sample>, String> {
-        let Some(matching) = &self.step.matching else {
+        let matching = self.step.matching.as_deref().map(VectorMatching::of);
+        let Some(matching) = &matching else {
             return Ok(self.with_scalar(left, right));
         };
         let signature = |labels: &Arc<Labels>| matched_labels(matching, labels);

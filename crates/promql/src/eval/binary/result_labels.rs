@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use prom_model::Labels;
+use prom_model::{Label, Labels};
 
-use crate::ast::{Cardinality, VectorMatching};
+use crate::ast::Cardinality;
 use crate::eval::is_metadata_label;
+use crate::plan::VectorMatching;
 
 /// The rule for the labels of results.
 #[derive(Clone, Copy, Debug)]
@@ -31,13 +32,18 @@ impl<'a> ResultLabels<'a> {
     /// Returns the labels of the result of two series. `one` is of the side with one series in each group.
     pub(super) fn of(&self, many: &Arc<Labels>, one: &Labels) -> Arc<Labels> {
         let include = &self.matching.include;
-        let is_complete = many.iter().all(|label| self.is_retained(&label.name));
-        if is_complete && include.iter().all(|name| many.get(name) == one.get(name)) {
+        let copied = || one.iter().filter(|label| include.contains(&label.name));
+        let stays = |label: &Label| {
+            let is_same = || one.get(&label.name) == label.value;
+            self.is_retained(&label.name) && (!include.contains(&label.name) || is_same())
+        };
+        let adds_none = || copied().all(|label| many.get(&label.name) == label.value);
+        if many.iter().all(stays) && adds_none() {
             return Arc::clone(many);
         }
-        let mut labels = many.filtered(|name| self.is_retained(name));
-        for name in include {
-            labels.set(name, one.get(name));
+        let mut labels = many.filtered(|name| self.is_retained(name) && !include.contains(name));
+        for label in copied() {
+            labels.set(&label.name, &label.value);
         }
         Arc::new(labels)
     }
@@ -46,9 +52,8 @@ impl<'a> ResultLabels<'a> {
         if self.drops_metadata && is_metadata_label(name) {
             return false;
         }
-        let is_listed = || self.matching.labels.iter().any(|label| label == name);
         match self.matching.cardinality {
-            Cardinality::OneToOne => is_listed() == self.matching.on,
+            Cardinality::OneToOne => self.matching.labels.contains(name) == self.matching.on,
             _ => true,
         }
     }

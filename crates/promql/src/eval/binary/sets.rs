@@ -2,9 +2,10 @@
 
 use super::signature::{Groups, Members};
 use super::step_set::StepSet;
-use crate::ast::{BinaryOp, VectorMatching};
+use crate::ast::BinaryOp;
 use crate::eval::grid::GridSeries;
 use crate::eval::{Evaluated, Evaluator};
+use crate::plan::VectorMatching;
 
 /// Evaluates a set operator.
 pub(super) fn set_operation(

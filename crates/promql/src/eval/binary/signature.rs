@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
-use prom_model::{Label, Labels, METRIC_NAME_LABEL};
+use prom_model::{Label, Labels};
 
-use crate::ast::VectorMatching;
 use crate::eval::grid::GridSeries;
+use crate::plan::VectorMatching;
 
 /// The labels of a series that have to be equal for a match.
 #[derive(Clone, Copy)]
@@ -16,37 +16,23 @@ struct Signature<'a> {
 }
 
 impl<'a> Signature<'a> {
-    /// Returns the labels of a matching without `on`.
-    fn not_ignored(self) -> impl Iterator<Item = &'a Label> {
-        let ignored = &self.matching.labels;
-        self.labels
-            .iter()
-            .filter(|label| label.name != METRIC_NAME_LABEL && !ignored.contains(&label.name))
+    /// Returns those labels. An absent one is equal to another absent one.
+    fn matched(self) -> impl Iterator<Item = &'a Label> {
+        let matching = self.matching;
+        let labels = self.labels.iter();
+        labels.filter(move |label| matching.matches_by(&label.name))
     }
 }
 
 impl Hash for Signature<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        match self.matching.on {
-            true => {
-                for name in &self.matching.labels {
-                    self.labels.get(name).hash(state);
-                }
-            }
-            false => self.not_ignored().for_each(|label| label.hash(state)),
-        }
+        self.matched().for_each(|label| label.hash(state));
     }
 }
 
 impl PartialEq for Signature<'_> {
     fn eq(&self, other: &Self) -> bool {
-        match self.matching.on {
-            true => {
-                let names = &mut self.matching.labels.iter();
-                names.all(|name| self.labels.get(name) == other.labels.get(name))
-            }
-            false => self.not_ignored().eq(other.not_ignored()),
-        }
+        self.matched().eq(other.matched())
     }
 }
 
@@ -54,11 +40,7 @@ impl Eq for Signature<'_> {}
 
 /// Returns the labels that a series has to have in common with another to match it.
 pub(super) fn matched_labels(matching: &VectorMatching, labels: &Labels) -> Labels {
-    let is_listed = |name: &str| matching.labels.iter().any(|label| label == name);
-    match matching.on {
-        true => labels.filtered(is_listed),
-        false => labels.filtered(|name| name != METRIC_NAME_LABEL && !is_listed(name)),
-    }
+    labels.filtered(|name| matching.matches_by(name))
 }
 
 /// The series of two sides in groups that match each other.
@@ -156,6 +138,7 @@ mod tests {
     use super::*;
     use crate::ast::Cardinality;
     use crate::eval::testing::labels;
+    use crate::plan::Names;
 
     fn series(selectors: &[&str]) -> Vec<GridSeries> {
         let series = |selector: &&str| GridSeries::new(Arc::new(labels(selector)), false);
@@ -167,7 +150,7 @@ mod tests {
             cardinality: Cardinality::OneToOne,
             labels: labels.iter().map(|&label| label.to_owned()).collect(),
             on,
-            include: vec![],
+            include: Names::default(),
             fill_left: None,
             fill_right: None,
         }
