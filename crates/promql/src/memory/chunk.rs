@@ -1,5 +1,5 @@
-//! The rules by which Prometheus' database puts the histograms of a series into chunks, as far as they can be seen in
-//! what a query reads: the hints about resets, and the empty buckets.
+//! The rules by which Prometheus' database puts the histograms of a series into chunks, as far as a
+//! query sees them: the hints about resets, and the empty buckets.
 //!
 //! A chunk has histograms that follow one another without a reset, with one schema, zero threshold and list of custom
 //! boundaries, or gauges with the same. All have the buckets of all: one that the chunk did not have yet is added to

@@ -10,7 +10,7 @@ use crate::eval::binary::problems::Problems;
 use crate::eval::grid::{GridFloat, GridSeries};
 
 impl Join<'_> {
-    /// Returns true if there are only floats, none is reported as incompatible, and nobody needs to know which matched.
+    /// Returns true if there are only floats, none is reported as incompatible, and the matched ones are not needed later.
     pub(super) fn is_simple(&self, many: &GridSeries, one: &OneSide) -> bool {
         let is_trim = for_operator!(self.step.op,
             arithmetic(_function) => false,

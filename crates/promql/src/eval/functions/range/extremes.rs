@@ -6,7 +6,7 @@ use std::ops::Range;
 use prom_model::Sample;
 
 use super::RangeFunction;
-use super::notes::{Note, Notes};
+use super::notes::Notes;
 use super::windows::Window;
 use crate::eval::range_vector::RangeSeries;
 use crate::value::SampleValue;
@@ -99,13 +99,10 @@ impl RangeFunction for Extreme {
         window: &Window<'_>,
         notes: &mut Notes,
     ) -> Option<SampleValue> {
-        if window.floats.is_empty() {
-            return None;
-        }
-        notes.add_if(window.is_mixed(), Note::HistogramsIgnored);
+        let floats = window.floats_only(notes)?;
         let best = match self.overlaps {
             true => self.slide(&series.floats, window.float_places.clone()),
-            false => self.scan(window.floats),
+            false => self.scan(floats),
         }?;
         Some(SampleValue::Float(match self.wants_time {
             true => best.timestamp_ms as f64 / 1000.0,

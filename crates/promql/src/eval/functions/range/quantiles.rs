@@ -5,7 +5,7 @@ use std::ops::Range;
 use prom_model::Sample;
 
 use super::RangeFunction;
-use super::notes::{Note, Notes};
+use super::notes::Notes;
 use super::windows::Window;
 use crate::eval::range_vector::RangeSeries;
 use crate::eval::scalar::Scalar;
@@ -175,14 +175,11 @@ impl RangeFunction for Quantile {
         window: &Window<'_>,
         notes: &mut Notes,
     ) -> Option<SampleValue> {
-        if window.floats.is_empty() {
-            return None;
-        }
+        window.floats_only(notes)?;
         let quantile = self.quantile.at(window.step);
         if !(0.0..=1.0).contains(&quantile) {
             notes.add_quantile(quantile);
         }
-        notes.add_if(window.is_mixed(), Note::HistogramsIgnored);
         let places = window.float_places.clone();
         self.sorted.move_to(&series.floats, places);
         Some(SampleValue::Float(self.sorted.quantile(quantile)))
@@ -208,10 +205,7 @@ impl RangeFunction for MedianDeviation {
         window: &Window<'_>,
         notes: &mut Notes,
     ) -> Option<SampleValue> {
-        if window.floats.is_empty() {
-            return None;
-        }
-        notes.add_if(window.is_mixed(), Note::HistogramsIgnored);
+        window.floats_only(notes)?;
         let places = window.float_places.clone();
         self.sorted.move_to(&series.floats, places);
         Some(SampleValue::Float(self.sorted.median_deviation()))

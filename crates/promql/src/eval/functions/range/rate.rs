@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use prom_model::{FloatHistogram, Histogram, ResetHint};
+use prom_model::{Combination, FloatHistogram, Histogram, MixedSchemas, ResetHint};
 
 use super::RangeFunction;
 use super::notes::{Note, Notes};
@@ -274,16 +274,7 @@ pub(super) fn add(
     other: &FloatHistogram,
     notes: &mut Notes,
 ) -> Option<()> {
-    match sum.add(other) {
-        Ok(combined) => {
-            notes.add_if(combined.has_reconciled_bounds, Note::ReconciledAddition);
-            Some(())
-        }
-        Err(_) => {
-            notes.add(Note::MixedExponentialCustom);
-            None
-        }
-    }
+    combined(sum.add(other), Note::ReconciledAddition, notes)
 }
 
 /// Subtracts a histogram; `None` if one of them has exponential buckets and the other custom ones.
@@ -292,12 +283,21 @@ pub(super) fn sub(
     other: &FloatHistogram,
     notes: &mut Notes,
 ) -> Option<()> {
-    match difference.sub(other) {
-        Ok(combined) => {
-            notes.add_if(combined.has_reconciled_bounds, Note::ReconciledSubtraction);
+    combined(difference.sub(other), Note::ReconciledSubtraction, notes)
+}
+
+/// Notes what happened to the buckets of two histograms; `None` if they could not be combined.
+fn combined(
+    result: Result<Combination, MixedSchemas>,
+    reconciled: Note,
+    notes: &mut Notes,
+) -> Option<()> {
+    match result {
+        Ok(combination) => {
+            notes.add_if(combination.has_reconciled_bounds, reconciled);
             Some(())
         }
-        Err(_) => {
+        Err(MixedSchemas) => {
             notes.add(Note::MixedExponentialCustom);
             None
         }

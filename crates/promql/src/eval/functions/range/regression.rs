@@ -3,7 +3,7 @@
 use prom_model::Sample;
 
 use super::RangeFunction;
-use super::notes::{Note, Notes};
+use super::notes::Notes;
 use super::windows::Window;
 use crate::eval::kahan::Kahans;
 use crate::eval::range_vector::RangeSeries;
@@ -36,8 +36,7 @@ fn line(samples: &[Sample], zero: i64) -> (f64, f64) {
 
 /// Returns the floats of a window if there are at least two.
 fn two_or_more<'s>(window: &Window<'s>, notes: &mut Notes) -> Option<&'s [Sample]> {
-    notes.add_if(window.is_mixed(), Note::HistogramsIgnored);
-    (window.floats.len() > 1).then_some(window.floats)
+    window.floats_only(notes).filter(|floats| floats.len() > 1)
 }
 
 /// `deriv`.

@@ -380,10 +380,7 @@ impl<F: Fold> RangeFunction for Folded<F> {
             }
             _ => {}
         }
-        if window.floats.is_empty() {
-            return None;
-        }
-        notes.add_if(window.is_mixed(), Note::HistogramsIgnored);
+        window.floats_only(notes)?;
         let value = self.floats.one(&series.floats, window.float_places.clone());
         Some(SampleValue::Float(value))
     }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use prom_model::Sample;
 
+use super::notes::{Note, Notes};
 use crate::eval::range_vector::{RangeSeries, RangeVector, WindowCursor};
 use crate::plan::{Extension, Reference};
 use crate::steps::Steps;
@@ -83,7 +84,17 @@ pub(super) struct Window<'s> {
     pub(super) histogram_places: Range<usize>,
 }
 
-impl Window<'_> {
+impl<'s> Window<'s> {
+    /// Returns the floats for a function that ignores histograms, and notes that it does; `None` if there are none.
+    #[inline]
+    pub(super) fn floats_only(&self, notes: &mut Notes) -> Option<&'s [Sample]> {
+        if self.floats.is_empty() {
+            return None;
+        }
+        notes.add_if(!self.histograms.is_empty(), Note::HistogramsIgnored);
+        Some(self.floats)
+    }
+
     /// Returns true if there are floats and histograms.
     pub(super) fn is_mixed(&self) -> bool {
         !self.floats.is_empty() && !self.histograms.is_empty()
