@@ -22,8 +22,8 @@ extern crate self as prom_model;
 mod examples;
 mod float_histogram;
 pub mod go_math {
-    //! Logarithms with the same bits as in Go on amd64.
-    pub use crate::float_histogram::{ln, log2};
+    //! Logarithms and the text of floats, bit by bit as in Go on amd64.
+    pub use crate::float_histogram::{Shortest, ln, log2};
 }
 mod histogram;
 mod labels;

@@ -1,5 +1,7 @@
 //! Numbers and durations as Go reads and writes them.
 
+use prom_model::go_math::Shortest;
+
 use crate::text::quote;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -145,14 +147,7 @@ pub(crate) fn format_number_short(number: f64) -> String {
 
 /// Formats a number as Go's `%g`: with an exponent if it is below -4 or at least 6.
 pub(crate) fn general(number: f64) -> String {
-    let scientific = format!("{number:e}");
-    let Some((digits, exponent)) = scientific.split_once('e') else {
-        return format_number(number);
-    };
-    match exponent.parse::<i32>() {
-        Ok(exponent) if !(-4..6).contains(&exponent) => with_exponent(digits, exponent),
-        _ => format_number(number),
-    }
+    Shortest(number).to_string()
 }
 
 /// Formats a number as Go's `%.2g`: at most two digits.

@@ -151,8 +151,17 @@ pub(super) fn scale(fraction: f64, exponent: i64) -> f64 {
     }
 }
 
-/// A float as the verb `%g` of Go writes it.
-pub(super) struct Shortest(pub(super) f64);
+/// A float as the verb `%g` of Go writes it: with an exponent if it is below -4 or at least 6.
+///
+/// ```
+/// use prom_model::go_math::Shortest;
+///
+/// assert_eq!(Shortest(123456.5).to_string(), "123456.5");
+/// assert_eq!(Shortest(1e6).to_string(), "1e+06");
+/// assert_eq!(Shortest(f64::INFINITY).to_string(), "+Inf");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Shortest(pub f64);
 
 impl fmt::Display for Shortest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
