@@ -4,12 +4,14 @@
 //! some 10 ms delays all of them. Longer work is done here, for as many requests at a time as the
 //! machine has processors; the others wait, and can be cancelled while they do.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
-use tokio::task::{block_in_place, yield_now};
+use tokio::task::{block_in_place, spawn_blocking, yield_now};
 
 /// The longest time for which work may occupy a thread of the runtime.
 pub const SLICE: Duration = Duration::from_millis(10);
@@ -45,6 +47,29 @@ impl ComputePool {
         }
     }
 
+    /// Runs long work on a thread of its own. If the returned future is dropped, the work goes on until it looks at
+    /// its [`Cancelled`].
+    pub async fn run_detached<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Cancelled) -> T + Send + 'static,
+    ) -> T {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let cancelled = Cancelled::default();
+        let _guard = CancelOnDrop(cancelled.clone());
+        let run = move || {
+            let _permit = permit;
+            work(&cancelled)
+        };
+        match spawn_blocking(run).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(error) => unreachable!("work is never aborted: {error}"),
+            },
+        }
+    }
+
     /// Runs work in steps, until `step` returns a value. Between slices of time other requests are served,
     /// and this one can be cancelled.
     pub async fn run_in_slices<T>(&self, is_long: bool, mut step: impl FnMut() -> Option<T>) -> T {
@@ -63,6 +88,25 @@ impl ComputePool {
             }
             yield_now().await;
         }
+    }
+}
+
+/// Is set once nobody waits for the result of work any more.
+#[derive(Clone, Debug, Default)]
+pub struct Cancelled(Arc<AtomicBool>);
+
+impl Cancelled {
+    /// Returns true if the work should end.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct CancelOnDrop(Cancelled);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -119,5 +163,30 @@ mod tests {
         };
         let done = ComputePool::default().run_in_slices(false, step).await;
         assert_eq!(done, 1_000);
+    }
+
+    #[tokio::test]
+    async fn detached_work_ends_when_nobody_waits_for_it() {
+        let pool = ComputePool::default();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let work = move |cancelled: &Cancelled| {
+            while !cancelled.is_set() {
+                std::thread::yield_now();
+            }
+            sender.send(()).unwrap();
+        };
+        let waiting = pool.run_detached(work);
+        let left = tokio::time::timeout(Duration::from_millis(5), waiting).await;
+        assert!(left.is_err());
+        receiver.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(pool.run_detached(|_| 7).await, 7);
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_detached_work_is_one_of_its_caller() {
+        let pool = ComputePool::default();
+        let work = tokio::spawn(async move { pool.run_detached::<()>(|_| panic!("as work does")).await });
+        let error = work.await.unwrap_err();
+        assert!(error.is_panic());
     }
 }

@@ -12,10 +12,13 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::StatusCode;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
+use prom_model::Sample;
+use promql::{EngineOptions, ParserOptions};
 
 use crate::dead_letter::DeadLetterTarget;
 use crate::http;
@@ -35,8 +38,8 @@ use options::{
 };
 pub use value::ListenAddress;
 use value::{
-    Bytes, Concurrency, DestinationName, EndpointUrl, Folder, OptionalTable, Retries, SampleLimit,
-    TelemetryPath, ThrottledWriteStatus, Value,
+    Bytes, Concurrency, DestinationName, EndpointUrl, Features, Folder, OptionalTable,
+    QuerySamples, Retries, SampleLimit, TelemetryPath, ThrottledWriteStatus, Value,
 };
 
 /// The way in which requests reach the program.
@@ -298,6 +301,11 @@ fn without_value(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// Returns a duration of an option, which has at most a day.
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).expect("a day has few milliseconds")
+}
+
 /// Reads typed values and collects their errors.
 struct Reader<F> {
     value: F,
@@ -330,6 +338,12 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             Mode::Lambda => self.optional("read_timeout").unwrap_or(request_timeout),
             Mode::Standalone => self.setting("read_timeout"),
         };
+        let query_timeout = match surroundings.mode {
+            Mode::Lambda => self.optional("query_timeout").unwrap_or(read_timeout),
+            Mode::Standalone => self.setting("query_timeout"),
+        };
+        // One request of the allowed size, body and content, has to fit.
+        let max_in_flight_bytes = max_in_flight_bytes.max(2 * max_request_bytes);
         let routing = self.routing();
         let throttled_write_status = self
             .setting::<ThrottledWriteStatus>("throttled_write_status")
@@ -376,11 +390,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 telemetry_path: self.setting::<TelemetryPath>("web_telemetry_path").0,
                 request_timeout,
                 read_timeout,
+                query_timeout,
+                query_log_slow: self.setting("query_log_slow"),
+                promql: self.promql(max_in_flight_bytes),
                 throttled_write_status,
                 permanent_error_status: self.setting("permanent_error_status"),
                 max_request_bytes,
-                // One request of the allowed size, body and content, has to fit.
-                max_in_flight_bytes: max_in_flight_bytes.max(2 * max_request_bytes),
+                max_in_flight_bytes,
             },
             web: self.web(),
             log: telemetry::Settings {
@@ -391,6 +407,27 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             connectors: self.connectors(),
             state: self.optional("state_store"),
             secrets_dir: self.optional("secrets_dir").map(|Folder(path)| path),
+        }
+    }
+
+    fn promql(&mut self, max_in_flight_bytes: usize) -> EngineOptions {
+        let features: Features = self.optional("enable_feature").unwrap_or_default();
+        let max_samples = self.optional::<QuerySamples>("query_max_samples");
+        let fitting = max_in_flight_bytes / size_of::<Sample>();
+        let defaults = EngineOptions::default();
+        EngineOptions {
+            parser: ParserOptions {
+                experimental_functions: features.experimental_functions,
+                extended_range_selectors: features.extended_range_selectors,
+                fill_modifiers: features.fill_modifiers,
+                ..defaults.parser
+            },
+            lookback_ms: milliseconds(self.setting("query_lookback_delta")),
+            max_samples: max_samples.map_or(fitting.min(defaults.max_samples), |it| it.0),
+            default_subquery_step_ms: milliseconds(self.setting("query_default_subquery_step")),
+            delayed_name_removal: features.delayed_name_removal,
+            type_and_unit_labels: features.type_and_unit_labels,
+            ..defaults
         }
     }
 

@@ -12,6 +12,7 @@ mod log;
 mod log_limiter;
 mod misconfiguration;
 mod pages;
+mod query_api;
 mod recorder;
 mod remote_read;
 mod remote_write;

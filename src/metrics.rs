@@ -73,7 +73,8 @@ impl Metrics {
         let own = registry.sub_registry_with_prefix(PREFIX);
         let mut instruments = Instruments::default();
         write::register(&mut instruments, own);
-        read::register(&mut instruments, own);
+        read::READ.register(&mut instruments, own);
+        read::QUERY.register(&mut instruments, own);
         let runs = RunMetrics::register(own, types);
         let in_flight = add(own, "requests_in_flight", "Requests in flight");
         instruments.counter(
@@ -130,7 +131,19 @@ impl Metrics {
         status: u16,
         duration: Duration,
     ) -> EmfRecord {
-        self.add(status, read::measurements(outcome, status, duration))
+        self.add(status, read::READ.measurements(outcome, status, duration))
+    }
+
+    /// Adds a request to the query API; `outcome` is absent if Timestream was not queried.
+    ///
+    /// Returns the added measurements as a record for CloudWatch.
+    pub fn add_query(
+        &self,
+        outcome: Option<&ReadOutcome>,
+        status: u16,
+        duration: Duration,
+    ) -> EmfRecord {
+        self.add(status, read::QUERY.measurements(outcome, status, duration))
     }
 
     /// Adds an attempt to run a connector definition.

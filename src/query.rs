@@ -1,9 +1,11 @@
-//! The one way out of every sample: the queries of remote read requests and of jobs, their schemas, limits and
-//! results.
+//! The one way out of every sample: the queries of remote read requests, of PromQL and of jobs, their schemas,
+//! limits and results.
 
+mod evaluate;
 mod history;
 mod progress;
 mod read;
+mod reads;
 mod result;
 mod schemas;
 mod select;
@@ -15,7 +17,8 @@ use std::sync::Arc;
 
 pub use history::ResultPages;
 pub use progress::StatementCounts;
-pub use read::{ReadOutcome, ReadStream};
+pub use read::ReadStream;
+pub use reads::{ReadOutcome, Reads};
 pub use result::{QueryResult, ReadError};
 pub use settings::{ReadLimits, Settings};
 

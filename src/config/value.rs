@@ -137,6 +137,42 @@ macro_rules! bounded {
 }
 
 bounded! {
+    /// Samples in memory.
+    QuerySamples(usize) from 1 to 1000000000
+}
+
+/// Features of PromQL, by the names that Prometheus gives them.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Features {
+    pub(super) experimental_functions: bool,
+    pub(super) extended_range_selectors: bool,
+    pub(super) fill_modifiers: bool,
+    pub(super) delayed_name_removal: bool,
+    pub(super) type_and_unit_labels: bool,
+}
+
+impl Value for Features {
+    const EXPECTED: &str = "a comma-separated list of promql-experimental-functions, \
+         promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal and \
+         type-and-unit-labels";
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut features = Self::default();
+        for name in text.split(',') {
+            match name.trim() {
+                "promql-experimental-functions" => features.experimental_functions = true,
+                "promql-extended-range-selectors" => features.extended_range_selectors = true,
+                "promql-binop-fill-modifiers" => features.fill_modifiers = true,
+                "promql-delayed-name-removal" => features.delayed_name_removal = true,
+                "type-and-unit-labels" => features.type_and_unit_labels = true,
+                _ => return None,
+            }
+        }
+        Some(features)
+    }
+}
+
+bounded! {
     /// Attempts after the first one.
     Retries(u32) from 0 to 1000
 }

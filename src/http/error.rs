@@ -141,6 +141,7 @@ impl From<&ReadError> for ErrorClass {
             ReadError::Query(_) | ReadError::TooLarge { .. } => Self::BadRequest,
             ReadError::Timestream(error) => Self::Timestream(error.kind),
             ReadError::Row(_) => Self::Timestream(ErrorKind::UnexpectedResponse),
+            ReadError::Memory(exceeded) => exceeded.into(),
         }
     }
 }
@@ -516,6 +517,7 @@ impl From<&ReadError> for HttpError {
             ReadError::Query(error) => error.to_string(),
             ReadError::TooLarge { .. } => error.to_string(),
             ReadError::Timestream(error) => format!("{error}{}", remedy(error.kind)),
+            ReadError::Memory(error) => format!("{error}{RAISE_MEMORY}"),
             ReadError::Row(error) => {
                 let kind = ErrorKind::UnexpectedResponse;
                 format!("{}: {error}{}", kind.as_str(), remedy(kind))

@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::{auth, error, guard, pages};
 use crate::http::jobs;
 use crate::http::jobs::JobsApi;
-use crate::http::{fallback, remote_read, remote_write};
+use crate::http::{fallback, query_api, remote_read, remote_write};
 use crate::ingest::Ingester;
 use crate::jobs::definition::type_names;
 use crate::metrics::Metrics;
@@ -112,7 +112,9 @@ const READY: &str = "/-/ready";
 
 /// Returns true if a path is one of the connector's own, so that metrics cannot be there.
 pub fn is_own_path(path: &str) -> bool {
-    [WRITE, READ, START, HEALTHY, READY].contains(&path) || jobs::owns(path)
+    [WRITE, READ, START, HEALTHY, READY].contains(&path)
+        || jobs::owns(path)
+        || query_api::owns(path)
 }
 
 /// Returns all routes: `/write`, `/read`, `/v1/connectors`, the connector's own metrics, health and a start page.
@@ -124,6 +126,7 @@ pub fn router(app: App) -> Router {
         .route(READ, post(remote_read::read).fallback(error::post_only))
         .route(&telemetry_path, get(pages::metrics).post(fallback::serve))
         .route(START, get(pages::start).post(fallback::serve))
+        .merge(query_api::routes())
         .merge(jobs::routes(&app))
         .fallback(fallback::serve)
         .layer(from_fn_with_state(app.clone(), guard::require))

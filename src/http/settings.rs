@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use promql::EngineOptions;
 
 /// The settings of an [`App`](super::App).
 #[derive(Clone, Debug)]
@@ -15,6 +16,12 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Deadline of a read request.
     pub read_timeout: Duration,
+    /// Deadline of a request to the query API.
+    pub query_timeout: Duration,
+    /// A query that takes as long is logged at info.
+    pub query_log_slow: Duration,
+    /// The PromQL that is accepted, and its limits.
+    pub promql: EngineOptions,
     /// Status of a throttled write: 503 or 429.
     pub throttled_write_status: StatusCode,
     /// Status of a write that Timestream rejects permanently.

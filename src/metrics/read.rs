@@ -1,4 +1,4 @@
-//! The metrics of remote read.
+//! The metrics of requests that read: of remote read and of the query API.
 
 use std::time::Duration;
 
@@ -8,67 +8,117 @@ use super::instruments::Instruments;
 use super::measurement::{Measurement, Value};
 use crate::query::ReadOutcome;
 
-/// Registers the metrics.
-pub(super) fn register(all: &mut Instruments, registry: &mut Registry) {
-    let r = registry;
-    all.by_code(
-        r,
-        "read_requests",
-        "Remote read requests, by response status; 499 if the client disconnected before the response was complete",
-        200,
-    );
-    all.seconds(
-        r,
-        "read_duration_seconds",
-        "Duration of remote read requests",
-    );
-    all.counter(r, "read_series", "Series returned by remote read");
-    all.counter(r, "read_samples", "Samples returned by remote read");
-    all.counter(r, "read_statements", "SQL statements sent to Timestream");
-    all.counter(r, "read_pages", "Result pages received from Timestream");
-    all.counter(r, "read_retries", "Retries of Query calls");
-    all.counter(
-        r,
-        "read_shared_queries",
-        "Queries that shared the result of an identical query in flight",
-    );
-    all.counter(
-        r,
-        "read_scanned_bytes",
-        "Bytes scanned, as reported by Timestream",
-    );
-    all.counter(
-        r,
-        "read_metered_bytes",
-        "Bytes that AWS charges for, as reported by Timestream",
-    );
+/// The metrics of one kind of requests, by name.
+pub(super) struct ReadMetrics {
+    /// The requests, in help texts.
+    requests_text: &'static str,
+    requests: &'static str,
+    duration: &'static str,
+    series: &'static str,
+    samples: &'static str,
+    statements: &'static str,
+    pages: &'static str,
+    retries: &'static str,
+    shared_queries: &'static str,
+    scanned_bytes: &'static str,
+    metered_bytes: &'static str,
 }
 
-/// Returns the measurements of a request; without an outcome those of its response alone.
-pub(super) fn measurements(
-    outcome: Option<&ReadOutcome>,
-    status: u16,
-    duration: Duration,
-) -> Vec<Measurement> {
-    let mut all = Vec::with_capacity(10);
-    all.extend([
-        Measurement::new("read_requests", Value::Status(status)),
-        Measurement::new(
-            "read_duration_seconds",
-            Value::Seconds(duration.as_secs_f64()),
-        ),
-    ]);
-    let Some(outcome) = outcome else { return all };
-    let counts = outcome.counts;
-    all.extend([
-        Measurement::count("read_series", outcome.series),
-        Measurement::count("read_samples", outcome.samples),
-        Measurement::count("read_statements", counts.statements),
-        Measurement::count("read_pages", counts.pages),
-        Measurement::count("read_retries", counts.retries),
-        Measurement::count("read_shared_queries", outcome.shared_queries),
-        Measurement::new("read_scanned_bytes", Value::Bytes(counts.bytes_scanned)),
-        Measurement::new("read_metered_bytes", Value::Bytes(counts.bytes_metered)),
-    ]);
-    all
+/// Those of remote read.
+pub(super) const READ: ReadMetrics = ReadMetrics {
+    requests_text: "remote read",
+    requests: "read_requests",
+    duration: "read_duration_seconds",
+    series: "read_series",
+    samples: "read_samples",
+    statements: "read_statements",
+    pages: "read_pages",
+    retries: "read_retries",
+    shared_queries: "read_shared_queries",
+    scanned_bytes: "read_scanned_bytes",
+    metered_bytes: "read_metered_bytes",
+};
+
+/// Those of the query API.
+pub(super) const QUERY: ReadMetrics = ReadMetrics {
+    requests_text: "the query API",
+    requests: "query_requests",
+    duration: "query_duration_seconds",
+    series: "query_series",
+    samples: "query_samples",
+    statements: "query_statements",
+    pages: "query_pages",
+    retries: "query_retries",
+    shared_queries: "query_shared_queries",
+    scanned_bytes: "query_scanned_bytes",
+    metered_bytes: "query_metered_bytes",
+};
+
+impl ReadMetrics {
+    /// Registers the metrics.
+    pub(super) fn register(&self, all: &mut Instruments, registry: &mut Registry) {
+        let (r, of) = (registry, self.requests_text);
+        all.by_code(
+            r,
+            self.requests,
+            &format!("Requests of {of}, by response status; 499 if the client disconnected before the response was complete"),
+            200,
+        );
+        all.seconds(r, self.duration, &format!("Duration of requests of {of}"));
+        all.counter(r, self.series, &format!("Series found for {of}"));
+        all.counter(r, self.samples, &format!("Samples found for {of}"));
+        all.counter(
+            r,
+            self.statements,
+            &format!("SQL statements sent to Timestream for {of}"),
+        );
+        all.counter(
+            r,
+            self.pages,
+            &format!("Result pages received from Timestream for {of}"),
+        );
+        all.counter(r, self.retries, &format!("Retries of Query calls for {of}"));
+        all.counter(
+            r,
+            self.shared_queries,
+            &format!("Queries of {of} that shared the result of an identical query in flight"),
+        );
+        all.counter(
+            r,
+            self.scanned_bytes,
+            &format!("Bytes scanned for {of}, as reported by Timestream"),
+        );
+        all.counter(
+            r,
+            self.metered_bytes,
+            &format!("Bytes that AWS charges for {of}, as reported by Timestream"),
+        );
+    }
+
+    /// Returns the measurements of a request; without an outcome those of its response alone.
+    pub(super) fn measurements(
+        &self,
+        outcome: Option<&ReadOutcome>,
+        status: u16,
+        duration: Duration,
+    ) -> Vec<Measurement> {
+        let mut all = Vec::with_capacity(10);
+        all.extend([
+            Measurement::new(self.requests, Value::Status(status)),
+            Measurement::new(self.duration, Value::Seconds(duration.as_secs_f64())),
+        ]);
+        let Some(outcome) = outcome else { return all };
+        let counts = outcome.counts;
+        all.extend([
+            Measurement::count(self.series, outcome.series),
+            Measurement::count(self.samples, outcome.samples),
+            Measurement::count(self.statements, counts.statements),
+            Measurement::count(self.pages, counts.pages),
+            Measurement::count(self.retries, counts.retries),
+            Measurement::count(self.shared_queries, outcome.shared_queries),
+            Measurement::new(self.scanned_bytes, Value::Bytes(counts.bytes_scanned)),
+            Measurement::new(self.metered_bytes, Value::Bytes(counts.bytes_metered)),
+        ]);
+        all
+    }
 }

@@ -7,7 +7,7 @@ use prom_wire::response::Series;
 use tokio::time::Instant;
 
 use super::progress::Progress;
-use super::read::NEVER;
+use super::reads::NEVER;
 use super::result::ReadError;
 use super::statements::Statements;
 use crate::query::Querier;

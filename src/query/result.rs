@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prom_wire::budget::BudgetExceeded;
 use prom_wire::response::Series;
 
 use crate::query::ReadLimits;
@@ -24,6 +25,9 @@ pub enum ReadError {
     /// Timestream's response cannot be read.
     #[error(transparent)]
     Row(#[from] RowError),
+    /// The decoded results need more memory than the request may occupy.
+    #[error(transparent)]
+    Memory(BudgetExceeded),
     /// The results are larger than a limit allows.
     #[error(
         "ReadLimitError: the result has more than {limit} {unit}; query a shorter range or fewer series (more label matchers), or raise {option}"

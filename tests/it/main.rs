@@ -41,6 +41,7 @@ mod programs;
 mod prometheus;
 mod prometheus_kinds;
 mod promql;
+mod query_api;
 mod queue;
 mod read_limits;
 mod receiver;

@@ -303,7 +303,17 @@ async fn the_dashboard_queries_metrics_that_exist() {
         .filter(|panel| panel["type"] == "row")
         .map(|panel| panel["title"].as_str().unwrap())
         .collect();
-    assert_eq!(rows, ["Writes", "Reads", "Timestream", "Jobs", "Process"]);
+    assert_eq!(
+        rows,
+        [
+            "Writes",
+            "Reads",
+            "Queries",
+            "Timestream",
+            "Jobs",
+            "Process"
+        ]
+    );
     let ids: BTreeSet<u64> = panels.iter().map(|it| it["id"].as_u64().unwrap()).collect();
     assert_eq!(ids.len(), panels.len());
 

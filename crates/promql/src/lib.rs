@@ -59,6 +59,7 @@ pub use engine::{Engine, EngineOptions, Interrupt, Outcome, Progress, Query, Sta
 pub use error::{EvaluationError, ParseError, QueryError};
 pub use functions::{Function, Variadic};
 pub use memory::{AppendError, MemoryStorage};
+pub use number::parse_duration;
 pub use parser::{MAX_DEPTH, ParserOptions, parse};
 pub use position::{Position, Span};
 pub use storage::{

@@ -69,8 +69,19 @@ pub(crate) fn are_underscores_valid(digits: &str) -> bool {
     !after_underscore
 }
 
-/// Parses a duration such as `1h30m` into nanoseconds.
-pub(crate) fn parse_duration(duration: &str) -> Result<i64, String> {
+/// Returns a duration such as `1h30m` in nanoseconds.
+///
+/// # Errors
+/// The text is no duration, or one that is too long, with the error of Prometheus' `model.ParseDuration`.
+///
+/// ```
+/// assert_eq!(promql::parse_duration("1m30s"), Ok(90_000_000_000));
+/// assert_eq!(promql::parse_duration("5").unwrap_err(), "not a valid duration string: \"5\"");
+/// ```
+pub fn parse_duration(duration: &str) -> Result<i64, String> {
+    if duration.is_empty() {
+        return Err("empty duration string".to_owned());
+    }
     let invalid = || {
         let quoted = quote(duration.as_bytes());
         format!("not a valid duration string: {quoted}")

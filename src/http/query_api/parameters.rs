@@ -1,0 +1,234 @@
+//! The parameters of requests: from the URL and from a form, as Go's `FormValue` finds them.
+
+use std::fmt::Display;
+
+use axum::body::Body;
+use http::Method;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use jiff::Timestamp;
+use prom_wire::budget::Reservation;
+use promql::Text;
+use tokio::time::Instant;
+
+use super::envelope::{ApiError, ErrorType};
+use crate::http::{App, body};
+
+/// Maximum size of a form, as in Go's `net/http`.
+const MAX_FORM_BYTES: usize = 10 << 20;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The largest time in seconds whose milliseconds are an `i64`.
+const MAX_SECONDS: i64 = i64::MAX / 1_000 - 1;
+
+/// The parameters of a request, those of its form before those of its URL.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Reads the parameters of a request. Their memory is taken from `reservation`.
+    pub(super) async fn receive(
+        app: &App,
+        parts: &Parts,
+        body: Body,
+        reservation: &mut Reservation,
+        deadline: Instant,
+    ) -> Result<Self, ApiError> {
+        let mut all = Self::default();
+        if parts.method == Method::POST && is_form(parts) {
+            let limit = app.settings.max_request_bytes.min(MAX_FORM_BYTES);
+            let received = body::receive(&parts.headers, body, limit, reservation, deadline);
+            all.add(&received.await?, reservation)?;
+        }
+        all.add(
+            parts.uri.query().unwrap_or_default().as_bytes(),
+            reservation,
+        )?;
+        Ok(all)
+    }
+
+    fn add(&mut self, form: &[u8], reservation: &mut Reservation) -> Result<(), ApiError> {
+        for (name, value) in form_urlencoded::parse(form) {
+            let bytes = name.len() + value.len() + 2 * size_of::<(String, String)>();
+            reservation.grow(bytes).map_err(ApiError::no_memory)?;
+            self.0.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(())
+    }
+
+    /// Returns the first value of a parameter, empty if there is none.
+    pub(super) fn get(&self, name: &str) -> &str {
+        self.all(name).next().unwrap_or_default()
+    }
+
+    /// Returns all values of a parameter.
+    pub(super) fn all<'p>(&'p self, name: &str) -> impl Iterator<Item = &'p str> {
+        let of_name = self.0.iter().filter(move |(given, _)| given == name);
+        of_name.map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the parameter `limit`: the most elements of a result, `None` for all.
+    pub(super) fn limit(&self) -> Result<Option<usize>, ApiError> {
+        self.count("limit", "limit must be non-negative")
+    }
+
+    fn count(&self, name: &str, negative: &str) -> Result<Option<usize>, ApiError> {
+        let text = self.get(name);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        match go_integer(text) {
+            Ok(count) if count < 0 => Err(ApiError::parameter(name, negative)),
+            Ok(0) => Ok(None),
+            Ok(count) => Ok(usize::try_from(count).ok()),
+            Err(reason) => Err(ApiError::parameter(name, reason)),
+        }
+    }
+
+    /// Returns a time in milliseconds since the Unix epoch, `None` if the parameter is absent.
+    pub(super) fn optional_time(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        match self.get(name) {
+            "" => Ok(None),
+            text => time_ms(text).map(Some).map_err(|reason| {
+                let reason = format!("invalid time value for '{name}': {reason}");
+                ApiError::parameter(name, reason)
+            }),
+        }
+    }
+
+    /// Returns a time in milliseconds since the Unix epoch.
+    pub(super) fn time(&self, name: &str) -> Result<i64, ApiError> {
+        time_ms(self.get(name)).map_err(|reason| ApiError::parameter(name, reason))
+    }
+
+    /// Returns the parameter `lookback_delta` in nanoseconds.
+    pub(super) fn lookback(&self) -> Result<i64, ApiError> {
+        duration_ns(self.get("lookback_delta")).map_err(|reason| {
+            let text = format!("error parsing lookback delta duration: {reason}");
+            ApiError::new(ErrorType::BadData, text)
+        })
+    }
+
+    /// Returns a duration in nanoseconds.
+    pub(super) fn duration(&self, name: &str) -> Result<i64, ApiError> {
+        duration_ns(self.get(name)).map_err(|reason| ApiError::parameter(name, reason))
+    }
+}
+
+fn is_form(parts: &Parts) -> bool {
+    let content_type = parts.headers.get(CONTENT_TYPE);
+    let content_type = content_type
+        .and_then(|it| it.to_str().ok())
+        .unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default();
+    media_type.trim().eq_ignore_ascii_case(FORM)
+}
+
+/// Reads an integer with the errors of Go's `strconv.Atoi`.
+pub(super) fn go_integer(text: &str) -> Result<i64, String> {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    text.parse().map_err(|error: std::num::ParseIntError| {
+        let reason = match error.kind() {
+            PosOverflow | NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        format!("strconv.Atoi: parsing {}: {reason}", quoted(text))
+    })
+}
+
+/// Reads a time: seconds as a float, rounded to milliseconds, or RFC 3339.
+fn time_ms(text: &str) -> Result<i64, String> {
+    let error = || format!("cannot parse {} to a valid timestamp", quoted(text));
+    if let Ok(seconds) = text.parse::<f64>() {
+        let (whole, fraction) = (seconds.trunc(), seconds.fract());
+        if !whole.is_finite() || whole.abs() >= MAX_SECONDS as f64 {
+            return Err(error());
+        }
+        let nanoseconds = ((fraction * 1_000.0).round() / 1_000.0 * 1e9) as i64;
+        return Ok(whole as i64 * 1_000 + nanoseconds.div_euclid(1_000_000));
+    }
+    let time: Timestamp = text.parse().map_err(|_| error())?;
+    // Rounded towards the past, as Go does it.
+    let milliseconds = time.as_nanosecond().div_euclid(1_000_000);
+    Ok(i64::try_from(milliseconds).expect("a year has at most four digits"))
+}
+
+/// Reads a duration: seconds as a float, or a duration of Prometheus such as `5m`.
+fn duration_ns(text: &str) -> Result<i64, String> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        let nanoseconds = seconds * 1e9;
+        // As Go compares: the limit itself, 2^63 as a float, passes.
+        if nanoseconds > i64::MAX as f64 || nanoseconds < i64::MIN as f64 {
+            return Err(format!(
+                "cannot parse {} to a valid duration. It overflows int64",
+                quoted(text)
+            ));
+        }
+        return Ok(nanoseconds as i64);
+    }
+    let invalid = |_| format!("cannot parse {} to a valid duration", quoted(text));
+    promql::parse_duration(text).map_err(invalid)
+}
+
+/// Returns a text as Go quotes it.
+pub(super) fn quoted(text: impl Display) -> String {
+    Text::from(text.to_string().as_str()).quoted()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_prometheus_reads_them() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("1.5", Some(1_500)),
+            ("-1.5", Some(-1_500)),
+            ("1435781430.781", Some(1_435_781_430_781)),
+            ("0.0004", Some(0)),
+            ("0.0006", Some(1)),
+            ("0.029", Some(29)),
+            ("1e3", Some(1_000_000)),
+            ("2015-07-01T20:10:30.781Z", Some(1_435_781_430_781)),
+            ("2015-07-01T22:10:30.781+02:00", Some(1_435_781_430_781)),
+            ("1969-12-31T23:59:59.9999Z", Some(-1)),
+            ("", None),
+            ("5m", None),
+            ("NaN", None),
+            ("1e300", None),
+            ("2015-07-01", None),
+        ] {
+            assert_eq!(time_ms(text).ok(), expected, "{text}");
+        }
+        let error = time_ms("a\"b").unwrap_err();
+        assert_eq!(error, "cannot parse \"a\\\"b\" to a valid timestamp");
+    }
+
+    #[test]
+    fn durations_are_seconds_or_prometheus_own() {
+        for (text, expected) in [
+            ("15", Some(15_000_000_000)),
+            ("0.5", Some(500_000_000)),
+            ("5m", Some(300_000_000_000)),
+            ("1h30m", Some(5_400_000_000_000)),
+            ("-1", Some(-1_000_000_000)),
+            ("", None),
+            ("5", Some(5_000_000_000)),
+            ("1e30", None),
+            ("5x", None),
+        ] {
+            assert_eq!(duration_ns(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn integers_have_the_errors_of_go() {
+        assert_eq!(go_integer("-3"), Ok(-3));
+        let error = go_integer("x").unwrap_err();
+        assert_eq!(error, "strconv.Atoi: parsing \"x\": invalid syntax");
+        let error = go_integer("99999999999999999999").unwrap_err();
+        assert!(error.ends_with("value out of range"), "{error}");
+    }
+}

@@ -1,0 +1,160 @@
+//! `query` and `query_range`: the value of an expression at one time or at several.
+
+use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use promql::{Engine, EngineOptions, Outcome, Query, Statistics, Value};
+use tokio::time::Instant;
+
+use super::endpoint::{Call, Data, Reply, serve};
+use super::envelope::{ApiError, ErrorType};
+use super::parameters::quoted;
+use crate::http::App;
+use crate::http::invocation_limits::OptionalLimits;
+
+/// Steps of a range query at most; one point more passes, as in Prometheus.
+const MAX_STEPS: i64 = 11_000;
+
+/// `GET` and `POST /api/v1/query`.
+pub(in crate::http) async fn instant(
+    State(app): State<App>,
+    limits: OptionalLimits,
+    request: Request,
+) -> Response {
+    serve(app, limits, request, "query", |call| {
+        Box::pin(async move {
+            let limit = call.parameters.limit()?;
+            let now_ms = || {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH);
+                now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+            };
+            let time_ms = call.parameters.optional_time("time")?;
+            let time_ms = time_ms.unwrap_or_else(now_ms);
+            let engine = engine(call)?;
+            let query = engine.instant(call.parameters.get("query"), time_ms)?;
+            evaluate(call, query, limit).await
+        })
+    })
+    .await
+}
+
+/// `GET` and `POST /api/v1/query_range`.
+pub(in crate::http) async fn range(
+    State(app): State<App>,
+    limits: OptionalLimits,
+    request: Request,
+) -> Response {
+    serve(app, limits, request, "query_range", |call| {
+        Box::pin(async move {
+            let limit = call.parameters.limit()?;
+            let start_ms = call.parameters.time("start")?;
+            let end_ms = call.parameters.time("end")?;
+            if end_ms < start_ms {
+                let reason = "end timestamp must not be before start time";
+                return Err(ApiError::parameter("end", reason));
+            }
+            let step_ns = call.parameters.duration("step")?;
+            if step_ns <= 0 {
+                let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+                return Err(ApiError::parameter("step", reason));
+            }
+            let range_ns = (i128::from(end_ms) - i128::from(start_ms)) * 1_000_000;
+            if range_ns / i128::from(step_ns) > i128::from(MAX_STEPS) {
+                let text = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
+                return Err(ApiError::new(ErrorType::BadData, text));
+            }
+            let engine = engine(call)?;
+            let text = call.parameters.get("query");
+            let query = engine.range(text, start_ms, end_ms, step_ns / 1_000_000)?;
+            evaluate(call, query, limit).await
+        })
+    })
+    .await
+}
+
+/// Returns the engine for a request, after its parameters `timeout` and `lookback_delta`.
+fn engine(call: &mut Call<'_>) -> Result<Engine, ApiError> {
+    if !call.parameters.get("timeout").is_empty() {
+        let timeout_ns = call.parameters.duration("timeout")?;
+        let timeout = Duration::from_nanos(timeout_ns.max(0).unsigned_abs());
+        call.deadline = call.deadline.min(Instant::now() + timeout);
+    }
+    let mut options: EngineOptions = call.app.settings.promql;
+    if !call.parameters.get("lookback_delta").is_empty() {
+        let lookback_ns = call.parameters.lookback()?;
+        if lookback_ns > 0 {
+            options.lookback_ms = lookback_ns / 1_000_000;
+        }
+    }
+    call.record.expression = call.parameters.get("query").to_owned();
+    Ok(Engine::new(options))
+}
+
+async fn evaluate(
+    call: &mut Call<'_>,
+    query: Query,
+    limit: Option<usize>,
+) -> Result<Reply, ApiError> {
+    let began = Instant::now();
+    let reads = call.app.querier.reads(call.deadline);
+    let reads = call.record.reads.insert(reads);
+    let outcome = reads.evaluate(query, call.reservation).await?;
+    call.record.statistics = Some(outcome.statistics);
+    let Outcome {
+        value,
+        annotations,
+        statistics,
+    } = outcome;
+    let mut value = value?;
+    let mut warnings = annotations.warnings();
+    if limit.is_some_and(|limit| truncate(&mut value, limit)) {
+        warnings.push("results truncated due to limit".to_owned());
+    }
+    let stats = call.parameters.get("stats");
+    if !["", "true", "all"].contains(&stats) {
+        warnings.push(format!(
+            "value {} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \"all\"",
+            quoted(stats)
+        ));
+    }
+    let stats = match stats {
+        "" => Vec::new(),
+        _ => statistics_json(&statistics, began.elapsed()),
+    };
+    Ok(Reply {
+        data: Data::Value(value, stats),
+        warnings,
+        infos: annotations.infos(),
+    })
+}
+
+/// Drops the elements behind `limit`; returns true if there are any.
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    let len = match value {
+        Value::Vector(samples) => samples.len(),
+        Value::Matrix(series) => series.len(),
+        Value::Scalar { .. } | Value::String { .. } => return false,
+    };
+    match value {
+        Value::Vector(samples) => samples.truncate(limit),
+        Value::Matrix(series) => series.truncate(limit),
+        Value::Scalar { .. } | Value::String { .. } => {}
+    }
+    len > limit
+}
+
+fn statistics_json(statistics: &Statistics, duration: Duration) -> Vec<u8> {
+    let mut json = String::new();
+    let seconds = duration.as_secs_f64();
+    write!(
+        json,
+        "{{\"timings\":{{\"evalTotalTime\":{seconds},\"resultSortTime\":0,\"queryPreparationTime\":0,\
+         \"innerEvalTime\":{seconds},\"execQueueTime\":0,\"execTotalTime\":{seconds}}},\
+         \"samples\":{{\"totalQueryableSamples\":{},\"peakSamples\":{}}}}}",
+        statistics.total_samples, statistics.peak_samples
+    )
+    .expect("a string grows");
+    json.into_bytes()
+}
