@@ -7,7 +7,7 @@ use crate::ast::{
     Expr, ExprKind, Matcher, MatrixSelector, Modifiers, Number, Sign, Subquery, VectorMatching,
     VectorSelector,
 };
-use crate::number::{format_duration, format_number, format_number_short, to_i64};
+use crate::number::{format_duration, format_number, general, to_i64};
 use crate::text::quote;
 
 impl Display for Expr {
@@ -248,12 +248,12 @@ fn write_matching(f: &mut Formatter<'_>, matching: &VectorMatching) -> fmt::Resu
     }
     match (matching.fill_left, matching.fill_right) {
         (Some(left), Some(right)) if left.0 == right.0 => {
-            write!(f, " fill ({})", format_number_short(left.0))
+            write!(f, " fill ({})", general(left.0))
         }
         (left, right) => {
             for (name, value) in [("fill_left", left), ("fill_right", right)] {
                 if let Some(value) = value {
-                    write!(f, " {name} ({})", format_number_short(value.0))?;
+                    write!(f, " {name} ({})", general(value.0))?;
                 }
             }
             Ok(())

@@ -3,20 +3,12 @@
 //! The table in `tests/golden` contains what Prometheus' parser says, and the program that writes it.
 
 use promql::{ParserOptions, parse};
+use table::{rows, unescaped};
+
+#[path = "golden/table.rs"]
+mod table;
 
 const QUERIES: &str = include_str!("golden/queries.tsv");
-
-/// Returns a field without its escapes: `%0A` is a newline.
-fn unescaped(field: &str) -> Vec<u8> {
-    let mut parts = field.split('%');
-    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
-    for part in parts {
-        let (code, rest) = part.split_at(2);
-        bytes.push(u8::from_str_radix(code, 16).unwrap());
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    bytes
-}
 
 fn options(switches: &str) -> ParserOptions {
     match switches {
@@ -34,8 +26,7 @@ fn options(switches: &str) -> ParserOptions {
 fn queries_mean_the_same_as_in_prometheus() {
     let mut wrong = Vec::new();
     let (mut accepted, mut rejected) = (0, 0);
-    for row in QUERIES.lines().filter(|line| !line.starts_with("# ")) {
-        let fields: Vec<_> = row.split('\t').collect();
+    for fields in rows(QUERIES) {
         let result = match parse(&unescaped(fields[1]), &options(fields[0])) {
             Ok(expr) => vec![
                 "ok".to_owned(),
@@ -57,7 +48,7 @@ fn queries_mean_the_same_as_in_prometheus() {
             (expected, result) => expected == result,
         };
         if !is_equal {
-            wrong.push(format!("{row}\n  got {result:?}"));
+            wrong.push(format!("{fields:?}\n  got {result:?}"));
         }
         match fields[2] {
             "ok" => accepted += 1,

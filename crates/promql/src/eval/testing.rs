@@ -224,12 +224,12 @@ pub(crate) fn histogram(sum: f64, buckets: &[f64]) -> FloatHistogram {
 
 fn lines(value: &Value) -> Vec<String> {
     match value {
-        Value::Scalar { value, .. } => vec![crate::number::format_number_short(*value)],
+        Value::Scalar { value, .. } => vec![crate::number::general(*value)],
         Value::String { value, .. } => vec![value.quoted()],
         Value::Vector(vector) => {
             let line = |sample: &crate::VectorSample| {
                 let value = match &sample.value {
-                    SampleValue::Float(value) => crate::number::format_number_short(*value),
+                    SampleValue::Float(value) => crate::number::general(*value),
                     SampleValue::Histogram(histogram) => histogram.to_string(),
                 };
                 format!("{} {value}", metric(&sample.labels))
@@ -243,7 +243,7 @@ fn lines(value: &Value) -> Vec<String> {
 fn series_line(series: &crate::Series) -> String {
     let mut values: Vec<(i64, String)> = Vec::new();
     for it in &series.floats {
-        let value = crate::number::format_number_short(it.value);
+        let value = crate::number::general(it.value);
         values.push((it.timestamp_ms, value));
     }
     for it in &series.histograms {

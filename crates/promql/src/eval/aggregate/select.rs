@@ -10,7 +10,7 @@ use crate::eval::grid::{GridFloat, GridSeries};
 use crate::eval::scalar::Scalar;
 use crate::eval::{Evaluated, Evaluator, fail};
 use crate::go_sort;
-use crate::number::format_number_short;
+use crate::number::general;
 use crate::plan::Aggregate;
 use crate::position::Span;
 use crate::xxhash::hash_of_labels;
@@ -78,11 +78,11 @@ fn check_count(parameter: &Parameter) -> Evaluated<bool> {
     }
     let (least, greatest) = (parameter.least, parameter.greatest);
     if least <= TOO_SMALL {
-        let least = format_number_short(least);
+        let least = general(least);
         return fail(format!("Scalar value {least} underflows int64"));
     }
     if greatest >= TOO_LARGE {
-        let greatest = format_number_short(greatest);
+        let greatest = general(greatest);
         return fail(format!("Scalar value {greatest} overflows int64"));
     }
     Ok(true)

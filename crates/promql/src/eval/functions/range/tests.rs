@@ -606,7 +606,7 @@ proptest! {
             for time in (0..=end).step_by(step as usize * 1000) {
                 let window = (time - range * 1000, time);
                 if let Some(value) = plain_difference(&samples, window, is_counter) {
-                    plain.push((time.to_string(), crate::number::format_number_short(value)));
+                    plain.push((time.to_string(), crate::number::general(value)));
                 }
             }
             fast.sort();
