@@ -793,3 +793,50 @@ impl Expr {
         expr
     }
 }
+
+/// Returns the conditions of each selector of an expression, from the outside to the inside and from the left to the
+/// right, but those of an aggregation's parameter after the others, as Prometheus' `ExtractSelectors`.
+///
+/// ```
+/// use promql::{ParserOptions, parse, selectors};
+///
+/// let expr = parse("rate(a{job='api'}[5m]) + topk(scalar(b), c)", &ParserOptions::default())?;
+/// let selectors = selectors(&expr);
+/// assert_eq!(selectors.len(), 3);
+/// assert!(selectors[0][0].name == *"job" && selectors[1][0].value == *"c");
+/// # Ok::<(), promql::ParseError>(())
+/// ```
+pub fn selectors(expr: &Expr) -> Vec<Vec<Matcher>> {
+    let mut selectors = Vec::new();
+    expr.each_selector(&mut |selector| selectors.push(selector.matchers.clone()));
+    selectors
+}
+
+impl Expr {
+    fn each_selector(&self, visit: &mut impl FnMut(&VectorSelector)) {
+        match &self.kind {
+            ExprKind::Number(_) | ExprKind::String(_) => {}
+            ExprKind::Vector(selector) => visit(selector),
+            ExprKind::Matrix(matrix) => visit(&matrix.selector),
+            ExprKind::Subquery(subquery) => subquery.expr.each_selector(visit),
+            ExprKind::Call(call) => {
+                for argument in &call.arguments {
+                    argument.each_selector(visit);
+                }
+            }
+            ExprKind::Aggregate(aggregate) => {
+                aggregate.expr.each_selector(visit);
+                if let Some(parameter) = &aggregate.parameter {
+                    parameter.each_selector(visit);
+                }
+            }
+            ExprKind::Binary(binary) => {
+                binary.first.each_selector(visit);
+                for step in &binary.steps {
+                    step.right.each_selector(visit);
+                }
+            }
+            ExprKind::Unary(_, inner) | ExprKind::Paren(inner) => inner.each_selector(visit),
+        }
+    }
+}

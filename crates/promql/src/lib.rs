@@ -23,6 +23,7 @@
 
 mod annotations;
 mod ast;
+mod ast_json;
 mod check;
 mod engine;
 mod error;
@@ -53,8 +54,9 @@ pub use annotations::Annotations;
 pub use ast::{
     Aggregate, AggregateOp, At, Binary, BinaryOp, BinaryStep, Call, Cardinality, DurationExpr,
     DurationKind, DurationOp, DurationSpec, Expr, ExprKind, Fill, MatchOp, Matcher, MatrixSelector,
-    Modifiers, Number, Sign, Subquery, VectorMatching, VectorSelector,
+    Modifiers, Number, Sign, Subquery, VectorMatching, VectorSelector, selectors,
 };
+pub use ast_json::{ast_json, write_ast_json};
 pub use engine::{Engine, EngineOptions, Interrupt, Outcome, Progress, Query, Statistics};
 pub use error::{EvaluationError, ParseError, QueryError};
 pub use functions::{Function, Variadic};

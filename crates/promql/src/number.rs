@@ -144,6 +144,18 @@ pub(crate) fn format_number(number: f64) -> String {
     }
 }
 
+/// Formats a finite number as Prometheus' JSON: with an exponent if it is below -6 or at least 21.
+pub(crate) fn json_number(number: f64) -> String {
+    let scientific = format!("{number:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or_default();
+    match exponent.parse::<i32>() {
+        Ok(exponent) if number != 0.0 && !(-6..21).contains(&exponent) => {
+            with_exponent(digits, exponent)
+        }
+        _ => number.to_string(),
+    }
+}
+
 /// Formats a number as Go's `%v` and `%g`: with an exponent if it is below -4 or at least 6.
 pub(crate) fn general(number: f64) -> String {
     Shortest(number).to_string()
@@ -189,14 +201,15 @@ mod tests {
 
     #[test]
     fn numbers_are_formatted_as_by_go() {
-        for (number, plain) in [
-            (1e21, "1000000000000000000000"),
-            (1e20, "100000000000000000000"),
-            (1.5e-7, "0.00000015"),
-            (0.000001, "0.000001"),
-            (-0.0, "-0"),
+        for (number, plain, json) in [
+            (1e21, "1000000000000000000000", "1e+21"),
+            (1e20, "100000000000000000000", "100000000000000000000"),
+            (1.5e-7, "0.00000015", "1.5e-07"),
+            (0.000001, "0.000001", "0.000001"),
+            (-0.0, "-0", "-0"),
         ] {
             assert_eq!(format_number(number), plain);
+            assert_eq!(json_number(number), json);
         }
         assert_eq!(format_number(f64::INFINITY), "+Inf");
         assert_eq!(format_number(f64::NAN), "NaN");

@@ -1,7 +1,10 @@
-//! The deepest queries are evaluated with a bounded stack.
+//! The deepest queries are evaluated and written with a bounded stack.
 
 use prom_model::{Label, Labels};
-use promql::{Engine, EngineOptions, MAX_DEPTH, MemoryStorage, ParserOptions, SampleValue, parse};
+use promql::{
+    Engine, EngineOptions, MAX_DEPTH, MemoryStorage, ParserOptions, SampleValue, ast_json, parse,
+    selectors,
+};
 
 /// Three quarters of the stack of a thread, in which builds without optimisation need the most.
 const STACK: usize = 3 << 19;
@@ -25,6 +28,8 @@ fn the_deepest_queries_are_evaluated_on_a_small_stack() {
         let count = deepest(open, close);
         let query = format!("{}a{}", open.repeat(count), close.repeat(count));
         let evaluate = || {
+            let expr = parse(&query, &ParserOptions::everything()).unwrap();
+            assert!(ast_json(&expr).len() > query.len() && !selectors(&expr).is_empty());
             let query = engine.range(&query, 540_000, 600_000, 60_000).unwrap();
             let outcome = query.run(&storage).unwrap();
             outcome.value.map(|_| ()).map_err(|error| error.to_string())
