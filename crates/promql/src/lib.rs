@@ -61,8 +61,8 @@ pub use engine::{Engine, EngineOptions, Interrupt, Outcome, Progress, Query, Sta
 pub use error::{EvaluationError, ParseError, QueryError};
 pub use functions::{Function, Variadic};
 pub use memory::{AppendError, MemoryStorage};
-pub use number::parse_duration;
-pub use parser::{MAX_DEPTH, ParserOptions, parse};
+pub use number::{parse_duration, parse_duration_ms};
+pub use parser::{MAX_DEPTH, ParserOptions, parse, parse_selector, parse_selectors};
 pub use position::{Position, Span};
 pub use storage::{
     Fetched, Grouping, Selection, StartTimestamps, Storage, StoredSeries, WindowSamples,

@@ -69,18 +69,21 @@ pub(crate) fn are_underscores_valid(digits: &str) -> bool {
     !after_underscore
 }
 
-/// Returns a duration such as `1h30m` in nanoseconds.
-///
-/// # Errors
-/// The text is no duration, or one that is too long, with the error of Prometheus' `model.ParseDuration`.
+/// Returns the nanoseconds of a duration such as `1h30m`, as the options and the HTTP API of Prometheus accept it: whole
+/// numbers with units that fall, or `0`.
 ///
 /// ```
 /// assert_eq!(promql::parse_duration("1m30s"), Ok(90_000_000_000));
 /// assert_eq!(promql::parse_duration("5").unwrap_err(), "not a valid duration string: \"5\"");
 /// ```
+///
+/// # Errors
+/// The text is no duration, or a longer one than 64 bits hold. The error has Prometheus' text.
 pub fn parse_duration(duration: &str) -> Result<i64, String> {
-    if duration.is_empty() {
-        return Err("empty duration string".to_owned());
+    match duration {
+        "0" => return Ok(0),
+        "" => return Err("empty duration string".to_owned()),
+        _ => {}
     }
     let invalid = || {
         let quoted = quote(duration.as_bytes());
@@ -114,6 +117,20 @@ pub fn parse_duration(duration: &str) -> Result<i64, String> {
             .ok_or_else(out_of_range)?;
     }
     i64::try_from(nanoseconds).map_err(|_| out_of_range())
+}
+
+/// Returns the milliseconds of a duration, see [`parse_duration`].
+///
+/// ```
+/// assert_eq!(promql::parse_duration_ms("5m"), Ok(300_000));
+/// assert_eq!(promql::parse_duration_ms("").unwrap_err(), "empty duration string");
+/// ```
+///
+/// # Errors
+/// As for [`parse_duration`].
+pub fn parse_duration_ms(duration: &str) -> Result<i64, String> {
+    const MILLISECOND: i64 = 1_000_000;
+    Ok(parse_duration(duration)? / MILLISECOND)
 }
 
 /// Formats a duration as Prometheus does: whole milliseconds in falling units, years and weeks only if nothing is

@@ -9,7 +9,7 @@ mod selector;
 
 use crate::ast::{
     Aggregate, AggregateOp, Binary, BinaryOp, BinaryStep, Call, Cardinality, Expr, ExprKind, Fill,
-    Number, POW_BINDING_POWER, Sign, VectorMatching,
+    Matcher, Number, POW_BINDING_POWER, Sign, VectorMatching,
 };
 use crate::check::check;
 use crate::error::{ParseError, Step, failure};
@@ -117,25 +117,54 @@ pub fn parse<Q: AsRef<[u8]> + ?Sized>(
 }
 
 fn parse_and_check(query: &[u8], options: &ParserOptions) -> Step<Expr> {
-    if query.len() > options.max_bytes {
-        let (length, limit) = (query.len(), options.max_bytes);
-        return failure(
-            Span::default(),
-            format!("the query has {length} bytes, but at most {limit} are accepted; shorten it"),
-        );
-    }
-    let mut parser = Parser {
-        query,
-        options,
-        lexer: Lexer::new(query),
-        peeked: None,
-        last_end: 0,
-        depth: 0,
-        context: Context::default(),
-    };
-    let mut expr = parser.query()?;
+    let mut expr = Parser::new(query, options)?.query()?;
     check(&mut expr, query)?;
     Ok(expr)
+}
+
+/// Parses a selector of series such as `up{job="api"}`, without a range and modifiers, and returns its conditions. As in
+/// Prometheus' `ParseMetricSelector`, it may match all series.
+///
+/// ```
+/// use promql::{ParserOptions, parse_selector};
+///
+/// let matchers = parse_selector("up{job='api'}", &ParserOptions::default())?;
+/// assert!(matchers[0].name == *"job" && matchers[1].value == *"up");
+/// let error = parse_selector("up[5m]", &ParserOptions::default()).unwrap_err();
+/// assert_eq!(error.to_string(), r#"1:3: parse error: unexpected "[""#);
+/// # Ok::<(), promql::ParseError>(())
+/// ```
+///
+/// # Errors
+/// Prometheus rejects the selector, or it is longer than [`ParserOptions::max_bytes`].
+pub fn parse_selector<Q: AsRef<[u8]> + ?Sized>(
+    selector: &Q,
+    options: &ParserOptions,
+) -> Result<Vec<Matcher>, ParseError> {
+    let selector = selector.as_ref();
+    let parsed = Parser::new(selector, options).and_then(|mut parser| parser.selector());
+    parsed.map_err(|failure| ParseError::new(selector, *failure))
+}
+
+/// Parses selectors of series, as Prometheus' `ParseMetricSelectors`.
+///
+/// ```
+/// use promql::{ParserOptions, parse_selectors};
+///
+/// let options = ParserOptions::default();
+/// assert_eq!(parse_selectors(["up", "{job='api'}"], &options)?.len(), 2);
+/// assert!(parse_selectors(["up", "{"], &options).is_err());
+/// # Ok::<(), promql::ParseError>(())
+/// ```
+///
+/// # Errors
+/// One is rejected; the error is that of the first.
+pub fn parse_selectors<Q: AsRef<[u8]>>(
+    selectors: impl IntoIterator<Item = Q>,
+    options: &ParserOptions,
+) -> Result<Vec<Vec<Matcher>>, ParseError> {
+    let selectors = selectors.into_iter();
+    selectors.map(|it| parse_selector(&it, options)).collect()
 }
 
 /// The text of an error beside the unexpected token: that of the innermost construct that has one.
@@ -160,6 +189,27 @@ struct Parser<'a> {
 const ANY_BINDING_POWER: u8 = 1;
 
 impl<'a> Parser<'a> {
+    fn new(query: &'a [u8], options: &'a ParserOptions) -> Step<Self> {
+        if query.len() > options.max_bytes {
+            let (length, limit) = (query.len(), options.max_bytes);
+            return failure(
+                Span::default(),
+                format!(
+                    "the query has {length} bytes, but at most {limit} are accepted; shorten it"
+                ),
+            );
+        }
+        Ok(Self {
+            query,
+            options,
+            lexer: Lexer::new(query),
+            peeked: None,
+            last_end: 0,
+            depth: 0,
+            context: Context::default(),
+        })
+    }
+
     fn query(&mut self) -> Step<Expr> {
         if self.peek()?.kind == TokenKind::EndOfInput {
             return failure(Span::default(), "no expression found in input");
@@ -167,6 +217,21 @@ impl<'a> Parser<'a> {
         let expr = self.expr(ANY_BINDING_POWER)?;
         match self.peek()?.kind {
             TokenKind::EndOfInput => Ok(expr),
+            _ => self.unexpected(),
+        }
+    }
+
+    /// Reads a selector that is all of the text.
+    fn selector(&mut self) -> Step<Vec<Matcher>> {
+        let token = self.peek()?;
+        let name = match token.kind {
+            TokenKind::LeftBrace => None,
+            kind if is_metric_name(kind) => Some(self.next()?),
+            _ => return self.unexpected(),
+        };
+        let (matchers, _) = self.name_and_matchers(name)?;
+        match self.peek_kind()? {
+            TokenKind::EndOfInput => Ok(matchers),
             _ => self.unexpected(),
         }
     }

@@ -20,20 +20,30 @@ const NAME_LABEL: &str = prom_model::METRIC_NAME_LABEL;
 impl Parser<'_> {
     /// Reads a selector, whose name is already read if it has one.
     pub(super) fn vector_selector(&mut self, name: Option<Token>) -> Step<Expr> {
-        let mut selector = VectorSelector::default();
-        let mut span = name.map(|token| token.span);
+        let (matchers, span) = self.name_and_matchers(name)?;
+        let selector = VectorSelector {
+            name: name
+                .map(|token| self.word(token).to_owned())
+                .unwrap_or_default(),
+            matchers,
+            ..VectorSelector::default()
+        };
+        let kind = ExprKind::Vector(Box::new(selector));
+        new_expr(kind, span, ValueType::Vector, 1)
+    }
+
+    /// Reads the conditions of a selector, whose name is already read if it has one.
+    pub(super) fn name_and_matchers(&mut self, name: Option<Token>) -> Step<(Vec<Matcher>, Span)> {
+        let (mut matchers, mut span) = (Vec::new(), name.map(|token| token.span));
         if self.peek_kind()? == TokenKind::LeftBrace {
-            let (matchers, braces) = self.matchers()?;
-            selector.matchers = matchers;
+            let (in_braces, braces) = self.matchers()?;
+            matchers = in_braces;
             span = Some(span.map_or(braces, |name| name.to(braces)));
         }
         if let Some(token) = name {
-            selector.name = self.word(token).to_owned();
-            let name = Text::from(selector.name.as_str());
-            selector.matchers.push(name_matcher(name));
+            matchers.push(name_matcher(Text::from(self.word(token))));
         }
-        let kind = ExprKind::Vector(Box::new(selector));
-        new_expr(kind, span.unwrap_or_default(), ValueType::Vector, 1)
+        Ok((matchers, span.unwrap_or_default()))
     }
 
     /// Reads conditions in braces.
