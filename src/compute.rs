@@ -185,7 +185,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_of_detached_work_is_one_of_its_caller() {
         let pool = ComputePool::default();
-        let work = tokio::spawn(async move { pool.run_detached::<()>(|_| panic!("as work does")).await });
+        let work =
+            tokio::spawn(async move { pool.run_detached::<()>(|_| panic!("as work does")).await });
         let error = work.await.unwrap_err();
         assert!(error.is_panic());
     }

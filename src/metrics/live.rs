@@ -37,11 +37,21 @@ pub enum LiveCount {
     Statements,
     /// Query calls made again.
     ReadRetries,
+    /// Requests to the query API with a response of this status.
+    QueryRequests(u16),
+    /// Series fetched for them.
+    QuerySeries,
+    /// Samples fetched for them.
+    QuerySamples,
+    /// SQL statements for them.
+    QueryStatements,
+    /// Query calls for them made again.
+    QueryRetries,
 }
 
 impl LiveCount {
     /// Those that are listed from the start.
-    const ALWAYS: [Self; 12] = [
+    const ALWAYS: [Self; 17] = [
         Self::Received,
         Self::Written,
         Self::Ignored,
@@ -54,6 +64,11 @@ impl LiveCount {
         Self::ReadSamples,
         Self::Statements,
         Self::ReadRetries,
+        Self::QueryRequests(200),
+        Self::QuerySeries,
+        Self::QuerySamples,
+        Self::QueryStatements,
+        Self::QueryRetries,
     ];
 }
 
@@ -132,6 +147,11 @@ pub(super) fn counts(measurements: &[Measurement]) -> impl Iterator<Item = (Live
                 ("read_samples", _) => LiveCount::ReadSamples,
                 ("read_statements", _) => LiveCount::Statements,
                 ("read_retries", _) => LiveCount::ReadRetries,
+                ("query_requests", Value::Status(status)) => LiveCount::QueryRequests(*status),
+                ("query_series", _) => LiveCount::QuerySeries,
+                ("query_samples", _) => LiveCount::QuerySamples,
+                ("query_statements", _) => LiveCount::QueryStatements,
+                ("query_retries", _) => LiveCount::QueryRetries,
                 _ => return None,
             };
             Some((count, value.total()))

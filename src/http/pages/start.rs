@@ -39,11 +39,13 @@ impl Display for StartPage<'_> {
             Escaped(&format!(".{}", self.telemetry_path)),
         )?;
         self.fmt_set_up(f)?;
-        self.fmt_counts(f, "Writes", is_write)?;
-        self.fmt_counts(f, "Reads", |count| !is_write(count))?;
+        for section in [Section::Writes, Section::Reads, Section::Queries] {
+            self.fmt_counts(f, section)?;
+        }
         write!(
             f,
             "</main>\n<footer>Remote write: POST /write. Remote read: POST /read. \
+             PromQL: /api/v1/query and /api/v1/query_range. \
              Rates are those of the last minute.</footer>\n<script>\n{}</script>\n</body>\n</html>\n",
             include_str!("start.js")
         )
@@ -71,18 +73,15 @@ impl StartPage<'_> {
         f.write_str("</dl>\n")
     }
 
-    fn fmt_counts(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        title: &str,
-        belongs: impl Fn(LiveCount) -> bool,
-    ) -> fmt::Result {
+    fn fmt_counts(&self, f: &mut fmt::Formatter<'_>, section: Section) -> fmt::Result {
+        let title = section.title();
         write!(
             f,
             "<section>\n<table>\n<caption>{title}</caption>\n<thead><tr><th scope=\"col\"></th>\
              <th scope=\"col\">Total</th><th scope=\"col\">Per second</th></tr></thead>\n<tbody>\n"
         )?;
-        for row in self.live.rows.iter().filter(|row| belongs(row.count)) {
+        let rows = self.live.rows.iter();
+        for row in rows.filter(|row| Section::of(row.count) == section) {
             let class = if is_bad(row) { " class=\"bad\"" } else { "" };
             writeln!(
                 f,
@@ -96,20 +95,43 @@ impl StartPage<'_> {
     }
 }
 
-fn is_write(count: LiveCount) -> bool {
-    match count {
-        LiveCount::Received
-        | LiveCount::Written
-        | LiveCount::Ignored
-        | LiveCount::Failed
-        | LiveCount::WriteRequests(_)
-        | LiveCount::WriteRetries
-        | LiveCount::WriteUnits => true,
-        LiveCount::ReadRequests(_)
-        | LiveCount::ReadSeries
-        | LiveCount::ReadSamples
-        | LiveCount::Statements
-        | LiveCount::ReadRetries => false,
+/// A table of counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Section {
+    Writes,
+    Reads,
+    Queries,
+}
+
+impl Section {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Writes => "Writes",
+            Self::Reads => "Reads",
+            Self::Queries => "Queries",
+        }
+    }
+
+    fn of(count: LiveCount) -> Self {
+        match count {
+            LiveCount::Received
+            | LiveCount::Written
+            | LiveCount::Ignored
+            | LiveCount::Failed
+            | LiveCount::WriteRequests(_)
+            | LiveCount::WriteRetries
+            | LiveCount::WriteUnits => Self::Writes,
+            LiveCount::ReadRequests(_)
+            | LiveCount::ReadSeries
+            | LiveCount::ReadSamples
+            | LiveCount::Statements
+            | LiveCount::ReadRetries => Self::Reads,
+            LiveCount::QueryRequests(_)
+            | LiveCount::QuerySeries
+            | LiveCount::QuerySamples
+            | LiveCount::QueryStatements
+            | LiveCount::QueryRetries => Self::Queries,
+        }
     }
 }
 
@@ -122,11 +144,15 @@ fn label(count: LiveCount) -> String {
         LiveCount::WriteRequests(status) => return format!("Requests with status {status}"),
         LiveCount::WriteRetries => "Retried calls",
         LiveCount::WriteUnits => "Write units billed",
-        LiveCount::ReadRequests(status) => return format!("Requests with status {status}"),
+        LiveCount::ReadRequests(status) | LiveCount::QueryRequests(status) => {
+            return format!("Requests with status {status}");
+        }
         LiveCount::ReadSeries => "Series returned",
         LiveCount::ReadSamples => "Samples returned",
-        LiveCount::Statements => "SQL statements",
-        LiveCount::ReadRetries => "Retried calls",
+        LiveCount::QuerySeries => "Series fetched",
+        LiveCount::QuerySamples => "Samples fetched",
+        LiveCount::Statements | LiveCount::QueryStatements => "SQL statements",
+        LiveCount::ReadRetries | LiveCount::QueryRetries => "Retried calls",
     };
     label.to_owned()
 }
@@ -135,7 +161,9 @@ fn label(count: LiveCount) -> String {
 fn is_bad(row: &LiveRow) -> bool {
     let is_failure = match row.count {
         LiveCount::Failed => true,
-        LiveCount::WriteRequests(status) | LiveCount::ReadRequests(status) => status >= 400,
+        LiveCount::WriteRequests(status)
+        | LiveCount::ReadRequests(status)
+        | LiveCount::QueryRequests(status) => status >= 400,
         _ => false,
     };
     is_failure && row.per_second > 0.0
