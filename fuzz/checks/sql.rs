@@ -15,6 +15,7 @@ use timestream_prometheus_connector::storage::read::selection::{Condition, Match
 use timestream_prometheus_connector::storage::read::sql::{
     BINS, describe, selection_to_sql, show_measures,
 };
+use timestream_prometheus_connector::storage::read::windows::Wanted;
 
 /// Reads `input` as texts separated by bytes that UTF-8 does not have: database, table, then
 /// operator, label and value of each matcher. The operator also determines whether the label is a
@@ -41,7 +42,7 @@ pub(crate) fn check(input: &[u8]) {
         destinations: vec![destination.clone()],
         matchers: Vec::new(),
         range: Some((0, i64::MAX)),
-        labels_only: false,
+        wanted: Wanted::All,
     };
     let mut columns = [
         "measure_value::double",
@@ -77,7 +78,9 @@ pub(crate) fn check(input: &[u8]) {
         };
         strings.extend(texts(&matcher));
         selection.matchers.push(matcher);
-        selection.labels_only |= op_byte & 8 != 0;
+        if op_byte & 8 != 0 {
+            selection.wanted = Wanted::Labels;
+        }
     }
     let schema =
         Schema::from_describe(&columns.iter().map(|name| column(name)).collect::<Vec<_>>())

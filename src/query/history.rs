@@ -16,6 +16,7 @@ use crate::storage::read::datum::{Datum, Row};
 use crate::storage::read::rows::{RowError, parse_time_ms};
 use crate::storage::read::selection::{Matcher, Selection};
 use crate::storage::read::sql::first_time;
+use crate::storage::read::windows::Wanted;
 use crate::timestream::Pages;
 use crate::timestream::retry::Limits;
 
@@ -62,7 +63,7 @@ impl Querier {
             destinations: vec![destination.clone()],
             matchers: vec![matcher?],
             range: Some(range),
-            labels_only: false,
+            wanted: Wanted::All,
         };
         let progress = Progress::default();
         let limits = self.reading_limits(deadline);

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::progress::Progress;
 use super::result::{QueryResult, ReadError};
 use crate::storage::read::selection::Selection;
+use crate::storage::read::windows::Wanted;
 
 /// A query is joined in this time after its start.
 const JOIN_WINDOW: Duration = Duration::from_secs(1);
@@ -29,7 +30,7 @@ pub(super) struct QueryKey {
     /// Type, name and value, those of the destination among them; sorted, each once.
     matchers: Vec<(i32, String, String)>,
     range: Option<(i64, i64)>,
-    labels_only: bool,
+    wanted: Wanted,
 }
 
 impl QueryKey {
@@ -43,7 +44,7 @@ impl QueryKey {
         Self {
             matchers,
             range: selection.range,
-            labels_only: selection.labels_only,
+            wanted: selection.wanted,
         }
     }
 }
@@ -172,7 +173,7 @@ mod tests {
         QueryKey {
             matchers: vec![(0, "__name__".to_owned(), name.to_owned())],
             range: Some((1, 2)),
-            labels_only: false,
+            wanted: Wanted::All,
         }
     }
 
@@ -236,7 +237,7 @@ mod tests {
             value: value.to_owned(),
             ..prompb::LabelMatcher::default()
         };
-        let of = |matchers: &[prompb::LabelMatcher], range, labels_only| {
+        let of = |matchers: &[prompb::LabelMatcher], range, wanted| {
             let query = prompb::Query {
                 matchers: matchers.to_vec(),
                 ..prompb::Query::default()
@@ -245,18 +246,21 @@ mod tests {
                 destinations: vec![],
                 matchers: vec![],
                 range,
-                labels_only,
+                wanted,
             };
             QueryKey::new(&query, &selection)
         };
         let (a, b) = (matcher("a", "1"), matcher("b", "2"));
         let range = Some((1, 2));
-        let one = of(&[a.clone(), b.clone()], range, false);
-        assert_eq!(of(&[b.clone(), a.clone(), b.clone()], range, false), one);
-        assert_ne!(of(std::slice::from_ref(&a), range, false), one);
-        assert_ne!(of(&[a.clone(), b.clone()], Some((1, 3)), false), one);
-        assert_ne!(of(&[a.clone(), b.clone()], range, true), one);
+        let one = of(&[a.clone(), b.clone()], range, Wanted::All);
+        assert_eq!(
+            of(&[b.clone(), a.clone(), b.clone()], range, Wanted::All),
+            one
+        );
+        assert_ne!(of(std::slice::from_ref(&a), range, Wanted::All), one);
+        assert_ne!(of(&[a.clone(), b.clone()], Some((1, 3)), Wanted::All), one);
+        assert_ne!(of(&[a.clone(), b.clone()], range, Wanted::Labels), one);
         let unequal = prompb::LabelMatcher { r#type: 1, ..b };
-        assert_ne!(of(&[a, unequal], range, false), one);
+        assert_ne!(of(&[a, unequal], range, Wanted::All), one);
     }
 }

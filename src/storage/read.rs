@@ -1,6 +1,6 @@
 //! Queries to SQL, and result rows to series.
 //!
-//! [`selection`] is what a query selects, [`patterns`] the limits of its regular expressions, [`schema`] the columns of
+//! [`selection`] is what a query selects, [`windows`] the samples that it wants of that, [`patterns`] the limits of its regular expressions, [`schema`] the columns of
 //! a table, [`sql`] the statements, [`rows`] the series of their results, [`samples`] the chunks of a series;
 //! `prom_wire::response` encodes the results.
 
@@ -11,3 +11,4 @@ pub mod samples;
 pub mod schema;
 pub mod selection;
 pub mod sql;
+pub mod windows;

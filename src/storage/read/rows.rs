@@ -23,6 +23,7 @@ use crate::storage::names::is_special;
 use crate::storage::names::{Dimension, Measure, NO_LABELS_DIMENSION, NO_LABELS_VALUE};
 use crate::storage::read::datum::{Datum, Row, TimeSeries};
 use crate::storage::read::selection::Selection;
+use crate::storage::read::windows::Wanted;
 
 /// The size of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -201,7 +202,7 @@ impl<'s> SeriesBuilder<'s> {
     ///
     /// A series without samples and histograms is dropped unless only labels were wanted.
     pub fn finish(self) -> Vec<Series> {
-        let keep_empty = self.selection.labels_only;
+        let keep_empty = self.selection.wanted == Wanted::Labels;
         let mut all: Vec<Series> = self
             .series
             .into_iter()
@@ -392,12 +393,12 @@ mod tests {
     use crate::storage::read::selection::Matcher;
     use prom_model::MatchOp;
 
-    fn selection(labels_only: bool) -> Selection {
+    fn selection(wanted: Wanted) -> Selection {
         Selection {
             destinations: vec![],
             matchers: vec![Matcher::new(MatchOp::NotEqual, "job", "b").unwrap()],
             range: Some((1_000, 5_000)),
-            labels_only,
+            wanted,
         }
     }
 
@@ -425,7 +426,7 @@ mod tests {
 
     #[test]
     fn rows_of_one_series_are_joined_sorted_and_trimmed() {
-        let selection = selection(false);
+        let selection = selection(Wanted::All);
         let mut builder = SeriesBuilder::new(&selection);
         let columns = columns(&["U__timex", "job"], Content::Samples);
         for row in [
@@ -462,7 +463,7 @@ mod tests {
 
     #[test]
     fn labels_alone_need_no_samples() {
-        let selection = selection(true);
+        let selection = selection(Wanted::Labels);
         let mut builder = SeriesBuilder::new(&selection);
         let names = [
             "up",
@@ -485,7 +486,7 @@ mod tests {
 
     #[test]
     fn special_values_are_turned_back_and_yield_to_ordinary_ones() {
-        let selection = selection(false);
+        let selection = selection(Wanted::All);
         let mut builder = SeriesBuilder::new(&selection);
         let columns = columns(&["U__value_bits"], Content::Samples);
         for (bits, seconds) in [
@@ -505,7 +506,7 @@ mod tests {
 
     #[test]
     fn labels_in_reserved_columns_are_labels() {
-        let selection = selection(false);
+        let selection = selection(Wanted::All);
         let columns = columns(&["U__no_labels", "U__value_bits", "a"], Content::Samples);
         let cases: [(&[Option<&str>], &[(&str, &str)]); 12] = [
             (&[None, None, None], &[]),
@@ -552,7 +553,7 @@ mod tests {
 
     #[test]
     fn histograms_join_the_samples_of_their_series() {
-        let selection = selection(false);
+        let selection = selection(Wanted::All);
         let mut builder = SeriesBuilder::new(&selection);
         let histogram = Histogram {
             timestamp_ms: 2_000,
@@ -687,7 +688,7 @@ mod tests {
 
     #[test]
     fn another_shape_is_rejected() {
-        let selection = selection(false);
+        let selection = selection(Wanted::All);
         let mut builder = SeriesBuilder::new(&selection);
         let none = columns(&[], Content::Samples);
         let one = columns(&["a"], Content::Samples);

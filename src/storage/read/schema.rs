@@ -212,6 +212,7 @@ mod tests {
     use super::*;
     use crate::storage::names::{NO_LABELS_DIMENSION, VALUE_BITS_DIMENSION};
     use crate::storage::read::selection::Matcher;
+    use crate::storage::read::windows::Wanted;
     use prom_model::MatchOp;
 
     fn scalar(text: &str) -> Datum {
@@ -235,7 +236,7 @@ mod tests {
             destinations: vec![],
             matchers,
             range: None,
-            labels_only: false,
+            wanted: Wanted::All,
         }
     }
 

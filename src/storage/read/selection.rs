@@ -5,6 +5,7 @@ use prom_model::{Labels, MatchOp};
 use prom_wire::prompb;
 
 use super::patterns::{LIGHT_BYTES, PatternLimits, PatternsTooLarge};
+use super::windows::Wanted;
 use crate::storage::destination::Destination;
 use crate::storage::limits::MAX_TIME_MS;
 use crate::storage::routing::{RoutePart, Routing};
@@ -184,8 +185,8 @@ pub struct Selection {
     pub matchers: Vec<Matcher>,
     /// First and last millisecond, both included; `None` if no sample can be inside.
     pub range: Option<(i64, i64)>,
-    /// Only the label sets are wanted.
-    pub labels_only: bool,
+    /// The samples that are wanted of each series.
+    pub wanted: Wanted,
 }
 
 impl Selection {
@@ -247,14 +248,15 @@ fn query_to_selection(
             })
         })
         .collect();
+    let hints = query.hints.as_ref();
     Ok(Selection {
         destinations,
         matchers,
         range: range(query),
-        labels_only: query
-            .hints
-            .as_ref()
-            .is_some_and(|hints| hints.func == LABELS_ONLY_FUNC),
+        wanted: match hints.is_some_and(|hints| hints.func == LABELS_ONLY_FUNC) {
+            true => Wanted::Labels,
+            false => Wanted::All,
+        },
     })
 }
 

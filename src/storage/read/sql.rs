@@ -11,6 +11,7 @@ use crate::storage::destination::Destination;
 use crate::storage::limits::MAX_QUERY_BYTES;
 use crate::storage::names::{ESCAPE_PREFIX, HISTOGRAM_PREFIX};
 use crate::storage::read::selection::{Condition, Matcher, QueryError, Selection};
+use crate::storage::read::windows::Wanted;
 
 /// The widths of time that one result row may cover, widest first.
 ///
@@ -122,7 +123,7 @@ pub fn selection_to_sql(
             false => Ok(SeriesQuery { text, columns }),
         }
     };
-    if selection.labels_only {
+    if selection.wanted == Wanted::Labels {
         return Ok(vec![query(&kinds, Content::Labels)?]);
     }
     kinds
@@ -524,7 +525,7 @@ mod tests {
             destinations: vec![],
             matchers,
             range: Some((1, 2)),
-            labels_only: false,
+            wanted: Wanted::All,
         }
     }
 
@@ -556,7 +557,7 @@ mod tests {
              AND time BETWEEN from_milliseconds(1) AND from_milliseconds(2) \
              AND \"job\" = 'a''b' GROUP BY \"a\", \"job\", measure_name, bin(time, 1h)"
         );
-        selection.labels_only = true;
+        selection.wanted = Wanted::Labels;
         assert_eq!(
             sql(&selection, &["job"]).unwrap(),
             "SELECT DISTINCT \"job\", measure_name FROM \"d\".\"t\"\"x\" \
@@ -614,7 +615,7 @@ mod tests {
         let predicates = format!(" WHERE {is_histogram} AND {time} AND {wanted} GROUP BY ");
         assert!(text.contains(&predicates), "{text}");
 
-        open.labels_only = true;
+        open.wanted = Wanted::Labels;
         let [labels] = &queries(&open, &["double", "varchar"])[..] else {
             panic!()
         };
@@ -871,7 +872,7 @@ mod tests {
 
         let names: Vec<_> = all(NotEqual, "__name__").collect();
         let mut open = selection(&names);
-        open.labels_only = true;
+        open.wanted = Wanted::Labels;
         let schema = schema_of(&["l"], &["double", "varchar"]);
         let queries = selection_to_sql(&open, &destination(), &schema, "1h").unwrap();
         let found = queries[0].text.matches("measure_name <>").count();
