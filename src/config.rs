@@ -31,7 +31,7 @@ use crate::storage::routing::{RoutePart, Routing};
 use crate::storage::write::series::WritePolicy;
 use crate::telemetry;
 use crate::timestream::{self, TrustedRoots};
-use crate::web_config::{Users, WebConfig};
+use crate::web_config::{Tokens, Users, WebConfig};
 use options::{
     CHECK_CONFIG, DEFINITION, FALLBACKS, FormerName, HEALTHCHECK, OPTIONS, OptionSpec, REPLAY, RUN,
     SINK, SOURCES, command,
@@ -473,9 +473,20 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 
     fn web(&mut self) -> WebConfig {
         let users = self.optional("basic_auth_users").unwrap_or_default();
-        let token = self.optional("bearer_token");
+        let tokens = Tokens {
+            all: self.optional("bearer_token"),
+            read: self.optional("read_bearer_token"),
+            write: self.optional("write_bearer_token"),
+        };
+        if tokens.has_equal() {
+            let [all, read, write] =
+                ["bearer_token", "read_bearer_token", "write_bearer_token"].map(OptionSpec::of);
+            let text =
+                format!("two of {all}, {read} and {write} are equal; expected different tokens");
+            self.add_error(INVALID_OPTION, text);
+        }
         let path = (self.value)("web_config_file");
-        let opened = WebConfig::open(users, token, path.as_deref().map(Path::new));
+        let opened = WebConfig::open(users, tokens, path.as_deref().map(Path::new));
         opened.unwrap_or_else(|errors| {
             let path = path.unwrap_or_default();
             self.errors.extend(errors.into_iter().map(|error| {
@@ -486,7 +497,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 }
             }));
             // Never used, as there are errors.
-            WebConfig::open(Users::default(), None, None)
+            WebConfig::open(Users::default(), Tokens::default(), None)
                 .expect("without a file there are no errors")
         })
     }
@@ -863,7 +874,7 @@ mod tests {
         use crate::jobs::secret::{OWN, SecretRef};
         let is_secret = |variable: &str| match variable {
             "basic_auth_users" => Users::SECRET,
-            "bearer_token" => BearerToken::SECRET,
+            "bearer_token" | "read_bearer_token" | "write_bearer_token" => BearerToken::SECRET,
             _ => false,
         };
         for option in OPTIONS {
@@ -965,16 +976,39 @@ mod tests {
         let users = format!("alice:{hash}");
         let config = config(
             &DEFAULTS,
-            &[("basic_auth_users", &users), ("bearer_token", "t0ken")],
+            &[
+                ("basic_auth_users", &users),
+                ("bearer_token", "t0ken"),
+                ("read_bearer_token", "t0ken-r"),
+                ("write_bearer_token", "t0ken-w"),
+            ],
         );
         let web = config.web.current();
-        assert!(!web.users.is_empty() && web.token.is_some());
+        assert!(!web.users.is_empty() && web.tokens.all.is_some());
+        assert!(web.tokens.read.is_some() && web.tokens.write.is_some());
         let shown = format!("{config:?}");
         assert!(shown.contains("alice"), "{shown}");
         assert!(
             !shown.contains("$2y$") && !shown.contains("t0ken"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn equal_tokens_would_give_the_access_of_both() {
+        let tokens = ["bearer_token", "read_bearer_token", "write_bearer_token"];
+        for (first, second) in [(0, 1), (0, 2), (1, 2)] {
+            let found = errors(
+                &DEFAULTS,
+                &[(tokens[first], "t0ken"), (tokens[second], "t0ken")],
+            );
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(
+                found[0].ends_with("are equal; expected different tokens"),
+                "{found:?}"
+            );
+            assert!(!found[0].contains("t0ken"), "{found:?}");
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Metrics {
         instruments.counter(
             own,
             "rejected_credentials",
-            "Requests rejected with 401 because of a missing or wrong credential",
+            "Requests rejected with 401 or 403 because of a missing or wrong credential",
         );
         own.register(
             "build",
@@ -103,11 +103,11 @@ impl Metrics {
         InFlight(self.in_flight.clone())
     }
 
-    /// Adds a request without the right credential.
+    /// Adds a request that was rejected with `status` for want of the right credential.
     ///
     /// Returns the added measurements as a record for CloudWatch.
-    pub fn add_rejected_credential(&self) -> EmfRecord {
-        self.add(401, vec![Measurement::count("rejected_credentials", 1)])
+    pub fn add_rejected_credential(&self, status: u16) -> EmfRecord {
+        self.add(status, vec![Measurement::count("rejected_credentials", 1)])
     }
 
     /// Adds a write request; `outcome` is absent if it was rejected before any conversion.

@@ -1,6 +1,6 @@
-//! The web configuration: users, a bearer token, TLS, headers of all responses.
+//! The web configuration: users, bearer tokens, TLS, headers of all responses.
 //!
-//! Users and token are options; a web configuration file in the format of Prometheus' exporter
+//! Users and tokens are options; a web configuration file in the format of Prometheus' exporter
 //! toolkit has users, TLS and headers. The toolkit reads that file for each request, so a change takes effect
 //! without a restart: [`WebConfig::refreshed`] checks the files' stamps and reads changed files.
 //! A new version that cannot be used leaves the old one in force. So does a version that would switch off TLS or
@@ -23,7 +23,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 pub use fair_semaphore::{Origin, QueueFull};
 use sources::Sources;
-pub use users::{BearerToken, UserError, Users, Verifier};
+pub use users::{BearerToken, Grant, Tokens, UserError, Users, Verifier};
 
 /// The web configuration; cheap to clone, and all clones see a changed file.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ pub struct WebConfig(Arc<Shared>);
 
 struct Shared {
     users: Users,
-    token: Option<BearerToken>,
+    tokens: Tokens,
     path: Option<PathBuf>,
     state: Mutex<State>,
 }
@@ -52,14 +52,14 @@ pub struct WebConfigSnapshot {
     pub headers: HeaderMap,
     /// Users of basic authentication.
     pub users: Users,
-    /// The accepted bearer token.
-    pub token: Option<BearerToken>,
+    /// The accepted bearer tokens.
+    pub tokens: Tokens,
 }
 
 impl WebConfigSnapshot {
     /// Returns true if requests need a credential.
     pub fn has_credentials(&self) -> bool {
-        !self.users.is_empty() || self.token.is_some()
+        !self.users.is_empty() || !self.tokens.is_empty()
     }
 }
 
@@ -68,20 +68,16 @@ impl WebConfig {
     ///
     /// # Errors
     /// All errors of the file.
-    pub fn open(
-        users: Users,
-        token: Option<BearerToken>,
-        path: Option<&Path>,
-    ) -> Result<Self, Vec<String>> {
+    pub fn open(users: Users, tokens: Tokens, path: Option<&Path>) -> Result<Self, Vec<String>> {
         let mut sources = Sources::default();
-        let current = load(&users, token.as_ref(), path, &mut sources)?;
+        let current = load(&users, &tokens, path, &mut sources)?;
         let state = Mutex::new(State {
             sources,
             current: Arc::new(current),
         });
         Ok(Self(Arc::new(Shared {
             users,
-            token,
+            tokens,
             path: path.map(Path::to_owned),
             state,
         })))
@@ -106,7 +102,7 @@ impl WebConfig {
         let mut sources = Sources::default();
         let loaded = load(
             &shared.users,
-            shared.token.as_ref(),
+            &shared.tokens,
             shared.path.as_deref(),
             &mut sources,
         );
@@ -134,7 +130,7 @@ impl fmt::Debug for WebConfig {
         f.debug_struct("WebConfig")
             .field("path", &self.0.path)
             .field("users", &current.users)
-            .field("token", &current.token)
+            .field("tokens", &current.tokens)
             .field("tls", &current.tls.is_some())
             .finish()
     }
@@ -142,13 +138,13 @@ impl fmt::Debug for WebConfig {
 
 fn load(
     users: &Users,
-    token: Option<&BearerToken>,
+    tokens: &Tokens,
     path: Option<&Path>,
     sources: &mut Sources,
 ) -> Result<WebConfigSnapshot, Vec<String>> {
     let mut version = WebConfigSnapshot {
         users: users.clone(),
-        token: token.cloned(),
+        tokens: tokens.clone(),
         ..WebConfigSnapshot::default()
     };
     let Some(path) = path else {

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::path::PathBuf;
 
-use timestream_prometheus_connector::web_config::{Users, WebConfig};
+use timestream_prometheus_connector::web_config::{Tokens, Users, WebConfig};
 
 /// A text that is part of each secret, and of nothing else.
 const SECRET: &str = "s3cr3t";
@@ -50,7 +50,7 @@ fn open(text: &str) -> String {
         file.get_or_init(path).clone()
     });
     std::fs::write(&file, text).expect("the temporary folder can be written to");
-    let opened = WebConfig::open(Users::default(), None, Some(&file));
+    let opened = WebConfig::open(Users::default(), Tokens::default(), Some(&file));
     std::fs::remove_file(&file).expect("the file is there");
     match opened {
         Ok(web) => format!("{web:?}"),

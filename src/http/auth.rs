@@ -13,14 +13,71 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue};
 
 use super::{App, HttpError};
+use crate::http::fallback::Protocol;
 use crate::http::jobs;
-use crate::web_config::{Origin, QueueFull, WebConfigSnapshot};
+use crate::web_config::{Grant, Origin, QueueFull, WebConfigSnapshot};
 
 /// The challenge in the response to an invalid credential, if users exist.
 const BASIC: HeaderValue =
     HeaderValue::from_static("Basic realm=\"timestream-connector\", charset=\"UTF-8\"");
 /// The challenge if a token exists.
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"timestream-connector\"");
+
+/// The access that a group of routes needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// The routes read samples, or tell about the process.
+    Read,
+    /// The routes write samples.
+    Write,
+    /// The routes change what the connector does.
+    All,
+    /// The routes serve what the headers say, if they say anything.
+    OfProtocol,
+}
+
+impl Access {
+    /// Returns what a request needs, of which [`OfProtocol`](Self::OfProtocol) is only the case that a credential of
+    /// any access suffices.
+    fn of(self, headers: &HeaderMap) -> Self {
+        match self {
+            Self::OfProtocol => match Protocol::of(headers) {
+                Some(Protocol::Read) => Self::Read,
+                Some(Protocol::Write) => Self::Write,
+                None => Self::OfProtocol,
+            },
+            access => access,
+        }
+    }
+
+    fn is_given_by(self, grant: Grant) -> bool {
+        match (grant, self) {
+            (Grant::All, _)
+            | (Grant::Read, Self::Read)
+            | (Grant::Write, Self::Write)
+            | (_, Self::OfProtocol) => true,
+            (Grant::Read | Grant::Write, _) => false,
+        }
+    }
+
+    /// Returns the reason why a token with `grant` does not open the routes, and the remedy.
+    fn denial(self, grant: Grant) -> (&'static str, &'static str) {
+        let reason = match (grant, self) {
+            (Grant::Write, Self::Read) => "the token is for writing, and this route reads",
+            (Grant::Read, Self::Write) => "the token is for reading, and this route writes",
+            (Grant::Read, _) => "the token is for reading alone",
+            _ => "the token is for writing alone",
+        };
+        let remedy = match self {
+            Self::Read => "use the token of read_bearer_token or bearer_token",
+            Self::Write => "use the token of write_bearer_token or bearer_token",
+            Self::All | Self::OfProtocol => {
+                "use the token of bearer_token, or a user of basic_auth_users or web_config_file"
+            }
+        };
+        (reason, remedy)
+    }
+}
 
 /// The credential of a request.
 #[derive(PartialEq, Eq)]
@@ -47,8 +104,12 @@ enum NoCredential {
     Unreadable,
 }
 
-/// Serves the request if it has the right credential, or if none is configured.
-pub(super) async fn require(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Serves the request if it has a credential that gives `access`, or if none is configured.
+pub(super) async fn require(
+    State((app, access)): State<(App, Access)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let web = app.web.current();
     if !web.has_credentials() {
         return next.run(request).await;
@@ -56,11 +117,17 @@ pub(super) async fn require(State(app): State<App>, request: Request, next: Next
     // Read before the request moves on, so that no borrow of it is held over the wait.
     let credential = credential(request.headers());
     let origin = request.extensions().get().copied().unwrap_or_default();
+    let access = access.of(request.headers());
     let reason = match &credential {
-        Ok(credential) => match is_valid(&app, &web, credential, origin).await {
-            Ok(true) => return next.run(request).await,
-            Ok(false) if matches!(credential, Credential::Basic(..)) => "user or password is wrong",
-            Ok(false) => "the bearer token is wrong",
+        Ok(credential) => match grant(&app, &web, credential, origin).await {
+            Ok(Some(grant)) if access.is_given_by(grant) => return next.run(request).await,
+            Ok(Some(grant)) => {
+                let (reason, remedy) = access.denial(grant);
+                let error = HttpError::no_access(reason, remedy);
+                return reject(&app, reason, error, request.uri().path());
+            }
+            Ok(None) if matches!(credential, Credential::Basic(..)) => "user or password is wrong",
+            Ok(None) => "the bearer token is wrong",
             Err(QueueFull) => {
                 return jobs::rejection(request.uri().path(), HttpError::authentication_busy());
             }
@@ -69,7 +136,7 @@ pub(super) async fn require(State(app): State<App>, request: Request, next: Next
         Err(NoCredential::Several) => "the request has several Authorization headers",
         Err(NoCredential::Unreadable) => "the Authorization header is neither Basic nor Bearer",
     };
-    reject(&app, &web, reason, request.uri().path())
+    reject_unknown(&app, &web, access, reason, request.uri().path())
 }
 
 /// Adds the configured headers to the response. As the outermost layer it checks once per request for a changed
@@ -83,51 +150,68 @@ pub(super) async fn add_headers(State(app): State<App>, request: Request, next: 
     response
 }
 
-async fn is_valid(
+/// Returns the access of a credential, `None` if it is unknown.
+async fn grant(
     app: &App,
     web: &WebConfigSnapshot,
     credential: &Credential,
     origin: Origin,
-) -> Result<bool, QueueFull> {
+) -> Result<Option<Grant>, QueueFull> {
     match credential {
         Credential::Basic(user, password) => {
             let checked = app.verifier.is_user(&web.users, user, password, origin);
-            checked.await
+            Ok(checked.await?.then_some(Grant::All))
         }
-        Credential::Bearer(presented) => Ok(web
-            .token
-            .as_ref()
-            .is_some_and(|token| app.verifier.is_token(token, presented))),
+        Credential::Bearer(presented) => Ok(app.verifier.grant(&web.tokens, presented)),
     }
 }
 
-fn reject(app: &App, web: &WebConfigSnapshot, reason: &str, path: &str) -> Response {
+/// Returns the response to a request without a known credential.
+fn reject_unknown(
+    app: &App,
+    web: &WebConfigSnapshot,
+    access: Access,
+    reason: &str,
+    path: &str,
+) -> Response {
     let users = !web.users.is_empty();
-    let token = web.token.is_some();
-    let is_api = jobs::owns(path);
-    let remedy = match (users, token) {
-        (true, false) if is_api => "send user and password in the header Authorization, as Basic",
-        (false, true) if is_api => "send the token in the header Authorization, as Bearer",
-        _ if is_api => {
-            "send user and password as Basic, or the token as Bearer, in the header Authorization"
-        }
-        (true, false) => "set basic_auth in remote_write and remote_read of Prometheus",
-        (false, true) => {
-            "set authorization with the token as credentials in remote_write and remote_read of \
-             Prometheus"
-        }
-        (true, true) | (false, false) => {
-            "set basic_auth, or authorization with the token as credentials, in remote_write and \
-             remote_read of Prometheus"
-        }
+    let token = !web.tokens.is_empty();
+    let credential = match (users, token, access) {
+        (true, false, Access::All) => "user and password as Basic",
+        (false, true, Access::All) => "the token as Bearer",
+        (_, _, Access::All) => "user and password as Basic, or the token as Bearer,",
+        (true, false, _) => "basic_auth",
+        (false, true, _) => "authorization with the token as credentials",
+        _ => "basic_auth, or authorization with the token as credentials,",
     };
-    let error = HttpError::unauthenticated(reason, remedy);
-    let numbers = app.metrics.add_rejected_credential();
+    let remedy = match access {
+        Access::Read => format!(
+            "set {credential} in remote_read or scrape_configs of Prometheus, or send it as the data source of \
+             Grafana can"
+        ),
+        Access::Write => format!("set {credential} in remote_write of Prometheus"),
+        Access::OfProtocol => {
+            format!("set {credential} in remote_write and remote_read of Prometheus")
+        }
+        Access::All => format!("send {credential} in the header Authorization"),
+    };
+    let error = HttpError::unauthenticated(reason, &remedy);
+    let mut response = reject(app, reason, error, path);
+    let challenges = [(users, BASIC), (token, BEARER)];
+    for (_, challenge) in challenges.into_iter().filter(|(offered, _)| *offered) {
+        response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+fn reject(app: &App, reason: &str, error: HttpError, path: &str) -> Response {
+    let status = error.status().as_u16();
+    let numbers = app.metrics.add_rejected_credential(status);
     // Strangers can send as many as they like.
     if let Some(suppressed) = app.rejected_credentials.admit(Instant::now()) {
         tracing::warn!(
             error = reason,
-            status = error.status().as_u16(),
+            status,
             path,
             suppressed,
             "Rejected a request without a valid credential."
@@ -135,10 +219,6 @@ fn reject(app: &App, web: &WebConfigSnapshot, reason: &str, path: &str) -> Respo
     }
     let mut response = jobs::rejection(path, error);
     response.extensions_mut().insert(numbers);
-    let challenges = [(users, BASIC), (token, BEARER)];
-    for (_, challenge) in challenges.into_iter().filter(|(offered, _)| *offered) {
-        response.headers_mut().append(WWW_AUTHENTICATE, challenge);
-    }
     response
 }
 

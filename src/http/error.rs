@@ -36,7 +36,7 @@ pub(super) enum ErrorClass {
     BadRequest,
     /// The request has no valid credential.
     Unauthenticated,
-    /// The browser page or proxy that sent the request has no access.
+    /// The credential, or the browser page or proxy that sent the request, has no access.
     Forbidden,
     /// The path, or the thing that it names, does not exist.
     NotFound,
@@ -257,6 +257,14 @@ impl HttpError {
         Self::new(
             ErrorClass::Unauthenticated,
             format!("AuthenticationError: {reason}; {remedy}"),
+        )
+    }
+
+    /// The response to a request whose valid credential does not give access to the route.
+    pub(super) fn no_access(reason: &str, remedy: &str) -> Self {
+        Self::new(
+            ErrorClass::Forbidden,
+            format!("AccessError: {reason}; {remedy}"),
         )
     }
 

@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use prom_wire::budget::MemoryBudget;
 use tokio::sync::{Notify, Semaphore};
 
+use super::auth::Access;
 use super::backpressure::Backpressure;
 use super::log_limiter::LogLimiter;
 use super::settings::Settings;
@@ -117,23 +118,39 @@ pub fn is_own_path(path: &str) -> bool {
         || query_api::owns(path)
 }
 
-/// Returns all routes: `/write`, `/read`, `/v1/connectors`, the connector's own metrics, health and a start page.
-/// POST requests to other paths are served by their header.
+/// Returns all routes: `/write`, `/read`, the query API, `/v1/connectors`, the connector's own metrics, health and a
+/// start page. POST requests to other paths are served by their header.
+///
+/// Each route is in the group of the access that it needs.
 pub fn router(app: App) -> Router {
-    let telemetry_path = app.settings.telemetry_path.clone();
-    Router::new()
-        .route(WRITE, post(remote_write::write).fallback(error::post_only))
-        .route(READ, post(remote_read::read).fallback(error::post_only))
-        .route(&telemetry_path, get(pages::metrics).post(fallback::serve))
-        .route(START, get(pages::start).post(fallback::serve))
-        .merge(query_api::routes())
-        .merge(jobs::routes(&app))
-        .fallback(fallback::serve)
-        .layer(from_fn_with_state(app.clone(), guard::require))
-        .layer(from_fn_with_state(app.clone(), auth::require))
-        // Outside of the layers: load balancers and kubelets send no credentials.
+    let telemetry_path = &app.settings.telemetry_path;
+    let read = post(remote_read::read).fallback(error::post_only);
+    let write = post(remote_write::write).fallback(error::post_only);
+    let reading = Router::new()
+        .route(READ, read)
+        .route(telemetry_path, get(pages::metrics))
+        .route(START, get(pages::start))
+        .merge(query_api::routes());
+    let writing = Router::new().route(WRITE, write);
+    let by_protocol = Router::new()
+        .route(telemetry_path, post(fallback::serve))
+        .route(START, post(fallback::serve))
+        .fallback(fallback::serve);
+    // Load balancers and kubelets send no credentials.
+    let open = Router::new()
         .route(HEALTHY, get(pages::healthy))
-        .route(READY, get(pages::ready))
+        .route(READY, get(pages::ready));
+    open.merge(protected(&app, Access::Read, reading))
+        .merge(protected(&app, Access::Write, writing))
+        .merge(protected(&app, Access::All, jobs::routes(&app)))
+        .merge(protected(&app, Access::OfProtocol, by_protocol))
         .layer(from_fn_with_state(app.clone(), auth::add_headers))
         .with_state(app)
+}
+
+/// Returns the routes behind the layers that demand a credential with `access` and reject foreign requests.
+fn protected(app: &App, access: Access, routes: Router<App>) -> Router<App> {
+    routes
+        .layer(from_fn_with_state(app.clone(), guard::require))
+        .layer(from_fn_with_state((app.clone(), access), auth::require))
 }

@@ -1,4 +1,4 @@
-//! Users and bearer token: accepted forms, and the check of a credential.
+//! Users and bearer tokens: accepted forms, and the check of a credential.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -114,6 +114,60 @@ impl fmt::Debug for BearerToken {
     }
 }
 
+/// The access that a credential gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Every route.
+    All,
+    /// Routes that read.
+    Read,
+    /// Routes that write.
+    Write,
+}
+
+/// The accepted bearer tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// Opens every route.
+    pub all: Option<BearerToken>,
+    /// Opens the routes that read.
+    pub read: Option<BearerToken>,
+    /// Opens the routes that write.
+    pub write: Option<BearerToken>,
+}
+
+impl Tokens {
+    /// Returns true if there are no tokens.
+    pub fn is_empty(&self) -> bool {
+        self.each().is_empty()
+    }
+
+    /// Returns true if two of the tokens are equal, so that one would give the access of both.
+    pub fn has_equal(&self) -> bool {
+        let tokens = self.each();
+        let mut rest = tokens.as_slice();
+        while let [(_, first), others @ ..] = rest {
+            if others.iter().any(|(_, other)| other == first) {
+                return true;
+            }
+            rest = others;
+        }
+        false
+    }
+
+    fn each(&self) -> Vec<(Grant, &BearerToken)> {
+        let tokens = [
+            (Grant::All, &self.all),
+            (Grant::Read, &self.read),
+            (Grant::Write, &self.write),
+        ];
+        let given = tokens.into_iter();
+        given
+            .filter_map(|(grant, token)| Some((grant, token.as_ref()?)))
+            .collect()
+    }
+}
+
 /// Checks credentials and caches valid ones, so that bcrypt (about 50 ms at its usual cost of 10) runs once for a
 /// user and not for each request.
 ///
@@ -139,8 +193,19 @@ impl Default for Verifier {
 }
 
 impl Verifier {
-    /// Returns true if `presented` is the token, in a time that is independent of their first difference.
-    pub fn is_token(&self, token: &BearerToken, presented: &[u8]) -> bool {
+    /// Returns the access of the token that equals `presented`. Each token is compared, in a time that is
+    /// independent of the first difference.
+    pub fn grant(&self, tokens: &Tokens, presented: &[u8]) -> Option<Grant> {
+        let mut granted = None;
+        for (grant, token) in tokens.each() {
+            if self.is_token(token, presented) {
+                granted = granted.or(Some(grant));
+            }
+        }
+        granted
+    }
+
+    fn is_token(&self, token: &BearerToken, presented: &[u8]) -> bool {
         let expected = hmac::sign(&self.key, token.0.as_bytes());
         hmac::verify(&self.key, presented, expected.as_ref()).is_ok()
     }
@@ -269,15 +334,29 @@ mod tests {
     #[test]
     fn tokens() {
         let verifier = Verifier::default();
-        let token = BearerToken::parse("t0ken").unwrap();
+        let token = |text| BearerToken::parse(text);
+        let tokens = Tokens {
+            all: token("t0ken"),
+            read: token("t0ken-r"),
+            write: token("t0ken-w"),
+        };
         for (presented, expected) in [
-            ("t0ken", true),
-            ("t0ke", false),
-            ("", false),
-            ("T0ken", false),
+            ("t0ken", Some(Grant::All)),
+            ("t0ken-r", Some(Grant::Read)),
+            ("t0ken-w", Some(Grant::Write)),
+            ("t0ke", None),
+            ("", None),
+            ("T0ken", None),
         ] {
-            assert_eq!(verifier.is_token(&token, presented.as_bytes()), expected);
+            let grant = verifier.grant(&tokens, presented.as_bytes());
+            assert_eq!(grant, expected, "{presented}");
+            let none = verifier.grant(&Tokens::default(), presented.as_bytes());
+            assert_eq!(none, None, "{presented}");
         }
+        assert!(!tokens.is_empty() && !tokens.has_equal());
+        assert!(Tokens::default().is_empty());
+        let shown = format!("{tokens:?}");
+        assert!(!shown.contains("t0ken"), "{shown}");
         for unusable in ["", "a b", "ü", "a\n"] {
             assert_eq!(BearerToken::parse(unusable), None, "{unusable:?}");
         }

@@ -55,7 +55,7 @@ async fn a_credential_opens_and_nothing_else_does() {
                 ("Basic ???".to_owned(), false),
             ],
             &both[..1],
-            "set basic_auth in remote_write",
+            "set basic_auth in remote_read or scrape_configs",
         ),
         (
             &[token],
@@ -65,7 +65,7 @@ async fn a_credential_opens_and_nothing_else_does() {
                 (basic("alice", "a:b"), false),
             ],
             &both[1..],
-            "set authorization with the token as credentials in remote_write",
+            "set authorization with the token as credentials in remote_read or scrape_configs",
         ),
         (
             &[&users, token],
@@ -132,6 +132,139 @@ async fn every_route_but_health_needs_the_credential() {
         assert_eq!(rejected, !open, "{method} {path}: {}", response.status);
     }
     assert_eq!(app.emulator.points("db", "t").len(), 0);
+}
+
+#[tokio::test]
+async fn tokens_for_reading_and_writing_open_their_side() {
+    const ALL: &str = "Bearer a-token";
+    const READ: &str = "Bearer r-token";
+    const WRITE: &str = "Bearer w-token";
+    let users = format!("--basic-auth-users=alice:{}", hash("a"));
+    let flags = [
+        "--bearer-token=a-token",
+        "--read-bearer-token=r-token",
+        "--write-bearer-token=w-token",
+        &users,
+    ];
+    let user = &basic("alice", "a");
+    /// The routes, each with a header that it may need, by what opens them.
+    type Routes = [(&'static str, &'static str, &'static str)];
+    const READ_VERSION: &str = "x-prometheus-remote-read-version";
+    const WRITE_VERSION: &str = "x-prometheus-remote-write-version";
+    let reading: &Routes = &[
+        ("POST", "/read", ""),
+        ("GET", "/read", ""),
+        ("POST", "/read", WRITE_VERSION),
+        ("GET", "/", ""),
+        ("GET", "/metrics", ""),
+        ("GET", "/api/v1/query?query=1", ""),
+        ("POST", "/api/v1/query", ""),
+        ("GET", "/api/v1/query_range", ""),
+        ("GET", "/api/v1/format_query?query=1", ""),
+        ("DELETE", "/api/v1/query", ""),
+        ("POST", "/elsewhere", READ_VERSION),
+        ("POST", "/", READ_VERSION),
+        ("POST", "/metrics", READ_VERSION),
+    ];
+    let writing: &Routes = &[
+        ("POST", "/write", ""),
+        ("GET", "/write", ""),
+        ("POST", "/write", READ_VERSION),
+        ("POST", "/elsewhere", WRITE_VERSION),
+        ("POST", "/", WRITE_VERSION),
+        ("POST", "/metrics", WRITE_VERSION),
+    ];
+    let all: &Routes = &[
+        ("GET", "/v1/connectors", ""),
+        ("POST", "/v1/connectors", ""),
+        ("POST", "/v1/connectors/x/trigger", ""),
+    ];
+    // Paths that serve nothing without a header.
+    let any: &Routes = &[
+        ("GET", "/elsewhere", ""),
+        ("POST", "/elsewhere", ""),
+        ("POST", "/", ""),
+    ];
+    let groups: [(&Routes, [bool; 2]); 4] = [
+        (reading, [true, false]),
+        (writing, [false, true]),
+        (all, [false, false]),
+        (any, [true, true]),
+    ];
+    let app = TestApp::start_with(&flags).await;
+    for (routes, [read, write]) in groups {
+        for &(method, path, header) in routes {
+            let credentials = [
+                (ALL, 200),
+                (user, 200),
+                (READ, if read { 200 } else { 403 }),
+                (WRITE, if write { 200 } else { 403 }),
+                ("Bearer x-token", 401),
+                ("Bearer r-toke", 401),
+                ("Bearer ", 401),
+                ("", 401),
+            ];
+            for (authorization, expected) in credentials {
+                let mut request = Request::builder().method(method).uri(path);
+                if !header.is_empty() {
+                    request = request.header(header, "0.1.0");
+                }
+                if !authorization.is_empty() {
+                    request = request.header("authorization", authorization);
+                }
+                let response = app.send(request.body(Body::empty()).unwrap()).await;
+                let case = format!("{method} {path} {header} {authorization}");
+                let found = match response.status.as_u16() {
+                    status @ (401 | 403) => status,
+                    // What the routes respond is the matter of other tests.
+                    _ => 200,
+                };
+                assert_eq!(found, expected, "{case}: {}", response.text());
+                let text = response.text();
+                let remedy = match (found, authorization == READ) {
+                    (403, _) if path.starts_with("/v1/") => {
+                        "use the token of bearer_token, or a user"
+                    }
+                    (403, true) => "this route writes; use the token of write_bearer_token",
+                    (403, false) => "this route reads; use the token of read_bearer_token",
+                    _ => "",
+                };
+                assert!(text.contains(remedy), "{case}: {text}");
+                assert!(!text.contains("-token"), "{case}: {text}");
+                let challenges = response.headers.get_all("www-authenticate");
+                let challenged = if found == 401 { 2 } else { 0 };
+                assert_eq!(challenges.iter().count(), challenged, "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_one_side_leaves_the_other_side_closed() {
+    for (flag, open, closed) in [
+        ("--read-bearer-token=t0ken", "/read", "/write"),
+        ("--write-bearer-token=t0ken", "/write", "/read"),
+    ] {
+        let app = TestApp::start_with(&[flag]).await;
+        for (path, authorization, expected) in [
+            (open, "Bearer t0ken", 400),
+            (closed, "Bearer t0ken", 403),
+            (closed, "Bearer other", 401),
+            ("/v1/connectors", "Bearer t0ken", 403),
+        ] {
+            let request = Request::post(path).header("authorization", authorization);
+            let response = app.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(
+                response.status,
+                expected,
+                "{flag} {path}: {}",
+                response.text()
+            );
+        }
+        for path in [open, closed, "/v1/connectors", "/elsewhere"] {
+            assert_eq!(app.get(path).await.status, 401, "{flag} {path}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -237,6 +370,7 @@ async fn errors_are_reported_with_those_of_other_options_and_without_secrets() {
         "--max-retries=x",
         "--basic-auth-users=bob:secret",
         "--bearer-token=a secret",
+        "--read-bearer-token=another secret",
         &file,
     ])
     .await;
@@ -248,6 +382,7 @@ async fn errors_are_reported_with_those_of_other_options_and_without_secrets() {
          shown); expected user:bcrypt-hash"
             .to_owned(),
         "InvalidOptionError: --bearer-token (bearer_token) is not valid".to_owned(),
+        "InvalidOptionError: --read-bearer-token (read_bearer_token) is not valid".to_owned(),
         format!(
             "{start}basic_auth_users: the hash of user \"alice\" is not a bcrypt hash; make one with htpasswd -nBC 10"
         ),
