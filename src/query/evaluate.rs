@@ -9,7 +9,8 @@ use prom_wire::prompb;
 use prom_wire::prompb::label_matcher::Type;
 use prom_wire::response::Series;
 use promql::{
-    Fetched, HistogramSample, Interrupt, MatchOp, Outcome, Progress, Query, Selection, StoredSeries,
+    Fetched, HistogramSample, Interrupt, MatchOp, Outcome, Progress, Query, Selection,
+    StoredSeries, WindowSamples,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -17,6 +18,7 @@ use super::reads::{MAX_CONCURRENT_QUERIES, Reads};
 use super::result::{QueryResult, ReadError};
 use crate::compute::Cancelled;
 use crate::storage::read::rows::RowError;
+use crate::storage::read::windows::Wanted;
 use crate::timestream::TimestreamError;
 
 /// Memory of a decoded native histogram beside its buckets.
@@ -77,7 +79,11 @@ impl Reads {
         let running: Vec<_> = queries
             .iter()
             .zip(selected)
-            .map(|(query, selected)| self.start(query, selected))
+            .zip(&selections)
+            .map(|((query, mut selected), selection)| {
+                selected.wanted = wanted(selection);
+                self.start(query, selected)
+            })
             .collect();
         let results = stream::iter(running).buffered(MAX_CONCURRENT_QUERIES);
         let results: Vec<QueryResult> = results.try_collect().await?;
@@ -112,6 +118,23 @@ fn remote_query(selection: &Selection) -> prompb::Query {
         matchers: matchers.collect(),
         hints: None,
     }
+}
+
+/// Returns the samples that the evaluation can touch.
+fn wanted(selection: &Selection) -> Wanted {
+    let newest = match selection.samples {
+        WindowSamples::All => false,
+        // Stale markers are stored apart from other samples, and the newest of both is found.
+        WindowSamples::Newest | WindowSamples::NewestNotStale => true,
+    };
+    let end = |time_ms: i64| time_ms.saturating_add(selection.after_ms);
+    Wanted::windows(
+        end(selection.first_ms),
+        end(selection.last_ms),
+        selection.step_ms,
+        selection.before_ms.saturating_add(selection.after_ms),
+        newest,
+    )
 }
 
 /// Returns the bytes that a series occupies as [`stored_series`].
