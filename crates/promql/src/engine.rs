@@ -39,6 +39,8 @@ pub struct EngineOptions {
     pub start_timestamps: bool,
     /// Judges by the label `__type__` if a metric is a counter (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
+    /// Counts samples for each step too (`promql-per-step-stats`, and `stats=all` of a request).
+    pub per_step_statistics: bool,
 }
 
 impl Default for EngineOptions {
@@ -51,6 +53,7 @@ impl Default for EngineOptions {
             delayed_name_removal: false,
             start_timestamps: false,
             type_and_unit_labels: false,
+            per_step_statistics: false,
         }
     }
 }
@@ -209,6 +212,9 @@ pub struct Outcome {
     pub annotations: Annotations,
     /// The samples that the evaluation touched.
     pub statistics: Statistics,
+    /// Those of each step in the order of the steps, if [`EngineOptions::per_step_statistics`] requests them and there are
+    /// at most 2^20 steps.
+    pub per_step: Option<Vec<StepStatistics>>,
 }
 
 /// The samples that an evaluation touched. A native histogram counts as several.
@@ -229,8 +235,39 @@ pub struct Outcome {
 pub struct Statistics {
     /// Samples that selectors handed to the evaluation; one that several windows contain counts for each.
     pub total_samples: u64,
+    /// The same, but a sample that the windows of several steps contain counts once.
+    pub samples_read: u64,
     /// The largest number of samples that were held at the same time.
     pub peak_samples: usize,
+}
+
+/// The samples that an evaluation touched for a step, see [`Statistics`].
+///
+/// ```
+/// use promql::{Engine, EngineOptions, MemoryStorage, SampleValue};
+/// use prom_model::{Label, Labels};
+///
+/// let mut storage = MemoryStorage::default();
+/// let labels = Labels::new(vec![Label { name: "__name__".to_owned(), value: "m".to_owned() }]);
+/// for minute in 0..10 {
+///     storage.append(&labels, minute * 60_000, SampleValue::Float(1.0))?;
+/// }
+/// let engine = Engine::new(EngineOptions { per_step_statistics: true, ..EngineOptions::default() });
+/// let query = engine.range("sum_over_time(m[3m])", 300_000, 420_000, 60_000);
+/// let outcome = query?.run(&storage)?;
+/// let steps: Vec<_> = outcome.per_step.unwrap().iter().map(|it| (it.total_samples, it.samples_read)).collect();
+/// assert_eq!(steps, [(3, 3), (3, 1), (3, 1)]);
+/// assert_eq!((outcome.statistics.total_samples, outcome.statistics.samples_read), (9, 5));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepStatistics {
+    /// The time of the step in milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// Samples that selectors handed to the evaluation of the step.
+    pub total_samples: u64,
+    /// Those that no step before has had.
+    pub samples_read: u64,
 }
 
 impl Query {
@@ -261,6 +298,7 @@ impl Query {
             value,
             annotations: evaluation.annotations,
             statistics: evaluation.statistics,
+            per_step: evaluation.per_step,
         })
     }
 

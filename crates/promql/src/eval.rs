@@ -22,14 +22,14 @@ use prom_model::Labels;
 
 use crate::annotations::{Annotation, Annotations};
 use crate::ast::Sign;
-use crate::engine::{EngineOptions, Interrupt, Statistics};
+use crate::engine::{EngineOptions, Interrupt, Statistics, StepStatistics};
 use crate::error::{EvaluationError, QueryError};
 use crate::plan::{Node, NodeKind, Plan};
 use crate::steps::Steps;
 use crate::storage::{Fetched, Selection, StoredSeries};
 use crate::value::Value;
 use grid::GridSeries;
-use sample_counter::SampleCounter;
+use sample_counter::{InnerSteps, SampleCounter};
 use scalar::Scalar;
 
 /// A reason to end an evaluation.
@@ -65,6 +65,7 @@ pub(crate) struct Evaluation {
     pub(crate) value: Evaluated<Value>,
     pub(crate) annotations: Annotations,
     pub(crate) statistics: Statistics,
+    pub(crate) per_step: Option<Vec<StepStatistics>>,
     pub(crate) needed: Vec<Selection>,
 }
 
@@ -82,15 +83,17 @@ pub(crate) fn evaluate(
         fetched,
         interrupt,
         steps: plan.steps,
-        samples: SampleCounter::new(options.max_samples),
+        samples: SampleCounter::new(options.max_samples, plan.steps, options.per_step_statistics),
         annotations: Annotations::new(text),
         needed: Vec::new(),
     };
     let value = output::result(&mut evaluator, &plan.root);
+    let (statistics, per_step) = evaluator.samples.statistics();
     Evaluation {
         value,
         annotations: evaluator.annotations,
-        statistics: evaluator.samples.statistics(),
+        statistics,
+        per_step,
         needed: evaluator.needed,
     }
 }
@@ -158,10 +161,9 @@ impl<'a> Evaluator<'a> {
         &mut self,
         evaluate: impl FnOnce(&mut Self) -> Evaluated<T>,
     ) -> Evaluated<T> {
-        let selected_before = self.samples.selected();
+        let total_before = self.samples.begin(InnerSteps::Once);
         let result = self.at_steps(self.steps.first_only(), evaluate);
-        let repetitions = u64::from(self.steps.count()) - 1;
-        self.samples.repeat_selected(selected_before, repetitions);
+        self.samples.end_repeated(total_before, self.steps);
         result
     }
 

@@ -57,7 +57,9 @@ pub use ast::{
     Modifiers, Number, Sign, Subquery, VectorMatching, VectorSelector, selectors,
 };
 pub use ast_json::{ast_json, write_ast_json};
-pub use engine::{Engine, EngineOptions, Interrupt, Outcome, Progress, Query, Statistics};
+pub use engine::{
+    Engine, EngineOptions, Interrupt, Outcome, Progress, Query, Statistics, StepStatistics,
+};
 pub use error::{EvaluationError, ParseError, QueryError};
 pub use functions::{Function, Variadic};
 pub use memory::{AppendError, MemoryStorage};

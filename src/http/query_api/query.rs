@@ -106,6 +106,7 @@ async fn evaluate(
         value,
         annotations,
         statistics,
+        ..
     } = outcome;
     let mut value = value?;
     let mut warnings = annotations.warnings();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use prom_model::{Label, Labels, METRIC_NAME_LABEL};
 
 use super::grid::{self, GridSeries};
+use super::sample_counter::StepCount;
 use super::select::{Newest, NewestCursor};
 use super::{Evaluated, Evaluator, Stop, fail, metric_name};
 use crate::ast::{MatchOp, Matcher};
@@ -195,7 +196,13 @@ impl<'a> Evaluator<'a> {
             let samples = self.info_samples(series, reference)?;
             if !samples.is_empty() {
                 self.samples.add(samples.len())?;
-                self.samples.count_selected(samples.len());
+                let of_sample = |sample: &InfoSample| StepCount {
+                    step: sample.step,
+                    total: 1,
+                    read: 1,
+                };
+                let (count, by_step) = (samples.len(), samples.iter().map(of_sample));
+                self.samples.count(count, count, by_step);
                 infos.push(InfoSeries {
                     labels: &series.labels,
                     samples,

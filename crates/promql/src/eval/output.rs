@@ -6,6 +6,7 @@ use prom_model::Sample;
 
 use super::grid::{self, GridFloat, GridSeries};
 use super::range_vector::WindowCursor;
+use super::sample_counter::InnerSteps;
 use super::scalar::Scalar;
 use super::{Evaluated, Evaluator, functions};
 use crate::plan::{Extension, Node, NodeKind};
@@ -120,10 +121,13 @@ impl<'a> Evaluator<'a> {
     fn window(&mut self, node: &'a Node) -> Evaluated<Vec<Series>> {
         if let NodeKind::Subquery(subquery) = &node.kind {
             let steps = subquery.steps(self.steps)?;
-            return self.at_steps(steps, |ev| {
+            let total_before = self.samples.begin(InnerSteps::Once);
+            let series = self.at_steps(steps, |ev| {
                 let series = ev.inner_of_subquery(&subquery.expr)?;
                 Ok(ev.matrix(ev.with_final_labels(series)?))
             });
+            self.samples.end_repeated(total_before, self.steps);
+            return series;
         }
         let range = self.range_vector(node)?;
         if range.extension != Extension::None {
@@ -146,7 +150,7 @@ impl<'a> Evaluator<'a> {
                 .map(|it| it.histogram.size_in_samples());
             let size = one.floats.len() + histograms.sum::<usize>();
             if size > 0 {
-                self.samples.count_selected(size);
+                self.samples.count_only_step(size);
                 self.samples.add(size)?;
                 series.push(one);
             }

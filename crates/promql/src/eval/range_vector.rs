@@ -7,6 +7,7 @@ use std::sync::Arc;
 use prom_model::{Labels, ResetHint, Sample};
 
 use super::grid::{GridFloat, GridHistogram, GridSeries};
+use super::sample_counter::InnerSteps;
 use super::select::is_stale;
 use super::{Evaluated, Evaluator, fail, histogram_counts};
 use crate::plan::{Extension, Node, NodeKind, Reference, Subquery};
@@ -23,6 +24,8 @@ pub(crate) struct RangeVector<'a> {
     /// The length of the windows in milliseconds.
     pub(crate) range: i64,
     pub(crate) extension: Extension,
+    /// True if the samples are those of a subquery, whose own selectors have read them.
+    pub(crate) is_subquery: bool,
 }
 
 /// A series of a range vector with the samples of all windows, none of them a stale marker.
@@ -55,6 +58,11 @@ pub(crate) struct WindowCursor {
 }
 
 impl WindowCursor {
+    /// Returns the number of samples up to the end of the last window.
+    pub(crate) fn end(self) -> usize {
+        self.end
+    }
+
     /// Returns the places of the samples after `after` and up to `end`, neither of which may be before those of the
     /// last call.
     pub(crate) fn advance<T: Timed>(
@@ -116,6 +124,7 @@ impl<'a> Evaluator<'a> {
                     reference: selector.reference,
                     range: selector.range,
                     extension: selector.extension,
+                    is_subquery: false,
                 })
             }
             NodeKind::Subquery(subquery) => self.subquery(subquery),
@@ -128,10 +137,19 @@ impl<'a> Evaluator<'a> {
 
     fn subquery(&mut self, subquery: &'a Subquery) -> Evaluated<RangeVector<'a>> {
         let steps = subquery.steps(self.steps)?;
-        let selected_before = self.samples.selected();
+        let inner = match subquery.reference.at {
+            None => InnerSteps::Subquery {
+                steps,
+                outer: self.steps,
+                offset: subquery.reference.offset,
+                range: subquery.range,
+            },
+            Some(_) => InnerSteps::Once,
+        };
+        let total_before = self.samples.begin(inner);
         let series = self.at_steps(steps, |ev| ev.inner_of_subquery(&subquery.expr))?;
         // The windows over the result count instead.
-        self.samples.forget_selected(selected_before);
+        self.samples.end_selected_again(total_before);
         let series = series.into_iter().map(|one| {
             self.check_interrupt()?;
             Ok(RangeSeries::of_grid(one, steps))
@@ -141,6 +159,7 @@ impl<'a> Evaluator<'a> {
             reference: subquery.reference,
             range: subquery.range,
             extension: Extension::None,
+            is_subquery: true,
         })
     }
 

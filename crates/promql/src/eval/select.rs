@@ -125,9 +125,8 @@ impl<'a> Evaluator<'a> {
             let series = counts.as_ref().unwrap_or(series);
             let one = self.select_one(series, selector.reference)?;
             if !one.is_empty() {
-                let size = one.size();
-                self.samples.add(size)?;
-                self.samples.count_selected(size);
+                self.samples.add(one.size())?;
+                self.samples.count_vector(&one);
                 selected.push(one);
             }
         }

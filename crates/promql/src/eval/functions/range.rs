@@ -313,7 +313,7 @@ impl Context {
         notes: &mut Notes,
     ) -> Evaluated<()> {
         function.begin(series);
-        let mut windows = Windows::new(self.shape, series);
+        let mut windows = Windows::counted(self.shape, series, &ev.samples);
         let samples = series.floats.len() + series.histograms.len();
         let expected = self.shape.expected_results(samples).min(ev.samples.room());
         match series.floats.is_empty() {
@@ -326,7 +326,7 @@ impl Context {
         if !is_done {
             self.windows(ev, series, &mut windows, function, result, notes)?;
         }
-        ev.samples.count_selected(windows.total_size);
+        windows.count_all(&mut ev.samples);
         // The largest window is held beside all results.
         let held = ev.samples.held();
         ev.samples.add(windows.largest_size)?;

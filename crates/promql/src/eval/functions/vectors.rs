@@ -139,7 +139,7 @@ fn of_samples<'a>(
         })?;
         if !one.is_empty() {
             ev.samples.add(one.size())?;
-            ev.samples.count_selected(one.size());
+            ev.samples.count_vector(&one);
             ev.drop_name(&mut one);
             selected.push(one);
         }

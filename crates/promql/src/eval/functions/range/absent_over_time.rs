@@ -22,13 +22,13 @@ pub(super) fn absent_over_time(
     let mut absent = count;
     for series in &range.series {
         ev.check_interrupt()?;
-        let mut windows = Windows::new(shape, series);
+        let mut windows = Windows::counted(shape, series, &ev.samples);
         for window in &mut windows {
             let is_present = &mut is_present[window.step as usize];
             absent -= u32::from(!*is_present);
             *is_present = true;
         }
-        ev.samples.count_selected(windows.total_size);
+        windows.count_all(&mut ev.samples);
     }
     if absent == 0 {
         return Ok(Vec::new());

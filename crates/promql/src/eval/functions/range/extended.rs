@@ -426,7 +426,7 @@ pub(crate) fn extended_window<'a>(
         }
         let floats = extended_floats(&window, is_smoothed);
         if !floats.is_empty() {
-            ev.samples.count_selected(floats.len());
+            ev.samples.count_only_step(floats.len());
             ev.samples.add(floats.len())?;
             result.push(Series {
                 labels: Arc::clone(&series.labels),

@@ -622,6 +622,7 @@ mod tests {
                 reference: Reference::default(),
                 range,
                 extension: Extension::None,
+                is_subquery: false,
             };
             let steps = Steps::range(0, 40, step).unwrap();
             let shape = Shape::new(&vector, steps, 0);

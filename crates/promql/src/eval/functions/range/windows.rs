@@ -6,6 +6,7 @@ use prom_model::Sample;
 
 use super::notes::{Note, Notes};
 use crate::eval::range_vector::{RangeSeries, RangeVector, WindowCursor};
+use crate::eval::sample_counter::{SampleCounter, StepCount};
 use crate::plan::{Extension, Reference};
 use crate::steps::Steps;
 use crate::value::HistogramSample;
@@ -21,6 +22,8 @@ pub(super) struct Shape {
     before: i64,
     /// Milliseconds after the range whose samples belong to the window too.
     after: i64,
+    /// True if the samples are those of a subquery.
+    is_subquery: bool,
 }
 
 impl Shape {
@@ -36,6 +39,7 @@ impl Shape {
             range: range.range,
             before,
             after,
+            is_subquery: range.is_subquery,
         }
     }
 
@@ -47,6 +51,7 @@ impl Shape {
             range: 0,
             before: lookback,
             after: lookback,
+            is_subquery: false,
         }
     }
 
@@ -121,7 +126,11 @@ pub(super) struct Windows<'s> {
     /// The sizes of the histograms before each, in samples.
     histogram_sizes: Vec<usize>,
     /// The number of samples in all windows so far.
-    pub(super) total_size: usize,
+    total_size: usize,
+    /// The number of those that were in no window before.
+    read_size: usize,
+    /// The same for each window, if the steps matter.
+    by_step: Option<Vec<StepCount>>,
     /// The number of samples in the largest window so far.
     pub(super) largest_size: usize,
 }
@@ -147,17 +156,55 @@ impl<'s> Windows<'s> {
             histogram_cursor: WindowCursor::default(),
             histogram_sizes,
             total_size: 0,
+            read_size: 0,
+            by_step: None,
             largest_size: 0,
         }
     }
 
-    fn count(&mut self, floats: &Range<usize>, histograms: &Range<usize>) {
-        let mut size = floats.len();
-        if !histograms.is_empty() {
-            size += self.histogram_sizes[histograms.end] - self.histogram_sizes[histograms.start];
+    /// Returns windows whose samples are counted for each step if that matters.
+    pub(super) fn counted(
+        shape: Shape,
+        series: &'s RangeSeries<'_>,
+        samples: &SampleCounter,
+    ) -> Self {
+        let by_step = samples.is_by_step().then(Vec::new);
+        Self {
+            by_step,
+            ..Self::new(shape, series)
         }
-        self.total_size += size;
-        self.largest_size = self.largest_size.max(size);
+    }
+
+    /// Counts the samples of all windows so far.
+    pub(super) fn count_all(&mut self, samples: &mut SampleCounter) {
+        let by_step = self.by_step.take().unwrap_or_default();
+        samples.count(self.total_size, self.read_size, by_step);
+    }
+
+    /// Adds the samples of a window, of which those before the second places are not new.
+    fn add(
+        &mut self,
+        step: u32,
+        (floats, histograms): (&Range<usize>, &Range<usize>),
+        (old_floats, old_histograms): (usize, usize),
+    ) {
+        let mut total = floats.len();
+        let mut read = floats.end - floats.start.max(old_floats);
+        if !histograms.is_empty() {
+            let sizes = &self.histogram_sizes;
+            total += sizes[histograms.end] - sizes[histograms.start];
+            read += sizes[histograms.end] - sizes[histograms.start.max(old_histograms)];
+        }
+        if self.shape.is_subquery {
+            read = 0;
+        }
+        self.total_size += total;
+        self.read_size += read;
+        self.largest_size = self.largest_size.max(total);
+        if let Some(by_step) = &mut self.by_step {
+            let (total, read) = (total as u64, read as u64);
+            by_step.push(StepCount { step, total, read });
+        }
     }
 }
 
@@ -172,6 +219,7 @@ impl<'s> Iterator for Windows<'s> {
             range,
             before,
             after,
+            is_subquery: _,
         } = self.shape;
         while self.step < steps.count() {
             let step = self.step;
@@ -182,6 +230,8 @@ impl<'s> Iterator for Windows<'s> {
                 range_start.saturating_sub(before),
                 range_end.saturating_add(after),
             );
+            // The samples that the step before could see, too.
+            let old = (self.float_cursor.end(), self.histogram_cursor.end());
             let float_places = self.float_cursor.advance(self.floats, first, last);
             let histogram_places = self.histogram_cursor.advance(self.histograms, first, last);
             if float_places.is_empty() && histogram_places.is_empty() {
@@ -198,7 +248,7 @@ impl<'s> Iterator for Windows<'s> {
                 continue;
             }
             self.step += 1;
-            self.count(&float_places, &histogram_places);
+            self.add(step, (&float_places, &histogram_places), old);
             return Some(Window {
                 step,
                 time,
