@@ -6,7 +6,7 @@ use prom_model::{CUSTOM_BUCKETS_SCHEMA, Histogram};
 
 use crate::data::Series;
 use crate::expression::Node;
-use crate::result::{QueryResult, Value, filled, float, labels_text};
+use crate::result::{QueryResult, Samples, Value, filled, float, labels_text};
 
 /// The functions and operators whose results come from a library of mathematics, and may differ in their last bits.
 const INEXACT: [&str; 8] = ["^", "cos", "cosh", "exp", "sin", "sinh", "tan", "tanh"];
@@ -42,6 +42,13 @@ fn is_exempt(expression: &str) -> bool {
     let has_equal_bounds = ["broken_bucket", "__name__=~"];
     expression.contains("histogram_quantiles(")
         && has_equal_bounds.iter().any(|it| expression.contains(it))
+}
+
+/// Returns true for the features of a subquery with `@`. If an argument beside it depends on the step, Prometheus evaluates
+/// it at later times too, which no window contains, and counts what it reads for steps that the times do not belong to.
+fn is_fixed_subquery(features: &[String]) -> bool {
+    let has = |name: &str| features.iter().any(|it| it.starts_with(name));
+    has("subquery") && has("@")
 }
 
 /// A difference of two results.
@@ -99,6 +106,7 @@ pub fn difference(
             .iter()
             .any(|it| ORDERED.contains(&it.as_str())),
         counts_samples: !has_one_of(&["subquery"]) || !has_one_of(&SUMS),
+        counts_reads: !expression.any(&is_fixed_subquery),
     };
     let text = comparison.difference(ours, theirs)?;
     let mut is_stable = true;
@@ -139,8 +147,10 @@ struct Comparison {
     /// The largest relative difference of floats.
     tolerance: f64,
     is_ordered: bool,
-    /// True if the statistics are compared.
+    /// True if the numbers of selected samples are compared.
     counts_samples: bool,
+    /// True if the numbers of read samples are compared.
+    counts_reads: bool,
 }
 
 impl Comparison {
@@ -154,7 +164,7 @@ impl Comparison {
         }
         self.texts("warnings", &ours.warnings, &theirs.warnings)
             .or_else(|| self.texts("infos", &ours.infos, &theirs.infos))
-            .or_else(|| self.statistics(ours.samples, theirs.samples))
+            .or_else(|| self.statistics(ours.samples.as_ref(), theirs.samples.as_ref()))
     }
 
     fn texts(&self, kind: &str, ours: &[String], theirs: &[String]) -> Option<String> {
@@ -171,10 +181,25 @@ impl Comparison {
         ))
     }
 
-    fn statistics(&self, ours: Option<u64>, theirs: Option<u64>) -> Option<String> {
+    fn statistics(&self, ours: Option<&Samples>, theirs: Option<&Samples>) -> Option<String> {
         let (ours, theirs) = (ours?, theirs?);
-        (ours != theirs && self.counts_samples)
-            .then(|| format!("selected samples: ours {ours}, theirs {theirs}"))
+        let compared = |total: u64, read: u64| {
+            let total = self.counts_samples.then_some(total);
+            (total, self.counts_reads.then_some(read))
+        };
+        let whole = |it: &Samples| (compared(it.total, it.read), it.per_step.len());
+        let (a, b) = (whole(ours), whole(theirs));
+        if a != b {
+            return Some(format!(
+                "selected samples, read ones, counted steps: ours {a:?}, theirs {b:?}"
+            ));
+        }
+        let of_step = |it: &(i64, u64, u64)| (it.0, compared(it.1, it.2));
+        let mut steps = ours.per_step.iter().zip(&theirs.per_step);
+        let (a, b) = steps.find(|(a, b)| of_step(a) != of_step(b))?;
+        Some(format!(
+            "a step, its selected samples, read ones: ours {a:?}, theirs {b:?}"
+        ))
     }
 
     fn values(&self, ours: &QueryResult, theirs: &QueryResult) -> Option<String> {

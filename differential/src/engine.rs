@@ -12,7 +12,7 @@ use promql::{
 
 use crate::data::{Float, Point, Series};
 use crate::query::{Query, Times};
-use crate::result::{QueryResult, Value};
+use crate::result::{QueryResult, Samples, Value};
 
 /// Series in memory, as a storage.
 #[derive(Debug)]
@@ -119,6 +119,7 @@ pub fn options(query: &Query) -> EngineOptions {
         delayed_name_removal: query.delayed_name_removal,
         start_timestamps: query.start_timestamps,
         type_and_unit_labels: query.type_and_unit_labels,
+        per_step_statistics: query.per_step_statistics,
         ..EngineOptions::default()
     }
 }
@@ -151,11 +152,20 @@ fn result(outcome: Outcome) -> QueryResult {
     let (mut warnings, mut infos) = (outcome.annotations.warnings(), outcome.annotations.infos());
     warnings.sort_unstable();
     infos.sort_unstable();
+    let per_step = outcome.per_step.unwrap_or_default();
+    let samples = Samples {
+        total: outcome.statistics.total_samples,
+        read: outcome.statistics.samples_read,
+        per_step: per_step
+            .iter()
+            .map(|it| (it.timestamp_ms, it.total_samples, it.samples_read))
+            .collect(),
+    };
     QueryResult {
         value: value.map(converted),
         warnings,
         infos,
-        samples: Some(outcome.statistics.total_samples),
+        samples: Some(samples),
     }
 }
 

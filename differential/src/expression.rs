@@ -60,6 +60,11 @@ impl Node {
         self.children().for_each(|it| it.collect_features(all));
     }
 
+    /// Returns true if the features of the node, or of one within it, are wanted ones.
+    pub fn any(&self, is_wanted: &impl Fn(&[String]) -> bool) -> bool {
+        is_wanted(&self.features) || self.children().any(|it| it.any(is_wanted))
+    }
+
     fn children(&self) -> impl Iterator<Item = &Self> {
         self.parts.iter().filter_map(|part| match part {
             Part::Node(node) => Some(node),

@@ -115,6 +115,7 @@ impl Generator {
             delayed_name_removal: random.chance(0.5),
             start_timestamps: random.chance(0.2),
             type_and_unit_labels: random.chance(0.15),
+            per_step_statistics: random.chance(0.5),
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Query {
     pub start_timestamps: bool,
     /// Uses the labels of types and units.
     pub type_and_unit_labels: bool,
+    /// Counts the samples of each step.
+    pub per_step_statistics: bool,
 }
 
 /// The times of an evaluation, in milliseconds since 1970.

@@ -16,7 +16,18 @@ pub struct QueryResult {
     /// The informations, sorted.
     pub infos: Vec<String>,
     /// The samples that selectors handed to the evaluation, if that is known.
-    pub samples: Option<u64>,
+    pub samples: Option<Samples>,
+}
+
+/// The samples that selectors handed to an evaluation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Samples {
+    /// All.
+    pub total: u64,
+    /// Those that no step before has had.
+    pub read: u64,
+    /// The time of each step with its number of all and of read samples; empty if steps were not counted.
+    pub per_step: Vec<(i64, u64, u64)>,
 }
 
 /// The value of a query.

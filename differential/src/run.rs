@@ -226,11 +226,12 @@ impl Report {
         }
         let mut report = format!("{text}\n  {difference}\n");
         let options = format!(
-            "lookback {} ms, delayed names {}, start timestamps {}, types {}",
+            "lookback {} ms, delayed names {}, start timestamps {}, types {}, steps {}",
             smallest.lookback_ms,
             smallest.delayed_name_removal,
             smallest.start_timestamps,
-            smallest.type_and_unit_labels
+            smallest.type_and_unit_labels,
+            smallest.per_step_statistics
         );
         write!(
             report,

@@ -6,7 +6,7 @@ use prom_model::{Buckets, Count, Histogram, Label, Labels, Span};
 
 use crate::data::{Float, Point, Series};
 use crate::query::{Query, Times};
-use crate::result::{QueryResult, Value, float};
+use crate::result::{QueryResult, Samples, Value, float};
 
 /// Returns the lines of the data.
 pub(crate) fn data_lines(all: &[Series]) -> String {
@@ -39,6 +39,7 @@ pub(crate) fn query_line(id: usize, query: &Query, text: &str) -> String {
     let mut flags = String::new();
     let options = [
         (query.delayed_name_removal, 'd'),
+        (query.per_step_statistics, 'p'),
         (query.start_timestamps, 's'),
         (query.type_and_unit_labels, 't'),
     ];
@@ -75,7 +76,22 @@ pub(crate) fn read_result(id: usize, mut next: impl FnMut() -> String) -> QueryR
             "E" => result.value = Err(restored(fields[1])),
             "W" => result.warnings.push(restored(fields[1])),
             "I" => result.infos.push(restored(fields[1])),
-            "C" => result.samples = Some(integer(fields[1]) as u64),
+            "C" => {
+                result.samples = Some(Samples {
+                    total: integer(fields[1]) as u64,
+                    read: integer(fields[3]) as u64,
+                    per_step: Vec::new(),
+                });
+            }
+            "P" => {
+                let samples = result.samples.as_mut();
+                let of_step = fields[1..].iter().map(|it| integer(it));
+                let [time_ms, total, read] = of_step.collect::<Vec<_>>()[..] else {
+                    panic!("no samples of a step: {line:?}")
+                };
+                let samples = samples.expect("those of the query come first");
+                samples.per_step.push((time_ms, total as u64, read as u64));
+            }
             "T" => alone = Some(Value::String(integer(fields[1]), restored(fields[2]))),
             "S" => series.push(Series {
                 labels: read_labels(&fields[1..]),

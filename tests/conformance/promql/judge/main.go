@@ -9,8 +9,8 @@
 //
 // HISTOGRAM is the fields HINT SCHEMA ZERO_THRESHOLD ZERO_COUNT COUNT SUM, then SPANS and BUCKETS of the positive and
 // of the negative side and CUSTOM_VALUES, lists that are separated by commas; a span is OFFSET:LENGTH. FLAGS are
-// letters: d for delayed name removal, s for start timestamps, t for type and unit labels, - for none. Times are
-// milliseconds.
+// letters: d for delayed name removal, p for statistics per step, s for start timestamps, t for type and unit labels,
+// - for none. Times are milliseconds.
 //
 // The result of each query is lines of the same kind, flushed after the last one of a query:
 //
@@ -18,6 +18,7 @@
 //	E  TEXT                          the error
 //	W  TEXT                          a warning; I for an information
 //	C  TOTAL PEAK READ               the samples of the statistics
+//	P  TIME TOTAL READ               those of a step
 //	S, F, H                          as above, of vectors and matrices; F alone for a scalar
 //	T  TIME TEXT                     a string
 //	.                                the end
@@ -87,7 +88,7 @@ func evaluate(isRange bool, fields []string) {
 		stored = memory.New(all)
 	}
 	id, engine := fields[0], engineWith(fields[1])
-	opts := promql.NewPrometheusQueryOpts(false, time.Duration(integer(fields[2]))*time.Millisecond)
+	opts := promql.NewPrometheusQueryOpts(strings.Contains(fields[1], "p"), time.Duration(integer(fields[2]))*time.Millisecond)
 	text := restore.Replace(fields[len(fields)-1])
 	var query promql.Query
 	var err error
@@ -149,6 +150,10 @@ func evaluate(isRange bool, fields []string) {
 	if statistics := query.Stats(); statistics != nil {
 		samples := statistics.Samples
 		write("C", fmt.Sprint(samples.TotalSamples), fmt.Sprint(samples.PeakSamples), fmt.Sprint(samples.SamplesRead))
+		for step, total := range samples.TotalSamplesPerStep {
+			time := samples.StartTimestamp + int64(step)*samples.Interval
+			write("P", fmt.Sprint(time), fmt.Sprint(total), fmt.Sprint(samples.SamplesReadPerStep[step]))
+		}
 	}
 	write(".")
 }
@@ -162,6 +167,7 @@ func engineWith(flags string) *promql.Engine {
 			NoStepSubqueryIntervalFn: func(int64) int64 { return 60_000 },
 			EnableAtModifier:         true,
 			EnableNegativeOffset:     true,
+			EnablePerStepStats:       strings.Contains(flags, "p"),
 			EnableDelayedNameRemoval: strings.Contains(flags, "d"),
 			UseStartTimestamps:       strings.Contains(flags, "s"),
 			EnableTypeAndUnitLabels:  strings.Contains(flags, "t"),
