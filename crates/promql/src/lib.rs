@@ -1,7 +1,27 @@
-//! PromQL as Prometheus 3.15 parses it: expressions with positions and value types.
+//! PromQL as Prometheus 3.15 parses and evaluates it, with native histograms and annotations.
+//!
+//! An [`Engine`] plans a [`Query`], which states the [`Selection`]s of samples that it needs, and evaluates it over what
+//! the caller fetched for them. The crate has no I/O, no clock and no async runtime.
+//!
+//! ```
+//! use promql::{Engine, EngineOptions, Fetched, Progress, Value};
+//!
+//! let engine = Engine::new(EngineOptions::default());
+//! let query = engine.range("sum by (job) (rate(http_requests_total[5m])) > 10", 0, 3_600_000, 60_000)?;
+//! let mut fetched = Fetched::default();
+//! for selection in query.selections() {
+//!     assert_eq!(selection.time_range_ms(), (-300_000, 3_600_000));
+//!     // A caller adds the series that it finds.
+//!     fetched.add(selection.clone(), vec![]);
+//! }
+//! let Progress::Done(outcome) = query.evaluate(&fetched, &|| None) else { unreachable!() };
+//! assert!(matches!(outcome.value, Ok(Value::Matrix(series)) if series.is_empty()));
+//! # Ok::<(), promql::QueryError>(())
+//! ```
 //!
 //! [`parse`] reads a query into a tree of [`Expr`], checks its types as Prometheus does, and reports the same first
-//! error with the same text and position. `Display` of an expression writes it as Prometheus' `String()`.
+//! error with the same text and position. `Display` of an expression writes it as Prometheus' `String()`, [`ast_json`]
+//! as its HTTP API.
 //!
 //! ```
 //! use promql::{ParserOptions, ValueType, parse};
@@ -15,11 +35,6 @@
 //! assert_eq!(error.to_string(), text);
 //! # Ok::<(), promql::ParseError>(())
 //! ```
-
-#![allow(
-    dead_code,
-    reason = "functions and operators that use these parts follow"
-)]
 
 mod annotations;
 mod ast;
