@@ -49,18 +49,55 @@ impl Annotations {
 
     /// Returns the warnings, in the order of their texts.
     pub fn warnings(&self) -> Vec<String> {
-        self.texts(Level::Warning)
+        self.warnings_limited(0)
     }
 
     /// Returns the infos, in the order of their texts.
     pub fn infos(&self) -> Vec<String> {
-        self.texts(Level::Info)
+        self.infos_limited(0)
     }
 
-    fn texts(&self, level: Level) -> Vec<String> {
-        let of_level = self.entries.values().filter(|it| it.level == level);
+    /// Returns the first warnings in the order of their texts, and if there are more than `max` a text that says how many,
+    /// as Prometheus' HTTP API. A limit of 0 is none.
+    ///
+    /// ```
+    /// use promql::{Engine, EngineOptions, Fetched, Progress};
+    ///
+    /// let query = "quantile(2, vector(1)) + quantile(3, vector(1)) + quantile(4, vector(1))";
+    /// let query = Engine::new(EngineOptions::default()).instant(query, 0)?;
+    /// let Progress::Done(outcome) = query.evaluate(&Fetched::default(), &|| None) else { unreachable!() };
+    /// assert_eq!(outcome.annotations.warnings_limited(3).len(), 3);
+    /// assert_eq!(outcome.annotations.warnings_limited(1)[1], "2 more warning annotations omitted");
+    /// # Ok::<(), promql::QueryError>(())
+    /// ```
+    pub fn warnings_limited(&self, max: usize) -> Vec<String> {
+        self.texts_limited(Level::Warning, max)
+    }
+
+    /// Returns the first infos, see [`Self::warnings_limited`].
+    pub fn infos_limited(&self, max: usize) -> Vec<String> {
+        self.texts_limited(Level::Info, max)
+    }
+
+    fn texts_limited(&self, level: Level, max: usize) -> Vec<String> {
+        let max = if max == 0 { usize::MAX } else { max };
+        let mut of_level = self.of_level(level);
         let lines = Lines::of(&self.query);
-        of_level.map(|it| it.full_text(&lines)).collect()
+        let first = of_level.by_ref().take(max);
+        let mut texts: Vec<_> = first.map(|it| it.full_text(&lines)).collect();
+        let omitted = of_level.count();
+        if omitted > 0 {
+            let level = match level {
+                Level::Warning => "warning",
+                Level::Info => "info",
+            };
+            texts.push(format!("{omitted} more {level} annotations omitted"));
+        }
+        texts
+    }
+
+    fn of_level(&self, level: Level) -> impl Iterator<Item = &Annotation> {
+        self.entries.values().filter(move |it| it.level == level)
     }
 }
 

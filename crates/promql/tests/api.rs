@@ -2,7 +2,11 @@
 //!
 //! The table in `tests/golden` contains what Prometheus says, and the program that writes it.
 
-use promql::{Matcher, ParserOptions, parse_duration, parse_selector};
+use prom_model::{Label, Labels};
+use promql::{
+    Annotations, Engine, EngineOptions, Matcher, MemoryStorage, ParserOptions, SampleValue,
+    parse_duration, parse_selector,
+};
 use table::{rows, unescaped};
 
 #[path = "golden/table.rs"]
@@ -67,6 +71,59 @@ fn selectors_are_parsed_as_by_prometheus() {
         accepted > 45 && rejected > 45,
         "{accepted} accepted, {rejected} rejected"
     );
+}
+
+/// Returns these numbers of warnings and infos.
+fn annotations(warnings: usize, infos: usize) -> Annotations {
+    let mut storage = MemoryStorage::default();
+    for index in 0..infos {
+        let labels = Labels::new(vec![Label {
+            name: "__name__".to_owned(),
+            value: format!("m{index}"),
+        }]);
+        for time in [0, 60_000] {
+            let value = SampleValue::Float(1.0);
+            storage.append(&labels, time, value).unwrap();
+        }
+    }
+    let warnings = (0..warnings).map(|index| format!("quantile({}, vector(1))", index + 2));
+    let infos = (0..infos).map(|index| format!("rate(m{index}[5m])"));
+    let parts: Vec<_> = warnings.chain(infos).collect();
+    let query = format!("{{__name__='none'}} or {}", parts.join(" or "));
+    let query = query.trim_end_matches(" or ");
+    let query = Engine::new(EngineOptions::default()).instant(query, 60_000);
+    let outcome = query.unwrap().run(&storage).unwrap();
+    assert!(outcome.value.is_ok(), "{:?}", outcome.value);
+    outcome.annotations
+}
+
+#[test]
+fn annotations_are_limited_as_by_prometheus() {
+    let mut count = 0;
+    for fields in rows(API).filter(|fields| fields[0] == "annotations") {
+        let numbers: Vec<_> = fields[1].split(' ').map(|it| it.parse().unwrap()).collect();
+        let annotations = annotations(numbers[0], numbers[1]);
+        let warnings = annotations.warnings_limited(numbers[2]);
+        let infos = annotations.infos_limited(numbers[3]);
+        let all = (annotations.warnings(), annotations.infos());
+        assert_eq!((all.0.len(), all.1.len()), (numbers[0], numbers[1]));
+        for (texts, all, length, omitted) in [
+            (warnings, all.0, fields[2], fields[3]),
+            (infos, all.1, fields[4], fields[5]),
+        ] {
+            assert_eq!(texts.len().to_string(), length, "{fields:?}");
+            match omitted {
+                "-" => assert_eq!(texts, all),
+                omitted => {
+                    let (last, first) = texts.split_last().unwrap();
+                    assert_eq!(last, omitted);
+                    assert_eq!(first, &all[..first.len()]);
+                }
+            }
+        }
+        count += 1;
+    }
+    assert_eq!(count, 11);
 }
 
 #[test]
