@@ -1,14 +1,18 @@
-//! Pages for operators and monitoring systems: metrics, health, the start page.
+//! Pages for operators and monitoring systems: metrics, health, the start page, the query page.
 
+mod query;
 mod start;
 
 use axum::extract::State;
 use axum::response::{Html, IntoResponse};
 use http::HeaderMap;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
 
 use super::App;
 use crate::metrics::Format;
+use query::QUERY_PAGE;
 use start::StartPage;
 
 pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> impl IntoResponse {
@@ -36,4 +40,13 @@ pub(super) async fn start(State(app): State<App>) -> impl IntoResponse {
         live: &app.metrics.live(),
     };
     ([(CACHE_CONTROL, "no-store")], Html(page.to_string()))
+}
+
+pub(super) async fn query() -> impl IntoResponse {
+    let headers = [
+        (CACHE_CONTROL, "no-cache"),
+        (CONTENT_SECURITY_POLICY, QUERY_PAGE.policy.as_str()),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, Html(QUERY_PAGE.html.as_str()))
 }

@@ -108,18 +108,19 @@ impl App {
 const WRITE: &str = "/write";
 const READ: &str = "/read";
 const START: &str = "/";
+const QUERY: &str = "/query";
 const HEALTHY: &str = "/-/healthy";
 const READY: &str = "/-/ready";
 
 /// Returns true if a path is one of the connector's own, so that metrics cannot be there.
 pub fn is_own_path(path: &str) -> bool {
-    [WRITE, READ, START, HEALTHY, READY].contains(&path)
+    [WRITE, READ, START, QUERY, HEALTHY, READY].contains(&path)
         || jobs::owns(path)
         || query_api::owns(path)
 }
 
-/// Returns all routes: `/write`, `/read`, the query API, `/v1/connectors`, the connector's own metrics, health and a
-/// start page. POST requests to other paths are served by their header.
+/// Returns all routes: `/write`, `/read`, the query API, `/v1/connectors`, the connector's own metrics, health, a start
+/// page and a query page. POST requests to other paths are served by their header.
 ///
 /// Each route is in the group of the access that it needs.
 pub fn router(app: App) -> Router {
@@ -130,11 +131,13 @@ pub fn router(app: App) -> Router {
         .route(READ, read)
         .route(telemetry_path, get(pages::metrics))
         .route(START, get(pages::start))
+        .route(QUERY, get(pages::query))
         .merge(query_api::routes());
     let writing = Router::new().route(WRITE, write);
     let by_protocol = Router::new()
         .route(telemetry_path, post(fallback::serve))
         .route(START, post(fallback::serve))
+        .route(QUERY, post(fallback::serve))
         .fallback(fallback::serve);
     // Load balancers and kubelets send no credentials.
     let open = Router::new()

@@ -172,6 +172,7 @@ async fn it_serves_writes_and_reads_and_stops_on_sigterm() {
         ("/-/healthy", "Healthy"),
         ("/-/ready", "Ready"),
         ("/", "Remote write"),
+        ("/query", "Expression"),
         ("/metrics", "timestream_connector_written_samples_total 1"),
     ] {
         let text = soak::http::get(format!("{url}{path}"))

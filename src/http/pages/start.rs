@@ -30,10 +30,11 @@ impl Display for StartPage<'_> {
              <meta name=\"color-scheme\" content=\"light dark\">\n\
              <noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n\
              <link rel=\"icon\" href=\"data:,\">\n\
-             <title>Timestream connector for Prometheus</title>\n<style>\n{}</style>\n</head>\n\
+             <title>Timestream connector for Prometheus</title>\n<style>\n{}{}</style>\n</head>\n\
              <body>\n<header>\n<h1>Timestream connector for Prometheus</h1>\n<nav>\
-             <a href=\"{}\">Metrics</a> <a href=\"./-/healthy\">Health</a> \
+             <a href=\"./query\">Query</a> <a href=\"{}\">Metrics</a> <a href=\"./-/healthy\">Health</a> \
              <a href=\"./-/ready\">Readiness</a></nav>\n</header>\n<main>\n",
+            include_str!("common.css"),
             include_str!("start.css"),
             // Relative, so that links hold behind a proxy that adds a path.
             Escaped(&format!(".{}", self.telemetry_path)),
@@ -269,6 +270,7 @@ mod tests {
             "<dt>Database</dt><dd>label &lt;db&gt;, else prometheus</dd>",
             "<dt>Table</dt><dd>metrics</dd>",
             "<dt>Requests in flight</dt><dd>4</dd>",
+            "<a href=\"./query\">",
             "<a href=\"./metrics\">",
             "<a href=\"./-/healthy\">",
         ] {
