@@ -23,11 +23,12 @@ test: ## Run all tests; obtains a Prometheus, a node exporter, the Python and th
 	@scripts/arm64.sh run >/dev/null
 	cargo test --workspace
 
-conformance: ## Run Prometheus' PromQL scripts, real senders and vmctl against the connector; needs Go
+conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browser against the connector; needs Go
 	@set -e; for program in promql promql-judge collector telegraf vmagent vmctl victoria-metrics; do \
 		scripts/go-tools.sh $$program >/dev/null; done
 	@scripts/prometheus.sh prometheus >/dev/null
 	@scripts/prometheus.sh promtool >/dev/null
+	@scripts/chromium.sh >/dev/null
 	cargo test --workspace --test conformance -- --show-output
 
 soak: ## Run everything under faults for SOAK_MINUTES (5) and compare every sample

@@ -1,13 +1,15 @@
 //! Programs of others judge the connector: Prometheus' own test scripts of PromQL over remote read, the
-//! senders of `docs/senders.md` with the configurations of that page, and a client of remote read.
+//! senders of `docs/senders.md` with the configurations of that page, a client of remote read, and a browser.
 //!
-//! All of them are real processes, built from pinned Go modules (`scripts/go-tools.sh`), so this target is
+//! All of them are real processes, most built from pinned Go modules (`scripts/go-tools.sh`), so this target is
 //! run by `make conformance` alone. Nothing is skipped: a program that cannot be had fails its test.
 
+mod browser;
 mod exporter;
 mod otlp;
 mod page;
 mod promql;
+mod query_page;
 mod senders;
 mod stage;
 mod sync;

@@ -16,9 +16,15 @@ pub(crate) async fn prometheus(name: &str) -> PathBuf {
     obtained("scripts/prometheus.sh", name).await
 }
 
+/// Returns a Chromium.
+pub(crate) async fn chromium() -> PathBuf {
+    obtained("scripts/chromium.sh", "").await
+}
+
+/// Returns the program whose path the script prints.
 async fn obtained(script: &str, name: &str) -> PathBuf {
     let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
-        .arg(name)
+        .args(Some(name).filter(|name| !name.is_empty()))
         .stderr(Stdio::inherit())
         .output()
         .await
