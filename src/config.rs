@@ -427,6 +427,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             default_subquery_step_ms: milliseconds(self.setting("query_default_subquery_step")),
             delayed_name_removal: features.delayed_name_removal,
             type_and_unit_labels: features.type_and_unit_labels,
+            per_step_statistics: features.per_step_statistics,
             ..defaults
         }
     }

@@ -15,6 +15,7 @@ mod statements;
 
 use std::sync::Arc;
 
+pub use evaluate::Evaluation;
 pub use history::ResultPages;
 pub use progress::StatementCounts;
 pub use read::ReadStream;

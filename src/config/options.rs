@@ -61,7 +61,7 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "query-lookback-delta" "query_lookback_delta" "5m" "Age at which a sample stops being the current one in PromQL"
     "query-default-subquery-step" "query_default_subquery_step" "1m" "Step of PromQL subqueries that have none; what evaluation_interval is in Prometheus"
     "query-log-slow" "query_log_slow" "10s" "Log queries that take as long, at info, with expression, time, samples and bytes"
-    "enable-feature" "enable_feature" "" "Comma-separated PromQL features of Prometheus: promql-experimental-functions, promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, type-and-unit-labels"
+    "enable-feature" "enable_feature" "" "Comma-separated PromQL features of Prometheus: promql-experimental-functions, promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, promql-per-step-stats, type-and-unit-labels"
     "write-concurrency" "write_concurrency" "128" "WriteRecords calls in flight per process"
     "enable-logging" "enable_logging" "true" "Enables logging"
     "log.level" "log_level" "info" "Minimum severity to log: debug, info, warn or error"

@@ -149,12 +149,13 @@ pub(super) struct Features {
     pub(super) fill_modifiers: bool,
     pub(super) delayed_name_removal: bool,
     pub(super) type_and_unit_labels: bool,
+    pub(super) per_step_statistics: bool,
 }
 
 impl Value for Features {
     const EXPECTED: &str = "a comma-separated list of promql-experimental-functions, \
-         promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal and \
-         type-and-unit-labels";
+         promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, \
+         promql-per-step-stats and type-and-unit-labels";
 
     fn parse(text: &str) -> Option<Self> {
         let mut features = Self::default();
@@ -164,6 +165,7 @@ impl Value for Features {
                 "promql-extended-range-selectors" => features.extended_range_selectors = true,
                 "promql-binop-fill-modifiers" => features.fill_modifiers = true,
                 "promql-delayed-name-removal" => features.delayed_name_removal = true,
+                "promql-per-step-stats" => features.per_step_statistics = true,
                 "type-and-unit-labels" => features.type_and_unit_labels = true,
                 _ => return None,
             }

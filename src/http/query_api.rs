@@ -12,6 +12,7 @@ mod json;
 mod parameters;
 mod query;
 mod record;
+mod statistics;
 
 use axum::Router;
 use axum::handler::Handler;

@@ -1,6 +1,7 @@
 //! PromQL over Timestream: fetches what a query selects, several selections at once, and evaluates it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use prom_model::FloatHistogram;
@@ -24,6 +25,17 @@ use crate::timestream::TimestreamError;
 /// Memory of a decoded native histogram beside its buckets.
 const HISTOGRAM_BYTES: usize = size_of::<FloatHistogram>() + size_of::<HistogramSample>();
 
+/// A query that was evaluated, and the time that it took. It may have waited for a processor beside that.
+#[derive(Debug)]
+pub struct Evaluation {
+    /// The result, annotations and statistics.
+    pub outcome: Outcome,
+    /// The time until the samples were there.
+    pub fetching: Duration,
+    /// The time of the evaluation itself.
+    pub evaluating: Duration,
+}
+
 impl Reads {
     /// Evaluates a PromQL query. Decoded samples are reserved in `reservation`.
     ///
@@ -36,14 +48,18 @@ impl Reads {
         &mut self,
         query: Query,
         reservation: &mut Reservation,
-    ) -> Result<Outcome, ReadError> {
+    ) -> Result<Evaluation, ReadError> {
+        let (mut fetching, mut evaluating) = (Duration::ZERO, Duration::ZERO);
         let compute = self.querier().compute().clone();
         let deadline = self.deadline();
         let mut missing = query.selections().to_vec();
         let mut state = (query, Fetched::default());
         loop {
+            let began = Instant::now();
             let results = self.fetch(missing, reservation).await?;
+            fetching += began.elapsed();
             let evaluate = move |cancelled: &Cancelled| {
+                let began = Instant::now();
                 let (query, mut fetched) = state;
                 for (selection, result) in results {
                     let series: Result<Vec<_>, _> = result.iter().map(stored_series).collect();
@@ -55,13 +71,20 @@ impl Reads {
                     _ => None,
                 };
                 let progress = query.evaluate(&fetched, &interrupt);
-                Ok((query, fetched, progress))
+                Ok((query, fetched, progress, began.elapsed()))
             };
             let evaluation = timeout_at(deadline, compute.run_detached(evaluate)).await;
             let evaluation = evaluation.map_err(|_| TimestreamError::timeout())?;
-            let (query, fetched, progress) = evaluation.map_err(ReadError::Row)?;
+            let (query, fetched, progress, duration) = evaluation.map_err(ReadError::Row)?;
+            evaluating += duration;
             match progress {
-                Progress::Done(outcome) => return Ok(outcome),
+                Progress::Done(outcome) => {
+                    return Ok(Evaluation {
+                        outcome,
+                        fetching,
+                        evaluating,
+                    });
+                }
                 Progress::Needs(selections) => missing = selections,
             }
             state = (query, fetched);

@@ -16,9 +16,6 @@ use crate::http::App;
 use crate::http::invocation_limits::{OptionalLimits, earliest};
 use crate::http::recorder::{End, RequestRecorder};
 
-/// Warnings, and infos, that a response has at most.
-const MAX_ANNOTATIONS: usize = 10;
-
 /// A request while its endpoint works on it.
 pub(super) struct Call<'c> {
     pub(super) app: &'c App,
@@ -144,8 +141,8 @@ async fn encode(
         Data::Json(json) => body.push(json)?,
     }
     let mut tail = Vec::new();
-    write_strings_field("warnings", &limited(reply.warnings, "warning"), &mut tail);
-    write_strings_field("infos", &limited(reply.infos, "info"), &mut tail);
+    write_strings_field("warnings", &reply.warnings, &mut tail);
+    write_strings_field("infos", &reply.infos, &mut tail);
     tail.push(b'}');
     body.push(&tail)?;
     body.finish()
@@ -163,29 +160,5 @@ fn is_long(value: &Value) -> bool {
             let samples = samples.map(|it| it.floats.len() + 10 * it.histograms.len());
             samples.sum::<usize>() > LONG_SAMPLES
         }
-    }
-}
-
-/// Returns the first annotations, and a text that says how many there are beside them.
-fn limited(mut texts: Vec<String>, level: &str) -> Vec<String> {
-    if texts.len() > MAX_ANNOTATIONS {
-        let omitted = texts.len() - MAX_ANNOTATIONS;
-        texts.truncate(MAX_ANNOTATIONS);
-        texts.push(format!("{omitted} more {level} annotations omitted"));
-    }
-    texts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn annotations_are_limited() {
-        let texts = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();
-        assert_eq!(limited(texts(10), "info"), texts(10));
-        let limited = limited(texts(13), "warning");
-        assert_eq!(limited.len(), 11);
-        assert_eq!(limited[10], "3 more warning annotations omitted");
     }
 }

@@ -170,11 +170,17 @@ pub(super) fn write_time(timestamp_ms: i64, out: &mut Vec<u8>) {
     written.expect("a vector grows");
 }
 
-/// Writes a float as a string with the fewest digits; with an exponent below 1e-6 and from 1e21 on.
+/// Writes a float as a string.
 pub(super) fn write_float(value: f64, out: &mut Vec<u8>) {
+    out.push(b'"');
+    write_number(value, out);
+    out.push(b'"');
+}
+
+/// Writes a float with the fewest digits; with an exponent below 1e-6 and from 1e21 on.
+pub(super) fn write_number(value: f64, out: &mut Vec<u8>) {
     /// Integers up to it are exact, and faster to write than floats.
     const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
-    out.push(b'"');
     let size = value.abs();
     let written = if value.is_nan() {
         write!(out, "NaN")
@@ -198,7 +204,6 @@ pub(super) fn write_float(value: f64, out: &mut Vec<u8>) {
         write!(out, "{value}")
     };
     written.expect("a vector grows");
-    out.push(b'"');
 }
 
 fn write_histogram(histogram: &FloatHistogram, out: &mut Vec<u8>) {

@@ -1,16 +1,16 @@
 //! `query` and `query_range`: the value of an expression at one time or at several.
 
-use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use promql::{Engine, EngineOptions, Outcome, Query, Statistics, Value};
+use promql::{Engine, EngineOptions, Query, Value};
 use tokio::time::Instant;
 
 use super::endpoint::{Call, Data, Reply, serve};
 use super::envelope::{ApiError, ErrorType};
 use super::parameters::quoted;
+use super::statistics::statistics_json;
 use crate::http::App;
 use crate::http::invocation_limits::OptionalLimits;
 
@@ -74,6 +74,12 @@ pub(in crate::http) async fn range(
     .await
 }
 
+/// The value of the parameter `stats` for the statistics of each step.
+const STATS_ALL: &str = "all";
+
+/// Warnings, and infos, that a response has at most, beside one that says how many more there are.
+const MAX_ANNOTATIONS: usize = 10;
+
 /// Returns the engine for a request, after its parameters `timeout` and `lookback_delta`.
 fn engine(call: &mut Call<'_>) -> Result<Engine, ApiError> {
     if !call.parameters.get("timeout").is_empty() {
@@ -88,6 +94,7 @@ fn engine(call: &mut Call<'_>) -> Result<Engine, ApiError> {
             options.lookback_ms = lookback_ns / 1_000_000;
         }
     }
+    options.per_step_statistics &= call.parameters.get("stats") == STATS_ALL;
     call.record.expression = call.parameters.get("query").to_owned();
     Ok(Engine::new(options))
 }
@@ -100,34 +107,31 @@ async fn evaluate(
     let began = Instant::now();
     let reads = call.app.querier.reads(call.deadline);
     let reads = call.record.reads.insert(reads);
-    let outcome = reads.evaluate(query, call.reservation).await?;
-    call.record.statistics = Some(outcome.statistics);
-    let Outcome {
-        value,
-        annotations,
-        statistics,
-        ..
-    } = outcome;
-    let mut value = value?;
-    let mut warnings = annotations.warnings();
+    let mut evaluation = reads.evaluate(query, call.reservation).await?;
+    call.record.statistics = Some(evaluation.outcome.statistics);
+    let stats = call.parameters.get("stats");
+    let statistics = match stats {
+        "" => Vec::new(),
+        _ => statistics_json(&evaluation, began.elapsed()),
+    };
+    let mut warnings = Vec::new();
+    let outcome = &mut evaluation.outcome;
+    let mut value = std::mem::replace(&mut outcome.value, Ok(Value::Vector(Vec::new())))?;
     if limit.is_some_and(|limit| truncate(&mut value, limit)) {
         warnings.push("results truncated due to limit".to_owned());
     }
-    let stats = call.parameters.get("stats");
-    if !["", "true", "all"].contains(&stats) {
+    if !["", "true", STATS_ALL].contains(&stats) {
         warnings.push(format!(
             "value {} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \"all\"",
             quoted(stats)
         ));
     }
-    let stats = match stats {
-        "" => Vec::new(),
-        _ => statistics_json(&statistics, began.elapsed()),
-    };
+    let annotations = &outcome.annotations;
+    warnings.extend(annotations.warnings_limited(MAX_ANNOTATIONS - warnings.len()));
     Ok(Reply {
-        data: Data::Value(value, stats),
+        data: Data::Value(value, statistics),
         warnings,
-        infos: annotations.infos(),
+        infos: annotations.infos_limited(MAX_ANNOTATIONS),
     })
 }
 
@@ -144,18 +148,4 @@ fn truncate(value: &mut Value, limit: usize) -> bool {
         Value::Scalar { .. } | Value::String { .. } => {}
     }
     len > limit
-}
-
-fn statistics_json(statistics: &Statistics, duration: Duration) -> Vec<u8> {
-    let mut json = String::new();
-    let seconds = duration.as_secs_f64();
-    write!(
-        json,
-        "{{\"timings\":{{\"evalTotalTime\":{seconds},\"resultSortTime\":0,\"queryPreparationTime\":0,\
-         \"innerEvalTime\":{seconds},\"execQueueTime\":0,\"execTotalTime\":{seconds}}},\
-         \"samples\":{{\"totalQueryableSamples\":{},\"peakSamples\":{}}}}}",
-        statistics.total_samples, statistics.peak_samples
-    )
-    .expect("a string grows");
-    json.into_bytes()
 }
