@@ -66,10 +66,11 @@ function swatch(series) {
 }
 
 function graph(result) {
-  const series = result.result.slice(0, MAX_DRAWN).map(({ metric, values = [] }, index) => ({
-    name: title(metric), colour: colour(index), isShown: true,
-    points: values.map(([time, value]) => [time * 1000, Number(value.replace("Inf", "Infinity")), value]),
-  }));
+  const series = result.result.slice(0, MAX_DRAWN).map(({ metric, values = [] }, index) => {
+    const points = values.map(([time, value]) => [time * 1000, Number(value.replace("Inf", "Infinity")), value]);
+    const byStep = new Map(points.map((it) => [Math.round((it[0] - result.start) / result.step), it]));
+    return { name: title(metric), colour: colour(index), isShown: true, points, byStep };
+  });
   const notes = cut(result.result.length, MAX_DRAWN);
   if (result.result.some((it) => it.histograms)) {
     notes.push(element("p", { className: "note" },
@@ -150,25 +151,26 @@ function plot(chart, series, { start, end, step }) {
   const tip = element("div", { className: "tip", hidden: true });
   chart.replaceChildren(svg, tip);
 
+  const most = width < 500 ? 3 : 8;
   let at = null, from = null;
   const point = (index, pointer, live) => {
     at = Math.max(0, Math.min(Math.round((end - start) / step - 0.5), index));
     const time = start + at * step;
     const near = drawn.flatMap((it) => {
-      const found = it.points.find((other) => Math.abs(other[0] - time) < step / 2);
+      const found = it.byStep.get(at);
       return found ? [{ it, text: found[2], y: Number.isFinite(found[1]) ? y(found[1]) : top }] : [];
     }).sort((a, b) => Math.abs(a.y - pointer) - Math.abs(b.y - pointer));
     cross.replaceChildren(drawing("line", { class: "cross", x1: x(time), x2: x(time), y1: top, y2: bottom }));
-    for (const { it, y } of near) {
+    for (const { it, y } of near.slice(0, most)) {
       const dot = drawing("circle", { cx: x(time), cy: y, r: 3 });
       dot.style.fill = it.colour;
       cross.append(dot);
     }
     tip.ariaLive = live ? "polite" : "off";
     tip.replaceChildren(element("time", {}, clock(time)),
-      ...near.slice(0, 8).map(({ it, text }) =>
+      ...near.slice(0, most).map(({ it, text }) =>
         element("div", {}, swatch(it), element("span", {}, it.name), element("span", {}, text))),
-      ...(near.length > 8 ? [`and ${near.length - 8} more`] : []));
+      ...(near.length > most ? [`and ${near.length - most} more`] : []));
     tip.hidden = false;
     const isLeft = x(time) > width / 2;
     tip.style.left = isLeft ? `${left + 6}px` : "auto";
@@ -234,8 +236,8 @@ function outline(points, step, x, y) {
     const at = [x(time), y(value)];
     const isJoined = time - previous <= step * 1.5;
     if (column.length && (!isJoined || Math.floor(column[0][0]) !== Math.floor(at[0]))) flush();
-    // A line of no length is a dot: single samples are visible.
-    if (!isJoined) path += `M${text(at)}h0`;
+    // Each line begins with a dash, so that single samples are visible.
+    if (!isJoined) path += `M${text([at[0] - 1, at[1]])}h2`;
     column.push(at);
     previous = time;
   }
@@ -270,7 +272,7 @@ function fromFields(fields) {
 function timeTicks(start, end, count) {
   const rough = (end - start) / Math.max(2, count);
   const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800,
-    604800, 1209600, 2592000, 7776000, 31536000];
+    345600, 604800, 1209600, 2592000, 7776000, 31536000];
   const step = 1000 * (steps.find((it) => it * 1000 >= rough) ?? rough / 1000), ticks = [];
   for (let fields = Math.ceil(shifted(start) / step) * step, index = 0; index < 40; fields += step, index++) {
     const time = fromFields(fields);
