@@ -345,6 +345,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         // One request of the allowed size, body and content, has to fit.
         let max_in_flight_bytes = max_in_flight_bytes.max(2 * max_request_bytes);
         let routing = self.routing();
+        let metadata_table = self.metadata_table(routing.table.default.as_deref());
         let throttled_write_status = self
             .setting::<ThrottledWriteStatus>("throttled_write_status")
             .0;
@@ -354,6 +355,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             region_source,
             query: query::Settings {
                 routing: routing.clone(),
+                metadata_table: metadata_table.clone(),
                 max_retries: self.setting::<Retries>("max_retries").0,
                 read_limits: ReadLimits {
                     max_samples: self.setting::<SampleLimit>("max_read_samples").0,
@@ -361,7 +363,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 },
             },
             ingest: ingest::Settings {
-                metadata_table: self.metadata_table(routing.table.default.as_deref()),
+                metadata_table,
                 routing,
                 policy: WritePolicy {
                     fail_on_long_label: self.setting("fail_on_long_label"),

@@ -1,6 +1,7 @@
 //! The one way out of every sample: the queries of remote read requests, of PromQL and of jobs, their schemas,
 //! limits and results.
 
+mod discovery;
 mod evaluate;
 mod history;
 mod progress;
@@ -15,6 +16,8 @@ mod statements;
 
 use std::sync::Arc;
 
+pub use crate::storage::read::discovery::{Exemplar, MetricMetadata};
+pub use discovery::{Scope, SeriesExemplars};
 pub use evaluate::Evaluation;
 pub use history::ResultPages;
 pub use progress::StatementCounts;
@@ -26,6 +29,7 @@ pub use settings::{ReadLimits, Settings};
 use crate::compute::ComputePool;
 use crate::storage::routing::Routing;
 use crate::timestream::Timestream;
+use discovery::Discovered;
 use schemas::Schemas;
 use single_flight::SharedQueries;
 
@@ -39,6 +43,8 @@ pub struct Querier {
     schemas: Arc<Schemas>,
     single_flight: Arc<SharedQueries>,
     compute: ComputePool,
+    metadata_table: Option<String>,
+    discovered: Arc<Discovered>,
 }
 
 impl Querier {
@@ -52,6 +58,8 @@ impl Querier {
             schemas: Arc::default(),
             single_flight: Arc::default(),
             compute,
+            metadata_table: settings.metadata_table.clone(),
+            discovered: Arc::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use prom_wire::prompb;
 use prom_wire::prompb::label_matcher::Type;
 use prom_wire::response::Series;
 use promql::{
-    Fetched, HistogramSample, Interrupt, MatchOp, Outcome, Progress, Query, Selection,
+    Fetched, HistogramSample, Interrupt, MatchOp, Matcher, Outcome, Progress, Query, Selection,
     StoredSeries, WindowSamples,
 };
 use tokio::time::{Instant, timeout_at};
@@ -122,7 +122,17 @@ impl Reads {
 /// Returns a selection as a query of remote read, whose range includes both ends.
 fn remote_query(selection: &Selection) -> prompb::Query {
     let (after_ms, last_ms) = selection.time_range_ms();
-    let matchers = selection.matchers.iter().map(|matcher| {
+    prompb::Query {
+        start_timestamp_ms: after_ms.saturating_add(1),
+        end_timestamp_ms: last_ms,
+        matchers: remote_matchers(&selection.matchers),
+        hints: None,
+    }
+}
+
+/// Returns conditions as those of remote read.
+pub(super) fn remote_matchers(matchers: &[Matcher]) -> Vec<prompb::LabelMatcher> {
+    let matchers = matchers.iter().map(|matcher| {
         let op = match matcher.op {
             MatchOp::Equal => Type::Eq,
             MatchOp::NotEqual => Type::Neq,
@@ -135,12 +145,7 @@ fn remote_query(selection: &Selection) -> prompb::Query {
             value: matcher.value.to_string_lossy().into_owned(),
         }
     });
-    prompb::Query {
-        start_timestamp_ms: after_ms.saturating_add(1),
-        end_timestamp_ms: last_ms,
-        matchers: matchers.collect(),
-        hints: None,
-    }
+    matchers.collect()
 }
 
 /// Returns the samples that the evaluation can touch.

@@ -14,7 +14,7 @@ use super::progress::{Progress, RequestSize, StatementCounts};
 use super::result::{QueryResult, ReadError};
 use super::statements::Statements;
 use crate::query::Querier;
-use crate::query::single_flight::{QueryKey, Running};
+use crate::query::single_flight::{QueryKey, Running, SharedQuery};
 use crate::storage::destination::Destination;
 use crate::storage::read::patterns::{PatternLimits, PatternsTooLarge};
 use crate::storage::read::selection::{QueryError, Selection, queries_to_selections};
@@ -67,7 +67,7 @@ impl Querier {
     }
 
     /// The query itself, without a deadline: those who wait for it have theirs.
-    fn start(&self, selection: Selection, progress: Arc<Progress>) -> Running {
+    pub(super) fn start(&self, selection: Selection, progress: Arc<Progress>) -> Running {
         let querier = self.clone();
         async move {
             let limits = Limits {
@@ -130,17 +130,30 @@ impl Reads {
         query: &prompb::Query,
         selection: Selection,
     ) -> impl Future<Output = Result<QueryResult, ReadError>> + Send + use<> {
-        self.outcome
-            .destinations
-            .extend(selection.destinations.iter().cloned());
+        self.add_destinations(&selection.destinations);
         let key = QueryKey::new(query, &selection);
         let querier = &self.querier;
         let start = |progress| querier.start(selection, progress);
         let shared = querier.single_flight.join(key, start);
+        self.wait_for(shared)
+    }
+
+    /// Counts a query that runs among those of the request, and returns its result.
+    pub(super) fn wait_for<V: Clone + Send + Sync + 'static>(
+        &mut self,
+        shared: SharedQuery<V>,
+    ) -> impl Future<Output = Result<V, ReadError>> + Send + use<V> {
         self.outcome.shared_queries += u64::from(shared.is_joined);
         shared.progress.add_to(&self.size);
         self.progress.push(shared.progress);
         wait(shared.result, Arc::clone(&self.size), self.deadline)
+    }
+
+    /// Counts the tables of a query among those of the request.
+    pub(super) fn add_destinations(&mut self, destinations: &[Destination]) {
+        self.outcome
+            .destinations
+            .extend(destinations.iter().cloned());
     }
 
     /// Counts a result.
@@ -165,11 +178,11 @@ impl Reads {
 
 /// Returns the result of a query of a request, unless the deadline passes or the results of all its
 /// queries hold too much.
-async fn wait(
-    result: Shared<Running>,
+async fn wait<V: Clone>(
+    result: Shared<Running<V>>,
     size: Arc<RequestSize>,
     deadline: Instant,
-) -> Result<QueryResult, ReadError> {
+) -> Result<V, ReadError> {
     let result = async {
         tokio::select! {
             biased;

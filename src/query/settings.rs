@@ -7,6 +7,8 @@ use crate::storage::routing::Routing;
 pub struct Settings {
     /// The mapping of labels to databases and tables.
     pub routing: Routing,
+    /// Table of metadata about metrics, in each database; `None` if there is none.
+    pub metadata_table: Option<String>,
     /// Retries of a read.
     pub max_retries: u32,
     /// Limits of one read.

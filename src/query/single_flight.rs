@@ -6,6 +6,7 @@
 //! stored until shortly before the request.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -47,42 +48,58 @@ impl QueryKey {
             wanted: selection.wanted,
         }
     }
+
+    /// Returns the bytes of memory of its texts.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = self.matchers.iter();
+        let texts = texts.map(|(_, name, value)| name.len() + value.len());
+        texts.sum()
+    }
 }
 
 /// A query that runs while it is polled.
-pub(super) type Running = BoxFuture<'static, Result<QueryResult, ReadError>>;
+pub(super) type Running<V = QueryResult> = BoxFuture<'static, Result<V, ReadError>>;
 
 /// A place among those who wait for a query.
 #[derive(Debug)]
-pub(super) struct SharedQuery {
+pub(super) struct SharedQuery<V = QueryResult> {
     /// To be polled; dropping the last one drops the query.
-    pub(super) result: Shared<Running>,
+    pub(super) result: Shared<Running<V>>,
     pub(super) progress: Arc<Progress>,
     /// True if another request has started it.
     pub(super) is_joined: bool,
 }
 
 /// The queries that are running.
-#[derive(Debug, Default)]
-pub(super) struct SharedQueries(Mutex<Registered>);
+#[derive(Debug)]
+pub(super) struct SharedQueries<K = QueryKey, V = QueryResult>(Mutex<Registered<K, V>>);
 
-#[derive(Debug, Default)]
-struct Registered {
-    known: HashMap<QueryKey, Known>,
+#[derive(Debug)]
+struct Registered<K, V> {
+    known: HashMap<K, Known<V>>,
     /// Those that have ended are removed once there are as many: twice as many as were running at the
     /// last time, so that a query is looked at twice on average.
     clean_at: usize,
 }
 
+impl<K, V> Default for SharedQueries<K, V> {
+    fn default() -> Self {
+        Self(Mutex::new(Registered {
+            known: HashMap::new(),
+            clean_at: 0,
+        }))
+    }
+}
+
 #[derive(Debug)]
-struct Known {
-    result: WeakShared<Running>,
+struct Known<V> {
+    result: WeakShared<Running<V>>,
     progress: Weak<Progress>,
     started: Instant,
 }
 
-impl Known {
-    fn join(&self) -> Option<SharedQuery> {
+impl<V: Clone> Known<V> {
+    fn join(&self) -> Option<SharedQuery<V>> {
         let result = self.result.upgrade()?;
         let is_open = self.started.elapsed() < JOIN_WINDOW && result.peek().is_none();
         let progress = self.progress.upgrade()?;
@@ -94,13 +111,13 @@ impl Known {
     }
 }
 
-impl SharedQueries {
+impl<K: Eq + Hash, V: Clone> SharedQueries<K, V> {
     /// A place at the query `key` that runs, or at the one that `start` makes.
     pub(super) fn join(
         &self,
-        key: QueryKey,
-        start: impl FnOnce(Arc<Progress>) -> Running,
-    ) -> SharedQuery {
+        key: K,
+        start: impl FnOnce(Arc<Progress>) -> Running<V>,
+    ) -> SharedQuery<V> {
         let mut registered = self.0.lock();
         let Registered { known, clean_at } = &mut *registered;
         if known.len() >= *clean_at {
@@ -181,7 +198,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_goes_on_while_one_is_left() {
-        let (queries, calls) = (SharedQueries::default(), Calls::default());
+        let (queries, calls) = (<SharedQueries>::default(), Calls::default());
         let join = || queries.join(key("a"), |_| calls.query(SECONDS(10)));
         let (first, second, third) = (join(), join(), join());
         let joined = [&first, &second, &third].map(|query| query.is_joined);
@@ -200,7 +217,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_ends_when_all_have_left() {
-        let (queries, calls) = (SharedQueries::default(), Calls::default());
+        let (queries, calls) = (<SharedQueries>::default(), Calls::default());
         let join = || queries.join(key("a"), |_| calls.query(SECONDS(10)));
         let (first, second) = (join(), join());
         let both = futures_util::future::join(first.result, second.result);
@@ -212,7 +229,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn neither_an_old_one_nor_a_complete_one_nor_another_one_is_joined() {
-        let (queries, calls) = (SharedQueries::default(), Calls::default());
+        let (queries, calls) = (<SharedQueries>::default(), Calls::default());
         let join = |name| queries.join(key(name), |_| calls.query(Duration::from_millis(10)));
         let first = join("a");
         assert!(!join("b").is_joined);

@@ -8,8 +8,8 @@ use prom_model::METRIC_NAME_LABEL;
 use super::rows::{Columns, Content};
 use super::schema::{Schema, measures};
 use crate::storage::destination::Destination;
-use crate::storage::limits::MAX_QUERY_BYTES;
-use crate::storage::names::{ESCAPE_PREFIX, HISTOGRAM_PREFIX};
+use crate::storage::limits::{MAX_QUERY_BYTES, MAX_TIME_MS};
+use crate::storage::names::{ESCAPE_PREFIX, EXEMPLAR_PREFIX, HISTOGRAM_PREFIX};
 use crate::storage::read::selection::{Condition, Matcher, QueryError, Selection};
 use crate::storage::read::windows::Wanted;
 
@@ -488,6 +488,110 @@ fn identifier(name: &str) -> String {
 /// A text as an SQL string; Presto's dialect knows no backslash escapes.
 fn string(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// `SHOW MEASURES` for all measures of a table.
+pub fn all_measures(destination: &Destination) -> String {
+    format!("SHOW MEASURES FROM {}", table(destination))
+}
+
+/// The values that a label has in the rows of samples and native histograms in a range; `None` if no column
+/// stands for the label.
+pub fn label_values(
+    destination: &Destination,
+    schema: &Schema,
+    label: &str,
+    (start_ms, end_ms): (i64, i64),
+) -> Option<String> {
+    let columns: Vec<String> = schema.columns_of(label).map(identifier).collect();
+    let column = match columns.as_slice() {
+        [] => return None,
+        [column] => column.clone(),
+        several => format!("COALESCE({})", several.join(", ")),
+    };
+    let mut kinds = Vec::new();
+    kinds.extend(schema.has_doubles().then_some(Kind::Doubles));
+    kinds.extend(schema.has_histograms().then_some(Kind::Histograms));
+    if kinds.is_empty() {
+        return None;
+    }
+    let kinds = any_of(kinds.into_iter().map(Kind::predicate).collect());
+    Some(format!(
+        "SELECT DISTINCT {column} FROM {} WHERE {kinds} \
+         AND time BETWEEN from_milliseconds({start_ms}) AND from_milliseconds({end_ms}) \
+         AND {column} IS NOT NULL",
+        table(destination)
+    ))
+}
+
+/// The exemplars of the series that a selection may match: the dimensions of the schema, the measure name and the
+/// text of each.
+///
+/// # Errors
+/// The text would exceed Timestream's limit.
+pub fn exemplars(
+    selection: &Selection,
+    destination: &Destination,
+    schema: &Schema,
+) -> Result<Option<String>, QueryError> {
+    let Some((start, end)) = selection.range else {
+        return Ok(None);
+    };
+    let mut on_labels = Vec::new();
+    for matcher in &selection.matchers {
+        match label_predicate(matcher, schema) {
+            _ if matcher.name == METRIC_NAME_LABEL => {}
+            Predicate::Nothing => return Ok(None),
+            Predicate::Everything => {}
+            Predicate::Filter(filter) => on_labels.push(filter),
+        }
+    }
+    let listed = measures(selection).map(|measures| {
+        let names = measures.histograms.iter();
+        let names = names.filter_map(|name| name.strip_prefix(HISTOGRAM_PREFIX));
+        let names = names.map(|name| format!("{EXEMPLAR_PREFIX}{name}"));
+        names.collect::<Vec<_>>()
+    });
+    let measures = match listed {
+        Some(names) if names.is_empty() => return Ok(None),
+        Some(names) if names.len() <= MAX_LISTED_VALUES => one_of("measure_name", &names),
+        _ => starts_with(EXEMPLAR_PREFIX),
+    };
+    // Those of the last millisecond have nanoseconds too.
+    let end = end.saturating_add(1).min(MAX_TIME_MS);
+    let required = [
+        measures,
+        format!("{} IS NOT NULL", Kind::Histograms.value()),
+        format!("time BETWEEN from_milliseconds({start}) AND from_milliseconds({end})"),
+    ];
+    let dimensions = schema.dimensions().iter().map(|it| identifier(it) + ", ");
+    let dimensions: String = dimensions.collect();
+    let mut chosen = most_selective(on_labels.iter());
+    loop {
+        let all = [&required[..], &in_order(&chosen, &[])].concat();
+        let text = format!(
+            "SELECT {dimensions}measure_name, {} FROM {} WHERE {}",
+            Kind::Histograms.value(),
+            table(destination),
+            all.join(" AND ")
+        );
+        if text.len() <= MAX_QUERY_BYTES {
+            return Ok(Some(text));
+        }
+        chosen.pop().ok_or(QueryError::TooLong)?;
+    }
+}
+
+/// The different texts about metrics in a table of metadata since `from_ms`, newest first: name, type, help text and
+/// unit, as far as there are such `columns`.
+pub fn metadata(destination: &Destination, columns: &[String], from_ms: i64) -> String {
+    let keys: Vec<_> = columns.iter().map(|it| identifier(it)).collect();
+    let keys = keys.join(", ");
+    format!(
+        "SELECT {keys}, max(time) FROM {} WHERE time >= from_milliseconds({from_ms}) \
+         GROUP BY {keys} ORDER BY max(time) DESC",
+        table(destination)
+    )
 }
 
 #[cfg(test)]
