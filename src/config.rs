@@ -200,6 +200,8 @@ impl std::error::Error for ConfigError {}
 
 /// The option that names a file of connector definitions.
 const CONNECTORS_FILE: &str = "connectors_file";
+/// The option whose effect does not depend on a socket.
+const CORS_ORIGIN: &str = "web_cors_origin";
 
 /// The region if neither the option nor `AWS_REGION` names one.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -234,7 +236,8 @@ pub fn read(
     };
     // In Lambda the process has no socket of its own, and none runs until the next tick.
     let is_ignored = |variable: &str| {
-        mode == Mode::Lambda && (variable.starts_with("web_") || variable == CONNECTORS_FILE)
+        let is_of_server = variable.starts_with("web_") && variable != CORS_ORIGIN;
+        mode == Mode::Lambda && (is_of_server || variable == CONNECTORS_FILE)
     };
     let mut reader = Reader {
         value: |variable: &str| set(variable).filter(|_| !is_ignored(variable)),
@@ -395,6 +398,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 query_timeout,
                 query_log_slow: self.setting("query_log_slow"),
                 promql: self.promql(max_in_flight_bytes),
+                cors_origin: self.optional(CORS_ORIGIN),
                 throttled_write_status,
                 permanent_error_status: self.setting("permanent_error_status"),
                 max_request_bytes,

@@ -24,4 +24,4 @@ pub use invocation_limits::InvocationLimits;
 pub use jobs::JobsApi;
 pub use misconfiguration::error_router;
 pub use router::{App, is_own_path, router};
-pub use settings::{Misconfiguration, PermanentErrorStatus, Settings};
+pub use settings::{CorsOrigin, Misconfiguration, PermanentErrorStatus, Settings};

@@ -9,7 +9,7 @@ use tracing::Level;
 
 use super::StateStore;
 use crate::dead_letter::DeadLetterTarget;
-use crate::http::PermanentErrorStatus;
+use crate::http::{CorsOrigin, PermanentErrorStatus};
 use crate::ingest::OnDuplicate;
 use crate::storage::write::route::is_destination_name;
 use crate::telemetry::Format;
@@ -187,6 +187,14 @@ bounded! {
 bounded! {
     /// Maximum samples of a result.
     SampleLimit(u64) from 1 to 1000000000000
+}
+
+impl Value for CorsOrigin {
+    const EXPECTED: &str = "a regular expression";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
 }
 
 /// The status of a throttled write.

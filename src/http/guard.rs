@@ -15,8 +15,9 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Uri};
 
 use super::invocation_limits::{OptionalLimits, is_authenticated};
+use super::settings::CorsOrigin;
 use super::{App, HttpError};
-use crate::http::jobs;
+use crate::http::{jobs, query_api};
 
 /// Headers by which a proxy says that it forwards a request, besides those that begin with
 /// [`FORWARDED_PREFIX`].
@@ -63,7 +64,14 @@ pub(super) async fn require(
     next: Next,
 ) -> Response {
     let only_this_machine = app.is_local && !is_authenticated(&app, &limits);
-    let Err(violation) = admit(request.headers(), request.uri(), only_this_machine) else {
+    let admitted = app.settings.cors_origin.as_ref();
+    let admitted = admitted.filter(|_| query_api::is_query(request.uri().path()));
+    let Err(violation) = admit(
+        request.headers(),
+        request.uri(),
+        only_this_machine,
+        admitted,
+    ) else {
         return next.run(request).await;
     };
     let error = HttpError::foreign(violation.text());
@@ -81,13 +89,23 @@ pub(super) async fn require(
     jobs::rejection(path, error)
 }
 
-/// Checks a request. With `only_this_machine` the loopback listener is the only protection.
-fn admit(headers: &HeaderMap, uri: &Uri, only_this_machine: bool) -> Result<(), ForeignRequest> {
+/// Checks a request, of a page of an origin that may be `admitted`. With `only_this_machine` the loopback listener is
+/// the only protection.
+fn admit(
+    headers: &HeaderMap,
+    uri: &Uri,
+    only_this_machine: bool,
+    admitted: Option<&CorsOrigin>,
+) -> Result<(), ForeignRequest> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
     let has_several = hosts.next().is_some();
     for origin in headers.get_all(ORIGIN) {
-        let origin = origin.to_str().ok().and_then(|it| it.split_once("://"));
+        let origin = origin.to_str().ok();
+        if origin.is_some_and(|origin| admitted.is_some_and(|it| it.matches(origin))) {
+            continue;
+        }
+        let origin = origin.and_then(|it| it.split_once("://"));
         let is_own = |authority: &str| host.is_some_and(|it| it.eq_ignore_ascii_case(authority));
         if !origin.is_some_and(|(_, authority)| is_own(authority)) {
             return Err(ForeignRequest::ForeignOrigin);
@@ -193,11 +211,23 @@ mod tests {
             for (name, value) in headers {
                 map.append(*name, HeaderValue::from_static(value));
             }
-            assert_eq!(admit(&map, &path, true).err(), alone, "{headers:?}");
-            assert_eq!(admit(&map, &path, false).err(), shown, "{headers:?}");
+            assert_eq!(admit(&map, &path, true, None).err(), alone, "{headers:?}");
+            assert_eq!(admit(&map, &path, false, None).err(), shown, "{headers:?}");
         }
         let absolute = Uri::from_static("http://rebound.example/write");
-        let violation = admit(&HeaderMap::new(), &absolute, true);
+        let violation = admit(&HeaderMap::new(), &absolute, true, None);
         assert_eq!(violation, Err(ForeignHost));
+
+        let admitted = CorsOrigin::parse("https?://x\\.y").unwrap();
+        let of = |host: &'static str, origin: &'static str| {
+            let mut map = HeaderMap::new();
+            map.insert(HOST, HeaderValue::from_static(host));
+            map.insert(ORIGIN, HeaderValue::from_static(origin));
+            admit(&map, &path, true, Some(&admitted)).err()
+        };
+        assert_eq!(of("localhost", "http://x.y"), None);
+        assert_eq!(of("localhost", "http://x.y.z"), Some(ForeignOrigin));
+        assert_eq!(of("localhost", "http://xzy"), Some(ForeignOrigin));
+        assert_eq!(of("rebound.example", "http://x.y"), Some(ForeignHost));
     }
 }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use super::HttpError;
 use super::settings::Misconfiguration;
 use crate::http::fallback::Protocol;
+use crate::http::query_api;
 
 /// Returns a router whose responses all name the errors of the configuration.
 pub fn error_router(all: Vec<Misconfiguration>) -> Router {
@@ -21,8 +22,8 @@ pub fn error_router(all: Vec<Misconfiguration>) -> Router {
 async fn respond(State(all): State<Arc<Vec<Misconfiguration>>>, request: Request) -> Response {
     let path = request.uri().path();
     let is_read = match path {
-        "/read" => true,
-        "/write" => false,
+        "/read" | query_api::READ => true,
+        "/write" | query_api::WRITE => false,
         _ => Protocol::of(request.headers()) == Some(Protocol::Read),
     };
     let error = HttpError::misconfiguration(&all, is_read);

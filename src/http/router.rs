@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use prom_wire::budget::MemoryBudget;
 use tokio::sync::{Notify, Semaphore};
 
@@ -132,12 +132,16 @@ pub fn router(app: App) -> Router {
         .route(telemetry_path, get(pages::metrics))
         .route(START, get(pages::start))
         .route(QUERY, get(pages::query))
+        .route(query_api::READ, query_api::post_only(remote_read::read))
         .merge(query_api::routes());
-    let writing = Router::new().route(WRITE, write);
+    let writing = Router::new()
+        .route(WRITE, write)
+        .route(query_api::WRITE, query_api::post_only(remote_write::write));
     let by_protocol = Router::new()
         .route(telemetry_path, post(fallback::serve))
         .route(START, post(fallback::serve))
         .route(QUERY, post(fallback::serve))
+        .route(query_api::OTHERS, any(query_api::serve_other))
         .fallback(fallback::serve);
     // Load balancers and kubelets send no credentials.
     let open = Router::new()
@@ -147,6 +151,7 @@ pub fn router(app: App) -> Router {
         .merge(protected(&app, Access::Write, writing))
         .merge(protected(&app, Access::All, jobs::routes(&app)))
         .merge(protected(&app, Access::OfProtocol, by_protocol))
+        .layer(from_fn_with_state(app.clone(), query_api::add_cors_headers))
         .layer(from_fn_with_state(app.clone(), auth::add_headers))
         .with_state(app)
 }

