@@ -222,7 +222,7 @@ function plot(chart, series, { start, end, step }) {
 // The line through points, interrupted where samples are missing. In each column of pixels only the first, the
 // lowest, the highest and the last of the line are drawn.
 function outline(points, step, x, y) {
-  let path = "", previous = -Infinity, column = [];
+  let path = "", previous = -Infinity, column = [], length = 0;
   const text = (at) => `${at[0].toFixed(1)},${at[1].toFixed(1)}`;
   const flush = () => {
     const heights = column.map((at) => at[1]);
@@ -231,17 +231,26 @@ function outline(points, step, x, y) {
     column.filter((_, index) => wanted.has(index)).forEach((at) => (path += "L" + text(at)));
     column = [];
   };
+  const finish = () => {
+    if (column.length) flush();
+    // A single sample is a dash, as a dot would be too small.
+    if (length === 1) path += "m-1.5,0h3";
+  };
   for (const [time, value] of points) {
     if (!Number.isFinite(value)) continue;
     const at = [x(time), y(value)];
     const isJoined = time - previous <= step * 1.5;
     if (column.length && (!isJoined || Math.floor(column[0][0]) !== Math.floor(at[0]))) flush();
-    // Each line begins with a dash, so that single samples are visible.
-    if (!isJoined) path += `M${text([at[0] - 1, at[1]])}h2`;
+    if (!isJoined) {
+      finish();
+      path += `M${text(at)}h0`;
+      length = 0;
+    }
+    length++;
     column.push(at);
     previous = time;
   }
-  flush();
+  finish();
   return path;
 }
 
