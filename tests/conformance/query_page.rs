@@ -453,6 +453,103 @@ async fn results_are_graphs() {
 }
 
 #[tokio::test]
+async fn names_and_values_are_completed() {
+    let mut scene = Scene::start().await;
+    scene.open(&[]).await;
+    let options = "#options:not([hidden]) [role=option] > :first-child";
+    scene.browser.write("http").await;
+    scene
+        .browser
+        .until("document.querySelector('#expression').ariaExpanded === 'true'")
+        .await;
+    assert_eq!(scene.texts_of(options).await, "http_requests_total");
+    scene.browser.press("ArrowDown", 0).await;
+    let active = "document.getElementById(document.querySelector('#expression').getAttribute('aria-activedescendant'))";
+    assert_eq!(
+        scene.browser.text(&format!("{active}.textContent")).await,
+        "http_requests_totalmetric"
+    );
+    scene.browser.press("Enter", 0).await;
+    assert_eq!(scene.count("#options[hidden]").await, 1);
+    scene.browser.write("{").await;
+    scene
+        .browser
+        .until("document.querySelectorAll('#options:not([hidden]) li').length === 2")
+        .await;
+    assert_eq!(scene.texts_of(options).await, "instance\njob");
+    scene.browser.picture("completion").await;
+    scene.browser.write("ins").await;
+    scene
+        .browser
+        .until("document.querySelectorAll('#options:not([hidden]) li').length === 1")
+        .await;
+    scene.browser.press("Tab", 0).await;
+    scene
+        .browser
+        .until("document.querySelector('#options').textContent === 'avaluebvalue'")
+        .await;
+    scene.browser.press("ArrowUp", 0).await;
+    scene.browser.press("Enter", 0).await;
+    scene.browser.write("}").await;
+    let expression = "document.querySelector('#expression').value";
+    assert_eq!(
+        scene.browser.text(expression).await,
+        "http_requests_total{instance=\"b\"}"
+    );
+
+    // Enter runs, Shift+Enter does not.
+    scene.browser.press("Enter", 8).await;
+    assert_eq!(scene.count("#panel td").await, 0);
+    scene.browser.press("Enter", 0).await;
+    scene
+        .browser
+        .until("document.querySelector('#panel td')?.textContent === '1440'")
+        .await;
+
+    // Words of PromQL, labels of the metrics in the expression, and durations.
+    scene
+        .open(&[("expr", "rate(http_requests_total[5m])")])
+        .await;
+    for (written, wanted) in [(" / predict_l", "predict_linear"), ("unle", "unless")] {
+        scene.browser.write(written).await;
+        let is_there =
+            format!("document.querySelector('#options').textContent.startsWith('{wanted}')");
+        scene.browser.until(&is_there).await;
+        scene.browser.press("Escape", 0).await;
+        assert_eq!(scene.count("#options[hidden]").await, 1);
+        scene.browser.write(" ").await;
+    }
+    scene.open(&[("expr", "http_requests_total / ")]).await;
+    scene.browser.write("sum by (").await;
+    scene
+        .browser
+        .until("document.querySelector('#options').textContent === 'instancegroupingjobgrouping'")
+        .await;
+    scene.browser.press("Tab", 0).await;
+    scene.browser.write(") (gappy[").await;
+    scene
+        .browser
+        .until("document.querySelector('#options').textContent.startsWith('1mduration')")
+        .await;
+
+    // The last expressions, the newest first.
+    scene.open(&[]).await;
+    scene.browser.press("ArrowDown", 0).await;
+    let recent = scene.texts_of(options).await;
+    assert!(
+        recent.starts_with("http_requests_total /\nrate(http_requests_total[5m])\n"),
+        "{recent}"
+    );
+    scene.browser.press("ArrowDown", 0).await;
+    scene.browser.press("Enter", 0).await;
+    assert_eq!(
+        scene.browser.text(expression).await,
+        "http_requests_total /"
+    );
+    scene.assert_no_problems();
+}
+
+#[tokio::test]
 async fn the_page_fits_its_window_and_the_scheme_of_colours() {
     let mut scene = Scene::start().await;
     let background = "getComputedStyle(document.body).backgroundColor";
