@@ -1,4 +1,4 @@
-//! The events of this directory: requests of Prometheus in the shape of each service that can stand in
+//! The events of this directory: requests of Prometheus and Grafana in the shape of each service that can stand in
 //! front of the function, and the inputs of schedules.
 //!
 //! Sources of the shapes: API Gateway payloads 1.0 and 2.0
@@ -26,6 +26,9 @@ pub(crate) const END_MS: i64 = varint([0xd0, 0xa0, 0xe2, 0x80, 0xa5, 0x2e]);
 /// The token of all requests; a function without `bearer_token` ignores it.
 pub(crate) const TOKEN: &str = "local";
 
+/// The expression of the queries; its characters all have a meaning in URLs.
+const EXPRESSION: &str = "up{PrometheusDatabaseLabel=\"prometheus\",PrometheusTableLabel=\"metrics\",\
+                          job=~\"prom.+&?|100%\"} + 0.5";
 /// The label of each series that differs between the bodies.
 pub(crate) const JOB: &str = "prometheus";
 /// The same of the bodies that are text.
@@ -54,6 +57,15 @@ pub(crate) fn files() -> Vec<(String, String)> {
                 let event = event(route, &body);
                 files.push((name, format!("{event:#}\n")));
             }
+        }
+        for (suffix, route, body) in [
+            ("", Route::Query, Body::none()),
+            ("", Route::QueryForm, Route::QueryForm.body()),
+            ("-text", Route::QueryForm, Route::QueryForm.body_as_text()),
+        ] {
+            let name = format!("{shape}-{}{suffix}.json", route.name());
+            let event = event(route, &body);
+            files.push((name, format!("{event:#}\n")));
         }
     }
     for (name, definition) in definitions() {
@@ -205,20 +217,42 @@ const SHAPES: [(&str, fn(Route, &Body) -> Value); 7] = [
     ("alb-multi-value", load_balancer_with_multi_value_headers),
 ];
 
-#[derive(Clone, Copy)]
+/// A request of Prometheus, or of Grafana's data source for Prometheus.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Route {
     Write,
     Read,
+    /// A query of the API whose parameters are in the URL.
+    Query,
+    /// A query of a range whose parameters are in a form.
+    QueryForm,
 }
 
 /// A body as an event carries it.
 struct Body {
+    /// Empty if there is no body.
     text: String,
     is_base64: bool,
     bytes: usize,
 }
 
 impl Body {
+    fn none() -> Self {
+        Self {
+            text: String::new(),
+            is_base64: false,
+            bytes: 0,
+        }
+    }
+
+    /// Returns the member of an event, whose form without a body is `none`.
+    fn value_or(&self, none: Value) -> Value {
+        match self.text.as_str() {
+            "" => none,
+            text => text.into(),
+        }
+    }
+
     fn as_base64(bytes: &[u8]) -> Self {
         Self {
             text: STANDARD.encode(bytes),
@@ -257,13 +291,84 @@ impl Route {
         match self {
             Self::Write => "write",
             Self::Read => "read",
+            Self::Query => "query",
+            Self::QueryForm => "query-form",
         }
+    }
+
+    fn method(self) -> &'static str {
+        match self {
+            Self::Query => "GET",
+            Self::Write | Self::Read | Self::QueryForm => "POST",
+        }
+    }
+
+    fn user_agent(self) -> &'static str {
+        match self {
+            Self::Write | Self::Read => "Prometheus/3.15.0",
+            Self::Query | Self::QueryForm => "Grafana/12.3.0",
+        }
+    }
+
+    /// Returns the path of the gateway's route.
+    fn resource(self) -> &'static str {
+        match self {
+            Self::Write | Self::Read => self.path(),
+            Self::Query | Self::QueryForm => "/api/v1/{proxy+}",
+        }
+    }
+
+    /// Returns the parameters of a query.
+    fn parameters(self) -> Vec<(&'static str, String)> {
+        let seconds = |ms: i64| format!("{}.{:03}", ms / 1_000, ms % 1_000);
+        let end = seconds(START_MS + 15_000);
+        match self {
+            Self::Write | Self::Read => Vec::new(),
+            Self::Query => vec![("query", EXPRESSION.to_owned()), ("time", end)],
+            Self::QueryForm => vec![
+                ("query", EXPRESSION.to_owned()),
+                ("start", seconds(START_MS)),
+                ("end", end),
+                ("step", "15".to_owned()),
+            ],
+        }
+    }
+
+    /// Returns the parameters as a client encodes them.
+    fn encoded_parameters(self) -> String {
+        let mut encoded = form_urlencoded::Serializer::new(String::new());
+        encoded.extend_pairs(self.parameters());
+        encoded.finish()
+    }
+
+    /// Returns the query string.
+    fn query_string(self) -> String {
+        match self {
+            Self::Query => self.encoded_parameters(),
+            Self::Write | Self::Read | Self::QueryForm => String::new(),
+        }
+    }
+
+    /// Returns the parameters of the URL, decoded, as API Gateway sends them, or `none`.
+    fn decoded_query(self, none: Value) -> Value {
+        let query = self.query_string();
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        map_or(none, pairs.map(|(name, value)| (name.into(), value.into())))
+    }
+
+    /// Returns the parameters of the URL as they were sent, as load balancers do.
+    fn raw_query(self, none: Value) -> Value {
+        let query = self.query_string();
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        map_or(none, pairs.map(|(name, value)| (name.into(), value.into())))
     }
 
     fn path(self) -> &'static str {
         match self {
             Self::Write => "/write",
             Self::Read => "/read",
+            Self::Query => "/api/v1/query",
+            Self::QueryForm => "/api/v1/query_range",
         }
     }
 
@@ -278,6 +383,7 @@ impl Route {
                 metadata: vec![],
             }),
             Self::Read => prom_wire::encode(&query("up", JOB)),
+            Self::Query | Self::QueryForm => Ok(self.encoded_parameters().into_bytes()),
         };
         Body::as_base64(&body.expect("a short message can be encoded"))
     }
@@ -289,6 +395,11 @@ impl Route {
                 metadata: vec![],
             }),
             Self::Read => Body::as_text(&query("up", TEXT_JOB)),
+            Self::Query | Self::QueryForm => Body {
+                text: self.encoded_parameters(),
+                is_base64: false,
+                bytes: self.encoded_parameters().len(),
+            },
         }
     }
 
@@ -296,6 +407,7 @@ impl Route {
         let version = match self {
             Self::Write => "X-Prometheus-Remote-Write-Version",
             Self::Read => "X-Prometheus-Remote-Read-Version",
+            Self::Query | Self::QueryForm => return self.query_headers(body),
         };
         [
             ("Authorization", format!("Bearer {TOKEN}")),
@@ -303,13 +415,43 @@ impl Route {
             ("Content-Length", body.bytes.to_string()),
             ("Content-Type", "application/x-protobuf".to_owned()),
             ("Host", HOST.to_owned()),
-            ("User-Agent", "Prometheus/3.15.0".to_owned()),
+            ("User-Agent", self.user_agent().to_owned()),
             (version, "0.1.0".to_owned()),
             ("X-Forwarded-For", "192.0.2.1".to_owned()),
             ("X-Forwarded-Port", "443".to_owned()),
             ("X-Forwarded-Proto", "https".to_owned()),
         ]
         .into()
+    }
+}
+
+impl Route {
+    /// Returns the headers that Grafana sends.
+    fn query_headers(self, body: &Body) -> Vec<(&'static str, String)> {
+        let mut headers = vec![
+            ("Accept-Encoding", "gzip".to_owned()),
+            ("Authorization", format!("Bearer {TOKEN}")),
+            ("Host", HOST.to_owned()),
+            ("User-Agent", self.user_agent().to_owned()),
+            ("X-Forwarded-For", "192.0.2.1".to_owned()),
+            ("X-Forwarded-Port", "443".to_owned()),
+            ("X-Forwarded-Proto", "https".to_owned()),
+        ];
+        if self == Self::QueryForm {
+            let form = "application/x-www-form-urlencoded";
+            headers.push(("Content-Length", body.bytes.to_string()));
+            headers.push(("Content-Type", form.to_owned()));
+        }
+        headers
+    }
+}
+
+/// Returns an object of the members, or `none` if there are none.
+fn map_or(none: Value, members: impl Iterator<Item = (String, Value)>) -> Value {
+    let members: serde_json::Map<_, _> = members.collect();
+    match members.is_empty() {
+        true => none,
+        false => members.into(),
     }
 }
 
@@ -371,7 +513,9 @@ fn lower_case(route: Route, body: &Body) -> Value {
 }
 
 fn multi_value(headers: &Value) -> Value {
-    let headers = headers.as_object().expect("headers are an object");
+    let Some(headers) = headers.as_object() else {
+        return headers.clone();
+    };
     headers
         .iter()
         .map(|(name, value)| (name.clone(), json!([value])))
@@ -388,12 +532,12 @@ fn http_api_with_stage(route: Route, body: &Body) -> Value {
 }
 
 fn payload_2_0(route: Route, body: &Body, stage: &str, path: &str) -> Value {
-    let route_key = format!("POST {}", route.path());
-    json!({
+    let route_key = format!("{} {}", route.method(), route.resource());
+    let mut event = json!({
         "version": "2.0",
         "routeKey": route_key,
         "rawPath": path,
-        "rawQueryString": "",
+        "rawQueryString": route.query_string(),
         "headers": lower_case(route, body),
         "requestContext": {
             "accountId": ACCOUNT,
@@ -401,11 +545,11 @@ fn payload_2_0(route: Route, body: &Body, stage: &str, path: &str) -> Value {
             "domainName": HOST,
             "domainPrefix": "abcdefghij",
             "http": {
-                "method": "POST",
+                "method": route.method(),
                 "path": path,
                 "protocol": "HTTP/1.1",
                 "sourceIp": "192.0.2.1",
-                "userAgent": "Prometheus/3.15.0",
+                "userAgent": route.user_agent(),
             },
             "requestId": "JKJaXmPLvHcESHA=",
             "routeKey": route_key,
@@ -413,9 +557,17 @@ fn payload_2_0(route: Route, body: &Body, stage: &str, path: &str) -> Value {
             "time": "23/May/2020:05:54:26 +0000",
             "timeEpoch": START_MS + 15_000,
         },
-        "body": body.text,
         "isBase64Encoded": body.is_base64,
-    })
+    });
+    // Payload 2.0 has no members for what a request lacks.
+    let optional = [
+        ("body", body.value_or(Value::Null)),
+        ("queryStringParameters", route.decoded_query(Value::Null)),
+    ];
+    for (name, value) in optional.into_iter().filter(|(_, value)| !value.is_null()) {
+        event[name] = value;
+    }
+    event
 }
 
 /// Returns the event of a function URL: payload 2.0, without a route of its own.
@@ -449,13 +601,13 @@ fn rest_api(route: Route, body: &Body) -> Value {
 fn payload_1_0(route: Route, body: &Body, stage: &str, path: &str, full_path: &str) -> Value {
     let headers = as_they_are(route, body);
     json!({
-        "resource": route.path(),
+        "resource": route.resource(),
         "path": path,
-        "httpMethod": "POST",
+        "httpMethod": route.method(),
         "multiValueHeaders": multi_value(&headers),
         "headers": headers,
-        "queryStringParameters": null,
-        "multiValueQueryStringParameters": null,
+        "queryStringParameters": route.decoded_query(Value::Null),
+        "multiValueQueryStringParameters": multi_value(&route.decoded_query(Value::Null)),
         "pathParameters": null,
         "stageVariables": null,
         "requestContext": {
@@ -464,18 +616,18 @@ fn payload_1_0(route: Route, body: &Body, stage: &str, path: &str, full_path: &s
             "domainName": HOST,
             "domainPrefix": "abcdefghij",
             "extendedRequestId": "JKJaXmPLvHcESHA=",
-            "httpMethod": "POST",
-            "identity": {"sourceIp": "192.0.2.1", "userAgent": "Prometheus/3.15.0"},
+            "httpMethod": route.method(),
+            "identity": {"sourceIp": "192.0.2.1", "userAgent": route.user_agent()},
             "path": full_path,
             "protocol": "HTTP/1.1",
             "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
             "requestTime": "23/May/2020:05:54:26 +0000",
             "requestTimeEpoch": START_MS + 15_000,
             "resourceId": "abc123",
-            "resourcePath": route.path(),
+            "resourcePath": route.resource(),
             "stage": stage,
         },
-        "body": body.text,
+        "body": body.value_or(Value::Null),
         "isBase64Encoded": body.is_base64,
     })
 }
@@ -486,9 +638,9 @@ fn load_balancer(route: Route, body: &Body) -> Value {
     );
     json!({
         "requestContext": {"elb": {"targetGroupArn": group}},
-        "httpMethod": "POST",
+        "httpMethod": route.method(),
         "path": route.path(),
-        "queryStringParameters": {},
+        "queryStringParameters": route.raw_query(json!({})),
         "headers": lower_case(route, body),
         "body": body.text,
         "isBase64Encoded": body.is_base64,
@@ -500,7 +652,8 @@ fn load_balancer_with_multi_value_headers(route: Route, body: &Body) -> Value {
     let members = event.as_object_mut().expect("an event is an object");
     let headers = members.remove("headers").expect("it has headers");
     members.insert("multiValueHeaders".to_owned(), multi_value(&headers));
-    members.remove("queryStringParameters");
-    members.insert("multiValueQueryStringParameters".to_owned(), json!({}));
+    let query = members.remove("queryStringParameters");
+    let query = multi_value(&query.expect("it has a query"));
+    members.insert("multiValueQueryStringParameters".to_owned(), query);
     event
 }

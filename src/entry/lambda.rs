@@ -87,5 +87,5 @@ async fn invoke(function: Arc<Function>, request: Request) -> Result<Response<Bo
     let response = function.router.clone().oneshot(request).await;
     let response = response.unwrap_or_else(|never| match never {});
     response::print_numbers(&response, &function.name, &context.request_id);
-    Ok(response::to_lambda(response).await)
+    Ok(response::to_lambda(response, max_response_bytes).await)
 }

@@ -14,6 +14,7 @@ use prom_wire::prompb::{LabelMatcher, Query, ReadRequest, ReadResponse, TimeSeri
 use serde_json::{Value, json};
 use timestream_emulator::{Emulator, Fault, FaultKind, When};
 use tokio::process::Command;
+use tower::ServiceExt;
 
 use crate::exporter::Exporter;
 use crate::frames;
@@ -203,6 +204,259 @@ async fn every_event_is_served_by_one_process() {
     assert_eq!(running.emulator.points("prometheus", "metrics").len(), 5);
     let left = running.stop().await;
     assert!(!left.stderr.contains("level=error"), "{}", left.stderr);
+}
+
+/// Returns a response's body without its encoding.
+fn decoded(response: &HttpResponse) -> String {
+    use std::io::Read;
+    match response.headers.get("content-encoding").map(String::as_str) {
+        Some("gzip") => {
+            let mut text = String::new();
+            let mut decoder = flate2::read::GzDecoder::new(&response.body[..]);
+            decoder.read_to_string(&mut text).unwrap();
+            text
+        }
+        None | Some("identity") => response.text(),
+        Some(other) => panic!("{other}"),
+    }
+}
+
+/// Removes a header from an event, whichever its shape.
+fn without_header(event: &Value, header: &str) -> Value {
+    let mut event = event.clone();
+    for headers in ["headers", "multiValueHeaders"] {
+        if let Some(headers) = event[headers].as_object_mut() {
+            headers.retain(|name, _| !name.eq_ignore_ascii_case(header));
+        }
+    }
+    event
+}
+
+#[tokio::test]
+async fn queries_through_a_function_get_the_bytes_of_the_server() {
+    let running = Running::start().await;
+    let response = running.invoke(&file("http-api-write")).await;
+    assert_eq!(response.status, 204, "{}", response.text());
+    let flags = [
+        "--database-label=PrometheusDatabaseLabel",
+        "--table-label=PrometheusTableLabel",
+    ];
+    let server = connect(&running.emulator, &flags).await;
+    let names: Vec<String> = shapes::files().into_iter().map(|(name, _)| name).collect();
+    let names = names.iter().filter_map(|name| name.strip_suffix(".json"));
+    let names: Vec<&str> = names.filter(|name| name.contains("-query")).collect();
+    assert_eq!(names.len(), 3 * 7);
+    let query = file("http-api-query")["rawQueryString"].clone();
+    let query = format!("/api/v1/query?{}", query.as_str().unwrap());
+    let form = file("http-api-query-form-text")["body"].clone();
+    let form = form.as_str().unwrap();
+    for name in names {
+        let event = file(name);
+        let zipped = running.invoke(&event).await;
+        assert_eq!(zipped.status, 200, "{name}: {}", decoded(&zipped));
+        assert_eq!(zipped.headers["content-encoding"], "gzip", "{name}");
+        assert!(zipped.is_base64, "{name}");
+        let plain = running
+            .invoke(&without_header(&event, "accept-encoding"))
+            .await;
+        assert_eq!(plain.status, 200, "{name}");
+        assert!(!plain.is_base64, "{name}");
+        assert!(!plain.headers.contains_key("content-encoding"), "{name}");
+        for response in [&zipped, &plain] {
+            assert_eq!(response.headers["content-type"], "application/json");
+        }
+        let (expected, of_server) = if name.contains("-form") {
+            let values = r#""values":[[1590213251.152,"1.5"],[1590213266.152,"1.5"]]"#;
+            let request = http::Request::post("/api/v1/query_range")
+                .header("content-type", "application/x-www-form-urlencoded");
+            let body = axum::body::Body::from(form.to_owned());
+            (("matrix", values), request.body(body).unwrap())
+        } else {
+            let values = r#""value":[1590213266.152,"1.5"]"#;
+            let request = http::Request::get(&query);
+            let body = axum::body::Body::empty();
+            (("vector", values), request.body(body).unwrap())
+        };
+        let (kind, values) = expected;
+        let expected = format!(
+            r#"{{"status":"success","data":{{"resultType":"{kind}","result":[{{"metric":{{"job":"prometheus"}},{values}}}]}}}}"#
+        );
+        let of_server = server.clone().oneshot(of_server).await.unwrap();
+        let of_server = axum::body::to_bytes(of_server.into_body(), usize::MAX).await;
+        assert_eq!(of_server.unwrap(), expected.as_bytes(), "{name}");
+        assert_eq!(decoded(&zipped), expected, "{name}");
+        assert_eq!(plain.text(), expected, "{name}");
+    }
+    let left = running.stop().await;
+    assert!(!left.stderr.contains("level=error"), "{}", left.stderr);
+}
+
+#[tokio::test]
+async fn a_function_has_tokens_for_reading_and_writing() {
+    let labels = &LABELS[..2];
+    let tokens = [("read_bearer_token", "r"), ("write_bearer_token", "w")];
+    let running = Running::start_with(&[labels, &tokens].concat()).await;
+    for (name, right, wrong) in [
+        ("http-api-write", "w", "r"),
+        ("rest-api-write", "w", "r"),
+        ("alb-query", "r", "w"),
+        ("http-api-stage-query-form", "r", "w"),
+        ("http-api-1.0-read", "r", "w"),
+    ] {
+        for (token, rejected) in [(right, None), (wrong, Some(403)), ("x", Some(401))] {
+            let mut event = without_header(&file(name), "authorization");
+            let token = format!("Bearer {token}");
+            for (headers, value) in [
+                ("headers", json!(token)),
+                ("multiValueHeaders", json!([token])),
+            ] {
+                if let Some(headers) = event[headers].as_object_mut() {
+                    headers.insert("Authorization".to_owned(), value);
+                }
+            }
+            let response = running.invoke(&event).await;
+            match rejected {
+                Some(status) => assert_eq!(response.status, status, "{name}"),
+                None => assert!(response.status < 300, "{name}: {}", response.text()),
+            }
+        }
+    }
+    running.stop().await;
+}
+
+/// Returns the event of a query of a range, as a form, through `shape`.
+fn range_query(shape: &str, query: &str, accepts_gzip: bool) -> Value {
+    let mut event = file(&format!("{shape}-query-form-text"));
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs([
+        ("query", query),
+        ("start", "1600000000"),
+        ("end", "1600011000"),
+        ("step", "1"),
+    ]);
+    event["body"] = form.finish().into();
+    match accepts_gzip {
+        true => event,
+        false => without_header(&event, "accept-encoding"),
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_lambda_would_reject_fits_with_gzip_or_gets_a_remedy() {
+    // The time that a test may take does not depend on the build then.
+    let variables = [&DEFAULTS[..], &[("request_timeout", "28s")]].concat();
+    let running = Running::start_with(&variables).await;
+    let series = |count: usize, value: &str| -> String {
+        let one = |i| format!("label_replace(vector({value}), \"i\", \"{i}\", \"\", \"\")");
+        (0..count).map(one).collect::<Vec<_>>().join(" or ")
+    };
+    let (few, many) = (series(4, "time()"), series(20, "time()"));
+    // 20 series of 11,001 points are more than 5 MB, of which base64 is too large; a load balancer accepts 1 MB.
+    let cases = [
+        ("http-api", &many, true, 200),
+        ("http-api", &many, false, 422),
+        ("rest-api", &many, true, 200),
+        ("alb", &few, true, 200),
+        ("alb", &few, false, 422),
+        ("alb", &many, true, 422),
+    ];
+    for (shape, query, accepts_gzip, status) in cases {
+        let event = range_query(shape, query, accepts_gzip);
+        let response = running.invoke(&event).await;
+        let case = format!("{shape} {accepts_gzip} {}", query.len());
+        assert_eq!(response.status, status, "{case}");
+        let text = decoded(&response);
+        if status == 200 {
+            let expected = if shape == "alb" { 1_000_000 } else { 5_000_000 };
+            assert!(text.len() > expected, "{case}: {}", text.len());
+            assert!(
+                text.starts_with(r#"{"status":"success","data":{"#),
+                "{case}"
+            );
+            assert!(text.ends_with(r#"]]}]}}"#), "{case}");
+            continue;
+        }
+        let error = r#"{"status":"error","errorType":"execution","error":"the encoded result has more than"#;
+        assert!(text.starts_with(error), "{case}: {text}");
+        assert!(
+            text.contains("use a longer step, a shorter range or fewer series"),
+            "{text}"
+        );
+        assert!(text.contains("accept gzip"), "{case}: {text}");
+        assert_eq!(response.headers["content-type"], "application/json");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_result_full_of_quotes_fits_where_its_escaped_text_would_not() {
+    let running = Running::start_with(&DEFAULTS).await;
+    // 35 series with a label of 60,000 quotes: 4.2 MB, which escaped again would be 8.4.
+    let one = |i| format!("label_replace(vector(1), 'i', '{i}', '', '')");
+    let series: Vec<String> = (0..35).map(one).collect();
+    let quotes = "\"".repeat(60_000);
+    let query = format!(
+        "label_replace({}, 'a', '{quotes}', '', '')",
+        series.join(" or ")
+    );
+    let mut event = file("http-api-query-form-text");
+    event["rawPath"] = "/api/v1/query".into();
+    event["body"] = format!("query={query}").into();
+    let event = without_header(&event, "accept-encoding");
+    let response = running.invoke(&event).await;
+    assert_eq!(response.status, 200, "{:.300}", response.text());
+    assert!(response.is_base64);
+    let value: Value = serde_json::from_slice(&response.body).unwrap();
+    let result = value["data"]["result"].as_array().unwrap();
+    assert_eq!(result.len(), 35);
+    assert!(result.iter().all(|series| series["metric"]["a"] == *quotes));
+    assert!(response.body.len() > 4_000_000, "{}", response.body.len());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_error_of_the_query_api_has_its_envelope_through_a_function() {
+    let running = Running::start_with(&DEFAULTS).await;
+    let invoke = async |query: &str| {
+        let mut event = file("http-api-stage-query");
+        event["rawQueryString"] = query.into();
+        running.invoke(&event).await
+    };
+    for (query, status, error_type) in [
+        ("query=up%7B", 400, "bad_data"),
+        ("query=up&time=x", 400, "bad_data"),
+        ("query=vector(1)&timeout=0.000001", 503, "timeout"),
+    ] {
+        let response = invoke(query).await;
+        assert_eq!(response.status, status, "{query}: {}", response.text());
+        assert!(!response.is_base64, "{query}");
+        let error: Value = serde_json::from_slice(&response.body).unwrap();
+        assert_eq!(
+            (&error["status"], &error["errorType"]),
+            (&json!("error"), &json!(error_type))
+        );
+    }
+    // The deadline of the invocation bounds a query too.
+    running.emulator.order_fault(slow("Query"));
+    let event = file("http-api-query").to_string();
+    let start = Instant::now();
+    let response = running
+        .api
+        .invoke_within(Duration::from_secs(2), event)
+        .await
+        .http();
+    assert_eq!(response.status, 503, "{}", response.text());
+    assert!(
+        response.text().contains(r#""errorType":"timeout""#),
+        "{}",
+        response.text()
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+    running.stop().await;
 }
 
 #[tokio::test]
@@ -676,6 +930,11 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
     }
     let read = read_body(vec![query(&[(Type::Eq, "__name__", "m")])]);
     assert_eq!(running.post("/read", &read).await.status, 200);
+    for (query, status) in [("query=m&time=1600000000", 200), ("query=m{", 400)] {
+        let mut event = file("http-api-query");
+        event["rawQueryString"] = query.into();
+        assert_eq!(running.invoke(&event).await.status, status);
+    }
     let exporter = Exporter::start(None).await;
     for endpoint in [exporter.url.as_str(), "http://127.0.0.1:1/metrics"] {
         let mut scrape = scheduled(endpoint);
@@ -719,7 +978,7 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
         .collect();
     assert_eq!(
         lines.len(),
-        9,
+        11,
         "one for each request and run: {}",
         left.stdout
     );
@@ -743,6 +1002,7 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
     for duration in [
         "write_duration_seconds",
         "read_duration_seconds",
+        "query_duration_seconds",
         "definition_run_duration_seconds",
     ] {
         assert!(printed.remove(duration).unwrap() > 0.0);
@@ -756,6 +1016,8 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
         "rejected_credentials",
         "write_retries",
         "read_samples",
+        "query_samples",
+        "query_requests_400",
         "definition_runs_failed",
         "definition_rows_prometheus",
     ] {
