@@ -390,7 +390,7 @@ async fn metrics_of_a_queue(address: &str) -> BTreeSet<String> {
 #[tokio::test]
 async fn alerts_fire_when_they_should() {
     // Per minute: the connector's counters or Prometheus' gauges, and the alerts that fire after an hour.
-    let cases: [(&str, &[(&str, &str)], &[&str]); 11] = [
+    let cases: [(&str, &[(&str, &str)], &[&str]); 13] = [
         ("all is well", &[], &[]),
         (
             "stale markers",
@@ -469,9 +469,29 @@ async fn alerts_fire_when_they_should() {
             &["TimestreamConnectorDefinitionDisabled"],
         ),
         (
-            "queries fail",
+            "reads fail",
             &[("read_requests_total{code=\"503\"", "0+1x60")],
             &["TimestreamConnectorReadsFail"],
+        ),
+        (
+            "queries fail, and others are wrong",
+            &[
+                ("query_requests_total{code=\"200\"", "0+10x60"),
+                ("query_requests_total{code=\"400\"", "0+50x60"),
+                ("query_requests_total{code=\"503\"", "0+4x60"),
+            ],
+            &["TimestreamConnectorQueriesFail"],
+        ),
+        (
+            "queries are slow",
+            &[
+                ("query_requests_total{code=\"200\"", "0+10x60"),
+                ("query_duration_seconds_bucket{le=\"1\"", "0+5x60"),
+                ("query_duration_seconds_bucket{le=\"10\"", "0+8x60"),
+                ("query_duration_seconds_bucket{le=\"25\"", "0+10x60"),
+                ("query_duration_seconds_bucket{le=\"+Inf\"", "0+10x60"),
+            ],
+            &["TimestreamConnectorQueriesSlow"],
         ),
         (
             "many shards, of other queues too",
