@@ -95,7 +95,7 @@ pub(crate) const OPTIONS: [(&str, &str); 3] = [
 /// Samples in `events/http-api-write.json`.
 pub(crate) const SAMPLES: u64 = 4;
 
-/// Runs a function in front of an emulator for one write, one without a token and one read, and
+/// Runs a function in front of an emulator for one write, one without a token, one read and some queries, and
 /// returns its output.
 pub(crate) async fn write_and_read(command: AsyncCommand) -> Left {
     let emulator = start_emulator().await;
@@ -118,6 +118,28 @@ pub(crate) async fn write_and_read(command: AsyncCommand) -> Left {
     let message = prom_wire::decompress(&response.body, usize::MAX).expect("snappy");
     let response: ReadResponse = prom_wire::decode(&message).expect("a response");
     assert_eq!(response.results[0].timeseries[0].samples.len(), 2);
+
+    // A query of each status that the template's alarms and dashboard know.
+    let event: Value = serde_json::from_str(&text("events/http-api-query.json")).unwrap();
+    let sent = event["rawQueryString"].as_str().expect("a query string");
+    let encoded = |query: &str| -> String {
+        let query = form_urlencoded::byte_serialize(query.as_bytes());
+        format!("query={}", query.collect::<String>())
+    };
+    for (query, status) in [
+        (sent.to_owned(), 200),
+        (encoded("up{"), 400),
+        (
+            encoded(r#"label_replace(vector(1), "a", "", "b", "(")"#),
+            422,
+        ),
+        (format!("{sent}&timeout=0.000001"), 503),
+    ] {
+        let mut event = event.clone();
+        event["rawQueryString"] = query.clone().into();
+        let response = api.invoke(event.to_string()).await.http();
+        assert_eq!(response.status, status, "{query}: {}", response.text());
+    }
 
     let left = function.stop().await;
     assert_eq!(left.status, Some(0), "{}", left.stderr);

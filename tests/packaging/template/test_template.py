@@ -16,6 +16,8 @@ import unittest
 from stack import ROOT, Rejected, Stack, as_list, template
 
 TOKEN = "0123456789abcdef0123456789abcdef"
+READ_TOKEN = "r" * 32
+WRITE_TOKEN = "w" * 32
 USERS = "prometheus:$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 BEARER = {"Authentication": "bearer", "BearerToken": TOKEN}
 NETWORK = {"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2"}
@@ -137,7 +139,7 @@ class Options(unittest.TestCase):
         parameter = template()["Parameters"][name]
         if "AllowedValues" in parameter:
             return next(value for value in parameter["AllowedValues"] if value != parameter["Default"])
-        candidates = ["7", "value", "https://custom.example", "eu-north-1", TOKEN, USERS]
+        candidates = ["7", "value", "https://custom.example", "eu-north-1", TOKEN[::-1], USERS]
         pattern = parameter.get("AllowedPattern", "")
         return next(value for value in candidates if re.search(pattern, value))
 
@@ -148,6 +150,8 @@ class Authentication(unittest.TestCase):
         choices = {
             "Authentication": ["bearer", "basic", "iam"],
             "BearerToken": ["", TOKEN],
+            "ReadBearerToken": ["", READ_TOKEN],
+            "WriteBearerToken": ["", WRITE_TOKEN],
             "BasicAuthUsers": ["", USERS],
             "DeadLetters": ["false", "true"],
             "Connectors": ["false", "true"],
@@ -159,16 +163,20 @@ class Authentication(unittest.TestCase):
             mode = stack.parameters["Authentication"]
             seen.add(mode)
             variables = stack.variables()
-            methods = {name for name in ("bearer_token", "basic_auth_users") if variables[name]}
+            tokens = {"bearer_token", "read_bearer_token", "write_bearer_token"}
+            methods = {name for name in tokens | {"basic_auth_users"} if variables[name]}
             routes = stack.of_type("AWS::ApiGatewayV2::Route").values()
-            keys = {"POST /write", "POST /read"}
+            keys = {"POST /write", "POST /read", "GET /query"}
+            keys |= {"GET /api/v1/{proxy+}", "POST /api/v1/{proxy+}"}
             if stack.parameters["Connectors"] == "true":
                 keys |= {"ANY /v1/connectors", "ANY /v1/connectors/{proxy+}"}
             self.assertEqual({route["RouteKey"] for route in routes}, keys)
             for route in routes:
                 self.assertTrue(route["AuthorizationType"] == "AWS_IAM" or methods, stack.parameters)
-            expected = {"bearer": {"bearer_token"}, "basic": {"basic_auth_users"}, "iam": set()}
-            self.assertEqual(methods, expected[mode])
+            if mode == "bearer":
+                self.assertTrue(methods and methods <= tokens, stack.parameters)
+            else:
+                self.assertEqual(methods, {"basic": {"basic_auth_users"}, "iam": set()}[mode])
         self.assertEqual(seen, {"bearer", "basic", "iam"})
 
     def test_nothing_but_the_routes_reaches_the_function(self):
@@ -176,7 +184,7 @@ class Authentication(unittest.TestCase):
         for kind in ("AWS::Lambda::Url", "AWS::Serverless::Api", "AWS::Serverless::HttpApi", "AWS::ApiGateway::RestApi"):
             self.assertNotIn(kind, kinds)
         prefix = "arn:aws:execute-api:eu-west-1:123456789012:<Api>/$default/"
-        always = ["POST/write", "POST/read"]
+        always = ["POST/write", "POST/read", "GET/api/v1/{proxy+}", "POST/api/v1/{proxy+}", "GET/query"]
         connectors = ["*/v1/connectors", "*/v1/connectors/{proxy+}"]
         for parameters, paths in (({}, always), ({"Connectors": "true"}, always + connectors)):
             permissions = Stack(**BEARER, **parameters).of_type("AWS::Lambda::Permission").values()
@@ -191,6 +199,12 @@ class Authentication(unittest.TestCase):
             {"Authentication": "bearer"},
             {"Authentication": "basic"},
             {"Authentication": "basic", "BearerToken": TOKEN},
+            {"Authentication": "basic", "ReadBearerToken": READ_TOKEN, "WriteBearerToken": WRITE_TOKEN},
+            {"ReadBearerToken": "short"},
+            {"WriteBearerToken": "short"},
+            {"BearerToken": TOKEN, "ReadBearerToken": TOKEN},
+            {"BearerToken": TOKEN, "WriteBearerToken": TOKEN},
+            {"ReadBearerToken": TOKEN, "WriteBearerToken": TOKEN},
             {"Authentication": "bearer", "BasicAuthUsers": USERS},
             {"BearerToken": "short"},
             {"BearerToken": " " * 40},
@@ -201,10 +215,12 @@ class Authentication(unittest.TestCase):
                 Stack(**parameters)
 
     def test_secrets_are_not_echoed(self):
-        for name in ("BearerToken", "BasicAuthUsers"):
+        for name in ("BearerToken", "ReadBearerToken", "WriteBearerToken", "BasicAuthUsers"):
             self.assertIs(template()["Parameters"][name]["NoEcho"], True, name)
-        for output in Stack(**BEARER).outputs.values():
-            self.assertNotIn(TOKEN, output)
+        stack = Stack(**BEARER, ReadBearerToken=READ_TOKEN, WriteBearerToken=WRITE_TOKEN)
+        for output in stack.outputs.values():
+            for token in (TOKEN, READ_TOKEN, WRITE_TOKEN):
+                self.assertNotIn(token, output)
 
 
 class Permissions(unittest.TestCase):
@@ -223,6 +239,7 @@ class Permissions(unittest.TestCase):
                     if actions == ["execute-api:Invoke"]:
                         # Every method of one API's routes.
                         resource = re.sub(r"/\*/v1/connectors(/\*)?$", "", resource)
+                        resource = re.sub(r"/(GET|POST)/api/v1/\*$", "", resource)
                     narrowed = resource.removesuffix("/table/*")
                     if every_database:
                         narrowed = narrowed.removesuffix(":database/*")
@@ -435,7 +452,7 @@ class Observing(unittest.TestCase):
     def test_alarms_tell_the_topic(self):
         topic = "arn:aws:sns:eu-west-1:123456789012:oncall"
         alarms = Stack(**BEARER, DeadLetters="true", AlarmTopic=topic).of_type("AWS::CloudWatch::Alarm")
-        names = {"Errors", "Throttles", "IgnoredSamples", "RejectedSamples", "DeadLetters"}
+        names = {"Errors", "Throttles", "IgnoredSamples", "RejectedSamples", "QueryErrors", "SlowQueries", "DeadLetters"}
         self.assertEqual(alarms.keys(), {f"{name}Alarm" for name in names})
         for alarm in alarms.values():
             self.assertEqual(alarm["AlarmActions"], [topic])
@@ -475,6 +492,7 @@ class Outputs(unittest.TestCase):
         outputs = Stack(**BEARER).outputs
         self.assertEqual(outputs["WriteUrl"], "https://<Api>.execute-api.eu-west-1.amazonaws.com/write")
         self.assertEqual(outputs["ReadUrl"], "https://<Api>.execute-api.eu-west-1.amazonaws.com/read")
+        self.assertEqual(outputs["QueryUrl"], "https://<Api>.execute-api.eu-west-1.amazonaws.com")
 
     def test_prometheus_takes_the_fragment(self):
         users = {"Authentication": "basic", "BasicAuthUsers": USERS}
