@@ -24,6 +24,7 @@ mod fuzz;
 #[path = "../support/go_connector.rs"]
 mod go_connector;
 mod go_tables;
+mod grafana;
 mod healthcheck;
 mod jobs;
 mod kinds;
