@@ -21,11 +21,13 @@ pub fn error_router(all: Vec<Misconfiguration>) -> Router {
 
 async fn respond(State(all): State<Arc<Vec<Misconfiguration>>>, request: Request) -> Response {
     let path = request.uri().path();
-    let is_read = match path {
-        "/read" | query_api::READ => true,
-        "/write" | query_api::WRITE => false,
-        _ => Protocol::of(request.headers()) == Some(Protocol::Read),
+    let protocol = match path {
+        "/read" | query_api::READ => Some(Protocol::Read),
+        "/write" | query_api::WRITE => Some(Protocol::Write),
+        _ => Protocol::of(request.headers()),
     };
+    let is_query = protocol.is_none() && query_api::owns(path);
+    let is_read = is_query || protocol == Some(Protocol::Read);
     let error = HttpError::misconfiguration(&all, is_read);
     tracing::error!(
         error = error.text(),
@@ -33,5 +35,8 @@ async fn respond(State(all): State<Arc<Vec<Misconfiguration>>>, request: Request
         path,
         "Rejected a request because the configuration cannot be used."
     );
-    error.into_response()
+    match is_query {
+        true => query_api::rejection(error),
+        false => error.into_response(),
+    }
 }

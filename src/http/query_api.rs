@@ -26,8 +26,9 @@ use axum::routing::{MethodFilter, MethodRouter, get, on, post};
 use http::header::ALLOW;
 use http::{Method, StatusCode};
 
-use super::App;
+use self::envelope::ApiError;
 use super::fallback::{self, Protocol};
+use super::{App, HttpError};
 pub(super) use cors::add_headers as add_cors_headers;
 
 /// Returns the routes.
@@ -112,6 +113,11 @@ fn not_allowed(allowed: &'static str) -> Response {
         "Method Not Allowed\n",
     )
         .into_response()
+}
+
+/// Returns the response to a request that is rejected before it reaches a route.
+pub(super) fn rejection(error: HttpError) -> Response {
+    ApiError::from(error).into_response()
 }
 
 /// Returns the routes of an endpoint whose parameters may be in the URL or in a form.

@@ -775,12 +775,27 @@ async fn data_stays_with_the_sender_while_the_configuration_is_faulty() {
         (file("rest-api-write"), 503),
         (file("rest-api-read"), 400),
         (by_header, 400),
+        (file("http-api-query"), 400),
     ];
     for (event, status) in cases {
         let response = running.invoke(&event).await;
+        let is_query = event["rawPath"] == "/api/v1/query";
         let text = response.text();
         assert_eq!(response.status, status, "{text}");
         assert_eq!(response.headers.contains_key("retry-after"), status == 503);
+        let text = match serde_json::from_str::<Value>(&text) {
+            Ok(error) => {
+                assert!(
+                    text.starts_with(r#"{"status":"error","errorType":"bad_data","#),
+                    "{text}"
+                );
+                error["error"].as_str().unwrap().to_owned()
+            }
+            Err(_) => {
+                assert!(!is_query, "{text}");
+                text
+            }
+        };
         assert!(
             text.contains("ParseRetriesError: --max-retries (max_retries) is \"many\""),
             "{text}"
@@ -1045,6 +1060,9 @@ async fn a_request_to_another_path_goes_by_its_header() {
         ("/", WRITE, sample(1.0), 204),
         ("/metrics", WRITE, sample(1.0), 204),
         ("/prod/write", WRITE, sample(1.0), 204),
+        // The paths of Prometheus.
+        ("/api/v1/write", READ, sample(1.0), 204),
+        ("/api/v1/read", WRITE, read.clone(), 200),
         ("/anything", READ, read.clone(), 200),
         // The path wins over the header.
         ("/write", READ, sample(1.0), 204),
