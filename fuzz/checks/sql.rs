@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use prom_model::MatchOp;
 use timestream_emulator::inspect;
 use timestream_prometheus_connector::storage::destination::Destination;
+use timestream_prometheus_connector::storage::histogram::stale_texts;
+use timestream_prometheus_connector::storage::limits::MAX_TIME_MS;
 use timestream_prometheus_connector::storage::names::{
     ESCAPE_PREFIX, HISTOGRAM_PREFIX, VALUE_BITS_DIMENSION, stored_forms,
 };
@@ -15,7 +17,7 @@ use timestream_prometheus_connector::storage::read::selection::{Condition, Match
 use timestream_prometheus_connector::storage::read::sql::{
     BINS, describe, selection_to_sql, show_measures,
 };
-use timestream_prometheus_connector::storage::read::windows::Wanted;
+use timestream_prometheus_connector::storage::read::windows::{Wanted, Windows};
 
 /// Reads `input` as texts separated by bytes that UTF-8 does not have: database, table, then
 /// operator, label and value of each matcher. The operator also determines whether the label is a
@@ -41,7 +43,7 @@ pub(crate) fn check(input: &[u8]) {
     let mut selection = Selection {
         destinations: vec![destination.clone()],
         matchers: Vec::new(),
-        range: Some((0, i64::MAX)),
+        range: Some((0, MAX_TIME_MS)),
         wanted: Wanted::All,
     };
     let mut columns = [
@@ -53,6 +55,7 @@ pub(crate) fn check(input: &[u8]) {
     .to_vec();
     let mut strings = BTreeSet::from(["", ESCAPE_PREFIX, HISTOGRAM_PREFIX].map(str::to_owned));
     strings.insert(format!("{HISTOGRAM_PREFIX}{ESCAPE_PREFIX}"));
+    strings.extend(stale_texts());
     for matcher in matchers.chunks_exact(3) {
         let [op, label, value] = [matcher[0], matcher[1], matcher[2]];
         let show = quoted(&show_measures(&destination, value));
@@ -78,9 +81,11 @@ pub(crate) fn check(input: &[u8]) {
         };
         strings.extend(texts(&matcher));
         selection.matchers.push(matcher);
-        if op_byte & 8 != 0 {
-            selection.wanted = Wanted::Labels;
-        }
+        selection.wanted = match op_byte >> 3 & 3 {
+            0 => selection.wanted,
+            1 => Wanted::Labels,
+            kind => Wanted::Windows(Windows::new(7, 3_600_000, 300_000, kind == 2)),
+        };
     }
     let schema =
         Schema::from_describe(&columns.iter().map(|name| column(name)).collect::<Vec<_>>())
@@ -92,8 +97,10 @@ pub(crate) fn check(input: &[u8]) {
             for string in &quoted.strings {
                 assert!(strings.contains(string), "{string:?} in {}", query.text);
             }
+            let aliases: Vec<_> = (0..=columns.len()).map(|n| format!("U__{n}")).collect();
             let known = |name: &String| {
-                columns.contains(name) || [*database, *table, "samples"].contains(&name.as_str())
+                let fixed = [*database, *table, "samples", "value"];
+                columns.contains(name) || aliases.contains(name) || fixed.contains(&name.as_str())
             };
             assert!(quoted.names.iter().all(known), "{}", query.text);
             assert_eq!(query.columns.dimensions, schema.dimensions());

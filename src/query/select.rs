@@ -94,7 +94,7 @@ impl Querier {
     ) -> Result<Selected<'s>, ReadError> {
         let progress = statements.progress();
         let before = progress.size();
-        let mut bins = BINS.iter();
+        let mut bins = BINS.into_iter();
         let mut bin = bins.next().expect("there is at least one width");
         loop {
             let queries = selection_to_sql(selection, &key.0, used, bin)?;

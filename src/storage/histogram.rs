@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message;
 
-use prom_model::{Count, Histogram};
+use prom_model::{Count, Histogram, STALE_MARKER_BITS};
 use prom_wire::prompb;
 
 /// The text that stores `histogram`: all of it but its times.
@@ -27,6 +27,17 @@ pub fn to_text(histogram: &Histogram) -> String {
         }
     };
     STANDARD.encode(prompb::Histogram::from(stored).encode_to_vec())
+}
+
+/// Returns the texts of stale histograms, of each kind of numbers.
+pub fn stale_texts() -> [String; 2] {
+    [None, Some(Count::Float(0.0))].map(|count| {
+        to_text(&Histogram {
+            sum: f64::from_bits(STALE_MARKER_BITS),
+            count,
+            ..Histogram::default()
+        })
+    })
 }
 
 /// The histogram of this time that is stored as `text`; `None` if the text is none.
@@ -49,7 +60,7 @@ mod tests {
     use super::*;
     use crate::storage::limits::{MAX_RECORD_BYTES, TIME_BYTES};
     use crate::storage::names::HISTOGRAM_PREFIX;
-    use prom_model::{Buckets, STALE_MARKER_BITS, Span};
+    use prom_model::{Buckets, Span};
 
     #[test]
     fn a_text_reads_back_to_the_same_histogram() {
@@ -127,6 +138,7 @@ mod tests {
             let histogram = changed(histogram, |h| h.sum = stale);
             let read = from_text(&to_text(&histogram), 7).unwrap();
             assert!(read.is_stale());
+            assert!(stale_texts().contains(&to_text(&histogram)));
             assert_eq!(read.is_float(), histogram.is_float());
             assert!(read.positive.spans.is_empty());
         }

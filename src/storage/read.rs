@@ -1,8 +1,9 @@
 //! Queries to SQL, and result rows to series.
 //!
 //! [`selection`] is what a query selects, [`windows`] the samples that it wants of that, [`patterns`] the limits of its
-//! regular expressions, [`schema`] the columns of a table, [`sql`] the statements, [`rows`] the series of their
-//! results, [`samples`] the chunks of a series, [`discovery`] the names, metadata and exemplars in results;
+//! regular expressions, [`schema`] the columns of a table, [`sql`] the statements, [`thinning`] the samples that they
+//! leave out, [`rows`] the series of their results, [`samples`] the chunks of a series, [`discovery`] the names, metadata
+//! and exemplars in results;
 //! `prom_wire::response` encodes the results.
 
 pub mod datum;
@@ -13,4 +14,5 @@ pub mod samples;
 pub mod schema;
 pub mod selection;
 pub mod sql;
+pub mod thinning;
 pub mod windows;

@@ -42,6 +42,7 @@ mod programs;
 mod prometheus;
 mod prometheus_kinds;
 mod promql;
+mod pushdown;
 mod query_api;
 mod query_discovery;
 mod queue;

@@ -7,17 +7,20 @@ use prom_model::METRIC_NAME_LABEL;
 
 use super::rows::{Columns, Content};
 use super::schema::{Schema, measures};
+use super::thinning::Thinning;
 use crate::storage::destination::Destination;
+use crate::storage::histogram::stale_texts;
 use crate::storage::limits::{MAX_QUERY_BYTES, MAX_TIME_MS};
 use crate::storage::names::{ESCAPE_PREFIX, EXEMPLAR_PREFIX, HISTOGRAM_PREFIX};
 use crate::storage::read::selection::{Condition, Matcher, QueryError, Selection};
 use crate::storage::read::windows::Wanted;
 
-/// The widths of time that one result row may cover, widest first.
+/// The seconds that one result row may cover where it has all samples of them, most first. A row that has fewer
+/// covers more.
 ///
 /// A row may not reach 1 MB, about 15,000 samples: narrower ones are for series with more samples
 /// in an hour than that.
-pub const BINS: [&str; 5] = ["1h", "10m", "1m", "10s", "1s"];
+pub const BINS: [u32; 5] = [3_600, 600, 60, 10, 1];
 
 /// The most comparisons with columns that a query makes.
 ///
@@ -70,7 +73,8 @@ pub fn first_time(destination: &Destination, from_ms: i64) -> String {
 /// native histograms, as far as there are such columns, since a time series has values of one type;
 /// a single one where only labels are wanted. None if nothing there can match.
 ///
-/// A result row is one series over one `bin` of time.
+/// A result row is one series over one bin of time: over the seconds `bin` of [`BINS`], or over as many more as have
+/// as few samples.
 ///
 /// # Errors
 /// The text would exceed Timestream's limit.
@@ -78,7 +82,7 @@ pub fn selection_to_sql(
     selection: &Selection,
     destination: &Destination,
     schema: &Schema,
-    bin: &str,
+    bin: u32,
 ) -> Result<Vec<SeriesQuery>, QueryError> {
     let Some((start, end)) = selection.range else {
         return Ok(Vec::new());
@@ -90,6 +94,10 @@ pub fn selection_to_sql(
         return Ok(Vec::new());
     }
     let time = format!("time BETWEEN from_milliseconds({start}) AND from_milliseconds({end})");
+    let thinning = match selection.wanted {
+        Wanted::Windows(windows) => Thinning::new(windows, end, schema.has_histograms()),
+        Wanted::All | Wanted::Labels => None,
+    };
     let mut on_labels = Vec::new();
     for matcher in selection
         .matchers
@@ -102,17 +110,18 @@ pub fn selection_to_sql(
             Predicate::Filter(filter) => on_labels.push(filter),
         }
     }
-    let query = |kinds: &[Kind], content: Content| {
+    let query = |kinds: &[Kind], content: Content, thinning: Option<&Thinning>| {
         let columns = Columns {
             dimensions: schema.dimensions().to_vec(),
             content,
         };
         let (required, on_name) = measure_predicates(selection, kinds);
-        let required = [required, time.clone()];
+        let mut required = vec![required, time.clone()];
+        required.extend(thinning.and_then(Thinning::predicate));
         let mut chosen = most_selective(on_name.iter().chain(&on_labels));
         let text = loop {
             let all = [&required[..], &in_order(&chosen, kinds)].concat();
-            let text = select(destination, &columns, &all, bin);
+            let text = select(destination, &columns, &all, bin, thinning);
             // The rows are checked anyway, so a filter only saves work.
             if text.len() <= MAX_QUERY_BYTES || chosen.pop().is_none() {
                 break text;
@@ -124,12 +133,17 @@ pub fn selection_to_sql(
         }
     };
     if selection.wanted == Wanted::Labels {
-        return Ok(vec![query(&kinds, Content::Labels)?]);
+        return Ok(vec![query(&kinds, Content::Labels, None)?]);
     }
-    kinds
-        .iter()
-        .map(|kind| query(std::slice::from_ref(kind), kind.content()))
-        .collect()
+    let of_kind = |kind: &Kind| {
+        let query = |thinning| query(std::slice::from_ref(kind), kind.content(), thinning);
+        match query(thinning.as_ref()) {
+            // The statement for all samples is shorter.
+            Err(QueryError::TooLong) if thinning.is_some() => query(None),
+            query => query,
+        }
+    };
+    kinds.iter().map(of_kind).collect()
 }
 
 /// The content of a measure.
@@ -152,23 +166,60 @@ fn select(
     destination: &Destination,
     columns: &Columns,
     predicates: &[String],
-    bin: &str,
+    bin: u32,
+    thinning: Option<&Thinning>,
 ) -> String {
     let mut keys: Vec<String> = columns.dimensions.iter().map(|it| identifier(it)).collect();
     keys.push("measure_name".to_owned());
-    let keys = keys.join(", ");
+    let all_keys = keys.join(", ");
     let (table, predicates) = (table(destination), predicates.join(" AND "));
-    let value = match columns.content {
+    let kind = match columns.content {
         Content::Labels => {
-            return format!("SELECT DISTINCT {keys} FROM {table} WHERE {predicates}");
+            return format!("SELECT DISTINCT {all_keys} FROM {table} WHERE {predicates}");
         }
-        Content::Samples => Kind::Doubles.value(),
-        Content::Histograms => Kind::Histograms.value(),
+        Content::Samples => Kind::Doubles,
+        Content::Histograms => Kind::Histograms,
     };
-    format!(
-        "SELECT {keys}, CREATE_TIME_SERIES(time, {value}) AS \"samples\" FROM {table} \
-         WHERE {predicates} GROUP BY {keys}, bin(time, {bin})"
-    )
+    let value = kind.value();
+    let bin = duration(thinning.map_or(bin, |it| it.row_seconds(bin)));
+    match thinning.and_then(Thinning::window) {
+        None => format!(
+            "SELECT {all_keys}, CREATE_TIME_SERIES(time, {value}) AS \"samples\" FROM {table} \
+             WHERE {predicates} GROUP BY {all_keys}, bin(time, {bin})"
+        ),
+        Some(window) => {
+            // Names that differ in case only are one in the outer query.
+            let names: Vec<_> = (0..keys.len()).map(|n| format!("\"U__{n}\"")).collect();
+            let named = keys.iter().zip(&names);
+            let named: Vec<_> = named
+                .map(|(key, name)| format!("{key} AS {name}"))
+                .collect();
+            let (names, named) = (names.join(", "), named.join(", "));
+            let is_stale = match kind {
+                Kind::Doubles => String::new(),
+                Kind::Histograms => format!(", {}", one_of(value, &stale_texts())),
+            };
+            format!(
+                "SELECT {names}, CREATE_TIME_SERIES(time, \"value\") AS \"samples\" FROM (\
+                 SELECT {named}, max(time) AS time, max_by({value}, {FIRST_OF_NEWEST_MS}) AS \"value\" \
+                 FROM {table} WHERE {predicates} GROUP BY {all_keys}, {window}{is_stale}) \
+                 GROUP BY {names}, bin(time, {bin})"
+            )
+        }
+    }
+}
+
+/// Greatest for the first sample of the last millisecond: the one that is read, since times are whole milliseconds for
+/// Prometheus.
+const FIRST_OF_NEWEST_MS: &str = "to_milliseconds(time) * 1000000 - to_nanoseconds(time) % 1000000";
+
+/// Returns an interval.
+fn duration(seconds: u32) -> String {
+    match seconds {
+        hours if hours.is_multiple_of(3_600) => format!("{}h", hours / 3_600),
+        minutes if minutes.is_multiple_of(60) => format!("{}m", minutes / 60),
+        seconds => format!("{seconds}s"),
+    }
 }
 
 /// Returns the predicate on measures that a query for these kinds needs, and the filters on their
@@ -601,6 +652,7 @@ mod tests {
     use super::*;
     use crate::storage::names::{VALUE_BITS_DIMENSION, escape};
     use crate::storage::read::datum::Datum;
+    use crate::storage::read::windows::Windows;
     use prom_model::MatchOp;
 
     fn schema(dimensions: &[&str]) -> Schema {
@@ -642,7 +694,7 @@ mod tests {
 
     fn sql(selection: &Selection, dimensions: &[&str]) -> Option<String> {
         let mut queries =
-            selection_to_sql(selection, &destination(), &schema(dimensions), "1h").unwrap();
+            selection_to_sql(selection, &destination(), &schema(dimensions), BINS[0]).unwrap();
         assert!(queries.len() <= 1);
         queries.pop().map(|query| query.text)
     }
@@ -672,11 +724,75 @@ mod tests {
     }
 
     #[test]
+    fn whole_queries_for_windows() {
+        let mut named = selection(&[(MatchOp::Equal, "__name__", "up")]);
+        let queries = |selection: &Selection, types: &[&str]| -> Vec<String> {
+            let schema = schema_of(&["job"], types);
+            let queries = selection_to_sql(selection, &destination(), &schema, BINS[0]).unwrap();
+            queries.into_iter().map(|query| query.text).collect()
+        };
+        let all = queries(&named, &["double", "varchar"]);
+
+        named.wanted = Wanted::Windows(Windows::new(0, 3_600_000, 300_000, false));
+        assert_eq!(
+            queries(&named, &["double"]),
+            ["SELECT \"job\", measure_name, \
+                 CREATE_TIME_SERIES(time, measure_value::double) AS \"samples\" FROM \"d\".\"t\"\"x\" \
+                 WHERE measure_name = 'up' AND measure_value::double IS NOT NULL \
+                 AND time BETWEEN from_milliseconds(1) AND from_milliseconds(2) \
+                 AND (3600000 - to_milliseconds(time)) % 3600000 < 300000 \
+                 GROUP BY \"job\", measure_name, bin(time, 12h)"]
+        );
+        assert_eq!(queries(&named, &["double", "varchar"]), all);
+
+        named.wanted = Wanted::Windows(Windows::new(0, 90_000, 90_000, true));
+        let newest = |value: &str, predicates: &str, stale: &str| {
+            format!(
+                "SELECT \"U__0\", \"U__1\", CREATE_TIME_SERIES(time, \"value\") AS \"samples\" FROM (\
+                 SELECT \"job\" AS \"U__0\", measure_name AS \"U__1\", max(time) AS time, \
+                 max_by({value}, to_milliseconds(time) * 1000000 - to_nanoseconds(time) % 1000000) \
+                 AS \"value\" FROM \"d\".\"t\"\"x\" WHERE {predicates} \
+                 AND time BETWEEN from_milliseconds(1) AND from_milliseconds(2) \
+                 GROUP BY \"job\", measure_name, (90000 - to_milliseconds(time)) / 90000{stale}) \
+                 GROUP BY \"U__0\", \"U__1\", bin(time, 6h)"
+            )
+        };
+        let [int, float] = stale_texts();
+        assert_eq!(
+            queries(&named, &["double", "varchar"]),
+            [
+                newest(
+                    "measure_value::double",
+                    "measure_name = 'up' AND measure_value::double IS NOT NULL",
+                    "",
+                ),
+                newest(
+                    "measure_value::varchar",
+                    "measure_name = 'U__histogram_of_up' AND measure_value::varchar IS NOT NULL",
+                    &format!(", measure_value::varchar IN ('{int}', '{float}')"),
+                )
+            ]
+        );
+    }
+
+    #[test]
+    fn a_text_over_the_limit_selects_all_samples() {
+        let names: Vec<_> = (0..990).map(|i| format!("a{i:0>255}")).collect();
+        let columns: Vec<_> = (0..30).map(|i| format!("l{i:0>59}")).collect();
+        let columns: Vec<_> = columns.iter().map(String::as_str).collect();
+        let mut named = selection(&[(MatchOp::Regex, "__name__", &names.join("|"))]);
+        let all = sql(&named, &columns).unwrap();
+        named.wanted = Wanted::Windows(Windows::new(0, 60_000, 60_000, true));
+        assert_eq!(sql(&named, &columns).unwrap(), all);
+        assert_ne!(sql(&named, &columns[..1]).unwrap(), all);
+    }
+
+    #[test]
     fn special_values_and_histograms_are_queried_where_they_can_be() {
         let named = selection(&[(MatchOp::Equal, "__name__", "up")]);
         let queries = |selection: &Selection, types: &[&str]| -> Vec<SeriesQuery> {
             let schema = schema_of(&["job", VALUE_BITS_DIMENSION], types);
-            selection_to_sql(selection, &destination(), &schema, "1h").unwrap()
+            selection_to_sql(selection, &destination(), &schema, BINS[0]).unwrap()
         };
         let [samples, histograms] = &queries(&named, &["double", "varchar"])[..] else {
             panic!()
@@ -827,7 +943,7 @@ mod tests {
                 selection(&[(Regex, "__name__", name)]),
             ] {
                 let schema = schema_of(&["job"], &["double"]);
-                let queries = selection_to_sql(&named, &destination(), &schema, "1h").unwrap();
+                let queries = selection_to_sql(&named, &destination(), &schema, BINS[0]).unwrap();
                 let [query] = &queries[..] else { panic!() };
                 let stored = escape(name);
                 let expected = format!(
@@ -895,7 +1011,7 @@ mod tests {
         let over = selection(&[(MatchOp::Regex, "__name__", &names.join("|"))]);
         let columns: Vec<_> = (0..60).map(|i| format!("l{i:0>59}")).collect();
         let columns: Vec<_> = columns.iter().map(String::as_str).collect();
-        let result = selection_to_sql(&over, &destination(), &schema(&columns), "1h");
+        let result = selection_to_sql(&over, &destination(), &schema(&columns), BINS[0]);
         assert_eq!(result, Err(QueryError::TooLong));
     }
 
@@ -978,7 +1094,7 @@ mod tests {
         let mut open = selection(&names);
         open.wanted = Wanted::Labels;
         let schema = schema_of(&["l"], &["double", "varchar"]);
-        let queries = selection_to_sql(&open, &destination(), &schema, "1h").unwrap();
+        let queries = selection_to_sql(&open, &destination(), &schema, BINS[0]).unwrap();
         let found = queries[0].text.matches("measure_name <>").count();
         assert_eq!(found, 2 * (42 / 4), "{}", queries[0].text);
     }
