@@ -23,7 +23,7 @@ BEARER = {"Authentication": "bearer", "BearerToken": TOKEN}
 NETWORK = {"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2"}
 CELLS = NETWORK | {"IngestCell": "ingest-cell1", "QueryCell": "query-cell2"}
 # Without a meaning in Lambda.
-STANDALONE_ONLY = re.compile("web_.*|connectors_file")
+STANDALONE_ONLY = re.compile("web_(?!cors_origin).*|connectors_file")
 # AWS has no narrower form for these.
 WITHOUT_RESOURCE = {
     "timestream:DescribeEndpoints",
@@ -167,7 +167,7 @@ class Authentication(unittest.TestCase):
             methods = {name for name in tokens | {"basic_auth_users"} if variables[name]}
             routes = stack.of_type("AWS::ApiGatewayV2::Route").values()
             keys = {"POST /write", "POST /read", "GET /query"}
-            keys |= {"GET /api/v1/{proxy+}", "POST /api/v1/{proxy+}"}
+            keys |= {f"{method} /api/v1/{{proxy+}}" for method in ("GET", "POST", "OPTIONS")}
             if stack.parameters["Connectors"] == "true":
                 keys |= {"ANY /v1/connectors", "ANY /v1/connectors/{proxy+}"}
             self.assertEqual({route["RouteKey"] for route in routes}, keys)
@@ -184,7 +184,8 @@ class Authentication(unittest.TestCase):
         for kind in ("AWS::Lambda::Url", "AWS::Serverless::Api", "AWS::Serverless::HttpApi", "AWS::ApiGateway::RestApi"):
             self.assertNotIn(kind, kinds)
         prefix = "arn:aws:execute-api:eu-west-1:123456789012:<Api>/$default/"
-        always = ["POST/write", "POST/read", "GET/api/v1/{proxy+}", "POST/api/v1/{proxy+}", "GET/query"]
+        always = ["POST/write", "POST/read", "GET/query"]
+        always += [f"{method}/api/v1/{{proxy+}}" for method in ("GET", "POST", "OPTIONS")]
         connectors = ["*/v1/connectors", "*/v1/connectors/{proxy+}"]
         for parameters, paths in (({}, always), ({"Connectors": "true"}, always + connectors)):
             permissions = Stack(**BEARER, **parameters).of_type("AWS::Lambda::Permission").values()
