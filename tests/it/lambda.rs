@@ -292,6 +292,67 @@ async fn queries_through_a_function_get_the_bytes_of_the_server() {
 }
 
 #[tokio::test]
+async fn parameters_that_occur_twice_reach_the_api_in_each_shape() {
+    let running = Running::start().await;
+    let response = running.invoke(&file("http-api-write")).await;
+    assert_eq!(response.status, 204, "{}", response.text());
+    let matchers = ["up", "go_goroutines"].map(|name| {
+        format!(
+            "{name}{{PrometheusDatabaseLabel=\"prometheus\",PrometheusTableLabel=\"metrics\",job=~\"a+|prom.*\"}}"
+        )
+    });
+    let (start, end) = ("1590213200".to_owned(), "1590213300".to_owned());
+    let pairs = [
+        ("match[]", &matchers[0]),
+        ("match[]", &matchers[1]),
+        ("start", &start),
+        ("end", &end),
+    ];
+    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let encoded = pairs.map(|(name, value)| (encode(name), encode(value)));
+    let query: Vec<String> = encoded.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    for shape in [
+        "http-api",
+        "http-api-stage",
+        "http-api-1.0",
+        "rest-api",
+        "function-url",
+        "alb-multi-value",
+    ] {
+        let mut event = file(&format!("{shape}-query"));
+        for key in ["path", "rawPath"] {
+            if let Some(path) = event[key].as_str() {
+                event[key] = path.replace("/query", "/series").into();
+            }
+        }
+        if event["rawQueryString"].is_string() {
+            event["rawQueryString"] = query.join("&").into();
+        } else {
+            // Gateways decode, load balancers do not.
+            let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            for ((name, value), raw) in pairs.iter().zip(&encoded) {
+                let (name, value) = match shape {
+                    "alb-multi-value" => (raw.0.as_str(), raw.1.as_str()),
+                    _ => (*name, value.as_str()),
+                };
+                all.entry(name).or_default().push(value);
+            }
+            event["multiValueQueryStringParameters"] = json!(all);
+            if shape != "alb-multi-value" {
+                let last = all
+                    .iter()
+                    .map(|(name, values)| (*name, values[values.len() - 1]));
+                event["queryStringParameters"] = json!(last.collect::<BTreeMap<_, _>>());
+            }
+        }
+        let response = running.invoke(&event).await;
+        let expected = r#"{"status":"success","data":[{"__name__":"go_goroutines","job":"prometheus"},{"__name__":"up","job":"prometheus"}]}"#;
+        assert_eq!(decoded(&response), expected, "{shape}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_function_has_tokens_for_reading_and_writing() {
     let labels = &LABELS[..2];
     let tokens = [("read_bearer_token", "r"), ("write_bearer_token", "w")];
