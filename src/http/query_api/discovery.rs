@@ -15,7 +15,7 @@ use crate::http::invocation_limits::OptionalLimits;
 use crate::query::Scope;
 
 /// Selectors of a request at most, each of which is a query of its own.
-const MAX_SELECTORS: usize = 200;
+pub(super) const MAX_SELECTORS: usize = 200;
 /// Bytes of all selectors at most, as many as one query may have.
 const MAX_SELECTOR_BYTES: usize = 1 << 20;
 /// Selectors of so many bytes are not parsed in the thread that serves connections.

@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use prom_model::Labels;
 
-use super::discovery::range_ms;
+use super::discovery::{MAX_SELECTORS, range_ms};
 use super::endpoint::{Data, Reply, serve};
 use super::envelope::{ApiError, ErrorType};
 use super::json::{write_float, write_labels, write_list, write_string, write_time};
@@ -104,6 +104,14 @@ pub(in crate::http) async fn exemplars(
             let selectors = promql::selectors(&expr.map_err(|error| bad_data(&error))?);
             if selectors.is_empty() {
                 return Ok(Data::None.into());
+            }
+            if selectors.len() > MAX_SELECTORS {
+                let text = format!(
+                    "a query for exemplars may have at most {MAX_SELECTORS} selectors, this one has {}; send several \
+                     queries, or join selectors by a regular expression",
+                    selectors.len()
+                );
+                return Err(bad_data(&text));
             }
             let scope = Scope {
                 selectors,

@@ -1174,4 +1174,42 @@ mod tests {
             prop_assert_eq!(unquote(&identifier(&text), '"'), Some(text));
         }
     }
+
+    #[test]
+    fn statements_of_discovery() {
+        let schema = schema_of(
+            &["U____xx", "_x", VALUE_BITS_DIMENSION, "job"],
+            &["double", "varchar"],
+        );
+        let values = |label| label_values(&destination(), &schema, label, (1, 2));
+        assert_eq!(
+            values("job").unwrap(),
+            "SELECT DISTINCT \"job\" FROM \"d\".\"t\"\"x\" WHERE ((measure_value::double IS NOT NULL) OR \
+             (measure_value::varchar IS NOT NULL AND substr(measure_name, 1, 16) = 'U__histogram_of_')) \
+             AND time BETWEEN from_milliseconds(1) AND from_milliseconds(2) AND \"job\" IS NOT NULL"
+        );
+        let both = values("_x").unwrap();
+        assert!(both.starts_with("SELECT DISTINCT COALESCE(\"U____xx\", \"_x\") FROM"));
+        assert_eq!(values("zone"), None);
+        assert_eq!(values(VALUE_BITS_DIMENSION), None);
+
+        let of = |matchers: &[(MatchOp, &str, &str)]| {
+            exemplars(&selection(matchers), &destination(), &schema).unwrap()
+        };
+        assert_eq!(
+            of(&[
+                (MatchOp::Equal, "__name__", "a:b"),
+                (MatchOp::Equal, "job", "c")
+            ])
+            .unwrap(),
+            "SELECT \"U____xx\", \"U__value_bits\", \"_x\", \"job\", measure_name, measure_value::varchar \
+             FROM \"d\".\"t\"\"x\" WHERE measure_name = 'U__exemplar_of_U__a_3a_bx' \
+             AND measure_value::varchar IS NOT NULL \
+             AND time BETWEEN from_milliseconds(1) AND from_milliseconds(3) AND \"job\" = 'c'"
+        );
+        let open = of(&[(MatchOp::NotEqual, "job", "")]).unwrap();
+        assert!(open.contains("WHERE substr(measure_name, 1, 15) = 'U__exemplar_of_' AND"));
+        assert_eq!(of(&[(MatchOp::Equal, "zone", "a")]), None);
+        assert_eq!(of(&[(MatchOp::Equal, "__name__", "")]), None);
+    }
 }
