@@ -24,7 +24,7 @@ use crate::dead_letter::DeadLetterTarget;
 use crate::http;
 use crate::ingest;
 use crate::jobs::definition::{Definition, KINDS};
-use crate::query::{self, ReadLimits};
+use crate::query::{self, CacheSettings, ReadLimits};
 use crate::replay::{Fallback, Source};
 use crate::state::StateStore;
 use crate::storage::routing::{RoutePart, Routing};
@@ -38,7 +38,7 @@ use options::{
 };
 pub use value::ListenAddress;
 use value::{
-    Bytes, Concurrency, DestinationName, EndpointUrl, Features, Folder, OptionalTable,
+    Bytes, CacheBytes, Concurrency, DestinationName, EndpointUrl, Features, Folder, OptionalTable,
     QuerySamples, Retries, SampleLimit, TelemetryPath, ThrottledWriteStatus, Value,
 };
 
@@ -329,6 +329,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             }
             _ => self.setting::<Bytes>("max_read_bytes").0,
         };
+        let cache_bytes = match (surroundings.mode, surroundings.function_mib) {
+            (Mode::Lambda, Some(mib)) => {
+                let given = self.optional::<CacheBytes>("query_cache_bytes");
+                given.map_or((mib << 20) / 16, |CacheBytes(bytes)| bytes)
+            }
+            _ => self.setting::<CacheBytes>("query_cache_bytes").0,
+        };
         let option = (self.value)("region");
         let (region, region_source) = match (option, surroundings.aws_region) {
             (Some(region), _) => (region, RegionSource::Option),
@@ -363,6 +370,11 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 read_limits: ReadLimits {
                     max_samples: self.setting::<SampleLimit>("max_read_samples").0,
                     max_bytes: max_read_bytes as u64,
+                },
+                cache: CacheSettings {
+                    max_bytes: cache_bytes,
+                    settle: self.setting("query_cache_settle"),
+                    ttl: self.setting("query_cache_ttl"),
                 },
             },
             ingest: ingest::Settings {

@@ -75,6 +75,7 @@ impl Metrics {
         write::register(&mut instruments, own);
         read::READ.register(&mut instruments, own);
         read::QUERY.register(&mut instruments, own);
+        read::register_cache(&mut instruments, own);
         let runs = RunMetrics::register(own, types);
         let in_flight = add(own, "requests_in_flight", "Requests in flight");
         instruments.counter(
@@ -143,7 +144,10 @@ impl Metrics {
         status: u16,
         duration: Duration,
     ) -> EmfRecord {
-        self.add(status, read::QUERY.measurements(outcome, status, duration))
+        let mut all = read::QUERY.measurements(outcome, status, duration);
+        let cache = outcome.and_then(|outcome| outcome.cache.as_ref());
+        all.extend(cache.into_iter().flat_map(read::cache_measurements));
+        self.add(status, all)
     }
 
     /// Adds an attempt to run a connector definition.

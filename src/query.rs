@@ -1,8 +1,10 @@
 //! The one way out of every sample: the queries of remote read requests, of PromQL and of jobs, their schemas,
 //! limits and results.
 
+pub mod cache;
 mod discovery;
 mod evaluate;
+mod gathered;
 mod history;
 mod progress;
 mod read;
@@ -17,6 +19,7 @@ mod statements;
 use std::sync::Arc;
 
 pub use crate::storage::read::discovery::{Exemplar, MetricMetadata};
+pub use cache::{CacheCounts, CacheSettings, Evictions};
 pub use discovery::{Scope, SeriesExemplars};
 pub use evaluate::Evaluation;
 pub use history::ResultPages;
@@ -29,6 +32,7 @@ pub use settings::{ReadLimits, Settings};
 use crate::compute::ComputePool;
 use crate::storage::routing::Routing;
 use crate::timestream::Timestream;
+use cache::SampleCache;
 use discovery::Discovered;
 use schemas::Schemas;
 use single_flight::SharedQueries;
@@ -42,6 +46,8 @@ pub struct Querier {
     read_limits: ReadLimits,
     schemas: Arc<Schemas>,
     single_flight: Arc<SharedQueries>,
+    /// Of PromQL queries; `None` if it is switched off.
+    cache: Option<Arc<SampleCache>>,
     compute: ComputePool,
     metadata_table: Option<String>,
     discovered: Arc<Discovered>,
@@ -57,6 +63,7 @@ impl Querier {
             read_limits: settings.read_limits,
             schemas: Arc::default(),
             single_flight: Arc::default(),
+            cache: SampleCache::new(settings.cache).map(Arc::new),
             compute,
             metadata_table: settings.metadata_table.clone(),
             discovered: Arc::default(),

@@ -400,6 +400,20 @@ impl Value for Bytes {
     }
 }
 
+/// The memory of a cache, 0 if there is none.
+pub(super) struct CacheBytes(pub(super) usize);
+
+impl Value for CacheBytes {
+    const EXPECTED: &str = "0, or a size from 1KiB to 1GiB, such as 64MiB";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "0" => Some(Self(0)),
+            text => Bytes::parse(text).map(|Bytes(bytes)| Self(bytes)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -89,8 +89,12 @@ impl EmfRecord {
 fn values(measurement: &Measurement) -> Vec<(String, Unit, Value)> {
     let Measurement { name, value } = measurement;
     let counts = match value {
-        Measured::Count(count) => return vec![((*name).to_owned(), Unit::Count, (*count).into())],
-        Measured::Bytes(bytes) => return vec![((*name).to_owned(), Unit::Bytes, (*bytes).into())],
+        Measured::Count(count) | Measured::Current(count) => {
+            return vec![((*name).to_owned(), Unit::Count, (*count).into())];
+        }
+        Measured::Bytes(bytes) | Measured::CurrentBytes(bytes) => {
+            return vec![((*name).to_owned(), Unit::Bytes, (*bytes).into())];
+        }
         Measured::Seconds(seconds) => {
             return vec![((*name).to_owned(), Unit::Seconds, (*seconds).into())];
         }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -21,6 +22,7 @@ enum Instrument {
     ByReason(Family<Reason, Counter>),
     ByCode(Family<Code, Counter>),
     Seconds(Histogram),
+    Gauge(Gauge),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -75,6 +77,12 @@ impl Instruments {
         self.0.insert(name, Instrument::Seconds(durations));
     }
 
+    /// Registers a gauge.
+    pub(super) fn gauge(&mut self, registry: &mut Registry, name: &'static str, help: &str) {
+        let gauge = add(registry, name, help);
+        self.0.insert(name, Instrument::Gauge(gauge));
+    }
+
     /// Adds measurements, all of which are registered.
     pub(super) fn add(&self, measurements: &[Measurement]) {
         for Measurement { name, value } in measurements {
@@ -92,6 +100,9 @@ impl Instruments {
                 }
                 (Instrument::Seconds(durations), Value::Seconds(seconds)) => {
                     durations.observe(*seconds);
+                }
+                (Instrument::Gauge(gauge), Value::Current(n) | Value::CurrentBytes(n)) => {
+                    gauge.set(i64::try_from(*n).unwrap_or(i64::MAX));
                 }
                 (instrument, value) => unreachable!("{name}: {value:?} in {instrument:?}"),
             }

@@ -20,6 +20,10 @@ pub(super) enum Value {
     Bytes(u64),
     /// A duration.
     Seconds(f64),
+    /// The present number of things.
+    Current(u64),
+    /// The present size of something.
+    CurrentBytes(u64),
 }
 
 impl Measurement {
@@ -46,7 +50,7 @@ impl Value {
             Self::Count(count) => *count,
             Self::CountBy(counts) => counts.iter().map(|(_, count)| count).sum(),
             Self::Status(_) => 1,
-            Self::Bytes(_) | Self::Seconds(_) => 0,
+            Self::Bytes(_) | Self::Seconds(_) | Self::Current(_) | Self::CurrentBytes(_) => 0,
         }
     }
 }

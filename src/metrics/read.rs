@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry;
 
 use super::instruments::Instruments;
 use super::measurement::{Measurement, Value};
-use crate::query::ReadOutcome;
+use crate::query::{CacheCounts, ReadOutcome};
 
 /// The metrics of one kind of requests, by name.
 pub(super) struct ReadMetrics {
@@ -121,4 +121,64 @@ impl ReadMetrics {
         ]);
         all
     }
+}
+
+const CACHE_HITS: &str = "query_cache_hits";
+const CACHE_MISSES: &str = "query_cache_misses";
+const CACHED_SAMPLES: &str = "query_cached_samples";
+const CACHE_EVICTIONS: &str = "query_cache_evictions";
+const CACHE_BLOCKS: &str = "query_cache_blocks";
+const CACHE_BYTES: &str = "query_cache_bytes";
+
+/// The reasons of evictions.
+const EVICTION_REASONS: [&str; 2] = ["size", "expired"];
+
+/// Registers the metrics of the cache of the query API.
+pub(super) fn register_cache(all: &mut Instruments, registry: &mut Registry) {
+    let r = registry;
+    for (name, help) in [
+        (
+            CACHE_HITS,
+            "Blocks of the query cache of which a query took samples; a block is an hour or 60 steps of a selector, whichever is longer",
+        ),
+        (
+            CACHE_MISSES,
+            "Blocks with samples older than query_cache_settle that a query had to fetch completely",
+        ),
+        (
+            CACHED_SAMPLES,
+            "Samples that the query cache saved from being fetched",
+        ),
+    ] {
+        all.counter(r, name, help);
+    }
+    all.by_reason(
+        r,
+        CACHE_EVICTIONS,
+        "Blocks evicted from the query cache, by reason: size (least recently used, others needed the memory) or expired (query_cache_ttl)",
+        EVICTION_REASONS,
+    );
+    all.gauge(
+        r,
+        CACHE_BLOCKS,
+        "Blocks in the query cache, after the last query",
+    );
+    all.gauge(
+        r,
+        CACHE_BYTES,
+        "Memory of the query cache, at most query_cache_bytes, after the last query",
+    );
+}
+
+/// Returns the measurements of the use of the cache by a request.
+pub(super) fn cache_measurements(cache: &CacheCounts) -> [Measurement; 6] {
+    let evictions = [cache.evictions.size, cache.evictions.expired];
+    [
+        Measurement::count(CACHE_HITS, cache.hits),
+        Measurement::count(CACHE_MISSES, cache.misses),
+        Measurement::count(CACHED_SAMPLES, cache.samples),
+        Measurement::count_by(CACHE_EVICTIONS, EVICTION_REASONS.into_iter().zip(evictions)),
+        Measurement::new(CACHE_BLOCKS, Value::Current(cache.blocks)),
+        Measurement::new(CACHE_BYTES, Value::CurrentBytes(cache.bytes)),
+    ]
 }

@@ -358,7 +358,7 @@ impl Reads {
         scope: &Scope,
     ) -> BoxFuture<'static, Result<QueryResult, ReadError>> {
         let key = QueryKey::new(&query, &selection);
-        let run = |querier: Querier, progress| querier.start(selection, progress);
+        let run = |querier: Querier, progress| querier.start(selection, None, progress);
         self.find(|it| &it.series, key, scope, run)
     }
 

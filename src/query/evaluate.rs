@@ -1,29 +1,22 @@
 //! PromQL over Timestream: fetches what a query selects, several selections at once, and evaluates it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use prom_model::FloatHistogram;
 use prom_wire::budget::Reservation;
 use prom_wire::prompb;
 use prom_wire::prompb::label_matcher::Type;
-use prom_wire::response::Series;
 use promql::{
-    Fetched, HistogramSample, Interrupt, MatchOp, Matcher, Outcome, Progress, Query, Selection,
-    StoredSeries, WindowSamples,
+    Fetched, Interrupt, MatchOp, Matcher, Outcome, Progress, Query, Selection, WindowSamples,
 };
 use tokio::time::{Instant, timeout_at};
 
-use super::reads::{MAX_CONCURRENT_QUERIES, Reads};
-use super::result::{QueryResult, ReadError};
+use super::gathered::{Gathered, Piece};
+use super::reads::{MAX_CONCURRENT_QUERIES, Planned, Reads};
+use super::result::ReadError;
 use crate::compute::Cancelled;
-use crate::storage::read::rows::RowError;
 use crate::storage::read::windows::Wanted;
 use crate::timestream::TimestreamError;
-
-/// Memory of a decoded native histogram beside its buckets.
-const HISTOGRAM_BYTES: usize = size_of::<FloatHistogram>() + size_of::<HistogramSample>();
 
 /// A query that was evaluated, and the time that it took. It may have waited for a processor beside that.
 #[derive(Debug)]
@@ -61,9 +54,8 @@ impl Reads {
             let evaluate = move |cancelled: &Cancelled| {
                 let began = Instant::now();
                 let (query, mut fetched) = state;
-                for (selection, result) in results {
-                    let series: Result<Vec<_>, _> = result.iter().map(stored_series).collect();
-                    fetched.add(selection, series?);
+                for (selection, gathered) in results {
+                    fetched.add(selection, gathered.decode()?);
                 }
                 let interrupt = || match (cancelled.is_set(), Instant::now() >= deadline) {
                     (true, _) => Some(Interrupt::Canceled),
@@ -91,31 +83,41 @@ impl Reads {
         }
     }
 
-    /// Returns the series of selections, each of which is queried once.
+    /// Returns the series of selections, each of which is queried once, unless they are cached.
     async fn fetch(
         &mut self,
         selections: Vec<Selection>,
         reservation: &mut Reservation,
-    ) -> Result<Vec<(Selection, QueryResult)>, ReadError> {
+    ) -> Result<Vec<(Selection, Gathered)>, ReadError> {
         let queries: Vec<_> = selections.iter().map(remote_query).collect();
         let selected = self.selections(&queries, reservation).await?;
-        let running: Vec<_> = queries
-            .iter()
+        let plans: Vec<Planned> = queries
+            .into_iter()
             .zip(selected)
             .zip(&selections)
             .map(|((query, mut selected), selection)| {
                 selected.wanted = wanted(selection);
-                self.start(query, selected)
+                self.plan(query, selected)
             })
             .collect();
-        let results = stream::iter(running).buffered(MAX_CONCURRENT_QUERIES);
-        let results: Vec<QueryResult> = results.try_collect().await?;
-        for result in &results {
-            self.count(result);
-            let bytes = result.iter().map(decoded_bytes).sum();
+        self.count_cached(&plans).await?;
+        let running: Vec<_> = plans.iter().flat_map(|it| self.start_missing(it)).collect();
+        let fetched = stream::iter(running).buffered(MAX_CONCURRENT_QUERIES);
+        let fetched: Vec<Piece> = fetched.try_collect().await?;
+        let mut fetched = fetched.into_iter();
+        let compute = self.querier().compute().clone();
+        let mut results = Vec::with_capacity(selections.len());
+        for (selection, planned) in selections.into_iter().zip(plans) {
+            let (mut pieces, missing) = planned.into_parts();
+            pieces.extend(fetched.by_ref().take(missing));
+            pieces.sort_by_key(|piece| piece.span.first_ms);
+            let gathered = Gathered::new(pieces, &compute).await;
+            self.count_samples(gathered.len(), gathered.samples());
+            let bytes = gathered.decoded_bytes();
             reservation.grow(bytes).map_err(ReadError::Memory)?;
+            results.push((selection, gathered));
         }
-        Ok(selections.into_iter().zip(results).collect())
+        Ok(results)
     }
 }
 
@@ -163,37 +165,4 @@ fn wanted(selection: &Selection) -> Wanted {
         selection.before_ms.saturating_add(selection.after_ms),
         newest,
     )
-}
-
-/// Returns the bytes that a series occupies as [`stored_series`].
-fn decoded_bytes(series: &Series) -> usize {
-    let floats = series.len() - series.histograms.len();
-    let histograms = series.histograms.iter();
-    // Counts of buckets are at most twice as large as floats.
-    let histograms = histograms.map(|it| HISTOGRAM_BYTES + 2 * it.bytes());
-    size_of::<StoredSeries>()
-        + series.labels.bytes()
-        + floats * size_of::<prom_model::Sample>()
-        + histograms.sum::<usize>()
-}
-
-/// Decodes a series.
-fn stored_series(series: &Series) -> Result<StoredSeries, RowError> {
-    let histograms = series.histograms.iter().map(|stored| {
-        let histogram = FloatHistogram::try_from(stored);
-        let histogram = histogram.map_err(|error| RowError::InvalidHistogram {
-            text: format!("{stored:?}"),
-            error,
-        })?;
-        Ok(HistogramSample {
-            timestamp_ms: stored.timestamp_ms,
-            histogram: Arc::new(histogram),
-        })
-    });
-    Ok(StoredSeries {
-        labels: Arc::new(series.labels.clone()),
-        floats: series.samples().collect(),
-        histograms: histograms.collect::<Result<_, _>>()?,
-        starts: None,
-    })
 }

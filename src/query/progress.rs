@@ -88,7 +88,8 @@ impl RequestSize {
         ReadError::of_size(self.limits, size)
     }
 
-    fn add(&self, added: Size) {
+    /// Adds to the size.
+    pub(super) fn add(&self, added: Size) {
         self.samples.fetch_add(added.samples, Ordering::Relaxed);
         self.bytes.fetch_add(added.bytes, Ordering::Relaxed);
         if self.error().is_some() {

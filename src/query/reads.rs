@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
 use futures_util::future::Shared;
@@ -10,6 +10,8 @@ use prom_wire::budget::Reservation;
 use prom_wire::prompb;
 use tokio::time::{Instant, timeout_at};
 
+use super::cache::{CacheCounts, CacheKey, SampleCache, Span};
+use super::gathered::{Piece, PieceSeries, is_long};
 use super::progress::{Progress, RequestSize, StatementCounts};
 use super::result::{QueryResult, ReadError};
 use super::statements::Statements;
@@ -17,12 +19,17 @@ use crate::query::Querier;
 use crate::query::single_flight::{QueryKey, Running, SharedQuery};
 use crate::storage::destination::Destination;
 use crate::storage::read::patterns::{PatternLimits, PatternsTooLarge};
+use crate::storage::read::rows::Size;
 use crate::storage::read::selection::{QueryError, Selection, queries_to_selections};
 use crate::timestream::TimestreamError;
 use crate::timestream::retry::Limits;
 
 /// Queries of one request that run at once, as many as Prometheus' own server runs.
 pub(super) const MAX_CONCURRENT_QUERIES: usize = 10;
+
+/// More series or samples take longer to be stored in the cache than a thread that serves connections may be occupied.
+const LONG_SERIES: usize = 500;
+const LONG_SAMPLES: u64 = 100_000;
 
 /// Longer than anybody waits.
 pub(super) const NEVER: Duration = Duration::from_secs(365 * 86_400);
@@ -41,6 +48,8 @@ pub struct ReadOutcome {
     /// Queries that took the result of another one, which ran already; what that took, one of the
     /// two has in its counts.
     pub shared_queries: u64,
+    /// The use of the cache, which remote read never makes; `None` if it is switched off or bypassed.
+    pub cache: Option<CacheCounts>,
 }
 
 /// The queries of one request. If it is dropped with their results, they are cancelled.
@@ -51,7 +60,40 @@ pub struct Reads {
     size: Arc<RequestSize>,
     /// Of each query.
     progress: Vec<Arc<Progress>>,
+    /// `None` if it is switched off or bypassed.
+    cache: Option<Arc<SampleCache>>,
+    /// The time of the request, for the cache.
+    now_ms: i64,
     outcome: ReadOutcome,
+}
+
+/// A PromQL selection, of which a part may be cached.
+pub(super) struct Planned {
+    query: prompb::Query,
+    selection: Selection,
+    /// The key under which results are stored.
+    key: Option<Arc<CacheKey>>,
+    cached: Vec<Piece>,
+    missing: Vec<Option<(i64, i64)>>,
+}
+
+impl Planned {
+    /// Returns what is cached.
+    pub(super) fn cached(&self) -> &[Piece] {
+        &self.cached
+    }
+
+    /// Returns the cached pieces and the number of missing ones.
+    pub(super) fn into_parts(self) -> (Vec<Piece>, usize) {
+        (self.cached, self.missing.len())
+    }
+}
+
+/// Stores the result of a query in the cache.
+pub(super) struct Store {
+    cache: Arc<SampleCache>,
+    key: Arc<CacheKey>,
+    now_ms: i64,
 }
 
 impl Querier {
@@ -62,12 +104,19 @@ impl Querier {
             deadline,
             size: Arc::new(RequestSize::new(self.read_limits)),
             progress: Vec::new(),
+            cache: self.cache.clone(),
+            now_ms: now_ms(),
             outcome: ReadOutcome::default(),
         }
     }
 
     /// The query itself, without a deadline: those who wait for it have theirs.
-    pub(super) fn start(&self, selection: Selection, progress: Arc<Progress>) -> Running {
+    pub(super) fn start(
+        &self,
+        selection: Selection,
+        store: Option<Store>,
+        progress: Arc<Progress>,
+    ) -> Running {
         let querier = self.clone();
         async move {
             let limits = Limits {
@@ -76,6 +125,14 @@ impl Querier {
             };
             let statements = Statements::new(&querier.timestream, limits, &progress);
             let series = querier.select(&selection, &statements).await?;
+            if let (Some(store), Some((first_ms, last_ms))) = (store, selection.range) {
+                let Store { cache, key, now_ms } = store;
+                let samples = progress.size().samples;
+                let is_long = series.len() > LONG_SERIES || samples > LONG_SAMPLES;
+                let span = Span::new(first_ms, last_ms);
+                let store = || cache.store(&key, span, &series, now_ms);
+                querier.compute.run_if(is_long, store).await;
+            }
             Ok(QueryResult::from(series))
         }
         .boxed()
@@ -130,10 +187,106 @@ impl Reads {
         query: &prompb::Query,
         selection: Selection,
     ) -> impl Future<Output = Result<QueryResult, ReadError>> + Send + use<> {
+        self.start_and_store(query, selection, None)
+    }
+
+    /// Neither takes samples from the cache nor stores some there.
+    pub fn bypass_cache(&mut self) {
+        self.cache = None;
+    }
+
+    /// Takes what is cached of a PromQL selection.
+    pub(super) fn plan(&mut self, query: prompb::Query, selection: Selection) -> Planned {
+        let missing = vec![selection.range];
+        let mut planned = Planned {
+            query,
+            selection,
+            key: None,
+            cached: Vec::new(),
+            missing,
+        };
+        let (Some(cache), Some((first_ms, last_ms))) = (&self.cache, planned.selection.range)
+        else {
+            return planned;
+        };
+        let key = CacheKey::new(&planned.query, planned.selection.wanted);
+        let Some(taken) = cache.take(&key, Span::new(first_ms, last_ms), self.now_ms) else {
+            return planned;
+        };
+        let counts = self.outcome.cache.get_or_insert_default();
+        counts.hits += taken.pieces.len() as u64;
+        counts.misses += taken.misses;
+        planned.key = Some(Arc::new(key));
+        planned.cached = taken
+            .pieces
+            .into_iter()
+            .map(|piece| Piece {
+                span: piece.span,
+                series: PieceSeries::Cached(piece.series),
+            })
+            .collect();
+        let missing = taken.missing.into_iter();
+        planned.missing = missing.map(|it| Some((it.first_ms, it.last_ms))).collect();
+        planned
+    }
+
+    /// Counts the cached samples of plans.
+    ///
+    /// # Errors
+    /// There are more than a request may read.
+    pub(super) async fn count_cached(&mut self, plans: &[Planned]) -> Result<(), ReadError> {
+        let pieces = || plans.iter().flat_map(Planned::cached);
+        let sizes = || {
+            let mut all = Size::default();
+            pieces().for_each(|piece| all += piece.size());
+            all
+        };
+        let size = self.querier.compute.run_if(is_long(pieces()), sizes).await;
+        if let Some(counts) = &mut self.outcome.cache {
+            counts.samples += size.samples;
+        }
+        self.size.add(size);
+        self.size.error().map_or(Ok(()), Err)
+    }
+
+    /// Starts the queries of what is missing, and stores their results in the cache.
+    pub(super) fn start_missing(
+        &mut self,
+        planned: &Planned,
+    ) -> Vec<impl Future<Output = Result<Piece, ReadError>> + Send + use<>> {
+        let missing = planned.missing.iter().map(|range| {
+            let selection = Selection {
+                range: *range,
+                ..planned.selection.clone()
+            };
+            let store = planned.key.as_ref().zip(self.cache.as_ref());
+            let store = store.map(|(key, cache)| Store {
+                cache: Arc::clone(cache),
+                key: Arc::clone(key),
+                now_ms: self.now_ms,
+            });
+            let result = self.start_and_store(&planned.query, selection, store);
+            let (first_ms, last_ms) = range.unwrap_or((0, -1));
+            async move {
+                Ok(Piece {
+                    span: Span::new(first_ms, last_ms),
+                    series: PieceSeries::Fetched(result.await?),
+                })
+            }
+        });
+        missing.collect()
+    }
+
+    fn start_and_store(
+        &mut self,
+        query: &prompb::Query,
+        selection: Selection,
+        store: Option<Store>,
+    ) -> impl Future<Output = Result<QueryResult, ReadError>> + Send + use<> {
         self.add_destinations(&selection.destinations);
         let key = QueryKey::new(query, &selection);
         let querier = &self.querier;
-        let start = |progress| querier.start(selection, progress);
+        let start = |progress| querier.start(selection, store, progress);
         let shared = querier.single_flight.join(key, start);
         self.wait_for(shared)
     }
@@ -158,9 +311,14 @@ impl Reads {
 
     /// Counts a result.
     pub(super) fn count(&mut self, result: &QueryResult) {
-        self.outcome.series += result.len() as u64;
         let samples = result.iter().map(|series| series.len() as u64);
-        self.outcome.samples += samples.sum::<u64>();
+        self.count_samples(result.len(), samples.sum());
+    }
+
+    /// Counts series and samples of a result.
+    pub(super) fn count_samples(&mut self, series: usize, samples: u64) {
+        self.outcome.series += series as u64;
+        self.outcome.samples += samples;
     }
 
     /// Adds what the queries took since the last time to the outcome.
@@ -168,12 +326,21 @@ impl Reads {
         for progress in &self.progress {
             self.outcome.counts += progress.take_counts();
         }
+        // Requests that never use it would take evictions away from those that count them.
+        if let (Some(cache), Some(counts)) = (&self.cache, &mut self.outcome.cache) {
+            cache.count(counts);
+        }
     }
 
     /// Returns what was taken, up to [`Self::take_counts`], and given so far.
     pub fn outcome(&self) -> ReadOutcome {
         self.outcome.clone()
     }
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Returns the result of a query of a request, unless the deadline passes or the results of all its

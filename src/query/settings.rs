@@ -1,5 +1,6 @@
 //! The settings of reads.
 
+use super::cache::CacheSettings;
 use crate::storage::routing::Routing;
 
 /// The settings of a [`Querier`](super::Querier).
@@ -13,6 +14,8 @@ pub struct Settings {
     pub max_retries: u32,
     /// Limits of one read.
     pub read_limits: ReadLimits,
+    /// The cache of samples of PromQL queries.
+    pub cache: CacheSettings,
 }
 
 /// The most that one read may find.

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use prom_wire::prompb;
 use tokio::time::Instant;
 
+use super::cache::canonical_matchers;
 use super::progress::Progress;
 use super::result::{QueryResult, ReadError};
 use crate::storage::read::selection::Selection;
@@ -36,14 +37,8 @@ pub(super) struct QueryKey {
 
 impl QueryKey {
     pub(super) fn new(query: &prompb::Query, selection: &Selection) -> Self {
-        let matchers = query.matchers.iter();
-        let mut matchers: Vec<_> = matchers
-            .map(|it| (it.r#type, it.name.clone(), it.value.clone()))
-            .collect();
-        matchers.sort_unstable();
-        matchers.dedup();
         Self {
-            matchers,
+            matchers: canonical_matchers(query),
             range: selection.range,
             wanted: selection.wanted,
         }

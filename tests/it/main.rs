@@ -44,6 +44,7 @@ mod prometheus_kinds;
 mod promql;
 mod pushdown;
 mod query_api;
+mod query_cache;
 mod query_discovery;
 mod queue;
 mod read_limits;

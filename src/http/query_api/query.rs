@@ -105,7 +105,10 @@ async fn evaluate(
     limit: Option<usize>,
 ) -> Result<Reply, ApiError> {
     let began = Instant::now();
-    let reads = call.app.querier.reads(call.deadline);
+    let mut reads = call.app.querier.reads(call.deadline);
+    if call.no_store {
+        reads.bypass_cache();
+    }
     let reads = call.record.reads.insert(reads);
     let mut evaluation = reads.evaluate(query, call.reservation).await?;
     call.record.statistics = Some(evaluation.outcome.statistics);

@@ -77,6 +77,10 @@ impl Record for ApiRecord {
                     destinations,
                     series = outcome.as_ref().map(|outcome| outcome.series),
                     samples = outcome.as_ref().map(|outcome| outcome.samples),
+                    cached_samples = outcome
+                        .as_ref()
+                        .and_then(|outcome| outcome.cache)
+                        .map(|cache| cache.samples),
                     evaluated_samples = self.statistics.map(|it| it.total_samples),
                     statements = counts.map(|counts| counts.statements),
                     pages = counts.map(|counts| counts.pages),
