@@ -48,6 +48,7 @@ bench: ## Measure writes (stages, end to end, bill), reads, scraped text, syncs 
 	cargo bench -p prom-wire --bench decode -- --warm-up-time 1 --measurement-time 3
 	cargo bench --bench write
 	cargo bench --bench read
+	cargo bench --bench pushdown
 	cargo bench --bench exposition
 	cargo bench --bench connectors
 	cargo bench -p timestream-emulator --bench throughput

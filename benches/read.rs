@@ -5,8 +5,7 @@
 #[allow(dead_code, reason = "each bench needs a part of it")]
 mod support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use prom_wire::prompb::histogram::Count;
@@ -16,10 +15,8 @@ use prom_wire::prompb::{
     BucketSpan, Histogram, Label, LabelMatcher, Query, ReadRequest, Sample, TimeSeries,
     WriteRequest,
 };
-use support::{Bench, Table, binary, machine, start_connector};
+use support::{Bench, Table, binary, machine, relay, start_connector};
 use timestream_emulator::Config;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
-use tokio::net::{TcpListener, TcpStream};
 
 const START_MS: i64 = 1_600_000_000_000;
 const SCRAPE_MS: i64 = 15_000;
@@ -246,38 +243,4 @@ fn metric(text: &str, name: &str) -> u64 {
         .find_map(|line| line.strip_prefix(&format!("timestream_connector_{name} ")));
     line.and_then(|value| value.parse().ok())
         .unwrap_or_default()
-}
-
-/// Returns an address in front of `url`, and the bytes that come back through it.
-async fn relay(url: String) -> (String, Arc<AtomicU64>) {
-    let target = url.trim_start_matches("http://").to_owned();
-    let listener = TcpListener::bind("127.0.0.1:0").await;
-    let listener = listener.expect("a port is free");
-    let address = listener.local_addr().expect("it is bound");
-    let received = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&received);
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let (target, counter) = (target.clone(), Arc::clone(&counter));
-            tokio::spawn(async move {
-                let server = TcpStream::connect(target).await;
-                pass_on(client, server.expect("the emulator runs"), &counter).await;
-            });
-        }
-    });
-    (format!("http://{address}"), received)
-}
-
-async fn pass_on(client: TcpStream, server: TcpStream, received: &AtomicU64) {
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
-    let there = tokio::spawn(async move { copy(&mut from_client, &mut to_server).await });
-    let mut buffer = vec![0; 256 << 10];
-    while let Ok(count) = from_server.read(&mut buffer).await {
-        received.fetch_add(count as u64, Ordering::Relaxed);
-        if count == 0 || to_client.write_all(&buffer[..count]).await.is_err() {
-            break;
-        }
-    }
-    there.abort();
 }

@@ -2,11 +2,15 @@
 //! memory.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use soak::programs::Program;
 use tempfile::TempDir;
 use timestream_emulator::{Config, Emulator, TableSpec};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 /// A connector whose Timestream is an emulator of its own, both with nothing done yet.
@@ -127,4 +131,38 @@ pub(crate) fn machine() -> String {
         model.map_or("unknown processor", |(_, model)| model.trim()),
         load.split(' ').next().unwrap_or_default()
     )
+}
+
+/// Returns an address in front of `url`, and the bytes that come back through it.
+pub(crate) async fn relay(url: String) -> (String, Arc<AtomicU64>) {
+    let target = url.trim_start_matches("http://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    let received = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&received);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (target, counter) = (target.clone(), Arc::clone(&counter));
+            tokio::spawn(async move {
+                let server = TcpStream::connect(target).await;
+                pass_on(client, server.expect("the emulator runs"), &counter).await;
+            });
+        }
+    });
+    (format!("http://{address}"), received)
+}
+
+async fn pass_on(client: TcpStream, server: TcpStream, received: &AtomicU64) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let there = tokio::spawn(async move { copy(&mut from_client, &mut to_server).await });
+    let mut buffer = vec![0; 256 << 10];
+    while let Ok(count) = from_server.read(&mut buffer).await {
+        received.fetch_add(count as u64, Ordering::Relaxed);
+        if count == 0 || to_client.write_all(&buffer[..count]).await.is_err() {
+            break;
+        }
+    }
+    there.abort();
 }

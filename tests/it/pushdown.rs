@@ -521,3 +521,40 @@ fn check(all: &Bits, found: &Bits, windows: Windows, context: &str) -> usize {
     }
     left_out
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wide_steps_fetch_a_small_share_of_the_samples() {
+    const DAYS: i64 = 2;
+    let reader = Reader::start().await;
+    for job in ["a", "b"] {
+        let samples = (-20..DAYS * 24 * HOUR_MS / 15_000).map(|scrape| {
+            let time = START_MS + scrape * 15_000 + 7;
+            (time, (scrape.rem_euclid(5_000) * 3) as f64)
+        });
+        let samples: Vec<_> = samples.collect();
+        let written = series(&[("__name__", "f"), ("job", job)], &samples);
+        reader.app.write_ok(vec![written]).await;
+    }
+    let all = reader.all().await;
+    let whole = all.0.iter().map(|it| it.floats.len() as u64).sum::<u64>();
+    for (expression, percent) in [
+        ("f", 1),
+        ("f offset 1h", 1),
+        ("timestamp(f)", 1),
+        ("last_over_time(f[1h])", 1),
+        ("rate(f[5m])", 10),
+    ] {
+        let engine = Engine::new(EngineOptions::default());
+        let last = START_MS + DAYS * 24 * HOUR_MS;
+        let query = engine.range(expression, START_MS, last, HOUR_MS).unwrap();
+        let Ok(expected) = query.run(&all);
+        let (outcome, reads) = reader.evaluate(query).await;
+        let values = [outcome.value, expected.value].map(|value| format!("{value:?}"));
+        assert_eq!(values[0], values[1], "{expression}");
+        assert!(
+            reads.samples > 0 && 100 * reads.samples < percent * whole,
+            "{expression}: {} of {whole}",
+            reads.samples
+        );
+    }
+}
