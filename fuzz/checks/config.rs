@@ -6,9 +6,11 @@ use timestream_prometheus_connector::config::read;
 const SECRET: &str = "s3cr3t";
 
 /// Options whose values are secret.
-const SECRET_OPTIONS: [(&str, &str); 2] = [
-    ("--bearer-token=", "bearer_token="),
+const SECRET_OPTIONS: [(&str, &str); 4] = [
     ("--basic-auth-users=", "basic_auth_users="),
+    ("--bearer-token=", "bearer_token="),
+    ("--read-bearer-token=", "read_bearer_token="),
+    ("--write-bearer-token=", "write_bearer_token="),
 ];
 
 /// Reads `input` as texts separated by bytes that UTF-8 does not have: what starts with a dash is
@@ -45,18 +47,18 @@ pub(crate) fn check(input: &[u8]) {
 
 /// Returns true if the text is in secret places of `part` only: a token, or the hashes of users.
 fn is_secret_only(part: &str) -> bool {
-    let [token, users] = SECRET_OPTIONS.map(|(flag, variable)| {
+    let [users, tokens @ ..] = SECRET_OPTIONS.map(|(flag, variable)| {
         part.strip_prefix(flag)
             .or_else(|| part.strip_prefix(variable))
     });
-    let elsewhere = match (token, users) {
-        (Some(_), _) => return true,
-        (None, Some(users)) => users.split(',').any(|entry| {
+    let elsewhere = match users {
+        _ if tokens.iter().any(Option::is_some) => return true,
+        Some(users) => users.split(',').any(|entry| {
             entry
                 .split_once(':')
                 .is_some_and(|it| it.0.contains(SECRET))
         }),
-        (None, None) => part.contains(SECRET),
+        None => part.contains(SECRET),
     };
     !elsewhere
 }
