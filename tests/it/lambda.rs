@@ -353,6 +353,22 @@ async fn parameters_that_occur_twice_reach_the_api_in_each_shape() {
 }
 
 #[tokio::test]
+async fn the_query_page_is_served_under_a_stage() {
+    let running = Running::start_with(&DEFAULTS).await;
+    let mut event = file("http-api-stage-query");
+    event["rawPath"] = "/dev/query".into();
+    event["rawQueryString"] = "".into();
+    let response = running.invoke(&event).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert!(!response.is_base64);
+    assert!(response.headers["content-type"].starts_with("text/html"));
+    // Its requests are relative to its address, so that they have the stage too.
+    let page = response.text();
+    assert!(page.contains("\"./api/v1/\""), "{page:.2000}");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_function_has_tokens_for_reading_and_writing() {
     let labels = &LABELS[..2];
     let tokens = [("read_bearer_token", "r"), ("write_bearer_token", "w")];
