@@ -8,7 +8,7 @@ use prom_wire::prompb::{Sample, TimeSeries};
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 
-use crate::support::{START_MS, TestApp, series};
+use crate::support::{START_MS, TestApp, now_ms, series};
 
 const DOCUMENT: &str = include_str!("../../docs/grafana.md");
 const DASHBOARD: &str = include_str!("../../docs/grafana/node-exporter.json");
@@ -171,6 +171,38 @@ fn the_costs_follow_the_formula() {
         checked += 1;
     }
     assert_eq!(checked, 8);
+}
+
+#[tokio::test]
+async fn an_alert_sends_the_statements_that_its_cost_is_computed_from() {
+    assert!(DOCUMENT.contains("An evaluation sends two statements for each different selector"));
+    let app = TestApp::start().await;
+    let now = now_ms();
+    let all = ["errors_total", "requests_total"].map(|name| {
+        let labels = [("__name__", name), ("job", "a")];
+        series(&labels, &[(now - 90_000, 1.0), (now - 30_000, 2.0)])
+    });
+    app.write_ok(all.to_vec()).await;
+    let query =
+        "rate(errors_total[5m]) / rate(requests_total[5m]) > 0 and rate(errors_total[5m]) > 0";
+    let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
+    let mut statements = Vec::new();
+    for i in 0..3 {
+        let name = "timestream_connector_query_statements_total";
+        let before = app.metric(name).await;
+        let time = now / 1_000 + i;
+        let path = format!("/api/v1/query?query={query}&time={time}");
+        let response = app.get(&path).await;
+        assert!(
+            response.text().contains(r#""job":"a""#),
+            "{}",
+            response.text()
+        );
+        statements.push(app.metric(name).await - before);
+    }
+    // Two different selectors; the first time their columns are not known yet.
+    assert_eq!(statements[1..], [4.0, 4.0], "{statements:?}");
+    assert!(statements[0] <= 6.0, "{statements:?}");
 }
 
 /// Returns the queries of the dashboard's panels and annotations, with values for what Grafana puts in.
