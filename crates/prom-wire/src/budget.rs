@@ -126,6 +126,56 @@ impl Drop for Reservation {
     }
 }
 
+/// The step in which a [`Meter`] reserves memory, so that most things cost only a subtraction.
+const STEP_BYTES: usize = 16 << 10;
+
+/// Reserves the memory of many small things a step ahead; the rest is released at the end.
+#[derive(Debug)]
+pub struct Meter<'m> {
+    reservation: &'m mut Reservation,
+    ahead: usize,
+}
+
+impl<'m> Meter<'m> {
+    /// Returns a meter that adds to `reservation`.
+    pub fn new(reservation: &'m mut Reservation) -> Self {
+        Self {
+            reservation,
+            ahead: 0,
+        }
+    }
+
+    /// Reserves `bytes` more.
+    ///
+    /// # Errors
+    /// The budget has not as much left.
+    #[inline]
+    pub fn charge(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
+        match self.ahead.checked_sub(bytes) {
+            Some(ahead) => {
+                self.ahead = ahead;
+                Ok(())
+            }
+            None => self.reserve(bytes),
+        }
+    }
+
+    #[cold]
+    fn reserve(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
+        let missing = bytes - self.ahead;
+        let step = missing.max(STEP_BYTES);
+        self.reservation.grow(step)?;
+        self.ahead = step - missing;
+        Ok(())
+    }
+}
+
+impl Drop for Meter<'_> {
+    fn drop(&mut self) {
+        self.reservation.shrink(self.ahead);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

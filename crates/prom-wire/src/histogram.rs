@@ -64,7 +64,7 @@ fn doubles(
     value: Value<'_>,
     limits: &mut DecodeLimits<'_>,
 ) -> Result<(), MessageError> {
-    value.each_double(|value| {
+    value.each_fixed64(|value| {
         limits.bucket()?;
         list.push(value.double()?);
         Ok(())

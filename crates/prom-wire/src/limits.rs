@@ -5,7 +5,7 @@
 //! converts the request to records of its own and sends those on: the decoded form, the records and the calls. A test
 //! of the connector (`tests/memory`) holds them above the measured use.
 
-use crate::budget::Reservation;
+use crate::budget::{Meter, Reservation};
 use crate::protobuf::MessageError;
 
 /// Time series, histograms' buckets and so on of one write request. Prometheus sends 2,000 items in
@@ -54,12 +54,9 @@ const RESPONSE_TYPE_BYTES: usize = 16;
 /// statement, with its quotes doubled.
 const TEXT_COPIES: usize = 6;
 
-/// The step in which memory is reserved, so that most things cost only an addition.
-const STEP_BYTES: usize = 16 << 10;
-
 /// The limits of one request while it is decoded.
 #[derive(Debug)]
-pub(super) struct DecodeLimits<'m> {
+pub struct DecodeLimits<'m> {
     memory: Meter<'m>,
     series: Quota,
     labels: Quota,
@@ -109,49 +106,11 @@ impl Quota {
     }
 }
 
-/// Reserves memory a step ahead; the rest is released at the end.
-#[derive(Debug)]
-struct Meter<'m> {
-    reservation: &'m mut Reservation,
-    ahead: usize,
-}
-
-impl Meter<'_> {
-    #[inline]
-    fn charge(&mut self, bytes: usize) -> Result<(), MessageError> {
-        match self.ahead.checked_sub(bytes) {
-            Some(ahead) => {
-                self.ahead = ahead;
-                Ok(())
-            }
-            None => self.reserve(bytes),
-        }
-    }
-
-    #[cold]
-    fn reserve(&mut self, bytes: usize) -> Result<(), MessageError> {
-        let missing = bytes - self.ahead;
-        let step = missing.max(STEP_BYTES);
-        self.reservation.grow(step).map_err(MessageError::Memory)?;
-        self.ahead = step - missing;
-        Ok(())
-    }
-}
-
-impl Drop for Meter<'_> {
-    fn drop(&mut self) {
-        self.reservation.shrink(self.ahead);
-    }
-}
-
 impl<'m> DecodeLimits<'m> {
     /// Returns the limits of a request before it is decoded; its memory is added to `reservation`.
-    pub(super) fn new(reservation: &'m mut Reservation) -> Self {
+    pub fn new(reservation: &'m mut Reservation) -> Self {
         Self {
-            memory: Meter {
-                reservation,
-                ahead: 0,
-            },
+            memory: Meter::new(reservation),
             series: Quota::of("time series", MAX_SERIES),
             labels: Quota::of("labels", MAX_LABELS),
             items: Quota::of("samples, histograms and exemplars", MAX_ITEMS),
@@ -164,90 +123,128 @@ impl<'m> DecodeLimits<'m> {
         }
     }
 
-    pub(super) fn series(&mut self) -> Result<(), MessageError> {
+    /// Reserves `bytes` more.
+    #[inline]
+    fn charge(&mut self, bytes: usize) -> Result<(), MessageError> {
+        Ok(self.memory.charge(bytes)?)
+    }
+
+    /// Charges a series.
+    ///
+    /// # Errors
+    /// The request has too many of them, or there is no memory.
+    pub fn series(&mut self) -> Result<(), MessageError> {
         self.series.consume()?;
-        self.memory.charge(SERIES_BYTES)
+        self.charge(SERIES_BYTES)
     }
 
     /// Charges an occurrence of a label in a series.
+    ///
+    /// # Errors
+    /// The request has too many of them, or there is no memory.
     #[inline]
-    pub(super) fn label(&mut self) -> Result<(), MessageError> {
+    pub fn label(&mut self) -> Result<(), MessageError> {
         self.labels(1)
     }
 
     /// Charges so many occurrences of labels in a series.
+    ///
+    /// # Errors
+    /// The request has too many of them, or there is no memory.
     #[inline]
-    pub(super) fn labels(&mut self, count: usize) -> Result<(), MessageError> {
+    pub fn labels(&mut self, count: usize) -> Result<(), MessageError> {
         self.labels.consume_many(count)?;
-        self.memory.charge(LABEL_BYTES * count)
+        self.charge(LABEL_BYTES * count)
     }
 
     /// Charges a label that is new in the request.
-    pub(super) fn new_label(&mut self, name: &str, value: &str) -> Result<(), MessageError> {
-        self.memory
-            .charge(NEW_LABEL_BYTES + escaped_bytes(name) + escaped_bytes(value))
+    ///
+    /// # Errors
+    /// The request has too many of them, or there is no memory.
+    pub fn new_label(&mut self, name: &str, value: &str) -> Result<(), MessageError> {
+        self.charge(NEW_LABEL_BYTES + escaped_bytes(name) + escaped_bytes(value))
     }
 
     /// Charges a label that is new in the request and not UTF-8. A dead letter may have it, with three bytes for each
     /// of them.
     pub(super) fn broken_label(&mut self, name: &[u8], value: &[u8]) -> Result<(), MessageError> {
         let bytes = name.len() + value.len();
-        self.memory.charge(NEW_LABEL_BYTES + BROKEN_BYTES * bytes)
+        self.charge(NEW_LABEL_BYTES + BROKEN_BYTES * bytes)
     }
 
+    /// Charges a sample of a series.
+    ///
+    /// # Errors
+    /// The request has too many of them, or there is no memory.
     #[inline]
-    pub(super) fn sample(&mut self) -> Result<(), MessageError> {
+    pub fn sample(&mut self) -> Result<(), MessageError> {
         self.items.consume()?;
-        self.memory.charge(SAMPLE_BYTES)
+        self.charge(SAMPLE_BYTES)
     }
 
-    pub(super) fn histogram(&mut self) -> Result<(), MessageError> {
+    /// Charges a native histogram of a series, without its buckets.
+    ///
+    /// # Errors
+    /// The request has too many of them, or there is no memory.
+    pub fn histogram(&mut self) -> Result<(), MessageError> {
         self.items.consume()?;
-        self.memory.charge(HISTOGRAM_BYTES)
+        self.charge(HISTOGRAM_BYTES)
     }
 
+    /// Charges a bucket, or a boundary of one, of a native histogram.
+    ///
+    /// # Errors
+    /// The request has too many of them, or there is no memory.
     #[inline]
-    pub(super) fn bucket(&mut self) -> Result<(), MessageError> {
+    pub fn bucket(&mut self) -> Result<(), MessageError> {
         self.buckets.consume()?;
-        self.memory.charge(BUCKET_BYTES)
+        self.charge(BUCKET_BYTES)
     }
 
-    pub(super) fn exemplar(&mut self) -> Result<(), MessageError> {
+    /// Charges an exemplar of a series, without its labels.
+    ///
+    /// # Errors
+    /// The request has too many of them, or there is no memory.
+    pub fn exemplar(&mut self) -> Result<(), MessageError> {
         self.items.consume()?;
-        self.memory.charge(EXEMPLAR_BYTES)
+        self.charge(EXEMPLAR_BYTES)
     }
 
     /// Charges a label of an exemplar, in addition to [`Self::label`].
-    pub(super) fn exemplar_label(&mut self, name: &str, value: &str) -> Result<(), MessageError> {
-        self.memory
-            .charge(EXEMPLAR_LABEL_BYTES + escaped_bytes(name) + escaped_bytes(value))
+    ///
+    /// # Errors
+    /// The request has too many of them, or there is no memory.
+    pub fn exemplar_label(&mut self, name: &str, value: &str) -> Result<(), MessageError> {
+        self.charge(EXEMPLAR_LABEL_BYTES + escaped_bytes(name) + escaped_bytes(value))
     }
 
     /// Charges an entry of metadata with strings of `text_bytes` bytes.
-    pub(super) fn metadata(&mut self, text_bytes: usize) -> Result<(), MessageError> {
+    ///
+    /// # Errors
+    /// The request has too many of them, or there is no memory.
+    pub fn metadata(&mut self, text_bytes: usize) -> Result<(), MessageError> {
         self.metadata.consume()?;
-        self.memory
-            .charge(METADATA_BYTES + TEXT_COPIES * text_bytes)
+        self.charge(METADATA_BYTES + TEXT_COPIES * text_bytes)
     }
 
     pub(super) fn symbol(&mut self) -> Result<(), MessageError> {
         self.symbols.consume()?;
-        self.memory.charge(SYMBOL_BYTES)
+        self.charge(SYMBOL_BYTES)
     }
 
     /// Charges a symbol that is not UTF-8, in addition to [`Self::symbol`].
     pub(super) fn broken_symbol(&mut self) -> Result<(), MessageError> {
-        self.memory.charge(BROKEN_SYMBOL_BYTES)
+        self.charge(BROKEN_SYMBOL_BYTES)
     }
 
     /// Charges a series that cannot be read, in addition to [`Self::series`].
     pub(super) fn unreadable_series(&mut self) -> Result<(), MessageError> {
-        self.memory.charge(UNREADABLE_SERIES_BYTES)
+        self.charge(UNREADABLE_SERIES_BYTES)
     }
 
     pub(super) fn query(&mut self) -> Result<(), MessageError> {
         self.queries.consume()?;
-        self.memory.charge(QUERY_BYTES)
+        self.charge(QUERY_BYTES)
     }
 
     /// Charges a matcher, the `matchers`th of its query, with strings of `text_bytes` bytes.
@@ -262,23 +259,26 @@ impl<'m> DecodeLimits<'m> {
                 limit: MAX_MATCHERS,
             });
         }
-        self.memory.charge(MATCHER_BYTES + TEXT_COPIES * text_bytes)
+        self.charge(MATCHER_BYTES + TEXT_COPIES * text_bytes)
     }
 
     pub(super) fn grouping_label(&mut self, text_bytes: usize) -> Result<(), MessageError> {
         self.grouping_labels.consume()?;
-        self.memory.charge(GROUPING_LABEL_BYTES + text_bytes)
+        self.charge(GROUPING_LABEL_BYTES + text_bytes)
     }
 
     /// Charges strings of `bytes` bytes that are copied, or processed, once.
+    ///
+    /// # Errors
+    /// The request has too many of them, or there is no memory.
     #[inline]
-    pub(super) fn text(&mut self, bytes: usize) -> Result<(), MessageError> {
-        self.memory.charge(bytes)
+    pub fn text(&mut self, bytes: usize) -> Result<(), MessageError> {
+        self.charge(bytes)
     }
 
     pub(super) fn response_type(&mut self) -> Result<(), MessageError> {
         self.response_types.consume()?;
-        self.memory.charge(RESPONSE_TYPE_BYTES)
+        self.charge(RESPONSE_TYPE_BYTES)
     }
 }
 

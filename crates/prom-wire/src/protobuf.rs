@@ -1,4 +1,5 @@
-//! The protobuf wire format, read without copying: bytes to fields.
+//! The protobuf wire format, read without copying: bytes to fields. It serves the messages of this crate and those of
+//! protocols elsewhere.
 //!
 //! The type of a field is up to its message; fields of wire types that no message has are skipped here. Groups, which
 //! are obsolete, are skipped too. Format: <https://protobuf.dev/programming-guides/encoding/>.
@@ -10,13 +11,24 @@ use crate::budget::BudgetExceeded;
 
 /// Bytes that are not a message, or not one within the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MessageError {
+pub enum MessageError {
     /// They violate the wire format, or a field does not have the type that the message gives it.
     Malformed(&'static str),
     /// They have more of one thing than a request may.
-    TooMany { what: &'static str, limit: usize },
+    TooMany {
+        /// The things that are too many.
+        what: &'static str,
+        /// The most that a request may have.
+        limit: usize,
+    },
     /// There is no memory for their decoded form.
     Memory(BudgetExceeded),
+}
+
+impl From<BudgetExceeded> for MessageError {
+    fn from(exceeded: BudgetExceeded) -> Self {
+        Self::Memory(exceeded)
+    }
 }
 
 /// The most messages and groups within one another.
@@ -24,7 +36,7 @@ const MAX_DEPTH: u8 = 100;
 
 /// The fields of a message, one after the other.
 #[derive(Clone, Debug)]
-pub(super) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
     /// The number of levels that may follow.
     depth: u8,
@@ -32,16 +44,20 @@ pub(super) struct Reader<'a> {
 
 /// The value of a field, as the wire format knows it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
+pub enum Value<'a> {
+    /// An integer of variable length.
     Varint(u64),
+    /// Eight bytes: a double or an integer.
     Fixed64(u64),
+    /// A string, bytes, a message or packed numbers.
     Bytes(&'a [u8]),
     /// A wire type that our messages do not have.
     Other,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(message: &'a [u8]) -> Self {
+    /// Returns a reader of the fields of `message`.
+    pub fn new(message: &'a [u8]) -> Self {
         Self {
             rest: message,
             depth: MAX_DEPTH,
@@ -49,8 +65,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads number and value of the next field; `None` at the end.
+    ///
+    /// # Errors
+    /// The bytes are not a field.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, MessageError> {
+    #[expect(clippy::should_implement_trait, reason = "it can fail")]
+    pub fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, MessageError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -61,19 +81,25 @@ impl<'a> Reader<'a> {
 
     /// Returns the bytes that are not read yet.
     #[inline]
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// Skips bytes that are known to be whole fields.
+    ///
+    /// # Panics
+    /// There are not as many.
     #[inline]
-    pub(super) fn skip(&mut self, bytes: usize) {
+    pub fn skip(&mut self, bytes: usize) {
         self.rest = &self.rest[bytes..];
     }
 
     /// Returns the message that is the value of a field of this one.
+    ///
+    /// # Errors
+    /// The value is no message, or one that is nested too deeply.
     #[inline]
-    pub(super) fn message(&self, value: Value<'a>) -> Result<Self, MessageError> {
+    pub fn message(&self, value: Value<'a>) -> Result<Self, MessageError> {
         Ok(Self {
             rest: value.bytes()?,
             depth: self.depth.checked_sub(1).ok_or(TOO_DEEP)?,
@@ -133,8 +159,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads an integer that has no key before it.
+    ///
+    /// # Errors
+    /// It is cut off or has more than 64 bits.
     #[inline(always)]
-    pub(super) fn varint(&mut self) -> Result<u64, MessageError> {
+    pub fn varint(&mut self) -> Result<u64, MessageError> {
         // Most are keys and lengths of a byte or two.
         match *self.rest {
             [first @ ..0x80, ref rest @ ..] => {
@@ -185,67 +215,115 @@ const WRONG_TYPE: MessageError =
     MessageError::Malformed("a field has another type than in the protocol");
 
 impl<'a> Value<'a> {
+    /// Returns the bytes of a string or of bytes.
+    ///
+    /// # Errors
+    /// The value is of another type.
     #[inline]
-    pub(super) fn bytes(self) -> Result<&'a [u8], MessageError> {
+    pub fn bytes(self) -> Result<&'a [u8], MessageError> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
             _ => Err(WRONG_TYPE),
         }
     }
 
+    /// Returns a double.
+    ///
+    /// # Errors
+    /// The value is of another type.
     #[inline]
-    pub(super) fn double(self) -> Result<f64, MessageError> {
+    pub fn double(self) -> Result<f64, MessageError> {
         match self {
             Self::Fixed64(bits) => Ok(f64::from_bits(bits)),
             _ => Err(WRONG_TYPE),
         }
     }
 
+    /// Returns a `fixed64`.
+    ///
+    /// # Errors
+    /// The value is of another type.
     #[inline]
-    pub(super) fn uint64(self) -> Result<u64, MessageError> {
+    pub fn fixed64(self) -> Result<u64, MessageError> {
+        match self {
+            Self::Fixed64(value) => Ok(value),
+            _ => Err(WRONG_TYPE),
+        }
+    }
+
+    /// Returns a `uint64`.
+    ///
+    /// # Errors
+    /// The value is of another type.
+    #[inline]
+    pub fn uint64(self) -> Result<u64, MessageError> {
         match self {
             Self::Varint(value) => Ok(value),
             _ => Err(WRONG_TYPE),
         }
     }
 
+    /// Returns an `int64`.
+    ///
+    /// # Errors
+    /// The value is of another type.
     #[inline]
-    pub(super) fn int64(self) -> Result<i64, MessageError> {
+    pub fn int64(self) -> Result<i64, MessageError> {
         Ok(self.uint64()?.cast_signed())
     }
 
     /// Reads a `uint32`; higher bits are dropped, as protobuf demands.
+    ///
+    /// # Errors
+    /// The value is of another type.
     #[inline]
-    pub(super) fn uint32(self) -> Result<u32, MessageError> {
+    pub fn uint32(self) -> Result<u32, MessageError> {
         Ok(self.uint64()? as u32)
     }
 
     /// Reads an `int32` or an enum.
-    pub(super) fn int32(self) -> Result<i32, MessageError> {
+    ///
+    /// # Errors
+    /// The value is of another type.
+    pub fn int32(self) -> Result<i32, MessageError> {
         Ok(self.uint32()?.cast_signed())
     }
 
-    pub(super) fn sint32(self) -> Result<i32, MessageError> {
+    /// Returns a `sint32`.
+    ///
+    /// # Errors
+    /// The value is of another type.
+    pub fn sint32(self) -> Result<i32, MessageError> {
         let value = self.uint32()?;
         Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
-    pub(super) fn sint64(self) -> Result<i64, MessageError> {
+    /// Returns a `sint64`.
+    ///
+    /// # Errors
+    /// The value is of another type.
+    pub fn sint64(self) -> Result<i64, MessageError> {
         let value = self.uint64()?;
         Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
     /// Calls `push` with each number of a repeated field of varints, which may be packed.
+    ///
+    /// # Errors
+    /// The value is of another type, or `push` fails.
     #[inline]
-    pub(super) fn each_varint(
+    pub fn each_varint(
         self,
         push: impl FnMut(Value<'a>) -> Result<(), MessageError>,
     ) -> Result<(), MessageError> {
         self.each(|packed| Ok(Value::Varint(packed.varint()?)), push)
     }
 
-    /// Calls `push` with each number of a repeated field of doubles, which may be packed.
-    pub(super) fn each_double(
+    /// Calls `push` with each number of a repeated field of eight bytes each, such as doubles, which may be packed.
+    ///
+    /// # Errors
+    /// The value is of another type, or `push` fails.
+    pub fn each_fixed64(
         self,
         push: impl FnMut(Value<'a>) -> Result<(), MessageError>,
     ) -> Result<(), MessageError> {
