@@ -905,6 +905,31 @@ mod tests {
     }
 
     #[test]
+    fn the_query_cache_has_a_sixteenth_of_the_memory_of_a_function() {
+        let memory = ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512");
+        let lambda = ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001");
+        let cache = |environment: &[(&str, &str)]| config(&DEFAULTS, environment).query.cache;
+        let defaults = CacheSettings {
+            max_bytes: 64 << 20,
+            settle: Duration::from_secs(15 * 60),
+            ttl: Duration::from_secs(60 * 60),
+        };
+        assert_eq!(cache(&[]), defaults);
+        assert_eq!(cache(&[memory]), defaults);
+        assert_eq!(cache(&[lambda, memory]).max_bytes, 32 << 20);
+        for (text, bytes) in [("0", 0), ("9MiB", 9 << 20)] {
+            let given = ("query_cache_bytes", text);
+            assert_eq!(cache(&[given]).max_bytes, bytes);
+            assert_eq!(cache(&[lambda, memory, given]).max_bytes, bytes);
+        }
+        let errors = errors(&DEFAULTS, &[("query_cache_bytes", "5")]);
+        assert!(
+            errors[0].contains("expected 0, or a size from 1KiB to 1GiB"),
+            "{errors:?}"
+        );
+    }
+
+    #[test]
     fn a_function_may_hold_what_a_quarter_of_its_memory_takes() {
         let max_bytes = |variables: &[(&str, &str)]| {
             let lambda = [("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")];

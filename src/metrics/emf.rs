@@ -120,9 +120,10 @@ fn values(measurement: &Measurement) -> Vec<(String, Unit, Value)> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Metrics, RunCount, RunResult};
+    use super::super::{Format, Metrics, RunCount, RunResult};
     use super::*;
     use crate::ingest::{DeadLetterOutcome, InvalidSeries, WriteOutcome};
+    use crate::query::{CacheCounts, Evictions, ReadOutcome};
     use crate::storage::write::route::SeriesError;
     use crate::storage::write::series::IgnoreReason;
 
@@ -209,6 +210,53 @@ mod tests {
         let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(line["definition_runs_claim_lost"], 1);
         assert!(line["definition_run_duration_seconds"].is_null());
+    }
+
+    #[test]
+    fn a_query_that_used_the_cache() {
+        let outcome = ReadOutcome {
+            cache: Some(CacheCounts {
+                hits: 3,
+                misses: 1,
+                samples: 700,
+                evictions: Evictions {
+                    size: 0,
+                    expired: 2,
+                },
+                blocks: 4,
+                bytes: 5_000,
+            }),
+            ..ReadOutcome::default()
+        };
+        let metrics = Metrics::default();
+        let line = metrics.add_query(Some(&outcome), 200, Duration::ZERO);
+        let line: Value = serde_json::from_str(&line.to_line("f", "id", 0)).unwrap();
+        for (name, value) in [
+            ("query_cache_hits", 3),
+            ("query_cache_misses", 1),
+            ("query_cached_samples", 700),
+            ("query_cache_evictions", 2),
+            ("query_cache_evictions_expired", 2),
+            ("query_cache_blocks", 4),
+            ("query_cache_bytes", 5_000),
+        ] {
+            assert_eq!(line[name], value, "{name}");
+        }
+        assert!(line["query_cache_evictions_size"].is_null());
+        // The state is that of the last query, the rest are sums.
+        metrics.add_query(Some(&outcome), 200, Duration::ZERO);
+        let text = metrics.encode(Format::Prometheus);
+        for line in [
+            "timestream_connector_query_cache_hits_total 6",
+            "timestream_connector_query_cache_evictions_total{reason=\"expired\"} 4",
+            "timestream_connector_query_cache_blocks 4",
+            "timestream_connector_query_cache_bytes 5000",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line}");
+        }
+        // Without the cache there is nothing to say about it.
+        let line = metrics.add_query(Some(&ReadOutcome::default()), 200, Duration::ZERO);
+        assert!(!line.to_line("f", "id", 0).contains("query_cache"));
     }
 
     #[test]
