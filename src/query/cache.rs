@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 use prom_wire::prompb;
 use prom_wire::response::Series;
 
+use crate::storage::limits::MAX_TIME_MS;
 use crate::storage::read::windows::Wanted;
 use blocks::{Blocks, NewBlock, Present};
 use grid::Grid;
@@ -143,6 +144,16 @@ pub(super) fn canonical_matchers(query: &prompb::Query) -> Vec<(i32, String, Str
     matchers
 }
 
+/// Returns the last time of the range that Timestream has to be queried for, so that samples up to `last_ms` are
+/// complete. Other writers' times have fractions of milliseconds, and a range ends with a whole one. What it has beyond
+/// `last_ms` must not hide a sample before.
+pub(super) fn queried_end(wanted: Wanted, last_ms: i64) -> i64 {
+    match Grid::of(wanted) {
+        Some(grid) if grid.cut(last_ms) == last_ms => last_ms.saturating_add(1).min(MAX_TIME_MS),
+        _ => last_ms,
+    }
+}
+
 /// What is cached of a range, and what is not.
 #[derive(Debug, Default)]
 pub struct Taken {
@@ -220,11 +231,7 @@ impl SampleCache {
         let Some(grid) = Grid::of(key.wanted) else {
             return;
         };
-        let settled_ms = self.settled_ms(now_ms);
-        let last_ms = match span.last_ms <= settled_ms {
-            true => span.last_ms,
-            false => grid.cut(settled_ms),
-        };
+        let last_ms = grid.cut(span.last_ms.min(self.settled_ms(now_ms)));
         let settled = Span::new(span.first_ms, last_ms);
         if settled.is_empty() {
             return;

@@ -10,7 +10,7 @@ use prom_wire::budget::Reservation;
 use prom_wire::prompb;
 use tokio::time::{Instant, timeout_at};
 
-use super::cache::{CacheCounts, CacheKey, SampleCache, Span};
+use super::cache::{CacheCounts, CacheKey, SampleCache, Span, queried_end};
 use super::gathered::{Piece, PieceSeries, is_long};
 use super::progress::{Progress, RequestSize, StatementCounts};
 use super::result::{QueryResult, ReadError};
@@ -93,6 +93,7 @@ impl Planned {
 pub(super) struct Store {
     cache: Arc<SampleCache>,
     key: Arc<CacheKey>,
+    span: Span,
     now_ms: i64,
 }
 
@@ -125,11 +126,15 @@ impl Querier {
             };
             let statements = Statements::new(&querier.timestream, limits, &progress);
             let series = querier.select(&selection, &statements).await?;
-            if let (Some(store), Some((first_ms, last_ms))) = (store, selection.range) {
-                let Store { cache, key, now_ms } = store;
+            if let Some(store) = store {
+                let Store {
+                    cache,
+                    key,
+                    span,
+                    now_ms,
+                } = store;
                 let samples = progress.size().samples;
                 let is_long = series.len() > LONG_SERIES || samples > LONG_SAMPLES;
-                let span = Span::new(first_ms, last_ms);
                 let store = || cache.store(&key, span, &series, now_ms);
                 querier.compute.run_if(is_long, store).await;
             }
@@ -255,21 +260,24 @@ impl Reads {
         planned: &Planned,
     ) -> Vec<impl Future<Output = Result<Piece, ReadError>> + Send + use<>> {
         let missing = planned.missing.iter().map(|range| {
+            let (first_ms, last_ms) = range.unwrap_or((0, -1));
+            let span = Span::new(first_ms, last_ms);
+            let wanted = planned.selection.wanted;
             let selection = Selection {
-                range: *range,
+                range: range.map(|_| (first_ms, queried_end(wanted, last_ms))),
                 ..planned.selection.clone()
             };
             let store = planned.key.as_ref().zip(self.cache.as_ref());
             let store = store.map(|(key, cache)| Store {
                 cache: Arc::clone(cache),
                 key: Arc::clone(key),
+                span,
                 now_ms: self.now_ms,
             });
             let result = self.start_and_store(&planned.query, selection, store);
-            let (first_ms, last_ms) = range.unwrap_or((0, -1));
             async move {
                 Ok(Piece {
-                    span: Span::new(first_ms, last_ms),
+                    span,
                     series: PieceSeries::Fetched(result.await?),
                 })
             }

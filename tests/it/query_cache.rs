@@ -1,5 +1,6 @@
 //! The cache of samples of the query API.
 
+use aws_sdk_timestreamwrite::types::{Dimension, MeasureValueType, Record, TimeUnit};
 use futures_util::future::join_all;
 use http::header::CACHE_CONTROL;
 use http::{Request, StatusCode};
@@ -8,7 +9,7 @@ use prom_wire::prompb::label_matcher::Type;
 use timestream_emulator::{Fault, FaultKind, When};
 
 use crate::kinds::{histograms, integers};
-use crate::support::{HttpResponse, START_MS, TestApp, now_ms, query, series};
+use crate::support::{HttpResponse, START_MS, TestApp, now_ms, query, series, shared_at};
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -393,4 +394,39 @@ async fn its_memory_is_bounded() {
     assert!(app.metric(BYTES).await > LIMIT / 2.0);
     let evicted = "timestream_connector_query_cache_evictions_total{reason=\"size\"}";
     assert!(app.metric(evicted).await > 10.0);
+}
+
+#[tokio::test]
+async fn fractions_of_milliseconds_at_the_end_of_a_stretch_are_not_lost() {
+    let app = TestApp::start().await;
+    let shared = shared_at(&app.emulator.url()).await;
+    let client = aws_sdk_timestreamwrite::Client::new(&shared);
+    let records = (0..60).map(|i| {
+        let dimension = Dimension::builder().name("source").value("foreign");
+        Record::builder()
+            .dimensions(dimension.build().unwrap())
+            .measure_name("f")
+            .measure_value(i.to_string())
+            .measure_value_type(MeasureValueType::Double)
+            .time(format!("{}500000", START_MS - i * MINUTE_MS))
+            .time_unit(TimeUnit::Nanoseconds)
+            .build()
+    });
+    let call = client.write_records().database_name("db").table_name("t");
+    let call = call.set_records(Some(records.collect()));
+    call.send().await.unwrap();
+    let count = |minutes: i64, time_ms: i64| {
+        let time = time_ms / 1_000;
+        format!("/api/v1/query?query=count_over_time(f[{minutes}m])&time={time}")
+    };
+    get_ok(&app, &count(30, START_MS - 30 * MINUTE_MS)).await;
+    let response = get_ok(&app, &count(60, START_MS)).await.text();
+    assert!(response.contains("\"60\""), "{response}");
+    assert!(app.metric(CACHED).await >= 29.0);
+    // The newest ones.
+    let newest = |end_ms: i64| range("f", START_MS - 55 * MINUTE_MS, end_ms, MINUTE_MS);
+    get_ok(&app, &newest(START_MS - 20 * MINUTE_MS)).await;
+    let cached = get_ok(&app, &newest(START_MS)).await.text();
+    assert_eq!(cached, get_fresh(&app, &newest(START_MS)).await.text());
+    assert_eq!(cached.matches("],[").count(), 55);
 }
