@@ -43,6 +43,11 @@ impl Regexp {
         })
     }
 
+    /// Returns the size of the compiled form in memory.
+    pub fn compiled_bytes(&self) -> usize {
+        self.regex.memory_usage()
+    }
+
     /// Returns the bytes of the leftmost match, and of its groups from the first on; `None` for a group without part in
     /// the match. Among several matches at the same place it is the one that Go prefers.
     pub fn groups(&self, string: &str) -> Option<Vec<Option<Range<usize>>>> {

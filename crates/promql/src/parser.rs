@@ -7,6 +7,8 @@
 mod duration;
 mod selector;
 
+use go_regex::MAX_COMPILED_BYTES;
+
 use crate::ast::{
     Aggregate, AggregateOp, Binary, BinaryOp, BinaryStep, Call, Cardinality, Expr, ExprKind, Fill,
     Matcher, Number, POW_BINDING_POWER, Sign, VectorMatching,
@@ -56,6 +58,8 @@ pub struct ParserOptions {
     pub fill_modifiers: bool,
     /// Maximum length of a query in bytes.
     pub max_bytes: usize,
+    /// Maximum size of the compiled patterns of all selectors of a query together, in bytes.
+    pub max_compiled_bytes: usize,
 }
 
 impl Default for ParserOptions {
@@ -66,6 +70,7 @@ impl Default for ParserOptions {
             extended_range_selectors: false,
             fill_modifiers: false,
             max_bytes: 1 << 20,
+            max_compiled_bytes: MAX_COMPILED_BYTES,
         }
     }
 }
@@ -157,14 +162,26 @@ pub fn parse_selector<Q: AsRef<[u8]> + ?Sized>(
 /// # Ok::<(), promql::ParseError>(())
 /// ```
 ///
+/// The limits of patterns hold for all of them together.
+///
 /// # Errors
 /// One is rejected; the error is that of the first.
 pub fn parse_selectors<Q: AsRef<[u8]>>(
     selectors: impl IntoIterator<Item = Q>,
     options: &ParserOptions,
 ) -> Result<Vec<Vec<Matcher>>, ParseError> {
-    let selectors = selectors.into_iter();
-    selectors.map(|it| parse_selector(&it, options)).collect()
+    let mut left = PatternsLeft::new(options);
+    let selectors = selectors.into_iter().map(|selector| {
+        let selector = selector.as_ref();
+        let parsed = Parser::new(selector, options).and_then(|mut parser| {
+            parser.patterns = left;
+            let matchers = parser.selector()?;
+            left = parser.patterns;
+            Ok(matchers)
+        });
+        parsed.map_err(|failure| ParseError::new(selector, *failure))
+    });
+    selectors.collect()
 }
 
 /// The text of an error beside the unexpected token: that of the innermost construct that has one.
@@ -183,7 +200,27 @@ struct Parser<'a> {
     last_end: usize,
     depth: u32,
     context: Context,
+    patterns: PatternsLeft,
 }
+
+/// What is left of the limits of patterns.
+#[derive(Clone, Copy)]
+struct PatternsLeft {
+    compiled_bytes: usize,
+    count: usize,
+}
+
+impl PatternsLeft {
+    fn new(options: &ParserOptions) -> Self {
+        Self {
+            compiled_bytes: options.max_compiled_bytes,
+            count: MAX_PATTERNS,
+        }
+    }
+}
+
+/// Patterns of a query at most that are not lists of literals. Each has a cache while it matches.
+const MAX_PATTERNS: usize = 200;
 
 /// Operands are read as long as operators bind at least this strongly.
 const ANY_BINDING_POWER: u8 = 1;
@@ -207,6 +244,7 @@ impl<'a> Parser<'a> {
             last_end: 0,
             depth: 0,
             context: Context::default(),
+            patterns: PatternsLeft::new(options),
         })
     }
 

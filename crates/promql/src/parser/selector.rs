@@ -2,7 +2,7 @@
 
 use go_regex::{Pattern, RegexError};
 
-use super::{Parser, new_expr};
+use super::{MAX_PATTERNS, Parser, new_expr};
 use crate::ast::{
     At, BinaryOp, DurationSpec, Expr, ExprKind, MatchOp, Matcher, MatrixSelector, Modifiers, Sign,
     Subquery, VectorSelector,
@@ -90,7 +90,7 @@ impl Parser<'_> {
         let value = unquote(self.bytes(literal));
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => match compile(&value) {
+            MatchOp::Regex | MatchOp::NotRegex => match self.compile(&value) {
                 Ok(pattern) => Some(pattern),
                 Err(error) => {
                     let message = format!("error parsing regexp: {error}");
@@ -104,6 +104,24 @@ impl Parser<'_> {
             value,
             pattern,
         })
+    }
+
+    /// Compiles a pattern within the limits of the query.
+    fn compile(&mut self, value: &Text) -> Result<Pattern, String> {
+        let pattern = compile(value, self.patterns.compiled_bytes)?;
+        if pattern.literals().is_none() {
+            let count = self.patterns.count.checked_sub(1);
+            self.patterns.count = count.ok_or_else(|| {
+                format!(
+                    "the query has more than {MAX_PATTERNS} patterns that are not lists of alternatives; use fewer"
+                )
+            })?;
+            // The forward and the backward form are about as large.
+            let bytes = pattern.compiled_bytes() / 2;
+            let left = &mut self.patterns.compiled_bytes;
+            *left = left.saturating_sub(bytes);
+        }
+        Ok(pattern)
     }
 
     /// Reads ranges, `@`, `offset`, `anchored` and `smoothed` after an operand.
@@ -266,10 +284,10 @@ impl Parser<'_> {
 
 /// Compiles a pattern. Like Prometheus, accepts bytes that are not UTF-8 only among alternatives of literals; values
 /// of labels are UTF-8, so that such an alternative never matches.
-fn compile(value: &Text) -> Result<Pattern, String> {
+fn compile(value: &Text, max_compiled_bytes: usize) -> Result<Pattern, String> {
     const NOTHING: &str = r"[^\x{0}-\x{10FFFF}]";
     let new = |pattern: &str| {
-        Pattern::new(pattern).map_err(|error| match error {
+        Pattern::with_size_limit(pattern, max_compiled_bytes).map_err(|error| match error {
             // Go quotes the pattern before the remedy.
             RegexError::UnclosedGroup | RegexError::UnexpectedClosingParenthesis => error
                 .to_string()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use go_regex::Regexp;
-use prom_model::METRIC_NAME_LABEL;
+use prom_model::{METRIC_NAME_LABEL, Sample};
 
 use crate::eval::grid::{self, GridSeries};
 use crate::eval::{Evaluated, Evaluator, fail};
@@ -16,6 +16,9 @@ const MAX_VALUE_BYTES: usize = 64 << 10;
 
 /// The bytes of a value that count as a sample; they are few in values of common lengths.
 const BYTES_OF_SAMPLE: usize = 1 << 10;
+
+/// The compiled form of a pattern that does not count.
+const SMALL_PATTERN_BYTES: usize = 64 << 10;
 
 /// Sets a label to what a pattern makes of another one.
 pub(super) fn replace<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<Vec<GridSeries>> {
@@ -32,6 +35,9 @@ pub(super) fn replace<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<V
             "invalid regular expression in label_replace(): {pattern}"
         ));
     };
+    // Those of calls within calls are held at the same time.
+    let large = regexp.compiled_bytes().saturating_sub(SMALL_PATTERN_BYTES);
+    ev.samples.add(large / size_of::<Sample>())?;
     let destination = label_name(string(destination)?, "destination", "label_replace")?;
     let groups = template.as_bytes().iter().filter(|it| **it == b'$').count();
     let mut series = ev.vector(vector)?;
