@@ -29,22 +29,77 @@ impl Expr {
     /// # Ok::<(), promql::ParseError>(())
     /// ```
     pub fn pretty(&self) -> String {
-        let mut pretty = String::new();
+        let unlimited = self.pretty_within(usize::MAX);
+        unlimited.expect("no string is longer")
+    }
+
+    /// Returns the same if it has at most `max_bytes`: the indentation of a long chain of operators can have 250 times
+    /// as many as the query.
+    ///
+    /// ```
+    /// use promql::{ParserOptions, parse};
+    ///
+    /// let expr = parse("sum(up)by(job)", &ParserOptions::default())?;
+    /// assert_eq!(expr.pretty_within(100).as_deref(), Some("sum by (job) (up)"));
+    /// assert_eq!(expr.pretty_within(10), None);
+    /// # Ok::<(), promql::ParseError>(())
+    /// ```
+    pub fn pretty_within(&self, max_bytes: usize) -> Option<String> {
+        let mut pretty = Lines {
+            text: String::new(),
+            max_bytes,
+        };
         write_expr(&mut pretty, self, 0);
-        pretty
+        (!pretty.is_full()).then_some(pretty.text)
     }
 }
 
-fn push(pretty: &mut String, part: impl Display) {
-    write!(pretty, "{part}").expect("a string grows");
+/// Lines that are written until they have more than a number of bytes.
+struct Lines {
+    text: String,
+    max_bytes: usize,
 }
 
-fn indent(pretty: &mut String, level: usize) {
+impl Lines {
+    fn is_full(&self) -> bool {
+        self.text.len() > self.max_bytes
+    }
+
+    fn push_str(&mut self, part: &str) {
+        if !self.is_full() {
+            self.text.push_str(part);
+        }
+    }
+
+    fn push(&mut self, part: char) {
+        if !self.is_full() {
+            self.text.push(part);
+        }
+    }
+}
+
+impl fmt::Write for Lines {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.push_str(part);
+        Ok(())
+    }
+}
+
+fn push(pretty: &mut Lines, part: impl Display) {
+    if !pretty.is_full() {
+        write!(pretty, "{part}").expect("a string grows");
+    }
+}
+
+fn indent(pretty: &mut Lines, level: usize) {
     let width = 2 * level.min(MAX_DEPTH as usize);
     push(pretty, format_args!("{:width$}", ""));
 }
 
-fn write_expr(pretty: &mut String, expr: &Expr, level: usize) {
+fn write_expr(pretty: &mut Lines, expr: &Expr, level: usize) {
+    if pretty.is_full() {
+        return;
+    }
     let is_divisible = matches!(
         expr.kind,
         ExprKind::Call(_)
@@ -88,16 +143,22 @@ fn write_expr(pretty: &mut String, expr: &Expr, level: usize) {
         ExprKind::Unary(sign, inner) => {
             indent(pretty, level);
             push(pretty, sign.symbol());
-            let mut operand = String::new();
+            let mut operand = Lines {
+                text: String::new(),
+                max_bytes: pretty.max_bytes,
+            };
             write_expr(&mut operand, inner, level);
-            pretty.push_str(operand.trim());
+            pretty.push_str(operand.text.trim());
+            if operand.is_full() {
+                pretty.max_bytes = 0;
+            }
         }
         ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Vector(_) | ExprKind::Matrix(_) => {}
     }
 }
 
 /// Writes parentheses around lines that end without a newline.
-fn write_block(pretty: &mut String, level: usize, write_lines: impl FnOnce(&mut String)) {
+fn write_block(pretty: &mut Lines, level: usize, write_lines: impl FnOnce(&mut Lines)) {
     pretty.push_str("(\n");
     write_lines(pretty);
     pretty.push('\n');
@@ -105,7 +166,7 @@ fn write_block(pretty: &mut String, level: usize, write_lines: impl FnOnce(&mut 
     pretty.push(')');
 }
 
-fn write_aggregate(pretty: &mut String, aggregate: &Aggregate, level: usize) {
+fn write_aggregate(pretty: &mut Lines, aggregate: &Aggregate, level: usize) {
     indent(pretty, level);
     push(pretty, AggregateHead(aggregate));
     write_block(pretty, level, |pretty| {
@@ -119,7 +180,7 @@ fn write_aggregate(pretty: &mut String, aggregate: &Aggregate, level: usize) {
 
 /// Writes a chain. The left operand of each operator is a level deeper than the operator, so the first operand of a
 /// long chain is the deepest.
-fn write_chain(pretty: &mut String, chain: &Binary, level: usize) {
+fn write_chain(pretty: &mut Lines, chain: &Binary, level: usize) {
     let count = chain.steps.len();
     let level_after = |steps: usize| level + count - steps;
     let undivided = steps_that_fit(chain);
@@ -134,6 +195,9 @@ fn write_chain(pretty: &mut String, chain: &Binary, level: usize) {
         }
     }
     for (index, step) in chain.steps.iter().enumerate().skip(undivided) {
+        if pretty.is_full() {
+            return;
+        }
         let level = level_after(index + 1);
         pretty.push('\n');
         indent(pretty, level);
