@@ -114,6 +114,15 @@ impl Reservation {
         self.budget.reserved.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Moves all that it holds to the returned reservation.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        Self {
+            budget: self.budget.clone(),
+            bytes: std::mem::take(&mut self.bytes),
+        }
+    }
+
     /// Returns the bytes that it holds.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -204,7 +213,11 @@ mod tests {
         drop(one);
         other.grow(ONE - other.bytes()).unwrap();
         assert_eq!(budget.reserved(), ONE);
+        let mut taken = other.take();
         drop(other);
+        assert_eq!((taken.bytes(), budget.reserved()), (ONE, ONE));
+        assert_eq!(taken.grow(1), TOO_LARGE);
+        drop(taken);
         let mut more = budget.reservation();
         more.grow(ONE).unwrap();
         more.shrink(usize::MAX);

@@ -283,6 +283,16 @@ impl Query {
         fetched: &Fetched,
         interrupt: &dyn Fn() -> Option<Interrupt>,
     ) -> Progress {
+        self.evaluate_measured(fetched, &|_| interrupt())
+    }
+
+    /// Does the same as [`Self::evaluate`]; `interrupt` is given the number of samples that are held, so that it can
+    /// reserve their memory. What a series adds is counted when it is complete.
+    pub fn evaluate_measured(
+        &self,
+        fetched: &Fetched,
+        interrupt: &dyn Fn(usize) -> Option<Interrupt>,
+    ) -> Progress {
         let missing = self.plan.selections.iter();
         let missing: Vec<_> = missing.filter(|it| fetched.get(it).is_none()).collect();
         if !missing.is_empty() {

@@ -75,7 +75,7 @@ pub(crate) fn evaluate(
     text: &[u8],
     options: &EngineOptions,
     fetched: &Fetched,
-    interrupt: &dyn Fn() -> Option<Interrupt>,
+    interrupt: &dyn Fn(usize) -> Option<Interrupt>,
 ) -> Evaluation {
     let mut evaluator = Evaluator {
         options,
@@ -103,7 +103,7 @@ pub(crate) struct Evaluator<'a> {
     options: &'a EngineOptions,
     plan: &'a Plan,
     fetched: &'a Fetched,
-    interrupt: &'a dyn Fn() -> Option<Interrupt>,
+    interrupt: &'a dyn Fn(usize) -> Option<Interrupt>,
     /// The steps of the expression that is evaluated now.
     steps: Steps,
     samples: SampleCounter,
@@ -115,7 +115,7 @@ pub(crate) struct Evaluator<'a> {
 impl<'a> Evaluator<'a> {
     /// Returns an error if the evaluation has to end now. It is called for each expression and each series.
     fn check_interrupt(&self) -> Evaluated<()> {
-        match (self.interrupt)() {
+        match (self.interrupt)(self.samples.held()) {
             Some(reason) => Err(EvaluationError::Interrupted(reason).into()),
             None => Ok(()),
         }
