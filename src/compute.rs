@@ -10,11 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{block_in_place, spawn_blocking, yield_now};
 
 /// The longest time for which work may occupy a thread of the runtime.
 pub const SLICE: Duration = Duration::from_millis(10);
+
+/// The time for which detached work runs before other work that waits.
+pub const TURN: Duration = Duration::from_millis(50);
 
 /// The threads that do long computations; cheap to clone.
 #[derive(Clone, Debug)]
@@ -48,19 +51,23 @@ impl ComputePool {
     }
 
     /// Runs long work on a thread of its own. If the returned future is dropped, the work goes on until it looks at
-    /// its [`Cancelled`].
+    /// its [`Turn`].
     pub async fn run_detached<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Cancelled) -> T + Send + 'static,
+        work: impl FnOnce(&mut Turn) -> T + Send + 'static,
     ) -> T {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
-        let cancelled = Cancelled::default();
-        let _guard = CancelOnDrop(cancelled.clone());
-        let run = move || {
-            let _permit = permit;
-            work(&cancelled)
+        let is_cancelled = Arc::default();
+        let _guard = CancelOnDrop(Arc::clone(&is_cancelled));
+        let mut turn = Turn {
+            is_cancelled,
+            permits: Arc::clone(&self.permits),
+            permit: Some(permit),
+            began: Instant::now(),
+            runtime: Handle::current(),
         };
+        let run = move || work(&mut turn);
         match spawn_blocking(run).await {
             Ok(done) => done,
             Err(error) => match error.try_into_panic() {
@@ -91,22 +98,45 @@ impl ComputePool {
     }
 }
 
-/// Is set once nobody waits for the result of work any more.
-#[derive(Clone, Debug, Default)]
-pub struct Cancelled(Arc<AtomicBool>);
+/// The place of detached work among all long work.
+#[derive(Debug)]
+pub struct Turn {
+    is_cancelled: Arc<AtomicBool>,
+    permits: Arc<Semaphore>,
+    /// `None` while other work has the place.
+    permit: Option<OwnedSemaphorePermit>,
+    began: Instant,
+    runtime: Handle,
+}
 
-impl Cancelled {
-    /// Returns true if the work should end.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+impl Turn {
+    /// Returns true once nobody waits for the result any more, so that the work should end.
+    pub fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Lets other work that waits run first if this has run for long. Work that takes longer than [`TURN`] calls it
+    /// again and again, on its own thread.
+    pub fn share(&mut self) {
+        if self.began.elapsed() < TURN {
+            return;
+        }
+        if self.permits.available_permits() == 0 && !self.is_cancelled() {
+            self.permit = None;
+            // Those who wait already come first.
+            let permit = Arc::clone(&self.permits).acquire_owned();
+            let permit = self.runtime.block_on(permit);
+            self.permit = Some(permit.expect("the semaphore is never closed"));
+        }
+        self.began = Instant::now();
     }
 }
 
-struct CancelOnDrop(Cancelled);
+struct CancelOnDrop(Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Relaxed);
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -169,8 +199,8 @@ mod tests {
     async fn detached_work_ends_when_nobody_waits_for_it() {
         let pool = ComputePool::default();
         let (sender, receiver) = std::sync::mpsc::channel();
-        let work = move |cancelled: &Cancelled| {
-            while !cancelled.is_set() {
+        let work = move |turn: &mut Turn| {
+            while !turn.is_cancelled() {
                 std::thread::yield_now();
             }
             sender.send(()).unwrap();
@@ -180,6 +210,33 @@ mod tests {
         assert!(left.is_err());
         receiver.recv_timeout(Duration::from_secs(20)).unwrap();
         assert_eq!(pool.run_detached(|_| 7).await, 7);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn detached_work_shares_the_processors_with_work_that_waits() {
+        let pool = ComputePool::default();
+        let processors = std::thread::available_parallelism().unwrap().get();
+        let endless = |turn: &mut Turn| {
+            while !turn.is_cancelled() {
+                turn.share();
+            }
+        };
+        let endless: Vec<_> = (0..2 * processors)
+            .map(|_| {
+                let pool = pool.clone();
+                tokio::spawn(async move { pool.run_detached(endless).await })
+            })
+            .collect();
+        let others = async {
+            assert_eq!(pool.run_detached(|_| 7).await, 7);
+            assert_eq!(pool.run_if(true, || 8).await, 8);
+        };
+        let others = tokio::time::timeout(Duration::from_secs(20), others).await;
+        others.unwrap();
+        assert!(endless.iter().all(|it| !it.is_finished()));
+        for work in endless {
+            work.abort();
+        }
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use crate::storage::read::discovery::{Exemplar, MetricMetadata};
 pub use cache::{CacheCounts, CacheSettings, Evictions};
 pub use discovery::{Scope, SeriesExemplars};
-pub use evaluate::Evaluation;
+pub use evaluate::{Evaluation, parsed_bytes};
 pub use history::ResultPages;
 pub use progress::StatementCounts;
 pub use read::ReadStream;

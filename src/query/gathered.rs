@@ -12,7 +12,8 @@ use crate::compute::ComputePool;
 use crate::storage::read::rows::{RowError, Size};
 
 /// Memory of a decoded native histogram beside its buckets.
-const HISTOGRAM_BYTES: usize = size_of::<FloatHistogram>() + size_of::<HistogramSample>();
+pub(super) const HISTOGRAM_BYTES: usize =
+    size_of::<FloatHistogram>() + size_of::<HistogramSample>();
 
 /// More series than this take longer to be looked at than a thread that serves connections may be occupied.
 const LONG_SERIES: usize = 2_000;

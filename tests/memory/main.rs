@@ -11,7 +11,9 @@ use prom_wire::budget::{MemoryBudget, Reservation};
 use prom_wire::prompb::label_matcher::Type;
 use prom_wire::prompb::{LabelMatcher, Query, ReadRequest};
 use prom_wire::{DecodeError, RemoteWrite};
+use promql::{Engine, EngineOptions, Fetched, Progress, Query as Expression, StoredSeries, Value};
 use prost::Message;
+use timestream_prometheus_connector::query::parsed_bytes;
 use timestream_prometheus_connector::storage::destination::Destination;
 use timestream_prometheus_connector::storage::read::patterns::{PatternLimits, PatternsTooLarge};
 use timestream_prometheus_connector::storage::read::selection::{
@@ -429,6 +431,164 @@ fn reads() -> Vec<(&'static str, Vec<u8>)> {
             encode(vec![query(&[(Type::Re, "a", "x.*y.*z"); 200])]),
         ),
     ]
+}
+
+/// Returns expressions that become large when they are parsed.
+fn expressions() -> Vec<(&'static str, String)> {
+    let each = |count: usize, part: &dyn Fn(usize) -> String| -> String {
+        (0..count).map(part).collect::<Vec<_>>().concat()
+    };
+    vec![
+        ("operators", "1+".repeat(50_000) + "1"),
+        ("comparisons", "a<".repeat(50_000) + "a"),
+        ("powers", "2^".repeat(200) + "2"),
+        ("sets", "a or ".repeat(20_000) + "a"),
+        ("matching operators", "a*on()a*".repeat(10_000) + "a"),
+        ("a string", format!("'{}'", "a".repeat(100_000))),
+        ("escapes", format!("'{}'", r"\n".repeat(30_000))),
+        (
+            "label names",
+            format!("sum by({})(a)", "a,".repeat(50_000) + "b"),
+        ),
+        ("selectors", each(10_000, &|i| format!("m{i} or ")) + "m"),
+        (
+            "windows",
+            each(10_000, &|i| format!("rate(m{i}[5m])+")) + "1",
+        ),
+        (
+            "offsets",
+            each(10_000, &|i| format!("m offset {i}s or ")) + "m",
+        ),
+        (
+            "subqueries",
+            each(5_000, &|i| format!("max_over_time(m{i}[1h:1s])+")) + "1",
+        ),
+        (
+            "conditions",
+            format!("m{{{}}}", each(20_000, &|i| format!("a{i}!='',"))),
+        ),
+        ("calls", "abs(".repeat(240) + "1" + &")".repeat(240)),
+        ("times", "time()+".repeat(20_000) + "1"),
+        ("durations", format!("a[{}]", "1s+".repeat(20_000) + "1s")),
+        (
+            "lists",
+            format!("m{{a=~'{}'}}", each(20_000, &|i| format!("v{i}|"))),
+        ),
+        (
+            "patterns",
+            format!("m{{{}}}", each(150, &|i| format!("a{i}=~'x.*y.*z',"))),
+        ),
+        (
+            "classes",
+            format!("m{{{}}}", each(8, &|i| format!(r"a{i}=~`\pL{{100}}`,"))),
+        ),
+        ("a class", r"m{a=~`\pL{150}`}".to_owned()),
+        ("comments", "#\n".repeat(50_000) + "1"),
+    ]
+}
+
+#[test]
+fn no_expression_occupies_more_than_it_is_charged() {
+    let _alone = ALONE.lock();
+    let options = EngineOptions::default();
+    let engine = Engine::new(options);
+    for (name, text) in expressions() {
+        let charged = parsed_bytes(&[&text], &options.parser);
+        let (parsed, peak) = peak(|| engine.instant(&text, 0).map(|_| ()));
+        println!(
+            "{name:<36} {:>9} bytes: {peak:>10} of {charged:>10}; {}",
+            text.len(),
+            parsed
+                .err()
+                .map_or_else(String::new, |it| it.to_string().chars().take(100).collect())
+        );
+        assert!(
+            peak <= charged + SLACK,
+            "{name} occupies {peak} bytes of {charged}"
+        );
+    }
+}
+
+/// Returns 300 series of 400 samples, a minute apart.
+fn fetched(query: &Expression) -> Fetched {
+    let mut fetched = Fetched::default();
+    for selection in query.selections() {
+        let series = (0..300).map(|i| {
+            let label = |name: &str, value: String| prom_model::Label {
+                name: name.to_owned(),
+                value,
+            };
+            let labels = vec![label("__name__", "m".to_owned()), label("i", i.to_string())];
+            let samples = (0..400).map(|minute| prom_model::Sample {
+                timestamp_ms: minute * 60_000,
+                value: (minute * i) as f64,
+            });
+            StoredSeries {
+                labels: std::sync::Arc::new(prom_model::Labels::new(labels)),
+                floats: samples.collect(),
+                ..StoredSeries::default()
+            }
+        });
+        fetched.add(selection.clone(), series.collect());
+    }
+    fetched
+}
+
+#[test]
+fn no_evaluation_occupies_much_more_than_it_holds() {
+    let _alone = ALONE.lock();
+    /// Lists of samples have twice the room as they grow.
+    const PARTS: usize = 2;
+    /// For each series that the evaluation makes.
+    const SERIES_BYTES: usize = 512;
+    let engine = Engine::new(EngineOptions::default());
+    for text in [
+        "m",
+        "m * 2",
+        "m + m",
+        "m or m offset 1h",
+        "rate(m[5m])",
+        "sum by (i) (rate(m[5m]))",
+        "sum(m)",
+        "topk(100, m)",
+        "quantile(0.5, m)",
+        "count_values('v', m)",
+        "m * on(i) group_left() m",
+        "label_replace(m, 'x', '$1$1$1', 'i', '(.*)')",
+        "label_join(m, 'x', ',', 'i', 'i', 'i')",
+        "max_over_time(m[30m:10s])",
+        "quantile_over_time(0.9, m[1h])",
+        "absent(n)",
+        "sort_desc(m)",
+        "vector(1)",
+        "sum_over_time(vector(1)[10d:10s])",
+    ] {
+        let query = engine.range(text, 0, 24_000_000, 8_000).unwrap();
+        let fetched = fetched(&query);
+        let most = std::cell::Cell::new(0);
+        let (progress, peak) = peak(|| {
+            query.evaluate_measured(&fetched, &|held| {
+                most.set(most.get().max(held));
+                None
+            })
+        });
+        let Progress::Done(outcome) = progress else {
+            panic!("{text} is not evaluated");
+        };
+        let Value::Matrix(series) = outcome.value.unwrap() else {
+            panic!("{text} is no matrix");
+        };
+        let held =
+            most.get().max(outcome.statistics.peak_samples) * size_of::<prom_model::Sample>();
+        println!(
+            "{text:<48} {:>6} series: {peak:>10} of {held:>10}",
+            series.len()
+        );
+        assert!(
+            peak <= PARTS * held + SERIES_BYTES * series.len() + SLACK,
+            "{text} occupies {peak} bytes, and holds {held}"
+        );
+    }
 }
 
 /// Returns the least budget with which a request is served, and the most memory it occupies with

@@ -5,10 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use prom_model::Labels;
-use promql::{Matcher, Text};
+use promql::{Matcher, ParserOptions, Text};
 
 use super::endpoint::{Call, Data, Reply, serve};
 use super::envelope::{ApiError, ErrorType};
+use super::expressions::parsed;
 use super::json::{write_labels, write_list, write_string};
 use crate::http::App;
 use crate::http::invocation_limits::OptionalLimits;
@@ -18,8 +19,6 @@ use crate::query::Scope;
 pub(super) const MAX_SELECTORS: usize = 200;
 /// Bytes of all selectors at most, as many as one query may have.
 const MAX_SELECTOR_BYTES: usize = 1 << 20;
-/// Selectors of so many bytes are not parsed in the thread that serves connections.
-const LONG_SELECTOR_BYTES: usize = 4 << 10;
 /// Matchers of all selectors at most; each may be compared with every series.
 const MAX_MATCHERS: usize = 2_000;
 
@@ -68,7 +67,10 @@ pub(in crate::http) async fn names(
         Box::pin(async move {
             let limit = call.parameters.limit()?;
             let range_ms = range_ms(call)?;
-            let scope = scope(call, selectors(call).await?, range_ms);
+            let scope = {
+                let selectors = selectors(call).await?;
+                scope(call, selectors, range_ms)
+            };
             let reads = call.app.querier.reads(call.deadline);
             let reads = call.record.reads.insert(reads);
             let found = reads.label_names(&scope, call.reservation).await?;
@@ -92,7 +94,10 @@ pub(in crate::http) async fn values(
             })?;
             let limit = call.parameters.limit()?;
             let range_ms = range_ms(call)?;
-            let scope = scope(call, selectors(call).await?, range_ms);
+            let scope = {
+                let selectors = selectors(call).await?;
+                scope(call, selectors, range_ms)
+            };
             let reads = call.app.querier.reads(call.deadline);
             let reads = call.record.reads.insert(reads);
             let found = reads.label_values(&name, &scope, call.reservation);
@@ -177,7 +182,7 @@ pub(super) fn range_ms(call: &Call<'_>) -> Result<(i64, i64), ApiError> {
 }
 
 /// Returns the parameters `match[]`.
-async fn selectors(call: &Call<'_>) -> Result<Vec<Vec<Matcher>>, ApiError> {
+async fn selectors(call: &mut Call<'_>) -> Result<Vec<Vec<Matcher>>, ApiError> {
     let bad_data = |text: &dyn std::fmt::Display| ApiError::new(ErrorType::BadData, text);
     let texts: Vec<&str> = call.parameters.all("match[]").collect();
     if texts.len() > MAX_SELECTORS {
@@ -196,19 +201,9 @@ async fn selectors(call: &Call<'_>) -> Result<Vec<Vec<Matcher>>, ApiError> {
         );
         return Err(bad_data(&text));
     }
-    let options = &call.app.settings.promql.parser;
-    let parse = || promql::parse_selectors(texts, options);
-    let compute = call.app.querier.compute();
-    let selectors = compute.run_if(bytes > LONG_SELECTOR_BYTES, parse).await;
-    let selectors = selectors.map_err(|error| bad_data(&error))?;
-    let matchers: usize = selectors.iter().map(Vec::len).sum();
-    if matchers > MAX_MATCHERS {
-        let text = format!(
-            "the parameters match[] of a request may have at most {MAX_MATCHERS} matchers together, these have \
-             {matchers}; send several requests, or join matchers by a regular expression"
-        );
-        return Err(bad_data(&text));
-    }
+    let parse = |parser: &ParserOptions| promql::parse_selectors(&texts, parser);
+    let selectors = parsed(call.app, &texts, call.reservation, parse).await?;
+    let selectors = limited(selectors.map_err(|error| bad_data(&error))?)?;
     let is_open = |matchers: &Vec<Matcher>| matchers.iter().all(|matcher| matcher.matches(""));
     match selectors.iter().any(is_open) {
         true => Err(bad_data(
@@ -216,6 +211,20 @@ async fn selectors(call: &Call<'_>) -> Result<Vec<Vec<Matcher>>, ApiError> {
         )),
         false => Ok(selectors),
     }
+}
+
+/// Returns selectors unless they are more than a request may have.
+pub(super) fn limited(selectors: Vec<Vec<Matcher>>) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    let count = selectors.len();
+    let matchers: usize = selectors.iter().map(Vec::len).sum();
+    if count <= MAX_SELECTORS && matchers <= MAX_MATCHERS {
+        return Ok(selectors);
+    }
+    let text = format!(
+        "a request may have at most {MAX_SELECTORS} selectors with {MAX_MATCHERS} matchers together, this one has \
+         {count} with {matchers}; send several requests, or join matchers by a regular expression"
+    );
+    Err(ApiError::new(ErrorType::BadData, text))
 }
 
 fn scope(call: &Call<'_>, selectors: Vec<Vec<Matcher>>, range_ms: (i64, i64)) -> Scope {

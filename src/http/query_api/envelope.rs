@@ -89,6 +89,18 @@ impl ApiError {
         )
     }
 
+    /// Returns the error of a query whose time is over, with Prometheus' text, what it waited for, and a remedy.
+    fn timed_out(waited: &str) -> Self {
+        let error = EvaluationError::Interrupted(Interrupt::TimedOut);
+        Self::new(
+            ErrorType::Timeout,
+            format!(
+                "{error}{waited}; query a shorter range, a longer step or fewer series, or raise query_timeout and \
+                 the timeout of the request"
+            ),
+        )
+    }
+
     /// Returns the error of a request that finds no memory.
     pub(super) fn no_memory(exceeded: BudgetExceeded) -> Self {
         match exceeded {
@@ -133,6 +145,9 @@ impl From<EvaluationError> for ApiError {
             EvaluationError::Interrupted(Interrupt::Canceled) => ErrorType::Canceled,
             EvaluationError::TooManySamples | EvaluationError::Execution(_) => ErrorType::Execution,
         };
+        if error_type == ErrorType::Timeout {
+            return Self::timed_out("");
+        }
         Self::new(error_type, error)
     }
 }
@@ -148,7 +163,9 @@ impl From<ReadError> for ApiError {
             },
             ReadError::Row(_) => ErrorType::Execution,
             ReadError::Timestream(error) => match error.kind {
-                ErrorKind::Timeout => ErrorType::Timeout,
+                ErrorKind::Timeout => {
+                    return Self::timed_out(" while Timestream had not responded");
+                }
                 kind if kind.is_retryable() => ErrorType::Unavailable,
                 _ => ErrorType::Execution,
             },
@@ -215,11 +232,11 @@ mod tests {
             let error = TimestreamError::new(kind, "words of the service");
             let error = ApiError::from(ReadError::Timestream(error));
             assert_eq!(error.error_type, error_type, "{kind:?}");
-            assert!(
-                error.text.contains("words of the service"),
-                "{}",
-                error.text
-            );
+            let expected = match kind {
+                ErrorKind::Timeout => "raise query_timeout",
+                _ => "words of the service",
+            };
+            assert!(error.text.contains(expected), "{}", error.text);
         }
     }
 

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use prom_model::Labels;
+use promql::{ParseError, ParserOptions};
 
-use super::discovery::{MAX_SELECTORS, range_ms};
+use super::discovery::{MAX_SELECTORS, limited, range_ms};
 use super::endpoint::{Data, Reply, serve};
 use super::envelope::{ApiError, ErrorType};
+use super::expressions::parsed;
 use super::json::{write_float, write_labels, write_list, write_string, write_time};
 use super::parameters::{Parameters, go_integer};
 use crate::http::App;
@@ -99,9 +101,13 @@ pub(in crate::http) async fn exemplars(
                 return Err(bad_data(&text));
             }
             let text = call.parameters.get("query");
-            call.record.expression = text.to_owned();
-            let expr = promql::parse(text, &call.app.settings.promql.parser);
-            let selectors = promql::selectors(&expr.map_err(|error| bad_data(&error))?);
+            call.record.set_expression(text);
+            let parse = |parser: &ParserOptions| {
+                let expr = promql::parse(text, parser)?;
+                Ok::<_, ParseError>(promql::selectors(&expr))
+            };
+            let selectors = parsed(call.app, &[text], call.reservation, parse).await?;
+            let selectors = selectors.map_err(|error| bad_data(&error))?;
             if selectors.is_empty() {
                 return Ok(Data::None.into());
             }
@@ -114,7 +120,7 @@ pub(in crate::http) async fn exemplars(
                 return Err(bad_data(&text));
             }
             let scope = Scope {
-                selectors,
+                selectors: limited(selectors)?,
                 range_ms,
                 is_fresh: call.no_store,
             };

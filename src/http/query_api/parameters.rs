@@ -19,6 +19,15 @@ const MAX_FORM_BYTES: usize = 10 << 20;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// Parameters of a request at most.
+const MAX_PARAMETERS: usize = 10_000;
+
+/// Bytes of a number, a time or a duration at most.
+const MAX_NUMBER_BYTES: usize = 1_000;
+
+/// A form of more bytes takes longer to read than a thread that serves connections may be occupied.
+const LONG_BYTES: usize = 256 << 10;
+
 /// The largest time in seconds whose milliseconds are an `i64`.
 const MAX_SECONDS: i64 = i64::MAX / 1_000 - 1;
 
@@ -39,7 +48,10 @@ impl Parameters {
         if parts.method == Method::POST && is_form(parts) {
             let limit = app.settings.max_request_bytes.min(MAX_FORM_BYTES);
             let received = body::receive(&parts.headers, body, limit, reservation, deadline);
-            all.add(&received.await?, reservation)?;
+            let received = received.await?;
+            let is_long = received.len() > LONG_BYTES;
+            let add = || all.add(&received, reservation);
+            app.querier.compute().run_if(is_long, add).await?;
         }
         all.add(
             parts.uri.query().unwrap_or_default().as_bytes(),
@@ -52,6 +64,12 @@ impl Parameters {
         for (name, value) in form_urlencoded::parse(form) {
             let bytes = name.len() + value.len() + 2 * size_of::<(String, String)>();
             reservation.grow(bytes).map_err(ApiError::no_memory)?;
+            if self.0.len() == MAX_PARAMETERS {
+                let text = format!(
+                    "the request has more than {MAX_PARAMETERS} parameters; send several requests"
+                );
+                return Err(ApiError::new(ErrorType::BadData, text));
+            }
             self.0.push((name.into_owned(), value.into_owned()));
         }
         Ok(())
@@ -73,8 +91,19 @@ impl Parameters {
         self.count("limit", "limit must be non-negative")
     }
 
-    fn count(&self, name: &str, negative: &str) -> Result<Option<usize>, ApiError> {
+    /// Returns the first value of a parameter that has to be short, since it is read at once and quoted in errors.
+    fn number(&self, name: &str) -> Result<&str, ApiError> {
         let text = self.get(name);
+        if text.len() > MAX_NUMBER_BYTES {
+            let bytes = text.len();
+            let reason = format!("the value has {bytes} bytes, and may have {MAX_NUMBER_BYTES}");
+            return Err(ApiError::parameter(name, reason));
+        }
+        Ok(text)
+    }
+
+    fn count(&self, name: &str, negative: &str) -> Result<Option<usize>, ApiError> {
+        let text = self.number(name)?;
         if text.is_empty() {
             return Ok(None);
         }
@@ -88,7 +117,7 @@ impl Parameters {
 
     /// Returns a time in milliseconds since the Unix epoch, `None` if the parameter is absent.
     pub(super) fn optional_time(&self, name: &str) -> Result<Option<i64>, ApiError> {
-        match self.get(name) {
+        match self.number(name)? {
             "" => Ok(None),
             text => time_ms(text).map(Some).map_err(|reason| {
                 let reason = format!("invalid time value for '{name}': {reason}");
@@ -99,12 +128,12 @@ impl Parameters {
 
     /// Returns a time in milliseconds since the Unix epoch.
     pub(super) fn time(&self, name: &str) -> Result<i64, ApiError> {
-        time_ms(self.get(name)).map_err(|reason| ApiError::parameter(name, reason))
+        time_ms(self.number(name)?).map_err(|reason| ApiError::parameter(name, reason))
     }
 
     /// Returns the parameter `lookback_delta` in nanoseconds.
     pub(super) fn lookback(&self) -> Result<i64, ApiError> {
-        duration_ns(self.get("lookback_delta")).map_err(|reason| {
+        duration_ns(self.number("lookback_delta")?).map_err(|reason| {
             let text = format!("error parsing lookback delta duration: {reason}");
             ApiError::new(ErrorType::BadData, text)
         })
@@ -112,7 +141,7 @@ impl Parameters {
 
     /// Returns a duration in nanoseconds.
     pub(super) fn duration(&self, name: &str) -> Result<i64, ApiError> {
-        duration_ns(self.get(name)).map_err(|reason| ApiError::parameter(name, reason))
+        duration_ns(self.number(name)?).map_err(|reason| ApiError::parameter(name, reason))
     }
 }
 

@@ -4,11 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use promql::{Engine, EngineOptions, Query, Value};
+use promql::{Engine, EngineOptions, ParserOptions, Query, QueryError, Value};
 use tokio::time::Instant;
 
 use super::endpoint::{Call, Data, Reply, serve};
 use super::envelope::{ApiError, ErrorType};
+use super::expressions::parsed;
 use super::parameters::quoted;
 use super::statistics::statistics_json;
 use crate::http::App;
@@ -32,8 +33,8 @@ pub(in crate::http) async fn instant(
             };
             let time_ms = call.parameters.optional_time("time")?;
             let time_ms = time_ms.unwrap_or_else(now_ms);
-            let engine = engine(call)?;
-            let query = engine.instant(call.parameters.get("query"), time_ms)?;
+            let options = options(call)?;
+            let query = plan(call, options, |engine, text| engine.instant(text, time_ms)).await?;
             evaluate(call, query, limit).await
         })
     })
@@ -65,9 +66,10 @@ pub(in crate::http) async fn range(
                 let text = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
                 return Err(ApiError::new(ErrorType::BadData, text));
             }
-            let engine = engine(call)?;
-            let text = call.parameters.get("query");
-            let query = engine.range(text, start_ms, end_ms, step_ns / 1_000_000)?;
+            let options = options(call)?;
+            let step_ms = step_ns / 1_000_000;
+            let parse = |engine: &Engine, text: &str| engine.range(text, start_ms, end_ms, step_ms);
+            let query = plan(call, options, parse).await?;
             evaluate(call, query, limit).await
         })
     })
@@ -80,8 +82,8 @@ const STATS_ALL: &str = "all";
 /// Warnings, and infos, that a response has at most, beside one that says how many more there are.
 const MAX_ANNOTATIONS: usize = 10;
 
-/// Returns the engine for a request, after its parameters `timeout` and `lookback_delta`.
-fn engine(call: &mut Call<'_>) -> Result<Engine, ApiError> {
+/// Returns the options of the engine for a request, after its parameters `timeout` and `lookback_delta`.
+fn options(call: &mut Call<'_>) -> Result<EngineOptions, ApiError> {
     if !call.parameters.get("timeout").is_empty() {
         let timeout_ns = call.parameters.duration("timeout")?;
         let timeout = Duration::from_nanos(timeout_ns.max(0).unsigned_abs());
@@ -95,8 +97,25 @@ fn engine(call: &mut Call<'_>) -> Result<Engine, ApiError> {
         }
     }
     options.per_step_statistics &= call.parameters.get("stats") == STATS_ALL;
-    call.record.expression = call.parameters.get("query").to_owned();
-    Ok(Engine::new(options))
+    call.record.set_expression(call.parameters.get("query"));
+    Ok(options)
+}
+
+/// Parses the expression of a request by `parse`.
+async fn plan(
+    call: &mut Call<'_>,
+    options: EngineOptions,
+    parse: impl Fn(&Engine, &str) -> Result<Query, QueryError>,
+) -> Result<Query, ApiError> {
+    let text = call.parameters.get("query");
+    let parse = |parser: &ParserOptions| {
+        let options = EngineOptions {
+            parser: *parser,
+            ..options
+        };
+        parse(&Engine::new(options), text)
+    };
+    Ok(parsed(call.app, &[text], call.reservation, parse).await??)
 }
 
 async fn evaluate(

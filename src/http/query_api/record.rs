@@ -21,8 +21,8 @@ pub(super) struct ApiRecord {
     began: Instant,
     /// A query that takes as long is logged.
     slow: Duration,
-    /// The expression, empty if there is none.
-    pub(super) expression: String,
+    /// The start of the expression, empty if there is none.
+    expression: String,
     /// The queries, once they have begun.
     pub(super) reads: Option<Reads>,
     /// Those of the evaluation, once it is complete.
@@ -45,10 +45,15 @@ impl ApiRecord {
         self.reads.as_ref().map(Reads::outcome)
     }
 
+    /// Sets the expression of which the start is logged.
+    pub(super) fn set_expression(&mut self, text: &str) {
+        let end = text.floor_char_boundary(MAX_EXPRESSION_BYTES);
+        text[..end].clone_into(&mut self.expression);
+    }
+
     /// Returns the expression for the log, `None` if there is none.
     fn expression(&self) -> Option<&str> {
-        let end = self.expression.floor_char_boundary(MAX_EXPRESSION_BYTES);
-        (end > 0).then(|| &self.expression[..end])
+        (!self.expression.is_empty()).then_some(&*self.expression)
     }
 }
 
