@@ -13,6 +13,7 @@ mod clients;
 mod connectors;
 mod function;
 mod group;
+mod queries;
 mod reads;
 mod row;
 #[allow(dead_code, reason = "other tests need more of it")]
@@ -27,6 +28,14 @@ use crate::group::Group;
 fn reads() {
     let mut group = Group::start("Reads");
     group.measure(&reads::rows());
+    group.finish();
+}
+
+#[test]
+fn queries() {
+    let mut group = Group::start("Queries");
+    queries::check_ordinary(&group);
+    group.measure(&queries::rows());
     group.finish();
 }
 

@@ -28,6 +28,8 @@ pub(crate) enum Route {
     Create,
     Patch,
     Rows,
+    /// This path of the query API, with a form.
+    Form(&'static str),
 }
 
 /// The statuses that a row allows.
@@ -111,6 +113,7 @@ impl Route {
             Self::Create => "/v1/connectors",
             Self::Patch => "/v1/connectors/sink",
             Self::Rows => "/v1/connectors/sink/rows",
+            Self::Form(path) => path,
         }
     }
 
@@ -119,6 +122,7 @@ impl Route {
             Self::Read | Self::Write1 | Self::Raw => "application/x-protobuf",
             Self::Write2 => "application/x-protobuf;proto=io.prometheus.write.v2.Request",
             Self::Create | Self::Patch | Self::Rows => "application/json",
+            Self::Form(_) => "application/x-www-form-urlencoded",
         }
     }
 
