@@ -9,7 +9,7 @@ use timestream_emulator::{Fault, FaultKind, When};
 use crate::support::{START_MS, TestApp, query, series};
 
 /// Returns an app with a result of many pages.
-async fn many_pages(flags: &[&str]) -> TestApp {
+pub(crate) async fn many_pages(flags: &[&str]) -> TestApp {
     let app = TestApp::start_with(flags).await;
     // About 4 MB, in rows that a page can hold.
     let samples: Vec<_> = (0..3_600)
@@ -24,7 +24,7 @@ async fn many_pages(flags: &[&str]) -> TestApp {
     app
 }
 
-fn slow_down(app: &TestApp, latency: Duration) {
+pub(crate) fn slow_down(app: &TestApp, latency: Duration) {
     app.emulator.order_fault(Fault {
         when: When::Always,
         ..Fault::next("Query", 1, FaultKind::Latency(latency))
@@ -32,7 +32,7 @@ fn slow_down(app: &TestApp, latency: Duration) {
 }
 
 /// Lets the first pages of the result come, and then no more.
-async fn get_stuck(app: &TestApp) {
+pub(crate) async fn get_stuck(app: &TestApp) {
     // The columns, the columns beside the query, and two of its pages.
     until(|| calls(app, "Query") >= 4).await;
     slow_down(app, Duration::from_secs(3_600));
@@ -40,7 +40,7 @@ async fn get_stuck(app: &TestApp) {
     until(|| calls(app, "Query") > before).await;
 }
 
-async fn until(mut condition: impl FnMut() -> bool) {
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {
         assert!(Instant::now() < deadline, "it does not happen");
@@ -48,7 +48,7 @@ async fn until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-fn calls(app: &TestApp, operation: &str) -> u64 {
+pub(crate) fn calls(app: &TestApp, operation: &str) -> u64 {
     app.emulator
         .counters()
         .calls

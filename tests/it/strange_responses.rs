@@ -17,7 +17,7 @@ use crate::support::{START_MS, TestApp, query, series};
 
 /// Serves at an address of its own and returns its URL; `respond` is given the operation, its SQL
 /// and the number of calls before.
-async fn stranger<R>(respond: fn(&str, &str, usize) -> R) -> (String, Arc<AtomicUsize>)
+pub(crate) async fn stranger<R>(respond: fn(&str, &str, usize) -> R) -> (String, Arc<AtomicUsize>)
 where
     R: IntoResponse + Send + 'static,
 {
@@ -118,10 +118,10 @@ async fn a_result_row_of_another_shape_is_named() {
 }
 
 /// SHOW MEASURES with a measure `m` that has no dimensions.
-const SHOWN: &str = r#"{"QueryId": "S", "NextToken": "", "ColumnInfo": null, "Rows": [
+pub(crate) const SHOWN: &str = r#"{"QueryId": "S", "NextToken": "", "ColumnInfo": null, "Rows": [
     {"Data": [{"ScalarValue": "m"}, {"ScalarValue": "DOUBLE"}, {"ArrayValue": []}]}]}"#;
 
-fn page(fields: &str) -> String {
+pub(crate) fn page(fields: &str) -> String {
     format!(r#"{{"QueryId": "Q", "Rows": [{{"Data": {fields}}}]}}"#)
 }
 
