@@ -174,9 +174,17 @@ fn rows() -> Vec<Row> {
                 ("end", "1600000930.500"),
                 ("step", "30.000"),
             ],
-            Data::Is(json!({"resultType": "matrix", "result": [
-                {"metric": {}, "values": [[1600000900.5, "2"], [1600000930.5, "2"]]},
-            ]})),
+            Data::Has("2 per second at two times", |data| {
+                let values = data["result"][0]["values"].as_array();
+                let is_two = |point: &Value| {
+                    let value: Option<f64> = point[1].as_str().and_then(|it| it.parse().ok());
+                    value.is_some_and(|it| (it - 2.0).abs() < 1e-9)
+                };
+                values.is_some_and(|it| {
+                    let times: Vec<_> = it.iter().map(|point| point[0].as_f64()).collect();
+                    times == [Some(1600000900.5), Some(1600000930.5)] && it.iter().all(is_two)
+                })
+            }),
         ),
         row(
             "a panel over GET",

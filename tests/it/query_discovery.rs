@@ -531,7 +531,9 @@ async fn large_requests_are_rejected_by_their_limit() {
     let text = response.text();
     assert_eq!(response.status, StatusCode::BAD_REQUEST, "{text}");
     assert!(
-        text.contains("at most 2000 matchers together, these have 2001"),
+        text.contains(
+            "at most 200 selectors with 2000 matchers together, this one has 1 with 2001"
+        ),
         "{text}"
     );
     let tables: Vec<_> = (0..101).map(|i| format!("t{i}")).collect();

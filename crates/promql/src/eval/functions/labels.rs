@@ -14,8 +14,8 @@ use crate::text::Text;
 /// groups, by many labels with a long separator, or by calls within calls.
 const MAX_VALUE_BYTES: usize = 64 << 10;
 
-/// The bytes of a value that count as a sample; they are few in values of common lengths.
-const BYTES_OF_SAMPLE: usize = 1 << 10;
+/// Values up to this length do not count. Longer ones count as the samples that have as many bytes.
+const COMMON_VALUE_BYTES: usize = 1 << 10;
 
 /// The compiled form of a pattern that does not count.
 const SMALL_PATTERN_BYTES: usize = 64 << 10;
@@ -35,9 +35,9 @@ pub(super) fn replace<'a>(ev: &mut Evaluator<'a>, call: &'a Call) -> Evaluated<V
             "invalid regular expression in label_replace(): {pattern}"
         ));
     };
-    // Those of calls within calls are held at the same time.
+    // Those of calls within calls are held at the same time, with what matching needs.
     let large = regexp.compiled_bytes().saturating_sub(SMALL_PATTERN_BYTES);
-    ev.samples.add(large / size_of::<Sample>())?;
+    ev.samples.add(2 * large / size_of::<Sample>())?;
     let destination = label_name(string(destination)?, "destination", "label_replace")?;
     let groups = template.as_bytes().iter().filter(|it| **it == b'$').count();
     let mut series = ev.vector(vector)?;
@@ -91,7 +91,10 @@ fn reserve(ev: &mut Evaluator<'_>, bytes: usize, call: &Call) -> Evaluated<()> {
             "a label value in {name}() could have {bytes} bytes, and may have {MAX_VALUE_BYTES}; use fewer or shorter parts"
         ));
     }
-    ev.samples.add(bytes / BYTES_OF_SAMPLE)
+    match bytes > COMMON_VALUE_BYTES {
+        true => ev.samples.add(bytes / size_of::<Sample>()),
+        false => Ok(()),
+    }
 }
 
 /// Sets a label. A metric name that is set is not removed at the end of the evaluation.
