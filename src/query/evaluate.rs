@@ -348,7 +348,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_of_strings_are_told_from_others() {
+    fn bytes_of_strings_are_distinguished_from_others() {
         for (text, expected) in [
             ("", 0),
             ("a{b='cd'}", 2),
