@@ -22,6 +22,11 @@ pub(crate) fn sort_by<T>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
     sorter.sort(0, end, limit);
 }
 
+/// Sorts floats as Prometheus does for quantiles: NaN first, and zeros of both signs in the order of the algorithm.
+pub(crate) fn sort_floats(values: &mut [f64]) {
+    sort_by(values, |a, b| a.is_nan() || a < b);
+}
+
 /// Returns the number of bits of a number.
 fn bit_length(number: usize) -> u32 {
     usize::BITS - number.leading_zeros()

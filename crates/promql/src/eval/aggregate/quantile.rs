@@ -9,6 +9,7 @@ use super::slots::{Kinds, Slots};
 use crate::annotations::Annotation;
 use crate::eval::grid::{GridFloat, GridSeries};
 use crate::eval::{Evaluated, Evaluator};
+use crate::go_sort;
 use crate::plan::Aggregate;
 
 /// Returns the quantiles of the floats of each group.
@@ -97,6 +98,16 @@ fn of_values(quantile: f64, values: &mut [f64]) -> f64 {
     let rank = quantile * (values.len() as f64 - 1.0);
     let lower_place = rank.floor() as usize;
     let weight = rank - rank.floor();
+    let has_zero = |is_negative: bool| {
+        let mut values = values.iter();
+        values.any(|it| *it == 0.0 && it.is_sign_negative() == is_negative)
+    };
+    // They are equal: which of them has a place is decided by the algorithm.
+    if has_zero(true) && has_zero(false) {
+        go_sort::sort_floats(values);
+        let upper_place = (lower_place + 1).min(values.len() - 1);
+        return values[lower_place] * (1.0 - weight) + values[upper_place] * weight;
+    }
     let (_, &mut lower, above) = values.select_nth_unstable_by(lower_place, compare);
     let upper = above.iter().copied().min_by(compare).unwrap_or(lower);
     lower * (1.0 - weight) + upper * weight
@@ -121,6 +132,19 @@ mod tests {
         assert_eq!(of_values(-0.1, &mut values), f64::NEG_INFINITY);
         assert_eq!(of_values(1.1, &mut values), f64::INFINITY);
         assert!(of_values(f64::NAN, &mut values).is_nan());
+    }
+
+    /// In the order in which Go's insertion sort leaves them.
+    #[test]
+    fn zeros_keep_their_signs() {
+        for (mut values, expected) in [
+            (vec![0.0, -0.0], -0.0_f64),
+            (vec![-0.0, 0.0], 0.0),
+            (vec![0.0, -0.0, -1.0], -0.0),
+        ] {
+            let value = of_values(1.0, &mut values);
+            assert_eq!(value.to_bits(), expected.to_bits());
+        }
     }
 
     /// As in Prometheus, an infinite value counts with the weight 0.

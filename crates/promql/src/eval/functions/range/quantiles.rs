@@ -9,6 +9,7 @@ use super::notes::Notes;
 use super::windows::Window;
 use crate::eval::range_vector::RangeSeries;
 use crate::eval::scalar::Scalar;
+use crate::go_sort;
 use crate::value::SampleValue;
 
 /// The floats of a window in their order, NaN before all others. It moves along with windows.
@@ -84,6 +85,24 @@ impl Sorted {
 
     fn quantile(&self, quantile: f64) -> f64 {
         quantile_of(quantile, self.len(), |index| self.at(index))
+    }
+
+    /// Returns the quantile of the window in `floats`.
+    fn quantile_among(&self, floats: &[Sample], quantile: f64) -> f64 {
+        if !self.has_both_zeros() {
+            return self.quantile(quantile);
+        }
+        let values = floats[self.window.clone()].iter().map(|it| it.value);
+        let mut values: Vec<_> = values.collect();
+        go_sort::sort_floats(&mut values);
+        quantile_of(quantile, values.len(), |index| values[index])
+    }
+
+    /// Returns true if there is a zero of each sign. They are equal, so that Prometheus' sorting has them in any order.
+    fn has_both_zeros(&self) -> bool {
+        let negative = self.place_of(-0.0);
+        let positive = self.place_of(0.0);
+        negative < positive && self.values.get(positive) == Some(&0.0)
     }
 
     /// Returns the median of the distances from the median, if there is no NaN.
@@ -182,7 +201,8 @@ impl RangeFunction for Quantile {
         }
         let places = window.float_places.clone();
         self.sorted.move_to(&series.floats, places);
-        Some(SampleValue::Float(self.sorted.quantile(quantile)))
+        let value = self.sorted.quantile_among(&series.floats, quantile);
+        Some(SampleValue::Float(value))
     }
 }
 
@@ -280,6 +300,27 @@ mod tests {
                 prop_assert_eq!(bits(sorted.quantile(quantile)), bits(plain));
                 prop_assert_eq!(bits(sorted.median_deviation()), bits(plain_deviation(window)));
             }
+        }
+    }
+
+    /// In the order in which Go's insertion sort leaves them.
+    #[test]
+    fn zeros_keep_their_signs() {
+        for (values, expected) in [
+            (vec![0.0, -0.0], -0.0),
+            (vec![-0.0, 0.0], 0.0),
+            (vec![0.0, -0.0, -1.0], -0.0),
+            (vec![f64::NAN, 0.0, -0.0], -0.0),
+        ] {
+            let sample = |&value: &f64| Sample {
+                timestamp_ms: 0,
+                value,
+            };
+            let floats: Vec<_> = values.iter().map(sample).collect();
+            let mut sorted = Sorted::default();
+            sorted.move_to(&floats, 0..floats.len());
+            let value = sorted.quantile_among(&floats, 1.0);
+            assert_eq!(bits(value), bits(expected), "{values:?}");
         }
     }
 
