@@ -41,7 +41,13 @@ pub(crate) fn max(a: f64, b: f64) -> f64 {
 }
 
 /// Parses a float as Go's `strconv.ParseFloat`; `None` if it is no number or out of range.
-pub(crate) fn parse(text: &str) -> Option<f64> {
+///
+/// ```
+/// assert_eq!(promql::parse_float("1_000.5"), Some(1000.5));
+/// assert_eq!(promql::parse_float("0x1p-2"), Some(0.25));
+/// assert_eq!(promql::parse_float("5m"), None);
+/// ```
+pub fn parse(text: &str) -> Option<f64> {
     let signed = text.strip_prefix(['+', '-']);
     let unsigned = signed.unwrap_or(text);
     let is_negative = text.starts_with('-');

@@ -77,6 +77,7 @@ pub use engine::{
 };
 pub use error::{EvaluationError, ParseError, QueryError};
 pub use functions::{Function, Variadic};
+pub use go_float::parse as parse_float;
 pub use memory::{AppendError, MemoryStorage};
 pub use number::{parse_duration, parse_duration_ms};
 pub use parser::{MAX_DEPTH, ParserOptions, parse, parse_selector, parse_selectors};

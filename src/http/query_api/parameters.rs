@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::Method;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use jiff::Timestamp;
+use jiff::civil::Date;
 use prom_wire::budget::Reservation;
 use promql::Text;
 use tokio::time::Instant;
@@ -169,7 +169,7 @@ pub(super) fn go_integer(text: &str) -> Result<i64, String> {
 /// Reads a time: seconds as a float, rounded to milliseconds, or RFC 3339.
 fn time_ms(text: &str) -> Result<i64, String> {
     let error = || format!("cannot parse {} to a valid timestamp", quoted(text));
-    if let Ok(seconds) = text.parse::<f64>() {
+    if let Some(seconds) = promql::parse_float(text) {
         let (whole, fraction) = (seconds.trunc(), seconds.fract());
         if !whole.is_finite() || whole.abs() >= MAX_SECONDS as f64 {
             return Err(error());
@@ -184,15 +184,75 @@ fn time_ms(text: &str) -> Result<i64, String> {
     if text == "292277025-08-18T07:12:54.999999999Z" {
         return Ok(i64::MAX);
     }
-    let time: Timestamp = text.parse().map_err(|_| error())?;
-    // Rounded towards the past, as Go does it.
-    let milliseconds = time.as_nanosecond().div_euclid(1_000_000);
-    Ok(i64::try_from(milliseconds).expect("a year has at most four digits"))
+    rfc3339_ms(text).ok_or_else(error)
+}
+
+/// Reads a time in RFC 3339 as Go does: the letters are upper case, an hour may have one digit, and a comma may be
+/// before the fraction, which is rounded towards the past.
+fn rfc3339_ms(text: &str) -> Option<i64> {
+    let (date, time) = text.split_once('T')?;
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let date = Date::new(
+        i16::try_from(year).ok()?,
+        i8::try_from(month).ok()?,
+        i8::try_from(day).ok()?,
+    );
+    let days = Date::constant(1970, 1, 1)
+        .until(date.ok()?)
+        .ok()?
+        .get_days();
+    let end = time.find(['Z', '+', '-'])?;
+    let (time, zone) = time.split_at(end);
+    let (time, fraction) = match time.split_once(['.', ',']) {
+        Some((time, fraction)) => (time, Some(fraction)),
+        None => (time, None),
+    };
+    let hour_digits = time.find(':').filter(|&it| it == 1).unwrap_or(2);
+    let [hour, minute, second] = numbers(time, ':', [hour_digits, 2, 2])?;
+    let fraction_ms = match fraction {
+        None => 0,
+        Some(digits) if is_digits(digits) => format!("{digits}00").get(..3)?.parse().ok()?,
+        Some(_) => return None,
+    };
+    let offset_minutes = match zone.split_at(1) {
+        ("Z", "") => 0,
+        (sign, offset) => {
+            let [hours, minutes] = numbers(offset, ':', [2, 2])?;
+            // As Go has it, where some write offsets of 24 hours.
+            if sign == "Z" || hours > 24 || minutes > 60 {
+                return None;
+            }
+            let minutes = hours * 60 + minutes;
+            if sign == "-" { -minutes } else { minutes }
+        }
+    };
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let minutes = (i64::from(days) * 24 + hour) * 60 + minute - offset_minutes;
+    Some((minutes * 60 + second) * 1_000 + fraction_ms)
+}
+
+/// Returns the numbers with as many digits each that `separator` separates.
+fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> Option<[i64; N]> {
+    let mut parts = text.split(separator);
+    let mut numbers = [0; N];
+    for (number, digits) in numbers.iter_mut().zip(digits) {
+        let part = parts
+            .next()
+            .filter(|it| it.len() == digits && is_digits(it));
+        *number = part?.parse().ok()?;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit())
 }
 
 /// Reads a duration: seconds as a float, or a duration of Prometheus such as `5m`.
 fn duration_ns(text: &str) -> Result<i64, String> {
-    if let Ok(seconds) = text.parse::<f64>() {
+    if let Some(seconds) = promql::parse_float(text) {
         let nanoseconds = seconds * 1e9;
         // As Go compares: the limit itself, 2^63 as a float, passes.
         if nanoseconds > i64::MAX as f64 || nanoseconds < i64::MIN as f64 {
@@ -230,6 +290,23 @@ mod tests {
             ("2015-07-01T20:10:30.781Z", Some(1_435_781_430_781)),
             ("2015-07-01T22:10:30.781+02:00", Some(1_435_781_430_781)),
             ("1969-12-31T23:59:59.9999Z", Some(-1)),
+            ("2015-07-01T2:10:30Z", Some(1_435_716_630_000)),
+            ("2015-07-01T20:10:30,5-24:60", Some(1_435_871_430_500)),
+            ("0000-01-01T00:00:00Z", Some(-62_167_219_200_000)),
+            ("9999-12-31T23:59:59Z", Some(253_402_300_799_000)),
+            ("0x1p4", Some(16_000)),
+            ("1_000", Some(1_000_000)),
+            ("2015-07-01 20:10:30Z", None),
+            ("2015-07-01T20:10:30z", None),
+            ("2015-07-01T20:10:60Z", None),
+            ("2015-07-01T20:10Z", None),
+            ("2015-07-01T20:10:30.Z", None),
+            ("2015-07-01T20:10:30+0100", None),
+            ("2015-07-01T20:10:30", None),
+            ("2015-02-29T20:10:30Z", None),
+            ("20150701T201030Z", None),
+            ("2015-07-01T20:10:30Z[UTC]", None),
+            ("é015-07-01T20:10:30Z", None),
             ("", None),
             ("5m", None),
             ("NaN", None),
