@@ -58,11 +58,11 @@ impl<'v> ValueWriter<'v> {
             Value::Scalar {
                 timestamp_ms,
                 value,
-            } => write_pair(*timestamp_ms, out, |out| write_float(*value, out)),
+            } => write_alone(*timestamp_ms, out, |out| write_digits(*value, out)),
             Value::String {
                 timestamp_ms,
                 value,
-            } => write_pair(*timestamp_ms, out, |out| {
+            } => write_alone(*timestamp_ms, out, |out| {
                 write_string(&value.to_string_lossy(), out);
             }),
             Value::Vector(_) | Value::Matrix(_) => out.push(b'['),
@@ -146,6 +146,24 @@ pub(super) fn write_labels(labels: &Labels, out: &mut Vec<u8>) {
         write_label(&label.value, out);
     }
     out.push(b'}');
+}
+
+/// Writes a scalar or string, whose time has the fewest digits.
+fn write_alone(timestamp_ms: i64, out: &mut Vec<u8>, write_value: impl FnOnce(&mut Vec<u8>)) {
+    out.push(b'[');
+    write_number(timestamp_ms as f64 / 1000.0, out);
+    out.push(b',');
+    write_value(out);
+    out.push(b']');
+}
+
+/// Writes the value of a scalar: a float as a string with the fewest digits, never with an exponent.
+fn write_digits(value: f64, out: &mut Vec<u8>) {
+    if value.is_finite() {
+        write!(out, "\"{value}\"").expect("a vector grows");
+    } else {
+        write_float(value, out);
+    }
 }
 
 fn write_pair(timestamp_ms: i64, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
@@ -285,7 +303,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    fn value(value: &Value) -> String {
+    fn written_value(value: &Value) -> String {
         written(|out| {
             let mut writer = ValueWriter::new(value);
             while writer.write_piece(out) {}
@@ -309,16 +327,31 @@ mod tests {
             (2, format!("{element},{element}")),
         ] {
             let expected = format!("{{\"resultType\":\"vector\",\"result\":[{elements}]");
-            assert_eq!(value(&vector(len)), expected);
+            assert_eq!(written_value(&vector(len)), expected);
         }
         let scalar = Value::Scalar {
             timestamp_ms: 4_000,
             value: 2.0,
         };
         assert_eq!(
-            value(&scalar),
+            written_value(&scalar),
             "{\"resultType\":\"scalar\",\"result\":[4,\"2\"]"
         );
+        // Unlike those of series.
+        for (value, text) in [
+            (-0.0, "-0"),
+            (1e-7, "0.0000001"),
+            (1.5e22, "15000000000000000000000"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NAN, "NaN"),
+        ] {
+            let scalar = Value::Scalar {
+                timestamp_ms: 4_070,
+                value,
+            };
+            let expected = format!("{{\"resultType\":\"scalar\",\"result\":[4.07,\"{text}\"]");
+            assert_eq!(written_value(&scalar), expected);
+        }
     }
 
     #[test]
@@ -406,7 +439,7 @@ mod tests {
                 histogram: histogram.unwrap().into(),
             }],
         };
-        let text = value(&Value::Matrix(vec![series]));
+        let text = written_value(&Value::Matrix(vec![series]));
         let expected = concat!(
             r#"{"resultType":"matrix","result":[{"metric":{"job":"a"},"values":[[1,"2"]],"#,
             r#""histograms":[[2.001,{"count":"3.5","sum":"7","#,
