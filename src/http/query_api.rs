@@ -7,6 +7,7 @@
 mod body;
 mod cors;
 mod discovery;
+mod encoding;
 mod endpoint;
 mod envelope;
 mod expressions;
@@ -26,6 +27,7 @@ use axum::routing::{MethodFilter, MethodRouter, get, on, post};
 use http::header::ALLOW;
 use http::{Method, StatusCode};
 
+use self::encoding::Encoding;
 use self::envelope::ApiError;
 use super::fallback::{self, Protocol};
 use super::{App, HttpError};
@@ -117,7 +119,7 @@ fn not_allowed(allowed: &'static str) -> Response {
 
 /// Returns the response to a request that is rejected before it reaches a route.
 pub(super) fn rejection(error: HttpError) -> Response {
-    ApiError::from(error).into_response()
+    ApiError::from(error).into_response(Encoding::Identity)
 }
 
 /// Returns the routes of an endpoint whose parameters may be in the URL or in a form.

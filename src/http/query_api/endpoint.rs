@@ -9,7 +9,8 @@ use prom_wire::budget::Reservation;
 use promql::Value;
 use tokio::time::Instant;
 
-use super::body::{BodyWriter, Encoding};
+use super::body::BodyWriter;
+use super::encoding::Encoding;
 use super::envelope::ApiError;
 use super::json::{ValueWriter, write_strings_field};
 use super::parameters::Parameters;
@@ -72,6 +73,7 @@ pub(super) async fn serve(
 ) -> Response {
     let mut recorder =
         RequestRecorder::open(&app, ApiRecord::new(name, app.settings.query_log_slow));
+    let encoding = Encoding::accepted(request.headers());
     let result = respond(&app, &limits, request, endpoint, recorder.record()).await;
     let (mut response, numbers) = match result {
         Ok(response) => {
@@ -80,7 +82,7 @@ pub(super) async fn serve(
         }
         Err(error) => {
             let numbers = recorder.close(End::Failed(&error.to_http_error()));
-            (error.into_response(), numbers)
+            (error.into_response(encoding), numbers)
         }
     };
     response.extensions_mut().insert(numbers);

@@ -3,11 +3,12 @@
 use std::fmt::Display;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use prom_wire::budget::BudgetExceeded;
 use promql::{EvaluationError, Interrupt, QueryError, Text};
 
+use super::encoding::Encoding;
 use super::json::write_string;
 use crate::http::HttpError;
 use crate::query::ReadError;
@@ -186,17 +187,21 @@ impl From<HttpError> for ApiError {
     }
 }
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
+impl ApiError {
+    /// Returns the response in this encoding, which is that of a success too.
+    pub(super) fn into_response(self, encoding: Encoding) -> Response {
         let mut body = Vec::with_capacity(self.text.len() + 80);
         body.extend_from_slice(b"{\"status\":\"error\",\"errorType\":\"");
         body.extend_from_slice(self.error_type.as_str().as_bytes());
         body.extend_from_slice(b"\",\"error\":");
         write_string(&self.text, &mut body);
         body.push(b'}');
-        let mut response = (self.status(), body).into_response();
+        let mut response = (self.status(), encoding.encoded(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(name) = encoding.name() {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
+        }
         if self.error_type == ErrorType::Unavailable {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
