@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use prom_model::{FloatHistogram, Labels, Sample};
+use prom_model::{FloatHistogram, Labels, ResetHint, Sample};
 use promql::{HistogramSample, StoredSeries};
 
 use super::cache::{CachedSeries, Samples, Span};
@@ -194,16 +194,27 @@ impl Gathered {
             floats.extend(samples.floats_in(piece.span));
             for stored in samples.histograms_in(piece.span) {
                 let histogram = FloatHistogram::try_from(stored);
-                let histogram = histogram.map_err(|error| RowError::InvalidHistogram {
+                let mut histogram = histogram.map_err(|error| RowError::InvalidHistogram {
                     text: format!("{stored:?}"),
                     error,
                 })?;
+                // Any other hint is one of the sender. Prometheus' database finds the resets itself, so that no query
+                // over it meets such a hint.
+                if histogram.reset_hint() != ResetHint::Gauge {
+                    histogram.set_reset_hint(ResetHint::Unknown);
+                }
                 histograms.push(HistogramSample {
                     timestamp_ms: stored.timestamp_ms,
                     histogram: Arc::new(histogram),
                 });
             }
         }
+        // At the time of a float, Prometheus has no histogram.
+        histograms.retain(|histogram| {
+            let time = |float: &Sample| float.timestamp_ms;
+            let found = floats.binary_search_by_key(&histogram.timestamp_ms, time);
+            found.is_err()
+        });
         Ok(StoredSeries {
             labels,
             floats,

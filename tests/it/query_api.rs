@@ -168,6 +168,71 @@ async fn responses_are_compressed_for_clients_that_accept_it() {
 }
 
 #[tokio::test]
+async fn errors_are_compressed_too() {
+    let app = app(&[]).await;
+    let path = "/api/v1/query?query=(";
+    let plain = app.get(path).await;
+    let request = Request::get(path).header(ACCEPT_ENCODING, "gzip");
+    let response = app.send(request.body(Default::default()).unwrap()).await;
+    assert_eq!(response.status, StatusCode::BAD_REQUEST);
+    assert_eq!(response.headers[CONTENT_ENCODING], "gzip");
+    let mut body = Vec::new();
+    let read = GzDecoder::new(&response.body[..]).read_to_end(&mut body);
+    read.unwrap();
+    assert_eq!(body, plain.body);
+}
+
+#[tokio::test]
+async fn hints_of_senders_about_resets_have_no_effect() {
+    let app = app(&[]).await;
+    let hinted = |job: &str, hint: i32| {
+        let at = |time_ms: i64| {
+            let mut histogram = integers(time_ms);
+            histogram.reset_hint = hint;
+            histogram
+        };
+        let labels = [("__name__", "hinted"), ("job", job)];
+        histograms(&labels, vec![at(START_MS), at(START_MS + 60_000)])
+    };
+    // A reset and none.
+    app.write_ok(vec![hinted("a", 1), hinted("b", 2)]).await;
+    let query = format!("/api/v1/query?query=histogram_count(sum(hinted))&{AT}");
+    let response = app.get(&query).await.text();
+    assert_eq!(
+        response,
+        r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1600000060,"54"]}]}}"#
+    );
+    let query = format!("/api/v1/query?query=sum(resets(hinted[5m]))&{AT}");
+    let response = app.get(&query).await.text();
+    assert!(response.contains("\"0\"]"), "{response}");
+}
+
+#[tokio::test]
+async fn a_float_hides_a_histogram_of_its_time() {
+    let app = app(&[]).await;
+    let labels = [("__name__", "both")];
+    let mut both = histograms(
+        &labels,
+        vec![integers(START_MS), integers(START_MS + 30_000)],
+    );
+    both.samples = series(&labels, &[(START_MS, 2.0), (START_MS + 60_000, 3.0)]).samples;
+    app.write_ok(vec![both]).await;
+    for (query, expected) in [
+        ("count_over_time(both[5m])", r#""value":[1600000060,"3"]"#),
+        ("both offset 1m", r#""value":[1600000060,"2"]"#),
+        ("both", r#""value":[1600000060,"3"]"#),
+        (
+            "histogram_count(both offset 30s)",
+            r#""value":[1600000060,"27"]"#,
+        ),
+    ] {
+        let path = format!("/api/v1/query?query={query}&{AT}").replace(' ', "%20");
+        let response = app.get(&path).await.text();
+        assert!(response.contains(expected), "{query}: {response}");
+    }
+}
+
+#[tokio::test]
 async fn requests_are_counted() {
     let app = app(&[]).await;
     app.get(&format!("/api/v1/query?query=up&{AT}")).await;
