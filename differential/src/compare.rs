@@ -51,6 +51,12 @@ fn is_fixed_subquery(features: &[String]) -> bool {
     has("subquery") && has("@")
 }
 
+/// Returns true for an expression whose values may differ in their last bits.
+pub fn is_inexact(expression: &Node) -> bool {
+    let features = expression.all_features();
+    INEXACT.iter().any(|it| features.contains(*it))
+}
+
 /// A difference of two results.
 #[derive(Clone, Debug)]
 pub struct Difference {

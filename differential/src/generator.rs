@@ -45,6 +45,12 @@ pub fn features() -> Vec<String> {
     all.chain(MODIFIERS).map(str::to_owned).collect()
 }
 
+/// Returns true for an expression with the name of a metric that has native histograms.
+pub fn names_histograms(expression: &str) -> bool {
+    let mut names = selectors::NATIVE.iter();
+    names.any(|name| expression.contains(name))
+}
+
 /// The samples that an expression should have, so that not all results are empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Want {

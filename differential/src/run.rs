@@ -146,7 +146,13 @@ pub fn run(program: &Path, settings: &Settings) -> Report {
             if difference.is_some_and(|it| it.is_certain) {
                 report.differing += 1;
                 if report.differences.len() < settings.printed {
-                    let smallest = smallest(query.clone(), &memory, &mut judge);
+                    let smallest = smallest(query.clone(), |candidate| {
+                        let text = candidate.expression.to_string();
+                        let theirs = judge.evaluate(candidate, &text);
+                        let ours = engine::evaluate(&memory, candidate, &text);
+                        let difference = differs(candidate, &ours, &theirs, &mut judge);
+                        difference.is_some_and(|it| it.is_certain)
+                    });
                     report.add_difference(query, &smallest, &memory, &mut judge);
                 }
             }
@@ -168,7 +174,7 @@ fn differs(
 }
 
 /// Makes a differing query smaller as long as it differs.
-fn smallest(mut query: Query, memory: &Memory, judge: &mut Judge) -> Query {
+pub(crate) fn smallest(mut query: Query, mut differs: impl FnMut(&Query) -> bool) -> Query {
     let mut attempts = 0;
     'again: loop {
         for expression in query.expression.smaller() {
@@ -180,11 +186,7 @@ fn smallest(mut query: Query, memory: &Memory, judge: &mut Judge) -> Query {
                 expression,
                 ..query.clone()
             };
-            let text = candidate.expression.to_string();
-            let theirs = judge.evaluate(&candidate, &text);
-            let ours = engine::evaluate(memory, &candidate, &text);
-            let difference = differs(&candidate, &ours, &theirs, judge);
-            if difference.is_some_and(|it| it.is_certain) {
+            if differs(&candidate) {
                 query = candidate;
                 continue 'again;
             }

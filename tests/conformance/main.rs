@@ -9,6 +9,7 @@ mod exporter;
 mod otlp;
 mod page;
 mod promql;
+mod query_api;
 mod query_page;
 mod senders;
 mod stage;

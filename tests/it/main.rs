@@ -45,6 +45,7 @@ mod prometheus_kinds;
 mod promql;
 mod pushdown;
 mod query_api;
+mod query_api_random;
 mod query_cache;
 mod query_discovery;
 mod query_faults;

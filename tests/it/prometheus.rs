@@ -121,12 +121,15 @@ impl Prometheus {
 
     /// Returns a successful API response, warnings included.
     pub(crate) async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
-        let url =
-            Url::parse_with_params(&format!("{}/api/v1/{path}", self.url), parameters).unwrap();
-        let text = soak::http::get(url).await.unwrap().text().await.unwrap();
+        let text = self.api_text(path, parameters).await;
         let response: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(response["status"], "success", "{parameters:?}: {text}");
         response
+    }
+
+    /// Returns an API response as it is.
+    pub(crate) async fn api_text(&self, path: &str, parameters: &[(&str, &str)]) -> String {
+        api_text(&self.url, path, parameters).await
     }
 
     /// Returns its metadata of metrics.
@@ -232,6 +235,12 @@ fn stored_metadata(emulator: &Emulator) -> Metadata {
         metadata.entry(name).or_default().insert(entry);
     }
     metadata
+}
+
+/// Returns a response of the API at `url` as it is.
+pub(crate) async fn api_text(url: &str, path: &str, parameters: &[(&str, &str)]) -> String {
+    let url = Url::parse_with_params(&format!("{url}/api/v1/{path}"), parameters).unwrap();
+    soak::http::get(url).await.unwrap().text().await.unwrap()
 }
 
 /// Vectors have no order in PromQL; JSON has one.

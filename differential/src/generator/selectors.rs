@@ -24,7 +24,7 @@ const GAUGES: [&str; 8] = [
     "restarted",
     "{\"my.metric\"",
 ];
-const NATIVE: [&str; 10] = [
+pub(super) const NATIVE: [&str; 10] = [
     "rpc", "queue", "changing", "custom", "bounds", "kinds", "skewed", "hinted", "mixed", "blend",
 ];
 const CLASSIC: [&str; 3] = ["latency_bucket", "broken_bucket", "blend"];

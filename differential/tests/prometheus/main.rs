@@ -1,16 +1,14 @@
 //! Our engine has the results of a running Prometheus for random queries: every function, aggregation, operator and
 //! modifier occurs. The data is written to Prometheus, and our engine has it as Prometheus' remote read returns it.
 
-mod response;
-mod server;
-
+use differential::api::Form;
 use differential::compare::{self, Difference};
 use differential::data::{self, Series};
 use differential::engine::{Memory, evaluate};
 use differential::generator::{Generator, features};
+use differential::prometheus::{FEATURES, Prometheus};
+use differential::response;
 use differential::run::Settings;
-
-use server::Prometheus;
 
 /// The seed of the data and the queries.
 const SEED: u64 = 315;
@@ -22,9 +20,9 @@ fn random_queries_have_the_results_of_a_running_prometheus() {
     let settings = Settings::from_environment(SEED, QUERIES);
     println!("SEED={} N={}", settings.seed, settings.queries);
     let data = data::series(settings.seed);
-    let prometheus = Prometheus::start();
-    prometheus.write(&data);
-    let memory = Memory::in_order(&with_signs(prometheus.read(), &data));
+    let prometheus = Prometheus::start(FEATURES);
+    prometheus.api.write(&data);
+    let memory = Memory::in_order(&with_signs(prometheus.api.read(), &data));
 
     let (mut queries, mut substantial) = (0, 0);
     let mut differences = Vec::new();
@@ -38,12 +36,16 @@ fn random_queries_have_the_results_of_a_running_prometheus() {
             query.start_timestamps = false;
             query.type_and_unit_labels = false;
             let text = query.expression.to_string();
-            let theirs = prometheus.evaluate(&query, &text);
+            let evaluate_theirs = || {
+                let response = prometheus.api.query(&query, &text, &Form::default());
+                response::read(&response.body)
+            };
+            let theirs = evaluate_theirs();
             let ours = response::visible(&evaluate(&memory, &query, &text));
             queries += 1;
             substantial += usize::from(theirs.is_substantial());
-            let again = || prometheus.evaluate(&query, &text);
-            let difference = compare::difference(&query.expression, &ours, &theirs, again);
+            let difference =
+                compare::difference(&query.expression, &ours, &theirs, evaluate_theirs);
             if let Some(Difference {
                 text: difference, ..
             }) = difference

@@ -1,8 +1,8 @@
 //! Responses of Prometheus' HTTP API. They have of a histogram what a client sees: count, sum and buckets that are not
 //! empty.
 
-use differential::data::{Float, Point, Series};
-use differential::result::{QueryResult, Value};
+use crate::data::{Float, Point, Series};
+use crate::result::{QueryResult, Samples, Value};
 use prom_model::{Buckets, Count, FloatHistogram, Histogram, Label, Labels, Span};
 use serde_json::Value as Json;
 
@@ -11,17 +11,25 @@ const NUMBERS: usize = 4;
 /// The most annotations of each kind in a response. More are counted only.
 const ANNOTATIONS: usize = 10;
 
-/// Reads a response.
-pub(crate) fn read(body: &[u8]) -> QueryResult {
-    let response: Json = serde_json::from_slice(body).unwrap();
+/// Reads the body of a response.
+///
+/// # Panics
+/// It has another form.
+pub fn read(body: &[u8]) -> QueryResult {
+    let response: Json = serde_json::from_slice(body).expect("responses have this form");
     let texts = |kind: &str| {
         let all = response[kind].as_array().into_iter().flatten();
-        sorted(all.map(|it| it.as_str().unwrap().to_owned()).collect())
+        sorted(
+            all.map(|it| it.as_str().expect("responses have this form").to_owned())
+                .collect(),
+        )
     };
     let value = match response["status"].as_str() {
         Some("success") => Ok(value(&response["data"])),
         _ => {
-            let text = response["error"].as_str().unwrap();
+            let text = response["error"]
+                .as_str()
+                .expect("responses have this form");
             let parameter = "invalid parameter \"query\": ";
             Err(text.strip_prefix(parameter).unwrap_or(text).to_owned())
         }
@@ -30,16 +38,47 @@ pub(crate) fn read(body: &[u8]) -> QueryResult {
         value,
         warnings: texts("warnings"),
         infos: texts("infos"),
-        samples: None,
+        samples: samples(&response["data"]["stats"]["samples"]),
     }
+}
+
+/// Reads the numbers of samples of a response with statistics.
+fn samples(json: &Json) -> Option<Samples> {
+    let total = json["totalQueryableSamples"].as_u64()?;
+    let read = json["samplesRead"].as_u64().unwrap_or_default();
+    let steps = |name: &str| -> Vec<(i64, u64)> {
+        let all = json[name].as_array().into_iter().flatten();
+        all.map(|it| (time(it), it[1].as_u64().expect("responses have this form")))
+            .collect()
+    };
+    let read_of_steps = steps("samplesReadPerStep");
+    let per_step = steps("totalQueryableSamplesPerStep");
+    let per_step = per_step.into_iter().enumerate().map(|(at, (time, total))| {
+        let read = read_of_steps.get(at).map_or(0, |it| it.1);
+        (time, total, read)
+    });
+    Some(Samples {
+        total,
+        read,
+        per_step: per_step.collect(),
+    })
 }
 
 fn value(data: &Json) -> Value {
     let result = &data["result"];
-    let list = || result.as_array().unwrap().iter();
-    match data["resultType"].as_str().unwrap() {
+    let list = || result.as_array().expect("responses have this form").iter();
+    match data["resultType"]
+        .as_str()
+        .expect("responses have this form")
+    {
         "scalar" => Value::Scalar(time(result), number(&result[1])),
-        "string" => Value::String(time(result), result[1].as_str().unwrap().to_owned()),
+        "string" => Value::String(
+            time(result),
+            result[1]
+                .as_str()
+                .expect("responses have this form")
+                .to_owned(),
+        ),
         "vector" => Value::Vector(list().map(|it| series(it, "value", "histogram")).collect()),
         "matrix" => Value::Matrix(
             list()
@@ -52,10 +91,13 @@ fn value(data: &Json) -> Value {
 
 /// Reads a series, whose samples are one or a list.
 fn series(json: &Json, floats: &str, histograms: &str) -> Series {
-    let labels = json["metric"].as_object().unwrap().iter();
+    let labels = json["metric"]
+        .as_object()
+        .expect("responses have this form")
+        .iter();
     let labels = labels.map(|(name, value)| Label {
         name: name.clone(),
-        value: value.as_str().unwrap().to_owned(),
+        value: value.as_str().expect("responses have this form").to_owned(),
     });
     let samples = |name: &str| -> Vec<Json> {
         match &json[name] {
@@ -72,7 +114,7 @@ fn series(json: &Json, floats: &str, histograms: &str) -> Series {
     let histograms = samples(histograms).into_iter().map(|it| {
         let buckets = it[1]["buckets"].as_array().into_iter().flatten();
         let numbers = buckets.flat_map(|bucket| {
-            let kind = bucket[0].as_f64().unwrap();
+            let kind = bucket[0].as_f64().expect("responses have this form");
             [
                 kind,
                 number(&bucket[1]),
@@ -91,12 +133,14 @@ fn series(json: &Json, floats: &str, histograms: &str) -> Series {
 }
 
 fn time(sample: &Json) -> i64 {
-    (sample[0].as_f64().unwrap() * 1000.0).round() as i64
+    (sample[0].as_f64().expect("responses have this form") * 1000.0).round() as i64
 }
 
 fn number(json: &Json) -> f64 {
-    let text = json.as_str().unwrap();
-    text.trim_start_matches('+').parse().unwrap()
+    let text = json.as_str().expect("responses have this form");
+    text.trim_start_matches('+')
+        .parse()
+        .expect("responses have this form")
 }
 
 /// Returns a histogram whose positive side is the numbers of its buckets.
@@ -123,7 +167,10 @@ fn point(timestamp_ms: i64, count: f64, sum: f64, numbers: Vec<f64>) -> Point {
 }
 
 /// Returns of a result what a response has of it.
-pub(crate) fn visible(result: &QueryResult) -> QueryResult {
+///
+/// # Panics
+/// It has more annotations than a response.
+pub fn visible(result: &QueryResult) -> QueryResult {
     let mut result = result.clone();
     if let Ok(Value::Vector(all) | Value::Matrix(all)) = &mut result.value {
         let points = all.iter_mut().flat_map(|it| &mut it.histograms);
@@ -146,7 +193,7 @@ pub(crate) fn visible(result: &QueryResult) -> QueryResult {
 }
 
 fn visible_point(histogram: &Histogram) -> Point {
-    let floats = FloatHistogram::try_from(histogram).unwrap();
+    let floats = FloatHistogram::try_from(histogram).expect("responses have this form");
     let buckets = floats.all_buckets().filter(|it| it.count != 0.0);
     let numbers = buckets.flat_map(|it| {
         let kind = match (it.is_lower_inclusive, it.is_upper_inclusive) {
