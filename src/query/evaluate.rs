@@ -186,7 +186,7 @@ impl Reads {
             .zip(selected)
             .zip(&selections)
             .map(|((query, mut selected), selection)| {
-                selected.wanted = wanted(selection);
+                selected.wanted = wanted(selection, self.counts_all_samples());
                 self.plan(query, selected)
             })
             .collect();
@@ -327,11 +327,15 @@ pub(super) fn remote_matchers(matchers: &[Matcher]) -> Vec<prompb::LabelMatcher>
 }
 
 /// Returns the samples that the evaluation can touch.
-fn wanted(selection: &Selection) -> Wanted {
+///
+/// With `counts_all` they are those that the statistics count, too: `last_over_time` looks at one sample of a window and
+/// counts all of them.
+fn wanted(selection: &Selection, counts_all: bool) -> Wanted {
     let newest = match selection.samples {
         WindowSamples::All => false,
+        WindowSamples::Newest => true,
         // Stale markers are stored apart from other samples, and the newest of both is found.
-        WindowSamples::Newest | WindowSamples::NewestNotStale => true,
+        WindowSamples::NewestNotStale => !counts_all,
     };
     let end = |time_ms: i64| time_ms.saturating_add(selection.after_ms);
     Wanted::windows(

@@ -62,6 +62,7 @@ pub struct Reads {
     progress: Vec<Arc<Progress>>,
     /// `None` if it is switched off or bypassed.
     cache: Option<Arc<SampleCache>>,
+    counts_all_samples: bool,
     /// The time of the request, for the cache.
     now_ms: i64,
     outcome: ReadOutcome,
@@ -106,6 +107,7 @@ impl Querier {
             size: Arc::new(RequestSize::new(self.read_limits)),
             progress: Vec::new(),
             cache: self.cache.clone(),
+            counts_all_samples: false,
             now_ms: now_ms(),
             outcome: ReadOutcome::default(),
         }
@@ -198,6 +200,16 @@ impl Reads {
     /// Neither takes samples from the cache nor stores some there.
     pub fn bypass_cache(&mut self) {
         self.cache = None;
+    }
+
+    /// Fetches all samples that the statistics of an evaluation count, even those that it does not look at.
+    pub fn count_all_samples(&mut self) {
+        self.counts_all_samples = true;
+    }
+
+    /// Returns whether all samples are fetched that the statistics of an evaluation count.
+    pub(super) fn counts_all_samples(&self) -> bool {
+        self.counts_all_samples
     }
 
     /// Takes what is cached of a PromQL selection.

@@ -252,3 +252,27 @@ async fn requests_are_counted() {
         assert_eq!(app.metric(name).await, expected, "{name}");
     }
 }
+
+#[tokio::test]
+async fn statistics_count_the_samples_of_whole_windows() {
+    let app = app(&[]).await;
+    let range = "start=1600000300&end=1600000600&step=300";
+    for (query, statistics) in [
+        (
+            "last_over_time(up[5m])",
+            r#""totalQueryableSamples":18,"samplesRead":18,"peakSamples":"#,
+        ),
+        (
+            "up",
+            r#""totalQueryableSamples":4,"samplesRead":4,"peakSamples":"#,
+        ),
+    ] {
+        let path = format!("/api/v1/query_range?query={query}&{range}&stats=true");
+        let response = app.get(&path).await;
+        assert!(
+            response.text().contains(statistics),
+            "{query}: {}",
+            response.text()
+        );
+    }
+}

@@ -18,7 +18,7 @@ use crate::model::{
 /// A part of a message that is not read to its end.
 #[derive(Clone, Copy, Debug)]
 enum Error<'a> {
-    /// It costs the smallest part of the message around it that can be told from the rest.
+    /// It costs the smallest part of the message around it that can be separated from the rest.
     Unreadable(Unreadable<'a>),
     /// There is no memory for the whole message.
     Memory(BudgetExceeded),

@@ -128,6 +128,9 @@ async fn evaluate(
     if call.no_store {
         reads.bypass_cache();
     }
+    if !call.parameters.get("stats").is_empty() {
+        reads.count_all_samples();
+    }
     let reads = call.record.reads.insert(reads);
     let mut evaluation = reads.evaluate(query, call.reservation).await?;
     call.record.statistics = Some(evaluation.outcome.statistics);
