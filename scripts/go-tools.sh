@@ -4,7 +4,7 @@
 # tests/conformance, and prints the absolute path of the program as the only line on standard output.
 # Progress and errors go to standard error.
 #
-#   scripts/go-tools.sh collector|promql|promql-bench|promql-judge|telegraf|victoria-metrics|vmagent|vmctl
+#   scripts/go-tools.sh api-client|collector|promql|promql-bench|promql-judge|telegraf|victoria-metrics|vmagent|vmctl
 #
 # go.mod and go.sum of the module pin all its sources. The program is stored in the cache of
 # scripts/prometheus.sh, in a folder named after a checksum of the module, so a change of a module
@@ -24,6 +24,7 @@ say() { printf 'go-tools.sh: %s\n' "$*" >&2; }
 
 program="${1:-}"
 case "$program" in
+    api-client) module=client build=(build) package=. ;;
     collector | telegraf) module=$program build=(build) package=. ;;
     promql) module=promql build=(test -c) package=. ;;
     promql-bench) module=promql build=(test -c) package=./bench ;;
@@ -33,7 +34,7 @@ case "$program" in
     *) module= ;;
 esac
 if [[ $# -ne 1 || -z $module ]]; then
-    printf 'usage: scripts/go-tools.sh collector|promql|promql-bench|promql-judge|telegraf|victoria-metrics|vmagent|vmctl\n' >&2
+    printf 'usage: scripts/go-tools.sh api-client|collector|promql|promql-bench|promql-judge|telegraf|victoria-metrics|vmagent|vmctl\n' >&2
     exit 2
 fi
 folder="$here/../tests/conformance/$module"

@@ -3,7 +3,7 @@
 # Obtains a Python with the packages of a purpose, and prints the absolute path of that python as the only
 # line on standard output. Progress and errors go to standard error.
 #
-#   scripts/python.sh [strangers|queue|lambda]
+#   scripts/python.sh [strangers|queue|lambda|clients]
 #
 #   python="$(scripts/python.sh)"
 #   "$python" -c 'import boto3'
@@ -11,7 +11,8 @@
 #
 # strangers, the default: boto3 and the AWS command line, against which the emulator is tested, from
 # the versions in timestream-emulator/tests/strangers/requirements.txt. queue: a server that plays SQS,
-# from those in tests/queue-requirements.txt. lambda: cargo-lambda, zig and SAM, which build and check
+# from those in tests/queue-requirements.txt. clients: a client of Prometheus' HTTP API, from those in
+# tests/clients-requirements.txt. lambda: cargo-lambda, zig and SAM, which build and check
 # the function, from those in scripts/lambda-requirements.txt.
 #
 # It is a virtual environment of python3 (3.10 or later) in the cache, made on the first run by the
@@ -43,6 +44,10 @@ case "${1:-strangers}" in
         readonly requirements="$here/../tests/queue-requirements.txt"
         readonly modules='moto.server'
         ;;
+    clients)
+        readonly requirements="$here/../tests/clients-requirements.txt"
+        readonly modules='prometheus_api_client'
+        ;;
     lambda)
         readonly requirements="$here/lambda-requirements.txt"
         readonly modules='samcli, samtranslator, ziglang'
@@ -52,7 +57,7 @@ case "${1:-strangers}" in
         ;;
 esac
 if [[ $# -gt 1 ]]; then
-    printf 'usage: scripts/python.sh [strangers|queue|lambda]\n' >&2
+    printf 'usage: scripts/python.sh [strangers|queue|lambda|clients]\n' >&2
     exit 2
 fi
 

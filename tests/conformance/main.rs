@@ -5,6 +5,7 @@
 //! run by `make conformance` alone. Nothing is skipped: a program that cannot be had fails its test.
 
 mod browser;
+mod clients;
 mod exporter;
 mod otlp;
 mod page;

@@ -22,6 +22,11 @@ pub(crate) async fn chromium() -> PathBuf {
 }
 
 /// Returns the program whose path the script prints.
+/// Returns a python with the packages of a purpose.
+pub(crate) async fn python(purpose: &str) -> PathBuf {
+    obtained("scripts/python.sh", purpose).await
+}
+
 async fn obtained(script: &str, name: &str) -> PathBuf {
     let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
         .args(Some(name).filter(|name| !name.is_empty()))
