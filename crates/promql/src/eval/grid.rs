@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use prom_model::{FloatHistogram, Labels};
+use prom_model::{FloatHistogram, Labels, Sample};
 
 use super::{Evaluated, fail, is_metadata_label};
+
+/// Label values up to this length do not count as samples.
+pub(crate) const COMMON_VALUE_BYTES: usize = 1 << 10;
 
 /// A series of an instant vector: its values at some of the steps. No step has two.
 #[derive(Clone, Debug)]
@@ -58,13 +61,16 @@ impl GridSeries {
         float.into_iter().chain(histogram).min()
     }
 
-    /// Returns the number of samples, a histogram counting as several.
+    /// Returns the number of samples, a histogram counting as several. Label values that are longer than common ones count
+    /// as the samples that have as many bytes, since an expression can make many of them.
     pub(crate) fn size(&self) -> usize {
         let histograms = self
             .histograms
             .iter()
             .map(|it| it.histogram.size_in_samples());
-        self.floats.len() + histograms.sum::<usize>()
+        let values = self.labels.iter().map(|label| label.value.len());
+        let long: usize = values.filter(|len| *len > COMMON_VALUE_BYTES).sum();
+        self.floats.len() + histograms.sum::<usize>() + long / size_of::<Sample>()
     }
 
     /// Repeats the value of the first step at the steps up to `count`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use go_regex::Regexp;
 use prom_model::{METRIC_NAME_LABEL, Sample};
 
-use crate::eval::grid::{self, GridSeries};
+use crate::eval::grid::{self, COMMON_VALUE_BYTES, GridSeries};
 use crate::eval::{Evaluated, Evaluator, fail};
 use crate::plan::{Call, Node, NodeKind};
 use crate::text::Text;
@@ -13,9 +13,6 @@ use crate::text::Text;
 /// The longest value that a label is set to. A short query could make values that fill the memory: by a template of many
 /// groups, by many labels with a long separator, or by calls within calls.
 const MAX_VALUE_BYTES: usize = 64 << 10;
-
-/// Values up to this length do not count. Longer ones count as the samples that have as many bytes.
-const COMMON_VALUE_BYTES: usize = 1 << 10;
 
 /// The compiled form of a pattern that does not count.
 const SMALL_PATTERN_BYTES: usize = 64 << 10;
