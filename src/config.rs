@@ -17,7 +17,6 @@ use std::time::Duration;
 use ::http::StatusCode;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
-use prom_model::Sample;
 use promql::{EngineOptions, ParserOptions};
 
 use crate::dead_letter::DeadLetterTarget;
@@ -409,7 +408,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 read_timeout,
                 query_timeout,
                 query_log_slow: self.setting("query_log_slow"),
-                promql: self.promql(max_in_flight_bytes),
+                promql: self.promql(),
                 cors_origin: self.optional(CORS_ORIGIN),
                 throttled_write_status,
                 permanent_error_status: self.setting("permanent_error_status"),
@@ -428,10 +427,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
-    fn promql(&mut self, max_in_flight_bytes: usize) -> EngineOptions {
+    fn promql(&mut self) -> EngineOptions {
         let features: Features = self.optional("enable_feature").unwrap_or_default();
-        let max_samples = self.optional::<QuerySamples>("query_max_samples");
-        let fitting = max_in_flight_bytes / size_of::<Sample>();
         let defaults = EngineOptions::default();
         EngineOptions {
             parser: ParserOptions {
@@ -441,7 +438,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 ..defaults.parser
             },
             lookback_ms: milliseconds(self.setting("query_lookback_delta")),
-            max_samples: max_samples.map_or(fitting.min(defaults.max_samples), |it| it.0),
+            max_samples: self.setting::<QuerySamples>("query_max_samples").0,
             default_subquery_step_ms: milliseconds(self.setting("query_default_subquery_step")),
             delayed_name_removal: features.delayed_name_removal,
             type_and_unit_labels: features.type_and_unit_labels,

@@ -58,7 +58,7 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "request-timeout" "request_timeout" "25s" "Deadline of a write request; in Lambda at most half a second before the deadline of the invocation"
     "read-timeout" "read_timeout" "60s" "Deadline of a read request; in Lambda it defaults to request_timeout, with the same upper bound"
     "query-timeout" "query_timeout" "2m" "Deadline of a request to the query API; in Lambda it defaults to read_timeout, with the same upper bound"
-    "query-max-samples" "query_max_samples" "" "Maximum samples that one PromQL query may hold in memory, of 16 bytes each; beyond it the response is 422. By default as many as max_in_flight_bytes has room for, at most 50000000"
+    "query-max-samples" "query_max_samples" "50000000" "Maximum samples that one PromQL query may hold at the same time, as in Prometheus; beyond it the response is 422. They take up to 32 bytes each of max_in_flight_bytes, which usually is the lower limit"
     "query-lookback-delta" "query_lookback_delta" "5m" "Age at which a sample stops being the current one in PromQL"
     "query-default-subquery-step" "query_default_subquery_step" "1m" "Step of PromQL subqueries that have none; what evaluation_interval is in Prometheus"
     "query-cache-bytes" "query_cache_bytes" "64MiB" "Maximum memory of the cache of samples of the query API, 0 switches it off; in Lambda it defaults to a sixteenth of the function's memory"
