@@ -350,6 +350,11 @@ impl<'a> Request<'a> {
         self.labels.extend(ids);
     }
 
+    /// Returns the label of this number. One that is not UTF-8 has an empty name and value here.
+    pub fn label(&self, id: LabelId) -> Label<'a> {
+        self.known[id.index()]
+    }
+
     /// Returns the number of distinct labels.
     pub fn distinct_labels(&self) -> usize {
         self.known.len()
