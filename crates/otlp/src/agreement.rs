@@ -277,7 +277,7 @@ fn metrics() -> impl Strategy<Value = Vec<messages::Metric>> {
 }
 
 /// Arbitrary messages.
-fn requests() -> impl Strategy<Value = Request> {
+pub(crate) fn requests() -> impl Strategy<Value = Request> {
     let scope = (text(), text(), attributes());
     let scope = scope.prop_map(
         |(name, version, attributes)| messages::InstrumentationScope {

@@ -10,6 +10,7 @@ use std::fmt::{self, Write};
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use prom_model::PROMETHEUS_NAN_BITS;
 use prom_wire::budget::BudgetExceeded;
 use prom_wire::request::StringArena;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -410,7 +411,7 @@ impl<'a> Scalar<'a> for f64 {
                 .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte))
         };
         let read = match number(raw) {
-            "NaN" => Some(f64::NAN),
+            "NaN" => Some(f64::from_bits(PROMETHEUS_NAN_BITS)),
             "Infinity" => Some(f64::INFINITY),
             "-Infinity" => Some(f64::NEG_INFINITY),
             text if is_decimal(text) => text.parse().ok(),

@@ -1,14 +1,21 @@
 //! OTLP metrics to Prometheus series.
 //!
 //! [`read_protobuf`] and [`read_json`] read an `ExportMetricsServiceRequest` into one model, [`model::Metrics`].
-//! No I/O, no clock.
+//! [`translate()`] makes series of it as Prometheus' receiver does, and returns data points that cannot become series
+//! with the reason. No I/O, no clock.
 
 #[cfg(test)]
 mod agreement;
 mod json;
 mod limits;
 pub mod model;
+pub mod names;
+mod options;
 mod protobuf;
+mod rejected;
+pub mod response;
+mod text;
+mod translate;
 
 use prom_wire::budget::{BudgetExceeded, Reservation};
 use prom_wire::protobuf::MessageError;
@@ -16,6 +23,14 @@ use prom_wire::request::StringArena;
 
 use limits::Limits;
 use model::Metrics;
+pub use options::{Options, OptionsError, TranslationStrategy};
+pub use rejected::{RejectReason, Rejected};
+pub use translate::{Origin, TargetInfoBounds, Translation, translate};
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// The messages as generated code, for clients and tests; the readers do not use them.
 pub mod messages {

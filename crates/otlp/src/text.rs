@@ -1,0 +1,130 @@
+//! Values of attributes as text, and floats as Go writes them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::model::{AnyValue, KeyValue};
+
+/// Returns the value as the value of a label. Lists and maps are JSON; one with a float that JSON cannot have is empty.
+pub(crate) fn value_text<'a>(value: &AnyValue<'a>) -> Cow<'a, str> {
+    match value {
+        AnyValue::Empty => Cow::Borrowed(""),
+        AnyValue::String(text) => Cow::Borrowed(text),
+        AnyValue::Bool(true) => Cow::Borrowed("true"),
+        AnyValue::Bool(false) => Cow::Borrowed("false"),
+        AnyValue::Int(value) => Cow::Owned(value.to_string()),
+        AnyValue::Double(value) => Cow::Owned(double(*value)),
+        AnyValue::Bytes(bytes) => Cow::Owned(STANDARD.encode(bytes)),
+        AnyValue::Array(_) | AnyValue::Map(_) => {
+            let mut json = String::new();
+            match push_json(&mut json, value) {
+                true => Cow::Owned(json),
+                false => Cow::Borrowed(""),
+            }
+        }
+    }
+}
+
+/// Returns a float as the shortest decimal without exponent, as in the labels `le` and `quantile`.
+pub(crate) fn decimal(value: f64) -> Cow<'static, str> {
+    if value.is_nan() {
+        Cow::Borrowed("NaN")
+    } else if value == f64::INFINITY {
+        Cow::Borrowed("+Inf")
+    } else if value == f64::NEG_INFINITY {
+        Cow::Borrowed("-Inf")
+    } else {
+        Cow::Owned(value.to_string())
+    }
+}
+
+/// Returns a float as JSON has it, with an exponent from 1e21 on and below 1e-6.
+fn double(value: f64) -> String {
+    let magnitude = value.abs();
+    if value.is_nan() {
+        "NaN".to_owned()
+    } else if magnitude == f64::INFINITY {
+        let text = if value > 0.0 { "Infinity" } else { "-Infinity" };
+        text.to_owned()
+    } else if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
+        let text = format!("{value:e}");
+        match text.split_once('e') {
+            Some((digits, exponent)) if !exponent.starts_with('-') => {
+                format!("{digits}e+{exponent}")
+            }
+            _ => text,
+        }
+    } else {
+        value.to_string()
+    }
+}
+
+/// Adds a value as JSON; returns false if JSON cannot have it.
+fn push_json(json: &mut String, value: &AnyValue<'_>) -> bool {
+    match value {
+        AnyValue::Empty => json.push_str("null"),
+        AnyValue::String(text) => push_string(json, text),
+        AnyValue::Bool(value) => json.push_str(if *value { "true" } else { "false" }),
+        AnyValue::Int(value) => json.push_str(&value.to_string()),
+        AnyValue::Double(value) if value.is_finite() => json.push_str(&double(*value)),
+        AnyValue::Double(_) => return false,
+        // As Go writes a list of bytes that there is not.
+        AnyValue::Bytes(bytes) if bytes.is_empty() => json.push_str("null"),
+        AnyValue::Bytes(bytes) => push_string(json, &STANDARD.encode(bytes)),
+        AnyValue::Array(values) => {
+            json.push('[');
+            for (index, value) in values.iter().enumerate() {
+                if index > 0 {
+                    json.push(',');
+                }
+                if !push_json(json, value) {
+                    return false;
+                }
+            }
+            json.push(']');
+        }
+        AnyValue::Map(entries) => {
+            // By key; the last one of a key counts.
+            let entries = entries.iter().map(|KeyValue { key, value }| (*key, value));
+            let entries: BTreeMap<&str, &AnyValue<'_>> = entries.collect();
+            json.push('{');
+            for (index, (key, value)) in entries.into_iter().enumerate() {
+                if index > 0 {
+                    json.push(',');
+                }
+                push_string(json, key);
+                json.push(':');
+                if !push_json(json, value) {
+                    return false;
+                }
+            }
+            json.push('}');
+        }
+    }
+    true
+}
+
+/// Adds a string with the escapes that Go writes.
+fn push_string(json: &mut String, text: &str) {
+    json.push('"');
+    for it in text.chars() {
+        match it {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\u{8}' => json.push_str("\\b"),
+            '\u{c}' => json.push_str("\\f"),
+            '\n' => json.push_str("\\n"),
+            '\r' => json.push_str("\\r"),
+            '\t' => json.push_str("\\t"),
+            '\0'..='\u{1f}' | '\u{2028}' | '\u{2029}' => {
+                write!(json, "\\u{:04x}", u32::from(it)).expect("a string accepts all text");
+            }
+            it => json.push(it),
+        }
+    }
+    json.push('"');
+}
