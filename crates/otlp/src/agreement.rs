@@ -857,13 +857,15 @@ proptest! {
         is_cut in any::<bool>(),
     ) {
         let mut body = request.encode_to_vec();
-        prop_assume!(!body.is_empty());
-        for (index, byte) in changes {
-            let index = index.index(body.len());
-            body[index] = byte;
-        }
-        if is_cut {
-            body.truncate(length.index(body.len()));
+        // A third of the requests are empty.
+        if !body.is_empty() {
+            for (index, byte) in changes {
+                let index = index.index(body.len());
+                body[index] = byte;
+            }
+            if is_cut {
+                body.truncate(length.index(body.len()));
+            }
         }
         assert_agreement(&body);
     }
