@@ -244,8 +244,6 @@ fn data<'a>(
             },
             _ => Data::Summary(Vec::new()),
         };
-        metric.unreadable_points.clear();
-        metric.unreadable_exemplars = 0;
     }
     let mut unreadable = UnreadableParts {
         points: &mut metric.unreadable_points,
