@@ -176,36 +176,38 @@ impl<'a> Translator<'a, '_, '_> {
             self.reject_unreadable(resource.point_count(), "the resource", reason);
             return Ok(());
         }
-        let mut period = None;
-        // Without a promoted scope all scopes have the same labels.
-        let mut shared = None;
-        for scope in &resource.scopes {
-            let promoted = Some(scope).filter(|_| self.options.promote_scope_metadata);
-            if let Some(reason) = promoted.and_then(|it| it.unreadable.as_ref()) {
-                self.reject_unreadable(scope.point_count(), "the scope", reason);
-                continue;
+        let made = self.names.of_resource(resource, &mut self.series.limits);
+        let mut shared = match made {
+            Ok(overlay) => overlay,
+            Err(LabelError::Fatal(error)) => return Err(error),
+            Err(LabelError::Bad(bad)) => {
+                self.reject_label(resource.point_count(), "the resource", bad);
+                return Ok(());
             }
-            let known = shared.take().filter(|_| promoted.is_none());
-            let made = match known {
-                Some(overlay) => Ok(overlay),
-                None => self
-                    .names
-                    .overlay(resource, promoted, &mut self.series.limits),
-            };
-            let mut overlay = match made {
-                Ok(overlay) => overlay,
-                Err(LabelError::Fatal(error)) => return Err(error),
-                Err(LabelError::Bad(bad)) => {
-                    let place = "the resource or the scope";
-                    self.reject_label(scope.point_count(), place, bad);
+        };
+        let mut period = None;
+        for scope in &resource.scopes {
+            let mut promoted = None;
+            if self.options.promote_scope_metadata {
+                if let Some(reason) = &scope.unreadable {
+                    self.reject_unreadable(scope.point_count(), "the scope", reason);
                     continue;
                 }
-            };
+                let limits = &mut self.series.limits;
+                match self.names.of_promoted(&shared, scope, limits) {
+                    Ok(overlay) => promoted = Some(overlay),
+                    Err(LabelError::Fatal(error)) => return Err(error),
+                    Err(LabelError::Bad(bad)) => {
+                        self.reject_label(scope.point_count(), "the scope", bad);
+                        continue;
+                    }
+                }
+            }
+            let overlay = promoted.as_mut().unwrap_or(&mut shared);
             for metric in &scope.metrics {
                 Period::add(&mut period, metric, self.bounds);
-                self.add_metric(metric, &mut overlay)?;
+                self.add_metric(metric, overlay)?;
             }
-            shared = Some(overlay);
         }
         match period {
             Some(period) => self.add_target_info(resource, period),
@@ -435,7 +437,7 @@ impl<'a> Translator<'a, '_, '_> {
                 return Ok(false);
             }
         }
-        LabelNames::add_overlay(labels, overlay);
+        overlay.add_to(labels);
         self.series.point = Origin::Point(self.points);
         Ok(true)
     }

@@ -127,6 +127,31 @@ enum Precedence {
 }
 
 impl<'a> Overlay<'a> {
+    /// Adds the labels to those of attributes, which are ordered by name, too.
+    pub(super) fn add_to(&self, labels: &mut Vec<Label<'a>>) {
+        let overlay = &self.labels;
+        if overlay.is_empty() {
+            return;
+        }
+        let attributes =
+            std::mem::replace(labels, Vec::with_capacity(labels.len() + overlay.len()));
+        let mut attributes = attributes.into_iter().peekable();
+        for (own, precedence) in overlay {
+            while let Some(label) = attributes.next_if(|it| it.name < own.name) {
+                labels.push(label);
+            }
+            let has_attribute = attributes.peek().is_some_and(|it| it.name == own.name);
+            if has_attribute && *precedence == Precedence::Attribute {
+                continue;
+            }
+            while attributes.next_if(|it| it.name == own.name).is_some() {}
+            if !own.is_empty() {
+                labels.push(own.clone());
+            }
+        }
+        labels.extend(attributes);
+    }
+
     /// Stores the numbers that labels have got in a series, so that the next one has them at once.
     pub(super) fn learn(&mut self, labels: &[Label<'a>]) {
         if std::mem::replace(&mut self.is_learned, true) {
@@ -248,36 +273,10 @@ impl<'a, 'o> LabelNames<'a, 'o> {
         Ok(())
     }
 
-    /// Adds the labels of `overlay` to `labels`; both are ordered by name.
-    pub(super) fn add_overlay(labels: &mut Vec<Label<'a>>, overlay: &Overlay<'a>) {
-        let overlay = &overlay.labels;
-        if overlay.is_empty() {
-            return;
-        }
-        let attributes =
-            std::mem::replace(labels, Vec::with_capacity(labels.len() + overlay.len()));
-        let mut attributes = attributes.into_iter().peekable();
-        for (own, precedence) in overlay {
-            while let Some(label) = attributes.next_if(|it| it.name < own.name) {
-                labels.push(label);
-            }
-            let has_attribute = attributes.peek().is_some_and(|it| it.name == own.name);
-            if has_attribute && *precedence == Precedence::Attribute {
-                continue;
-            }
-            while attributes.next_if(|it| it.name == own.name).is_some() {}
-            if !own.is_empty() {
-                labels.push(own.clone());
-            }
-        }
-        labels.extend(attributes);
-    }
-
-    /// Returns the labels that `resource` and `scope` add to all of their series.
-    pub(super) fn overlay(
+    /// Returns the labels that a resource adds to all of its series.
+    pub(super) fn of_resource(
         &mut self,
         resource: &ResourceMetrics<'a>,
-        scope: Option<&ScopeMetrics<'a>>,
         limits: &mut DecodeLimits<'_>,
     ) -> Result<Overlay<'a>, LabelError<'a>> {
         let mut labels = BTreeMap::new();
@@ -295,14 +294,25 @@ impl<'a, 'o> LabelNames<'a, 'o> {
         for label in identity(resource) {
             labels.insert(label.name, (label, Precedence::Overlay));
         }
-        if let Some(scope) =
-            scope.filter(|it| options.promote_scope_metadata && !it.name.is_empty())
-        {
+        self.store(labels, limits)
+    }
+
+    /// Returns the labels that a resource and a promoted scope add to all of their series.
+    pub(super) fn of_promoted(
+        &mut self,
+        resource: &Overlay<'a>,
+        scope: &ScopeMetrics<'a>,
+        limits: &mut DecodeLimits<'_>,
+    ) -> Result<Overlay<'a>, LabelError<'a>> {
+        let labels = resource.labels.iter();
+        let labels = labels.map(|(label, precedence)| (label.name, (label.clone(), *precedence)));
+        let mut labels: BTreeMap<_, _> = labels.collect();
+        if !scope.name.is_empty() {
             for label in self.of_scope(scope, limits)? {
                 labels.insert(label.name, (label, Precedence::Overlay));
             }
         }
-        self.store(labels.into_values().collect(), limits)
+        self.store(labels, limits)
     }
 
     /// Returns the labels of a scope, of which the last one of a name counts.
@@ -334,14 +344,15 @@ impl<'a, 'o> LabelNames<'a, 'o> {
         Ok(labels.into_values().collect())
     }
 
-    /// Stores owned values, as each series of the resource has the labels.
+    /// Returns the labels as an overlay, for which owned values are stored.
     fn store(
         &self,
-        mut labels: Vec<(Label<'a>, Precedence)>,
+        labels: BTreeMap<&'a str, (Label<'a>, Precedence)>,
         limits: &mut DecodeLimits<'_>,
     ) -> Result<Overlay<'a>, LabelError<'a>> {
+        let mut labels: Vec<_> = labels.into_values().collect();
         for (label, _) in &mut labels {
-            limits.text(2 * size_of::<Label<'_>>() + label.bytes)?;
+            limits.text(4 * size_of::<Label<'_>>() + label.bytes)?;
             let value = std::mem::take(&mut label.value);
             label.value = Cow::Borrowed(self.arena.store(value));
         }
@@ -367,11 +378,10 @@ impl<'a, 'o> LabelNames<'a, 'o> {
         let keeps = self.options.keep_identifying_resource_attributes;
         let is_ignored = |key: &str| !keeps && IDENTIFYING.contains(&key);
         self.of_attributes(attributes, is_ignored, limits, labels)?;
-        let identity = identity(resource).map(|label| (label, Precedence::Overlay));
-        let mut identity: Vec<_> = identity.collect();
-        identity.sort_by_key(|(label, _)| label.name);
-        let overlay = self.store(identity, limits)?;
-        Self::add_overlay(labels, &overlay);
+        let identity = identity(resource);
+        let identity = identity.map(|label| (label.name, (label, Precedence::Overlay)));
+        let overlay = self.store(identity.collect(), limits)?;
+        overlay.add_to(labels);
         labels.retain(|it| it.name != METRIC_NAME_LABEL);
         let has_identity = labels
             .iter()
