@@ -35,6 +35,8 @@ const QUERIES: &[&str] = &[
     "sum_over_time(count_over_time(a[6m:2m])[12m:5m])",
     "timestamp(a)",
     "timestamp(a offset 6m)",
+    "timestamp(a @ 1800 offset 1m)",
+    "timestamp(a @ 1800 offset -3m)",
     "predict_linear(a[11m] @ 1800, 60)",
     "absent_over_time(b[1m])",
     "topk(1, a)",

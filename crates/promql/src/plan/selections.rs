@@ -65,6 +65,9 @@ impl Histograms {
 /// The functions that look at counts and sums of histograms only.
 const COUNT_FUNCTIONS: [&str; 3] = ["histogram_avg", "histogram_count", "histogram_sum"];
 
+/// The functions that look at the times of the samples of a selector.
+const TIME_FUNCTIONS: [&str; 2] = ["start_timestamp", "timestamp"];
+
 impl Around {
     fn within_function(&self, name: &'static str) -> Self {
         Self {
@@ -198,10 +201,16 @@ impl Numbering {
     }
 
     fn selector(&mut self, selector: &mut Selector, steps: Steps, around: &Around) {
+        // With `@`, Prometheus looks there without the offset, at a sample that need not be the newest.
+        let looks_before_end = selector.reference.at.is_some()
+            && selector.reference.offset < 0
+            && around
+                .function
+                .is_some_and(|it| TIME_FUNCTIONS.contains(&it));
         let window = Window {
             before: self.lookback,
             after: if selector.smoothed { self.lookback } else { 0 },
-            samples: match selector.smoothed {
+            samples: match selector.smoothed || looks_before_end {
                 true => WindowSamples::All,
                 false => WindowSamples::Newest,
             },
