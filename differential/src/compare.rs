@@ -100,20 +100,11 @@ pub fn difference(
     }
     let features = expression.all_features();
     let has_one_of = |all: &[&str]| all.iter().any(|it| features.contains(*it));
-    let is_inexact = has_one_of(&INEXACT);
-    if is_inexact && has_one_of(&["count_values"]) {
+    if has_one_of(&INEXACT) && has_one_of(&["count_values"]) {
         // The last bits are in labels.
         return None;
     }
-    let mut comparison = Comparison {
-        tolerance: if is_inexact { TOLERANCE } else { 0.0 },
-        is_ordered: expression
-            .features
-            .iter()
-            .any(|it| ORDERED.contains(&it.as_str())),
-        counts_samples: !has_one_of(&["subquery"]) || !has_one_of(&SUMS),
-        counts_reads: !expression.any(&is_fixed_subquery),
-    };
+    let mut comparison = Comparison::of(expression);
     let text = comparison.difference(ours, theirs)?;
     let mut is_stable = true;
     for _ in 0..REPETITIONS {
@@ -159,7 +150,30 @@ struct Comparison {
     counts_reads: bool,
 }
 
+/// Returns the first difference of the numbers of samples of two results of an expression, if both have them.
+pub fn statistics(expression: &Node, ours: &QueryResult, theirs: &QueryResult) -> Option<String> {
+    let comparison = Comparison::of(expression);
+    comparison.statistics(ours.samples.as_ref(), theirs.samples.as_ref())
+}
+
 impl Comparison {
+    fn of(expression: &Node) -> Self {
+        let features = expression.all_features();
+        let has_one_of = |all: &[&str]| all.iter().any(|it| features.contains(*it));
+        Self {
+            tolerance: match has_one_of(&INEXACT) {
+                true => TOLERANCE,
+                false => 0.0,
+            },
+            is_ordered: expression
+                .features
+                .iter()
+                .any(|it| ORDERED.contains(&it.as_str())),
+            counts_samples: !has_one_of(&["subquery"]) || !has_one_of(&SUMS),
+            counts_reads: !expression.any(&is_fixed_subquery),
+        }
+    }
+
     fn difference(&self, ours: &QueryResult, theirs: &QueryResult) -> Option<String> {
         if let Some(difference) = self.values(ours, theirs) {
             return Some(difference);

@@ -192,7 +192,8 @@ pub fn visible(result: &QueryResult) -> QueryResult {
     result
 }
 
-fn visible_point(histogram: &Histogram) -> Point {
+/// Returns of a histogram what a response has of it.
+pub(crate) fn visible_point(histogram: &Histogram) -> Point {
     let floats = FloatHistogram::try_from(histogram).expect("responses have this form");
     let buckets = floats.all_buckets().filter(|it| it.count != 0.0);
     let numbers = buckets.flat_map(|it| {

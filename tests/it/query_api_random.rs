@@ -24,13 +24,7 @@ async fn random_queries_have_the_responses_of_prometheus() {
         println!("SEED={} N={}", settings.seed, settings.queries);
         let theirs = Prometheus::start(FEATURES);
         let data = over_http::data(settings.seed);
-        ours.write(&data);
-        theirs.api.write(&data);
-        let pair = Pair {
-            ours: &ours,
-            theirs: &theirs.api,
-            delayed_name_removal: false,
-        };
+        let pair = Pair::new(&ours, &theirs.api, FEATURES, &data);
         let requests = over_http::compare_requests(&ours, &theirs.api);
         (pair.run(&settings), requests)
     };

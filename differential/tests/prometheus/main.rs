@@ -3,9 +3,10 @@
 
 use differential::api::Form;
 use differential::compare::{self, Difference};
-use differential::data::{self, Series};
+use differential::data;
 use differential::engine::{Memory, evaluate};
 use differential::generator::{Generator, features};
+use differential::over_http::with_signs;
 use differential::prometheus::{FEATURES, Prometheus};
 use differential::response;
 use differential::run::Settings;
@@ -64,18 +65,4 @@ fn random_queries_have_the_results_of_a_running_prometheus() {
     }
     assert!(substantial * 3 > queries, "{substantial} of {queries}");
     assert_eq!(differences.len(), 0, "SEED={}", settings.seed);
-}
-
-/// Returns the series with the floats as they were written: protobuf of remote read has no -0.
-fn with_signs(mut read: Vec<Series>, written: &[Series]) -> Vec<Series> {
-    for series in &mut read {
-        let same = written.iter().find(|it| it.labels == series.labels);
-        let same = same.expect("Prometheus has no other series");
-        let are_equal = same.floats.iter().zip(&series.floats).all(|(a, b)| {
-            a.time_ms == b.time_ms && (a.value == b.value || a.value.to_bits() == b.value.to_bits())
-        });
-        assert!(are_equal && same.floats.len() == series.floats.len());
-        series.floats.clone_from(&same.floats);
-    }
-    read
 }
