@@ -54,6 +54,8 @@ pub enum ErrorKind {
     AccessDenied,
     /// The database or table does not exist.
     NotFound,
+    /// The same of a query, which the service calls a validation error.
+    NotFoundByQuery,
     /// The service is busy with a conflicting change.
     Conflict,
     /// Some records were rejected, the others stored.
@@ -62,7 +64,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Throttled,
         Self::InternalServer,
         Self::Unavailable,
@@ -76,6 +78,7 @@ impl ErrorKind {
         Self::QuotaExceeded,
         Self::AccessDenied,
         Self::NotFound,
+        Self::NotFoundByQuery,
         Self::Conflict,
         Self::Rejected,
     ];
@@ -98,6 +101,7 @@ impl ErrorKind {
             | Self::QuotaExceeded
             | Self::AccessDenied
             | Self::NotFound
+            | Self::NotFoundByQuery
             | Self::Conflict
             | Self::Rejected => false,
         }
@@ -114,7 +118,7 @@ impl ErrorKind {
             Self::Timeout => "Timeout",
             Self::InvalidEndpoint => "InvalidEndpointException",
             Self::Credentials => "CredentialsError",
-            Self::Validation | Self::RowTooLarge => "ValidationException",
+            Self::Validation | Self::RowTooLarge | Self::NotFoundByQuery => "ValidationException",
             Self::QueryExecution => "QueryExecutionException",
             Self::QuotaExceeded => "ServiceQuotaExceededException",
             Self::AccessDenied => "AccessDeniedException",

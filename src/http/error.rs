@@ -70,9 +70,10 @@ impl From<ErrorClass> for StatusCode {
             ErrorClass::UnsupportedMedia => Self::UNSUPPORTED_MEDIA_TYPE,
             ErrorClass::Unavailable => Self::SERVICE_UNAVAILABLE,
             ErrorClass::Timestream(kind) => match kind {
-                ErrorKind::Validation | ErrorKind::RowTooLarge | ErrorKind::QueryExecution => {
-                    Self::BAD_REQUEST
-                }
+                ErrorKind::Validation
+                | ErrorKind::RowTooLarge
+                | ErrorKind::NotFoundByQuery
+                | ErrorKind::QueryExecution => Self::BAD_REQUEST,
                 ErrorKind::QuotaExceeded => Self::PAYMENT_REQUIRED,
                 ErrorKind::AccessDenied => Self::FORBIDDEN,
                 ErrorKind::NotFound => Self::NOT_FOUND,
@@ -476,7 +477,7 @@ fn remedy(kind: ErrorKind) -> &'static str {
         ErrorKind::AccessDenied => {
             " (allow the connector this action and timestream:DescribeEndpoints)"
         }
-        ErrorKind::NotFound => {
+        ErrorKind::NotFound | ErrorKind::NotFoundByQuery => {
             " (create the database and table, or correct the labels or options that name them)"
         }
         ErrorKind::Conflict => " (wait until the change of the table is done)",
@@ -703,6 +704,7 @@ mod tests {
             (ErrorKind::QuotaExceeded, 402),
             (ErrorKind::AccessDenied, 403),
             (ErrorKind::NotFound, 404),
+            (ErrorKind::NotFoundByQuery, 400),
             (ErrorKind::Conflict, 409),
             (ErrorKind::Rejected, 419),
             (ErrorKind::Throttled, 429),

@@ -36,8 +36,8 @@ use crate::storage::read::rows::Size;
 use crate::storage::read::schema::Schema;
 use crate::storage::read::selection::Selection;
 use crate::storage::read::sql;
-use crate::timestream::ErrorKind;
 use crate::timestream::retry::Limits;
+use crate::timestream::{ErrorKind, TimestreamError};
 use shelf::{Shelf, Weighed};
 
 /// Ranges begin and end at multiples of it, so that requests of one minute have the same.
@@ -233,9 +233,10 @@ impl Reads {
         let run = |querier, progress| metadata(querier, progress, table).boxed();
         match self.find(|it| &it.metadata, destination, &scope, run).await {
             // Nobody has created the table: there is no metadata.
-            Err(ReadError::Timestream(error)) if error.kind == ErrorKind::NotFound => {
-                Ok(Arc::default())
-            }
+            Err(ReadError::Timestream(TimestreamError {
+                kind: ErrorKind::NotFound | ErrorKind::NotFoundByQuery,
+                ..
+            })) => Ok(Arc::default()),
             found => found,
         }
     }

@@ -50,13 +50,7 @@ where
         None if kind == ErrorKind::UnexpectedResponse => unreadable(&error),
         None => causes(&error),
     };
-    let is_row_too_large = message.contains(ROW_TOO_LARGE);
-    let kind = match kind {
-        ErrorKind::Validation | ErrorKind::QueryExecution if is_row_too_large => {
-            ErrorKind::RowTooLarge
-        }
-        kind => kind,
-    };
+    let kind = kind_by_words(kind, &message);
     TimestreamError {
         source: error.into_source().ok().map(Arc::from),
         ..TimestreamError::new(kind, message)
@@ -65,6 +59,35 @@ where
 
 fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| (*error).source()).any(|error| error.is::<E>())
+}
+
+/// Returns the kind that has the remedy for an error: the service has one kind for errors with several remedies.
+fn kind_by_words(kind: ErrorKind, message: &str) -> ErrorKind {
+    match kind {
+        ErrorKind::Validation | ErrorKind::QueryExecution if message.contains(ROW_TOO_LARGE) => {
+            ErrorKind::RowTooLarge
+        }
+        ErrorKind::Validation if is_missing_table(message) => ErrorKind::NotFoundByQuery,
+        kind => kind,
+    }
+}
+
+/// Returns true if the words of a query's error say that a database or table does not exist, such as
+/// `line 1:15: Table 'db.t' does not exist`.
+///
+/// The subject must be at the start: other errors quote columns, patterns and texts of the query.
+fn is_missing_table(message: &str) -> bool {
+    let words = match message.strip_prefix("line ") {
+        Some(position) => position.split_once(": ").map_or("", |(_, words)| words),
+        None => message,
+    };
+    let words = words.to_ascii_lowercase();
+    let is_about = ["table ", "database ", "schema "].iter().any(|subject| {
+        let words = words.strip_prefix("the ").unwrap_or(&words);
+        let words = words.strip_prefix("requested ").unwrap_or(words);
+        words.starts_with(subject)
+    });
+    is_about && (words.contains(" does not exist") || words.contains(" not found"))
 }
 
 /// Returns the kind of an error in a response of the service.
@@ -156,6 +179,41 @@ mod tests {
         ];
         for (code, status, expected) in cases {
             assert_eq!(service_kind(code, status), expected, "{code} {status}");
+        }
+    }
+
+    #[test]
+    fn missing_tables_of_queries_are_recognized_by_their_words() {
+        use ErrorKind::{AccessDenied, NotFoundByQuery, QueryExecution, RowTooLarge, Validation};
+        let cases = [
+            ("line 1:15: Table 'db.t' does not exist", NotFoundByQuery),
+            ("Table 'db.t' does not exist", NotFoundByQuery),
+            ("line 3:1: Table db.t does not exist.", NotFoundByQuery),
+            ("line 1:15: Database 'db' does not exist", NotFoundByQuery),
+            ("line 1:15: Schema 'db' does not exist", NotFoundByQuery),
+            ("The table t does not exist.", NotFoundByQuery),
+            ("The database db does not exist.", NotFoundByQuery),
+            (
+                "Requested database 'db' not found for identifier 'db.t' at line 1:15",
+                NotFoundByQuery,
+            ),
+            // Others that the request itself has to change for.
+            ("line 1:76: Column 'vehicleName' does not exist", Validation),
+            ("line 1:8: Column 'Table ' does not exist", Validation),
+            ("line 1:8: Function table not registered", Validation),
+            ("line 1:8: Table 'db.t' has too many columns", Validation),
+            ("invalid pattern: Table 'a' does not exist", Validation),
+            ("line 1:8", Validation),
+            ("", Validation),
+            ("the max page response size has been exceeded", RowTooLarge),
+        ];
+        for (message, expected) in cases {
+            assert_eq!(kind_by_words(Validation, message), expected, "{message}");
+        }
+        // Its own remedies stay.
+        let missing = "Table 'db.t' does not exist";
+        for kind in [AccessDenied, QueryExecution] {
+            assert_eq!(kind_by_words(kind, missing), kind);
         }
     }
 }

@@ -53,6 +53,41 @@ async fn a_missing_table_is_404_and_costs_no_other_sample() {
 }
 
 #[tokio::test]
+async fn a_read_of_a_missing_table_has_the_remedy_of_one() {
+    let m = || vec![query(&[(Type::Eq, "__name__", "m")])];
+    for (option, words) in [
+        ("table", "Table 'db.missing' does not exist"),
+        ("database", "database 'missing' not found"),
+    ] {
+        let app = TestApp::start_with(&[&format!("--default-{option}=missing")]).await;
+        let response = app.read_raw(m()).await;
+        let text = response.text();
+        assert_eq!(response.status, 400, "{text}");
+        assert!(text.starts_with("ValidationException: "), "{text}");
+        assert!(text.contains(words), "{text}");
+        assert!(
+            text.ends_with(
+                " (create the database and table, or correct the labels or options that name them)"
+            ),
+            "{text}"
+        );
+    }
+    // Another mistake of the same kind keeps the remedy of that.
+    let app = TestApp::start().await;
+    let column = FaultKind::Validation("line 1:8: Column 'x' does not exist".to_owned());
+    app.emulator.order_fault(always("Query", column));
+    let response = app.read_raw(m()).await;
+    assert_eq!(response.status, 400);
+    assert!(
+        response
+            .text()
+            .ends_with("Column 'x' does not exist (change the request)"),
+        "{}",
+        response.text()
+    );
+}
+
+#[tokio::test]
 async fn throttling_beyond_the_retries_is_503_and_a_resend_succeeds() {
     let app = TestApp::start_with(&["--max-write-retries=0"]).await;
     app.emulator

@@ -11,6 +11,10 @@ use crate::cancel::{calls, get_stuck, many_pages, slow_down, until};
 use crate::strange_responses::{SHOWN, page, stranger};
 use crate::support::{HttpResponse, START_MS, TestApp, series};
 
+/// The remedy for a database or table that does not exist.
+const CREATE_OR_CORRECT: &str =
+    "(create the database and table, or correct the labels or options that name them)";
+
 /// The sum of all samples of `many_pages`.
 const ALL: &str = "/api/v1/query?query=sum(sum_over_time(m[1h]))&time=1600003599";
 
@@ -162,9 +166,34 @@ async fn a_missing_table_makes_no_partial_result() {
             .get(&format!("/api/v1/query?query={query}&time=1600000000"))
             .await;
         let text = error_text(&response, 422, "execution");
+        assert!(text.starts_with("ValidationException: "), "{text}");
         assert!(text.contains("Table 'db.missing' does not exist"), "{text}");
-        assert!(text.ends_with("(change the request)"), "{text}");
+        assert!(text.ends_with(CREATE_OR_CORRECT), "{text}");
     }
+    for path in [
+        "labels?match[]=m%7Btable=%22missing%22%7D",
+        "label/i/values?match[]=m%7Btable=%22missing%22%7D",
+        "series?match[]=m%7Btable=%22missing%22%7D",
+        "query_exemplars?query=m%7Btable=%22missing%22%7D",
+    ] {
+        let path = format!("/api/v1/{path}");
+        let text = error_text(&app.get(&path).await, 422, "execution");
+        assert!(text.contains("'db.missing'"), "{path}: {text}");
+        assert!(text.ends_with(CREATE_OR_CORRECT), "{path}: {text}");
+    }
+    let app = TestApp::start_with(&["--default-database=missing"]).await;
+    let query = "/api/v1/query?query=m&time=1600000000";
+    let text = error_text(&app.get(query).await, 422, "execution");
+    assert!(text.contains("database 'missing' not found"), "{text}");
+    assert!(text.ends_with(CREATE_OR_CORRECT), "{text}");
+}
+
+#[tokio::test]
+async fn metadata_of_a_missing_table_is_empty() {
+    let app = TestApp::start_with(&["--metadata-table=missing"]).await;
+    let response = app.get("/api/v1/metadata").await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(response.text(), r#"{"status":"success","data":{}}"#);
 }
 
 #[tokio::test]
