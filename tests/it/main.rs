@@ -49,6 +49,7 @@ mod query_api_random;
 mod query_cache;
 mod query_discovery;
 mod query_faults;
+mod query_limits;
 mod queue;
 mod read_limits;
 mod receiver;

@@ -560,7 +560,10 @@ async fn large_requests_are_rejected_by_their_limit() {
     let text = response.text();
     assert_eq!(response.status, StatusCode::BAD_REQUEST, "{text}");
     assert!(text.contains("expression too large"), "{text}");
-    let form = format!("match[]={{job=\"{}\"}}&match[]=up", "a".repeat(1 << 20));
+    let form = format!(
+        "match[]={{job=\"{}\"}}&match[]=up",
+        "a".repeat((1 << 20) - 8)
+    );
     let response = app
         .post("/api/v1/series", &headers, form.into_bytes())
         .await;

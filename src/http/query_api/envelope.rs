@@ -115,8 +115,8 @@ impl ApiError {
             BudgetExceeded::TooLarge { limit } => Self::new(
                 ErrorType::Execution,
                 format!(
-                    "the samples of the query need more than the {limit} bytes that one request may occupy; query a \
-                     shorter range, a longer step or fewer series, or raise max_in_flight_bytes"
+                    "samples, labels and response of the query need more than the {limit} bytes that one request \
+                     may occupy; query a shorter range, a longer step or fewer series, or raise max_in_flight_bytes"
                 ),
             ),
         }
@@ -223,6 +223,7 @@ mod tests {
             (ErrorKind::QuotaExceeded, Execution),
             (ErrorKind::AccessDenied, Execution),
             (ErrorKind::NotFound, Execution),
+            (ErrorKind::NotFoundByQuery, Execution),
             (ErrorKind::Conflict, Execution),
             (ErrorKind::RowTooLarge, Execution),
             (ErrorKind::Throttled, Unavailable),

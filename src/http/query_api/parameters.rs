@@ -7,12 +7,13 @@ use http::Method;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use jiff::civil::Date;
-use prom_wire::budget::Reservation;
+use prom_wire::DecodeError;
+use prom_wire::budget::{BudgetExceeded, Reservation};
 use promql::Text;
 use tokio::time::Instant;
 
 use super::envelope::{ApiError, ErrorType};
-use crate::http::{App, body};
+use crate::http::{App, HttpError, body};
 
 /// Maximum size of a form, as in Go's `net/http`.
 const MAX_FORM_BYTES: usize = 10 << 20;
@@ -21,6 +22,9 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Parameters of a request at most.
 const MAX_PARAMETERS: usize = 10_000;
+
+/// Bytes of the value of a parameter at most, as many as an expression may have.
+const MAX_VALUE_BYTES: usize = 1 << 20;
 
 /// Bytes of a number, a time or a duration at most.
 const MAX_NUMBER_BYTES: usize = 1_000;
@@ -47,8 +51,9 @@ impl Parameters {
         let mut all = Self::default();
         if parts.method == Method::POST && is_form(parts) {
             let limit = app.settings.max_request_bytes.min(MAX_FORM_BYTES);
+            let deadline = deadline.min(Instant::now() + app.settings.request_timeout);
             let received = body::receive(&parts.headers, body, limit, reservation, deadline);
-            let received = received.await?;
+            let received = received.await.map_err(|error| form_error(error, limit))?;
             let is_long = received.len() > LONG_BYTES;
             let add = || all.add(&received, reservation);
             app.querier.compute().run_if(is_long, add).await?;
@@ -62,14 +67,18 @@ impl Parameters {
 
     fn add(&mut self, form: &[u8], reservation: &mut Reservation) -> Result<(), ApiError> {
         for (name, value) in form_urlencoded::parse(form) {
-            let bytes = name.len() + value.len() + 2 * size_of::<(String, String)>();
-            reservation.grow(bytes).map_err(ApiError::no_memory)?;
+            // Before memory, which others may occupy: a request that is invalid is not to be sent again.
             if self.0.len() == MAX_PARAMETERS {
                 let text = format!(
                     "the request has more than {MAX_PARAMETERS} parameters; send several requests"
                 );
                 return Err(ApiError::new(ErrorType::BadData, text));
             }
+            if name.len().max(value.len()) > MAX_VALUE_BYTES {
+                return Err(too_long(&name, value.len(), MAX_VALUE_BYTES));
+            }
+            let bytes = name.len() + value.len() + 2 * size_of::<(String, String)>();
+            reservation.grow(bytes).map_err(no_memory)?;
             self.0.push((name.into_owned(), value.into_owned()));
         }
         Ok(())
@@ -94,12 +103,10 @@ impl Parameters {
     /// Returns the first value of a parameter that has to be short, since it is read at once and quoted in errors.
     fn number(&self, name: &str) -> Result<&str, ApiError> {
         let text = self.get(name);
-        if text.len() > MAX_NUMBER_BYTES {
-            let bytes = text.len();
-            let reason = format!("the value has {bytes} bytes, and may have {MAX_NUMBER_BYTES}");
-            return Err(ApiError::parameter(name, reason));
+        match text.len() {
+            bytes if bytes > MAX_NUMBER_BYTES => Err(too_long(name, bytes, MAX_NUMBER_BYTES)),
+            _ => Ok(text),
         }
-        Ok(text)
     }
 
     fn count(&self, name: &str, negative: &str) -> Result<Option<usize>, ApiError> {
@@ -142,6 +149,52 @@ impl Parameters {
     /// Returns a duration in nanoseconds.
     pub(super) fn duration(&self, name: &str) -> Result<i64, ApiError> {
         duration_ns(self.number(name)?).map_err(|reason| ApiError::parameter(name, reason))
+    }
+}
+
+/// Returns the error of a parameter whose value, or name, is longer than `max_bytes`.
+fn too_long(name: &str, bytes: usize, max_bytes: usize) -> ApiError {
+    if name.len() > max_bytes {
+        let text = format!(
+            "the name of a parameter has {} bytes, and may have {max_bytes}; check how the request is encoded",
+            name.len()
+        );
+        return ApiError::new(ErrorType::BadData, text);
+    }
+    let reason = format!("the value has {bytes} bytes, and may have {max_bytes}; shorten it");
+    ApiError::parameter(name, reason)
+}
+
+/// Returns the error of a form that cannot be received, whose text on other routes is for senders of remote write.
+fn form_error(error: HttpError, limit: usize) -> ApiError {
+    if error == HttpError::from(DecodeError::TooLarge { limit }) {
+        let option = match limit {
+            MAX_FORM_BYTES => "",
+            _ => ", or raise max_request_bytes",
+        };
+        let text = format!(
+            "the form has more than {limit} bytes; shorten its parameters, or send several requests{option}"
+        );
+        return ApiError::new(ErrorType::TooLarge, text);
+    }
+    if error == HttpError::slow_body() {
+        let text = "the form did not arrive in time; send it again, without pauses, or raise request_timeout";
+        return ApiError::new(ErrorType::Unavailable, text);
+    }
+    error.into()
+}
+
+/// Returns the error of parameters that find no memory.
+fn no_memory(exceeded: BudgetExceeded) -> ApiError {
+    match exceeded {
+        BudgetExceeded::Busy { .. } => ApiError::no_memory(exceeded),
+        BudgetExceeded::TooLarge { limit } => {
+            let text = format!(
+                "the parameters need more than the {limit} bytes that one request may occupy; shorten them, send \
+                 several requests, or raise max_in_flight_bytes"
+            );
+            ApiError::new(ErrorType::TooLarge, text)
+        }
     }
 }
 
