@@ -19,6 +19,23 @@ pub(crate) fn head(route: Route, len: usize) -> Vec<u8> {
     .into_bytes()
 }
 
+/// Returns the headers of a request whose body has parts without an announced end.
+pub(crate) fn chunked_head(route: Route) -> Vec<u8> {
+    let head = String::from_utf8(head(route, 0)).expect("headers are text");
+    head.replace("Content-Length: 0", "Transfer-Encoding: chunked")
+        .into_bytes()
+}
+
+/// Returns the whole of a GET, whose target is that of the route and then `rest`.
+pub(crate) fn get(route: Route, rest: &[u8]) -> Vec<u8> {
+    let target = [b"GET ", route.path().as_bytes(), rest].concat();
+    [
+        &target[..],
+        b" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
+    ]
+    .concat()
+}
+
 /// Sends a request and reads its response to the end.
 pub(crate) fn send(address: SocketAddr, head: &[u8], body: &[u8], limit: Duration) -> Outcome {
     let deadline = Instant::now() + limit;

@@ -1,20 +1,32 @@
 //! Clients that stop in the middle: of their request, before the response, or of reading it.
 
 use std::io::Write;
-use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
 
 use crate::bodies::{bytes, double, each, filled, number, put_bytes, snappy};
-use crate::client::{head, receive};
+use crate::client::{chunked_head, head, receive};
 use crate::group::{Group, LIMIT, RUNTIME, is_selected};
 use crate::row::{Expected, Outcome, Route, tally};
 
 /// Time that a client keeps its connection open without reading the response.
 const UNREAD: Duration = Duration::from_secs(3);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The paths of the query API that accept forms.
+const FORMS: [&str; 7] = [
+    "/api/v1/query",
+    "/api/v1/query_range",
+    "/api/v1/query_exemplars",
+    "/api/v1/format_query",
+    "/api/v1/parse_query",
+    "/api/v1/series",
+    "/api/v1/labels",
+];
 
 pub(crate) fn measure(group: &mut Group) {
     let large = snappy(&series_of_long_labels());
@@ -25,7 +37,24 @@ pub(crate) fn measure(group: &mut Group) {
     stalled(
         group,
         "writes and reads that stall half way",
-        [(Route::Write1, &large), (Route::Read, &query)],
+        &[(Route::Write1, &large), (Route::Read, &query)],
+    );
+    let form = [b"query=1".to_vec(), filled("&a=b", 100_000)].concat();
+    let forms = FORMS.map(|path| (Route::Form(path), &form));
+    stalled(group, "forms that stall half way", &forms);
+    endless(
+        group,
+        "forms that never end",
+        64 << 10,
+        Duration::ZERO,
+        Expected::Always(&[413]),
+    );
+    endless(
+        group,
+        "forms of a byte a second",
+        1,
+        SECOND,
+        Expected::Always(&[503]),
     );
     for (name, route, body) in [
         ("a write whose client leaves", Route::Write1, &large),
@@ -94,22 +123,23 @@ fn connect(group: &Group, buffer: Option<u32>) -> TcpStream {
     stream
 }
 
-/// Sends headers that announce the whole body, and half of the body. Half of the clients send each
-/// request.
-fn stalled(group: &mut Group, name: &str, requests: [(Route, &Vec<u8>); 2]) {
+/// Sends headers that announce the whole body, and half of the body. The clients send the requests in turn.
+fn stalled(group: &mut Group, name: &str, requests: &[(Route, &Vec<u8>)]) {
     if !is_selected(name) {
         return;
     }
-    let sent = requests.map(|(route, body)| {
+    let sent = requests.iter().map(|(route, body)| {
         let half = &body[..body.len() / 2];
-        [&head(route, body.len())[..], half].concat()
+        [&head(*route, body.len())[..], half].concat()
     });
+    let sent: Vec<_> = sent.collect();
     let address = group.server.address;
     let clients = AtomicUsize::new(0);
     let request = || {
         let client = clients.fetch_add(1, Ordering::Relaxed);
         let stream = TcpStream::connect(address);
-        let Ok(stream) = stream.and_then(|it| (&it).write_all(&sent[client % 2]).map(|()| it))
+        let Ok(stream) =
+            stream.and_then(|it| (&it).write_all(&sent[client % sent.len()]).map(|()| it))
         else {
             return Outcome::Broken;
         };
@@ -118,6 +148,44 @@ fn stalled(group: &mut Group, name: &str, requests: [(Route, &Vec<u8>); 2]) {
     let len = sent.iter().map(Vec::len).sum();
     group.measure_row(name, (len, 0), &request, |outcomes| {
         Expected::Definite.violation(outcomes)
+    });
+}
+
+/// Sends parts of a form, of `len` bytes each, until there is a response.
+fn endless(group: &mut Group, name: &str, len: usize, pause: Duration, expected: Expected) {
+    if !is_selected(name) {
+        return;
+    }
+    let part = "a".repeat(len);
+    let part = format!("{len:x}\r\n{part}\r\n");
+    let address = group.server.address;
+    let clients = AtomicUsize::new(0);
+    let request = || {
+        let client = clients.fetch_add(1, Ordering::Relaxed);
+        let head = chunked_head(Route::Form(FORMS[client % FORMS.len()]));
+        let Ok(stream) = TcpStream::connect(address) else {
+            return Outcome::Broken;
+        };
+        let set = stream.set_write_timeout(Some(LIMIT));
+        set.expect("the limit is not zero");
+        let has_response = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut sent = (&stream).write_all(&head);
+                while sent.is_ok() && !has_response.load(Ordering::Relaxed) {
+                    sent = (&stream).write_all(part.as_bytes());
+                    thread::sleep(pause);
+                }
+            });
+            let outcome = receive(&stream, Instant::now() + LIMIT);
+            has_response.store(true, Ordering::Relaxed);
+            // Ends the writing, too.
+            let _ = stream.shutdown(Shutdown::Both);
+            outcome
+        })
+    };
+    group.measure_row(name, (0, 0), &request, |outcomes| {
+        expected.violation(outcomes)
     });
 }
 

@@ -15,7 +15,7 @@ use timestream_emulator::{Config, Emulator, TableSpec};
 use tokio::runtime::Runtime;
 
 use crate::bodies::{bytes, double, each, number, put_bytes, snappy};
-use crate::client::{head, send};
+use crate::client::{get, head, send};
 use crate::row::{Outcome, Route, Row, tally};
 use crate::server::{Memory, Server, fallen, resident};
 
@@ -171,12 +171,18 @@ impl Group {
     pub(crate) fn measure(&mut self, rows: &[Row]) {
         for row in rows.iter().filter(|row| is_selected(row.name)) {
             let (body, len) = row.body();
-            let head = head(row.route, body.len());
+            let (head, body) = match row.route {
+                Route::Get(_) => (get(row.route, &body), Vec::new()),
+                _ => (head(row.route, body.len()), body),
+            };
             let address = self.server.address;
             let request = || send(address, &head, &body, LIMIT);
-            self.measure_row(row.name, (body.len(), len), &request, |outcomes| {
-                row.expected.violation(outcomes)
-            });
+            self.measure_row(
+                row.name,
+                (head.len() + body.len(), len),
+                &request,
+                |outcomes| row.expected.violation(outcomes),
+            );
         }
     }
 

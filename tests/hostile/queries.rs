@@ -9,9 +9,13 @@ use crate::row::{Outcome, Route, Row};
 
 /// A result, or an error that says what to change or when to send again.
 const ENDED: Expected = Always(&[200, 400, 413, 422, 503]);
-/// Requests that can never succeed. Their memory may be in use by others meanwhile.
-const INVALID: Expected = Expected::Rejected(&[400]);
-const TOO_LARGE: Expected = Expected::Rejected(&[400, 413, 422]);
+/// Requests that can never succeed, which is found before memory is reserved that others may occupy.
+const INVALID: Expected = Always(&[400]);
+/// The same where it is found only by parsing, and the memory for that may be occupied meanwhile.
+const PARSED_INVALID: Expected = Expected::Rejected(&[400]);
+
+/// A URL that is too long for the server.
+const NO_URL: Expected = Always(&[414, 431]);
 
 /// Maximum size of a form.
 const MAX_FORM_BYTES: usize = 10 << 20;
@@ -90,6 +94,8 @@ pub(crate) fn rows() -> Vec<Row> {
     const EXEMPLARS: Route = Route::Form("/api/v1/query_exemplars");
     const SERIES: Route = Route::Form("/api/v1/series");
     const LABELS: Route = Route::Form("/api/v1/labels");
+    const VALUES: Route = Route::Get("/api/v1/label/");
+    const METADATA: Route = Route::Get("/api/v1/metadata?");
     let rows: [(Route, &str, Expected, fn() -> Vec<u8>); _] = [
         // Texts.
         (INSTANT, "query: 1,000,000 parentheses", INVALID, || {
@@ -116,7 +122,7 @@ pub(crate) fn rows() -> Vec<Row> {
         (FORMAT, "format_query: 1 MB of 1+1+...", ENDED, || {
             form([filled("1+", 1_000_000), b"1".to_vec()].concat(), "")
         }),
-        (INSTANT, "query: 10 MB of 1+1+...", TOO_LARGE, || {
+        (INSTANT, "query: 10 MB of 1+1+...", INVALID, || {
             form([filled("1+", 3_000_000), b"1".to_vec()].concat(), "")
         }),
         (INSTANT, "query: 1 MB of 2^2^...", ENDED, || {
@@ -370,7 +376,7 @@ pub(crate) fn rows() -> Vec<Row> {
         (
             EXEMPLARS,
             "query_exemplars: 10,000 selectors",
-            INVALID,
+            PARSED_INVALID,
             || {
                 let selectors = each(10_000, |out, i| {
                     out.extend_from_slice(format!("m{i} or ").as_bytes());
@@ -412,7 +418,7 @@ pub(crate) fn rows() -> Vec<Row> {
                 out.extend_from_slice(selector.as_bytes());
             })
         }),
-        (SERIES, "series: 10 MB of a selector", TOO_LARGE, || {
+        (SERIES, "series: 10 MB of a selector", INVALID, || {
             [b"match[]=", &filled("a", MAX_FORM_BYTES - 10)[..]].concat()
         }),
         (SERIES, "series: all of time", ENDED, || {
@@ -425,26 +431,83 @@ pub(crate) fn rows() -> Vec<Row> {
         (INSTANT, "query: 10 MB of &&&", INVALID, || {
             filled("&", MAX_FORM_BYTES)
         }),
-        (INSTANT, "query: 10 MB of a&a&...", TOO_LARGE, || {
+        (INSTANT, "query: 10 MB of a&a&...", INVALID, || {
             filled("a&", MAX_FORM_BYTES)
         }),
-        (INSTANT, "query: 10 MB of a=&b=&...", TOO_LARGE, || {
+        (INSTANT, "query: 10 MB of a=&b=&...", INVALID, || {
             each(1_200_000, |out, i| {
                 out.extend_from_slice(format!("a{i}&").as_bytes());
             })
         }),
-        (INSTANT, "query: 10 MB of %41", TOO_LARGE, || {
+        (INSTANT, "query: 10 MB of %41", INVALID, || {
             [b"query=", &filled("%41", MAX_FORM_BYTES - 6)[..]].concat()
         }),
         (INSTANT, "query: 11 MB of a form", Always(&[413]), || {
             filled("a", MAX_FORM_BYTES + 1)
         }),
-        (INSTANT, "query: 10 MB of a time", TOO_LARGE, || {
+        (INSTANT, "query: 10 MB of a time", INVALID, || {
             [b"query=1&time=", &filled("1", MAX_FORM_BYTES - 20)[..]].concat()
         }),
-        (RANGE, "query_range: 10 MB of a duration", TOO_LARGE, || {
+        (RANGE, "query_range: 10 MB of a duration", INVALID, || {
             let start = b"query=1&start=1&end=2&step=";
             [start, &filled("1d", MAX_FORM_BYTES - 50)[..]].concat()
+        }),
+        // Parameters in the URL, which hyper limits to 64 KiB.
+        (VALUES, "label values: 100,000 match[]", NO_URL, || {
+            [b"i/values?", &filled("match[]=ordinary&", 17 * 100_000)[..]].concat()
+        }),
+        (VALUES, "label values: 3,700 match[]", INVALID, || {
+            [b"i/values?", &filled("match[]=ordinary&", 17 * 3_700)[..]].concat()
+        }),
+        (VALUES, "label values: 200 match[]", ENDED, || {
+            let selectors = each(200, |out, i| {
+                out.extend_from_slice(format!("match[]=ordinary%7Bi=%22{i}%22%7D&").as_bytes());
+            });
+            [b"i/values?", &selectors[..]].concat()
+        }),
+        (VALUES, r"label values: 200 x \pL{150}", ENDED, || {
+            let selectors = each(200, |out, i| {
+                let selector = format!(r"match[]=%7Bi=~%60%5CpL%7B150%7D{i}%60%7D&");
+                out.extend_from_slice(selector.as_bytes());
+            });
+            [b"i/values?", &selectors[..]].concat()
+        }),
+        (VALUES, "label values: all of time", ENDED, || {
+            b"i/values?start=-9e13&end=9e13".to_vec()
+        }),
+        (VALUES, "label values: names, all of time", ENDED, || {
+            b"__name__/values?start=-9e13&end=9e13".to_vec()
+        }),
+        (VALUES, "label values: a huge limit", ENDED, || {
+            b"i/values?limit=9223372036854775807".to_vec()
+        }),
+        (VALUES, "label values: too huge a limit", INVALID, || {
+            b"i/values?limit=1000000000000000000000".to_vec()
+        }),
+        (VALUES, "label values: a name of 60 KB", ENDED, || {
+            [&filled("a", 60_000)[..], b"/values"].concat()
+        }),
+        (
+            VALUES,
+            "label values: an escaped name of 60 KB",
+            ENDED,
+            || [b"U__", &filled("_1F600_", 59_999)[..], b"/values"].concat(),
+        ),
+        (METADATA, "metadata: 100,000 parameters", NO_URL, || {
+            filled("a&", 200_000)
+        }),
+        (METADATA, "metadata: 32,000 parameters", INVALID, || {
+            filled("a&", 64_000)
+        }),
+        (METADATA, "metadata: huge limits", ENDED, || {
+            let huge = i64::MAX;
+            format!("limit={huge}&limit_per_metric={huge}&metric=ordinary").into_bytes()
+        }),
+        (METADATA, "metadata: a limit of 60 KB", INVALID, || {
+            [b"limit=", &filled("9", 60_000)[..]].concat()
+        }),
+        (METADATA, "metadata: a metric of 60 KB", ENDED, || {
+            [b"metric=", &filled("%F0%9F%98%80", 60_000)[..]].concat()
         }),
     ];
     let rows = rows.into_iter();

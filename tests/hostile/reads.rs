@@ -215,6 +215,14 @@ pub(crate) fn rows() -> Vec<Row> {
         }),
         ("32 MiB of zeros", REJECTED, || vec![0; MAX_CONTENT_BYTES]),
     ];
-    rows.map(|(name, expected, message)| row(name, expected, message))
-        .into()
+    let mut rows: Vec<_> = rows
+        .map(|(name, expected, message)| row(name, expected, message))
+        .into();
+    rows.push(Row::new(
+        Route::ReadAlias,
+        "api/v1/read: 32 MiB of ordinary queries",
+        REJECTED,
+        || filled(query(b""), MAX_CONTENT_BYTES),
+    ));
+    rows
 }

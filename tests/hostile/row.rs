@@ -10,8 +10,8 @@ pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) route: Route,
     pub(crate) expected: Expected,
-    /// Returns the message of `/read` and `/write`, which is compressed before it is sent, and the body
-    /// of other routes.
+    /// Returns the message of `/read` and `/write`, which is compressed before it is sent, the rest of the
+    /// target of a GET, and the body of other routes.
     pub(crate) content: fn() -> Vec<u8>,
 }
 
@@ -28,8 +28,13 @@ pub(crate) enum Route {
     Create,
     Patch,
     Rows,
+    /// The other names of `/read` and `/write`.
+    ReadAlias,
+    WriteAlias,
     /// This path of the query API, with a form.
     Form(&'static str),
+    /// A GET whose target begins like this; the content is the rest of it.
+    Get(&'static str),
 }
 
 /// The statuses that a row allows.
@@ -102,6 +107,7 @@ impl Route {
     pub(crate) fn method(self) -> &'static str {
         match self {
             Self::Patch => "PATCH",
+            Self::Get(_) => "GET",
             _ => "POST",
         }
     }
@@ -113,21 +119,28 @@ impl Route {
             Self::Create => "/v1/connectors",
             Self::Patch => "/v1/connectors/sink",
             Self::Rows => "/v1/connectors/sink/rows",
-            Self::Form(path) => path,
+            Self::ReadAlias => "/api/v1/read",
+            Self::WriteAlias => "/api/v1/write",
+            Self::Form(path) | Self::Get(path) => path,
         }
     }
 
     pub(crate) fn content_type(self) -> &'static str {
         match self {
-            Self::Read | Self::Write1 | Self::Raw => "application/x-protobuf",
+            Self::Read | Self::Write1 | Self::Raw | Self::ReadAlias | Self::WriteAlias => {
+                "application/x-protobuf"
+            }
             Self::Write2 => "application/x-protobuf;proto=io.prometheus.write.v2.Request",
             Self::Create | Self::Patch | Self::Rows => "application/json",
-            Self::Form(_) => "application/x-www-form-urlencoded",
+            Self::Form(_) | Self::Get(_) => "application/x-www-form-urlencoded",
         }
     }
 
     fn is_compressed(self) -> bool {
-        matches!(self, Self::Read | Self::Write1 | Self::Write2)
+        matches!(
+            self,
+            Self::Read | Self::Write1 | Self::Write2 | Self::ReadAlias | Self::WriteAlias
+        )
     }
 }
 

@@ -5,7 +5,7 @@ use crate::bodies::{
     put_varint, varint,
 };
 use crate::row::Expected::{self, Always, Definite, Rejected};
-use crate::row::Route::{self, Raw, Write1, Write2};
+use crate::row::Route::{self, Raw, Write1, Write2, WriteAlias};
 use crate::row::{REJECTED, Row};
 
 /// A time that data of the tests starts at, in milliseconds.
@@ -336,6 +336,13 @@ pub(crate) fn rows() -> Vec<Row> {
             ]
             .concat()
         }),
+        // The other name of the path.
+        (
+            WriteAlias,
+            "api/v1/write: 32 MiB of empty series",
+            REJECTED,
+            || filled(bytes(1, ""), MAX_CONTENT_BYTES),
+        ),
         // Bodies that are not messages.
         (Write1, "32 MiB of unknown fields", Definite, || {
             filled(number(9, 1), MAX_CONTENT_BYTES)
