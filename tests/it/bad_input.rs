@@ -331,7 +331,7 @@ async fn other_methods_and_paths() {
         assert_eq!(response.status, 405);
         assert_eq!(response.headers["allow"], "POST");
     }
-    let response = app.get("/api/v1/write").await;
+    let response = app.get("/metric").await;
     assert_eq!(response.status, 404);
     assert!(
         response.text().contains("remote write is at /write"),
