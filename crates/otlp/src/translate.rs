@@ -119,6 +119,7 @@ pub fn translate<'a>(
             origins: Vec::new(),
             point: Origin::TargetInfo,
             dropped_exemplars: 0,
+            numbers: HashMap::new(),
         },
         names: LabelNames::new(options, arena),
         families: HashMap::new(),
@@ -519,9 +520,32 @@ struct SeriesWriter<'a, 'm> {
     /// The origin of what is written.
     point: Origin,
     dropped_exemplars: u64,
+    /// The labels that are numbers, by name and bits: most histograms have the same boundaries.
+    numbers: HashMap<(&'static str, u64), Label<'a>>,
 }
 
 impl<'a> SeriesWriter<'a, '_> {
+    /// Starts a series of a boundary or a quantile, which is the label `own`.
+    fn start_number_series(
+        &mut self,
+        labels: &mut [Label<'a>],
+        name: &mut Label<'a>,
+        own: &'static str,
+        number: f64,
+    ) -> Result<(), MessageError> {
+        const ENTRY_BYTES: usize = 200;
+        let key = (own, number.to_bits());
+        if let Some(known) = self.numbers.get(&key) {
+            let mut known = known.clone();
+            return self.start_series(labels, &mut [name, &mut known]);
+        }
+        self.limits.text(ENTRY_BYTES)?;
+        let mut new = Label::new(own, decimal(number));
+        self.start_series(labels, &mut [name, &mut new])?;
+        self.numbers.insert(key, new);
+        Ok(())
+    }
+
     /// Starts a series with the labels of the point and its own.
     fn start_series(
         &mut self,
@@ -586,16 +610,14 @@ impl<'a> SeriesWriter<'a, '_> {
         let mut cumulative = 0_u64;
         for (&bound, &count) in point.explicit_bounds.iter().zip(&point.bucket_counts) {
             cumulative = cumulative.wrapping_add(count);
-            let mut le = Label::new("le", decimal(bound));
-            self.start_series(labels, &mut [bucket, &mut le])?;
+            self.start_number_series(labels, bucket, "le", bound)?;
             self.sample(timestamp_ms, value(cumulative as f64))?;
             while let Some(exemplar) = exemplars.next_if(|it| !is_above(it.value, bound)) {
                 self.add_exemplars([exemplar]);
             }
             self.request.end_series();
         }
-        let mut le = Label::new("le", "+Inf");
-        self.start_series(labels, &mut [bucket, &mut le])?;
+        self.start_number_series(labels, bucket, "le", f64::INFINITY)?;
         self.sample(timestamp_ms, value(point.count as f64))?;
         self.add_exemplars(exemplars);
         Ok(())
@@ -637,8 +659,7 @@ impl<'a> SeriesWriter<'a, '_> {
         self.sample(timestamp_ms, value(point.count as f64))?;
         for it in &point.quantiles {
             self.request.end_series();
-            let mut quantile = Label::new("quantile", decimal(it.quantile));
-            self.start_series(labels, &mut [name, &mut quantile])?;
+            self.start_number_series(labels, name, "quantile", it.quantile)?;
             self.sample(timestamp_ms, value(it.value))?;
         }
         Ok(())

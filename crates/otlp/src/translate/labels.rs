@@ -115,8 +115,35 @@ pub(super) fn push_labels<'a>(
 /// Labels that are added to those of attributes, ordered by name.
 #[derive(Debug, Default)]
 pub(super) struct Overlay<'a> {
-    labels: Vec<(Label<'a>, Precedence)>,
+    labels: Vec<OverlayLabel<'a>>,
     is_learned: bool,
+}
+
+/// A label of an overlay.
+#[derive(Clone, Debug)]
+struct OverlayLabel<'a> {
+    label: Label<'a>,
+    precedence: Precedence,
+}
+
+impl<'a> OverlayLabel<'a> {
+    /// Adds the label to those of attributes, which are ordered by name.
+    fn insert_into(&self, labels: &mut Vec<Label<'a>>) {
+        let name = self.label.name;
+        let start = labels.partition_point(|it| it.name < name);
+        let same = labels[start..].iter().take_while(|it| it.name == name);
+        let end = start + same.count();
+        match (start == end, self.label.is_empty()) {
+            (false, _) if self.precedence == Precedence::Attribute => {}
+            (true, true) => {}
+            (true, false) => labels.insert(start, self.label.clone()),
+            (false, true) => drop(labels.drain(start..end)),
+            (false, false) => {
+                labels[start] = self.label.clone();
+                labels.drain(start + 1..end);
+            }
+        }
+    }
 }
 
 /// The label that counts where an attribute has the same name.
@@ -129,14 +156,21 @@ enum Precedence {
 impl<'a> Overlay<'a> {
     /// Adds the labels to those of attributes, which are ordered by name, too.
     pub(super) fn add_to(&self, labels: &mut Vec<Label<'a>>) {
+        /// More than these are merged, so that the costs stay linear.
+        const MAX_INSERTED: usize = 8;
         let overlay = &self.labels;
-        if overlay.is_empty() {
+        if overlay.len() <= MAX_INSERTED {
+            overlay.iter().for_each(|own| own.insert_into(labels));
             return;
         }
         let attributes =
             std::mem::replace(labels, Vec::with_capacity(labels.len() + overlay.len()));
         let mut attributes = attributes.into_iter().peekable();
-        for (own, precedence) in overlay {
+        for OverlayLabel {
+            label: own,
+            precedence,
+        } in overlay
+        {
             while let Some(label) = attributes.next_if(|it| it.name < own.name) {
                 labels.push(label);
             }
@@ -157,7 +191,8 @@ impl<'a> Overlay<'a> {
         if std::mem::replace(&mut self.is_learned, true) {
             return;
         }
-        for (own, _) in self.labels.iter_mut().filter(|(it, _)| !it.is_empty()) {
+        let own = self.labels.iter_mut().map(|it| &mut it.label);
+        for own in own.filter(|it| !it.is_empty()) {
             let found = labels.binary_search_by_key(&own.name, |it| it.name);
             if let Ok(found) = found
                 && labels[found].value == own.value
@@ -305,7 +340,7 @@ impl<'a, 'o> LabelNames<'a, 'o> {
         limits: &mut DecodeLimits<'_>,
     ) -> Result<Overlay<'a>, LabelError<'a>> {
         let labels = resource.labels.iter();
-        let labels = labels.map(|(label, precedence)| (label.name, (label.clone(), *precedence)));
+        let labels = labels.map(|it| (it.label.name, (it.label.clone(), it.precedence)));
         let mut labels: BTreeMap<_, _> = labels.collect();
         if !scope.name.is_empty() {
             for label in self.of_scope(scope, limits)? {
@@ -350,9 +385,11 @@ impl<'a, 'o> LabelNames<'a, 'o> {
         labels: BTreeMap<&'a str, (Label<'a>, Precedence)>,
         limits: &mut DecodeLimits<'_>,
     ) -> Result<Overlay<'a>, LabelError<'a>> {
-        let mut labels: Vec<_> = labels.into_values().collect();
-        for (label, _) in &mut labels {
-            limits.text(4 * size_of::<Label<'_>>() + label.bytes)?;
+        let labels = labels.into_values();
+        let labels = labels.map(|(label, precedence)| OverlayLabel { label, precedence });
+        let mut labels: Vec<_> = labels.collect();
+        for OverlayLabel { label, .. } in &mut labels {
+            limits.text(4 * size_of::<OverlayLabel<'_>>() + label.bytes)?;
             let value = std::mem::take(&mut label.value);
             label.value = Cow::Borrowed(self.arena.store(value));
         }
