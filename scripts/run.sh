@@ -104,7 +104,7 @@ AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local \
 
 say
 say "Timestream emulator  http://127.0.0.1:$emulator_port  (credentials local / local, data in $folder/timestream)"
-say "Connector            http://127.0.0.1:$connector_port  (remote write at /write, remote read at /read)"
+say "Connector            http://127.0.0.1:$connector_port  (PromQL at /query; remote write at /write, remote read at /read)"
 say "Exporter             http://127.0.0.1:$exporter_port/metrics  (scraped by the connector, see its /v1/connectors)"
 
 if [ -n "$prometheus" ]; then

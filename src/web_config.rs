@@ -61,6 +61,23 @@ impl WebConfigSnapshot {
     pub fn has_credentials(&self) -> bool {
         !self.users.is_empty() || !self.tokens.is_empty()
     }
+
+    /// Returns a warning if there are credentials and none opens one of the sides, for reading or for writing.
+    pub fn closed_side(&self) -> Option<&'static str> {
+        let Tokens { all, read, write } = &self.tokens;
+        if !self.users.is_empty() || all.is_some() {
+            return None;
+        }
+        match (read, write) {
+            (None, Some(_)) => Some(
+                "No credential opens the routes that read: set read_bearer_token, bearer_token or a user.",
+            ),
+            (Some(_), None) => Some(
+                "No credential opens the routes that write: set write_bearer_token, bearer_token or a user.",
+            ),
+            _ => None,
+        }
+    }
 }
 
 impl WebConfig {

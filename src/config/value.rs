@@ -190,7 +190,8 @@ bounded! {
 }
 
 impl Value for CorsOrigin {
-    const EXPECTED: &str = "a regular expression";
+    const EXPECTED: &str =
+        r"a regular expression for whole origins, such as https://.*\.example\.com (.* admits all)";
 
     fn parse(text: &str) -> Option<Self> {
         Self::parse(text)

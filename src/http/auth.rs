@@ -186,8 +186,8 @@ fn reject_unknown(
     };
     let remedy = match access {
         Access::Read => format!(
-            "set {credential} in remote_read or scrape_configs of Prometheus, or send it as the data source of \
-             Grafana can"
+            "set {credential} in remote_read or scrape_configs of Prometheus, or in the data source of Grafana; \
+             a browser needs a user (basic_auth_users)"
         ),
         Access::Write => format!("set {credential} in remote_write of Prometheus"),
         Access::OfProtocol => {

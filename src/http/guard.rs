@@ -39,7 +39,7 @@ impl ForeignRequest {
             Self::ForeignOrigin => {
                 "ForeignOriginError: the Origin header names another origin than the Host header; \
                  cross-origin requests are rejected: send the request from a page of this host, or from \
-                 another program than a browser"
+                 another program than a browser, or admit the origin to the query API by web_cors_origin"
             }
             Self::ForeignHost => {
                 "ForeignHostError: without a credential a loopback listener serves only requests to \

@@ -291,6 +291,24 @@ async fn a_token_for_one_side_leaves_the_other_side_closed() {
 }
 
 #[tokio::test]
+async fn a_side_that_no_credential_opens_is_a_warning() {
+    let emulator = start_emulator(vec![table("db", "t")]).await;
+    for (flags, closed) in [
+        (&["--read-bearer-token=r"][..], Some("write")),
+        (&["--write-bearer-token=w"], Some("read")),
+        (&["--read-bearer-token=r", "--write-bearer-token=w"], None),
+        (&["--read-bearer-token=r", "--bearer-token=a"], None),
+    ] {
+        let (_, log) = Connector::start(&emulator, flags).await.terminate().await;
+        let warning =
+            |side: &str| log.contains(&format!("No credential opens the routes that {side}"));
+        for side in ["read", "write"] {
+            assert_eq!(warning(side), closed == Some(side), "{flags:?}: {log}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_rejected_body_is_not_read() {
     let app = TestApp::start_with(&["--bearer-token=t0ken"]).await;
     let read = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));

@@ -107,6 +107,9 @@ fn log_start(config: &Config, function: &str) {
             "An option is ignored because a function has no socket and no schedules of its own."
         );
     }
+    if let Some(warning) = config.web.current().closed_side() {
+        tracing::warn!("{warning}");
+    }
     if !config.web.current().has_credentials() {
         tracing::warn!(
             "Authentication is not configured: anyone who may call the function can read and write all \

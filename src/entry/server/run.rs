@@ -88,6 +88,9 @@ fn log_start(config: &Config, listener: &TcpListener) {
              certificates)."
         );
     }
+    if let Some(warning) = web.closed_side() {
+        tracing::warn!("{warning}");
+    }
     jobs::warn_if_forgotten(config);
 }
 
