@@ -22,7 +22,7 @@ use crate::{Buckets, CUSTOM_BUCKETS_SCHEMA, Count, Histogram, HistogramError};
 pub use self::arithmetic::{Combination, CompensatedHistogram, MixedSchemas};
 pub use self::buckets::Bucket;
 pub use self::estimate::{Fraction, NanEffect, Quantile};
-pub use self::go_math::{Shortest, ln, log2};
+pub use self::go_math::{Digits, Shortest, ln, log2};
 
 /// The coarsest exponential schema.
 const COARSEST_SCHEMA: i32 = -4;

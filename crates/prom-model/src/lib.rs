@@ -23,7 +23,7 @@ mod examples;
 mod float_histogram;
 pub mod go_math {
     //! Logarithms and the text of floats, bit by bit as in Go on amd64.
-    pub use crate::float_histogram::{Shortest, ln, log2};
+    pub use crate::float_histogram::{Digits, Shortest, ln, log2};
 }
 mod histogram;
 mod labels;

@@ -1,6 +1,6 @@
 //! Numbers and durations as Go reads and writes them.
 
-use prom_model::go_math::Shortest;
+use prom_model::go_math::{Digits, Shortest};
 
 use crate::text::quote;
 
@@ -157,19 +157,19 @@ pub(crate) fn format_number(number: f64) -> String {
     match number {
         f64::INFINITY => "+Inf".to_owned(),
         f64::NEG_INFINITY => "-Inf".to_owned(),
-        _ => number.to_string(),
+        _ => Digits(number).to_string(),
     }
 }
 
 /// Formats a finite number as Prometheus' JSON: with an exponent if it is below -6 or at least 21.
 pub(crate) fn json_number(number: f64) -> String {
-    let scientific = format!("{number:e}");
+    let scientific = format!("{:e}", Digits(number));
     let (digits, exponent) = scientific.split_once('e').unwrap_or_default();
     match exponent.parse::<i32>() {
         Ok(exponent) if number != 0.0 && !(-6..21).contains(&exponent) => {
             with_exponent(digits, exponent)
         }
-        _ => number.to_string(),
+        _ => Digits(number).to_string(),
     }
 }
 

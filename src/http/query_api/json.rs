@@ -6,6 +6,7 @@
 
 use std::io::Write;
 
+use prom_model::go_math::Digits;
 use prom_model::{Bucket, FloatHistogram, Labels, Sample};
 use promql::{HistogramSample, SampleValue, Series, Value, VectorSample};
 
@@ -205,7 +206,7 @@ pub(super) fn write_number(value: f64, out: &mut Vec<u8>) {
     } else if value.is_infinite() {
         write!(out, "{}Inf", if value > 0.0 { '+' } else { '-' })
     } else if size != 0.0 && !(1e-6..1e21).contains(&size) {
-        let text = format!("{value:e}");
+        let text = format!("{:e}", Digits(value));
         match text.split_once('e') {
             Some((digits, exponent)) => {
                 let (sign, exponent) = match exponent.strip_prefix('-') {
@@ -219,7 +220,7 @@ pub(super) fn write_number(value: f64, out: &mut Vec<u8>) {
     } else if size != 0.0 && size <= MAX_EXACT && value.trunc() == value {
         write!(out, "{}", value as i64)
     } else {
-        write!(out, "{value}")
+        write!(out, "{}", Digits(value))
     };
     written.expect("a vector grows");
 }
@@ -368,6 +369,7 @@ mod tests {
             (1e20, "100000000000000000000"),
             (1e21, "1e+21"),
             (-1.5e300, "-1.5e+300"),
+            (147.999_053_955_078_12, "147.99905395507812"),
             (9_007_199_254_740_993.0, "9007199254740992"),
             (f64::NAN, "NaN"),
             (f64::INFINITY, "+Inf"),

@@ -172,6 +172,7 @@ impl fmt::Display for Shortest {
         if value.is_infinite() {
             return f.write_str(if value > 0.0 { "+Inf" } else { "-Inf" });
         }
+        let value = Digits(value);
         let text = format!("{value:e}");
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let exponent: i32 = exponent.parse().unwrap_or(0);
@@ -185,9 +186,138 @@ impl fmt::Display for Shortest {
     }
 }
 
+/// A float with the fewest digits that stand for no other one, as Go has it: of two equally near texts that with the
+/// even last digit, where Rust has the upper one.
+///
+/// ```
+/// use prom_model::go_math::Digits;
+///
+/// let between = 147.999_053_955_078_125;
+/// assert_eq!(Digits(between).to_string(), "147.99905395507812");
+/// assert_eq!(format!("{:e}", Digits(-between)), "-1.4799905395507812e2");
+/// assert_eq!(Digits(0.5).to_string(), "0.5");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Digits(pub f64);
+
+impl Digits {
+    /// Returns true if two texts can be equally near: the exact decimals have one digit more, 18 at most, so that the
+    /// last binary digit is at most the 25th after the point. Of powers of two, Go has the upper text as well.
+    fn can_be_between(self) -> bool {
+        const SCALE: f64 = (1_u64 << 25) as f64;
+        let scaled = self.0 * SCALE;
+        let is_power = self.0.to_bits() << (u64::BITS - MANTISSA_BITS) == 0;
+        !is_power && scaled.trunc() == scaled && scaled.is_finite()
+    }
+}
+
+impl fmt::Display for Digits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.0;
+        if !self.can_be_between() {
+            return write!(f, "{value}");
+        }
+        let text = value.to_string();
+        if text.len() < MIN_DIGITS {
+            return f.write_str(&text);
+        }
+        if let Some((_, decimals)) = text.split_once('.') {
+            let decimals = decimals.len();
+            return write!(f, "{value:.decimals$}");
+        }
+        let text = format!("{self:e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let exponent: usize = exponent.parse().unwrap_or(0);
+        let (first, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+        write!(f, "{first}{decimals:0<exponent$}")
+    }
+}
+
+impl fmt::LowerExp for Digits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.0;
+        let text = format!("{value:e}");
+        if !self.can_be_between() {
+            return f.write_str(&text);
+        }
+        let digits = text.split_once('e').map_or("", |(digits, _)| digits);
+        let decimals = digits.split_once('.').map_or(0, |(_, all)| all.len());
+        match decimals + 1 < MIN_DIGITS {
+            true => f.write_str(&text),
+            // The nearest text of so many digits, with an even last digit if there are two.
+            false => write!(f, "{value:.decimals$e}"),
+        }
+    }
+}
+
+/// The stored bits of a float's mantissa.
+const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
+/// Texts with fewer digits are too far apart to stand for the same float.
+const MIN_DIGITS: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_texts_the_even_one_is_taken() {
+        // Texts of Go's strconv.
+        for (value, plain, scientific) in [
+            (
+                147.999_053_955_078_12,
+                "147.99905395507812",
+                "1.4799905395507812e2",
+            ),
+            (
+                1_234_567_890_123_456.3,
+                "1234567890123456.2",
+                "1.2345678901234562e15",
+            ),
+            (
+                1_234_567_890_123_456.8,
+                "1234567890123456.8",
+                "1.2345678901234568e15",
+            ),
+            (
+                987_654_312_098_765.0,
+                "987654312098765",
+                "9.87654312098765e14",
+            ),
+            (
+                36_028_797_018_963_968.0,
+                "36028797018963970",
+                "3.602879701896397e16",
+            ),
+            (-0.0, "-0", "-0e0"),
+            (1e21, "1000000000000000000000", "1e21"),
+            (0.1, "0.1", "1e-1"),
+        ] {
+            assert_eq!(Digits(value).to_string(), plain);
+            assert_eq!(format!("{:e}", Digits(value)), scientific);
+        }
+        // Others are as Rust has them, which rounds up.
+        let (mut bits, mut differing) = (1_u64, 0);
+        for _ in 0..100_000 {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let near = (bits >> 11) as f64 / f64::from(1 << (bits >> 58).min(25));
+            for value in [f64::from_bits(bits), near] {
+                let (text, rust) = (Digits(value).to_string(), value.to_string());
+                assert!(value.is_nan() || text.parse::<f64>().unwrap() == value);
+                assert_eq!(text.len(), rust.len());
+                if text != rust {
+                    differing += 1;
+                    let is_odd = |text: &str| {
+                        text.trim_end_matches('0')
+                            .ends_with(['1', '3', '5', '7', '9'])
+                    };
+                    assert!(is_odd(&rust) && !is_odd(&text), "{text} {rust}");
+                }
+                let scientific = format!("{:e}", Digits(value));
+                assert!(value.is_nan() || scientific.parse::<f64>().unwrap() == value);
+            }
+        }
+        assert!(differing > 100, "{differing}");
+    }
 
     #[test]
     fn powers_of_two_are_exact() {
