@@ -390,7 +390,10 @@ async fn only_a_credential_or_this_machine_opens_the_routes() {
         let (status, body) = list(token).await;
         assert_eq!(status, 401);
         let text = body["error"].as_str().unwrap();
-        assert!(text.ends_with("Authorization, as Bearer"), "{text}");
+        assert!(
+            text.ends_with("send the token as Bearer in the header Authorization"),
+            "{text}"
+        );
     }
     assert_eq!(list("t0ken").await.0, 200);
     closed.stop().await;

@@ -1,5 +1,6 @@
 //! Statements that leave out samples which nobody looks at: the results of queries are those over all samples.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -168,13 +169,18 @@ impl Storage for AllSamples {
 }
 
 fn stored(series: &Series) -> StoredSeries {
-    let histograms = series.histograms.iter().map(|stored| HistogramSample {
+    let floats: Vec<_> = series.samples().collect();
+    // At the time of a float, Prometheus has no histogram.
+    let times: HashSet<i64> = floats.iter().map(|float| float.timestamp_ms).collect();
+    let histograms = series.histograms.iter();
+    let histograms = histograms.filter(|stored| !times.contains(&stored.timestamp_ms));
+    let histograms = histograms.map(|stored| HistogramSample {
         timestamp_ms: stored.timestamp_ms,
         histogram: Arc::new(FloatHistogram::try_from(stored).unwrap()),
     });
     StoredSeries {
         labels: Arc::new(series.labels.clone()),
-        floats: series.samples().collect(),
+        floats,
         histograms: histograms.collect(),
         starts: None,
     }

@@ -115,7 +115,12 @@ pub(crate) struct Evaluator<'a> {
 impl<'a> Evaluator<'a> {
     /// Returns an error if the evaluation has to end now. It is called for each expression and each series.
     fn check_interrupt(&self) -> Evaluated<()> {
-        match (self.interrupt)(self.samples.held()) {
+        self.check_interrupt_before(0)
+    }
+
+    /// Returns an error if the evaluation has to end before it holds so many more samples.
+    fn check_interrupt_before(&self, added: usize) -> Evaluated<()> {
+        match (self.interrupt)(self.samples.held().saturating_add(added)) {
             Some(reason) => Err(EvaluationError::Interrupted(reason).into()),
             None => Ok(()),
         }
@@ -229,6 +234,7 @@ impl<'a> Evaluator<'a> {
     fn per_step(&mut self, number: impl FnMut(u32) -> f64) -> Evaluated<Scalar> {
         let count = self.steps.count();
         self.samples.add(count as usize)?;
+        self.check_interrupt()?;
         Ok(Scalar::PerStep((0..count).map(number).collect()))
     }
 
@@ -254,8 +260,8 @@ impl<'a> Evaluator<'a> {
         let count = self.steps.count();
         let mut series = self.at_first_step(|ev| ev.vector(inner))?;
         for one in &mut series {
-            self.check_interrupt()?;
             self.samples.add(one.size() * (count as usize - 1))?;
+            self.check_interrupt()?;
             one.repeat(count);
         }
         Ok(series)

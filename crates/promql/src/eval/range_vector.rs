@@ -147,6 +147,8 @@ impl<'a> Evaluator<'a> {
             Some(_) => InnerSteps::Once,
         };
         let total_before = self.samples.begin(inner);
+        // One series can be larger than the memory for the evaluation.
+        self.check_interrupt_before(steps.count() as usize)?;
         let series = self.at_steps(steps, |ev| ev.inner_of_subquery(&subquery.expr))?;
         // The windows over the result count instead.
         self.samples.end_selected_again(total_before);
