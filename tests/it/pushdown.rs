@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_timestreamwrite::types::{Dimension, MeasureValueType, Record, TimeUnit};
 use fastrand::Rng;
-use prom_model::{FloatHistogram, Labels, MatchOp, Sample};
+use prom_model::{FloatHistogram, Labels, MatchOp, ResetHint, Sample};
 use prom_wire::budget::MemoryBudget;
 use prom_wire::prompb::{Histogram, TimeSeries};
 use prom_wire::response::Series;
@@ -135,10 +135,9 @@ impl Reader {
 /// A storage that returns all samples of the range, whatever is needed of them.
 struct AllSamples(Vec<StoredSeries>);
 
-impl Storage for AllSamples {
-    type Error = Infallible;
-
-    fn select(&self, selection: &Selected) -> Result<Vec<StoredSeries>, Infallible> {
+impl AllSamples {
+    /// Returns the samples of a selection as they are stored.
+    fn stored(&self, selection: &Selected) -> Vec<StoredSeries> {
         let (after, last) = selection.time_range_ms();
         let is_inside = |time: i64| after < time && time <= last;
         let found = self.0.iter().filter_map(|series| {
@@ -164,23 +163,40 @@ impl Storage for AllSamples {
                 starts: None,
             })
         });
-        Ok(found.collect())
+        found.collect()
+    }
+}
+
+impl Storage for AllSamples {
+    type Error = Infallible;
+
+    fn select(&self, selection: &Selected) -> Result<Vec<StoredSeries>, Infallible> {
+        let mut found = self.stored(selection);
+        for series in &mut found {
+            // At the time of a float, Prometheus has no histogram.
+            let times: HashSet<i64> = series.floats.iter().map(|it| it.timestamp_ms).collect();
+            series
+                .histograms
+                .retain(|it| !times.contains(&it.timestamp_ms));
+            // Hints of senders have no effect.
+            for sample in &mut series.histograms {
+                if sample.histogram.reset_hint() != ResetHint::Gauge {
+                    Arc::make_mut(&mut sample.histogram).set_reset_hint(ResetHint::Unknown);
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
 fn stored(series: &Series) -> StoredSeries {
-    let floats: Vec<_> = series.samples().collect();
-    // At the time of a float, Prometheus has no histogram.
-    let times: HashSet<i64> = floats.iter().map(|float| float.timestamp_ms).collect();
-    let histograms = series.histograms.iter();
-    let histograms = histograms.filter(|stored| !times.contains(&stored.timestamp_ms));
-    let histograms = histograms.map(|stored| HistogramSample {
+    let histograms = series.histograms.iter().map(|stored| HistogramSample {
         timestamp_ms: stored.timestamp_ms,
         histogram: Arc::new(FloatHistogram::try_from(stored).unwrap()),
     });
     StoredSeries {
         labels: Arc::new(series.labels.clone()),
-        floats,
+        floats: series.samples().collect(),
         histograms: histograms.collect(),
         starts: None,
     }
@@ -374,7 +390,7 @@ async fn results_are_those_over_all_samples() {
             let (query, described) = query(&mut random, start_ms, &expression);
             let Ok(mut expected) = query.run(&all);
             let selected = query.selections().iter().map(|selection| {
-                let Ok(series) = all.select(selection);
+                let series = all.stored(selection);
                 let samples = series
                     .iter()
                     .map(|it| it.floats.len() + it.histograms.len());
