@@ -25,7 +25,7 @@ pub use evaluate::{Evaluation, parsed_bytes};
 pub use history::ResultPages;
 pub use progress::StatementCounts;
 pub use read::ReadStream;
-pub use reads::{ReadOutcome, Reads};
+pub use reads::{ReadOutcome, Reads, now_ms};
 pub use result::{QueryResult, ReadError};
 pub use settings::{ReadLimits, Settings};
 

@@ -5,7 +5,7 @@
 //! sample matters, at least these of each window. A query takes what the blocks have of its range, fetches the rest in
 //! few stretches, and stores those.
 //!
-//! What bounds the age of the cached state: samples become part of it `settle` after their own time, so that those that
+//! The age of the cached state is bounded: samples become part of it `settle` after their own time, so that those that
 //! arrive in time are in it, and leave it `ttl` after they were fetched, so that later ones are seen then. The same
 //! holds for samples that were overwritten or deleted, and for labels: a cached series has all labels that its rows
 //! had when they were fetched, because a fetch whose columns were out of date is repeated. A column that is added
@@ -154,7 +154,7 @@ pub(super) fn queried_end(wanted: Wanted, last_ms: i64) -> i64 {
     }
 }
 
-/// What is cached of a range, and what is not.
+/// The cached and the missing parts of a range.
 #[derive(Debug, Default)]
 pub struct Taken {
     /// In the order of time. With the missing spans they make up the range.

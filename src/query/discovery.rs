@@ -1,4 +1,4 @@
-//! What there is beside samples: names and values of labels, series, metadata and exemplars.
+//! Reading what there is beside samples: names and values of labels, series, metadata and exemplars.
 //!
 //! Names of labels and metrics come from the table's description, so they cost no scan and are those of any time.
 //! Values of one label are one `SELECT DISTINCT`, and what conditions select are label sets without samples. All but
@@ -66,7 +66,7 @@ pub struct Scope {
 /// The exemplars of a series, oldest first.
 pub type SeriesExemplars = BTreeMap<Labels, Vec<Exemplar>>;
 
-/// What was found lately.
+/// The latest results, to be used again for a while.
 #[derive(Debug, Default)]
 pub(super) struct Discovered {
     schemas: Shelf<Destination, Arc<Schema>>,

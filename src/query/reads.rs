@@ -358,7 +358,8 @@ impl Reads {
     }
 }
 
-fn now_ms() -> i64 {
+/// Returns the time in milliseconds since the Unix epoch.
+pub fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
 }

@@ -32,23 +32,15 @@ async fn stage() -> Stage {
             .collect(),
         ..prompb::TimeSeries::default()
     };
-    let request = prompb::WriteRequest {
-        timeseries: vec![
-            series(&[("__name__", "up"), ("job", "a")], |_| 1.0),
-            series(&[("__name__", "up"), ("job", "b")], |i| i as f64),
-            series(&[("__name__", "h_bucket"), ("le", "1")], |i| i as f64),
-            series(&[("__name__", "h_bucket"), ("le", "+Inf")], |i| {
-                2.0 * i as f64
-            }),
-        ],
-        metadata: vec![],
-    };
-    let request = soak::http::client()
-        .post(format!("{}/write", stage.connector.url))
-        .bearer_auth(TOKEN)
-        .body(prom_wire::encode(&request).unwrap());
-    let response = request.send().await.unwrap();
-    assert_eq!(response.status(), 204, "{}", response.text().await.unwrap());
+    let timeseries = vec![
+        series(&[("__name__", "up"), ("job", "a")], |_| 1.0),
+        series(&[("__name__", "up"), ("job", "b")], |i| i as f64),
+        series(&[("__name__", "h_bucket"), ("le", "1")], |i| i as f64),
+        series(&[("__name__", "h_bucket"), ("le", "+Inf")], |i| {
+            2.0 * i as f64
+        }),
+    ];
+    stage.write(timeseries).await;
     stage
 }
 

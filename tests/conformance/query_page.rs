@@ -7,15 +7,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use prom_wire::prompb::{
-    BucketSpan, Histogram, Label, Sample, TimeSeries, WriteRequest, histogram,
-};
+use prom_wire::prompb::{BucketSpan, Histogram, Label, Sample, TimeSeries, histogram};
 use reqwest::Url;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::browser::Browser;
-use crate::stage::{Stage, TOKEN};
+use crate::stage::Stage;
 
 /// The user of the page, whose password needs an escape in an address.
 const USER: &str = "grace:p%40ss";
@@ -41,16 +39,7 @@ impl Scene {
         let hash = bcrypt::hash("p@ss", 4).unwrap();
         let users = format!("--basic-auth-users=grace:{hash}");
         let stage = Stage::start(vec![], &[&users]).await;
-        let request = WriteRequest {
-            timeseries: samples(),
-            metadata: vec![],
-        };
-        let request = soak::http::client()
-            .post(format!("{}/write", stage.connector.url))
-            .bearer_auth(TOKEN)
-            .body(prom_wire::encode(&request).unwrap());
-        let response = request.send().await.unwrap();
-        assert_eq!(response.status(), 204, "{}", response.text().await.unwrap());
+        stage.write(samples()).await;
         let mut browser = Browser::start().await;
         browser.look(1200, 850, "light").await;
         Self { stage, browser }

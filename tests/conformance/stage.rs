@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use prom_wire::prompb::{TimeSeries, WriteRequest};
 use soak::programs::{POLL, Program};
 use tempfile::TempDir;
 use timestream_emulator::{Config, Emulator, Point, TableSpec, Value};
@@ -57,6 +58,20 @@ impl Stage {
             connector,
             folder,
         }
+    }
+
+    /// Stores series by remote write.
+    pub(crate) async fn write(&self, timeseries: Vec<TimeSeries>) {
+        let request = WriteRequest {
+            timeseries,
+            metadata: vec![],
+        };
+        let request = soak::http::client()
+            .post(format!("{}/write", self.connector.url))
+            .bearer_auth(TOKEN)
+            .body(prom_wire::encode(&request).unwrap());
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 204, "{}", response.text().await.unwrap());
     }
 
     /// Returns the name of a file in the folder.

@@ -59,16 +59,7 @@ async fn write(stage: &Stage, series: Range<i64>, table: &str) {
             samples: samples.collect(),
             ..prompb::TimeSeries::default()
         };
-        let request = prompb::WriteRequest {
-            timeseries: vec![timeseries],
-            metadata: vec![],
-        };
-        let request = soak::http::client()
-            .post(format!("{}/write", stage.connector.url))
-            .bearer_auth(TOKEN)
-            .body(prom_wire::encode(&request).unwrap());
-        let response = request.send().await.unwrap();
-        assert_eq!(response.status(), 204, "{}", response.text().await.unwrap());
+        stage.write(vec![timeseries]).await;
     }
 }
 

@@ -203,7 +203,7 @@ struct Parser<'a> {
     patterns: PatternsLeft,
 }
 
-/// What is left of the limits of patterns.
+/// The rest of the limits of patterns.
 #[derive(Clone, Copy)]
 struct PatternsLeft {
     compiled_bytes: usize,

@@ -1,7 +1,5 @@
 //! `series`, `labels` and `label/NAME/values`: the series and labels that there are.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use axum::extract::{Request, State};
 use axum::response::Response;
 use prom_model::Labels;
@@ -13,7 +11,7 @@ use super::expressions::parsed;
 use super::json::{write_labels, write_list, write_string};
 use crate::http::App;
 use crate::http::invocation_limits::OptionalLimits;
-use crate::query::Scope;
+use crate::query::{Scope, now_ms};
 
 /// Selectors of a request at most, each of which is a query of its own.
 pub(super) const MAX_SELECTORS: usize = 200;
@@ -47,8 +45,7 @@ pub(in crate::http) async fn series(
             let selectors =
                 selectors.map_err(|error| ApiError::parameter("match[]", error.text))?;
             let scope = scope(call, selectors, range_ms);
-            let reads = call.app.querier.reads(call.deadline);
-            let reads = call.record.reads.insert(reads);
+            let reads = call.record.begin_reads(&call.app.querier, call.deadline);
             let found = reads.label_sets_of(&scope, call.reservation).await?;
             let write = |labels: &Labels, json: &mut Vec<u8>| write_labels(labels, json);
             list(call, found, limit, write).await
@@ -71,8 +68,7 @@ pub(in crate::http) async fn names(
                 let selectors = selectors(call).await?;
                 scope(call, selectors, range_ms)
             };
-            let reads = call.app.querier.reads(call.deadline);
-            let reads = call.record.reads.insert(reads);
+            let reads = call.record.begin_reads(&call.app.querier, call.deadline);
             let found = reads.label_names(&scope, call.reservation).await?;
             list(call, found, limit, |name, json| write_string(name, json)).await
         })
@@ -98,8 +94,7 @@ pub(in crate::http) async fn values(
                 let selectors = selectors(call).await?;
                 scope(call, selectors, range_ms)
             };
-            let reads = call.app.querier.reads(call.deadline);
-            let reads = call.record.reads.insert(reads);
+            let reads = call.record.begin_reads(&call.app.querier, call.deadline);
             let found = reads.label_values(&name, &scope, call.reservation);
             let found = found.await?;
             list(call, found, limit, |value, json| write_string(value, json)).await
@@ -170,10 +165,6 @@ fn unescaped(text: &str) -> String {
 pub(super) fn range_ms(call: &Call<'_>) -> Result<(i64, i64), ApiError> {
     let start_ms = call.parameters.optional_time("start")?;
     let end_ms = call.parameters.optional_time("end")?;
-    let now_ms = || {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
-    };
     let start_ms = start_ms.unwrap_or_else(|| {
         let end_ms = end_ms.unwrap_or_else(now_ms);
         end_ms.saturating_sub(DEFAULT_RANGE_MS)

@@ -74,7 +74,8 @@ pub(super) async fn serve(
     let mut recorder =
         RequestRecorder::open(&app, ApiRecord::new(name, app.settings.query_log_slow));
     let encoding = Encoding::accepted(request.headers());
-    let result = respond(&app, &limits, request, endpoint, recorder.record()).await;
+    let record = recorder.record();
+    let result = respond(&app, &limits, request, encoding, endpoint, record).await;
     let (mut response, numbers) = match result {
         Ok(response) => {
             let numbers = recorder.close(End::Completed(response.status()));
@@ -93,6 +94,7 @@ async fn respond(
     app: &App,
     limits: &OptionalLimits,
     request: Request,
+    encoding: Encoding,
     endpoint: Endpoint,
     record: &mut ApiRecord,
 ) -> Result<Response, ApiError> {
@@ -117,7 +119,6 @@ async fn respond(
     let max_bytes = limits
         .as_ref()
         .map_or(usize::MAX, |limits| limits.max_response_bytes);
-    let encoding = Encoding::accepted(&parts.headers);
     encode(app, reply, encoding, max_bytes, &mut reservation).await
 }
 

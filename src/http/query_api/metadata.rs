@@ -27,8 +27,7 @@ pub(in crate::http) async fn metadata(
         Box::pin(async move {
             let limit = number(&call.parameters, "limit")?;
             let limit_per_metric = number(&call.parameters, "limit_per_metric")?;
-            let reads = call.app.querier.reads(call.deadline);
-            let reads = call.record.reads.insert(reads);
+            let reads = call.record.begin_reads(&call.app.querier, call.deadline);
             let found = reads.metadata(call.no_store).await?;
             let metric = call.parameters.get("metric");
             let mut metrics: BTreeMap<&str, Vec<&MetricMetadata>> = BTreeMap::new();
@@ -124,8 +123,7 @@ pub(in crate::http) async fn exemplars(
                 range_ms,
                 is_fresh: call.no_store,
             };
-            let reads = call.app.querier.reads(call.deadline);
-            let reads = call.record.reads.insert(reads);
+            let reads = call.record.begin_reads(&call.app.querier, call.deadline);
             let found = reads.exemplars(&scope, call.reservation).await?;
             let mut json = Vec::new();
             write_list(&found, &mut json, |(labels, exemplars), json| {

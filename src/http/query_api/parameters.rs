@@ -97,7 +97,18 @@ impl Parameters {
 
     /// Returns the parameter `limit`: the most elements of a result, `None` for all.
     pub(super) fn limit(&self) -> Result<Option<usize>, ApiError> {
-        self.count("limit", "limit must be non-negative")
+        let text = self.number("limit")?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        match go_integer(text) {
+            Ok(count) if count < 0 => {
+                Err(ApiError::parameter("limit", "limit must be non-negative"))
+            }
+            Ok(0) => Ok(None),
+            Ok(count) => Ok(usize::try_from(count).ok()),
+            Err(reason) => Err(ApiError::parameter("limit", reason)),
+        }
     }
 
     /// Returns the first value of a parameter that has to be short, since it is read at once and quoted in errors.
@@ -106,19 +117,6 @@ impl Parameters {
         match text.len() {
             bytes if bytes > MAX_NUMBER_BYTES => Err(too_long(name, bytes, MAX_NUMBER_BYTES)),
             _ => Ok(text),
-        }
-    }
-
-    fn count(&self, name: &str, negative: &str) -> Result<Option<usize>, ApiError> {
-        let text = self.number(name)?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        match go_integer(text) {
-            Ok(count) if count < 0 => Err(ApiError::parameter(name, negative)),
-            Ok(0) => Ok(None),
-            Ok(count) => Ok(usize::try_from(count).ok()),
-            Err(reason) => Err(ApiError::parameter(name, reason)),
         }
     }
 

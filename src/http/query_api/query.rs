@@ -1,6 +1,6 @@
 //! `query` and `query_range`: the value of an expression at one time or at several.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -14,6 +14,7 @@ use super::parameters::quoted;
 use super::statistics::statistics_json;
 use crate::http::App;
 use crate::http::invocation_limits::OptionalLimits;
+use crate::query::now_ms;
 
 /// Steps of a range query at most; one point more passes, as in Prometheus.
 const MAX_STEPS: i64 = 11_000;
@@ -27,10 +28,6 @@ pub(in crate::http) async fn instant(
     serve(app, limits, request, "query", |call| {
         Box::pin(async move {
             let limit = call.parameters.limit()?;
-            let now_ms = || {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH);
-                now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
-            };
             let time_ms = call.parameters.optional_time("time")?;
             let time_ms = time_ms.unwrap_or_else(now_ms);
             let options = options(call)?;
@@ -124,14 +121,13 @@ async fn evaluate(
     limit: Option<usize>,
 ) -> Result<Reply, ApiError> {
     let began = Instant::now();
-    let mut reads = call.app.querier.reads(call.deadline);
+    let reads = call.record.begin_reads(&call.app.querier, call.deadline);
     if call.no_store {
         reads.bypass_cache();
     }
     if !call.parameters.get("stats").is_empty() {
         reads.count_all_samples();
     }
-    let reads = call.record.reads.insert(reads);
     let mut evaluation = reads.evaluate(query, call.reservation).await?;
     call.record.statistics = Some(evaluation.outcome.statistics);
     let stats = call.parameters.get("stats");

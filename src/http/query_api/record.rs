@@ -1,14 +1,15 @@
 //! The record of a request of the query API.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use promql::Statistics;
+use tokio::time::Instant;
 
 use crate::http::log;
 use crate::http::recorder::{End, Record};
 use crate::metrics::Metrics;
 use crate::metrics::emf::EmfRecord;
-use crate::query::{ReadOutcome, Reads};
+use crate::query::{Querier, ReadOutcome, Reads};
 
 /// The bytes of an expression in a log line at most.
 const MAX_EXPRESSION_BYTES: usize = 1_024;
@@ -24,7 +25,7 @@ pub(super) struct ApiRecord {
     /// The start of the expression, empty if there is none.
     expression: String,
     /// The queries, once they have begun.
-    pub(super) reads: Option<Reads>,
+    reads: Option<Reads>,
     /// Those of the evaluation, once it is complete.
     pub(super) statistics: Option<Statistics>,
 }
@@ -39,6 +40,11 @@ impl ApiRecord {
             reads: None,
             statistics: None,
         }
+    }
+
+    /// Begins the queries of the request, whose results have to be there by `deadline`.
+    pub(super) fn begin_reads(&mut self, querier: &Querier, deadline: Instant) -> &mut Reads {
+        self.reads.insert(querier.reads(deadline))
     }
 
     fn outcome(&self) -> Option<ReadOutcome> {

@@ -1,4 +1,4 @@
-//! What clients request to find out about a server: its version, flags and features, and what a connector has none of,
+//! Responses to clients that find out about a server: its version, flags and features, and what a connector has none of,
 //! such as rules and targets.
 
 use std::collections::BTreeMap;

@@ -32,7 +32,7 @@ pub(super) struct Blocks {
 /// The selection and the end of a block.
 type Place = (Arc<CacheKey>, i64);
 
-/// What is cached of a selection.
+/// The blocks of a selection.
 #[derive(Debug, Default)]
 struct Cached {
     /// By their last times.
