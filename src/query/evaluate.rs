@@ -8,7 +8,7 @@ use prom_wire::budget::Reservation;
 use prom_wire::prompb;
 use prom_wire::prompb::label_matcher::Type;
 use promql::{
-    Annotations, EvaluationError, Fetched, Interrupt, MatchOp, Matcher, Outcome, ParserOptions,
+    Annotations, EvaluationError, Fetched, Held, Interrupt, MatchOp, Matcher, Outcome, ParserOptions,
     Progress, Query, Selection, Statistics, Value, VectorSample, WindowSamples,
 };
 use tokio::time::{Instant, timeout_at};
@@ -87,6 +87,8 @@ const TEXT_COPIES: usize = 6;
 
 /// Memory for each sample that an evaluation holds: as lists of them grow, they have twice the room.
 const HELD_BYTES: usize = 2 * size_of::<prom_model::Sample>();
+/// Memory for each byte of a series beside its samples: operators sort series into groups by their labels.
+const SERIES_FACTOR: usize = 2;
 
 /// Memory for samples that an evaluation reserves at least, so that it does so rarely.
 const RESERVED_AT_ONCE: usize = 64 << 10;
@@ -222,7 +224,7 @@ fn run(
     let before = reserved.bytes();
     let exceeded = Cell::new(None);
     let state = RefCell::new((turn, reserved));
-    let interrupt = |samples: usize| {
+    let interrupt = |held: Held| {
         let (turn, reserved) = &mut *state.borrow_mut();
         turn.share();
         if turn.is_cancelled() {
@@ -231,7 +233,8 @@ fn run(
         if Instant::now() >= deadline {
             return Some(Interrupt::TimedOut);
         }
-        let held = samples.saturating_mul(HELD_BYTES);
+        let samples = held.samples.saturating_mul(HELD_BYTES);
+        let held = samples.saturating_add(SERIES_FACTOR * held.series_bytes);
         let missing = held.saturating_sub(reserved.bytes() - before);
         if missing > 0
             && let Err(error) = reserved.grow(missing.max(RESERVED_AT_ONCE))

@@ -537,10 +537,14 @@ fn fetched(query: &Expression) -> Fetched {
 #[test]
 fn no_evaluation_occupies_much_more_than_it_holds() {
     let _alone = ALONE.lock();
-    /// Lists of samples have twice the room as they grow.
+    /// Lists of samples have twice the room as they grow, and series are grouped by their labels.
     const PARTS: usize = 2;
-    /// For each series that the evaluation makes.
+    /// For each series of the result.
     const SERIES_BYTES: usize = 512;
+    let copies: Vec<_> = (0..100)
+        .map(|i| format!("label_replace(m @ 0, 'copy', '{i}', '', '')"))
+        .collect();
+    let copies = format!("count({} or m @ 0)", copies.join(" or "));
     let engine = Engine::new(EngineOptions::default());
     for text in [
         "m",
@@ -562,13 +566,15 @@ fn no_evaluation_occupies_much_more_than_it_holds() {
         "sort_desc(m)",
         "vector(1)",
         "sum_over_time(vector(1)[10d:10s])",
+        &copies,
     ] {
         let query = engine.range(text, 0, 24_000_000, 8_000).unwrap();
         let fetched = fetched(&query);
         let most = std::cell::Cell::new(0);
         let (progress, peak) = peak(|| {
             query.evaluate_measured(&fetched, &|held| {
-                most.set(most.get().max(held));
+                let samples = held.samples * size_of::<prom_model::Sample>();
+                most.set(most.get().max(samples + held.series_bytes));
                 None
             })
         });
@@ -578,10 +584,10 @@ fn no_evaluation_occupies_much_more_than_it_holds() {
         let Value::Matrix(series) = outcome.value.unwrap() else {
             panic!("{text} is no matrix");
         };
-        let held =
-            most.get().max(outcome.statistics.peak_samples) * size_of::<prom_model::Sample>();
+        let peak_samples = outcome.statistics.peak_samples * size_of::<prom_model::Sample>();
+        let held = most.get().max(peak_samples);
         println!(
-            "{text:<48} {:>6} series: {peak:>10} of {held:>10}",
+            "{text:<48.48} {:>6} series: {peak:>10} of {held:>10}",
             series.len()
         );
         assert!(

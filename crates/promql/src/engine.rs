@@ -270,6 +270,15 @@ pub struct StepStatistics {
     pub samples_read: u64,
 }
 
+/// The memory that an evaluation holds at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The samples, counted as for [`EngineOptions::max_samples`].
+    pub samples: usize,
+    /// The bytes of the series beside their samples: mostly labels that no fetched series has.
+    pub series_bytes: usize,
+}
+
 impl Query {
     /// Returns the selections that have to be fetched before the evaluation. None occurs twice.
     pub fn selections(&self) -> &[Selection] {
@@ -286,12 +295,12 @@ impl Query {
         self.evaluate_measured(fetched, &|_| interrupt())
     }
 
-    /// Does the same as [`Self::evaluate`]; `interrupt` is given the number of samples that are held, so that it can
-    /// reserve their memory. What a series adds is counted when it is complete.
+    /// Does the same as [`Self::evaluate`]; `interrupt` is given what the evaluation holds, so that it can reserve the
+    /// memory. What a series adds is counted when it is complete.
     pub fn evaluate_measured(
         &self,
         fetched: &Fetched,
-        interrupt: &dyn Fn(usize) -> Option<Interrupt>,
+        interrupt: &dyn Fn(Held) -> Option<Interrupt>,
     ) -> Progress {
         let missing = self.plan.selections.iter();
         let missing: Vec<_> = missing.filter(|it| fetched.get(it).is_none()).collect();

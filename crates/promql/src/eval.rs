@@ -22,7 +22,7 @@ use prom_model::Labels;
 
 use crate::annotations::{Annotation, Annotations};
 use crate::ast::Sign;
-use crate::engine::{EngineOptions, Interrupt, Statistics, StepStatistics};
+use crate::engine::{EngineOptions, Held, Interrupt, Statistics, StepStatistics};
 use crate::error::{EvaluationError, QueryError};
 use crate::plan::{Node, NodeKind, Plan};
 use crate::steps::Steps;
@@ -75,7 +75,7 @@ pub(crate) fn evaluate(
     text: &[u8],
     options: &EngineOptions,
     fetched: &Fetched,
-    interrupt: &dyn Fn(usize) -> Option<Interrupt>,
+    interrupt: &dyn Fn(Held) -> Option<Interrupt>,
 ) -> Evaluation {
     let mut evaluator = Evaluator {
         options,
@@ -84,6 +84,7 @@ pub(crate) fn evaluate(
         interrupt,
         steps: plan.steps,
         samples: SampleCounter::new(options.max_samples, plan.steps, options.per_step_statistics),
+        series_bytes: 0,
         annotations: Annotations::new(text),
         needed: Vec::new(),
     };
@@ -103,10 +104,12 @@ pub(crate) struct Evaluator<'a> {
     options: &'a EngineOptions,
     plan: &'a Plan,
     fetched: &'a Fetched,
-    interrupt: &'a dyn Fn(usize) -> Option<Interrupt>,
+    interrupt: &'a dyn Fn(Held) -> Option<Interrupt>,
     /// The steps of the expression that is evaluated now.
     steps: Steps,
     samples: SampleCounter,
+    /// The bytes of the series that are held, beside their samples.
+    series_bytes: usize,
     annotations: Annotations,
     /// The selections that are missing.
     needed: Vec<Selection>,
@@ -120,7 +123,11 @@ impl<'a> Evaluator<'a> {
 
     /// Returns an error if the evaluation has to end before it holds so many more samples.
     fn check_interrupt_before(&self, added: usize) -> Evaluated<()> {
-        match (self.interrupt)(self.samples.held().saturating_add(added)) {
+        let held = Held {
+            samples: self.samples.held().saturating_add(added),
+            series_bytes: self.series_bytes,
+        };
+        match (self.interrupt)(held) {
             Some(reason) => Err(EvaluationError::Interrupted(reason).into()),
             None => Ok(()),
         }
@@ -178,7 +185,7 @@ impl<'a> Evaluator<'a> {
         if self.steps.count() == 0 {
             return Ok(Vec::new());
         }
-        let held_before = self.samples.held();
+        let (held_before, bytes_before) = (self.samples.held(), self.series_bytes);
         let series = match &node.kind {
             NodeKind::Vector(selector) if selector.smoothed => {
                 functions::range::smoothed(self, selector, node.span)?
@@ -202,8 +209,9 @@ impl<'a> Evaluator<'a> {
             }
         };
         // The operands are gone now.
-        let size = grid::size(&series);
-        self.samples.set_held(held_before + size)?;
+        self.series_bytes = bytes_before + grid::bytes_beside_samples(&series);
+        self.samples
+            .set_held(held_before + grid::size(&series))?;
         Ok(series)
     }
 
@@ -213,7 +221,8 @@ impl<'a> Evaluator<'a> {
         if self.steps.count() == 0 {
             return Ok(Scalar::PerStep(Vec::new()));
         }
-        match &node.kind {
+        let bytes_before = self.series_bytes;
+        let scalar = match &node.kind {
             NodeKind::Number(number) => Ok(Scalar::Constant(*number)),
             NodeKind::Call(call) => functions::scalar_call(self, call),
             NodeKind::Binary(binary) => binary::scalar(self, binary),
@@ -227,7 +236,10 @@ impl<'a> Evaluator<'a> {
                 "a {} is no scalar",
                 node.value_type.documented_name()
             )),
-        }
+        };
+        // The series of which it was made are gone now.
+        self.series_bytes = bytes_before;
+        scalar
     }
 
     /// Returns the scalar of a number for each step.

@@ -73,7 +73,7 @@ pub use ast::{
 };
 pub use ast_json::{ast_json, write_ast_json};
 pub use engine::{
-    Engine, EngineOptions, Interrupt, Outcome, Progress, Query, Statistics, StepStatistics,
+    Engine, EngineOptions, Held, Interrupt, Outcome, Progress, Query, Statistics, StepStatistics,
 };
 pub use error::{EvaluationError, ParseError, QueryError};
 pub use functions::{Function, Variadic};

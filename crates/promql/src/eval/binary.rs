@@ -39,6 +39,14 @@ impl Operand {
             Self::Vector(series) => grid::size(series),
         }
     }
+
+    /// Returns the bytes of its series beside their samples.
+    fn bytes_beside_samples(&self) -> usize {
+        match self {
+            Self::Scalar(_) => 0,
+            Self::Vector(series) => grid::bytes_beside_samples(series),
+        }
+    }
 }
 
 /// Evaluates a chain of operators whose value is an instant vector.
@@ -58,12 +66,13 @@ pub(super) fn scalar<'a>(ev: &mut Evaluator<'a>, binary: &'a Binary) -> Evaluate
 }
 
 fn chain<'a>(ev: &mut Evaluator<'a>, binary: &'a Binary) -> Evaluated<Operand> {
-    let held_before = ev.samples.held();
+    let (held_before, bytes_before) = (ev.samples.held(), ev.series_bytes);
     let mut left = operand(ev, &binary.first)?;
     for step in &binary.steps {
         let right = operand(ev, &step.right)?;
         left = combined(ev, step, left, right)?;
         // The operands are gone now.
+        ev.series_bytes = bytes_before + left.bytes_beside_samples();
         ev.samples.set_held(held_before + left.size())?;
     }
     Ok(left)

@@ -89,6 +89,20 @@ impl GridSeries {
     }
 }
 
+/// Memory of a series beside its samples and labels: itself, the counters of its labels and the heads of its lists.
+const SERIES_BYTES: usize = size_of::<GridSeries>() + 64;
+
+/// Memory that the allocator adds to each text of a label.
+const TEXT_BYTES: usize = 8;
+
+/// Returns the bytes that series occupy beside their samples. Labels that others share count there.
+pub(crate) fn bytes_beside_samples(series: &[GridSeries]) -> usize {
+    let own = series.iter().map(|one| &one.labels);
+    let own = own.filter(|labels| Arc::strong_count(labels) == 1);
+    let labels = own.map(|labels| labels.bytes() + 2 * TEXT_BYTES * labels.len());
+    series.len() * SERIES_BYTES + labels.sum::<usize>()
+}
+
 /// Returns the number of samples of all series, a histogram counting as several.
 pub(crate) fn size(series: &[GridSeries]) -> usize {
     series.iter().map(GridSeries::size).sum()
