@@ -146,6 +146,7 @@ const REQUESTS: &[(&str, &str)] = &[
     ("query", "query=1&time=5&timeout=1h 5m"),
     ("query", "query=1&time=5&timeout=1e30"),
     ("query", "query=1&time=5&timeout=5m1h"),
+    ("query", "query=up&time=5&timeout=-1s"),
     ("query", "query=1&time=5&lookback_delta=x"),
     ("query", "query=1&time=5&lookback_delta=0"),
     ("query", "query=1&time=5&lookback_delta=-5m"),

@@ -8,8 +8,8 @@ use prom_wire::budget::Reservation;
 use prom_wire::prompb;
 use prom_wire::prompb::label_matcher::Type;
 use promql::{
-    Annotations, EvaluationError, Fetched, Held, Interrupt, MatchOp, Matcher, Outcome, ParserOptions,
-    Progress, Query, Selection, Statistics, Value, VectorSample, WindowSamples,
+    Annotations, EvaluationError, Fetched, Held, Interrupt, MatchOp, Matcher, Outcome,
+    ParserOptions, Progress, Query, Selection, Statistics, Value, VectorSample, WindowSamples,
 };
 use tokio::time::{Instant, timeout_at};
 

@@ -148,6 +148,21 @@ async fn limits_hold_across_an_expression() {
 }
 
 #[tokio::test]
+async fn a_timeout_is_positive() {
+    let app = app(&[]).await;
+    for timeout in ["0", "-1", "-0.5"] {
+        let response = app
+            .get(&format!("/api/v1/query?query=1&timeout={timeout}"))
+            .await;
+        assert_eq!(
+            response.text(),
+            r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"timeout\": the timeout is not positive; use seconds as 30, or a duration as 30s"}"#
+        );
+        assert_eq!(response.status, 400);
+    }
+}
+
+#[tokio::test]
 async fn responses_are_compressed_for_clients_that_accept_it() {
     let app = app(&[]).await;
     let path = format!("/api/v1/query?query=up&{AT}");

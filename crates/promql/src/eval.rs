@@ -210,8 +210,7 @@ impl<'a> Evaluator<'a> {
         };
         // The operands are gone now.
         self.series_bytes = bytes_before + grid::bytes_beside_samples(&series);
-        self.samples
-            .set_held(held_before + grid::size(&series))?;
+        self.samples.set_held(held_before + grid::size(&series))?;
         Ok(series)
     }
 

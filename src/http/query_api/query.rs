@@ -83,7 +83,12 @@ const MAX_ANNOTATIONS: usize = 10;
 fn options(call: &mut Call<'_>) -> Result<EngineOptions, ApiError> {
     if !call.parameters.get("timeout").is_empty() {
         let timeout_ns = call.parameters.duration("timeout")?;
-        let timeout = Duration::from_nanos(timeout_ns.max(0).unsigned_abs());
+        if timeout_ns <= 0 {
+            // Prometheus evaluates with a deadline that is over, and responds with 400 or 422 by chance.
+            let reason = "the timeout is not positive; use seconds as 30, or a duration as 30s";
+            return Err(ApiError::parameter("timeout", reason));
+        }
+        let timeout = Duration::from_nanos(timeout_ns.unsigned_abs());
         call.deadline = call.deadline.min(Instant::now() + timeout);
     }
     let mut options: EngineOptions = call.app.settings.promql;
