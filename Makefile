@@ -1,7 +1,7 @@
 # The targets obtain everything that a fresh machine needs besides Rust, make and a C compiler.
 
-.PHONY: help run watch test conformance soak soak-connectors fuzz bench bench-coldstart bench-promql events \
-	build-lambda build-lambda-x86-64 validate deploy dist lint fmt
+.PHONY: help run watch test conformance soak soak-connectors fuzz bench bench-coldstart bench-dashboard bench-promql \
+	events build-lambda build-lambda-x86-64 validate deploy dist lint fmt
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -56,6 +56,10 @@ bench: ## Measure writes (stages, end to end, bill), reads, scraped text, syncs 
 
 bench-promql: ## Measure our PromQL engine and Prometheus' own; needs Go
 	@scripts/bench-promql.sh
+
+bench-dashboard: ## Measure a dashboard by the query API, beside a Prometheus with remote read
+	@scripts/prometheus.sh prometheus >/dev/null
+	cargo bench --bench dashboard
 
 bench-coldstart: ## Measure time, memory and size of a cold start in Lambda
 	cargo bench --bench coldstart
