@@ -45,6 +45,17 @@ pub struct Request<'a> {
     pub unreadable_metadata: Vec<Unreadable<'a>>,
 }
 
+/// The future of a series in [`Request::filter`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays as it is.
+    Stay,
+    /// It stays without the labels of this number.
+    StayWithout(LabelId),
+    /// It leaves the request.
+    Leave,
+}
+
 /// A float sample, a native histogram or an exemplar of a series. Most are samples, so the others are boxed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Datapoint<'a> {
@@ -355,6 +366,12 @@ impl<'a> Request<'a> {
         self.known[id.index()]
     }
 
+    /// Iterates over the distinct labels with their numbers.
+    pub fn labels(&self) -> impl ExactSizeIterator<Item = (LabelId, Label<'a>)> {
+        let numbered = self.known.iter().enumerate();
+        numbered.map(|(index, label)| (LabelId(to_u32(index)), *label))
+    }
+
     /// Returns the number of distinct labels.
     pub fn distinct_labels(&self) -> usize {
         self.known.len()
@@ -406,6 +423,71 @@ impl<'a> Request<'a> {
         let mut ids = self.labels[start..].iter();
         let &(name, value) = ids.find_map(|id| self.broken.get(id))?;
         Some(Unreadable::Label { name, value })
+    }
+
+    /// Removes series, and labels of others. The series at a position leaves with its metadata, and those after it
+    /// move up; labels retain their numbers.
+    ///
+    /// Returns the number of datapoints that left.
+    pub fn filter(&mut self, mut fate: impl FnMut(Series<'_, 'a>) -> Fate) -> KindCounts {
+        let mut left = KindCounts::default();
+        // The position of each series that stays, by that before.
+        let mut moved: Option<Vec<Option<usize>>> = None;
+        let (mut series, mut labels, mut datapoints) = (0, 0, 0);
+        let mut start = (0, 0);
+        let mut unreadable = std::mem::take(&mut self.unreadable).into_iter().peekable();
+        for index in 0..self.ends.len() {
+            let end = (self.ends[index].0 as usize, self.ends[index].1 as usize);
+            let range = DatapointRange::new(index, start.1..end.1);
+            let reason = unreadable.next_if(|it| it.0 == index).map(|it| it.1);
+            let fate = fate(Series {
+                labels: Labels {
+                    ids: &self.labels[start.0..end.0],
+                    known: &self.known,
+                    broken: &self.broken,
+                },
+                datapoints: &self.datapoints[start.1..end.1],
+                range,
+                unreadable: reason.as_ref(),
+            });
+            if fate == Fate::Leave {
+                left += KindCounts::of(&self.datapoints[start.1..end.1]);
+                let stayed = || (0..index).map(Some).collect();
+                moved.get_or_insert_with(stayed).push(None);
+                start = end;
+                continue;
+            }
+            for position in start.0..end.0 {
+                if fate != Fate::StayWithout(self.labels[position]) {
+                    self.labels[labels] = self.labels[position];
+                    labels += 1;
+                }
+            }
+            for position in start.1..end.1 {
+                self.datapoints.swap(datapoints, position);
+                datapoints += 1;
+            }
+            self.unreadable.extend(reason.map(|it| (series, it)));
+            self.ends[series] = (to_u32(labels), to_u32(datapoints));
+            if let Some(moved) = &mut moved {
+                moved.push(Some(series));
+            }
+            series += 1;
+            start = end;
+        }
+        self.labels.truncate(labels);
+        self.datapoints.truncate(datapoints);
+        self.ends.truncate(series);
+        if let Some(moved) = moved {
+            self.metadata.retain_mut(|entry| match entry.series {
+                Some(before) => {
+                    entry.series = moved[before];
+                    entry.series.is_some()
+                }
+                None => true,
+            });
+        }
+        left
     }
 
     /// Returns the number of series.
@@ -685,6 +767,84 @@ mod tests {
                 let id = borrowed.push_label(name, value);
                 prop_assert_eq!(owned.push_label(name, value), id);
             }
+        }
+    }
+
+    /// Returns all that a request says about its series, and its metadata.
+    fn content<'r>(
+        request: &'r Request<'static>,
+    ) -> (
+        Vec<(String, &'r [Datapoint<'static>], Option<String>)>,
+        &'r [Metadata<'static>],
+    ) {
+        let series = request.iter().map(|it| {
+            assert_eq!(request.resolve(it.range).datapoints, it.datapoints);
+            let reason = it.unreadable.map(ToString::to_string);
+            (it.labels.to_string(), it.datapoints, reason)
+        });
+        (series.collect(), &request.metadata)
+    }
+
+    #[test]
+    fn the_rest_of_a_filtered_request_is_as_if_it_had_been_received_alone() {
+        // Series of 0 to 3 samples; each with three labels, one of which is the same for all.
+        let build = |chosen: &[usize], with_odd_label: bool| {
+            let mut request = Request::default();
+            for &index in chosen {
+                let name = ["a", "b", "c", "d", "e", "f"][index];
+                request.push_label("__name__", name);
+                if with_odd_label || index % 2 == 0 {
+                    request.push_label("replica", "0");
+                }
+                request.push_label("job", "j");
+                for at in 0..index % 4 {
+                    request.push_sample(Sample {
+                        timestamp_ms: (10 * index + at) as i64,
+                        value: 1.0,
+                    });
+                }
+                let series = Some(request.len());
+                match index {
+                    4 => request.end_unreadable_series(Unreadable::OddReferences { count: 1 }),
+                    _ => assert!(request.end_series()),
+                }
+                let metric_type = MetricType::Counter;
+                request.metadata.push(Metadata {
+                    metric_name: name,
+                    metric_type,
+                    help: "",
+                    unit: "",
+                    series,
+                });
+            }
+            request.metadata.push(Metadata {
+                series: None,
+                ..request.metadata[0]
+            });
+            request
+        };
+        for chosen in 0_u32..64 {
+            let stays = |index: usize| chosen & (1 << index) != 0;
+            let mut filtered = build(&[0, 1, 2, 3, 4, 5], true);
+            let replica = filtered.push_label("replica", "0");
+            filtered.labels.pop();
+            let left = filtered.filter(|series| match series.range.series() {
+                index if !stays(index) => Fate::Leave,
+                index if index % 2 == 1 => Fate::StayWithout(replica),
+                _ => Fate::Stay,
+            });
+            let expected: Vec<_> = (0..6).filter(|it| stays(*it)).collect();
+            let removed = (0..6).filter(|it| !stays(*it)).map(|it| it as u64 % 4);
+            assert_eq!(left.samples, removed.sum::<u64>());
+            let mut expected = match expected.is_empty() {
+                true => Request::default(),
+                false => build(&expected, false),
+            };
+            // The entry of no series is that of the whole request.
+            expected.metadata.truncate(expected.len());
+            expected.metadata.extend(filtered.metadata.last().copied());
+            assert_eq!(content(&filtered), content(&expected), "{chosen:b}");
+            assert_eq!(filtered.count(), expected.count());
         }
     }
 
