@@ -17,6 +17,7 @@ pub mod json;
 pub mod metrics;
 pub mod query;
 pub mod replay;
+pub mod replicas;
 pub mod state;
 pub mod storage;
 pub mod telemetry;

@@ -1,0 +1,399 @@
+//! The elected replicas that a process knows, and the store that it shares with others.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::decision::{Decision, Entry, Moment, Seen, Timing, decide};
+use super::outcome::{CallError, ClusterOutcome, Outcome, Undecided};
+use super::settings::Settings;
+use super::store::{Store, Stored};
+use crate::state::{State, StateError};
+
+/// The time limit of one call to the store: requests wait for it.
+const CALL_TIMEOUT: Duration = Duration::from_secs(1);
+/// The attempts to write an entry that other processes change at the same time.
+const MAX_ATTEMPTS: usize = 3;
+/// The time after a failed call during which a cluster makes none.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// The time between two log lines about failures.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// The time after which a cluster that sends nothing makes room for another one.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// The verdict about the samples of a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The replica is elected.
+    Elected,
+    /// Another one is.
+    Other,
+    /// It is not known which one is; the samples are stored.
+    Undecided(Undecided),
+}
+
+/// The clock of the system, as an argument.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// Returns a clock that calls `now` for the time.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(Timestamp::now)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// Decides about the samples of replicas; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tracker<S = State>(Arc<Shared<S>>);
+
+#[derive(Debug)]
+struct Shared<S> {
+    settings: Settings,
+    timing: Timing,
+    store: S,
+    clock: Clock,
+    clusters: Mutex<Clusters>,
+}
+
+#[derive(Debug, Default)]
+struct Clusters {
+    by_name: HashMap<Arc<str>, Arc<Cluster>>,
+    /// The last log line about failures of the state.
+    failure_logged_at: Option<Instant>,
+    /// The last log line about clusters beyond the limit.
+    limit_logged_at: Option<Instant>,
+}
+
+/// One cluster.
+#[derive(Debug)]
+struct Cluster {
+    known: Mutex<Known>,
+    /// Held by the one request that calls the store for the cluster.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Known {
+    seen: Option<Seen>,
+    /// The time until which no call is made, because the last one failed.
+    paused_until: Option<Instant>,
+    used_at: Moment,
+    other_seen_at: Timestamp,
+}
+
+impl Known {
+    /// Returns the verdict about `replica` that needs no call, if there is one.
+    fn verdict(&self, replica: &str, now: Moment, timing: Timing) -> Option<Verdict> {
+        if let Some(seen) = &self.seen {
+            let entry = Some((&seen.entry, seen.age(now)));
+            match decide(entry, replica, now.wall, timing) {
+                Decision::Keep => return Some(Verdict::Elected),
+                Decision::Drop => return Some(Verdict::Other),
+                Decision::Claim(_) => {}
+            }
+        }
+        let is_paused = self.paused_until.is_some_and(|until| now.monotonic < until);
+        is_paused.then(|| self.without_store(replica, now, timing))
+    }
+
+    /// Returns the verdict while the store cannot be used: what is known holds until the failover would be due.
+    fn without_store(&self, replica: &str, now: Moment, timing: Timing) -> Verdict {
+        match &self.seen {
+            Some(seen) if seen.age(now) < timing.failover => match seen.entry.replica == replica {
+                true => Verdict::Elected,
+                false => Verdict::Other,
+            },
+            _ => Verdict::Undecided(Undecided::StateError),
+        }
+    }
+}
+
+impl<S: Store> Tracker<S> {
+    /// Returns a tracker of no clusters. `random`, from 0 to 1, tells the process from others.
+    pub fn new(settings: Settings, store: S, random: f64, clock: Clock) -> Self {
+        Self(Arc::new(Shared {
+            timing: settings.timing(random),
+            settings,
+            store,
+            clock,
+            clusters: Mutex::default(),
+        }))
+    }
+
+    /// Returns the settings.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Returns the verdict about a replica if the process knows it without a call to the store.
+    pub(super) fn known(
+        &self,
+        cluster: &str,
+        replica: &str,
+        outcome: &mut Outcome,
+    ) -> Option<Verdict> {
+        let now = self.now();
+        let Some((name, cluster)) = self.cluster(cluster, now, outcome) else {
+            return Some(Verdict::Undecided(Undecided::TooManyClusters));
+        };
+        let mut known = cluster.known.lock();
+        let verdict = known.verdict(replica, now, self.0.timing)?;
+        known.note(verdict, now, outcome.of(&name));
+        Some(verdict)
+    }
+
+    /// Returns the verdict about a replica, by the store if need be.
+    pub(super) async fn decide(
+        &self,
+        cluster: &str,
+        replica: &str,
+        outcome: &mut Outcome,
+    ) -> Verdict {
+        let Some((name, cluster)) = self.cluster(cluster, self.now(), outcome) else {
+            return Verdict::Undecided(Undecided::TooManyClusters);
+        };
+        // One request calls, and those that wait find what it has seen.
+        let _turn = cluster.turn.lock().await;
+        let now = self.now();
+        let known = cluster.known.lock().verdict(replica, now, self.0.timing);
+        let verdict = match known {
+            Some(verdict) => verdict,
+            None => self.consult(&name, &cluster, replica, outcome).await,
+        };
+        let now = self.now();
+        cluster.known.lock().note(verdict, now, outcome.of(&name));
+        verdict
+    }
+
+    /// Reads the entry of a cluster, and replaces it if it is the turn of `replica`.
+    async fn consult(
+        &self,
+        name: &Arc<str>,
+        cluster: &Cluster,
+        replica: &str,
+        outcome: &mut Outcome,
+    ) -> Verdict {
+        for _ in 0..MAX_ATTEMPTS {
+            let Some((stored, seen)) = self.read(name, cluster, outcome).await else {
+                return self.give_up(cluster, replica);
+            };
+            let now = self.now();
+            let entry = seen.as_ref().map(|seen| (&seen.entry, seen.age(now)));
+            let claim = match decide(entry, replica, now.wall, self.0.timing) {
+                Decision::Keep => return Verdict::Elected,
+                Decision::Drop => return Verdict::Other,
+                Decision::Claim(claim) => claim,
+            };
+            let expected = stored.map(|it| it.version);
+            let put = self.0.store.put(name, &claim, expected);
+            match self.call(put, outcome).await {
+                Some(true) => {
+                    let written = Seen::written(claim, now, self.now());
+                    if seen.as_ref().is_none_or(|it| it.entry.replica != replica) {
+                        log_election(name, &written.entry, seen.as_ref(), now);
+                        outcome.of(name).elections += 1;
+                    }
+                    let mut known = cluster.known.lock();
+                    known.seen = Some(written);
+                    known.paused_until = None;
+                    return Verdict::Elected;
+                }
+                Some(false) => {
+                    *outcome.errors.entry(CallError::Conflict).or_default() += 1;
+                }
+                None => return self.give_up(cluster, replica),
+            }
+        }
+        self.give_up(cluster, replica)
+    }
+
+    /// Returns the text of the store, and the entry in it if it is one. `None` if the store cannot be read.
+    async fn read(
+        &self,
+        name: &Arc<str>,
+        cluster: &Cluster,
+        outcome: &mut Outcome,
+    ) -> Option<(Option<Stored>, Option<Seen>)> {
+        let begin = self.now();
+        let stored = self.call(self.0.store.get(name), outcome).await?;
+        let end = self.now();
+        let mut known = cluster.known.lock();
+        let before = known.seen.take();
+        let entry = stored.as_ref().and_then(|it| it.entry.clone());
+        let is_new = before.as_ref().map(|it| &it.entry) != entry.as_ref();
+        known.seen = entry.map(|entry| Seen::read(before, entry, begin, end));
+        known.paused_until = None;
+        if let Some(seen) = &known.seen
+            && is_new
+            && seen.ahead(end) > self.0.settings.update
+        {
+            tracing::warn!(
+                cluster = name.as_ref(),
+                replica = seen.entry.replica,
+                ahead_seconds = seen.ahead(end).as_secs(),
+                "The elected replica of a cluster was stored with a time in the future; the clocks of the processes \
+                 differ."
+            );
+        }
+        let seen = known.seen.clone();
+        Some((stored, seen))
+    }
+
+    /// Calls the store within the time limit; returns `None` if that fails.
+    async fn call<T>(
+        &self,
+        call: impl Future<Output = Result<T, StateError>> + Send,
+        outcome: &mut Outcome,
+    ) -> Option<T> {
+        let (error, reason) = match timeout(CALL_TIMEOUT, call).await {
+            Ok(Ok(done)) => {
+                outcome.add_call(None);
+                return Some(done);
+            }
+            Ok(Err(error)) => (error.to_string(), CallError::Failed),
+            Err(_) => (
+                format!("no response within {} s", CALL_TIMEOUT.as_secs()),
+                CallError::Timeout,
+            ),
+        };
+        outcome.add_call(Some(reason));
+        if self.may_log(|clusters| &mut clusters.failure_logged_at) {
+            tracing::warn!(
+                error,
+                "The state of replicas cannot be used. The last decision of a cluster holds until ha_failover; then \
+                 the samples of all its replicas are stored."
+            );
+        }
+        None
+    }
+
+    /// Returns the verdict after a failure, and lets the store rest.
+    fn give_up(&self, cluster: &Cluster, replica: &str) -> Verdict {
+        let now = self.now();
+        let mut known = cluster.known.lock();
+        known.paused_until = Some(now.monotonic + PAUSE_AFTER_FAILURE);
+        known.without_store(replica, now, self.0.timing)
+    }
+
+    /// Returns a cluster with its name; `None` if there are too many others.
+    fn cluster(
+        &self,
+        name: &str,
+        now: Moment,
+        outcome: &mut Outcome,
+    ) -> Option<(Arc<str>, Arc<Cluster>)> {
+        let mut clusters = self.0.clusters.lock();
+        if let Some((name, cluster)) = clusters.by_name.get_key_value(name) {
+            cluster.known.lock().used_at = now;
+            return Some((Arc::clone(name), Arc::clone(cluster)));
+        }
+        let max = self.0.settings.max_clusters;
+        if clusters.by_name.len() >= max {
+            clusters.by_name.retain(|name, cluster| {
+                let is_used = now.since(cluster.known.lock().used_at) < IDLE;
+                if !is_used {
+                    outcome.forgotten.push(Arc::clone(name));
+                }
+                is_used
+            });
+        }
+        if clusters.by_name.len() >= max {
+            drop(clusters);
+            if self.may_log(|clusters| &mut clusters.limit_logged_at) {
+                tracing::warn!(
+                    cluster = truncated(name),
+                    max,
+                    "There are more clusters than ha_max_clusters; the samples of all replicas of others are stored."
+                );
+            }
+            return None;
+        }
+        let name: Arc<str> = name.into();
+        let cluster = Arc::new(Cluster {
+            known: Mutex::new(Known {
+                seen: None,
+                paused_until: None,
+                used_at: now,
+                other_seen_at: now.wall,
+            }),
+            turn: tokio::sync::Mutex::default(),
+        });
+        clusters
+            .by_name
+            .insert(Arc::clone(&name), Arc::clone(&cluster));
+        Some((name, cluster))
+    }
+
+    /// Deletes the entries of forgotten clusters where nothing else does.
+    pub(super) async fn forget(&self, clusters: &[Arc<str>]) {
+        for name in clusters {
+            self.0.store.forget(name).await;
+        }
+    }
+
+    /// Returns true if a line of a kind may be written, at most one a minute.
+    fn may_log(&self, last: impl FnOnce(&mut Clusters) -> &mut Option<Instant>) -> bool {
+        let now = Instant::now();
+        let mut clusters = self.0.clusters.lock();
+        let last = last(&mut clusters);
+        let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= LOG_INTERVAL);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            wall: (self.0.clock.0)(),
+            monotonic: Instant::now(),
+        }
+    }
+}
+
+impl Known {
+    /// Notes a verdict for the metrics.
+    fn note(&mut self, verdict: Verdict, now: Moment, outcome: &mut ClusterOutcome) {
+        if verdict == Verdict::Other {
+            self.other_seen_at = now.wall;
+        }
+        outcome.other_seen_at = Some(self.other_seen_at);
+        if let Some(seen) = &self.seen {
+            outcome.set_elected(&seen.entry);
+        }
+    }
+}
+
+fn log_election(cluster: &str, elected: &Entry, before: Option<&Seen>, now: Moment) {
+    tracing::info!(
+        cluster = truncated(cluster),
+        elected = truncated(&elected.replica),
+        former = before.map(|it| truncated(&it.entry.replica)),
+        silent_seconds = before.map(|it| it.age(now).as_secs()),
+        changes = elected.changes,
+        "A replica was elected: the samples of the others of its cluster are dropped."
+    );
+}
+
+/// Returns a label value for the log.
+fn truncated(value: &str) -> String {
+    prom_model::visible::truncate(value, 100).into_owned()
+}
