@@ -25,6 +25,7 @@ use crate::ingest;
 use crate::jobs::definition::{Definition, KINDS};
 use crate::query::{self, CacheSettings, ReadLimits};
 use crate::replay::{Fallback, Source};
+use crate::replicas;
 use crate::state::StateStore;
 use crate::storage::routing::{RoutePart, Routing};
 use crate::storage::write::series::WritePolicy;
@@ -37,8 +38,9 @@ use options::{
 };
 pub use value::ListenAddress;
 use value::{
-    Bytes, CacheBytes, Concurrency, DestinationName, EndpointUrl, Features, Folder, OptionalTable,
-    QuerySamples, Retries, SampleLimit, TelemetryPath, ThrottledWriteStatus, Value,
+    Bytes, CacheBytes, Clusters, Concurrency, DestinationName, EndpointUrl, Features, Folder,
+    HaLabel, OptionalTable, QuerySamples, Retries, SampleLimit, TelemetryPath,
+    ThrottledWriteStatus, Value,
 };
 
 /// The way in which requests reach the program.
@@ -109,7 +111,9 @@ pub struct Config {
     pub dead_letter: Option<DeadLetterTarget>,
     /// Connector definitions of the file.
     pub connectors: Vec<Arc<Definition>>,
-    /// The store of connector definitions, claims and cursors.
+    /// Replicated senders; `None` if all samples are stored.
+    pub replicas: Option<replicas::Settings>,
+    /// The store of connector definitions, claims and cursors, and of elected replicas.
     pub state: Option<StateStore>,
     /// The folder of files with secrets of connector definitions.
     pub secrets_dir: Option<PathBuf>,
@@ -422,9 +426,56 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             },
             dead_letter: self.optional("dead_letter"),
             connectors: self.connectors(),
+            replicas: self.replicas(surroundings.mode),
             state: self.optional("state_store"),
             secrets_dir: self.optional("secrets_dir").map(|Folder(path)| path),
         }
+    }
+
+    fn replicas(&mut self, mode: Mode) -> Option<replicas::Settings> {
+        let is_on = self.setting::<bool>("ha_tracking");
+        let settings = replicas::Settings {
+            cluster_label: self.setting::<HaLabel>("ha_cluster_label").0,
+            replica_label: self.setting::<HaLabel>("ha_replica_label").0,
+            update: self.setting("ha_update"),
+            failover: self.setting("ha_failover"),
+            max_clusters: self.setting::<Clusters>("ha_max_clusters").0,
+        };
+        let [tracking, cluster, replica, update, failover, store] = [
+            "ha_tracking",
+            "ha_cluster_label",
+            "ha_replica_label",
+            "ha_update",
+            "ha_failover",
+            "state_store",
+        ]
+        .map(OptionSpec::of);
+        if settings.cluster_label == settings.replica_label {
+            let text = format!("{cluster} and {replica} are equal; expected different labels");
+            self.add_error(INVALID_OPTION, text);
+        }
+        if settings.update < replicas::MIN_UPDATE {
+            let least = replicas::MIN_UPDATE;
+            let given = settings.update;
+            let text = format!("{update} is {given:?}; expected {least:?} or more");
+            self.add_error(INVALID_OPTION, text);
+        }
+        let least = settings.update + replicas::MIN_MARGIN;
+        if settings.failover < least {
+            let given = settings.failover;
+            let text = format!(
+                "{failover} is {given:?}; expected {least:?} or more, 6s more than {update}"
+            );
+            self.add_error(INVALID_OPTION, text);
+        }
+        if is_on && mode == Mode::Lambda && (self.value)("state_store").is_none() {
+            let text = format!(
+                "{tracking} is set without {store}; expected dynamodb:TABLE, as the memory of a function is not \
+                 shared by its instances"
+            );
+            self.add_error(INVALID_OPTION, text);
+        }
+        is_on.then_some(settings)
     }
 
     fn promql(&mut self) -> EngineOptions {
@@ -741,6 +792,70 @@ mod tests {
             .map(|it| it.variable)
             .collect();
         assert_eq!(ignored, ["web_listen_address", "web_config_file"]);
+    }
+
+    #[test]
+    fn replicas_are_tracked_if_that_is_said() {
+        assert_eq!(config(&DEFAULTS, &[]).replicas, None);
+        let on = config(&DEFAULTS, &[("ha_tracking", "true")]).replicas;
+        let settings = replicas::Settings {
+            cluster_label: "cluster".to_owned(),
+            replica_label: "__replica__".to_owned(),
+            update: Duration::from_secs(15),
+            failover: Duration::from_secs(30),
+            max_clusters: 100,
+        };
+        assert_eq!(on, Some(settings));
+        let set = [
+            ("ha_tracking", "true"),
+            ("ha_cluster_label", "prometheus"),
+            ("ha_replica_label", "prometheus_replica"),
+            ("ha_update", "1s"),
+            ("ha_failover", "7s"),
+            ("ha_max_clusters", "3"),
+            ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
+            ("state_store", "dynamodb:state"),
+        ];
+        let settings = config(&DEFAULTS, &set).replicas.unwrap();
+        assert_eq!(settings.cluster_label, "prometheus");
+        assert_eq!(settings.replica_label, "prometheus_replica");
+        assert_eq!(settings.failover, Duration::from_secs(7));
+        assert_eq!(
+            (settings.update, settings.max_clusters),
+            (Duration::from_secs(1), 3)
+        );
+        for (set, expected) in [
+            (
+                ("ha_failover", "20s"),
+                "--ha-failover (ha_failover) is 20s; expected 21s or more, 6s more than --ha-update (ha_update)",
+            ),
+            (
+                ("ha_update", "999ms"),
+                "--ha-update (ha_update) is 999ms; expected 1s or more",
+            ),
+            (
+                ("ha_cluster_label", "__replica__"),
+                "--ha-cluster-label (ha_cluster_label) and --ha-replica-label (ha_replica_label) are equal; expected \
+                 different labels",
+            ),
+            (
+                ("ha_replica_label", "__name__"),
+                "--ha-replica-label (ha_replica_label) is \"__name__\"; expected the name of a label other than __name__",
+            ),
+            (
+                ("ha_max_clusters", "0"),
+                "--ha-max-clusters (ha_max_clusters) is \"0\"; expected a whole number from 1 to 10000",
+            ),
+            (
+                ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
+                "--ha-tracking (ha_tracking) is set without --state-store (state_store); expected dynamodb:TABLE, as \
+                 the memory of a function is not shared by its instances",
+            ),
+        ] {
+            let expected = format!("InvalidOptionError: {expected}");
+            let set = [("ha_tracking", "true"), set];
+            assert_eq!(errors(&DEFAULTS, &set), [expected], "{set:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod live;
 mod measurement;
 mod process;
 mod read;
+mod replicas;
 mod runs;
 mod text;
 mod write;
@@ -28,11 +29,13 @@ pub use text::Format;
 
 use crate::ingest::WriteOutcome;
 use crate::query::ReadOutcome;
+use crate::replicas::Outcome as ReplicasOutcome;
 use emf::EmfRecord;
 use instruments::Instruments;
 use live::Live;
 use measurement::Measurement;
 use process::Process;
+use replicas::ReplicaMetrics;
 use runs::RunMetrics;
 
 /// The version of the connector.
@@ -53,6 +56,7 @@ const DURATION_BUCKETS: [f64; 13] = [
 pub struct Metrics {
     registry: Registry,
     instruments: Instruments,
+    replicas: ReplicaMetrics,
     runs: RunMetrics,
     in_flight: Gauge,
     live: Live,
@@ -73,6 +77,7 @@ impl Metrics {
         let own = registry.sub_registry_with_prefix(PREFIX);
         let mut instruments = Instruments::default();
         write::register(&mut instruments, own);
+        let replicas = ReplicaMetrics::register(&mut instruments, own);
         read::READ.register(&mut instruments, own);
         read::QUERY.register(&mut instruments, own);
         read::register_cache(&mut instruments, own);
@@ -91,6 +96,7 @@ impl Metrics {
         Self {
             registry,
             instruments,
+            replicas,
             runs,
             in_flight,
             live: Live::default(),
@@ -120,7 +126,28 @@ impl Metrics {
         status: u16,
         duration: Duration,
     ) -> EmfRecord {
-        self.add(status, write::measurements(outcome, status, duration))
+        self.add_replicated_write(outcome, None, status, duration)
+    }
+
+    /// As [`Self::add_write`], of a sender with replicas; `replicas` is absent if they are not tracked.
+    ///
+    /// Returns the added measurements as a record for CloudWatch.
+    pub fn add_replicated_write(
+        &self,
+        outcome: Option<&WriteOutcome>,
+        replicas: Option<&ReplicasOutcome>,
+        status: u16,
+        duration: Duration,
+    ) -> EmfRecord {
+        let mut all = write::measurements(outcome, status, duration);
+        if let Some(replicas) = replicas {
+            all.extend(replicas::measurements(replicas));
+        }
+        let record = self.add(status, all);
+        if let Some(replicas) = replicas {
+            self.replicas.set(replicas, &self.instruments);
+        }
+        record
     }
 
     /// Adds a read request; `outcome` is absent if Timestream was not queried.

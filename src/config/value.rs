@@ -180,6 +180,22 @@ bounded! {
 }
 
 bounded! {
+    /// Clusters of replicated senders.
+    Clusters(usize) from 1 to 10000
+}
+
+/// The name of a label that senders add to all their series.
+pub(super) struct HaLabel(pub(super) String);
+
+impl Value for HaLabel {
+    const EXPECTED: &str = "the name of a label other than __name__";
+
+    fn parse(text: &str) -> Option<Self> {
+        (text != "__name__").then(|| Self(text.to_owned()))
+    }
+}
+
+bounded! {
     /// Calls in flight.
     Concurrency(usize) from 1 to 10000
 }

@@ -19,6 +19,7 @@ use crate::jobs::runner::JobRunner;
 use crate::jobs::secret::Secrets;
 use crate::metrics::Metrics;
 use crate::query::Querier;
+use crate::replicas::{Clock, Tracker};
 use crate::state::State;
 use crate::timestream::Timestream;
 
@@ -59,6 +60,13 @@ pub fn runner(
     })
 }
 
+/// Builds the tracker of replicated senders, if the configuration has some; their state is in `state`.
+pub fn tracker(config: &Config, state: State) -> Option<Tracker> {
+    let settings = config.replicas.clone()?;
+    let random = fastrand::f64();
+    Some(Tracker::new(settings, state, random, Clock::default()))
+}
+
 /// The parts of a process that serves requests, of a socket or of Lambda.
 #[derive(Debug)]
 pub struct Service {
@@ -88,6 +96,7 @@ pub fn service(config: &Config, shared: &SdkConfig) -> Result<Service, OptionErr
         parts.ingester.clone(),
         parts.querier.clone(),
     );
+    let app = app.with_replicas(tracker(config, state.clone()));
     let is_state_persistent = state.is_persistent();
     let runner = runner(config, parts, state, Arc::clone(app.metrics()));
     Ok(Service {

@@ -14,7 +14,7 @@ use super::error::WriteStatuses;
 use super::invocation_limits::{OptionalLimits, earliest};
 use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
-use crate::ingest::WriteOutcome;
+use crate::ingest::{WriteOutcome, WriteProgress};
 use record::WriteRecord;
 
 pub(super) async fn write(
@@ -38,14 +38,14 @@ pub(super) async fn write(
         }
     };
     let numbers = recorder.close(match &stored {
-        Ok(()) => End::Completed(StatusCode::NO_CONTENT),
+        Ok(status) => End::Completed(*status),
         Err(error) => End::Failed(error),
     });
     let written = written(&stored, recorder.record().outcome.as_ref());
     let mut response = match stored {
-        Ok(()) => {
+        Ok(status) => {
             app.backpressure.record_success();
-            StatusCode::NO_CONTENT.into_response()
+            status.into_response()
         }
         Err(error) if error.is_retryable() => error
             .after(app.backpressure.record_failure())
@@ -69,7 +69,7 @@ fn is_negotiation(error: &DecodeError) -> bool {
 
 /// Returns the numbers of written entries for the sender. After a retryable response it sends everything again and
 /// adds up the numbers of all responses, so a retryable response has zeros.
-fn written(stored: &Result<(), HttpError>, outcome: Option<&WriteOutcome>) -> KindCounts {
+fn written(stored: &Result<StatusCode, HttpError>, outcome: Option<&WriteOutcome>) -> KindCounts {
     match stored {
         Err(error) if error.is_retryable() => KindCounts::default(),
         _ => outcome.map_or_else(KindCounts::default, |outcome| outcome.written),
@@ -95,7 +95,8 @@ fn add_written(headers: &mut HeaderMap, written: KindCounts) {
     }
 }
 
-/// Stores the content of the request, and records the outcome.
+/// Stores the content of the request, and records the outcome. Returns the status of the response: 202 if all samples
+/// were those of replicas that are not elected, so that logs of proxies show it.
 async fn store(
     app: &App,
     version: RemoteWrite,
@@ -103,14 +104,14 @@ async fn store(
     body: Body,
     deadline: tokio::time::Instant,
     record: &mut WriteRecord,
-) -> Result<(), HttpError> {
+) -> Result<StatusCode, HttpError> {
     let compute = app.ingester.compute();
     let reservation = &mut app.budget.reservation();
     let body = Compressed::receive(app, headers, body, reservation, deadline).await?;
     let (message, turn) = within(deadline, body.decompress(compute, reservation)).await??;
     let before = reservation.bytes();
     let mut wait = MemoryWait::new(turn.is_some());
-    let request = loop {
+    let mut request = loop {
         let decode = || prom_wire::read_request(version, &message, reservation);
         match within(deadline, compute.run_if(turn.is_some(), decode)).await? {
             Err(DecodeError::Memory(exceeded)) => {
@@ -121,6 +122,15 @@ async fn store(
         }
     };
     drop(turn);
+    let mut success = StatusCode::NO_CONTENT;
+    if let Some(replicas) = &app.replicas {
+        let filtered = within(deadline, replicas.filter(&mut request, compute)).await?;
+        if filtered.dropped_series > 0 && request.is_empty() {
+            success = StatusCode::ACCEPTED;
+        }
+        record.progress = WriteProgress::after_dropping(filtered.dropped);
+        record.replicas = Some(filtered);
+    }
     let progress = &mut record.progress;
     let written = app.ingester.write(&request, deadline, progress).await;
     let written = written.map_err(|rejection| {
@@ -135,5 +145,5 @@ async fn store(
         settings.permanent_error_status,
         headers,
     );
-    HttpError::from_write(written, statuses).map_or(Ok(()), Err)
+    HttpError::from_write(written, statuses).map_or(Ok(success), Err)
 }

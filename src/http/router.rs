@@ -20,12 +20,15 @@ use crate::ingest::Ingester;
 use crate::jobs::definition::type_names;
 use crate::metrics::Metrics;
 use crate::query::Querier;
+use crate::replicas::Tracker;
 use crate::web_config::{Verifier, WebConfig};
 
 /// The state of the handlers; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App {
     pub(super) ingester: Ingester,
+    /// `None` if senders have no replicas.
+    pub(super) replicas: Option<Tracker>,
     pub(super) querier: Querier,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: Settings,
@@ -51,6 +54,7 @@ impl App {
     pub fn new(settings: Settings, web: WebConfig, ingester: Ingester, querier: Querier) -> Self {
         Self {
             ingester,
+            replicas: None,
             querier,
             metrics: Arc::new(Metrics::new(type_names())),
             budget: MemoryBudget::new(settings.max_in_flight_bytes),
@@ -72,6 +76,12 @@ impl App {
     #[must_use]
     pub fn reached_locally(self, is_local: bool) -> Self {
         Self { is_local, ..self }
+    }
+
+    /// Adds the tracker of replicated senders.
+    #[must_use]
+    pub fn with_replicas(self, replicas: Option<Tracker>) -> Self {
+        Self { replicas, ..self }
     }
 
     /// Adds `/v1/connectors`.

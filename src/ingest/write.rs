@@ -68,10 +68,21 @@ pub struct WriteOutcome {
 #[derive(Debug, Default)]
 pub struct WriteProgress {
     received: u64,
+    /// Samples that had left the request before the write.
+    dropped: KindCounts,
     delivery: Delivery,
 }
 
 impl WriteProgress {
+    /// Returns the progress of a write whose request has lost the samples of replicas that are not elected.
+    pub fn after_dropping(dropped: KindCounts) -> Self {
+        Self {
+            received: dropped.total(),
+            dropped,
+            delivery: Delivery::default(),
+        }
+    }
+
     /// Returns the outcome of a write that was aborted, if it had begun.
     pub fn aborted(&self) -> Option<WriteOutcome> {
         if self.received == 0 {
@@ -92,6 +103,7 @@ impl WriteProgress {
             retries: *retries,
             ..WriteOutcome::default()
         };
+        outcome.add_dropped(self.dropped);
         let mut sums = Sums::default();
         for missing in undelivered {
             outcome.add(missing, &mut sums, |_| String::new());
@@ -203,12 +215,14 @@ impl Ingester {
         deadline: Instant,
         progress: &mut WriteProgress,
     ) -> Result<WriteOutcome, PolicyViolation> {
-        progress.received = request.count();
+        progress.received = progress.dropped.total() + request.count();
         let delivery = &mut progress.delivery;
         self.deliver(request, routing, deadline, delivery).await?;
         let mut outcome = self
             .settle(delivery, request, routing, redelivery, deadline)
             .await;
+        outcome.received = progress.received;
+        outcome.add_dropped(progress.dropped);
         outcome.metadata = self.deliver_metadata(request, routing, deadline).await;
         outcome.write_units += outcome.metadata.write_units;
         outcome.calls += outcome.metadata.calls;
@@ -417,6 +431,15 @@ impl WriteOutcome {
                     }
                 }
             }
+        }
+    }
+
+    /// Adds samples of replicas that are not elected: the elected one sends the same, so they count as written.
+    fn add_dropped(&mut self, dropped: KindCounts) {
+        let samples = dropped.total();
+        if samples > 0 {
+            self.written += dropped;
+            *self.ignored.entry(IgnoreReason::OtherReplica).or_default() += samples;
         }
     }
 

@@ -92,6 +92,10 @@ fn values(measurement: &Measurement) -> Vec<(String, Unit, Value)> {
         Measured::Count(count) | Measured::Current(count) => {
             return vec![((*name).to_owned(), Unit::Count, (*count).into())];
         }
+        // The sum alone: CloudWatch bills by the name.
+        Measured::CountByCluster(_) => {
+            return vec![((*name).to_owned(), Unit::Count, value.total().into())];
+        }
         Measured::Bytes(bytes) | Measured::CurrentBytes(bytes) => {
             return vec![((*name).to_owned(), Unit::Bytes, (*bytes).into())];
         }

@@ -20,6 +20,7 @@ pub(super) struct Instruments(HashMap<&'static str, Instrument>);
 enum Instrument {
     Counter(Counter),
     ByReason(Family<Reason, Counter>),
+    ByCluster(Family<Cluster, Counter>),
     ByCode(Family<Code, Counter>),
     Seconds(Histogram),
     Gauge(Gauge),
@@ -33,6 +34,12 @@ struct Reason {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Code {
     code: u16,
+}
+
+/// The cluster of replicated senders.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Cluster {
+    pub(super) cluster: String,
 }
 
 impl Instruments {
@@ -55,6 +62,21 @@ impl Instruments {
             drop(family.get_or_create(&Reason { reason }));
         }
         self.0.insert(name, Instrument::ByReason(family));
+    }
+
+    /// Registers a counter with the label `cluster`, of no clusters.
+    pub(super) fn by_cluster(&mut self, registry: &mut Registry, name: &'static str, help: &str) {
+        let family = add(registry, name, help);
+        self.0.insert(name, Instrument::ByCluster(family));
+    }
+
+    /// Removes a cluster.
+    pub(super) fn forget(&self, cluster: &Cluster) {
+        for instrument in self.0.values() {
+            if let Instrument::ByCluster(family) = instrument {
+                family.remove(cluster);
+            }
+        }
     }
 
     /// Registers a counter with the label `code`, with the status of a success at zero.
@@ -93,6 +115,12 @@ impl Instruments {
                 (Instrument::ByReason(family), Value::CountBy(counts)) => {
                     for &(reason, n) in counts {
                         family.get_or_create(&Reason { reason }).inc_by(n);
+                    }
+                }
+                (Instrument::ByCluster(family), Value::CountByCluster(counts)) => {
+                    for (cluster, n) in counts {
+                        let cluster = cluster.to_string();
+                        family.get_or_create(&Cluster { cluster }).inc_by(*n);
                     }
                 }
                 (Instrument::ByCode(family), Value::Status(code)) => {

@@ -19,6 +19,8 @@ pub enum LiveCount {
     Written,
     /// Samples dropped by policy.
     Ignored,
+    /// Samples dropped because another replica is elected; listed once there are some.
+    OtherReplica,
     /// Samples neither stored nor dropped.
     Failed,
     /// Write requests with a response of this status.
@@ -138,6 +140,7 @@ pub(super) fn counts(measurements: &[Measurement]) -> impl Iterator<Item = (Live
                 ("received_samples", _) => LiveCount::Received,
                 ("written_samples", _) => LiveCount::Written,
                 ("ignored_samples", _) => LiveCount::Ignored,
+                ("ha_dropped_samples", value) if value.total() > 0 => LiveCount::OtherReplica,
                 ("failed_samples", _) => LiveCount::Failed,
                 ("write_requests", Value::Status(status)) => LiveCount::WriteRequests(*status),
                 ("write_retries", _) => LiveCount::WriteRetries,

@@ -1,5 +1,7 @@
 //! Measurements of a request or run: the one list from which registry, CloudWatch and start page are fed.
 
+use std::sync::Arc;
+
 /// A measured value and its name, without prefix and suffix.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Measurement {
@@ -14,6 +16,8 @@ pub(super) enum Value {
     Count(u64),
     /// Numbers of things, by the value of a label. A label may occur several times.
     CountBy(Vec<(&'static str, u64)>),
+    /// Numbers of things, by the cluster of their senders.
+    CountByCluster(Vec<(Arc<str>, u64)>),
     /// One response with this status.
     Status(u16),
     /// A size.
@@ -49,6 +53,7 @@ impl Value {
         match self {
             Self::Count(count) => *count,
             Self::CountBy(counts) => counts.iter().map(|(_, count)| count).sum(),
+            Self::CountByCluster(counts) => counts.iter().map(|(_, count)| count).sum(),
             Self::Status(_) => 1,
             Self::Bytes(_) | Self::Seconds(_) | Self::Current(_) | Self::CurrentBytes(_) => 0,
         }

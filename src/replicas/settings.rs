@@ -7,6 +7,8 @@ use super::decision::Timing;
 /// The least time between the update of an entry and the failover: the jitter of a process, and a second in which a
 /// request is decided.
 pub const MIN_MARGIN: Duration = Duration::from_secs(6);
+/// The least age at which an entry is updated.
+pub const MIN_UPDATE: Duration = Duration::from_secs(1);
 /// The most by which a process updates entries earlier or later than others.
 const MAX_JITTER: Duration = Duration::from_secs(5);
 

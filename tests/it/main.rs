@@ -53,6 +53,7 @@ mod query_limits;
 mod queue;
 mod read_limits;
 mod receiver;
+mod replicas;
 mod round_trip;
 mod rows;
 #[path = "../support/runtime_api.rs"]

@@ -52,8 +52,18 @@ async fn promtool(arguments: &[&str], input: &str) {
     assert!(output.status.success(), "{arguments:?}: {said}");
 }
 
-/// Returns the names of all samples that `/metrics` has.
-async fn exposed_names(app: &TestApp) -> BTreeSet<String> {
+/// Returns the names of all samples that `/metrics` has once two replicas have sent.
+async fn exposed_names() -> BTreeSet<String> {
+    let app = TestApp::start_with(&["--ha-tracking=true"]).await;
+    for (replica, status) in [("a", 204), ("b", 202)] {
+        let labels = [
+            ("__name__", "up"),
+            ("__replica__", replica),
+            ("cluster", "c"),
+        ];
+        let response = app.write(vec![series(&labels, &[(START_MS, 1.0)])]).await;
+        assert_eq!(response.status, status);
+    }
     let text = app.get("/metrics").await.text();
     text.lines()
         .filter(|line| !line.starts_with('#'))
@@ -295,7 +305,7 @@ fn metric_names(promql: &str) -> BTreeSet<String> {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_dashboard_queries_metrics_that_exist() {
-    let exposed = exposed_names(&TestApp::start().await).await;
+    let exposed = exposed_names().await;
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
     let rows: Vec<&str> = panels
@@ -353,7 +363,7 @@ async fn the_dashboard_queries_metrics_that_exist() {
 #[tokio::test]
 async fn the_alerts_watch_metrics_that_exist() {
     promtool(&["check", "rules"], ALERTS).await;
-    let exposed = exposed_names(&TestApp::start().await).await;
+    let exposed = exposed_names().await;
     let queue = metrics_of_a_queue("http://127.0.0.1:1/write").await;
     let names = metric_names(ALERTS);
     let (of_prometheus, names): (BTreeSet<_>, BTreeSet<_>) = names
@@ -390,7 +400,7 @@ async fn metrics_of_a_queue(address: &str) -> BTreeSet<String> {
 #[tokio::test]
 async fn alerts_fire_when_they_should() {
     // Per minute: the connector's counters or Prometheus' gauges, and the alerts that fire after an hour.
-    let cases: [(&str, &[(&str, &str)], &[&str]); 13] = [
+    let cases: [(&str, &[(&str, &str)], &[&str]); 18] = [
         ("all is well", &[], &[]),
         (
             "stale markers",
@@ -437,6 +447,51 @@ async fn alerts_fire_when_they_should() {
                 "TimestreamConnectorSamplesRejected",
                 "TimestreamConnectorSamplesIgnored",
             ],
+        ),
+        (
+            "replicas as they should be",
+            &[
+                ("ignored_samples_total{reason=\"other_replica\"", "0+9x60"),
+                ("ha_elected_timestamp_seconds{cluster=\"c\"", "0+60x60"),
+                (
+                    "ha_other_replica_timestamp_seconds{cluster=\"c\"",
+                    "0+60x60",
+                ),
+                ("ha_elections_total{cluster=\"c\"", "1+0x30 2+0x30"),
+            ],
+            &[],
+        ),
+        (
+            "one replica is gone",
+            &[
+                ("ha_elected_timestamp_seconds{cluster=\"c\"", "0+60x60"),
+                ("ha_other_replica_timestamp_seconds{cluster=\"c\"", "60x60"),
+            ],
+            &["TimestreamConnectorOneReplicaOnly"],
+        ),
+        (
+            "both replicas are gone",
+            &[
+                ("ha_elected_timestamp_seconds{cluster=\"c\"", "3000x60"),
+                (
+                    "ha_other_replica_timestamp_seconds{cluster=\"c\"",
+                    "2900x60",
+                ),
+            ],
+            &["TimestreamConnectorNoReplica"],
+        ),
+        (
+            "replicas take turns",
+            &[("ha_elections_total{cluster=\"c\"", "0x10 1+1x50")],
+            &["TimestreamConnectorReplicasTakeTurns"],
+        ),
+        (
+            "the state of replicas is away",
+            &[(
+                "ha_undecided_samples_total{reason=\"state_error\"",
+                "0+5x60",
+            )],
+            &["TimestreamConnectorReplicasUndecided"],
         ),
         (
             "connectors fail",

@@ -26,7 +26,7 @@ use timestream_prometheus_connector::jobs::definition::{Definition, Kind};
 use timestream_prometheus_connector::jobs::registry::Registry;
 use timestream_prometheus_connector::jobs::runner::JobRunner;
 use timestream_prometheus_connector::jobs::secret::Secrets;
-use timestream_prometheus_connector::state::State;
+use timestream_prometheus_connector::state::{Memory, State};
 use timestream_prometheus_connector::timestream::sdk_config;
 use tower::ServiceExt;
 
@@ -298,12 +298,13 @@ pub(crate) async fn app(emulator: &Emulator, flags: &[&str]) -> App {
 
 /// Returns the application with this configuration.
 pub(crate) fn app_of(config: &Config, parts: Parts) -> App {
-    App::new(
+    let app = App::new(
         config.http.clone(),
         config.web.clone(),
         parts.ingester,
         parts.querier,
-    )
+    );
+    app.with_replicas(build::tracker(config, State::Memory(Memory::default())))
 }
 
 /// Returns the parts that store and read samples.

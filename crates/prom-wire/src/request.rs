@@ -91,6 +91,11 @@ impl KindCounts {
         }
         kinds
     }
+
+    /// Returns the number of all of them.
+    pub fn total(self) -> u64 {
+        self.samples + self.histograms + self.exemplars
+    }
 }
 
 impl std::ops::AddAssign for KindCounts {

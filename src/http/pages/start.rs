@@ -118,6 +118,7 @@ impl Section {
             LiveCount::Received
             | LiveCount::Written
             | LiveCount::Ignored
+            | LiveCount::OtherReplica
             | LiveCount::Failed
             | LiveCount::WriteRequests(_)
             | LiveCount::WriteRetries
@@ -141,6 +142,7 @@ fn label(count: LiveCount) -> String {
         LiveCount::Received => "Samples received",
         LiveCount::Written => "Samples written",
         LiveCount::Ignored => "Samples ignored",
+        LiveCount::OtherReplica => "Samples of other replicas (ignored, too)",
         LiveCount::Failed => "Samples failed",
         LiveCount::WriteRequests(status) => return format!("Requests with status {status}"),
         LiveCount::WriteRetries => "Retried calls",

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
-
 use super::super::log;
 use super::super::recorder::{End, Record};
 use crate::ingest::{DeadLetterOutcome, WriteOutcome, WriteProgress};
 use crate::metrics::Metrics;
 use crate::metrics::emf::EmfRecord;
+use crate::replicas;
 
 /// The log message of requests with content that cannot become records.
 const NOT_CONVERTED: &str =
@@ -19,6 +18,8 @@ const NOT_CONVERTED: &str =
 pub(super) struct WriteRecord {
     /// The progress, once the request is decoded.
     pub(super) progress: WriteProgress,
+    /// The outcome of replicated senders, if they are tracked.
+    pub(super) replicas: Option<replicas::Outcome>,
     /// The outcome, at the end.
     pub(super) outcome: Option<WriteOutcome>,
     /// True if the error is part of a negotiation: the sender sends the same again in a supported form.
@@ -27,7 +28,8 @@ pub(super) struct WriteRecord {
 
 impl Record for WriteRecord {
     fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> EmfRecord {
-        metrics.add_write(self.outcome.as_ref(), status, duration)
+        let replicas = self.replicas.as_ref();
+        metrics.add_replicated_write(self.outcome.as_ref(), replicas, status, duration)
     }
 
     fn log(&mut self, end: End<'_>) {
@@ -53,7 +55,7 @@ fn log_write(end: End<'_>, outcome: Option<&WriteOutcome>) {
     let calls = outcome.map(|written| written.calls);
     let retries = outcome.map(|written| written.retries);
     let error = match end {
-        End::Completed(_) => {
+        End::Completed(status) => {
             if let Some(DeadLetterOutcome::Stored(samples)) =
                 outcome.map(|written| &written.dead_letters)
             {
@@ -69,7 +71,7 @@ fn log_write(end: End<'_>, outcome: Option<&WriteOutcome>) {
                 return;
             }
             tracing::debug!(
-                status = StatusCode::NO_CONTENT.as_u16(),
+                status = status.as_u16(),
                 received,
                 stored,
                 ignored,

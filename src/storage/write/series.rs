@@ -65,11 +65,13 @@ pub enum IgnoreReason {
     HistogramTooLarge,
     /// A row of the layouts `rows` and `table_per_metric` holds no native histogram and no exemplar.
     NotAFloat,
+    /// Another replica of the sender's cluster is elected, and sends the same samples.
+    OtherReplica,
 }
 
 impl IgnoreReason {
     /// All reasons.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::LongMetricName,
         Self::LongLabelName,
         Self::TooManyLabels,
@@ -80,6 +82,7 @@ impl IgnoreReason {
         Self::Superseded,
         Self::HistogramTooLarge,
         Self::NotAFloat,
+        Self::OtherReplica,
     ];
 
     /// Returns the reason for which no sample of this time can be stored, if there is one.
@@ -94,7 +97,7 @@ impl IgnoreReason {
 
     /// Returns true if nothing is missing in Timestream although the sample was dropped.
     pub fn is_settled(self) -> bool {
-        self == Self::Superseded
+        matches!(self, Self::Superseded | Self::OtherReplica)
     }
 
     /// The value of the label `reason` of `timestream_connector_ignored_samples_total`.
@@ -110,6 +113,7 @@ impl IgnoreReason {
             Self::Superseded => "superseded",
             Self::HistogramTooLarge => "histogram_too_large",
             Self::NotAFloat => "not_a_float",
+            Self::OtherReplica => "other_replica",
         }
     }
 }

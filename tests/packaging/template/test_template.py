@@ -61,6 +61,7 @@ def stacks():
             "DeadLetterReplay": ["false", "true"],
             "Tracing": ["false", "true"],
             "Connectors": ["false", "true"],
+            "HaTracking": ["false", "true"],
             "ScrapeEndpoint": ["", "http://node:9100/metrics"],
             "DefaultTable": ["samples"],
             "VpcId": ["", "vpc-1"],
@@ -279,6 +280,9 @@ class Permissions(unittest.TestCase):
             self.assertEqual(stack.granted(f"sqs:{action}"), ["<DeadLetterQueue.Arn>"])
         for action in "GetItem PutItem DeleteItem Query".split():
             self.assertEqual(stack.granted(f"dynamodb:{action}"), ["<ConnectorTable.Arn>"])
+            elected = Stack(**BEARER, HaTracking="true")
+            self.assertEqual(elected.granted(f"dynamodb:{action}"), ["<ConnectorTable.Arn>"])
+            self.assertEqual(elected.variables()["state_store"], "dynamodb:<ConnectorTable.Arn>")
         self.assertEqual(stack.granted("logs:PutLogEvents"), ["<LogGroup.Arn>"])
         self.assertEqual(stack.granted("xray:PutTraceSegments"), ["*"])
         self.assertEqual(stack.granted("ec2:CreateNetworkInterface"), ["*"])
