@@ -12,6 +12,7 @@ mod page;
 mod promql;
 mod query_api;
 mod query_page;
+mod replicas;
 mod senders;
 mod stage;
 mod sync;

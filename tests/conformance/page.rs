@@ -1,6 +1,7 @@
 //! The configurations of `docs/senders.md` and other pages, exactly as written there.
 
 pub(crate) const SENDERS: &str = include_str!("../../docs/senders.md");
+pub(crate) const HA: &str = include_str!("../../docs/ha.md");
 pub(crate) const LEAVING: &str = include_str!("../../docs/leaving-timestream.md");
 
 /// Returns the one block of the section that is written in the language.
