@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream;
 use hashbrown::HashMap;
+use prom_model::visible::truncate;
 use prom_wire::request::{Fate, LabelId, Request, Series};
 use tokio::task::yield_now;
 
@@ -204,7 +205,7 @@ fn apply(
     for (cluster, samples) in dropped.into_values() {
         let cluster: Arc<str> = request.label(cluster).1.into();
         tracing::debug!(
-            cluster = cluster.as_ref(),
+            cluster = truncate(&cluster, 100).as_ref(),
             samples,
             "Samples of a replica that is not elected were dropped."
         );

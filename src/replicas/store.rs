@@ -61,7 +61,7 @@ impl Store for State {
             .await
     }
 
-    /// Only memory has no other end for it, and no other process that uses it.
+    /// Deletes it from memory alone: another process may use what is in other stores.
     async fn forget(&self, cluster: &str) {
         if !self.is_persistent() {
             drop(self.delete(COLLECTION, cluster).await);

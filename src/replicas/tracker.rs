@@ -246,8 +246,8 @@ impl<S: Store> Tracker<S> {
             && seen.ahead(end) > self.0.settings.update
         {
             tracing::warn!(
-                cluster = name.as_ref(),
-                replica = seen.entry.replica,
+                cluster = truncated(name),
+                replica = truncated(&seen.entry.replica),
                 ahead_seconds = seen.ahead(end).as_secs(),
                 "The elected replica of a cluster was stored with a time in the future; the clocks of the processes \
                  differ."

@@ -118,7 +118,7 @@ async fn of_a_mixed_request_the_rest_decides_the_response() {
         of("e", "b", "up", START_MS + 1),
         alone,
     ];
-    // What is dropped does not hide that the rest has to come again.
+    // The dropped series do not hide that the rest has to come again.
     app.emulator
         .order_fault(Fault::next("WriteRecords", 1, FaultKind::Throttle));
     assert_eq!(app.write(mixed.clone()).await.status, 503);
