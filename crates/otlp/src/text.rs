@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use prom_model::go_math::Digits;
 
 use crate::model::{AnyValue, KeyValue};
 
@@ -38,7 +39,7 @@ pub(crate) fn decimal(value: f64) -> Cow<'static, str> {
     } else if value == f64::NEG_INFINITY {
         Cow::Borrowed("-Inf")
     } else {
-        Cow::Owned(value.to_string())
+        Cow::Owned(Digits(value).to_string())
     }
 }
 
@@ -51,7 +52,7 @@ fn double(value: f64) -> String {
         let text = if value > 0.0 { "Infinity" } else { "-Infinity" };
         text.to_owned()
     } else if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
-        let text = format!("{value:e}");
+        let text = format!("{:e}", Digits(value));
         match text.split_once('e') {
             Some((digits, exponent)) if !exponent.starts_with('-') => {
                 format!("{digits}e+{exponent}")
@@ -59,7 +60,7 @@ fn double(value: f64) -> String {
             _ => text,
         }
     } else {
-        value.to_string()
+        Digits(value).to_string()
     }
 }
 
@@ -127,4 +128,34 @@ fn push_string(json: &mut String, text: &str) {
         }
     }
     json.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_have_the_text_of_go() {
+        // Rust ends the first two in 3 and 7.
+        for (value, plain, json) in [
+            (
+                1_234_567_890_123_456.25,
+                "1234567890123456.2",
+                "1234567890123456.2",
+            ),
+            (
+                -147.999_053_955_078_125,
+                "-147.99905395507812",
+                "-147.99905395507812",
+            ),
+            (2.5e21, "2500000000000000000000", "2.5e+21"),
+            (1e-7, "0.0000001", "1e-7"),
+            (-0.0, "-0", "-0"),
+        ] {
+            assert_eq!(decimal(value), plain);
+            assert_eq!(double(value), json);
+            let list = AnyValue::Array(vec![AnyValue::Double(value)]);
+            assert_eq!(value_text(&list), format!("[{json}]"));
+        }
+    }
 }
