@@ -416,6 +416,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 cors_origin: self.optional(CORS_ORIGIN),
                 throttled_write_status,
                 permanent_error_status: self.setting("permanent_error_status"),
+                otlp: otlp::Options::default(),
                 max_request_bytes,
                 max_in_flight_bytes,
             },

@@ -11,6 +11,7 @@ mod jobs;
 mod log;
 mod log_limiter;
 mod misconfiguration;
+mod otlp;
 mod pages;
 mod query_api;
 mod recorder;

@@ -1,6 +1,6 @@
 //! The connector's own metrics: what there is, and the one place where outcomes are added.
 //!
-//! `write` and `read` hold a request's numbers, `runs` those of connector definitions, `process` those of the process, `live` what the
+//! `write`, `otlp` and `read` hold a request's numbers, `runs` those of connector definitions, `process` those of the process, `live` what the
 //! start page shows, `text` the formats that a scraper may request, [`emf`] the one of CloudWatch. A label whose values are known
 //! has all of them from the start, at zero, so that the first failure is an increase.
 
@@ -8,6 +8,7 @@ pub mod emf;
 mod instruments;
 mod live;
 mod measurement;
+mod otlp;
 mod process;
 mod read;
 mod replicas;
@@ -24,6 +25,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 pub use live::{LiveCount, LiveRow, LiveView};
+pub use otlp::OtlpPoints;
 pub use runs::{RunCount, RunResult};
 pub use text::Format;
 
@@ -78,6 +80,7 @@ impl Metrics {
         let mut instruments = Instruments::default();
         write::register(&mut instruments, own);
         let replicas = ReplicaMetrics::register(&mut instruments, own);
+        otlp::register(&mut instruments, own);
         read::READ.register(&mut instruments, own);
         read::QUERY.register(&mut instruments, own);
         read::register_cache(&mut instruments, own);
@@ -148,6 +151,20 @@ impl Metrics {
             self.replicas.set(replicas, &self.instruments);
         }
         record
+    }
+
+    /// Adds an OTLP request; `points` are absent if it was not translated, and `outcome` if nothing was written.
+    ///
+    /// Returns the added measurements as a record for CloudWatch.
+    pub fn add_otlp(
+        &self,
+        points: Option<&OtlpPoints>,
+        outcome: Option<&WriteOutcome>,
+        status: u16,
+        duration: Duration,
+    ) -> EmfRecord {
+        let measurements = otlp::measurements(points, outcome, status, duration);
+        self.add(status, measurements)
     }
 
     /// Adds a read request; `outcome` is absent if Timestream was not queried.

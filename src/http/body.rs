@@ -78,6 +78,14 @@ pub(super) struct Compressed {
 /// The turn of a large request to be decoded; held until it is.
 pub(super) type Turn = Option<OwnedSemaphorePermit>;
 
+/// Waits for the turn of a large request.
+pub(super) async fn turn(app: &App, deadline: Instant) -> Result<OwnedSemaphorePermit, HttpError> {
+    let turn = Arc::clone(&app.decoding).acquire_owned();
+    let latest = deadline.checked_sub(DECODING_TIME).unwrap_or(deadline);
+    let turn = within(latest, turn).await?;
+    Ok(turn.expect("the semaphore is never closed"))
+}
+
 impl Compressed {
     /// Reads the body of a request, within the limit before and after decompression. Returns when it is the
     /// request's turn to be decoded.
@@ -92,10 +100,7 @@ impl Compressed {
         let body = receive(headers, body, limit, reservation, deadline).await?;
         let declared = prom_wire::declared_len(&body, limit)?;
         let turn = if body.len().max(declared) > LONG_BYTES {
-            let turn = Arc::clone(&app.decoding).acquire_owned();
-            let latest = deadline.checked_sub(DECODING_TIME).unwrap_or(deadline);
-            let turn = within(latest, turn).await?;
-            Some(turn.expect("the semaphore is never closed"))
+            Some(turn(app, deadline).await?)
         } else {
             None
         };

@@ -133,6 +133,18 @@ impl From<&DecodeError> for ErrorClass {
     }
 }
 
+impl From<&otlp::DecodeError> for ErrorClass {
+    fn from(error: &otlp::DecodeError) -> Self {
+        match error {
+            otlp::DecodeError::Protobuf(_) | otlp::DecodeError::Json { .. } => Self::BadRequest,
+            otlp::DecodeError::Busy(exceeded) => exceeded.into(),
+            otlp::DecodeError::TooMany { .. } | otlp::DecodeError::TooLarge { .. } => {
+                Self::TooLarge
+            }
+        }
+    }
+}
+
 impl From<&ReadError> for ErrorClass {
     fn from(error: &ReadError) -> Self {
         match error {
@@ -200,8 +212,7 @@ impl HttpError {
     pub(super) fn new(status: impl Into<StatusCode>, text: impl Into<String>) -> Self {
         Self {
             status: status.into(),
-            // Clients log it, and people read logs in a terminal.
-            text: cut(escaped(&text.into()).into_owned(), MAX_TEXT_BYTES),
+            text: shown(&text.into()),
             retry_after: RETRY_AFTER_SECONDS,
         }
     }
@@ -380,6 +391,15 @@ impl HttpError {
         Some(Self::new(status, text))
     }
 
+    /// Sets the status of a retryable error to one after which exporters of OTLP send again.
+    pub(super) fn for_exporters(self) -> Self {
+        let status = match self.status {
+            StatusCode::TOO_MANY_REQUESTS => self.status,
+            _ => ErrorClass::Unavailable.into(),
+        };
+        Self { status, ..self }
+    }
+
     /// Sets the seconds after which a sender should retry a retryable error.
     pub(super) fn after(self, retry_after: u64) -> Self {
         Self {
@@ -508,6 +528,18 @@ impl From<DecodeError> for HttpError {
     }
 }
 
+impl From<otlp::DecodeError> for HttpError {
+    fn from(error: otlp::DecodeError) -> Self {
+        let option = match &error {
+            otlp::DecodeError::Busy(_) | otlp::DecodeError::TooLarge { .. } => RAISE_MEMORY,
+            otlp::DecodeError::Protobuf(_)
+            | otlp::DecodeError::Json { .. }
+            | otlp::DecodeError::TooMany { .. } => "",
+        };
+        Self::new(ErrorClass::from(&error), format!("{error}{option}"))
+    }
+}
+
 impl From<PolicyViolation> for HttpError {
     fn from(violation: PolicyViolation) -> Self {
         Self::new(
@@ -556,6 +588,11 @@ pub(super) fn not_found(uri: &http::Uri) -> HttpError {
         ErrorClass::NotFound,
         format!("no such path: '{path}'; remote write is at /write, remote read at /read"),
     )
+}
+
+/// Returns `text` as it may stand in a response: clients log it, and people read logs in a terminal.
+pub(super) fn shown(text: &str) -> String {
+    cut(escaped(text).into_owned(), MAX_TEXT_BYTES)
 }
 
 /// Returns at most `max_bytes` of `text`, with dots at the end if it is cut.
@@ -758,6 +795,42 @@ mod tests {
             (DecodeError::Protobuf(text()), 400),
         ];
         for (error, status) in cases {
+            assert_eq!(HttpError::from(error.clone()).status(), status, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn exporters_of_otlp_send_again_after_every_retryable_error() {
+        for kind in ErrorKind::ALL.into_iter().filter(|it| it.is_retryable()) {
+            for throttling in [503, 429] {
+                let outcome = outcome(&[kind], true);
+                let error = HttpError::from_write(&outcome, statuses(throttling)).unwrap();
+                let status = error.for_exporters().status().as_u16();
+                let expected = match kind {
+                    ErrorKind::Throttled => throttling,
+                    _ => 503,
+                };
+                assert_eq!(status, expected, "{kind:?}");
+            }
+        }
+        let busy = || BudgetExceeded::Busy { limit: 1 };
+        let json = otlp::DecodeError::Json {
+            path: String::new(),
+            reason: String::new(),
+        };
+        for (error, status) in [
+            (otlp::DecodeError::Protobuf("x"), 400),
+            (json, 400),
+            (otlp::DecodeError::Busy(busy()), 503),
+            (otlp::DecodeError::TooLarge { limit: 1 }, 413),
+            (
+                otlp::DecodeError::TooMany {
+                    what: "labels",
+                    limit: 1,
+                },
+                413,
+            ),
+        ] {
             assert_eq!(HttpError::from(error.clone()).status(), status, "{error:?}");
         }
     }

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use super::HttpError;
 use super::settings::Misconfiguration;
 use crate::http::fallback::Protocol;
-use crate::http::query_api;
+use crate::http::{otlp, query_api};
 
 /// Returns a router whose responses all name the errors of the configuration.
 pub fn error_router(all: Vec<Misconfiguration>) -> Router {
@@ -23,7 +23,7 @@ async fn respond(State(all): State<Arc<Vec<Misconfiguration>>>, request: Request
     let path = request.uri().path();
     let protocol = match path {
         "/read" | query_api::READ => Some(Protocol::Read),
-        "/write" | query_api::WRITE => Some(Protocol::Write),
+        "/write" | query_api::WRITE | otlp::METRICS | query_api::OTLP => Some(Protocol::Write),
         _ => Protocol::of(request.headers()),
     };
     let is_query = protocol.is_none() && query_api::owns(path);

@@ -69,15 +69,17 @@ pub(super) fn owns(path: &str) -> bool {
     path.starts_with(ROUTES)
 }
 
-/// Returns true if a path is one of these routes, or could become one, but not another name of remote write and read.
+/// Returns true if a path is one of these routes, or could become one, but not one by which samples are written, or remote read.
 pub(super) fn is_query(path: &str) -> bool {
-    owns(path) && ![WRITE, READ].contains(&path)
+    owns(path) && ![WRITE, READ, OTLP].contains(&path)
 }
 
 /// The path of remote write in Prometheus.
 pub(super) const WRITE: &str = "/api/v1/write";
 /// The path of remote read in Prometheus.
 pub(super) const READ: &str = "/api/v1/read";
+/// The path of OTLP metrics in Prometheus.
+pub(super) const OTLP: &str = "/api/v1/otlp/v1/metrics";
 /// All paths that are none of these routes.
 pub(super) const OTHERS: &str = "/api/v1/{*path}";
 

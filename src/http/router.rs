@@ -15,7 +15,7 @@ use super::settings::Settings;
 use super::{auth, error, guard, pages};
 use crate::http::jobs;
 use crate::http::jobs::JobsApi;
-use crate::http::{fallback, query_api, remote_read, remote_write};
+use crate::http::{fallback, otlp, query_api, remote_read, remote_write};
 use crate::ingest::Ingester;
 use crate::jobs::definition::type_names;
 use crate::metrics::Metrics;
@@ -124,13 +124,13 @@ const READY: &str = "/-/ready";
 
 /// Returns true if a path is one of the connector's own, so that metrics cannot be there.
 pub fn is_own_path(path: &str) -> bool {
-    [WRITE, READ, START, QUERY, HEALTHY, READY].contains(&path)
+    [WRITE, READ, otlp::METRICS, START, QUERY, HEALTHY, READY].contains(&path)
         || jobs::owns(path)
         || query_api::owns(path)
 }
 
-/// Returns all routes: `/write`, `/read`, the query API, `/v1/connectors`, the connector's own metrics, health, a start
-/// page and a query page. POST requests to other paths are served by their header.
+/// Returns all routes: `/write`, `/read`, OTLP metrics, the query API, `/v1/connectors`, the connector's own metrics,
+/// health, a start page and a query page. POST requests to other paths are served by their header.
 ///
 /// Each route is in the group of the access that it needs.
 pub fn router(app: App) -> Router {
@@ -146,7 +146,8 @@ pub fn router(app: App) -> Router {
         .merge(query_api::routes());
     let writing = Router::new()
         .route(WRITE, write)
-        .route(query_api::WRITE, query_api::post_only(remote_write::write));
+        .route(query_api::WRITE, query_api::post_only(remote_write::write))
+        .merge(otlp::routes());
     let by_protocol = Router::new()
         .route(telemetry_path, post(fallback::serve))
         .route(START, post(fallback::serve))

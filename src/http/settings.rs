@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use go_regex::Pattern;
 use http::StatusCode;
+use otlp::Options;
 use promql::EngineOptions;
 
 /// The settings of an [`App`](super::App).
@@ -29,6 +30,8 @@ pub struct Settings {
     pub throttled_write_status: StatusCode,
     /// Status of a write that Timestream rejects permanently.
     pub permanent_error_status: PermanentErrorStatus,
+    /// The translation of OTLP metrics.
+    pub otlp: Options,
     /// Maximum request body size, before and after decompression, in bytes.
     pub max_request_bytes: usize,
     /// Maximum memory of all requests in flight, in bytes.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use jiff::Timestamp;
-use prom_wire::request::{KindCounts, Request};
+use prom_wire::request::{DatapointRange, KindCounts, Request};
 use tokio::time::{Instant, timeout_at};
 
 use super::deliver::{Delivery, FailureCause, Undelivered};
@@ -274,6 +274,18 @@ impl Ingester {
             .iter()
             .filter(|missing| missing.items.count() > 0 && self.is_dead_letter(missing, redelivery))
             .collect()
+    }
+
+    /// Returns the samples of a write with this outcome that neither Timestream nor a dead letter holds.
+    pub fn lost(&self, progress: &WriteProgress, outcome: &WriteOutcome) -> Vec<DatapointRange> {
+        let are_letters = matches!(outcome.dead_letters, DeadLetterOutcome::Stored(_));
+        let is_held = |missing: &Undelivered| match &missing.cause {
+            FailureCause::Ignored(reason) if reason.is_settled() => true,
+            _ => are_letters && self.is_dead_letter(missing, Redelivery::SenderRetries),
+        };
+        let undelivered = progress.delivery.undelivered.iter();
+        let lost = undelivered.filter(|missing| !is_held(missing));
+        lost.map(|missing| missing.items).collect()
     }
 
     /// Stores samples as dead letters.

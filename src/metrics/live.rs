@@ -25,6 +25,8 @@ pub enum LiveCount {
     Failed,
     /// Write requests with a response of this status.
     WriteRequests(u16),
+    /// OTLP requests with a response of this status.
+    OtlpRequests(u16),
     /// WriteRecords calls made again.
     WriteRetries,
     /// Write units billed.
@@ -53,12 +55,13 @@ pub enum LiveCount {
 
 impl LiveCount {
     /// Those that are listed from the start.
-    const ALWAYS: [Self; 17] = [
+    const ALWAYS: [Self; 18] = [
         Self::Received,
         Self::Written,
         Self::Ignored,
         Self::Failed,
         Self::WriteRequests(204),
+        Self::OtlpRequests(200),
         Self::WriteRetries,
         Self::WriteUnits,
         Self::ReadRequests(200),
@@ -143,6 +146,7 @@ pub(super) fn counts(measurements: &[Measurement]) -> impl Iterator<Item = (Live
                 ("ha_dropped_samples", value) if value.total() > 0 => LiveCount::OtherReplica,
                 ("failed_samples", _) => LiveCount::Failed,
                 ("write_requests", Value::Status(status)) => LiveCount::WriteRequests(*status),
+                ("otlp_requests", Value::Status(status)) => LiveCount::OtlpRequests(*status),
                 ("write_retries", _) => LiveCount::WriteRetries,
                 ("write_units", _) => LiveCount::WriteUnits,
                 ("read_requests", Value::Status(status)) => LiveCount::ReadRequests(*status),

@@ -1,4 +1,4 @@
-//! The metrics of remote write.
+//! The metrics of remote write, and of all samples that are received.
 
 use std::time::Duration;
 
@@ -16,7 +16,11 @@ const ABORTED: &str = "aborted";
 /// Registers the metrics.
 pub(super) fn register(all: &mut Instruments, registry: &mut Registry) {
     let r = registry;
-    all.counter(r, "received_samples", "Samples received from Prometheus");
+    all.counter(
+        r,
+        "received_samples",
+        "Samples received by remote write and OTLP",
+    );
     all.counter(r, "written_samples", "Samples stored in Timestream");
     all.by_reason(
         r,
@@ -104,7 +108,12 @@ pub(super) fn measurements(
             Value::Seconds(duration.as_secs_f64()),
         ),
     ]);
-    let Some(outcome) = outcome else { return all };
+    all.extend(outcome.into_iter().flat_map(outcome_measurements));
+    all
+}
+
+/// Returns the measurements of the samples of a request.
+pub(super) fn outcome_measurements(outcome: &WriteOutcome) -> [Measurement; 13] {
     let invalid = outcome
         .invalid
         .iter()
@@ -124,7 +133,7 @@ pub(super) fn measurements(
     let metadata = &outcome.metadata;
     let ignored_metadata = metadata.ignored.iter().map(|(it, n)| (it.as_str(), *n));
     let failed_metadata = metadata.failed.iter().map(|(it, n)| (it.as_str(), *n));
-    all.extend([
+    [
         Measurement::count("received_samples", outcome.received),
         Measurement::count("written_samples", outcome.stored),
         Measurement::count_by("ignored_samples", ignored),
@@ -138,6 +147,5 @@ pub(super) fn measurements(
         Measurement::count("write_calls", outcome.calls),
         Measurement::count("write_retries", outcome.retries),
         Measurement::count("write_units", outcome.write_units),
-    ]);
-    all
+    ]
 }

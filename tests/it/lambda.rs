@@ -20,6 +20,7 @@ use crate::exporter::Exporter;
 use crate::frames;
 use crate::jobs::server::Server;
 use crate::jobs::sink::{Received, Receiver};
+use crate::otlp;
 use crate::runtime_api::{Ended, FUNCTION, Function, HttpResponse, Left, RuntimeApi};
 use crate::state::Dynamo;
 use crate::support::{START_MS, TestApp, connect, query, series, start_emulator, table};
@@ -1022,6 +1023,15 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
             .order_fault(Fault::next("WriteRecords", 1, kind));
         running.post("/write", &sample(1.0)).await;
     }
+    let metrics = json!([otlp::gauge("o", [1.5]), {"name": "no_kind"}, otlp::gauge("_", [1.5])]);
+    let metrics = otlp::request(metrics).to_string();
+    for (content_type, status) in [("application/json", 200), ("text/plain", 415)] {
+        let mut event = event("http-api", otlp::PATHS[0], metrics.as_bytes());
+        let headers = event["headers"].as_object_mut().unwrap();
+        headers.remove("content-encoding");
+        headers.insert("content-type".to_owned(), content_type.into());
+        assert_eq!(running.invoke(&event).await.status, status);
+    }
     let read = read_body(vec![query(&[(Type::Eq, "__name__", "m")])]);
     assert_eq!(running.post("/read", &read).await.status, 200);
     for (query, status) in [("query=m&time=1600000000", 200), ("query=m{", 400)] {
@@ -1074,7 +1084,7 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
         .collect();
     assert_eq!(
         lines.len(),
-        11,
+        13,
         "one for each request and run: {}",
         left.stdout
     );
@@ -1103,6 +1113,7 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
     }
     for duration in [
         "write_duration_seconds",
+        "otlp_duration_seconds",
         "read_duration_seconds",
         "query_duration_seconds",
         "definition_run_duration_seconds",
@@ -1117,6 +1128,10 @@ async fn the_numbers_for_cloudwatch_are_those_of_the_metrics_page() {
         "write_requests_403",
         "rejected_credentials",
         "write_retries",
+        "otlp_data_points",
+        "otlp_rejected_data_points_metric_name",
+        "otlp_requests_200",
+        "otlp_requests_415",
         "read_samples",
         "query_samples",
         "query_requests_400",

@@ -38,6 +38,7 @@ mod moto;
 mod names;
 mod observe;
 mod original;
+mod otlp;
 mod outgoing;
 mod programs;
 mod prometheus;

@@ -317,6 +317,7 @@ async fn the_dashboard_queries_metrics_that_exist() {
         rows,
         [
             "Writes",
+            "OTLP",
             "Reads",
             "Queries",
             "Timestream",

@@ -28,6 +28,16 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// All reasons.
+    pub const ALL: [Self; 6] = [
+        Self::Temporality,
+        Self::Scale,
+        Self::MetricName,
+        Self::LabelName,
+        Self::Unreadable,
+        Self::NoData,
+    ];
+
     /// Returns the reason as the value of a label.
     pub fn as_str(self) -> &'static str {
         match self {

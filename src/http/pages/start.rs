@@ -45,7 +45,7 @@ impl Display for StartPage<'_> {
         }
         write!(
             f,
-            "</main>\n<footer>Remote write: POST /write. Remote read: POST /read. \
+            "</main>\n<footer>Remote write: POST /write. OTLP: POST /v1/metrics. Remote read: POST /read. \
              PromQL: /api/v1/query and /api/v1/query_range. \
              Rates are those of the last minute.</footer>\n<script>\n{}</script>\n</body>\n</html>\n",
             include_str!("start.js")
@@ -121,6 +121,7 @@ impl Section {
             | LiveCount::OtherReplica
             | LiveCount::Failed
             | LiveCount::WriteRequests(_)
+            | LiveCount::OtlpRequests(_)
             | LiveCount::WriteRetries
             | LiveCount::WriteUnits => Self::Writes,
             LiveCount::ReadRequests(_)
@@ -145,6 +146,7 @@ fn label(count: LiveCount) -> String {
         LiveCount::OtherReplica => "Samples of other replicas (ignored, too)",
         LiveCount::Failed => "Samples failed",
         LiveCount::WriteRequests(status) => return format!("Requests with status {status}"),
+        LiveCount::OtlpRequests(status) => return format!("OTLP requests with status {status}"),
         LiveCount::WriteRetries => "Retried calls",
         LiveCount::WriteUnits => "Write units billed",
         LiveCount::ReadRequests(status) | LiveCount::QueryRequests(status) => {
@@ -165,6 +167,7 @@ fn is_bad(row: &LiveRow) -> bool {
     let is_failure = match row.count {
         LiveCount::Failed => true,
         LiveCount::WriteRequests(status)
+        | LiveCount::OtlpRequests(status)
         | LiveCount::ReadRequests(status)
         | LiveCount::QueryRequests(status) => status >= 400,
         _ => false,

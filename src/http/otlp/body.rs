@@ -1,0 +1,211 @@
+//! The body of a request to its message.
+//!
+//! A member of gzip ends with the length of its content, so that memory is reserved at once. Bodies of several members
+//! are rare: their length is counted first.
+
+use std::io::{self, Read};
+
+use axum::body::Body;
+use flate2::bufread::MultiGzDecoder;
+use http::{HeaderMap, StatusCode};
+use prom_wire::budget::Reservation;
+use prom_wire::buffer::Buffer;
+use tokio::time::Instant;
+
+use super::content::{Compression, compression};
+use crate::http::body::{self, LONG_BYTES, MemoryWait, Turn, within};
+use crate::http::error::ErrorClass;
+use crate::http::{App, HttpError};
+
+/// Larger messages take longer to decode than a thread that serves connections may be occupied: a histogram becomes
+/// many series.
+const LONG_MESSAGE: usize = LONG_BYTES / 4;
+
+/// The most bytes that the format makes of one.
+const MAX_RATIO: usize = 1_032;
+
+/// Reads the body of a request, within the limit before and after decompression. Returns when it is the request's
+/// turn to be decoded.
+pub(super) async fn receive(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    reservation: &mut Reservation,
+    deadline: Instant,
+) -> Result<(Buffer, Turn), HttpError> {
+    let limit = app.settings.max_request_bytes;
+    let compression = compression(headers)?;
+    let received = body::receive(headers, body, limit, reservation, deadline).await;
+    let body = received.map_err(|error| {
+        let is_large = error.status() == StatusCode::from(ErrorClass::TooLarge);
+        match is_large {
+            true => too_large(limit),
+            false => error,
+        }
+    })?;
+    match compression {
+        Compression::None => {
+            let turn = turn(app, body.len(), deadline).await?;
+            Ok((body, turn))
+        }
+        Compression::Gzip => decompress(app, &body, reservation, deadline).await,
+    }
+}
+
+/// Waits for the turn of a request to be decoded, if it is large.
+async fn turn(app: &App, bytes: usize, deadline: Instant) -> Result<Turn, HttpError> {
+    match bytes > LONG_MESSAGE {
+        true => body::turn(app, deadline).await.map(Some),
+        false => Ok(None),
+    }
+}
+
+fn too_large(limit: usize) -> HttpError {
+    HttpError::new(
+        ErrorClass::TooLarge,
+        format!(
+            "the request body exceeds {limit} bytes; send smaller batches (send_batch_max_size of the Collector's batch \
+             processor) or raise max_request_bytes"
+        ),
+    )
+}
+
+fn not_gzip(error: &io::Error) -> HttpError {
+    let text = format!("the request body is not valid gzip: {error}");
+    HttpError::new(ErrorClass::BadRequest, text)
+}
+
+/// Decompresses a body.
+async fn decompress(
+    app: &App,
+    body: &Buffer,
+    reservation: &mut Reservation,
+    deadline: Instant,
+) -> Result<(Buffer, Turn), HttpError> {
+    let limit = app.settings.max_request_bytes;
+    let declared = declared_len(body);
+    // The end of a broken body is no length.
+    if declared <= limit.min(body.len().saturating_mul(MAX_RATIO))
+        && let Some(message) = decompress_to(declared, app, body, reservation, deadline).await?
+    {
+        return Ok(message);
+    }
+    let count = || decompressed_len(body, limit);
+    let count = app.ingester.compute().run_if(true, count);
+    let len = within(deadline, count).await?;
+    let len = len.map_err(|error| not_gzip(&error))?;
+    let message = match len > limit {
+        true => None,
+        false => decompress_to(len, app, body, reservation, deadline).await?,
+    };
+    message.ok_or_else(|| too_large(limit))
+}
+
+/// Decompresses a body to so many bytes; `None` if it has more.
+async fn decompress_to(
+    len: usize,
+    app: &App,
+    body: &Buffer,
+    reservation: &mut Reservation,
+    deadline: Instant,
+) -> Result<Option<(Buffer, Turn)>, HttpError> {
+    let turn = turn(app, len.max(body.len()), deadline).await?;
+    let mut wait = MemoryWait::new(turn.is_some());
+    while let Err(exceeded) = reservation.grow(len) {
+        wait.once(exceeded).await?;
+    }
+    let message = Buffer::zeros(len);
+    let mut message = message.map_err(|error| HttpError::no_memory(&error))?;
+    let read = || decompress_into(body, message.as_mut_slice());
+    let read = app.ingester.compute().run_if(turn.is_some(), read);
+    let read = within(deadline, read).await?;
+    if read.map_err(|error| not_gzip(&error))? {
+        reservation.shrink(body.len());
+        return Ok(Some((message, turn)));
+    }
+    reservation.shrink(len);
+    Ok(None)
+}
+
+/// Returns the length that the last member declares; 0 if there is none.
+fn declared_len(body: &[u8]) -> usize {
+    let last = body.last_chunk().map_or(0, |it| u32::from_le_bytes(*it));
+    usize::try_from(last).unwrap_or(usize::MAX)
+}
+
+/// Decompresses all members into `message`; returns false if they have more.
+fn decompress_into(body: &[u8], message: &mut [u8]) -> io::Result<bool> {
+    let mut decoder = MultiGzDecoder::new(body);
+    decoder.read_exact(message)?;
+    Ok(decoder.read(&mut [0])? == 0)
+}
+
+/// Returns the length of all members, or more than `limit` if it is more.
+fn decompressed_len(body: &[u8], limit: usize) -> io::Result<usize> {
+    let mut decoder = MultiGzDecoder::new(body).take(limit as u64 + 1);
+    let len = io::copy(&mut decoder, &mut io::sink())?;
+    Ok(usize::try_from(len).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn one_member_has_its_length_at_the_end() {
+        let body = gzip(b"metrics");
+        let mut message = vec![0; declared_len(&body)];
+        assert!(decompress_into(&body, &mut message).unwrap());
+        assert_eq!(message, b"metrics");
+        assert_eq!(declared_len(b""), 0);
+    }
+
+    #[test]
+    fn several_members_are_counted() {
+        let body = [gzip(b"met"), gzip(b""), gzip(b"rics")].concat();
+        let mut message = vec![0; declared_len(&body)];
+        assert!(!decompress_into(&body, &mut message).unwrap());
+        assert_eq!(decompressed_len(&body, 100).unwrap(), 7);
+        assert_eq!(decompressed_len(&body, 5).unwrap(), 6);
+        let mut message = vec![0; 7];
+        assert!(decompress_into(&body, &mut message).unwrap());
+        assert_eq!(message, b"metrics");
+    }
+
+    #[test]
+    fn broken_bodies_are_errors() {
+        let whole = gzip(b"metrics");
+        let mut checksum = whole.clone();
+        let at = checksum.len() - 8;
+        checksum[at] ^= 1;
+        let mut long = whole.clone();
+        let at = long.len() - 4;
+        long[at] += 1;
+        let junk = [&whole[..], b"junk\x07\0\0\0"].concat();
+        let cases = [
+            vec![],
+            b"{}".to_vec(),
+            whole[..whole.len() - 1].to_vec(),
+            checksum,
+            long,
+            junk,
+        ];
+        for body in cases {
+            // Memory is not taken for what cannot be.
+            let mut message = vec![0; declared_len(&body).min(100)];
+            let decompressed = decompress_into(&body, &mut message);
+            assert!(decompressed.is_err(), "{body:?}: {decompressed:?}");
+        }
+    }
+}
