@@ -11,6 +11,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use otlp::messages::{
+    AnyValue, ExportMetricsServiceRequest, Gauge, KeyValue, Metric, NumberDataPoint,
+    ResourceMetrics, ScopeMetrics, any_value, metric, number_data_point,
+};
 use prom_wire::prompb::{
     Label, LabelMatcher, Query, ReadRequest, Sample, TimeSeries, WriteRequest,
 };
@@ -59,6 +63,8 @@ pub(crate) fn files() -> Vec<(String, String)> {
             }
         }
         for (suffix, route, body) in [
+            ("", Route::Otlp, Route::Otlp.body()),
+            ("-text", Route::Otlp, Route::Otlp.body_as_text()),
             ("", Route::Query, Body::none()),
             ("", Route::QueryForm, Route::QueryForm.body()),
             ("-text", Route::QueryForm, Route::QueryForm.body_as_text()),
@@ -217,11 +223,13 @@ const SHAPES: [(&str, fn(Route, &Body) -> Value); 7] = [
     ("alb-multi-value", load_balancer_with_multi_value_headers),
 ];
 
-/// A request of Prometheus, or of Grafana's data source for Prometheus.
+/// A request of Prometheus, of an exporter of OTLP, or of Grafana's data source for Prometheus.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Route {
     Write,
     Read,
+    /// Metrics of OTLP: protobuf, or as text JSON.
+    Otlp,
     /// A query of the API whose parameters are in the URL.
     Query,
     /// A query of a range whose parameters are in a form.
@@ -250,6 +258,14 @@ impl Body {
         match self.text.as_str() {
             "" => none,
             text => text.into(),
+        }
+    }
+
+    fn plain(text: String) -> Self {
+        Self {
+            bytes: text.len(),
+            is_base64: false,
+            text,
         }
     }
 
@@ -291,6 +307,7 @@ impl Route {
         match self {
             Self::Write => "write",
             Self::Read => "read",
+            Self::Otlp => "otlp",
             Self::Query => "query",
             Self::QueryForm => "query-form",
         }
@@ -299,13 +316,14 @@ impl Route {
     fn method(self) -> &'static str {
         match self {
             Self::Query => "GET",
-            Self::Write | Self::Read | Self::QueryForm => "POST",
+            Self::Write | Self::Read | Self::Otlp | Self::QueryForm => "POST",
         }
     }
 
     fn user_agent(self) -> &'static str {
         match self {
             Self::Write | Self::Read => "Prometheus/3.15.0",
+            Self::Otlp => "OTel-OTLP-Exporter-Python/1.45.2",
             Self::Query | Self::QueryForm => "Grafana/12.3.0",
         }
     }
@@ -313,7 +331,7 @@ impl Route {
     /// Returns the path of the gateway's route.
     fn resource(self) -> &'static str {
         match self {
-            Self::Write | Self::Read => self.path(),
+            Self::Write | Self::Read | Self::Otlp => self.path(),
             Self::Query | Self::QueryForm => "/api/v1/{proxy+}",
         }
     }
@@ -323,7 +341,7 @@ impl Route {
         let seconds = |ms: i64| format!("{}.{:03}", ms / 1_000, ms % 1_000);
         let end = seconds(START_MS + 15_000);
         match self {
-            Self::Write | Self::Read => Vec::new(),
+            Self::Write | Self::Read | Self::Otlp => Vec::new(),
             Self::Query => vec![("query", EXPRESSION.to_owned()), ("time", end)],
             Self::QueryForm => vec![
                 ("query", EXPRESSION.to_owned()),
@@ -345,7 +363,7 @@ impl Route {
     fn query_string(self) -> String {
         match self {
             Self::Query => self.encoded_parameters(),
-            Self::Write | Self::Read | Self::QueryForm => String::new(),
+            Self::Write | Self::Read | Self::Otlp | Self::QueryForm => String::new(),
         }
     }
 
@@ -367,6 +385,7 @@ impl Route {
         match self {
             Self::Write => "/write",
             Self::Read => "/read",
+            Self::Otlp => "/v1/metrics",
             Self::Query => "/api/v1/query",
             Self::QueryForm => "/api/v1/query_range",
         }
@@ -383,6 +402,7 @@ impl Route {
                 metadata: vec![],
             }),
             Self::Read => prom_wire::encode(&query("up", JOB)),
+            Self::Otlp => Ok(metrics(JOB).encode_to_vec()),
             Self::Query | Self::QueryForm => Ok(self.encoded_parameters().into_bytes()),
         };
         Body::as_base64(&body.expect("a short message can be encoded"))
@@ -395,11 +415,8 @@ impl Route {
                 metadata: vec![],
             }),
             Self::Read => Body::as_text(&query("up", TEXT_JOB)),
-            Self::Query | Self::QueryForm => Body {
-                text: self.encoded_parameters(),
-                is_base64: false,
-                bytes: self.encoded_parameters().len(),
-            },
+            Self::Otlp => Body::plain(metrics_in_json(TEXT_JOB)),
+            Self::Query | Self::QueryForm => Body::plain(self.encoded_parameters()),
         }
     }
 
@@ -407,6 +424,7 @@ impl Route {
         let version = match self {
             Self::Write => "X-Prometheus-Remote-Write-Version",
             Self::Read => "X-Prometheus-Remote-Read-Version",
+            Self::Otlp => return self.otlp_headers(body),
             Self::Query | Self::QueryForm => return self.query_headers(body),
         };
         [
@@ -426,6 +444,25 @@ impl Route {
 }
 
 impl Route {
+    /// Returns the headers that an exporter of OTLP sends.
+    fn otlp_headers(self, body: &Body) -> Vec<(&'static str, String)> {
+        let content_type = match body.is_base64 {
+            true => "application/x-protobuf",
+            false => "application/json",
+        };
+        [
+            ("Authorization", format!("Bearer {TOKEN}")),
+            ("Content-Length", body.bytes.to_string()),
+            ("Content-Type", content_type.to_owned()),
+            ("Host", HOST.to_owned()),
+            ("User-Agent", self.user_agent().to_owned()),
+            ("X-Forwarded-For", "192.0.2.1".to_owned()),
+            ("X-Forwarded-Port", "443".to_owned()),
+            ("X-Forwarded-Proto", "https".to_owned()),
+        ]
+        .into()
+    }
+
     /// Returns the headers that Grafana sends.
     fn query_headers(self, body: &Body) -> Vec<(&'static str, String)> {
         let mut headers = vec![
@@ -453,6 +490,61 @@ fn map_or(none: Value, members: impl Iterator<Item = (String, Value)>) -> Value 
         true => none,
         false => members.into(),
     }
+}
+
+/// Returns the attributes of a data point, which name its destination and job.
+fn attributes(job: &str) -> [(&'static str, &str); 3] {
+    [
+        ("PrometheusDatabaseLabel", "prometheus"),
+        ("PrometheusTableLabel", "metrics"),
+        ("job", job),
+    ]
+}
+
+/// Returns OTLP metrics: a gauge with one data point.
+fn metrics(job: &str) -> ExportMetricsServiceRequest {
+    let attribute = |(key, value): (&str, &str)| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue {
+            value: Some(any_value::Value::StringValue(value.to_owned())),
+        }),
+    };
+    let point = NumberDataPoint {
+        attributes: attributes(job).map(attribute).into(),
+        time_unix_nano: START_MS.unsigned_abs() * 1_000_000,
+        value: Some(number_data_point::Value::AsDouble(20.5)),
+        ..NumberDataPoint::default()
+    };
+    let gauge = Metric {
+        name: "room.temperature".to_owned(),
+        unit: "Cel".to_owned(),
+        data: Some(metric::Data::Gauge(Gauge {
+            data_points: vec![point],
+        })),
+        ..Metric::default()
+    };
+    ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            scope_metrics: vec![ScopeMetrics {
+                metrics: vec![gauge],
+                ..ScopeMetrics::default()
+            }],
+            ..ResourceMetrics::default()
+        }],
+    }
+}
+
+/// Returns the same in JSON.
+fn metrics_in_json(job: &str) -> String {
+    let attribute = |(key, value)| json!({"key": key, "value": {"stringValue": value}});
+    let point = json!({
+        "attributes": attributes(job).map(attribute),
+        "timeUnixNano": format!("{START_MS}000000"),
+        "asDouble": 20.5,
+    });
+    let gauge =
+        json!({"name": "room.temperature", "unit": "Cel", "gauge": {"dataPoints": [point]}});
+    json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [gauge]}]}]}).to_string()
 }
 
 /// Returns labels that name a destination, for a function that is configured to read it there.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use ::http::StatusCode;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
+use otlp::OptionsError;
 use promql::{EngineOptions, ParserOptions};
 
 use crate::dead_letter::DeadLetterTarget;
@@ -38,8 +39,8 @@ use options::{
 };
 pub use value::ListenAddress;
 use value::{
-    Bytes, CacheBytes, Clusters, Concurrency, DestinationName, EndpointUrl, Features, Folder,
-    HaLabel, OptionalTable, QuerySamples, Retries, SampleLimit, TelemetryPath,
+    Attributes, Bytes, CacheBytes, Clusters, Concurrency, DestinationName, EndpointUrl, Features,
+    Folder, HaLabel, OptionalTable, QuerySamples, Retries, SampleLimit, TelemetryPath,
     ThrottledWriteStatus, Value,
 };
 
@@ -416,7 +417,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 cors_origin: self.optional(CORS_ORIGIN),
                 throttled_write_status,
                 permanent_error_status: self.setting("permanent_error_status"),
-                otlp: otlp::Options::default(),
+                otlp: self.otlp(),
                 max_request_bytes,
                 max_in_flight_bytes,
             },
@@ -497,6 +498,41 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             per_step_statistics: features.per_step_statistics,
             ..defaults
         }
+    }
+
+    fn otlp(&mut self) -> otlp::Options {
+        const ALL: &str = "otlp_promote_all_resource_attributes";
+        const PROMOTED: &str = "otlp_promote_resource_attributes";
+        const IGNORED: &str = "otlp_ignore_resource_attributes";
+        let Attributes(promoted) = self.optional(PROMOTED).unwrap_or_default();
+        let Attributes(ignored) = self.optional(IGNORED).unwrap_or_default();
+        let options = otlp::Options {
+            translation_strategy: self.setting("otlp_translation_strategy"),
+            promote_resource_attributes: promoted,
+            promote_all_resource_attributes: self.setting(ALL),
+            ignore_resource_attributes: ignored,
+            keep_identifying_resource_attributes: self
+                .setting("otlp_keep_identifying_resource_attributes"),
+            convert_histograms_to_nhcb: self.setting("otlp_convert_histograms_to_nhcb"),
+            promote_scope_metadata: self.setting("otlp_promote_scope_metadata"),
+            label_name_underscore_sanitization: self
+                .setting("otlp_label_name_underscore_sanitization"),
+            label_name_preserve_multiple_underscores: self
+                .setting("otlp_label_name_preserve_multiple_underscores"),
+        };
+        let [all, promoted, ignored] = [ALL, PROMOTED, IGNORED].map(OptionSpec::of);
+        let text = match options.validate() {
+            Ok(()) => return options,
+            Err(OptionsError::PromotedTwice) => {
+                format!("{promoted} and {all} are both set; expected at most one of them")
+            }
+            Err(OptionsError::IgnoredWithoutAll) => {
+                format!("{ignored} is set without {all}; expected both or neither")
+            }
+            Err(error) => error.to_string(),
+        };
+        self.add_error(INVALID_OPTION, text);
+        options
     }
 
     fn replaying(&mut self, matches: &ArgMatches) -> Replaying {
@@ -735,6 +771,77 @@ mod tests {
             config.http.permanent_error_status,
             PermanentErrorStatus::Auto
         );
+    }
+
+    #[test]
+    fn otlp_has_prometheus_settings() {
+        let none = config(&DEFAULTS, &[]);
+        assert_eq!(none.http.otlp, otlp::Options::default());
+        let all = [
+            ("otlp_translation_strategy", "NoTranslation"),
+            (
+                "otlp_promote_resource_attributes",
+                "k8s.pod.name, service.name",
+            ),
+            ("otlp_keep_identifying_resource_attributes", "true"),
+            ("otlp_convert_histograms_to_nhcb", "true"),
+            ("otlp_promote_scope_metadata", "true"),
+            ("otlp_label_name_underscore_sanitization", "false"),
+            ("otlp_label_name_preserve_multiple_underscores", "false"),
+        ];
+        let expected = otlp::Options {
+            translation_strategy: otlp::TranslationStrategy::NoTranslation,
+            promote_resource_attributes: vec!["k8s.pod.name".to_owned(), "service.name".to_owned()],
+            promote_all_resource_attributes: false,
+            ignore_resource_attributes: vec![],
+            keep_identifying_resource_attributes: true,
+            convert_histograms_to_nhcb: true,
+            promote_scope_metadata: true,
+            label_name_underscore_sanitization: false,
+            label_name_preserve_multiple_underscores: false,
+        };
+        assert_eq!(config(&DEFAULTS, &all).http.otlp, expected);
+        let everything = [
+            "--default-database=db",
+            "--default-table=t",
+            "--otlp.promote-all-resource-attributes",
+            "--otlp.ignore-resource-attributes=host.id",
+        ];
+        let otlp = config(&everything, &[]).http.otlp;
+        assert!(otlp.promote_all_resource_attributes);
+        assert_eq!(otlp.ignore_resource_attributes, ["host.id"]);
+        for (name, value, expected) in [
+            (
+                "otlp_translation_strategy",
+                "none",
+                "is \"none\"; expected UnderscoreEscapingWithSuffixes,",
+            ),
+            (
+                "otlp_promote_resource_attributes",
+                "a,,b",
+                "expected a comma-separated list of different names",
+            ),
+            (
+                "otlp_promote_resource_attributes",
+                "a,a",
+                "expected a comma-separated list of different names",
+            ),
+            (
+                "otlp_ignore_resource_attributes",
+                "a",
+                "is set without --otlp.promote-all-resource-attributes",
+            ),
+        ] {
+            let errors = errors(&DEFAULTS, &[(name, value)]);
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].contains(expected), "{errors:?}");
+        }
+        let both = [
+            ("otlp_promote_resource_attributes", "a"),
+            ("otlp_promote_all_resource_attributes", "true"),
+        ];
+        let errors = errors(&DEFAULTS, &both);
+        assert!(errors[0].contains("are both set"), "{errors:?}");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Parsers of option values, by type.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::StatusCode;
+use otlp::TranslationStrategy;
 use tracing::Level;
 
 use super::StateStore;
@@ -171,6 +173,30 @@ impl Value for Features {
             }
         }
         Some(features)
+    }
+}
+
+impl Value for TranslationStrategy {
+    const EXPECTED: &str = "UnderscoreEscapingWithSuffixes, UnderscoreEscapingWithoutSuffixes, \
+         NoUTF8EscapingWithSuffixes or NoTranslation";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+/// Names of attributes.
+#[derive(Default)]
+pub(super) struct Attributes(pub(super) Vec<String>);
+
+impl Value for Attributes {
+    const EXPECTED: &str = "a comma-separated list of different names";
+
+    fn parse(text: &str) -> Option<Self> {
+        let names: Vec<_> = text.split(',').map(|it| it.trim().to_owned()).collect();
+        let distinct: HashSet<_> = names.iter().collect();
+        let is_valid = distinct.len() == names.len() && !names.iter().any(String::is_empty);
+        is_valid.then_some(Self(names))
     }
 }
 

@@ -234,6 +234,37 @@ fn without_header(event: &Value, header: &str) -> Value {
 }
 
 #[tokio::test]
+async fn otlp_metrics_arrive_in_each_shape() {
+    let running = Running::start().await;
+    let names: Vec<String> = shapes::files().into_iter().map(|(name, _)| name).collect();
+    let names = names.iter().filter_map(|name| name.strip_suffix(".json"));
+    let names: Vec<&str> = names.filter(|name| name.contains("-otlp")).collect();
+    assert_eq!(names.len(), 2 * 7);
+    for name in names {
+        let stored = running.emulator.counters().records_accepted;
+        let response = running.invoke(&file(name)).await;
+        assert_eq!(response.status, 200, "{name}: {}", response.text());
+        let (content_type, body) = match name.ends_with("-text") {
+            true => ("application/json", "{}"),
+            false => ("application/x-protobuf", ""),
+        };
+        assert_eq!(response.headers["content-type"], content_type, "{name}");
+        assert_eq!(response.text(), body, "{name}");
+        // The sample, and the metadata of the first.
+        let now = running.emulator.counters().records_accepted;
+        assert!(now > stored, "{name}");
+    }
+    let points = running.emulator.points("prometheus", "metrics");
+    let mut jobs: Vec<_> = points
+        .iter()
+        .filter(|point| point.measure_name == "room_temperature_celsius")
+        .filter_map(|point| point.dimensions.get("job"))
+        .collect();
+    jobs.sort();
+    assert_eq!(jobs, [shapes::JOB, shapes::TEXT_JOB]);
+}
+
+#[tokio::test]
 async fn queries_through_a_function_get_the_bytes_of_the_server() {
     let running = Running::start().await;
     let response = running.invoke(&file("http-api-write")).await;

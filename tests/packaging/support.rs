@@ -95,8 +95,8 @@ pub(crate) const OPTIONS: [(&str, &str); 3] = [
 /// Samples in `events/http-api-write.json`.
 pub(crate) const SAMPLES: u64 = 4;
 
-/// Runs a function in front of an emulator for one write, one without a token, one read and some queries, and
-/// returns its output.
+/// Runs a function in front of an emulator for one write, one without a token, OTLP metrics, one read and some
+/// queries, and returns its output.
 pub(crate) async fn write_and_read(command: AsyncCommand) -> Left {
     let emulator = start_emulator().await;
     let api = RuntimeApi::start().await;
@@ -112,6 +112,9 @@ pub(crate) async fn write_and_read(command: AsyncCommand) -> Left {
     stranger["headers"]["authorization"] = "Bearer other".into();
     let response = api.invoke(stranger.to_string()).await.http();
     assert_eq!(response.status, 401, "{}", response.text());
+
+    let response = api.invoke(text("events/http-api-otlp.json")).await.http();
+    assert_eq!(response.status, 200, "{}", response.text());
 
     let response = api.invoke(text("events/http-api-read.json")).await.http();
     assert_eq!(response.status, 200, "{}", response.text());

@@ -167,7 +167,7 @@ class Authentication(unittest.TestCase):
             tokens = {"bearer_token", "read_bearer_token", "write_bearer_token"}
             methods = {name for name in tokens | {"basic_auth_users"} if variables[name]}
             routes = stack.of_type("AWS::ApiGatewayV2::Route").values()
-            keys = {"POST /write", "POST /read", "GET /query"}
+            keys = {"POST /write", "POST /read", "POST /v1/metrics", "GET /query"}
             keys |= {f"{method} /api/v1/{{proxy+}}" for method in ("GET", "POST", "OPTIONS")}
             if stack.parameters["Connectors"] == "true":
                 keys |= {"ANY /v1/connectors", "ANY /v1/connectors/{proxy+}"}
@@ -185,7 +185,7 @@ class Authentication(unittest.TestCase):
         for kind in ("AWS::Lambda::Url", "AWS::Serverless::Api", "AWS::Serverless::HttpApi", "AWS::ApiGateway::RestApi"):
             self.assertNotIn(kind, kinds)
         prefix = "arn:aws:execute-api:eu-west-1:123456789012:<Api>/$default/"
-        always = ["POST/write", "POST/read", "GET/query"]
+        always = ["POST/write", "POST/read", "POST/v1/metrics", "GET/query"]
         always += [f"{method}/api/v1/{{proxy+}}" for method in ("GET", "POST", "OPTIONS")]
         connectors = ["*/v1/connectors", "*/v1/connectors/{proxy+}"]
         for parameters, paths in (({}, always), ({"Connectors": "true"}, always + connectors)):
