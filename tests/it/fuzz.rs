@@ -13,6 +13,8 @@ mod go_regex;
 mod matchers;
 #[path = "../../fuzz/checks/model.rs"]
 mod model;
+#[path = "../../fuzz/checks/otlp.rs"]
+mod otlp;
 #[path = "../../fuzz/checks/promql.rs"]
 mod promql;
 #[path = "../../fuzz/checks/read.rs"]
@@ -40,10 +42,11 @@ const CONNECTOR: [Target; 6] = [
 ];
 
 /// The targets that use crates of the workspace alone.
-const CRATES: [Target; 5] = [
+const CRATES: [Target; 6] = [
     ("exposition", exposition::check),
     ("go_regex", go_regex::check),
     ("model", model::check),
+    ("otlp", otlp::check),
     ("promql", promql::check),
     ("wire", wire::check),
 ];
