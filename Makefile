@@ -47,6 +47,7 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs a C++ compiler
 bench: ## Measure writes (stages, end to end, bill), reads, scraped text, syncs and sinks, and the emulator
 	cargo bench --bench stages -- --warm-up-time 1 --measurement-time 3
 	cargo bench -p prom-wire --bench decode -- --warm-up-time 1 --measurement-time 3
+	cargo bench -p otlp --bench translate -- --warm-up-time 1 --measurement-time 3
 	cargo bench --bench write
 	cargo bench --bench read
 	cargo bench --bench pushdown
