@@ -11,10 +11,11 @@ use crate::row::{Outcome, Route};
 pub(crate) fn head(route: Route, len: usize) -> Vec<u8> {
     format!(
         "{} {} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: {}\r\n\
-         Content-Length: {len}\r\n\r\n",
+         {}Content-Length: {len}\r\n\r\n",
         route.method(),
         route.path(),
         route.content_type(),
+        route.content_encoding(),
     )
     .into_bytes()
 }

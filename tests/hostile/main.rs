@@ -13,6 +13,7 @@ mod clients;
 mod connectors;
 mod function;
 mod group;
+mod otlp;
 mod queries;
 mod reads;
 mod row;
@@ -43,6 +44,13 @@ fn queries() {
 fn writes() {
     let mut group = Group::start("Writes");
     group.measure(&writes::rows());
+    group.finish();
+}
+
+#[test]
+fn otlp_metrics() {
+    let mut group = Group::start("OTLP");
+    group.measure(&otlp::rows());
     group.finish();
 }
 

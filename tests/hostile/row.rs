@@ -28,6 +28,10 @@ pub(crate) enum Route {
     Create,
     Patch,
     Rows,
+    /// Metrics of OTLP in protobuf, in JSON, and in protobuf that is compressed by gzip before it is given here.
+    Otlp,
+    OtlpJson,
+    OtlpGzip,
     /// The other names of `/read` and `/write`.
     ReadAlias,
     WriteAlias,
@@ -119,6 +123,8 @@ impl Route {
             Self::Create => "/v1/connectors",
             Self::Patch => "/v1/connectors/sink",
             Self::Rows => "/v1/connectors/sink/rows",
+            Self::Otlp | Self::OtlpGzip => "/v1/metrics",
+            Self::OtlpJson => "/api/v1/otlp/v1/metrics",
             Self::ReadAlias => "/api/v1/read",
             Self::WriteAlias => "/api/v1/write",
             Self::Form(path) | Self::Get(path) => path,
@@ -127,12 +133,24 @@ impl Route {
 
     pub(crate) fn content_type(self) -> &'static str {
         match self {
-            Self::Read | Self::Write1 | Self::Raw | Self::ReadAlias | Self::WriteAlias => {
-                "application/x-protobuf"
-            }
+            Self::Read
+            | Self::Write1
+            | Self::Raw
+            | Self::ReadAlias
+            | Self::WriteAlias
+            | Self::Otlp
+            | Self::OtlpGzip => "application/x-protobuf",
             Self::Write2 => "application/x-protobuf;proto=io.prometheus.write.v2.Request",
-            Self::Create | Self::Patch | Self::Rows => "application/json",
+            Self::Create | Self::Patch | Self::Rows | Self::OtlpJson => "application/json",
             Self::Form(_) | Self::Get(_) => "application/x-www-form-urlencoded",
+        }
+    }
+
+    /// Returns the header that names the compression, where the route has no default.
+    pub(crate) fn content_encoding(self) -> &'static str {
+        match self {
+            Self::OtlpGzip => "Content-Encoding: gzip\r\n",
+            _ => "",
         }
     }
 
