@@ -29,6 +29,7 @@ conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browse
 	@scripts/prometheus.sh prometheus >/dev/null
 	@scripts/prometheus.sh promtool >/dev/null
 	@scripts/python.sh clients >/dev/null
+	@scripts/python.sh otlp >/dev/null
 	@scripts/chromium.sh >/dev/null
 	cargo test --workspace --test conformance -- --show-output
 

@@ -3,7 +3,7 @@
 # Obtains a Python with the packages of a purpose, and prints the absolute path of that python as the only
 # line on standard output. Progress and errors go to standard error.
 #
-#   scripts/python.sh [strangers|queue|lambda|clients]
+#   scripts/python.sh [strangers|queue|lambda|clients|otlp]
 #
 #   python="$(scripts/python.sh)"
 #   "$python" -c 'import boto3'
@@ -12,8 +12,9 @@
 # strangers, the default: boto3 and the AWS command line, against which the emulator is tested, from
 # the versions in timestream-emulator/tests/strangers/requirements.txt. queue: a server that plays SQS,
 # from those in tests/queue-requirements.txt. clients: a client of Prometheus' HTTP API, from those in
-# tests/clients-requirements.txt. lambda: cargo-lambda, zig and SAM, which build and check
-# the function, from those in scripts/lambda-requirements.txt.
+# tests/clients-requirements.txt. otlp: the OpenTelemetry SDK, from those in tests/otlp-requirements.txt.
+# lambda: cargo-lambda, zig and SAM, which build and check the function, from those in
+# scripts/lambda-requirements.txt.
 #
 # It is a virtual environment of python3 (3.10 or later) in the cache, made on the first run by the
 # ordinary pip, whose own settings apply (PIP_INDEX_URL, pip.conf, ...):
@@ -48,6 +49,10 @@ case "${1:-strangers}" in
         readonly requirements="$here/../tests/clients-requirements.txt"
         readonly modules='prometheus_api_client'
         ;;
+    otlp)
+        readonly requirements="$here/../tests/otlp-requirements.txt"
+        readonly modules='opentelemetry.exporter.otlp.proto.http, opentelemetry.sdk.metrics'
+        ;;
     lambda)
         readonly requirements="$here/lambda-requirements.txt"
         readonly modules='samcli, samtranslator, ziglang'
@@ -57,7 +62,7 @@ case "${1:-strangers}" in
         ;;
 esac
 if [[ $# -gt 1 ]]; then
-    printf 'usage: scripts/python.sh [strangers|queue|lambda|clients]\n' >&2
+    printf 'usage: scripts/python.sh [strangers|queue|lambda|clients|otlp]\n' >&2
     exit 2
 fi
 

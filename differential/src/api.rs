@@ -67,6 +67,11 @@ impl Api {
         }
     }
 
+    /// Returns host and port.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Sends this bearer token with each request.
     pub fn with_token(mut self, token: &str) -> Self {
         self.authorization = Some(format!("Bearer {token}"));

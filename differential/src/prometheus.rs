@@ -26,9 +26,17 @@ impl Prometheus {
     /// # Panics
     /// It does not start.
     pub fn start(features: &str) -> Self {
+        Self::start_with(features, "", &[])
+    }
+
+    /// Starts it with a configuration and further flags.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_with(features: &str, configuration: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let config = folder.path().join("prometheus.yml");
-        std::fs::write(&config, "").expect("the folder can be written to");
+        std::fs::write(&config, configuration).expect("the folder can be written to");
         let address = free_address();
         let process = Command::new(program())
             .arg(format!("--config.file={}", config.display()))
@@ -40,6 +48,7 @@ impl Prometheus {
             .arg("--storage.tsdb.retention.time=100y")
             .arg("--web.enable-remote-write-receiver")
             .arg(format!("--enable-feature={features}"))
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -1,0 +1,5 @@
+//! OTLP metrics into a connector and into a Prometheus with its own receiver: both then have the same series.
+
+mod cases;
+mod pair;
+mod python;
