@@ -23,13 +23,14 @@ test: ## Run all tests; obtains a Prometheus, a node exporter, the Python and th
 	@scripts/arm64.sh run >/dev/null
 	cargo test --workspace
 
-conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browser against the connector; needs Go
+conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browser against the connector; needs Go and Node.js
 	@set -e; for program in api-client promql promql-judge collector telegraf vmagent vmctl victoria-metrics; do \
 		scripts/go-tools.sh $$program >/dev/null; done
 	@scripts/prometheus.sh prometheus >/dev/null
 	@scripts/prometheus.sh promtool >/dev/null
 	@scripts/python.sh clients >/dev/null
 	@scripts/python.sh otlp >/dev/null
+	@scripts/javascript.sh >/dev/null
 	@scripts/chromium.sh >/dev/null
 	cargo test --workspace --test conformance -- --show-output
 

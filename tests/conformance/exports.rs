@@ -1,5 +1,6 @@
 //! OTLP metrics into a connector and into a Prometheus with its own receiver: both then have the same series.
 
 mod cases;
+mod javascript;
 mod pair;
 mod python;

@@ -21,12 +21,17 @@ pub(crate) async fn chromium() -> PathBuf {
     obtained("scripts/chromium.sh", "").await
 }
 
-/// Returns the program whose path the script prints.
 /// Returns a python with the packages of a purpose.
 pub(crate) async fn python(purpose: &str) -> PathBuf {
     obtained("scripts/python.sh", purpose).await
 }
 
+/// Returns a folder with the programs of `tests/conformance/javascript` and their packages.
+pub(crate) async fn javascript() -> PathBuf {
+    obtained("scripts/javascript.sh", "").await
+}
+
+/// Returns the path that the script prints.
 async fn obtained(script: &str, name: &str) -> PathBuf {
     let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
         .args(Some(name).filter(|name| !name.is_empty()))
