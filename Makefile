@@ -24,7 +24,7 @@ test: ## Run all tests; obtains a Prometheus, a node exporter, the Python and th
 	cargo test --workspace
 
 conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browser against the connector; needs Go and Node.js
-	@set -e; for program in api-client promql promql-judge collector telegraf vmagent vmctl victoria-metrics; do \
+	@set -e; for program in api-client promql promql-judge collector telegraf telemetrygen vmagent vmctl victoria-metrics; do \
 		scripts/go-tools.sh $$program >/dev/null; done
 	@scripts/prometheus.sh prometheus >/dev/null
 	@scripts/prometheus.sh promtool >/dev/null

@@ -4,3 +4,4 @@ mod cases;
 mod javascript;
 mod pair;
 mod python;
+mod telemetrygen;
