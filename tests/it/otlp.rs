@@ -267,6 +267,23 @@ async fn what_cannot_be_read_is_an_error_in_the_encoding_of_the_request() {
 }
 
 #[tokio::test]
+async fn gzip_of_more_members_than_senders_make_is_rejected() {
+    let app = TestApp::start().await;
+    let headers = [("content-type", JSON), ("content-encoding", "gzip")];
+    for (members, status, expected) in [
+        (100, 200, "{}"),
+        (101, 400, "gzip of more than 100 members"),
+        (1_000_000, 400, "gzip of more than 100 members"),
+    ] {
+        let body = [gzip(b"").repeat(members - 1), gzip(b"{}")].concat();
+        let response = app.post(PATHS[0], &headers, body).await;
+        let text = response.text();
+        assert_eq!(response.status, status, "{members}: {text}");
+        assert!(text.contains(expected), "{members}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn a_data_point_that_cannot_be_translated_costs_itself() {
     let app = TestApp::start().await;
     let response = app.export(json!([delta(), gauge("m", [1.5, 2.5])])).await;

@@ -3,10 +3,10 @@
 //! A member of gzip ends with the length of its content, so that memory is reserved at once. Bodies of several members
 //! are rare: their length is counted first.
 
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 
 use axum::body::Body;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use http::{HeaderMap, StatusCode};
 use prom_wire::budget::Reservation;
 use prom_wire::buffer::Buffer;
@@ -23,6 +23,10 @@ const LONG_MESSAGE: usize = LONG_BYTES / 4;
 
 /// The most bytes that the format makes of one.
 const MAX_RATIO: usize = 1_032;
+
+/// The most members of a body. Exporters make one. Each begins with a new state of the decoder, which takes longer than
+/// to decompress the 20 bytes that a member may have.
+const MAX_MEMBERS: usize = 100;
 
 /// Reads the body of a request, within the limit before and after decompression. Returns when it is the request's
 /// turn to be decoded.
@@ -71,8 +75,47 @@ fn too_large(limit: usize) -> HttpError {
 }
 
 fn not_gzip(error: &io::Error) -> HttpError {
-    let text = format!("the request body is not valid gzip: {error}");
+    let text = match error.kind() {
+        TOO_MANY_MEMBERS => format!(
+            "the request body is gzip of more than {MAX_MEMBERS} members; compress each request as one"
+        ),
+        _ => format!("the request body is not valid gzip: {error}"),
+    };
     HttpError::new(ErrorClass::BadRequest, text)
+}
+
+/// The kind of the error for a body of more than [`MAX_MEMBERS`] members; the decoder has no error of this kind.
+const TOO_MANY_MEMBERS: ErrorKind = ErrorKind::QuotaExceeded;
+
+/// The content of all members of a body.
+struct Members<'b> {
+    member: GzDecoder<&'b [u8]>,
+    /// Members that may follow.
+    left: usize,
+}
+
+impl<'b> Members<'b> {
+    fn new(body: &'b [u8]) -> Self {
+        Self {
+            member: GzDecoder::new(body),
+            left: MAX_MEMBERS - 1,
+        }
+    }
+}
+
+impl Read for Members<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.member.read(buffer)?;
+            let rest = *self.member.get_ref();
+            if read > 0 || buffer.is_empty() || rest.is_empty() {
+                return Ok(read);
+            }
+            let left = self.left.checked_sub(1);
+            self.left = left.ok_or(TOO_MANY_MEMBERS)?;
+            self.member = GzDecoder::new(rest);
+        }
+    }
 }
 
 /// Decompresses a body.
@@ -135,14 +178,14 @@ fn declared_len(body: &[u8]) -> usize {
 
 /// Decompresses all members into `message`; returns false if they have more.
 fn decompress_into(body: &[u8], message: &mut [u8]) -> io::Result<bool> {
-    let mut decoder = MultiGzDecoder::new(body);
+    let mut decoder = Members::new(body);
     decoder.read_exact(message)?;
     Ok(decoder.read(&mut [0])? == 0)
 }
 
 /// Returns the length of all members, or more than `limit` if it is more.
 fn decompressed_len(body: &[u8], limit: usize) -> io::Result<usize> {
-    let mut decoder = MultiGzDecoder::new(body).take(limit as u64 + 1);
+    let mut decoder = Members::new(body).take(limit as u64 + 1);
     let len = io::copy(&mut decoder, &mut io::sink())?;
     Ok(usize::try_from(len).unwrap_or(usize::MAX))
 }
@@ -181,6 +224,27 @@ mod tests {
         let mut message = vec![0; 7];
         assert!(decompress_into(&body, &mut message).unwrap());
         assert_eq!(message, b"metrics");
+    }
+
+    #[test]
+    fn members_are_limited_and_junk_between_them_is_an_error() {
+        let mut body = gzip(b"").repeat(MAX_MEMBERS - 1);
+        body.extend(gzip(b"metrics"));
+        let mut message = vec![0; 7];
+        assert!(decompress_into(&body, &mut message).unwrap());
+        assert_eq!(message, b"metrics");
+        assert_eq!(decompressed_len(&body, 100).unwrap(), 7);
+        body.extend(gzip(b""));
+        for error in [
+            decompress_into(&body, &mut message).unwrap_err(),
+            decompressed_len(&body, 100).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), TOO_MANY_MEMBERS);
+            assert!(not_gzip(&error).text().contains("more than 100 members"));
+        }
+        let junk = [&gzip(b"a")[..], b"junk", &gzip(b"b")].concat();
+        let error = decompressed_len(&junk, 100).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
 
     #[test]
