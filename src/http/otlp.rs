@@ -29,6 +29,7 @@ use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError, query_api};
 use crate::ingest::{DeadLetterOutcome, WriteOutcome};
 use crate::metrics::OtlpPoints;
+use crate::storage::write::series::IgnoreReason;
 use record::OtlpRecord;
 
 /// The path that exporters add to an endpoint.
@@ -210,11 +211,15 @@ async fn deliver(
         points: translation.rejected_points() + not_stored,
         text: rejection_text(translation, error.as_ref(), written),
     };
-    record.rejection.clone_from(&rejection.text);
+    if rejection.points > 0 || error.is_some() {
+        record.rejection.clone_from(&rejection.text);
+    }
     Ok(rejection)
 }
 
-/// Returns the reasons for which data points are not stored; empty if all are.
+/// Returns the reasons for which data points are not stored; empty if all are. Samples dropped by policy are not
+/// rejected, as in remote write 2.0, so they are a warning; stale markers, which a Collector sends each time that a
+/// series ends, are none.
 fn rejection_text(
     translation: &Translation<'_>,
     error: Option<&HttpError>,
@@ -228,7 +233,9 @@ fn rejection_text(
     parts.extend(error.map(|error| error.text().to_owned()));
     let are_letters = matches!(written.dead_letters, DeadLetterOutcome::Stored(_));
     let ignored = written.ignored.iter();
-    let ignored = ignored.filter(|(reason, _)| !are_letters && !reason.is_settled());
+    let ignored = ignored.filter(|(reason, _)| {
+        !are_letters && !reason.is_settled() && **reason != IgnoreReason::ValueNotFinite
+    });
     let ignored = ignored.map(|(reason, samples)| format!("{} ({samples})", reason.as_str()));
     let ignored: Vec<_> = ignored.collect();
     if !ignored.is_empty() {

@@ -276,11 +276,12 @@ impl Ingester {
             .collect()
     }
 
-    /// Returns the samples of a write with this outcome that neither Timestream nor a dead letter holds.
+    /// Returns the samples of a write with this outcome that neither Timestream nor a dead letter holds, without those
+    /// dropped by policy.
     pub fn lost(&self, progress: &WriteProgress, outcome: &WriteOutcome) -> Vec<DatapointRange> {
         let are_letters = matches!(outcome.dead_letters, DeadLetterOutcome::Stored(_));
         let is_held = |missing: &Undelivered| match &missing.cause {
-            FailureCause::Ignored(reason) if reason.is_settled() => true,
+            FailureCause::Ignored(_) => true,
             _ => are_letters && self.is_dead_letter(missing, Redelivery::SenderRetries),
         };
         let undelivered = progress.delivery.undelivered.iter();

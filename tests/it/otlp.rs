@@ -20,6 +20,7 @@ use timestream_emulator::{Fault, FaultKind, Value as Stored, When};
 
 use crate::dead_letters::letters;
 use crate::support::{HttpResponse, START_MS, TestApp, query, series};
+use crate::v2;
 
 pub(crate) const PATHS: [&str; 2] = ["/v1/metrics", "/api/v1/otlp/v1/metrics"];
 const JSON: &str = "application/json";
@@ -421,28 +422,52 @@ async fn a_histogram_is_one_data_point_however_many_samples_are_lost() {
 }
 
 #[tokio::test]
-async fn what_timestream_cannot_store_is_rejected_with_the_reason() {
+async fn what_is_dropped_by_policy_is_not_rejected() {
     let long = "x".repeat(61);
     let unmarked = json!({ "timeUnixNano": format!("{START_MS}000000"), "flags": 1 });
-    let metrics = json!([
-        gauge("m", [1.5, f64::NAN]),
-        { "name": "gone", "gauge": { "dataPoints": [unmarked] } },
-        { "name": "long", "gauge": { "dataPoints": [
-            { "asInt": 1, "attributes": [{ "key": long, "value": { "boolValue": true } }] },
-        ] } },
-    ]);
+    let ended = json!({ "name": "gone", "gauge": { "dataPoints": [unmarked] } });
+    let long_label = json!({ "name": "long", "gauge": { "dataPoints": [
+        { "asInt": 1, "attributes": [{ "key": long, "value": { "boolValue": true } }] },
+    ] } });
+    let not_finite = json!([gauge("m", [1.5, f64::NAN]), ended]);
+    let all = json!([gauge("m", [1.5, f64::NAN]), ended, long_label]);
     let app = TestApp::start().await;
-    let (points, text) = partial(&app.export(metrics.clone()).await);
-    assert_eq!(points, 3);
+    assert_eq!(app.export(not_finite).await.text(), "{}");
+    let (points, text) = partial(&app.export(all.clone()).await);
+    assert_eq!(points, 0);
     assert_eq!(
         text,
-        "samples that Timestream cannot store are dropped: long_label_name (1), value_not_finite (2)"
+        "samples that Timestream cannot store are dropped: long_label_name (1)"
     );
     assert_eq!(app.count("t"), 1);
+    // Remote write 2.0 counts the same as written.
+    let labels = |name: &str| v2::series(&[("__name__", "m"), (name, "1")]);
+    let response = app
+        .write_v2(&[
+            labels("i").sample(START_MS, f64::NAN),
+            labels(&long).sample(START_MS, 1.0),
+        ])
+        .await;
+    assert_eq!(
+        (response.status.as_u16(), response.written()),
+        (204, Some([2, 0, 0]))
+    );
+    for (name, expected) in [
+        (
+            "otlp_rejected_data_points_total{reason=\"not_stored\"}",
+            0.0,
+        ),
+        ("ignored_samples_total{reason=\"value_not_finite\"}", 5.0),
+        ("ignored_samples_total{reason=\"long_label_name\"}", 2.0),
+    ] {
+        let name = format!("timestream_connector_{name}");
+        assert_eq!(app.metric(&name).await, expected, "{name}");
+    }
     // With the option only the long name is left.
     let app = TestApp::start_with(&["--store-special-values"]).await;
-    let (points, text) = partial(&app.export(metrics).await);
-    assert_eq!(points, 1, "{text}");
+    let (points, text) = partial(&app.export(all).await);
+    assert_eq!(points, 0, "{text}");
+    assert!(text.ends_with("long_label_name (1)"), "{text}");
     assert_eq!(app.count("t"), 3);
 }
 
