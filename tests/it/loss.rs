@@ -1,6 +1,7 @@
 //! Nothing is lost and nothing is invented, under any fault: real processes, faults ordered and
 //! processes killed while a sender delivers numbered samples, and then a search for each of them:
-//! in the tables, else in the dead letters or, where these are not stored, in the responses.
+//! in the tables, else in the dead letters or, where these are not stored, in the responses. The samples are sent by
+//! remote write, and as data points of OTLP.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::dead_letters::{letters, replay};
 use crate::programs;
-use crate::sender::{Progress, Sender, Sent};
+use crate::sender::{Progress, Protocol, Sender, Sent};
 use crate::support::{create_table, now_ms, series};
 
 const SHARDS: usize = 4;
@@ -226,7 +227,7 @@ const TOO_SLOW: &str =
     r#"{"operation":"WriteRecords","kind":{"latency_ms":1500},"when":{"next":6}}"#;
 const HELD_UP: &str = r#"{"operation":"WriteRecords","kind":{"latency_ms":50},"when":"always"}"#;
 
-/// Two tests for each row.
+/// Four tests for each row.
 macro_rules! matrix {
     ($($name:ident: $case:expr;)*) => {$(
         mod $name {
@@ -234,12 +235,22 @@ macro_rules! matrix {
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn with_dead_letters() {
-                run($case, Account::Letters).await;
+                run($case, Account::Letters, Protocol::RemoteWrite).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn without_dead_letters() {
-                run($case, Account::Responds).await;
+                run($case, Account::Responds, Protocol::RemoteWrite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn of_otlp_with_dead_letters() {
+                run($case, Account::Letters, Protocol::Otlp).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn of_otlp_without_dead_letters() {
+                run($case, Account::Responds, Protocol::Otlp).await;
             }
         }
     )*};
@@ -354,7 +365,7 @@ impl World {
     }
 }
 
-async fn run(case: Case, account: Account) {
+async fn run(case: Case, account: Account, protocol: Protocol) {
     let folder = tempfile::tempdir().unwrap();
     let letters = folder.path().join("letters");
     let dead_letter = format!("--dead-letter=file:{}", letters.display());
@@ -365,6 +376,7 @@ async fn run(case: Case, account: Account) {
     let mut world = World::start(folder.path(), &flags).await;
     let (progress, mut seen) = watch::channel(Progress::default());
     let sender = Sender {
+        protocol,
         url: world.connector.url.clone(),
         batch: case.batch,
         retries_429: true,
@@ -392,13 +404,16 @@ async fn run(case: Case, account: Account) {
 
     world.connector.assert_running();
     if world.connector.kills() == 0 {
-        check_metrics(&world.connector, &sent).await;
+        check_metrics(&world.connector, &sent, protocol).await;
     }
     let all: usize = sent.iter().map(|batch| batch.items.len()).sum();
     assert_eq!(all, SHARDS * SERIES * STEPS);
     match account {
-        Account::Responds => check_responses(&case, world, &sent, start_ms).await,
-        Account::Letters => check_letters(&case, world, &sent, start_ms, &letters).await,
+        Account::Responds => check_responses(&case, world, &sent, start_ms, protocol).await,
+        Account::Letters => {
+            check_statuses(&sent, protocol);
+            check_letters(&case, world, &sent, start_ms, &letters, protocol).await;
+        }
     }
 }
 
@@ -420,10 +435,16 @@ fn shards(case: &Case, start_ms: i64, steps: Range<usize>) -> Vec<Vec<(Numbered,
 }
 
 /// Checks that each sample is stored, or that the last response to its batch accounts for it.
-async fn check_responses(case: &Case, world: World, sent: &[Sent<Numbered>], start_ms: i64) {
+async fn check_responses(
+    case: &Case,
+    world: World,
+    sent: &[Sent<Numbered>],
+    start_ms: i64,
+    protocol: Protocol,
+) {
     let stored = stored(case, world, start_ms).await;
     for batch in sent {
-        check_response(case, batch, |sample| stored.contains(sample));
+        check_response(case, batch, protocol, |sample| stored.contains(sample));
     }
     if case.fates.contains(&Missing) {
         let is_stored = stored.iter().any(|sample| sample.fate == Missing);
@@ -435,6 +456,23 @@ async fn check_responses(case: &Case, world: World, sent: &[Sent<Numbered>], sta
     }
 }
 
+/// Checks that all is in order for the sender.
+fn check_statuses(sent: &[Sent<Numbered>], protocol: Protocol) {
+    let success = match protocol {
+        Protocol::RemoteWrite => 204,
+        Protocol::Otlp => 200,
+    };
+    for batch in sent {
+        assert_eq!(
+            (batch.status, batch.rejected),
+            (success, 0),
+            "{}",
+            batch.text
+        );
+        assert_eq!(batch.text, "");
+    }
+}
+
 /// Checks that each sample is stored or a dead letter; once the faults are gone and the letters
 /// replayed, all that can be stored are stored, and all others are still dead letters.
 async fn check_letters(
@@ -443,12 +481,10 @@ async fn check_letters(
     sent: &[Sent<Numbered>],
     start_ms: i64,
     folder: &Path,
+    protocol: Protocol,
 ) {
-    for Sent { status, text, .. } in sent {
-        assert_eq!(*status, 204, "{text}");
-    }
     let is_once = world.connector.kills() == 0;
-    let letters_of = letters_of(case, start_ms, folder, is_once);
+    let letters_of = letters_of(case, start_ms, folder, is_once, protocol);
 
     world.emulator.withdraw_orders().await;
     if !case.creates_table() {
@@ -456,7 +492,7 @@ async fn check_letters(
     }
     let arguments = [&[folder.to_str().unwrap()], &FLAGS[..]].concat();
     let (status, text) = replay(&world.emulator.program.url, &arguments).await;
-    let left = self::letters_of(case, start_ms, folder, is_once);
+    let left = self::letters_of(case, start_ms, folder, is_once, protocol);
     assert_eq!(status, Some(i32::from(!left.is_empty())), "{text}");
     assert!(left.is_subset(&letters_of));
 
@@ -478,19 +514,28 @@ async fn check_letters(
 
 /// Returns the samples that are dead letters, each with its labels, its value and a reason that
 /// fits, and once if no process was killed between storing it and the response to the sender.
-fn letters_of(case: &Case, start_ms: i64, folder: &Path, is_once: bool) -> BTreeSet<Numbered> {
+fn letters_of(
+    case: &Case,
+    start_ms: i64,
+    folder: &Path,
+    is_once: bool,
+    protocol: Protocol,
+) -> BTreeSet<Numbered> {
     let mut letters_of = BTreeSet::new();
     for letter in letters(folder) {
         let number = letter.labels.iter().find(|(name, _)| name == "series");
         let series: usize = number.unwrap().1.parse().unwrap();
         for sample in &letter.samples {
             let numbered = Numbered::at(case, series, sample.timestamp_ms - start_ms);
-            let expected = numbered.timeseries(start_ms);
-            let labels = expected
-                .labels
-                .into_iter()
-                .map(|label| (label.name, label.value));
-            assert!(labels.eq(letter.labels.iter().cloned()), "{letter}");
+            let expected = numbered.timeseries(start_ms).labels.into_iter();
+            let mut expected: Vec<_> = expected.map(|label| (label.name, label.value)).collect();
+            let mut labels = letter.labels.clone();
+            if protocol == Protocol::Otlp {
+                // The translation has its own order.
+                expected.sort_unstable();
+                labels.sort_unstable();
+            }
+            assert_eq!(labels, expected, "{letter}");
             assert_eq!(
                 sample.value.to_bits(),
                 numbered.value().to_bits(),
@@ -541,8 +586,18 @@ fn recognised(case: &Case, point: &Point, table: &str, start_ms: i64) -> Numbere
 }
 
 /// Checks that each sample is stored, or that the response accounts for it.
-fn check_response(case: &Case, batch: &Sent<Numbered>, is_stored: impl Fn(&Numbered) -> bool) {
-    let Sent { status, text, .. } = batch;
+fn check_response(
+    case: &Case,
+    batch: &Sent<Numbered>,
+    protocol: Protocol,
+    is_stored: impl Fn(&Numbered) -> bool,
+) {
+    let Sent {
+        status,
+        text,
+        rejected,
+        ..
+    } = batch;
     let (present, absent): (Vec<&Numbered>, Vec<_>) =
         batch.items.iter().partition(|it| is_stored(it));
     let (ignored, absent): (Vec<&Numbered>, Vec<_>) =
@@ -553,14 +608,22 @@ fn check_response(case: &Case, batch: &Sent<Numbered>, is_stored: impl Fn(&Numbe
         let reason = reason.unwrap_or_else(|| panic!("{sample:?} is lost: {status} {text}"));
         assert!(text.contains(reason), "{sample:?}: {status} {text}");
     }
-    if *status == 204 {
+    let is_success = match protocol {
+        Protocol::RemoteWrite => *status == 204,
+        Protocol::Otlp => *rejected == 0,
+    };
+    if is_success {
         assert!(
             absent.is_empty(),
-            "responded 204, but {absent:?} are not stored"
+            "responded {status}, but {absent:?} are not stored"
         );
+        assert_eq!(text, "");
         return;
     }
-    assert!((400..500).contains(status), "{status} {text}");
+    match protocol {
+        Protocol::RemoteWrite => assert!((400..500).contains(status), "{status} {text}"),
+        Protocol::Otlp => assert_eq!(*status, 200, "{text}"),
+    }
     let counts = Regex::new(
         "of ([0-9]+) samples ([0-9]+) are stored, ([0-9]+) ignored, ([0-9]+) not stored$",
     );
@@ -580,10 +643,13 @@ fn check_response(case: &Case, batch: &Sent<Numbered>, is_stored: impl Fn(&Numbe
     if batch.attempts == 1 {
         assert_eq!((stored, failed), (present.len(), absent.len()), "{text}");
     }
+    if protocol == Protocol::Otlp {
+        assert_eq!(*rejected, failed, "a data point is a sample: {text}");
+    }
 }
 
 /// Checks that every received sample is counted in one place.
-async fn check_metrics(connector: &Program, sent: &[Sent<Numbered>]) {
+async fn check_metrics(connector: &Program, sent: &[Sent<Numbered>], protocol: Protocol) {
     let metrics = get(&format!("{}/metrics", connector.url)).await;
     let sum = |name: &str| -> u64 {
         let lines = metrics.lines().filter_map(|line| {
@@ -608,4 +674,9 @@ async fn check_metrics(connector: &Program, sent: &[Sent<Numbered>]) {
         .map(|batch| batch.items.len() * batch.attempts)
         .sum();
     assert_eq!(received, expected as u64, "each attempt arrived whole");
+    let data_points = match protocol {
+        Protocol::RemoteWrite => 0,
+        Protocol::Otlp => received,
+    };
+    assert_eq!(sum("otlp_data_points_total"), data_points);
 }

@@ -1,16 +1,22 @@
-//! A sender of remote write that behaves as Prometheus does, with shorter pauses.
+//! A sender of remote write that behaves as Prometheus does, and one of OTLP that behaves as its exporters do, with
+//! shorter pauses.
 //!
 //! Series are spread over shards; each sends one batch after the other. A batch is sent again, the
 //! same bytes, after a 5xx, without a response, and on 429 where that is configured; any other
-//! response ends it.
+//! response ends it. Exporters of OTLP send again without a response and after 429, 502, 503 and 504 alone.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use otlp::messages::{
+    AnyValue, ExportMetricsServiceRequest, ExportMetricsServiceResponse, Gauge, KeyValue, Metric,
+    NumberDataPoint, ResourceMetrics, ScopeMetrics, Status, any_value, metric, number_data_point,
+};
 use prom_wire::prompb::{TimeSeries, WriteRequest};
-use reqwest::Client;
+use prost::Message;
+use reqwest::{Client, RequestBuilder};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -45,14 +51,121 @@ pub(crate) struct Sent<T> {
     pub(crate) status: u16,
     /// Its text.
     pub(crate) text: String,
+    /// Data points that a response of OTLP reports as rejected.
+    pub(crate) rejected: usize,
     /// Number of times it was sent.
     pub(crate) attempts: usize,
+}
+
+/// The protocol of a sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    RemoteWrite,
+    Otlp,
+}
+
+/// A complete response.
+struct Response {
+    status: u16,
+    retry_after: Option<Duration>,
+    text: String,
+    rejected: usize,
+}
+
+impl Protocol {
+    /// Returns the body of a request.
+    fn encode(self, timeseries: Vec<TimeSeries>) -> Vec<u8> {
+        match self {
+            Self::RemoteWrite => prom_wire::encode(&WriteRequest {
+                timeseries,
+                metadata: vec![],
+            })
+            .unwrap(),
+            Self::Otlp => export(timeseries).encode_to_vec(),
+        }
+    }
+
+    /// Returns an attempt to send a body, of which so many were made.
+    fn request(self, client: &Client, url: &str, attempts: usize) -> RequestBuilder {
+        match self {
+            Self::RemoteWrite => {
+                let request = client
+                    .post(format!("{url}/write"))
+                    .header("content-encoding", "snappy")
+                    .header("content-type", "application/x-protobuf")
+                    .header("x-prometheus-remote-write-version", "0.1.0");
+                match attempts {
+                    1 => request,
+                    _ => request.header("retry-attempt", attempts - 1),
+                }
+            }
+            Self::Otlp => client
+                .post(format!("{url}/v1/metrics"))
+                .header("content-type", "application/x-protobuf"),
+        }
+    }
+
+    /// Returns the text of a response, and the number of data points that it reports as rejected.
+    fn decode(self, status: u16, body: &[u8]) -> (String, usize) {
+        match (self, status) {
+            (Self::RemoteWrite, _) => (String::from_utf8(body.to_vec()).unwrap(), 0),
+            (Self::Otlp, 200) => {
+                let response = ExportMetricsServiceResponse::decode(body).unwrap();
+                let partial = response.partial_success.unwrap_or_default();
+                let rejected = usize::try_from(partial.rejected_data_points).unwrap();
+                (partial.error_message, rejected)
+            }
+            (Self::Otlp, _) => (Status::decode(body).unwrap().message, 0),
+        }
+    }
+}
+
+/// Returns the request in which each series is a gauge.
+fn export(timeseries: Vec<TimeSeries>) -> ExportMetricsServiceRequest {
+    ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            scope_metrics: vec![ScopeMetrics {
+                metrics: timeseries.into_iter().map(gauge).collect(),
+                ..ScopeMetrics::default()
+            }],
+            ..ResourceMetrics::default()
+        }],
+    }
+}
+
+fn gauge(series: TimeSeries) -> Metric {
+    let (name, labels): (Vec<_>, Vec<_>) = series
+        .labels
+        .into_iter()
+        .partition(|label| label.name == "__name__");
+    let attribute = |label: prom_wire::prompb::Label| KeyValue {
+        key: label.name,
+        value: Some(AnyValue {
+            value: Some(any_value::Value::StringValue(label.value)),
+        }),
+    };
+    let attributes: Vec<_> = labels.into_iter().map(attribute).collect();
+    let samples = series.samples.into_iter();
+    let points = samples.map(|sample| NumberDataPoint {
+        time_unix_nano: u64::try_from(sample.timestamp).unwrap() * 1_000_000,
+        value: Some(number_data_point::Value::AsDouble(sample.value)),
+        attributes: attributes.clone(),
+        ..NumberDataPoint::default()
+    });
+    Metric {
+        name: name.into_iter().next().unwrap().value,
+        data: Some(metric::Data::Gauge(Gauge {
+            data_points: points.collect(),
+        })),
+        ..Metric::default()
+    }
 }
 
 /// The sender's settings and its progress.
 #[derive(Debug, Clone)]
 pub(crate) struct Sender {
-    /// Address of `/write`.
+    pub(crate) protocol: Protocol,
+    /// Address of the connector.
     pub(crate) url: String,
     /// Samples in a batch.
     pub(crate) batch: usize,
@@ -95,25 +208,24 @@ impl Sender {
         items: Vec<T>,
         timeseries: Vec<TimeSeries>,
     ) -> Sent<T> {
-        let metadata = vec![];
-        let body = prom_wire::encode(&WriteRequest {
-            timeseries,
-            metadata,
-        })
-        .unwrap();
+        let body = self.protocol.encode(timeseries);
         let deadline = Instant::now() + GIVE_UP;
         let mut backoff = MIN_BACKOFF;
         for attempts in 1.. {
             let (pause, last) = match self.attempt(client, body.clone(), attempts).await {
-                Ok((status, _, text)) if !self.is_sent_again(status) => {
+                Ok(response) if !self.is_sent_again(response.status) => {
                     return Sent {
                         items,
-                        status,
-                        text,
+                        status: response.status,
+                        text: response.text,
+                        rejected: response.rejected,
                         attempts,
                     };
                 }
-                Ok((status, retry_after, text)) => (retry_after, format!("{status} {text}")),
+                Ok(response) => (
+                    response.retry_after,
+                    format!("{} {}", response.status, response.text),
+                ),
                 Err(error) => (None, error.to_string()),
             };
             assert!(
@@ -127,26 +239,21 @@ impl Sender {
     }
 
     fn is_sent_again(&self, status: u16) -> bool {
-        status >= 500 || (status == 429 && self.retries_429)
+        match self.protocol {
+            Protocol::RemoteWrite => status >= 500 || (status == 429 && self.retries_429),
+            Protocol::Otlp => [429, 502, 503, 504].contains(&status),
+        }
     }
 
-    /// Returns status, `Retry-After` and text of the response.
     async fn attempt(
         &self,
         client: &Client,
         body: Vec<u8>,
         attempts: usize,
-    ) -> reqwest::Result<(u16, Option<Duration>, String)> {
+    ) -> reqwest::Result<Response> {
         self.progress
             .send_modify(|progress| progress.under_way += 1);
-        let mut request = client
-            .post(format!("{}/write", self.url))
-            .header("content-encoding", "snappy")
-            .header("content-type", "application/x-protobuf")
-            .header("x-prometheus-remote-write-version", "0.1.0");
-        if attempts > 1 {
-            request = request.header("retry-attempt", attempts - 1);
-        }
+        let request = self.protocol.request(client, &self.url, attempts);
         let response = async {
             let response = request.body(body).send().await?;
             let status = response.status().as_u16();
@@ -155,7 +262,13 @@ impl Sender {
                 let seconds = it.to_str().unwrap().parse();
                 Duration::from_secs(seconds.expect("the connector sends seconds"))
             });
-            Ok((status, retry_after, response.text().await?))
+            let (text, rejected) = self.protocol.decode(status, &response.bytes().await?);
+            Ok(Response {
+                status,
+                retry_after,
+                text,
+                rejected,
+            })
         }
         .await;
         self.progress.send_modify(|progress| {
