@@ -3,6 +3,9 @@
 
 use std::path::PathBuf;
 
+use prom_wire::budget::MemoryBudget;
+use prom_wire::request::StringArena;
+
 #[path = "../../fuzz/checks/config.rs"]
 mod config;
 #[path = "../../fuzz/checks/exposition.rs"]
@@ -78,6 +81,29 @@ fn every_seed_passes() {
             check(&input);
         }
     }
+}
+
+/// A seed that is an error from its first bytes on would reach nothing.
+#[test]
+fn seeds_of_otlp_are_requests_with_data_points() {
+    let (mut protobuf, mut json) = (0, 0);
+    for (name, input) in files(folder("seeds").join("otlp")) {
+        let arena = StringArena::default();
+        let mut reservation = MemoryBudget::unlimited().reservation();
+        let metrics = if name.starts_with("protobuf_") {
+            protobuf += 1;
+            ::otlp::read_protobuf(&input, &mut reservation)
+        } else if name.starts_with("json_") {
+            json += 1;
+            ::otlp::read_json(&input, &arena, &mut reservation)
+        } else {
+            continue;
+        };
+        let metrics = metrics.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let has_points = metrics.point_count() > 0;
+        assert_eq!(has_points, !name.ends_with("_no_data"), "{name}");
+    }
+    assert!(protobuf > 0 && json > 0);
 }
 
 /// Checks the targets of the package in `package`, a folder below `fuzz`: the manifest and the files have these and
