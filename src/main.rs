@@ -1,6 +1,7 @@
 //! `bootstrap`: serves remote write and remote read over Amazon Timestream.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,12 +31,16 @@ fn main() -> ExitCode {
     let environment = |name: &str| std::env::var(name).ok();
     match config::read(std::env::args_os(), environment) {
         Ok(Invocation::Serve(config)) => match config.mode {
-            Mode::Standalone => start(config.log, entry::server::run(&config)),
-            Mode::Lambda => start(config.log, entry::lambda::run(Ok(&config))),
+            Mode::Standalone => start(config.log, Box::pin(entry::server::run(&config))),
+            Mode::Lambda => start(config.log, Box::pin(entry::lambda::run(Ok(&config)))),
         },
-        Ok(Invocation::Replay(config, replaying)) => start(config.log, replay(&config, &replaying)),
-        Ok(Invocation::Run(config, path)) => start(config.log, run(&config, &path)),
-        Ok(Invocation::CheckHealth(config)) => start(config.log, entry::healthcheck::run(&config)),
+        Ok(Invocation::Replay(config, replaying)) => {
+            start(config.log, Box::pin(replay(&config, &replaying)))
+        }
+        Ok(Invocation::Run(config, path)) => start(config.log, Box::pin(run(&config, &path))),
+        Ok(Invocation::CheckHealth(config)) => {
+            start(config.log, Box::pin(entry::healthcheck::run(&config)))
+        }
         Ok(Invocation::Checked) => {
             println!("the configuration is valid");
             ExitCode::SUCCESS
@@ -44,7 +49,7 @@ fn main() -> ExitCode {
         Err(ConfigError::CommandLine(error)) => error.exit(),
         Err(ConfigError::Options(errors)) if Mode::of(environment) == Mode::Lambda => start(
             telemetry::Settings::default(),
-            entry::lambda::run(Err(errors)),
+            Box::pin(entry::lambda::run(Err(errors))),
         ),
         Err(error @ ConfigError::Options(_)) => {
             print_error(&error.to_string());
@@ -53,8 +58,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Work of the program from its configuration to its end.
+///
+/// It is boxed, since the compiler copies a future into each place of the runtime that polls it, for each entry: some
+/// hundred kilobytes, which Lambda would load at each cold start.
+type Work<'a> = Pin<Box<dyn Future<Output = ExitCode> + 'a>>;
+
 /// Starts logging and the runtime, and runs `work`.
-fn start(log: telemetry::Settings, work: impl Future<Output = ExitCode>) -> ExitCode {
+fn start(log: telemetry::Settings, work: Work<'_>) -> ExitCode {
     telemetry::start(log);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
