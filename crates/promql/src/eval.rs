@@ -123,14 +123,26 @@ impl<'a> Evaluator<'a> {
 
     /// Returns an error if the evaluation has to end before it holds so many more samples.
     fn check_interrupt_before(&self, added: usize) -> Evaluated<()> {
-        let held = Held {
-            samples: self.samples.held().saturating_add(added),
-            series_bytes: self.series_bytes,
-        };
+        let mut held = self.held();
+        held.samples = held.samples.saturating_add(added);
         match (self.interrupt)(held) {
             Some(reason) => Err(EvaluationError::Interrupted(reason).into()),
             None => Ok(()),
         }
+    }
+
+    /// Returns what is held now.
+    fn held(&self) -> Held {
+        Held {
+            samples: self.samples.held(),
+            series_bytes: self.series_bytes,
+        }
+    }
+
+    /// Holds a value in place of all of which it was made since `before`.
+    fn hold_since(&mut self, before: Held, value: Held) -> Evaluated<()> {
+        self.series_bytes = before.series_bytes + value.series_bytes;
+        self.samples.set_held(before.samples + value.samples)
     }
 
     fn annotate(&mut self, annotation: Annotation) {
@@ -185,7 +197,7 @@ impl<'a> Evaluator<'a> {
         if self.steps.count() == 0 {
             return Ok(Vec::new());
         }
-        let (held_before, bytes_before) = (self.samples.held(), self.series_bytes);
+        let before = self.held();
         let series = match &node.kind {
             NodeKind::Vector(selector) if selector.smoothed => {
                 functions::range::smoothed(self, selector, node.span)?
@@ -209,8 +221,7 @@ impl<'a> Evaluator<'a> {
             }
         };
         // The operands are gone now.
-        self.series_bytes = bytes_before + grid::bytes_beside_samples(&series);
-        self.samples.set_held(held_before + grid::size(&series))?;
+        self.hold_since(before, grid::held(&series))?;
         Ok(series)
     }
 

@@ -21,6 +21,7 @@ use super::grid::{self, GridSeries};
 use super::scalar::Scalar;
 use super::{Evaluated, Evaluator, fail};
 use crate::ast::BinaryOp;
+use crate::engine::Held;
 use crate::plan::{Binary, BinaryStep, Node};
 use crate::value_type::ValueType;
 
@@ -31,20 +32,15 @@ enum Operand {
 }
 
 impl Operand {
-    /// Returns the number of samples that are held.
-    fn size(&self) -> usize {
+    /// Returns what it holds.
+    fn held(&self) -> Held {
         match self {
-            Self::Scalar(Scalar::Constant(_)) => 0,
-            Self::Scalar(Scalar::PerStep(values)) => values.len(),
-            Self::Vector(series) => grid::size(series),
-        }
-    }
-
-    /// Returns the bytes of its series beside their samples.
-    fn bytes_beside_samples(&self) -> usize {
-        match self {
-            Self::Scalar(_) => 0,
-            Self::Vector(series) => grid::bytes_beside_samples(series),
+            Self::Scalar(Scalar::Constant(_)) => Held::default(),
+            Self::Scalar(Scalar::PerStep(values)) => Held {
+                samples: values.len(),
+                series_bytes: 0,
+            },
+            Self::Vector(series) => grid::held(series),
         }
     }
 }
@@ -66,14 +62,13 @@ pub(super) fn scalar<'a>(ev: &mut Evaluator<'a>, binary: &'a Binary) -> Evaluate
 }
 
 fn chain<'a>(ev: &mut Evaluator<'a>, binary: &'a Binary) -> Evaluated<Operand> {
-    let (held_before, bytes_before) = (ev.samples.held(), ev.series_bytes);
+    let before = ev.held();
     let mut left = operand(ev, &binary.first)?;
     for step in &binary.steps {
         let right = operand(ev, &step.right)?;
         left = combined(ev, step, left, right)?;
         // The operands are gone now.
-        ev.series_bytes = bytes_before + left.bytes_beside_samples();
-        ev.samples.set_held(held_before + left.size())?;
+        ev.hold_since(before, left.held())?;
     }
     Ok(left)
 }

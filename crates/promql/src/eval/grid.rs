@@ -6,6 +6,7 @@ use std::sync::Arc;
 use prom_model::{FloatHistogram, Labels, Sample};
 
 use super::{Evaluated, fail, is_metadata_label};
+use crate::engine::Held;
 
 /// Label values up to this length do not count as samples.
 pub(crate) const COMMON_VALUE_BYTES: usize = 1 << 10;
@@ -95,12 +96,15 @@ const SERIES_BYTES: usize = size_of::<GridSeries>() + 64;
 /// Memory that the allocator adds to each text of a label.
 const TEXT_BYTES: usize = 8;
 
-/// Returns the bytes that series occupy beside their samples. Labels that others share count there.
-pub(crate) fn bytes_beside_samples(series: &[GridSeries]) -> usize {
+/// Returns what series hold. Labels that others share count there.
+pub(crate) fn held(series: &[GridSeries]) -> Held {
     let own = series.iter().map(|one| &one.labels);
     let own = own.filter(|labels| Arc::strong_count(labels) == 1);
     let labels = own.map(|labels| labels.bytes() + 2 * TEXT_BYTES * labels.len());
-    series.len() * SERIES_BYTES + labels.sum::<usize>()
+    Held {
+        samples: size(series),
+        series_bytes: series.len() * SERIES_BYTES + labels.sum::<usize>(),
+    }
 }
 
 /// Returns the number of samples of all series, a histogram counting as several.
