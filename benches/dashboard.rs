@@ -15,11 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use prom_wire::prompb::{Label, Sample, TimeSeries, WriteRequest};
+use prom_wire::prompb::{Label, Sample};
 use reqwest::Url;
 use serde_json::Value;
 use soak::programs::Program;
-use support::{Bench, Table, binary, machine, relay, start_connector};
+use support::{Bench, Table, binary, machine, relay, setting, start_connector};
 use tempfile::TempDir;
 use timestream_emulator::Config;
 use tokio::process::Command;
@@ -34,8 +34,6 @@ const MINUTE_S: i64 = 60;
 const HOUR_S: i64 = 3_600;
 /// Longest window of the panels, of `predict_linear`.
 const LEAD_S: i64 = 6 * HOUR_S;
-/// Samples in one request.
-const SAMPLES_PER_SEND: usize = 10_000;
 
 #[tokio::main]
 async fn main() {
@@ -75,11 +73,6 @@ struct Range {
     length_s: i64,
     step_s: i64,
     scrape_s: i64,
-}
-
-fn setting(name: &str, default: i64) -> i64 {
-    let value = std::env::var(name).ok();
-    value.map_or(default, |value| value.parse().expect("it is a number"))
 }
 
 /// Returns the path of Prometheus.
@@ -432,8 +425,6 @@ fn families() -> Vec<(&'static str, Vec<(&'static str, &'static str)>, Kind)> {
 
 /// Stores all series until `last_s`; returns the number of them and of their samples.
 async fn write(bench: &Bench, range: &Range, last_s: i64) -> (usize, usize) {
-    let client = soak::http::client();
-    let url = format!("{}/write", bench.connector.url);
     let first_s = last_s - range.length_s - LEAD_S - HOUR_S;
     let (mut series_count, mut sample_count) = (0, 0);
     for instance in (0..INSTANCES).map(instance) {
@@ -448,20 +439,7 @@ async fn write(bench: &Bench, range: &Range, last_s: i64) -> (usize, usize) {
                 .collect();
             labels.sort_by(|a, b| a.name.cmp(&b.name));
             let samples = samples(kind, series_count as u64, (first_s, last_s), range.scrape_s);
-            for samples in samples.chunks(SAMPLES_PER_SEND) {
-                let request = WriteRequest {
-                    timeseries: vec![TimeSeries {
-                        labels: labels.clone(),
-                        samples: samples.to_vec(),
-                        ..TimeSeries::default()
-                    }],
-                    metadata: Vec::new(),
-                };
-                let body = prom_wire::encode(&request).expect("it is small");
-                let response = client.post(&url).body(body).send().await;
-                let response = response.expect("the connector responds");
-                assert_eq!(response.status().as_u16(), 204);
-            }
+            bench.store(&labels, &samples).await;
             series_count += 1;
             sample_count += samples.len();
         }

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use prom_wire::budget::MemoryBudget;
-use prom_wire::prompb::{Label, Sample, TimeSeries, WriteRequest};
+use prom_wire::prompb::{Label, Sample};
 use promql::{Engine, EngineOptions, Query, Selection, Storage, StoredSeries};
-use support::{Bench, Table, binary, machine, relay};
+use support::{Bench, Table, binary, machine, relay, setting};
 use timestream_emulator::Config as EmulatorConfig;
 use timestream_prometheus_connector::config::{Invocation, read};
 use timestream_prometheus_connector::dead_letter::DeadLetters;
@@ -29,8 +29,6 @@ const START_MS: i64 = 1_600_000_000_000;
 const SCRAPE_MS: i64 = 15_000;
 const DAY_MS: i64 = 86_400_000;
 const HOUR_MS: i64 = 3_600_000;
-/// Samples in one request.
-const SAMPLES_PER_SEND: usize = 10_000;
 
 #[tokio::main]
 async fn main() {
@@ -104,11 +102,6 @@ async fn main() {
     bench.emulator.stop().await;
 }
 
-fn setting(name: &str, default: i64) -> i64 {
-    let value = std::env::var(name).ok();
-    value.map_or(default, |value| value.parse().expect("it is a number"))
-}
-
 /// Stores a series: a counter that is reset now and then.
 async fn write(bench: &Bench, index: i64, days: i64) {
     let mut random = fastrand::Rng::with_seed(index as u64);
@@ -142,22 +135,7 @@ async fn write(bench: &Bench, index: i64, days: i64) {
             }
         })
         .collect();
-    let client = soak::http::client();
-    for samples in samples.chunks(SAMPLES_PER_SEND) {
-        let request = WriteRequest {
-            timeseries: vec![TimeSeries {
-                labels: labels.clone(),
-                samples: samples.to_vec(),
-                ..TimeSeries::default()
-            }],
-            metadata: Vec::new(),
-        };
-        let body = prom_wire::encode(&request).expect("it is small");
-        let url = format!("{}/write", bench.connector.url);
-        let response = client.post(url).body(body).send().await;
-        let response = response.expect("the connector responds");
-        assert_eq!(response.status().as_u16(), 204);
-    }
+    bench.store(&labels, &samples).await;
 }
 
 /// Returns the reading half of a connector whose Timestream is at `endpoint`.

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use prom_wire::prompb::{Label, Sample, TimeSeries, WriteRequest};
 use soak::programs::Program;
 use tempfile::TempDir;
 use timestream_emulator::{Config, Emulator, TableSpec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
+
+/// Samples in one request of [`Bench::store`].
+const SAMPLES_PER_SEND: usize = 10_000;
 
 /// A connector whose Timestream is an emulator of its own, both with nothing done yet.
 pub(crate) struct Bench {
@@ -165,4 +169,32 @@ async fn pass_on(client: TcpStream, server: TcpStream, received: &AtomicU64) {
         }
     }
     there.abort();
+}
+
+/// Returns the number that an environment variable sets.
+pub(crate) fn setting(name: &str, default: i64) -> i64 {
+    let value = std::env::var(name).ok();
+    value.map_or(default, |value| value.parse().expect("it is a number"))
+}
+
+impl Bench {
+    /// Stores a series by remote write.
+    pub(crate) async fn store(&self, labels: &[Label], samples: &[Sample]) {
+        let client = soak::http::client();
+        let url = format!("{}/write", self.connector.url);
+        for samples in samples.chunks(SAMPLES_PER_SEND) {
+            let request = WriteRequest {
+                timeseries: vec![TimeSeries {
+                    labels: labels.to_vec(),
+                    samples: samples.to_vec(),
+                    ..TimeSeries::default()
+                }],
+                metadata: Vec::new(),
+            };
+            let body = prom_wire::encode(&request).expect("it is small");
+            let response = client.post(&url).body(body).send().await;
+            let response = response.expect("the connector responds");
+            assert_eq!(response.status().as_u16(), 204);
+        }
+    }
 }
