@@ -9,7 +9,6 @@ mod guard;
 mod invocation_limits;
 mod jobs;
 mod log;
-mod log_limiter;
 mod misconfiguration;
 mod otlp;
 mod pages;
@@ -19,6 +18,7 @@ mod remote_read;
 mod remote_write;
 mod router;
 mod settings;
+mod storing;
 
 pub use error::HttpError;
 pub use invocation_limits::InvocationLimits;

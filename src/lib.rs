@@ -14,6 +14,7 @@ pub mod http;
 pub mod ingest;
 pub mod jobs;
 pub mod json;
+mod log_limiter;
 pub mod metrics;
 pub mod query;
 pub mod replay;

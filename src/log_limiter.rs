@@ -1,16 +1,16 @@
-//! A rate limit for log lines that strangers can cause at will: one line in 10 s, with the number of suppressed
+//! A rate limit for log lines that others can cause at will: one line in an interval, with the number of suppressed
 //! ones.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Minimum time between two lines.
-const MIN_INTERVAL: Duration = Duration::from_secs(10);
-
 /// Limits the lines of one kind.
-#[derive(Debug, Default)]
-pub(super) struct LogLimiter(Mutex<Lines>);
+#[derive(Debug)]
+pub(crate) struct LogLimiter {
+    interval: Duration,
+    lines: Mutex<Lines>,
+}
 
 #[derive(Debug, Default)]
 struct Lines {
@@ -20,12 +20,20 @@ struct Lines {
 }
 
 impl LogLimiter {
+    /// Returns a limiter with this time between two lines at least.
+    pub(crate) fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            lines: Mutex::default(),
+        }
+    }
+
     /// Returns the number of lines that were suppressed since the last one, if this one may be written.
-    pub(super) fn admit(&self, now: Instant) -> Option<u64> {
-        let mut lines = self.0.lock();
+    pub(crate) fn admit(&self, now: Instant) -> Option<u64> {
+        let mut lines = self.lines.lock();
         let is_due = lines
             .last
-            .is_none_or(|last| now.saturating_duration_since(last) >= MIN_INTERVAL);
+            .is_none_or(|last| now.saturating_duration_since(last) >= self.interval);
         if !is_due {
             lines.suppressed += 1;
             return None;
@@ -42,7 +50,7 @@ mod tests {
     #[test]
     fn lines_in_between_are_counted() {
         let start = Instant::now();
-        let limiter = LogLimiter::default();
+        let limiter = LogLimiter::new(Duration::from_secs(10));
         let cases = [
             (0, Some(0)),
             (0, None),

@@ -120,22 +120,11 @@ impl Metrics {
         self.add(status, vec![Measurement::count("rejected_credentials", 1)])
     }
 
-    /// Adds a write request; `outcome` is absent if it was rejected before any conversion.
+    /// Adds a write request; `outcome` is absent if it was rejected before any conversion, and `replicas` if senders
+    /// have none that are tracked.
     ///
     /// Returns the added measurements as a record for CloudWatch.
     pub fn add_write(
-        &self,
-        outcome: Option<&WriteOutcome>,
-        status: u16,
-        duration: Duration,
-    ) -> EmfRecord {
-        self.add_replicated_write(outcome, None, status, duration)
-    }
-
-    /// As [`Self::add_write`], of a sender with replicas; `replicas` is absent if they are not tracked.
-    ///
-    /// Returns the added measurements as a record for CloudWatch.
-    pub fn add_replicated_write(
         &self,
         outcome: Option<&WriteOutcome>,
         replicas: Option<&ReplicasOutcome>,

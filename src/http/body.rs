@@ -78,12 +78,29 @@ pub(super) struct Compressed {
 /// The turn of a large request to be decoded; held until it is.
 pub(super) type Turn = Option<OwnedSemaphorePermit>;
 
-/// Waits for the turn of a large request.
-pub(super) async fn turn(app: &App, deadline: Instant) -> Result<OwnedSemaphorePermit, HttpError> {
+/// Waits for the turn of a request to be decoded, if it is large.
+pub(super) async fn turn(app: &App, is_large: bool, deadline: Instant) -> Result<Turn, HttpError> {
+    if !is_large {
+        return Ok(None);
+    }
     let turn = Arc::clone(&app.decoding).acquire_owned();
     let latest = deadline.checked_sub(DECODING_TIME).unwrap_or(deadline);
     let turn = within(latest, turn).await?;
-    Ok(turn.expect("the semaphore is never closed"))
+    Ok(Some(turn.expect("the semaphore is never closed")))
+}
+
+/// Returns zeros to decompress a message of `len` bytes into, reserved in `reservation`. A request at its turn waits
+/// for the memory.
+pub(super) async fn zeros(
+    len: usize,
+    turn: &Turn,
+    reservation: &mut Reservation,
+) -> Result<Buffer, HttpError> {
+    let mut wait = MemoryWait::new(turn.is_some());
+    while let Err(exceeded) = reservation.grow(len) {
+        wait.once(exceeded).await?;
+    }
+    Buffer::zeros(len).map_err(|error| HttpError::no_memory(&error))
 }
 
 impl Compressed {
@@ -99,11 +116,7 @@ impl Compressed {
         let limit = app.settings.max_request_bytes;
         let body = receive(headers, body, limit, reservation, deadline).await?;
         let declared = prom_wire::declared_len(&body, limit)?;
-        let turn = if body.len().max(declared) > LONG_BYTES {
-            Some(turn(app, deadline).await?)
-        } else {
-            None
-        };
+        let turn = turn(app, body.len().max(declared) > LONG_BYTES, deadline).await?;
         Ok(Self {
             body,
             declared,
@@ -117,13 +130,7 @@ impl Compressed {
         compute: &ComputePool,
         reservation: &mut Reservation,
     ) -> Result<(Buffer, Turn), HttpError> {
-        let declared = self.declared;
-        let mut wait = MemoryWait::new(self.turn.is_some());
-        while let Err(exceeded) = reservation.grow(declared) {
-            wait.once(exceeded).await?;
-        }
-        let message = Buffer::zeros(declared);
-        let mut message = message.map_err(|error| HttpError::no_memory(&error))?;
+        let mut message = zeros(self.declared, &self.turn, reservation).await?;
         let decompress = || prom_wire::decompress_into(&self.body, message.as_mut_slice());
         compute.run_if(self.turn.is_some(), decompress).await?;
         reservation.shrink(self.body.len());

@@ -379,7 +379,7 @@ impl HttpError {
             invalid_series.map(|invalid| format!("{} ({} samples)", invalid.text, invalid.samples)),
         );
         parts.extend(permanent.into_iter().map(describe));
-        let ignored: u64 = outcome.ignored.values().sum();
+        let ignored = outcome.all_ignored();
         let summary = format!(
             "; of {} samples {} are stored, {ignored} ignored, {} not stored",
             outcome.received,

@@ -23,9 +23,10 @@ use prom_wire::request::StringArena;
 use tokio::time::Instant;
 
 use super::body::{MemoryWait, within};
-use super::error::{self, WriteStatuses, shown};
+use super::error::{self, shown};
 use super::invocation_limits::{OptionalLimits, earliest};
 use super::recorder::{End, RequestRecorder};
+use super::storing::Written;
 use super::{App, HttpError, query_api};
 use crate::ingest::{DeadLetterOutcome, WriteOutcome};
 use crate::metrics::OtlpPoints;
@@ -181,35 +182,25 @@ async fn deliver(
         rejected: rejected.map(|it| (it.reason.as_str(), it.points)).collect(),
         dropped_exemplars: translation.dropped_exemplars,
     });
-    let ingester = &app.ingester;
-    let progress = &mut record.progress;
-    let written = ingester
-        .write(&translation.request, deadline, progress)
-        .await;
-    let written = written.map_err(|violation| {
-        // The permit is stored for the waiting task even if it does not wait yet.
-        app.fatal_rejection.notify_one();
-        HttpError::from(violation)
-    })?;
-    let written = record.outcome.insert(written);
-    let settings = &app.settings;
-    let statuses = WriteStatuses::new(
-        settings.throttled_write_status,
-        settings.permanent_error_status,
-        headers,
-    );
-    let error = HttpError::from_write(written, statuses);
+    let request = &translation.request;
+    let written = record.storing.write(app, request, headers, deadline);
+    let Written {
+        progress,
+        outcome,
+        error,
+    } = written.await?;
     if let Some(error) = error.as_ref().filter(|it| it.is_retryable()) {
         return Err(error.clone().for_exporters());
     }
-    let lost = ingester.lost(&record.progress, written);
+    let ingester = &app.ingester;
+    let lost = ingester.lost(progress, outcome);
     let is_long = lost.len() > LONG_LIST;
     let count = || translation.points_in(lost);
     let not_stored = ingester.compute().run_if(is_long, count).await;
     points.add_not_stored(not_stored);
     let rejection = Rejection {
         points: translation.rejected_points() + not_stored,
-        text: rejection_text(translation, error.as_ref(), written),
+        text: rejection_text(translation, error.as_ref(), outcome),
     };
     if rejection.points > 0 || error.is_some() {
         record.rejection.clone_from(&rejection.text);

@@ -10,7 +10,6 @@ use prom_wire::request::KindCounts;
 use prom_wire::{DecodeError, RemoteWrite};
 
 use super::body::{Compressed, MemoryWait, within};
-use super::error::WriteStatuses;
 use super::invocation_limits::{OptionalLimits, earliest};
 use super::recorder::{End, RequestRecorder};
 use super::{App, HttpError};
@@ -41,7 +40,7 @@ pub(super) async fn write(
         Ok(status) => End::Completed(*status),
         Err(error) => End::Failed(error),
     });
-    let written = written(&stored, recorder.record().outcome.as_ref());
+    let written = written(&stored, recorder.record().storing.outcome.as_ref());
     let mut response = match stored {
         Ok(status) => {
             app.backpressure.record_success();
@@ -128,22 +127,10 @@ async fn store(
         if filtered.dropped_series > 0 && request.is_empty() {
             success = StatusCode::ACCEPTED;
         }
-        record.progress = WriteProgress::after_dropping(filtered.dropped);
+        record.storing.progress = WriteProgress::after_dropping(filtered.dropped);
         record.replicas = Some(filtered);
     }
-    let progress = &mut record.progress;
-    let written = app.ingester.write(&request, deadline, progress).await;
-    let written = written.map_err(|rejection| {
-        // The permit is stored for the waiting task even if it does not wait yet.
-        app.fatal_rejection.notify_one();
-        HttpError::from(rejection)
-    })?;
-    let written = record.outcome.insert(written);
-    let settings = &app.settings;
-    let statuses = WriteStatuses::new(
-        settings.throttled_write_status,
-        settings.permanent_error_status,
-        headers,
-    );
-    HttpError::from_write(written, statuses).map_or(Ok(success), Err)
+    let storing = &mut record.storing;
+    let written = storing.write(app, &request, headers, deadline).await?;
+    written.error.map_or(Ok(success), Err)
 }

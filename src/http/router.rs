@@ -1,6 +1,7 @@
 //! The routes and the state of their handlers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -10,7 +11,6 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::auth::Access;
 use super::backpressure::Backpressure;
-use super::log_limiter::LogLimiter;
 use super::settings::Settings;
 use super::{auth, error, guard, pages};
 use crate::http::jobs;
@@ -18,10 +18,14 @@ use crate::http::jobs::JobsApi;
 use crate::http::{fallback, otlp, query_api, remote_read, remote_write};
 use crate::ingest::Ingester;
 use crate::jobs::definition::type_names;
+use crate::log_limiter::LogLimiter;
 use crate::metrics::Metrics;
 use crate::query::Querier;
 use crate::replicas::Tracker;
 use crate::web_config::{Verifier, WebConfig};
+
+/// The least time between two log lines about strangers.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The state of the handlers; cheap to clone.
 #[derive(Clone, Debug)]
@@ -64,8 +68,8 @@ impl App {
             fatal_rejection: Arc::new(Notify::new()),
             web,
             verifier: Arc::default(),
-            rejected_credentials: Arc::default(),
-            foreign_requests: Arc::default(),
+            rejected_credentials: Arc::new(LogLimiter::new(LOG_INTERVAL)),
+            foreign_requests: Arc::new(LogLimiter::new(LOG_INTERVAL)),
             jobs: None,
             is_local: false,
         }

@@ -108,7 +108,7 @@ impl WriteProgress {
         for missing in undelivered {
             outcome.add(missing, &mut sums, |_| String::new());
         }
-        let ended = outcome.stored + outcome.ignored.values().sum::<u64>() + outcome.lost();
+        let ended = outcome.stored + outcome.all_ignored() + outcome.lost();
         outcome.aborted = self.received.saturating_sub(ended);
         Some(outcome)
     }
@@ -454,6 +454,11 @@ impl WriteOutcome {
             self.written += dropped;
             *self.ignored.entry(IgnoreReason::OtherReplica).or_default() += samples;
         }
+    }
+
+    /// Returns the number of samples that were dropped by policy.
+    pub fn all_ignored(&self) -> u64 {
+        self.ignored.values().sum()
     }
 
     /// Returns the number of samples that neither are stored nor were dropped by policy.

@@ -147,7 +147,8 @@ mod tests {
             write_units: 1,
             ..WriteOutcome::default()
         };
-        let numbers = Metrics::default().add_write(Some(&outcome), 400, Duration::from_millis(25));
+        let numbers =
+            Metrics::default().add_write(Some(&outcome), None, 400, Duration::from_millis(25));
         let line = numbers.to_line("f", "id", 1_600_000_000_000);
         assert!(!line.contains('\n'));
         let line: Value = serde_json::from_str(&line).unwrap();

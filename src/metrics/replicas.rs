@@ -198,9 +198,7 @@ mod tests {
     fn one_replica_of_a_cluster_is_listed_until_the_cluster_is_forgotten() {
         let metrics = Metrics::default();
         assert_eq!(lines(&metrics), Vec::<String>::new());
-        let add = |outcome: &Outcome| {
-            metrics.add_replicated_write(None, Some(outcome), 202, Duration::ZERO)
-        };
+        let add = |outcome: &Outcome| metrics.add_write(None, Some(outcome), 202, Duration::ZERO);
         add(&outcome("c", "a", 5));
         let line = add(&outcome("c", "b", 6)).to_line("f", "id", 0);
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream;
 use hashbrown::HashMap;
-use prom_model::visible::truncate;
 use prom_wire::request::{Fate, LabelId, Request, Series};
 use tokio::task::yield_now;
 
 use super::outcome::Outcome;
 use super::store::Store;
-use super::tracker::{Tracker, Verdict};
+use super::tracker::{Tracker, Verdict, truncated};
 use crate::compute::ComputePool;
 
 /// The most bytes of the value of either label; DynamoDB's names have no more. A series with a longer one counts as
@@ -205,7 +204,7 @@ fn apply(
     for (cluster, samples) in dropped.into_values() {
         let cluster: Arc<str> = request.label(cluster).1.into();
         tracing::debug!(
-            cluster = truncate(&cluster, 100).as_ref(),
+            cluster = truncated(&cluster),
             samples,
             "Samples of a replica that is not elected were dropped."
         );

@@ -122,11 +122,7 @@ impl Outcome {
 
     /// Returns the outcome of a cluster.
     pub(super) fn of(&mut self, cluster: &Arc<str>) -> &mut ClusterOutcome {
-        if !self.clusters.contains_key(cluster) {
-            self.clusters
-                .insert(Arc::clone(cluster), ClusterOutcome::default());
-        }
-        self.clusters.get_mut(cluster).expect("it is there now")
+        self.clusters.entry(Arc::clone(cluster)).or_default()
     }
 }
 

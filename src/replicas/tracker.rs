@@ -13,6 +13,7 @@ use super::decision::{Decision, Entry, Moment, Seen, Timing, decide};
 use super::outcome::{CallError, ClusterOutcome, Outcome, Undecided};
 use super::settings::Settings;
 use super::store::{Store, Stored};
+use crate::log_limiter::LogLimiter;
 use crate::state::{State, StateError};
 
 /// The time limit of one call to the store: requests wait for it.
@@ -70,16 +71,11 @@ struct Shared<S> {
     timing: Timing,
     store: S,
     clock: Clock,
-    clusters: Mutex<Clusters>,
-}
-
-#[derive(Debug, Default)]
-struct Clusters {
-    by_name: HashMap<Arc<str>, Arc<Cluster>>,
-    /// The last log line about failures of the state.
-    failure_logged_at: Option<Instant>,
-    /// The last log line about clusters beyond the limit.
-    limit_logged_at: Option<Instant>,
+    clusters: Mutex<HashMap<Arc<str>, Arc<Cluster>>>,
+    /// Limits the log lines about failures of the state.
+    failures: LogLimiter,
+    /// Limits the log lines about clusters beyond the limit.
+    rejected_clusters: LogLimiter,
 }
 
 /// One cluster.
@@ -135,6 +131,8 @@ impl<S: Store> Tracker<S> {
             store,
             clock,
             clusters: Mutex::default(),
+            failures: LogLimiter::new(LOG_INTERVAL),
+            rejected_clusters: LogLimiter::new(LOG_INTERVAL),
         }))
     }
 
@@ -275,7 +273,7 @@ impl<S: Store> Tracker<S> {
             ),
         };
         outcome.add_call(Some(reason));
-        if self.may_log(|clusters| &mut clusters.failure_logged_at) {
+        if self.0.failures.admit(Instant::now().into_std()).is_some() {
             tracing::warn!(
                 error,
                 "The state of replicas cannot be used. The last decision of a cluster holds until ha_failover; then \
@@ -301,13 +299,13 @@ impl<S: Store> Tracker<S> {
         outcome: &mut Outcome,
     ) -> Option<(Arc<str>, Arc<Cluster>)> {
         let mut clusters = self.0.clusters.lock();
-        if let Some((name, cluster)) = clusters.by_name.get_key_value(name) {
+        if let Some((name, cluster)) = clusters.get_key_value(name) {
             cluster.known.lock().used_at = now;
             return Some((Arc::clone(name), Arc::clone(cluster)));
         }
         let max = self.0.settings.max_clusters;
-        if clusters.by_name.len() >= max {
-            clusters.by_name.retain(|name, cluster| {
+        if clusters.len() >= max {
+            clusters.retain(|name, cluster| {
                 let is_used = now.since(cluster.known.lock().used_at) < IDLE;
                 if !is_used {
                     outcome.forgotten.push(Arc::clone(name));
@@ -315,9 +313,10 @@ impl<S: Store> Tracker<S> {
                 is_used
             });
         }
-        if clusters.by_name.len() >= max {
+        if clusters.len() >= max {
             drop(clusters);
-            if self.may_log(|clusters| &mut clusters.limit_logged_at) {
+            let now = now.monotonic.into_std();
+            if self.0.rejected_clusters.admit(now).is_some() {
                 tracing::warn!(
                     cluster = truncated(name),
                     max,
@@ -336,9 +335,7 @@ impl<S: Store> Tracker<S> {
             }),
             turn: tokio::sync::Mutex::default(),
         });
-        clusters
-            .by_name
-            .insert(Arc::clone(&name), Arc::clone(&cluster));
+        clusters.insert(Arc::clone(&name), Arc::clone(&cluster));
         Some((name, cluster))
     }
 
@@ -347,18 +344,6 @@ impl<S: Store> Tracker<S> {
         for name in clusters {
             self.0.store.forget(name).await;
         }
-    }
-
-    /// Returns true if a line of a kind may be written, at most one a minute.
-    fn may_log(&self, last: impl FnOnce(&mut Clusters) -> &mut Option<Instant>) -> bool {
-        let now = Instant::now();
-        let mut clusters = self.0.clusters.lock();
-        let last = last(&mut clusters);
-        let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= LOG_INTERVAL);
-        if is_due {
-            *last = Some(now);
-        }
-        is_due
     }
 
     fn now(&self) -> Moment {
@@ -394,6 +379,6 @@ fn log_election(cluster: &str, elected: &Entry, before: Option<&Seen>, now: Mome
 }
 
 /// Returns a label value for the log.
-fn truncated(value: &str) -> String {
+pub(super) fn truncated(value: &str) -> String {
     prom_model::visible::truncate(value, 100).into_owned()
 }

@@ -13,7 +13,7 @@ use prom_wire::buffer::Buffer;
 use tokio::time::Instant;
 
 use super::content::{Compression, compression};
-use crate::http::body::{self, LONG_BYTES, MemoryWait, Turn, within};
+use crate::http::body::{self, LONG_BYTES, Turn, within};
 use crate::http::error::ErrorClass;
 use crate::http::{App, HttpError};
 
@@ -49,18 +49,10 @@ pub(super) async fn receive(
     })?;
     match compression {
         Compression::None => {
-            let turn = turn(app, body.len(), deadline).await?;
+            let turn = body::turn(app, body.len() > LONG_MESSAGE, deadline).await?;
             Ok((body, turn))
         }
         Compression::Gzip => decompress(app, &body, reservation, deadline).await,
-    }
-}
-
-/// Waits for the turn of a request to be decoded, if it is large.
-async fn turn(app: &App, bytes: usize, deadline: Instant) -> Result<Turn, HttpError> {
-    match bytes > LONG_MESSAGE {
-        true => body::turn(app, deadline).await.map(Some),
-        false => Ok(None),
     }
 }
 
@@ -152,13 +144,8 @@ async fn decompress_to(
     reservation: &mut Reservation,
     deadline: Instant,
 ) -> Result<Option<(Buffer, Turn)>, HttpError> {
-    let turn = turn(app, len.max(body.len()), deadline).await?;
-    let mut wait = MemoryWait::new(turn.is_some());
-    while let Err(exceeded) = reservation.grow(len) {
-        wait.once(exceeded).await?;
-    }
-    let message = Buffer::zeros(len);
-    let mut message = message.map_err(|error| HttpError::no_memory(&error))?;
+    let turn = body::turn(app, len.max(body.len()) > LONG_MESSAGE, deadline).await?;
+    let mut message = body::zeros(len, &turn, reservation).await?;
     let read = || decompress_into(body, message.as_mut_slice());
     let read = app.ingester.compute().run_if(turn.is_some(), read);
     let read = within(deadline, read).await?;
