@@ -28,6 +28,7 @@ conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browse
 		scripts/go-tools.sh $$program >/dev/null; done
 	@scripts/prometheus.sh prometheus >/dev/null
 	@scripts/prometheus.sh promtool >/dev/null
+	@scripts/node-exporter.sh >/dev/null
 	@scripts/python.sh clients >/dev/null
 	@scripts/python.sh otlp >/dev/null
 	@scripts/javascript.sh >/dev/null

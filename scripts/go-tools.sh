@@ -25,7 +25,9 @@ say() { printf 'go-tools.sh: %s\n' "$*" >&2; }
 program="${1:-}"
 case "$program" in
     api-client) module=client build=(build) package=. ;;
-    collector | telegraf) module=$program build=(build) package=. ;;
+    # Its receiver of Prometheus brings a client of each service discovery, which the tests do not need.
+    collector) module=$program build=(build -tags remove_all_sd) package=. ;;
+    telegraf) module=$program build=(build) package=. ;;
     promql) module=promql build=(test -c) package=. ;;
     promql-bench) module=promql build=(test -c) package=./bench ;;
     promql-judge) module=promql build=(build) package=./judge ;;

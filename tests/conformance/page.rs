@@ -6,9 +6,11 @@ pub(crate) const LEAVING: &str = include_str!("../../docs/leaving-timestream.md"
 
 /// Returns the one block of the section that is written in the language.
 pub(crate) fn block(page: &str, section: &str, language: &str) -> String {
-    let sections: Vec<&str> = page.split("\n## ").collect();
-    let of_heading = |it: &&&str| it.lines().next() == Some(section);
-    let text = sections.iter().find(of_heading);
+    let of_heading = |it: &&str| it.trim_start_matches('#').lines().next() == Some(section);
+    let headings = ["\n## ", "\n### "];
+    let text = headings
+        .iter()
+        .find_map(|heading| page.split(heading).find(of_heading));
     let text = text.unwrap_or_else(|| panic!("the page has no section '{section}'"));
     let fence = format!("```{language}\n");
     let mut blocks = text.split(&fence).skip(1);

@@ -1,13 +1,20 @@
 //! A connector and a Prometheus that get the same OTLP requests, and the comparison of the series that they have then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
 use differential::api::{Api, Form, Response};
 use differential::prometheus::Prometheus;
+use http::{HeaderMap, StatusCode};
 use prom_model::STALE_MARKER_BITS;
 use serde_json::Value;
 use soak::programs::POLL;
+use tokio::net::TcpListener;
 
 use crate::stage::{DATABASE, Stage, TOKEN, table};
 
@@ -33,6 +40,8 @@ pub(super) struct Pair {
     pub(super) theirs: Prometheus,
     /// The connector ends with it.
     pub(super) stage: Stage,
+    /// Held while a request is at one of them only.
+    in_step: Mutex<()>,
 }
 
 impl Pair {
@@ -61,6 +70,7 @@ impl Pair {
             ours,
             theirs,
             stage,
+            in_step: Mutex::default(),
         }
     }
 
@@ -70,8 +80,23 @@ impl Pair {
             Encoding::Json => "application/json",
             Encoding::Protobuf => "application/x-protobuf",
         };
-        let headers = [("Content-Type", content_type)];
-        self.both(|api| api.exchange("POST", PATH, &headers, body).unwrap())
+        self.forward(&[("Content-Type", content_type)], body)
+    }
+
+    /// Sends a body with these headers to both; returns the responses of the connector and of Prometheus.
+    fn forward(&self, headers: &[(&str, &str)], body: &[u8]) -> [Response; 2] {
+        let _in_step = self.in_step.lock().unwrap();
+        self.both(|api| api.exchange("POST", PATH, headers, body).unwrap())
+    }
+
+    /// Serves an address at which each request of an exporter is sent to both; returns its URL.
+    pub(super) async fn relay(self: &Arc<Self>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/v1/metrics", post(relay));
+        let router = router.with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}")
     }
 
     /// Returns the URLs of OTLP metrics at both, each followed by the value of `Authorization`.
@@ -83,6 +108,7 @@ impl Pair {
     /// Asserts that both have the same samples and exemplars of the last minutes, and the same bits of them all; returns
     /// the series and the exemplars.
     pub(super) fn assert_equal(&self) -> (BTreeSet<String>, usize) {
+        let _in_step = self.in_step.lock().unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let now_ms = i64::try_from(now.as_millis()).unwrap();
         let [ours, theirs] = self.samples(now_ms - MINUTES_10_MS, now_ms);
@@ -180,6 +206,21 @@ impl Pair {
         rows.iter()
             .any(|row| row.dimensions["metric_name"] == metric)
     }
+}
+
+/// Sends a request to both; returns their worse status.
+async fn relay(State(pair): State<Arc<Pair>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let forward = move || {
+        let forwarded = ["content-type", "content-encoding"];
+        let forwarded = forwarded.into_iter().filter_map(|name| {
+            let value = headers.get(name)?.to_str().unwrap();
+            Some((name, value))
+        });
+        pair.forward(&forwarded.collect::<Vec<_>>(), &body)
+    };
+    let responses = tokio::task::spawn_blocking(forward).await.unwrap();
+    let statuses = responses.map(|it| StatusCode::from_u16(it.status).unwrap());
+    statuses.into_iter().max().unwrap()
 }
 
 /// Time in milliseconds and bits of the samples of each series.
