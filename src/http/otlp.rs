@@ -17,8 +17,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use otlp::response::{Encoding, export_response, status};
-use otlp::{Options, TargetInfoBounds, Translation};
-use prom_wire::budget::Reservation;
+use otlp::{TargetInfoBounds, Translation};
 use prom_wire::request::StringArena;
 use tokio::time::Instant;
 
@@ -38,9 +37,6 @@ pub(super) const METRICS: &str = "/v1/metrics";
 
 /// Timestream stores no samples that are further in the future, so these times have no part in `target_info`.
 const MAX_AHEAD_MS: i64 = 15 * 60_000;
-
-/// The memory that an allocator uses for a string besides its bytes.
-const ALLOCATION_BYTES: usize = 24;
 
 /// A list of so many lost samples takes longer to count than a thread that serves connections may be occupied.
 const LONG_LIST: usize = 20_000;
@@ -130,7 +126,8 @@ async fn store(
     loop {
         let arena = StringArena::default();
         let options = &app.settings.otlp;
-        let decode = || decode(encoding, &message, options, &bounds, &arena, reservation);
+        let decode =
+            || otlp::read_and_translate(encoding, &message, options, &bounds, &arena, reservation);
         match within(deadline, compute.run_if(turn.is_some(), decode)).await? {
             Err(otlp::DecodeError::Busy(exceeded)) => {
                 reservation.shrink(reservation.bytes() - before);
@@ -142,30 +139,6 @@ async fn store(
             }
         }
     }
-}
-
-/// Reads a message and translates it. Strings are borrowed from it and from `arena`. Afterwards `reservation` has the
-/// memory of the series alone, as the message was dropped.
-fn decode<'a>(
-    encoding: Encoding,
-    message: &'a [u8],
-    options: &Options,
-    bounds: &TargetInfoBounds,
-    arena: &'a StringArena,
-    reservation: &mut Reservation,
-) -> Result<Translation<'a>, otlp::DecodeError> {
-    let before = reservation.bytes();
-    let metrics = match encoding {
-        Encoding::Protobuf => otlp::read_protobuf(message, reservation)?,
-        Encoding::Json => otlp::read_json(message, arena, reservation)?,
-    };
-    // The series borrow the strings that were stored while reading.
-    let strings = arena.bytes() + arena.len() * ALLOCATION_BYTES;
-    let model = (reservation.bytes() - before).saturating_sub(strings);
-    let translation = otlp::translate(&metrics, options, bounds, arena, reservation)?;
-    drop(metrics);
-    reservation.shrink(model);
-    Ok(translation)
 }
 
 /// Stores the series of a request; returns its data points that are not stored and never will be.

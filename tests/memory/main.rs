@@ -1,6 +1,7 @@
 //! The memory that requests are charged with covers what they occupy, measured by an allocator that
 //! counts; a target of its own, because the count is that of the whole process.
 
+mod otlp;
 mod query_cache;
 
 use std::sync::Mutex;

@@ -253,14 +253,12 @@ impl<'a, T: Element<'a>> Visitor<'a> for List<'_, 'a, '_, T> {
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
         let json = self.json;
         for index in 0.. {
-            let next = json.at(Step::Index(index), || {
-                json.charge(|limits| limits.element(self.list))?;
-                T::next(&mut seq, json)
-            })?;
-            match next {
-                Some(element) => self.list.push(element),
-                None => break,
-            }
+            let next = json.at(Step::Index(index), || T::next(&mut seq, json))?;
+            let Some(element) = next else {
+                break;
+            };
+            json.charge(|limits| limits.room(self.list, 1))?;
+            self.list.push(element);
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ use limits::Limits;
 use model::Metrics;
 pub use options::{Options, OptionsError, TranslationStrategy};
 pub use rejected::{RejectReason, Rejected};
+use response::Encoding;
 pub use translate::{Origin, TargetInfoBounds, Translation, translate};
 
 /// The example of the README is a test.
@@ -126,4 +127,34 @@ pub fn read_json<'a>(
     reservation: &mut Reservation,
 ) -> Result<Metrics<'a>, DecodeError> {
     json::metrics(body, arena, Limits::new(reservation))
+}
+
+/// The memory that an allocator uses for a string besides its bytes.
+const ALLOCATION_BYTES: usize = 24;
+
+/// Reads a request and translates it, as [`read_protobuf`] or [`read_json`] and [`translate()`] do. Afterwards
+/// `reservation` has the memory of the series alone, as the model is dropped.
+///
+/// # Errors
+/// Those of these functions. Reserved memory then remains until the reservation ends.
+pub fn read_and_translate<'a>(
+    encoding: Encoding,
+    body: &'a [u8],
+    options: &Options,
+    bounds: &TargetInfoBounds,
+    arena: &'a StringArena,
+    reservation: &mut Reservation,
+) -> Result<Translation<'a>, DecodeError> {
+    let before = reservation.bytes();
+    let metrics = match encoding {
+        Encoding::Protobuf => read_protobuf(body, reservation)?,
+        Encoding::Json => read_json(body, arena, reservation)?,
+    };
+    // The series borrow the strings that were stored while reading.
+    let strings = arena.bytes() + arena.len() * ALLOCATION_BYTES;
+    let model = (reservation.bytes() - before).saturating_sub(strings);
+    let translation = translate(&metrics, options, bounds, arena, reservation)?;
+    drop(metrics);
+    reservation.shrink(model);
+    Ok(translation)
 }

@@ -1,9 +1,9 @@
 //! The memory of a message while it is read. Each thing is charged before it is created, so that a small body cannot
-//! become a large structure. Lists grow by doubling, so each element counts twice.
+//! become a large structure.
 
 use prom_wire::budget::{BudgetExceeded, Meter, Reservation};
 
-/// The least that a list allocates: room for four elements.
+/// The least that a list has room for.
 const FIRST_ELEMENTS: usize = 4;
 
 /// The memory of a message.
@@ -19,20 +19,21 @@ impl<'m> Limits<'m> {
         }
     }
 
-    /// Charges one more element of `list`.
+    /// Makes room for so many more elements of `list`, whose memory is charged before it is allocated.
+    ///
+    /// A list that grows occupies its old and its new room for a moment.
     #[inline]
-    pub(crate) fn element<T>(&mut self, list: &[T]) -> Result<(), BudgetExceeded> {
-        let elements = match list.is_empty() {
-            true => FIRST_ELEMENTS,
-            false => 2,
-        };
-        self.memory.charge(elements * size_of::<T>())
-    }
-
-    /// Charges room for so many numbers.
-    #[inline]
-    pub(crate) fn numbers(&mut self, count: usize) -> Result<(), BudgetExceeded> {
-        self.memory.charge(count * size_of::<u64>())
+    pub(crate) fn room<T>(&mut self, list: &mut Vec<T>, more: usize) -> Result<(), BudgetExceeded> {
+        let needed = list.len() + more;
+        if needed <= list.capacity() {
+            return Ok(());
+        }
+        let old = list.capacity();
+        let new = needed.max(2 * old).max(FIRST_ELEMENTS);
+        self.memory.charge(new * size_of::<T>())?;
+        list.reserve_exact(new - list.len());
+        self.memory.release(old * size_of::<T>());
+        Ok(())
     }
 
     /// Charges a copy of so many bytes.

@@ -66,7 +66,7 @@ pub(crate) fn metrics<'a>(
     let mut message = Reader::new(message);
     while let Some((number, value)) = message.next()? {
         if number == 1 {
-            limits.element(&metrics.resources)?;
+            limits.room(&mut metrics.resources, 1)?;
             let read = resource_metrics(message.message(value)?, limits)?;
             metrics.resources.push(read);
         }
@@ -101,7 +101,7 @@ fn resource_metrics<'a>(
                 note(read, &mut resource.unreadable)?;
             }
             2 => {
-                limits.element(&resource.scopes)?;
+                limits.room(&mut resource.scopes, 1)?;
                 let read = scope_metrics(message.message(value)?, limits)?;
                 resource.scopes.push(read);
             }
@@ -142,7 +142,7 @@ fn scope_metrics<'a>(
                 note(read, &mut scope.unreadable)?;
             }
             2 => {
-                limits.element(&scope.metrics)?;
+                limits.room(&mut scope.metrics, 1)?;
                 scope.metrics.push(metric(message.message(value)?, limits)?);
             }
             3 => {
@@ -298,11 +298,11 @@ impl<'a> UnreadableParts<'_, 'a> {
         limits: &mut Limits<'_>,
         read: impl Fn(Reader<'a>, &mut Limits<'_>, &mut u64) -> Result<T, Error<'a>>,
     ) -> Result<(), BudgetExceeded> {
-        limits.element(points)?;
+        limits.room(points, 1)?;
         match unreadable(read(message, limits, self.exemplars))? {
             Ok(point) => points.push(point),
             Err(reason) => {
-                limits.element(self.points)?;
+                limits.room(self.points, 1)?;
                 self.points.push(reason);
             }
         }
@@ -399,7 +399,7 @@ fn buckets<'a>(
         match number {
             1 => buckets.offset = value.sint32()?,
             2 => value.each_varint(|count| {
-                limits.element(&buckets.counts)?;
+                limits.room(&mut buckets.counts, 1)?;
                 buckets.counts.push(count.uint64()?);
                 Ok(())
             })?,
@@ -423,7 +423,7 @@ fn summary_point<'a>(
             4 => point.count = value.fixed64()?,
             5 => point.sum = value.double()?,
             6 => {
-                limits.element(&point.quantiles)?;
+                limits.room(&mut point.quantiles, 1)?;
                 point.quantiles.push(quantile(message.message(value)?)?);
             }
             8 => point.flags = value.uint32()?,
@@ -452,7 +452,7 @@ fn push_exemplar<'a>(
     exemplars: &mut Vec<Exemplar<'a>>,
     unreadable_exemplars: &mut u64,
 ) -> Result<(), BudgetExceeded> {
-    limits.element(exemplars)?;
+    limits.room(exemplars, 1)?;
     match unreadable(exemplar(message, limits))? {
         Ok(exemplar) => exemplars.push(exemplar),
         Err(_) => *unreadable_exemplars += 1,
@@ -490,10 +490,9 @@ fn push_fixed64<'a, T>(
     match value {
         Value::Bytes(packed) => {
             let count = packed.len() / size_of::<u64>();
-            limits.numbers(2 * count.max(2))?;
-            numbers.reserve(count);
+            limits.room(numbers, count)?;
         }
-        _ => limits.element(numbers)?,
+        _ => limits.room(numbers, 1)?,
     }
     value.each_fixed64(|number| {
         numbers.push(convert(number.fixed64()?));
@@ -508,7 +507,7 @@ fn push_attribute<'a>(
     limits: &mut Limits<'_>,
     attributes: &mut Vec<KeyValue<'a>>,
 ) -> Result<(), Error<'a>> {
-    limits.element(attributes)?;
+    limits.room(attributes, 1)?;
     let mut attribute = KeyValue::default();
     while let Some((number, value)) = message.next()? {
         match number {
@@ -561,7 +560,7 @@ fn array<'a>(
     };
     while let Some((number, value)) = message.next()? {
         if number == 1 {
-            limits.element(values)?;
+            limits.room(values, 1)?;
             let mut element = AnyValue::Empty;
             any_value(message.message(value)?, limits, &mut element)?;
             values.push(element);

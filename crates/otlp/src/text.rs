@@ -30,6 +30,53 @@ pub(crate) fn value_text<'a>(value: &AnyValue<'a>) -> Cow<'a, str> {
     }
 }
 
+/// Returns the most bytes that [`value_text`] occupies for a value: a string that it borrows needs none, and JSON grows by
+/// doubling.
+pub(crate) fn text_bytes(value: &AnyValue<'_>) -> usize {
+    /// Of a number.
+    const MAX_DIGITS: usize = 32;
+    match value {
+        AnyValue::Empty | AnyValue::String(_) | AnyValue::Bool(_) => 0,
+        AnyValue::Int(_) | AnyValue::Double(_) => MAX_DIGITS,
+        AnyValue::Bytes(bytes) => base64_bytes(bytes),
+        AnyValue::Array(_) | AnyValue::Map(_) => 3 * json_bytes(value),
+    }
+}
+
+/// Returns the most bytes that a value has in JSON, and a third of those that are occupied while it is written.
+fn json_bytes(value: &AnyValue<'_>) -> usize {
+    /// Of a number or a word, with a comma.
+    const SCALAR_BYTES: usize = 33;
+    /// Of a list or a map, with a comma.
+    const BRACKETS_BYTES: usize = 3;
+    /// In the ordered map of the entries.
+    const ENTRY_BYTES: usize = 24;
+    match value {
+        AnyValue::Empty | AnyValue::Bool(_) | AnyValue::Int(_) | AnyValue::Double(_) => {
+            SCALAR_BYTES
+        }
+        AnyValue::String(text) => string_bytes(text),
+        AnyValue::Bytes(bytes) => SCALAR_BYTES + 2 * base64_bytes(bytes),
+        AnyValue::Array(values) => BRACKETS_BYTES + values.iter().map(json_bytes).sum::<usize>(),
+        AnyValue::Map(entries) => {
+            let entry =
+                |it: &KeyValue<'_>| ENTRY_BYTES + string_bytes(it.key) + json_bytes(&it.value);
+            BRACKETS_BYTES + entries.iter().map(entry).sum::<usize>()
+        }
+    }
+}
+
+/// Returns the most bytes that a string has in JSON, with a comma or colon.
+fn string_bytes(text: &str) -> usize {
+    /// Of an escaped character.
+    const MAX_ESCAPED: usize = 6;
+    3 + MAX_ESCAPED * text.len()
+}
+
+fn base64_bytes(bytes: &[u8]) -> usize {
+    4 * bytes.len().div_ceil(3)
+}
+
 /// Returns a float as the shortest decimal without exponent, as in the labels `le` and `quantile`.
 pub(crate) fn decimal(value: f64) -> Cow<'static, str> {
     if value.is_nan() {
@@ -133,6 +180,39 @@ fn push_string(json: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_text_is_longer_than_its_bound() {
+        let text = |text: &'static str| AnyValue::String(text);
+        let of = |key, value| KeyValue { key, value };
+        let scalars = [
+            AnyValue::Empty,
+            AnyValue::Bool(false),
+            AnyValue::Int(i64::MIN),
+            AnyValue::Double(-1.234_567_890_123_456_7e-6),
+            AnyValue::Double(-f64::MIN_POSITIVE),
+            AnyValue::Double(-1.234_567_890_123_456_7e20),
+            AnyValue::Double(f64::MIN),
+            AnyValue::Bytes(Cow::Borrowed(b"")),
+            AnyValue::Bytes(Cow::Borrowed(b"1234")),
+            text("\u{1}\u{1f}\""),
+            text("\u{2028}"),
+            text(""),
+        ];
+        let list = AnyValue::Array(scalars.to_vec());
+        let map = AnyValue::Map(vec![
+            of("\0", list.clone()),
+            of("b", AnyValue::Array(vec![])),
+        ]);
+        let nested = AnyValue::Array(vec![map.clone(); 3]);
+        for value in scalars.iter().chain([&list, &map, &nested]) {
+            let Cow::Owned(text) = value_text(value) else {
+                continue;
+            };
+            assert!(text.len() <= text_bytes(value), "{value:?}");
+            assert!(text.len() <= json_bytes(value), "{value:?}");
+        }
+    }
 
     #[test]
     fn floats_have_the_text_of_go() {

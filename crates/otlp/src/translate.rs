@@ -30,7 +30,7 @@ use crate::rejected::{
     no_data_message, scale_message, temporality_message, unreadable_message,
 };
 use crate::text::{decimal, value_text};
-use labels::{BadLabel, Label, LabelError, LabelNames, Overlay, push_labels};
+use labels::{BadLabel, Label, LabelError, LabelNames, Overlay, Scratch, push_labels};
 use target_info::Period;
 pub use target_info::TargetInfoBounds;
 
@@ -120,6 +120,7 @@ pub fn translate<'a>(
             point: Origin::TargetInfo,
             dropped_exemplars: 0,
             numbers: HashMap::new(),
+            scratch: Scratch::default(),
         },
         names: LabelNames::new(options, arena),
         families: HashMap::new(),
@@ -522,6 +523,7 @@ struct SeriesWriter<'a, 'm> {
     dropped_exemplars: u64,
     /// The labels that are numbers, by name and bits: most histograms have the same boundaries.
     numbers: HashMap<(&'static str, u64), Label<'a>>,
+    scratch: Scratch,
 }
 
 impl<'a> SeriesWriter<'a, '_> {
@@ -706,6 +708,8 @@ impl<'a> SeriesWriter<'a, '_> {
                 self.exemplar_label(&mut labels, name, Cow::Owned(hex))?;
             }
         }
+        self.scratch
+            .charge(&exemplar.filtered_attributes, &mut self.limits)?;
         let attributes = exemplar.filtered_attributes.iter();
         let attributes: Vec<_> = attributes
             .map(|it| (it.key, value_text(&it.value)))

@@ -169,6 +169,12 @@ impl<'m> Meter<'m> {
         }
     }
 
+    /// Makes the memory of things that are gone available to those that are charged next.
+    #[inline]
+    pub fn release(&mut self, bytes: usize) {
+        self.ahead += bytes;
+    }
+
     #[cold]
     fn reserve(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         let missing = bytes - self.ahead;

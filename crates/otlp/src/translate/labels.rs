@@ -12,7 +12,7 @@ use prom_wire::request::{LabelId, Request, StringArena};
 use crate::model::{KeyValue, ResourceMetrics, ScopeMetrics};
 use crate::names::{NameError, label_name};
 use crate::options::Options;
-use crate::text::value_text;
+use crate::text::{text_bytes, value_text};
 
 /// The attributes of a resource that make `job` and `instance`.
 const IDENTIFYING: [&str; 3] = [SERVICE_NAME, SERVICE_NAMESPACE, SERVICE_INSTANCE_ID];
@@ -112,6 +112,33 @@ pub(super) fn push_labels<'a>(
     Ok(())
 }
 
+/// The memory in which the labels of one thing are made before a series has them. It is used again for the next thing, so
+/// only more than before is charged.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    bytes: usize,
+}
+
+impl Scratch {
+    /// Charges the memory for the labels of these attributes.
+    #[inline]
+    pub(super) fn charge(
+        &mut self,
+        attributes: &[KeyValue<'_>],
+        limits: &mut DecodeLimits<'_>,
+    ) -> Result<(), MessageError> {
+        /// Labels are in a list that grows, a map, or two lists that are merged.
+        const LABEL_BYTES: usize = 3 * size_of::<OverlayLabel<'_>>();
+        let texts = attributes.iter().map(|it| text_bytes(&it.value));
+        let bytes = LABEL_BYTES * attributes.len() + texts.sum::<usize>();
+        if let Some(more) = bytes.checked_sub(self.bytes) {
+            limits.text(more)?;
+            self.bytes = bytes;
+        }
+        Ok(())
+    }
+}
+
 /// Labels that are added to those of attributes, ordered by name.
 #[derive(Debug, Default)]
 pub(super) struct Overlay<'a> {
@@ -208,6 +235,7 @@ pub(super) struct LabelNames<'a, 'o> {
     options: &'o Options,
     arena: &'a StringArena,
     known: HashMap<&'a str, Result<&'a str, NameError>>,
+    scratch: Scratch,
 }
 
 /// An attribute that cannot be a label.
@@ -237,6 +265,7 @@ impl<'a, 'o> LabelNames<'a, 'o> {
             options,
             arena,
             known: HashMap::new(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -270,6 +299,7 @@ impl<'a, 'o> LabelNames<'a, 'o> {
         labels: &mut Vec<Label<'a>>,
     ) -> Result<(), LabelError<'a>> {
         labels.clear();
+        self.scratch.charge(attributes, limits)?;
         let counted = attributes.iter().filter(|it| !is_ignored(it.key));
         labels.extend(counted.map(|it| Label::new(it.key, value_text(&it.value))));
         if !labels.is_sorted_by(|a, b| a.name < b.name) {
@@ -314,6 +344,7 @@ impl<'a, 'o> LabelNames<'a, 'o> {
         resource: &ResourceMetrics<'a>,
         limits: &mut DecodeLimits<'_>,
     ) -> Result<Overlay<'a>, LabelError<'a>> {
+        self.scratch.charge(&resource.attributes, limits)?;
         let mut labels = BTreeMap::new();
         let options = self.options;
         let promoted = resource.attributes.iter();
@@ -356,6 +387,7 @@ impl<'a, 'o> LabelNames<'a, 'o> {
         scope: &ScopeMetrics<'a>,
         limits: &mut DecodeLimits<'_>,
     ) -> Result<Vec<Label<'a>>, LabelError<'a>> {
+        self.scratch.charge(&scope.attributes, limits)?;
         let mut labels = BTreeMap::new();
         for attribute in &scope.attributes {
             const SLOT_BYTES: usize = 64;
