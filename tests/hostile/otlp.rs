@@ -238,6 +238,12 @@ pub(crate) fn rows() -> Vec<Row> {
             );
             json(&point, 16 << 20)
         }),
+        (
+            OtlpJson,
+            "otlp: JSON of escapes in place of a list",
+            Rejected(&[400, 413]),
+            || format!(r#"{{"resourceMetrics":"{}"}}"#, "\\n".repeat(16_000_000)).into_bytes(),
+        ),
         (OtlpJson, "otlp: JSON in JSON", BROKEN, || {
             vec![b'['; MAX_BODY_BYTES]
         }),

@@ -30,6 +30,7 @@ fn export(
         match read_and_translate(encoding, message, options, &bounds, &arena, reservation) {
             Ok(translation) => translation,
             Err(DecodeError::Busy(_) | DecodeError::TooLarge { .. }) => return false,
+            Err(DecodeError::Json { .. }) => return true,
             Err(error) => panic!("{error}"),
         };
     let policy = WritePolicy {
@@ -276,6 +277,18 @@ fn json() -> Vec<(&'static str, Vec<u8>)> {
                 r#"{{"name":"m","x":[{}]}}"#,
                 list(200_000, &|_| "{}".to_owned())
             )),
+        ),
+        (
+            "escapes in place of a list",
+            format!(r#"{{"resourceMetrics":"{}"}}"#, r"\n".repeat(1_000_000)).into_bytes(),
+        ),
+        (
+            "escapes in place of an object",
+            format!(r#"{{"resourceMetrics":["{}"]}}"#, r"\u0041".repeat(300_000)).into_bytes(),
+        ),
+        (
+            "an unknown key of escapes",
+            format!(r#"{{"{}":1}}"#, r"\n".repeat(1_000_000)).into_bytes(),
         ),
         (
             "empty metrics",

@@ -17,6 +17,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::value::RawValue;
 
 use crate::DecodeError;
+use memchr::{memchr, memchr2};
+
 use crate::limits::Limits;
 use crate::model::{
     AnyValue, Data, Exemplar, ExponentialBuckets, ExponentialPoint, HistogramPoint, KeyValue,
@@ -28,8 +30,11 @@ use crate::model::{
 pub(crate) fn metrics<'a>(
     body: &'a [u8],
     arena: &'a StringArena,
-    limits: Limits<'_>,
+    mut limits: Limits<'_>,
 ) -> Result<Metrics<'a>, DecodeError> {
+    /// The parser decodes a string with escapes in a buffer that grows by doubling; a key is copied from there.
+    const COPIES: usize = 4;
+    limits.text(COPIES * longest_escaped(body))?;
     let json = Json {
         arena,
         limits: RefCell::new(limits),
@@ -52,6 +57,36 @@ pub(crate) fn metrics<'a>(
             reason: error.to_string(),
         }),
     }
+}
+
+/// Returns the length of the longest string that has escapes; 0 if there is none.
+fn longest_escaped(body: &[u8]) -> usize {
+    // Exporters escape nothing in most requests.
+    if memchr(b'\\', body).is_none() {
+        return 0;
+    }
+    let mut longest = 0;
+    let mut rest = body;
+    while let Some(begin) = memchr(b'"', rest) {
+        let text = &rest[begin + 1..];
+        let (mut len, mut has_escapes) = (0, false);
+        loop {
+            match memchr2(b'"', b'\\', text.get(len..).unwrap_or_default()) {
+                None => break len = text.len(),
+                Some(found) if text[len + found] == b'"' => break len += found,
+                Some(found) => {
+                    has_escapes = true;
+                    // With the character that it escapes, which may be a quote.
+                    len += found + 2;
+                }
+            }
+        }
+        if has_escapes {
+            longest = longest.max(len);
+        }
+        rest = text.get(len + 1..).unwrap_or_default();
+    }
+    longest
 }
 
 /// The state of a reading.
@@ -206,6 +241,10 @@ impl<'a, T: Fields<'a>> Visitor<'a> for Message<'_, 'a, '_, T> {
         Ok(false)
     }
 
+    fn visit_str<E: Error>(self, text: &str) -> Result<bool, E> {
+        Err(mismatch(text, "an object"))
+    }
+
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<bool, A::Error> {
         while let Some(Key(key)) = map.next_key()? {
             let mut entry = Entry {
@@ -248,6 +287,10 @@ impl<'a, T: Element<'a>> Visitor<'a> for List<'_, 'a, '_, T> {
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         Ok(())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        Err(mismatch(text, "a list"))
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
