@@ -32,7 +32,7 @@ use blocks::{Blocks, NewBlock, Present};
 use grid::Grid;
 pub use series::CachedSeries;
 pub(super) use series::Samples;
-use series::{Source, SourceSeries, allocated, join};
+use series::{Source, SourceSeries, allocated, join, visit_stretches};
 
 /// Stretches that one selection fetches at most; more gaps are fetched as one.
 const MAX_STRETCHES: usize = 3;
@@ -244,10 +244,11 @@ impl SampleCache {
             blocks.reserve_uses(count)
         };
         let (mut end_ms, mut stored_bytes) = (grid.block_end(last_ms), 0);
-        for used in (first_use..first_use + count).rev() {
+        let members = members(grid, end_ms, count, series);
+        for (used, members) in (first_use..first_use + count).rev().zip(&members) {
             let fetched = Source {
                 span: settled.intersection(grid.block(end_ms)),
-                series: SourceSeries::Fetched(series),
+                series: SourceSeries::Fetched(series, members),
             };
             let present = self.blocks.lock().get(key, end_ms);
             let block = new_block(end_ms, fetched, present.as_ref(), now_ms, used);
@@ -269,6 +270,27 @@ impl SampleCache {
         counts.blocks = blocks.len() as u64;
         counts.bytes = blocks.bytes() as u64;
     }
+}
+
+/// Returns the positions of the series that can have samples in a block, for each of so many blocks from the one that
+/// ends at `end_ms` back. Most series of a long span may have samples in few blocks, so a block does not look at all.
+fn members(grid: Grid, end_ms: i64, count: u64, series: &[Series]) -> Vec<Vec<u32>> {
+    let count = usize::try_from(count).expect("there are few blocks");
+    let mut members = vec![Vec::new(); count];
+    for (position, series) in (0..).zip(series) {
+        let age = |time_ms| grid.blocks_before(end_ms, time_ms);
+        visit_stretches(series, age, |age| {
+            let members = usize::try_from(age)
+                .ok()
+                .and_then(|age| members.get_mut(age));
+            if let Some(members) = members
+                && members.last() != Some(&position)
+            {
+                members.push(position);
+            }
+        });
+    }
+    members
 }
 
 /// Returns a block of what was fetched, joined with the block that is there unless there is a gap between them.

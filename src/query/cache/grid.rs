@@ -62,6 +62,11 @@ impl Grid {
         Span::new(self.previous_end(end_ms).saturating_add(1), end_ms)
     }
 
+    /// Returns how many blocks before the one that ends then the block of a time is.
+    pub(super) fn blocks_before(&self, end_ms: i64, time_ms: i64) -> i64 {
+        end_ms.saturating_sub(self.block_end(time_ms)) / self.width_ms
+    }
+
     /// Returns the number of blocks that have times in a span.
     pub(super) fn blocks_in(&self, span: Span) -> u64 {
         let (first, last) = (self.block_end(span.first_ms), self.block_end(span.last_ms));

@@ -168,15 +168,16 @@ pub(super) struct Source<'s> {
 /// The series of a source.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum SourceSeries<'s> {
-    Fetched(&'s [Series]),
+    /// Those of a result that are listed by position.
+    Fetched(&'s [Series], &'s [u32]),
     Cached(&'s [CachedSeries]),
 }
 
 impl<'s> SourceSeries<'s> {
     fn get(self, index: usize) -> Option<(DraftLabels<'s>, Samples<'s>)> {
         match self {
-            Self::Fetched(series) => {
-                let series = series.get(index)?;
+            Self::Fetched(series, positions) => {
+                let series = &series[*positions.get(index)? as usize];
                 Some((DraftLabels::Fetched(&series.labels), series.into()))
             }
             Self::Cached(series) => {
@@ -187,6 +188,30 @@ impl<'s> SourceSeries<'s> {
                 ))
             }
         }
+    }
+}
+
+/// Calls `visit` with times of the samples of a series, so that each stretch between two times that has samples is
+/// visited, and no more often than there are samples. `stretch` returns the number of the stretch of a time.
+pub(super) fn visit_stretches(
+    series: &Series,
+    stretch: impl Fn(i64) -> i64,
+    mut visit: impl FnMut(i64),
+) {
+    for chunk in &series.chunks {
+        let (first, last) = (stretch(chunk.min_time_ms), stretch(chunk.max_time_ms));
+        match usize::try_from(last.abs_diff(first)) {
+            Ok(others) if others < chunk.len() => {
+                (first.min(last)..=first.max(last)).for_each(&mut visit)
+            }
+            // Few samples that are far apart.
+            _ => chunk
+                .samples()
+                .for_each(|it| visit(stretch(it.timestamp_ms))),
+        }
+    }
+    for histogram in &series.histograms {
+        visit(stretch(histogram.timestamp_ms));
     }
 }
 

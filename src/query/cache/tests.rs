@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prom_model::{Count, Histogram, Label, Labels, Sample};
-use prom_wire::chunk::to_chunks_between;
+use prom_wire::chunk::{to_chunks, to_chunks_between};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -13,6 +13,7 @@ use crate::query::gathered::{Gathered, Piece, PieceSeries};
 use crate::storage::read::windows::Windows;
 
 const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
 const SETTLE_MS: i64 = 15 * MINUTE_MS;
 const START_MS: i64 = 1_600_000_000_000;
 
@@ -547,4 +548,30 @@ fn it_is_safe_to_use_from_several_threads() {
             });
         }
     });
+}
+
+#[test]
+fn a_series_is_in_the_blocks_of_its_samples_alone() {
+    const DAY_MS: i64 = 24 * HOUR_MS;
+    let dense = (0..500).map(|it| it * 15_000);
+    let sparse = [0, 1, 400 * DAY_MS, 400 * DAY_MS + 7 * HOUR_MS];
+    let gap = (0..200).map(|it| if it < 100 { it } else { 90 * DAY_MS + it });
+    for times in [dense.collect(), sparse.to_vec(), gap.collect::<Vec<_>>()] {
+        let samples = times.iter().map(|&timestamp_ms| Sample {
+            timestamp_ms,
+            value: 1.0,
+        });
+        let series = Series {
+            labels: labels(1),
+            chunks: to_chunks(samples),
+            histograms: vec![histogram(410 * DAY_MS, 1.0)],
+        };
+        let hour = |time_ms: i64| time_ms.div_euclid(HOUR_MS);
+        let mut visited = Vec::new();
+        visit_stretches(&series, hour, |it| visited.push(it));
+        assert!(visited.len() <= series.len(), "{times:?}");
+        for time in times.iter().chain(&[410 * DAY_MS]) {
+            assert!(visited.contains(&hour(*time)), "{time}");
+        }
+    }
 }
