@@ -456,11 +456,12 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             let text = format!("{cluster} and {replica} are equal; expected different labels");
             self.add_error(INVALID_OPTION, text);
         }
-        if settings.update < replicas::MIN_UPDATE {
-            let least = replicas::MIN_UPDATE;
+        let (least, most) = (replicas::MIN_UPDATE, replicas::MAX_UPDATE);
+        if !(least..=most).contains(&settings.update) {
             let given = settings.update;
-            let text = format!("{update} is {given:?}; expected {least:?} or more");
+            let text = format!("{update} is {given:?}; expected {least:?} to {most:?}");
             self.add_error(INVALID_OPTION, text);
+            return None;
         }
         let least = settings.update + replicas::MIN_MARGIN;
         if settings.failover < least {
@@ -939,7 +940,11 @@ mod tests {
             ),
             (
                 ("ha_update", "999ms"),
-                "--ha-update (ha_update) is 999ms; expected 1s or more",
+                "--ha-update (ha_update) is 999ms; expected 1s to 60s",
+            ),
+            (
+                ("ha_update", "61s"),
+                "--ha-update (ha_update) is 61s; expected 1s to 60s",
             ),
             (
                 ("ha_cluster_label", "__replica__"),

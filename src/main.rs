@@ -24,6 +24,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// allocator.
 const COMPUTE_THREAD_IDLE: Duration = Duration::from_secs(1);
 
+/// The time that threads have to end after the program has.
+const BLOCKED_THREADS_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Status of a process whose configuration cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
 
@@ -75,7 +78,10 @@ fn start(log: telemetry::Settings, work: Work<'_>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return entry::failed("Cannot start the runtime.", &error),
     };
-    runtime.block_on(work)
+    let code = runtime.block_on(work);
+    // Threads may hang in files of a system that does not respond.
+    runtime.shutdown_timeout(BLOCKED_THREADS_TIMEOUT);
+    code
 }
 
 async fn replay(config: &Config, replaying: &Replaying) -> ExitCode {

@@ -16,6 +16,6 @@ mod tracker;
 
 pub use filter::MAX_VALUE_BYTES;
 pub use outcome::{CallError, ClusterOutcome, Outcome, Undecided};
-pub use settings::{MIN_MARGIN, MIN_UPDATE, Settings};
+pub use settings::{MAX_UPDATE, MIN_MARGIN, MIN_UPDATE, Settings};
 pub use store::{Store, Stored};
 pub use tracker::{Clock, Tracker};

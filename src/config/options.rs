@@ -92,7 +92,7 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "ha-tracking" "ha_tracking" "false" "Store the samples of one replica of each cluster of senders and drop those of the others; in Lambda this needs state_store"
     "ha-cluster-label" "ha_cluster_label" "cluster" "Label whose value is the same at all replicas of a cluster of senders"
     "ha-replica-label" "ha_replica_label" "__replica__" "Label that tells the replicas of a cluster apart; it is not stored"
-    "ha-update" "ha_update" "15s" "Age at which the stored time of the elected replica is updated, 1s or more"
+    "ha-update" "ha_update" "15s" "Age at which the stored time of the elected replica is updated, 1s to 60s"
     "ha-failover" "ha_failover" "30s" "Age of that time at which another replica is elected, at least 6s more than ha_update"
     "ha-max-clusters" "ha_max_clusters" "100" "Clusters that a process tracks; the samples of all replicas of others are stored"
     "dead-letter" "dead_letter" "" "Dead-letter target for samples that can never be stored: file:DIR or sqs:QUEUE_URL (a standard queue); if unset they are logged, up to 100 lines per request"

@@ -100,8 +100,11 @@ async fn content(
     let body = Compressed::receive(app, headers, body, reservation, deadline).await?;
     let (message, turn) = within(deadline, body.decompress(compute, reservation)).await??;
     let decode = || prom_wire::decode_read_request(&message, reservation);
-    let request = within(deadline, compute.run_if(turn.is_some(), decode)).await??;
+    let mut request = within(deadline, compute.run_if(turn.is_some(), decode)).await??;
     drop((message, turn));
+    if let Some(replicas) = &app.replicas {
+        replicas.forget_replica(&mut request.queries);
+    }
     let accepted = &request.accepted_response_types;
     let form =
         ResponseType::preferred(accepted).ok_or_else(|| HttpError::no_response_type(accepted))?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream;
 use hashbrown::HashMap;
+use prom_wire::prompb::{self, label_matcher::Type};
 use prom_wire::request::{Fate, LabelId, Request, Series};
 use tokio::task::yield_now;
 
@@ -83,7 +84,8 @@ impl Roles {
 }
 
 impl<S: Store> Tracker<S> {
-    /// Takes the series of replicas that are not elected out of a request, and the replica's label off the others.
+    /// Takes the series of replicas that are not elected out of a request, and the replica's label off those of elected
+    /// ones.
     /// Long work runs in `compute`.
     pub async fn filter(&self, request: &mut Request<'_>, compute: &ComputePool) -> Outcome {
         let mut outcome = Outcome::default();
@@ -102,6 +104,18 @@ impl<S: Store> Tracker<S> {
             .await;
         self.forget(&outcome.forgotten).await;
         outcome
+    }
+
+    /// Takes the matchers out of queries that name one replica. Prometheus adds its external labels to the queries of
+    /// remote read, and what is stored is of whichever replica was elected.
+    pub fn forget_replica(&self, queries: &mut [prompb::Query]) {
+        let label = &self.settings().replica_label;
+        for query in queries {
+            let names_one = |it: &prompb::LabelMatcher| {
+                it.r#type == i32::from(Type::Eq) && it.name == *label && !it.value.is_empty()
+            };
+            query.matchers.retain(|it| !names_one(it));
+        }
     }
 
     /// Returns the pairs of a request, with the verdicts that need no call.
@@ -188,18 +202,19 @@ fn apply(
             return Fate::Stay;
         };
         match verdict {
-            Verdict::Elected => {}
+            Verdict::Elected => Fate::StayWithout(replica),
             Verdict::Undecided(reason) => {
                 *outcome.undecided.entry(reason).or_default() += samples;
+                // Without the label the counters of two servers would be one series, which is reset at each sample.
+                Fate::Stay
             }
             Verdict::Other => {
                 let (_, count) = dropped.entry(cluster.index()).or_insert((cluster, 0));
                 *count += samples;
                 outcome.dropped_series += 1;
-                return Fate::Leave;
+                Fate::Leave
             }
         }
-        Fate::StayWithout(replica)
     });
     for (cluster, samples) in dropped.into_values() {
         let cluster: Arc<str> = request.label(cluster).1.into();

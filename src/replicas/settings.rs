@@ -9,6 +9,8 @@ use super::decision::Timing;
 pub const MIN_MARGIN: Duration = Duration::from_secs(6);
 /// The least age at which an entry is updated.
 pub const MIN_UPDATE: Duration = Duration::from_secs(1);
+/// The most. The alerts take an entry of two minutes for that of a replica that is gone.
+pub const MAX_UPDATE: Duration = Duration::from_secs(60);
 /// The most by which a process updates entries earlier or later than others.
 const MAX_JITTER: Duration = Duration::from_secs(5);
 

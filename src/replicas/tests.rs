@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use prom_model::Sample;
+use prom_wire::prompb::{LabelMatcher, Query, label_matcher::Type};
 use prom_wire::request::Request;
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
@@ -28,6 +29,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Faults {
     is_down: bool,
+    /// It can be read alone.
+    refuses_puts: bool,
     /// Puts that find another version.
     conflicts: usize,
     /// The durations of calls, in turn.
@@ -83,6 +86,9 @@ impl Store for Shared {
         expected: Option<String>,
     ) -> Result<bool, StateError> {
         self.half().await?;
+        if self.faults.lock().refuses_puts {
+            return Err(StateError("full".to_owned()));
+        }
         let is_lost = {
             let mut faults = self.faults.lock();
             let is_lost = faults.conflicts > 0;
@@ -222,6 +228,45 @@ async fn a_slow_store_costs_a_second_and_then_nothing_for_a_while() {
     assert_eq!(outcome.errors, [(CallError::Timeout, 1)].into());
     assert_eq!(verdict(&process, "b").await, UNKNOWN);
     assert_eq!(start.elapsed(), Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_store_costs_a_request_of_many_clusters_little_more_than_a_second() {
+    let store = Shared::default();
+    store.faults.lock().delays = vec![3_000];
+    let settings = Settings {
+        max_clusters: 100,
+        ..settings()
+    };
+    let process = Tracker::new(settings, store, 0.5, Clock::default());
+    let names: Vec<_> = (0..90).map(|it| it.to_string()).collect();
+    let pairs: Vec<_> = names
+        .iter()
+        .map(|name| [("cluster", name.as_str()), ("__replica__", "a")])
+        .collect();
+    let all: Vec<&[(&str, &str)]> = pairs.iter().map(|it| &it[..]).collect();
+    let start = Instant::now();
+    let mut received = request(&all);
+    let outcome = process.filter(&mut received, &ComputePool::default()).await;
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
+    assert_eq!(outcome.undecided, [(Undecided::StateError, 90)].into());
+    assert!(outcome.calls <= 16, "{}", outcome.calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_entry_holds_in_each_process_until_another_one_can_be_written() {
+    let store = Shared::default();
+    let process = process(&store, 0.5, 0);
+    assert_eq!(verdict(&process, "a").await, Verdict::Elected);
+    assert!(store.state.delete("ha", "c").await.unwrap());
+    store.faults.lock().refuses_puts = true;
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(verdict(&process, "a").await, Verdict::Elected);
+    assert_eq!(verdict(&process, "b").await, Verdict::Other);
+    store.faults.lock().refuses_puts = false;
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(verdict(&process, "a").await, Verdict::Elected);
+    assert!(store.state.get("ha", "c").await.unwrap().is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -469,7 +514,7 @@ async fn each_pair_of_a_request_is_decided_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_undecided_is_stored_without_the_label() {
+async fn what_is_undecided_is_stored_with_the_label() {
     let store = Shared::default();
     store.faults.lock().is_down = true;
     let process = process(&store, 0.5, 0);
@@ -481,9 +526,36 @@ async fn what_is_undecided_is_stored_without_the_label() {
     let outcome = process.filter(&mut received, &ComputePool::default()).await;
     assert_eq!(
         labels(&received),
-        [r#"{cluster="c"}"#, r#"{cluster="c"}"#, r#"{x="y"}"#]
+        [
+            r#"{cluster="c", __replica__="a"}"#,
+            r#"{cluster="c", __replica__="b"}"#,
+            r#"{x="y"}"#
+        ]
     );
     assert_eq!(outcome.undecided, [(Undecided::StateError, 2)].into());
     assert_eq!((outcome.calls, outcome.unlabelled), (1, 1));
     assert_eq!(outcome.errors, [(CallError::Failed, 1)].into());
+}
+
+#[test]
+fn queries_name_no_replica() {
+    let matcher = |op: Type, name: &str, value: &str| LabelMatcher {
+        r#type: i32::from(op),
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    let stay = [
+        matcher(Type::Eq, "__name__", "up"),
+        matcher(Type::Eq, "cluster", "c"),
+        matcher(Type::Re, "__replica__", "a|b"),
+        matcher(Type::Eq, "__replica__", ""),
+    ];
+    let mut matchers = stay.to_vec();
+    matchers.insert(2, matcher(Type::Eq, "__replica__", "a"));
+    let mut queries = [Query {
+        matchers,
+        ..Query::default()
+    }];
+    process(&Shared::default(), 0.5, 0).forget_replica(&mut queries);
+    assert_eq!(queries[0].matchers, stay);
 }

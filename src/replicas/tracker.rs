@@ -20,12 +20,14 @@ use crate::state::{State, StateError};
 const CALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// The attempts to write an entry that other processes change at the same time.
 const MAX_ATTEMPTS: usize = 3;
-/// The time after a failed call during which a cluster makes none.
+/// The time after a failed call during which its cluster makes none, and no cluster does if there was no response.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// The time between two log lines about failures.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The time after which a cluster that sends nothing makes room for another one.
 const IDLE: Duration = Duration::from_secs(3_600);
+/// The time between two searches for such clusters.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The verdict about the samples of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +36,7 @@ pub(super) enum Verdict {
     Elected,
     /// Another one is.
     Other,
-    /// It is not known which one is; the samples are stored.
+    /// It is not known which one is; the samples are stored with the replica's label.
     Undecided(Undecided),
 }
 
@@ -71,11 +73,43 @@ struct Shared<S> {
     timing: Timing,
     store: S,
     clock: Clock,
-    clusters: Mutex<HashMap<Arc<str>, Arc<Cluster>>>,
+    clusters: Mutex<Clusters>,
+    /// The time until which no cluster calls the store, because it did not respond.
+    paused_until: Mutex<Option<Instant>>,
     /// Limits the log lines about failures of the state.
     failures: LogLimiter,
+    /// Limits those about entries with a time in the future.
+    future_times: LogLimiter,
     /// Limits the log lines about clusters beyond the limit.
     rejected_clusters: LogLimiter,
+}
+
+/// All clusters by name.
+#[derive(Debug, Default)]
+struct Clusters {
+    by_name: HashMap<Arc<str>, Arc<Cluster>>,
+    /// The time of the last search for idle ones.
+    swept_at: Option<Instant>,
+}
+
+impl Clusters {
+    /// Removes clusters that send nothing, at most once in [`SWEEP_INTERVAL`]; returns their names.
+    fn sweep(&mut self, now: Moment) -> Vec<Arc<str>> {
+        let mut removed = Vec::new();
+        let is_early = |at: Instant| now.monotonic.saturating_duration_since(at) < SWEEP_INTERVAL;
+        if self.swept_at.is_some_and(is_early) {
+            return removed;
+        }
+        self.swept_at = Some(now.monotonic);
+        self.by_name.retain(|name, cluster| {
+            let is_used = now.since(cluster.known.lock().used_at) < IDLE;
+            if !is_used {
+                removed.push(Arc::clone(name));
+            }
+            is_used
+        });
+        removed
+    }
 }
 
 /// One cluster.
@@ -96,8 +130,15 @@ struct Known {
 }
 
 impl Known {
-    /// Returns the verdict about `replica` that needs no call, if there is one.
-    fn verdict(&self, replica: &str, now: Moment, timing: Timing) -> Option<Verdict> {
+    /// Returns the verdict about `replica` that needs no call, if there is one. `store_paused_until` is the time until
+    /// which no cluster calls the store.
+    fn verdict(
+        &self,
+        replica: &str,
+        now: Moment,
+        timing: Timing,
+        store_paused_until: Option<Instant>,
+    ) -> Option<Verdict> {
         if let Some(seen) = &self.seen {
             let entry = Some((&seen.entry, seen.age(now)));
             match decide(entry, replica, now.wall, timing) {
@@ -106,7 +147,8 @@ impl Known {
                 Decision::Claim(_) => {}
             }
         }
-        let is_paused = self.paused_until.is_some_and(|until| now.monotonic < until);
+        let paused_until = self.paused_until.max(store_paused_until);
+        let is_paused = paused_until.is_some_and(|until| now.monotonic < until);
         is_paused.then(|| self.without_store(replica, now, timing))
     }
 
@@ -131,7 +173,9 @@ impl<S: Store> Tracker<S> {
             store,
             clock,
             clusters: Mutex::default(),
+            paused_until: Mutex::default(),
             failures: LogLimiter::new(LOG_INTERVAL),
+            future_times: LogLimiter::new(LOG_INTERVAL),
             rejected_clusters: LogLimiter::new(LOG_INTERVAL),
         }))
     }
@@ -152,8 +196,9 @@ impl<S: Store> Tracker<S> {
         let Some((name, cluster)) = self.cluster(cluster, now, outcome) else {
             return Some(Verdict::Undecided(Undecided::TooManyClusters));
         };
+        let store_paused_until = *self.0.paused_until.lock();
         let mut known = cluster.known.lock();
-        let verdict = known.verdict(replica, now, self.0.timing)?;
+        let verdict = known.verdict(replica, now, self.0.timing, store_paused_until)?;
         known.note(verdict, now, outcome.of(&name));
         Some(verdict)
     }
@@ -171,7 +216,11 @@ impl<S: Store> Tracker<S> {
         // One request calls, and those that wait find what it has seen.
         let _turn = cluster.turn.lock().await;
         let now = self.now();
-        let known = cluster.known.lock().verdict(replica, now, self.0.timing);
+        let store_paused_until = *self.0.paused_until.lock();
+        let known = cluster
+            .known
+            .lock()
+            .verdict(replica, now, self.0.timing, store_paused_until);
         let verdict = match known {
             Some(verdict) => verdict,
             None => self.consult(&name, &cluster, replica, outcome).await,
@@ -234,14 +283,23 @@ impl<S: Store> Tracker<S> {
         let stored = self.call(self.0.store.get(name), outcome).await?;
         let end = self.now();
         let mut known = cluster.known.lock();
-        let before = known.seen.take();
-        let entry = stored.as_ref().and_then(|it| it.entry.clone());
-        let is_new = before.as_ref().map(|it| &it.entry) != entry.as_ref();
-        known.seen = entry.map(|entry| Seen::read(before, entry, begin, end));
         known.paused_until = None;
-        if let Some(seen) = &known.seen
-            && is_new
+        // If there is none any more, what was known holds until another one can be written.
+        let Some(entry) = stored.as_ref().and_then(|it| it.entry.clone()) else {
+            return Some((stored, None));
+        };
+        let before = known.seen.take();
+        let is_new = before.as_ref().is_none_or(|it| it.entry != entry);
+        let seen = Seen::read(before, entry, begin, end);
+        known.seen = Some(seen.clone());
+        drop(known);
+        if is_new
             && seen.ahead(end) > self.0.settings.update
+            && self
+                .0
+                .future_times
+                .admit(end.monotonic.into_std())
+                .is_some()
         {
             tracing::warn!(
                 cluster = truncated(name),
@@ -251,8 +309,7 @@ impl<S: Store> Tracker<S> {
                  differ."
             );
         }
-        let seen = known.seen.clone();
-        Some((stored, seen))
+        Some((stored, Some(seen)))
     }
 
     /// Calls the store within the time limit; returns `None` if that fails.
@@ -273,11 +330,15 @@ impl<S: Store> Tracker<S> {
             ),
         };
         outcome.add_call(Some(reason));
+        if reason == CallError::Timeout {
+            // Each of many clusters would wait as long for its own call.
+            *self.0.paused_until.lock() = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+        }
         if self.0.failures.admit(Instant::now().into_std()).is_some() {
             tracing::warn!(
                 error,
                 "The state of replicas cannot be used. The last decision of a cluster holds until ha_failover; then \
-                 the samples of all its replicas are stored."
+                 the samples of all its replicas are stored, with the replica's label."
             );
         }
         None
@@ -299,28 +360,23 @@ impl<S: Store> Tracker<S> {
         outcome: &mut Outcome,
     ) -> Option<(Arc<str>, Arc<Cluster>)> {
         let mut clusters = self.0.clusters.lock();
-        if let Some((name, cluster)) = clusters.get_key_value(name) {
+        if let Some((name, cluster)) = clusters.by_name.get_key_value(name) {
             cluster.known.lock().used_at = now;
             return Some((Arc::clone(name), Arc::clone(cluster)));
         }
         let max = self.0.settings.max_clusters;
-        if clusters.len() >= max {
-            clusters.retain(|name, cluster| {
-                let is_used = now.since(cluster.known.lock().used_at) < IDLE;
-                if !is_used {
-                    outcome.forgotten.push(Arc::clone(name));
-                }
-                is_used
-            });
+        if clusters.by_name.len() >= max {
+            outcome.forgotten.extend(clusters.sweep(now));
         }
-        if clusters.len() >= max {
+        if clusters.by_name.len() >= max {
             drop(clusters);
             let now = now.monotonic.into_std();
             if self.0.rejected_clusters.admit(now).is_some() {
                 tracing::warn!(
                     cluster = truncated(name),
                     max,
-                    "There are more clusters than ha_max_clusters; the samples of all replicas of others are stored."
+                    "There are more clusters than ha_max_clusters; the samples of all replicas of others are stored, with \
+                     the replica's label; raise ha_max_clusters."
                 );
             }
             return None;
@@ -335,7 +391,8 @@ impl<S: Store> Tracker<S> {
             }),
             turn: tokio::sync::Mutex::default(),
         });
-        clusters.insert(Arc::clone(&name), Arc::clone(&cluster));
+        let inserted = Arc::clone(&cluster);
+        clusters.by_name.insert(Arc::clone(&name), inserted);
         Some((name, cluster))
     }
 

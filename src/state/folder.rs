@@ -4,13 +4,15 @@
 //! A file is written under another name and renamed, so a reader finds the old text or the new one, also
 //! after a power cut or `kill -9`. Writers hold a lock, which the system releases when a process ends.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use super::{Expect, Item, StateError, new_version};
 
@@ -23,9 +25,20 @@ const COMPLETE: &str = ".json";
 /// The most bytes of a file's name; file systems accept 255.
 const MAX_NAME: usize = 200;
 
+/// The longest time that a change waits for the lock: another process may be stopped while it holds it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two attempts to get the lock.
+const LOCK_POLL: Duration = Duration::from_millis(10);
+/// Operations at a time. Each occupies a thread, for ever on a file system that does not respond, and threads are
+/// needed for other work.
+const MAX_OPERATIONS: usize = 16;
+
 /// Texts in a folder; clones share it.
 #[derive(Clone, Debug)]
-pub struct Folder(Arc<PathBuf>);
+pub struct Folder {
+    path: Arc<PathBuf>,
+    operations: Arc<Semaphore>,
+}
 
 /// The first line of a file; the text follows.
 #[derive(Serialize, Deserialize)]
@@ -41,7 +54,10 @@ impl Folder {
     /// It cannot be created or written.
     pub fn open(path: &Path) -> io::Result<Self> {
         make_private(path)?;
-        let folder = Self(Arc::new(path.to_owned()));
+        let folder = Self {
+            path: Arc::new(path.to_owned()),
+            operations: Arc::new(Semaphore::new(MAX_OPERATIONS)),
+        };
         let _lock = folder.lock()?;
         for collection in fs::read_dir(path)? {
             let collection = collection?;
@@ -63,8 +79,8 @@ impl Folder {
         collection: &str,
         name: &str,
     ) -> Result<Option<Item>, StateError> {
-        let path = self.path(collection, name);
-        blocking(move || read(&path)).await
+        let path = self.file(collection, name);
+        self.blocking(move || read(&path)).await
     }
 
     pub(super) async fn put(
@@ -74,27 +90,27 @@ impl Folder {
         value: &str,
         expect: Expect,
     ) -> Result<bool, StateError> {
-        let (folder, path) = (self.clone(), self.path(collection, name));
+        let (folder, path) = (self.clone(), self.file(collection, name));
         let header = Header {
             name: name.to_owned(),
             version: new_version(),
         };
         let header = serde_json::to_string(&header).expect("two texts are valid JSON");
         let text = format!("{header}\n{value}");
-        blocking(move || {
+        self.blocking(move || {
             let _lock = folder.lock()?;
             if expect != Expect::Anything && !expect.is_met(read(&path)?.as_ref()) {
                 return Ok(false);
             }
-            write(&folder.0, &path, &text)?;
+            write(&folder.path, &path, &text)?;
             Ok(true)
         })
         .await
     }
 
     pub(super) async fn delete(&self, collection: &str, name: &str) -> Result<bool, StateError> {
-        let (folder, path) = (self.clone(), self.path(collection, name));
-        blocking(move || {
+        let (folder, path) = (self.clone(), self.file(collection, name));
+        self.blocking(move || {
             let _lock = folder.lock()?;
             match fs::remove_file(&path) {
                 Ok(()) => sync_folder(parent(&path)).map(|()| true),
@@ -106,8 +122,8 @@ impl Folder {
     }
 
     pub(super) async fn list(&self, collection: &str) -> Result<Vec<Item>, StateError> {
-        let path = self.0.join(file_name(collection));
-        blocking(move || {
+        let path = self.path.join(file_name(collection));
+        self.blocking(move || {
             let files = match fs::read_dir(&path) {
                 Ok(files) => files,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -130,14 +146,46 @@ impl Folder {
 
     /// Waits until no other process or task changes anything.
     fn lock(&self) -> io::Result<File> {
-        let path = self.0.join(LOCK);
-        let file = private().create(true).append(true).open(path)?;
-        file.lock()?;
-        Ok(file)
+        let path = self.path.join(LOCK);
+        let file = private().create(true).append(true).open(&path)?;
+        let begin = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(error)) => return Err(of_file(&path, &error)),
+                Err(TryLockError::WouldBlock) if begin.elapsed() >= LOCK_TIMEOUT => {
+                    let text = format!(
+                        "another process has held the lock for {} s; end it if it is stopped",
+                        LOCK_TIMEOUT.as_secs()
+                    );
+                    let error = io::Error::new(io::ErrorKind::TimedOut, text);
+                    return Err(of_file(&path, &error));
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_POLL),
+            }
+        }
     }
 
-    fn path(&self, collection: &str, name: &str) -> PathBuf {
-        self.0
+    /// Runs file operations on a thread of their own, off those that serve connections.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StateError> {
+        let permit = Arc::clone(&self.operations).acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let work = move || {
+            // Until the thread is free, also if nobody waits for the result any more.
+            let _permit = permit;
+            work()
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done.map_err(|error| StateError(error.to_string())),
+            Err(_) => Err(StateError("the runtime is shutting down".to_owned())),
+        }
+    }
+
+    fn file(&self, collection: &str, name: &str) -> PathBuf {
+        self.path
             .join(file_name(collection))
             .join(file_name(name) + COMPLETE)
     }
@@ -236,16 +284,6 @@ fn of_file(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Runs file operations on a thread of their own, off those that serve connections.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, StateError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|error| StateError(error.to_string())),
-        Err(_) => Err(StateError("the runtime is shutting down".to_owned())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,6 +335,35 @@ mod tests {
             let permissions = fs::metadata(&path).unwrap().permissions();
             assert_eq!(permissions.mode() & 0o777, mode, "{}", path.display());
         }
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_is_never_released_is_an_error_and_occupies_few_threads() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Folder::open(temp.path()).unwrap();
+        let lock = folder.lock().unwrap();
+        let put = |name: usize| {
+            let folder = folder.clone();
+            async move {
+                folder
+                    .put("c", &name.to_string(), "v", Expect::Absent)
+                    .await
+            }
+        };
+        let mut puts: tokio::task::JoinSet<_> = (0..3 * MAX_OPERATIONS).map(put).collect();
+        let first = puts.join_next().await.unwrap().unwrap();
+        let error = first.unwrap_err().to_string();
+        assert!(
+            error.contains(".lock: another process has held the lock"),
+            "{error}"
+        );
+        drop(lock);
+        let rest = puts.join_all().await;
+        assert!(
+            rest[rest.len() - 1].as_ref().is_ok_and(|it| *it),
+            "{rest:?}"
+        );
+        assert!(put(100).await.unwrap());
     }
 
     #[tokio::test]

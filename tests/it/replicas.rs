@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use prom_wire::prompb::TimeSeries;
+use prom_wire::prompb::label_matcher::Type;
 use timestream_emulator::{Emulator, Fault, FaultKind};
 
 use crate::standalone::Connector;
 use crate::state::{Dynamo, TABLE};
-use crate::support::{START_MS, TestApp, now_ms, series, start_emulator, table, write_body};
+use crate::support::{START_MS, TestApp, now_ms, query, series, start_emulator, table, write_body};
 use crate::v2;
 
 /// Returns a series of a replica.
@@ -98,6 +99,28 @@ async fn the_second_replica_gets_202_and_is_not_stored() {
     );
     let page = app.get("/").await.text();
     assert!(page.contains("Samples of other replicas"), "{page}");
+}
+
+#[tokio::test]
+async fn each_replica_reads_what_any_of_them_has_sent() {
+    let app = TestApp::start_with(&["--ha-tracking=true"]).await;
+    assert_eq!(
+        app.write(vec![of("c", "a", "up", START_MS)]).await.status,
+        204
+    );
+    let read = |replica| {
+        query(&[
+            (Type::Eq, "__name__", "up"),
+            (Type::Eq, "cluster", "c"),
+            (Type::Eq, "__replica__", replica),
+        ])
+    };
+    for series in app.read(vec![read("a"), read("b")]).await {
+        assert_eq!(series.len(), 1);
+        assert!(series[0].labels.iter().all(|it| it.name != "__replica__"));
+    }
+    let without = TestApp::start().await;
+    assert_eq!(without.read(vec![read("a")]).await, [vec![]]);
 }
 
 #[tokio::test]
