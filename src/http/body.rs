@@ -49,9 +49,13 @@ pub(super) async fn receive(
     let mut bytes = Buffer::with_capacity(0).map_err(|error| HttpError::no_memory(&error))?;
     let mut chunks = body.into_data_stream();
     loop {
-        let deadline = deadline.min(Instant::now() + MAX_PAUSE);
-        let next = timeout_at(deadline, chunks.next()).await;
-        let Some(chunk) = next.map_err(|_| HttpError::slow_body())? else {
+        let pause_end = Instant::now() + MAX_PAUSE;
+        let next = timeout_at(deadline.min(pause_end), chunks.next()).await;
+        let late = |_| match pause_end < deadline {
+            true => HttpError::paused_body(MAX_PAUSE),
+            false => HttpError::slow_body(),
+        };
+        let Some(chunk) = next.map_err(late)? else {
             return Ok(bytes);
         };
         let chunk = chunk.map_err(|error| HttpError::incomplete_body(&error))?;

@@ -227,8 +227,8 @@ impl HttpError {
         &self.text
     }
 
-    /// The response to a request whose body broke off. It is not a 4xx, and neither is [`Self::slow_body`]: the
-    /// data may be good.
+    /// The response to a request whose body broke off. It is not a 4xx, and neither are [`Self::slow_body`] and
+    /// [`Self::paused_body`]: the data may be good.
     pub(super) fn incomplete_body(error: &axum::Error) -> Self {
         Self::new(
             ErrorClass::Unavailable,
@@ -241,6 +241,17 @@ impl HttpError {
             ErrorClass::Unavailable,
             "the request body did not arrive before the deadline of the request; send again, in \
              smaller batches or with a longer request_timeout (read_timeout for reads)",
+        )
+    }
+
+    /// The response to a request of whose body nothing arrived for `pause`.
+    pub(super) fn paused_body(pause: std::time::Duration) -> Self {
+        Self::new(
+            ErrorClass::Unavailable,
+            format!(
+                "nothing of the request body arrived for {} s; send again",
+                pause.as_secs()
+            ),
         )
     }
 
@@ -334,7 +345,8 @@ impl HttpError {
             ErrorClass::BadRequest,
             format!(
                 "MissingHeaderError: no such path: '{}'; remote write is at /write, remote read at \
-                 /read; other paths need one of the headers {read_header} and {write_header}",
+                 /read, OTLP metrics at /v1/metrics (there is no path for traces and logs); other paths need one of \
+                 the headers {read_header} and {write_header}",
                 cut(path.to_owned(), 300)
             ),
         )
@@ -586,12 +598,16 @@ pub(super) fn not_found(uri: &http::Uri) -> HttpError {
     let path = uri.path();
     HttpError::new(
         ErrorClass::NotFound,
-        format!("no such path: '{path}'; remote write is at /write, remote read at /read"),
+        format!(
+            "no such path: '{path}'; remote write is at /write, remote read at /read, OTLP metrics at /v1/metrics"
+        ),
     )
 }
 
 /// Returns `text` as it may stand in a response: clients log it, and people read logs in a terminal.
 pub(super) fn shown(text: &str) -> String {
+    // Escapes make it longer only, so what is cut now would be cut in any case.
+    let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES + 1)];
     cut(escaped(text).into_owned(), MAX_TEXT_BYTES)
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Exporters send again after 429, 502, 503 and 504 alone
 //! (<https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes>), so an error that may pass is 503. Data points
-//! that can never be stored are counted in a 200, and cost no others.
+//! that can never be stored are counted in a 200, and cost no others. If the connector itself cannot store anything, for
+//! want of a permission or a table, the status is that of the error.
 
 mod body;
 mod content;
@@ -30,6 +31,7 @@ use super::{App, HttpError, query_api};
 use crate::ingest::{DeadLetterOutcome, WriteOutcome};
 use crate::metrics::OtlpPoints;
 use crate::storage::write::series::IgnoreReason;
+use crate::timestream::ErrorKind;
 use record::OtlpRecord;
 
 /// The path that exporters add to an endpoint.
@@ -171,6 +173,10 @@ async fn deliver(
     let count = || translation.points_in(lost);
     let not_stored = ingester.compute().run_if(is_long, count).await;
     points.add_not_stored(not_stored);
+    // Exporters may ignore the text of a 200, so a connector that can store nothing has a status of an error.
+    if let Some(error) = error.as_ref().filter(|_| is_refused(outcome)) {
+        return Err(error.clone());
+    }
     let rejection = Rejection {
         points: translation.rejected_points() + not_stored,
         text: rejection_text(translation, error.as_ref(), outcome),
@@ -179,6 +185,21 @@ async fn deliver(
         record.rejection.clone_from(&rejection.text);
     }
     Ok(rejection)
+}
+
+/// Returns true if nothing of a request is stored because of the connector's permissions, tables or quotas, not of the
+/// data.
+fn is_refused(written: &WriteOutcome) -> bool {
+    let is_refusal = |kind| {
+        matches!(
+            kind,
+            ErrorKind::AccessDenied | ErrorKind::NotFound | ErrorKind::QuotaExceeded
+        )
+    };
+    written.stored == 0
+        && !written.failures.is_empty()
+        && written.failures.iter().all(|it| is_refusal(it.kind))
+        && !matches!(written.dead_letters, DeadLetterOutcome::Stored(_))
 }
 
 /// Returns the reasons for which data points are not stored; empty if all are. Samples dropped by policy are not

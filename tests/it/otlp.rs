@@ -348,9 +348,6 @@ async fn faults_that_may_pass_are_503_and_others_are_counted() {
         (FaultKind::InvalidEndpoint, Some("InvalidEndpointException")),
         (FaultKind::ExpiredToken, Some("")),
         (FaultKind::CutBefore, Some("")),
-        (FaultKind::AccessDenied, None),
-        (FaultKind::QuotaExceeded, None),
-        (FaultKind::NotFound, None),
         (FaultKind::Validation("no".to_owned()), None),
     ];
     for (kind, retried) in cases {
@@ -382,6 +379,38 @@ async fn faults_that_may_pass_are_503_and_others_are_counted() {
         }
         assert_eq!(app.count("t"), 0);
         // The same request again stores what there is to store.
+        app.emulator.clear_faults();
+        assert_eq!(partial(&app.export(metrics()).await).0, 1);
+        assert_eq!(app.count("t"), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_connector_that_may_store_nothing_is_an_error() {
+    for (kind, status, name) in [
+        (FaultKind::AccessDenied, 403, "AccessDeniedException"),
+        (
+            FaultKind::QuotaExceeded,
+            402,
+            "ServiceQuotaExceededException",
+        ),
+        (FaultKind::NotFound, 404, "ResourceNotFoundException"),
+    ] {
+        let app = TestApp::start().await;
+        app.emulator.order_fault(Fault {
+            when: When::Always,
+            ..Fault::next("WriteRecords", 1, kind.clone())
+        });
+        let metrics = || json!([delta(), gauge("m", [1.5, 2.5, 3.5])]);
+        let response = app.export(metrics()).await;
+        assert_eq!(response.status, status, "{kind:?}: {}", response.text());
+        let body: Value = serde_json::from_slice(&response.body).unwrap();
+        let text = body["message"].as_str().unwrap();
+        assert!(text.starts_with(name), "{kind:?}: {text}");
+        let counts = app
+            .metric("timestream_connector_otlp_rejected_data_points_total{reason=\"not_stored\"}")
+            .await;
+        assert_eq!(counts, 3.0);
         app.emulator.clear_faults();
         assert_eq!(partial(&app.export(metrics()).await).0, 1);
         assert_eq!(app.count("t"), 3);
