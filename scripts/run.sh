@@ -56,7 +56,8 @@ stop() {
   trap '' INT TERM
   local process
   for process in "${started[@]}"; do
-    kill -TERM "$process" 2>/dev/null || true
+    # With the compilers that cargo has started.
+    kill -TERM -- "-$process" 2>/dev/null || true
     wait "$process" 2>/dev/null || true
   done
 }
@@ -71,7 +72,11 @@ done
 
 # Built like the tests: their libraries have more features, so `cargo build` and `make test` would
 # each build their own libraries.
-cargo test --workspace --no-run
+# In the background, so that a signal is handled at once.
+cargo test --workspace --no-run &
+started=("$!")
+wait "$!" || fail "the build failed, see above"
+started=()
 target=${CARGO_TARGET_DIR:-target}/debug
 prometheus=$(scripts/prometheus.sh) || prometheus=
 mkdir -p "$folder"
@@ -121,6 +126,8 @@ remote_write:
     queue_config: { capacity: 50000, max_shards: 4, max_samples_per_send: 10000 }
 remote_read:
   - url: http://127.0.0.1:$connector_port/read
+    # Prometheus does not have what the connector scrapes itself.
+    read_recent: true
 YAML
   rm -rf "$folder/prometheus"
   start prometheus "$prometheus_port" "$prometheus" \

@@ -125,8 +125,6 @@ async fn assert_moves(stage: &Stage, run: &'static str, more: &[String], series:
         .arg(format!(
             "--remote-read-headers=Authorization:Bearer {TOKEN}"
         ))
-        // There is no terminal.
-        .arg("--disable-progress-bar")
         .args(more);
     let process = Background::start(command, stage.path(&format!("{run}-vmctl.log")).into());
     let (status, log) = process.ended(MOVED_WITHIN).await;
