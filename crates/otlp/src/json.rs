@@ -241,8 +241,8 @@ impl<'a, T: Fields<'a>> Visitor<'a> for Message<'_, 'a, '_, T> {
         Ok(false)
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<bool, E> {
-        Err(mismatch(text, "an object"))
+    fn visit_str<E: Error>(self, _: &str) -> Result<bool, E> {
+        Err(E::custom("invalid type: string, expected an object"))
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<bool, A::Error> {
@@ -289,8 +289,8 @@ impl<'a, T: Element<'a>> Visitor<'a> for List<'_, 'a, '_, T> {
         Ok(())
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        Err(mismatch(text, "a list"))
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Err(E::custom("invalid type: string, expected a list"))
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
