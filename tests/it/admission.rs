@@ -167,7 +167,9 @@ async fn a_body_that_stands_still_is_given_up() {
     let response = app.send(request(body)).await;
     assert_eq!(response.status, 503);
     assert!(
-        response.text().contains("nothing of the request body arrived for 10 s"),
+        response
+            .text()
+            .contains("nothing of the request body arrived for 10 s"),
         "{}",
         response.text()
     );
