@@ -40,7 +40,7 @@ use options::{
 pub use value::ListenAddress;
 use value::{
     Attributes, Bytes, CacheBytes, Clusters, Concurrency, DestinationName, EndpointUrl, Features,
-    Folder, HaLabel, OptionalTable, QuerySamples, Retries, SampleLimit, TelemetryPath,
+    Folder, HaLabel, OptionalTable, QuerySamples, Region, Retries, SampleLimit, TelemetryPath,
     ThrottledWriteStatus, Value,
 };
 
@@ -207,6 +207,16 @@ const CONNECTORS_FILE: &str = "connectors_file";
 /// The option whose effect does not depend on a socket.
 const CORS_ORIGIN: &str = "web_cors_origin";
 
+/// The variables by which the SDK takes endpoints.
+const ENDPOINTS: [&str; 6] = [
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_TIMESTREAM_WRITE",
+    "AWS_ENDPOINT_URL_TIMESTREAM_QUERY",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_SQS",
+    "AWS_ENDPOINT_URL_STS",
+];
+
 /// The region if neither the option nor `AWS_REGION` names one.
 const DEFAULT_REGION: &str = "us-east-1";
 
@@ -256,6 +266,10 @@ pub fn read(
             .filter(|option| is_ignored(option.variable) && set(option.variable).is_some())
             .collect(),
         aws_region: given("AWS_REGION"),
+        endpoints: ENDPOINTS
+            .into_iter()
+            .filter_map(|variable| Some((variable, given(variable)?)))
+            .collect(),
         function_mib: given("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|mib| mib.parse().ok()),
         roots: match given("SSL_CERT_FILE").or_else(|| given("SSL_CERT_DIR")) {
             Some(_) => TrustedRoots::System,
@@ -290,6 +304,8 @@ struct Surroundings {
     mode: Mode,
     ignored_options: Vec<&'static OptionSpec>,
     aws_region: Option<String>,
+    /// The values of [`ENDPOINTS`].
+    endpoints: Vec<(&'static str, String)>,
     /// Memory of the function, in MiB, in Lambda.
     function_mib: Option<usize>,
     roots: TrustedRoots,
@@ -340,12 +356,14 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             }
             _ => self.setting::<CacheBytes>("query_cache_bytes").0,
         };
-        let option = (self.value)("region");
-        let (region, region_source) = match (option, surroundings.aws_region) {
-            (Some(region), _) => (region, RegionSource::Option),
-            (None, Some(region)) => (region, RegionSource::Environment),
-            (None, None) => (DEFAULT_REGION.to_owned(), RegionSource::Default),
-        };
+        let (region, region_source) = self.region(surroundings.aws_region);
+        for (variable, url) in surroundings.endpoints {
+            if EndpointUrl::parse(&url).is_none() {
+                let expected = EndpointUrl::EXPECTED;
+                let text = format!("{variable} is {url:?}; expected {expected}");
+                self.add_error(INVALID_OPTION, text);
+            }
+        }
         let request_timeout = self.setting("request_timeout");
         // A gateway in front of a function has the same timeout for reads and writes.
         let read_timeout = match surroundings.mode {
@@ -432,6 +450,22 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             state: self.optional("state_store"),
             secrets_dir: self.optional("secrets_dir").map(|Folder(path)| path),
         }
+    }
+
+    /// Returns the region and its source.
+    fn region(&mut self, of_environment: Option<String>) -> (String, RegionSource) {
+        if let Some(Region(region)) = self.optional("region") {
+            return (region, RegionSource::Option);
+        }
+        let Some(region) = of_environment else {
+            return (DEFAULT_REGION.to_owned(), RegionSource::Default);
+        };
+        if Region::parse(&region).is_none() {
+            let expected = Region::EXPECTED;
+            let text = format!("AWS_REGION is {region:?}; expected {expected}");
+            self.add_error(INVALID_OPTION, text);
+        }
+        (region, RegionSource::Environment)
     }
 
     fn replicas(&mut self, mode: Mode) -> Option<replicas::Settings> {
@@ -1240,6 +1274,51 @@ mod tests {
     }
 
     #[test]
+    fn regions_and_endpoints_have_their_form() {
+        for region in [
+            "us-east-1",
+            "eu-central-2",
+            "us-gov-west-1",
+            "us-isob-east-1",
+            "cn-northwest-1",
+        ] {
+            let config = config(&DEFAULTS, &[("AWS_REGION", region)]);
+            assert_eq!(config.timestream.region, region);
+            let config = self::config(&DEFAULTS, &[("region", region)]);
+            assert_eq!(config.timestream.region, region);
+        }
+        for region in [
+            "Ireland",
+            "eu west 1",
+            "eu-west1",
+            "eu_west_1",
+            "EU-WEST-1",
+            "us-east-1a",
+            "us-1",
+            "-1",
+            "us-east-",
+        ] {
+            let expected = format!(
+                "InvalidOptionError: --region (region) is {region:?}; expected the name of a region, such as eu-west-1"
+            );
+            assert_eq!(errors(&DEFAULTS, &[("region", region)]), [expected]);
+            let expected = format!(
+                "InvalidOptionError: AWS_REGION is {region:?}; expected the name of a region, such as eu-west-1"
+            );
+            assert_eq!(errors(&DEFAULTS, &[("AWS_REGION", region)]), [expected]);
+        }
+        for variable in ENDPOINTS {
+            for url in ["localhost:9202", "foo", "ftp://host", "https://"] {
+                let expected = format!(
+                    "InvalidOptionError: {variable} is {url:?}; expected a URL such as https://host"
+                );
+                assert_eq!(errors(&DEFAULTS, &[(variable, url)]), [expected]);
+            }
+            config(&DEFAULTS, &[(variable, "http://localhost:9202")]);
+        }
+    }
+
+    #[test]
     fn secrets_are_read_and_not_shown() {
         let hash = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
         let users = format!("alice:{hash}");
@@ -1331,18 +1410,45 @@ mod tests {
 
     #[test]
     fn help_names_every_option_with_its_variable() {
-        let help = command().render_long_help().to_string();
+        let text = command().render_help().to_string();
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 100),
+            "{text}"
+        );
+        // It is wrapped.
+        let words: Vec<_> = text.split_whitespace().collect();
+        let help = words.join(" ");
         for option in OPTIONS {
-            assert!(
-                help.contains(&format!("--{}", option.flag)),
-                "{}",
-                option.flag
-            );
-            assert!(
-                help.contains(&format!("[variable: {}]", option.variable)),
-                "{}",
-                option.variable
-            );
+            let (flag, variable) = (option.flag, option.variable);
+            assert!(text.contains(&format!("\n{}:\n", option.subject)));
+            assert!(help.contains(&format!("--{flag}")), "{flag}");
+            let variable = format!("[variable: {variable}]");
+            assert!(help.contains(&variable), "{variable}");
         }
+    }
+
+    #[test]
+    fn commands_explain_their_own_options_and_name_the_others() {
+        for (name, own) in [
+            (REPLAY, "--sink <"),
+            (RUN, "<DEFINITION.json>"),
+            (HEALTHCHECK, ""),
+        ] {
+            let mut command = command();
+            let command = command.find_subcommand_mut(name).unwrap();
+            let text = command.render_help().to_string();
+            assert!(text.contains(own), "{text}");
+            assert!(text.lines().count() < 60, "{text}");
+            let words: Vec<_> = text.split([' ', '\n', ',']).collect();
+            for option in OPTIONS {
+                assert!(words.contains(&&*format!("--{}", option.flag)), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_misspelled_flag_has_a_suggestion() {
+        let error = read_from(&["--defualt-table=t"], &[]).unwrap_err();
+        assert!(error.to_string().contains("'--default-table'"), "{error}");
     }
 }

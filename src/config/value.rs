@@ -293,6 +293,24 @@ impl Value for OptionalTable {
     }
 }
 
+/// The name of a region.
+pub(super) struct Region(pub(super) String);
+
+impl Value for Region {
+    const EXPECTED: &str = "the name of a region, such as eu-west-1";
+
+    /// Accepts what can be a name: a list of regions would be out of date.
+    fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<_> = text.split('-').collect();
+        let (number, words) = parts.split_last()?;
+        let is_word =
+            |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let is_region = words.len() >= 2 && words.iter().all(is_word) && is_number;
+        is_region.then(|| Self(text.to_owned()))
+    }
+}
+
 /// An endpoint of the service.
 pub(super) struct EndpointUrl(pub(super) String);
 

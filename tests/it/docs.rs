@@ -2,7 +2,7 @@
 
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::{Value, json};
-use timestream_prometheus_connector::config::options::OPTIONS;
+use timestream_prometheus_connector::config::options::{OPTIONS, OptionSpec};
 use timestream_prometheus_connector::config::{Invocation, read};
 use timestream_prometheus_connector::fields::FieldErrors;
 use timestream_prometheus_connector::jobs::definition::{Definition, KINDS};
@@ -10,26 +10,34 @@ use timestream_prometheus_connector::jobs::job::Job;
 use timestream_prometheus_connector::jobs::kinds::{scrape, sink, sync};
 
 #[test]
-fn the_option_table_of_the_readme_is_that_of_the_program() {
-    let readme = include_str!("../../README.md");
-    let (_, rest) = readme
+fn the_option_tables_are_those_of_the_program() {
+    let page = include_str!("../../docs/configuration.md");
+    let (_, rest) = page
         .split_once("<!-- options: held equal to the program by a test -->\n")
         .unwrap();
-    let (table, _) = rest.split_once("<!-- /options -->").unwrap();
-    let mut expected = String::from("| flag | variable | default | meaning |\n|---|---|---|---|\n");
-    for option in OPTIONS {
-        let default = match option.default {
-            "" => "none".to_owned(),
-            default => format!("`{default}`"),
-        };
-        expected += &format!(
-            "| `--{}` | `{}` | {default} | {} |\n",
-            option.flag, option.variable, option.help
-        );
-    }
+    let (tables, _) = rest.split_once("<!-- /options -->").unwrap();
+    let subjects = OPTIONS.chunk_by(|a, b| a.subject == b.subject);
+    let table = |options: &[OptionSpec]| {
+        let rows = options.iter().map(|option| {
+            let default = match option.default {
+                "" => "none".to_owned(),
+                default => format!("`{default}`"),
+            };
+            format!(
+                "| `--{}` | `{}` | {default} | {} |\n",
+                option.flag, option.variable, option.help
+            )
+        });
+        format!(
+            "### {}\n\n| flag | variable | default | meaning |\n|---|---|---|---|\n{}",
+            options[0].subject,
+            rows.collect::<String>()
+        )
+    };
+    let expected = subjects.map(table).collect::<Vec<_>>().join("\n");
     assert_eq!(
-        table, expected,
-        "put this table into the README:\n{expected}"
+        tables, expected,
+        "put these tables into the page:\n{expected}"
     );
 }
 
