@@ -93,7 +93,7 @@ lint: ## Check formatting, lints, documentation, imports and language
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
-	cargo test --test layers --test prose
+	cargo test --test layers --test links --test prose
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -94,7 +94,7 @@ fn the_words_are_those_of_the_field() {
         lines.for_each(|(index, line)| check(&path, index + 1, line));
     }
     let mut documents = files(&["docs", "crates"], "md");
-    documents.push(root().join("README.md"));
+    documents.extend(["README.md", "CONTRIBUTING.md"].map(|name| root().join(name)));
     for path in documents {
         let text = without_quotations(&read(&path));
         let lines = text.lines().enumerate();

@@ -84,7 +84,7 @@ mod tests {
         }
     }
 
-    /// The README says how many buckets fit.
+    /// `docs/data-model.md` says how many buckets fit.
     #[test]
     fn as_many_buckets_as_promised_fit_a_record() {
         let left = MAX_RECORD_BYTES - TIME_BYTES - HISTOGRAM_PREFIX.len() - 100;

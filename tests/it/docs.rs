@@ -178,6 +178,7 @@ fn every_queue_in_the_documents_sends_large_requests_of_few_shards() {
     let texts = [
         include_str!("../../README.md"),
         include_str!("../../template.yaml"),
+        include_str!("../../docs/deploying.md"),
         include_str!("../../docs/senders.md"),
         include_str!("../../docs/compose/prometheus.yml"),
         include_str!("../../docs/prometheus/multi-destination.yml"),

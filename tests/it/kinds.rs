@@ -488,7 +488,7 @@ async fn exemplars_are_stored_for_sql_and_are_nobodys_samples() {
         12.0
     );
 
-    let statement = sql::of_the_readme("SELECT time, code, measure_value::varchar");
+    let statement = sql::documented("SELECT time, code, measure_value::varchar");
     let statement = statement
         .replace("\"prometheus\".\"samples\"", "\"db\".\"t\"")
         .replace(" AND time > ago(1h)", "");

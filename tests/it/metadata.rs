@@ -35,10 +35,10 @@ impl TestApp {
         self.post("/write", &[], body).await
     }
 
-    /// Returns the rows of the README's query for the newest metadata, with the unit if `N` has
+    /// Returns the rows of the documented query for the newest metadata, with the unit if `N` has
     /// room for it.
     async fn newest<const N: usize>(&self, database: &str) -> Vec<[Option<String>; N]> {
-        let mut statement = sql::of_the_readme("SELECT metric_name")
+        let mut statement = sql::documented("SELECT metric_name")
             .replace("\"prometheus\"", &format!("\"{database}\""));
         if N == 4 {
             statement = statement.replacen("\nFROM", ", max_by(unit, time)\nFROM", 1);

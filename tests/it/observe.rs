@@ -111,9 +111,9 @@ async fn a_scraper_that_reads_openmetrics_gets_it() {
 // The metrics of the process are those of Linux.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_metrics_table_of_the_readme_is_that_of_the_program() {
-    let readme = include_str!("../../README.md");
-    let (_, rest) = readme
+async fn the_documented_metrics_table_is_that_of_the_program() {
+    let page = include_str!("../../docs/operating.md");
+    let (_, rest) = page
         .split_once("<!-- metrics: held equal to the program by a test -->\n")
         .unwrap();
     let (table, _) = rest.split_once("<!-- /metrics -->").unwrap();
@@ -145,10 +145,7 @@ async fn the_metrics_table_of_the_readme_is_that_of_the_program() {
         "| metric | type | meaning |\n|---|---|---|\n{}",
         rows.concat()
     );
-    assert_eq!(
-        table, expected,
-        "put this table into the README:\n{expected}"
-    );
+    assert_eq!(table, expected, "put this table into the page:\n{expected}");
 }
 
 #[tokio::test]

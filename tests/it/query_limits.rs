@@ -1,10 +1,10 @@
-//! The limits of the query API are those of the README: each is reached, and exceeded by one.
+//! The limits of the query API are those of `docs/reading.md`: each is reached, and exceeded by one.
 
 use crate::support::{HttpResponse, TestApp};
 
-const README: &str = include_str!("../../README.md");
+const PAGE: &str = include_str!("../../docs/reading.md");
 
-/// A row of the table of the README.
+/// A row of the table of the page.
 struct Limit<'t> {
     of: &'t str,
     at_most: usize,
@@ -14,8 +14,8 @@ struct Limit<'t> {
 
 /// Returns the rows of the table.
 fn limits() -> Vec<Limit<'static>> {
-    let (_, section) = README.split_once("### Limits of the query API\n").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
+    let (_, section) = PAGE.split_once("## Limits of the query API\n").unwrap();
+    let section = section.split_once("\n## ").map_or(section, |it| it.0);
     let rows = section.lines().filter(|line| line.starts_with("| "));
     let rows = rows.skip(1).map(|row| {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
@@ -116,7 +116,7 @@ async fn send(app: &TestApp, of: &str, count: usize) -> HttpResponse {
 }
 
 #[tokio::test]
-async fn the_limits_of_the_readme_are_those_of_the_program() {
+async fn the_documented_limits_are_those_of_the_program() {
     let app = TestApp::start().await;
     let limits = limits();
     assert_eq!(limits.len(), 13);

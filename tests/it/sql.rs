@@ -34,11 +34,13 @@ pub(crate) async fn rows(emulator: &Emulator, statement: &str) -> Vec<Vec<Option
     response.rows.into_iter().map(texts).collect()
 }
 
-/// Returns the statement of the README that begins like this, up to the end of its block.
-pub(crate) fn of_the_readme(start: &str) -> &'static str {
-    let blocks = include_str!("../../README.md").split("```sql\n").skip(1);
+/// Returns the documented statement that begins like this, up to the end of its block.
+pub(crate) fn documented(start: &str) -> &'static str {
+    let blocks = include_str!("../../docs/data-model.md")
+        .split("```sql\n")
+        .skip(1);
     let mut statements = blocks.map(|block| block.split("```").next().unwrap());
     statements
         .find(|statement| statement.starts_with(start))
-        .expect("the README has this statement")
+        .expect("the page has this statement")
 }
