@@ -5,6 +5,7 @@
 //! argument, so nothing here depends on the process; it also determines the [`Mode`].
 
 pub mod options;
+mod profile;
 mod value;
 
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ use options::{
     CHECK_CONFIG, DEFINITION, FALLBACKS, FormerName, HEALTHCHECK, OPTIONS, OptionSpec, REPLAY, RUN,
     SINK, SOURCES, command,
 };
+use profile::ProfileFiles;
 pub use value::ListenAddress;
 use value::{
     Attributes, Bytes, CacheBytes, Clusters, Concurrency, DestinationName, EndpointUrl, Features,
@@ -270,6 +272,7 @@ pub fn read(
             .into_iter()
             .filter_map(|variable| Some((variable, given(variable)?)))
             .collect(),
+        profile: given("AWS_PROFILE").zip(ProfileFiles::of(given)),
         function_mib: given("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|mib| mib.parse().ok()),
         roots: match given("SSL_CERT_FILE").or_else(|| given("SSL_CERT_DIR")) {
             Some(_) => TrustedRoots::System,
@@ -306,6 +309,8 @@ struct Surroundings {
     aws_region: Option<String>,
     /// The values of [`ENDPOINTS`].
     endpoints: Vec<(&'static str, String)>,
+    /// The selected profile, and the files that should have it.
+    profile: Option<(String, ProfileFiles)>,
     /// Memory of the function, in MiB, in Lambda.
     function_mib: Option<usize>,
     roots: TrustedRoots,
@@ -363,6 +368,11 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 let text = format!("{variable} is {url:?}; expected {expected}");
                 self.add_error(INVALID_OPTION, text);
             }
+        }
+        if let Some((profile, files)) = surroundings.profile
+            && let Err(text) = files.check(&profile)
+        {
+            self.add_error(INVALID_OPTION, text);
         }
         let request_timeout = self.setting("request_timeout");
         // A gateway in front of a function has the same timeout for reads and writes.
