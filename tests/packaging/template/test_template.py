@@ -333,7 +333,7 @@ class Parts(unittest.TestCase):
         stack = Stack(**BEARER, CreateDatabase="true", CreateTable="true", MagneticStoreWrites="true")
         self.assertEqual(table["MagneticStoreWriteProperties"], {"EnableMagneticStoreWrites": "true"})
         for name in ("TimestreamDatabase", "TimestreamTable"):
-            self.assertEqual(stack.resources[name]["DeletionPolicy"], "Retain")
+            self.assertEqual(stack.resources[name]["DeletionPolicy"], "RetainExceptOnCreate")
 
     def test_the_retention_is_that_of_the_documents(self):
         stack = Stack(**BEARER, CreateTable="true")
@@ -368,7 +368,7 @@ class Parts(unittest.TestCase):
         keys = [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]]
         self.assertEqual(keys, [("collection", "HASH"), ("name", "RANGE")])
         self.assertEqual(table["TimeToLiveSpecification"], {"AttributeName": "expires_at", "Enabled": True})
-        self.assertEqual(stack.resources["ConnectorTable"]["DeletionPolicy"], "Retain")
+        self.assertEqual(stack.resources["ConnectorTable"]["DeletionPolicy"], "RetainExceptOnCreate")
         self.assertFalse(stack.of_type("AWS::IAM::ManagedPolicy"))
         signed = Stack(Authentication="iam", Connectors="true")
         self.assertEqual(signed.of_type("AWS::IAM::ManagedPolicy").keys(), {"InvokePolicy", "ConnectorsPolicy"})
