@@ -10,6 +10,11 @@
 # Variables: EMULATOR_PORT (9202), CONNECTOR_PORT (9201), EXPORTER_PORT (9203), PROMETHEUS_PORT (9090),
 # RUN_DIR (.run), and those of scripts/prometheus.sh.
 set -euo pipefail
+# bash cannot catch signals that were ignored when it started, as in the background of another script.
+if [[ -z ${SIGNALS_RESET:-} ]] && env --default-signal=INT,TERM true 2>/dev/null; then
+  exec env --default-signal=INT,TERM SIGNALS_RESET=1 "$BASH" "${BASH_SOURCE[0]}" "$@"
+fi
+unset SIGNALS_RESET
 # Each program gets its own process group: Ctrl-C reaches only this script, which then stops
 # them in order.
 set -m
@@ -72,6 +77,7 @@ done
 
 # Built like the tests: their libraries have more features, so `cargo build` and `make test` would
 # each build their own libraries.
+say "Building the programs and the tests; the first time this takes some minutes."
 # In the background, so that a signal is handled at once.
 cargo test --workspace --no-run &
 started=("$!")
@@ -133,11 +139,24 @@ YAML
   start prometheus "$prometheus_port" "$prometheus" \
     --config.file="$folder/prometheus.yml" --storage.tsdb.path="$folder/prometheus" \
     --web.listen-address="127.0.0.1:$prometheus_port" --storage.remote.flush-deadline=2s
-  say "Prometheus           http://127.0.0.1:$prometheus_port  (PromQL at /api/v1/query?query=up)"
+  case $(get "$prometheus_port" /query) in
+    'HTTP/1.'?' 200'*) pages='its own pages' ;;
+    *) pages='built without its pages: use those of the connector' ;;
+  esac
+  say "Prometheus           http://127.0.0.1:$prometheus_port  ($pages; PromQL at /api/v1/query?query=up)"
 else
   say "Prometheus           none, for the reasons above; point your own at the connector"
 fi
 say "Logs are in $folder. Ctrl-C stops everything."
+say
+say "Try, in another terminal:"
+say "  curl 'http://127.0.0.1:$connector_port/api/v1/query?query=shop_orders_total'"
+if [ -n "$prometheus" ]; then
+  say "  curl -g 'http://127.0.0.1:$prometheus_port/api/v1/query?query=count_over_time(up[1h])'"
+else
+  say "  curl -g 'http://127.0.0.1:$connector_port/api/v1/query?query=count_over_time(shop_orders_total[1h])'"
+fi
+say "  xdg-open http://127.0.0.1:$connector_port/query    # or open this page in a browser"
 say
 
 stored=

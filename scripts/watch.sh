@@ -7,6 +7,11 @@
 # emulator), and every option of the connector; without a credential among them the function requires
 # none.
 set -euo pipefail
+# bash cannot catch signals that were ignored when it started, as in the background of another script.
+if [[ -z ${SIGNALS_RESET:-} ]] && env --default-signal=INT,TERM true 2>/dev/null; then
+    exec env --default-signal=INT,TERM SIGNALS_RESET=1 "$BASH" "${BASH_SOURCE[0]}" "$@"
+fi
+unset SIGNALS_RESET
 # Each program gets its own process group: Ctrl-C reaches only this script, which stops them.
 set -m
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

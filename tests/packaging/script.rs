@@ -19,9 +19,25 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Starts `command`; its output goes to `log`.
-    pub(crate) fn start(mut command: Command, log: PathBuf) -> Self {
+    /// Starts `script` where the signals that stop it are ignored, as in the background of another script; its output
+    /// goes to `log`.
+    pub(crate) fn start(script: Command, log: PathBuf) -> Self {
         let file = File::create(&log).expect("target can be written");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "trap '' INT TERM; exec \"$0\""])
+            .arg(script.get_program())
+            .env_clear()
+            .envs(std::env::vars_os());
+        for (name, value) in script.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(folder) = script.get_current_dir() {
+            command.current_dir(folder);
+        }
         let process = command
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a second handle"))
@@ -63,10 +79,9 @@ impl Script {
         if let Ok(Some(status)) = self.process.try_wait() {
             return status.code();
         }
-        // Its children have groups of their own. Scripts do the same on Ctrl-C, but where this runs in the
-        // background of a shell, SIGINT is ignored, and bash cannot trap what was ignored at its start.
+        // Its children have groups of their own.
         let _ = Command::new("kill")
-            .args(["-TERM", &self.process.id().to_string()])
+            .args(["-INT", &self.process.id().to_string()])
             .status();
         let signalled = Instant::now();
         while signalled.elapsed() < STOPPING {
