@@ -1,4 +1,4 @@
-//! vmctl moves a table into VictoriaMetrics by streamed remote read.
+//! vmctl moves a table into VictoriaMetrics by remote read.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -154,7 +154,7 @@ async fn assert_moves(stage: &Stage, run: &'static str, more: &[String], series:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn vmctl_moves_tables_by_streamed_remote_read() {
+async fn vmctl_moves_tables_by_remote_read() {
     let flags = [&*format!("--table-label={TABLE_LABEL}")];
     let stage = Stage::start(vec![table("other")], &flags).await;
     write(&stage, 0..SERIES, TABLE).await;
