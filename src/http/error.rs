@@ -606,8 +606,8 @@ pub(super) fn not_found(uri: &http::Uri) -> HttpError {
 
 /// Returns `text` as it may stand in a response: clients log it, and people read logs in a terminal.
 pub(super) fn shown(text: &str) -> String {
-    // Escapes make it longer only, so what is cut now would be cut in any case.
-    let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES + 1)];
+    // Escapes make it longer only, so what is cut now would be cut in any case; a character has up to four bytes.
+    let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES + 4)];
     cut(escaped(text).into_owned(), MAX_TEXT_BYTES)
 }
 
@@ -623,6 +623,19 @@ fn cut(mut text: String, max_bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_is_cut_ends_in_dots() {
+        for end in ["a", "é", "€", "😀", "\n"] {
+            let (whole, long) = ("x".repeat(MAX_TEXT_BYTES), "x".repeat(MAX_TEXT_BYTES - 1));
+            assert_eq!(shown(&whole), whole);
+            let text = shown(&format!("{long}{end}{end}"));
+            assert!(
+                text.ends_with("x...") && text.len() <= MAX_TEXT_BYTES,
+                "{end:?}"
+            );
+        }
+    }
     use crate::ingest::InvalidSeries;
     use crate::storage::destination::Destination;
     use crate::storage::write::route::SeriesError;
