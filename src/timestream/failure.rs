@@ -162,7 +162,7 @@ pub(super) fn causes(error: &dyn Error) -> String {
 
 /// Returns a text of the SDK on one line, without the request that some have at their end: it holds labels and queries.
 fn one_line(text: &str) -> String {
-    /// How the SDK prints a request.
+    /// The beginning of a request as the SDK prints it.
     const REQUEST: &str = "Request {";
     let text = match text.split_once(REQUEST) {
         Some((before, _)) => before.trim_end_matches([' ', '`']),

@@ -10,6 +10,7 @@ use std::fmt::{self, Write};
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use memchr::{memchr, memchr2};
 use prom_model::PROMETHEUS_NAN_BITS;
 use prom_wire::budget::BudgetExceeded;
 use prom_wire::request::StringArena;
@@ -17,8 +18,6 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::value::RawValue;
 
 use crate::DecodeError;
-use memchr::{memchr, memchr2};
-
 use crate::limits::Limits;
 use crate::model::{
     AnyValue, Data, Exemplar, ExponentialBuckets, ExponentialPoint, HistogramPoint, KeyValue,

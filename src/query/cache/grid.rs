@@ -69,8 +69,7 @@ impl Grid {
 
     /// Returns the number of blocks that have times in a span.
     pub(super) fn blocks_in(&self, span: Span) -> u64 {
-        let (first, last) = (self.block_end(span.first_ms), self.block_end(span.last_ms));
-        let others = last.saturating_sub(first) / self.width_ms;
+        let others = self.blocks_before(self.block_end(span.last_ms), span.first_ms);
         u64::try_from(others).unwrap_or(0) + 1
     }
 
