@@ -1,6 +1,6 @@
 # The targets obtain everything that a fresh machine needs besides Rust, make and a C compiler.
 
-.PHONY: help run watch test conformance soak soak-connectors fuzz bench bench-coldstart bench-dashboard bench-promql \
+.PHONY: help run programs watch test conformance soak soak-connectors fuzz bench bench-coldstart bench-dashboard bench-promql \
 	events build-lambda build-lambda-x86-64 validate deploy dist lint fmt
 
 help: ## List the targets
@@ -8,6 +8,11 @@ help: ## List the targets
 
 run: ## Run emulator, connector, an exporter and a real Prometheus on this machine; Ctrl-C stops them
 	@scripts/run.sh
+
+# One build for all three, with the package of the tests' tools: its features of the libraries are those of the tests.
+programs: ## Build the programs of `make run`
+	cargo build --package timestream-prometheus-connector --package timestream-emulator --package soak \
+		--bin bootstrap --bin timestream-emulator --bin exporter
 
 watch: ## Run the function in cargo lambda watch, with the emulator; Ctrl-C stops them
 	@scripts/watch.sh

@@ -60,7 +60,8 @@ start() {
 stop() {
   trap '' INT TERM
   local process
-  for process in "${started[@]}"; do
+  # bash before 4.4 takes an empty list for an unset variable.
+  for process in ${started[@]+"${started[@]}"}; do
     # With the compilers that cargo has started.
     kill -TERM -- "-$process" 2>/dev/null || true
     wait "$process" 2>/dev/null || true
@@ -75,23 +76,20 @@ for port in "$emulator_port" "$connector_port" "$exporter_port" "$prometheus_por
   fi
 done
 
-# Built like the tests: their libraries have more features, so `cargo build` and `make test` would
-# each build their own libraries.
-say "Building the programs and the tests; the first time this takes some minutes."
+say "Building the programs; the first time this takes about three minutes on two cores."
 # In the background, so that a signal is handled at once.
-cargo test --workspace --no-run &
+make --no-print-directory programs &
 started=("$!")
 wait "$!" || fail "the build failed, see above"
 started=()
 target=${CARGO_TARGET_DIR:-target}/debug
-prometheus=$(scripts/prometheus.sh) || prometheus=
 mkdir -p "$folder"
 
 start emulator "$emulator_port" "$target/timestream-emulator" \
   --listen "127.0.0.1:$emulator_port" --data-dir "$folder/timestream" \
   --table prometheus/samples,magnetic_writes=true --table prometheus/metrics
 
-start exporter "$exporter_port" "$target/examples/exporter" "127.0.0.1:$exporter_port"
+start exporter "$exporter_port" "$target/exporter" "127.0.0.1:$exporter_port"
 
 cat >"$folder/connectors.json" <<JSON
 [
@@ -118,8 +116,14 @@ say "Timestream emulator  http://127.0.0.1:$emulator_port  (credentials local / 
 say "Connector            http://127.0.0.1:$connector_port  (PromQL at /query; remote write at /write, remote read at /read)"
 say "Exporter             http://127.0.0.1:$exporter_port/metrics  (scraped by the connector, see its /v1/connectors)"
 
-if [ -n "$prometheus" ]; then
-  cat >"$folder/prometheus.yml" <<YAML
+say
+say "Try, in another terminal:"
+say "  curl 'http://127.0.0.1:$connector_port/api/v1/query?query=shop_orders_total'"
+say "  curl -g 'http://127.0.0.1:$connector_port/api/v1/query?query=count_over_time(shop_orders_total[1h])'"
+say "  xdg-open http://127.0.0.1:$connector_port/query    # or open this page in a browser"
+say
+
+cat >"$folder/prometheus.yml" <<YAML
 global:
   scrape_interval: 5s
 scrape_configs:
@@ -135,35 +139,44 @@ remote_read:
     # Prometheus does not have what the connector scrapes itself.
     read_recent: true
 YAML
-  rm -rf "$folder/prometheus"
-  start prometheus "$prometheus_port" "$prometheus" \
+rm -rf "$folder/prometheus"
+
+# start_prometheus PROGRAM
+start_prometheus() {
+  start prometheus "$prometheus_port" "$1" \
     --config.file="$folder/prometheus.yml" --storage.tsdb.path="$folder/prometheus" \
     --web.listen-address="127.0.0.1:$prometheus_port" --storage.remote.flush-deadline=2s
+  local pages
   case $(get "$prometheus_port" /query) in
     'HTTP/1.'?' 200'*) pages='its own pages' ;;
-    *) pages='built without its pages: use those of the connector' ;;
+    *) pages="built without its pages: use http://127.0.0.1:$connector_port/query" ;;
   esac
   say "Prometheus           http://127.0.0.1:$prometheus_port  ($pages; PromQL at /api/v1/query?query=up)"
-else
-  say "Prometheus           none, for the reasons above; point your own at the connector"
-fi
-say "Logs are in $folder. Ctrl-C stops everything."
-say
-say "Try, in another terminal:"
-say "  curl 'http://127.0.0.1:$connector_port/api/v1/query?query=shop_orders_total'"
-if [ -n "$prometheus" ]; then
   say "  curl -g 'http://127.0.0.1:$prometheus_port/api/v1/query?query=count_over_time(up[1h])'"
-else
-  say "  curl -g 'http://127.0.0.1:$connector_port/api/v1/query?query=count_over_time(shop_orders_total[1h])'"
-fi
-say "  xdg-open http://127.0.0.1:$connector_port/query    # or open this page in a browser"
-say
+}
+
+# Obtaining Prometheus may take minutes, in which the connector stores what it scrapes itself.
+say "Waiting for the first samples, and for a Prometheus."
+scripts/prometheus.sh >"$folder/prometheus.path" &
+obtaining=$!
+started=("$obtaining" "${started[@]}")
 
 stored=
 while true; do
+  if [ -n "$obtaining" ] && ! kill -0 "$obtaining" 2>/dev/null; then
+    # It is the newest of those that were started.
+    started=("${started[@]:1}")
+    if wait "$obtaining"; then
+      start_prometheus "$(cat "$folder/prometheus.path")"
+    else
+      say "Prometheus           none, for the reasons above; point your own at the connector"
+    fi
+    obtaining=
+  fi
   # If a program ends by itself, so does the run.
   for process in "${started[@]}"; do
-    kill -0 "$process" 2>/dev/null || fail "a program has ended; see the logs in $folder"
+    [ "$process" = "$obtaining" ] || kill -0 "$process" 2>/dev/null ||
+      fail "a program has ended; see the logs in $folder"
   done
   now=$(get "$emulator_port" /_emulator/counters | sed -n 's/.*"points_stored": *\([0-9]*\).*/\1/p') || now=$stored
   if [ "$now" != "$stored" ]; then
@@ -171,6 +184,6 @@ while true; do
     stored=$now
   fi
   # In the background, so that signals are handled at once.
-  sleep 5 &
+  sleep "$([ -z "$obtaining" ] && [ "${stored:-0}" != 0 ] && echo 5 || echo 1)" &
   wait "$!" || true
 done

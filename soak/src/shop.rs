@@ -1,4 +1,4 @@
-//! The metrics of a shop that does not exist, one of each type, for the example `exporter`.
+//! The metrics of a shop that does not exist, one of each type, for the program `exporter`.
 
 use std::fmt::Write;
 

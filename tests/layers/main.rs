@@ -4,6 +4,7 @@
 //! A module and those inside it are one thing: what a child imports of its parents is no arrow.
 
 mod graph;
+mod libraries;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

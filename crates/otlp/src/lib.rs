@@ -37,7 +37,7 @@ struct Readme;
 pub mod messages {
     #![allow(missing_docs)] // generated
 
-    include!(concat!(env!("OUT_DIR"), "/otlp.rs"));
+    include!("../generated/otlp.rs");
 }
 
 /// A request body that cannot be read.

@@ -28,17 +28,14 @@ fn read2(message: &[u8]) -> Result<Request<'_>, MessageError> {
 mod v1 {
     #![allow(missing_docs, unreachable_pub, dead_code)] // generated
 
-    include!(concat!(env!("OUT_DIR"), "/with_bytes/prometheus.rs"));
+    include!("../generated/with_bytes/prometheus.rs");
 }
 
 /// The messages of remote write 2.0, with bytes in place of strings.
 mod v2 {
     #![allow(missing_docs, unreachable_pub, dead_code)] // generated
 
-    include!(concat!(
-        env!("OUT_DIR"),
-        "/with_bytes/io.prometheus.write.v2.rs"
-    ));
+    include!("../generated/with_bytes/io.prometheus.write.v2.rs");
 }
 
 /// Enough to find a wrong bit in each field; they take a second or two.

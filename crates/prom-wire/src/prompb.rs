@@ -6,11 +6,11 @@
 
 use prom_model as model;
 
-include!(concat!(env!("OUT_DIR"), "/prometheus.rs"));
+include!("../generated/prometheus.rs");
 
 /// The protobuf messages of remote write 2.0, generated from `proto/write_v2.proto`.
 pub mod v2 {
-    include!(concat!(env!("OUT_DIR"), "/io.prometheus.write.v2.rs"));
+    include!("../generated/io.prometheus.write.v2.rs");
 }
 
 impl From<model::Histogram> for Histogram {

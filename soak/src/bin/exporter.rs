@@ -1,5 +1,5 @@
-//! A small exporter with a metric of each type, for trying things out: `make run` starts it, and the
-//! compose file.
+//! A small exporter with a metric of each type, for trials: `make run` and the compose file start
+//! it.
 //!
 //!     exporter [HOST:PORT]        127.0.0.1:9203
 
