@@ -2,7 +2,7 @@
 //!
 //! Requests come in over [`http`]. [`ingest`] is the one way in of every sample and [`query`] the one way out;
 //! [`storage`] converts both ways, pure, and [`timestream`] is the port to the service. [`jobs`] run by schedule.
-//! [`config`] reads the options and [`entry`] builds and runs it all. `docs/ARCHITECTURE.md` is the map.
+//! [`config`] reads the options and [`entry`] builds and runs it all. `docs/architecture.md` is the map.
 
 pub mod backoff;
 pub mod compute;

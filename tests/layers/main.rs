@@ -1,5 +1,5 @@
 //! The imports of `src` point one way: no circle of files, and between top-level modules only the arrows of
-//! the table in `docs/ARCHITECTURE.md`, whose other statements about files are true, too.
+//! the table in `docs/architecture.md`, whose other statements about files are true, too.
 //!
 //! A module and those inside it are one thing: what a child imports of its parents is no arrow.
 
@@ -30,7 +30,7 @@ fn no_file_imports_one_that_imports_it() {
 #[test]
 fn the_table_of_layers_has_no_circle() {
     let text =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ARCHITECTURE.md"));
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md"));
     let mut left = table(&text.unwrap());
     // A layer that imports nothing which is left is taken away, until none is.
     loop {
@@ -47,7 +47,7 @@ fn the_table_of_layers_has_no_circle() {
 #[test]
 fn modules_import_what_the_architecture_says() {
     let text =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ARCHITECTURE.md"));
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md"));
     let allowed = table(&text.unwrap());
     let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut wrong = Vec::new();
@@ -78,7 +78,7 @@ fn modules_import_what_the_architecture_says() {
 #[test]
 fn the_files_that_the_architecture_names_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(root.join("docs/ARCHITECTURE.md")).unwrap();
+    let text = std::fs::read_to_string(root.join("docs/architecture.md")).unwrap();
     let is_path = |name: &&str| {
         let is_part = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
         name.contains('/') && name.chars().all(is_part) && !name.starts_with('/')
