@@ -6,6 +6,7 @@
 
 pub mod options;
 mod profile;
+mod shell;
 mod value;
 
 use std::ffi::OsString;
@@ -35,8 +36,8 @@ use crate::telemetry;
 use crate::timestream::{self, TrustedRoots};
 use crate::web_config::{Tokens, Users, WebConfig};
 use options::{
-    CHECK_CONFIG, DEFINITION, FALLBACKS, FormerName, HEALTHCHECK, OPTIONS, OptionSpec, REPLAY, RUN,
-    SINK, SOURCES, command,
+    CHECK_CONFIG, COMPLETIONS, DEFINITION, FALLBACKS, FormerName, HEALTHCHECK, MAN, OPTIONS,
+    OptionSpec, REPLAY, RUN, SHELL, SINK, SOURCES, command,
 };
 use profile::ProfileFiles;
 pub use value::ListenAddress;
@@ -131,6 +132,8 @@ pub enum Invocation {
     CheckHealth(Box<Config>),
     /// Only check the configuration, which is valid.
     Checked,
+    /// Print this text: a completion script or the man page.
+    Print(String),
     /// Write dead letters again.
     Replay(Box<Config>, Replaying),
     /// Run the connector definition in this file once.
@@ -227,12 +230,21 @@ const DEFAULT_REGION: &str = "us-east-1";
 /// # Errors
 /// All errors of the configuration, each with option, value and expected form.
 pub fn read(
-    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    arguments: impl IntoIterator<Item = impl Into<OsString>>,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Invocation, ConfigError> {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     let matches = command()
-        .try_get_matches_from(arguments)
+        .try_get_matches_from(&arguments)
         .map_err(|error| ConfigError::CommandLine(without_value(error)))?;
+    if let Some(matches) = matches.subcommand_matches(COMPLETIONS) {
+        let shell = *matches.get_one(SHELL).expect("clap demands it");
+        let script = shell::completions(command(), shell, arguments.first());
+        return Ok(Invocation::Print(script));
+    }
+    if matches.subcommand_matches(MAN).is_some() {
+        return Ok(Invocation::Print(shell::man_page(command())));
+    }
     let replay = matches.subcommand_matches(REPLAY);
     let run = matches.subcommand_matches(RUN);
     let healthcheck = matches.subcommand_matches(HEALTHCHECK);

@@ -1,5 +1,6 @@
 //! `bootstrap`: serves remote write and remote read over Amazon Timestream.
 
+use std::io::Write;
 use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -46,6 +47,11 @@ fn main() -> ExitCode {
         }
         Ok(Invocation::Checked) => {
             println!("the configuration is valid");
+            ExitCode::SUCCESS
+        }
+        Ok(Invocation::Print(text)) => {
+            // The reader may have seen enough, like `head`.
+            let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
         // Help, version and usage errors: clap knows the stream and the status.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use clap::{Arg, ArgAction, Command};
+use clap::builder::EnumValueParser;
+use clap::{Arg, ArgAction, Command, ValueHint};
+use clap_complete::Shell;
 
 /// One option.
 #[derive(Debug)]
@@ -186,6 +188,17 @@ pub(super) const DEFINITION: &str = "definition";
 /// The command that checks the health of a running server.
 pub(super) const HEALTHCHECK: &str = "healthcheck";
 
+/// The command that prints the completion script of a shell.
+pub(super) const COMPLETIONS: &str = "completions";
+/// Its argument: the shell.
+pub(super) const SHELL: &str = "shell";
+
+/// The command that prints the man page.
+pub(super) const MAN: &str = "man";
+
+/// The name of the program, by which Lambda starts it.
+pub(super) const PROGRAM: &str = "bootstrap";
+
 /// The output of `--version`; `-V` prints its first line.
 const BUILD: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -235,6 +248,7 @@ pub(super) fn command() -> Command {
         .args(shared());
     let definition = Arg::new(DEFINITION)
         .value_name("DEFINITION.json")
+        .value_hint(ValueHint::FilePath)
         .required(true)
         .help("File with one connector definition");
     let run = Command::new(RUN)
@@ -256,11 +270,21 @@ pub(super) fn command() -> Command {
         ))
         .args_override_self(true)
         .args(shared());
+    let shell = Arg::new(SHELL)
+        .value_name("SHELL")
+        .required(true)
+        .value_parser(EnumValueParser::<Shell>::new())
+        .help("The shell");
+    let completions = Command::new(COMPLETIONS)
+        .about("Prints the completion script of a shell, for the name by which the program was started")
+        .after_help("For bash, in ~/.bashrc: source <(bootstrap completions bash)")
+        .arg(shell);
+    let man = Command::new(MAN).about("Prints the man page: bootstrap man | man -l -");
     let check = Arg::new(CHECK_CONFIG)
         .long(CHECK_CONFIG)
         .action(ArgAction::SetTrue)
         .help("Check the configuration, report all errors, and exit");
-    Command::new("bootstrap")
+    Command::new(PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
         .long_version(BUILD)
         // A later flag wins, so that wrappers can set defaults.
@@ -271,6 +295,8 @@ pub(super) fn command() -> Command {
         .subcommand(replay)
         .subcommand(run)
         .subcommand(healthcheck)
+        .subcommand(completions)
+        .subcommand(man)
 }
 
 /// Returns the arguments of a command beside its own ones; its help names them.
@@ -312,6 +338,11 @@ fn arguments() -> impl Iterator<Item = Arg> {
                 .require_equals(true)
                 .default_missing_value("true");
         }
+        argument = match option.variable {
+            name if name.ends_with("_file") => argument.value_hint(ValueHint::FilePath),
+            name if name.ends_with("_dir") => argument.value_hint(ValueHint::DirPath),
+            _ => argument,
+        };
         for (_, alias) in ALIASES
             .iter()
             .filter(|(variable, _)| *variable == option.variable)

@@ -64,6 +64,7 @@ mod scrape;
 mod secrets;
 mod sender;
 mod shared;
+mod shell;
 mod short_soak;
 mod side_by_side;
 mod sql;
