@@ -303,8 +303,20 @@ fn describe(
         Some(RunError::Interrupted) => "interrupted; run it again to go on where it was",
         Some(_) => "failed",
     };
+    let added = match report.added {
+        0 => String::new(),
+        added => format!(" and {added} added"),
+    };
+    let reasons = report.ignored.iter();
+    let reasons: Vec<_> = reasons
+        .map(|(reason, count)| format!("{count} {}", reason.as_str()))
+        .collect();
+    let reasons = match reasons.join(", ") {
+        reasons if reasons.is_empty() => reasons,
+        reasons => format!(" ({reasons})"),
+    };
     let mut text = format!(
-        "{name}: {result}\n  {} samples received, {} stored, {} rejected, {} dead letters\n",
+        "{name}: {result}\n  {} samples received{added}, {} stored, {} rejected{reasons}, {} dead letters\n",
         report.received, report.rows, report.rejected, report.dead_lettered
     );
     let is_sink = definition.job.resends();
@@ -326,4 +338,41 @@ fn describe(
         line("error", error);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::jobs::definition::KINDS;
+    use crate::jobs::job::Report;
+    use crate::storage::write::series::IgnoreReason;
+
+    #[test]
+    fn the_numbers_of_a_summary_add_up_and_have_reasons() {
+        let definition = json!({
+            "name": "node", "type": "prometheus", "target_database": "db", "target_table": "t",
+            "config": {"endpoint": "http://localhost:9100/metrics"}
+        });
+        let definition = Definition::parse(definition.to_string().as_bytes(), KINDS).unwrap();
+        let report = Report {
+            received: 47,
+            added: 3,
+            rows: 48,
+            rejected: 2,
+            ignored: [(IgnoreReason::ValueNotFinite, 2)].into(),
+            ..Report::default()
+        };
+        let text = describe(
+            &definition,
+            Path::new("node.json"),
+            None,
+            &RunOutcome::Finished(report),
+        );
+        assert_eq!(
+            text,
+            "node: complete\n  47 samples received and 3 added, 48 stored, 2 rejected (2 value_not_finite), 0 dead letters\n"
+        );
+    }
 }

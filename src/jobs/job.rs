@@ -1,5 +1,6 @@
 //! The interface between the runner and a type of job.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +16,7 @@ use crate::ingest::{Ingester, Replayed};
 use crate::query::Querier;
 use crate::state::StateError;
 use crate::storage::destination::Destination;
+use crate::storage::write::series::IgnoreReason;
 
 /// A job: one definition, its `config` checked.
 pub trait Job: fmt::Debug + Send + Sync {
@@ -138,8 +140,13 @@ pub struct Report {
     pub rows: u64,
     /// Samples that the source returned.
     pub received: u64,
-    /// Samples that can never be stored, or were dropped by policy.
+    /// Samples that the job adds to them, such as `up` and stale markers.
+    pub added: u64,
+    /// Samples that are not stored: they never can be, were dropped by policy or failed without a retry. Once a run is
+    /// over, these and those stored are those received and added.
     pub rejected: u64,
+    /// Those of them that were dropped by policy.
+    pub ignored: BTreeMap<IgnoreReason, u64>,
     /// Samples written to the dead-letter target; they count as rejected too.
     pub dead_lettered: u64,
     /// The reason for which the run is not complete; `None` if it is.

@@ -13,6 +13,9 @@ use crate::jobs::job::Report;
 fn add_written(outcome: &WriteOutcome, report: &mut Report) {
     report.rows += outcome.stored;
     report.rejected += outcome.received - outcome.stored;
+    for (reason, samples) in &outcome.ignored {
+        *report.ignored.entry(*reason).or_default() += samples;
+    }
     if let DeadLetterOutcome::Stored(samples) = outcome.dead_letters {
         report.dead_lettered += samples;
     }

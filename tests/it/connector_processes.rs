@@ -270,8 +270,11 @@ async fn a_definition_runs_by_hand() {
     let count = emulator.points("db", "t").len();
     assert_eq!(
         out,
-        format!("a: complete\n  2 samples received, {count} stored, 0 rejected, 0 dead letters\n")
+        format!(
+            "a: complete\n  2 samples received and 3 added, {count} stored, 0 rejected, 0 dead letters\n"
+        )
     );
+    assert_eq!(count, 5);
     assert!(folder.path().join("scrape.json.state").is_dir());
 
     let gone = definition("b", "http://127.0.0.1:1/metrics", None);

@@ -17,6 +17,7 @@ use timestream_prometheus_connector::jobs::job::{JobContext, Report, RunError, T
 use timestream_prometheus_connector::jobs::kinds::scrape::parse;
 use timestream_prometheus_connector::jobs::secret::Secrets;
 use timestream_prometheus_connector::storage::destination::Destination;
+use timestream_prometheus_connector::storage::write::series::IgnoreReason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -207,6 +208,8 @@ async fn exposed_samples_are_stored_with_the_labels_of_the_target() {
     // Values that are not finite are dropped by policy.
     let counts = (report.received, report.rows, report.rejected);
     assert_eq!(counts, (3, 5, 1));
+    assert_eq!(report.added, 3);
+    assert_eq!(report.ignored, [(IgnoreReason::ValueNotFinite, 1)].into());
     let address = &target.address;
     let expected = [
         format!(

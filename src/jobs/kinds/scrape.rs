@@ -120,6 +120,8 @@ impl Scrape {
             }
         }
         report.received = exposition.samples.len() as u64 + builder.exemplar_count;
+        report.added =
+            (builder.request.count() + builder.duplicates).saturating_sub(report.received);
         report.rejected = builder.duplicates;
         if builder.duplicates > 0 {
             let text = format!(

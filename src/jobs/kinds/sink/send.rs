@@ -241,6 +241,7 @@ impl<'r> Sender<'r> {
                 Ok(()) => (rejected > 0).then(of_rejected),
             },
             warnings,
+            ..Report::default()
         }
     }
 
