@@ -7,6 +7,7 @@
 
 mod browser;
 mod clients;
+mod collector;
 mod exporter;
 mod exports;
 mod otlp;

@@ -7,6 +7,7 @@ use soak::programs::{POLL, Program, free_port, get};
 use tokio::process::Command;
 use tokio::time::Instant;
 
+use crate::collector::{self, otlp_receiver};
 use crate::exporter::{self, Exporter};
 use crate::page::{SENDERS, adapted, arguments, block};
 use crate::stage::{Stage, Stored, TOKEN};
@@ -252,40 +253,14 @@ async fn vmagent_drops_what_no_later_try_can_store() {
     assert_eq!(retries, negotiations as f64, "{}", stage.log());
 }
 
-/// Starts the Collector with the configuration on the page and a second file for ports of its own;
-/// returns the Collector and its address for OTLP.
+/// Starts the Collector with the configuration on the page and more of it; returns the Collector and its address for OTLP.
 async fn collector(stage: &Stage, more: &str, flags: &'static [&str]) -> (Program, String) {
-    let program = tools::go_tool("collector").await;
-    let otlp_port = free_port();
     let page = block(SENDERS, "OpenTelemetry Collector", "yaml");
-    let config = stage.path("collector.yml");
-    std::fs::write(&config, adapted(&page, &[(ADDRESS, &stage.connector.url)])).unwrap();
-    let own = stage.path("collector-own.yml");
-    let text = move |metrics_port: u16| {
-        format!(
-            "receivers: {{ otlp: {{ protocols: {{ http: {{ endpoint: '127.0.0.1:{otlp_port}' }} }} }} }}\n\
-             service:\n\
-             \x20 telemetry:\n\
-             \x20   metrics:\n\
-             \x20     readers: [{{ pull: {{ exporter: {{ prometheus: {{ host: 127.0.0.1, port: {metrics_port} }} }} }} }}]\n"
-        )
-    };
-    let more = more.to_owned();
-    let command = move |port| {
-        std::fs::write(&own, text(port) + &more).unwrap();
-        let mut command = Command::new(&program);
-        command
-            .env("CONNECTOR_TOKEN", TOKEN)
-            .arg(format!("--config={config}"))
-            .arg(format!("--config={own}"))
-            .args(flags);
-        command
-    };
-    let collector = Program::start("collector", stage.folder.path(), "/metrics", command).await;
-    (
-        collector,
-        format!("http://127.0.0.1:{otlp_port}/v1/metrics"),
-    )
+    let configuration = adapted(&page, &[(ADDRESS, &stage.connector.url)]);
+    let port = free_port();
+    let own = format!("receivers:\n{}{more}", otlp_receiver(port));
+    let collector = collector::start(stage, &configuration, &own, flags).await;
+    (collector, format!("http://127.0.0.1:{port}/v1/metrics"))
 }
 
 /// Sends OTLP to a Collector, and compares what becomes of it.

@@ -12,8 +12,8 @@ use soak::programs::{POLL, Program, free_port};
 use tokio::process::Command;
 
 use super::pair::Pair;
+use crate::collector::{self, otlp_receiver};
 use crate::page::{SENDERS, adapted, block};
-use crate::stage::TOKEN;
 use crate::tools;
 
 /// The job of the exporter, by which the series of a scrape are selected.
@@ -81,41 +81,18 @@ fn scrape_configs(exporter: &Program) -> String {
 
 /// Starts the Collector of the page with a receiver that scrapes.
 async fn collector(pair: &Pair, relay: &str, exporter: &Program) -> Program {
-    let program = tools::go_tool("collector").await;
     let page = block(SENDERS, "OpenTelemetry Collector with OTLP", "yaml");
     let replaced = [
         ("http://localhost:9201", relay),
         ("    timeout: 5s\n", "    timeout: 200ms\n"),
         ("receivers: [otlp]", "receivers: [prometheus]"),
     ];
-    let config = pair.stage.path("collector.yml");
-    std::fs::write(&config, adapted(&page, &replaced)).unwrap();
-    let own = pair.stage.path("collector-own.yml");
     let scrape_configs = scrape_configs(exporter).replace("\n", "\n        ");
-    let otlp_port = free_port();
-    let text = move |metrics_port: u16| {
-        format!(
-            "receivers:\n\
-             \x20 otlp: {{ protocols: {{ http: {{ endpoint: '127.0.0.1:{otlp_port}' }} }} }}\n\
-             \x20 prometheus:\n\
-             \x20   config:\n\
-             \x20     {scrape_configs}\n\
-             service:\n\
-             \x20 telemetry:\n\
-             \x20   metrics:\n\
-             \x20     readers: [{{ pull: {{ exporter: {{ prometheus: {{ host: 127.0.0.1, port: {metrics_port} }} }} }} }}]\n"
-        )
-    };
-    let command = move |port| {
-        std::fs::write(&own, text(port)).unwrap();
-        let mut command = Command::new(&program);
-        command
-            .env("CONNECTOR_TOKEN", TOKEN)
-            .arg(format!("--config={config}"))
-            .arg(format!("--config={own}"));
-        command
-    };
-    Program::start("collector", pair.stage.folder.path(), "/metrics", command).await
+    let own = format!(
+        "receivers:\n{}\x20 prometheus:\n\x20   config:\n\x20     {scrape_configs}\n",
+        otlp_receiver(free_port())
+    );
+    collector::start(&pair.stage, &adapted(&page, &replaced), &own, &[]).await
 }
 
 type Labels = BTreeMap<String, String>;
