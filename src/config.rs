@@ -210,6 +210,13 @@ impl std::error::Error for ConfigError {}
 /// The option that names a file of connector definitions.
 const CONNECTORS_FILE: &str = "connectors_file";
 /// The option whose effect does not depend on a socket.
+/// The options of bearer tokens.
+const TOKENS: [&str; 4] = [
+    "bearer_token",
+    "read_bearer_token",
+    "write_bearer_token",
+    "admin_bearer_token",
+];
 const CORS_ORIGIN: &str = "web_cors_origin";
 
 /// The variables by which the SDK takes endpoints.
@@ -638,12 +645,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             all: self.optional("bearer_token"),
             read: self.optional("read_bearer_token"),
             write: self.optional("write_bearer_token"),
+            admin: self.optional("admin_bearer_token"),
         };
         if tokens.has_equal() {
-            let [all, read, write] =
-                ["bearer_token", "read_bearer_token", "write_bearer_token"].map(OptionSpec::of);
-            let text =
-                format!("two of {all}, {read} and {write} are equal; expected different tokens");
+            let [all, read, write, admin] = TOKENS.map(OptionSpec::of);
+            let text = format!(
+                "two of {all}, {read}, {write} and {admin} are equal; expected different tokens"
+            );
             self.add_error(INVALID_OPTION, text);
         }
         let path = (self.value)("web_config_file");
@@ -1174,7 +1182,7 @@ mod tests {
         use crate::jobs::secret::{OWN, SecretRef};
         let is_secret = |variable: &str| match variable {
             "basic_auth_users" => Users::SECRET,
-            "bearer_token" | "read_bearer_token" | "write_bearer_token" => BearerToken::SECRET,
+            name if TOKENS.contains(&name) => BearerToken::SECRET,
             _ => false,
         };
         for option in OPTIONS {
@@ -1351,11 +1359,13 @@ mod tests {
                 ("bearer_token", "t0ken"),
                 ("read_bearer_token", "t0ken-r"),
                 ("write_bearer_token", "t0ken-w"),
+                ("admin_bearer_token", "t0ken-a"),
             ],
         );
         let web = config.web.current();
         assert!(!web.users.is_empty() && web.tokens.all.is_some());
         assert!(web.tokens.read.is_some() && web.tokens.write.is_some());
+        assert!(web.tokens.admin.is_some());
         let shown = format!("{config:?}");
         assert!(shown.contains("alice"), "{shown}");
         assert!(
@@ -1366,11 +1376,10 @@ mod tests {
 
     #[test]
     fn equal_tokens_would_give_the_access_of_both() {
-        let tokens = ["bearer_token", "read_bearer_token", "write_bearer_token"];
-        for (first, second) in [(0, 1), (0, 2), (1, 2)] {
+        for (first, second) in [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)] {
             let found = errors(
                 &DEFAULTS,
-                &[(tokens[first], "t0ken"), (tokens[second], "t0ken")],
+                &[(TOKENS[first], "t0ken"), (TOKENS[second], "t0ken")],
             );
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(

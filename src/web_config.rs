@@ -64,11 +64,17 @@ impl WebConfigSnapshot {
 
     /// Returns a warning if there are credentials and none opens one of the sides, for reading or for writing.
     pub fn closed_side(&self) -> Option<&'static str> {
-        let Tokens { all, read, write } = &self.tokens;
+        let Tokens {
+            all, read, write, ..
+        } = &self.tokens;
         if !self.users.is_empty() || all.is_some() {
             return None;
         }
         match (read, write) {
+            (None, None) if self.tokens.admin.is_some() => Some(
+                "No credential opens the routes that read or write: set bearer_token, or read_bearer_token and \
+                 write_bearer_token, or a user.",
+            ),
             (None, Some(_)) => Some(
                 "No credential opens the routes that read: set read_bearer_token, bearer_token or a user.",
             ),

@@ -6,11 +6,12 @@ use timestream_prometheus_connector::config::read;
 const SECRET: &str = "s3cr3t";
 
 /// Options whose values are secret.
-const SECRET_OPTIONS: [(&str, &str); 4] = [
+const SECRET_OPTIONS: [(&str, &str); 5] = [
     ("--basic-auth-users=", "basic_auth_users="),
     ("--bearer-token=", "bearer_token="),
     ("--read-bearer-token=", "read_bearer_token="),
     ("--write-bearer-token=", "write_bearer_token="),
+    ("--admin-bearer-token=", "admin_bearer_token="),
 ];
 
 /// Reads `input` as texts separated by bytes that UTF-8 does not have: what starts with a dash is

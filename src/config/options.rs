@@ -64,6 +64,7 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "bearer-token" "bearer_token" "" "Bearer token that opens every route, alone or beside users"
     "read-bearer-token" "read_bearer_token" "" "Bearer token that opens the routes that read, such as /api/v1/query, /read and the metrics: the token for Grafana"
     "write-bearer-token" "write_bearer_token" "" "Bearer token that opens the routes that write, such as /write"
+    "admin-bearer-token" "admin_bearer_token" "" "Bearer token that alone opens /v1/connectors, which bearer_token and users open otherwise"
     "basic-auth-users" "basic_auth_users" "" "Basic-auth users, as comma-separated user:bcrypt-hash pairs"
     ["AWS"]
     "region" "region" "AWS_REGION, else us-east-1" "AWS region to call and sign for"

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue};
 use super::{App, HttpError};
 use crate::http::fallback::Protocol;
 use crate::http::jobs;
-use crate::web_config::{Grant, Origin, QueueFull, WebConfigSnapshot};
+use crate::web_config::{Grant, Origin, QueueFull, Tokens, WebConfigSnapshot};
 
 /// The challenge in the response to an invalid credential, if users exist.
 const BASIC: HeaderValue =
@@ -31,7 +31,7 @@ pub(super) enum Access {
     /// The routes write samples.
     Write,
     /// The routes change what the connector does.
-    All,
+    Admin,
     /// The routes serve what the headers say, if they say anything.
     OfProtocol,
 }
@@ -53,25 +53,30 @@ impl Access {
     fn is_given_by(self, grant: Grant) -> bool {
         match (grant, self) {
             (Grant::All, _)
+            | (Grant::ReadWrite, Self::Read | Self::Write)
             | (Grant::Read, Self::Read)
             | (Grant::Write, Self::Write)
+            | (Grant::Admin, Self::Admin)
             | (_, Self::OfProtocol) => true,
-            (Grant::Read | Grant::Write, _) => false,
+            (Grant::ReadWrite | Grant::Read | Grant::Write | Grant::Admin, _) => false,
         }
     }
 
-    /// Returns the reason why a token with `grant` does not open the routes, and the remedy.
-    fn denial(self, grant: Grant) -> (&'static str, &'static str) {
+    /// Returns the reason why a credential with `grant` does not open the routes, and the remedy.
+    fn denial(self, grant: Grant, tokens: &Tokens) -> (&'static str, &'static str) {
         let reason = match (grant, self) {
             (Grant::Write, Self::Read) => "the token is for writing, and this route reads",
             (Grant::Read, Self::Write) => "the token is for reading, and this route writes",
             (Grant::Read, _) => "the token is for reading alone",
+            (Grant::ReadWrite, _) => "the credential is for reading and writing alone",
+            (Grant::Admin, _) => "the token is for administration alone",
             _ => "the token is for writing alone",
         };
         let remedy = match self {
             Self::Read => "use the token of read_bearer_token or bearer_token",
             Self::Write => "use the token of write_bearer_token or bearer_token",
-            Self::All | Self::OfProtocol => {
+            Self::Admin if tokens.admin.is_some() => "use the token of admin_bearer_token",
+            Self::Admin | Self::OfProtocol => {
                 "use the token of bearer_token, or a user of basic_auth_users or web_config_file"
             }
         };
@@ -122,7 +127,7 @@ pub(super) async fn require(
         Ok(credential) => match grant(&app, &web, credential, origin).await {
             Ok(Some(grant)) if access.is_given_by(grant) => return next.run(request).await,
             Ok(Some(grant)) => {
-                let (reason, remedy) = access.denial(grant);
+                let (reason, remedy) = access.denial(grant, &web.tokens);
                 let error = HttpError::no_access(reason, remedy);
                 return reject(&app, reason, error, request.uri().path());
             }
@@ -160,7 +165,7 @@ async fn grant(
     match credential {
         Credential::Basic(user, password) => {
             let checked = app.verifier.is_user(&web.users, user, password, origin);
-            Ok(checked.await?.then_some(Grant::All))
+            Ok(checked.await?.then(|| web.tokens.general_grant()))
         }
         Credential::Bearer(presented) => Ok(app.verifier.grant(&web.tokens, presented)),
     }
@@ -177,9 +182,12 @@ fn reject_unknown(
     let users = !web.users.is_empty();
     let token = !web.tokens.is_empty();
     let credential = match (users, token, access) {
-        (true, false, Access::All) => "user and password as Basic",
-        (false, true, Access::All) => "the token as Bearer",
-        (_, _, Access::All) => "user and password as Basic, or the token as Bearer,",
+        (_, _, Access::Admin) if web.tokens.admin.is_some() => {
+            "the token of admin_bearer_token as Bearer"
+        }
+        (true, false, Access::Admin) => "user and password as Basic",
+        (false, true, Access::Admin) => "the token as Bearer",
+        (_, _, Access::Admin) => "user and password as Basic, or the token as Bearer,",
         (true, false, _) => "basic_auth",
         (false, true, _) => "authorization with the token as credentials",
         _ => "basic_auth, or authorization with the token as credentials,",
@@ -193,7 +201,7 @@ fn reject_unknown(
         Access::OfProtocol => {
             format!("set {credential} in remote_write and remote_read of Prometheus")
         }
-        Access::All => format!("send {credential} in the header Authorization"),
+        Access::Admin => format!("send {credential} in the header Authorization"),
     };
     let error = HttpError::unauthenticated(reason, &remedy);
     let mut response = reject(app, reason, error, path);

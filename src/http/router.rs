@@ -164,7 +164,7 @@ pub fn router(app: App) -> Router {
         .route(READY, get(pages::ready));
     open.merge(protected(&app, Access::Read, reading))
         .merge(protected(&app, Access::Write, writing))
-        .merge(protected(&app, Access::All, jobs::routes(&app)))
+        .merge(protected(&app, Access::Admin, jobs::routes(&app)))
         .merge(protected(&app, Access::OfProtocol, by_protocol))
         .layer(from_fn_with_state(app.clone(), query_api::add_cors_headers))
         .layer(from_fn_with_state(app.clone(), auth::add_headers))

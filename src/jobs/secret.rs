@@ -13,11 +13,12 @@ use http::HeaderValue;
 use serde::Deserialize;
 
 /// Options whose values are secrets of this program.
-pub const OWN: [&str; 4] = [
+pub const OWN: [&str; 5] = [
     "basic_auth_users",
     "bearer_token",
     "read_bearer_token",
     "write_bearer_token",
+    "admin_bearer_token",
 ];
 /// The most bytes of a secret.
 const MAX_BYTES: u64 = 64 << 10;

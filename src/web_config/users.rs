@@ -119,21 +119,27 @@ impl fmt::Debug for BearerToken {
 pub enum Grant {
     /// Every route.
     All,
+    /// Routes that read and routes that write.
+    ReadWrite,
     /// Routes that read.
     Read,
     /// Routes that write.
     Write,
+    /// Routes that change what the connector does.
+    Admin,
 }
 
 /// The accepted bearer tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
-    /// Opens every route.
+    /// Opens every route, or with `admin` those that read or write.
     pub all: Option<BearerToken>,
     /// Opens the routes that read.
     pub read: Option<BearerToken>,
     /// Opens the routes that write.
     pub write: Option<BearerToken>,
+    /// Opens the routes that change what the connector does, and is then the only credential that does.
+    pub admin: Option<BearerToken>,
 }
 
 impl Tokens {
@@ -155,11 +161,20 @@ impl Tokens {
         false
     }
 
+    /// Returns the access of a user and of the token `all`.
+    pub fn general_grant(&self) -> Grant {
+        match self.admin {
+            None => Grant::All,
+            Some(_) => Grant::ReadWrite,
+        }
+    }
+
     fn each(&self) -> Vec<(Grant, &BearerToken)> {
         let tokens = [
-            (Grant::All, &self.all),
+            (self.general_grant(), &self.all),
             (Grant::Read, &self.read),
             (Grant::Write, &self.write),
+            (Grant::Admin, &self.admin),
         ];
         let given = tokens.into_iter();
         given
@@ -339,6 +354,7 @@ mod tests {
             all: token("t0ken"),
             read: token("t0ken-r"),
             write: token("t0ken-w"),
+            admin: None,
         };
         for (presented, expected) in [
             ("t0ken", Some(Grant::All)),
@@ -352,6 +368,19 @@ mod tests {
             assert_eq!(grant, expected, "{presented}");
             let none = verifier.grant(&Tokens::default(), presented.as_bytes());
             assert_eq!(none, None, "{presented}");
+        }
+        let with_admin = Tokens {
+            admin: token("t0ken-a"),
+            ..tokens.clone()
+        };
+        for (presented, expected) in [
+            ("t0ken", Grant::ReadWrite),
+            ("t0ken-r", Grant::Read),
+            ("t0ken-w", Grant::Write),
+            ("t0ken-a", Grant::Admin),
+        ] {
+            let grant = verifier.grant(&with_admin, presented.as_bytes());
+            assert_eq!(grant, Some(expected), "{presented}");
         }
         assert!(!tokens.is_empty() && !tokens.has_equal());
         assert!(Tokens::default().is_empty());

@@ -263,6 +263,59 @@ async fn tokens_for_reading_and_writing_open_their_side() {
 }
 
 #[tokio::test]
+async fn the_token_for_administration_alone_changes_jobs() {
+    let app = TestApp::start_with(&[
+        "--bearer-token=all-token",
+        "--read-bearer-token=r-token",
+        "--write-bearer-token=w-token",
+        "--admin-bearer-token=a-token",
+        &format!("--basic-auth-users=alice:{}", hash("a")),
+    ])
+    .await;
+    let user = basic("alice", "a");
+    let cases = [
+        ("Bearer all-token", [true, true, false]),
+        (&user, [true, true, false]),
+        ("Bearer r-token", [true, false, false]),
+        ("Bearer w-token", [false, true, false]),
+        ("Bearer a-token", [false, false, true]),
+    ];
+    for (authorization, opened) in cases {
+        let routes = ["/read", "/write", "/v1/connectors"];
+        for (path, is_open) in routes.into_iter().zip(opened) {
+            let request = Request::post(path).header("authorization", authorization);
+            let response = app.send(request.body(Body::empty()).unwrap()).await;
+            let text = response.text();
+            let case = format!("{path} {authorization}: {text}");
+            assert_eq!(response.status != 403, is_open, "{case}");
+            assert!(response.status != 401, "{case}");
+            if !is_open {
+                let remedy = match path {
+                    "/v1/connectors" => "; use the token of admin_bearer_token",
+                    "/read" => "; use the token of read_bearer_token or bearer_token",
+                    _ => "; use the token of write_bearer_token or bearer_token",
+                };
+                assert!(text.contains(remedy), "{case}");
+            }
+        }
+    }
+    let response = app.get("/v1/connectors").await;
+    assert_eq!(response.status, 401);
+    let text = response.text();
+    assert!(text.contains("the token of admin_bearer_token"), "{text}");
+}
+
+#[tokio::test]
+async fn a_token_for_administration_alone_opens_neither_side() {
+    let app = TestApp::start_with(&["--admin-bearer-token=a-token"]).await;
+    for path in ["/read", "/write"] {
+        let request = Request::post(path).header("authorization", "Bearer a-token");
+        let response = app.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status, 403, "{path}: {}", response.text());
+    }
+}
+
+#[tokio::test]
 async fn a_token_for_one_side_leaves_the_other_side_closed() {
     for (flag, open, closed) in [
         ("--read-bearer-token=t0ken", "/read", "/write"),

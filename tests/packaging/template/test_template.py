@@ -18,6 +18,7 @@ from stack import ROOT, Rejected, Stack, as_list, template
 TOKEN = "0123456789abcdef0123456789abcdef"
 READ_TOKEN = "r" * 32
 WRITE_TOKEN = "w" * 32
+ADMIN_TOKEN = "a" * 32
 USERS = "prometheus:$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 BEARER = {"Authentication": "bearer", "BearerToken": TOKEN}
 NETWORK = {"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2"}
@@ -153,6 +154,7 @@ class Authentication(unittest.TestCase):
             "BearerToken": ["", TOKEN],
             "ReadBearerToken": ["", READ_TOKEN],
             "WriteBearerToken": ["", WRITE_TOKEN],
+            "AdminBearerToken": ["", ADMIN_TOKEN],
             "BasicAuthUsers": ["", USERS],
             "DeadLetters": ["false", "true"],
             "Connectors": ["false", "true"],
@@ -164,7 +166,7 @@ class Authentication(unittest.TestCase):
             mode = stack.parameters["Authentication"]
             seen.add(mode)
             variables = stack.variables()
-            tokens = {"bearer_token", "read_bearer_token", "write_bearer_token"}
+            tokens = {"bearer_token", "read_bearer_token", "write_bearer_token", "admin_bearer_token"}
             methods = {name for name in tokens | {"basic_auth_users"} if variables[name]}
             routes = stack.of_type("AWS::ApiGatewayV2::Route").values()
             keys = {"POST /write", "POST /read", "POST /v1/metrics", "GET /query"}
@@ -175,7 +177,7 @@ class Authentication(unittest.TestCase):
             for route in routes:
                 self.assertTrue(route["AuthorizationType"] == "AWS_IAM" or methods, stack.parameters)
             if mode == "bearer":
-                self.assertTrue(methods and methods <= tokens, stack.parameters)
+                self.assertTrue(methods - {"admin_bearer_token"} and methods <= tokens, stack.parameters)
             else:
                 self.assertEqual(methods, {"basic": {"basic_auth_users"}, "iam": set()}[mode])
         self.assertEqual(seen, {"bearer", "basic", "iam"})
@@ -202,6 +204,11 @@ class Authentication(unittest.TestCase):
             {"Authentication": "basic"},
             {"Authentication": "basic", "BearerToken": TOKEN},
             {"Authentication": "basic", "ReadBearerToken": READ_TOKEN, "WriteBearerToken": WRITE_TOKEN},
+            {"AdminBearerToken": ADMIN_TOKEN},
+            {"BearerToken": TOKEN, "AdminBearerToken": "short"},
+            {"BearerToken": TOKEN, "AdminBearerToken": TOKEN},
+            {"WriteBearerToken": TOKEN, "AdminBearerToken": TOKEN},
+            {"BearerToken": READ_TOKEN, "ReadBearerToken": TOKEN, "AdminBearerToken": TOKEN},
             {"ReadBearerToken": "short"},
             {"WriteBearerToken": "short"},
             {"BearerToken": TOKEN, "ReadBearerToken": TOKEN},
@@ -217,11 +224,11 @@ class Authentication(unittest.TestCase):
                 Stack(**parameters)
 
     def test_secrets_are_not_echoed(self):
-        for name in ("BearerToken", "ReadBearerToken", "WriteBearerToken", "BasicAuthUsers"):
+        for name in ("BearerToken", "ReadBearerToken", "WriteBearerToken", "AdminBearerToken", "BasicAuthUsers"):
             self.assertIs(template()["Parameters"][name]["NoEcho"], True, name)
-        stack = Stack(**BEARER, ReadBearerToken=READ_TOKEN, WriteBearerToken=WRITE_TOKEN)
-        for output in stack.outputs.values():
-            for token in (TOKEN, READ_TOKEN, WRITE_TOKEN):
+        tokens = {"ReadBearerToken": READ_TOKEN, "WriteBearerToken": WRITE_TOKEN, "AdminBearerToken": ADMIN_TOKEN}
+        for output in Stack(**BEARER, **tokens).outputs.values():
+            for token in (TOKEN, *tokens.values()):
                 self.assertNotIn(token, output)
 
 
