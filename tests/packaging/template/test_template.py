@@ -223,6 +223,37 @@ class Authentication(unittest.TestCase):
             with self.subTest(parameters), self.assertRaises(Rejected):
                 Stack(**parameters)
 
+    def test_secrets_manager_can_have_every_credential(self):
+        arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prometheus/token-a1b2c3"
+        of_users = {"Authentication": "basic", "BasicAuthUsersSecret": arn}
+        self.assertEqual(Stack(**of_users).variables()["basic_auth_users"], f"{{{{resolve:secretsmanager:{arn}}}}}")
+        parameters = {
+            "BearerToken": "bearer_token",
+            "ReadBearerToken": "read_bearer_token",
+            "WriteBearerToken": "write_bearer_token",
+            "AdminBearerToken": "admin_bearer_token",
+        }
+        for name, variable in parameters.items():
+            with self.subTest(name):
+                # One value of a secret, of one version.
+                secret = f"{name}/of-prod:SecretString:token::v1"
+                other = {} if name != "AdminBearerToken" else BEARER
+                variables = Stack(**other, **{f"{name}Secret": secret}).variables()
+                self.assertEqual(variables[variable], f"{{{{resolve:secretsmanager:{secret}}}}}")
+                for rest in parameters.values():
+                    if rest != variable and not (other and rest == "bearer_token"):
+                        self.assertEqual(variables[rest], "")
+                with self.assertRaisesRegex(Rejected, "^CredentialsAreGivenOnce: .*pass the other one empty"):
+                    Stack(**BEARER | {name: TOKEN[::-1], f"{name}Secret": secret})
+                with self.assertRaises(Rejected):
+                    Stack(**BEARER, **{f"{name}Secret": "a}} b"})
+        with self.assertRaisesRegex(Rejected, "^TokensDiffer: "):
+            Stack(ReadBearerTokenSecret="one", WriteBearerTokenSecret="one")
+        with self.assertRaisesRegex(Rejected, "^TokenIsGiven: "):
+            Stack(AdminBearerTokenSecret="one")
+        with self.assertRaisesRegex(Rejected, "^UsersAreGiven: "):
+            Stack(Authentication="basic", BearerTokenSecret="one")
+
     def test_secrets_are_not_echoed(self):
         for name in ("BearerToken", "ReadBearerToken", "WriteBearerToken", "AdminBearerToken", "BasicAuthUsers"):
             self.assertIs(template()["Parameters"][name]["NoEcho"], True, name)
