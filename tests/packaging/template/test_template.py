@@ -22,6 +22,7 @@ ADMIN_TOKEN = "a" * 32
 USERS = "prometheus:$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 BEARER = {"Authentication": "bearer", "BearerToken": TOKEN}
 NETWORK = {"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2"}
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d-0000-0000-0000-000000000000"
 CELLS = NETWORK | {"IngestCell": "ingest-cell1", "QueryCell": "query-cell2"}
 # Without a meaning in Lambda.
 STANDALONE_ONLY = re.compile("web_(?!cors_origin).*|connectors_file")
@@ -67,6 +68,7 @@ def stacks():
             "DefaultTable": ["samples"],
             "VpcId": ["", "vpc-1"],
             "SubnetIds": ["subnet-1"],
+            "KmsKeyArn": ["", KEY],
         }
     )
 
@@ -325,6 +327,24 @@ class Permissions(unittest.TestCase):
         self.assertEqual(stack.granted("xray:PutTraceSegments"), ["*"])
         self.assertEqual(stack.granted("ec2:CreateNetworkInterface"), ["*"])
 
+    def test_a_key_is_used_for_what_has_it_alone(self):
+        def services(**parameters):
+            return {
+                (action, tuple(statement.get("Condition", {}).get("StringEquals", {}).values()))
+                for statement in Stack(**BEARER, KmsKeyArn=KEY, **parameters).statements()
+                for action in as_list(statement["Action"])
+                if statement["Resource"] == KEY
+            }
+
+        variables = {("kms:Decrypt", ())}
+        queue = {(f"kms:{action}", ("sqs.eu-west-1.amazonaws.com",)) for action in ("Decrypt", "GenerateDataKey")}
+        self.assertEqual(services(), variables)
+        self.assertEqual(services(DeadLetters="true"), variables | queue)
+        for parameter in ("Connectors", "HaTracking"):
+            state = services(**{parameter: "true"}) - variables
+            self.assertEqual({via for _, via in state}, {("dynamodb.eu-west-1.amazonaws.com",)})
+            self.assertIn("kms:Decrypt", {action for action, _ in state})
+
     def test_tables_are_created_and_dropped_only_where_that_is_said(self):
         on = Stack(**BEARER, ConnectorsManageTables="true")
         for action in "timestream:CreateTable timestream:DeleteTable".split():
@@ -383,6 +403,29 @@ class Parts(unittest.TestCase):
         by_hand = (ROOT / "docs/lambda-by-hand.md").read_text()
         text = ",".join(f"{name}={value}" for name, value in retention.items())
         self.assertIn(f"--retention-properties {text} ", by_hand)
+
+    def test_a_key_encrypts_everything_that_lasts(self):
+        everything = {"DeadLetters": "true", "Connectors": "true", "AccessLogs": "true", "CreateDatabase": "true"}
+        keys = {
+            "AWS::Lambda::Function": lambda it: it.get("KmsKeyArn"),
+            "AWS::Logs::LogGroup": lambda it: it.get("KmsKeyId"),
+            "AWS::SQS::Queue": lambda it: it.get("KmsMasterKeyId"),
+            "AWS::DynamoDB::Table": lambda it: it["SSESpecification"].get("KMSMasterKeyId"),
+            "AWS::Timestream::Database": lambda it: it.get("KmsKeyId"),
+        }
+        for key in ("", KEY):
+            stack = Stack(**BEARER, **everything, KmsKeyArn=key)
+            for kind, key_of in keys.items():
+                found = stack.of_type(kind)
+                self.assertTrue(found, kind)
+                for name, resource in found.items():
+                    self.assertEqual(key_of(resource), key or None, name)
+            # Two kinds of encryption at once are rejected by SQS.
+            for queue in stack.of_type("AWS::SQS::Queue").values():
+                self.assertNotEqual("SqsManagedSseEnabled" in queue, "KmsMasterKeyId" in queue)
+        for invalid in ("alias/key", "arn:aws:kms:eu-west-1:123456789012:alias/key"):
+            with self.subTest(invalid), self.assertRaises(Rejected):
+                Stack(**BEARER, KmsKeyArn=invalid)
 
     def test_dead_letters_are_replayed_only_on_request(self):
         self.assertFalse(Stack(**BEARER).of_type("AWS::SQS::Queue"))
