@@ -366,6 +366,8 @@ class Rules(unittest.TestCase):
             ("CellsNeedAVpc", {"IngestCell": "ingest-cell1", "QueryCell": "query-cell1"}),
             ("CellsNeedAVpc", NETWORK | {"IngestCell": "ingest-cell1"}),
             ("CellsNeedAVpc", CELLS | {"WriteBaseEndpoint": "https://x.example"}),
+            ("LimitsAreComplete", {"ThrottlingRateLimit": 10}),
+            ("LimitsAreComplete", {"ThrottlingBurstLimit": 10}),
             ("ReplayNeedsAQueue", {"DeadLetterReplay": "true"}),
             ("ScrapeNeedsATable", {"ScrapeEndpoint": "http://x/", "DefaultTable": "", "PrometheusTableLabel": "x"}),
             ("CopiesNeedATable", {"SyncFrom": "http://x/", "Connectors": "true", "DefaultTable": "", "PrometheusTableLabel": "x"}),
@@ -531,6 +533,11 @@ class Parts(unittest.TestCase):
         self.assertEqual(function["ReservedConcurrentExecutions"], "5")
         self.assertEqual(function["TracingConfig"], {"Mode": "Active"})
         (stage,) = changed.of_type("AWS::ApiGatewayV2::Stage").values()
+        self.assertNotIn("DefaultRouteSettings", stage)
+        limited = Stack(**BEARER, ThrottlingRateLimit=100, ThrottlingBurstLimit=20)
+        (slow,) = limited.of_type("AWS::ApiGatewayV2::Stage").values()
+        settings = {"ThrottlingRateLimit": "100", "ThrottlingBurstLimit": "20"}
+        self.assertEqual(slow["DefaultRouteSettings"], settings)
         self.assertIn("requestId", json.loads(stage["AccessLogSettings"]["Format"]))
 
 
