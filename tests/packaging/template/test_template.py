@@ -522,6 +522,26 @@ class Parts(unittest.TestCase):
         self.assertEqual(function["VpcConfig"]["SubnetIds"], ["subnet-1", "subnet-2"])
         self.assertNotIn("VpcConfig", *Stack(**BEARER).of_type("AWS::Lambda::Function").values())
 
+    def test_private_endpoints_open_the_tables_of_the_function_alone(self):
+        for databases in ("", "one,two", ",".join(f"db{n}" for n in range(8)), "*"):
+            for manages in ("false", "true"):
+                parameters = {"Databases": databases, "ConnectorsManageTables": manages, "DeadLetters": "true"}
+                stack = Stack(**BEARER, **CELLS, **parameters)
+                endpoints = stack.of_type("AWS::EC2::VPCEndpoint")
+                opened = set()
+                for name, endpoint in endpoints.items():
+                    for statement in endpoint["PolicyDocument"]["Statement"]:
+                        account = {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}
+                        self.assertEqual(statement["Condition"], account)
+                        if name == "QueueEndpoint":
+                            self.assertEqual(statement["Resource"], "arn:aws:sqs:eu-west-1:123456789012:*")
+                            continue
+                        for action in as_list(statement["Action"]):
+                            opened.add(action)
+                            self.assertEqual(as_list(statement["Resource"]), stack.granted(action), (name, action))
+                calls = {action for it in stack.statements() for action in as_list(it["Action"])}
+                self.assertEqual(opened, {action for action in calls if action.startswith("timestream:")})
+
     def test_switches_of_the_function(self):
         (plain,) = Stack(**BEARER).of_type("AWS::Lambda::Function").values()
         self.assertEqual(plain["Runtime"], "provided.al2023")
