@@ -24,6 +24,7 @@ test: ## Run all tests; obtains a Prometheus, a node exporter, the Python and th
 	@scripts/python.sh strangers >/dev/null
 	@scripts/python.sh queue >/dev/null
 	@scripts/python.sh lambda >/dev/null
+	@scripts/python.sh password >/dev/null
 	@scripts/arm64.sh rustc >/dev/null
 	@scripts/arm64.sh run >/dev/null
 	cargo test --workspace
@@ -87,9 +88,8 @@ build-lambda-x86-64: ## The same for x86-64: target/lambda-x86-64/bootstrap/boot
 validate: ## Check template.yaml
 	scripts/lambda.sh sam validate --lint
 
-deploy: ## Build the function and deploy the stack; prompts for the parameters
-	scripts/lambda.sh --arm64 sam build
-	scripts/lambda.sh sam deploy --guided
+deploy: ## Build the function, deploy the stack and check it; four questions, see scripts/deploy.sh
+	@scripts/deploy.sh
 
 dist: ## Build the archives of a release, with checksums, in target/dist
 	@scripts/dist.sh

@@ -3,7 +3,7 @@
 # Obtains a Python with the packages of a purpose, and prints the absolute path of that python as the only
 # line on standard output. Progress and errors go to standard error.
 #
-#   scripts/python.sh [strangers|queue|lambda|clients|otlp]
+#   scripts/python.sh [strangers|queue|lambda|clients|otlp|password]
 #
 #   python="$(scripts/python.sh)"
 #   "$python" -c 'import boto3'
@@ -14,7 +14,7 @@
 # from those in tests/queue-requirements.txt. clients: a client of Prometheus' HTTP API, from those in
 # tests/clients-requirements.txt. otlp: the OpenTelemetry SDK, from those in tests/otlp-requirements.txt.
 # lambda: cargo-lambda, zig and SAM, which build and check the function, from those in
-# scripts/lambda-requirements.txt.
+# scripts/lambda-requirements.txt. password: bcrypt, from scripts/password-requirements.txt.
 #
 # It is a virtual environment of python3 (3.10 or later) in the cache, made on the first run by the
 # ordinary pip, whose own settings apply (PIP_INDEX_URL, pip.conf, ...):
@@ -57,12 +57,16 @@ case "${1:-strangers}" in
         readonly requirements="$here/lambda-requirements.txt"
         readonly modules='samcli, samtranslator, ziglang'
         ;;
+    password)
+        readonly requirements="$here/password-requirements.txt"
+        readonly modules='bcrypt'
+        ;;
     *)
         set -- strangers "$@"
         ;;
 esac
 if [[ $# -gt 1 ]]; then
-    printf 'usage: scripts/python.sh [strangers|queue|lambda|clients|otlp]\n' >&2
+    printf 'usage: scripts/python.sh [strangers|queue|lambda|clients|otlp|password]\n' >&2
     exit 2
 fi
 

@@ -177,7 +177,7 @@ fn the_compose_file_says_what_the_programs_understand() {
 fn every_queue_in_the_documents_sends_large_requests_of_few_shards() {
     let texts = [
         include_str!("../../README.md"),
-        include_str!("../../template.yaml"),
+        include_str!("../../scripts/deploy.sh"),
         include_str!("../../docs/deploying.md"),
         include_str!("../../docs/senders.md"),
         include_str!("../../docs/compose/prometheus.yml"),

@@ -4,6 +4,7 @@
 //! would run beside it otherwise.
 
 mod artefacts;
+mod deploy;
 mod documents;
 mod run;
 #[allow(dead_code, reason = "other tests need more of it")]

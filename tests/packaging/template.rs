@@ -24,7 +24,6 @@ async fn the_template_keeps_its_promises() {
         .args(["-B", "-m", "unittest", "discover", "--start-directory"])
         .arg(&tests)
         .env("OPTIONS", file)
-        .env("PROMTOOL", obtained("prometheus.sh", &["promtool"]))
         .env("SAM", python.with_file_name("sam"))
         .env("PRINTED_METRICS", printed_metrics().await)
         .output()

@@ -29,9 +29,10 @@ class Rejected(Exception):
 
 
 @functools.cache
-def _transformed():
-    template = yaml_parse((ROOT / "template.yaml").read_text())
-    template["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://bucket/archive"
+def _transformed(text=None):
+    template = yaml_parse(text or (ROOT / "template.yaml").read_text())
+    if text is None:
+        template["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://bucket/archive"
     os.environ.setdefault("AWS_DEFAULT_REGION", PSEUDO["AWS::Region"])
     return transform(template, {}, None)
 
@@ -42,10 +43,13 @@ def template():
 
 
 class Stack:
-    """A stack with parameters that differ from the defaults."""
+    """A stack with parameters that differ from the defaults.
 
-    def __init__(self, **parameters):
-        self.template = _transformed()
+    `text` is a packaged template, in place of that of the repository.
+    """
+
+    def __init__(self, text=None, **parameters):
+        self.template = _transformed(text)
         known = self.template["Parameters"]
         assert not parameters.keys() - known.keys(), parameters.keys() - known.keys()
         self.parameters = {name: self._value(name, known[name], parameters) for name in known}
