@@ -73,7 +73,7 @@ async fn run(binary: &str) -> Run {
     let emulator = Emulator::start(Config {
         tables: vec![TableSpec {
             magnetic_writes: true,
-            ..TableSpec::new("prometheus", "metrics")
+            ..TableSpec::new("prometheus", "samples")
         }],
         ..Config::default()
     });
@@ -82,7 +82,7 @@ async fn run(binary: &str) -> Run {
     let mut variables = api.variables(&emulator.url());
     for (name, value) in [
         ("default_database", "prometheus"),
-        ("default_table", "metrics"),
+        ("default_table", "samples"),
         ("bearer_token", "local"),
     ] {
         variables.push((name.to_owned(), value.to_owned()));
@@ -96,7 +96,7 @@ async fn run(binary: &str) -> Run {
     let init = start.elapsed();
     let first_write = write(&api).await;
     let second_write = write(&api).await;
-    assert_eq!(emulator.points("prometheus", "metrics").len(), 4);
+    assert_eq!(emulator.points("prometheus", "samples").len(), 4);
     let peak_kib = soak::process::peak_memory_kib(function.id()).expect("the function runs");
     function.stop().await;
     emulator.stop().await;

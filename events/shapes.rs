@@ -31,7 +31,7 @@ pub(crate) const END_MS: i64 = varint([0xd0, 0xa0, 0xe2, 0x80, 0xa5, 0x2e]);
 pub(crate) const TOKEN: &str = "local";
 
 /// The expression of the queries; its characters all have a meaning in URLs.
-const EXPRESSION: &str = "up{PrometheusDatabaseLabel=\"prometheus\",PrometheusTableLabel=\"metrics\",\
+const EXPRESSION: &str = "up{PrometheusDatabaseLabel=\"prometheus\",PrometheusTableLabel=\"samples\",\
                           job=~\"prom.+&?|100%\"} + 0.5";
 /// The label of each series that differs between the bodies.
 pub(crate) const JOB: &str = "prometheus";
@@ -496,7 +496,7 @@ fn map_or(none: Value, members: impl Iterator<Item = (String, Value)>) -> Value 
 fn attributes(job: &str) -> [(&'static str, &str); 3] {
     [
         ("PrometheusDatabaseLabel", "prometheus"),
-        ("PrometheusTableLabel", "metrics"),
+        ("PrometheusTableLabel", "samples"),
         ("job", job),
     ]
 }
@@ -551,7 +551,7 @@ fn metrics_in_json(job: &str) -> String {
 fn labels(name: &str, job: &str) -> [(&'static str, String); 4] {
     [
         ("PrometheusDatabaseLabel", "prometheus".to_owned()),
-        ("PrometheusTableLabel", "metrics".to_owned()),
+        ("PrometheusTableLabel", "samples".to_owned()),
         ("__name__", name.to_owned()),
         ("job", job.to_owned()),
     ]

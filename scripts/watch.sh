@@ -40,7 +40,7 @@ cargo build --bin bootstrap
 mkdir -p "$folder"
 "${CARGO_TARGET_DIR:-target}/debug/timestream-emulator" \
     --listen "127.0.0.1:$emulator_port" --data-dir "$folder/timestream" \
-    --table prometheus/samples,magnetic_writes=true --table prometheus/metrics,magnetic_writes=true >"$folder/emulator.log" 2>&1 &
+    --table prometheus/samples,magnetic_writes=true --table prometheus/metrics >"$folder/emulator.log" 2>&1 &
 emulator=$!
 started=("$emulator")
 # The watcher's group includes cargo and the function.

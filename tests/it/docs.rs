@@ -76,6 +76,76 @@ fn definitions_in_the_documents_are_accepted() {
     assert_definitions(&json.replace("$exporter_port", "9203"));
 }
 
+/// Adds the tables that definitions in a value name, at any depth: targets and sources.
+fn add_tables(value: &Value, tables: &mut Vec<String>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| add_tables(value, tables)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value.as_str() {
+                    Some(table) if ["target_table", "table"].contains(&name.as_str()) => {
+                        tables.push(table.to_owned());
+                    }
+                    _ => add_tables(value, tables),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn nothing_shipped_writes_to_the_table_of_metadata() {
+    let metadata = OPTIONS.iter().find(|it| it.variable == "metadata_table");
+    let metadata = metadata.expect("the option").default;
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut texts = vec![include_str!("../../docs/compose/connectors.json").to_owned()];
+    for folder in ["docs", "docs/connectors", "events"] {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = || std::fs::read_to_string(&path).unwrap();
+            match path.extension().and_then(|it| it.to_str()) {
+                Some("md") => texts.extend(json_blocks(&text()).into_iter().map(str::to_owned)),
+                Some("json") => texts.push(text()),
+                _ => {}
+            }
+        }
+    }
+    // Definitions within a script and within the template.
+    let script = include_str!("../../scripts/run.sh");
+    let template = include_str!("../../template.yaml");
+    for (text, start, end) in [
+        (script, "<<JSON\n", "JSON\n"),
+        (template, "Input: !Sub |\n", "\n\n"),
+    ] {
+        for rest in text.split(start).skip(1) {
+            let (json, _) = rest.split_once(end).expect("it ends");
+            let json = json.replace("${ConnectorsManageTables}", "true");
+            texts.push(json.replace("$exporter_port", "9203"));
+        }
+    }
+    let mut tables = Vec::new();
+    for text in texts {
+        // Fragments of documents are no whole values.
+        if let Ok(value) = serde_json::from_str(&text) {
+            add_tables(&value, &mut tables);
+        }
+    }
+    assert!(tables.len() > 15, "{tables:?}");
+    assert!(tables.contains(&"${DefaultTable}".to_owned()), "{tables:?}");
+    assert!(!tables.contains(&metadata.to_owned()), "{tables:?}");
+    // The requests of the example events name theirs by labels.
+    let labels = include_str!("../../events/shapes.rs");
+    let named: Vec<&str> = labels
+        .split("\"PrometheusTableLabel\", \"")
+        .skip(1)
+        .collect();
+    assert_eq!(named.len(), 2);
+    for rest in named {
+        assert!(rest.starts_with("samples\""), "{rest:.40}");
+    }
+}
+
 #[test]
 fn the_keys_of_each_type_are_those_of_the_program() {
     type Parse = fn(&Value) -> Result<Box<dyn Job>, FieldErrors>;

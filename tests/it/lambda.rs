@@ -46,7 +46,7 @@ impl Running {
     }
 
     async fn start_with(variables: &[(&str, &str)]) -> Self {
-        let emulator = start_emulator(vec![table("prometheus", "metrics")]).await;
+        let emulator = start_emulator(vec![table("prometheus", "samples")]).await;
         Self::start_before(emulator, variables).await
     }
 
@@ -135,7 +135,7 @@ fn sample(value: f64) -> Vec<u8> {
 /// Destinations that need no label.
 const DEFAULTS: [(&str, &str); 2] = [
     ("default_database", "prometheus"),
-    ("default_table", "metrics"),
+    ("default_table", "samples"),
 ];
 
 fn slow(operation: &str) -> Fault {
@@ -202,7 +202,7 @@ async fn every_event_is_served_by_one_process() {
         let expected = series(&[("__name__", "up"), ("job", job)], values);
         assert_eq!(response.results[0].timeseries, [expected], "{name}");
     }
-    assert_eq!(running.emulator.points("prometheus", "metrics").len(), 5);
+    assert_eq!(running.emulator.points("prometheus", "samples").len(), 5);
     let left = running.stop().await;
     assert!(!left.stderr.contains("level=error"), "{}", left.stderr);
 }
@@ -254,7 +254,7 @@ async fn otlp_metrics_arrive_in_each_shape() {
         let now = running.emulator.counters().records_accepted;
         assert!(now > stored, "{name}");
     }
-    let points = running.emulator.points("prometheus", "metrics");
+    let points = running.emulator.points("prometheus", "samples");
     let mut jobs: Vec<_> = points
         .iter()
         .filter(|point| point.measure_name == "room_temperature_celsius")
@@ -330,7 +330,7 @@ async fn parameters_that_occur_twice_reach_the_api_in_each_shape() {
     assert_eq!(response.status, 204, "{}", response.text());
     let matchers = ["up", "go_goroutines"].map(|name| {
         format!(
-            "{name}{{PrometheusDatabaseLabel=\"prometheus\",PrometheusTableLabel=\"metrics\",job=~\"a+|prom.*\"}}"
+            "{name}{{PrometheusDatabaseLabel=\"prometheus\",PrometheusTableLabel=\"samples\",job=~\"a+|prom.*\"}}"
         )
     });
     let (start, end) = ("1590213200".to_owned(), "1590213300".to_owned());
@@ -823,7 +823,7 @@ async fn dead_letters_of_a_queue_are_written_again() {
     let message =
         |id: &str, body: String| json!({"eventSource": "aws:sqs", "messageId": id, "body": body});
     let event = json!({"Records": [
-        message("stored", letter("metrics", 1) + "\n" + &letter("metrics", 2)),
+        message("stored", letter("samples", 1) + "\n" + &letter("samples", 2)),
         message("rejected", letter("missing", 3)),
     ]});
     let Ended::Responded(response) = running.api.invoke(event.to_string()).await else {
@@ -833,7 +833,7 @@ async fn dead_letters_of_a_queue_are_written_again() {
         response,
         json!({"batchItemFailures": [{"itemIdentifier": "rejected"}]})
     );
-    let points = running.emulator.points("prometheus", "metrics");
+    let points = running.emulator.points("prometheus", "samples");
     assert_eq!(points.len(), 2);
     let left = running.stop().await;
     assert!(
@@ -977,7 +977,7 @@ fn incompressible(series_count: usize) -> Vec<TimeSeries> {
 
 #[tokio::test]
 async fn a_response_that_lambda_would_reject_is_an_error_that_helps() {
-    let emulator = start_emulator(vec![table("db", "t"), table("prometheus", "metrics")]).await;
+    let emulator = start_emulator(vec![table("db", "t"), table("prometheus", "samples")]).await;
     let router = connect(&emulator, &[]).await;
     let app = TestApp { emulator, router };
     for part in incompressible(5_000).chunks(1_000) {
@@ -1232,7 +1232,7 @@ async fn a_request_to_another_path_goes_by_its_header() {
 fn scheduled(endpoint: &str) -> Value {
     let mut definition = file("scheduler-prometheus");
     definition["config"]["endpoint"] = endpoint.into();
-    definition["target_table"] = "metrics".into();
+    definition["target_table"] = "samples".into();
     definition
 }
 
@@ -1259,7 +1259,7 @@ async fn a_schedule_runs_its_definition() {
     assert_eq!(response["name"], "node-exporter-1");
     assert_eq!(response["result"], "complete");
     assert_eq!(response["received"], 2);
-    let points = running.emulator.points("prometheus", "metrics");
+    let points = running.emulator.points("prometheus", "samples");
     assert_eq!(response["rows"], points.len());
     let names: BTreeSet<&str> = points.iter().map(|it| it.measure_name.as_str()).collect();
     assert!(
@@ -1502,13 +1502,13 @@ async fn rows_of_a_queue_and_of_a_stream_reach_the_sink() {
     // A message without a recipient, and dead letters among the rows.
     let mut mixed = queue.clone();
     mixed["Records"][1]["messageAttributes"]["connector"]["stringValue"] = "unknown".into();
-    let letter = r#"{"dead_letter":1,"time":"2026-01-01T00:00:00Z","reason":"x","message":"","database":"prometheus","table":"metrics","labels":[["__name__","again"],["a","1"]],"samples":[[1600000000000,"1"]]}"#;
+    let letter = r#"{"dead_letter":1,"time":"2026-01-01T00:00:00Z","reason":"x","message":"","database":"prometheus","table":"samples","labels":[["__name__","again"],["a","1"]],"samples":[[1600000000000,"1"]]}"#;
     let letters = json!({"messageId": "7", "body": letter, "eventSource": "aws:sqs"});
     mixed["Records"].as_array_mut().unwrap().push(letters);
     // Letters of the sink go to its endpoint, and those of one that is gone stay.
     let of_sink = |id: &str, sink: &str| {
         let letter = letter.replace(
-            "\"database\":\"prometheus\",\"table\":\"metrics\"",
+            "\"database\":\"prometheus\",\"table\":\"samples\"",
             &format!("\"connector\":\"{sink}\""),
         );
         json!({"messageId": id, "body": letter, "eventSource": "aws:sqs"})
@@ -1527,9 +1527,9 @@ async fn rows_of_a_queue_and_of_a_stream_reach_the_sink() {
             1.0
         )]
     );
-    assert_eq!(running.emulator.points("prometheus", "metrics").len(), 0);
+    assert_eq!(running.emulator.points("prometheus", "samples").len(), 0);
     assert_eq!(failures(&mixed).await, [ids[1]]);
-    let points = running.emulator.points("prometheus", "metrics");
+    let points = running.emulator.points("prometheus", "samples");
     assert_eq!(
         (points.len(), points[0].measure_name.as_str()),
         (1, "again")
@@ -1588,19 +1588,19 @@ async fn schedules_run_a_sync_and_a_sink() {
     };
     let mut sync = file("scheduler-prometheus_api");
     sync["config"]["prometheus_url"] = server.url.clone().into();
-    sync["target_table"] = "metrics".into();
+    sync["target_table"] = "samples".into();
     let response = invoke(&sync).await;
     assert_eq!(
         (&response["result"], &response["rejected"]),
         (&json!("complete"), &json!(0)),
         "{response}"
     );
-    let stored = running.emulator.points("prometheus", "metrics").into_iter();
+    let stored = running.emulator.points("prometheus", "samples").into_iter();
     let stored = stored.filter(|point| point.measure_name == "up").count();
     assert!(stored > 1 && response["rows"] == stored, "{response}");
     let mut sink = file("scheduler-prometheus_sink");
     sink["config"]["url"] = receiver.url.clone().into();
-    sink["config"]["source"]["table"] = "metrics".into();
+    sink["config"]["source"]["table"] = "samples".into();
     let response = invoke(&sink).await;
     assert_eq!(response["result"], "complete", "{response}");
     // The newest minute is left for the next run.

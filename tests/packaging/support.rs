@@ -77,7 +77,7 @@ pub(crate) fn obtained(script: &str, arguments: &[&str]) -> PathBuf {
 pub(crate) async fn start_emulator() -> Emulator {
     let table = TableSpec {
         magnetic_writes: true,
-        ..TableSpec::new("prometheus", "metrics")
+        ..TableSpec::new("prometheus", "samples")
     };
     let config = EmulatorConfig {
         tables: vec![table],
