@@ -209,7 +209,6 @@ impl std::error::Error for ConfigError {}
 
 /// The option that names a file of connector definitions.
 const CONNECTORS_FILE: &str = "connectors_file";
-/// The option whose effect does not depend on a socket.
 /// The options of bearer tokens.
 const TOKENS: [&str; 4] = [
     "bearer_token",
@@ -217,6 +216,7 @@ const TOKENS: [&str; 4] = [
     "write_bearer_token",
     "admin_bearer_token",
 ];
+/// The option whose effect does not depend on a socket.
 const CORS_ORIGIN: &str = "web_cors_origin";
 
 /// The variables by which the SDK takes endpoints.
