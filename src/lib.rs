@@ -5,6 +5,7 @@
 //! [`config`] reads the options and [`entry`] builds and runs it all. `docs/architecture.md` is the map.
 
 pub mod backoff;
+mod causes;
 pub mod compute;
 pub mod config;
 pub mod dead_letter;

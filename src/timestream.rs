@@ -129,6 +129,15 @@ impl ErrorKind {
     }
 }
 
+/// Returns the host of a URL, with its port but without the credentials that may stand before it.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host)
+}
+
 /// A call to Timestream that failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {message}", kind.as_str())]
@@ -153,6 +162,19 @@ impl TimestreamError {
         )
     }
 
+    /// Adds the host of `url` to an error of the way to it, unless its words have it already. Words of the service
+    /// need none.
+    fn name_host(&mut self, url: &str) {
+        let is_of_the_way = matches!(
+            self.kind,
+            ErrorKind::Unavailable | ErrorKind::UnexpectedResponse | ErrorKind::Timeout
+        );
+        let host = host_of(url);
+        if is_of_the_way && !host.is_empty() && !self.message.contains(host) {
+            self.message = format!("{host}: {}", self.message);
+        }
+    }
+
     /// An error without rejected records.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
@@ -161,5 +183,29 @@ impl TimestreamError {
             rejections: Vec::new(),
             source: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_way_name_the_host_once() {
+        let url = "https://user:hidden@cell1.example:8443/path";
+        let message = |kind, words: &str| {
+            let mut error = TimestreamError::new(kind, words);
+            error.name_host(url);
+            error.message
+        };
+        assert_eq!(
+            message(ErrorKind::Timeout, "no response"),
+            "cell1.example:8443: no response"
+        );
+        let words = "cannot connect to https://cell1.example:8443/";
+        assert_eq!(message(ErrorKind::Unavailable, words), words);
+        assert_eq!(message(ErrorKind::Validation, "no"), "no");
+        assert_eq!(host_of("cell1"), "cell1");
+        assert_eq!(host_of(""), "");
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::Message;
 use aws_smithy_types::retry::RetryConfig;
 
 use super::Letter;
+use crate::causes::causes;
 
 /// Bytes of a message. SQS takes 1 MiB today, but not in every partition, and a queue that is older has
 /// this as its own limit
@@ -40,12 +40,6 @@ pub struct Sent {
 #[error("{0}")]
 pub struct QueueError(String);
 
-impl QueueError {
-    fn of(error: impl std::error::Error) -> Self {
-        Self(DisplayErrorContext(error).to_string())
-    }
-}
-
 impl Queue {
     /// Returns the queue with this URL; makes no call.
     pub fn new(shared: &SdkConfig, url: &str) -> Self {
@@ -71,7 +65,7 @@ impl Queue {
         for body in messages {
             let message = self.client.send_message().queue_url(&self.url);
             let sent = message.message_body(body).send().await;
-            identifiers.extend(sent.map_err(QueueError::of)?.message_id);
+            identifiers.extend(sent.map_err(|error| self.failed(&error))?.message_id);
         }
         Ok(Sent {
             identifiers,
@@ -94,10 +88,8 @@ impl Queue {
             .wait_time_seconds(2)
             .send()
             .await;
-        Ok(received
-            .map_err(QueueError::of)?
-            .messages
-            .unwrap_or_default())
+        let received = received.map_err(|error| self.failed(&error))?;
+        Ok(received.messages.unwrap_or_default())
     }
 
     /// Removes a message.
@@ -108,7 +100,7 @@ impl Queue {
         let handle = message.receipt_handle().unwrap_or_default();
         let request = self.client.delete_message().queue_url(&self.url);
         let deleted = request.receipt_handle(handle).send().await;
-        deleted.map_err(QueueError::of).map(drop)
+        deleted.map_err(|error| self.failed(&error)).map(drop)
     }
 
     /// Makes a message visible to other receivers at once.
@@ -119,7 +111,12 @@ impl Queue {
         let handle = message.receipt_handle().unwrap_or_default();
         let request = self.client.change_message_visibility().queue_url(&self.url);
         let released = request.receipt_handle(handle).visibility_timeout(0);
-        released.send().await.map_err(QueueError::of).map(drop)
+        let released = released.send().await;
+        released.map_err(|error| self.failed(&error)).map(drop)
+    }
+
+    fn failed(&self, error: &dyn std::error::Error) -> QueueError {
+        QueueError(format!("{}: {}", self.url, causes(error)))
     }
 }
 

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use jiff::Timestamp;
 
 use super::{Expect, Item, StateError, new_version};
+use crate::causes::causes;
 
 /// The time limit of one operation, its retries included.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,6 +32,7 @@ const EXPIRES_AT: &str = "expires_at";
 pub struct Table {
     client: Client,
     name: String,
+    region: String,
 }
 
 impl Table {
@@ -44,9 +46,12 @@ impl Table {
         if let Some(region) = region_of(name) {
             config = config.region(Region::new(region.to_owned()));
         }
+        let config = config.build();
+        let region = config.region().map_or_else(String::new, Region::to_string);
         Self {
-            client: Client::from_conf(config.build()),
+            client: Client::from_conf(config),
             name: name.to_owned(),
+            region,
         }
     }
 
@@ -136,9 +141,10 @@ impl Table {
         })
     }
 
-    fn failed(&self, error: &impl std::error::Error) -> StateError {
-        let error = DisplayErrorContext(error);
-        StateError(format!("DynamoDB table {}: {error}", self.name))
+    fn failed(&self, error: &dyn std::error::Error) -> StateError {
+        let Self { name, region, .. } = self;
+        let error = causes(error);
+        StateError(format!("DynamoDB table {name} in {region}: {error}"))
     }
 }
 

@@ -92,7 +92,7 @@ impl Timestream {
             .call(limits, |_| {
                 let client = Arc::clone(&self.write_client);
                 let (url, body) = (self.write.url(), body.clone());
-                async move { client.write_records(url.as_deref(), body, records).await }.boxed()
+                async move { client.write_records(&url, body, records).await }.boxed()
             })
             .await
     }

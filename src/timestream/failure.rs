@@ -10,6 +10,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::query_page::MalformedPage;
 use super::{ErrorKind, TimestreamError};
+use crate::causes::causes;
 
 /// The words with which the service rejects a query of which a result row has 1 MB or more.
 const ROW_TOO_LARGE: &str = "max page response size has been exceeded";
@@ -48,6 +49,7 @@ where
     let message = match message {
         Some(message) => message.to_owned(),
         None if kind == ErrorKind::UnexpectedResponse => unreadable(&error),
+        None if kind == ErrorKind::Credentials => without_credentials(&error),
         None => causes(&error),
     };
     let kind = kind_by_words(kind, &message);
@@ -58,7 +60,32 @@ where
 }
 
 fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| (*error).source()).any(|error| error.is::<E>())
+    cause::<E>(error).is_some()
+}
+
+/// Returns the first of an error and its causes that has this type.
+fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
+    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.find_map(|error| error.downcast_ref())
+}
+
+/// The words for a chain of credentials that is at its end, and the remedy.
+const NO_CREDENTIALS: (&str, &str) = (
+    "no AWS credentials were found",
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, select a profile by AWS_PROFILE, or give this machine, \
+     container or function a role",
+);
+
+/// Returns the words for an error of credentials. Those of the SDK for an empty chain list types of its own.
+pub(super) fn without_credentials(error: &(dyn Error + 'static)) -> String {
+    match cause::<CredentialsError>(error) {
+        Some(CredentialsError::CredentialsNotLoaded(_)) => {
+            let (words, remedy) = NO_CREDENTIALS;
+            format!("{words}: {remedy}")
+        }
+        Some(error) => causes(error),
+        None => causes(error),
+    }
 }
 
 /// Returns the kind that has the remedy for an error: the service has one kind for errors with several remedies.
@@ -145,33 +172,6 @@ where
     }
 }
 
-/// An error and its causes on one line, without the debug output of the SDK.
-pub(super) fn causes(error: &dyn Error) -> String {
-    let mut text = one_line(&error.to_string());
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = one_line(&cause.to_string());
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
-/// Returns a text of the SDK on one line, without the request that some have at their end: it holds labels and queries.
-fn one_line(text: &str) -> String {
-    /// The beginning of a request as the SDK prints it.
-    const REQUEST: &str = "Request {";
-    let text = match text.split_once(REQUEST) {
-        Some((before, _)) => before.trim_end_matches([' ', '`']),
-        None => text,
-    };
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.collect::<Vec<_>>().join("; ").replace(":; ", ": ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,23 +191,6 @@ mod tests {
         ];
         for (code, status, expected) in cases {
             assert_eq!(service_kind(code, status), expected, "{code} {status}");
-        }
-    }
-
-    #[test]
-    fn causes_are_on_one_line_and_have_no_request() {
-        for (text, expected) in [
-            ("dispatch failure", "dispatch failure"),
-            (
-                "no credentials:\n  set them\n\n  or a role\n",
-                "no credentials: set them; or a role",
-            ),
-            (
-                "failed to apply endpoint `foo` to request `Request { body: SdkBody { inner: \"SELECT\" } }`",
-                "failed to apply endpoint `foo` to request",
-            ),
-        ] {
-            assert_eq!(causes(&std::io::Error::other(text)), expected);
         }
     }
 

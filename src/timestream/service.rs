@@ -18,23 +18,24 @@ use super::{ErrorKind, TimestreamError};
 #[derive(Debug)]
 pub(super) struct Service<C> {
     client: C,
-    /// The custom endpoint, where the cell is not discovered.
-    endpoint: Option<String>,
+    /// The custom endpoint, or else that of the region: the one that discovers, where the cell is discovered.
+    endpoint: String,
     discovery: Option<(Discoverer, C)>,
 }
 
 impl<C: SdkClient> Service<C> {
     /// Builds the clients; `endpoint` is a custom one given by option.
     pub(super) fn new(shared: &SdkConfig, endpoint: Option<&str>, discovery: Discovery) -> Self {
-        let endpoint = custom_endpoint(shared, endpoint, C::SERVICE_ID);
+        let custom = custom_endpoint(shared, endpoint, C::SERVICE_ID);
+        let endpoint = custom.clone().unwrap_or_else(|| C::regional_url(shared));
         let discover = match discovery {
-            Discovery::Auto => endpoint.is_none(),
+            Discovery::Auto => custom.is_none(),
             Discovery::On => true,
             Discovery::Off => false,
         };
         if !discover {
             return Self {
-                client: C::build(shared, endpoint.clone(), None),
+                client: C::build(shared, custom, None),
                 endpoint,
                 discovery: None,
             };
@@ -43,8 +44,8 @@ impl<C: SdkClient> Service<C> {
         let resolver = SharedEndpointResolver::new(cell.clone());
         Self {
             client: C::build(shared, None, Some(resolver)),
-            endpoint: None,
-            discovery: Some((Discoverer::new(cell), C::build(shared, endpoint, None))),
+            endpoint,
+            discovery: Some((Discoverer::new(cell), C::build(shared, custom, None))),
         }
     }
 
@@ -53,12 +54,18 @@ impl<C: SdkClient> Service<C> {
         &self.client
     }
 
-    /// Returns the URL that operations go to, if it is not the regional one.
-    pub(super) fn url(&self) -> Option<String> {
-        match &self.discovery {
-            Some((discoverer, _)) => discoverer.current(),
-            None => self.endpoint.clone(),
+    /// Returns the URL that operations go to; as long as none is discovered, that which discovers.
+    pub(super) fn url(&self) -> String {
+        let discovered = self.discovery.as_ref().and_then(|(it, _)| it.current());
+        discovered.unwrap_or_else(|| self.endpoint.clone())
+    }
+
+    async fn describe(&self, regional: &C) -> Result<Address, TimestreamError> {
+        let mut described = regional.describe().await;
+        if let Err(error) = &mut described {
+            error.name_host(&self.endpoint);
         }
+        described
     }
 
     /// Runs `operation` with retries, on an endpoint that is known and renewed where needed.
@@ -72,9 +79,7 @@ impl<C: SdkClient> Service<C> {
         let (used, operation) = (&used, &operation);
         let attempt = || async move {
             if let Some((discoverer, regional)) = &self.discovery {
-                discoverer
-                    .ensure(async { regional.describe().await })
-                    .await?;
+                discoverer.ensure(self.describe(regional)).await?;
                 *used.lock() = discoverer.current();
             }
             operation(&self.client).await
@@ -82,10 +87,14 @@ impl<C: SdkClient> Service<C> {
         let reload = || async move {
             if let Some((discoverer, regional)) = &self.discovery {
                 let stale = used.lock().take();
-                discoverer.replace(stale, regional.describe()).await;
+                discoverer.replace(stale, self.describe(regional)).await;
             }
         };
-        with_retries(limits, fastrand::f64, attempt, reload).await
+        let mut attempts = with_retries(limits, fastrand::f64, attempt, reload).await;
+        if let Err(error) = &mut attempts.result {
+            error.name_host(&self.url());
+        }
+        attempts
     }
 }
 
@@ -100,6 +109,9 @@ pub(super) trait SdkClient: Sized {
         endpoint: Option<String>,
         resolver: Option<SharedEndpointResolver>,
     ) -> Self;
+
+    /// Returns the URL of the region's endpoint by the rules of the SDK. It is empty if they know none.
+    fn regional_url(shared: &SdkConfig) -> String;
 
     /// Discovers the endpoint of this account.
     fn describe(&self) -> BoxFuture<'static, Result<Address, TimestreamError>>;
@@ -122,6 +134,21 @@ macro_rules! sdk_client {
                     config.set_endpoint_resolver(resolver);
                 }
                 Self::from_conf(config.build())
+            }
+
+            fn regional_url(shared: &SdkConfig) -> String {
+                let params = $sdk::config::endpoint::Params::builder()
+                    .set_region(shared.region().map(ToString::to_string))
+                    .use_fips(shared.use_fips().unwrap_or(false))
+                    .use_dual_stack(shared.use_dual_stack().unwrap_or(false))
+                    .build();
+                let endpoint = params.ok().and_then(|params| {
+                    let rules = $sdk::config::endpoint::DefaultResolver::new();
+                    let resolved =
+                        $sdk::config::endpoint::ResolveEndpoint::resolve_endpoint(&rules, &params);
+                    resolved.now_or_never()?.ok()
+                });
+                endpoint.map_or_else(String::new, |endpoint| endpoint.url().to_owned())
             }
 
             fn describe(&self) -> BoxFuture<'static, Result<Address, TimestreamError>> {
@@ -164,4 +191,43 @@ fn first_address(first: Option<(String, i64)>) -> Result<Address, TimestreamErro
     })?;
     let valid_for = Duration::from_secs(60 * u64::try_from(minutes).unwrap_or(0));
     Ok(Address { address, valid_for })
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::Region;
+
+    use super::*;
+
+    #[test]
+    fn regional_endpoints_are_those_of_the_sdk() {
+        let shared = |region: &'static str, use_fips| {
+            let shared = SdkConfig::builder().region(Region::new(region));
+            shared.use_fips(use_fips).build()
+        };
+        let write =
+            |region, fips| aws_sdk_timestreamwrite::Client::regional_url(&shared(region, fips));
+        let query =
+            |region, fips| aws_sdk_timestreamquery::Client::regional_url(&shared(region, fips));
+        for (found, expected) in [
+            (
+                write("eu-west-1", false),
+                "https://ingest.timestream.eu-west-1.amazonaws.com",
+            ),
+            (
+                query("eu-west-1", false),
+                "https://query.timestream.eu-west-1.amazonaws.com",
+            ),
+            (
+                write("us-gov-west-1", false),
+                "https://ingest.timestream.us-gov-west-1.amazonaws.com",
+            ),
+            (
+                write("us-east-1", true),
+                "https://ingest.timestream-fips.us-east-1.amazonaws.com",
+            ),
+        ] {
+            assert_eq!(found, expected);
+        }
+    }
 }

@@ -17,18 +17,17 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
-use aws_sdk_timestreamwrite::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::header::{AGE, AUTHORIZATION, CONTENT_TYPE, DATE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
 use parking_lot::Mutex;
 
-use super::failure::causes;
+use super::failure::without_credentials;
 use super::{ErrorKind, Settings, TimestreamError};
+use crate::causes::causes;
 use connections::{ConnectionError, Connections, Connector};
 use credentials::CredentialsCache;
 use signature::{CanonicalRequest, Signature, Signer};
@@ -47,8 +46,6 @@ pub(super) struct WriteClient {
     connector: Connector,
     credentials: CredentialsCache,
     signer: Signer,
-    /// The URL of the region's endpoint.
-    regional: String,
     /// The endpoint of the last call.
     endpoint: Mutex<Option<Arc<Endpoint>>>,
     /// Milliseconds by which the clock of the service is ahead of ours, where a signature needed them.
@@ -72,27 +69,23 @@ impl WriteClient {
             connector: Connector::new(settings.roots),
             credentials: CredentialsCache::new(shared.credentials_provider()),
             signer: Signer::new(settings.region.clone()),
-            regional: regional_url(settings, shared),
             endpoint: Mutex::new(None),
             clock_skew_ms: AtomicI64::new(0),
         }
     }
 
-    /// Writes a batch of so many `records` whose JSON `body` is complete, to the endpoint at `url` or
-    /// that of the region.
+    /// Writes a batch of so many `records` whose JSON `body` is complete, to the endpoint at `url`.
     ///
     /// # Errors
     /// Any but a response that says that all records are stored.
     pub(super) async fn write_records(
         &self,
-        url: Option<&str>,
+        url: &str,
         body: Bytes,
         records: usize,
     ) -> Result<(), TimestreamError> {
-        let endpoint = self.endpoint(url.unwrap_or(&self.regional))?;
-        let credentials = self.credentials.get(SystemTime::now()).await;
-        let credentials =
-            credentials.map_err(|error| from_source(ErrorKind::Credentials, error))?;
+        let endpoint = self.endpoint(url)?;
+        let credentials = self.credentials().await?;
         let skew_ms = self.clock_skew_ms.load(Ordering::Relaxed);
         let sent = SystemTime::now();
         let response = self.send(&endpoint, &body, &credentials, skew_ms).await?;
@@ -134,10 +127,18 @@ impl WriteClient {
         })?;
         let request = || endpoint.request(body.clone(), &signature);
         let response = endpoint.connections.send(request).await;
-        response.map_err(|error| match error {
-            ConnectionError::ConnectTimeout(_) => from_source(ErrorKind::Timeout, error),
-            ConnectionError::TooLong => from_source(ErrorKind::UnexpectedResponse, error),
-            _ => from_source(ErrorKind::Unavailable, error),
+        response.map_err(without_response)
+    }
+
+    /// Returns the credentials that calls are signed with.
+    ///
+    /// # Errors
+    /// There are none.
+    pub(super) async fn credentials(&self) -> Result<Arc<Credentials>, TimestreamError> {
+        let credentials = self.credentials.get(SystemTime::now()).await;
+        credentials.map_err(|error| TimestreamError {
+            message: without_credentials(&error),
+            ..from_source(ErrorKind::Credentials, error)
         })
     }
 
@@ -209,20 +210,6 @@ impl Endpoint {
     }
 }
 
-/// Returns the URL of the region's endpoint by the rules of the SDK. It is empty if they know none.
-fn regional_url(settings: &Settings, shared: &SdkConfig) -> String {
-    let params = Params::builder()
-        .region(settings.region.clone())
-        .use_fips(shared.use_fips().unwrap_or(false))
-        .use_dual_stack(shared.use_dual_stack().unwrap_or(false))
-        .build();
-    let endpoint = params.ok().and_then(|params| {
-        let rules = DefaultResolver::new();
-        rules.resolve_endpoint(&params).now_or_never()?.ok()
-    });
-    endpoint.map_or_else(String::new, |endpoint| endpoint.url().to_owned())
-}
-
 /// Returns how far the clock of the service is ahead by the header `Date` of a response, unless a cache sent it.
 fn clock_skew_ms(response: &Response<Bytes>, sent: SystemTime) -> Option<i64> {
     if response.headers().contains_key(AGE) {
@@ -258,6 +245,15 @@ fn shifted(time: SystemTime, ms: i64) -> SystemTime {
         _ => time.checked_sub(distance),
     };
     shifted.unwrap_or(time)
+}
+
+fn without_response(error: ConnectionError) -> TimestreamError {
+    let kind = match &error {
+        ConnectionError::ConnectTimeout(_) => ErrorKind::Timeout,
+        ConnectionError::TooLong => ErrorKind::UnexpectedResponse,
+        _ => ErrorKind::Unavailable,
+    };
+    from_source(kind, error)
 }
 
 fn from_source(kind: ErrorKind, error: impl Error + Send + Sync + 'static) -> TimestreamError {

@@ -211,6 +211,17 @@ async fn without_credentials_data_stays_with_the_sender() {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     let text = response.text().await.unwrap();
     assert!(text.starts_with("CredentialsError: "), "{text}");
+    let what_to_do = [
+        "no AWS credentials were found",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "a role",
+    ];
+    assert!(what_to_do.iter().all(|part| text.contains(part)), "{text}");
+    assert!(
+        !text.contains("Error {") && !text.contains("Some("),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -135,7 +135,7 @@ fn client() -> WriteClient {
 
 async fn write(client: &WriteClient, server: &Server) -> Result<(), TimestreamError> {
     let body = Bytes::from_static(b"{}");
-    client.write_records(Some(&server.url), body, 1).await
+    client.write_records(&server.url, body, 1).await
 }
 
 /// Returns the error by which the SDK reports the same response, and the indexes of rejected records.
@@ -389,19 +389,19 @@ async fn a_server_that_cannot_be_reached_is_named() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let body = Bytes::from_static(b"{}");
-    let error = client().write_records(Some(&url), body.clone(), 1).await;
+    let error = client().write_records(&url, body.clone(), 1).await;
     let error = error.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable);
     let expected = format!("cannot connect to {url}/: ");
     assert!(error.message.starts_with(&expected), "{error}");
     for url in ["", "a b", "/path", "http://user:hidden@a b"] {
-        let error = client().write_records(Some(url), body.clone(), 1).await;
+        let error = client().write_records(url, body.clone(), 1).await;
         let error = error.unwrap_err();
         assert!(error.message.contains("is no URL of a server"), "{error}");
         assert!(!error.message.contains("hidden"), "{error}");
     }
     let with_password = url.replace("//", "//user:hidden@");
-    let error = client().write_records(Some(&with_password), body, 1).await;
+    let error = client().write_records(&with_password, body, 1).await;
     let error = error.unwrap_err();
     assert!(error.message.starts_with(&expected), "{error}");
 }
@@ -413,7 +413,7 @@ async fn a_request_has_these_headers_and_the_path_of_its_endpoint() {
     write(&client, &server).await.unwrap();
     let below = format!("{}/a%20b", server.url);
     let body = Bytes::from_static(b"{}");
-    client.write_records(Some(&below), body, 1).await.unwrap();
+    client.write_records(&below, body, 1).await.unwrap();
     let requests = server.requests.lock();
     let names = |head: &str| -> Vec<String> {
         let lines = head.lines().filter_map(|line| line.split_once(": "));
@@ -535,7 +535,7 @@ async fn many_connections_that_were_closed_while_idle_cost_no_call() {
         }
     });
     let client = client();
-    let call = || client.write_records(Some(&url), Bytes::from_static(b"{}"), 1);
+    let call = || client.write_records(&url, Bytes::from_static(b"{}"), 1);
     for written in futures_util::future::join_all((0..CALLS).map(|_| call())).await {
         written.unwrap();
     }
@@ -543,28 +543,4 @@ async fn many_connections_that_were_closed_while_idle_cost_no_call() {
     closed.wait().await;
     let written = tokio::time::timeout(Duration::from_secs(30), call()).await;
     written.expect("a closed connection is noticed").unwrap();
-}
-
-#[test]
-fn regional_endpoints_are_those_of_the_sdk() {
-    let url = |region: &str, use_fips| {
-        let settings = Settings {
-            region: region.to_owned(),
-            ..settings()
-        };
-        let shared = SdkConfig::builder().use_fips(use_fips).build();
-        regional_url(&settings, &shared)
-    };
-    assert_eq!(
-        url("eu-west-1", false),
-        "https://ingest.timestream.eu-west-1.amazonaws.com"
-    );
-    assert_eq!(
-        url("us-gov-west-1", false),
-        "https://ingest.timestream.us-gov-west-1.amazonaws.com"
-    );
-    assert_eq!(
-        url("us-east-1", true),
-        "https://ingest.timestream-fips.us-east-1.amazonaws.com"
-    );
 }
