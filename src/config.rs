@@ -73,7 +73,11 @@ pub enum RegionSource {
     Option,
     /// `AWS_REGION`, which Lambda always sets.
     Environment,
-    /// Neither: it is the default.
+    /// `AWS_DEFAULT_REGION`, that of the AWS command line.
+    DefaultEnvironment,
+    /// The selected profile, or that with the name `default`.
+    Profile,
+    /// None of them: it is the default.
     Default,
 }
 
@@ -83,6 +87,8 @@ impl RegionSource {
         match self {
             Self::Option => "region",
             Self::Environment => "AWS_REGION",
+            Self::DefaultEnvironment => "AWS_DEFAULT_REGION",
+            Self::Profile => "profile",
             Self::Default => "default",
         }
     }
@@ -229,7 +235,7 @@ const ENDPOINTS: [&str; 6] = [
     "AWS_ENDPOINT_URL_STS",
 ];
 
-/// The region if neither the option nor `AWS_REGION` names one.
+/// The region if neither an option, a variable nor a profile names one.
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// Reads the configuration from the arguments (the program's name first) and the environment.
@@ -286,12 +292,16 @@ pub fn read(
             .iter()
             .filter(|option| is_ignored(option.variable) && set(option.variable).is_some())
             .collect(),
-        aws_region: given("AWS_REGION"),
+        regions: [
+            ("AWS_REGION", given("AWS_REGION")),
+            ("AWS_DEFAULT_REGION", given("AWS_DEFAULT_REGION")),
+        ],
         endpoints: ENDPOINTS
             .into_iter()
             .filter_map(|variable| Some((variable, given(variable)?)))
             .collect(),
-        profile: given("AWS_PROFILE").zip(ProfileFiles::of(given)),
+        profile: given("AWS_PROFILE"),
+        profile_files: ProfileFiles::of(given),
         function_mib: given("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|mib| mib.parse().ok()),
         roots: match given("SSL_CERT_FILE").or_else(|| given("SSL_CERT_DIR")) {
             Some(_) => TrustedRoots::System,
@@ -325,11 +335,14 @@ pub fn read(
 struct Surroundings {
     mode: Mode,
     ignored_options: Vec<&'static OptionSpec>,
-    aws_region: Option<String>,
+    /// The variables that may name the region, first that which wins.
+    regions: [(&'static str, Option<String>); 2],
     /// The values of [`ENDPOINTS`].
     endpoints: Vec<(&'static str, String)>,
-    /// The selected profile, and the files that should have it.
-    profile: Option<(String, ProfileFiles)>,
+    /// The selected profile.
+    profile: Option<String>,
+    /// The files that should have it.
+    profile_files: Option<ProfileFiles>,
     /// Memory of the function, in MiB, in Lambda.
     function_mib: Option<usize>,
     roots: TrustedRoots,
@@ -380,7 +393,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             }
             _ => self.setting::<CacheBytes>("query_cache_bytes").0,
         };
-        let (region, region_source) = self.region(surroundings.aws_region);
+        let (region, region_source) = self.region(&surroundings);
         for (variable, url) in surroundings.endpoints {
             if EndpointUrl::parse(&url).is_none() {
                 let expected = EndpointUrl::EXPECTED;
@@ -388,8 +401,9 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 self.add_error(INVALID_OPTION, text);
             }
         }
-        if let Some((profile, files)) = surroundings.profile
-            && let Err(text) = files.check(&profile)
+        if let Some(profile) = &surroundings.profile
+            && let Some(files) = &surroundings.profile_files
+            && let Err(text) = files.check(profile)
         {
             self.add_error(INVALID_OPTION, text);
         }
@@ -481,20 +495,31 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
-    /// Returns the region and its source.
-    fn region(&mut self, of_environment: Option<String>) -> (String, RegionSource) {
+    /// Returns the region and its source, in the order of the SDKs.
+    fn region(&mut self, surroundings: &Surroundings) -> (String, RegionSource) {
         if let Some(Region(region)) = self.optional("region") {
             return (region, RegionSource::Option);
         }
-        let Some(region) = of_environment else {
+        let sources = [RegionSource::Environment, RegionSource::DefaultEnvironment];
+        let variables = surroundings.regions.iter().zip(sources);
+        let mut named = variables.filter_map(|((variable, value), source)| {
+            Some(((*variable).to_owned(), value.clone()?, source))
+        });
+        let of_profile = || {
+            let profile = surroundings.profile.as_deref().unwrap_or("default");
+            let region = surroundings.profile_files.as_ref()?.region(profile)?;
+            let shown = format!("the region of the profile {profile:?}");
+            Some((shown, region, RegionSource::Profile))
+        };
+        let Some((shown, region, source)) = named.next().or_else(of_profile) else {
             return (DEFAULT_REGION.to_owned(), RegionSource::Default);
         };
         if Region::parse(&region).is_none() {
             let expected = Region::EXPECTED;
-            let text = format!("AWS_REGION is {region:?}; expected {expected}");
+            let text = format!("{shown} is {region:?}; expected {expected}");
             self.add_error(INVALID_OPTION, text);
         }
-        (region, RegionSource::Environment)
+        (region, source)
     }
 
     fn replicas(&mut self, mode: Mode) -> Option<replicas::Settings> {
@@ -1301,6 +1326,43 @@ mod tests {
             );
         }
         assert_eq!(found.len(), starts.len(), "{found:#?}");
+    }
+
+    #[test]
+    fn the_region_is_that_of_the_sdks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let text = "[default]\nregion = eu-west-1\n[profile prod]\nregion = eu-west-2\n[profile bad]\nregion = x\n";
+        std::fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap();
+        let files = [("AWS_CONFIG_FILE", path), ("HOME", "/nosuch")];
+        let region = |variables: &[(&str, &str)]| {
+            let config = config(&DEFAULTS, &[&files, variables].concat());
+            (config.timestream.region, config.region_source)
+        };
+        let of_variables = [
+            ("region", "ap-south-1"),
+            ("AWS_REGION", "us-west-1"),
+            ("AWS_DEFAULT_REGION", "us-west-2"),
+            ("AWS_PROFILE", "prod"),
+        ];
+        for (from, expected, source) in [
+            (0, "ap-south-1", RegionSource::Option),
+            (1, "us-west-1", RegionSource::Environment),
+            (2, "us-west-2", RegionSource::DefaultEnvironment),
+            (3, "eu-west-2", RegionSource::Profile),
+            (4, "eu-west-1", RegionSource::Profile),
+        ] {
+            let expected = (expected.to_owned(), source);
+            assert_eq!(region(&of_variables[from..]), expected);
+        }
+        // Empty values count as not set.
+        let expected = ("eu-west-1".to_owned(), RegionSource::Profile);
+        assert_eq!(region(&[("AWS_REGION", ""), ("AWS_PROFILE", "")]), expected);
+        let bad = [&files[..], &[("AWS_PROFILE", "bad")]].concat();
+        let expected = "InvalidOptionError: the region of the profile \"bad\" is \"x\"; expected the name of a region, \
+                        such as eu-west-1";
+        assert_eq!(errors(&DEFAULTS, &bad), [expected]);
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "admin-bearer-token" "admin_bearer_token" "" "Bearer token that alone opens /v1/connectors, which bearer_token and users open otherwise"
     "basic-auth-users" "basic_auth_users" "" "Basic-auth users, as comma-separated user:bcrypt-hash pairs"
     ["AWS"]
-    "region" "region" "AWS_REGION, else us-east-1" "AWS region to call and sign for"
+    "region" "region" "AWS_REGION, else us-east-1" "AWS region to call and sign for; without AWS_REGION, AWS_DEFAULT_REGION or the region of the profile"
     "endpoint-discovery" "endpoint_discovery" "auto" "Discovery of the account's Timestream endpoint: auto (on unless a custom endpoint is set), on or off"
     "write-base-endpoint" "write_base_endpoint" "" "URL of a custom or PrivateLink endpoint for writes"
     "query-base-endpoint" "query_base_endpoint" "" "URL of a custom or PrivateLink endpoint for queries"
