@@ -39,6 +39,8 @@ pub struct Config {
     pub seed: Option<u64>,
     /// Source of the current time; the system's clock by default.
     pub clock: Clock,
+    /// Seconds by which the clock that checks signatures and dates responses is ahead of the system's.
+    pub clock_ahead_seconds: i64,
 }
 
 impl Default for Config {
@@ -59,6 +61,7 @@ impl Default for Config {
             column_case: ColumnCase::default(),
             seed: None,
             clock: Clock::default(),
+            clock_ahead_seconds: 0,
         }
     }
 }

@@ -16,7 +16,8 @@ use crate::error::{ErrorKind, ServiceError};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Only this operation, for example `WriteRecords`; `None` means all.
+    /// Only this operation, for example `WriteRecords`, or only what needs this permission: `Select`, `ListMeasures`
+    /// and `DescribeTable` are those of Query, by the statement. `None` means all.
     #[serde(default)]
     pub operation: Option<String>,
     /// Only calls that name this database.
@@ -77,8 +78,8 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// Returns the error of the response, if the fault has one.
-    pub(crate) fn error(&self, operation: &str) -> Option<ServiceError> {
+    /// Returns the error of the response to a call that needs the permission `action`, if the fault has one.
+    pub(crate) fn error(&self, action: &str) -> Option<ServiceError> {
         Some(match self {
             FaultKind::Throttle => ServiceError::throttled(),
             FaultKind::InternalServer => ServiceError::new(
@@ -90,7 +91,7 @@ impl FaultKind {
                 ErrorKind::AccessDenied,
                 format!(
                     "User: arn:aws:iam::000000000000:user/local is not authorized to perform: \
-                     timestream:{operation}"
+                     timestream:{action}"
                 ),
             ),
             FaultKind::ExpiredToken => ServiceError::new(
@@ -164,6 +165,7 @@ impl FaultOrders {
     pub(crate) fn take(
         &self,
         operation: &str,
+        action: &str,
         database: Option<&str>,
         table: Option<&str>,
     ) -> Vec<FaultKind> {
@@ -172,7 +174,9 @@ impl FaultOrders {
         let Orders { faults, random } = &mut *self.lock();
         faults.retain_mut(|fault| {
             let is_latency = matches!(fault.kind, FaultKind::Latency(_));
-            let applies = concerns(&fault.operation, Some(operation))
+            let is_of_call = concerns(&fault.operation, Some(operation))
+                || concerns(&fault.operation, Some(action));
+            let applies = is_of_call
                 && concerns(&fault.database, database)
                 && concerns(&fault.table, table)
                 && (is_latency || !has_failure)
@@ -229,18 +233,50 @@ mod tests {
             table: Some("t".to_owned()),
             ..Fault::next("WriteRecords", 2, FaultKind::Throttle)
         });
-        assert_eq!(orders.take("WriteRecords", Some("d"), Some("other")), []);
         assert_eq!(
-            orders.take("WriteRecords", Some("d"), Some("t")),
+            orders.take("WriteRecords", "WriteRecords", Some("d"), Some("other")),
+            []
+        );
+        assert_eq!(
+            orders.take("WriteRecords", "WriteRecords", Some("d"), Some("t")),
             [FaultKind::Throttle]
         );
         assert_eq!(
-            orders.take("WriteRecords", Some("d"), Some("t")),
+            orders.take("WriteRecords", "WriteRecords", Some("d"), Some("t")),
             [FaultKind::Throttle]
         );
-        assert_eq!(orders.take("WriteRecords", Some("d"), Some("t")), []);
-        assert_eq!(orders.take("Query", None, None), [FaultKind::CutAfter]);
+        assert_eq!(
+            orders.take("WriteRecords", "WriteRecords", Some("d"), Some("t")),
+            []
+        );
+        assert_eq!(
+            orders.take("Query", "Query", None, None),
+            [FaultKind::CutAfter]
+        );
         assert!(orders.is_empty());
+    }
+
+    #[test]
+    fn orders_for_a_permission_match_what_needs_it() {
+        let orders = FaultOrders::new(None);
+        orders.add(Fault {
+            when: When::Always,
+            ..Fault::next("DescribeTable", 1, FaultKind::AccessDenied)
+        });
+        for (operation, action, matches) in [
+            ("DescribeTable", "DescribeTable", true),
+            ("Query", "DescribeTable", true),
+            ("Query", "Select", false),
+        ] {
+            let taken = orders.take(operation, action, None, None);
+            assert_eq!(!taken.is_empty(), matches, "{operation} {action}");
+        }
+        let error = FaultKind::AccessDenied.error("Select").expect("an error");
+        assert!(
+            error.message.ends_with("timestream:Select"),
+            "{}",
+            error.message
+        );
     }
 
     #[test]
@@ -252,7 +288,7 @@ mod tests {
                 ..Fault::next("Query", 1, FaultKind::CutBefore)
             });
             let hits: usize = (0..100)
-                .map(|_| orders.take("Query", None, None).len())
+                .map(|_| orders.take("Query", "Query", None, None).len())
                 .sum();
             assert_eq!(hits, expected);
             orders.clear();
@@ -268,7 +304,7 @@ mod tests {
                 ..Fault::next("Query", 1, FaultKind::Throttle)
             });
             (0..100)
-                .map(|_| !orders.take("Query", None, None).is_empty())
+                .map(|_| !orders.take("Query", "Query", None, None).is_empty())
                 .collect()
         };
         assert_eq!(met(1), met(1));

@@ -80,6 +80,7 @@ async fn main() -> ExitCode {
         column_case: flags.column_case,
         seed: flags.seed,
         clock: Clock::default(),
+        clock_ahead_seconds: 0,
     };
     match Emulator::start(config).await {
         Ok(emulator) => {

@@ -85,6 +85,19 @@ pub(crate) fn execute(
     })
 }
 
+/// Returns the permission that a statement needs, for faults ordered by it.
+pub(crate) fn action_of(sql: &str) -> Option<&'static str> {
+    on_large_stack(|| match dialect::parse(sql).ok()? {
+        Statement::Show(show) => Some(match show.subject {
+            dialect::Subject::Databases => "ListDatabases",
+            dialect::Subject::Tables => "ListTables",
+            dialect::Subject::Measures => "ListMeasures",
+        }),
+        Statement::Describe(_) => Some("DescribeTable"),
+        Statement::Select(_) => Some("Select"),
+    })
+}
+
 /// Returns the database and table that a statement reads, for faults ordered by table.
 pub(crate) fn table_of(sql: &str) -> Option<(String, String)> {
     on_large_stack(|| {

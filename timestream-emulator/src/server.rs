@@ -55,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) ledger: Ledger,
     credentials: Credentials,
     clock: Clock,
+    clock_ahead_seconds: i64,
     rates: RateLimits,
     null_sink: bool,
     names: NameRule,
@@ -75,6 +76,7 @@ impl Shared {
                 secret_key: config.secret_key,
             },
             clock: config.clock,
+            clock_ahead_seconds: config.clock_ahead_seconds,
             rates: RateLimits::new(config.rate_limits),
             null_sink: config.null_sink,
             names: match config.wide_names {
@@ -95,6 +97,16 @@ impl Shared {
         let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
         let stopped = || ServiceError::new(ErrorKind::InternalServer, "The emulator is stopped.");
         work(store.as_ref().ok_or_else(stopped)?)
+    }
+
+    /// Returns the time that signatures are checked against: the system's, by which clients sign, unless the clocks
+    /// differ on purpose.
+    fn signing_seconds(&self) -> i64 {
+        let since_epoch = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+        seconds.saturating_add(self.clock_ahead_seconds)
     }
 
     /// Closes the store, so that its folder can be opened again.
@@ -239,7 +251,16 @@ async fn call(
         "x-amzn-requestid",
         request_id.expect("base32 is a valid header value"),
     );
+    if let Some(date) = http_date(shared.signing_seconds()) {
+        response.headers_mut().insert(header::DATE, date);
+    }
     response
+}
+
+/// Returns the time as the header `Date` has it.
+fn http_date(seconds: i64) -> Option<HeaderValue> {
+    let time = jiff::Timestamp::from_second(seconds).ok()?;
+    HeaderValue::from_str(&time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).ok()
 }
 
 /// Returns the operation that the target header names, if the request has the service's form.
@@ -268,9 +289,9 @@ async fn run(
         ServiceError::new(ErrorKind::RequestTooLarge, "The request body is too large.")
     })?;
     shared.cells.admit(door, operation)?;
-    sigv4::verify(&shared.credentials, &parts, &body, system_seconds())?;
+    sigv4::verify(&shared.credentials, &parts, &body, shared.signing_seconds())?;
     shared.rates.admit(operation, shared.clock.now_ns())?;
-    let faults = faults_of_call(shared, operation, &body);
+    let (action, faults) = faults_of_call(shared, operation, &body);
     for fault in &faults {
         shared.ledger.record(|counters| counters.faults += 1);
         match fault {
@@ -280,7 +301,7 @@ async fn run(
                 return Ok(Vec::new());
             }
             refusing => {
-                if let Some(error) = refusing.error(operation) {
+                if let Some(error) = refusing.error(&action) {
                     return Err(error);
                 }
             }
@@ -294,20 +315,23 @@ async fn run(
     outcome
 }
 
-/// Returns the ordered faults that match the call; names are only looked for when there are orders.
-fn faults_of_call(shared: &Shared, operation: &str, body: &[u8]) -> Vec<FaultKind> {
+/// Returns the permission that the call needs, and the ordered faults that match it; names are only looked for when
+/// there are orders.
+fn faults_of_call(shared: &Shared, operation: &str, body: &[u8]) -> (String, Vec<FaultKind>) {
     if shared.faults.is_empty() {
-        return Vec::new();
+        return (operation.to_owned(), Vec::new());
     }
     let names: Names = serde_json::from_slice(body).unwrap_or_default();
-    let of_query = names.query_string.as_deref().and_then(query::table_of);
-    let (database, table) = match of_query {
+    let statement = names.query_string.as_deref();
+    let action = statement.and_then(query::action_of).unwrap_or(operation);
+    let (database, table) = match statement.and_then(query::table_of) {
         Some((database, table)) => (Some(database), Some(table)),
         None => (names.database_name, names.table_name),
     };
-    shared
+    let faults = shared
         .faults
-        .take(operation, database.as_deref(), table.as_deref())
+        .take(operation, action, database.as_deref(), table.as_deref());
+    (action.to_owned(), faults)
 }
 
 async fn dispatch_blocking(
@@ -337,12 +361,4 @@ fn host_of(headers: &HeaderMap, address: SocketAddr) -> String {
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
     host.map_or_else(|| address.to_string(), str::to_owned)
-}
-
-/// Returns the time of the clock that clients sign by.
-fn system_seconds() -> i64 {
-    let since_epoch = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
 }
