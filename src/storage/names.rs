@@ -42,6 +42,12 @@ pub const HISTOGRAM_PREFIX: &str = "U__histogram_of_";
 /// The prefix of the measure names of exemplars, as for [`HISTOGRAM_PREFIX`].
 pub const EXEMPLAR_PREFIX: &str = "U__exemplar_of_";
 
+/// The measure name of the test series, by which `bootstrap doctor` checks that what it writes can be read.
+///
+/// No metric has it as stored form, as it starts with the escape prefix and does not end in `x`. It has no value that
+/// reads select, either: they select DOUBLE and VARCHAR, and its values are BIGINT.
+pub const TEST_MEASURE: &str = "U__doctor";
+
 /// The prefix of every escaped name.
 pub const ESCAPE_PREFIX: &str = "U__";
 
@@ -85,6 +91,8 @@ pub enum Measure<'a> {
     Histograms(Cow<'a, str>),
     /// Exemplars.
     Exemplars(Cow<'a, str>),
+    /// Values of the test series, which no read returns.
+    Test,
 }
 
 impl<'a> Measure<'a> {
@@ -94,6 +102,8 @@ impl<'a> Measure<'a> {
             Self::Histograms(unescape(metric))
         } else if let Some(metric) = stored.strip_prefix(EXEMPLAR_PREFIX) {
             Self::Exemplars(unescape(metric))
+        } else if stored == TEST_MEASURE {
+            Self::Test
         } else {
             Self::Samples(unescape(stored))
         }
@@ -237,6 +247,7 @@ mod tests {
             VALUE_BITS_DIMENSION,
             "U__histogram_of_a_x",
             "U__exemplar_of_U__a_2e_x",
+            TEST_MEASURE,
         ] {
             assert_eq!(unescape(stored), stored);
         }
@@ -268,6 +279,15 @@ mod tests {
     }
 
     #[test]
+    fn the_test_series_is_no_metric() {
+        assert_eq!(Measure::of(TEST_MEASURE), Measure::Test);
+        // Not even one of this name.
+        assert_eq!(stored_forms(TEST_MEASURE), ["U__U____doctorx"]);
+        let stored = escape(TEST_MEASURE);
+        assert_eq!(Measure::of(&stored), Measure::Samples(TEST_MEASURE.into()));
+    }
+
+    #[test]
     fn reserved_columns_are_no_labels() {
         assert_eq!(Dimension::of("U__no_labels"), Dimension::NoLabels);
         assert_eq!(Dimension::of("U__value_bits"), Dimension::ValueBits);
@@ -279,7 +299,15 @@ mod tests {
 
     fn any_near_the_escape() -> impl Strategy<Value = String> {
         let reserved = "[Tt][Ii][Mm][Ee]|[Tt][Ss]_|[Mm]easure_([Nn]ame|[Vv]alue)|[Uu]__(histogram_of_|exemplar_of_)?";
-        const FORMS: [&str; 6] = ["no_labels", "value_bits", "timex", "_2e_x", "_2E_x", ""];
+        const FORMS: [&str; 7] = [
+            "no_labels",
+            "value_bits",
+            "doctor",
+            "timex",
+            "_2e_x",
+            "_2E_x",
+            "",
+        ];
         let near = (
             prop_oneof![Just(String::new()), reserved],
             prop_oneof![

@@ -2,7 +2,7 @@
 //!
 //! `labels` and [`stored`] hold labels and series in their stored form, [`route`] decides where a series goes,
 //! [`series`], [`exemplar`] and [`metadata`] make records of [`value`]s, [`batch`] makes calls of records, [`body`] writes a call as JSON.
-//! [`sql_layout`] makes records for tables that are queried with SQL.
+//! [`sql_layout`] makes records for tables that are queried with SQL, [`test_series`] the one by which a table is checked.
 
 pub mod batch;
 pub mod body;
@@ -14,4 +14,5 @@ pub mod route;
 pub mod series;
 pub mod sql_layout;
 pub mod stored;
+pub mod test_series;
 pub mod value;

@@ -276,7 +276,10 @@ fn metric_name(stored: &str, content: Content) -> Option<Cow<'_, str>> {
     match (content, Measure::of(stored)) {
         (Content::Samples | Content::Labels, Measure::Samples(name))
         | (Content::Histograms | Content::Labels, Measure::Histograms(name)) => Some(name),
-        (_, Measure::Samples(_) | Measure::Histograms(_) | Measure::Exemplars(_)) => None,
+        (
+            _,
+            Measure::Samples(_) | Measure::Histograms(_) | Measure::Exemplars(_) | Measure::Test,
+        ) => None,
     }
 }
 

@@ -11,7 +11,7 @@ use super::thinning::Thinning;
 use crate::storage::destination::Destination;
 use crate::storage::histogram::stale_texts;
 use crate::storage::limits::{MAX_QUERY_BYTES, MAX_TIME_MS};
-use crate::storage::names::{ESCAPE_PREFIX, EXEMPLAR_PREFIX, HISTOGRAM_PREFIX};
+use crate::storage::names::{ESCAPE_PREFIX, EXEMPLAR_PREFIX, HISTOGRAM_PREFIX, TEST_MEASURE};
 use crate::storage::read::selection::{Condition, Matcher, QueryError, Selection};
 use crate::storage::read::windows::Wanted;
 
@@ -544,6 +544,31 @@ fn string(text: &str) -> String {
 /// `SHOW MEASURES` for all measures of a table.
 pub fn all_measures(destination: &Destination) -> String {
     format!("SHOW MEASURES FROM {}", table(destination))
+}
+
+/// The values of the test series at a time.
+pub fn test_values(destination: &Destination, time_ms: i64) -> String {
+    // Without the column of these values the statement would be wrong, so the time stands for them.
+    format!(
+        "SELECT to_milliseconds(time) FROM {} WHERE measure_name = {} AND time = from_milliseconds({time_ms})",
+        table(destination),
+        string(TEST_MEASURE)
+    )
+}
+
+/// The rows of the test series at a time.
+pub fn test_rows(destination: &Destination, time_ms: i64) -> String {
+    // A table to which none was written has no column of its values.
+    format!(
+        "SELECT measure_name FROM {} WHERE measure_name = {} AND time = from_milliseconds({time_ms})",
+        table(destination),
+        string(TEST_MEASURE)
+    )
+}
+
+/// `SHOW MEASURES` for the test series.
+pub fn test_measures(destination: &Destination) -> String {
+    show_measures(destination, TEST_MEASURE)
 }
 
 /// The values that a label has in the rows of samples and native histograms in a range; `None` if no column

@@ -330,7 +330,8 @@ async fn deliver_query(
         for row in &rows {
             number += 1;
             match layout.point(row, now_ms) {
-                Ok(point) => sender.push(point).await?,
+                Ok(Some(point)) => sender.push(point).await?,
+                Ok(None) => {}
                 Err(error) => bad.push(format!("row {number} of the query: {error}")),
             }
         }
@@ -412,8 +413,8 @@ impl Layout {
         })
     }
 
-    /// Converts a row to a sample or native histogram.
-    fn point(&self, row: &Row, now_ms: i64) -> Result<Point, String> {
+    /// Converts a row to a sample or native histogram; that of the test series is none.
+    fn point(&self, row: &Row, now_ms: i64) -> Result<Option<Point>, String> {
         let text = |place: usize| row.get(place).and_then(Datum::as_scalar);
         let time = self.time.map(|place| {
             let time = text(place).ok_or("the time is absent")?;
@@ -433,14 +434,18 @@ impl Layout {
                 let values = places.iter().map(|it| row.get(*it).cloned());
                 let values: Vec<_> = values.map(|it| it.unwrap_or(Datum::Null)).collect();
                 let measure = Measure::of(text(*metric).unwrap_or_default());
-                let (Measure::Samples(name) | Measure::Histograms(name)) = &measure else {
-                    return Err("it is an exemplar, which a sink does not send".to_owned());
+                let name = match &measure {
+                    Measure::Samples(name) | Measure::Histograms(name) => name,
+                    Measure::Exemplars(_) => {
+                        return Err("it is an exemplar, which a sink does not send".to_owned());
+                    }
+                    Measure::Test => return Ok(None),
                 };
                 let read = row_labels(names, &values, name).map_err(|error| error.to_string());
                 let (labels, special) = read?;
                 let labels = checked(labels.iter().cloned().collect())?;
                 if let Measure::Histograms(_) = measure {
-                    return self.histogram(row, labels, timestamp_ms);
+                    return self.histogram(row, labels, timestamp_ms).map(Some);
                 }
                 (labels, special)
             }
@@ -453,13 +458,13 @@ impl Layout {
                 number(shown).ok_or_else(|| format!("no number: {shown:?}"))?
             }
         };
-        Ok(Point {
+        Ok(Some(Point {
             labels: Arc::new(labels),
             content: Content::Float(Sample {
                 timestamp_ms,
                 value,
             }),
-        })
+        }))
     }
 
     fn histogram(&self, row: &Row, labels: Labels, timestamp_ms: i64) -> Result<Point, String> {
@@ -493,7 +498,9 @@ mod tests {
             "NULL" => Datum::Null,
             text => Datum::Scalar(text.to_owned()),
         });
-        let point = layout.point(&row.collect(), 7)?;
+        let Some(point) = layout.point(&row.collect(), 7)? else {
+            return Ok("no sample".to_owned());
+        };
         let labels = point
             .labels
             .iter()
@@ -551,6 +558,8 @@ mod tests {
         let row = ["U__histogram_of_m", "5", &text, "NULL", "NULL"];
         let seen = shown(&columns, &row).unwrap();
         assert!(seen.starts_with("__name__=m 5 Histogram("), "{seen}");
+        let row = ["U__doctor", "5", "NULL", "NULL", "1"];
+        assert_eq!(shown(&columns, &row).as_deref(), Ok("no sample"));
         for (columns, row, expected) in [
             (
                 &["measure_name", "time", "v"][..],
