@@ -36,8 +36,8 @@ use crate::telemetry;
 use crate::timestream::{self, TrustedRoots};
 use crate::web_config::{Tokens, Users, WebConfig};
 use options::{
-    CHECK_CONFIG, COMPLETIONS, DEFINITION, FALLBACKS, FormerName, HEALTHCHECK, MAN, OPTIONS,
-    OptionSpec, REPLAY, RUN, SHELL, SINK, SOURCES, command,
+    CHECK_CONFIG, COMPLETIONS, DEFINITION, DOCTOR, FALLBACKS, FormerName, HEALTHCHECK, JSON, MAN,
+    NO_WRITE, OPTIONS, OptionSpec, REPLAY, RUN, SHELL, SINK, SOURCES, TIMEOUT, command,
 };
 use profile::ProfileFiles;
 pub use value::ListenAddress;
@@ -144,6 +144,19 @@ pub enum Invocation {
     Replay(Box<Config>, Replaying),
     /// Run the connector definition in this file once.
     Run(Box<Config>, PathBuf),
+    /// Check what the connector needs; an invalid configuration is a result, too.
+    Doctor(Result<Box<Config>, Vec<OptionError>>, Doctoring),
+}
+
+/// The form of the checks of a set-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doctoring {
+    /// True if a test record is written.
+    pub writes: bool,
+    /// True if the report is JSON.
+    pub is_json: bool,
+    /// The time of all checks together.
+    pub timeout: Duration,
 }
 
 /// The dead letters to replay, and their targets.
@@ -261,7 +274,12 @@ pub fn read(
     let replay = matches.subcommand_matches(REPLAY);
     let run = matches.subcommand_matches(RUN);
     let healthcheck = matches.subcommand_matches(HEALTHCHECK);
-    let matches = replay.or(healthcheck).or(run).unwrap_or(&matches);
+    let doctor = matches.subcommand_matches(DOCTOR);
+    let matches = replay
+        .or(healthcheck)
+        .or(run)
+        .or(doctor)
+        .unwrap_or(&matches);
     let mode = Mode::of(&environment);
     let given = |name: &str| environment(name).filter(|value| !value.is_empty());
     let flag = |variable: &str| matches.get_one::<String>(variable).cloned();
@@ -315,6 +333,16 @@ pub fn read(
     }
     let config = reader.config(surroundings);
     let replaying = replay.map(|matches| reader.replaying(matches));
+    if let Some(doctor) = doctor {
+        let doctoring = Doctoring {
+            writes: !doctor.get_flag(NO_WRITE),
+            is_json: doctor.get_flag(JSON),
+            timeout: *doctor.get_one(TIMEOUT).expect("it has a default"),
+        };
+        let is_valid = reader.errors.is_empty();
+        let config = is_valid.then(|| Box::new(config)).ok_or(reader.errors);
+        return Ok(Invocation::Doctor(config, doctoring));
+    }
     if !reader.errors.is_empty() {
         return Err(ConfigError::Options(reader.errors));
     }

@@ -1,7 +1,8 @@
 //! The ways of running the program. [`server`] and [`lambda`] serve the one router until the process
-//! stops; [`run`], [`replay`] and [`healthcheck`] are commands.
+//! stops; [`run`], [`replay`], [`doctor`] and [`healthcheck`] are commands.
 
 pub mod build;
+pub mod doctor;
 pub mod healthcheck;
 pub mod jobs;
 pub mod lambda;

@@ -45,6 +45,12 @@ fn main() -> ExitCode {
         Ok(Invocation::CheckHealth(config)) => {
             start(config.log, Box::pin(entry::healthcheck::run(&config)))
         }
+        Ok(Invocation::Doctor(config, doctoring)) => {
+            let log = config.as_ref().map(|it| it.log).unwrap_or_default();
+            let log = entry::doctor::quiet(log);
+            let config = config.as_deref().map_err(Vec::as_slice);
+            start(log, Box::pin(entry::doctor::run(config, doctoring)))
+        }
         Ok(Invocation::Checked) => {
             println!("the configuration is valid");
             ExitCode::SUCCESS

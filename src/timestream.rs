@@ -1,13 +1,14 @@
 //! The port to Timestream: writes of prepared batches, queries, and their errors.
 //!
 //! [`client`] speaks through the AWS SDK: `service` holds its clients, `endpoint` finds the cell to
-//! talk to, `write_client` writes without the SDK, `query_page` reads the pages of queries, `failure` reads the errors, `rejection` the reasons
+//! talk to, `write_client` writes without the SDK, `identity` describes credentials, `query_page` reads the pages of queries, `failure` reads the errors, `rejection` the reasons
 //! of rejected records, `roots` has the authorities that are trusted, [`tables`] creates and deletes tables, and [`retry`] is the one layer that
 //! tries again.
 
 pub mod client;
 mod endpoint;
 mod failure;
+mod identity;
 mod query_page;
 mod rejection;
 pub mod retry;
@@ -19,8 +20,10 @@ mod write_client;
 use std::error::Error;
 use std::sync::Arc;
 
-pub use client::{Page, Pages, QueryBytes, Settings, Timestream, sdk_config};
+pub use client::{Page, Pages, QueryBytes, Settings, Side, Timestream, sdk_config};
 pub use endpoint::Discovery;
+pub use failure::NO_CREDENTIALS;
+pub use identity::Identity;
 pub use rejection::{RejectReason, Rejection};
 pub use roots::TrustedRoots;
 
@@ -130,7 +133,7 @@ impl ErrorKind {
 }
 
 /// Returns the host of a URL, with its port but without the credentials that may stand before it.
-fn host_of(url: &str) -> &str {
+pub fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     authority

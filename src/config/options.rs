@@ -1,10 +1,13 @@
 //! The list of options, and the command line made from it.
 
 use std::fmt;
+use std::time::Duration;
 
 use clap::builder::EnumValueParser;
 use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::Shell;
+
+use super::value::Value;
 
 /// One option.
 #[derive(Debug)]
@@ -200,6 +203,15 @@ pub(super) const MAN: &str = "man";
 /// The name of the program, by which Lambda starts it.
 pub(super) const PROGRAM: &str = "bootstrap";
 
+/// The command that checks everything that the connector needs.
+pub(super) const DOCTOR: &str = "doctor";
+/// Its flag that leaves out the test record.
+pub(super) const NO_WRITE: &str = "no-write";
+/// Its flag for the report as JSON.
+pub(super) const JSON: &str = "json";
+/// Its flag for the time that it may take.
+pub(super) const TIMEOUT: &str = "timeout";
+
 /// The output of `--version`; `-V` prints its first line.
 const BUILD: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -213,8 +225,8 @@ const BUILD: &str = concat!(
     env!("BUILD_COMPILER"),
 );
 
-/// The command line: every option and [`CHECK_CONFIG`], or [`REPLAY`], [`RUN`] or
-/// [`HEALTHCHECK`] with every option.
+/// The command line: every option and [`CHECK_CONFIG`], or [`REPLAY`], [`RUN`], [`HEALTHCHECK`] or [`DOCTOR`]
+/// with every option.
 pub(super) fn command() -> Command {
     let sources = Arg::new(SOURCES)
         .value_name("FILE|DIR|sqs:QUEUE_URL")
@@ -296,8 +308,36 @@ pub(super) fn command() -> Command {
         .subcommand(replay)
         .subcommand(run)
         .subcommand(healthcheck)
+        .subcommand(doctor())
         .subcommand(completions)
         .subcommand(man)
+}
+
+fn doctor() -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        let flag = Arg::new(name).long(name).action(ArgAction::SetTrue);
+        flag.help(help)
+    };
+    let timeout = Arg::new(TIMEOUT)
+        .long(TIMEOUT)
+        .value_name("DURATION")
+        .default_value("60s")
+        .value_parser(|text: &str| Duration::parse(text).ok_or(Duration::EXPECTED))
+        .help("Time that all checks may take together; what is left then is skipped");
+    Command::new(DOCTOR)
+        .about(
+            "Checks what the connector needs with this configuration: credentials, endpoints, clock, tables, \
+             permissions, and a record that is written and read back; says what to do about each failure",
+        )
+        .after_help(after_help(
+            "The record is of a reserved series, which no read or query returns.\n\
+             Exit status: 0 nothing failed, 1 something failed, 2 the command cannot be used",
+        ))
+        .args_override_self(true)
+        .arg(flag(NO_WRITE, "Write nothing: leave out the test record"))
+        .arg(flag(JSON, "Print the report as JSON"))
+        .arg(timeout)
+        .args(shared())
 }
 
 /// Returns the arguments of a command beside its own ones; its help names them.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::Message;
+use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use aws_smithy_types::retry::RetryConfig;
 
 use super::Letter;
@@ -113,6 +113,24 @@ impl Queue {
         let released = request.receipt_handle(handle).visibility_timeout(0);
         let released = released.send().await;
         released.map_err(|error| self.failed(&error)).map(drop)
+    }
+
+    /// Returns the ARN of the queue, which exists then.
+    ///
+    /// # Errors
+    /// There is no such queue, or it may not be looked at.
+    pub async fn arn(&self) -> Result<String, QueueError> {
+        let request = self.client.get_queue_attributes().queue_url(&self.url);
+        let request = request.attribute_names(QueueAttributeName::QueueArn);
+        let found = request.send().await.map_err(|error| self.failed(&error))?;
+        let mut attributes = found.attributes.unwrap_or_default();
+        let arn = attributes.remove(&QueueAttributeName::QueueArn);
+        arn.ok_or_else(|| QueueError(format!("{}: the response has no ARN", self.url)))
+    }
+
+    /// Returns the error of a call without a response in time.
+    pub fn timeout(&self) -> QueueError {
+        QueueError(format!("{}: no response in time", self.url))
     }
 
     fn failed(&self, error: &dyn std::error::Error) -> QueueError {

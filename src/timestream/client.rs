@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 
 use super::endpoint::Discovery;
 use super::failure::classify;
+use super::identity::Identity;
 use super::query_page::{QueryPageReader, QueryStatus};
 use super::retry::{Attempts, Limits};
 use super::roots::TrustedRoots;
@@ -34,6 +35,15 @@ pub struct Settings {
     pub discovery: Discovery,
     /// The authorities whose certificates are trusted.
     pub roots: TrustedRoots,
+}
+
+/// One of the two services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// That which stores records and has the tables.
+    Writes,
+    /// That which runs queries.
+    Queries,
 }
 
 /// Clients of both services, built once for the whole process.
@@ -95,6 +105,64 @@ impl Timestream {
                 async move { client.write_records(&url, body, records).await }.boxed()
             })
             .await
+    }
+
+    /// Returns the URL at which the first call of a service arrives: where endpoints are discovered, that which
+    /// discovers.
+    pub fn first_url(&self, side: Side) -> &str {
+        match side {
+            Side::Writes => self.write.first_url(),
+            Side::Queries => self.query.first_url(),
+        }
+    }
+
+    /// Returns true if the endpoint of a service is discovered.
+    pub fn discovers(&self, side: Side) -> bool {
+        match side {
+            Side::Writes => self.write.discovers(),
+            Side::Queries => self.query.discovers(),
+        }
+    }
+
+    /// Returns the URL that the calls of a service go to, which is discovered where it has to be.
+    ///
+    /// # Errors
+    /// It cannot be discovered.
+    pub async fn discover(&self, side: Side, limits: Limits) -> Result<String, TimestreamError> {
+        match side {
+            Side::Writes => self.write.discover(limits).await,
+            Side::Queries => self.query.discover(limits).await,
+        }
+    }
+
+    /// Returns the milliseconds by which the clock of the server at `url` is ahead of ours, to the second; `None` if
+    /// its response names no time.
+    ///
+    /// # Errors
+    /// The server does not respond.
+    pub async fn clock_skew_ms(&self, url: &str) -> Result<Option<i64>, TimestreamError> {
+        self.write_client.clock_skew_ms(url).await
+    }
+
+    /// Returns the origin of the credentials that calls are signed with. They are loaded if none are remembered.
+    ///
+    /// # Errors
+    /// There are none.
+    pub async fn identity(&self) -> Result<Identity, TimestreamError> {
+        let credentials = self.write_client.credentials().await?;
+        Ok(Identity::of(&credentials))
+    }
+
+    /// Cancels a query.
+    ///
+    /// # Errors
+    /// The call fails, also for a query that has ended.
+    pub async fn cancel_query(&self, id: &str, limits: Limits) -> Result<(), TimestreamError> {
+        let cancelled = self.query.call(limits, |client| {
+            let request = client.cancel_query().query_id(id);
+            async { request.send().await.map(drop).map_err(classify) }.boxed()
+        });
+        cancelled.await.result
     }
 
     /// The service that writes and has the tables.
@@ -168,6 +236,11 @@ pub struct Pages {
 }
 
 impl Pages {
+    /// Returns the identifier of the query, once there was a page.
+    pub fn query_id(&self) -> Option<&str> {
+        self.query_id.as_deref()
+    }
+
     /// The next page, or `None` after the last one.
     pub async fn next(&mut self, limits: Limits) -> Attempts<Option<Page>> {
         if self.finished {

@@ -70,7 +70,7 @@ fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e
 }
 
 /// The words for a chain of credentials that is at its end, and the remedy.
-const NO_CREDENTIALS: (&str, &str) = (
+pub const NO_CREDENTIALS: (&str, &str) = (
     "no AWS credentials were found",
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, select a profile by AWS_PROFILE, or give this machine, \
      container or function a role",

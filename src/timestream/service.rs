@@ -1,5 +1,6 @@
 //! A service of Timestream: its SDK client and, with discovery, the client that discovers the endpoint.
 
+use std::future::ready;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -58,6 +59,25 @@ impl<C: SdkClient> Service<C> {
     pub(super) fn url(&self) -> String {
         let discovered = self.discovery.as_ref().and_then(|(it, _)| it.current());
         discovered.unwrap_or_else(|| self.endpoint.clone())
+    }
+
+    /// Returns the URL at which the first call arrives.
+    pub(super) fn first_url(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Makes sure that there is an address to call, and returns its URL.
+    ///
+    /// # Errors
+    /// The address has to be discovered, and cannot be.
+    pub(super) async fn discover(&self, limits: Limits) -> Result<String, TimestreamError> {
+        let found = self.call(limits, |_| ready(Ok(())).boxed()).await;
+        found.result.map(|()| self.url())
+    }
+
+    /// Returns true if the address has to be discovered.
+    pub(super) fn discovers(&self) -> bool {
+        self.discovery.is_some()
     }
 
     async fn describe(&self, regional: &C) -> Result<Address, TimestreamError> {

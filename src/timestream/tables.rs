@@ -55,6 +55,22 @@ impl Timestream {
         destination: &Destination,
         limits: Limits,
     ) -> Result<Option<Table>, TableError> {
+        match self.describe(destination, limits).await {
+            Ok((table, _)) => Ok(Some(table)),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Describes a table, and returns its ARN if the service names it.
+    ///
+    /// # Errors
+    /// There is no such table, or the call fails.
+    pub async fn describe(
+        &self,
+        destination: &Destination,
+        limits: Limits,
+    ) -> Result<(Table, Option<String>), TableError> {
         let described = self.write_service().call(limits, |client| {
             let request = client
                 .describe_table()
@@ -62,16 +78,12 @@ impl Timestream {
                 .table_name(&destination.table);
             async { request.send().await.map_err(classify) }.boxed()
         });
-        match described.await.result {
-            Ok(output) => match &output.table {
-                Some(table) => Ok(Some(Table::of(table))),
-                None => Err(TableError::new(
-                    ErrorKind::UnexpectedResponse,
-                    "the response to DescribeTable has no Table",
-                )),
-            },
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        match &described.await.result?.table {
+            Some(table) => Ok((Table::of(table), table.arn().map(str::to_owned))),
+            None => Err(TableError::new(
+                ErrorKind::UnexpectedResponse,
+                "the response to DescribeTable has no Table",
+            )),
         }
     }
 

@@ -130,6 +130,19 @@ impl WriteClient {
         response.map_err(without_response)
     }
 
+    /// Returns the milliseconds by which the clock of the server at `url` is ahead of ours, to the second, from its
+    /// response to a request for no operation; `None` if it names no time.
+    ///
+    /// # Errors
+    /// The server does not respond.
+    pub(super) async fn clock_skew_ms(&self, url: &str) -> Result<Option<i64>, TimestreamError> {
+        let endpoint = self.endpoint(url)?;
+        let sent = SystemTime::now();
+        let response = endpoint.connections.send(|| endpoint.probe());
+        let response = response.await.map_err(without_response)?;
+        Ok(clock_skew_ms(&response, sent))
+    }
+
     /// Returns the credentials that calls are signed with.
     ///
     /// # Errors
@@ -206,6 +219,17 @@ impl Endpoint {
         if let Some(token) = &signature.token {
             headers.insert(X_AMZ_SECURITY_TOKEN, token.clone());
         }
+        request
+    }
+
+    /// Returns a request for no operation: the response is an error, with the time.
+    fn probe(&self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = self.target.clone();
+        let headers = request.headers_mut();
+        headers.clone_from(&self.headers);
+        headers.remove(CONTENT_TYPE);
+        headers.remove(X_AMZ_TARGET);
         request
     }
 }

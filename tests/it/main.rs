@@ -13,6 +13,7 @@ mod content;
 mod dead_letters;
 mod destinations;
 mod docs;
+mod doctor;
 mod duplicates;
 mod exporter;
 #[allow(dead_code, reason = "the benches need more of it")]
