@@ -75,6 +75,11 @@ impl Ingester {
         }
     }
 
+    /// Returns the port through which samples are stored.
+    pub fn timestream(&self) -> &Timestream {
+        &self.timestream
+    }
+
     /// Returns the mapping of labels to databases and tables.
     pub fn routing(&self) -> &Routing {
         &self.routing

@@ -1,11 +1,13 @@
 //! The command `bootstrap doctor`: checks one after the other what the connector needs, and says what to do about each
-//! failure.
+//! failure. A server makes those of them that write nothing when it starts.
 //!
-//! [`report`] has the results, `checks` makes the calls, `remedy` knows permissions and commands.
+//! [`report`] has the results, `checks` makes the calls, `remedy` knows permissions and commands, `start` is for the
+//! server.
 
 mod checks;
 mod remedy;
 pub mod report;
+mod start;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -20,6 +22,7 @@ use crate::telemetry;
 use crate::timestream::{Timestream, sdk_config};
 use checks::{Examination, Targets};
 use report::{Check, Report};
+pub use start::{Start, watch_start};
 
 /// Checks the set-up with this configuration, prints the report, and returns the exit status.
 pub async fn run(config: Result<&Config, &[OptionError]>, doctoring: Doctoring) -> ExitCode {

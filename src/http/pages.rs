@@ -3,17 +3,23 @@
 mod query;
 mod start;
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::{Html, IntoResponse};
-use http::HeaderMap;
 use http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
 };
+use http::{HeaderMap, StatusCode};
 
 use super::App;
+use super::readiness::Readiness;
 use crate::metrics::Format;
 use query::QUERY_PAGE;
 use start::StartPage;
+
+/// The time that a probe waits for the first result: less than a kubelet waits for a response.
+const READINESS_PATIENCE: Duration = Duration::from_millis(800);
 
 pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> impl IntoResponse {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
@@ -28,8 +34,22 @@ pub(super) async fn healthy() -> &'static str {
     "Timestream connector is Healthy.\n"
 }
 
-pub(super) async fn ready() -> &'static str {
-    "Timestream connector is Ready.\n"
+pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
+    match app.readiness.after(READINESS_PATIENCE).await {
+        Readiness::Ready => (
+            StatusCode::OK,
+            "Timestream connector is Ready.\n".to_owned(),
+        ),
+        Readiness::Pending => {
+            let text =
+                "Timestream connector is not ready: the AWS credentials are still being loaded.\n";
+            (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
+        }
+        Readiness::NotReady(reason) => {
+            let text = format!("Timestream connector is not ready: {reason}\n");
+            (StatusCode::SERVICE_UNAVAILABLE, text)
+        }
+    }
 }
 
 pub(super) async fn start(State(app): State<App>) -> impl IntoResponse {

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::auth::Access;
 use super::backpressure::Backpressure;
+use super::readiness::ReadinessProbe;
 use super::settings::Settings;
 use super::{auth, error, guard, pages};
 use crate::http::jobs;
@@ -22,6 +23,7 @@ use crate::log_limiter::LogLimiter;
 use crate::metrics::Metrics;
 use crate::query::Querier;
 use crate::replicas::Tracker;
+use crate::timestream::Timestream;
 use crate::web_config::{Verifier, WebConfig};
 
 /// The least time between two log lines about strangers.
@@ -51,6 +53,7 @@ pub struct App {
     pub(super) jobs: Option<JobsApi>,
     /// True if only this machine can reach the server.
     pub(super) is_local: bool,
+    pub(super) readiness: ReadinessProbe,
 }
 
 impl App {
@@ -72,6 +75,7 @@ impl App {
             foreign_requests: Arc::new(LogLimiter::new(LOG_INTERVAL)),
             jobs: None,
             is_local: false,
+            readiness: ReadinessProbe::default(),
         }
     }
 
@@ -80,6 +84,12 @@ impl App {
     #[must_use]
     pub fn reached_locally(self, is_local: bool) -> Self {
         Self { is_local, ..self }
+    }
+
+    /// Adds the probe of readiness; without one the process is always ready.
+    #[must_use]
+    pub fn with_readiness(self, readiness: ReadinessProbe) -> Self {
+        Self { readiness, ..self }
     }
 
     /// Adds the tracker of replicated senders.
@@ -95,6 +105,11 @@ impl App {
             jobs: Some(jobs),
             ..self
         }
+    }
+
+    /// Returns the port through which samples are stored.
+    pub fn timestream(&self) -> &Timestream {
+        self.ingester.timestream()
     }
 
     /// Returns the metrics of the process.

@@ -1,15 +1,21 @@
 //! `bootstrap doctor`: what it says about set-ups that are right, and about each thing that is wrong.
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::response::IntoResponse;
+use axum::routing::get;
 use http::StatusCode;
 use prom_wire::prompb::label_matcher::Type;
 use serde_json::Value;
 use timestream_emulator::{Config, Emulator, Fault, FaultKind, TableSpec, When};
+use tokio::net::TcpListener;
 
-use crate::standalone::{DEFAULTS, command};
-use crate::support::{TestApp, connect, now_ms, query, series, start_emulator, table};
+use crate::standalone::{Connector, DEFAULTS, command};
+use crate::support::{TestApp, connect, now_ms, query, series, start_emulator, table, write_body};
 
 /// The outcome of a run.
 #[derive(Debug)]
@@ -492,4 +498,85 @@ async fn the_test_series_is_never_returned() {
     let found = app.read(vec![selections[3].clone()]).await;
     assert_eq!(found[0].len(), 1, "{found:?}");
     assert_eq!(found[0][0].samples[0].value, 7.0);
+}
+
+/// Serves credentials as the agent of a container does, once `there` is set.
+async fn agent(there: Arc<AtomicBool>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/credentials", listener.local_addr().unwrap());
+    let respond = async move || {
+        match there.load(Ordering::Relaxed) {
+        true => r#"{"AccessKeyId":"local","SecretAccessKey":"local","Token":"t","Expiration":"2099-01-01T00:00:00Z"}"#
+            .into_response(),
+        false => StatusCode::NOT_FOUND.into_response(),
+    }
+    };
+    let server = Router::new().fallback(get(respond));
+    tokio::spawn(async { axum::serve(listener, server).await });
+    url
+}
+
+#[tokio::test]
+async fn a_server_is_ready_once_it_has_credentials_and_serves_before() {
+    let emulator = start_emulator(tables()).await;
+    let there = Arc::new(AtomicBool::new(false));
+    let agent = agent(Arc::clone(&there)).await;
+    let variables = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.as_str())];
+    let connector = Connector::start_with(&emulator, &DEFAULTS, &variables).await;
+    let get = |path: &str| soak::http::get(format!("{}{path}", connector.url));
+    let ready = async || {
+        let response = get("/-/ready").await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let reason = loop {
+        let (status, text) = ready().await;
+        assert_eq!(status, 503, "{text}");
+        if !text.contains("still being loaded") {
+            break text;
+        }
+    };
+    let expected = "Timestream connector is not ready: credentials: ";
+    assert!(reason.starts_with(expected), "{reason}");
+    let remedy = "correct the source of credentials";
+    assert!(reason.contains(remedy), "{reason}");
+    for path in ["/-/healthy", "/", "/metrics"] {
+        let status = get(path).await.unwrap().status().as_u16();
+        assert_eq!(status, 200, "{path}");
+    }
+    let body = write_body(vec![series(&[("__name__", "up")], &[(now_ms(), 1.0)])]);
+    assert_eq!(connector.post("/write", body).await, 503);
+    there.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    while ready().await.0 != 200 {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    connector.logged("The AWS credentials are loaded.").await;
+    let (_, log) = connector.terminate().await;
+    let lines = log.lines().filter(|line| line.contains("caller=src/"));
+    let warnings = lines.filter(|line| line.contains("level=warn") && line.contains(remedy));
+    assert_eq!(warnings.count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn a_start_warns_of_what_is_wrong_in_one_line() {
+    let emulator = start_emulator(vec![table("other", "t")]).await;
+    let connector = Connector::start(&emulator, &[]).await;
+    connector.logged("bootstrap doctor").await;
+    assert_eq!(emulator.counters().calls.get("WriteRecords"), None);
+    let (status, log) = connector.terminate().await;
+    assert_eq!(status, Some(0));
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("level=warn"))
+        .collect();
+    let [line] = lines[..] else { panic!("{log}") };
+    for part in [
+        "bootstrap doctor",
+        "table db/t: ",
+        "create-database",
+        "metadata table db/metrics: ",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
@@ -19,7 +21,9 @@ use crate::support::{START_MS, series, start_emulator, table};
 pub(crate) struct Connector {
     pub(crate) url: String,
     process: Child,
-    log: JoinHandle<String>,
+    /// What it has logged so far.
+    lines: Arc<Mutex<String>>,
+    log: JoinHandle<()>,
 }
 
 pub(crate) fn command(flags: &[&str]) -> Command {
@@ -72,14 +76,31 @@ impl Connector {
             .iter()
             .find_map(|key| line.split_once(key)?.1.split([' ', '"']).next());
         let url = format!("http://{}", address.expect("the line has the address"));
-        let log = tokio::spawn(async move {
-            let mut log = line;
+        let log = Arc::new(Mutex::new(line));
+        let logged = Arc::clone(&log);
+        let reading = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                log = format!("{log}\n{line}");
+                let mut logged = logged.lock().unwrap();
+                logged.push('\n');
+                logged.push_str(&line);
             }
-            log
         });
-        Self { url, process, log }
+        Self {
+            url,
+            process,
+            lines: log,
+            log: reading,
+        }
+    }
+
+    /// Waits until it has logged a text.
+    pub(crate) async fn logged(&self, text: &str) {
+        let began = Instant::now();
+        while !self.lines.lock().unwrap().contains(text) {
+            let waited = began.elapsed();
+            assert!(waited < Duration::from_secs(60), "not logged: {text}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Writes `timeseries`, a series at a time, and expects success.
@@ -132,7 +153,9 @@ impl Connector {
 
     async fn ended(mut self) -> (Option<i32>, String) {
         let status = self.process.wait().await.unwrap();
-        (status.code(), self.log.await.unwrap())
+        self.log.await.unwrap();
+        let log = self.lines.lock().unwrap().clone();
+        (status.code(), log)
     }
 }
 

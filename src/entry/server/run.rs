@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ConnectionTimeouts, Ended, bind, serve};
 use crate::config::Config;
 use crate::entry::build::{Service, service};
+use crate::entry::doctor::watch_start;
 use crate::entry::signal::stop_signal;
 use crate::entry::{failed, jobs};
 use crate::telemetry::print_error;
@@ -44,13 +45,19 @@ pub async fn run(config: &Config) -> ExitCode {
     };
     let stop_jobs = CancellationToken::new();
     let (api, work) = jobs::serve(runner, stop_jobs.clone());
-    let app = app.with_jobs(api).reached_locally(is_local(&listener));
+    let (start, readiness) = watch_start(config, app.timestream().clone());
+    let app = app
+        .with_jobs(api)
+        .with_readiness(readiness)
+        .reached_locally(is_local(&listener));
     let work = tokio::spawn(work);
     let stop = async {
         stop.await;
         stop_jobs.cancel();
     };
     log_start(config, &listener);
+    // Beside the listener, which does not wait for it.
+    tokio::spawn(start.run());
     let grace = config.http.request_timeout.max(config.http.read_timeout) + GRACE_BEYOND_DEADLINE;
     let ended = serve(listener, app, ConnectionTimeouts::default(), stop, grace).await;
     stop_jobs.cancel();
