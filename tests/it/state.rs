@@ -205,6 +205,9 @@ async fn a_table_that_is_not_there_is_named() {
     let dynamo = Dynamo::start().await;
     let state = State::DynamoDb(Table::new(&dynamo.shared, "missing"));
     let error = state.get("c", "n").await.unwrap_err().to_string();
-    assert!(error.contains("DynamoDB table missing in us-east-1: "), "{error}");
+    assert!(
+        error.contains("DynamoDB table missing in us-east-1: "),
+        "{error}"
+    );
     assert!(error.contains("ResourceNotFoundException"), "{error}");
 }
