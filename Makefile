@@ -30,13 +30,15 @@ test: ## Run all tests; obtains a Prometheus, a node exporter, the Python and th
 	cargo test --workspace
 
 conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browser against the connector; needs Go and Node.js
-	@set -e; for program in api-client promql promql-judge collector telegraf telemetrygen vmagent vmctl victoria-metrics; do \
+	@set -e; for program in api-client promql promql-judge collector lambda-emulator telegraf telemetrygen \
+		vmagent vmctl victoria-metrics; do \
 		scripts/go-tools.sh $$program >/dev/null; done
 	@scripts/prometheus.sh prometheus >/dev/null
 	@scripts/prometheus.sh promtool >/dev/null
 	@scripts/node-exporter.sh >/dev/null
 	@scripts/python.sh clients >/dev/null
 	@scripts/python.sh otlp >/dev/null
+	@scripts/python.sh queue >/dev/null
 	@scripts/javascript.sh >/dev/null
 	@scripts/chromium.sh >/dev/null
 	cargo test --workspace --test conformance -- --show-output

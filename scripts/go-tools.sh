@@ -4,7 +4,7 @@
 # tests/conformance, and prints the absolute path of the program as the only line on standard output.
 # Progress and errors go to standard error.
 #
-#   scripts/go-tools.sh api-client|collector|promql|promql-bench|promql-judge|telegraf|telemetrygen|victoria-metrics|vmagent|vmctl
+#   scripts/go-tools.sh api-client|collector|lambda-emulator|promql|promql-bench|promql-judge|telegraf|telemetrygen|victoria-metrics|vmagent|vmctl
 #
 # go.mod and go.sum of the module pin all its sources. The program is stored in the cache of
 # scripts/prometheus.sh, in a folder named after a checksum of the module, so a change of a module
@@ -31,6 +31,10 @@ case "$program" in
     promql) module=promql build=(test -c) package=. ;;
     promql-bench) module=promql build=(test -c) package=./bench ;;
     promql-judge) module=promql build=(build) package=./judge ;;
+    lambda-emulator)
+        module=$program build=(build)
+        package=github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie
+        ;;
     telemetrygen)
         module=telemetrygen build=(build)
         package=github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen
@@ -40,7 +44,7 @@ case "$program" in
     *) module= ;;
 esac
 if [[ $# -ne 1 || -z $module ]]; then
-    printf 'usage: scripts/go-tools.sh api-client|collector|promql|promql-bench|promql-judge|telegraf|telemetrygen|victoria-metrics|vmagent|vmctl\n' >&2
+    printf 'usage: scripts/go-tools.sh api-client|collector|lambda-emulator|promql|promql-bench|promql-judge|telegraf|telemetrygen|victoria-metrics|vmagent|vmctl\n' >&2
     exit 2
 fi
 folder="$here/../tests/conformance/$module"
@@ -49,7 +53,10 @@ cache="${TIMESTREAM_CONNECTOR_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set, and n
 [[ $cache == /* ]] || cache="$PWD/$cache"
 platform="$(uname -s | tr '[:upper:]' '[:lower:]')-$(uname -m)"
 files=("$folder"/go.*)
-[[ $module == victoriametrics || $module == telemetrygen ]] || files+=("$folder"/*.go)
+case "$module" in
+    lambda-emulator | telemetrygen | victoriametrics) ;;
+    *) files+=("$folder"/*.go) ;;
+esac
 [[ $module != promql ]] || files+=("$folder"/*/*.go)
 checksum="$(cat "${files[@]}" | sha256sum | cut -c1-16)"
 built="$cache/conformance-$module-$checksum-$platform/$program"
