@@ -30,7 +30,7 @@ test: ## Run all tests; obtains a Prometheus, a node exporter, the Python and th
 	cargo test --workspace
 
 conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browser against the connector; needs Go and Node.js
-	@set -e; for program in api-client promql promql-judge collector lambda-emulator telegraf telemetrygen \
+	@set -e; for program in amtool api-client promql promql-judge collector lambda-emulator telegraf telemetrygen \
 		vmagent vmctl victoria-metrics; do \
 		scripts/go-tools.sh $$program >/dev/null; done
 	@scripts/prometheus.sh prometheus >/dev/null

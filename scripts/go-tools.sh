@@ -4,7 +4,7 @@
 # tests/conformance, and prints the absolute path of the program as the only line on standard output.
 # Progress and errors go to standard error.
 #
-#   scripts/go-tools.sh api-client|collector|lambda-emulator|promql|promql-bench|promql-judge|telegraf|telemetrygen|victoria-metrics|vmagent|vmctl
+#   scripts/go-tools.sh amtool|api-client|collector|lambda-emulator|promql|promql-bench|promql-judge|telegraf|telemetrygen|victoria-metrics|vmagent|vmctl
 #
 # go.mod and go.sum of the module pin all its sources. The program is stored in the cache of
 # scripts/prometheus.sh, in a folder named after a checksum of the module, so a change of a module
@@ -35,6 +35,7 @@ case "$program" in
         module=$program build=(build)
         package=github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie
         ;;
+    amtool) module=alertmanager build=(build) package=github.com/prometheus/alertmanager/cmd/amtool ;;
     telemetrygen)
         module=telemetrygen build=(build)
         package=github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen
@@ -44,7 +45,7 @@ case "$program" in
     *) module= ;;
 esac
 if [[ $# -ne 1 || -z $module ]]; then
-    printf 'usage: scripts/go-tools.sh api-client|collector|lambda-emulator|promql|promql-bench|promql-judge|telegraf|telemetrygen|victoria-metrics|vmagent|vmctl\n' >&2
+    printf 'usage: scripts/go-tools.sh amtool|api-client|collector|lambda-emulator|promql|promql-bench|promql-judge|telegraf|telemetrygen|victoria-metrics|vmagent|vmctl\n' >&2
     exit 2
 fi
 folder="$here/../tests/conformance/$module"
@@ -54,7 +55,7 @@ cache="${TIMESTREAM_CONNECTOR_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set, and n
 platform="$(uname -s | tr '[:upper:]' '[:lower:]')-$(uname -m)"
 files=("$folder"/go.*)
 case "$module" in
-    lambda-emulator | telemetrygen | victoriametrics) ;;
+    alertmanager | lambda-emulator | telemetrygen | victoriametrics) ;;
     *) files+=("$folder"/*.go) ;;
 esac
 [[ $module != promql ]] || files+=("$folder"/*/*.go)

@@ -116,7 +116,12 @@ fn every_relative_link_leads_somewhere() {
 
 #[test]
 fn the_readme_is_short() {
-    let words = read(&root().join("README.md")).split_whitespace().count();
+    // Readers do not see the marks of blocks.
+    let text = read(&root().join("README.md"));
+    let lines = text
+        .lines()
+        .filter(|line| !line.starts_with("<!-- check: "));
+    let words = lines.flat_map(str::split_whitespace).count();
     assert!(words <= README_WORDS, "{words} words");
 }
 

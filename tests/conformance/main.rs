@@ -5,9 +5,13 @@
 //! All of them are real processes, most built from pinned Go modules (`scripts/go-tools.sh`), so this target is
 //! run by `make conformance` alone. Nothing is skipped: a program that cannot be had fails its test.
 
+#[allow(dead_code, reason = "other tests need more of it")]
+#[path = "../documents/blocks.rs"]
+mod blocks;
 mod browser;
 mod clients;
 mod collector;
+mod documents;
 mod exporter;
 mod exports;
 #[allow(dead_code, reason = "other tests need more of it")]

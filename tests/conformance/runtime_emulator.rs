@@ -33,7 +33,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The time that Lambda gives a function to start.
 const INIT_LIMIT_MS: f64 = 10_000.0;
 const DATABASE: &str = "prometheus";
-const TABLE: &str = "metrics";
+const TABLE: &str = "samples";
 /// The table of the state, in DynamoDB.
 const STATE: &str = "connectors";
 /// Starts the function with its output in files, as the emulator mixes it with its own.
@@ -56,7 +56,7 @@ impl Stage {
             ..TableSpec::new(DATABASE, name)
         };
         let config = Config {
-            tables: vec![table(TABLE), table("samples"), table("synced")],
+            tables: vec![table(TABLE), table("metrics"), table("synced")],
             ..Config::default()
         };
         let timestream = Emulator::start(config).await.unwrap();
@@ -409,7 +409,7 @@ async fn schedules_queues_and_streams() {
     scrape["schedule_ms"] = 86_400_000.into();
     let response = stage.invoke(&scrape).await;
     assert_eq!(response["result"], "complete", "{response}");
-    let points = stage.timestream.points(DATABASE, "samples");
+    let points = stage.timestream.points(DATABASE, TABLE);
     let load = points.iter().find(|it| it.measure_name == "node_load1");
     let load = load.unwrap_or_else(|| panic!("{points:?}"));
     assert_eq!(load.value, timestream_emulator::Value::Double(0.25));
@@ -470,7 +470,9 @@ async fn schedules_queues_and_streams() {
     let expected = json!({"batchItemFailures": [{"itemIdentifier": "rejected"}]});
     let response = stage.invoke(&letters).await;
     assert_eq!(response, expected, "{}", stage.text("function.err"));
-    assert_eq!(stage.timestream.points(DATABASE, TABLE).len(), 1);
+    let points = stage.timestream.points(DATABASE, TABLE).into_iter();
+    let letters = points.filter(|it| it.measure_name == "letters").count();
+    assert_eq!(letters, 1);
 
     let foreign = json!({"Records": [{"eventSource": "aws:dynamodb", "dynamodb": {}}]});
     let failed = stage.invoke(&foreign).await;

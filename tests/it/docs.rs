@@ -64,10 +64,7 @@ fn assert_definitions(json: &str) {
 }
 
 #[test]
-fn definitions_in_the_documents_are_accepted() {
-    let blocks = json_blocks(include_str!("../../docs/connectors/scrape.md"));
-    assert_eq!(blocks.len(), 2);
-    blocks.into_iter().for_each(assert_definitions);
+fn definitions_in_files_are_accepted() {
     assert_definitions(include_str!("../../docs/compose/connectors.json"));
     let (_, rest) = include_str!("../../scripts/run.sh")
         .split_once("<<JSON\n")
