@@ -242,7 +242,10 @@ impl Scene {
             "aws",
             format!(
                 "[[ $DOC_MODE == run ]] && exec {aws} \"$@\"\n\
-                 {aws} \"$@\" --generate-cli-skeleton output >/dev/null || {failed}\n"
+                 # Arguments are checked before the call, which nobody takes.\n\
+                 export AWS_MAX_ATTEMPTS=1\n\
+                 text=$({aws} \"$@\" --endpoint-url http://127.0.0.1:1 2>&1) && exit\n\
+                 [[ $text == *'Could not connect to the endpoint'* ]] || {failed}\n"
             ),
         );
         let judge = quoted(&root().join("tests/documents/sam.py"));
@@ -258,7 +261,7 @@ impl Scene {
         program(
             "bootstrap",
             format!(
-                "case \"${{1:-}}\" in run | replay | healthcheck | completions) exec {bootstrap} \"$@\" ;; esac\n\
+                "case \"${{1:-}}\" in run | replay | healthcheck | completions | man | doctor | estimate) exec {bootstrap} \"$@\" ;; esac\n\
                  for flag; do [[ $flag != --help && $flag != --version ]] || exec {bootstrap} \"$@\"; done\n\
                  if [[ $DOC_MODE == parse ]]; then {bootstrap} \"$@\" --check-config || {failed}; exit; fi\n\
                  {START_CONNECTOR}",
