@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +22,10 @@ use tokio::time::Instant;
 use tokio_rustls::rustls::ClientConfig;
 
 use super::address::{BlockedAddress, Guard, ip_of};
+use super::auth::Auth;
 use super::gzip::{self, GzipError};
 use super::outgoing::Outgoing;
+use super::quote;
 use super::secret::{Secrets, Unresolved};
 use super::tls::{self, Digest, Loaded};
 use crate::compute::SLICE;
@@ -33,6 +35,8 @@ use crate::timestream::TrustedRoots;
 const MAX_REDIRECTS: usize = 10;
 /// Time limit of a connection and its TLS handshake; a call has a limit of its own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time limit of a call of a command.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(120);
 /// The most servers whose connections stay open for the next call.
 const MAX_CLIENTS: usize = 256;
 
@@ -214,6 +218,14 @@ impl Client {
         })))
     }
 
+    /// Begins a session of a command with a server that its user names, with these credentials.
+    ///
+    /// # Errors
+    /// They cannot be sent in a header.
+    pub fn session_for(&self, auth: Auth) -> Result<Session, Unresolved> {
+        self.session(&Outgoing::of(auth), &Secrets::new(None, |_| None))
+    }
+
     fn get(
         &self,
         key: Key,
@@ -277,6 +289,34 @@ impl Session {
             follows_redirects: false,
             ..Inner::clone(&self.0)
         }))
+    }
+
+    /// Returns the content type and the body of the resource at `url`, of at most `limit` bytes; `accept` is the header
+    /// `Accept`.
+    ///
+    /// # Errors
+    /// There is no response, or it is no success; the text names the host.
+    pub async fn fetch(
+        &self,
+        url: Url,
+        accept: &'static str,
+        limit: usize,
+    ) -> Result<(String, Vec<u8>), String> {
+        let host = host_and_port(&url);
+        let named = |error: &dyn Display| format!("{host}: {error}");
+        let call = self.get(url).timeout(FETCH_TIMEOUT);
+        let call = call.header(header::ACCEPT, accept);
+        let call = call.header(header::ACCEPT_ENCODING, "gzip");
+        let response = call.send().await.map_err(|error| named(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = read_body(response, limit, None).await;
+        let body = body.map_err(|error| named(&error))?;
+        if !status.is_success() {
+            return Err(named(&quote::response(status, &headers, &body)));
+        }
+        let content_type = headers.get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|it| it.to_str().ok());
+        Ok((content_type.unwrap_or_default().to_owned(), body))
     }
 
     /// Returns a call with the method GET.
@@ -442,12 +482,16 @@ fn origin(url: &Url) -> (&str, Option<&str>, Option<u16>) {
 
 /// Returns the value of the header `Host` for a URL.
 fn host_header(url: &Url) -> Result<HeaderValue, CallError> {
+    HeaderValue::try_from(host_and_port(url)).map_err(|_| CallError::Header)
+}
+
+/// Returns the host of a URL, and its port if that is not the scheme's.
+fn host_and_port(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    let text = match url.port() {
+    match url.port() {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
-    };
-    HeaderValue::try_from(text).map_err(|_| CallError::Header)
+    }
 }
 
 /// Returns the target of a response, if it is a redirect. No error repeats the target: it may hold a secret.

@@ -58,6 +58,14 @@ pub(super) struct Keys<'v> {
 }
 
 impl Outgoing {
+    /// Returns settings of these credentials and nothing else.
+    pub(super) fn of(auth: Auth) -> Self {
+        Self {
+            auth,
+            ..Self::default()
+        }
+    }
+
     /// Reads the keys; `url` is the key of the server's address, with its value.
     pub(super) fn read(
         values: &mut FieldReader,
