@@ -10,6 +10,7 @@ pub mod compute;
 pub mod config;
 pub mod dead_letter;
 pub mod entry;
+pub mod estimate;
 pub mod fields;
 pub mod http;
 pub mod ingest;

@@ -26,7 +26,7 @@ const VERSION_BYTES: usize = 30;
 const DIMENSION_BYTES: usize = 23;
 
 /// Bytes of one billed unit.
-pub(super) const UNIT_BYTES: usize = 1024;
+pub const UNIT_BYTES: usize = 1024;
 
 /// A WriteRecords call.
 #[derive(Clone, Debug, PartialEq, Eq)]
