@@ -4,6 +4,7 @@
 //! reported together. A flag wins over its variable; an empty value counts as not set. The environment is an
 //! argument, so nothing here depends on the process; it also determines the [`Mode`].
 
+mod estimate_options;
 pub mod options;
 mod profile;
 mod shell;
@@ -23,6 +24,7 @@ use otlp::OptionsError;
 use promql::{EngineOptions, ParserOptions};
 
 use crate::dead_letter::DeadLetterTarget;
+use crate::estimate;
 use crate::http;
 use crate::ingest;
 use crate::jobs::definition::{Definition, KINDS};
@@ -35,6 +37,7 @@ use crate::storage::write::series::WritePolicy;
 use crate::telemetry;
 use crate::timestream::{self, TrustedRoots};
 use crate::web_config::{Tokens, Users, WebConfig};
+use estimate_options::ESTIMATE;
 use options::{
     CHECK_CONFIG, COMPLETIONS, DEFINITION, DOCTOR, FALLBACKS, FormerName, HEALTHCHECK, JSON, MAN,
     NO_WRITE, OPTIONS, OptionSpec, REPLAY, RUN, SHELL, SINK, SOURCES, TIMEOUT, command,
@@ -146,6 +149,8 @@ pub enum Invocation {
     Run(Box<Config>, PathBuf),
     /// Check what the connector needs; an invalid configuration is a result, too.
     Doctor(Result<Box<Config>, Vec<OptionError>>, Doctoring),
+    /// Estimate a bill, with these authorities for the server that has the series.
+    Estimate(Box<estimate::Settings>, TrustedRoots),
 }
 
 /// The form of the checks of a set-up.
@@ -271,6 +276,17 @@ pub fn read(
     if matches.subcommand_matches(MAN).is_some() {
         return Ok(Invocation::Print(shell::man_page(command())));
     }
+    let given = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let roots = match given("SSL_CERT_FILE").or_else(|| given("SSL_CERT_DIR")) {
+        Some(_) => TrustedRoots::System,
+        None => TrustedRoots::Bundled,
+    };
+    if let Some(matches) = matches.subcommand_matches(ESTIMATE) {
+        let region = given("AWS_REGION").or_else(|| given("AWS_DEFAULT_REGION"));
+        let settings = estimate_options::settings(matches, region);
+        let settings = settings.map_err(ConfigError::Options)?;
+        return Ok(Invocation::Estimate(Box::new(settings), roots));
+    }
     let replay = matches.subcommand_matches(REPLAY);
     let run = matches.subcommand_matches(RUN);
     let healthcheck = matches.subcommand_matches(HEALTHCHECK);
@@ -281,7 +297,6 @@ pub fn read(
         .or(doctor)
         .unwrap_or(&matches);
     let mode = Mode::of(&environment);
-    let given = |name: &str| environment(name).filter(|value| !value.is_empty());
     let flag = |variable: &str| matches.get_one::<String>(variable).cloned();
     let named = |variable: &str| {
         let value = flag(variable).or_else(|| environment(variable));
@@ -321,10 +336,7 @@ pub fn read(
         profile: given("AWS_PROFILE"),
         profile_files: ProfileFiles::of(given),
         function_mib: given("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|mib| mib.parse().ok()),
-        roots: match given("SSL_CERT_FILE").or_else(|| given("SSL_CERT_DIR")) {
-            Some(_) => TrustedRoots::System,
-            None => TrustedRoots::Bundled,
-        },
+        roots,
     };
     for option in OPTIONS {
         if named(option.variable).is_some() && by_former_name(option.variable).is_some() {

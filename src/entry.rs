@@ -1,8 +1,9 @@
 //! The ways of running the program. [`server`] and [`lambda`] serve the one router until the process
-//! stops; [`run`], [`replay`], [`doctor`] and [`healthcheck`] are commands.
+//! stops; [`run`], [`replay`], [`doctor`], [`healthcheck`] and [`estimate`] are commands.
 
 pub mod build;
 pub mod doctor;
+pub mod estimate;
 pub mod healthcheck;
 pub mod jobs;
 pub mod lambda;

@@ -42,6 +42,10 @@ fn main() -> ExitCode {
             start(config.log, Box::pin(replay(&config, &replaying)))
         }
         Ok(Invocation::Run(config, path)) => start(config.log, Box::pin(run(&config, &path))),
+        Ok(Invocation::Estimate(settings, roots)) => start(
+            telemetry::Settings::default(),
+            Box::pin(entry::estimate::run(&settings, roots)),
+        ),
         Ok(Invocation::CheckHealth(config)) => {
             start(config.log, Box::pin(entry::healthcheck::run(&config)))
         }

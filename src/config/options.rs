@@ -7,6 +7,7 @@ use clap::builder::EnumValueParser;
 use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::Shell;
 
+use super::estimate_options;
 use super::value::Value;
 
 /// One option.
@@ -226,7 +227,7 @@ const BUILD: &str = concat!(
 );
 
 /// The command line: every option and [`CHECK_CONFIG`], or [`REPLAY`], [`RUN`], [`HEALTHCHECK`] or [`DOCTOR`]
-/// with every option.
+/// with every option, or the command of [`estimate_options`].
 pub(super) fn command() -> Command {
     let sources = Arg::new(SOURCES)
         .value_name("FILE|DIR|sqs:QUEUE_URL")
@@ -309,6 +310,7 @@ pub(super) fn command() -> Command {
         .subcommand(run)
         .subcommand(healthcheck)
         .subcommand(doctor())
+        .subcommand(estimate_options::command())
         .subcommand(completions)
         .subcommand(man)
 }

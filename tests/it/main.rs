@@ -15,6 +15,7 @@ mod destinations;
 mod docs;
 mod doctor;
 mod duplicates;
+mod estimate;
 mod exporter;
 #[allow(dead_code, reason = "the benches need more of it")]
 #[path = "../support/exporters.rs"]

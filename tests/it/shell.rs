@@ -80,7 +80,14 @@ fn the_man_page_explains_every_option_and_command() {
             "{option}"
         );
     }
-    for command in ["replay", "run", "healthcheck", "completions", "man"] {
+    for command in [
+        "replay",
+        "run",
+        "healthcheck",
+        "estimate",
+        "completions",
+        "man",
+    ] {
         assert!(page.contains(&format!("\n\\fB{command}\\fR")), "{command}");
     }
     // Text that begins like a request of roff would vanish.

@@ -1,0 +1,168 @@
+//! The command `bootstrap estimate`: reads real series and writes the bill of a month.
+
+mod prometheus;
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use exposition::{Format, parse};
+use reqwest::Url;
+
+use crate::estimate::prices::{PRICES, Prices};
+use crate::estimate::report::Report;
+use crate::estimate::series::Input;
+use crate::estimate::{CredentialsFile, Settings, Source};
+use crate::jobs::auth::Auth;
+use crate::jobs::client::{Client, Session};
+use crate::jobs::secret::Secret;
+use crate::telemetry::print_error;
+use crate::timestream::TrustedRoots;
+
+/// The most bytes of an exposition or a response.
+const MAX_BYTES: usize = 64 << 20;
+/// The most bytes of a file with prices or credentials.
+const MAX_FILE_BYTES: usize = 64 << 10;
+/// Interval of the scrapes of an exposition, if none is given.
+const INTERVAL_MS: f64 = 15_000.0;
+/// The formats that Prometheus accepts of a target.
+const ACCEPT: &str =
+    "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+/// The status if the command or its prices cannot be used.
+const UNUSABLE: u8 = 2;
+
+/// Writes the bill to standard output.
+pub async fn run(settings: &Settings, roots: TrustedRoots) -> ExitCode {
+    let prices = match prices(settings) {
+        Ok(prices) => prices,
+        Err(error) => {
+            print_error(&error);
+            return ExitCode::from(UNUSABLE);
+        }
+    };
+    let input = read(settings, roots).await.and_then(|input| {
+        let is_empty = input.targets.iter().all(|it| it.series.is_empty());
+        let error = || "there are no series; expected a source that has some now".to_owned();
+        (!is_empty).then_some(input).ok_or_else(error)
+    });
+    let input = match input {
+        Ok(input) => input,
+        Err(error) => {
+            print_error(&format!("Cannot estimate: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let report = Report::new(&input, settings, prices);
+    let text = match settings.is_json {
+        true => format!("{:#}\n", report.json()),
+        false => report.text(),
+    };
+    // The reader may have seen enough, like `head`.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// Returns the prices of the region, with those of the file.
+fn prices(settings: &Settings) -> Result<Prices, String> {
+    let region = &settings.region;
+    let known = Prices::of(region);
+    let mut prices = known.clone().unwrap_or_else(|| PRICES[0].clone());
+    if let Some(path) = &settings.prices {
+        let json = read_file(path, MAX_FILE_BYTES);
+        let replaced = json.and_then(|json| prices.replace(&json));
+        replaced.map_err(|error| format!("--prices is {}: {error}", path.display()))?;
+    } else if known.is_none() {
+        print_error(&format!(
+            "The prices of {region} are not known: these are those of {}; --prices FILE has others.",
+            prices.region
+        ));
+    }
+    Ok(prices)
+}
+
+async fn read(settings: &Settings, roots: TrustedRoots) -> Result<Input, String> {
+    let session = || session(settings.credentials.as_ref(), roots);
+    let exposed = match &settings.source {
+        Source::Prometheus(url) => return prometheus::read(&session()?, url, settings).await,
+        Source::Url(url) => session()?.fetch(url.clone(), ACCEPT, MAX_BYTES).await,
+        Source::File(path) => read_file(path, MAX_BYTES)
+            .map(|body| (String::new(), body))
+            .map_err(|error| format!("{}: {error}", path.display())),
+        Source::Input => limited(std::io::stdin().lock(), MAX_BYTES)
+            .map(|body| (String::new(), body))
+            .map_err(|error| format!("standard input: {error}")),
+    };
+    let (content_type, body) = exposed?;
+    // A file has no content type. OpenMetrics ends with a line that the other format reads as a comment.
+    let is_open_metrics = body.trim_ascii_end().ends_with(b"# EOF");
+    let format = Format::from_content_type(&content_type).unwrap_or(match is_open_metrics {
+        true => Format::OpenMetrics,
+        false => Format::Text,
+    });
+    let exposition = parse(&body, format).map_err(|error| format!("the exposition: {error}"))?;
+    let interval = settings.scrape_interval;
+    let interval_ms = interval.map_or(INTERVAL_MS, |it| it.as_secs_f64() * 1_000.0);
+    if exposition.samples.is_empty() {
+        return Ok(Input::default());
+    }
+    let (targets, max_series) = (settings.targets, settings.max_series);
+    Ok(Input::of_exposition(
+        &exposition,
+        targets,
+        interval_ms,
+        max_series,
+    ))
+}
+
+/// Begins a session with the server that has the series.
+fn session(file: Option<&CredentialsFile>, roots: TrustedRoots) -> Result<Session, String> {
+    let secret = |path: &Path| {
+        let text = read_file(path, MAX_FILE_BYTES)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "expected UTF-8".to_owned()));
+        let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok::<_, String>(text.trim_end_matches(['\r', '\n']).to_owned())
+    };
+    let auth = match file {
+        None => Auth::None,
+        Some(CredentialsFile::Bearer(path)) => Auth::Bearer {
+            token: Secret::Plain(secret(path)?),
+        },
+        Some(CredentialsFile::Basic(path)) => {
+            let text = secret(path)?;
+            let parts = text.split_once(':');
+            let (username, password) =
+                parts.ok_or_else(|| format!("{}: expected user:password", path.display()))?;
+            Auth::Basic {
+                username: username.to_owned(),
+                password: Secret::Plain(password.to_owned()),
+            }
+        }
+    };
+    let client = Client::new(roots, |name| std::env::var(name).ok());
+    client.session_for(auth).map_err(|error| error.to_string())
+}
+
+fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    limited(file, limit)
+}
+
+fn limited(source: impl Read, limit: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = source.take(limit as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| error.to_string())?;
+    match bytes.len() > limit {
+        true => Err(format!(
+            "more than {limit} bytes; expected less, of one target"
+        )),
+        false => Ok(bytes),
+    }
+}
+
+/// Returns the URL of a path below that of a server.
+fn below(base: &Url, path: &str, parameters: &[(&str, &str)]) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url.query_pairs_mut().clear().extend_pairs(parameters);
+    url
+}

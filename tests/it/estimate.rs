@@ -1,0 +1,484 @@
+//! The command `bootstrap estimate`: its counts are those of the emulator, its dollars those of the documents.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use exposition::{Format, parse};
+use prom_wire::prompb::{Label, TimeSeries};
+use serde_json::Value as Json;
+use timestream_emulator::{Config as EmulatorConfig, Emulator};
+use timestream_prometheus_connector::estimate::prices::PRICES;
+use timestream_prometheus_connector::estimate::series::{Input, Series, Value};
+use timestream_prometheus_connector::estimate::sink::{Change, Sending, rates};
+
+use crate::exporter::Exporter;
+use crate::prometheus::{Prometheus, program};
+use crate::standalone::Connector;
+use crate::support::{START_MS, TestApp, connect, table};
+
+const NODE_EXPORTER: &str = include_str!("../data/exporters/node_exporter.txt");
+const NODE_EXPORTER_FILE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/data/exporters/node_exporter.txt"
+);
+
+fn estimate(flags: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bootstrap"));
+    let mut process = command
+        .env_clear()
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .arg("estimate")
+        .args(flags)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = process.stdin.take().unwrap();
+    // A command that fails early reads nothing.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    process.wait_with_output().unwrap()
+}
+
+/// Returns the report as JSON of a command that must succeed, and what it wrote to standard error.
+fn report(flags: &[&str], input: &str) -> (Json, String) {
+    let output = estimate(&[flags, &["--json"]].concat(), input);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    (serde_json::from_slice(&output.stdout).unwrap(), stderr)
+}
+
+/// Returns status and standard error of a command that must fail.
+fn failure(flags: &[&str], input: &str) -> (i32, String) {
+    let output = estimate(flags, input);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{flags:?}");
+    (output.status.code().unwrap(), stderr)
+}
+
+fn number(json: &Json) -> f64 {
+    json.as_f64().unwrap_or_else(|| panic!("{json}"))
+}
+
+fn timeseries(series: &Series, timestamp: i64) -> TimeSeries {
+    let Value::Float(value) = series.value else {
+        panic!("{series:?}")
+    };
+    let labels = series.labels.iter().map(|(name, value)| Label {
+        name: name.to_string(),
+        value: value.to_string(),
+    });
+    TimeSeries {
+        labels: labels.collect(),
+        samples: vec![prom_wire::prompb::Sample { value, timestamp }],
+        ..TimeSeries::default()
+    }
+}
+
+async fn counting_emulator() -> Emulator {
+    let emulator = Emulator::start(EmulatorConfig {
+        tables: vec![table("db", "t")],
+        null_sink: true,
+        ..EmulatorConfig::default()
+    });
+    emulator.await.unwrap()
+}
+
+/// Holds the counts of so many targets equal to those of the emulator, to which the same series are written.
+async fn assert_counted(text: &str, targets: u64) {
+    const MAX_SAMPLES: usize = 2_000;
+    let exposition = parse(text.as_bytes(), Format::Text).unwrap();
+    // Within a second no request is incomplete but the last.
+    let input = Input::of_exposition(&exposition, targets, 1_000.0, 1_000_000);
+    let sending = Sending {
+        max_samples: MAX_SAMPLES,
+        shards: 1,
+        stores_special_values: false,
+    };
+    let mut shares = (0.0, 0.0);
+    let estimated = rates(
+        &input.targets,
+        sending,
+        Change::NONE,
+        &mut |_, units, bytes| {
+            shares.0 += units;
+            shares.1 += bytes;
+        },
+    );
+
+    let between_ms = 1_000.0 / targets as f64;
+    let sent = input
+        .targets
+        .iter()
+        .enumerate()
+        .flat_map(|(index, target)| {
+            let timestamp = START_MS + (index as f64 * between_ms) as i64;
+            target
+                .series
+                .iter()
+                .map(move |it| timeseries(it, timestamp))
+        });
+    let sent: Vec<_> = sent.collect();
+    // Of so many samples one round of scrapes is sent.
+    assert!(sent.len() > 20_000, "{}", sent.len());
+    let emulator = counting_emulator().await;
+    let router = connect(&emulator, &[]).await;
+    let app = TestApp { emulator, router };
+    for request in sent.chunks(MAX_SAMPLES) {
+        app.write_ok(request.to_vec()).await;
+    }
+    let ours = app.emulator.counters();
+    for request in sent.chunks(MAX_SAMPLES) {
+        let mut request = request.to_vec();
+        request.retain(|it| it.samples[0].value.is_finite());
+        crate::go_connector::write(&app.emulator.url(), &request).await;
+    }
+    let both = app.emulator.counters();
+
+    // Shares of calls add up to whole ones, but for the last digits.
+    let pairs = [
+        ("samples", estimated.samples, sent.len() as u64),
+        (
+            "stored",
+            estimated.samples - estimated.dropped,
+            ours.records_accepted,
+        ),
+        ("units", estimated.units, ours.write_units),
+        ("units of metrics", shares.0, ours.write_units),
+        ("calls", estimated.calls, ours.calls["WriteRecords"]),
+        (
+            "units of Go",
+            estimated.go_units,
+            both.write_units - ours.write_units,
+        ),
+    ];
+    for (name, estimated, counted) in pairs {
+        assert!(
+            (estimated - counted as f64).abs() < 1e-3,
+            "{name}: {estimated}, {counted}"
+        );
+    }
+    assert!((estimated.stored_bytes - shares.1).abs() < 1e-3);
+}
+
+#[tokio::test]
+async fn counts_are_those_of_the_emulator() {
+    assert_counted(NODE_EXPORTER, 45).await;
+    assert_counted(include_str!("../data/exporters/prometheus.txt"), 35).await;
+}
+
+/// Waits until the emulator has accepted more records than so many.
+async fn accepted(emulator: &Emulator, records: u64) {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while emulator.counters().records_accepted <= records {
+        assert!(Instant::now() < deadline, "{:?}", emulator.counters());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_running_prometheus_pays_what_is_estimated() {
+    let program = program("prometheus").await;
+    let emulator = counting_emulator().await;
+    let connector = Connector::start(&emulator, &["--metadata-table=off"]).await;
+    let url = connector.url.clone();
+    let prometheus = Prometheus::start_with(
+        &program,
+        &[],
+        |port| {
+            format!(
+                "global: {{ scrape_interval: 1s, external_labels: {{ cluster: production }} }}\n\
+                 scrape_configs:\n\
+                 - {{ job_name: prometheus, static_configs: [{{ targets: ['127.0.0.1:{port}'] }}] }}\n\
+                 - {{ job_name: other, static_configs: [{{ targets: ['localhost:{port}'] }}] }}\n\
+                 remote_write:\n\
+                 - url: {url}/write\n\
+                 \x20 metadata_config: {{ send: false }}\n\
+                 \x20 queue_config: {{ max_shards: 1, max_samples_per_send: 2000 }}\n"
+            )
+        },
+        async |_| {},
+    )
+    .await;
+    let flags = [
+        "--from-prometheus",
+        &prometheus.url,
+        "--max-samples-per-send=2000",
+    ];
+    let count = async || -> f64 {
+        let query = [("query", r#"count({__name__!=""})"#)];
+        let count = prometheus.api("query", &query).await;
+        let count = count["data"]["result"][0]["value"][1].as_str();
+        count.unwrap().parse().unwrap()
+    };
+    // Prometheus has series about the first scrapes and the first queries only after them.
+    accepted(&emulator, 3_000).await;
+    report(&flags, "");
+    count().await;
+    accepted(&emulator, emulator.counters().records_accepted + 5_000).await;
+    let before = emulator.counters();
+    accepted(&emulator, before.records_accepted + 12_000).await;
+    let after = emulator.counters();
+    let records = (after.records_accepted - before.records_accepted) as f64;
+    let units = (after.write_units - before.write_units) as f64 / records;
+
+    let (whole, stderr) = report(&flags, "");
+    assert_eq!(stderr, "");
+    let count = count().await;
+    let within = |estimated: f64, counted: f64, share: f64| {
+        let difference = (estimated / counted - 1.0).abs();
+        assert!(difference < share, "{estimated}, {counted}: {whole:#}");
+    };
+    within(number(&whole["series"]), count, 0.02);
+    let rate = &whole["per_second"];
+    let stored = number(&rate["samples"]) - number(&rate["dropped_samples"]);
+    within(number(&rate["samples"]), count, 0.02);
+    let estimated = number(&rate["write_units"]) / stored;
+    println!("units of a sample: {estimated} estimated, {units} counted");
+    within(estimated, units, 0.1);
+    assert_eq!(whole["targets"], 2.0);
+
+    // The same for a part of the series, scaled up.
+    let (part, _) = report(&[&flags[..], &["--max-series=300"]].concat(), "");
+    let notes = part["notes"].to_string();
+    assert!(notes.contains("stand for all of them"), "{notes}");
+    within(number(&part["series"]), count, 0.02);
+    within(
+        number(&part["per_second"]["write_units"]),
+        number(&rate["write_units"]),
+        0.3,
+    );
+}
+
+#[tokio::test]
+async fn an_exposition_is_read_from_its_address_with_credentials() {
+    let exporter = Exporter::start(Some("Bearer t0ken")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "t0ken\n").unwrap();
+    let (url, file) = (exporter.url.clone(), file.display().to_string());
+    let work = tokio::task::spawn_blocking(move || {
+        let (status, text) = failure(&["--from-exposition", &url], "");
+        assert_eq!(status, 1);
+        assert!(text.starts_with("Cannot estimate: 127.0.0.1:"), "{text}");
+        assert!(text.contains("401 Unauthorized"), "{text}");
+        let (json, _) = report(
+            &["--from-exposition", &url, "--bearer-token-file", &file],
+            "",
+        );
+        // Two of the exporter, five of Prometheus.
+        assert_eq!(json["series"], 7.0);
+        let (status, text) = failure(&["--from-exposition", &url, "--basic-auth-file", &file], "");
+        assert_eq!(status, 1);
+        assert!(text.ends_with("/token: expected user:password\n"), "{text}");
+        let (status, text) = failure(&["--from-prometheus", &url], "");
+        assert_eq!(status, 1, "{text}");
+        assert!(text.contains("(/api/v1/status/tsdb)"), "{text}");
+    });
+    work.await.unwrap();
+}
+
+#[test]
+fn prices_are_those_of_the_file_and_of_the_region() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prices.json");
+    let flags = [
+        "--from-exposition=-",
+        "--queries-per-day=0",
+        "--targets=100",
+    ];
+    let (known, stderr) = report(&flags, NODE_EXPORTER);
+    assert_eq!(stderr, "");
+    let (unknown, stderr) = report(
+        &[&flags[..], &["--region=eu-west-9"]].concat(),
+        NODE_EXPORTER,
+    );
+    assert_eq!(unknown, known);
+    assert_eq!(
+        stderr,
+        "The prices of eu-west-9 are not known: these are those of us-east-1; --prices FILE has others.\n"
+    );
+
+    std::fs::write(&file, r#"{"writes_per_million": 1, "region": "eu-west-9"}"#).unwrap();
+    let path = format!("--prices={}", file.display());
+    let (other, stderr) = report(
+        &[&flags[..], &["--region=eu-west-9", &path]].concat(),
+        NODE_EXPORTER,
+    );
+    assert_eq!(stderr, "");
+    assert_eq!(other["prices"]["region"], "eu-west-9");
+    let writes = |json: &Json| number(&json["dollars"]["writes"]);
+    assert!((writes(&other) - 2.0 * writes(&known)).abs() < 1e-6);
+    assert_eq!(
+        other["dollars"]["memory_store"],
+        known["dollars"]["memory_store"]
+    );
+
+    std::fs::write(&file, r#"{"writes": 1}"#).unwrap();
+    let (status, text) = failure(&[&flags[..], &[&path]].concat(), NODE_EXPORTER);
+    assert_eq!(status, 2);
+    assert!(
+        text.contains(r#"prices.json: "writes" is no price"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn unusable_commands_name_the_option() {
+    let exposition = "--from-exposition=-";
+    for (flags, expected) in [
+        (&[][..], "--from-prometheus <URL>"),
+        (
+            &["--from-prometheus=http://u:secret@h"],
+            "--from-prometheus is not valid (its value is not shown)",
+        ),
+        (
+            &["--from-prometheus=localhost"],
+            "expected a URL such as http://localhost:9090",
+        ),
+        (
+            &[exposition, "--from-prometheus=http://h"],
+            "cannot be used with",
+        ),
+        (
+            &[exposition, "--retention=12"],
+            "--retention is \"12\"; expected a whole number from 1d to 73000d",
+        ),
+        (
+            &[exposition, "--memory-retention=0h"],
+            "expected a whole number from 1h to 8766h",
+        ),
+        (
+            &[exposition, "--scrape-interval=15"],
+            "--scrape-interval is \"15\"; expected a duration",
+        ),
+        (&[exposition, "--region=eu west"], "--region is \"eu west\""),
+    ] {
+        let (status, text) = failure(flags, "up 1\n");
+        assert_eq!(status, 2, "{flags:?}");
+        assert!(
+            text.contains(expected) && !text.contains("secret"),
+            "{flags:?}: {text}"
+        );
+    }
+    for (flags, input, expected) in [
+        (&[exposition][..], "", "there are no series"),
+        (
+            &[exposition],
+            "up one\n",
+            "the exposition: parse error at line 1, offset 3",
+        ),
+        (
+            &["--from-exposition=no/such/file"],
+            "",
+            "no/such/file: No such file",
+        ),
+        (
+            &["--from-prometheus=http://127.0.0.1:1"],
+            "",
+            "127.0.0.1:1: ",
+        ),
+    ] {
+        let (status, text) = failure(flags, input);
+        assert_eq!(status, 1, "{flags:?}");
+        assert!(text.contains(expected), "{flags:?}: {text}");
+    }
+}
+
+#[test]
+fn a_large_exposition_is_read_in_part() {
+    let line = |number: usize| {
+        format!("requests_total{{path=\"/api/v1/resource/{number:06}\"}} {number}\n")
+    };
+    let text: String = (0..50_000).map(line).collect();
+    let started = Instant::now();
+    let (json, _) = report(
+        &["--from-exposition=-", "--max-series=1000", "--targets=1000"],
+        &text,
+    );
+    assert!(started.elapsed() < Duration::from_secs(60));
+    let series = number(&json["series"]);
+    assert!((50_000_000.0..50_300_000.0).contains(&series), "{series}");
+    let notes = json["notes"].to_string();
+    assert!(notes.contains("The first 1000 of 50000 series"), "{notes}");
+    assert!(notes.contains("1 of the 1000 targets"), "{notes}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("large");
+    std::fs::File::create(&file)
+        .unwrap()
+        .set_len((64 << 20) + 1)
+        .unwrap();
+    let (status, text) = failure(&["--from-exposition", &file.display().to_string()], "");
+    assert_eq!(status, 1);
+    assert!(text.contains("large: more than 67108864 bytes"), "{text}");
+}
+
+/// Returns the fenced block of a page that follows these lines.
+fn block_after<'p>(page: &'p str, start: &str) -> &'p str {
+    let (_, rest) = page
+        .split_once(start)
+        .unwrap_or_else(|| panic!("no {start}"));
+    rest.split_once("\n```").unwrap().0
+}
+
+#[test]
+fn the_documented_estimate_is_that_of_the_program() {
+    let page = include_str!("../../docs/cost.md");
+    let command = block_after(page, "```sh\nbootstrap estimate ");
+    let flags: Vec<_> = command
+        .split_whitespace()
+        .filter(|it| *it != "\\")
+        .collect();
+    let output = estimate(&flags, "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let documented = block_after(page, "```text\nTimestream in ");
+    assert_eq!(
+        format!("Timestream in {documented}\n"),
+        text,
+        "put this into docs/cost.md:\n{text}"
+    );
+
+    let (json, _) = report(
+        &["--from-exposition", NODE_EXPORTER_FILE, "--targets=100"],
+        "",
+    );
+    let together = number(&json["dollars"]["together"]);
+    let expected = format!("a hundred node exporters cost ${together:.0} a month");
+    let readme = include_str!("../../README.md").replace('\n', " ");
+    assert!(readme.contains(&expected), "README.md: {expected}");
+}
+
+#[test]
+fn the_documented_prices_are_those_of_the_program() {
+    let page = include_str!("../../docs/cost.md");
+    let prices = &PRICES[0];
+    for (text, price) in [
+        (
+            format!("${:.2} per million units", prices.writes_per_million),
+            "writes",
+        ),
+        (
+            format!("${} per GB and **hour**", prices.memory_gb_hour),
+            "memory store",
+        ),
+        (
+            format!("${} per GB and **month**", prices.magnetic_gb_month),
+            "magnetic store",
+        ),
+        (format!("${} per TCU and hour", prices.tcu_hour), "queries"),
+    ] {
+        assert!(
+            page.contains(&format!("| {price} | {text} |")),
+            "{price}: {text}"
+        );
+    }
+    assert!(page.contains(&format!("${} per GB, at\nleast", prices.scanned_gb)));
+    assert_eq!(
+        (&*prices.region, &*prices.date),
+        ("us-east-1", "2026-08-08")
+    );
+    assert!(page.contains("US East (N. Virginia) as several sources quoted them on 8 August 2026"));
+}
