@@ -8,7 +8,7 @@ use exposition::{Format, parse};
 use prom_wire::prompb::{Label, TimeSeries};
 use serde_json::Value as Json;
 use timestream_emulator::{Config as EmulatorConfig, Emulator};
-use timestream_prometheus_connector::estimate::prices::PRICES;
+use timestream_prometheus_connector::estimate::prices::{PRICES, Prices};
 use timestream_prometheus_connector::estimate::series::{Input, Series, Value};
 use timestream_prometheus_connector::estimate::sink::{Change, Sending, rates};
 
@@ -481,4 +481,17 @@ fn the_documented_prices_are_those_of_the_program() {
         ("us-east-1", "2026-08-08")
     );
     assert!(page.contains("US East (N. Virginia) as several sources quoted them on 8 August 2026"));
+    let (_, json) = page.split_once("```json\n").unwrap();
+    let (json, _) = json.split_once("```").unwrap();
+    let mut read = Prices {
+        writes_per_million: 0.0,
+        memory_gb_hour: 0.0,
+        magnetic_gb_month: 0.0,
+        tcu_hour: 0.0,
+        scanned_gb: 0.0,
+        ..prices.clone()
+    };
+    read.replace(json.as_bytes()).unwrap();
+    read.source = prices.source.clone();
+    assert_eq!(read, *prices);
 }
