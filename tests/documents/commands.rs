@@ -59,7 +59,8 @@ fn steps(block: &Block) -> Vec<Step> {
 fn script(scene: &Scene, text: &str, blocks: &[&Block]) -> String {
     let mut script = PRELUDE.to_owned();
     if text.contains("sqs:") {
-        script += "aws sqs create-queue --queue-name dead-letters --endpoint-url \"$AWS_ENDPOINT_URL\"\n";
+        script +=
+            "aws sqs create-queue --queue-name dead-letters --endpoint-url \"$AWS_ENDPOINT_URL\"\n";
     }
     if [
         "localhost:9201",
