@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 pub use client::{Page, Pages, QueryBytes, Settings, Side, Timestream, sdk_config};
 pub use endpoint::Discovery;
-pub use failure::NO_CREDENTIALS;
+pub use failure::{NO_CREDENTIALS, UNSUPPORTED_PROFILE};
 pub use identity::Identity;
 pub use rejection::{RejectReason, Rejection};
 pub use roots::TrustedRoots;

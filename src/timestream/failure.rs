@@ -76,11 +76,23 @@ pub const NO_CREDENTIALS: (&str, &str) = (
      container or function a role",
 );
 
-/// Returns the words for an error of credentials. Those of the SDK for an empty chain list types of its own.
+/// The words for a profile with a source of credentials that is not compiled in, and the remedy.
+pub const UNSUPPORTED_PROFILE: (&str, &str) = (
+    "the AWS profile takes its credentials from IAM Identity Center (sso) or from a process, which this program does not",
+    "export them first: eval \"$(aws configure export-credentials --format env)\", with version 2 of the AWS command line",
+);
+
+/// Returns the words for an error of credentials. Those of the SDK for an empty chain list types of its own, and those for
+/// a profile features of its crates.
 pub(super) fn without_credentials(error: &(dyn Error + 'static)) -> String {
+    let is_unsupported = |error: &CredentialsError| causes(error).contains("cargo feature");
     match cause::<CredentialsError>(error) {
         Some(CredentialsError::CredentialsNotLoaded(_)) => {
             let (words, remedy) = NO_CREDENTIALS;
+            format!("{words}: {remedy}")
+        }
+        Some(error) if is_unsupported(error) => {
+            let (words, remedy) = UNSUPPORTED_PROFILE;
             format!("{words}: {remedy}")
         }
         Some(error) => causes(error),

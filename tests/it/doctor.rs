@@ -324,6 +324,25 @@ async fn no_credentials_and_wrong_ones() {
 }
 
 #[tokio::test]
+async fn profiles_of_other_sources_have_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    let text = "[profile sso]\nsso_start_url = https://example.awsapps.com/start\nsso_region = eu-west-1\n\
+                sso_account_id = 123456789012\nsso_role_name = r\n\
+                [profile process]\ncredential_process = /bin/true\n";
+    std::fs::write(&file, text).unwrap();
+    let file = file.display().to_string();
+    for profile in ["sso", "process"] {
+        let variables = [("AWS_CONFIG_FILE", &*file), ("AWS_PROFILE", profile)];
+        let run = self::run(&[&DEFAULTS[..], &["--json"]].concat(), &variables).await;
+        assert_eq!(run.status, Some(1));
+        let text = run.text("credentials");
+        assert!(text.contains("aws configure export-credentials"), "{text}");
+        assert!(!text.contains("cargo"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn clocks_that_differ() {
     let cases = [
         (-30, "ok", 0),

@@ -18,7 +18,8 @@ use crate::storage::write::test_series::test_record;
 use crate::timestream::retry::Limits;
 use crate::timestream::tables::DEFAULT_RETENTION;
 use crate::timestream::{
-    ErrorKind, Identity, NO_CREDENTIALS, Page, Side, Timestream, TimestreamError, host_of,
+    ErrorKind, Identity, NO_CREDENTIALS, Page, Side, Timestream, TimestreamError,
+    UNSUPPORTED_PROFILE, host_of,
 };
 
 /// The time of one call.
@@ -107,10 +108,13 @@ impl Examination {
                 Check::fail(NAME, "the default chain has not ended in time", remedy)
             }
             Ok(Err(error)) => {
-                let (words, remedy) = NO_CREDENTIALS;
-                match error.message.starts_with(words) {
-                    true => Check::fail(NAME, words, remedy),
-                    false => Check::fail(
+                let known = [NO_CREDENTIALS, UNSUPPORTED_PROFILE];
+                let known = known
+                    .into_iter()
+                    .find(|(words, _)| error.message.starts_with(words));
+                match known {
+                    Some((words, remedy)) => Check::fail(NAME, words, remedy),
+                    None => Check::fail(
                         NAME,
                         error.message,
                         "correct the source of credentials that the environment or the profile names",
