@@ -42,6 +42,7 @@ mod observe;
 mod original;
 mod otlp;
 mod outgoing;
+mod pod_credentials;
 mod programs;
 mod prometheus;
 mod prometheus_kinds;
