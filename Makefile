@@ -30,8 +30,8 @@ test: ## Run all tests; obtains a Prometheus, a node exporter, the Python and th
 	cargo test --workspace
 
 conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browser against the connector; needs Go and Node.js
-	@set -e; for program in amtool api-client promql promql-judge collector lambda-emulator telegraf telemetrygen \
-		vmagent vmctl victoria-metrics; do \
+	@set -e; for program in amtool api-client promql promql-judge collector lambda-emulator \
+		telegraf telemetrygen vmagent vmctl victoria-metrics; do \
 		scripts/go-tools.sh $$program >/dev/null; done
 	@scripts/prometheus.sh prometheus >/dev/null
 	@scripts/prometheus.sh promtool >/dev/null
@@ -41,6 +41,8 @@ conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browse
 	@scripts/python.sh queue >/dev/null
 	@scripts/javascript.sh >/dev/null
 	@scripts/chromium.sh >/dev/null
+	@scripts/system-tools.sh strace >/dev/null
+	@scripts/system-tools.sh systemd-analyze >/dev/null
 	cargo test --workspace --test conformance -- --show-output
 
 soak: ## Run everything under faults for SOAK_MINUTES (5) and compare every sample

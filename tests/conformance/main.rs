@@ -1,6 +1,7 @@
 //! Programs of others judge the connector: Prometheus' own test scripts of PromQL over remote read, the
 //! senders of `docs/senders.md` with the configurations of that page, a client of remote read, a browser, the OTLP
-//! receiver of Prometheus beside ours, and AWS' runtime interface emulator around the function.
+//! receiver of Prometheus beside ours, and AWS' runtime interface emulator around the function. systemd
+//! judges the service of `deploy`.
 //!
 //! All of them are real processes, most built from pinned Go modules (`scripts/go-tools.sh`), so this target is
 //! run by `make conformance` alone. Nothing is skipped: a program that cannot be had fails its test.
@@ -32,5 +33,6 @@ mod senders;
 mod shapes;
 mod stage;
 mod sync;
+mod systemd;
 mod tools;
 mod vmctl;

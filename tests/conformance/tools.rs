@@ -16,6 +16,11 @@ pub(crate) async fn prometheus(name: &str) -> PathBuf {
     obtained("scripts/prometheus.sh", name).await
 }
 
+/// Returns strace or systemd-analyze.
+pub(crate) async fn system_tool(name: &str) -> PathBuf {
+    obtained("scripts/system-tools.sh", name).await
+}
+
 /// Returns a node exporter.
 pub(crate) async fn node_exporter() -> PathBuf {
     obtained("scripts/node-exporter.sh", "").await
