@@ -1,6 +1,6 @@
 # The targets obtain everything that a fresh machine needs besides Rust, make and a C compiler.
 
-.PHONY: help run programs watch test conformance soak soak-connectors fuzz bench bench-coldstart bench-dashboard bench-promql \
+.PHONY: help run programs watch test conformance manifests soak soak-connectors fuzz bench bench-coldstart bench-dashboard bench-promql \
 	events build-lambda build-lambda-x86-64 validate deploy dist lint fmt
 
 help: ## List the targets
@@ -30,7 +30,7 @@ test: ## Run all tests; obtains a Prometheus, a node exporter, the Python and th
 	cargo test --workspace
 
 conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browser against the connector; needs Go and Node.js
-	@set -e; for program in amtool api-client promql promql-judge collector lambda-emulator \
+	@set -e; for program in amtool api-client promql promql-judge collector deployment-judge helm lambda-emulator \
 		telegraf telemetrygen vmagent vmctl victoria-metrics; do \
 		scripts/go-tools.sh $$program >/dev/null; done
 	@scripts/prometheus.sh prometheus >/dev/null
@@ -44,6 +44,9 @@ conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browse
 	@scripts/system-tools.sh strace >/dev/null
 	@scripts/system-tools.sh systemd-analyze >/dev/null
 	cargo test --workspace --test conformance -- --show-output
+
+manifests: ## Make deploy/kubernetes of the Helm chart again; needs Go
+	@scripts/manifests.sh
 
 soak: ## Run everything under faults for SOAK_MINUTES (5) and compare every sample
 	@# Built like the tests, see scripts/run.sh.

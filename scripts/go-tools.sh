@@ -4,7 +4,7 @@
 # tests/conformance, and prints the absolute path of the program as the only line on standard output.
 # Progress and errors go to standard error.
 #
-#   scripts/go-tools.sh amtool|api-client|collector|lambda-emulator|promql|promql-bench|promql-judge|telegraf|telemetrygen|victoria-metrics|vmagent|vmctl
+#   scripts/go-tools.sh amtool|api-client|collector|deployment-judge|helm|lambda-emulator|promql|promql-bench|promql-judge|telegraf|telemetrygen|victoria-metrics|vmagent|vmctl
 #
 # go.mod and go.sum of the module pin all its sources. The program is stored in the cache of
 # scripts/prometheus.sh, in a folder named after a checksum of the module, so a change of a module
@@ -27,6 +27,8 @@ case "$program" in
     api-client) module=client build=(build) package=. ;;
     # Its receiver of Prometheus brings a client of each service discovery, which the tests do not need.
     collector) module=$program build=(build -tags remove_all_sd) package=. ;;
+    deployment-judge) module=deployments build=(build) package=. ;;
+    helm) module=deployments build=(build) package=helm.sh/helm/v3/cmd/helm ;;
     telegraf) module=$program build=(build) package=. ;;
     promql) module=promql build=(test -c) package=. ;;
     promql-bench) module=promql build=(test -c) package=./bench ;;
@@ -45,7 +47,7 @@ case "$program" in
     *) module= ;;
 esac
 if [[ $# -ne 1 || -z $module ]]; then
-    printf 'usage: scripts/go-tools.sh amtool|api-client|collector|lambda-emulator|promql|promql-bench|promql-judge|telegraf|telemetrygen|victoria-metrics|vmagent|vmctl\n' >&2
+    printf 'usage: scripts/go-tools.sh amtool|api-client|collector|deployment-judge|helm|lambda-emulator|promql|promql-bench|promql-judge|telegraf|telemetrygen|victoria-metrics|vmagent|vmctl\n' >&2
     exit 2
 fi
 folder="$here/../tests/conformance/$module"

@@ -1,7 +1,7 @@
 //! Programs of others judge the connector: Prometheus' own test scripts of PromQL over remote read, the
 //! senders of `docs/senders.md` with the configurations of that page, a client of remote read, a browser, the OTLP
-//! receiver of Prometheus beside ours, and AWS' runtime interface emulator around the function. systemd
-//! judges the service of `deploy`.
+//! receiver of Prometheus beside ours, and AWS' runtime interface emulator around the function. Helm,
+//! Kubernetes' types, systemd and Compose judge the files for deployments.
 //!
 //! All of them are real processes, most built from pinned Go modules (`scripts/go-tools.sh`), so this target is
 //! run by `make conformance` alone. Nothing is skipped: a program that cannot be had fails its test.
@@ -12,6 +12,7 @@ mod blocks;
 mod browser;
 mod clients;
 mod collector;
+mod deployments;
 mod documents;
 mod exporter;
 mod exports;

@@ -246,6 +246,7 @@ fn every_queue_in_the_documents_sends_large_requests_of_few_shards() {
         include_str!("../../README.md"),
         include_str!("../../scripts/deploy.sh"),
         include_str!("../../docs/deploying.md"),
+        include_str!("../../deploy/helm/timestream-prometheus-connector/templates/NOTES.txt"),
         include_str!("../../docs/senders.md"),
         include_str!("../../docs/compose/prometheus.yml"),
         include_str!("../../docs/prometheus/multi-destination.yml"),

@@ -6,6 +6,7 @@ mod bad_input;
 mod bill;
 mod call_price;
 mod cancel;
+mod chart;
 mod compliance;
 mod connector_processes;
 mod connectors;
