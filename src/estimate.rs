@@ -1,10 +1,10 @@
 //! The bill of a month for real series, before anything is stored.
 //!
-//! [`series`] holds the series of targets, [`sink`] batches them as the connector does and counts, [`prices`] and
-//! [`bill`] make dollars of the counts, [`report`] compares the bill with others and writes it. Nothing here does I/O.
+//! [`series`] holds the series of targets, [`sink`] batches them as the connector does and counts,
+//! [`bill`] makes dollars of the counts by [`crate::prices`], [`report`] compares the bill with others and writes it.
+//! Nothing here does I/O.
 
 pub mod bill;
-pub mod prices;
 pub mod report;
 pub mod series;
 pub mod sink;

@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod json;
 mod log_limiter;
 pub mod metrics;
+pub mod prices;
 pub mod query;
 pub mod replay;
 pub mod replicas;

@@ -9,13 +9,13 @@ use std::process::ExitCode;
 use exposition::{Format, parse};
 use reqwest::Url;
 
-use crate::estimate::prices::{PRICES, Prices};
 use crate::estimate::report::Report;
 use crate::estimate::series::Input;
 use crate::estimate::{CredentialsFile, Settings, Source};
 use crate::jobs::auth::Auth;
 use crate::jobs::client::{Client, Session};
 use crate::jobs::secret::Secret;
+use crate::prices::{PRICES, Prices};
 use crate::telemetry::print_error;
 use crate::timestream::TrustedRoots;
 

@@ -1,7 +1,7 @@
 //! Counts to dollars.
 
-use super::prices::Prices;
 use super::sink::Rates;
+use crate::prices::Prices;
 
 /// Hours of a month, as AWS counts them.
 const MONTH_HOURS: f64 = 730.0;
@@ -95,7 +95,7 @@ fn tcu_hours(terms: Terms) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::prices::PRICES;
+    use crate::prices::PRICES;
 
     /// 100,000 series, 15 s, 83 bytes and 43.9 units per 1,000 samples: the first row of `docs/cost.md`.
     fn node_exporters() -> (Rates, Terms) {

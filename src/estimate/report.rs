@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use super::bill::{Bill, QUERY_SECONDS, SCANNED_MB, TCU, Terms, scanned, share};
-use super::prices::Prices;
 use super::series::{Input, Target};
 use super::sink::{Change, Rates, Sending, rates};
+use crate::prices::Prices;
 
 /// Metrics that are listed, and those whose removal is a change.
 const METRICS: usize = 10;
@@ -455,8 +455,8 @@ fn signed(amount: f64) -> String {
 mod tests {
     use super::*;
     use crate::estimate::Source;
-    use crate::estimate::prices::PRICES;
     use crate::estimate::series::{Series, Texts, Value};
+    use crate::prices::PRICES;
 
     /// A target with a series of each of these labels, beside its name.
     fn target(series: &[&[(&str, &str)]]) -> Target {

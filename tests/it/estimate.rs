@@ -8,9 +8,9 @@ use exposition::{Format, parse};
 use prom_wire::prompb::{Label, TimeSeries};
 use serde_json::Value as Json;
 use timestream_emulator::{Config as EmulatorConfig, Emulator};
-use timestream_prometheus_connector::estimate::prices::{PRICES, Prices};
 use timestream_prometheus_connector::estimate::series::{Input, Series, Value};
 use timestream_prometheus_connector::estimate::sink::{Change, Sending, rates};
+use timestream_prometheus_connector::prices::{PRICES, Prices};
 
 use crate::exporter::Exporter;
 use crate::prometheus::{Prometheus, program};

@@ -128,4 +128,29 @@ mod tests {
     fn unknown_regions_have_no_prices() {
         assert_eq!(Prices::of("eu-west-9"), None);
     }
+
+    #[test]
+    fn prices_are_those_of_the_documentation() {
+        let page = include_str!("../docs/cost.md");
+        let prices = Prices::of("us-east-1").unwrap();
+        for (meter, price) in [
+            (
+                "writes",
+                format!("${:.2} per million units", prices.writes_per_million),
+            ),
+            (
+                "memory store",
+                format!("${} per GB and **hour**", prices.memory_gb_hour),
+            ),
+            (
+                "magnetic store",
+                format!("${} per GB and **month**", prices.magnetic_gb_month),
+            ),
+            ("queries", format!("${} per TCU and hour", prices.tcu_hour)),
+        ] {
+            assert!(page.contains(&format!("| {meter} | {price} |")), "{price}");
+        }
+        let scanned = format!("by the bytes they scan: ${} per GB", prices.scanned_gb);
+        assert!(page.contains(&scanned), "{scanned}");
+    }
 }
