@@ -5,6 +5,8 @@
 //! has a 4xx:
 //! <https://prometheus.io/docs/specs/prw/remote_write_spec/#retries-backoff>.
 
+use std::fmt::Display;
+
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, StatusCode};
@@ -12,6 +14,7 @@ use prom_model::visible::escaped;
 use prom_wire::budget::BudgetExceeded;
 use prom_wire::{DecodeError, EncodeError};
 
+use super::reason::Reason;
 use super::settings::{Misconfiguration, PermanentErrorStatus};
 use crate::ingest::{DeadLetterOutcome, Failure, WriteOutcome};
 use crate::jobs::registry::{RAISE_MEMORY, RegistryError};
@@ -204,17 +207,37 @@ impl WriteStatuses {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpError {
     status: StatusCode,
+    reason: Reason,
     text: String,
     retry_after: u64,
 }
 
 impl HttpError {
-    pub(super) fn new(status: impl Into<StatusCode>, text: impl Into<String>) -> Self {
+    pub(super) fn new(
+        status: impl Into<StatusCode>,
+        reason: Reason,
+        text: impl Into<String>,
+    ) -> Self {
         Self {
             status: status.into(),
+            reason,
             text: shown(&text.into()),
             retry_after: RETRY_AFTER_SECONDS,
         }
+    }
+
+    /// Returns an error whose text is its cause and then the remedy of the reason.
+    pub(super) fn with_remedy(
+        status: impl Into<StatusCode>,
+        reason: Reason,
+        cause: impl Display,
+    ) -> Self {
+        Self::new(status, reason, format!("{cause}; {}", reason.remedy()))
+    }
+
+    /// Returns the reason.
+    pub(super) fn reason(&self) -> Reason {
+        self.reason
     }
 
     /// Returns the status of the response.
@@ -230,26 +253,28 @@ impl HttpError {
     /// The response to a request whose body broke off. It is not a 4xx, and neither are [`Self::slow_body`] and
     /// [`Self::paused_body`]: the data may be good.
     pub(super) fn incomplete_body(error: &axum::Error) -> Self {
-        Self::new(
+        Self::with_remedy(
             ErrorClass::Unavailable,
-            format!("the request body is incomplete: {error}; send again"),
+            Reason::IncompleteBody,
+            format_args!("the request body is incomplete: {error}"),
         )
     }
 
     pub(super) fn slow_body() -> Self {
-        Self::new(
+        Self::with_remedy(
             ErrorClass::Unavailable,
-            "the request body did not arrive before the deadline of the request; send again, in \
-             smaller batches or with a longer request_timeout (read_timeout for reads)",
+            Reason::SlowBody,
+            "the request body did not arrive before the deadline of the request",
         )
     }
 
     /// The response to a request of whose body nothing arrived for `pause`.
     pub(super) fn paused_body(pause: std::time::Duration) -> Self {
-        Self::new(
+        Self::with_remedy(
             ErrorClass::Unavailable,
-            format!(
-                "nothing of the request body arrived for {} s; send again",
+            Reason::IncompleteBody,
+            format_args!(
+                "nothing of the request body arrived for {} s",
                 pause.as_secs()
             ),
         )
@@ -257,21 +282,19 @@ impl HttpError {
 
     /// The response to a request for which the system has no memory left.
     pub(super) fn no_memory(error: &std::io::Error) -> Self {
-        Self::new(
+        Self::with_remedy(
             ErrorClass::Unavailable,
-            format!(
-                "the system has no memory for the request: {error}; send again, or lower \
-                 max_in_flight_bytes or give the connector more memory"
-            ),
+            Reason::NoMemory,
+            format_args!("the system has no memory for the request: {error}"),
         )
     }
 
     /// The response to a request whose deadline passed while it waited for a processor.
     pub(super) fn overloaded() -> Self {
-        Self::new(
+        Self::with_remedy(
             ErrorClass::Unavailable,
-            "the connector had no processor for the request before its deadline; send again, or give \
-             the connector more processors (a function: more memory)",
+            Reason::NoProcessor,
+            "the connector had no processor for the request before its deadline",
         )
     }
 
@@ -279,6 +302,7 @@ impl HttpError {
     pub(super) fn unauthenticated(reason: &str, remedy: &str) -> Self {
         Self::new(
             ErrorClass::Unauthenticated,
+            Reason::Unauthenticated,
             format!("AuthenticationError: {reason}; {remedy}"),
         )
     }
@@ -287,6 +311,7 @@ impl HttpError {
     pub(super) fn no_access(reason: &str, remedy: &str) -> Self {
         Self::new(
             ErrorClass::Forbidden,
+            Reason::NoAccess,
             format!("AccessError: {reason}; {remedy}"),
         )
     }
@@ -294,31 +319,35 @@ impl HttpError {
     /// The response to a request whose credential cannot be checked yet. Prometheus retries on 503, but not on 429
     /// or 401, and the credential may be valid.
     pub(super) fn authentication_busy() -> Self {
-        Self::new(
+        Self::with_remedy(
             ErrorClass::Unavailable,
-            "AuthenticationBusyError: too many passwords of this address wait to be checked; send \
-             again, or use a bearer token, which is checked at once",
+            Reason::AuthenticationBusy,
+            "AuthenticationBusyError: too many passwords of this address wait to be checked",
         )
     }
 
     /// The response to a request that a foreign page or a proxy may have sent.
-    pub(super) fn foreign(text: &str) -> Self {
-        Self::new(ErrorClass::Forbidden, text)
+    pub(super) fn foreign(reason: Reason, text: &str) -> Self {
+        Self::new(ErrorClass::Forbidden, reason, text)
     }
 
     pub(super) fn encoding(error: &EncodeError) -> Self {
+        let reason = match error {
+            EncodeError::TooLarge(_) => Reason::ResultTooLarge,
+            EncodeError::Memory(_) => Reason::NoMemory,
+        };
         let text = format!("{error}; query a shorter range or fewer series");
-        Self::new(ErrorClass::from(error), text)
+        Self::new(ErrorClass::from(error), reason, text)
     }
 
     /// The response to a read whose result exceeds the limit of the invocation.
     pub(super) fn result_too_large(bytes: usize, max_bytes: usize) -> Self {
-        Self::new(
+        Self::with_remedy(
             ErrorClass::BadRequest,
-            format!(
+            Reason::ResultTooLarge,
+            format_args!(
                 "the result has {bytes} bytes, more than the {max_bytes} that can be returned this \
-                 way; query a shorter range or fewer series (more label matchers), or run the \
-                 connector as a server, which has no such limit"
+                 way"
             ),
         )
     }
@@ -332,6 +361,7 @@ impl HttpError {
         };
         Self::new(
             ErrorClass::BadRequest,
+            Reason::NoResponseType,
             format!(
                 "accepted_response_types has none of 0 (SAMPLES) and 1 (STREAMED_XOR_CHUNKS), but \
                  {shown:?}{more}"
@@ -343,6 +373,7 @@ impl HttpError {
     pub(super) fn missing_header(path: &str, read_header: &str, write_header: &str) -> Self {
         Self::new(
             ErrorClass::BadRequest,
+            Reason::MissingHeader,
             format!(
                 "MissingHeaderError: no such path: '{}'; remote write is at /write, remote read at \
                  /read, OTLP metrics at /v1/metrics (there is no path for traces and logs); other paths need one of \
@@ -361,13 +392,7 @@ impl HttpError {
             false => ErrorClass::Unavailable,
         };
         let texts: Vec<&str> = all.iter().map(|it| it.text.as_str()).collect();
-        Self::new(
-            class,
-            format!(
-                "{}; set the environment variables of the function",
-                cut(texts.join("; "), 900)
-            ),
-        )
+        Self::with_remedy(class, Reason::Misconfiguration, cut(texts.join("; "), 900))
     }
 
     /// The response to a write whose samples were not all stored or dropped by policy.
@@ -383,7 +408,8 @@ impl HttpError {
         if let DeadLetterOutcome::Failed { samples, error } = &outcome.dead_letters {
             parts.push(format!(
                 "DeadLetterError: {samples} samples could neither be stored nor written to the dead-letter \
-                 target: {error} (fix the target set by dead_letter; send again)"
+                 target: {error} ({})",
+                Reason::DeadLetter.remedy()
             ));
         }
         let invalid_series = outcome.invalid.iter();
@@ -400,7 +426,7 @@ impl HttpError {
         );
         let text = escaped(&parts.join("; ")).into_owned();
         let text = cut(text, MAX_TEXT_BYTES - summary.len()) + &summary;
-        Some(Self::new(status, text))
+        Some(Self::new(status, write_reason(outcome), text))
     }
 
     /// Sets the status of a retryable error to one after which exporters of OTLP send again.
@@ -476,44 +502,36 @@ fn write_status(outcome: &WriteOutcome, statuses: WriteStatuses) -> Option<Statu
     }
 }
 
+/// Returns the reason of a write that failed: that of the part of the text that comes first.
+fn write_reason(outcome: &WriteOutcome) -> Reason {
+    let kinds = || outcome.failures.iter().map(|failure| failure.kind);
+    if let Some(kind) = kinds().find(|kind| kind.is_retryable()) {
+        return Reason::Timestream(kind);
+    }
+    if let DeadLetterOutcome::Failed { .. } = outcome.dead_letters {
+        return Reason::DeadLetter;
+    }
+    let invalid = outcome.invalid.first().map(|it| Reason::Series(it.error));
+    let reason = invalid.or_else(|| kinds().next().map(Reason::Timestream));
+    reason.expect("a write has an error only if samples are not stored")
+}
+
 fn describe(failure: &Failure) -> String {
     format!(
-        "{}: {} samples for {} are not stored: {}{}",
+        "{}: {} samples for {} are not stored: {} ({})",
         failure.kind.as_str(),
         failure.samples,
         failure.destination,
         cut(failure.message.clone(), 300),
-        remedy(failure.kind)
+        Reason::Timestream(failure.kind).remedy()
     )
 }
 
-/// Returns the remedy for an error, to follow the service's message.
-fn remedy(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Throttled => " (Timestream scales with the load; send again)",
-        ErrorKind::InternalServer | ErrorKind::Timeout => " (send again)",
-        ErrorKind::Unavailable | ErrorKind::InvalidEndpoint => {
-            " (check region, endpoint and network of the connector; send again)"
-        }
-        ErrorKind::UnexpectedResponse => {
-            " (check that the endpoint is Timestream's and that no proxy changes its responses; send \
-             again)"
-        }
-        ErrorKind::Credentials => {
-            " (check the AWS credentials and the clock of the connector; send again)"
-        }
-        ErrorKind::Validation | ErrorKind::RowTooLarge | ErrorKind::QueryExecution => {
-            " (change the request)"
-        }
-        ErrorKind::QuotaExceeded => " (raise the quota of the AWS account)",
-        ErrorKind::AccessDenied => {
-            " (allow the connector this action and timestream:DescribeEndpoints)"
-        }
-        ErrorKind::NotFound | ErrorKind::NotFoundByQuery => {
-            " (create the database and table, or correct the labels or options that name them)"
-        }
-        ErrorKind::Conflict => " (wait until the change of the table is done)",
-        ErrorKind::Rejected => "",
+/// Returns the reason of a request that does not find the memory it needs.
+fn of_budget(exceeded: &BudgetExceeded) -> Reason {
+    match exceeded {
+        BudgetExceeded::Busy { .. } => Reason::MemoryBusy,
+        BudgetExceeded::TooLarge { .. } => Reason::MemoryLimit,
     }
 }
 
@@ -536,7 +554,20 @@ impl From<DecodeError> for HttpError {
             DecodeError::TooManyInRead { .. } => "ReadLimitError: ",
             _ => "",
         };
-        Self::new(ErrorClass::from(&error), format!("{name}{error}{option}"))
+        let reason = match &error {
+            DecodeError::ContentType(_)
+            | DecodeError::MessageType(_)
+            | DecodeError::ContentEncoding(_) => Reason::UnsupportedMedia,
+            DecodeError::TooLarge { .. } | DecodeError::TooLargeDecoded { .. } => {
+                Reason::BodyTooLarge
+            }
+            DecodeError::TooMany { .. } => Reason::RequestTooLarge,
+            DecodeError::TooManyInRead { .. } => Reason::ReadLimit,
+            DecodeError::Memory(exceeded) => of_budget(exceeded),
+            DecodeError::Snappy(_) | DecodeError::Protobuf(_) => Reason::InvalidBody,
+        };
+        let class = ErrorClass::from(&error);
+        Self::new(class, reason, format!("{name}{error}{option}"))
     }
 }
 
@@ -548,14 +579,30 @@ impl From<otlp::DecodeError> for HttpError {
             | otlp::DecodeError::Json { .. }
             | otlp::DecodeError::TooMany { .. } => "",
         };
-        Self::new(ErrorClass::from(&error), format!("{error}{option}"))
+        let reason = match &error {
+            otlp::DecodeError::Protobuf(_) | otlp::DecodeError::Json { .. } => Reason::InvalidBody,
+            otlp::DecodeError::TooMany { .. } => Reason::RequestTooLarge,
+            otlp::DecodeError::Busy(_) => Reason::MemoryBusy,
+            otlp::DecodeError::TooLarge { .. } => Reason::MemoryLimit,
+        };
+        let class = ErrorClass::from(&error);
+        Self::new(class, reason, format!("{error}{option}"))
     }
 }
 
 impl From<PolicyViolation> for HttpError {
     fn from(violation: PolicyViolation) -> Self {
+        let reason = match violation {
+            PolicyViolation::LongName { .. } | PolicyViolation::LargeSeries { .. } => {
+                Reason::LongLabelName
+            }
+            PolicyViolation::InvalidSample { .. } | PolicyViolation::LargeHistogram { .. } => {
+                Reason::InvalidSampleValue
+            }
+        };
         Self::new(
             ErrorClass::BadRequest,
+            reason,
             format!("{violation}; nothing of the request is stored"),
         )
     }
@@ -569,14 +616,41 @@ impl From<&ReadError> for HttpError {
             }
             ReadError::Query(error) => error.to_string(),
             ReadError::TooLarge { .. } => error.to_string(),
-            ReadError::Timestream(error) => format!("{error}{}", remedy(error.kind)),
+            ReadError::Timestream(error) => {
+                format!("{error} ({})", Reason::Timestream(error.kind).remedy())
+            }
             ReadError::Memory(error) => format!("{error}{RAISE_MEMORY}"),
             ReadError::Row(error) => {
-                let kind = ErrorKind::UnexpectedResponse;
-                format!("{}: {error}{}", kind.as_str(), remedy(kind))
+                let reason = Reason::Timestream(ErrorKind::UnexpectedResponse);
+                format!("{}: {error} ({})", reason.name(), reason.remedy())
             }
         };
-        Self::new(ErrorClass::from(error), text)
+        let reason = match error {
+            ReadError::Query(error) => of_query(error),
+            ReadError::TooLarge { .. } => Reason::ReadLimit,
+            ReadError::Timestream(error) => Reason::Timestream(error.kind),
+            ReadError::Memory(exceeded) => of_budget(exceeded),
+            ReadError::Row(_) => Reason::Timestream(ErrorKind::UnexpectedResponse),
+        };
+        Self::new(ErrorClass::from(error), reason, text)
+    }
+}
+
+fn of_query(error: &QueryError) -> Reason {
+    match error {
+        QueryError::UnknownMatcher(_) => Reason::UnknownMatcher,
+        QueryError::Patterns(error) => match error {
+            PatternsTooLarge::Long => Reason::NoProcessor,
+            PatternsTooLarge::TooMany => Reason::ReadLimit,
+            PatternsTooLarge::Invalid(_) => Reason::InvalidRegex,
+            PatternsTooLarge::Memory(exceeded) => of_budget(exceeded),
+        },
+        QueryError::TooManyDestinations { .. } => Reason::ReadLimit,
+        QueryError::InvalidRegex { .. } => Reason::InvalidRegex,
+        QueryError::MissingDatabase(_) => Reason::MissingDatabaseInQuery,
+        QueryError::MissingTable(_) => Reason::MissingTableInQuery,
+        QueryError::OpenDestination(_) => Reason::OpenDestination,
+        QueryError::TooLong => Reason::QueryTooLong,
     }
 }
 
@@ -584,6 +658,7 @@ impl From<&ReadError> for HttpError {
 pub(super) async fn post_only() -> Response {
     let error = HttpError::new(
         ErrorClass::MethodNotAllowed,
+        Reason::Method,
         "this path accepts POST requests only",
     );
     let mut response = error.into_response();
@@ -598,6 +673,7 @@ pub(super) fn not_found(uri: &http::Uri) -> HttpError {
     let path = uri.path();
     HttpError::new(
         ErrorClass::NotFound,
+        Reason::NotFound,
         format!(
             "no such path: '{path}'; remote write is at /write, remote read at /read, OTLP metrics at /v1/metrics"
         ),
@@ -661,7 +737,7 @@ mod tests {
             let invalid = InvalidSeries {
                 error: SeriesError::NoMetricName,
                 samples: 1,
-                text: "MissingMetricName: the time series {} has no label __name__".to_owned(),
+                text: "MissingMetricName: the time series {} has no label __name__; give it a metric name".to_owned(),
             };
             outcome.invalid.push(invalid);
         }

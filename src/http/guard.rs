@@ -15,6 +15,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Uri};
 
 use super::invocation_limits::{OptionalLimits, is_authenticated};
+use super::reason::Reason;
 use super::settings::CorsOrigin;
 use super::{App, HttpError};
 use crate::http::{jobs, query_api};
@@ -34,6 +35,14 @@ enum ForeignRequest {
 }
 
 impl ForeignRequest {
+    fn reason(self) -> Reason {
+        match self {
+            Self::ForeignOrigin => Reason::ForeignOrigin,
+            Self::ForeignHost => Reason::ForeignHost,
+            Self::Forwarded => Reason::Forwarded,
+        }
+    }
+
     fn text(self) -> &'static str {
         match self {
             Self::ForeignOrigin => {
@@ -74,7 +83,7 @@ pub(super) async fn require(
     ) else {
         return next.run(request).await;
     };
-    let error = HttpError::foreign(violation.text());
+    let error = HttpError::foreign(violation.reason(), violation.text());
     let path = request.uri().path();
     // A page can send any number of requests.
     if let Some(suppressed) = app.foreign_requests.admit(Instant::now()) {

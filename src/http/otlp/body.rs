@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::content::{Compression, compression};
 use crate::http::body::{self, LONG_BYTES, Turn, within};
 use crate::http::error::ErrorClass;
+use crate::http::reason::Reason;
 use crate::http::{App, HttpError};
 
 /// Larger messages take longer to decode than a thread that serves connections may be occupied: a histogram becomes
@@ -59,6 +60,7 @@ pub(super) async fn receive(
 fn too_large(limit: usize) -> HttpError {
     HttpError::new(
         ErrorClass::TooLarge,
+        Reason::BodyTooLarge,
         format!(
             "the request body exceeds {limit} bytes; send smaller batches (send_batch_max_size of the Collector's batch \
              processor) or raise max_request_bytes"
@@ -73,7 +75,7 @@ fn not_gzip(error: &io::Error) -> HttpError {
         ),
         _ => format!("the request body is not valid gzip: {error}"),
     };
-    HttpError::new(ErrorClass::BadRequest, text)
+    HttpError::new(ErrorClass::BadRequest, Reason::InvalidBody, text)
 }
 
 /// The kind of the error for a body of more than [`MAX_MEMBERS`] members; the decoder has no error of this kind.

@@ -6,6 +6,7 @@ use otlp::response::Encoding;
 
 use crate::http::HttpError;
 use crate::http::error::ErrorClass;
+use crate::http::reason::Reason;
 
 /// The compression of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ fn text(headers: &HeaderMap, name: HeaderName) -> String {
 }
 
 fn unsupported(text: String) -> HttpError {
-    HttpError::new(ErrorClass::UnsupportedMedia, text)
+    HttpError::new(ErrorClass::UnsupportedMedia, Reason::UnsupportedMedia, text)
 }
 
 #[cfg(test)]

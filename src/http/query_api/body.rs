@@ -13,6 +13,7 @@ use prom_wire::buffer::Buffer;
 
 use super::encoding::{Encoding, LEVEL};
 use super::envelope::{ApiError, ErrorType};
+use crate::http::reason::Reason;
 
 /// A body that is written piece by piece.
 pub(super) struct BodyWriter<'r> {
@@ -122,5 +123,5 @@ fn no_memory(error: &io::Error) -> ApiError {
     let text = format!(
         "the system has no memory for the response: {error}; send again, or give the connector more memory"
     );
-    ApiError::new(ErrorType::Unavailable, text)
+    ApiError::new(ErrorType::Unavailable, text).because(Reason::NoMemory)
 }

@@ -11,6 +11,7 @@ use promql::{EvaluationError, Interrupt, QueryError, Text};
 use super::encoding::Encoding;
 use super::json::write_string;
 use crate::http::HttpError;
+use crate::http::reason::Reason;
 use crate::query::ReadError;
 use crate::timestream::ErrorKind;
 
@@ -61,15 +62,30 @@ impl From<ErrorType> for StatusCode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ApiError {
     pub(super) error_type: ErrorType,
+    reason: Reason,
     pub(super) text: String,
 }
 
 impl ApiError {
     pub(super) fn new(error_type: ErrorType, text: impl Display) -> Self {
+        let reason = match error_type {
+            ErrorType::BadData => Reason::InvalidQuery,
+            ErrorType::Execution => Reason::QueryFailed,
+            ErrorType::Canceled => Reason::ClientLeft,
+            ErrorType::Timeout => Reason::QueryTimeout,
+            ErrorType::Unavailable => Reason::MemoryBusy,
+            ErrorType::TooLarge => Reason::BodyTooLarge,
+        };
         Self {
             error_type,
+            reason,
             text: text.to_string(),
         }
+    }
+
+    /// Sets another reason than the usual one of the type.
+    pub(super) fn because(self, reason: Reason) -> Self {
+        Self { reason, ..self }
     }
 
     /// Returns the error of a parameter with an invalid value.
@@ -88,6 +104,7 @@ impl ApiError {
                  run the connector as a server, which has no such limit"
             ),
         )
+        .because(Reason::ResultTooLarge)
     }
 
     /// Returns the error of a query whose time is over, with Prometheus' text, what it waited for, and a remedy.
@@ -118,18 +135,19 @@ impl ApiError {
                     "samples, labels and response of the query need more than the {limit} bytes that one request \
                      may occupy; query a shorter range, a longer step or fewer series, or raise max_in_flight_bytes"
                 ),
-            ),
+            )
+            .because(Reason::MemoryLimit),
         }
     }
 
-    /// Returns the response, with the recorder's form of the error for log and metrics.
+    /// Returns the status of the response.
     pub(super) fn status(&self) -> StatusCode {
         self.error_type.into()
     }
 
     /// Returns the error as those of other routes, for the log.
     pub(super) fn to_http_error(&self) -> HttpError {
-        HttpError::new(self.status(), self.text.clone())
+        HttpError::new(self.status(), self.reason, self.text.clone())
     }
 }
 
@@ -171,7 +189,8 @@ impl From<ReadError> for ApiError {
                 _ => ErrorType::Execution,
             },
         };
-        Self::new(error_type, HttpError::from(&error).text())
+        let error = HttpError::from(&error);
+        Self::new(error_type, error.text()).because(error.reason())
     }
 }
 
@@ -183,7 +202,7 @@ impl From<HttpError> for ApiError {
             status if status.is_server_error() => ErrorType::Unavailable,
             _ => ErrorType::BadData,
         };
-        Self::new(error_type, error.text())
+        Self::new(error_type, error.text()).because(error.reason())
     }
 }
 

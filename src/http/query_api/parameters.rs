@@ -13,6 +13,7 @@ use promql::Text;
 use tokio::time::Instant;
 
 use super::envelope::{ApiError, ErrorType};
+use crate::http::reason::Reason;
 use crate::http::{App, HttpError, body};
 
 /// Maximum size of a form, as in Go's `net/http`.
@@ -177,7 +178,7 @@ fn form_error(error: HttpError, limit: usize) -> ApiError {
     }
     if error == HttpError::slow_body() {
         let text = "the form did not arrive in time; send it again, without pauses, or raise request_timeout";
-        return ApiError::new(ErrorType::Unavailable, text);
+        return ApiError::new(ErrorType::Unavailable, text).because(Reason::SlowBody);
     }
     error.into()
 }
@@ -191,7 +192,7 @@ fn no_memory(exceeded: BudgetExceeded) -> ApiError {
                 "the parameters need more than the {limit} bytes that one request may occupy; shorten them, send \
                  several requests, or raise max_in_flight_bytes"
             );
-            ApiError::new(ErrorType::TooLarge, text)
+            ApiError::new(ErrorType::TooLarge, text).because(Reason::MemoryLimit)
         }
     }
 }

@@ -82,15 +82,34 @@ impl SeriesError {
         }
     }
 
+    /// Returns the remedy.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::BadReference
+            | Self::NotUtf8
+            | Self::EmptyLabelName
+            | Self::InvalidHistogram
+            | Self::UnreadableExemplar => "correct the sender",
+            Self::NoMetricName => "give it a metric name",
+            Self::RepeatedLabel => "send each label once",
+            Self::MissingDatabase => {
+                "add it with write_relabel_configs or external_labels, or set default_database"
+            }
+            Self::MissingTable => {
+                "add it with write_relabel_configs or external_labels, or set default_table"
+            }
+            Self::InvalidDestination => "use 1 to 256 letters, digits, '_', '.' or '-'",
+        }
+    }
+
     /// Returns the error message for `series`, with the remedy.
     pub fn describe(self, series: &Series<'_, '_>, routing: &Routing) -> String {
-        let (name, labels) = (self.name(), series.labels);
+        let (name, labels, remedy) = (self.name(), series.labels, self.remedy());
         let missing = |part: &RoutePart, what: &str| {
             let label = part.label.as_deref().unwrap_or_default();
             format!(
                 "{name}: the given {what} label name: {label} cannot be found in the labels of the \
-                 time series {labels}; add it with write_relabel_configs or external_labels, or set \
-                 default_{what}"
+                 time series {labels}; {remedy}"
             )
         };
         match self {
@@ -99,20 +118,20 @@ impl SeriesError {
                 Some(Unreadable::Other { message }) => (*message).to_owned(),
                 error => {
                     let error = error.map(|error| error.to_string()).unwrap_or_default();
-                    format!("{name}: {error} in the time series {labels}; correct the sender")
+                    format!("{name}: {error} in the time series {labels}; {remedy}")
                 }
             },
-            Self::EmptyLabelName => format!(
-                "{name}: a label of the time series {labels} has an empty name; correct the sender"
-            ),
-            Self::NoMetricName => format!(
-                "{name}: the time series {labels} has no label __name__; give it a metric name"
-            ),
+            Self::EmptyLabelName => {
+                format!("{name}: a label of the time series {labels} has an empty name; {remedy}")
+            }
+            Self::NoMetricName => {
+                format!("{name}: the time series {labels} has no label __name__; {remedy}")
+            }
             Self::RepeatedLabel => {
                 let repeated = repeated_name(&sorted(series)).unwrap_or_default();
                 format!(
                     "{name}: label name '{}' occurs more than once in the time series {labels}; \
-                     send each label once",
+                     {remedy}",
                     truncate(repeated, 80)
                 )
             }
@@ -130,7 +149,7 @@ impl SeriesError {
                     .unwrap_or_default();
                 format!(
                     "{name}: '{impossible}' of the time series {labels} cannot be the name of a \
-                     Timestream database or table; use 1 to 256 letters, digits, '_', '.' or '-'"
+                     Timestream database or table; {remedy}"
                 )
             }
             Self::InvalidHistogram => {
@@ -141,7 +160,7 @@ impl SeriesError {
                 let error = error.map(|error| error.to_string()).unwrap_or_default();
                 format!(
                     "{name}: the native histogram of the time series {labels} is not valid: \
-                     {error}; correct the sender"
+                     {error}; {remedy}"
                 )
             }
             Self::UnreadableExemplar => {
@@ -150,9 +169,7 @@ impl SeriesError {
                     Datapoint::Sample(_) | Datapoint::Histogram(_) => None,
                 });
                 let error = error.map(|error| error.to_string()).unwrap_or_default();
-                format!(
-                    "{name}: {error} in an exemplar of the time series {labels}; correct the sender"
-                )
+                format!("{name}: {error} in an exemplar of the time series {labels}; {remedy}")
             }
         }
     }
