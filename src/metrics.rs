@@ -24,7 +24,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
-pub use live::{LiveCount, LiveRow, LiveView};
+pub use live::{Billed, LiveCount, LiveRow, LiveView, NotStored};
 pub use otlp::OtlpPoints;
 pub use runs::{RunCount, RunResult};
 pub use text::Format;
@@ -194,8 +194,7 @@ impl Metrics {
     /// Adds the measurements of a request to the registry and the start page.
     fn add(&self, status: u16, measurements: Vec<Measurement>) -> EmfRecord {
         self.instruments.add(&measurements);
-        let counts = live::counts(&measurements);
-        self.live.add(self.started.elapsed(), counts);
+        self.live.add(self.started.elapsed(), &measurements);
         EmfRecord::new(Some(status), measurements)
     }
 

@@ -9,9 +9,11 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::reason::Reason;
+use super::recent_errors::Source;
 use super::{App, HttpError};
 use crate::http::fallback::Protocol;
 use crate::http::jobs;
@@ -129,19 +131,35 @@ pub(super) async fn require(
             Ok(Some(grant)) => {
                 let (reason, remedy) = access.denial(grant, &web.tokens);
                 let error = HttpError::no_access(reason, remedy);
+                app.recent_errors.add(Source::Access, &error);
                 return reject(&app, reason, error, request.uri().path());
             }
             Ok(None) if matches!(credential, Credential::Basic(..)) => "user or password is wrong",
             Ok(None) => "the bearer token is wrong",
             Err(QueueFull) => {
-                return jobs::rejection(request.uri().path(), HttpError::authentication_busy());
+                let error = HttpError::authentication_busy();
+                app.recent_errors.add(Source::Access, &error);
+                return jobs::rejection(request.uri().path(), error);
             }
         },
         Err(NoCredential::Missing) => "the request has no Authorization header",
         Err(NoCredential::Several) => "the request has several Authorization headers",
         Err(NoCredential::Unreadable) => "the Authorization header is neither Basic nor Bearer",
     };
+    // A browser sends no credential before it has seen the challenge.
+    if credential != Err(NoCredential::Missing) || !accepts_pages(request.headers()) {
+        // Without the path: strangers choose it.
+        let (unauthenticated, status) = (Reason::Unauthenticated, StatusCode::UNAUTHORIZED);
+        app.recent_errors
+            .add_reason(Source::Access, unauthenticated, status.as_u16(), reason);
+    }
     reject_unknown(&app, &web, access, reason, request.uri().path())
+}
+
+/// Returns true if a browser sent the request, to show a page.
+fn accepts_pages(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
 /// Adds the configured headers to the response. As the outermost layer it checks once per request for a changed

@@ -240,6 +240,14 @@ impl HttpError {
         self.reason
     }
 
+    /// Returns the start of the text, without the remedy of the reason and what follows it.
+    pub(super) fn cause(&self) -> &str {
+        match self.text.find(self.reason.remedy()) {
+            Some(remedy) => self.text[..remedy].trim_end_matches([' ', '(', ';', ':']),
+            None => &self.text,
+        }
+    }
+
     /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -986,6 +994,29 @@ mod tests {
         assert!(
             text.ends_with("; of 10 samples 5 are stored, 0 ignored, 5 not stored"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn a_cause_has_no_remedy() {
+        let error = HttpError::from_write(&outcome(&[ErrorKind::Throttled], true), statuses(503));
+        let error = error.unwrap();
+        assert_eq!(error.reason(), Reason::Timestream(ErrorKind::Throttled));
+        assert_eq!(
+            error.cause(),
+            "ThrottlingException: 2 samples for db/t are not stored: words of the service"
+        );
+        let error = HttpError::from_write(&outcome(&[], true), statuses(503)).unwrap();
+        assert_eq!(error.reason(), Reason::Series(SeriesError::NoMetricName));
+        assert!(
+            error.cause().ends_with(" has no label __name__"),
+            "{}",
+            error.cause()
+        );
+        let error = HttpError::slow_body();
+        assert_eq!(
+            error.cause(),
+            "the request body did not arrive before the deadline of the request"
         );
     }
 

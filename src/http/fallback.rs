@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method};
 
 use super::invocation_limits::InvocationLimits;
+use super::recent_errors::Source;
 use super::{App, HttpError, error};
 use crate::http::{remote_read, remote_write};
 
@@ -48,7 +49,9 @@ pub(super) async fn serve(State(app): State<App>, request: Request) -> Response 
         }
         None => {
             let path = parts.uri.path();
-            HttpError::missing_header(path, READ_VERSION, WRITE_VERSION).into_response()
+            let error = HttpError::missing_header(path, READ_VERSION, WRITE_VERSION);
+            app.recent_errors.add(Source::Other, &error);
+            error.into_response()
         }
     }
 }

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, Uri};
 
 use super::invocation_limits::{OptionalLimits, is_authenticated};
 use super::reason::Reason;
+use super::recent_errors::Source;
 use super::settings::CorsOrigin;
 use super::{App, HttpError};
 use crate::http::{jobs, query_api};
@@ -84,6 +85,7 @@ pub(super) async fn require(
         return next.run(request).await;
     };
     let error = HttpError::foreign(violation.reason(), violation.text());
+    app.recent_errors.add(Source::Access, &error);
     let path = request.uri().path();
     // A page can send any number of requests.
     if let Some(suppressed) = app.foreign_requests.admit(Instant::now()) {

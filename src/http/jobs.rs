@@ -121,6 +121,11 @@ async fn require(
     response
 }
 
+/// Returns true if a request, within the layer that checks credentials, may see the jobs.
+pub(super) fn are_shown(app: &App, limits: &OptionalLimits) -> bool {
+    admit(is_authenticated(app, limits), app.is_local).is_ok()
+}
+
 /// Admits callers that have shown a credential, and those on this machine.
 fn admit(is_authenticated: bool, is_local: bool) -> Result<(), ApiError> {
     if is_authenticated || is_local {

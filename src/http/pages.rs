@@ -1,22 +1,28 @@
 //! Pages for operators and monitoring systems: metrics, health, the start page, the query page.
 
+mod html;
+mod job_list;
 mod query;
 mod start;
 
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::{Html, IntoResponse};
+use axum::response::{Html, IntoResponse, Response};
 use http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
 
 use super::App;
+use super::invocation_limits::OptionalLimits;
+use super::jobs;
 use super::readiness::Readiness;
-use crate::metrics::Format;
+use crate::metrics::{Format, REVISION, VERSION};
+pub(super) use job_list::JobList;
 use query::QUERY_PAGE;
-use start::StartPage;
+pub use start::{JobLine, JobState, Jobs, StartView, start_page};
 
 /// The time that a probe waits for the first result: less than a kubelet waits for a response.
 const READINESS_PATIENCE: Duration = Duration::from_millis(800);
@@ -52,14 +58,24 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     }
 }
 
-pub(super) async fn start(State(app): State<App>) -> impl IntoResponse {
-    let page = StartPage {
+pub(super) async fn start(State(app): State<App>, limits: OptionalLimits) -> Response {
+    let now = Timestamp::now();
+    let jobs = match &app.jobs {
+        None => Jobs::Off,
+        Some(_) if !jobs::are_shown(&app, &limits) => Jobs::Hidden,
+        Some(jobs) => app.job_list.get(&jobs.runner.registry, now).await,
+    };
+    start_page(&StartView {
+        now,
+        version: VERSION,
+        revision: REVISION,
         region: &app.settings.region,
         routing: app.ingester.routing(),
         telemetry_path: &app.settings.telemetry_path,
         live: &app.metrics.live(),
-    };
-    ([(CACHE_CONTROL, "no-store")], Html(page.to_string()))
+        errors: &app.recent_errors.all(),
+        jobs: &jobs,
+    })
 }
 
 pub(super) async fn query() -> impl IntoResponse {

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use super::reason::Reason;
+use super::recent_errors::{RecentErrors, Source};
 use super::{App, HttpError};
 use crate::metrics::emf::EmfRecord;
 use crate::metrics::{InFlight, Metrics};
@@ -15,6 +17,9 @@ const CLIENT_LEFT: u16 = 499;
 
 /// The record of requests of one kind.
 pub(super) trait Record {
+    /// The source of the errors.
+    const SOURCE: Source;
+
     /// Adds the numbers of the request to the metrics, and returns them.
     fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> EmfRecord;
 
@@ -40,6 +45,7 @@ pub(super) enum End<'e> {
 #[derive(Debug)]
 pub(super) struct RequestRecorder<R: Record> {
     metrics: Arc<Metrics>,
+    errors: Arc<RecentErrors>,
     start: Instant,
     record: R,
     is_closed: bool,
@@ -51,6 +57,7 @@ impl<R: Record> RequestRecorder<R> {
     pub(super) fn open(app: &App, record: R) -> Self {
         Self {
             metrics: Arc::clone(&app.metrics),
+            errors: Arc::clone(&app.recent_errors),
             start: Instant::now(),
             record,
             is_closed: false,
@@ -73,8 +80,24 @@ impl<R: Record> RequestRecorder<R> {
             End::Panicked => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
         };
         self.record.log(end);
+        self.remember(end, status);
         self.record
             .count(&self.metrics, status, self.start.elapsed())
+    }
+
+    /// Adds an error to the last ones. Clients that leave a read are usual: the user has gone on.
+    fn remember(&self, end: End<'_>, status: u16) {
+        let add = |reason, cause| self.errors.add_reason(R::SOURCE, reason, status, cause);
+        match end {
+            End::Completed(_) => {}
+            End::Failed(error) => self.errors.add(R::SOURCE, error),
+            End::Aborted if matches!(R::SOURCE, Source::Write | Source::Otlp) => add(
+                Reason::ClientLeft,
+                "the sender left before the response to its request",
+            ),
+            End::Aborted => {}
+            End::Panicked => add(Reason::Panicked, "the handler of a request panicked"),
+        }
     }
 }
 
@@ -97,6 +120,8 @@ mod tests {
     struct Recorded(Arc<parking_lot::Mutex<Vec<(String, u16)>>>, String);
 
     impl Record for Recorded {
+        const SOURCE: Source = Source::Write;
+
         fn count(&mut self, _: &Metrics, status: u16, _: Duration) -> EmfRecord {
             let text = std::mem::take(&mut self.1);
             self.0.lock().push((text, status));
@@ -108,9 +133,10 @@ mod tests {
         }
     }
 
-    fn open(record: Recorded) -> RequestRecorder<Recorded> {
+    fn open(record: Recorded, errors: &Arc<RecentErrors>) -> RequestRecorder<Recorded> {
         let metrics = Arc::new(Metrics::default());
         RequestRecorder {
+            errors: Arc::clone(errors),
             start: Instant::now(),
             record,
             is_closed: false,
@@ -121,14 +147,15 @@ mod tests {
 
     #[test]
     fn a_request_is_recorded_once_however_it_ends() {
-        let all = Arc::default();
+        let (all, errors) = (Arc::default(), Arc::default());
         let recorded = || Recorded(Arc::clone(&all), String::new());
-        open(recorded()).close(End::Completed(StatusCode::NO_CONTENT));
-        open(recorded()).close(End::Failed(&HttpError::slow_body()));
-        drop(open(recorded()));
+        open(recorded(), &errors).close(End::Completed(StatusCode::NO_CONTENT));
+        open(recorded(), &errors).close(End::Failed(&HttpError::slow_body()));
+        drop(open(recorded(), &errors));
         let record = recorded();
-        let panicked = std::thread::spawn(|| {
-            let _recorder = open(record);
+        let of_panic = Arc::clone(&errors);
+        let panicked = std::thread::spawn(move || {
+            let _recorder = open(record, &of_panic);
             panic!("as a handler does");
         });
         assert!(panicked.join().is_err());
@@ -136,5 +163,16 @@ mod tests {
         let statuses: Vec<u16> = all.iter().map(|(_, status)| *status).collect();
         assert_eq!(statuses, [204, 503, 499, 500]);
         assert_eq!((&*all[2].0, &*all[3].0), ("Aborted", "Panicked"));
+        let errors: Vec<_> = errors
+            .all()
+            .iter()
+            .map(|it| (it.reason, it.status))
+            .collect();
+        let expected = [
+            (Reason::Panicked, 500),
+            (Reason::ClientLeft, 499),
+            (Reason::SlowBody, 503),
+        ];
+        assert_eq!(errors, expected);
     }
 }

@@ -12,10 +12,12 @@ use tokio::sync::{Notify, Semaphore};
 use super::auth::Access;
 use super::backpressure::Backpressure;
 use super::readiness::ReadinessProbe;
+use super::recent_errors::RecentErrors;
 use super::settings::Settings;
 use super::{auth, error, guard, pages};
 use crate::http::jobs;
 use crate::http::jobs::JobsApi;
+use crate::http::pages::JobList;
 use crate::http::{fallback, otlp, query_api, remote_read, remote_write};
 use crate::ingest::Ingester;
 use crate::jobs::definition::type_names;
@@ -54,6 +56,9 @@ pub struct App {
     /// True if only this machine can reach the server.
     pub(super) is_local: bool,
     pub(super) readiness: ReadinessProbe,
+    pub(super) recent_errors: Arc<RecentErrors>,
+    /// The jobs as the start page last read them.
+    pub(super) job_list: Arc<JobList>,
 }
 
 impl App {
@@ -76,6 +81,8 @@ impl App {
             jobs: None,
             is_local: false,
             readiness: ReadinessProbe::default(),
+            recent_errors: Arc::default(),
+            job_list: Arc::default(),
         }
     }
 

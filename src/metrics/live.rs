@@ -1,4 +1,4 @@
-//! Totals and rates of the last minute, for the start page.
+//! Totals and recent rates, for the start page.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,9 +6,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::measurement::{Measurement, Value};
+use crate::timestream::ErrorKind;
 
-/// Seconds that a rate looks back.
-const WINDOW_SECONDS: u64 = 60;
+/// The number of intervals that a rate looks back.
+const SLOTS: u64 = 60;
+/// Seconds of an interval of the counts: their rates are those of a minute.
+const COUNT_SECONDS: u64 = 1;
+/// Seconds of an interval of billed amounts: their rates are those of ten minutes, because senders write in bursts.
+const BILLED_SECONDS: u64 = 10;
 
 /// The counts of the start page, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +56,19 @@ pub enum LiveCount {
     QueryStatements,
     /// Query calls for them made again.
     QueryRetries,
+    /// Samples that are not stored, by the reason in metrics; listed once there are some.
+    NotStored(NotStored, &'static str),
+}
+
+/// The end of samples that are not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NotStored {
+    /// Dropped by policy.
+    Dropped,
+    /// Rejected by Timestream one by one.
+    Rejected,
+    /// Rejected with their series, or in a call that failed.
+    Failed,
 }
 
 impl LiveCount {
@@ -86,6 +104,17 @@ pub struct LiveView {
     pub in_flight: i64,
     /// The counts in their order.
     pub rows: Vec<LiveRow>,
+    /// Billed amounts.
+    pub billed: Billed,
+}
+
+/// Amounts per hour that AWS bills, over the last ten minutes or since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Billed {
+    /// Write units.
+    pub write_units: f64,
+    /// Bytes of queries, of remote read and the query API.
+    pub query_bytes: f64,
 }
 
 /// One count.
@@ -101,106 +130,164 @@ pub struct LiveRow {
 
 /// The counts so far.
 #[derive(Debug)]
-pub(super) struct Live(Mutex<BTreeMap<LiveCount, Recent>>);
+pub(super) struct Live(Mutex<Counts>);
+
+#[derive(Debug)]
+struct Counts {
+    all: BTreeMap<LiveCount, Recent>,
+    write_units: Recent,
+    query_bytes: Recent,
+}
 
 impl Default for Live {
     fn default() -> Self {
-        let counts = LiveCount::ALWAYS.map(|count| (count, Recent::default()));
-        Self(Mutex::new(counts.into()))
+        let counts = LiveCount::ALWAYS.map(|count| (count, Recent::new(COUNT_SECONDS)));
+        Self(Mutex::new(Counts {
+            all: counts.into(),
+            write_units: Recent::new(BILLED_SECONDS),
+            query_bytes: Recent::new(BILLED_SECONDS),
+        }))
     }
 }
 
 impl Live {
-    /// Adds counts at a time since the start of the process.
-    pub(super) fn add(&self, uptime: Duration, counts: impl IntoIterator<Item = (LiveCount, u64)>) {
-        let mut all = self.0.lock();
-        for (count, amount) in counts {
-            all.entry(count).or_default().add(uptime.as_secs(), amount);
+    /// Adds measurements at a time since the start of the process.
+    pub(super) fn add(&self, uptime: Duration, measurements: &[Measurement]) {
+        let mut counts = self.0.lock();
+        let second = uptime.as_secs();
+        for Measurement { name, value } in measurements {
+            match (*name, value) {
+                ("write_units", value) => counts.write_units.add(second, value.total()),
+                ("read_metered_bytes" | "query_metered_bytes", Value::Bytes(bytes)) => {
+                    counts.query_bytes.add(second, *bytes);
+                }
+                _ => {}
+            }
+        }
+        for (count, amount) in self::counts(measurements) {
+            let recent = counts.all.entry(count);
+            let recent = recent.or_insert_with(|| Recent::new(COUNT_SECONDS));
+            recent.add(second, amount);
         }
     }
 
     pub(super) fn view(&self, uptime: Duration, in_flight: i64) -> LiveView {
-        let rows = self.0.lock();
-        let rows = rows.iter().map(|(count, recent)| LiveRow {
+        let counts = self.0.lock();
+        let second = uptime.as_secs();
+        let rows = counts.all.iter().map(|(count, recent)| LiveRow {
             count: *count,
             total: recent.total,
-            per_second: recent.per_second(uptime.as_secs()),
+            per_second: recent.per_second(second),
         });
         LiveView {
             uptime,
             in_flight,
             rows: rows.collect(),
+            billed: Billed {
+                write_units: 3_600.0 * counts.write_units.per_second(second),
+                query_bytes: 3_600.0 * counts.query_bytes.per_second(second),
+            },
         }
     }
 }
 
 /// Returns the counts that the start page shows of measurements.
-pub(super) fn counts(measurements: &[Measurement]) -> impl Iterator<Item = (LiveCount, u64)> {
+fn counts(measurements: &[Measurement]) -> impl Iterator<Item = (LiveCount, u64)> {
     measurements
         .iter()
-        .filter_map(|Measurement { name, value }| {
-            let count = match (*name, value) {
-                ("received_samples", _) => LiveCount::Received,
-                ("written_samples", _) => LiveCount::Written,
-                ("ignored_samples", _) => LiveCount::Ignored,
-                ("ha_dropped_samples", value) if value.total() > 0 => LiveCount::OtherReplica,
-                ("failed_samples", _) => LiveCount::Failed,
-                ("write_requests", Value::Status(status)) => LiveCount::WriteRequests(*status),
-                ("otlp_requests", Value::Status(status)) => LiveCount::OtlpRequests(*status),
-                ("write_retries", _) => LiveCount::WriteRetries,
-                ("write_units", _) => LiveCount::WriteUnits,
-                ("read_requests", Value::Status(status)) => LiveCount::ReadRequests(*status),
-                ("read_series", _) => LiveCount::ReadSeries,
-                ("read_samples", _) => LiveCount::ReadSamples,
-                ("read_statements", _) => LiveCount::Statements,
-                ("read_retries", _) => LiveCount::ReadRetries,
-                ("query_requests", Value::Status(status)) => LiveCount::QueryRequests(*status),
-                ("query_series", _) => LiveCount::QuerySeries,
-                ("query_samples", _) => LiveCount::QuerySamples,
-                ("query_statements", _) => LiveCount::QueryStatements,
-                ("query_retries", _) => LiveCount::QueryRetries,
-                _ => return None,
-            };
-            Some((count, value.total()))
-        })
+        .flat_map(|it| count(it).into_iter().chain(not_stored(it)))
 }
 
-/// A total, and what came in each of the last seconds.
+/// Returns the count of a measurement as a whole.
+fn count(measurement: &Measurement) -> Option<(LiveCount, u64)> {
+    let Measurement { name, value } = measurement;
+    let count = match (*name, value) {
+        ("received_samples", _) => LiveCount::Received,
+        ("written_samples", _) => LiveCount::Written,
+        ("ignored_samples", _) => LiveCount::Ignored,
+        ("ha_dropped_samples", value) if value.total() > 0 => LiveCount::OtherReplica,
+        ("failed_samples", _) => LiveCount::Failed,
+        ("write_requests", Value::Status(status)) => LiveCount::WriteRequests(*status),
+        ("otlp_requests", Value::Status(status)) => LiveCount::OtlpRequests(*status),
+        ("write_retries", _) => LiveCount::WriteRetries,
+        ("write_units", _) => LiveCount::WriteUnits,
+        ("read_requests", Value::Status(status)) => LiveCount::ReadRequests(*status),
+        ("read_series", _) => LiveCount::ReadSeries,
+        ("read_samples", _) => LiveCount::ReadSamples,
+        ("read_statements", _) => LiveCount::Statements,
+        ("read_retries", _) => LiveCount::ReadRetries,
+        ("query_requests", Value::Status(status)) => LiveCount::QueryRequests(*status),
+        ("query_series", _) => LiveCount::QuerySeries,
+        ("query_samples", _) => LiveCount::QuerySamples,
+        ("query_statements", _) => LiveCount::QueryStatements,
+        ("query_retries", _) => LiveCount::QueryRetries,
+        _ => return None,
+    };
+    Some((count, value.total()))
+}
+
+/// Returns the counts of samples that are not stored, by reason. Samples that Timestream rejected one by one also are
+/// failed ones of a single reason, which is left out.
+fn not_stored(measurement: &Measurement) -> impl Iterator<Item = (LiveCount, u64)> {
+    let end = match measurement.name {
+        "ignored_samples" => Some(NotStored::Dropped),
+        "rejected_samples" => Some(NotStored::Rejected),
+        "failed_samples" => Some(NotStored::Failed),
+        _ => None,
+    };
+    let by_reason: &[(&'static str, u64)] = match &measurement.value {
+        Value::CountBy(counts) => counts,
+        _ => &[],
+    };
+    let rejected = ErrorKind::Rejected.as_str();
+    end.into_iter().flat_map(move |end| {
+        let counts = by_reason
+            .iter()
+            .filter(move |(reason, count)| *count > 0 && *reason != rejected);
+        counts.map(move |(reason, count)| (LiveCount::NotStored(end, reason), *count))
+    })
+}
+
+/// A total, and the counts of the last intervals.
 #[derive(Debug)]
 struct Recent {
     total: u64,
-    /// The second that a slot is about, and its count.
-    slots: [(u64, u64); WINDOW_SECONDS as usize],
-}
-
-impl Default for Recent {
-    fn default() -> Self {
-        Self {
-            total: 0,
-            slots: [(0, 0); WINDOW_SECONDS as usize],
-        }
-    }
+    /// Seconds of an interval.
+    seconds: u64,
+    /// The interval that a slot is about, and its count.
+    slots: [(u64, u64); SLOTS as usize],
 }
 
 impl Recent {
+    fn new(seconds: u64) -> Self {
+        Self {
+            total: 0,
+            seconds,
+            slots: [(0, 0); SLOTS as usize],
+        }
+    }
+
     fn add(&mut self, second: u64, amount: u64) {
         self.total += amount;
-        let slot = &mut self.slots[(second % WINDOW_SECONDS) as usize];
-        if slot.0 != second {
-            *slot = (second, 0);
+        let interval = second / self.seconds;
+        let slot = &mut self.slots[(interval % SLOTS) as usize];
+        if slot.0 != interval {
+            *slot = (interval, 0);
         }
         slot.1 += amount;
     }
 
     fn per_second(&self, now: u64) -> f64 {
-        let window = now.saturating_sub(WINDOW_SECONDS - 1)..=now;
+        let interval = now / self.seconds;
+        let first = interval.saturating_sub(SLOTS - 1);
+        let window = first..=interval;
         let recent: u64 = self
             .slots
             .iter()
-            .filter(|(second, _)| window.contains(second))
+            .filter(|(interval, _)| window.contains(interval))
             .map(|(_, count)| count)
             .sum();
-        recent as f64 / (now + 1).min(WINDOW_SECONDS) as f64
+        recent as f64 / (now + 1 - first * self.seconds) as f64
     }
 }
 
@@ -210,7 +297,7 @@ mod tests {
 
     #[test]
     fn rates_are_those_of_the_last_minute() {
-        let mut recent = Recent::default();
+        let mut recent = Recent::new(1);
         recent.add(0, 60);
         recent.add(3, 60);
         let cases = [(3, 30.0), (9, 12.0), (59, 2.0), (60, 1.0), (63, 0.0)];
@@ -223,15 +310,28 @@ mod tests {
     }
 
     #[test]
+    fn billed_amounts_are_those_of_ten_minutes() {
+        let mut recent = Recent::new(10);
+        recent.add(5, 600);
+        let cases = [(5, 100.0), (99, 6.0), (599, 1.0), (600, 0.0)];
+        for (now, expected) in cases {
+            assert_eq!(recent.per_second(now), expected, "{now}");
+        }
+        // The present interval has just begun.
+        recent.add(1_200, 591);
+        assert_eq!(recent.per_second(1_200), 1.0);
+    }
+
+    #[test]
     fn a_view_has_every_count_and_further_statuses() {
         let live = Live::default();
-        live.add(
-            Duration::from_secs(1),
-            [
-                (LiveCount::Received, 10),
-                (LiveCount::WriteRequests(503), 1),
-            ],
-        );
+        let measurements = [
+            Measurement::count("received_samples", 10),
+            Measurement::new("write_requests", Value::Status(503)),
+            Measurement::count("write_units", 5),
+            Measurement::new("query_metered_bytes", Value::Bytes(10)),
+        ];
+        live.add(Duration::from_secs(1), &measurements);
         let view = live.view(Duration::from_secs(9), 2);
         assert_eq!(view.rows.len(), LiveCount::ALWAYS.len() + 1);
         let row = |count, total, per_second| LiveRow {
@@ -241,5 +341,39 @@ mod tests {
         };
         assert_eq!(view.rows[0], row(LiveCount::Received, 10, 1.0));
         assert_eq!(view.rows[5], row(LiveCount::WriteRequests(503), 1, 0.1));
+        let billed = Billed {
+            write_units: 1_800.0,
+            query_bytes: 3_600.0,
+        };
+        assert_eq!(view.billed, billed);
+    }
+
+    #[test]
+    fn samples_that_are_not_stored_have_one_reason() {
+        let live = Live::default();
+        let measurements = [
+            Measurement::count_by("ignored_samples", [("value_not_finite", 2), ("limit", 0)]),
+            Measurement::count_by(
+                "failed_samples",
+                [("RejectedRecordsException", 3), ("MissingMetricName", 4)],
+            ),
+            Measurement::count_by("rejected_samples", [("duplicate_version", 3)]),
+        ];
+        live.add(Duration::ZERO, &measurements);
+        let view = live.view(Duration::ZERO, 0);
+        let not_stored: Vec<_> = view
+            .rows
+            .iter()
+            .filter_map(|row| match row.count {
+                LiveCount::NotStored(end, reason) => Some((end, reason, row.total)),
+                _ => None,
+            })
+            .collect();
+        let expected = [
+            (NotStored::Dropped, "value_not_finite", 2),
+            (NotStored::Rejected, "duplicate_version", 3),
+            (NotStored::Failed, "MissingMetricName", 4),
+        ];
+        assert_eq!(not_stored, expected);
     }
 }

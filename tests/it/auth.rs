@@ -136,6 +136,31 @@ async fn every_route_but_health_needs_the_credential() {
 }
 
 #[tokio::test]
+async fn strangers_are_one_entry_among_the_last_errors() {
+    let app = TestApp::start_with(&["--bearer-token=t0ken"]).await;
+    let send = async |path: String, name: &str, value: &str| {
+        let request = Request::builder().uri(path).header(name, value);
+        let response = app.send(request.body(Body::empty()).unwrap()).await;
+        (response.status.as_u16(), response.text())
+    };
+    // A browser sends no credential before it has seen the challenge.
+    let (status, _) = send("/".to_owned(), "accept", "text/html,*/*;q=0.8").await;
+    assert_eq!(status, 401);
+    let (_, page) = send("/".to_owned(), "authorization", "Bearer t0ken").await;
+    assert!(page.contains("None since the start."), "{page}");
+    for number in 0..30 {
+        let path = format!("/rubbish-{number}");
+        let (status, _) = send(path, "authorization", &format!("Bearer rubbish-{number}")).await;
+        assert_eq!(status, 401);
+    }
+    let (_, page) = send("/".to_owned(), "authorization", "Bearer t0ken").await;
+    assert_eq!(page.matches("<p><b>").count(), 1, "{page}");
+    assert!(page.contains("30 times since"), "{page}");
+    assert!(page.contains("the bearer token is wrong"), "{page}");
+    assert!(!page.contains("rubbish"), "{page}");
+}
+
+#[tokio::test]
 async fn tokens_for_reading_and_writing_open_their_side() {
     const ALL: &str = "Bearer a-token";
     const READ: &str = "Bearer r-token";

@@ -305,6 +305,62 @@ async fn a_definition_lives_over_http() {
 }
 
 #[tokio::test]
+async fn the_start_page_lists_jobs_for_those_who_may_see_them() {
+    let emulator = emulator().await;
+    let state = State::Memory(Memory::default());
+    let process = Process::start(&emulator, state.clone(), true, &[]).await;
+    for (name, config) in [
+        ("done", json!({"value": 7.0, "password": "hunter2"})),
+        ("<b>", json!({})),
+    ] {
+        let made = definition(name, None, config);
+        let expected = if name == "done" { 201 } else { 400 };
+        assert_eq!(process.post("/v1/connectors", &made).await.0, expected);
+    }
+    let mut gone = definition("gone", Some(3_600_000), json!({}));
+    gone["target_table"] = "gone".into();
+    assert_eq!(process.post("/v1/connectors", &gone).await.0, 201);
+    for name in ["done", "gone"] {
+        process.trigger(name).await;
+        let path = format!("/v1/connectors/{name}");
+        until(&process, &path, |it| it["last_run_at"].is_string()).await;
+    }
+    assert_eq!(
+        process
+            .post("/v1/connectors/given/pause", &Value::Null)
+            .await
+            .0,
+        204
+    );
+    let page = process.get("/").await;
+    let page = page.as_str().unwrap();
+    for part in [
+        "<b>done</b> <span>tell, on request</span> <span><i>complete</i>, last run <time",
+        "</time>, 1 samples</span></p>\n<p>7 is stored</p>",
+        "<li class=\"bad\"><p><b>gone</b> <span>tell, every 1 h</span> <span><i>failed</i>",
+        "<b>given</b> <span>tell, on request</span> <span><i>paused</i></span>",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    assert!(!page.contains("hunter2"), "{page}");
+    process.stop().await;
+
+    // Others see that there may be some only: /v1/connectors needs a credential, too.
+    let open = Process::start(&emulator, state.clone(), false, &[]).await;
+    let page = open.get("/").await;
+    let page = page.as_str().unwrap();
+    assert!(page.contains("configure a credential"), "{page}");
+    assert!(!page.contains("<b>done</b>"), "{page}");
+    open.stop().await;
+    let flags = ["--read-bearer-token=r"];
+    let process = Process::start(&emulator, state, false, &flags).await;
+    let (status, page) = process.ask_as(Method::GET, "/", &Value::Null, "r").await;
+    assert_eq!(status, 200);
+    assert!(page.as_str().unwrap().contains("<b>done</b>"), "{page}");
+    process.stop().await;
+}
+
+#[tokio::test]
 async fn a_run_is_one_at_a_time_and_stops_when_it_is_told() {
     let emulator = emulator().await;
     let process = Process::start(&emulator, State::Memory(Memory::default()), true, &[]).await;

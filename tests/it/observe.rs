@@ -660,3 +660,36 @@ async fn the_start_page_shows_what_happens() {
         assert!(page.contains(part), "{part} in {page}");
     }
 }
+
+#[tokio::test]
+async fn the_start_page_shows_errors_with_their_remedies_and_lost_samples() {
+    let app = TestApp::start().await;
+    let missing = "no_such_table";
+    for _ in 0..2 {
+        let series = series(
+            &[("__name__", "up"), ("table", missing)],
+            &[(START_MS, 1.0)],
+        );
+        assert_eq!(app.write(vec![series]).await.status, 404);
+    }
+    let nan = series(&[("__name__", "up")], &[(START_MS, f64::NAN)]);
+    app.write_ok(vec![nan]).await;
+    let response = app.get("/").await;
+    let policy = response.headers["content-security-policy"]
+        .to_str()
+        .unwrap();
+    assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+    let page = response.text();
+    for part in [
+        "<b>ResourceNotFoundException</b> <span>remote write, status 404</span>",
+        ", 2 times since <time ",
+        "1 samples for db/no_such_table are not stored: ",
+        "Create the database and table, or correct the labels or options that name them.",
+        "value_not_finite<small>dropped: NaN or infinite; set store_special_values to store them</small></th><td>1</td>",
+        "ResourceNotFoundException<small>failed: create the database and table",
+        "Prices of us-east-1",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    assert!(!page.contains("<h2>Jobs</h2>"), "{page}");
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::http::recent_errors::Source;
 use crate::http::recorder::{End, Record};
 use crate::http::storing::{Messages, Storing};
 use crate::ingest::WriteOutcome;
@@ -29,6 +30,8 @@ pub(super) struct OtlpRecord {
 }
 
 impl Record for OtlpRecord {
+    const SOURCE: Source = Source::Otlp;
+
     fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> EmfRecord {
         let outcome = self.storing.outcome.as_ref();
         metrics.add_otlp(self.points.as_ref(), outcome, status, duration)

@@ -6,9 +6,7 @@
 
 use std::sync::LazyLock;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use ring::digest::{SHA256, digest};
+use super::html::policy;
 
 const STYLE: &str = concat!(include_str!("common.css"), include_str!("query/page.css"));
 
@@ -30,26 +28,15 @@ pub(super) static QUERY_PAGE: LazyLock<QueryPage> = LazyLock::new(|| QueryPage {
     html: include_str!("query/page.html")
         .replace("{style}", STYLE)
         .replace("{script}", SCRIPT),
-    // The content of an element begins behind its tag, with the line break.
-    policy: format!(
-        "default-src 'none'; script-src {}; style-src {}; img-src data:; connect-src 'self'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        source(&format!("\n{SCRIPT}")),
-        source(&format!("\n{STYLE}"))
-    ),
+    policy: policy(STYLE, SCRIPT),
 });
-
-/// Returns the expression of a policy that allows an inline element with this content.
-fn source(content: &str) -> String {
-    let hash = digest(&SHA256, content.as_bytes());
-    format!("'sha256-{}'", STANDARD.encode(hash))
-}
 
 #[cfg(test)]
 mod tests {
     use promql::{AggregateOp, BinaryOp, Function};
 
     use super::*;
+    use crate::http::pages::html::source;
 
     /// Returns the sorted words of a list in the script.
     fn words(list: &str) -> Vec<&'static str> {

@@ -6,6 +6,7 @@ use promql::Statistics;
 use tokio::time::Instant;
 
 use crate::http::log;
+use crate::http::recent_errors::Source;
 use crate::http::recorder::{End, Record};
 use crate::metrics::Metrics;
 use crate::metrics::emf::EmfRecord;
@@ -64,6 +65,8 @@ impl ApiRecord {
 }
 
 impl Record for ApiRecord {
+    const SOURCE: Source = Source::Query;
+
     fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> EmfRecord {
         metrics.add_query(self.outcome().as_ref(), status, duration)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prom_wire::budget::Reservation;
 
 use super::super::log;
+use super::super::recent_errors::Source;
 use super::super::recorder::{End, Record};
 use crate::metrics::Metrics;
 use crate::metrics::emf::EmfRecord;
@@ -26,6 +27,8 @@ impl ReadRecord {
 }
 
 impl Record for ReadRecord {
+    const SOURCE: Source = Source::Read;
+
     fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> EmfRecord {
         metrics.add_read(self.outcome().as_ref(), status, duration)
     }

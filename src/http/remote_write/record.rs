@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::recent_errors::Source;
 use super::super::recorder::{End, Record};
 use super::super::storing::{Messages, Storing};
 use crate::metrics::Metrics;
@@ -29,6 +30,8 @@ pub(super) struct WriteRecord {
 }
 
 impl Record for WriteRecord {
+    const SOURCE: Source = Source::Write;
+
     fn count(&mut self, metrics: &Metrics, status: u16, duration: Duration) -> EmfRecord {
         let outcome = self.storing.outcome.as_ref();
         metrics.add_write(outcome, self.replicas.as_ref(), status, duration)
