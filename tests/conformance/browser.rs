@@ -243,6 +243,23 @@ impl Browser {
         self.call("Input.dispatchMouseEvent", event).await;
     }
 
+    /// Allows or forbids the scripts of pages that are opened next.
+    pub(crate) async fn allow_scripts(&mut self, is_allowed: bool) {
+        let forbidden = json!({ "value": !is_allowed });
+        self.call("Emulation.setScriptExecutionDisabled", forbidden)
+            .await;
+    }
+
+    /// Returns a picture of the page in all its height, as PNG.
+    pub(crate) async fn whole_picture(&mut self) -> Vec<u8> {
+        let size = "[document.documentElement.clientWidth, document.documentElement.scrollHeight]";
+        let size = self.evaluate(size).await;
+        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1 });
+        let parameters = json!({ "format": "png", "clip": clip, "captureBeyondViewport": true, "optimizeForSpeed": false });
+        let picture = self.call("Page.captureScreenshot", parameters).await;
+        STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
+    }
+
     /// Saves a picture of the page in the folder for outputs of tests.
     pub(crate) async fn picture(&mut self, name: &str) -> PathBuf {
         let picture = self

@@ -33,6 +33,7 @@ mod senders;
 #[path = "../../events/shapes.rs"]
 mod shapes;
 mod stage;
+mod start_page;
 mod sync;
 mod systemd;
 mod tools;
