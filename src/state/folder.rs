@@ -266,10 +266,14 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 
 /// Returns options for files that only this user can read: definitions may hold secrets.
 fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
+    {
+        let mut options = OpenOptions::new();
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options
+    }
+    #[cfg(not(unix))]
+    OpenOptions::new()
 }
 
 fn make_private(path: &Path) -> io::Result<()> {
