@@ -1,7 +1,7 @@
 # The targets obtain everything that a fresh machine needs besides Rust, make and a C compiler.
 
 .PHONY: help run programs watch test conformance manifests soak soak-connectors fuzz bench bench-coldstart bench-dashboard bench-promql \
-	events build-lambda build-lambda-x86-64 validate deploy dist lint fmt
+	events build-lambda build-lambda-x86-64 validate deploy dist advisories lint fmt
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -101,11 +101,16 @@ deploy: ## Build the function, deploy the stack and check it; four questions, se
 dist: ## Build the archives of a release, with checksums, in target/dist
 	@scripts/dist.sh
 
-lint: ## Check formatting, lints, documentation, imports and language
+lint: ## Check formatting, lints, documentation, imports, language, and licences of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
 	cargo test --test layers --test links --test prose
+	@# cargo deny is a program of its own: see scripts/python.sh. Advisories need the network: see the workflow.
+	PATH="$$(dirname "$$(scripts/python.sh lint)"):$$PATH" cargo deny --locked check -D warnings licenses bans sources
+
+advisories: ## Check dependencies against the database of known vulnerabilities; needs the network
+	PATH="$$(dirname "$$(scripts/python.sh lint)"):$$PATH" cargo deny --locked check advisories
 
 fmt: ## Format the code
 	cargo fmt --all
