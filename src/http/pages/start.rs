@@ -400,7 +400,7 @@ mod tests {
             reason: Reason::Unauthenticated,
             ..error.clone()
         };
-        let page = page_of(vec![], &[stranger.clone()], &Jobs::Off);
+        let page = page_of(vec![], std::slice::from_ref(&stranger), &Jobs::Off);
         assert!(page.contains("<dt>Last error</dt><dd>none</dd>"), "{page}");
         let page = page_of(vec![], &[stranger, error], &Jobs::Off);
         for part in [
