@@ -1,7 +1,7 @@
 # The targets obtain everything that a fresh machine needs besides Rust, make and a C compiler.
 
 .PHONY: help run programs watch test conformance manifests soak soak-connectors fuzz bench bench-coldstart bench-dashboard bench-promql \
-	events build-lambda build-lambda-x86-64 validate deploy dist advisories lint fmt
+	events build-lambda build-lambda-x86-64 validate deploy dist macos advisories lint fmt
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -29,7 +29,7 @@ test: ## Run all tests; obtains a Prometheus, a node exporter, the Python and th
 	@scripts/arm64.sh run >/dev/null
 	cargo test --workspace
 
-conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browser against the connector; needs Go and Node.js
+conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl, a browser and Wine against the connector; needs Go and Node.js
 	@set -e; for program in amtool api-client promql promql-judge collector deployment-judge helm lambda-emulator \
 		telegraf telemetrygen vmagent vmctl victoria-metrics; do \
 		scripts/go-tools.sh $$program >/dev/null; done
@@ -43,6 +43,7 @@ conformance: ## Run Prometheus' PromQL scripts, real senders, vmctl and a browse
 	@scripts/chromium.sh >/dev/null
 	@scripts/system-tools.sh strace >/dev/null
 	@scripts/system-tools.sh systemd-analyze >/dev/null
+	@[ "$$(uname -sm)" != 'Linux x86_64' ] || { scripts/windows.sh gcc && scripts/windows.sh run; } >/dev/null
 	cargo test --workspace --test conformance -- --show-output
 
 manifests: ## Make deploy/kubernetes of the Helm chart again; needs Go
@@ -108,6 +109,11 @@ lint: ## Check formatting, lints, documentation, imports, language, and licences
 	cargo test --test layers --test links --test prose
 	@# cargo deny is a program of its own: see scripts/python.sh. Advisories need the network: see the workflow.
 	PATH="$$(dirname "$$(scripts/python.sh lint)"):$$PATH" cargo deny --locked check -D warnings licenses bans sources
+
+macos: ## Build the program for macOS on both architectures, and check its headers
+	@set -e; for target in aarch64-apple-darwin:arm64 x86_64-apple-darwin:x86_64; do \
+		scripts/macos.sh cargo build --locked --target "$${target%:*}" --bin bootstrap; \
+		scripts/mach-o.py "$${target#*:}" "$${CARGO_TARGET_DIR:-target}/$${target%:*}/debug/bootstrap"; done
 
 advisories: ## Check dependencies against the database of known vulnerabilities; needs the network
 	PATH="$$(dirname "$$(scripts/python.sh lint)"):$$PATH" cargo deny --locked check advisories

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::process::Command;
 
-use crate::support::{obtained, output_of, program, text, write_and_read};
+use crate::support::{directory, obtained, output_of, program, text, write_and_read};
 
 /// The glibc of Amazon Linux 2023, on which Lambda runs `provided.al2023`.
 const NEWEST_GLIBC: (u32, u32) = (2, 34);
@@ -23,14 +23,6 @@ const MIB: u64 = 1 << 20;
 fn one_build_at_a_time() -> MutexGuard<'static, ()> {
     static BUILDING: Mutex<()> = Mutex::new(());
     BUILDING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Returns a directory of its own for each test, below `target`.
-fn directory(name: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = std::fs::remove_dir_all(&directory);
-    std::fs::create_dir_all(&directory).expect("target can be written");
-    directory
 }
 
 fn target() -> PathBuf {

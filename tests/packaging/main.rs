@@ -1,4 +1,5 @@
-//! Artefacts: the archives, SAM's template and build, `make run`, `make watch`.
+//! Artefacts: the archives, SAM's template and build, `make run`, `make watch`,
+//! and the files of a release.
 //!
 //! It builds the program again, twice for release, so it stands apart from the other tests, which
 //! would run beside it otherwise.
@@ -6,6 +7,7 @@
 mod artefacts;
 mod deploy;
 mod documents;
+mod release;
 mod run;
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "../support/runtime_api.rs"]

@@ -73,6 +73,14 @@ pub(crate) fn obtained(script: &str, arguments: &[&str]) -> PathBuf {
     output.trim_end().into()
 }
 
+/// Returns a directory of its own for each test, below `target`.
+pub(crate) fn directory(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).expect("target can be written");
+    directory
+}
+
 /// Starts an emulator with a table for the samples of `events/`, which are old.
 pub(crate) async fn start_emulator() -> Emulator {
     let table = TableSpec {
