@@ -38,3 +38,6 @@ mod sync;
 mod systemd;
 mod tools;
 mod vmctl;
+// Wine runs its programs only there.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod windows;

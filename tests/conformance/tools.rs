@@ -36,6 +36,12 @@ pub(crate) async fn python(purpose: &str) -> PathBuf {
     obtained("scripts/python.sh", purpose).await
 }
 
+/// Returns a tool of `scripts/windows.sh`: `gcc`, or `run`, which runs programs for Windows.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) async fn windows(tool: &str) -> PathBuf {
+    obtained("scripts/windows.sh", tool).await
+}
+
 /// Returns a folder with the programs of `tests/conformance/javascript` and their packages.
 pub(crate) async fn javascript() -> PathBuf {
     obtained("scripts/javascript.sh", "").await
