@@ -65,13 +65,13 @@ pub const OPTIONS: &[OptionSpec] = options! {
     "web.config.file" "web_config_file" "" "File with TLS settings, users and headers, in the format of Prometheus' exporter toolkit"
     "web.cors.origin" "web_cors_origin" "" "Regular expression for whole origins whose pages may use the query API, such as https://.*\\.example\\.com; none may if unset"
     ["Authentication"]
-    "bearer-token" "bearer_token" "" "Bearer token that opens every route, alone or beside users"
+    "bearer-token" "bearer_token" "" "Bearer token that opens every route, alone or beside users; not /v1/connectors if admin_bearer_token is set"
     "read-bearer-token" "read_bearer_token" "" "Bearer token that opens the routes that read, such as /api/v1/query, /read and the metrics: the token for Grafana"
     "write-bearer-token" "write_bearer_token" "" "Bearer token that opens the routes that write, such as /write"
     "admin-bearer-token" "admin_bearer_token" "" "Bearer token that alone opens /v1/connectors, which bearer_token and users open otherwise"
     "basic-auth-users" "basic_auth_users" "" "Basic-auth users, as comma-separated user:bcrypt-hash pairs"
     ["AWS"]
-    "region" "region" "AWS_REGION, else us-east-1" "AWS region to call and sign for; without AWS_REGION, AWS_DEFAULT_REGION or the region of the profile"
+    "region" "region" "that of the SDK, else us-east-1" "AWS region to call and sign for; if unset AWS_REGION, else AWS_DEFAULT_REGION, else the region of the profile"
     "endpoint-discovery" "endpoint_discovery" "auto" "Discovery of the account's Timestream endpoint: auto (on unless a custom endpoint is set), on or off"
     "write-base-endpoint" "write_base_endpoint" "" "URL of a custom or PrivateLink endpoint for writes"
     "query-base-endpoint" "query_base_endpoint" "" "URL of a custom or PrivateLink endpoint for queries"
