@@ -1,5 +1,5 @@
-//! A sink that counts: series become requests as Prometheus sends them, and calls as the connector makes them, which
-//! nobody makes.
+//! A sink that counts: series become requests as Prometheus sends them, and calls as the connector makes them,
+//! none of which is made.
 //!
 //! Prometheus scrapes the targets of an interval one after the other, evenly spread, and each of its shards sends a
 //! request once it has `max_samples_per_send` samples, or five seconds after the one before.

@@ -380,7 +380,7 @@ async fn make_state_table(moto: &Moto) {
         .post(&moto.url)
         .header("content-type", "application/x-amz-json-1.0")
         .header("x-amz-target", "DynamoDB_20120810.CreateTable")
-        // It says which service is meant; nobody checks the signature.
+        // It says which service is meant; moto checks no signature.
         .header("authorization", "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
         .body(table.to_string());
     let response = request.send().await.unwrap();

@@ -29,7 +29,7 @@ pub(crate) struct Block {
     pub(crate) mark: Option<Mark>,
 }
 
-/// How a block is checked.
+/// The way in which a block is checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) kind: String,

@@ -22,7 +22,7 @@ use crate::tools::{aws, obtained, root};
 const TOKEN: &str = "a-token-of-the-tests-0123456789abcdef";
 /// Starts of the lines that every program of a page gets.
 const SHELL: &str = "#!/bin/bash\nset -euo pipefail\n";
-/// What is at the root of a clone.
+/// Files and folders at the root of a clone.
 const CLONE: [&str; 6] = [
     "docs",
     "events",
@@ -65,7 +65,7 @@ pub(crate) struct Scene {
     /// Texts of the page, and those that stand for them here.
     replaced: Vec<(&'static str, String)>,
     variables: Vec<(&'static str, String)>,
-    /// What `make run` starts, and what is in the account.
+    /// The Timestream of `make run`, and that of the account.
     timestreams: [Emulator; 2],
     _prometheus: Option<Program>,
 }
@@ -242,7 +242,7 @@ impl Scene {
             "aws",
             format!(
                 "[[ $DOC_MODE == run ]] && exec {aws} \"$@\"\n\
-                 # Arguments are checked before the call, which nobody takes.\n\
+                 # Arguments are checked before the call, which nothing accepts.\n\
                  export AWS_MAX_ATTEMPTS=1\n\
                  text=$({aws} \"$@\" --endpoint-url http://127.0.0.1:1 2>&1) && exit\n\
                  [[ $text == *'Could not connect to the endpoint'* ]] || {failed}\n"

@@ -21,7 +21,7 @@ use crate::support::{START_MS, series, start_emulator, table};
 pub(crate) struct Connector {
     pub(crate) url: String,
     process: Child,
-    /// What it has logged so far.
+    /// Its log so far.
     lines: Arc<Mutex<String>>,
     log: JoinHandle<()>,
 }

@@ -1,4 +1,4 @@
-//! What `make dist` makes besides the programs: archives, bills of materials, and the base images.
+//! The parts of a release besides the programs: archives, bills of materials, and the base images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;

@@ -31,7 +31,7 @@ const MAX_SKEW: Duration = Duration::from_secs(300);
 /// Queries for the test record, which may not be visible at once.
 const READS: u32 = 5;
 
-/// What the options name.
+/// The destinations and the region that the options name.
 #[derive(Clone, Debug)]
 pub(super) struct Targets {
     /// The region.

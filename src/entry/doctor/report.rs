@@ -40,7 +40,7 @@ pub struct Check {
     pub outcome: Outcome,
     /// The facts found, or the reason for the result.
     pub detail: String,
-    /// What to do, in one sentence.
+    /// The remedy, in one sentence.
     pub remedy: Option<String>,
 }
 

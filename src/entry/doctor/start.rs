@@ -1,4 +1,4 @@
-//! What `bootstrap doctor` would find when a server starts, beside the listener.
+//! The checks of `bootstrap doctor` that a server makes when it starts, beside the listener.
 
 use std::time::Duration;
 

@@ -546,16 +546,6 @@ pub fn all_measures(destination: &Destination) -> String {
     format!("SHOW MEASURES FROM {}", table(destination))
 }
 
-/// The values of the test series at a time.
-pub fn test_values(destination: &Destination, time_ms: i64) -> String {
-    // Without the column of these values the statement would be wrong, so the time stands for them.
-    format!(
-        "SELECT to_milliseconds(time) FROM {} WHERE measure_name = {} AND time = from_milliseconds({time_ms})",
-        table(destination),
-        string(TEST_MEASURE)
-    )
-}
-
 /// The rows of the test series at a time.
 pub fn test_rows(destination: &Destination, time_ms: i64) -> String {
     // A table to which none was written has no column of its values.

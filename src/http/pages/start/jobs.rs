@@ -15,7 +15,7 @@ const MAX_LINES: usize = 50;
 pub enum Jobs {
     /// There are none in this way of running, or none is defined.
     Off,
-    /// Nobody has shown a credential.
+    /// No credential has been shown.
     Hidden,
     /// They cannot be read, for this reason.
     Unreadable(String),
