@@ -295,7 +295,10 @@ pub async fn run(plan: &Plan<'_>) -> Summary {
         .drained(std::time::Instant::now() + plan.setup.drain_timeout)
         .await;
     quiet.expect("a Prometheus without targets appends nothing");
-    let unfinished = stage.complete(plan).await.err();
+    let (steps_end_ms, unfinished) = match stage.complete(plan).await {
+        Ok(end_ms) => (end_ms, None),
+        Err(state) => (now_ms(), Some(state)),
+    };
     (plan.setup.report)("comparing");
     let end_s = now_ms() / 1_000;
     let age = Duration::from_secs((end_s - start_s + 60).unsigned_abs());
@@ -313,15 +316,11 @@ pub async fn run(plan: &Plan<'_>) -> Summary {
     let peak_memory_kib = stage.connector.peak_memory_kib();
     let points = stage.emulator.into_points(&TABLES).await;
     let points: Vec<_> = points.into_iter().map(Samples::of_points).collect();
-    let [raw, steps, scraped] = points.try_into().expect("as many as there are tables");
-    // A sync stops where its lateness begins; its points are those up to its last one.
-    let last_ms = steps
-        .0
-        .values()
-        .filter_map(|it| it.keys().next_back())
-        .max();
-    let end_s = last_ms.map_or(start_s, |ms| ms / 1_000);
-    let in_steps = stage.source.steps((start_s, end_s), STEP_S).await;
+    let [raw, mut steps, scraped] = points.try_into().expect("as many as there are tables");
+    // A later run, which the end of the programs cut off, has stored the next points of some metrics only.
+    steps.end_at(steps_end_ms);
+    let steps_range_s = (start_s, steps_end_ms.div_euclid(1_000));
+    let in_steps = stage.source.steps(steps_range_s, STEP_S).await;
     Summary {
         held: held.count(),
         steps: in_steps.count(),
@@ -433,25 +432,26 @@ impl Stage {
         }
     }
 
-    /// Waits until each job has completed a run that has seen all there is.
-    async fn complete(&mut self, plan: &Plan<'_>) -> Result<(), String> {
+    /// Waits until each job has completed a run that has seen all there is. Returns the time up to which the sync
+    /// in steps has stored each metric.
+    async fn complete(&mut self, plan: &Plan<'_>) -> Result<i64, String> {
         let deadline =
             Instant::now() + plan.setup.drain_timeout + plan.sync_lateness + plan.sink_lateness;
         let after = now_ms() + ms(plan.sync_lateness) + 1_000 * STEP_S;
-        for name in ["raw", "steps"] {
-            self.until_complete(name, after, deadline).await?;
-        }
+        self.until_complete("raw", after, deadline).await?;
+        let began_ms = self.until_complete("steps", after, deadline).await?;
         let after = now_ms() + ms(plan.sink_lateness);
-        self.until_complete("sink", after, deadline).await
+        self.until_complete("sink", after, deadline).await?;
+        Ok(began_ms - ms(plan.sync_lateness))
     }
 
-    /// Waits for a run of a definition that began after a time and succeeded.
+    /// Waits for a run of a definition that began after a time and succeeded, and returns when it began.
     async fn until_complete(
         &mut self,
         name: &str,
         after_ms: i64,
         deadline: Instant,
-    ) -> Result<(), String> {
+    ) -> Result<i64, String> {
         loop {
             self.connector.assert_running();
             let url = format!("{}/v1/connectors/{name}", self.connector.url);
@@ -461,8 +461,11 @@ impl Stage {
                 Some(time.as_millisecond())
             };
             let (began, ended) = (time("last_run_at"), time("last_success_at"));
-            if began > Some(after_ms) && ended >= began && shown["last_error"].is_null() {
-                return Ok(());
+            if let Some(began_ms) = began.filter(|began_ms| *began_ms > after_ms)
+                && ended >= began
+                && shown["last_error"].is_null()
+            {
+                return Ok(began_ms);
             }
             if Instant::now() > deadline {
                 return Err(shown.to_string());

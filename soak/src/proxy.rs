@@ -55,8 +55,33 @@ pub struct Proxy {
 struct Inside {
     client: reqwest::Client,
     target: String,
-    orders: Mutex<&'static [Order]>,
+    orders: Mutex<Vec<OrderInForce>>,
     spoiled: AtomicU64,
+}
+
+/// An order, and the share of the next request that is to be spoiled.
+///
+/// Of n requests, n times the rate are spoiled, so that a short run has each kind, too.
+struct OrderInForce {
+    order: Order,
+    share: f64,
+}
+
+impl OrderInForce {
+    fn new(order: Order) -> Self {
+        let share = fastrand::f64();
+        Self { order, share }
+    }
+
+    /// Returns true if one more request is to be spoiled.
+    fn spoils(&mut self) -> bool {
+        self.share += self.order.rate;
+        let spoils = self.share >= 1.0;
+        if spoils {
+            self.share -= 1.0;
+        }
+        spoils
+    }
 }
 
 impl Proxy {
@@ -78,7 +103,7 @@ impl Proxy {
 
     /// Replaces the orders in force.
     pub fn order(&self, orders: &'static [Order]) {
-        *self.inside.orders() = orders;
+        *self.inside.orders() = orders.iter().copied().map(OrderInForce::new).collect();
     }
 
     /// Returns the number of spoiled requests.
@@ -88,31 +113,30 @@ impl Proxy {
 }
 
 impl Inside {
-    fn orders(&self) -> std::sync::MutexGuard<'_, &'static [Order]> {
+    fn orders(&self) -> std::sync::MutexGuard<'_, Vec<OrderInForce>> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns how a request is spoiled, if it is.
     fn spoil(&self, path: &str, query: &str, body: &[u8]) -> Option<Spoil> {
-        let orders = *self.orders();
         let is_about = |words: &str| {
             let in_body = body.windows(words.len().max(1));
             words.is_empty()
                 || query.contains(words)
                 || in_body.into_iter().any(|it| it == words.as_bytes())
         };
-        let order = orders.iter().find(|order| {
+        let mut orders = self.orders();
+        let spoil = orders.iter_mut().find_map(|in_force| {
+            let order = in_force.order;
             let is_long = match order.kind {
                 Spoil::TooLong(steps) => has_more_steps(query, steps),
                 _ => true,
             };
-            path.contains(order.path)
-                && is_long
-                && is_about(order.about)
-                && fastrand::f64() < order.rate
+            let matches = path.contains(order.path) && is_long && is_about(order.about);
+            (matches && in_force.spoils()).then_some(order.kind)
         })?;
         self.spoiled.fetch_add(1, Ordering::Relaxed);
-        Some(order.kind)
+        Some(spoil)
     }
 
     /// Passes a request on; a server that is away is a bad gateway.
@@ -234,6 +258,21 @@ mod tests {
         );
         let other = Bytes::from_static(b"\x00\x01");
         assert_eq!(half(&other, "isPartial", &json!(true)), other);
+    }
+
+    #[test]
+    fn of_four_requests_half_are_two() {
+        let order = Order {
+            path: "",
+            about: "",
+            rate: 0.5,
+            kind: Spoil::Cut,
+        };
+        for _ in 0..20 {
+            let mut in_force = OrderInForce::new(order);
+            let spoiled = (0..4).filter(|_| in_force.spoils()).count();
+            assert_eq!(spoiled, 2);
+        }
     }
 
     #[test]

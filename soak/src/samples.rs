@@ -77,6 +77,13 @@ impl Samples {
         }
     }
 
+    /// Removes the samples after this time.
+    pub fn end_at(&mut self, end_ms: i64) {
+        for values in self.0.values_mut() {
+            values.retain(|time_ms, _| *time_ms <= end_ms);
+        }
+    }
+
     /// Returns the number of samples.
     pub fn count(&self) -> usize {
         self.0.values().map(BTreeMap::len).sum()

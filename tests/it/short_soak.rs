@@ -64,7 +64,7 @@ async fn connectors_lose_nothing_and_repeat_nothing() {
     let plan = connectors::Plan {
         setup: setup(folder.path(), 5, Duration::from_secs(2)).await,
         // A busy machine commits some scrapes seconds after their time.
-        sync_lateness: Duration::from_secs(10),
+        sync_lateness: Duration::from_secs(5),
         sink_lateness: Duration::from_secs(20),
         phases: &phases,
     };
