@@ -7,6 +7,7 @@
     deploy.py missing REGION DATABASE TABLE        create, tables or existing
     deploy.py remove-failed REGION STACK           deletes a stack whose creation failed
     deploy.py output REGION STACK NAME             an output of a stack
+    deploy.py doctor REGION FUNCTION               the function checks its own role, network and tables
     deploy.py check REGION URL METHOD FILE         writes a sample and queries it; FILE has the token or the password
 
 Runs in the Python of `scripts/python.sh lambda`, which has boto3. Errors are one line, with the remedy.
@@ -163,6 +164,25 @@ def until(attempt):
         time.sleep(2)
 
 
+def doctor(region, function):
+    """The function's own checks of its role, its network and its tables, as `bootstrap doctor` makes them."""
+    try:
+        response = client("lambda", region).invoke(FunctionName=function, Payload=json.dumps({"doctor": {}}))
+    except botocore.exceptions.ClientError as error:
+        if "AccessDenied" not in error.response["Error"]["Code"]:
+            raise
+        return f"Not checked from inside: allow lambda:InvokeFunction on {function} for `doctor` ({error})"
+    report = json.loads(response["Payload"].read())
+    if "FunctionError" in response:
+        raise Failure(f"function {function}: {report.get('errorType')}: {report.get('errorMessage')}")
+    for check in report["checks"]:
+        remedy = f"; {check['remedy']}" if check.get("remedy") else ""
+        print(f"{check['result']:>7}  {check['check']}: {check['detail']}{remedy}", flush=True)
+    if report["result"] != "ok":
+        raise Failure(f"function {function} lacks something; the failed checks above say what to do")
+    return f"Function {function} has passed its own checks"
+
+
 def check(region, url, method, file):
     deployment = Deployment(region, url, method, file)
 
@@ -211,6 +231,7 @@ COMMANDS = {
     "missing": missing,
     "remove-failed": remove_failed,
     "output": output,
+    "doctor": doctor,
     "check": check,
 }
 

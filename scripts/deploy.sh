@@ -21,8 +21,8 @@
 #   DEPLOY_DIR       folder of what it writes (.deploy)
 #
 # It generates the token or the password, builds, deploys without further questions, writes the section for
-# prometheus.yml, checks it with promtool, and then checks the deployed URL by a write and a query. All it writes is in
-# DEPLOY_DIR/REGION/STACK_NAME: a second run uses the same token and offers the earlier choices. Parameters of the
+# prometheus.yml, checks it with promtool, checks the deployed URL by a write and a query, and lets the function make the
+# checks of `bootstrap doctor`. All it writes is in DEPLOY_DIR/REGION/STACK_NAME: a second run uses the same token and offers the earlier choices. Parameters of the
 # stack that are not named here stay as they are. Secrets reach SAM by a file of a temporary folder, because command
 # lines are visible in the process list.
 #
@@ -223,6 +223,12 @@ check_deployment() {
       "--stack-name $STACK_NAME --region $REGION has more"
 }
 
+# Lets the function check its own role, network and tables, as `bootstrap doctor` does.
+examine_function() {
+  aws_call doctor "$REGION" "$(aws_call output "$REGION" "$STACK_NAME" FunctionName)" ||
+    fail "the stack is deployed, but lacks something; the reasons are above"
+}
+
 umask 077
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -301,6 +307,7 @@ url=$(aws_call output "$REGION" "$STACK_NAME" QueryUrl)
 write_prometheus_yml
 check_prometheus_yml
 check_deployment
+examine_function
 
 say
 say "Deployed stack $STACK_NAME in $REGION: $url"

@@ -4,6 +4,7 @@
 //! balancers; `request` and `response` have the differences to a socket. Other events go to `events`. If Lambda sets
 //! `AWS_LAMBDA_MAX_CONCURRENCY`, several invocations run at once.
 
+mod doctor;
 mod error;
 mod events;
 mod identified;

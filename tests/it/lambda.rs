@@ -1273,6 +1273,54 @@ async fn a_schedule_runs_its_definition() {
 }
 
 #[tokio::test]
+async fn doctor_checks_the_function_from_inside() {
+    let running = Running::start_with(&DEFAULTS).await;
+    let examine = async |event: Value| running.api.invoke(event.to_string()).await;
+    let result = |report: &Value, name: &str| {
+        let checks = report["checks"].as_array().unwrap().iter();
+        let mut found = checks.filter(|it| it["check"] == name);
+        found
+            .next()
+            .unwrap_or_else(|| panic!("no {name}: {report}"))["result"]
+            .clone()
+    };
+    let Ended::Responded(report) = examine(json!({"doctor": {"write": false}})).await else {
+        panic!("it runs");
+    };
+    assert_eq!(report["result"], "ok", "{report}");
+    assert_eq!(result(&report, "timestream:Select"), "ok");
+    assert_eq!(result(&report, "test series"), "skipped");
+    assert!(running.emulator.points("prometheus", "samples").is_empty());
+    let Ended::Responded(report) = examine(json!({"doctor": {}})).await else {
+        panic!("it runs");
+    };
+    assert_eq!(report["result"], "ok", "{report}");
+    assert_eq!(result(&report, "test series"), "ok");
+    assert_eq!(running.emulator.points("prometheus", "samples").len(), 1);
+
+    running
+        .emulator
+        .order_fault(Fault::next("DescribeTable", 1, FaultKind::AccessDenied));
+    // What fails is in the report; the invocation itself succeeds.
+    let Ended::Responded(report) = examine(json!({"doctor": {}})).await else {
+        panic!("it runs");
+    };
+    assert_eq!(report["result"], "fail", "{report}");
+    for wrong in [
+        json!({"doctor": true}),
+        json!({"doctor": {"writes": false}}),
+    ] {
+        let (error_type, message) = failed(examine(wrong).await);
+        assert_eq!(error_type, "InvalidEvent");
+        assert!(
+            message.contains(r#"{"doctor": {"write": false}}"#),
+            "{message}"
+        );
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_definition_that_fails_fails_the_invocation() {
     let exporter = Exporter::start(Some("Bearer node-token")).await;
     let running = Running::start().await;

@@ -15,7 +15,7 @@ pub enum EventError {
     #[error(
         "UnsupportedEvent: received {received}; expected an HTTP request of an API Gateway HTTP API or \
          REST API, a function URL or an Application Load Balancer, messages of an SQS queue, records of a \
-         Kinesis stream, or a connector definition"
+         Kinesis stream, a connector definition, or {{\"doctor\": {{}}}}"
     )]
     Unsupported {
         /// The kind of the event.
@@ -23,7 +23,7 @@ pub enum EventError {
     },
     /// The configuration cannot be used, so nothing can be written.
     #[error(
-        "NotConfigured: messages of a queue cannot be written and connectors cannot run while the \
+        "NotConfigured: messages of a queue cannot be written, and connectors and checks cannot run while the \
          configuration of the function cannot be used; its log says what to set"
     )]
     NotConfigured,
@@ -41,6 +41,11 @@ pub enum EventError {
     /// The event is not an event of SQS.
     #[error("InvalidEvent: the event does not have the form of SQS: {0}")]
     Invalid(serde_json::Error),
+    /// The event has other members than the checks of doctor.
+    #[error(
+        "InvalidEvent: expected {{\"doctor\": {{}}}} or {{\"doctor\": {{\"write\": false}}}}: {0}"
+    )]
+    InvalidDoctor(serde_json::Error),
     /// The event is not an event of Kinesis.
     #[error("InvalidEvent: the event does not have the form of Kinesis: {0}")]
     InvalidStream(serde_json::Error),
@@ -67,7 +72,9 @@ impl From<EventError> for Diagnostic {
         let error_type = match error {
             EventError::Unsupported { .. } => "UnsupportedEvent",
             EventError::NotConfigured => "NotConfigured",
-            EventError::Invalid(_) | EventError::InvalidStream(_) => "InvalidEvent",
+            EventError::Invalid(_)
+            | EventError::InvalidStream(_)
+            | EventError::InvalidDoctor(_) => "InvalidEvent",
             EventError::Definition(_) => "InvalidDefinition",
             EventError::Failed { .. } => "ConnectorFailed",
             EventError::Memory(_) => "MemoryBudgetExceeded",

@@ -1,7 +1,7 @@
 //! Events that are not HTTP requests.
 //!
 //! Messages of a queue are dead letters to replay, or rows for a sink, like the records of a stream; a job's
-//! definition, as a schedule of EventBridge sends it, is run. [`handle`] is the one place that calls a handler of
+//! definition, as a schedule of EventBridge sends it, is run; doctor checks the set-up. [`handle`] is the one place that calls a handler of
 //! such events. An event without a handler fails its invocation, so that the sender keeps or reports it.
 //!
 //! Lambda passes events of up to 6 MB. The kind is found first, without parsing the rest; then only the parts that
@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use super::doctor;
 use super::error::EventError;
 use super::job;
 use super::kind::Kind;
@@ -24,6 +25,7 @@ use super::records::{
 };
 use super::rows::{self, Item};
 use crate::compute::ComputePool;
+use crate::config::Config;
 use crate::entry::resend::ToAll;
 use crate::fields::FieldErrors;
 use crate::ingest::Ingester;
@@ -55,6 +57,8 @@ pub struct Handlers {
     pub runner: Arc<JobRunner>,
     /// The memory that events share with requests.
     pub budget: MemoryBudget,
+    /// The configuration that doctor checks.
+    pub config: Arc<Config>,
 }
 
 /// Replays dead letters.
@@ -95,7 +99,7 @@ async fn without_handlers(event: &[u8], deadline: Instant) -> EventError {
         Ok(Kind::Records(source)) if source != SQS && source != KINESIS => {
             unsupported(&Kind::Records(source))
         }
-        Ok(Kind::Records(_) | Kind::Definition) => EventError::NotConfigured,
+        Ok(Kind::Records(_) | Kind::Definition | Kind::Doctor) => EventError::NotConfigured,
         Err(error) => error,
     }
 }
@@ -136,6 +140,9 @@ impl Invocation<'_> {
         let end = self.deadline + BACKSTOP;
         let result = match kind_of(self.event, compute, self.deadline).await {
             Ok(Kind::Definition) => return self.definition().await,
+            Ok(Kind::Doctor) => {
+                Ok(doctor::run(self.event, &self.handlers.config, self.deadline).await)
+            }
             Ok(Kind::Records(source)) if source == SQS => timeout_at(end, self.queue()).await,
             Ok(Kind::Records(source)) if source == KINESIS => timeout_at(end, self.stream()).await,
             Ok(kind @ (Kind::Records(_) | Kind::EventBridge(_) | Kind::Other(_))) => {

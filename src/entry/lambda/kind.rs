@@ -12,6 +12,8 @@ use serde_json::value::RawValue;
 
 /// Characters of an event's keys and names that are repeated in an error.
 const MAX_SHOWN: usize = 200;
+/// The one key of an event that demands the checks of `bootstrap doctor`.
+const DOCTOR: &str = "doctor";
 /// Keys of an event that an error may show: more than [`MAX_SHOWN`] characters hold.
 const MAX_KEYS: usize = 101;
 
@@ -24,6 +26,8 @@ pub(super) enum Kind {
     EventBridge(String),
     /// A connector definition, or an attempt at one.
     Definition,
+    /// The checks of `bootstrap doctor`.
+    Doctor,
     /// Anything else.
     Other(String),
 }
@@ -45,6 +49,7 @@ impl fmt::Display for Kind {
             Self::Records(source) => write!(f, "records of the event source '{source}'"),
             Self::EventBridge(source) => write!(f, "an EventBridge event of the source '{source}'"),
             Self::Definition => f.write_str("a connector definition"),
+            Self::Doctor => f.write_str("the checks of doctor"),
             Self::Other(what) => f.write_str(what),
         }
     }
@@ -80,6 +85,9 @@ impl Members<'_> {
         let has_config = self.config.is_some_and(|it| it.get().starts_with('{'));
         if text(self.kind).is_some() && (text(self.name).is_some() || has_config) {
             return Kind::Definition;
+        }
+        if self.keys.iter().eq([DOCTOR]) {
+            return Kind::Doctor;
         }
         if self.keys.is_empty() {
             return Kind::Other("an empty object".to_owned());
@@ -243,6 +251,12 @@ mod tests {
                 "an object with the keys config, type",
             ),
             (json!({"type": "b"}), "an object with the keys type"),
+            (json!({"doctor": {}}), "the checks of doctor"),
+            (json!({"doctor": 1}), "the checks of doctor"),
+            (
+                json!({"doctor": {}, "a": 1}),
+                "an object with the keys a, doctor",
+            ),
             (json!({"Records": []}), "an object with the keys Records"),
             (json!({"Records": {}}), "an object with the keys Records"),
             (json!({"Records": [7]}), "an object with the keys Records"),

@@ -89,6 +89,7 @@ async fn build(config: &Config, function: &str) -> Result<(Router, Handlers), Ve
         replayer,
         runner,
         budget: app.budget().clone(),
+        config: Arc::new(config.clone()),
     };
     Ok((router(app), handlers))
 }

@@ -1,4 +1,4 @@
-"""A small AWS for `sam deploy`: CloudFormation, S3 and STS, and the gateway with the function of the stack.
+"""A small AWS for `make deploy`: CloudFormation, Lambda, S3 and STS, and the gateway with the function of the stack.
 
 Stacks are resolved by template/stack.py, which checks patterns, rules and conditions; moto knows neither SAM's
 transformation nor most resources of the template. The function is the real program, as a server with the variables
@@ -8,6 +8,7 @@ that the template gives it, in front of a Timestream emulator. The gateway has t
 import contextlib
 import http.client
 import http.server
+import json
 import pathlib
 import re
 import socket
@@ -76,6 +77,15 @@ class Cloud:
 
     def call(self, action, form):
         return getattr(self, f"on_{action}")(form)
+
+    # Lambda.
+
+    def invoke(self, event):
+        """The command of the program makes the checks, with the variables of the last function."""
+        assert event == {"doctor": {}}, event
+        variables = [stack.variables for stack in self.stacks.values() if stack.process][-1]
+        command = [self.bootstrap, "doctor", "--json"]
+        return subprocess.run(command, env=variables, stdout=subprocess.PIPE, check=True).stdout
 
     # STS.
 
@@ -221,6 +231,7 @@ class Deployed:
             "web_listen_address": f"127.0.0.1:{port}",
             "endpoint_discovery": "off",
         }
+        self.variables = variables
         with (cloud.folder / f"{self.name}.log").open("w") as log:
             self.process = subprocess.Popen([cloud.bootstrap], env=variables, stdout=log, stderr=log)
         cloud.closers.append(self.stop)
@@ -235,9 +246,11 @@ class Deployed:
 
 
 class Aws(Server):
-    """CloudFormation and STS by POST with a form, S3 otherwise."""
+    """Lambda by POST to a function, CloudFormation and STS by POST with a form, S3 otherwise."""
 
     def do_POST(self):
+        if "/functions/" in self.path:
+            return self.reply(200, self.cloud.invoke(json.loads(self.body())))
         form = dict(urllib.parse.parse_qsl(self.body().decode()))
         action = form["Action"]
         try:

@@ -117,6 +117,7 @@ class Deploying(unittest.TestCase):
         self.assertNotIn(token, self.cloud.command_lines)
         self.assertIn("is stored and returned", output)
         self.assertIn("Requests without a credential are rejected", output)
+        self.assertRegex(output, r"     ok  test series: .*\n.*has passed its own checks")
 
         written = (folder / "prometheus.yml").read_text()
         self.assertIn(f"url: {stack.url}/write", written)
