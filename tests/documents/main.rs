@@ -1,7 +1,7 @@
 //! Every command and every configuration in the documents works: blocks are taken from the text, and real programs
 //! judge them.
 //!
-//! Each block of a shell, of YAML and of JSON has a mark that says how it is checked; `docs/TESTING.md` lists the kinds.
+//! Each block of a shell, of YAML and of JSON has a mark that says how it is checked; `docs/testing.md` lists the kinds.
 
 mod blocks;
 mod commands;
