@@ -27,8 +27,6 @@
 set -euo pipefail
 
 readonly target=aarch64-unknown-linux-gnu
-# rustup takes seconds if it reaches its server, and may wait forever otherwise.
-readonly rustup_seconds=300
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
@@ -45,13 +43,8 @@ fail() {
 source "$here/exclusively.sh"
 # shellcheck source=scripts/packages.sh
 source "$here/packages.sh"
-
-# Succeeds if a rustc has the standard library of the target.
-has_library() {
-    local folder
-    folder="$("$1" --print target-libdir --target "$target" 2>/dev/null)" &&
-        compgen -G "$folder/libstd-*.rlib" >/dev/null
-}
+# shellcheck source=scripts/rust-target.sh
+source "$here/rust-target.sh"
 
 # The minimum version of the package, and the version of a rustc: 1.95 and 1.96.0.
 wanted_version() {
@@ -66,12 +59,6 @@ is_recent() {
     local older
     older="$(printf '%s\n' "$(wanted_version)" "$(version_of "$1")" | sort --version-sort | head -n 1)"
     [[ $older == "$(wanted_version)" ]]
-}
-
-add_by_rustup() {
-    type -P rustup >/dev/null || return 1
-    say "adding $target by rustup"
-    timeout "$rustup_seconds" rustup target add "$target" >&2 && has_library rustc
 }
 
 unpack_rustc() {
@@ -113,7 +100,7 @@ END
 }
 
 is_usable() {
-    [[ -x $1 ]] && has_library "$1" && is_recent "$1"
+    [[ -x $1 ]] && has_target "$1" "$target" && is_recent "$1"
 }
 
 unpack_qemu() {
@@ -173,7 +160,7 @@ if [[ $1 == run ]]; then
     problem="could not obtain qemu-aarch64: it needs Debian or a derivative whose packages apt-get can reach"
 else
     cached="$cache/rustc-arm64-$platform/rustc"
-    if type -P rustc >/dev/null && has_library rustc; then
+    if type -P rustc >/dev/null && has_target rustc "$target"; then
         type -P rustc
         exit 0
     fi
@@ -181,7 +168,7 @@ else
         printf '%s\n' "$cached"
         exit 0
     fi
-    if type -P rustc >/dev/null && add_by_rustup; then
+    if type -P rustc >/dev/null && add_target "$target"; then
         type -P rustc
         exit 0
     fi

@@ -12,28 +12,28 @@
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
-# rustup takes seconds if it reaches its server, and may wait forever otherwise.
-readonly rustup_seconds=300
 readonly oldest_macos=11.0
 
-fail() {
+say() {
     printf 'macos.sh: %s\n' "$*" >&2
+}
+
+fail() {
+    say "$*"
     exit 1
 }
+
+# shellcheck source=scripts/rust-target.sh
+source "$here/rust-target.sh"
 
 if [[ ${1:-} != cargo || $# -eq 1 ]]; then
     printf 'usage: scripts/macos.sh cargo ARGUMENT...\n' >&2
     exit 2
 fi
 
-has_library() {
-    local folder
-    folder="$(rustc --print target-libdir --target "$1" 2>/dev/null)" && compgen -G "$folder/libstd-*.rlib" >/dev/null
-}
-
 for target in aarch64-apple-darwin x86_64-apple-darwin; do
     [[ " $* " == *" $target "* ]] || continue
-    has_library "$target" || { type -P rustup >/dev/null && timeout "$rustup_seconds" rustup target add "$target" >&2; } ||
+    add_target "$target" ||
         fail "Rust's standard library for $target is missing; add it (rustup target add $target)"
 done
 

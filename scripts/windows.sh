@@ -23,8 +23,6 @@ set -euo pipefail
 
 readonly target=x86_64-pc-windows-gnu
 readonly tools=x86_64-w64-mingw32
-# rustup takes seconds if it reaches its server, and may wait forever otherwise.
-readonly rustup_seconds=300
 # Wine makes its folder in 7 s, and waits forever if a part of it is missing.
 readonly wine_seconds=300
 
@@ -43,21 +41,8 @@ fail() {
 source "$here/exclusively.sh"
 # shellcheck source=scripts/packages.sh
 source "$here/packages.sh"
-
-has_library() {
-    local folder
-    folder="$(rustc --print target-libdir --target "$target" 2>/dev/null)" &&
-        compgen -G "$folder/libstd-*.rlib" >/dev/null
-}
-
-add_library() {
-    if has_library; then
-        return
-    fi
-    type -P rustup >/dev/null || return 1
-    say "adding $target by rustup"
-    timeout "$rustup_seconds" rustup target add "$target" >&2 && has_library
-}
+# shellcheck source=scripts/rust-target.sh
+source "$here/rust-target.sh"
 
 compiles() {
     [[ -x $1 ]] && printf '#include <windows.h>\nint main(void) { return 0; }\n' | "$1" -x c -o "$cache/windows.$$.exe" - 2>/dev/null
@@ -167,7 +152,7 @@ if [[ $1 == gcc ]]; then
     printf '%s\n' "$gcc"
     exit
 fi
-add_library ||
+add_target "$target" ||
     fail "Rust's standard library for $target is missing; add it (rustup target add $target)"
 bin="$(dirname "$gcc")"
 rm -rf "$work"
