@@ -28,6 +28,7 @@ pub mod telemetry;
 pub mod timestream;
 mod unverified;
 pub mod web_config;
+mod yaml;
 
 /// The header `User-Agent` of calls to other servers.
 pub const USER_AGENT: &str = concat!(

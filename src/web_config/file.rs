@@ -8,10 +8,11 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use saphyr::{Scalar, Yaml};
 
 use super::users::Users;
 use crate::fields::{FieldError, FieldErrors, join};
+use crate::yaml;
 
 /// The content of a file.
 #[derive(Debug, Default)]
@@ -112,8 +113,7 @@ const HEADERS: [(&str, &[&str]); 5] = [
 /// # Errors
 /// All errors, each with the key and what was expected.
 pub(super) fn parse(text: &str, directory: &Path) -> Result<WebFile, Vec<String>> {
-    let documents = Yaml::load_from_str(text)
-        .map_err(|error| vec![format!("line {}: {}", error.marker().line(), error.info())])?;
+    let documents = yaml::read(text).map_err(|error| vec![error])?;
     let mut errors = FieldErrors::default();
     let file = match documents.as_slice() {
         [] => WebFile::default(),
@@ -585,6 +585,10 @@ basic_auth_users:
         let cases = [
             ("a: [", "line "),
             ("a: 1\na: 2", "line 2: duplicated key"),
+            (
+                &"- ".repeat(5_000),
+                "line 1: more than 64 lists and mappings",
+            ),
             ("text", "the file is not a mapping; expected key: value"),
             ("a: 1\n---\nb: 2", "has several documents"),
             (

@@ -9,13 +9,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use prom_model::{Buckets, Count, Histogram, METRIC_NAME_LABEL, Span};
 use promql::parse_duration_ms;
 use reqwest::Url;
-use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value as Json;
 
 use super::{MAX_BYTES, below};
 use crate::estimate::Settings;
 use crate::estimate::series::{Input, Label, Series, Target, Texts, Value};
 use crate::jobs::client::Session;
+use crate::yaml;
 
 /// The most targets that are read.
 const MAX_TARGETS: usize = 1_000;
@@ -37,6 +37,8 @@ struct Config {
     external_labels: Vec<(String, String)>,
     evaluation_ms: f64,
     relabels: bool,
+    /// The reason for which it could not be read.
+    error: Option<String>,
 }
 
 /// Reads the series that the server at `url` stores now, all or some of them.
@@ -159,6 +161,11 @@ fn notes(
             interval_ms / 1_000.0
         ));
     }
+    if let Some(error) = &config.error {
+        notes.push(format!(
+            "The configuration (/api/v1/status/config) cannot be read, so external labels are not counted: {error}"
+        ));
+    }
     if config.relabels {
         notes.push(
             "The configuration has write_relabel_configs, which are not applied: drop what they drop from the bill."
@@ -234,7 +241,9 @@ impl Server<'_> {
 impl Config {
     fn read(yaml: &Json) -> Self {
         let text = yaml.as_str().unwrap_or_default();
-        let documents = Yaml::load_from_str(text).unwrap_or_default();
+        let read = yaml::read(text);
+        let error = read.as_ref().err().cloned();
+        let documents = read.unwrap_or_default();
         let global = documents.first().and_then(|it| it.as_mapping_get("global"));
         let interval = global.and_then(|it| it.as_mapping_get("evaluation_interval"));
         let interval = interval.and_then(|it| it.as_str()).and_then(milliseconds);
@@ -248,6 +257,7 @@ impl Config {
                 .collect(),
             evaluation_ms: interval.unwrap_or(EVALUATION_MS),
             relabels: text.contains("write_relabel_configs:"),
+            error,
         }
     }
 }
@@ -318,5 +328,23 @@ fn histogram(json: &Json) -> Histogram {
             counts: if is_float { counts } else { Vec::new() },
         },
         ..Histogram::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_is_noted() {
+        let deep = format!(
+            "global: {{ external_labels: {{ a: b }} }}\nx: {}",
+            "- ".repeat(5_000)
+        );
+        let config = Config::read(&deep.into());
+        assert!(config.external_labels.is_empty());
+        let notes = notes(None, 1.0, 1, (0.0, 0.0), &config);
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains("cannot be read, so external labels are not counted: line 2"));
     }
 }
