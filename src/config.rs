@@ -21,6 +21,7 @@ use ::http::StatusCode;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
 use otlp::OptionsError;
+use prom_model::visible::without_userinfo;
 use promql::{EngineOptions, ParserOptions};
 
 use crate::dead_letter::DeadLetterTarget;
@@ -201,7 +202,7 @@ impl OptionError {
         let option = OptionSpec::of(variable);
         Self {
             name: INVALID_OPTION,
-            text: format!("{option} is {value:?}: {error}"),
+            text: format!("{option} is {}: {error}", quoted(value)),
         }
     }
 
@@ -282,7 +283,8 @@ pub fn read(
         None => TrustedRoots::Bundled,
     };
     if let Some(matches) = matches.subcommand_matches(ESTIMATE) {
-        let region = given("AWS_REGION").or_else(|| given("AWS_DEFAULT_REGION"));
+        let variables = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+        let region = variables.into_iter().find_map(|it| Some((it, given(it)?)));
         let settings = estimate_options::settings(matches, region);
         let settings = settings.map_err(ConfigError::Options)?;
         return Ok(Invocation::Estimate(Box::new(settings), roots));
@@ -390,15 +392,30 @@ struct Surroundings {
 
 /// Removes the value of an unexpected argument from an error: it may be a secret.
 fn without_value(mut error: clap::Error) -> clap::Error {
-    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
-        if let Some(ContextValue::String(argument)) = error.get(kind)
-            && let Some((name, _)) = argument.split_once('=')
-        {
-            let shown = ContextValue::String(format!("{name}=..."));
-            error.insert(kind, shown);
+    for kind in [
+        ContextKind::InvalidArg,
+        ContextKind::InvalidSubcommand,
+        ContextKind::InvalidValue,
+    ] {
+        if let Some(ContextValue::String(argument)) = error.get(kind) {
+            let is_name = |text: &str| !text.contains([':', '/', '@']);
+            let argument = match argument.split_once('=') {
+                Some((name, _)) if is_name(name) => argument.into(),
+                _ => without_userinfo(argument),
+            };
+            let shown = match argument.split_once('=') {
+                Some((name, _)) => format!("{name}=..."),
+                None => argument.into_owned(),
+            };
+            error.insert(kind, ContextValue::String(shown));
         }
     }
     error
+}
+
+/// Returns a value in quotes, for messages. Of a URL it may be, user and password are not shown.
+fn quoted(value: &str) -> String {
+    format!("{:?}", without_userinfo(value))
 }
 
 /// Returns a duration of an option, which has at most a day.
@@ -437,7 +454,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         for (variable, url) in surroundings.endpoints {
             if EndpointUrl::parse(&url).is_none() {
                 let expected = EndpointUrl::EXPECTED;
-                let text = format!("{variable} is {url:?}; expected {expected}");
+                let text = format!("{variable} is {}; expected {expected}", quoted(&url));
                 self.add_error(INVALID_OPTION, text);
             }
         }
@@ -548,7 +565,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let of_profile = || {
             let profile = surroundings.profile.as_deref().unwrap_or("default");
             let region = surroundings.profile_files.as_ref()?.region(profile)?;
-            let shown = format!("the region of the profile {profile:?}");
+            let shown = format!("the region of the profile {}", quoted(profile));
             Some((shown, region, RegionSource::Profile))
         };
         let Some((shown, region, source)) = named.next().or_else(of_profile) else {
@@ -556,7 +573,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         };
         if Region::parse(&region).is_none() {
             let expected = Region::EXPECTED;
-            let text = format!("{shown} is {region:?}; expected {expected}");
+            let text = format!("{shown} is {}; expected {expected}", quoted(&region));
             self.add_error(INVALID_OPTION, text);
         }
         (region, source)
@@ -670,7 +687,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             let parsed = DestinationName::parse(text).map(|DestinationName(name)| name);
             if parsed.is_none() {
                 let expected = DestinationName::EXPECTED;
-                let text = format!("--{name} is {text:?}; expected {expected}");
+                let text = format!("--{name} is {}; expected {expected}", quoted(text));
                 self.add_error(INVALID_OPTION, text);
             }
             parsed
@@ -697,7 +714,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             Err(errors) => {
                 for error in errors {
                     let option = OptionSpec::of(CONNECTORS_FILE);
-                    self.add_error(INVALID_OPTION, format!("{option} is {path:?}: {error}"));
+                    let text = format!("{option} is {}: {error}", quoted(&path));
+                    self.add_error(INVALID_OPTION, text);
                 }
                 Vec::new()
             }
@@ -727,7 +745,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 let option = OptionSpec::of("web_config_file");
                 OptionError {
                     name: INVALID_OPTION,
-                    text: format!("{option} is {path:?}: {error}"),
+                    text: format!("{option} is {}: {error}", quoted(&path)),
                 }
             }));
             // Never used, as there are errors.
@@ -741,10 +759,10 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let table = self.route_part("table_label", "default_table");
         if database.label.is_some() && database.label == table.label {
             let text = format!(
-                "{} and {} are both {:?}; expected two different labels",
+                "{} and {} are both {}; expected two different labels",
                 OptionSpec::of("database_label"),
                 OptionSpec::of("table_label"),
-                database.label.as_deref().unwrap_or_default()
+                quoted(database.label.as_deref().unwrap_or_default())
             );
             self.add_error(INVALID_OPTION, text);
         }
@@ -760,10 +778,10 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
         if (self.value)("metadata_table").is_some() {
             let text = format!(
-                "{} and {} are both {:?}; expected two different tables, or off",
+                "{} and {} are both {}; expected two different tables, or off",
                 OptionSpec::of("metadata_table"),
                 OptionSpec::of("default_table"),
-                table.unwrap_or_default()
+                quoted(&table.unwrap_or_default())
             );
             self.add_error(INVALID_OPTION, text);
         }
@@ -802,7 +820,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             let shown = if T::SECRET {
                 "not valid (its value is not shown)".to_owned()
             } else {
-                format!("{text:?}")
+                quoted(&text)
             };
             let text = format!(
                 "{} is {shown}; expected {}",
@@ -1499,6 +1517,68 @@ mod tests {
             let shown = format!("{error} {error:?}");
             assert!(shown.contains("token=..."), "{shown}");
             assert!(!shown.contains("t0ken"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_region_of_an_estimate_is_named_by_its_source() {
+        let arguments = ["estimate", "--from-exposition=-"];
+        for (variable, flag, expected) in [
+            ("AWS_REGION", None, "AWS_REGION is \"Ireland\""),
+            (
+                "AWS_DEFAULT_REGION",
+                None,
+                "AWS_DEFAULT_REGION is \"Ireland\"",
+            ),
+            (
+                "AWS_REGION",
+                Some("--region=Oregon"),
+                "--region is \"Oregon\"",
+            ),
+        ] {
+            let arguments: Vec<_> = arguments.into_iter().chain(flag).collect();
+            let found = errors(&arguments, &[(variable, "Ireland")]);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].contains(expected), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn user_and_password_of_a_url_are_not_shown() {
+        let url = "http://user:t0ken=x@host/p?a=b";
+        for option in OPTIONS {
+            if let Err(error) = read_from(&DEFAULTS, &[(option.variable, url)]) {
+                assert!(!error.to_string().contains("t0ken"), "{error}");
+            }
+        }
+        let others = ENDPOINTS
+            .iter()
+            .chain(&["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"]);
+        for variable in others {
+            let url = format!("u:t0ken@{variable}");
+            let home = ("HOME", "/none");
+            let found = errors(&DEFAULTS, &[(*variable, &*url), home]);
+            let expected = format!("is \"...@{variable}\"");
+            assert!(found[0].contains(&expected), "{found:?}");
+            assert!(!found[0].contains("t0ken"), "{found:?}");
+        }
+        for arguments in [
+            &[url][..],
+            &["--", url],
+            &["--bearer_token=x@t0ken"],
+            &["bearer_token=x@t0ken"],
+            &["completions", url],
+            &["doctor", "--timeout", url],
+            &["estimate", url],
+            &["estimate", "--from-prometheus=u:t0ken@h"],
+            &["estimate", "--from-exposition=-", "--region", url],
+            &["estimate", "--from-exposition=-", "--targets", url],
+            &["estimate", "--from-exposition=-", "--scrape-interval", url],
+            &["replay", "--database", url],
+        ] {
+            let error = read_from(arguments, &[]).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("t0ken"), "{arguments:?}: {shown}");
         }
     }
 

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, ValueHint};
 use reqwest::Url;
 
 use super::value::{Region, Value};
-use super::{DEFAULT_REGION, INVALID_OPTION, OptionError};
+use super::{DEFAULT_REGION, INVALID_OPTION, OptionError, quoted};
 use crate::estimate::bill::Terms;
 use crate::estimate::sink::Sending;
 use crate::estimate::{CredentialsFile, Settings, Source};
@@ -85,7 +85,7 @@ const OPTIONS: [(&str, &str, &str, &str); 14] = [
         REGION,
         "REGION",
         "",
-        "Region whose prices count; AWS_REGION if unset",
+        "Region of the prices; if unset, AWS_REGION, AWS_DEFAULT_REGION or us-east-1, the only one whose prices are known without --prices",
     ),
     (PRICES, "FILE", "", "JSON file with other prices"),
 ];
@@ -129,7 +129,7 @@ pub(super) fn command() -> Command {
 /// All that cannot be used.
 pub(super) fn settings(
     matches: &ArgMatches,
-    aws_region: Option<String>,
+    aws_region: Option<(&'static str, String)>,
 ) -> Result<Settings, Vec<OptionError>> {
     let mut errors = Vec::new();
     let given = |name: &str| matches.get_one::<String>(name).map(String::as_str);
@@ -145,7 +145,7 @@ pub(super) fn settings(
         let number = number.filter(|number| (min..=max).contains(number));
         number.unwrap_or_else(|| {
             let expected = format!("a whole number from {min}{unit} to {max}{unit}");
-            error(name, &format!("{text:?}"), &expected);
+            error(name, &quoted(text), &expected);
             min
         })
     };
@@ -186,14 +186,22 @@ pub(super) fn settings(
     let scrape_interval = given(INTERVAL).and_then(|text| {
         let interval = Duration::parse(text);
         if interval.is_none() {
-            error(INTERVAL, &format!("{text:?}"), Duration::EXPECTED);
+            error(INTERVAL, &quoted(text), Duration::EXPECTED);
         }
         interval
     });
-    let region = given(REGION).map(str::to_owned).or(aws_region);
-    let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
+    let by_flag = given(REGION).map(|region| ("--region", region.to_owned()));
+    let default = || ("--region", DEFAULT_REGION.to_owned());
+    let (name, region) = by_flag.or(aws_region).unwrap_or_else(default);
     if Region::parse(&region).is_none() {
-        error(REGION, &format!("{region:?}"), Region::EXPECTED);
+        errors.push(OptionError {
+            name: INVALID_OPTION,
+            text: format!(
+                "{name} is {}; expected {}",
+                quoted(&region),
+                Region::EXPECTED
+            ),
+        });
     }
     let credentials = given(BEARER).map(|it| CredentialsFile::Bearer(it.into()));
     let basic = given(BASIC).map(|it| CredentialsFile::Basic(it.into()));

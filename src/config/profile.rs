@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::quoted;
+
 /// The files of an environment.
 #[derive(Debug)]
 pub(super) struct ProfileFiles {
@@ -41,7 +43,8 @@ impl ProfileFiles {
             false => format!("they have {}", names.join(", ")),
         };
         Err(format!(
-            "AWS_PROFILE is {profile:?}, which is neither in {} nor in {}; {known}",
+            "AWS_PROFILE is {}, which is neither in {} nor in {}; {known}",
+            quoted(profile),
             self.config.display(),
             self.credentials.display()
         ))

@@ -50,6 +50,14 @@ pub fn truncate(text: &str, max_bytes: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}...", &text[..end]))
 }
 
+/// Returns a string without all that precedes its last `@`: in a URL, user and password.
+pub fn without_userinfo(text: &str) -> Cow<'_, str> {
+    match text.rsplit_once('@') {
+        Some((_, rest)) => Cow::Owned(format!("...@{rest}")),
+        None => Cow::Borrowed(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +94,13 @@ mod tests {
         assert_eq!(truncate("abcd", 3), "abc...");
         assert_eq!(truncate("aüb", 2), "a...");
         assert_eq!(truncate("ü", 1), "...");
+    }
+
+    #[test]
+    fn nothing_precedes_the_last_at_sign() {
+        assert_eq!(without_userinfo("http://u:p@h/@x/p"), "...@x/p");
+        assert_eq!(without_userinfo("u:p@ss@h"), "...@h");
+        assert_eq!(without_userinfo("hidden@"), "...@");
+        assert!(matches!(without_userinfo("a.b"), Cow::Borrowed("a.b")));
     }
 }
