@@ -2,9 +2,10 @@
 //!
 //! [`series`] holds the series of targets, [`sink`] batches them as the connector does and counts,
 //! [`bill`] makes dollars of the counts by [`crate::prices`], [`report`] compares the bill with others and writes it.
-//! Nothing here does I/O.
+//! [`plan`] chooses the targets that are read of a large server. Nothing here does I/O.
 
 pub mod bill;
+pub mod plan;
 pub mod report;
 pub mod series;
 pub mod sink;

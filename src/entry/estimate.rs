@@ -5,8 +5,10 @@ mod prometheus;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use exposition::{Format, parse};
+use prom_model::visible::without_userinfo;
 use reqwest::Url;
 
 use crate::estimate::report::Report;
@@ -23,6 +25,8 @@ use crate::timestream::TrustedRoots;
 const MAX_BYTES: usize = 64 << 20;
 /// The most bytes of a file with prices or credentials.
 const MAX_FILE_BYTES: usize = 64 << 10;
+/// The most time until all series are read.
+const MAX_TIME: Duration = Duration::from_secs(600);
 /// Interval of the scrapes of an exposition, if none is given.
 const INTERVAL_MS: f64 = 15_000.0;
 /// The formats that Prometheus accepts of a target.
@@ -40,7 +44,7 @@ pub async fn run(settings: &Settings, roots: TrustedRoots) -> ExitCode {
             return ExitCode::from(UNUSABLE);
         }
     };
-    let input = read(settings, roots).await.and_then(|input| {
+    let input = in_time(read(settings, roots)).await.and_then(|input| {
         let is_empty = input.targets.iter().all(|it| it.series.is_empty());
         let error = || "there are no series; expected a source that has some now".to_owned();
         (!is_empty).then_some(input).ok_or_else(error)
@@ -70,7 +74,7 @@ fn prices(settings: &Settings) -> Result<Prices, String> {
     if let Some(path) = &settings.prices {
         let json = read_file(path, MAX_FILE_BYTES);
         let replaced = json.and_then(|json| prices.replace(&json));
-        replaced.map_err(|error| format!("--prices is {}: {error}", path.display()))?;
+        replaced.map_err(|error| format!("--prices is {}: {error}", shown(path)))?;
     } else if known.is_none() {
         print_error(&format!(
             "The prices of {region} are not known: these are those of {}; --prices FILE has others.",
@@ -84,10 +88,10 @@ async fn read(settings: &Settings, roots: TrustedRoots) -> Result<Input, String>
     let session = || session(settings.credentials.as_ref(), roots);
     let exposed = match &settings.source {
         Source::Prometheus(url) => return prometheus::read(&session()?, url, settings).await,
-        Source::Url(url) => session()?.fetch(url.clone(), ACCEPT, MAX_BYTES).await,
+        Source::Url(url) => fetch(&session()?, url.clone(), ACCEPT).await,
         Source::File(path) => read_file(path, MAX_BYTES)
             .map(|body| (String::new(), body))
-            .map_err(|error| format!("{}: {error}", path.display())),
+            .map_err(|error| format!("{}: {error}", shown(path))),
         Source::Input => limited(std::io::stdin().lock(), MAX_BYTES)
             .map(|body| (String::new(), body))
             .map_err(|error| format!("standard input: {error}")),
@@ -114,24 +118,71 @@ async fn read(settings: &Settings, roots: TrustedRoots) -> Result<Input, String>
     ))
 }
 
+/// Returns the content type and the body of the resource at `url`.
+async fn fetch(
+    session: &Session,
+    url: Url,
+    accept: &'static str,
+) -> Result<(String, Vec<u8>), String> {
+    let fetched = session.fetch(url, accept, MAX_BYTES).await;
+    fetched.map_err(|error| of_command(&error))
+}
+
+/// Returns the error of a call for a command: its remedy is no definition, as there is none.
+fn of_command(error: &str) -> String {
+    const OF_JOBS: [&str; 2] = [
+        "; set allow_link_local to true if it is meant",
+        "; no definition may call it",
+    ];
+    let reason = OF_JOBS.iter().find_map(|end| error.strip_suffix(end));
+    match reason {
+        Some(reason) => format!(
+            "{reason}; use the address of the server itself, which is none of these and redirects to none"
+        ),
+        None => error.to_owned(),
+    }
+}
+
+/// Returns what a reader returns, or an error if that takes too long.
+async fn in_time<T>(reader: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let timed = tokio::time::timeout(MAX_TIME, reader).await;
+    timed.unwrap_or_else(|_| {
+        let seconds = MAX_TIME.as_secs();
+        Err(format!(
+            "not all series are read after {seconds} seconds; use a lower --max-series, or a server that responds sooner"
+        ))
+    })
+}
+
 /// Begins a session with the server that has the series.
 fn session(file: Option<&CredentialsFile>, roots: TrustedRoots) -> Result<Session, String> {
     let secret = |path: &Path| {
         let text = read_file(path, MAX_FILE_BYTES)
             .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "expected UTF-8".to_owned()));
-        let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+        let text = text.map_err(|error| format!("{}: {error}", shown(path)))?;
         Ok::<_, String>(text.trim_end_matches(['\r', '\n']).to_owned())
     };
     let auth = match file {
         None => Auth::None,
-        Some(CredentialsFile::Bearer(path)) => Auth::Bearer {
-            token: Secret::Plain(secret(path)?),
-        },
+        Some(CredentialsFile::Bearer(path)) => {
+            let token = secret(path)?;
+            let is_in_headers = |c: char| matches!(c, '\t' | ' '..='~');
+            if token.is_empty() || !token.chars().all(is_in_headers) {
+                return Err(format!(
+                    "{}: is empty, or has several lines or characters that no header can have; expected one line \
+                     with the token alone",
+                    shown(path)
+                ));
+            }
+            Auth::Bearer {
+                token: Secret::Plain(token),
+            }
+        }
         Some(CredentialsFile::Basic(path)) => {
             let text = secret(path)?;
             let parts = text.split_once(':');
             let (username, password) =
-                parts.ok_or_else(|| format!("{}: expected user:password", path.display()))?;
+                parts.ok_or_else(|| format!("{}: expected user:password", shown(path)))?;
             Auth::Basic {
                 username: username.to_owned(),
                 password: Secret::Plain(password.to_owned()),
@@ -140,6 +191,11 @@ fn session(file: Option<&CredentialsFile>, roots: TrustedRoots) -> Result<Sessio
     };
     let client = Client::new(roots, |name| std::env::var(name).ok());
     client.session_for(auth).map_err(|error| error.to_string())
+}
+
+/// Returns a path for messages: given for one may be a URL without its scheme, with a password.
+fn shown(path: &Path) -> String {
+    without_userinfo(&path.to_string_lossy()).into_owned()
 }
 
 fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
@@ -165,4 +221,34 @@ fn below(base: &Url, path: &str, parameters: &[(&str, &str)]) -> Url {
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
     url.query_pairs_mut().clear().extend_pairs(parameters);
     url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blocked_address_has_the_remedy_of_a_command() {
+        let ends = [
+            "it is a link-local address; set allow_link_local to true if it is meant",
+            "it is the address of a metadata service, which hands out credentials; no definition may call it",
+        ];
+        for end in ends {
+            let error = of_command(&format!("h:1: 169.254.0.1 is not called: {end}"));
+            assert!(
+                error.contains("; use the address of the server itself"),
+                "{error}"
+            );
+            assert!(!error.contains("definition") && !error.contains("allow_link_local"));
+        }
+        assert_eq!(of_command("h: 401 Unauthorized"), "h: 401 Unauthorized");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_ends_is_left() {
+        let error = in_time(std::future::pending::<Result<(), String>>()).await;
+        let error = error.unwrap_err();
+        assert!(error.starts_with("not all series are read after 600 seconds; use a lower"));
+        assert_eq!(in_time(std::future::ready(Ok(1))).await, Ok(1));
+    }
 }

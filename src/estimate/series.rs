@@ -7,6 +7,8 @@ use std::sync::Arc;
 use exposition::Exposition;
 use prom_model::{Histogram, METRIC_NAME_LABEL};
 
+use crate::storage::limits::MAX_DIMENSIONS;
+
 /// The series that Prometheus adds to those of a scrape.
 const REPORTED: [&str; 5] = [
     "up",
@@ -15,6 +17,9 @@ const REPORTED: [&str; 5] = [
     "scrape_samples_post_metric_relabeling",
     "scrape_series_added",
 ];
+/// The most labels of a series that are held. They are more than Timestream's limit, also without one of them, so the
+/// series is rejected as with all.
+pub const MAX_LABELS: usize = MAX_DIMENSIONS + 3;
 /// The label `job` of the targets of an exposition.
 pub const JOB: &str = "exporter";
 
@@ -67,6 +72,11 @@ impl Series {
     /// Returns a series of labels in any order.
     pub fn new(mut labels: Vec<Label>, value: Value, timestamp_ms: Option<i64>) -> Self {
         labels.retain(|(_, value)| !value.is_empty());
+        if labels.len() > MAX_LABELS {
+            labels.sort_by_key(|(name, _)| &**name != METRIC_NAME_LABEL);
+            labels.truncate(MAX_LABELS);
+            labels.shrink_to_fit();
+        }
         labels.sort();
         Self {
             labels,
@@ -131,7 +141,9 @@ impl Input {
             let target = target.map(|(name, value)| (texts.get(name), texts.get(value)));
             let mut all = Vec::with_capacity(series);
             for sample in &exposition.samples[..read] {
-                let own = exposition.labels(sample).iter().map(|(name, value)| {
+                let own = exposition.labels(sample).iter();
+                let own = own.filter(|(_, value)| !value.is_empty()).take(MAX_LABELS);
+                let own = own.map(|(name, value)| {
                     let is_of_target = matches!(&**name, "instance" | "job");
                     let prefix = if is_of_target { "exported_" } else { "" };
                     (texts.get(&format!("{prefix}{name}")), texts.get(value))

@@ -176,7 +176,7 @@ impl Sink<'_> {
                     continue;
                 }
                 let shard = &mut shards[(first + index) % sending.shards];
-                let scraped_ms = START_MS + time_ms as i64;
+                let scraped_ms = START_MS.saturating_add(time_ms as i64);
                 shard.queued.push(Queued {
                     series,
                     timestamp_ms: series.timestamp_ms.unwrap_or(scraped_ms),

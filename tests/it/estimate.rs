@@ -4,13 +4,18 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::extract::RawQuery;
+use axum::response::Redirect;
 use exposition::{Format, parse};
+use http::Uri;
 use prom_wire::prompb::{Label, TimeSeries};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use timestream_emulator::{Config as EmulatorConfig, Emulator};
 use timestream_prometheus_connector::estimate::series::{Input, Series, Value};
 use timestream_prometheus_connector::estimate::sink::{Change, Sending, rates};
 use timestream_prometheus_connector::prices::{PRICES, Prices};
+use tokio::net::TcpListener;
 
 use crate::exporter::Exporter;
 use crate::prometheus::{Prometheus, program};
@@ -354,6 +359,14 @@ fn unusable_commands_name_the_option() {
             &[exposition, "--scrape-interval=15"],
             "--scrape-interval is \"15\"; expected a duration",
         ),
+        (
+            &["--from-exposition=u:secret=x@h/metrics?a=b", "--region=x"],
+            "--region is \"x\"",
+        ),
+        (
+            &[exposition, "--region=u:secret@h"],
+            "--region is \"...@h\"",
+        ),
         (&[exposition, "--region=eu west"], "--region is \"eu west\""),
     ] {
         let (status, text) = failure(flags, "up 1\n");
@@ -365,6 +378,19 @@ fn unusable_commands_name_the_option() {
     }
     for (flags, input, expected) in [
         (&[exposition][..], "", "there are no series"),
+        (
+            &["--from-exposition=u:secret@h/metrics"],
+            "",
+            "Cannot estimate: ...@h/metrics: No such file",
+        ),
+        (
+            &[
+                "--from-exposition=http://127.0.0.1:1",
+                "--basic-auth-file=u:secret@h",
+            ],
+            "",
+            "Cannot estimate: ...@h: No such file",
+        ),
         (
             &[exposition],
             "up one\n",
@@ -383,8 +409,195 @@ fn unusable_commands_name_the_option() {
     ] {
         let (status, text) = failure(flags, input);
         assert_eq!(status, 1, "{flags:?}");
-        assert!(text.contains(expected), "{flags:?}: {text}");
+        assert!(
+            text.contains(expected) && !text.contains("secret"),
+            "{flags:?}: {text}"
+        );
     }
+}
+
+/// Serves these responses as a Prometheus, which ignores the limit of queries.
+async fn fake(responses: Json) -> String {
+    let respond = async move |RawQuery(query): RawQuery, uri: Uri| {
+        let is_of_sizes = query.unwrap_or_default().contains("count+by");
+        let key = match uri.path() {
+            "/api/v1/status/tsdb" => "tsdb",
+            "/api/v1/status/config" => "config",
+            "/api/v1/targets" => "targets",
+            _ if is_of_sizes => "sizes",
+            _ => "series",
+        };
+        json!({"status": "success", "data": responses[key]}).to_string()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(respond);
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    url
+}
+
+/// Returns what a fake Prometheus sends that has a target with so many series.
+fn of_target(size: Json, series: usize) -> Json {
+    let target = json!({"job": "j", "instance": "i"});
+    let series = (0..series).map(|number| {
+        let name = format!("m{number:06}\u{1b}[2J\u{9b}1A\u{202e}\n");
+        json!({"metric": {"__name__": name, "job": "j", "instance": "i"}, "value": [1, "1"]})
+    });
+    json!({
+        "tsdb": {"headStats": {"numSeries": 5}},
+        "config": {"yaml": ""},
+        "targets": {"activeTargets": [{"labels": target, "scrapeInterval": "15s"}]},
+        "sizes": {"result": [{"metric": target, "value": [1, size]}]},
+        "series": {"result": series.collect::<Vec<_>>()},
+    })
+}
+
+/// Runs the command for a fake Prometheus.
+async fn of_fake(responses: Json, flags: &'static [&str]) -> Output {
+    let url = fake(responses).await;
+    let work = move || estimate(&[flags, &["--from-prometheus", &url]].concat(), "");
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+#[tokio::test]
+async fn no_more_series_are_read_than_may_be() {
+    for (size, read, total) in [("3", 3, 3.0), ("5000", 100, 5_000.0)] {
+        let responses = of_target(json!(size), 5_000);
+        let json = of_fake(responses, &["--max-series=100", "--json"]).await;
+        let json = String::from_utf8(json.stdout).unwrap();
+        let json: Json = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["series"], total);
+        let metrics = json["metrics"].as_array().unwrap();
+        assert!(
+            metrics[0]["metric"]
+                .as_str()
+                .unwrap()
+                .ends_with("\u{1b}[2J\u{9b}1A\u{202e}\n")
+        );
+        if read < 5_000 && total > 100.0 {
+            let note = format!("{read} series were read");
+            assert!(json["notes"].to_string().contains(&note), "{json:#}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn values_out_of_range_are_errors_that_name_them() {
+    let cases = ["NaN", "-5", "0", "+Inf", "1e300", "x"];
+    let of_size = cases.map(|size| {
+        let expected = format!(
+            "Cannot estimate: /api/v1/query: the number of series of job \"j\", instance \"i\" is \"{size}\"; \
+             expected a number from 1 to 1000000000000\n"
+        );
+        (of_target(json!(size), 1), expected)
+    });
+    let with = |pointer: &str, value: Json| {
+        let mut responses = of_target(json!("1"), 1);
+        *responses.pointer_mut(pointer).unwrap() = value;
+        responses
+    };
+    let interval = "/targets/activeTargets/0/scrapeInterval";
+    let of_interval = ["0s", "2y", "x", "-1s"].map(|text| {
+        let expected = format!(
+            "Cannot estimate: /api/v1/targets: the scrapeInterval of job \"j\", instance \"i\" is {text}; expected a \
+             duration from 1ms to 365d\n"
+        );
+        (with(interval, json!(text)), expected)
+    });
+    let others = [
+        (
+            with("/tsdb/headStats/numSeries", json!(-1e300)),
+            "headStats.numSeries is -1e+300; expected a number from 0 to 1000000000000\n".to_owned(),
+        ),
+        (
+            with("/config/yaml", json!("global: {evaluation_interval: 290y}")),
+            "/api/v1/status/config: evaluation_interval is 290y; expected a duration from 1ms to 365d\n".to_owned(),
+        ),
+    ];
+    for (responses, expected) in of_size.into_iter().chain(of_interval).chain(others) {
+        let output = of_fake(responses, &[]).await;
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.ends_with(&expected), "{errors}{expected}");
+    }
+    // The longest interval and the largest target have a bill.
+    let mut responses = with(interval, json!("365d"));
+    *responses.pointer_mut("/sizes/result/0/value/1").unwrap() = json!("1e12");
+    let output = of_fake(responses, &["--json"]).await;
+    assert!(output.status.success());
+    let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["series"], 1e12);
+    assert_eq!(json["per_second"]["dropped_samples"], 0.0);
+    let together = number(&json["dollars"]["together"]);
+    assert!(together > 0.0 && together < 1e12, "{json:#}");
+}
+
+#[tokio::test]
+async fn a_configuration_of_a_server_that_is_too_deep_is_noted() {
+    let mut responses = of_target(json!("1"), 1);
+    responses["config"]["yaml"] = json!("- ".repeat(5_000));
+    let output = of_fake(responses, &["--json"]).await;
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{errors}");
+    let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+    let notes = json["notes"].to_string();
+    assert!(
+        notes.contains("external labels are not counted: line 1: more than 64 lists"),
+        "{notes}"
+    );
+}
+
+#[tokio::test]
+async fn a_blocked_redirect_has_the_remedy_of_a_command() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+    let target = "http://169.254.1.2/metrics";
+    let router = Router::new().fallback(async || Redirect::temporary(target));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let work = move || {
+        for flag in ["--from-exposition", "--from-prometheus"] {
+            for url in [&url, target] {
+                let (status, text) = failure(&[flag, url], "");
+                assert_eq!(status, 1);
+                let expected = "169.254.1.2 is not called: it is a link-local address; use the address of the \
+                                server itself";
+                assert!(text.contains(expected), "{text}");
+                assert!(!text.contains("allow_link_local"), "{text}");
+            }
+        }
+    };
+    tokio::task::spawn_blocking(work).await.unwrap();
+}
+
+#[test]
+fn a_token_that_no_header_can_have_is_an_error_of_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    for token in ["hid\nden\n", "", "\n", "hid\u{fc}den", "hid\rden"] {
+        std::fs::write(&file, token).unwrap();
+        let file = file.display().to_string();
+        let flags = [
+            "--from-exposition=http://127.0.0.1:1",
+            "--bearer-token-file",
+            &file,
+        ];
+        let (status, text) = failure(&flags, "");
+        assert_eq!(status, 1);
+        let expected = "/token: is empty, or has several lines or characters that no header can have; expected one \
+                        line with the token alone\n";
+        assert!(text.ends_with(expected) && !text.contains("hid"), "{text}");
+    }
+}
+
+#[test]
+fn a_series_with_very_many_labels_takes_little_memory() {
+    let labels: String = (0..200_000).map(|it| format!("l{it}=\"v\",")).collect();
+    let text = format!("m{{{labels}}} 1\nup 1\n");
+    let (json, _) = report(&["--from-exposition=-", "--targets=1000"], &text);
+    // Timestream has none of it.
+    assert_eq!(json["series"], 7_000.0);
+    let dropped = number(&json["per_second"]["dropped_samples"]);
+    assert!((dropped - 1_000.0 / 15.0).abs() < 1e-6, "{dropped}");
 }
 
 #[test]

@@ -5,24 +5,36 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::RangeInclusive;
 
+use prom_model::visible::truncate;
 use prom_model::{Buckets, Count, Histogram, METRIC_NAME_LABEL, Span};
 use promql::parse_duration_ms;
 use reqwest::Url;
 use serde_json::Value as Json;
 
-use super::{MAX_BYTES, below};
+use super::{below, fetch};
 use crate::estimate::Settings;
-use crate::estimate::series::{Input, Label, Series, Target, Texts, Value};
+use crate::estimate::plan::{Instance, plan};
+use crate::estimate::series::{Input, Label, MAX_LABELS, Series, Target, Texts, Value};
 use crate::jobs::client::Session;
+use crate::json::tree_bytes;
 use crate::yaml;
 
-/// The most targets that are read.
-const MAX_TARGETS: usize = 1_000;
-/// The least series of a target that are read.
-const LEAST_SERIES: f64 = 100.0;
+/// The most bytes of all responses together, which also bounds the texts in memory.
+const MAX_ALL_BYTES: usize = 1 << 30;
+/// The most bytes that a response may occupy as a tree. That of series as they are is ten times as large as its text.
+const MAX_TREE_BYTES: usize = 1 << 30;
+/// The series that a server may have, which is more than any has.
+const SIZES: RangeInclusive<f64> = 1.0..=1e12;
+/// Milliseconds of an interval: a year at most.
+const INTERVALS_MS: RangeInclusive<f64> = 1.0..=31_536_000_000.0;
 /// Prometheus' default of `evaluation_interval`.
 const EVALUATION_MS: f64 = 60_000.0;
+/// The most bytes of a server's text that an error repeats.
+const MAX_SHOWN_BYTES: usize = 60;
+/// Whole numbers up to this are exact.
+const MAX_WHOLE: f64 = (1_u64 << 53) as f64;
 
 /// Job and instance.
 type Group = (String, String);
@@ -30,6 +42,8 @@ type Group = (String, String);
 struct Server<'s> {
     session: &'s Session,
     url: &'s Url,
+    /// Bytes that all further responses may have.
+    left: usize,
 }
 
 /// The parts of Prometheus' configuration that matter here.
@@ -47,31 +61,21 @@ pub(super) async fn read(
     url: &Url,
     settings: &Settings,
 ) -> Result<Input, String> {
-    let server = Server { session, url };
-    let head = server.get("status/tsdb", &[]).await?;
-    let head = head["headStats"]["numSeries"].as_f64();
-    let config = Config::read(&server.get("status/config", &[]).await?["yaml"]);
+    let mut server = Server {
+        session,
+        url,
+        left: MAX_ALL_BYTES,
+    };
+    let head = head(&server.get("status/tsdb", &[]).await?)?;
+    let config = Config::read(&server.get("status/config", &[]).await?["yaml"])?;
     let targets = server.get("targets", &[("state", "active")]).await?;
-    let intervals = intervals(&targets["activeTargets"]);
+    let intervals = intervals(&targets["activeTargets"])?;
     let sizes = r#"count by (job, instance) ({__name__!=""})"#;
     let sizes = server.get("query", &[("query", sizes)]).await?;
-    let mut jobs: BTreeMap<String, Vec<(String, f64)>> = BTreeMap::new();
-    for it in sizes["result"].as_array().into_iter().flatten() {
-        let (job, instance) = group_of(&it["metric"]);
-        let size = number(&it["value"][1]).unwrap_or(0.0);
-        jobs.entry(job).or_default().push((instance, size));
-    }
+    let jobs = sizes_of(&sizes["result"])?;
     let total: f64 = jobs.values().flatten().map(|it| it.1).sum();
     let groups: usize = jobs.values().map(Vec::len).sum();
-    let fraction = (settings.max_series as f64 / total.max(1.0))
-        .min(MAX_TARGETS as f64 / groups.max(1) as f64)
-        .min(1.0);
-    let mut jobs: Vec<_> = jobs.into_iter().collect();
-    if jobs.len() > MAX_TARGETS {
-        let size = |job: &(String, Vec<(String, f64)>)| job.1.iter().map(|it| it.1).sum::<f64>();
-        jobs.sort_by(|a, b| size(b).total_cmp(&size(a)));
-        jobs.truncate(MAX_TARGETS);
-    }
+    let jobs = plan(jobs, settings.max_series);
 
     let fallback = settings
         .scrape_interval
@@ -80,21 +84,14 @@ pub(super) async fn read(
     let mut texts = Texts::default();
     let (mut all, mut without_target) = (Vec::new(), 0.0);
     let mut read_series = 0;
-    for (job, mut instances) in jobs {
-        instances.sort_by(|a, b| a.0.cmp(&b.0));
-        let size: f64 = instances.iter().map(|it| it.1).sum();
-        let count = ((instances.len() as f64 * fraction).ceil() as usize).clamp(1, instances.len());
-        let limit = (size * fraction / count as f64).max(LEAST_SERIES);
+    for job in jobs {
         let mut of_job = Vec::new();
-        for number in 0..count {
-            let (instance, size) = &instances[number * instances.len() / count];
-            let group = (job.clone(), instance.clone());
-            // A little more than its share is no reason to read a part of a target.
-            let limit = (*size > 2.0 * limit).then_some(limit);
-            let series = server.series(&group, limit, &config, &mut texts).await?;
+        for instance in &job.read {
+            let group = (job.name.clone(), instance.name.clone());
+            let series = server.series(&group, instance, &config, &mut texts).await?;
             let interval = intervals.get(&group).copied();
             if interval.is_none() {
-                without_target += size * instances.len() as f64 / count as f64;
+                without_target += instance.size * job.instances as f64 / job.read.len() as f64;
             }
             let target = Target {
                 interval_ms: interval.unwrap_or(fallback),
@@ -106,7 +103,7 @@ pub(super) async fn read(
         let read: usize = of_job.iter().map(|it| it.1.series.len()).sum();
         read_series += read;
         for (_, target) in &mut of_job {
-            target.weight = size / read.max(1) as f64;
+            target.weight = job.size / read.max(1) as f64;
         }
         all.append(&mut of_job);
     }
@@ -177,10 +174,12 @@ fn notes(
 
 impl Server<'_> {
     /// Returns the data of a response of the API.
-    async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Json, String> {
+    async fn get(&mut self, path: &str, parameters: &[(&str, &str)]) -> Result<Json, String> {
         let url = below(self.url, &format!("api/v1/{path}"), parameters);
-        let fetched = self.session.fetch(url, "application/json", MAX_BYTES).await;
+        let fetched = fetch(self.session, url, "application/json").await;
         let (_, body) = fetched.map_err(|error| format!("{error} (/api/v1/{path})"))?;
+        self.left =
+            left_after(self.left, &body).map_err(|error| format!("/api/v1/{path}: {error}"))?;
         let response: Result<Json, _> = serde_json::from_slice(&body);
         match response {
             Ok(mut response) if response["status"] == "success" => Ok(response["data"].take()),
@@ -191,11 +190,11 @@ impl Server<'_> {
         }
     }
 
-    /// Returns the series of a target, the first ones if there is a limit.
+    /// Returns the series of a target, the first ones if it has more than its limit.
     async fn series(
-        &self,
+        &mut self,
         (job, instance): &Group,
-        limit: Option<f64>,
+        planned: &Instance,
         config: &Config,
         texts: &mut Texts,
     ) -> Result<Vec<Series>, String> {
@@ -204,7 +203,7 @@ impl Server<'_> {
             quoted(job),
             quoted(instance)
         );
-        let limit = limit.map(|it| format!("{it:.0}"));
+        let limit = ((planned.limit as f64) < planned.size).then(|| planned.limit.to_string());
         let mut parameters = vec![("query", &*query)];
         parameters.extend(limit.as_deref().map(|it| ("limit", it)));
         let data = self.get("query", &parameters).await?;
@@ -214,7 +213,8 @@ impl Server<'_> {
             series: Vec::new(),
         };
         let result = data["result"].as_array().into_iter().flatten();
-        for it in result {
+        // Servers before 2.55, and others that speak its API, ignore the limit.
+        for it in result.take(planned.limit) {
             let value = match number(&it["value"][1]) {
                 Some(value) => Value::Float(value),
                 None => Value::Histogram(Box::new(histogram(&it["histogram"][1]))),
@@ -238,46 +238,112 @@ impl Server<'_> {
     }
 }
 
+/// Returns the bytes that further responses may have after one with this body.
+fn left_after(left: usize, body: &[u8]) -> Result<usize, String> {
+    let remedy = "use a lower --max-series";
+    if tree_bytes(body) > MAX_TREE_BYTES {
+        return Err(format!(
+            "the response would occupy more than {MAX_TREE_BYTES} bytes of memory; {remedy}"
+        ));
+    }
+    left.checked_sub(body.len()).ok_or_else(|| {
+        format!("the responses have more than {MAX_ALL_BYTES} bytes together; {remedy}")
+    })
+}
+
 impl Config {
-    fn read(yaml: &Json) -> Self {
+    fn read(yaml: &Json) -> Result<Self, String> {
         let text = yaml.as_str().unwrap_or_default();
         let read = yaml::read(text);
         let error = read.as_ref().err().cloned();
         let documents = read.unwrap_or_default();
         let global = documents.first().and_then(|it| it.as_mapping_get("global"));
         let interval = global.and_then(|it| it.as_mapping_get("evaluation_interval"));
-        let interval = interval.and_then(|it| it.as_str()).and_then(milliseconds);
+        let interval = interval.and_then(|it| it.as_str()).map(|text| {
+            milliseconds(text, || {
+                "/api/v1/status/config: evaluation_interval".to_owned()
+            })
+        });
         let labels = global.and_then(|it| it.as_mapping_get("external_labels"));
         let labels = labels.and_then(|it| it.as_mapping()).into_iter().flatten();
-        Self {
-            external_labels: labels
-                .filter_map(|(name, value)| {
-                    Some((name.as_str()?.to_owned(), value.as_str()?.to_owned()))
-                })
-                .collect(),
-            evaluation_ms: interval.unwrap_or(EVALUATION_MS),
+        let labels = labels.filter_map(|(name, value)| {
+            Some((name.as_str()?.to_owned(), value.as_str()?.to_owned()))
+        });
+        Ok(Self {
+            external_labels: labels.take(MAX_LABELS).collect(),
+            evaluation_ms: interval.transpose()?.unwrap_or(EVALUATION_MS),
             relabels: text.contains("write_relabel_configs:"),
             error,
-        }
+        })
     }
 }
 
+/// Returns the number of series in the head, if the server says it.
+fn head(status: &Json) -> Result<Option<f64>, String> {
+    let value = &status["headStats"]["numSeries"];
+    let size = value.as_f64();
+    match size.is_none_or(|size| (0.0..=*SIZES.end()).contains(&size)) {
+        true => Ok(size),
+        false => Err(unusable(
+            "/api/v1/status/tsdb: headStats.numSeries",
+            &value.to_string(),
+            "a number from 0 to 1000000000000",
+        )),
+    }
+}
+
+/// Returns the instances of each job, with the number of their series.
+fn sizes_of(result: &Json) -> Result<BTreeMap<String, Vec<(String, f64)>>, String> {
+    let mut jobs: BTreeMap<String, Vec<(String, f64)>> = BTreeMap::new();
+    for it in result.as_array().into_iter().flatten() {
+        let group = group_of(&it["metric"]);
+        let size = number(&it["value"][1]).filter(|size| SIZES.contains(size));
+        let size = size.ok_or_else(|| {
+            let name = format!("/api/v1/query: the number of series of {}", named(&group));
+            unusable(
+                &name,
+                &it["value"][1].to_string(),
+                "a number from 1 to 1000000000000",
+            )
+        })?;
+        let (job, instance) = group;
+        jobs.entry(job).or_default().push((instance, size));
+    }
+    Ok(jobs)
+}
+
 /// Returns the interval of each target, in milliseconds.
-fn intervals(targets: &Json) -> HashMap<Group, f64> {
+fn intervals(targets: &Json) -> Result<HashMap<Group, f64>, String> {
     let targets = targets.as_array().into_iter().flatten();
     let interval = |it: &Json| {
         let interval = it["scrapeInterval"].as_str();
         // Older servers have it here alone.
         let interval = interval.or_else(|| it["discoveredLabels"]["__scrape_interval__"].as_str());
-        Some((group_of(&it["labels"]), milliseconds(interval?)?))
+        let group = group_of(&it["labels"]);
+        let name = || format!("/api/v1/targets: the scrapeInterval of {}", named(&group));
+        let milliseconds = milliseconds(interval?, name);
+        Some(milliseconds.map(|it| (group, it)))
     };
     targets.filter_map(interval).collect()
 }
 
-/// Returns the milliseconds of a duration such as `1m30s`.
-fn milliseconds(text: &str) -> Option<f64> {
-    let milliseconds = parse_duration_ms(text).ok()?;
-    (milliseconds > 0).then_some(milliseconds as f64)
+/// Returns the milliseconds of a duration such as `1m30s`, with the name `name` in errors.
+fn milliseconds(text: &str, name: impl Fn() -> String) -> Result<f64, String> {
+    let milliseconds = parse_duration_ms(text).ok().map(|it| it as f64);
+    let milliseconds = milliseconds.filter(|it| INTERVALS_MS.contains(it));
+    milliseconds.ok_or_else(|| unusable(&name(), text, "a duration from 1ms to 365d"))
+}
+
+/// Returns the error of a value that a server sent.
+fn unusable(name: &str, value: &str, expected: &str) -> String {
+    let value = truncate(value, MAX_SHOWN_BYTES);
+    format!("{name} is {value}; expected {expected}")
+}
+
+/// Returns the name of a target for messages.
+fn named((job, instance): &Group) -> String {
+    let [job, instance] = [job, instance].map(|it| truncate(it, MAX_SHOWN_BYTES));
+    format!("job {job:?}, instance {instance:?}")
 }
 
 fn group_of(labels: &Json) -> Group {
@@ -309,7 +375,8 @@ fn histogram(json: &Json) -> Histogram {
         offset: 0,
         length: counts.len() as u32,
     };
-    let is_float = counts.iter().chain([&count]).any(|it| it.fract() != 0.0);
+    let is_whole = |it: &f64| it.fract() == 0.0 && (0.0..=MAX_WHOLE).contains(it);
+    let is_float = !counts.iter().chain([&count]).all(is_whole);
     let mut before = 0.0;
     let mut delta = |count: f64| (count - std::mem::replace(&mut before, count)) as i64;
     Histogram {
@@ -341,7 +408,7 @@ mod tests {
             "global: {{ external_labels: {{ a: b }} }}\nx: {}",
             "- ".repeat(5_000)
         );
-        let config = Config::read(&deep.into());
+        let config = Config::read(&deep.into()).unwrap();
         assert!(config.external_labels.is_empty());
         let notes = notes(None, 1.0, 1, (0.0, 0.0), &config);
         assert_eq!(notes.len(), 1, "{notes:?}");
