@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use exposition::{Format, parse};
-use prom_model::visible::without_userinfo;
+use prom_model::visible::{escaped_lines, without_userinfo};
 use reqwest::Url;
 
 use crate::estimate::report::Report;
@@ -58,7 +58,8 @@ pub async fn run(settings: &Settings, roots: TrustedRoots) -> ExitCode {
     };
     let report = Report::new(&input, settings, prices);
     let text = match settings.is_json {
-        true => format!("{:#}\n", report.json()),
+        // The ends of lines are none of a string, so all else may be escaped as JSON has it.
+        true => escaped_lines(&format!("{:#}\n", report.json())),
         false => report.text(),
     };
     // The reader may have seen enough, like `head`.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use prom_model::METRIC_NAME_LABEL;
+use prom_model::visible::{escaped, truncate};
 use serde_json::{Value, json};
 
 use super::Settings;
@@ -26,6 +27,8 @@ const TRIED_LABELS: usize = 64;
 const NEEDED_LABELS: [&str; 5] = [METRIC_NAME_LABEL, "instance", "job", "le", "quantile"];
 /// The other sizes of requests: Prometheus' default and ours.
 const SIZES: [usize; 2] = [2_000, 10_000];
+/// The most bytes of a name, or of another string from elsewhere, in a table.
+const MAX_SHOWN_BYTES: usize = 200;
 /// The most columns of a line of text.
 const WIDTH: usize = 100;
 /// The shortest retention that costs no samples of an ordinary outage (`docs/cost.md`).
@@ -201,7 +204,7 @@ impl Report {
             add(text, sending, Change { metrics, ..change }, terms);
         }
         for label in long_labels(targets) {
-            let text = format!("without the label {label} (labeldrop)");
+            let text = format!("without the label {} (labeldrop)", shown(&label));
             let label = &*label;
             add(text, sending, Change { label, ..change }, terms);
         }
@@ -222,7 +225,7 @@ impl Report {
         let mut text = format!(
             "Timestream in {}, a month of 730 hours, once the data has reached its retention.\n\
              {} series of {} targets, {:.1} samples a second, in requests of at most {} samples by {}.\n\n",
-            prices.region,
+            shown(&prices.region),
             whole(self.series),
             whole(self.targets),
             rates.samples,
@@ -256,6 +259,7 @@ impl Report {
         text.push_str("\nThe most expensive metrics: dollars, series\n");
         for (name, series, of) in &self.metrics {
             let (of, series) = (dollars(*of), whole(*series));
+            let name = shown(name);
             text_line(&mut text, format_args!("{of:>12}{series:>10}  {name}"));
         }
         text.push_str("\nAssumptions\n");
@@ -264,8 +268,8 @@ impl Report {
             format!(
                 "Prices of {} by {}: ${} per million write units, ${} per GB-hour of memory, ${} per GB-month of \
                  magnetic store, ${} per TCU-hour (--prices replaces them).",
-                prices.date,
-                prices.source,
+                shown(&prices.date),
+                shown(&prices.source),
                 prices.writes_per_million,
                 prices.memory_gb_hour,
                 prices.magnetic_gb_month,
@@ -285,7 +289,7 @@ impl Report {
         ];
         let notes = self.notes.iter().chain(&assumptions);
         for note in notes {
-            push_wrapped(&mut text, note);
+            push_wrapped(&mut text, &escaped(note));
         }
         text
     }
@@ -398,6 +402,11 @@ fn differ_without(target: &Target, label: &str) -> bool {
         labels.for_each(|it| it.hash(&mut hasher));
         seen.insert(hasher.finish())
     })
+}
+
+/// Returns a string of a server or a file for a table: no terminal obeys it, and it is not long.
+fn shown(text: &str) -> String {
+    truncate(&escaped(text), MAX_SHOWN_BYTES).into_owned()
 }
 
 fn text_line(text: &mut String, line: std::fmt::Arguments<'_>) {
@@ -534,6 +543,54 @@ mod tests {
             "memory store of 2 h",
         ];
         assert_eq!(changes, expected, "{:?}", report.changes);
+    }
+
+    #[test]
+    fn no_terminal_obeys_a_report() {
+        let bad = "a\u{1b}[2J\u{9b}\u{202e}\nb\rc";
+        let long = "x".repeat(250);
+        let series: &[&[(&str, &str)]] = &[
+            &[("__name__", bad), (bad, &long), ("n", "1")],
+            &[("__name__", &long), (bad, &long), ("n", "2")],
+        ];
+        let mut input = Input {
+            targets: vec![target(series)],
+            all_targets: 2.0,
+            notes: vec![format!("A note {bad}")],
+        };
+        for it in &mut input.targets[0].series {
+            it.labels
+                .retain(|(name, value)| &**name != METRIC_NAME_LABEL || &**value != "m");
+        }
+        let mut prices = PRICES[0].clone();
+        prices.region = bad.into();
+        prices.date = bad.into();
+        prices.source = long.clone().into();
+        let report = Report::new(&input, &settings(), prices);
+        let text = report.text();
+        let seen = "a\\u001b[2J\\u009b\\u202e\\u000ab\\u000dc";
+        for expected in [
+            format!("Timestream in {seen}, a month"),
+            format!("  without the label {seen} (labeldrop)\n"),
+            format!("  {seen}\n"),
+            format!("  {}...\n", &long[..200]),
+            format!("A note {seen}"),
+            format!("Prices of {seen} by"),
+        ] {
+            assert!(text.contains(&expected), "{expected}\n{text}");
+        }
+        let is_hidden = |c: char| prom_model::visible::is_hidden(c) && c != '\n';
+        assert!(!text.contains(is_hidden), "{text:?}");
+        assert!(text.lines().all(|line| line.len() < 400), "{text}");
+        // As JSON, names are those of the metrics.
+        let json = report.json();
+        assert!(
+            json["metrics"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|it| it["metric"] == bad)
+        );
     }
 
     #[test]

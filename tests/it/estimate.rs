@@ -9,6 +9,7 @@ use axum::extract::RawQuery;
 use axum::response::Redirect;
 use exposition::{Format, parse};
 use http::Uri;
+use prom_model::visible::is_hidden;
 use prom_wire::prompb::{Label, TimeSeries};
 use serde_json::{Value as Json, json};
 use timestream_emulator::{Config as EmulatorConfig, Emulator};
@@ -460,11 +461,18 @@ async fn of_fake(responses: Json, flags: &'static [&str]) -> Output {
 }
 
 #[tokio::test]
-async fn no_more_series_are_read_than_may_be() {
+async fn no_more_series_are_read_than_may_be_and_no_terminal_obeys_a_name() {
     for (size, read, total) in [("3", 3, 3.0), ("5000", 100, 5_000.0)] {
         let responses = of_target(json!(size), 5_000);
-        let json = of_fake(responses, &["--max-series=100", "--json"]).await;
+        let json = of_fake(responses.clone(), &["--max-series=100", "--json"]).await;
         let json = String::from_utf8(json.stdout).unwrap();
+        let table = of_fake(responses, &["--max-series=100"]).await;
+        let table = String::from_utf8(table.stdout).unwrap();
+        for text in [&json, &table] {
+            let is_hidden = |c: char| is_hidden(c) && c != '\n';
+            assert!(!text.contains(is_hidden), "{text:?}");
+            assert!(text.contains("000\\u001b[2J\\u009b1A\\u202e"), "{text}");
+        }
         let json: Json = serde_json::from_str(&json).unwrap();
         assert_eq!(json["series"], total);
         let metrics = json["metrics"].as_array().unwrap();
