@@ -4,6 +4,9 @@
 //! [`storage`] converts both ways, pure, and [`timestream`] is the port to the service. [`jobs`] run by schedule.
 //! [`config`] reads the options and [`entry`] builds and runs it all. `docs/architecture.md` is the map.
 
+// `println!` and `eprintln!` panic if a disk is full or a reader has left: see `entry::print`, `telemetry::print_error`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod backoff;
 mod causes;
 pub mod compute;

@@ -1,6 +1,7 @@
 //! `bootstrap`: serves remote write and remote read over Amazon Timestream.
 
-use std::io::Write;
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -55,15 +56,8 @@ fn main() -> ExitCode {
             let config = config.as_deref().map_err(Vec::as_slice);
             start(log, Box::pin(entry::doctor::run(config, doctoring)))
         }
-        Ok(Invocation::Checked) => {
-            println!("the configuration is valid");
-            ExitCode::SUCCESS
-        }
-        Ok(Invocation::Print(text)) => {
-            // The reader may have seen enough, like `head`.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
+        Ok(Invocation::Checked) => entry::print("the configuration is valid\n", ExitCode::SUCCESS),
+        Ok(Invocation::Print(text)) => entry::print(&text, ExitCode::SUCCESS),
         // Help, version and usage errors: clap knows the stream and the status.
         Err(ConfigError::CommandLine(error)) => error.exit(),
         Err(ConfigError::Options(errors)) if Mode::of(environment) == Mode::Lambda => start(
@@ -102,7 +96,7 @@ fn start(log: telemetry::Settings, work: Work<'_>) -> ExitCode {
 
 async fn replay(config: &Config, replaying: &Replaying) -> ExitCode {
     let shared = sdk_config(&config.timestream).load().await;
-    ExitCode::from(entry::replay::run(config, replaying, &shared).await as u8)
+    entry::replay::run(config, replaying, &shared).await
 }
 
 async fn run(config: &Config, path: &Path) -> ExitCode {
@@ -111,5 +105,5 @@ async fn run(config: &Config, path: &Path) -> ExitCode {
         Err(error) => return entry::failed("Cannot wait for signals.", &error),
     };
     let shared = sdk_config(&config.timestream).load().await;
-    ExitCode::from(entry::run::run(config, path, &shared, stop).await as u8)
+    entry::run::run(config, path, &shared, stop).await
 }

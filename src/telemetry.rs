@@ -7,6 +7,7 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::future::Future;
+use std::io::{self, Write as _};
 use std::panic::{self, PanicHookInfo};
 
 use jiff::Timestamp;
@@ -253,12 +254,12 @@ fn json(pairs: impl Iterator<Item = (&'static str, Value)>) -> String {
 
 /// Writes a string of one or several lines to standard error, escaped.
 pub fn print_error(text: &str) {
-    eprintln!("{}", escaped_lines(text));
+    // `eprintln!` would panic if standard error is full, and abort in a panic.
+    let _ = writeln!(io::stderr(), "{}", escaped_lines(text));
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::Arc;
 
     use parking_lot::Mutex;

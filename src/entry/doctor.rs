@@ -32,14 +32,15 @@ pub async fn run(config: Result<&Config, &[OptionError]>, doctoring: Doctoring) 
             checks: errors.iter().map(invalid).collect(),
         },
     };
-    match doctoring.is_json {
-        true => println!("{}", report.to_json()),
-        false => print!("{report}"),
-    }
-    match report.has_failed() {
+    let text = match doctoring.is_json {
+        true => format!("{}\n", report.to_json()),
+        false => report.to_string(),
+    };
+    let status = match report.has_failed() {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
-    }
+    };
+    super::print(&text, status)
 }
 
 /// Returns the settings of a log without warnings, which the report has too, unless they are of debugging.

@@ -2,7 +2,7 @@
 
 mod prometheus;
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -62,9 +62,7 @@ pub async fn run(settings: &Settings, roots: TrustedRoots) -> ExitCode {
         true => escaped_lines(&format!("{:#}\n", report.json())),
         false => report.text(),
     };
-    // The reader may have seen enough, like `head`.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
+    super::print(&text, ExitCode::SUCCESS)
 }
 
 /// Returns the prices of the region, with those of the file.

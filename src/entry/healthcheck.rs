@@ -59,10 +59,7 @@ pub enum Unhealthy {
 /// Checks the server with this configuration, and prints the result for a container engine.
 pub async fn run(config: &Config) -> ExitCode {
     match check(config).await {
-        Ok(()) => {
-            println!("healthy");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => super::print("healthy\n", ExitCode::SUCCESS),
         Err(error) => {
             print_error(&format!("unhealthy: {error}"));
             ExitCode::FAILURE

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
@@ -20,7 +21,7 @@ use crate::state::{Memory, State};
 use crate::telemetry::print_error;
 
 /// Replays all sources and prints the outcome.
-pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> Exit {
+pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> ExitCode {
     let mut config = config.clone();
     // They stop a server; here they would only block valid letters.
     config.ingest.policy.fail_on_long_label = false;
@@ -39,13 +40,13 @@ pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> 
                 "{} (--sink): the job is not a sink; expected the type prometheus_sink",
                 path.display()
             ));
-            return Exit::Unusable;
+            return Exit::Unusable.into();
         }
         Err(errors) => {
             for error in errors {
                 print_error(&format!("{} (--sink): {error}", path.display()));
             }
-            return Exit::Unusable;
+            return Exit::Unusable.into();
         }
     };
     // There is no run, so it has no state.
@@ -59,7 +60,7 @@ pub async fn run(config: &Config, replaying: &Replaying, shared: &SdkConfig) -> 
     replay(ToSink::new(&runner, definition), &replaying.sources, shared).await
 }
 
-async fn replay(target: impl Target, sources: &[Source], shared: &SdkConfig) -> Exit {
+async fn replay(target: impl Target, sources: &[Source], shared: &SdkConfig) -> ExitCode {
     let bar = bar();
     let replay = Replay::new(target, &bar);
     let mut summary = Summary::default();
@@ -71,11 +72,11 @@ async fn replay(target: impl Target, sources: &[Source], shared: &SdkConfig) -> 
         }
     }
     bar.finish_and_clear();
-    print!("{}", escaped_lines(&describe(&summary)));
-    match summary.is_complete() {
+    let exit = match summary.is_complete() {
         true => Exit::Complete,
         false => Exit::Failed,
-    }
+    };
+    super::print(&escaped_lines(&describe(&summary)), exit.into())
 }
 
 /// Returns a progress bar on standard error if that is a terminal, else a hidden one.

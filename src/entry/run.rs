@@ -5,6 +5,7 @@ use std::fs::{File, TryLockError};
 use std::future::Future;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -42,34 +43,40 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
 /// Runs the job that the file `path` defines, at most until `stop` completes.
 pub async fn run(
     config: &Config,
     path: &Path,
     shared: &SdkConfig,
     stop: impl Future<Output = ()>,
-) -> Exit {
+) -> ExitCode {
     let definition = match read(path) {
         Ok(definition) => definition,
         Err(errors) => {
             for error in errors {
                 print_error(&format!("{}: {error}", path.display()));
             }
-            return Exit::Unusable;
+            return Exit::Unusable.into();
         }
     };
     let opened = match open_state(config, path, shared) {
         Ok(opened) => opened,
         Err(RunStateError::Running) => {
-            println!(
-                "{}: did not run: another run of it has not ended",
+            let text = format!(
+                "{}: did not run: another run of it has not ended\n",
                 definition.name
             );
-            return Exit::Failed;
+            return super::print(&text, Exit::Failed.into());
         }
         Err(RunStateError::Unusable(error)) => {
             print_error(&format!("Cannot use the state (--state-store): {error}"));
-            return Exit::Unusable;
+            return Exit::Unusable.into();
         }
     };
     let dead_letters = match DeadLetters::open(config.dead_letter.as_ref(), shared) {
@@ -78,7 +85,7 @@ pub async fn run(
             print_error(&format!(
                 "Cannot write dead letters (--dead-letter): {error}"
             ));
-            return Exit::Unusable;
+            return Exit::Unusable.into();
         }
     };
     let parts = parts(config, shared, dead_letters);
@@ -98,7 +105,7 @@ pub async fn run(
     };
     if let Err(error) = runner.registry.change(&definition.name, prepare).await {
         print_error(&error.to_string());
-        return Exit::Failed;
+        return Exit::Failed.into();
     }
     let watcher = Watcher::new(&definition.name);
     let interrupt = CancellationToken::new();
@@ -117,23 +124,16 @@ pub async fn run(
         }
     };
     watcher.finish();
-    print!(
-        "{}",
-        escaped_lines(&describe(
-            &definition,
-            path,
-            config.dead_letter.as_ref(),
-            &outcome
-        ))
-    );
-    match outcome {
+    let text = describe(&definition, path, config.dead_letter.as_ref(), &outcome);
+    let exit = match outcome {
         RunOutcome::Finished(Report { error: None, .. }) => Exit::Complete,
         RunOutcome::Finished(Report {
             error: Some(RunError::Interrupted),
             ..
         }) => Exit::Interrupted,
         _ => Exit::Failed,
-    }
+    };
+    super::print(&escaped_lines(&text), exit.into())
 }
 
 /// Reads the definition in a file.

@@ -73,6 +73,7 @@ mod short_soak;
 mod side_by_side;
 mod sql;
 mod standalone;
+mod standard_output;
 mod state;
 mod strange_responses;
 mod streamed;
