@@ -14,7 +14,7 @@ use timestream_prometheus_connector::entry;
 use timestream_prometheus_connector::entry::signal::stop_signal;
 use timestream_prometheus_connector::telemetry;
 use timestream_prometheus_connector::telemetry::print_error;
-use timestream_prometheus_connector::timestream::sdk_config;
+use timestream_prometheus_connector::timestream::load_sdk_config;
 
 /// The memory of a large request goes back to the system when it is over: the allocator of glibc held
 /// 66 to 92 MiB of it (`tests/hostile`). The features leave huge pages alone, which tripled the memory
@@ -95,7 +95,7 @@ fn start(log: telemetry::Settings, work: Work<'_>) -> ExitCode {
 }
 
 async fn replay(config: &Config, replaying: &Replaying) -> ExitCode {
-    let shared = sdk_config(&config.timestream).load().await;
+    let shared = load_sdk_config(&config.timestream).await;
     entry::replay::run(config, replaying, &shared).await
 }
 
@@ -104,6 +104,6 @@ async fn run(config: &Config, path: &Path) -> ExitCode {
         Ok(stop) => stop,
         Err(error) => return entry::failed("Cannot wait for signals.", &error),
     };
-    let shared = sdk_config(&config.timestream).load().await;
+    let shared = load_sdk_config(&config.timestream).await;
     entry::run::run(config, path, &shared, stop).await
 }

@@ -1,10 +1,11 @@
 //! The port to Timestream: writes of prepared batches, queries, and their errors.
 //!
 //! [`client`] speaks through the AWS SDK: `service` holds its clients, `endpoint` finds the cell to
-//! talk to, `write_client` writes without the SDK, `identity` describes credentials, `query_page` reads the pages of queries, `failure` reads the errors, `rejection` the reasons
+//! talk to, `write_client` writes without the SDK, `checked_credentials` rejects credentials that no request can hold, `identity` describes credentials, `query_page` reads the pages of queries, `failure` reads the errors, `rejection` the reasons
 //! of rejected records, `roots` has the authorities that are trusted, [`tables`] creates and deletes tables, and [`retry`] is the one layer that
 //! tries again.
 
+mod checked_credentials;
 pub mod client;
 mod endpoint;
 mod failure;
@@ -20,9 +21,11 @@ mod write_client;
 use std::error::Error;
 use std::sync::Arc;
 
-pub use client::{Page, Pages, QueryBytes, Settings, Side, Timestream, sdk_config};
+pub use client::{
+    Page, Pages, QueryBytes, Settings, Side, Timestream, load_sdk_config, sdk_config,
+};
 pub use endpoint::Discovery;
-pub use failure::{NO_CREDENTIALS, UNSUPPORTED_PROFILE};
+pub use failure::credentials_remedy;
 pub use identity::Identity;
 pub use rejection::{RejectReason, Rejection};
 pub use roots::TrustedRoots;

@@ -19,7 +19,7 @@ use crate::config::{Config, Doctoring, OptionError};
 use crate::storage::destination::Destination;
 use crate::storage::routing::RoutePart;
 use crate::telemetry;
-use crate::timestream::{Timestream, sdk_config};
+use crate::timestream::{Timestream, load_sdk_config};
 use checks::{Examination, Targets};
 use report::{Check, Report};
 pub use start::{Start, watch_start};
@@ -63,7 +63,7 @@ pub async fn examine(config: &Config, doctoring: Doctoring) -> Report {
     let mut report = Report::default();
     report.add(Check::ok("configuration", described(config)));
     report.add(versions());
-    let shared = sdk_config(&config.timestream).load().await;
+    let shared = load_sdk_config(&config.timestream).await;
     let timestream = Timestream::new(&config.timestream, &shared);
     let mut examination = Examination::new(targets(config), timestream, deadline, report);
     let has_credentials = examination.credentials().await;

@@ -29,7 +29,7 @@ use crate::ingest::Ingester;
 use crate::metrics::{Format, Metrics};
 use crate::query::Querier;
 use crate::state::{Expect, Memory, State};
-use crate::timestream::{Timestream, sdk_config};
+use crate::timestream::{Timestream, load_sdk_config};
 
 pub(super) const KINDS: &[Kind] = &[Kind {
     name: "echo",
@@ -115,7 +115,7 @@ async fn process(state: &State) -> Arc<JobRunner> {
     let Ok(Invocation::Serve(config)) = read(arguments, |_| None) else {
         panic!("the configuration is valid");
     };
-    let shared = sdk_config(&config.timestream).load().await;
+    let shared = load_sdk_config(&config.timestream).await;
     let timestream = Timestream::new(&config.timestream, &shared);
     Arc::new(JobRunner {
         registry: Arc::new(Registry::new(state.clone(), KINDS, Vec::new())),

@@ -11,6 +11,7 @@ use aws_smithy_types::retry::RetryConfig;
 use bytes::Bytes;
 use futures_util::FutureExt;
 
+use super::checked_credentials::checked;
 use super::endpoint::Discovery;
 use super::failure::classify;
 use super::identity::Identity;
@@ -55,7 +56,7 @@ pub struct Timestream {
 }
 
 /// Returns the configuration that both clients share: region, HTTP client, and the SDK's default chain of credentials, which
-/// is queried at the first call.
+/// is queried at the first call. [`load_sdk_config`] loads it.
 pub fn sdk_config(settings: &Settings) -> ConfigLoader {
     let http_client = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(
@@ -71,6 +72,11 @@ pub fn sdk_config(settings: &Settings) -> ConfigLoader {
         .retry_config(RetryConfig::disabled())
         // Every call has a deadline, and a query may be held for a minute without a byte.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+}
+
+/// Loads the configuration of all clients of AWS. Credentials that requests cannot hold are an error of each call.
+pub async fn load_sdk_config(settings: &Settings) -> SdkConfig {
+    checked(sdk_config(settings).load().await)
 }
 
 impl Timestream {

@@ -70,17 +70,30 @@ fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e
 }
 
 /// The words for a chain of credentials that is at its end, and the remedy.
-pub const NO_CREDENTIALS: (&str, &str) = (
+const NO_CREDENTIALS: (&str, &str) = (
     "no AWS credentials were found",
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, select a profile by AWS_PROFILE, or give this machine, \
      container or function a role",
 );
 
 /// The words for a profile with a source of credentials that is not compiled in, and the remedy.
-pub const UNSUPPORTED_PROFILE: (&str, &str) = (
+const UNSUPPORTED_PROFILE: (&str, &str) = (
     "the AWS profile takes its credentials from IAM Identity Center (sso) or from a process, which this program does not",
     "export them first: eval \"$(aws configure export-credentials --format env)\", with version 2 of the AWS command line",
 );
+
+/// The remedy for credentials, or a token for them, that no header can hold.
+pub(super) const PRINTABLE: &str = "remove line ends and control characters where it is stored (echo adds a line end, \
+     printf does not)";
+
+/// Splits the words of an error of credentials from their remedy, if they have one.
+pub fn credentials_remedy(message: &str) -> Option<(&str, &'static str)> {
+    let remedies = [NO_CREDENTIALS.1, UNSUPPORTED_PROFILE.1, PRINTABLE];
+    remedies.into_iter().find_map(|remedy| {
+        let words = message.strip_suffix(remedy)?.strip_suffix(": ")?;
+        Some((words, remedy))
+    })
+}
 
 /// Returns the words for an error of credentials. Those of the SDK for an empty chain list types of its own, and those for
 /// a profile features of its crates.
@@ -94,6 +107,16 @@ pub(super) fn without_credentials(error: &(dyn Error + 'static)) -> String {
         Some(error) if is_unsupported(error) => {
             let (words, remedy) = UNSUPPORTED_PROFILE;
             format!("{words}: {remedy}")
+        }
+        Some(error @ CredentialsError::InvalidConfiguration(_)) => {
+            let text = error.source().map_or_else(|| causes(error), causes);
+            match text.contains("auth token could not be used") {
+                true => format!(
+                    "the token for the container's credentials (AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, or \
+                     AWS_CONTAINER_AUTHORIZATION_TOKEN) cannot be sent in a header: {PRINTABLE}"
+                ),
+                false => text,
+            }
         }
         Some(error) => causes(error),
         None => causes(error),

@@ -121,10 +121,7 @@ impl WriteClient {
         let signature = self
             .signer
             .sign(&endpoint.canonical, body, credentials, now);
-        let signature = signature.map_err(|_| {
-            let message = "the access key or session token has characters that no header can hold";
-            TimestreamError::new(ErrorKind::Credentials, message)
-        })?;
+        let signature = signature.map_err(|error| from_source(ErrorKind::Credentials, error))?;
         let request = || endpoint.request(body.clone(), &signature);
         let response = endpoint.connections.send(request).await;
         response.map_err(without_response)

@@ -19,10 +19,10 @@ use crate::support::{TestApp, connect, now_ms, query, series, start_emulator, ta
 
 /// The outcome of a run.
 #[derive(Debug)]
-struct Run {
-    status: Option<i32>,
-    output: String,
-    errors: String,
+pub(crate) struct Run {
+    pub(crate) status: Option<i32>,
+    pub(crate) output: String,
+    pub(crate) errors: String,
 }
 
 impl Run {
@@ -36,7 +36,7 @@ impl Run {
     }
 
     /// Returns the result of a check.
-    fn result(&self, name: &str) -> String {
+    pub(crate) fn result(&self, name: &str) -> String {
         let checks = self.checks();
         let found = checks.iter().find(|(check, _, _)| check == name);
         found
@@ -46,7 +46,7 @@ impl Run {
     }
 
     /// Returns detail and remedy of a check.
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         let checks = self.checks();
         let (_, _, check) = checks
             .iter()
@@ -56,20 +56,20 @@ impl Run {
     }
 
     /// Returns the names of the checks with this result.
-    fn with(&self, result: &str) -> Vec<String> {
+    pub(crate) fn with(&self, result: &str) -> Vec<String> {
         let checks = self.checks().into_iter();
         let checks = checks.filter(|(_, found, _)| found == result);
         checks.map(|(name, _, _)| name).collect()
     }
 }
 
-const CREDENTIALS: [(&str, &str); 2] = [
+pub(crate) const CREDENTIALS: [(&str, &str); 2] = [
     ("AWS_ACCESS_KEY_ID", "local"),
     ("AWS_SECRET_ACCESS_KEY", "local"),
 ];
 
 /// Runs the command with these flags and variables, and no others.
-async fn run(flags: &[&str], variables: &[(&str, &str)]) -> Run {
+pub(crate) async fn run(flags: &[&str], variables: &[(&str, &str)]) -> Run {
     let mut command = command(&[&["doctor"], flags].concat());
     command
         .envs(variables.iter().copied())

@@ -15,6 +15,7 @@ mod dead_letters;
 mod destinations;
 mod docs;
 mod doctor;
+mod doctor_failures;
 mod duplicates;
 mod estimate;
 mod exporter;

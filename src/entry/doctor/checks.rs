@@ -18,8 +18,7 @@ use crate::storage::write::test_series::test_record;
 use crate::timestream::retry::Limits;
 use crate::timestream::tables::DEFAULT_RETENTION;
 use crate::timestream::{
-    ErrorKind, Identity, NO_CREDENTIALS, Page, Side, Timestream, TimestreamError,
-    UNSUPPORTED_PROFILE, host_of,
+    ErrorKind, Identity, Page, Side, Timestream, TimestreamError, credentials_remedy, host_of,
 };
 
 /// The time of one call.
@@ -108,18 +107,11 @@ impl Examination {
                 Check::fail(NAME, "the default chain has not ended in time", remedy)
             }
             Ok(Err(error)) => {
-                let known = [NO_CREDENTIALS, UNSUPPORTED_PROFILE];
-                let known = known
-                    .into_iter()
-                    .find(|(words, _)| error.message.starts_with(words));
-                match known {
-                    Some((words, remedy)) => Check::fail(NAME, words, remedy),
-                    None => Check::fail(
-                        NAME,
-                        error.message,
-                        "correct the source of credentials that the environment or the profile names",
-                    ),
-                }
+                let (words, remedy) = credentials_remedy(&error.message).unwrap_or((
+                    &error.message,
+                    "correct the source of credentials that the environment or the profile names",
+                ));
+                Check::fail(NAME, words, remedy)
             }
             Ok(Ok(identity)) => {
                 if let Some(account) = &identity.account {

@@ -13,7 +13,7 @@ use crate::entry::failed;
 use crate::entry::signal::stop_signal;
 use crate::http::{JobsApi, Misconfiguration, error_router, router};
 use crate::telemetry::print_error;
-use crate::timestream::sdk_config;
+use crate::timestream::load_sdk_config;
 
 /// Serves invocations until the process is stopped by a signal.
 ///
@@ -67,7 +67,7 @@ fn rejecting_router(errors: &[OptionError]) -> Router {
 
 /// Returns the router of requests and the handlers of other events.
 async fn build(config: &Config, function: &str) -> Result<(Router, Handlers), Vec<OptionError>> {
-    let shared = sdk_config(&config.timestream).load().await;
+    let shared = load_sdk_config(&config.timestream).await;
     let service = service(config, &shared).map_err(|error| vec![error])?;
     log_start(config, function);
     let Service {

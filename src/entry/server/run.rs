@@ -14,7 +14,7 @@ use crate::entry::doctor::watch_start;
 use crate::entry::signal::stop_signal;
 use crate::entry::{failed, jobs};
 use crate::telemetry::print_error;
-use crate::timestream::sdk_config;
+use crate::timestream::load_sdk_config;
 
 /// The time that requests in flight have beyond their deadline when the process stops.
 const GRACE_BEYOND_DEADLINE: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ pub async fn run(config: &Config) -> ExitCode {
             return failed(&message, &error);
         }
     };
-    let shared = sdk_config(&config.timestream).load().await;
+    let shared = load_sdk_config(&config.timestream).await;
     let Service { app, runner, .. } = match service(config, &shared) {
         Ok(service) => service,
         Err(error) => {

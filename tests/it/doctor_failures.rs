@@ -1,0 +1,74 @@
+//! `bootstrap doctor` and the server beside credentials, tables and endpoints that cannot be used.
+
+use http::StatusCode;
+use timestream_emulator::TableSpec;
+
+use crate::doctor::{CREDENTIALS, run};
+use crate::standalone::{Connector, DEFAULTS};
+use crate::support::{now_ms, series, start_emulator, table, write_body};
+
+fn tables() -> Vec<TableSpec> {
+    vec![table("db", "t"), table("db", "metrics")]
+}
+
+#[tokio::test]
+async fn credentials_that_no_header_can_hold_are_named_and_no_call_panics() {
+    let emulator = start_emulator(tables()).await;
+    let url = emulator.url();
+    let flags = [&DEFAULTS[..], &["--json"]].concat();
+    let cases = [
+        ("AWS_ACCESS_KEY_ID", "hunter2\n", "access key"),
+        ("AWS_ACCESS_KEY_ID", "hun\u{1b}ter2", "access key"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2\r\n", "secret access key"),
+        ("AWS_SESSION_TOKEN", "hun\nter2", "session token"),
+    ];
+    for (variable, value, part) in cases {
+        let mut variables = CREDENTIALS.to_vec();
+        variables.extend([("AWS_ENDPOINT_URL", url.as_str()), (variable, value)]);
+        let run = run(&flags, &variables).await;
+        assert_eq!(run.status, Some(1), "{run:?}");
+        assert_eq!(run.with("fail"), ["credentials"]);
+        let text = run.text("credentials");
+        for expected in [&format!("the AWS {part} has characters"), "printf does not"] {
+            assert!(text.contains(expected), "{text}");
+        }
+        assert_eq!(run.errors, "");
+        assert!(!run.output.contains("ter2"), "{run:?}");
+    }
+    // Others are rejected by the service.
+    let key = ("AWS_ACCESS_KEY_ID", "AKID\u{e9}EXAMPLEEXAMPLE");
+    let variables = [CREDENTIALS[1], ("AWS_ENDPOINT_URL", url.as_str()), key];
+    let run = run(&flags, &variables).await;
+    assert_eq!((run.status, run.errors.as_str()), (Some(1), ""), "{run:?}");
+    assert_eq!(run.result("table db/t"), "fail", "{run:?}");
+
+    let variables = [CREDENTIALS[1], ("AWS_ACCESS_KEY_ID", "hunter2\n")];
+    let connector = Connector::start_with(&emulator, &DEFAULTS, &variables).await;
+    let body = write_body(vec![series(&[("__name__", "up")], &[(now_ms(), 1.0)])]);
+    assert_eq!(connector.post("/write", body).await, 503);
+    let response = soak::http::get(format!("{}/api/v1/query?query=up", connector.url));
+    let response = response.await.unwrap();
+    let (status, text) = (response.status(), response.text().await.unwrap());
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
+    assert!(text.contains("the AWS access key has characters"), "{text}");
+    let (_, log) = connector.terminate().await;
+    assert!(!log.contains("panicked") && !log.contains("ter2"), "{log}");
+}
+
+#[tokio::test]
+async fn the_token_of_a_container_has_its_own_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let file = file.display().to_string();
+    let variables = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/x"),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &file),
+    ];
+    let run = run(&[&DEFAULTS[..], &["--json"]].concat(), &variables).await;
+    assert_eq!(run.with("fail"), ["credentials"], "{run:?}");
+    let text = run.text("credentials");
+    for part in ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "printf does not"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
