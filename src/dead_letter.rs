@@ -13,6 +13,8 @@ use std::path::PathBuf;
 
 use aws_config::SdkConfig;
 
+use crate::causes::without_secrets;
+
 pub use folder::Folder;
 pub use letter::{Letter, LetterError};
 pub use queue::{Queue, QueueError};
@@ -48,7 +50,7 @@ impl fmt::Display for DeadLetterTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path) => write!(f, "file:{}", path.display()),
-            Self::Queue(url) => write!(f, "sqs:{url}"),
+            Self::Queue(url) => write!(f, "sqs:{}", without_secrets(url)),
         }
     }
 }

@@ -27,6 +27,9 @@ use prom_model::visible::{escaped, escaped_lines, is_hidden};
 /// The library and the binary of this package.
 const OWN_CRATES: [&str; 2] = [env!("CARGO_CRATE_NAME"), "bootstrap"];
 
+/// Libraries whose warnings repeat URLs with passwords and tokens. Our own lines have the same errors without them.
+const REVEALING: [&str; 2] = ["aws_config", "aws_smithy_runtime::client::endpoint"];
+
 /// The lines that are logged, and their format.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -82,6 +85,7 @@ pub fn start(settings: Settings) {
     let own = LevelFilter::from_level(level);
     let filter = Targets::new()
         .with_default(others)
+        .with_targets(REVEALING.map(|name| (name, LevelFilter::ERROR)))
         .with_targets(OWN_CRATES.map(|name| (name, own)));
     let lines = tracing_subscriber::fmt::layer()
         .event_format(Lines(settings.format))

@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use aws_smithy_types::retry::RetryConfig;
 
 use super::Letter;
-use crate::causes::causes;
+use crate::causes::{causes, without_secrets};
 
 /// Bytes of a message. SQS takes 1 MiB today, but not in every partition, and a queue that is older has
 /// this as its own limit
@@ -125,16 +125,20 @@ impl Queue {
         let found = request.send().await.map_err(|error| self.failed(&error))?;
         let mut attributes = found.attributes.unwrap_or_default();
         let arn = attributes.remove(&QueueAttributeName::QueueArn);
-        arn.ok_or_else(|| QueueError(format!("{}: the response has no ARN", self.url)))
+        arn.ok_or_else(|| self.error("the response has no ARN"))
     }
 
     /// Returns the error of a call without a response in time.
     pub fn timeout(&self) -> QueueError {
-        QueueError(format!("{}: no response in time", self.url))
+        self.error("no response in time")
     }
 
     fn failed(&self, error: &dyn std::error::Error) -> QueueError {
-        QueueError(format!("{}: {}", self.url, causes(error)))
+        self.error(&causes(error))
+    }
+
+    fn error(&self, text: &str) -> QueueError {
+        QueueError(format!("{}: {text}", without_secrets(&self.url)))
     }
 }
 

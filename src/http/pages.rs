@@ -40,21 +40,18 @@ pub(super) async fn healthy() -> &'static str {
     "Timestream connector is Healthy.\n"
 }
 
-pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
+pub(super) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     match app.readiness.after(READINESS_PATIENCE).await {
-        Readiness::Ready => (
-            StatusCode::OK,
-            "Timestream connector is Ready.\n".to_owned(),
+        Readiness::Ready => (StatusCode::OK, "Timestream connector is Ready.\n"),
+        Readiness::Pending => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Timestream connector is not ready: the AWS credentials are still being loaded.\n",
         ),
-        Readiness::Pending => {
-            let text =
-                "Timestream connector is not ready: the AWS credentials are still being loaded.\n";
-            (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
-        }
-        Readiness::NotReady(reason) => {
-            let text = format!("Timestream connector is not ready: {reason}\n");
-            (StatusCode::SERVICE_UNAVAILABLE, text)
-        }
+        Readiness::NoCredentials => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Timestream connector is not ready: no AWS credentials can be loaded; its log and bootstrap doctor \
+             have the reason and the remedy.\n",
+        ),
     }
 }
 

@@ -12,8 +12,9 @@ pub enum Readiness {
     /// Requests can be served.
     #[default]
     Ready,
-    /// They cannot, for this reason.
-    NotReady(String),
+    /// They cannot, as there are no AWS credentials. The reason is no part of it: probes need no credentials themselves, and
+    /// texts of the SDK name hosts and paths.
+    NoCredentials,
 }
 
 /// The place of a readiness that can change.
@@ -58,10 +59,10 @@ mod tests {
         assert_eq!(probe.after(patience).await, Readiness::Pending);
         let later = async {
             tokio::time::sleep(patience / 2).await;
-            sender.send_replace(Readiness::NotReady("no key".to_owned()));
+            sender.send_replace(Readiness::NoCredentials);
         };
         let (readiness, ()) = tokio::join!(probe.after(patience), later);
-        assert_eq!(readiness, Readiness::NotReady("no key".to_owned()));
+        assert_eq!(readiness, Readiness::NoCredentials);
         sender.send_replace(Readiness::Ready);
         drop(sender);
         assert_eq!(probe.after(patience).await, Readiness::Ready);

@@ -167,8 +167,8 @@ impl WriteClient {
 impl Endpoint {
     fn new(url: &str, connector: Connector) -> Result<Self, TimestreamError> {
         let invalid = || {
-            // A password before the host is not repeated.
             let shown = url.rsplit_once('@').map_or(url, |(_, shown)| shown);
+            let shown = shown.split('?').next().unwrap_or_default();
             let message = format!("the endpoint '{shown}' is no URL of a server");
             TimestreamError::new(ErrorKind::Unavailable, message)
         };

@@ -56,6 +56,37 @@ async fn credentials_that_no_header_can_hold_are_named_and_no_call_panics() {
 }
 
 #[tokio::test]
+async fn the_url_of_the_credentials_is_shown_without_its_secrets() {
+    let emulator = start_emulator(tables()).await;
+    let urls = [
+        "http://user:hunter2@192.0.2.1/x?token=hunter2",
+        "http://user:hun ter2@127.0.0.1/x?token=hun ter2",
+        // No server listens there.
+        "http://user:hunter2@127.0.0.1:1/x?token=hunter2",
+    ];
+    for url in urls {
+        let variables = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)];
+        let flags = [&DEFAULTS[..], &["--json"]].concat();
+        let run = run(&flags, &variables).await;
+        assert_eq!(run.with("fail"), ["credentials"], "{run:?}");
+        let output = format!("{}{}", run.output, run.errors);
+        assert!(!output.contains("ter2"), "{output}");
+        let connector = Connector::start_with(&emulator, &DEFAULTS, &variables).await;
+        connector.logged("bootstrap doctor").await;
+        let response = soak::http::get(format!("{}/-/ready", connector.url));
+        let response = response.await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            response.text().await.unwrap(),
+            "Timestream connector is not ready: no AWS credentials can be loaded; its log and bootstrap doctor \
+             have the reason and the remedy.\n"
+        );
+        let (_, log) = connector.terminate().await;
+        assert!(!log.contains("ter2"), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn the_token_of_a_container_has_its_own_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");

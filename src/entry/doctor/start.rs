@@ -48,15 +48,12 @@ impl Start {
                 self.readiness.send_replace(Readiness::Ready);
                 break;
             }
-            let problems = examination.into_report().problems().unwrap_or_default();
+            // The SDK has the reason for which it cannot use a profile only once.
             if !has_warned {
-                warn(&problems);
+                warn(&examination.into_report().problems().unwrap_or_default());
                 has_warned = true;
             }
-            // The SDK has the reason for which it cannot use a profile only once.
-            if !problems.contains("already taken") {
-                self.readiness.send_replace(Readiness::NotReady(problems));
-            }
+            self.readiness.send_replace(Readiness::NoCredentials);
             sleep(pause).await;
             pause = (2 * pause).min(MAX_PAUSE);
         }

@@ -8,6 +8,8 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use parking_lot::Mutex;
 
+use super::super::failure::without_credentials;
+
 /// The time before their end at which credentials are renewed, as in the SDK.
 const MARGIN: Duration = Duration::from_secs(10);
 /// The time after which credentials without an end are read again, as in the SDK: a file may have changed.
@@ -67,7 +69,9 @@ impl CredentialsCache {
         let loaded = match self.load().await {
             Ok(credentials) => {
                 let end = credentials.expiry();
-                let renew_at = end.map_or(now + DEFAULT_LIFE, |end| end - MARGIN);
+                let renew_at = end.map_or(now + DEFAULT_LIFE, |end| {
+                    end.checked_sub(MARGIN).unwrap_or(end)
+                });
                 Current {
                     credentials: Arc::new(credentials),
                     // A provider that returns old credentials is queried once a second.
@@ -80,7 +84,7 @@ impl CredentialsCache {
                     return Err(error);
                 };
                 tracing::warn!(
-                    error = %error,
+                    error = without_credentials(&error),
                     "Cannot renew the AWS credentials; the old ones stay in use until they expire."
                 );
                 Current {
