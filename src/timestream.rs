@@ -170,7 +170,7 @@ impl TimestreamError {
 
     /// Adds the host of `url` to an error of the way to it, unless its words have it already. Words of the service
     /// need none.
-    fn name_host(&mut self, url: &str) {
+    pub fn name_host(&mut self, url: &str) {
         let is_of_the_way = matches!(
             self.kind,
             ErrorKind::Unavailable | ErrorKind::UnexpectedResponse | ErrorKind::Timeout

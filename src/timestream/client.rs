@@ -122,6 +122,14 @@ impl Timestream {
         }
     }
 
+    /// Returns the URL that calls of a service go to; as long as none is discovered, that which discovers.
+    pub fn url(&self, side: Side) -> String {
+        match side {
+            Side::Writes => self.write.url(),
+            Side::Queries => self.query.url(),
+        }
+    }
+
     /// Returns true if the endpoint of a service is discovered.
     pub fn discovers(&self, side: Side) -> bool {
         match side {

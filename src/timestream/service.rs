@@ -15,6 +15,9 @@ use super::failure::classify;
 use super::retry::{Attempts, Limits, with_retries};
 use super::{ErrorKind, TimestreamError};
 
+/// The longest time that a discovered endpoint is used, in minutes.
+const MAX_CACHE_MINUTES: i64 = 24 * 60;
+
 /// Runs operations of the SDK client `C`.
 #[derive(Debug)]
 pub(super) struct Service<C> {
@@ -209,7 +212,9 @@ fn first_address(first: Option<(String, i64)>) -> Result<Address, TimestreamErro
             "the response to DescribeEndpoints lists no endpoint",
         )
     })?;
-    let valid_for = Duration::from_secs(60 * u64::try_from(minutes).unwrap_or(0));
+    // A day is what the service says; a time without bound would overflow.
+    let minutes = minutes.clamp(0, MAX_CACHE_MINUTES);
+    let valid_for = Duration::from_secs(60 * minutes.unsigned_abs());
     Ok(Address { address, valid_for })
 }
 
@@ -218,6 +223,21 @@ mod tests {
     use aws_config::Region;
 
     use super::*;
+
+    #[test]
+    fn endpoints_are_used_for_a_day_at_most() {
+        for (minutes, seconds) in [
+            (i64::MIN, 0),
+            (-1, 0),
+            (10, 600),
+            (1_440, 86_400),
+            (1_441, 86_400),
+            (i64::MAX, 86_400),
+        ] {
+            let address = first_address(Some(("cell".to_owned(), minutes))).unwrap();
+            assert_eq!(address.valid_for.as_secs(), seconds, "{minutes}");
+        }
+    }
 
     #[test]
     fn regional_endpoints_are_those_of_the_sdk() {

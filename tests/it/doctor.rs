@@ -84,7 +84,7 @@ pub(crate) async fn run(flags: &[&str], variables: &[(&str, &str)]) -> Run {
 }
 
 /// Examines `db`/`t` of an emulator.
-async fn examine(url: &str, flags: &[&str]) -> Run {
+pub(crate) async fn examine(url: &str, flags: &[&str]) -> Run {
     let flags = [&DEFAULTS, &["--json", "--region=eu-west-1"], flags].concat();
     let variables = [&CREDENTIALS[..], &[("AWS_ENDPOINT_URL", url)]].concat();
     run(&flags, &variables).await
@@ -95,7 +95,7 @@ fn tables() -> Vec<TableSpec> {
 }
 
 /// All checks of a set-up without jobs and targets of other services.
-const CHECKS: [&str; 15] = [
+pub(crate) const CHECKS: [&str; 15] = [
     "configuration",
     "version",
     "credentials",

@@ -1,9 +1,11 @@
 //! `bootstrap doctor` and the server beside credentials, tables and endpoints that cannot be used.
 
+use axum::Router;
 use http::StatusCode;
 use timestream_emulator::TableSpec;
+use tokio::net::TcpListener;
 
-use crate::doctor::{CREDENTIALS, run};
+use crate::doctor::{CHECKS, CREDENTIALS, examine, run};
 use crate::standalone::{Connector, DEFAULTS};
 use crate::support::{now_ms, series, start_emulator, table, write_body};
 
@@ -101,5 +103,28 @@ async fn the_token_of_a_container_has_its_own_remedy() {
     let text = run.text("credentials");
     for part in ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "printf does not"] {
         assert!(text.contains(part), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_discovered_endpoint_that_cannot_be_reached_is_the_one_that_is_named() {
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let cell = dead.local_addr().unwrap().to_string();
+    drop(dead);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let first = listener.local_addr().unwrap().to_string();
+    // The period is longer than any clock.
+    let found = format!(
+        r#"{{"Endpoints":[{{"Address":"http://{cell}","CachePeriodInMinutes":9223372036854775807}}]}}"#
+    );
+    let server = Router::new().fallback(async move || found.clone());
+    tokio::spawn(async { axum::serve(listener, server).await });
+    let run = examine(&format!("http://{first}"), &["--endpoint-discovery=on"]).await;
+    assert_eq!((run.status, run.errors.as_str()), (Some(1), ""), "{run:?}");
+    assert_eq!(run.with("fail"), CHECKS[5..7]);
+    for check in &CHECKS[5..7] {
+        let text = run.text(check);
+        assert!(text.contains(&format!("reaches {cell} ")), "{text}");
+        assert!(!text.contains(&first), "{text}");
     }
 }

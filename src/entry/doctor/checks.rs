@@ -197,23 +197,23 @@ impl Examination {
         let Some(limits) = self.limits() else {
             return Self::out_of_time(name);
         };
-        let url = self.timestream.first_url(side).to_owned();
-        let found = match self.timestream.discovers(side) {
-            true => {
-                let found = self.timestream.discover(side, limits).await;
-                found.map(|cell| format!("{} by {}", host_of(&cell), host_of(&url)))
+        let mut url = self.timestream.first_url(side).to_owned();
+        let mut detail = format!("{} (custom, not discovered)", host_of(&url));
+        let mut found = Ok(());
+        if self.timestream.discovers(side) {
+            match self.timestream.discover(side, limits).await {
+                Ok(cell) => {
+                    detail = format!("{} by {}", host_of(&cell), host_of(&url));
+                    url = cell;
+                }
+                Err(error) => found = Err(error),
             }
-            // Any response will do.
-            false => {
-                let reached = timeout_at(limits.deadline, self.timestream.clock_skew_ms(&url));
-                let reached = reached
-                    .await
-                    .unwrap_or_else(|_| Err(TimestreamError::timeout()));
-                reached.map(|_| format!("{} (custom, not discovered)", host_of(&url)))
-            }
-        };
+        }
+        if found.is_ok() {
+            found = self.reach(&url).await;
+        }
         match found {
-            Ok(detail) => Check::ok(name, detail),
+            Ok(()) => Check::ok(name, detail),
             Err(error) => {
                 let remedy = for_error(&error, &url, "timestream:DescribeEndpoints", "*");
                 let remedy = match error.kind {
@@ -226,6 +226,17 @@ impl Examination {
                 Check::fail(name, error.message, remedy)
             }
         }
+    }
+
+    /// Looks whether a server responds, whatever that is.
+    async fn reach(&self, url: &str) -> Result<(), TimestreamError> {
+        let deadline = self.deadline.min(Instant::now() + CALL_TIMEOUT);
+        let reached = timeout_at(deadline, self.timestream.clock_skew_ms(url)).await;
+        let mut reached = reached.unwrap_or_else(|_| Err(TimestreamError::timeout()));
+        if let Err(error) = &mut reached {
+            error.name_host(url);
+        }
+        reached.map(drop)
     }
 
     /// Describes the tables that the options name.
@@ -304,7 +315,7 @@ impl Examination {
             _ => self.place.table_arn(destination),
         };
         let action = format!("timestream:{action}");
-        let remedy = for_error(&error, self.timestream.first_url(side), &action, &resource);
+        let remedy = for_error(&error, &self.timestream.url(side), &action, &resource);
         Check::fail(name, error.message, remedy)
     }
 
