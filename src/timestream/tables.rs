@@ -138,6 +138,14 @@ impl Timestream {
 pub const DEFAULT_RETENTION: (i64, i64) = (6, 73_000);
 
 impl Table {
+    /// Returns the dimension that each record must have, if the table is partitioned by one.
+    pub fn required_dimension(&self) -> Option<&str> {
+        let key = self.partition_key.as_ref()?;
+        // The default is not documented: the stricter one is assumed.
+        let is_required = key.kind == "DIMENSION" && key.enforcement.as_deref() != Some("OPTIONAL");
+        key.name.as_deref().filter(|_| is_required)
+    }
+
     fn of(table: &sdk::Table) -> Self {
         let retention = table.retention_properties();
         let magnetic = table.magnetic_store_write_properties();

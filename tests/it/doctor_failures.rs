@@ -1,13 +1,20 @@
 //! `bootstrap doctor` and the server beside credentials, tables and endpoints that cannot be used.
 
+use aws_sdk_timestreamwrite::types::{
+    MagneticStoreWriteProperties, PartitionKey, PartitionKeyEnforcementLevel, PartitionKeyType,
+    Schema,
+};
 use axum::Router;
 use http::StatusCode;
+use prom_wire::prompb::label_matcher::Type;
 use timestream_emulator::TableSpec;
 use tokio::net::TcpListener;
 
 use crate::doctor::{CHECKS, CREDENTIALS, examine, run};
 use crate::standalone::{Connector, DEFAULTS};
-use crate::support::{now_ms, series, start_emulator, table, write_body};
+use crate::support::{
+    TestApp, connect, now_ms, query, series, shared_at, start_emulator, table, write_body,
+};
 
 fn tables() -> Vec<TableSpec> {
     vec![table("db", "t"), table("db", "metrics")]
@@ -103,6 +110,72 @@ async fn the_token_of_a_container_has_its_own_remedy() {
     let text = run.text("credentials");
     for part in ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "printf does not"] {
         assert!(text.contains(part), "{text}");
+    }
+}
+
+/// Creates a table that is partitioned by a dimension.
+async fn create(url: &str, table: &str, dimension: &str, level: PartitionKeyEnforcementLevel) {
+    let key = PartitionKey::builder()
+        .r#type(PartitionKeyType::Dimension)
+        .name(dimension)
+        .enforcement_in_record(level);
+    let schema = Schema::builder().composite_partition_key(key.build().unwrap());
+    let magnetic = MagneticStoreWriteProperties::builder().enable_magnetic_store_writes(true);
+    aws_sdk_timestreamwrite::Client::new(&shared_at(url).await)
+        .create_table()
+        .database_name("db")
+        .table_name(table)
+        .magnetic_store_write_properties(magnetic.build().unwrap())
+        .schema(schema.build())
+        .send()
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_table_with_a_partition_key_gets_a_test_record_with_it() {
+    use PartitionKeyEnforcementLevel::{Optional, Required};
+    let emulator = start_emulator(vec![TableSpec::new("db", "first")]).await;
+    let url = emulator.url();
+    create(&url, "t", "job", Required).await;
+    create(&url, "optional", "job", Optional).await;
+    create(&url, "metrics", "job", Required).await;
+    let run = examine(&url, &["--default-table=optional"]).await;
+    assert_eq!(run.status, Some(0), "{run:?}");
+    assert!(!run.text("table db/optional").contains("job"), "{run:?}");
+
+    let run = examine(&url, &[]).await;
+    assert_eq!(run.status, Some(0), "{run:?}");
+    assert_eq!(run.result("test series"), "ok");
+    let text = run.text("table db/t");
+    assert!(
+        text.contains("without the dimension job are rejected"),
+        "{text}"
+    );
+    // Metadata has no such dimension.
+    assert_eq!(run.with("warn"), ["metadata table db/metrics"]);
+    let text = run.text("metadata table db/metrics");
+    assert!(text.contains("set metadata_table"), "{text}");
+    assert_eq!(emulator.points("db", "t").len(), 1);
+
+    // Samples are stored and rejected accordingly, and nothing returns the test record.
+    let router = connect(&emulator, &["--metadata-table=off"]).await;
+    let app = TestApp { emulator, router };
+    let now = now_ms();
+    let labels = [("__name__", "up"), ("job", "node")];
+    app.write_ok(vec![series(&labels, &[(now, 1.0)])]).await;
+    let response = app.write(vec![series(&labels[..1], &[(now, 1.0)])]).await;
+    assert_eq!(response.status, 419);
+    let text = response.text();
+    assert!(text.contains("the dimension 'job'"), "{text}");
+    let mut selection = query(&[(Type::Neq, "job", "")]);
+    (selection.start_timestamp_ms, selection.end_timestamp_ms) = (now - 60_000, now + 60_000);
+    let found = app.read(vec![selection]).await;
+    assert_eq!(found[0].len(), 1, "{found:?}");
+    let range = format!("start={}&end={}", now / 1_000 - 60, now / 1_000 + 60);
+    for path in ["label/job/values", "labels", "label/__name__/values"] {
+        let text = app.get(&format!("/api/v1/{path}?{range}")).await.text();
+        assert!(text.contains("success") && !text.contains("U__"), "{text}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The checks that make calls.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
@@ -14,6 +15,7 @@ use crate::state::{Expect, State, StateStore};
 use crate::storage::destination::Destination;
 use crate::storage::names::TEST_MEASURE;
 use crate::storage::read::sql;
+use crate::storage::write::metadata::METRIC_NAME;
 use crate::storage::write::test_series::test_record;
 use crate::timestream::retry::Limits;
 use crate::timestream::tables::DEFAULT_RETENTION;
@@ -55,6 +57,8 @@ pub(super) struct Examination {
     unreachable: Vec<Side>,
     /// Tables that do not exist.
     missing: Vec<Destination>,
+    /// The dimensions that tables require of every record.
+    required: BTreeMap<Destination, String>,
 }
 
 impl Examination {
@@ -77,6 +81,7 @@ impl Examination {
             report,
             unreachable: Vec::new(),
             missing: Vec::new(),
+            required: BTreeMap::new(),
         }
     }
 
@@ -288,7 +293,23 @@ impl Examination {
         let hours = table.memory_hours.unwrap_or(DEFAULT_RETENTION.0);
         let days = table.magnetic_days.unwrap_or(DEFAULT_RETENTION.1);
         let account = &self.place.account;
-        let detail = format!("memory store {hours} h, magnetic store {days} d, account {account}");
+        let mut detail =
+            format!("memory store {hours} h, magnetic store {days} d, account {account}");
+        if let Some(dimension) = table.required_dimension() {
+            self.required
+                .insert(destination.clone(), dimension.to_owned());
+            if !has_samples && dimension != METRIC_NAME {
+                return Check::fail(
+                    name,
+                    format!(
+                        "{detail}; metadata has no dimension {dimension}, which the table requires"
+                    ),
+                    "set metadata_table to a table without a partition key, or off",
+                );
+            }
+            let records = if has_samples { "series" } else { "records" };
+            detail += &format!("; {records} without the dimension {dimension} are rejected");
+        }
         match table.magnetic_writes || !has_samples {
             true => Check::ok(name, detail),
             false => Check::warn(
@@ -381,7 +402,8 @@ impl Examination {
             }
             None => Self::out_of_time(NAME),
             Some(limits) => {
-                let body = test_record(destination, time_ms);
+                let required = self.required.get(destination).map(String::as_str);
+                let body = test_record(destination, required, time_ms);
                 match self.timestream.write_records(body, 1, limits).await.result {
                     Ok(()) => {
                         self.report.add(Check::ok(NAME, "allowed"));

@@ -104,10 +104,12 @@ pub(super) fn for_error(
         ErrorKind::NotFound | ErrorKind::NotFoundByQuery => {
             "create the database and the table, or correct the options that name them".to_owned()
         }
+        ErrorKind::Rejected => "compare the partition key, the retention and the limits of the table with the reason (aws \
+             timestream-write describe-table): samples are rejected, too"
+            .to_owned(),
         ErrorKind::Validation
         | ErrorKind::RowTooLarge
-        | ErrorKind::QueryExecution
-        | ErrorKind::Rejected => "report this as a bug, with the text above".to_owned(),
+        | ErrorKind::QueryExecution => "report this as a bug, with the text above".to_owned(),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::storage::write::value::{Attribute, NUMBER_BYTES, Scalar, Value};
 /// The measure name of all these records.
 const MEASURE_NAME: &str = "metadata";
 /// The dimension that holds the name of the metric family.
-const METRIC_NAME: &str = "metric_name";
+pub const METRIC_NAME: &str = "metric_name";
 /// The texts.
 const METRIC_TYPE: &str = "metric_type";
 const HELP: &str = "help_text";
