@@ -201,3 +201,16 @@ async fn a_discovered_endpoint_that_cannot_be_reached_is_the_one_that_is_named()
         assert!(!text.contains(&first), "{text}");
     }
 }
+
+#[tokio::test]
+async fn checks_that_time_leaves_out_have_failed() {
+    let emulator = start_emulator(tables()).await;
+    let run = examine(&emulator.url(), &["--timeout=1ms"]).await;
+    assert_eq!(run.status, Some(1), "{run:?}");
+    let failed = run.with("fail");
+    for check in CHECKS[5..8].iter().chain(&CHECKS[9..13]) {
+        assert!(failed.iter().any(|it| it == check), "{check}: {run:?}");
+        assert!(run.text(check).contains("more time: --timeout"), "{run:?}");
+    }
+    assert_eq!(emulator.counters().calls.get("WriteRecords"), None);
+}
