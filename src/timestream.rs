@@ -26,7 +26,7 @@ pub use client::{
 };
 pub use endpoint::Discovery;
 pub use failure::credentials_remedy;
-pub use identity::Identity;
+pub use identity::{Identity, is_account};
 pub use rejection::{RejectReason, Rejection};
 pub use roots::TrustedRoots;
 

@@ -24,10 +24,18 @@ impl Identity {
         Self {
             source: source(features.map_or(&[], Vec::as_slice)),
             access_key: shortened(credentials.access_key_id()),
-            account: credentials.account_id().map(|it| it.as_str().to_owned()),
+            account: credentials
+                .account_id()
+                .map(|it| it.as_str().to_owned())
+                .filter(|it| is_account(it)),
             expires: credentials.expiry(),
         }
     }
+}
+
+/// Returns true if a text is the number of an account.
+pub fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|it| it.is_ascii_digit())
 }
 
 /// Returns the words for the features by which the SDK marks credentials. A profile can lead to any of the others,

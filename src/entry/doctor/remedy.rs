@@ -1,7 +1,7 @@
 //! Remedies: permissions by action and resource, commands of the AWS command line, and what to do about errors.
 
 use crate::storage::destination::Destination;
-use crate::timestream::{ErrorKind, TimestreamError, host_of};
+use crate::timestream::{ErrorKind, TimestreamError, host_of, is_account};
 
 /// The regions of Timestream for LiveAnalytics
 /// (<https://docs.aws.amazon.com/timestream/latest/developerguide/what-is-timestream.html>, read on 2026-11-29).
@@ -115,8 +115,7 @@ pub(super) fn for_error(
 
 /// Returns the account in an ARN.
 pub(super) fn account_of(arn: &str) -> Option<&str> {
-    let account = arn.split(':').nth(4)?;
-    (!account.is_empty()).then_some(account)
+    arn.split(':').nth(4).filter(|it| is_account(it))
 }
 
 #[cfg(test)]
@@ -143,7 +142,16 @@ mod tests {
         let expected = "arn:aws:timestream:eu-west-1:123456789012:database/db/table/t";
         assert_eq!(arn, expected);
         assert_eq!(account_of(&arn), Some("123456789012"));
-        assert_eq!(account_of("arn:aws:timestream"), None);
+        for arn in [
+            "arn:aws:timestream",
+            "arn:aws:timestream:eu-west-1::database/db",
+            "arn:aws:timestream:eu-west-1:12345678901/database/db",
+            "arn:aws:timestream:eu-west-1:1234567890123:database/db",
+            "arn:aws:timestream:eu-west-1:12345678901a:database/db",
+            "arn:aws:timestream:eu-west-1:12345678901\u{1b}:database/db",
+        ] {
+            assert_eq!(account_of(arn), None, "{arn}");
+        }
         let government = place("us-gov-west-1").table_arn(&destination());
         assert!(government.starts_with("arn:aws-us-gov:"), "{government}");
         assert_eq!(

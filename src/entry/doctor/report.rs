@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use prom_model::visible::{escaped, truncate};
 use serde::Serialize;
 
 /// The result of a check.
@@ -29,7 +30,10 @@ impl Outcome {
     }
 }
 
-/// A check with its result.
+/// The most bytes of a text in a check. Servers choose some of them, and a command with long names has 1,000.
+const MAX_TEXT_BYTES: usize = 2_048;
+
+/// A check with its result. Its texts are escaped, as servers choose parts of them, and a terminal obeys some characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// The subject.
@@ -79,11 +83,12 @@ impl Check {
         detail: impl Into<String>,
         remedy: Option<String>,
     ) -> Self {
+        let shown = |text: &str| truncate(&escaped(text), MAX_TEXT_BYTES).into_owned();
         Self {
-            name: name.into(),
+            name: shown(&name.into()),
             outcome,
-            detail: detail.into(),
-            remedy,
+            detail: shown(&detail.into()),
+            remedy: remedy.as_deref().map(shown),
         }
     }
 
@@ -170,6 +175,29 @@ mod tests {
                 Check::warn("clock", "2 min ahead", "set it"),
             ],
         }
+    }
+
+    #[test]
+    fn texts_of_servers_cannot_command_a_terminal() {
+        let long = format!("\u{1b}[2Ja\nb{}", "x".repeat(5_000));
+        let checks = vec![
+            Check::fail("table \u{1b}", &long, &long),
+            Check::ok("a", "\u{9b}31m\u{202e}"),
+        ];
+        let report = Report { checks };
+        let texts = [
+            report.to_string(),
+            report.to_json(),
+            report.problems().unwrap(),
+        ];
+        for text in texts {
+            let is_shown = |c: char| c == '\n' || !prom_model::visible::is_hidden(c);
+            assert!(text.chars().all(is_shown), "{text}");
+            assert!(text.contains("u001b[2Ja"), "{text}");
+            assert!(text.len() < 7_000, "{}", text.len());
+        }
+        // The head, the check, its remedy, and the other check.
+        assert_eq!(report.to_string().lines().count(), 4);
     }
 
     #[test]
