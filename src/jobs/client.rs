@@ -115,6 +115,11 @@ pub enum CallError {
     /// No job may call the address.
     #[error(transparent)]
     Blocked(#[from] BlockedAddress),
+    /// The server redirects to an address that no job may call, which the definition does not name.
+    #[error(
+        "the server redirects to an address that is blocked, correct its redirect or the URL: {0}"
+    )]
+    BlockedRedirect(BlockedAddress),
     /// A redirect leads nowhere.
     #[error("{0}")]
     Redirect(&'static str),
@@ -143,7 +148,11 @@ impl CallError {
     /// Returns true if the same call would fail again on any server.
     pub fn is_lasting(&self) -> bool {
         match self {
-            Self::Blocked(_) | Self::Redirect(_) | Self::Header | Self::Tls(_) => true,
+            Self::Blocked(_)
+            | Self::BlockedRedirect(_)
+            | Self::Redirect(_)
+            | Self::Header
+            | Self::Tls(_) => true,
             Self::Http(error) => error.is_builder(),
         }
     }
@@ -426,8 +435,12 @@ impl Call {
         }
         let end = self.timeout.map(|timeout| Instant::now() + timeout);
         let mut is_same_server = true;
-        for _ in 0..=MAX_REDIRECTS {
-            let response = self.hop(end, is_same_server).await?;
+        for redirects in 0..=MAX_REDIRECTS {
+            let response = self.hop(end, is_same_server).await;
+            let response = response.map_err(|error| match error {
+                CallError::Blocked(blocked) if redirects > 0 => CallError::BlockedRedirect(blocked),
+                error => error,
+            })?;
             if !self.session.0.follows_redirects {
                 return Ok(response);
             }

@@ -398,6 +398,8 @@ async fn metadata_is_called_neither_directly_nor_after_a_redirect() {
             let began = Instant::now();
             let text = error(&place.run(kind, &server.url, json!({})).await);
             assert!(text.contains(" is not called: "), "{text}");
+            // The definition is right, and the server is not.
+            assert!(text.contains("correct its redirect"), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
             // No retry can help, and nothing was waited for.
             let calls = server.seen().len() - calls;
