@@ -15,7 +15,7 @@ use crate::estimate::report::Report;
 use crate::estimate::series::Input;
 use crate::estimate::{CredentialsFile, Settings, Source};
 use crate::jobs::auth::Auth;
-use crate::jobs::client::{Client, Session};
+use crate::jobs::client::{Client, REMEDIES_OF_JOBS, Session};
 use crate::jobs::secret::Secret;
 use crate::prices::{PRICES, Prices};
 use crate::telemetry::print_error;
@@ -129,11 +129,9 @@ async fn fetch(
 
 /// Returns the error of a call for a command: its remedy is no definition, as there is none.
 fn of_command(error: &str) -> String {
-    const OF_JOBS: [&str; 2] = [
-        "; set allow_link_local to true if it is meant",
-        "; no definition may call it",
-    ];
-    let reason = OF_JOBS.iter().find_map(|end| error.strip_suffix(end));
+    let reason = REMEDIES_OF_JOBS
+        .iter()
+        .find_map(|end| error.strip_suffix(end));
     match reason {
         Some(reason) => format!(
             "{reason}; use the address of the server itself, which is none of these and redirects to none"

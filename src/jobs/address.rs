@@ -57,6 +57,12 @@ enum Host {
     Name(String),
 }
 
+/// The ends of the texts of blocked addresses. They are for definitions; a command replaces them.
+pub const REMEDIES: [&str; 2] = [
+    "; set allow_link_local to true if it is meant",
+    "; no definition may call it",
+];
+
 /// An address that is blocked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockedAddress {
@@ -163,17 +169,14 @@ impl fmt::Display for BlockedAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, reason } = self;
         write!(f, "{address} is not called: ")?;
+        let [allow, never] = REMEDIES;
         match reason {
-            BlockReason::LinkLocal => f.write_str(
-                "it is a link-local address; set allow_link_local to true if it is meant",
+            BlockReason::LinkLocal => write!(f, "it is a link-local address{allow}"),
+            BlockReason::Metadata => write!(
+                f,
+                "it is the address of a metadata service, which hands out credentials{never}"
             ),
-            BlockReason::Metadata => f.write_str(
-                "it is the address of a metadata service, which hands out credentials; no \
-                 definition may call it",
-            ),
-            BlockReason::Own(what) => {
-                write!(f, "it is the address of {what}; no definition may call it")
-            }
+            BlockReason::Own(what) => write!(f, "it is the address of {what}{never}"),
         }
     }
 }

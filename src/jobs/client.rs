@@ -21,6 +21,7 @@ use tokio::task::yield_now;
 use tokio::time::Instant;
 use tokio_rustls::rustls::ClientConfig;
 
+pub use super::address::REMEDIES as REMEDIES_OF_JOBS;
 use super::address::{BlockedAddress, Guard, ip_of};
 use super::auth::Auth;
 use super::gzip::{self, GzipError};

@@ -4,6 +4,7 @@ use std::fmt;
 
 use prom_model::visible::{escaped, truncate};
 use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -105,6 +106,16 @@ pub struct Report {
     pub checks: Vec<Check>,
 }
 
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut report = serializer.serialize_struct("Report", 2)?;
+        let result = if self.has_failed() { "fail" } else { "ok" };
+        report.serialize_field("result", result)?;
+        report.serialize_field("checks", &self.checks)?;
+        report.end()
+    }
+}
+
 impl Report {
     /// Adds a check and returns true if it did not fail.
     pub fn add(&mut self, check: Check) -> bool {
@@ -120,16 +131,7 @@ impl Report {
 
     /// Returns the report as one JSON object.
     pub fn to_json(&self) -> String {
-        #[derive(Serialize)]
-        struct Json<'r> {
-            result: &'static str,
-            checks: &'r [Check],
-        }
-        let json = Json {
-            result: if self.has_failed() { "fail" } else { "ok" },
-            checks: &self.checks,
-        };
-        serde_json::to_string_pretty(&json).expect("texts are always valid JSON")
+        serde_json::to_string_pretty(self).expect("texts are always valid JSON")
     }
 
     /// Returns all that is wrong, with the remedies, on one line; `None` if nothing is.
